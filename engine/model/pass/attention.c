@@ -1,5 +1,5 @@
-/* Attention of a pass: rotates, stores into the caches and attends, split by
- * heads and pieces. */
+/* Attention: computes the attention of a pass: rotates, stores into the caches
+ * and attends.  Threads take heads and pieces of it. */
 #include "engine/model/pass/pass.h"
 
 static void *keys_of(const struct flo_session *session, uint32_t layer, uint32_t head)
@@ -15,7 +15,7 @@ static void *values_of(const struct flo_session *session, uint32_t layer, uint32
     return keys_of(session, layer, head + session->engine->hparams.n_head_kv);
 }
 
-/* Normalises (if the family does) and rotates one head of one token. */
+/* Normalises one head of one token, if the family does that, and rotates it. */
 static void turn_head(const struct flo_engine *e, float *head, const float *norm,
                       const struct flo_rotations *by, size_t t)
 {
@@ -33,8 +33,8 @@ static void turn_head(const struct flo_engine *e, float *head, const float *norm
     }
 }
 
-/* Rotates a piece's queries and keys of one key head; stores keys and
- * values. */
+/* Rotates the queries of a piece and the keys of one key head, and stores keys
+ * and values. */
 static void store_head(struct flo_engine *e, uint32_t index, const struct flo_piece *piece,
                        uint32_t head)
 {
@@ -59,7 +59,7 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
     }
 }
 
-/* Returns the first position that a token at `position` attends to in a
+/* Returns the first position to which a token at `position` attends in this
  * layer. */
 static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t position)
 {
@@ -68,7 +68,8 @@ static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t pos
     return is_cut ? position - h->window + 1 : 0;
 }
 
-/* Attends the rows of a piece, for all query heads that share a key head. */
+/* Computes the attention of a piece's rows, for all query heads that share a
+ * key head. */
 static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_piece *piece,
                         uint32_t head)
 {
@@ -101,8 +102,8 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
     }
 }
 
-/* Computes attention fast if each session has only one row: the thread that
- * stored the row does it. */
+/* Computes attention if each session has only one row.  It needs no barrier,
+ * because the thread that stored a row also attends it. */
 static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
@@ -127,8 +128,8 @@ void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
         attend_singles(pass, thread, layer);
         return;
     }
-    /* Split by whole heads: positions of two pieces may share bytes of a
-     * cache. */
+    /* A thread stores a whole head, because positions of two pieces may share
+     * bytes of a cache. */
     while ((unit = flo_pool_take(e->pool, thread, heads)) < heads) {
         for (uint32_t i = 0; i < pieces; i++) {
             store_head(e, layer, &pass->pieces[i], (uint32_t)unit);

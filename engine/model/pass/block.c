@@ -1,13 +1,12 @@
-/* Block: the two arrangements of attention and feed-forward in a layer.
- *
- * In sequence (all families but one): for one token a layer has five barriers,
- * q k v | attention | output | gate up | down.  Norms after a part (gemma2,
- * gemma3) cost one more each.  In parallel (phi2): both parts read the same
+/* Block: computes a layer, whose two parts are attention and feed-forward.  In
+ * all families but one they follow each other.  For one token such a layer has
+ * five barriers: q k v | attention | output | gate up | down.  Norms after a
+ * part (gemma2, gemma3) cost one more each.  In phi2 both parts read the same
  * normalised input, and both results are added. */
 #include "engine/model/pass/pass.h"
 
-/* Computes x += matrix * values, with a norm before the addition if the family
- * has one. */
+/* Computes x += matrix * values.  If the family has a norm there, the product
+ * is normalised before it is added. */
 static void add_part(struct flo_pass *pass, unsigned thread, const struct flo_matrix *matrix,
                      float *values, const float *post_norm)
 {

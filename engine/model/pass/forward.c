@@ -1,5 +1,5 @@
-/* Forward: computes logits for rows of one or more sessions, in one job of the
- * thread pool per batch. */
+/* Forward: computes the pass of a batch, with rows of one or more sessions, in
+ * one job of the thread pool. */
 #include <flotilla/errors/infer.h>
 
 #include <string.h>
@@ -7,9 +7,9 @@
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 
-enum { FEW_ROWS = 4 }; /* small passes are limited by memory, not by cores */
+enum { FEW_ROWS = 4 }; /* passes with at most so many rows are limited by memory, not by cores */
 
-/* Computes the logits of `count` tokens of the batch from `first` on. */
+/* Computes the logits of `count` rows of the pass, from row `first` on. */
 static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first, uint32_t count,
                         float *logits)
 {
@@ -34,8 +34,8 @@ static void forward_job(void *context, unsigned thread)
     struct flo_engine *e = pass->engine;
 
     for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
-        /* All threads read the flag between this layer's first and last
-         * barrier, so they agree. */
+        /* All threads read the flag `stop` between the first and the last
+         * barrier of this layer, so they agree. */
         if (thread == 0 && pass->request->stops != NULL) {
             pass->stop = pass->request->stops(pass->request->context);
         }
@@ -100,13 +100,14 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span, struct f
     return 0;
 }
 
-/* Runs one pass; its time decides how many threads the next one gets. */
+/* Runs one pass.  The time that it takes decides how many threads the next pass
+ * gets. */
 static void run_pass(struct flo_pass *pass)
 {
     struct flo_pool *pool = pass->engine->pool;
     struct flo_threads *threads = &pass->engine->pass_threads[pass->count > FEW_ROWS];
 
-    if (threads->most == 1) { /* no choice: no clock is read */
+    if (threads->most == 1) { /* there is no choice of threads, so no clock is read */
         flo_pool_run(pool, 1, forward_job, pass);
         return;
     }
@@ -119,7 +120,7 @@ static void run_pass(struct flo_pass *pass)
     }
 }
 
-/* Moves the wanted rows of the residual stream to its beginning. */
+/* Moves the wanted rows of the residual stream to the stream's beginning. */
 static void gather(struct flo_engine *e, const struct flo_request *request)
 {
     size_t n = e->hparams.n_embd;
@@ -167,7 +168,7 @@ void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
     struct flo_pass pass;
 
     pass.engine = engine;
-    pass.has_adapters = false; /* adapters do not change the output matrix */
+    pass.has_adapters = false; /* no adapter changes the output matrix */
     pass.count = count;
     pass.first = first;
     pass.logits = logits;

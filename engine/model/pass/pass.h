@@ -1,18 +1,18 @@
-/* Pass: one forward pass: state shared by all threads of the pool, and the
- * steps that every architecture's layers are made of.
- *
- * Every thread runs the same functions from the first layer to the last.  A
- * counter assigns rows of a product and heads to threads.  flo_pool_barrier()
- * separates two steps if one reads the other's results. */
+/* Pass: one forward pass, with the state that all threads of the pool share,
+ * and the steps of which every architecture's layers are made.  Every thread
+ * runs the same functions from the first layer to the last.  A counter gives
+ * rows of a product, and heads, to threads.  flo_pool_barrier() separates two
+ * steps if one reads the results of the other. */
 #ifndef FLOTILLA_ENGINE_PASS_H
 #define FLOTILLA_ENGINE_PASS_H
 
 #include "engine/model/internal.h"
 
-/* Consecutive rows of one session that a thread attends at once. */
+/* Consecutive rows of one session, for which one thread computes attention at
+ * once. */
 struct flo_piece {
     struct flo_session *session;
-    uint32_t position; /* position of the row `first` in its session */
+    uint32_t position; /* position in the session of the piece's first row */
     uint16_t first;
     uint16_t count;
 };
@@ -21,22 +21,25 @@ struct flo_piece {
 struct flo_pass {
     struct flo_engine *engine;
     const struct flo_request *request;
-    struct flo_piece pieces[FLO_BATCH_MAX];            /* cover all rows, in order */
-    const struct flo_session *sessions[FLO_BATCH_MAX]; /* session of each row, if ... */
-    bool has_adapters;                                 /* ... any session has an adapter */
+    /* pieces, which cover all rows of the pass in order */
+    struct flo_piece pieces[FLO_BATCH_MAX];
+    /* session of each row, used if has_adapters */
+    const struct flo_session *sessions[FLO_BATCH_MAX];
+    /* at least one session of the pass has an adapter */
+    bool has_adapters;
     uint32_t piece_count;
-    uint32_t count; /* rows: tokens, of one or more sessions */
-    uint32_t first; /* logits job: first row */
-    float *logits;  /* logits job: the rows' logits */
-    bool stop;      /* cancelled; written by thread 0 between barriers */
+    uint32_t count; /* number of rows, which are tokens of one or more sessions */
+    uint32_t first; /* for the job of logits: the first row */
+    float *logits;  /* for the job of logits: the logits of the rows */
+    bool stop;      /* the pass is cancelled; thread 0 writes it between barriers */
 };
 
 /* ---- products.c ---- */
 
-/* Step on a product's rows, after the bias. */
+/* Operation on the rows of a product, after the bias is added. */
 enum flo_after {
     FLO_AFTER_NOTHING,
-    FLO_AFTER_ADD, /* results are added to the residual stream */
+    FLO_AFTER_ADD, /* adds the results to the residual stream */
     FLO_AFTER_GELU,
     FLO_AFTER_OUTPUT_CAP,
 };
@@ -47,10 +50,10 @@ struct flo_product {
     enum flo_after after;
 };
 
-/* Products with the same input `values`, which is normalised first if `norm` is
- * set.  A barrier must follow the last write to the values. */
+/* Products with the same input, `values`, which is normalised first if `norm`
+ * is set.  A barrier must come after the last write to the values. */
 struct flo_source {
-    float *values; /* [count][columns of the matrices] */
+    float *values; /* [count][columns of the matrices]: the input */
     const float *norm;
     const float *norm_bias;             /* bias of FLO_NORM_LAYER */
     const struct flo_product *products; /* FLO_LOW_SLOTS at most */
@@ -58,34 +61,34 @@ struct flo_source {
     uint32_t count;
 };
 
-/* Computes all products of the source.  With more than one token it contains a
+/* Computes all products of the source.  With more than one row it has a
  * barrier, after the input is made. */
 void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_source *source);
-/* Computes two products, and replaces the first by activation(first) *
- * second. */
+/* Computes two products.  The first becomes activation(first) * second. */
 void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
                              const struct flo_source *source);
-/* Normalises x as the architecture does; out may be x. */
+/* Normalises x with the norm of the architecture.  `out` may be x. */
 void flo_pass_norm(const struct flo_engine *engine, const float *x, const float *weight,
                    const float *bias, size_t count, float *out);
 
 /* ---- attention.c ---- */
 
-/* Computes scratch.attention from scratch.q, k and v, through the cache. */
+/* Computes scratch.attention from the queries, keys and values in scratch, and
+ * appends to the cache. */
 void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- block.c ---- */
 
-/* Computes one layer on the residual stream scratch.x, in place.  False:
- * cancelled, on all threads alike. */
+/* Computes one layer on the residual stream scratch.x, in place.  Returns
+ * false, on all threads alike, if the pass is cancelled. */
 bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- rope.c ---- */
 
-/* Fills scratch.rates, once at open. */
+/* Fills the rates of the rotary tables, once at open. */
 void flo_rope_make_rates(struct flo_engine *engine);
-/* Fills the sines and cosines of the pass's rows from `row` on: `count`
- * positions from `position` on. */
+/* Fills sines and cosines of `count` rows of the pass, from `row` on.  Their
+ * positions are `position` and the following ones. */
 void flo_rope_make_tables(struct flo_engine *engine, uint32_t row, uint32_t position,
                           uint32_t count);
 

@@ -1,7 +1,7 @@
-/* Products: matrix products of a pass, split by rows.
- *
- * For one token each thread makes its own copy of the small inputs, which is
- * cheaper than a barrier.  For a batch the threads make them together. */
+/* Products: computes the matrix products of a pass, whose rows are split
+ * between threads.  For one token each thread makes a copy of the small input,
+ * which is cheaper than a barrier.  For a batch the threads make the input
+ * together. */
 #include "engine/model/adapter/adapter.h"
 
 /* ---- inputs ---- */
@@ -45,8 +45,8 @@ static void make_row(const struct flo_pass *pass, const struct flo_source *sourc
                         out->scales + t * blocks, out->sums + t * blocks);
 }
 
-/* Makes all rows of a batch: a thread takes PREPARE_ROWS adjacent ones, so that
- * two threads rarely write to one cache line. */
+/* Makes the input of all rows of a batch.  A thread takes PREPARE_ROWS adjacent
+ * rows, so that two threads rarely write to one cache line. */
 static void make_rows(struct flo_pass *pass, unsigned thread, const struct flo_source *source,
                       const struct flo_input *out)
 {
@@ -78,7 +78,7 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
         enum flo_precision precision = source->products[i].matrix->precision;
 
         if (precision > out.x.precision) {
-            out.x.precision = precision; /* the finest that any product needs */
+            out.x.precision = precision; /* the finest precision that one of the products needs */
         }
     }
     if (is_alone) {
@@ -94,9 +94,9 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
 
 /* ---- products ---- */
 
-/* Returns how many rows a thread takes at once.  A thread gets several units,
- * so that one delayed by another process does not delay all.  Kernels take
- * strips in pairs. */
+/* Returns how many rows of a product a thread takes at once.  A thread gets
+ * several such units.  So a thread that another process delays does not delay
+ * all.  Kernels take strips in pairs. */
 static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
 {
     const uint32_t least = 2 * FLO_STRIP_ROWS;
@@ -128,8 +128,8 @@ static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
     }
 }
 
-/* Computes the rows from `first` on of one product, in `slot` of those that
- * read x. */
+/* Computes `rows` rows of one product, from row `first` on.  `slot` is the
+ * product's number among those with this input. */
 static void multiply(const struct flo_pass *pass, const struct flo_product *p, size_t slot,
                      uint32_t first, uint32_t rows, const struct flo_input *in)
 {

@@ -1,16 +1,17 @@
-/* Rope: rotary position embedding: the angle of each pair per position, and
- * tables of sines and cosines for the positions of a batch.
- *
- * Plain: base^(-2i / n).  Each angle is divided by its own factor if the file
- * has a table of factors (Llama 3.1; Phi-3 has one for short and one for long
- * contexts), and by a common factor with linear scaling.  YaRN (arXiv
- * 2309.00071) divides slow pairs and keeps fast ones; in between, given as two
- * numbers of turns in the original context, it interpolates. */
+/* Rope: rotary position embedding.  It computes by which angle each pair turns
+ * per position, and tables of sines and cosines for the positions of a batch.
+ * The plain angle is base^(-2i / n).  If the file has a table of factors, each
+ * angle is divided by its own factor.  Llama 3.1 has one such table, Phi-3 one
+ * for short and one for long contexts.  Linear scaling divides all angles by
+ * one factor.  YaRN (arXiv 2309.00071) divides those of slow pairs and keeps
+ * those of fast ones.  Pairs between two given numbers of turns in the original
+ * context get a mixture. */
 #include <math.h>
 
 #include "engine/model/pass/pass.h"
 
-/* Returns the pair (a real number) that makes `turns` turns in the context. */
+/* Returns the pair, as a real number, that makes `turns` turns in the original
+ * context. */
 static double pair_of_turns(const struct flo_hparams *h, double base, double turns)
 {
     static const double pi = 3.14159265358979323846;
@@ -19,7 +20,8 @@ static double pair_of_turns(const struct flo_hparams *h, double base, double tur
     return h->n_rope * log(context / (turns * 2 * pi)) / (2 * log(base));
 }
 
-/* Returns 1 if the pair keeps its angle, 0 if it is divided by the factor. */
+/* Returns the share of its angle that a pair keeps.  It is 1 for fast pairs,
+ * and 0 for slow ones, whose angle is divided by the factor. */
 static double kept_share(const struct flo_hparams *h, double base, uint32_t i)
 {
     double low = floor(pair_of_turns(h, base, (double)h->rope.beta_fast));
