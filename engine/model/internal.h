@@ -17,56 +17,57 @@
 
 #define FLO_BATCH_DEFAULT 64u
 #define FLO_BATCH_MAX 512u
-#define FLO_ROWS_AT_ONCE 8u /* rows whose logits are computed together */
-#define FLO_LOW_SLOTS 4u    /* largest number of products that read the same input */
+#define FLO_ROWS_AT_ONCE 8u /* most rows whose logits are computed in one job */
+#define FLO_LOW_SLOTS 4u    /* most products that read the same input */
 
-/* Sizes computed from model and options; pure arithmetic (plan.c). */
+/* Sizes computed from model and options by pure arithmetic (plan.c). */
 struct flo_sizes {
     uint32_t context; /* tokens per session */
     uint32_t threads;
     uint32_t sessions;
     uint32_t batch;
     enum flo_cache cache;
-    uint64_t block_bytes; /* FLO_KV_BLOCK keys (or values) of one head */
-    uint64_t head_bytes;  /* bytes of all blocks of a head, in one layer */
+    uint64_t block_bytes; /* bytes of FLO_KV_BLOCK keys, or values, of one head */
+    uint64_t head_bytes;  /* bytes of a head's keys, or values, in one layer */
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
-    uint64_t lists_bytes;        /* vocabulary tables, independent of the context */
+    /* bytes of the vocabulary's tables, which do not depend on the context */
+    uint64_t lists_bytes;
     uint64_t longest_text_bytes; /* bytes of the longest token's text; 0: no vocabulary */
     uint64_t vocabulary_bytes;
-    uint64_t library_bytes; /* of another filler of compute.h; part of scratch_bytes */
-    uint64_t adapter_bytes; /* 0: adapters cannot be opened */
+    uint64_t library_bytes; /* memory of a filler's library, a part of scratch_bytes */
+    uint64_t adapter_bytes; /* bytes reserved for adapters; 0: none can be opened */
     uint64_t request_bytes;
 };
 
-/* Returns the bytes of `tokens` tokens in the keys (or values) of one head, in
- * whole blocks. */
+/* Returns the bytes of keys (or values) that one head has for `tokens` tokens,
+ * in whole blocks. */
 static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes, uint32_t tokens)
 {
     return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
 }
 
-/* Rotary tables for the layers of one kind. */
+/* Rotary tables for one kind of layers. */
 struct flo_rotations {
-    double *rates;  /* [n_rope / 2]: radians per position */
-    float *cosines; /* [B][n_rope]; each pair's value twice */
-    float *sines;   /* [B][n_rope]; signed for the pair's two halves */
+    double *rates;  /* [n_rope / 2]: radians by which a pair turns per position */
+    float *cosines; /* [B][n_rope]: the cosine of each pair, twice */
+    float *sines;   /* [B][n_rope]: the sine of each pair, with the sign for either half */
 };
 
-/* The input of products. */
+/* The input that products read. */
 struct flo_input {
     struct flo_activations x;
     float *low; /* [tokens][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]: adapters' */
 };
 
-/* Buffers of one forward pass; B = batch, W = width of the widest product
- * input. */
+/* Buffers of one forward pass.  B is the batch, W the width of the widest input
+ * of a product. */
 struct flo_scratch {
-    float *x;         /* [B][n_embd]: the residual stream */
-    float *y;         /* [B][n_embd]: a product's result before the addition to x */
+    float *x;         /* [B][n_embd]: the residual stream of the pass */
+    float *y;         /* [B][n_embd]: result of a product before it is added to x */
     float *q;         /* [B][heads * head_size] */
-    float *k;         /* [B][key heads * head_size] */
+    float *k;         /* [B][key heads * head_size]: the keys */
     float *v;         /* as k */
     float *attention; /* [B][heads * head_size] */
     float *gate;      /* [B][n_ff] */
@@ -74,10 +75,11 @@ struct flo_scratch {
     float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
     float *logits;    /* [sessions][n_vocab] */
     int32_t *tokens;  /* [sessions][context] */
-    struct flo_rotations global, local; /* layers with full attention, and with a window */
-    struct flo_input shared;            /* input of a batch: [B][W] */
-    /* For one token each thread makes its own copy, which is cheaper than a
-     * barrier. */
+    /* tables of layers with full attention, and of those with a window */
+    struct flo_rotations global, local;
+    struct flo_input shared; /* input that all threads read, for a batch: [B][W] */
+    /* Inputs of single threads.  For one token each thread makes a copy, which
+     * is cheaper than a barrier. */
     struct flo_input own[FLO_ENGINE_THREADS_MAX];
 };
 
@@ -85,7 +87,7 @@ struct flo_session {
     struct flo_engine *engine;
     uint8_t *kv;     /* [layer][keys, values][key head][head_bytes] */
     float *logits;   /* [n_vocab] */
-    int32_t *tokens; /* [context]: tokens in the cache, up to position */
+    int32_t *tokens; /* [context]: tokens of the session; the first `position` are in the cache */
     uint32_t index;  /* in engine->sessions */
     uint32_t position;
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
@@ -97,111 +99,117 @@ struct flo_session {
 
 struct flo_engine {
     const struct flo_compute *compute;
-    void *library; /* what a filler of compute.h keeps; native: NULL */
+    void *library; /* state of a filler that is a library; NULL for our own kernels */
     struct flo_gguf *gguf;
-    struct stat file; /* the model file's, as of open */
+    struct stat file; /* inode, size and times of the model's file when it was opened */
     const struct flo_arch *arch;
     struct flo_hparams hparams;
     const struct flo_kernel *kernel;
     struct flo_weights weights;
-    struct flo_sidecar *sidecar; /* file of packed weights; NULL: none */
-    int model_fd; /* file from which rows of the embedding are read when a sidecar is used; -1: none
-                   */
+    struct flo_sidecar *sidecar; /* sidecar of packed weights; NULL: not used */
+    int model_fd; /* file for reading rows of the embedding if a sidecar is used; -1: none */
     struct flo_sizes sizes;
-    struct flo_engine_plan plan; /* memory plan for these sizes and weights */
+    struct flo_engine_plan plan; /* memory plan of the engine */
     struct flo_scratch scratch;
     struct flo_pool *pool;
-    bool has_lent_pool;                 /* the pool belongs to the caller */
-    struct flo_threads pass_threads[2]; /* threads for passes with few rows, and with many */
-    struct flo_arena arena;             /* memory of scratch */
+    bool has_lent_pool; /* the caller of flo_engine_open() owns the pool */
+    /* numbers of threads for passes with few rows and with many */
+    struct flo_threads pass_threads[2];
+    struct flo_arena arena; /* memory of scratch */
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
-    pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter bytes */
-    struct flo_vocab *vocab;      /* NULL: only token ids are used */
-    struct flo_err vocab_err;     /* reason for a missing vocabulary, if one was wanted */
+    pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter_bytes_used */
+    struct flo_vocab *vocab;      /* NULL: the engine knows only token ids */
+    struct flo_err vocab_err;     /* reason why a vocabulary that was wanted is missing */
     struct flo_template chat;
-    struct flo_err chat_err; /* code 0: the template is usable */
+    struct flo_err chat_err; /* reason why the template is unusable; code 0: it is usable */
     struct flo_engine_info info;
 };
 
 /* ---- plan.c ---- */
 
-/* Computes the sizes, with defaults for unset options.  FLO_E_USAGE. */
+/* Computes the sizes, with defaults for options that are not set.
+ * FLO_E_USAGE. */
 FLO_MUST_USE int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *hparams,
                                 const struct flo_engine_options *options, struct flo_sizes *sizes,
                                 struct flo_err *err);
-/* Computes the plan and compares it with the budget; `plan` is always
- * written. */
+/* Computes the plan and compares it with the budget.  `plan` is written also
+ * after an error. */
 FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
                                       const struct flo_sizes *sizes, uint64_t weights_bytes,
                                       uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                                       struct flo_err *err);
-/* Adds the memory of a library to the scratch memory. */
+/* Adds the memory of a filler's library to the scratch memory. */
 void flo_sizes_add_library(const struct flo_hparams *hparams, uint64_t bytes,
                            struct flo_sizes *sizes);
-/* Computes the engine's plan with these weights, and shrinks its sizes as far as
- * the options allow.  FLO_E_MEMORY_BUDGET has the numbers of the sizes as they
- * were. */
+/* Computes the engine's plan with weights of this size, and shrinks its sizes
+ * as far as the options allow.  FLO_E_MEMORY_BUDGET has the numbers before
+ * shrinking. */
 FLO_MUST_USE int flo_engine_plan_fit(struct flo_engine *e, const struct flo_engine_options *options,
                                      uint64_t weights_bytes, struct flo_err *err);
-/* Sets pointers into the arena; on an arena without memory it only counts
- * bytes. */
+/* Sets the buffers' pointers into the arena.  An arena without memory only
+ * counts bytes. */
 void flo_scratch_lay_out(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
                          struct flo_arena *arena, struct flo_scratch *out);
 
 /* ---- text.c ---- */
 
-/* Fails with the error of reading the vocabulary if the engine has none. */
+/* Returns the error of reading the vocabulary if the engine has no vocabulary,
+ * else 0. */
 FLO_MUST_USE int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *err);
 
 /* ---- session.c ---- */
 
-/* Checks that these tokens can be appended.  FLO_E_INFER_PARAM,
+/* Checks that these tokens can be appended to the session.  FLO_E_INFER_PARAM,
  * FLO_E_INFER_TOO_LONG. */
 FLO_MUST_USE int flo_session_check(const struct flo_session *session, const int32_t *tokens,
                                    size_t count, struct flo_err *err);
-/* Records that these tokens are in the cache, and advances the position. */
+/* Records that the cache now has these tokens, and advances the position. */
 void flo_session_keep(struct flo_session *session, const int32_t *tokens, uint32_t count);
 void flo_session_count_time(struct flo_session *session, size_t count, uint64_t spent_us);
-/* Called after each batch, whose rows begin at the session's position; a
- * nonzero result stops and is returned. */
+/* Callback after each batch of an append.  The batch's rows begin at the
+ * session's position.  If it returns nonzero, the append stops and returns
+ * that. */
 typedef int flo_batch_fn(void *context, struct flo_session *session, uint32_t count);
-/* Outputs of an append; all zero: it only fills the cache. */
+/* Outputs of an append.  All zero means that it only fills the cache. */
 struct flo_outputs {
-    float *last;        /* gets the logits of the last token; NULL: nobody does */
-    flo_batch_fn *take; /* takes logits or states of every token; NULL: nobody does */
+    float *last;        /* gets the logits of the last token; NULL: nowhere */
+    flo_batch_fn *take; /* takes the logits or states of every token; NULL: no callback */
     bool states;        /* `take` takes states */
     void *context;      /* of take */
 };
-/* Appends the tokens, batch by batch.  After an error the session is as
- * before. */
+/* Appends the tokens in batches.  After an error the session is as before. */
 FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,
                                     size_t count, const struct flo_outputs *outputs,
                                     struct flo_err *err);
 
 /* ---- passes ---- */
 
-/* Consecutive rows of a pass: tokens of one session, from its position on. */
+/* Consecutive rows of a pass, for tokens of one session from its position
+ * on. */
 struct flo_span {
-    struct flo_session *session; /* session, which occurs at most once in a request */
+    struct flo_session *session; /* session of the rows; a request has each at most once */
     const int32_t *tokens;
     uint32_t count;
 };
-/* A row whose logits are wanted. */
+/* A row of a pass whose logits are wanted. */
 struct flo_wanted_row {
     uint32_t span;
     uint32_t index; /* in the span */
     uint32_t row;   /* in the pass */
 };
 struct flo_request {
-    const struct flo_span *spans; /* together 1 to `batch` tokens */
+    const struct flo_span *spans; /* spans, which together have 1 to `batch` tokens */
     uint32_t span_count;
-    bool states;                         /* final states of all rows are wanted, and no logits */
-    const struct flo_wanted_row *wanted; /* in order of their rows */
+    /* the final states of all rows are wanted, but no logits */
+    bool states;
+    const struct flo_wanted_row *wanted; /* rows whose logits are wanted, in order */
     uint32_t wanted_count;
-    float *logits;                /* [n_vocab], if one row is wanted; NULL: flo_compute.rows */
-    bool (*stops)(void *context); /* asked once per layer; NULL: never */
+    /* [n_vocab]: gets the logits of the one wanted row; NULL: flo_compute.rows
+     * gives them */
+    float *logits;
+    bool (*stops)(void *context); /* asked once per layer whether to cancel; NULL: never */
     void *context;
 };
 

@@ -1,4 +1,5 @@
-/* Plan: computes all memory before anything is loaded.  Pure arithmetic. */
+/* Plan: computes by pure arithmetic all memory that an engine takes, before
+ * anything is loaded. */
 #include "engine/model/internal.h"
 
 #include <inttypes.h>
@@ -11,13 +12,14 @@
 #include "engine/token/merge.h"
 #include "engine/token/vocab/pieces.h"
 
-#define TEMPLATE_BYTES_PER_BYTE 128 /* memory for a template's tree and tokens */
+/* memory of a template's tree and tokens for each byte of its text */
+#define TEMPLATE_BYTES_PER_BYTE 128
 #define OPTION_BYTES_MAX ((uint64_t)1 << 48)
 
 enum {
-    CONTEXT_MIN = 512,        /* least context that a budget shrinks to */
-    PROGRAM_BYTES = 3 << 20,  /* measured resident memory without a model */
-    TEXT_BYTES_MAX = 1 << 20, /* largest text of a request */
+    CONTEXT_MIN = 512,        /* smallest context to which a budget may lead */
+    PROGRAM_BYTES = 3 << 20,  /* resident memory of the process without a model, as measured */
+    TEXT_BYTES_MAX = 1 << 20, /* most bytes of a request's text */
 };
 
 static uint32_t at_least(uint32_t a, uint32_t b)
@@ -25,7 +27,7 @@ static uint32_t at_least(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Returns the width of the widest product input. */
+/* Returns the width of the widest input of a product. */
 static uint32_t width_of(const struct flo_hparams *h)
 {
     return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
@@ -85,8 +87,9 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     }
 }
 
-/* Returns the caller's memory per session: a sampler, and its tokens.  Tokens
- * count twice, because another answer may wait for the session. */
+/* Returns the memory that the engine's caller needs for all sessions: a sampler
+ * and a list of tokens each.  The lists count twice, because another answer may
+ * wait for each session. */
 static uint64_t caller_bytes(const struct flo_hparams *h, const struct flo_sizes *sizes)
 {
     return sizes->sessions * (flo_sampler_bytes(h->n_vocab) + 2 * sizes->context * sizeof(int32_t));
@@ -103,9 +106,9 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 }
 
 /* Returns an upper bound of the memory for the vocabulary's lists, for
- * compiling one grammar, and for open grammars.  Each session may have one; so
- * may each answer that was suspended for a user (all can be but the last, which
- * users do not get). */
+ * compiling one grammar, and for open grammars.  Each session may have a
+ * grammar, and so may each answer that was suspended for a user.  All sessions
+ * but the last can have such an answer. */
 static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparams *h,
                             uint32_t sessions)
 {
@@ -129,8 +132,9 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparam
 }
 
 /* Returns an upper bound of the memory for tokenising a text as long as the
- * context: a copy of the text (up to three times as long where blanks or bytes
- * are replaced), a chat template's output with a mark per byte, and merging. */
+ * context.  It holds a copy of the text, up to three times as long where blanks
+ * or bytes are replaced.  It also holds a chat template's output with a mark
+ * per byte, and the state of merging. */
 static uint64_t text_bytes(const struct flo_sizes *s)
 {
     uint64_t bytes =
@@ -152,13 +156,13 @@ static uint64_t scratch_bytes(const struct flo_hparams *h, const struct flo_size
            (uint64_t)h->n_labels * h->n_embd * sizeof(float) + caller_bytes(h, s);
 }
 
-/* Sets all sizes that depend on the context and the cache's type. */
+/* Sets all sizes that depend on the context or the cache's type. */
 static void set_context(const struct flo_hparams *h, uint32_t context, struct flo_sizes *s)
 {
     s->context = context;
     s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
-    /* At most 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads * 2^9 layers
-     * * 2^6 sessions = 2^57: nothing overflows. */
+    /* No product overflows: 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads
+     * * 2^9 layers * 2^6 sessions = 2^57 at most. */
     s->head_bytes = flo_sizes_bytes(s, context);
     s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
     s->kv_bytes = s->session_kv_bytes * s->sessions;
@@ -240,9 +244,9 @@ void flo_sizes_add_library(const struct flo_hparams *h, uint64_t bytes, struct f
 }
 
 /* Shrinks sizes whose plan exceeds the budget.  First f16 keys and values
- * become q8_0, then the context shrinks to the largest that fits, but not below
- * 512 tokens.  Only sizes that the options leave open change.  false: nothing
- * more can shrink. */
+ * become q8_0.  Then the context becomes the largest that fits, but at least
+ * 512 tokens.  Only sizes that the options leave open change.  Returns false if
+ * nothing more can shrink. */
 static bool shrink(const struct flo_hparams *h, const struct flo_engine_options *options,
                    const struct flo_engine_plan *plan, struct flo_sizes *sizes)
 {
@@ -259,15 +263,15 @@ static bool shrink(const struct flo_hparams *h, const struct flo_engine_options 
     return false;
 }
 
-/* Returns all bytes except the weights. */
+/* Returns the sum of all sizes except the weights. */
 static uint64_t bytes_of(const struct flo_sizes *s)
 {
     return s->kv_bytes + s->scratch_bytes + s->vocabulary_bytes + s->adapter_bytes +
            s->request_bytes;
 }
 
-/* Returns the largest context, in whole blocks, that fits into `room`; 0: none.
- * Bytes never shrink with more tokens. */
+/* Returns the largest context, in whole blocks, that fits into `room`, or 0 if
+ * none does.  A larger context never takes fewer bytes. */
 static uint32_t context_fitting(const struct flo_hparams *h, const struct flo_sizes *sizes,
                                 uint64_t room)
 {

@@ -65,8 +65,8 @@ static uint32_t crc_of_rates(const struct flo_engine *e)
     return flo_crc32c(crc, e->scratch.local.rates, bytes);
 }
 
-/* Makes the header for `count` tokens; the checksum of the data is added
- * later. */
+/* Makes the file's head for `count` tokens; `payload_crc` is the checksum of
+ * the rest. */
 static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t payload_crc,
                         uint8_t *head)
 {
@@ -106,9 +106,11 @@ static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t pay
 
 struct writer {
     int fd;
-    uint64_t bytes; /* size of the file in bytes */
+    uint64_t bytes; /* size of the whole file in bytes */
     uint64_t at;
-    uint8_t *window; /* mapping around `at`, from a multiple of WINDOW_BYTES; or NULL */
+    /* mapped part of the file with the byte `at`, from a multiple of
+     * WINDOW_BYTES on; or NULL */
+    uint8_t *window;
     size_t window_bytes;
     uint32_t crc;
     flo_stops_fn *stops;
@@ -140,8 +142,8 @@ static int open_window(struct writer *w, struct flo_err *err)
                               (unsigned long long)w->bytes);
     }
     w->window = p;
-    /* Otherwise a full or failed disk would kill the process at the first
-     * byte. */
+    /* Without this check, a full or failed disk would kill the process at the
+     * first byte. */
     int rv = flo_mapped_claim(p, w->window_bytes, err);
 
     if (rv < 0) {
@@ -244,8 +246,8 @@ static bool is_zero(const uint8_t *data, size_t bytes)
     return any == 0;
 }
 
-/* Reads and checks the header.  FLO_E_ABSENT: empty, or writing was
- * interrupted. */
+/* Reads and checks the file's head.  FLO_E_ABSENT: the file is empty, or its
+ * writing was interrupted. */
 static int read_head(const struct flo_engine *e, int fd, uint8_t *head, struct flo_err *err)
 {
     struct stat st;
@@ -292,7 +294,7 @@ static int check_head(const struct flo_engine *e, const uint8_t *head, struct fl
     return flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
-/* Reads bytes at *at and adds them to the checksum. */
+/* Reads bytes at *at, adds them to the checksum and advances *at. */
 static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, struct flo_err *err)
 {
     int rv = flo_fd_pread_all(fd, out, bytes, *at, err);
@@ -302,8 +304,8 @@ static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, st
     return rv;
 }
 
-/* Reads the prefix into a session.  After an error the cache's content is
- * undefined, and position 0 marks it as empty. */
+/* Reads the tokens and the cache of a prefix into a session.  After an error
+ * the content of the cache is undefined, and position 0 marks it as empty. */
 static int read_session(struct flo_session *session, int fd, uint32_t count, uint32_t right_crc,
                         struct flo_err *err)
 {
