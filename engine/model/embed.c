@@ -1,4 +1,4 @@
-/* Embed: vectors of texts, from tokens' states after the last layer. */
+/* Embed: computes vectors of texts from the final states of their tokens. */
 #include <flotilla/engine_output.h>
 
 #include <math.h>
@@ -11,8 +11,8 @@ struct spec {
     float *vector;
 };
 
-/* Adds the batch's rows in the order of the tokens, so a text's vector has the
- * same bits however it was split into batches. */
+/* Adds the rows of a batch in the order of the tokens.  So a text's vector has
+ * the same bits however the text was split into batches. */
 static int add_rows(void *context, struct flo_session *session, uint32_t count)
 {
     const struct spec *spec = context;

@@ -12,7 +12,7 @@
 
 static const struct flo_engine_options no_options;
 
-/* Makes an engine whose file is open, and nothing more. */
+/* Allocates an engine and opens its file, and does nothing more. */
 static int open_file(int fd, const struct flo_compute *compute, struct flo_engine **out,
                      struct flo_err *err)
 {
@@ -77,7 +77,7 @@ int flo_compute_find(const char *name, const struct flo_compute **compute, struc
                         : flo_fail(err, FLO_E_USAGE, "no backend '%s', there are: %s", name, known);
 }
 
-/* A file that a filler is to open or to plan. */
+/* A model's file that a filler opens, or for which it makes a plan. */
 struct job {
     int fd;
     const char *path; /* or NULL */
@@ -88,14 +88,16 @@ struct job {
 typedef int filler_fn(struct job *job, const struct flo_compute *compute, bool has_next,
                       struct flo_err *err);
 
-/* Does the error say that the filler does not know this kind of model? */
+/* Tells whether the error means that the filler does not know this kind of
+ * model. */
 static bool is_unknown(int rv)
 {
     return rv == FLO_E_MODEL_ARCH || rv == FLO_E_NOT_BUILT;
 }
 
-/* Tries the fillers, or the one that the options name, until one knows the
- * model.  The last one's error is told, as it knows most. */
+/* Tries one filler after another until one knows the model.  If the options
+ * name a filler, it tries only that one.  The error of the last filler is
+ * returned, because it knows most models. */
 static int try_fillers(struct job *job, filler_fn *run, struct flo_err *err)
 {
     const struct flo_compute *named = job->options->compute;
@@ -140,8 +142,8 @@ static int plan_by(struct job *job, const struct flo_compute *compute, bool has_
         rv = compute->bind(e, options, job->path, job->fd, err);
         if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL &&
             !(has_next && is_unknown(rv))) {
-            /* A model that cannot be loaded still gets a plan; invalid options
-             * do not. */
+            /* A plan is made also for a model that cannot be loaded, but not
+             * for invalid options. */
             *err = (struct flo_err){0};
             rv = flo_engine_plan_make(&e->hparams, &e->sizes, flo_gguf_file_bytes(e->gguf),
                                       options->memory_bytes_max, &e->plan, err);
@@ -205,7 +207,7 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
     return 0;
 }
 
-/* Loads the vocabulary.  A model whose tokenizer is unsupported can still
+/* Loads the vocabulary.  A model with an unsupported tokenizer can still
  * compute on token ids. */
 static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options *options,
                            struct flo_err *err)
@@ -230,7 +232,7 @@ static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options
         }
         return spec == FLO_VOCABULARY_NEEDED ? rv : 0;
     }
-    /* An invalid or unknown template disables only chat. */
+    /* A template that is invalid or unknown only prevents chats. */
     e->chat_err.code =
         flo_template_find(e->gguf, e->vocab, options->chat_template, &e->chat, &e->chat_err);
     return 0;
@@ -262,8 +264,8 @@ static void fill_info(struct flo_engine *e)
     e->info = info;
 }
 
-/* Does everything after the file is open; on error the caller closes the
- * engine. */
+/* Does all that follows after the file is open.  If it fails, the caller closes
+ * the engine. */
 static int load(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                 int fd, struct flo_err *err)
 {
@@ -274,7 +276,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     FLO_TRY(e->compute->load(e, options, fd, err));
     FLO_TRY(load_vocabulary(e, options, err));
     fill_info(e);
-    flo_gguf_drop_pages(e->gguf); /* the head's data is in tables now */
+    flo_gguf_drop_pages(e->gguf); /* frees pages: the head's data is in tables now */
     return 0;
 }
 
@@ -289,7 +291,8 @@ static int open_by(struct job *job, const struct flo_compute *compute, bool has_
         return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);
     }
     if (has_next && options.vocabulary == FLO_VOCABULARY_IF_KNOWN) {
-        options.vocabulary = FLO_VOCABULARY_NEEDED; /* the next one may know it */
+        /* fails on an unknown vocabulary, which the next filler may know */
+        options.vocabulary = FLO_VOCABULARY_NEEDED;
     }
     rv = load(e, &options, job->path, job->fd, err);
     if (rv < 0) {

@@ -1,4 +1,4 @@
-/* Native: this engine's own kernels as a filler of compute.h. */
+/* Native: a filler of compute.h that is made of this engine's own kernels. */
 #include "engine/model/compute.h"
 
 #include <string.h>
@@ -15,8 +15,9 @@ static int native_read_head(struct flo_engine *e, const struct flo_engine_option
     return flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
 }
 
-/* Does the model's own file need fewer bytes than the packed one?  It may if a
- * tied embedding is in both files. */
+/* Tells whether the model's own file needs fewer bytes than the packed one.
+ * That can be so if the embedding is also the output, and then is in both
+ * files. */
 static bool are_rows_smaller(const struct flo_engine *e)
 {
     return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes < flo_packed_weights_bytes(e);
@@ -31,8 +32,8 @@ static bool fits(const struct flo_engine *e, const struct flo_engine_options *op
 }
 
 /* Binds the weights in the mapped model or the packed file, and plans their
- * memory.  Packed weights over the budget are not used if that saves bytes.
- * `path` may be NULL. */
+ * memory.  If packed weights exceed the budget and take more bytes, they are
+ * not used.  `path` may be NULL. */
 static int native_bind(struct flo_engine *e, const struct flo_engine_options *options,
                        const char *path, int fd, struct flo_err *err)
 {
@@ -80,7 +81,8 @@ static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
 {
     info->labels = e->hparams.n_labels;
     if (info->labels > 0 && e->weights.output.tensor == e->weights.embedding.tensor) {
-        info->properties &= ~(unsigned)FLO_COMPUTE_ANSWERS; /* a ranking head alone */
+        /* the model has only a ranking head, so it writes no text */
+        info->properties &= ~(unsigned)FLO_COMPUTE_ANSWERS;
     }
     info->parameters = e->weights.parameters;
     snprintf(info->kernel, sizeof(info->kernel), "%s", e->kernel->name);
@@ -98,7 +100,8 @@ static void native_close(struct flo_engine *e)
 
 /* ---- caches ---- */
 
-/* Copies the blocks of the first positions, of all layers and heads. */
+/* Copies the cache's blocks of the first positions, for all layers and
+ * heads. */
 static void native_copy(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;

@@ -1,5 +1,5 @@
-/* Rank: tokenises query and document as one text, and computes the score from
- * the last token's state. */
+/* Rank: tokenises query and document as one text, and computes a score from the
+ * state of its last token. */
 #include <flotilla/engine_output.h>
 #include <flotilla/errors/model.h>
 
@@ -9,7 +9,7 @@
 #include "engine/model/internal.h"
 
 #define FORM_KEY "tokenizer.chat_template.rerank"
-#define PLACES_MAX 8 /* largest number of placeholders in a form */
+#define PLACES_MAX 8 /* most placeholders that a form may have */
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {
@@ -44,7 +44,7 @@ static struct flo_text_span text_of(const struct flo_rank_pair *pair, int place)
     };
 }
 
-/* Returns the placeholder that begins here; PLACES: none does. */
+/* Returns the placeholder that begins here, or PLACES if none does. */
 static int place_at(const char *text, size_t bytes)
 {
     int i = 0;
@@ -56,8 +56,8 @@ static int place_at(const char *text, size_t bytes)
     return i;
 }
 
-/* Fills the pair's texts into the form.  Text that looks like a placeholder
- * stays text. */
+/* Puts the texts of query and document into the form.  A placeholder inside
+ * these texts is not replaced. */
 static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair, struct form *out,
                      struct flo_err *err)
 {
@@ -90,8 +90,8 @@ static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair
     return 0;
 }
 
-/* Without a form: query and document, each followed by an end token; and some
- * models have a separator between the two. */
+/* Joins query and document where the model has no form.  Each is followed by an
+ * end token, and some models have a separator between the two. */
 static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
                 struct flo_tokens *ids, struct flo_err *err)
 {
@@ -133,7 +133,7 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
     FLO_TRY(need_head(engine, err));
     FLO_TRY(flo_engine_need_vocabulary(engine, err));
     FLO_TRY(flo_gguf_string(engine->gguf, FORM_KEY, &text, err));
-    if (tokens_max == 0) { /* a limit of 0 would mean no limit */
+    if (tokens_max == 0) { /* FLO_E_INFER_TOO_LONG, as count_max 0 would mean no limit */
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
     }
     if (text.bytes > FLO_TEMPLATE_BYTES_MAX) {
@@ -157,14 +157,16 @@ int flo_engine_rank(const struct flo_engine *engine, const float *state, double 
                     struct flo_err *err)
 {
     uint32_t labels = engine->info.labels, n = engine->hparams.n_embd;
-    bool is_pooled = (engine->info.properties & FLO_COMPUTE_POOLS) != 0; /* the head is in it */
+    /* the library has applied the ranking head already */
+    bool is_pooled = (engine->info.properties & FLO_COMPUTE_POOLS) != 0;
     const float *row = engine->weights.head_rows;
     const float *bias = engine->weights.head.bias;
     double first = 0, sum = 0, value;
     bool is_finite = true;
 
     FLO_TRY(need_head(engine, err));
-    /* Softmax of the first label: 1 / sum of exp(x[i] - x[0]). */
+    /* The sum gives the softmax of the first label: 1 / sum of exp(x[i] -
+     * x[0]). */
     for (uint32_t i = 0; i < labels; i++) {
         value = is_pooled ? (double)state[i] : bias == NULL ? 0 : (double)bias[i];
         for (uint32_t k = 0; k < n && !is_pooled; k++) {

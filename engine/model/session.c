@@ -1,4 +1,4 @@
-/* Session: keeps one sequence of tokens, and decodes it. */
+/* Session: keeps one sequence of tokens, and appends to it. */
 #include <string.h>
 
 #include "engine/model/compute.h"

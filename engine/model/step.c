@@ -1,5 +1,5 @@
-/* Step: makes one pass over tokens of several sessions, and copies between
- * sessions' caches. */
+/* Step: makes one pass over tokens of several sessions, and copies caches
+ * between sessions. */
 #include <flotilla/engine_step.h>
 
 #include <string.h>
@@ -48,8 +48,8 @@ static uint32_t list_wanted(const struct flo_step *steps, size_t count, struct f
     return n;
 }
 
-/* Delivers the rows' logits, a few rows at a time.  If a callback ends its
- * step, the session drops the tokens after it. */
+/* Gives the logits of the wanted rows to the steps' callbacks.  If a callback
+ * ends its step, the session drops the tokens after that row. */
 static void give_rows(struct flo_engine *e, const struct flo_step *steps,
                       const struct flo_request *request)
 {
@@ -97,7 +97,8 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
     request->span_count = (uint32_t)count;
     request->wanted = wanted;
     request->wanted_count = list_wanted(steps, count, wanted);
-    /* One row is computed in the same job, so the threads need not wake again. */
+    /* The logits of a single row are computed in the job of the pass, so the
+     * threads need not wake again. */
     request->logits = request->wanted_count == 1 ? e->scratch.rows : NULL;
     FLO_TRY(e->compute->pass(e, request, err));
     spent_us = flo_now_us() - started_us;

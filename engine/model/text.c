@@ -1,4 +1,5 @@
-/* Text: has the engine's public functions for text and chat. */
+/* Text: converts text and chats to tokens and back, for the engine's
+ * callers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,8 @@ int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-/* Makes a list in the caller's array, which never grows.  If its size is 0,
- * which as a limit would mean any, nothing is filled in. */
+/* Makes a list in the caller's array, which never grows.  FLO_E_INFER_TOO_LONG:
+ * the array has no entry, and a limit of 0 would mean no limit. */
 static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list, struct flo_err *err)
 {
     *list = (struct flo_tokens){.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
@@ -87,7 +88,8 @@ void flo_engine_stream_finish(struct flo_engine_stream *stream, struct flo_buf *
     *stream = (struct flo_engine_stream){0};
 }
 
-/* Fails if this model cannot chat. */
+/* Returns an error if the engine has no vocabulary or no usable chat
+ * template. */
 static int need_chat(const struct flo_engine *engine, struct flo_err *err)
 {
     int rv = flo_engine_need_vocabulary(engine, err);
@@ -116,7 +118,7 @@ bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
     return engine->vocab != NULL && flo_vocab_is_control(engine->vocab, token);
 }
 
-#define MARK_TOKENS 64u /* largest number of tokens in a mark and the blanks after it */
+#define MARK_TOKENS 64u /* most tokens of a mark for thoughts and the blanks after it */
 
 bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *tokens, size_t count)
 {
