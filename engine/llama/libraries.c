@@ -1,8 +1,6 @@
-/* Libraries: finds llama.cpp's library for this CPU, loads it, and keeps what it
- * says.
- *
- * Its own loader would load every library of the folder, those of GPUs too, and
- * one that the environment names. */
+/* Libraries: finds llama.cpp's library for this CPU, loads it, and keeps its
+ * messages.  llama.cpp's own loader is not used.  It would load every library
+ * of the folder, those of GPUs too, and one that the environment names. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <string.h>
@@ -11,7 +9,7 @@
 
 #include "engine/llama/llama_filler.h"
 
-static char said[256]; /* the library's last error */
+static char said[256]; /* last message of an error from the library */
 
 static void hear(enum ggml_log_level level, const char *text, void *context)
 {
@@ -36,8 +34,8 @@ int flo_llama_fail(struct flo_err *err, int code, const char *what)
     return code;
 }
 
-/* Returns how well a library suits this CPU; 0: it needs instructions that this
- * CPU lacks, or it is no library. */
+/* Returns how well a library suits this CPU.  0 means that it needs
+ * instructions that this CPU lacks, or is no such library. */
 static int score_of(const char *path)
 {
     int (*score)(void) = NULL;
@@ -52,7 +50,7 @@ static int score_of(const char *path)
     if (found != NULL) {
         value = score();
     } else if (dlsym(library, "ggml_backend_init") != NULL) {
-        value = 1; /* built for one kind of CPU */
+        value = 1; /* a library that is built for one kind of CPU has no score */
     }
     dlclose(library);
     return value;

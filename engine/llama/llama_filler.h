@@ -14,18 +14,21 @@
 
 extern const struct flo_compute flo_compute_llama;
 
-/* Parts of an engine that this filler keeps. */
+/* State of an engine whose model llama.cpp computes. */
 struct flo_llama {
     struct llama_model *model;
     struct llama_context *context;
     const struct llama_vocab *vocab;
-    struct llama_batch batch;               /* of the engine's batch */
-    int32_t outputs[FLO_BATCH_MAX];         /* rows of the batch whose logits were wanted */
-    uint32_t held[FLO_ENGINE_SESSIONS_MAX]; /* tokens in the cache, of each session */
-    bool cuts;                              /* a part of a sequence can be dropped */
-    bool states;                            /* the context is set to give states, not logits */
-    bool pools;                             /* vectors are pooled as the file says, ... */
-    uint32_t values; /* ... to this many values, or scores of a ranking head */
+    /* batch of the library, with room for the engine's batch */
+    struct llama_batch batch;
+    /* index in the batch of each row whose logits are wanted */
+    int32_t outputs[FLO_BATCH_MAX];
+    /* number of tokens of each session in the library's cache */
+    uint32_t held[FLO_ENGINE_SESSIONS_MAX];
+    bool cuts;       /* the library can drop the last tokens of a sequence */
+    bool states;     /* the library gives states now, not logits */
+    bool pools;      /* the library pools vectors as the model's file says */
+    uint32_t values; /* number of values in a vector, or of scores from a ranking head */
     bool (*stops)(void *context);
     void *stops_context;
 };
@@ -33,12 +36,14 @@ struct flo_llama {
 /* ---- libraries.c ---- */
 
 int flo_llama_prepare(struct flo_err *err);
-/* Writes the path of the folder's library for this CPU: of several for one family
- * the best that this CPU can run.  FLO_E_ABSENT: there is none. */
+/* Writes the path of the library in `folder` for this CPU.  There may be
+ * several for a family of CPUs; this is the best that this CPU can run.
+ * FLO_E_ABSENT: there is none. */
 int flo_llama_library(const char *folder, char *path, size_t bytes, struct flo_err *err);
-/* Forgets the library's last message; before a call that may leave one. */
+/* Forgets the last message of the library.  Called before a call that may write
+ * one. */
 void flo_llama_forget(void);
-/* Fails with the library's last message. */
+/* Returns the error `code`, with the last message of the library. */
 int flo_llama_fail(struct flo_err *err, int code, const char *what);
 
 /* ---- open.c ---- */

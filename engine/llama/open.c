@@ -1,4 +1,5 @@
-/* Open: starts the library's threads, reads a model's shape, and opens it. */
+/* Open: starts the threads of llama.cpp's library, reads a model's shape, and
+ * opens the model. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,14 @@
 
 #include "engine/llama/llama_filler.h"
 
-/* Memory of the libraries and of a graph's nodes, measured without a model. */
+/* Memory of the libraries and of a graph's nodes, as measured without a
+ * model. */
 #define LIBRARY_BYTES (48ull << 20)
-/* Values per token that a layer's graph holds at once, in widths of the model. */
+/* Values that the graph of a layer holds at once for a token, as a multiple of
+ * the model's width. */
 #define GRAPH_WIDTHS 16u
 
-static struct ggml_threadpool *threads; /* of this process; NULL: none */
+static struct ggml_threadpool *threads; /* threads of the library for this process; NULL: none */
 
 int flo_llama_begin(uint32_t count, struct flo_pool **pool, struct flo_err *err)
 {
@@ -27,9 +30,9 @@ int flo_llama_begin(uint32_t count, struct flo_pool **pool, struct flo_err *err)
     void *found = ggml_backend_reg_get_proc_address(cpu, "ggml_threadpool_new");
     struct ggml_threadpool_params params = ggml_threadpool_params_default((int)count);
 
-    params.poll = 1; /* between passes threads sleep soon, as ours do */
+    params.poll = 1; /* threads without work sleep soon, as those of our own pool do */
 
-    (void)pool; /* the library has threads of its own */
+    (void)pool; /* the library starts its own threads */
     memcpy(&make, &found, sizeof(make));
     threads = found == NULL ? NULL : make(&params);
     return threads != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "%u threads of llama.cpp", count);
@@ -37,8 +40,8 @@ int flo_llama_begin(uint32_t count, struct flo_pool **pool, struct flo_err *err)
 
 /* ---- the shape ---- */
 
-/* Returns a number of the file, or the largest of a list that has one for each
- * layer; `otherwise` if the key is absent. */
+/* Returns a number of the file, or `otherwise` if the key is absent.  From a
+ * list with a number for each layer it returns the largest. */
 static uint32_t shape_of(const struct flo_gguf *gguf, const char *arch, const char *name,
                          uint32_t otherwise)
 {
@@ -63,8 +66,8 @@ static uint32_t shape_of(const struct flo_gguf *gguf, const char *arch, const ch
     return value > INT32_MAX ? INT32_MAX : (uint32_t)value;
 }
 
-/* Returns how the file says that a text's vector or score is made.  Files of
- * ranking models may only have the head. */
+/* Returns how a text's vector or score is made, as the file says.  The file of
+ * a ranking model may have only the head. */
 static enum llama_pooling_type pooling_of(const struct flo_gguf *gguf)
 {
     char arch[64] = "";
@@ -101,8 +104,9 @@ static int check_shape(const struct flo_hparams *h, struct flo_err *err)
     return 0;
 }
 
-/* Memory of the library beyond weights and caches: the graph of one batch with
- * its attention scores and logits, and the state of recurrent layers. */
+/* Returns the library's memory besides weights and caches.  It holds the graph
+ * of one batch, with attention scores and logits, and the state of recurrent
+ * layers. */
 static uint64_t library_bytes(const struct flo_gguf *gguf, const char *arch,
                               const struct flo_hparams *h, const struct flo_sizes *s)
 {
@@ -192,7 +196,7 @@ static bool stops(void *context)
 
 static struct llama_model *load_model(int fd, struct flo_err *err)
 {
-    ggml_backend_dev_t none[] = {NULL}; /* no GPU: a sandbox has none */
+    ggml_backend_dev_t none[] = {NULL}; /* an empty list of devices: a sandbox has no GPU */
     struct llama_model_params params = llama_model_default_params();
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     FILE *file = copy < 0 ? NULL : fdopen(copy, "rb");
@@ -200,7 +204,9 @@ static struct llama_model *load_model(int fd, struct flo_err *err)
 
     params.devices = none;
     params.n_gpu_layers = 0;
-    params.use_extra_bufts = false; /* weights stay mapped, and shared */
+    /* otherwise the library would copy the weights instead of sharing the
+     * mapping */
+    params.use_extra_bufts = false;
     if (file == NULL || fseek(file, 0, SEEK_SET) != 0) {
         flo_fail_errno(err, FLO_E_IO_READ, "the model");
         model = NULL;
@@ -237,19 +243,20 @@ static int open_context(struct flo_engine *e, struct flo_llama *l, struct flo_er
 
     params.n_ctx = e->sizes.context * e->sizes.sessions;
     params.n_seq_max = e->sizes.sessions;
-    /* An encoder sees a text as a whole. */
+    /* The batch of a model that pools holds a whole text, because an encoder
+     * sees a text as a whole. */
     params.n_batch = params.n_ubatch = l->pools ? e->sizes.context : e->sizes.batch;
     params.n_threads = params.n_threads_batch = (int32_t)e->sizes.threads;
     params.type_k = params.type_v = cache_type(e->sizes.cache);
     params.pooling_type = pooling_of(e->gguf);
     params.embeddings = l->states = l->pools;
-    if (e->sizes.cache == FLO_CACHE_F32 || l->pools) { /* flash attention rounds to f16 */
+    if (e->sizes.cache == FLO_CACHE_F32 || l->pools) { /* flash attention would round to f16 */
         params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     }
     params.abort_callback = stops;
     params.abort_callback_data = l;
     params.no_perf = true;
-    params.swa_full = true; /* a window's cache could not be cut back */
+    params.swa_full = true; /* a cache of only the window's size could not be cut back */
     params.kv_unified = false;
     flo_llama_forget();
     l->context = llama_init_from_model(l->model, params);
@@ -270,8 +277,8 @@ static int open_context(struct flo_engine *e, struct flo_llama *l, struct flo_er
     return l->batch.token != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "a batch");
 }
 
-/* One pass, so that all that passes need is allocated before the sandbox's last
- * stage. */
+/* Computes one pass, so that all memory that passes need is allocated before
+ * the last stage of the sandbox. */
 static int warm_up(struct flo_engine *e, struct flo_err *err)
 {
     int32_t token = 0;

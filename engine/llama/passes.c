@@ -1,4 +1,5 @@
-/* Passes: batches of the library.  Its cache follows the sessions' tokens. */
+/* Passes: computes passes with batches of llama.cpp's library, whose cache
+ * follows the tokens of the sessions. */
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
@@ -13,8 +14,8 @@ static struct flo_llama *of(const struct flo_engine *e)
 
 /* ---- the cache ---- */
 
-/* Drops a sequence's tokens from `position` on.  A recurrent state cannot go
- * back: then all is dropped. */
+/* Drops the tokens of a sequence from `position` on.  A recurrent state cannot
+ * go back, so then all tokens are dropped. */
 static void cut(struct flo_llama *l, uint32_t index, uint32_t position)
 {
     llama_memory_t memory = llama_get_memory(l->context);
@@ -37,8 +38,8 @@ void flo_llama_copy(struct flo_session *session, const struct flo_session *from,
     llama_memory_t memory = llama_get_memory(l->context);
 
     cut(l, session->index, 0);
-    /* A state that is further than the copy could not be cut back: the pass
-     * computes the tokens instead. */
+    /* A recurrent state that is further than the copy could not be cut back.
+     * Nothing is copied then, and the next pass computes the tokens. */
     if (memory != NULL && (l->cuts || l->held[from->index] == count)) {
         llama_memory_seq_cp(memory, (llama_seq_id)from->index, (llama_seq_id)session->index, -1,
                             -1);
@@ -80,7 +81,7 @@ static int decode(struct flo_llama *l, struct flo_err *err)
                      : flo_llama_fail(err, FLO_E_MODEL_BACKEND, "llama_decode");
 }
 
-/* Computes the session's tokens that the cache lacks. */
+/* Computes the tokens of the session that the library's cache lacks. */
 static int catch_up(struct flo_engine *e, const struct flo_session *session, struct flo_err *err)
 {
     struct flo_llama *l = of(e);
@@ -129,7 +130,8 @@ static void fill_batch(struct flo_llama *l, const struct flo_request *request)
     }
 }
 
-/* A batch that failed may have left some of its rows in the cache. */
+/* Drops the rows of a batch that failed, because some of them may be in the
+ * cache. */
 static void drop_rows(struct flo_llama *l, const struct flo_request *request)
 {
     for (uint32_t i = 0; i < request->span_count; i++) {
@@ -180,7 +182,7 @@ void flo_llama_rows(struct flo_engine *e, uint32_t first, uint32_t count, float 
 
         if (row != NULL) {
             memcpy(logits + i * n, row, n * sizeof(float));
-        } else { /* NaN is told as a model that computes nothing */
+        } else { /* no logits are reported as NaN, as from a model that computes nothing */
             memset(logits + i * n, 0xff, n * sizeof(float));
         }
     }

@@ -1,4 +1,5 @@
-/* Vocabulary: the library's tokenizer, where ours does not know the file's. */
+/* Vocabulary: gives texts to llama.cpp's tokenizer if ours does not know the
+ * one of the file. */
 #include <stdlib.h>
 
 #include <flotilla/errors/gguf.h>
@@ -21,7 +22,7 @@ static bool ids(void *context, const char *text, size_t bytes, struct flo_tokens
         return false;
     }
     count = llama_tokenize(l->vocab, text, (int32_t)bytes, made, (int32_t)room, false, false);
-    if (count < 0) { /* minus their number: too many */
+    if (count < 0) { /* a negative number: so many tokens do not fit */
         tokens->count_least = tokens->count + (size_t)-count;
         tokens->failed = true;
     }
@@ -38,7 +39,9 @@ static void piece(void *context, int32_t id, struct flo_buf *out)
     char bytes[PIECE_BYTES];
     int32_t count = llama_token_to_piece(l->vocab, id, bytes, sizeof(bytes), 0, true);
 
-    if (count > 0) { /* a longer one shows nothing */
+    /* a negative number means a piece longer than the array, which shows
+     * nothing */
+    if (count > 0) {
         flo_buf_add(out, bytes, (size_t)count);
     }
 }
@@ -59,7 +62,8 @@ int flo_llama_vocabulary(struct flo_engine *e, struct flo_err *err)
     const struct llama_vocab *vocab = l->vocab;
     struct flo_err ours = {0};
 
-    /* The same ids as with our own kernels, where both know the tokenizer. */
+    /* Our own tokenizer is used if it knows the file's, so that the ids are
+     * those of our own kernels. */
     if (flo_vocab_open(e->gguf, &e->vocab, &ours) == 0) {
         return 0;
     }
