@@ -13,8 +13,8 @@ static int make_room(struct flo_chunks *chunks, size_t bytes, struct flo_err *er
                                   : flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
 }
 
-/* Returns the model's begin token: the one that tokenising a prompt puts
- * first. */
+/* Returns the begin token of the model, which is the one that tokenising a
+ * prompt puts first. */
 static int32_t first_of_texts(struct flo_engine *text)
 {
     int32_t plain[8], read[8];
@@ -58,7 +58,9 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id", path,
                             chunks->tokens_count + 1);
         }
-        if (id >= model->info->n_vocab) { /* the last id may be any, because it is only predicted */
+        /* checked here, because the last id of a text is only predicted, never
+         * decoded */
+        if (id >= model->info->n_vocab) {
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is %lu, the model has %u tokens", path,
                             chunks->tokens_count + 1, id, model->info->n_vocab);
         }
@@ -90,8 +92,8 @@ uint32_t flo_chunks_scored(const struct flo_chunks *chunks)
     return chunks->length - chunks->length / 2;
 }
 
-/* Scores a chunk from half of its length on; each token is predicted from those
- * before it. */
+/* Scores a chunk from the middle on.  Each token is predicted from all tokens
+ * of the chunk before it. */
 int flo_chunks_run(struct flo_chunks *chunks, size_t index, const struct flo_tool_model *model,
                    flo_logits_fn *row, void *context, struct flo_err *err)
 {

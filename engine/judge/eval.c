@@ -1,8 +1,8 @@
 /* flotilla-model eval: scores a model on a suite, and against another model.
  *
- * Every case is answered greedily.  With --against the other model answers too,
+ * Every case is answered greedily.  With --against a second model answers too,
  * in its own process.  Then both compute the same tokens: the prompt and the
- * suite's answer (or the other model's if the suite has none).  Their
+ * suite's answer, or the second model's answer if the suite has none.  Their
  * distributions are compared at the positions that predict the answer's tokens
  * and the token after it. */
 #include "engine/judge/eval.h"
@@ -22,18 +22,18 @@
 #define TOKENS_DEFAULT 128
 
 struct eval {
-    struct flo_tool tool; /* count: most tokens per answer */
+    struct flo_tool tool; /* options; count is the most tokens per answer */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
-    double exact_least, kl_most; /* values of the two options of that name */
+    double exact_least, kl_most; /* values of --min-exact and --max-kl */
     struct flo_suite suite;
     struct flo_eval_side side;
     int peer; /* the peer's socket */
     struct flo_eval_report report;
-    int32_t *forced; /* tokens that both models are given: an array as long as the peer's context */
-    float *row;      /* the peer's logits for one position: an array of its n_vocab */
+    int32_t *forced; /* tokens that both models compute: an array as long as the peer's context */
+    float *row;      /* logits of the peer at one position: an array of its n_vocab */
     uint32_t context;
-    struct flo_err *err; /* errors of the loop, for the rows' callback */
+    struct flo_err *err; /* gets the errors of the callback for rows */
 };
 
 /* ---- distance ---- */
@@ -93,8 +93,8 @@ static void count_answer(struct flo_eval_score *score, const struct flo_suite_ca
     flo_histogram_add(&score->ttft_us, answer->ttft_us);
 }
 
-/* Compares the models on the suite's answer, or on the peer's `count` tokens if
- * there is none. */
+/* Compares the two models on the suite's answer.  If the suite has none, it
+ * takes the `count` tokens of the peer's answer. */
 static int compare(struct eval *e, const struct flo_suite_case *one, size_t count,
                    struct flo_err *err)
 {
@@ -180,8 +180,9 @@ static void add_gate(struct flo_eval_report *r, const char *name, double limit, 
     r->has_passed = r->has_passed && has_passed;
 }
 
-/* Judges the gates.  Numbers that are not finite fail first, because they make
- * every other gate meaningless. */
+/* Judges the gates that the options ask for.  With any gate comes one more,
+ * which fails if a number was not finite, because the others then mean
+ * nothing. */
 static void judge_gates(struct eval *e)
 {
     struct flo_eval_report *r = &e->report;
@@ -236,15 +237,16 @@ static int open_against(struct eval *e, struct flo_err *err)
     int rv = describe(&e->report.against.file, e->against, err);
 
     tool.model = e->against;
-    tool.lora = NULL; /* the adapter belongs to the model under test */
+    tool.lora = NULL; /* the adapter belongs to the model under test, not to the peer */
     if (tool.packed != NULL && strcmp(tool.packed, "none") != 0) {
-        tool.packed = NULL; /* the file belongs to the model under test */
+        tool.packed = NULL; /* the packed file belongs to the model under test, not to the peer */
     }
     FLO_TRY(rv);
     return flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
 }
 
-/* Opens the peer first, while this process has no threads. */
+/* Opens the models.  The peer's process is started first, while this process
+ * has no threads. */
 static int open_models(struct eval *e, struct flo_err *err)
 {
     struct flo_eval_report *r = &e->report;
@@ -298,7 +300,7 @@ static int told_gate(struct eval *e, struct flo_err *err)
     for (size_t i = 0; i < e->report.n_gates; i++) {
         const struct flo_eval_gate *gate = &e->report.gates[i];
         if (!gate->has_passed) {
-            e->tool.args.is_json = false; /* stdout has the report */
+            e->tool.args.is_json = false; /* no JSON for the error: stdout already has the report */
             return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g", e->tool.model,
                             gate->name, gate->value, gate->limit);
         }
@@ -306,7 +308,8 @@ static int told_gate(struct eval *e, struct flo_err *err)
     return 0;
 }
 
-/* Does all work; the report's file is already open, or fd is -1. */
+/* Scores the suite and writes the report to `fd`, an open file, or -1 for
+ * none. */
 static int carry_out(void *context, int fd, struct flo_err *err)
 {
     struct eval *e = context;
@@ -328,7 +331,7 @@ static int eval(void *context, struct flo_err *err)
     struct flo_eval_report *r = &e->report;
     int rv = 0;
 
-    signal(SIGPIPE, SIG_IGN); /* a lost peer becomes an error, not a signal */
+    signal(SIGPIPE, SIG_IGN); /* a peer that ends becomes an error, not a signal */
     r->has_against = e->against != NULL;
     r->tokens_max = (uint32_t)e->tool.count;
     if (e->max_kl != NULL && !r->has_against) {
@@ -347,7 +350,8 @@ static int eval(void *context, struct flo_err *err)
                                        e->side.model->setup.adapter, e->side.model->setup.packed}};
     FLO_TRY(e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)
                                    : carry_out(e, -1, err));
-    /* Writes the file first, so that no error follows the report on stdout. */
+    /* The report's file is complete now, so that no error follows the report on
+     * stdout. */
     FLO_TRY(print_report(e, err));
     return told_gate(e, err);
 }

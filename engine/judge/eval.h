@@ -12,14 +12,16 @@
 
 /* ---- eval_side.c ---- */
 
-/* One model's answer to one case, as sent between the processes. */
+/* Answer of one model to one case, as sent between the processes. */
 struct flo_eval_answer {
     bool is_exact, is_json;
     uint32_t tokens_in, tokens_out;
-    uint32_t prompt_crc;       /* checksum of the prompt's ids, to compare the vocabularies */
-    uint32_t nonfinite;        /* tokens chosen from logits with NaN or infinity */
-    uint32_t steps;            /* tokens computed after the first one */
-    uint64_t ttft_us, rest_us; /* time to the first token; to all later ones */
+    /* checksum of the prompt's ids, which shows whether the vocabularies
+     * differ */
+    uint32_t prompt_crc;
+    uint32_t nonfinite;        /* number of tokens chosen from logits with a NaN or infinity */
+    uint32_t steps;            /* number of tokens computed after the first one */
+    uint64_t ttft_us, rest_us; /* microseconds to the first token, and for all later ones */
 };
 
 struct flo_eval_about {
@@ -30,7 +32,7 @@ struct flo_eval_about {
 struct flo_eval_side {
     struct flo_tool_answer greedy;
     struct flo_tool_model *model; /* greedy's */
-    int32_t *tokens;              /* [context]: the prompt, then the answer */
+    int32_t *tokens;              /* [context]: ids of the prompt, then of the answer */
     uint32_t n_prompt;
     struct flo_buf text;
 };
@@ -38,29 +40,32 @@ struct flo_eval_side {
 FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
                                     struct flo_err *err);
 void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about *about);
-/* Answers a case greedily; side->tokens then holds prompt and answer. */
+/* Answers a case greedily.  side->tokens then holds the ids of prompt and
+ * answer. */
 FLO_MUST_USE int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
                                       uint32_t tokens_max, struct flo_eval_answer *answer,
                                       struct flo_err *err);
-/* Appends these tokens to the last answer's prompt and gives the logits that
- * predict each of them and the token after the last: count + 1 rows. */
+/* Appends these tokens to the prompt of the last answer.  `row` gets count +
+ * 1 rows of logits: those that predict each token, and the token after the
+ * last. */
 FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
                                      uint32_t count, flo_logits_fn *row, void *context,
                                      struct flo_err *err);
 
 /* ---- eval_peer.c ---- */
 
-/* Starts a child process with a model, so that each model has its own peak of
- * memory.  *peer is the socket to it; closing it ends the child.  Call it
- * before this process has threads.  The fork shares the suite. */
+/* Starts a child process with a second model, so that each model has its own
+ * peak of memory.  *peer is the socket to the child, which ends when the socket
+ * is closed.  Called before this process has threads.  The child shares the
+ * suite. */
 FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite,
                                     int *peer, struct flo_eval_about *about, struct flo_err *err);
-/* Does what flo_eval_side_answer() does, in the other process; `tokens`
- * [tokens_out] gets the answer's ids. */
+/* Does what flo_eval_side_answer() does, but in the peer's process.  `tokens`
+ * gets the ids of the answer, as many as tokens_out. */
 FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
                                       struct flo_eval_answer *answer, int32_t *tokens,
                                       struct flo_err *err);
-/* Has the peer compute the rows; each must then be read with
+/* Has the peer compute rows of logits.  The caller must read each of them with
  * flo_eval_peer_row(). */
 FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count,
                                      struct flo_err *err);
@@ -74,7 +79,7 @@ struct flo_eval_file {
     struct flo_digest digest;
     uint64_t bytes;
 };
-/* Results of one model over the suite. */
+/* Results of one model for the suite. */
 struct flo_eval_score {
     struct flo_eval_file file;
     struct flo_eval_about about;
@@ -83,10 +88,11 @@ struct flo_eval_score {
     uint64_t tokens_in, tokens_out, nonfinite, rest_us, steps;
     struct flo_histogram ttft_us;
 };
-/* Divergence of the model's distributions q from the other's p. */
+/* Divergence of the distributions q of the model under test from those of the
+ * peer, p. */
 struct flo_eval_distance {
     uint64_t positions, same_best, nonfinite;
-    struct flo_buf kls; /* double [positions - nonfinite] */
+    struct flo_buf kls; /* a double for each of (positions - nonfinite) positions */
     double kl_mean, kl_max, kl_p99;
 };
 struct flo_eval_gate {
@@ -103,13 +109,13 @@ struct flo_eval_report {
     struct flo_eval_score model, against;
     bool has_against;
     struct flo_eval_distance distance;
-    uint32_t *failed; /* numbers of the failed cases */
+    uint32_t *failed; /* numbers of the cases that failed */
     size_t n_failed;
     struct flo_eval_gate gates[FLO_EVAL_GATES];
     size_t n_gates;
     bool has_passed;
 };
-/* Writes one JSON object on a line. */
+/* Writes the report as one JSON object on a line. */
 void flo_eval_report_json(const struct flo_eval_report *report, struct flo_buf *out);
 void flo_eval_report_table(const struct flo_eval_report *report, struct flo_buf *out);
 

@@ -1,5 +1,5 @@
-/* Eval peer: runs the other model of a comparison, in a process of its own.  It
- * handles one order at a time over a socket, so that the two models never
+/* Eval peer: runs the second model of a comparison in a process of its own.
+ * The child handles one order at a time from a socket.  So the two models never
  * compute at the same time while they are timed. */
 #include "engine/judge/eval.h"
 
@@ -15,12 +15,12 @@
 enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;
-    uint32_t count; /* tokens that follow; for an answer: the maximum */
-    size_t index;   /* index of the case */
+    uint32_t count; /* number of tokens that follow; for an answer: most tokens of it */
+    size_t index;   /* index of the case in the suite */
 };
 
-/* Header of a reply, before its tokens or a row.  FORCE gives one for each row,
- * and one more on failure. */
+/* Head of a reply, followed by tokens or a row.  An order FORCE gets one reply
+ * for each row, and one more on failure. */
 struct reply {
     int rv;
     struct flo_err err;

@@ -1,6 +1,5 @@
-/* Eval report: writes a JSON report with stable keys, and a table.
- *
- * Neither has prompts or answers: a case is named by its number. */
+/* Eval report: writes the report as JSON with stable keys, and as a table.
+ * Neither has prompts or answers, and a case is named by its number. */
 #include "engine/judge/eval.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Eval side: runs one model under evaluation, in this process. */
+/* Eval side: runs a model under evaluation in this process. */
 #include "engine/judge/eval.h"
 
 #include <stdlib.h>
@@ -19,8 +19,8 @@ void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about
     flo_process_memory(getpid(), NULL, NULL, &about->rss_bytes_peak);
 }
 
-/* Generates token by token into side->tokens; the text is built after timing
- * has ended. */
+/* Generates an answer token by token into side->tokens.  The text is made after
+ * the clock has stopped. */
 static int generate(struct flo_eval_side *side, uint32_t tokens_max, struct flo_eval_answer *answer,
                     struct flo_err *err)
 {

@@ -1,11 +1,11 @@
 /* flotilla-model golden: makes and plays prompts with known answers.
  *
- * `create` lets a model answer prompts greedily and keeps the part of each
- * answer that is certain: up to the first token whose logit is so close to the
+ * `create` lets a model answer prompts greedily and keeps the certain part of
+ * each answer.  It ends before the first token whose logit is so close to the
  * second best that another CPU might choose that one.  Then all cases are
  * played again with one thread and with another kernel; cases whose answer
- * differs are left out.  `play` does the same with an existing file.  The
- * format: docs/reference/golden.md. */
+ * differs are left out.  `play` plays the cases of an existing file in this
+ * way.  The format: docs/reference/golden.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,18 +24,18 @@
 
 enum {
     TOKENS_DEFAULT = 32,
-    TOKENS_MAX = 4096,         /* a device's limit of tokens per case */
-    SURE_TOKENS_MIN = 3,       /* a shorter answer without an end is no test */
-    PROMPT_BYTES_MAX = 65536,  /* a device's limit of a prompt's bytes */
-    PROMPTS_MAX = 1000,        /* a device's limit of prompts */
-    FILE_BYTES_MAX = 1 << 20,  /* a device's limit of the file's bytes */
-    REF_BYTES_MAX = 128 << 20, /* larger models are too slow in plain C */
+    TOKENS_MAX = 4096,         /* most tokens of a case that a device accepts */
+    SURE_TOKENS_MIN = 3,       /* fewer tokens, if no end follows them, are no test */
+    PROMPT_BYTES_MAX = 65536,  /* most bytes of a prompt that a device accepts */
+    PROMPTS_MAX = 1000,        /* most prompts of a file that a device accepts */
+    FILE_BYTES_MAX = 1 << 20,  /* most bytes of a file that a device accepts */
+    REF_BYTES_MAX = 128 << 20, /* most bytes of weights that plain C computes fast enough */
     PLAYS = 3,
 };
 #define OPENING "   opening      the model"
-#define SURE_GAP 1.0 /* gap in logits that is certain on every device */
+#define SURE_GAP 1.0 /* lead in logits that is certain on every device */
 
-/* Prompts for any model, used if none are given. */
+/* Prompts for any model.  They are used if the person gives none. */
 static const char *const built_in[] = {
     "What is the capital of France? Answer with one word.",
     "Count from one to ten.",
@@ -56,27 +56,29 @@ static const char *const built_in[] = {
 };
 
 struct golden_case {
-    struct flo_suite_case asked; /* tokens_max: of the certain part */
-    const int32_t *tokens;       /* expected ids; NULL: compare the text only */
+    struct flo_suite_case asked; /* the case; tokens_max is that of the certain part */
+    const int32_t *tokens;       /* ids of the expected answer; NULL: only the text is compared */
     uint32_t n_tokens;
     double gap;
     char id[64];
-    char why[160]; /* reason for its omission or failure; empty: good */
+    char why[160]; /* reason why the case was left out or failed; empty: it is good */
 };
 
 struct heard {
     int32_t tokens[TOKENS_MAX];
-    float gaps[TOKENS_MAX + 1]; /* one per token, then the end token's if the answer ended */
+    /* lead of each token in logits, then that of the end token if the answer
+     * ended */
+    float gaps[TOKENS_MAX + 1];
     uint32_t count;
     bool has_ended, is_finite;
     struct flo_buf text;
 };
 
 struct golden {
-    struct flo_tool tool; /* count: most tokens of an answer */
+    struct flo_tool tool; /* options; count is the most tokens of an answer */
     const char *prompts_path, *out_path;
     bool is_raw;
-    char *text; /* the prompts, or the golden file */
+    char *text; /* text of the prompts or of the golden file */
     struct flo_suite suite;
     struct golden_case *cases;
     size_t count;
@@ -120,7 +122,8 @@ static int hear(struct golden *g, struct flo_tool_answer *a, const struct flo_su
     return 0;
 }
 
-/* Decodes the answer's first `count` tokens to text, NUL after it. */
+/* Converts the first `count` tokens of the answer to text, with a NUL behind
+ * it. */
 static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t count,
                      struct flo_err *err)
 {
@@ -133,7 +136,7 @@ static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t
     return text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
 }
 
-/* Applies the rules of a device's probe. */
+/* Tells whether an answer passes, by the rules of a device's probe. */
 static bool passes(const struct golden_case *one, const struct heard *heard)
 {
     const char *text = heard->text.data != NULL ? heard->text.data : "";
@@ -150,8 +153,8 @@ static bool passes(const struct golden_case *one, const struct heard *heard)
 
 /* ---- plays ---- */
 
-/* Returns another kernel that this CPU supports; NULL: none, or only one that
- * is too slow. */
+/* Returns the name of another kernel that this CPU supports.  Returns NULL if
+ * there is none that is fast enough. */
 static const char *other_kernel(const char *used, uint64_t weights_bytes)
 {
     const struct flo_kernel *kernel;
@@ -165,8 +168,8 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
     return NULL;
 }
 
-/* Sets the options of play number `play`; false: they would repeat another
- * play. */
+/* Sets the options of play number `play`.  Returns false if it would repeat
+ * another play. */
 static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
 {
     if (play == 1) {
@@ -180,7 +183,8 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
 
 static void tell_play(const struct flo_engine_info *info, uint32_t good, uint32_t count)
 {
-    /* Prints the result; on a terminal, the progress line is cleared before. */
+    /* Prints the result of a play.  On a terminal it first clears the line of
+     * progress. */
     fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s\n",
             isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
             info->threads == 1 ? "" : "s");
@@ -225,7 +229,7 @@ static int play(struct golden *g, const struct flo_tool *tool, struct flo_err *e
     return rv;
 }
 
-/* Runs all plays from number `from` on. */
+/* Plays all cases, in each play from number `from` on. */
 static int play_all(struct golden *g, size_t from, const struct flo_engine_info *first,
                     struct flo_err *err)
 {
@@ -258,7 +262,7 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
     return 0;
 }
 
-/* Reads prompts: one per line, or one per paragraph if the text has empty
+/* Reads the prompts.  Each is a line, or a paragraph if the text has empty
  * lines. */
 static int read_prompts(struct golden *g, struct flo_err *err)
 {
@@ -307,7 +311,7 @@ static int take_prompts(struct golden *g, struct flo_err *err)
 
 /* ---- create: what the model is sure of ---- */
 
-/* Counts the tokens before the first uncertain one. */
+/* Returns how many tokens come before the first uncertain one. */
 static uint32_t count_sure(const struct heard *heard, bool *is_whole)
 {
     uint32_t steps = heard->count + (heard->has_ended ? 1 : 0);
@@ -347,7 +351,8 @@ static int keep_sure(struct golden *g, const struct flo_tool_answer *a, struct g
         double gap = (double)heard->gaps[i];
         one->gap = gap < one->gap ? gap : one->gap;
     }
-    /* One more token lets the model show that it has ended. */
+    /* One more token is allowed, with which the model shows that it has
+     * ended. */
     one->asked.tokens_max = sure + (has_ended ? 1 : 0);
     int rv = read_text(g, a, sure, err);
     one->asked.answer = rv == 0 ? strdup(g->heard.text.data) : NULL;
@@ -395,7 +400,7 @@ static void put_case(const struct golden_case *one, struct flo_buf *out)
     flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
                    one->asked.tokens_max);
     flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
-    /* The gap is rounded down, so that the true one is not smaller. */
+    /* The lead is rounded down, so that the true one is not smaller. */
     flo_buf_printf(out, ",\n   \"min_logit_gap\": %.3f, \"expect_tokens\": [",
                    floor(one->gap * 1000) / 1000);
     for (uint32_t i = 0; i < one->n_tokens; i++) {
@@ -487,7 +492,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
-        /* The error of opening names the file already. */
+        /* The error of opening the file already names it. */
         return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));
@@ -512,7 +517,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
     return 0;
 }
 
-/* Plays all cases of a file; failed ones get a reason. */
+/* Plays all cases of a file.  A case that fails gets a reason. */
 static int play_cases(struct golden *g, struct flo_err *err)
 {
     struct flo_engine_info first;

@@ -18,11 +18,11 @@ struct perplexity {
     const char *text;
     struct flo_tool_model model;
     struct flo_chunks chunks;
-    /* token ids of the current chunk */
+    /* token ids of the chunk that is being scored */
     const int32_t *chunk;
     double sum;
-    /* Totals over all chunks: sum of their means, and of the means' squares. */
     uint64_t nonfinite;
+    /* Sums over all chunks: of their means, and of the squares of these. */
     double means, squares;
 };
 

@@ -9,8 +9,8 @@
 #include "engine/judge/chunks.h"
 
 #define CHUNK_TOKENS 256
-#define CHUNKS_MIN 16 /* fewer chunks give no useful standard error */
-#define ERRORS 2      /* distance from a limit, in standard errors */
+#define CHUNKS_MIN 16 /* with fewer chunks the standard error is useless */
+#define ERRORS 2      /* a value must be so many standard errors away from its limit */
 
 enum side { OLD, FREE, PINNED, SIDES };
 
@@ -19,10 +19,10 @@ struct judge {
     struct flo_tool_model floats;
     struct flo_tool_model sides[SIDES];
     struct flo_chunks chunks;
-    float *rows; /* floats' logits: [scored tokens of a chunk][n_vocab] */
+    float *rows; /* logits of the model in floats: [scored tokens of a chunk][n_vocab] */
     double *totals;
-    uint32_t row;  /* index of the row in the chunk */
-    double sum;    /* sum of the divergences in a chunk */
+    uint32_t row;  /* index of the current row in the chunk */
+    double sum;    /* sum of the divergences in the current chunk */
     double *means; /* [chunk][SIDES] */
 };
 
@@ -109,8 +109,8 @@ static int judge_chunk(struct judge *judge, size_t index, struct flo_err *err)
 
 /* ---- the verdict ---- */
 
-/* Computes the mean over chunks, and its standard error, of the distances
- * weighted by `shares`. */
+/* Weights the distances of each chunk by `shares`.  Returns the mean of the
+ * sums over all chunks, and its standard error in *error. */
 static double mean_of(const struct judge *judge, const double shares[SIDES], double *error)
 {
     size_t n = judge->chunks.count;
@@ -146,8 +146,8 @@ static void weigh(const struct judge *judge, struct flo_pinned_verdict *v)
         return;
     }
     v->kept = 1 - (v->kl_pinned - v->kl_free) / brought;
-    /* Loss minus (1 - kept) of the gain has mean 0, so its error is the error
-     * of the kept share, times the gain. */
+    /* The loss minus (1 - kept) times the gain has mean 0.  So its error is
+     * that of the kept share, times the gain. */
     const double rest[SIDES] = {[OLD] = 1 - v->kept, [FREE] = v->kept, [PINNED] = -1};
     mean_of(judge, rest, &error);
     v->kept_error = error / brought;
@@ -220,7 +220,8 @@ int flo_pinned_judge(const struct flo_pinned_files *files, struct flo_pinned_ver
     return rv;
 }
 
-/* Refuses a value within two standard errors of its limit. */
+/* Returns the error with advice.  If the value is not known to be beyond its
+ * limit by two standard errors, a longer text is advised. */
 static int refuse(bool is_known, struct flo_err *err)
 {
     return is_known ? flo_err_fix(err, "quantize without --pin-grid, or write "

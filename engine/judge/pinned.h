@@ -18,8 +18,11 @@
 
 #include <flotilla/base.h>
 
-#define FLO_PINNED_KEPT_MIN 0.93   /* smallest share of the gain that must be kept */
-#define FLO_PINNED_HIDDEN_MIN 0.90 /* share of the weights' change if rounding hides the gain */
+/* smallest share of the gain that the pinned model must keep */
+#define FLO_PINNED_KEPT_MIN 0.93
+/* smallest share of the weights' change to be kept if rounding hides the
+ * update */
+#define FLO_PINNED_HIDDEN_MIN 0.90
 #define FLO_PINNED_FARTHER_MAX 2.0
 #define FLO_PINNED_HIDDEN_FARTHER_MAX 1.05
 
@@ -29,26 +32,26 @@ struct flo_pinned_files {
     uint64_t threads;
 };
 
-/* Distances in nats per token from the floats; errors are standard errors over
- * chunks of the text. */
+/* Distances from the model in floats, in nats per token.  Errors are standard
+ * errors over the chunks of the text. */
 struct flo_pinned_verdict {
     uint64_t tokens; /* scored tokens */
     uint64_t chunks;
     double kl_old, kl_free, kl_pinned;
-    bool is_shown;           /* the text shows the update */
-    double kept, kept_error; /* share of the gain that is kept, if shown */
-    /* Distance of the pinned model above its limit; minimum share of the
-     * weights' change. */
+    bool is_shown;           /* the text shows the gain of the update */
+    double kept, kept_error; /* share of the gain that the pinned model keeps; set if is_shown */
+    /* Distance by which the pinned model is above its limit, with its error. */
     double excess, excess_error;
     double weights_min;
 };
 
-/* Computes the verdict.  FLO_E_USAGE: the text is too short, or vocabularies
- * differ; errors of opening the models. */
+/* Computes the verdict.  FLO_E_USAGE: the text is too short, or the
+ * vocabularies differ.  Returns also the errors of opening the models. */
 FLO_MUST_USE int flo_pinned_judge(const struct flo_pinned_files *files,
                                   struct flo_pinned_verdict *verdict, struct flo_err *err);
-/* Checks the verdict against the limits; weights_kept is the share of the
- * weights' change.  FLO_E_MODEL_UPDATE_LOST. */
+/* Checks the verdict against the limits.  `weights_kept` is the share of the
+ * weights' change that pinning keeps.  FLO_E_MODEL_UPDATE_LOST: a limit is
+ * missed. */
 FLO_MUST_USE int flo_pinned_check(const struct flo_pinned_verdict *verdict, double weights_kept,
                                   struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Suite: reads test cases from JSONL or golden documents. */
+/* Suite: reads test cases from JSONL files or golden documents. */
 #include "engine/judge/suite.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 enum { TOKENS_MAX = 1 << 20 };
 
-/* Position of a case, for error messages. */
+/* Number of a case for error messages. */
 struct place {
     const char *unit; /* "line", "case" */
     uint32_t number;
@@ -83,7 +83,7 @@ static int read_expect(struct flo_suite_case *one, const struct place *place,
     return 0;
 }
 
-/* Members whose values are texts. */
+/* Members of a case whose values are texts. */
 enum { ID, SYSTEM, PROMPT, RAW_PROMPT, ANSWER, EXPECT, TASK, SKILL, TEXTS };
 static const char *const text_names[TEXTS] = {"id",     "system",      "prompt", "raw_prompt",
                                               "answer", "expect_text", "task",   "skill"};
@@ -96,7 +96,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
 
     for (size_t i = 0; i < TEXTS; i++) {
         if (strcmp(n->key, text_names[i]) != 0 || n->kind == FLO_TREE_NULL) {
-            continue; /* null counts as absent */
+            continue; /* a member with the value null counts as absent */
         }
         if (texts[i] != NULL || n->kind != FLO_TREE_STRING) {
             return flo_fail(err, FLO_E_META_SCHEMA, "%s %u: %s twice, or no text", place->unit,
@@ -125,7 +125,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
     return 0;
 }
 
-/* Grows the array for one more case. */
+/* Makes room for one more case. */
 static int reserve(struct flo_suite *suite, const struct place *place, struct flo_err *err)
 {
     size_t n = suite->count;
@@ -135,7 +135,7 @@ static int reserve(struct flo_suite *suite, const struct place *place, struct fl
         return misfit(place, "more than 100000 cases", err);
     }
     if (n > 0 && (n & (n - 1)) != 0) {
-        return 0; /* no growth: the array grows at powers of two */
+        return 0; /* the array has room: it doubles only at powers of two */
     }
     grown = realloc(suite->cases, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
     if (grown == NULL) {
@@ -184,7 +184,7 @@ static int add_case(struct flo_suite *suite, const struct place *place,
     FLO_TRY(reserve(suite, place, err));
     suite->cases[suite->count] = (struct flo_suite_case){0};
     int rv = fill_case(suite, place, object, err);
-    suite->count++; /* counted even if invalid, so that it is freed */
+    suite->count++; /* an invalid case counts too, so that it is freed */
     return rv;
 }
 
@@ -255,7 +255,7 @@ static int read_golden(struct flo_suite *suite, const struct flo_tree_node *docu
 
 int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo_err *err)
 {
-    /* A document names its format; other lines are JSONL. */
+    /* A golden document names its format.  Any other text is JSONL. */
     bool is_golden =
         strstr(text, "\"flotilla-golden-1\"") != NULL && strstr(text, "\"cases\"") != NULL;
     int rv;
@@ -275,8 +275,8 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo
     if (rv < 0) {
         flo_suite_deinit(suite);
     }
-    /* A person wrote the suite: the fix in the error table is about signed
-     * documents. */
+    /* A person wrote the suite, but the table's advice for these errors is
+     * about signed documents. */
     return rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA
                ? flo_err_fix(err, is_golden ? "correct the file: "
                                               "docs/reference/golden.md, or let "

@@ -19,18 +19,18 @@
 #define FLO_SUITE_TASK_BYTES_MAX 64
 
 struct flo_suite_case {
-    uint32_t number; /* line in the file, or number of the golden case */
-    uint32_t task;   /* index of the task in the suite's tasks */
+    uint32_t number; /* line of the case in the file, or its number in the golden document */
+    uint32_t task;   /* index of the case's task in the suite's list of tasks */
     const char *id;  /* NULL: none */
     const char *system;
     const char *prompt;
-    bool is_raw;        /* the prompt contains the template */
-    const char *answer; /* NULL: must_contain alone decides */
+    bool is_raw;        /* the prompt already has the form of the chat template */
+    const char *answer; /* expected answer; NULL: must_contain alone decides */
     uint32_t n_contains;
     const char *contains[FLO_SUITE_CONTAINS_MAX];
     bool asks_json;
     uint32_t tokens_max; /* 0: not given */
-    int32_t *expect;     /* exact token ids, malloc'ed; NULL: none given */
+    int32_t *expect;     /* ids of the expected answer, malloc'ed; NULL: not given */
     uint32_t n_expect;
     double gap; /* smallest lead of an expected token, in logits */
 };
@@ -41,22 +41,25 @@ struct flo_suite {
     size_t json_count; /* number of cases that ask for JSON */
     bool is_golden;    /* the suite came from a flotilla-golden-1 document */
     const char *tasks[FLO_SUITE_TASKS_MAX];
-    uint32_t n_tasks; /* number of tasks, at least 1; "" counts as one */
+    uint32_t n_tasks; /* number of tasks, at least 1; cases without a task have the task "" */
 };
 
-/* Parses a suite.  Takes ownership of the malloc'ed `text` [bytes], NUL after
- * it, also on failure.
+/* Parses a suite.  Takes ownership of the malloc'ed `text` [bytes], with a NUL
+ * behind it, also on failure.
  *
- * FLO_E_META_JSON a line (number in the error) is not strict JSON in UTF-8
- *  FLO_E_META_SCHEMA  a member is missing, repeated or of another kind; no case
- *  FLO_E_MEMORY */
+ * FLO_E_META_JSON    a line (number in the error) is not strict JSON in UTF-8
+ * FLO_E_META_SCHEMA  a member is missing, repeated or of another kind, or there
+ *                    is no case
+ * FLO_E_MEMORY */
 FLO_MUST_USE int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
                                 struct flo_err *err);
 void flo_suite_deinit(struct flo_suite *suite);
 
-/* Does an answer pass?  White space around both texts is ignored. */
+/* Tells whether an answer passes.  It must have all texts of must_contain, and
+ * be the expected answer if there is one.  White space around both answers is
+ * ignored. */
 bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer, size_t bytes);
-/* Is the text a JSON object or array? */
+/* Tells whether the text is a JSON object or array. */
 bool flo_suite_is_json(const char *answer, size_t bytes);
 
 #endif
