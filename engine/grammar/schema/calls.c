@@ -1,8 +1,6 @@
-/* Calls: compiles tool calls to a program: the model's form around arguments
- * that are schemas.
- *
- * Each tool is an item of the list that schema.c builds; its parameters are the
- * root for its references. */
+/* Calls: compiles tool calls to a program.  They have the model's form, with
+ * arguments that are schemas.  Each tool is an item of the list that schema.c
+ * builds.  References in a tool's parameters begin at these parameters. */
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
@@ -13,9 +11,10 @@
 struct calls {
     const struct flo_tools *tools;
     const struct flo_call_form *form;
-    uint32_t only;                     /* the one tool allowed; UINT32_MAX: any */
-    uint32_t up_to;                    /* rule: any text that ends with field_close */
-    uint32_t arguments[FLO_TOOLS_MAX]; /* rules of the allowed tools' arguments */
+    /* index of the one tool that is allowed; UINT32_MAX: all are */
+    uint32_t only;
+    uint32_t up_to;                    /* rule for any text that ends with field_close */
+    uint32_t arguments[FLO_TOOLS_MAX]; /* rules for the arguments of the allowed tools */
 };
 
 static void put(struct flo_schema *s, const struct flo_form_text *text)
@@ -57,7 +56,7 @@ static void put_word(struct flo_schema *s, const struct calls *calls)
     put(s, &calls->form->field_close);
 }
 
-/* Appends a text without quotes and its end mark. */
+/* Appends a text without quotes, and the mark at its end. */
 static void put_text(struct flo_schema *s, const struct calls *calls,
                      const struct flo_tree_node *schema)
 {
@@ -158,8 +157,9 @@ static const struct flo_tree_node *parameters_of(struct flo_schema *s, const str
     return n != NULL && n->first != NULL ? n : NULL;
 }
 
-/* Builds the rule of a tool's arguments.  The tool is an item without a schema,
- * so that errors name it; its parameters are the root for references. */
+/* Builds the rule for a tool's arguments.  The tool is an item without a
+ * schema, so that errors name it.  References in its parameters begin at these
+ * parameters. */
 static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls, uint32_t i)
 {
     const struct flo_tree_node *name = flo_tool_name(calls->tools, i);
@@ -193,7 +193,8 @@ static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls, u
     return rule;
 }
 
-/* Appends NAME mid ARGUMENTS for each allowed tool. */
+/* Builds a rule of NAME mid ARGUMENTS, with each allowed tool as an
+ * alternative. */
 static uint32_t put_call(struct flo_schema *s, const struct calls *calls,
                          const struct flo_form_text *mid)
 {
@@ -229,7 +230,8 @@ static void put_next(struct flo_schema *s, const struct calls *calls, uint32_t c
     flo_program_repeat(s->program, rule, 0, FLO_CALLS_MAX - 1);
 }
 
-/* Appends an answer without calls as an alternative, like a tool. */
+/* Appends the schema of an answer without calls as an item.  Like a tool, it is
+ * one of the alternatives. */
 static void put_answer(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     struct flo_schema_item *item = &s->items[s->count];
@@ -337,8 +339,8 @@ int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form 
         return flo_fail(err, FLO_E_INFER_PARAM, "tool_choice names none of the %u tools",
                         tools->count);
     }
-    /* Forms with Python words, channels or marks would write such an answer
-     * differently. */
+    /* A form with Python's words, channels or marks would also write the
+     * answer's values in its own way. */
     if (tools->answer != NULL &&
         (form->is_python || flo_form_has_channels(form) || flo_form_is_marked(form))) {
         return flo_fail(err, FLO_E_INFER_SCHEMA,

@@ -1,24 +1,24 @@
-/* Distinct: arrays of distinct values out of a short list.
- *
- * A node stands for the set of values used so far, so an array of n values has
- * up to 2^n nodes; each is built once. */
+/* Distinct: arrays of different values out of a short list.  A node stands for
+ * the set of values that the array has so far.  So n values give up to 2^n
+ * nodes, each of which is built once. */
 #include <stdlib.h>
 
 #include "engine/grammar/schema/schema.h"
 
 enum {
     VALUES_MAX = 12,
-    WAYS_MAX = 6000, /* edges from a set to a next value */
+    WAYS_MAX = 6000, /* most edges, each from a set to one with a further value */
 };
 
 struct distinct {
     const struct flo_tree_node *values[VALUES_MAX];
     uint32_t rules[VALUES_MAX];
     uint32_t count, least, most;
-    uint32_t nodes[1u << VALUES_MAX]; /* node for each set; FLO_NOWHERE: not built yet */
+    uint32_t nodes[1u << VALUES_MAX]; /* node of each set of values; FLO_NOWHERE: not built yet */
 };
 
-/* Reads the values that `items` lists; false: none, or too many. */
+/* Reads the values that `items` lists.  Returns false if it lists none, or too
+ * many. */
 static bool read_values(struct flo_schema *s, const struct flo_tree_node *items, struct distinct *d)
 {
     struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
@@ -46,12 +46,13 @@ static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
             d->values[d->count++] = n;
         }
     }
-    /* Only if the list is the sole constraint: another one could exclude
+    /* The list must be the only constraint, because another one could exclude
      * values. */
     return d->count > 0 && flo_schema_count(s, flat) == known;
 }
 
-/* Counts edges: each value is appended once for each set without it. */
+/* Counts the edges of the graph: each value is appended to each set without
+ * it. */
 static uint64_t count_ways(const struct distinct *d)
 {
     uint64_t sets = 1, ways = 0;
@@ -130,7 +131,8 @@ bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items
     uint32_t end = flo_program_node(p);
     d->nodes[0] = p->at;
     for (uint32_t set = 0; set < 1u << d->count && s->rv == 0; set++) {
-        /* all subsets were built before, because they are smaller */
+        /* all subsets of the set have smaller numbers, so their nodes exist
+         * already */
         if (d->nodes[set] != FLO_NOWHERE) {
             put_set(s, d, set, end);
         }

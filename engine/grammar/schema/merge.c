@@ -1,4 +1,5 @@
-/* Merge: resolves a schema's references and allOf to one set of constraints. */
+/* Merge: merges the references and the allOf of a schema into one set of
+ * constraints. */
 #include "engine/grammar/schema/schema.h"
 
 #include <stdio.h>
@@ -9,7 +10,8 @@ enum {
     PARTS_MAX = 4096, /* merged into one */
 };
 
-/* Resolves "#/$defs/address": a path of keys, with ~0 and ~1 for ~ and /. */
+/* Finds the schema to which a reference such as "#/$defs/address" points.  The
+ * path consists of keys, with ~0 and ~1 for ~ and /. */
 static const struct flo_tree_node *resolve(struct flo_schema *s, const struct flo_tree_node *ref)
 {
     const struct flo_tree_node *at = s->items[s->at].top;
@@ -80,7 +82,8 @@ const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct f
     return all;
 }
 
-/* Returns the union of two objects of schemas, or of two lists of names. */
+/* Returns the union of two objects whose members are schemas, or of two lists
+ * of names. */
 static const struct flo_tree_node *join(struct flo_schema *s, const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
@@ -102,7 +105,8 @@ static const struct flo_tree_node *join(struct flo_schema *s, const struct flo_t
     return out;
 }
 
-/* Adds the constraints of `from` to `to`, which has only known ones. */
+/* Adds the constraints of `from` to `to`.  Unknown keywords are refused, so
+ * `to` has only known ones. */
 static void merge(struct flo_schema *s, struct flo_tree_node *to, const struct flo_tree_node *from)
 {
     const struct flo_tree_node *n;
@@ -136,8 +140,8 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to, const struct f
     }
 }
 
-/* Does `part` have properties that may be forbidden or typed by
- * additionalProperties of `closed`? */
+/* Tells whether `part` has properties that additionalProperties of `closed` may
+ * forbid or restrict. */
 static bool names_extra(struct flo_schema *s, const struct flo_tree_node *closed,
                         const struct flo_tree_node *part)
 {

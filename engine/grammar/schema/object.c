@@ -1,4 +1,5 @@
-/* Object: compiles objects, with their members in order and their counts. */
+/* Object: compiles objects, with members in the schema's order and a limited
+ * number of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,9 @@ struct member {
 struct object {
     struct member *members;
     size_t count;
-    bool has_extra; /* members that are not listed may follow */
+    bool has_extra; /* members may follow that the schema does not list */
     const struct flo_tree_node *extra;
-    uint32_t least, most; /* allowed counts of members; UINT32_MAX: no maximum */
+    uint32_t least, most; /* least and most members; UINT32_MAX: no limit */
 };
 
 static void read_members(struct flo_schema *s, const struct flo_tree_node *schema, struct object *o)
@@ -63,9 +64,10 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* Appends a name other than the sorted members' names, from byte `at` on; all
- * share the bytes before.  The names written have no character that JSON
- * escapes, so members with such a character cannot collide. */
+/* Appends the rest of a name that none of the members has, from byte `at` on.
+ * The members are sorted, and share the name's bytes before `at`.  The name has
+ * no character that JSON escapes, so members with such a character never
+ * collide with it. */
 static void put_other_name(struct flo_schema *s, const struct member *members, size_t count,
                            size_t at)
 {
@@ -123,8 +125,8 @@ static void put_other_name(struct flo_schema *s, const struct member *members, s
     flo_choice_end(p, &choice);
 }
 
-/* Joins an edge from `at` to a member, with a separator if `words` is given.
- * If `without` is set the member may be skipped.  FLO_NOWHERE: no such edge. */
+/* Lets the node `at` (FLO_NOWHERE: none) lead to a member.  With `words` a
+ * separator is in between.  With `without` the member may be skipped. */
 static void lead(struct flo_schema *s, uint32_t at, const struct flo_object_words *words,
                  uint32_t member, uint32_t without)
 {
@@ -175,7 +177,8 @@ static uint32_t count_required(const struct object *o)
     return required;
 }
 
-/* Builds the rule of `"name": value`. */
+/* Builds the rule `"name": value` of member i, or of a member that is not
+ * listed. */
 static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
 {
     struct flo_program *p = s->program;
@@ -196,10 +199,9 @@ static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
     return rule;
 }
 
-/* Nodes while member i is built.  here[n]: node before member i, when n
- * members have been written; next[n]: the same before member i + 1;
- * FLO_NOWHERE: none.  If there is no maximum, counts above `cap` are treated
- * as `cap`. */
+/* Nodes while member i is built.  here[n] is the node before member i with n
+ * members written, next[n] that before member i + 1.  FLO_NOWHERE means that
+ * there is none.  Without a maximum, all numbers above `cap` share one node. */
 struct counted {
     const struct object *o;
     uint32_t cap;
@@ -212,9 +214,9 @@ static uint32_t one_more(const struct counted *t, uint32_t count)
     return count < t->cap ? count + 1 : t->o->most == UINT32_MAX ? t->cap : FLO_NOWHERE;
 }
 
-/* Tells whether an object with `count` members before the next one can still be
- * completed. Two other members may have the same name, so only one of them
- * counts. */
+/* Tells whether an object with `count` members can still be completed.  Only
+ * one member that is not listed counts, because two could have the same
+ * name. */
 static bool may_be(const struct counted *t, uint32_t count, size_t left, size_t required)
 {
     return count != FLO_NOWHERE && count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&
@@ -323,8 +325,8 @@ static void put_counted(struct flo_schema *s, struct object *o)
 
 /* ---- objects of any number of members ---- */
 
-/* Builds every member once, reached from the object's start and from each
- * member before. */
+/* Builds every member once.  It follows the object's start, or any member
+ * before it. */
 static void put_object(struct flo_schema *s, struct object *o, const struct flo_object_words *words)
 {
     struct flo_program *p = s->program;
@@ -369,8 +371,8 @@ static void put_object(struct flo_schema *s, struct object *o, const struct flo_
 
 #define EXTRA_MAX 256 /* counted other members */
 
-/* Drops counts that do not constrain anything: counting enlarges the
- * program. */
+/* Drops limits on the number of members that restrict nothing, because counting
+ * enlarges the program. */
 static void settle_counts(struct object *o)
 {
     uint32_t required = count_required(o);
@@ -384,8 +386,7 @@ static void settle_counts(struct object *o)
     }
 }
 
-/* Refuses other members if names have no quotes: only the schema's names are
- * known. */
+/* Refuses members that the schema does not list, where names have no quotes. */
 static void check_names(struct flo_schema *s, struct object *o)
 {
     o->has_extra = o->has_extra && o->extra != NULL;
@@ -396,7 +397,8 @@ static void check_names(struct flo_schema *s, struct object *o)
     }
 }
 
-/* Refuses other members and counts in fields of a call. */
+/* Refuses, in the fields of a call, members that the schema does not list, and
+ * limits on their number. */
 static void check_fields(struct flo_schema *s, struct object *o)
 {
     check_names(s, o);
@@ -436,7 +438,8 @@ void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *sche
     } else if (members > FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
                           FLO_SCHEMA_ITEMS_MAX);
-    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* too many: each name is searched in the list */
+        /* that is too many, because each name is searched for in the list */
+    } else if (names > FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "/required", "%zu names, at most %u", names, FLO_SCHEMA_ITEMS_MAX);
     }
     o.has_extra = extra == NULL ? properties == NULL : !flo_schema_is_false(extra);

@@ -1,9 +1,9 @@
-/* Schema: compiles JSON Schema to a program, with one rule per schema.
- *
- * Rules are built one by one from a list that grows as schemas are called, so a
- * recursive schema is just a rule that calls itself.  The grammar may allow
- * less than the schema (the order and blanks are fixed, a number has at most 16
- * digits), never more.  A constraint that cannot be enforced is refused. */
+/* Schema: compiles JSON Schema to a program, with one rule for each schema.
+ * Rules are built from a list, one after another.  A schema that a rule calls
+ * is added to the list, so a recursive schema is just a rule that calls itself.
+ * The grammar may allow less than the schema, never more: order and blanks are
+ * fixed, a number has at most 16 digits.  A constraint that cannot be enforced
+ * is refused. */
 #include "engine/grammar/schema/schema.h"
 
 #include <stdlib.h>
@@ -14,11 +14,12 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    NODES_MORE = 32768,     /* extra nodes for merging */
-    ALTERNATIVES_MAX = 256, /* limit of alternatives, because each is compared with all others */
+    NODES_MORE = 32768,     /* nodes that merging may add to the tree */
+    ALTERNATIVES_MAX = 256, /* most alternatives, because each is compared with all others */
 };
 
-/* Rules that all schemas share; any JSON value may contain line ends. */
+/* Rules that all schemas share.  Where any JSON value is allowed, it may
+ * contain line ends. */
 static const char common[] = "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
                              "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
                              "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
@@ -34,7 +35,7 @@ static const char python[] = "word ::= \"True\" | \"False\" | \"None\"\n";
 
 /* ---- one rule ---- */
 
-/* Is the value in the list?  Without a list it is not. */
+/* Tells whether the value is in the list.  Without a list (NULL) it is not. */
 static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
                   const struct flo_tree_node *list)
 {
@@ -46,7 +47,7 @@ static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
     return n != NULL;
 }
 
-/* Appends the values of enum or const. */
+/* Appends the values of the schema's enum or const as alternatives. */
 static void put_values(struct flo_schema *s, const struct flo_tree_node *schema, int types)
 {
     const struct flo_tree_node *one = FLO_GET(s, schema, "const");
@@ -80,14 +81,15 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 
 /* ---- alternatives ---- */
 
-/* State of one alternative of a oneOf. */
+/* An alternative of a oneOf, as far as it is compared with the others. */
 struct alternative {
     const struct flo_tree_node *schema; /* after its references */
     int types;                          /* possible types */
-    bool is_object; /* all values, with the constraints next to oneOf, are objects */
+    bool is_object; /* with the constraints next to oneOf, all its values are objects */
 };
 
-/* Returns the types of a schema as far as they are known without merging. */
+/* Returns the types that values of a schema can have, as far as is known
+ * without merging. */
 static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
@@ -107,7 +109,7 @@ static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
-/* Returns the types that the members of a schema apply to. */
+/* Returns the types to which the keywords of a schema apply. */
 static int about(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *n = flo_tree_first(schema);
@@ -139,8 +141,8 @@ const_of(struct flo_schema *s, const struct flo_tree_node *schema, const struct 
     return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes), "const");
 }
 
-/* Do two alternatives have no common value?  Decided by their types, by const,
- * or by a required property with different const. */
+/* Tells whether two alternatives certainly have no common value.  Their types,
+ * their const, or a required property with different const can show that. */
 static bool are_apart(struct flo_schema *s, const struct alternative *a,
                       const struct alternative *b)
 {
@@ -160,8 +162,8 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
     return false;
 }
 
-/* Refuses a oneOf whose alternatives, together with the constraints next to it
- * (`rest`), may have a common value.  Compares each with all before. */
+/* Refuses a oneOf if two alternatives may have a common value.  `rest` are the
+ * constraints next to it.  Each alternative is compared with all before it. */
 static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
                         const struct flo_tree_node *list)
 {
@@ -184,8 +186,8 @@ static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
     }
 }
 
-/* Appends anyOf and oneOf: each alternative merged with the constraints next to
- * it. */
+/* Appends the alternatives of anyOf or oneOf, each merged with the constraints
+ * next to it. */
 static void put_choices(struct flo_schema *s, const struct flo_tree_node *schema,
                         const struct flo_tree_node *list)
 {
@@ -259,7 +261,8 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes, struct flo
     if (rv == 0 && tree->has_odd) {
         rv = flo_fail(err, FLO_E_INFER_SCHEMA, "a text with U+0000 or half of a surrogate pair");
     }
-    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* the schema is no valid JSON */
+    /* the error means that the schema is no valid JSON */
+    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv;
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 
@@ -300,7 +303,7 @@ uint64_t flo_schema_bytes(void)
 {
     return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) * sizeof(struct flo_tree_node) +
            FLO_SCHEMA_ITEMS_MAX * sizeof(struct flo_schema_item) +
-           /* Text of the schema, and of a literal. */
+           /* texts of the schema and of one literal */
            3 * FLO_GRAMMAR_TEXT_BYTES_MAX + 2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
 }
 

@@ -1,4 +1,4 @@
-/* Types: types and values of a schema, and whether two values differ. */
+/* Types: tells which types a schema allows, and whether two values differ. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +73,8 @@ bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
     if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {
         return strtod(x->text, NULL) != strtod(y->text, NULL);
     }
-    /* Objects may have the same members in another order. */
+    /* Two objects may have the same members in another order, so they may be
+     * equal. */
     return x->kind != y->kind ||
            (x->first == NULL && y->first == NULL && !flo_schema_same(s, x, y));
 }

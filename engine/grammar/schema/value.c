@@ -1,4 +1,4 @@
-/* Value: compiles arrays, strings and numbers. */
+/* Value: compiles the arrays, strings and numbers of a schema. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
@@ -182,7 +182,8 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Appends absolute values from low to high; none if low > high. */
+/* Appends the numbers with this sign and absolute values from low to high.
+ * Nothing is appended if low > high. */
 static void put_signed(struct flo_schema *s, struct flo_choice *choice, const char *sign,
                        int64_t low, int64_t high, const char *behind)
 {
@@ -194,8 +195,9 @@ static void put_signed(struct flo_schema *s, struct flo_choice *choice, const ch
     }
 }
 
-/* Bounds are whole numbers.  A number with a nonzero fraction lies between two
- * whole numbers, and both must be within the bounds. */
+/* Appends a number of the schema, whose limits must be whole numbers.  A number
+ * with a fraction lies between two whole numbers, both of which must be within
+ * the limits. */
 static void value_number(struct flo_schema *s, const struct flo_tree_node *schema, bool is_whole)
 {
     static const char *const places[] = {"/minimum", "/exclusiveMinimum", "/maximum",

@@ -1,5 +1,5 @@
-/* Walk: checks keywords, walks along a schema's lists with a limit, and names
- * the place in errors. */
+/* Walk: checks keywords, limits the steps along a schema's lists, and names
+ * positions in errors. */
 #include "engine/grammar/schema/schema.h"
 
 #include <string.h>
@@ -9,12 +9,12 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    KEYWORD_STEPS = 16, /* number of steps that one lookup costs */
-    TIMES_MAX = 8192,   /* larger maxima are reduced to this */
+    KEYWORD_STEPS = 16, /* steps that the lookup of one keyword counts as */
+    TIMES_MAX = 8192,   /* a larger maximum is replaced by this one */
 };
 
-/* Known keywords and the types they apply to.  0: the keyword does not
- * constrain the answer, or is read elsewhere. */
+/* Known keywords, and the types to which they apply.  0 means that a keyword
+ * does not restrict the answer, or is read elsewhere. */
 static const struct keywords {
     int types;
     const char *names[16];

@@ -27,8 +27,8 @@ static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
     flo_program_join(p, to);
 }
 
-/* Returns how many bytes of the mark are matched after `byte`, if `have` bytes
- * were matched before. */
+/* Returns how many bytes of the mark are matched after `byte`.  Before it,
+ * `have` bytes were matched. */
 static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char byte)
 {
     char text[FLO_FORM_TEXT_MAX + 1];
@@ -42,8 +42,8 @@ static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char by
     return most;
 }
 
-/* Appends text up to a mark that is a control token: no earlier byte can belong
- * to such a mark. */
+/* Appends text up to a mark that is a control token.  No byte of such a mark
+ * can be part of the text. */
 static void put_up_to_control(struct flo_schema *s, const struct flo_form_text *mark)
 {
     static const bool none[128];
@@ -175,7 +175,7 @@ static void put_marked(struct flo_schema *s, const struct flo_tree_node *value)
 
 /* ---- all ---- */
 
-/* Appends the JSON in s->text with Python's words. */
+/* Appends the JSON in s->text with Python's True, False and None. */
 static void put_python(struct flo_schema *s)
 {
     const char *at = s->text.data, *end = at + s->text.bytes;
