@@ -1,20 +1,21 @@
 /* Mask: computes the tokens that fit after a state.
  *
- * The vocabulary's pieces are sorted, so the states after the prefix shared
- * with the previous piece are known.  All pieces that begin with a prefix that
+ * The vocabulary's pieces are sorted, so the states after the bytes that a
+ * piece shares with the one before are known.  Pieces whose common beginning
  * does not fit are skipped together.
  *
- * If nearly each byte leads to a new state with many readings, that takes
- * seconds.  After FLO_MASK_WORK_MAX, tokens of one byte are still tried, as
- * they can spell any text.  Others are tried only until one fits.  Work is
- * counted as if no state were cached: a mask does not depend on earlier
- * ones. */
+ * If nearly each byte leads to a new state with many readings, the mask
+ * would take seconds.  After FLO_MASK_WORK_MAX, tokens of one byte are still
+ * tried, as they can spell any text.  Others are tried only until one fits.
+ * Work is counted as if no state were cached: a mask does not depend on
+ * earlier ones. */
 #include "engine/grammar/matcher.h"
 
 #include <string.h>
 
-/* Fills the mask; false: no room or too much work, and the caller must drop the
- * states other than this one. */
+/* Fills the mask of the tokens that fit.  Returns false if there is no room or
+ * too much work.  The caller must then drop all states but *state, and try
+ * again with `is_alone`. */
 static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone, uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
@@ -44,7 +45,8 @@ static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone, uint64_t
                 return false;
             }
             if (next == FLO_STATE_FULL && !has_room) {
-                /* At most once per piece, which is then walked again. */
+                /* States are dropped at most once per piece, which is then
+                 * walked again. */
                 path[0] = *state = flo_matcher_drop(m, *state);
                 has_room = true;
                 at = 0;

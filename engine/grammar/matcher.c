@@ -1,4 +1,4 @@
-/* Matcher: builds readings, stacks and states; see matcher.h. */
+/* Matcher: builds the readings, stacks and states of a program. */
 #include "engine/grammar/matcher.h"
 
 #include <stdlib.h>
@@ -31,7 +31,8 @@ static void clear(struct flo_matcher *m)
 int flo_matcher_open(struct flo_program *program, const struct flo_pieces *pieces, uint32_t n_vocab,
                      struct flo_matcher **out, struct flo_err *err)
 {
-    /* Zeroed pages: states that are never reached take no memory. */
+    /* The pages are zeroed; those of states that are never reached take no
+     * memory. */
     struct flo_matcher *m = calloc(1, (size_t)flo_matcher_bytes(n_vocab));
 
     if (m == NULL) {
@@ -57,8 +58,8 @@ void flo_matcher_close(struct flo_matcher *m)
 
 /* ---- stacks ---- */
 
-/* Returns the stack of `node` on `below`, an existing one if possible; 0: no
- * room (0 is also the empty stack). */
+/* Returns the stack with `node` on top of `below`.  An existing one is used
+ * again.  Returns 0, which is also the empty stack, if there is no room. */
 static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
 {
     const uint32_t mask = FLO_COUNT(m->stack_slots) - 1;
@@ -79,7 +80,7 @@ static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
     return m->stack_count++;
 }
 
-/* Does the rule end at this node without any choice? */
+/* Tells whether the rule ends at this node without a choice. */
 static bool is_tail(const struct flo_program *p, uint32_t node)
 {
     const struct flo_node *n = &p->nodes[node];
@@ -92,8 +93,8 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
 
 /* ---- closing a set over what needs no byte ---- */
 
-/* A set of readings in the making; they are stored after the readings of all
- * states. */
+/* A set of readings that is being collected.  They are stored behind the
+ * readings of all states. */
 struct closure {
     struct flo_matcher *m;
     uint32_t visits, found;
@@ -115,7 +116,7 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
         m->is_ambiguous = true;
         return;
     }
-    if (c->visits == m->visits_max) { /* rehash all into a larger table */
+    if (c->visits == m->visits_max) { /* moves all readings to a table of twice the size */
         uint32_t count = c->visits;
         m->visits_max *= 2;
         for (c->visits = 0; c->visits < count;) {
@@ -129,8 +130,8 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
     m->visited[at] = (uint16_t)c->visits++;
 }
 
-/* Enters a rule.  Calls deeper than the limit are dropped: a text that needs
- * them does not fit. */
+/* Adds the reading at the start of a called rule.  A call deeper than the limit
+ * is dropped, so a text that needs it does not fit. */
 static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
 {
     struct flo_matcher *m = c->m;
@@ -148,7 +149,8 @@ static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
     push(c, m->program->starts[n->other], stack);
 }
 
-/* Computes all readings reachable from the pushed ones. */
+/* Adds all readings that can be reached from those of the set without a
+ * byte. */
 static void close_over(struct closure *c)
 {
     struct flo_matcher *m = c->m;
@@ -212,7 +214,8 @@ static int forced_byte(const struct closure *c)
     return byte;
 }
 
-/* Returns the state of the collected set, an existing one if possible. */
+/* Returns the state with the readings of the collected set.  An existing one is
+ * used again. */
 static uint32_t find_state(struct closure *c)
 {
     struct flo_matcher *m = c->m;
@@ -295,7 +298,8 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
 
 /* ---- making room ---- */
 
-/* Copies a stack from the old table to the new one. */
+/* Copies a stack from the old table to the new one, and returns its new
+ * number. */
 static uint32_t move_stack(struct flo_matcher *m, uint32_t old)
 {
     uint32_t chain[FLO_STACK_DEPTH_MAX + 1], depth = 0, stack = 0;

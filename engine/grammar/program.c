@@ -1,4 +1,4 @@
-/* Program: builds rules as a graph of bytes and checks them at the end. */
+/* Program: builds rules as a graph of bytes, and checks the finished graph. */
 #include "engine/grammar/program.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ uint32_t flo_program_rule(struct flo_program *p)
     return p->rule_count++;
 }
 
-/* Sets the content of the open node. */
+/* Gives the open node its content. */
 static void put(struct flo_program *p, struct flo_node node)
 {
     if (!p->failed) {
@@ -44,7 +44,7 @@ static void put(struct flo_program *p, struct flo_node node)
     }
 }
 
-/* Sets the content of the open node and moves on to a new one. */
+/* Gives the open node its content, and opens a new node after it. */
 static void extend(struct flo_program *p, struct flo_node node)
 {
     node.next = flo_program_node(p);
@@ -135,7 +135,8 @@ void flo_choice_next(struct flo_program *p, struct flo_choice *choice)
     flo_program_fork(p, choice->rest);
 }
 
-/* Ends a choice.  `rest` stays an open node, where nothing matches. */
+/* Ends the alternatives.  The node `rest` stays open, so nothing matches
+ * there. */
 void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
 {
     if (choice->count > 0) {
@@ -161,10 +162,10 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* Replaces the set by the gaps between its ranges, in order.  A set that
- * touches neither end of the code space gets one range more; hence the spare
- * range in the struct.  A negated set touches both ends, so negating it again
- * removes one. */
+/* Replaces the set by its complement: the gaps between its ranges, in order.  A
+ * set that touches neither end of the code space gets one range more, for which
+ * the struct has a spare one.  A negated set touches both ends, so negating it
+ * again removes a range. */
 void flo_code_set_negate(struct flo_code_set *set)
 {
     size_t count = set->count, kept = 0;
@@ -197,9 +198,8 @@ static size_t write_decimal(uint64_t number, char out[24])
     return (size_t)snprintf(out, 24, "%" PRIu64, number);
 }
 
-/* Appends the numbers from first to last, which all have the same count of
- * digits of `base`.  Splits the span until each digit has a range of its
- * own. */
+/* Appends the numbers from first to last, which have equally many digits of
+ * `base`.  The span is split until each digit has a range of its own. */
 static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t first,
                      uint64_t last, uint32_t base, write_fn *write)
 {
@@ -227,16 +227,17 @@ static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t 
 
 void flo_program_class(struct flo_program *p, struct flo_code_set *set)
 {
-    /* Bounds where the length in UTF-8 changes, and the surrogates. */
+    /* Ranges of code points with the same length in UTF-8, without
+     * surrogates. */
     static const uint32_t lengths[][2] = {
         {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, LAST_CODE}};
     struct flo_choice choice;
 
     if (p->failed) {
-        return; /* sorting would take long */
+        return; /* returns early, because sorting would take long */
     }
     flo_code_set_negate(set);
-    flo_code_set_negate(set); /* negated twice: sorted and without duplicates */
+    flo_code_set_negate(set); /* after two negations the set is sorted and has no duplicates */
     flo_choice_begin(p, &choice);
     for (size_t i = 0; i < set->count; i++) {
         for (size_t k = 0; k < FLO_COUNT(lengths); k++) {
@@ -287,9 +288,10 @@ static void make_classes(struct flo_program *p)
 }
 
 enum {
-    MARK_EMPTY = 1,    /* the rule's end can be reached without a byte */
-    MARK_GROUNDED = 2, /* every path from the node reads a byte or ends the rule, so the rule is not
-                          left recursive */
+    MARK_EMPTY = 1, /* the end of the rule can be reached from the node without a byte */
+    /* Every path from the node reads a byte or ends the rule.  So no left
+     * recursion begins there. */
+    MARK_GROUNDED = 2,
 };
 
 static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
@@ -297,7 +299,7 @@ static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
     return (p->nodes[node].marks & mark) != 0;
 }
 
-/* Returns the node at a FORK's second branch or a CALL's rule. */
+/* Returns the node of a FORK's second branch, or the start of a CALL's rule. */
 static uint32_t other_of(const struct flo_program *p, const struct flo_node *n)
 {
     return n->kind == FLO_NODE_CALL ? p->starts[n->other] : n->other;
@@ -312,8 +314,8 @@ static bool is_empty(const struct flo_program *p, const struct flo_node *n)
            ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) && (next || other));
 }
 
-/* Tells whether a node is grounded.  AGAIN counts as grounded, because it only
- * leads back to its repetition. */
+/* Tells whether a node is grounded (MARK_GROUNDED).  AGAIN counts as grounded,
+ * because it only leads back to its own repetition. */
 static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
 {
     bool next = marked(p, n->next, MARK_GROUNDED);
@@ -325,8 +327,8 @@ static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
     return n->kind != FLO_NODE_FORK || (next && other);
 }
 
-/* Marks nodes until nothing changes; false: the rules depend on each other in
- * too long a chain. */
+/* Marks all nodes for which `holds`, until nothing changes.  Returns false if
+ * rules depend on each other in too long a chain. */
 static bool mark_all(struct flo_program *p, uint8_t mark,
                      bool (*holds)(const struct flo_program *, const struct flo_node *))
 {
@@ -346,9 +348,9 @@ static bool mark_all(struct flo_program *p, uint8_t mark,
     return false;
 }
 
-/* Returns the lowest left-recursive rule reachable from a rule that is not
- * grounded.  Each such rule leads to another one, so after node_count steps the
- * path is in a cycle. */
+/* Returns the first left-recursive rule that a rule leads to which is not
+ * grounded.  Each node that is not grounded leads to another one.  So after
+ * node_count steps the path is in a cycle. */
 static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
 {
     uint32_t at = p->starts[rule], found = FLO_NOWHERE;
