@@ -1,5 +1,5 @@
-/* Grammar stand-in, for a build without grammars: none is ever open, so the
- * calls that need one have nothing to do. */
+/* Grammar stand-in: functions of a build without grammars.  No grammar can be
+ * opened, so functions that get one do nothing. */
 #include "base/left_out.h"
 #include "engine/grammar/grammar.h"
 #include "engine/model/internal.h"
@@ -23,7 +23,7 @@ int flo_grammar_open_tools(const struct flo_engine *engine, const struct flo_too
     return left_out(err);
 }
 
-/* Thoughts are separated from the answer in any build. */
+/* A build without grammars also separates thoughts from the answer. */
 int flo_grammar_open_reader(const struct flo_engine *engine, const struct flo_grammar *grammar,
                             bool in_thought, flo_part_fn *part, void *context,
                             struct flo_call_reader **out, struct flo_err *err)

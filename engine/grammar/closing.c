@@ -1,10 +1,11 @@
-/* Closing: finds shortest paths through the graph; see closing.h. */
+/* Closing: finds the shortest paths through the graph of a program to its
+ * end. */
 #include "engine/grammar/closing.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSES_MAX 100 /* 5 ms for the largest program */
+#define PASSES_MAX 100 /* most passes, which take 5 ms for the largest program */
 
 static uint32_t sum(uint32_t a, uint32_t b)
 {
@@ -39,8 +40,9 @@ static uint32_t through(const struct flo_program *p, const uint32_t *distances, 
 }
 
 /* Computes the distances.  Later nodes come first, because most edges lead to
- * later nodes, so a few passes suffice.  A value may be too large before the
- * last pass, never too small, so each finite value belongs to a real end. */
+ * later nodes, so a few passes suffice.  Before the last pass a value may be
+ * too large, but never too small.  So each finite value belongs to a real
+ * end. */
 uint32_t *flo_closing_distances(const struct flo_program *p)
 {
     uint32_t *distances = malloc((p->node_count + 1) * sizeof(*distances));

@@ -6,14 +6,14 @@
 
 #define FLO_CLOSING_NEVER UINT32_MAX /* distance if no end can be reached */
 
-/* Returns for each node of a program the bytes to the end of its rule:
- * [node_count], for free().  NULL: no memory. */
+/* Returns for each node of a program the bytes to the end of its rule,
+ * [node_count].  The caller frees them.  Returns NULL if there is no memory. */
 uint32_t *flo_closing_distances(const struct flo_program *program);
-/* Returns the bytes to the nearest end from a state. */
+/* Returns how many bytes the shortest valid end has from a state on. */
 uint32_t flo_closing_bytes(const struct flo_matcher *matcher, const uint32_t *distances,
                            uint32_t state);
-/* Gives the first byte of the nearest end; false: the text may end here, or has
- * no end. */
+/* Writes the first byte of the shortest end to *byte.  Returns false if the
+ * text may end here, or can reach no end. */
 bool flo_closing_next(const struct flo_matcher *matcher, const uint32_t *distances, uint32_t state,
                       uint8_t *byte);
 

@@ -10,7 +10,8 @@
 #include "engine/grammar/grammar.h"
 #include "engine/token/unicode.h"
 
-enum { NAME_SLOTS = 32768 }; /* 2 * FLO_GRAMMAR_RULES_MAX, a power of 2 */
+/* slots of the names' hash table: a power of 2, at least twice the rules */
+enum { NAME_SLOTS = 32768 };
 
 struct flo_gbnf_name {
     const char *text;
@@ -53,7 +54,7 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
         if (p->program->failed) {
-            return 0; /* full: at most half of the slots are used */
+            return 0; /* all rules are used; so at most half of the slots are */
         }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }
@@ -65,7 +66,7 @@ uint32_t flo_gbnf_rule(struct flo_parser *p, const char *name)
     return find_rule(p, name, strlen(name));
 }
 
-/* Reads the name at the cursor; returns its rule. */
+/* Reads the name at the cursor and returns the number of its rule. */
 static uint32_t read_name(struct flo_parser *p)
 {
     const char *text = p->at;

@@ -1,4 +1,4 @@
-/* Grammar: restricts one answer, token by token. */
+/* Grammar: restricts one answer to the texts of a grammar, token by token. */
 #include "engine/grammar/grammar.h"
 
 #include <stdlib.h>
@@ -16,8 +16,8 @@
 enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
-    CHARACTER_BYTES = 4, /* largest number of bytes in a character */
-    ROOM_STATES = 256,   /* room for one token, and for an end after that token */
+    CHARACTER_BYTES = 4, /* most bytes of a character */
+    ROOM_STATES = 256,   /* states kept free for one token and for an end after it */
 };
 
 struct flo_grammar {
@@ -26,13 +26,14 @@ struct flo_grammar {
     uint32_t state;
     int32_t ends[ENDS_MAX]; /* end-of-answer tokens */
     size_t end_count;
-    struct flo_buf piece;  /* bytes of the current token */
-    struct flo_lazy *lazy; /* inactive between calls; NULL: always active */
-    uint32_t *distances;   /* distances to the end (closing.h); NULL: no token limit */
-    size_t left;           /* number of tokens that the limit still allows */
-    bool is_closing; /* the answer must end now: only the shortest end, in `ending`, may follow */
+    struct flo_buf piece; /* bytes of the current token */
+    /* watches for calls while the grammar is inactive; NULL: always active */
+    struct flo_lazy *lazy;
+    uint32_t *distances; /* distances of all nodes to the end (closing.h); NULL: no token limit */
+    size_t left;         /* number of tokens that the limit still allows */
+    bool is_closing; /* tokens are few: only the rest of `ending`, the shortest end, may follow */
     struct flo_tokens ending;
-    size_t ended; /* number of tokens of `ending` that were emitted */
+    size_t ended; /* number of tokens of `ending` that the answer already has */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
@@ -84,7 +85,8 @@ static void close_lazy(struct flo_lazy *lazy)
     }
 }
 
-/* Takes ownership of program and lazy, also on failure. */
+/* Opens the grammar of a program.  Takes ownership of `program` and `lazy`,
+ * also on failure. */
 static int start(const struct flo_engine *engine, const struct flo_pieces *pieces,
                  struct flo_program *program, struct flo_lazy *lazy, struct flo_grammar **out,
                  struct flo_err *err)
@@ -132,7 +134,7 @@ int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind
 
 /* ---- calls ---- */
 
-#define MERGED_MAX 32768u /* largest number of nodes for merging the tools' schemas */
+#define MERGED_MAX 32768u /* most nodes that merging the tools' schemas may add */
 
 static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rules *rules,
                      const struct flo_tools *tools, struct flo_lazy **out, struct flo_err *err)
@@ -155,8 +157,8 @@ static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rul
     return 0;
 }
 
-/* Parses the tools, with the schema of an answer without calls appended to
- * them. */
+/* Parses the tools.  The schema of an answer without calls is appended to them
+ * as one more entry. */
 static int open_tools(const struct flo_tool_rules *rules, struct flo_tools *tools,
                       struct flo_err *err)
 {
@@ -167,7 +169,7 @@ static int open_tools(const struct flo_tool_rules *rules, struct flo_tools *tool
         return flo_tools_open(tools, rules->tools, bytes, MERGED_MAX, err);
     }
     while (bytes > 0 && rules->tools[bytes - 1] != ']') {
-        bytes--; /* blanks; a text that is no list is refused later */
+        bytes--; /* drops blanks; a text without a list is refused later */
     }
     flo_buf_add(&text, rules->tools, bytes > 0 ? bytes - 1 : 0);
     flo_buf_text(&text, ",{\"answer\":");
@@ -275,9 +277,10 @@ static bool is_of_word(char byte)
            (byte >= 'a' && byte <= 'z') || byte == '_' || byte == '-';
 }
 
-/* Returns the bytes that must come next.  A word with a choice inside it is cut
- * off, and so is a blank before it, so that the model picks the token: no token
- * of `set_light` or `send_alert` need begin with their common `se`. */
+/* Returns how many bytes must come next, and writes them.  If several texts
+ * follow, an unfinished word at the end is left out, and a blank before it.  So
+ * the model can choose a token for `set_light` or `send_alert` that does not
+ * begin with their common `se`. */
 static size_t forced_bytes(struct flo_grammar *g, char *bytes)
 {
     struct flo_matcher *m = g->matcher;
@@ -312,7 +315,7 @@ static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t
                             : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
-/* Tokenises as in a prompt; the bytes are whole characters and control
+/* Tokenises bytes as in a prompt.  They are whole characters and control
  * tokens. */
 static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t count,
                      struct flo_tokens *tokens)
@@ -333,7 +336,8 @@ static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t coun
     return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) && !tokens->failed;
 }
 
-/* Reads the bytes of a token; false: the token has none, or too many. */
+/* Reads the bytes of a token into g->piece.  Returns false if it has none, or
+ * too many. */
 static bool read_piece(struct flo_grammar *g, int32_t token)
 {
     g->piece.bytes = 0;
@@ -341,8 +345,8 @@ static bool read_piece(struct flo_grammar *g, int32_t token)
     return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX && !g->piece.failed;
 }
 
-/* Returns how many of these tokens spell the bytes and fit the grammar from its
- * present state on.  Advances the state past them. */
+/* Takes the tokens that spell the bytes and fit the grammar, and advances its
+ * state past them.  Returns their number. */
 static size_t take(struct flo_grammar *g, const struct flo_tokens *found, const char *bytes,
                    size_t count, int32_t *tokens, size_t tokens_max)
 {
@@ -362,7 +366,7 @@ static size_t take(struct flo_grammar *g, const struct flo_tokens *found, const 
     return taken;
 }
 
-/* Emits the next tokens of the chosen end. */
+/* Takes the next tokens of the shortest end.  Returns their number. */
 static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     size_t taken = 0;
@@ -381,7 +385,8 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens
 }
 
 /* Ends a thought that has used half of the token limit, so that a required call
- * still fits.  Returns the tokens of the thought's end: all or none. */
+ * still fits.  Takes all tokens of the mark that ends the thought, or none.
+ * Returns their number. */
 static size_t end_thought(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     const struct flo_form_text *mark = &g->lazy->form->thought_close;
@@ -420,7 +425,8 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_
 
 /* ---- what may come ---- */
 
-/* Advances past the token; false: the token does not fit. */
+/* Advances the grammar past the token.  Returns false if the token does not
+ * fit. */
 static bool accept(struct flo_grammar *g, int32_t token)
 {
     if (sleeps(g)) {
@@ -436,8 +442,8 @@ static bool accept(struct flo_grammar *g, int32_t token)
            flo_matcher_walk(g->matcher, &g->state, g->piece.data, g->piece.bytes);
 }
 
-/* Computes the mask while the grammar is inactive.  Needed only if the model's
- * own choice does not fit, which is rare. */
+/* Computes the mask of allowed tokens while the grammar is inactive.  That is
+ * needed only if the model's own choice does not fit, which is rare. */
 static const uint64_t *mask_asleep(struct flo_grammar *g)
 {
     uint64_t *mask = flo_matcher_blank_mask(g->matcher);
@@ -474,14 +480,14 @@ static const uint64_t *mask_of(struct flo_grammar *g)
     return any != 0 ? mask : NULL;
 }
 
-/* The state before a token, kept while the token is checked.  keep_state()
+/* State before a token, which is kept while the token is checked.  keep_state()
  * makes room first, so that the state is not dropped meanwhile. */
 struct kept {
     uint32_t state;
-    uint64_t forgotten; /* the matcher's count; if the count changes, `state` is lost */
+    uint64_t forgotten; /* value of matcher->forgotten; if it changes, `state` is lost */
 };
 
-/* May the shortest end use all tokens that are left? */
+/* Tells whether the shortest end could need all tokens that are left. */
 static bool is_near(const struct flo_grammar *g)
 {
     return g->distances != NULL && !sleeps(g) && g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
@@ -502,8 +508,9 @@ static struct kept keep_state(struct flo_grammar *g)
     return (struct kept){g->state, m->forgotten};
 }
 
-/* Tokenises the shortest end from a state; false: it is too long, begins within
- * a character, or cannot be spelled by the vocabulary. */
+/* Finds the tokens of the shortest end from a state on.  Returns false if the
+ * end is too long, begins within a character, or cannot be spelled by the
+ * vocabulary. */
 static bool find_end(struct flo_grammar *g, uint32_t from, struct flo_tokens *out)
 {
     char bytes[FORCED_BYTES_MAX];
@@ -531,9 +538,10 @@ static bool find_end(struct flo_grammar *g, uint32_t from, struct flo_tokens *ou
     return spelled == count;
 }
 
-/* After this token, are too few tokens left to reach an end?  Most states are
- * decided by bytes, as a byte needs at most one token.  If the token ends
- * within a character, the state before it is used, with its bytes added. */
+/* Tells whether too few tokens are left after this one to reach an end.  For
+ * most states the bytes decide, as a byte needs at most one token.  If the
+ * token ends within a character, the end is searched from the state before
+ * it. */
 static bool is_too_far(struct flo_grammar *g, const struct kept *before)
 {
     const struct flo_matcher *m = g->matcher;
@@ -550,8 +558,8 @@ static bool is_too_far(struct flo_grammar *g, const struct kept *before)
            g->ending.count + CHARACTER_BYTES >= g->left;
 }
 
-/* Replaces the sampled token by the first token of the shortest end.  false: no
- * end fits into the tokens left. */
+/* Replaces the chosen token by the first token of the shortest end.  Returns
+ * false if no end fits into the tokens left. */
 static bool close_now(struct flo_grammar *g, uint32_t before, const float *logits,
                       struct flo_sample *sample)
 {
@@ -575,9 +583,9 @@ static bool close_now(struct flo_grammar *g, uint32_t before, const float *logit
     return true;
 }
 
-/* Accepts the model's choice if it fits, which is the usual case; otherwise
- * computes a mask and samples again. The answer does not depend on cached
- * masks. */
+/* Lets the sampler choose among all tokens, and accepts its choice if it fits,
+ * as is usual.  Otherwise the sampler chooses again with a mask.  The answer
+ * does not depend on cached masks. */
 static int choose(struct flo_grammar *g, struct flo_sampler *sampler, const float *logits,
                   struct kept *before, struct flo_sample *sample, struct flo_err *err)
 {

@@ -15,58 +15,62 @@
 #include "engine/chat/calls/reader.h"
 #include "engine/grammar/parser.h"
 
-/* Compiles GBNF to a checked program, for free().  FLO_E_INFER_SCHEMA with the
- * line, FLO_E_MEMORY. */
+/* Compiles GBNF to a checked program, which the caller frees.
+ * FLO_E_INFER_SCHEMA names the line.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes, struct flo_program **program,
                                   struct flo_err *err);
-/* Compiles a JSON Schema; a NULL text allows any object.  FLO_E_INFER_SCHEMA
- * with the JSON pointer, FLO_E_MEMORY. */
+/* Compiles a JSON Schema to a checked program.  Without a text (NULL) any
+ * object is allowed.  FLO_E_INFER_SCHEMA names the JSON pointer.
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes, struct flo_program **program,
                                     struct flo_err *err);
 
-#define FLO_CALLS_MAX 64u /* largest number of calls in an answer */
+#define FLO_CALLS_MAX 64u /* most calls that an answer may have */
 
 struct flo_call_choice {
-    const char *name;  /* the tool that must be called */
+    const char *name;  /* name of the tool that must be called */
     size_t name_bytes; /* 0: any tool */
     bool is_one;       /* the answer may have at most one call */
-    bool may_blank;    /* blanks may come first */
+    bool may_blank;    /* blanks may come before the first call */
 };
-/* Compiles the calls that a model may write, in its form.  FLO_E_INFER_SCHEMA
- * with the tool's name and the JSON pointer within its parameters,
+/* Compiles the calls that a model may write, in the model's form.
+ * FLO_E_INFER_SCHEMA names the tool and the JSON pointer within its parameters.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form *form,
                                    const struct flo_call_choice *choice,
                                    struct flo_program **program, struct flo_err *err);
 
-/* Opens a reader of the answer's parts, in the form of the model's template.
- * With a grammar of calls, which is borrowed, it reports calls; with NULL only
- * thoughts.  *out is NULL if the model's form has neither.  FLO_E_MEMORY. */
+/* Opens a reader of thoughts and calls, in the form of the model's template.
+ * `grammar` is borrowed; with a grammar of calls the reader reports calls, with
+ * NULL only thoughts.  *out is NULL if the model's form has neither.
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_grammar_open_reader(const struct flo_engine *engine,
                                          const struct flo_grammar *grammar, bool in_thought,
                                          flo_part_fn *part, void *context,
                                          struct flo_call_reader **out, struct flo_err *err);
 
 /* Opens a GBNF parser with a new `program`, to which callers may add rules of
- * their own.  Names and texts must live until the close, which returns the
- * program if `rv`, the result so far, is 0.  The parser keeps errors in a text.
- * FLO_E_MEMORY. */
+ * their own.  Names and texts must live until the parser is closed.  Closing
+ * returns the program if `rv`, the result so far, is 0.  The parser keeps
+ * errors in a text.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser, struct flo_err *err);
 int flo_gbnf_close(struct flo_parser *parser, int rv, struct flo_program **out);
 void flo_gbnf_read(struct flo_parser *parser, const char *text, size_t bytes);
-/* Parses an expression and appends it to the rule that is being built. */
+/* Parses an expression of GBNF and appends it to the rule that is being
+ * built. */
 void flo_gbnf_put(struct flo_parser *parser, const char *text);
-/* Returns the rule of that name; its definition may follow later. */
+/* Returns the number of the rule with this name, whose definition may follow
+ * later. */
 uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
 
-/* Appends the JSON strings, without quotes, that match a regular expression.
- * `any` is the rule of one string character.  false: the expression uses
- * something unsupported. */
+/* Appends the JSON strings that match a regular expression, without their
+ * quotes.  `any` is the rule of one character of a string.  Returns false if
+ * the expression uses something that is not supported. */
 bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any);
 
-/* Returns the most bytes of an open grammar in use, and of compiling the
- * largest schema at the same time.  A serving process compiles one grammar at a
- * time. */
+/* Returns the most bytes that an open grammar takes.  Compiling the largest
+ * schema at the same time is included, because a serving process compiles one
+ * grammar at a time. */
 uint64_t flo_grammar_bytes(uint32_t n_vocab);
 uint64_t flo_schema_bytes(void);
 

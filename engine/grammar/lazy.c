@@ -1,4 +1,5 @@
-/* Lazy: runs a grammar of calls that is inactive at first; see lazy.h. */
+/* Lazy: watches an answer for calls, and activates the grammar of calls when
+ * one begins. */
 #include "engine/grammar/lazy.h"
 
 void flo_lazy_reset(struct flo_lazy *lazy)
@@ -11,8 +12,9 @@ void flo_lazy_reset(struct flo_lazy *lazy)
 #define ASLEEP SIZE_MAX
 #define REFUSED (SIZE_MAX - 1)
 
-/* Steps the watch over the bytes.  Returns ASLEEP, or the bytes up to the one
- * that activates the grammar.  REFUSED: text where a call is required. */
+/* Gives the bytes of a token to the watch.  Returns how many of them come
+ * before the grammar is active, or ASLEEP if it stays inactive.  Returns
+ * REFUSED if there is text where a call is required. */
 static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch, const char *bytes,
                    size_t count)
 {
@@ -31,7 +33,8 @@ static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch, co
     return ASLEEP;
 }
 
-/* Computes the state in which the grammar becomes active. */
+/* Computes the state that the grammar has when it becomes active.  Returns
+ * false if the call's first bytes do not fit. */
 static bool wake(const struct flo_lazy *lazy, const struct flo_call_watch *watch,
                  struct flo_matcher *matcher, uint32_t *state)
 {

@@ -1,4 +1,5 @@
-/* Parser: parses expressions into a program; see parser.h. */
+/* Parser: parses expressions of GBNF and of regular expressions into a
+ * program. */
 #include "engine/grammar/parser.h"
 
 #include <string.h>
@@ -37,7 +38,8 @@ static uint32_t read_number(struct flo_parser *p)
     return value;
 }
 
-/* Reads a repetition: * + ? {m} {m,} or {m,n}; false: none follows. */
+/* Reads a repetition, which is * + ? {m} {m,} or {m,n}.  Returns false if none
+ * follows. */
 static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
 {
     const char *begin = p->at;
@@ -67,9 +69,9 @@ static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-/* Parses an item and its repetition. The item is built separately, so that a
- * repetition can make it a rule and call the rule; without a repetition it is
- * appended. */
+/* Parses an item and its repetition.  The item is built separately, so that a
+ * repetition can make it a rule and call it.  Without a repetition the item is
+ * appended as it is. */
 static void read_repeated(struct flo_parser *p)
 {
     struct flo_program *program = p->program;

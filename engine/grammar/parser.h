@@ -2,8 +2,8 @@
  * sequences, groups, classes and repetitions are parsed straight into a
  * program; callbacks of each syntax read single items.
  *
- * An error is kept and moves the cursor to the end, so that parsing stops.  So
- * only loops that search for a character must check `rv`. */
+ * After an error, `rv` stays set and the cursor is at the end, so that parsing
+ * stops.  So only loops that search for a character must check `rv`. */
 #ifndef FLOTILLA_GRAMMAR_PARSER_H
 #define FLOTILLA_GRAMMAR_PARSER_H
 
@@ -12,12 +12,13 @@
 struct flo_parser;
 
 struct flo_syntax {
-    const char *ends; /* signs that end a sequence */
-    /* Skips blanks and comments; line ends only if `over_lines`. */
+    const char *ends; /* characters that end a sequence */
+    /* Skips blanks and comments.  Line ends are skipped only if
+     * `over_lines`. */
     void (*skip)(struct flo_parser *parser, bool over_lines);
     void (*item)(struct flo_parser *parser);
-    /* Reads one character of a class; false: a named set was read into
-     * `set`. */
+    /* Reads one character of a class into *code.  Returns false if it read a
+     * named set of characters into `set` instead. */
     bool (*code)(struct flo_parser *parser, struct flo_code_set *set, uint32_t *code);
 };
 
@@ -36,13 +37,14 @@ static inline char flo_parser_peek(const struct flo_parser *p)
     return p->at < p->end ? *p->at : '\0';
 }
 
-/* Fails with FLO_E_INFER_SCHEMA: "grammar, line <of `at`>: <what>". */
+/* Sets the error FLO_E_INFER_SCHEMA with the text "grammar, line <of `at`>:
+ * <what>". */
 void flo_parser_refuse(struct flo_parser *parser, const char *at, const char *what);
-/* Parses sequences separated by |, up to the end sign. */
+/* Parses sequences separated by |, up to one of the syntax's end characters. */
 void flo_parser_choices(struct flo_parser *parser);
-/* Parses a group; the cursor is behind its opening parenthesis. */
+/* Parses a group, whose opening parenthesis is right before the cursor. */
 void flo_parser_group(struct flo_parser *parser);
-/* Parses a class into an empty set; the cursor is at its bracket. */
+/* Parses the class at the cursor into an empty set. */
 void flo_parser_class(struct flo_parser *parser, struct flo_code_set *set);
 
 #endif

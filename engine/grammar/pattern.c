@@ -1,10 +1,10 @@
 /* Pattern: compiles a regular expression to a program, for characters of a JSON
  * string.
  *
- * Literals, classes, \d \w \s and their complements, groups, alternatives,
- * quantifiers, and ^ and $ at the very ends.  Without ^ or $ any text may come
- * before or after.  Characters that JSON must escape are removed from
- * classes. */
+ * Supported are literals, classes, \d \w \s and their complements, groups,
+ * alternatives, quantifiers, and ^ and $ at the very ends.  Without ^ or $ any
+ * text may come before or after.  Characters that JSON must escape are removed
+ * from classes. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
@@ -30,7 +30,8 @@ static uint32_t next_code(const char **at)
     return code;
 }
 
-/* Reads \d and the like as in ECMA-262; false: another character. */
+/* Reads \d and the like into `set`, as ECMA-262 defines them.  Returns false if
+ * another character follows. */
 static bool read_named(struct flo_parser *p, struct flo_code_set *set)
 {
     static const struct {
@@ -91,7 +92,7 @@ static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *
     return !is_named;
 }
 
-/* Appends a character of the set, without those that JSON escapes. */
+/* Appends one character of the set, without those that JSON escapes. */
 static void put_set(struct flo_parser *p, struct flo_code_set *set)
 {
     flo_code_set_negate(set);
@@ -105,7 +106,7 @@ static void put_set(struct flo_parser *p, struct flo_code_set *set)
     flo_program_class(p->program, set);
 }
 
-/* Appends a character in its JSON form. */
+/* Appends a character as a JSON string has it. */
 static void put_char(struct flo_parser *p, uint32_t code)
 {
     static const char from[] = "\n\t\r\f\"\\", to[] = "ntrf\"\\";
@@ -132,7 +133,7 @@ static void read_item(struct flo_parser *p)
     } else if (*p->at == '.') {
         p->at++;
         flo_code_set_add(&set, '\n', '\n');
-        flo_code_set_add(&set, 0x2028, 0x2029); /* line separators count as blanks */
+        flo_code_set_add(&set, 0x2028, 0x2029); /* line and paragraph separators count as blanks */
         flo_code_set_negate(&set);
         put_set(p, &set);
     } else if (*p->at == '(') {
