@@ -1,4 +1,5 @@
-/* Derive: finds the form in renderings; see derive.h. */
+/* Derive: finds the form of calls by comparing texts that the template
+ * renders. */
 #include "engine/chat/calls/derive.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@
     "\"string\"},\"muon\":{\"type\":\"string\"}}}}}"
 #define TOOLS "[" TOOL_OF(NAME) "," TOOL_OF(NAME_2) "]"
 
-/* A range of bytes in a rendering.  NULL: not found. */
+/* A part of a rendered text.  `data` is NULL if the part was not found. */
 struct part {
     const char *data;
     size_t bytes;
@@ -53,8 +54,8 @@ static struct part behind(struct part in, struct part what)
     return between(what, end);
 }
 
-/* Finds the last match, because the list of tools before the calls may contain
- * the same text. */
+/* Finds the last place where the text occurs.  The list of tools before the
+ * calls may contain it too. */
 static struct part find_last(struct part in, const char *text)
 {
     struct part found = {NULL, 0}, hit = find(in, text);
@@ -104,8 +105,8 @@ static struct part trim(struct part p)
     return p;
 }
 
-/* Copies the part, with control tokens as their marker bytes; false: it is too
- * long. */
+/* Copies the part to `out`, where each control token becomes its seven bytes
+ * (control.h).  Returns false if it is too long. */
 static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_text *out)
 {
     struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
@@ -126,8 +127,8 @@ static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_
 
 /* ---- renderings ---- */
 
-/* Renders [user, assistant], with `more` added to the assistant's message.
- * NULL data: refused. */
+/* Renders a user's and an assistant's message.  `more` are further members of
+ * the latter.  `data` of the result is NULL if the template refuses them. */
 static struct part answer(const struct flo_derivation *d, const char *text, const char *more,
                           const char *tools, struct flo_buf *out)
 {
@@ -157,20 +158,20 @@ static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
     return behind(all, find(all, ANSWER));
 }
 
-/* Returns the part of `rest` that belongs to the call, without the end of the
- * answer (`tail`). */
+/* Returns the beginning of `rest` that belongs to the call.  `tail` is what the
+ * template writes after any answer. */
 static struct part own(const struct flo_derivation *d, struct part rest, struct part tail)
 {
     struct flo_buf marked = {0};
     size_t same = common_end(rest, tail);
 
-    /* The call's mark and the answer's may have equal ends: cut at a whole
-     * mark. */
+    /* The mark that ends the call and the one that ends the answer may end in
+     * the same way.  So only whole marks are cut off. */
     while (same > 0 && same < tail.bytes && strchr("<[", tail.data[tail.bytes - same]) == NULL) {
         same--;
     }
     rest.bytes -= same;
-    /* A token that ends the answer does not belong to the call. */
+    /* A token that ends the answer does not belong to the call either. */
     for (size_t at = 0; d->vocab != NULL && at < rest.bytes; at++) {
         marked.bytes = 0;
         flo_control_spell(d->vocab, rest.data + at, rest.bytes - at, &marked);
@@ -191,11 +192,11 @@ static struct part own(const struct flo_derivation *d, struct part rest, struct 
 static const char *const known_thoughts[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
-    {"<|channel>thought", "<channel|>"}, /* Gemma 4: rendered only if thinking is on */
+    {"<|channel>thought", "<channel|>"}, /* of Gemma 4, which writes it only if thinking is on */
 };
 
-/* Returns the mark right before: the bytes back to a blank, or one control
- * token. */
+/* Returns the mark at the end of `before`.  It is one control token, or the
+ * bytes after the last blank. */
 static struct part mark_before(const struct flo_derivation *d, struct part before)
 {
     struct part all = trim(before), mark = all;
@@ -249,8 +250,8 @@ static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form
 
 /* ---- calls ---- */
 
-/* Returns the opening of a call: the bytes after the template's opening of an
- * answer, and after an empty thought. */
+/* Returns the opening of a call.  It comes after the opening of the answer, and
+ * after an empty thought. */
 static struct part opening(const struct flo_derivation *d, const struct flo_call_form *form,
                            struct part all, struct part name)
 {
@@ -261,15 +262,15 @@ static struct part opening(const struct flo_derivation *d, const struct flo_call
     size_t skipped = common_begin(all, prompt);
 
     skipped = skipped < open.bytes ? skipped : open.bytes;
-    /* The opening and the call's mark may have equal beginnings: cut at a whole
-     * mark. */
+    /* The opening of the answer and the mark of the call may begin in the same
+     * way.  So only whole marks are skipped. */
     while (skipped > 0 && skipped < prompt.bytes && !flo_form_is_blank(open.data[skipped - 1]) &&
            strchr(">]", open.data[skipped - 1]) == NULL) {
         skipped--;
     }
     open.data += skipped;
     open.bytes -= skipped;
-    /* Skips a thought's closing mark. */
+    /* A mark that closes an empty thought is skipped too. */
     for (size_t from = 0; form->thought_close.bytes > 0 && from < open.bytes; from++) {
         struct part rest = {open.data, from + 1};
         if (keep(d, rest, &marked) && marked.bytes >= form->thought_close.bytes &&
@@ -288,8 +289,8 @@ static struct part opening(const struct flo_derivation *d, const struct flo_call
     return open;
 }
 
-/* Sets how many bytes of `open` detect a call: a control token, or the first
- * word with a character that no sentence has. */
+/* Sets how many bytes of `open` are enough to detect a call.  They are a
+ * control token, or the first word with a character that no sentence has. */
 static void set_wakes(struct flo_call_form *form)
 {
     const struct flo_form_text *open = &form->open;
@@ -312,8 +313,8 @@ static void set_wakes(struct flo_call_form *form)
     form->is_bare = at < 4 || (open->data[0] != '<' && open->data[at - 1] != ']');
 }
 
-/* Sets `next`: the text between the arguments of a call and the name of the
- * next one. */
+/* Sets `next`, the text between the arguments of a call and the name of the
+ * next tool. */
 static bool set_next(const struct flo_derivation *d, struct flo_call_form *form, const char *two,
                      const char *last)
 {
@@ -353,7 +354,8 @@ static bool derive_json(const struct flo_derivation *d, struct flo_call_form *fo
 
 /* ---- fields ---- */
 
-/* The argument keys in the order in which the template writes them. */
+/* The tool's name and the arguments, in the order in which the template writes
+ * them. */
 struct fields {
     struct part name, keys[3], values[3];
 };
@@ -395,8 +397,8 @@ static bool read_fields(struct part all, const char *value, struct fields *f)
     return true;
 }
 
-/* Derives the texts around a field from number arguments, which have no
- * quotes. */
+/* Finds the texts around a field, from arguments that are numbers, because
+ * numbers have no quotes. */
 static bool set_fields(const struct flo_derivation *d, struct flo_call_form *form, struct part all,
                        const struct fields *f, struct part tail)
 {
@@ -409,7 +411,8 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
     }
     size_t same = common_end(lead, gap);
 
-    /* A text ends the tool's name; the field's mark then begins at a blank. */
+    /* The tool's name must be followed by some text, so the field's mark begins
+     * at a blank. */
     while (same > 0 && same >= lead.bytes) {
         do {
             same--;
@@ -431,7 +434,7 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
            keep(d, end, &form->close) && form->equals.bytes > 0;
 }
 
-/* Sets the quote: marks that stand around texts but not around numbers. */
+/* Sets the quote, which is the mark around texts that numbers do not have. */
 static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form,
                       const struct fields *texts, const struct fields *numbers)
 {
@@ -447,8 +450,8 @@ static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form
     return keep(d, quote, &form->quote) && (form->quote.bytes == 0 || mark.data != NULL);
 }
 
-/* Tells whether the template writes nested values with a quote other than
- * JSON's. */
+/* Tells whether the template writes nested values with a quote of its own, if
+ * it has one. */
 static bool is_marked(const struct flo_derivation *d, const struct flo_call_form *form,
                       const struct fields *texts)
 {
@@ -460,7 +463,7 @@ static bool is_marked(const struct flo_derivation *d, const struct flo_call_form
     size_t bytes = 0;
     bool is_so = form->quote.bytes <= 1;
 
-    /* The quote is the end of `equals`, after its letters. */
+    /* The letters of `equals` come first; the quote is the rest. */
     while (!is_so && bytes < with.bytes && keep(d, beginning(with, bytes), &equals) &&
            equals.bytes < form->equals.bytes) {
         bytes++;
@@ -503,7 +506,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
     if (is_set) {
         struct flo_form_text closed = form->field_close;
         is_set = set_next(d, form, two, "7531");
-        if (is_set && closed.bytes > 0) { /* the last field's end is not part of `next` */
+        if (is_set && closed.bytes > 0) { /* the end of the last field is not part of `next` */
             is_set = form->next.bytes > closed.bytes &&
                      memcmp(form->next.data, closed.data, closed.bytes) == 0;
             form->next.bytes = (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));
@@ -519,7 +522,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
 
 /* ---- channels ---- */
 
-/* Returns the part from the first mark on. */
+/* Returns the part from its first mark on. */
 static struct part from_mark(struct part p)
 {
     const char *mark = p.data == NULL ? NULL : memchr(p.data, '<', p.bytes);
@@ -543,14 +546,14 @@ static struct part ending(struct part a, struct part b)
     return from_mark(end);
 }
 
-/* Renderings of an answer, of a call, and of a thought before a call, each from
- * the opened answer on. */
+/* Renderings of an answer, of a call, and of a thought before a call.  Each
+ * begins after the opening of the answer. */
 struct messages {
     struct part text, call, thought;
 };
 
-/* Sets the parts of a head: the channel's mark, the channel's name, the body's
- * mark. */
+/* Sets the marks of a message's head: the one before the channel's name, and
+ * the one before the text. */
 static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form,
                       const struct messages *m)
 {
@@ -567,9 +570,9 @@ static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form
            form->thought_open.bytes > form->channel.bytes + form->body.bytes;
 }
 
-/* Sets how a channel form writes calls. Templates write the channel's name
- * after the tool's; the models themselves write it before. Both are accepted.
- * No template writes <|constrain|>, so it is added if the vocabulary has this
+/* Sets how a form with channels writes calls.  Templates write the channel's
+ * name after the tool's, models write it before.  Both are accepted.  No
+ * template writes <|constrain|>, so it is added if the vocabulary has this
  * token. */
 static bool set_channel_call(const struct flo_derivation *d, struct flo_call_form *form,
                              struct part open, struct part mid)
@@ -631,7 +634,8 @@ static bool set_channels(const struct flo_derivation *d, struct flo_call_form *f
     return true;
 }
 
-/* Derives a form where each message of an answer has a head (gpt-oss). */
+/* Derives the form of a model whose answer has messages with heads
+ * (gpt-oss). */
 static bool derive_channels(const struct flo_derivation *d, struct flo_call_form *form)
 {
     static const char one[] = CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
@@ -646,7 +650,8 @@ static bool derive_channels(const struct flo_derivation *d, struct flo_call_form
     struct flo_call_form found = *form;
     bool is_set = begin.data != NULL;
 
-    if (find(all[2], THOUGHT).data == NULL) { /* otherwise THOUGHT may be the call's text */
+    /* then the text of the message with the call may be the thought */
+    if (find(all[2], THOUGHT).data == NULL) {
         all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
     }
     for (size_t i = 0; i < FLO_COUNT(all); i++) {

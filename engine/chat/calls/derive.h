@@ -10,8 +10,8 @@
 #include "engine/chat/calls/form.h"
 #include "engine/token/token.h"
 
-/* Renders the conversation with these tools (NULL: none) and opens an answer at
- * its end.  Returns nonzero if the template refuses it. */
+/* Callback that renders the conversation with these tools (NULL: none), and
+ * opens an answer at its end.  Returns nonzero if the template refuses it. */
 typedef int flo_render_fn(void *context, const struct flo_engine_message *messages, size_t count,
                           const char *tools, struct flo_buf *text);
 
@@ -19,12 +19,15 @@ struct flo_derivation {
     flo_render_fn *render;
     void *context;
     const struct flo_vocab *vocab;
-    const char *source; /* the template's text: names thought marks that its output drops */
+    /* text of the template, which names marks of thoughts that its output
+     * drops */
+    const char *source;
     size_t source_bytes;
 };
 
-/* Derives the form. If the template has none, sets form->is_told: the caller
- * describes the tools in words (told.h). */
+/* Derives the form of calls and thoughts.  If the template has none for calls,
+ * form->is_told is set.  The caller then describes the tools in words
+ * (told.h). */
 void flo_calls_derive(const struct flo_derivation *derivation, struct flo_call_form *form);
 
 #endif

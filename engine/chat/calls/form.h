@@ -34,31 +34,35 @@ struct flo_form_text {
 };
 
 enum flo_call_kind {
-    FLO_CALLS_NONE, /* tools cannot be called */
+    FLO_CALLS_NONE, /* the model cannot call tools */
     FLO_CALLS_JSON,
     FLO_CALLS_FIELDS,
 };
 
 struct flo_call_form {
     enum flo_call_kind kind;
-    /* No mark begins a call, only a tool's name.  So a call must be the first
-     * thing in an answer. */
+    /* No mark begins a call, only the name of a tool.  So a call must be the
+     * first text of an answer. */
     bool is_bare;
-    bool is_python; /* fields: Python's True, False and None */
-    bool is_told;   /* the template has no form: tools are described in words (told.h) */
-    uint16_t wakes; /* bytes of `open` that are enough to detect a call */
+    bool is_python; /* the fields have Python's True, False and None */
+    /* the template has no form for tools, so they are described in words
+     * (told.h) */
+    bool is_told;
+    uint16_t wakes; /* number of bytes of `open` that are enough to detect a call */
     struct flo_form_text open, mid, next, close;
-    /* Texts around a field's parts.  With an empty quote a string ends at
-     * field_close.  If `quote` is not JSON's, it surrounds strings without
-     * escapes, and names of members have no quotes:
+    /* Texts around the parts of a field.  If `quote` is empty, a string ends at
+     * field_close.  If `quote` is not JSON's, strings between two of them have
+     * no escapes, and names of members have no quotes:
      * {name:<|"|>text<|"|>,on:true}. */
     struct flo_form_text field_open, equals, quote, field_close, separator;
-    struct flo_form_text thought_open, thought_close; /* marks around thoughts; empty: none */
-    struct flo_form_text channel, body;               /* empty: the form has no heads */
+    /* marks before and after a thought; empty: no thoughts */
+    struct flo_form_text thought_open, thought_close;
+    /* marks of a message's head; empty: messages have no heads */
+    struct flo_form_text channel, body;
     struct flo_form_text channel_open, channel_mid;
 };
 
-/* Are strings quoted by marks of the form's own? */
+/* Tells whether the form has marks of its own around strings. */
 static inline bool flo_form_is_marked(const struct flo_call_form *form)
 {
     return form->kind == FLO_CALLS_FIELDS && form->quote.bytes > 1;
@@ -69,12 +73,13 @@ static inline bool flo_form_has_channels(const struct flo_call_form *form)
     return form->channel.bytes > 0;
 }
 
-/* The form that is described in words: Hermes', which most models have seen. */
+/* The form that is described in words.  It is that of Hermes, which most models
+ * have seen. */
 #define FLO_TOLD_OPEN "<tool_call>\n{\"name\": "
 #define FLO_TOLD_MID ", \"arguments\": "
 #define FLO_TOLD_CLOSE "}\n</tool_call>"
 
-/* Do these bytes equal the text or its beginning? */
+/* Tells whether these bytes are the text or its beginning. */
 static inline bool flo_form_begins(const struct flo_form_text *text, const char *bytes,
                                    size_t count)
 {
@@ -86,7 +91,7 @@ static inline bool flo_form_is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Can a tool's name contain this character? */
+/* Tells whether the name of a tool may have this character. */
 static inline bool flo_tool_name_has(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
