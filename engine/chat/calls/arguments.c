@@ -1,4 +1,5 @@
-/* Arguments: converts a call's arguments to JSON; see arguments.h. */
+/* Arguments: converts the arguments of a call to JSON, whatever form the model
+ * writes. */
 #include "engine/chat/calls/arguments.h"
 
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 
 #include "engine/token/control.h"
 
-#define OUT_BYTES_MAX (1u << 20) /* limit of the output for one token, in bytes */
+#define OUT_BYTES_MAX (1u << 20) /* most bytes of JSON that one token may give */
 
 void flo_arguments_begin(struct flo_arguments *a, const struct flo_call_form *form,
                          const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
@@ -40,7 +41,7 @@ void flo_arguments_flush(struct flo_arguments *a)
 
 /* ---- JSON ---- */
 
-/* Tracks strings and brackets of JSON. */
+/* Tracks whether the byte is in a string, and how deep in brackets. */
 static void follow(struct flo_arguments *a, char byte)
 {
     if (a->in_string) {
@@ -80,7 +81,7 @@ static void start_field(struct flo_arguments *a)
     a->held_count = 0;
 }
 
-/* Begins a field's value, because its name is complete. */
+/* Begins the value of a field, whose name is complete. */
 static void start_value(struct flo_arguments *a, size_t key_bytes)
 {
     const struct flo_call_form *form = a->form;
@@ -101,7 +102,8 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
                                              : FLO_FIELD_VALUE;
 }
 
-/* Writes the JSON before the next field's key: a brace or a comma. */
+/* Writes to `out` the bytes before the key of the next field, as the model
+ * writes them.  Returns their number. */
 static size_t lead(const struct flo_arguments *a, char *out)
 {
     const struct flo_form_text *between = &a->form->separator;
@@ -153,7 +155,7 @@ static enum flo_arguments_event key(struct flo_arguments *a)
     return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD : FLO_ARGUMENTS_MORE;
 }
 
-/* Writes Python's True, False and None as JSON literals. */
+/* Appends JSON's word for Python's True, False and None. */
 static void put_word(struct flo_arguments *a)
 {
     static const char *const words[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"}};
@@ -185,8 +187,8 @@ static void put_value(struct flo_arguments *a, char byte)
     flo_buf_add(&a->out, &byte, a->has_control ? 0 : 1);
 }
 
-/* Checks whether the text is `null` or its beginning. A complete `null` is
- * reported as null. */
+/* Tells whether the text is `null` or may become it.  A complete `null` is
+ * appended to the JSON. */
 static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
 {
     const char *word = a->form->is_python ? "None" : "null";
@@ -202,7 +204,8 @@ static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
     return a->may_null;
 }
 
-/* Returns how many of the held bytes come before the mark or its beginning. */
+/* Returns how many of the held bytes cannot belong to the mark.  *is_whole
+ * tells whether the mark is complete. */
 static size_t count_certain(const struct flo_arguments *a, const struct flo_form_text *mark,
                             bool *is_whole)
 {
@@ -231,8 +234,8 @@ static size_t put_text(struct flo_arguments *a, size_t certain)
     return certain;
 }
 
-/* Reads a text up to field_close; holds back bytes that may begin
- * field_close. */
+/* Reads a value up to field_close.  Bytes that may begin field_close are held
+ * back. */
 static enum flo_arguments_event text(struct flo_arguments *a)
 {
     bool is_text = a->stage == FLO_FIELD_TEXT, is_whole;
@@ -290,7 +293,7 @@ static enum flo_arguments_event marked_text(struct flo_arguments *a)
     if (is_whole) {
         flo_buf_text(&a->out, "\"");
         a->in_string = false;
-        /* Control bytes before the mark are no text. */
+        /* control bytes before the mark cannot be part of a text */
         a->has_control = a->held_count > a->form->quote.bytes;
         a->held_count = 0;
     }
@@ -302,8 +305,8 @@ static bool in_object(const struct flo_arguments *a)
     return a->depth > 0 && (a->objects >> (a->depth - 1) & 1) != 0;
 }
 
-/* Handles brackets, commas and ends of names; false: the byte may not stand
- * here. */
+/* Handles a bracket, a comma or the end of a name.  Returns false if the byte
+ * is not allowed here. */
 static bool marked_sign(struct flo_arguments *a, char byte)
 {
     char text[2] = {byte, '\0'};

@@ -8,10 +8,10 @@
 
 enum flo_arguments_event {
     FLO_ARGUMENTS_MORE,
-    FLO_ARGUMENTS_END,  /* arguments complete, mark not yet seen */
-    FLO_ARGUMENTS_NEXT, /* arguments and `next` complete */
-    FLO_ARGUMENTS_OVER, /* arguments and `close` complete */
-    FLO_ARGUMENTS_BAD,  /* bytes that do not follow the form */
+    FLO_ARGUMENTS_END,  /* the arguments are complete, but no mark follows yet */
+    FLO_ARGUMENTS_NEXT, /* the arguments and the mark `next` are complete */
+    FLO_ARGUMENTS_OVER, /* the arguments and the mark `close` are complete */
+    FLO_ARGUMENTS_BAD,  /* the bytes do not follow the form */
 };
 
 struct flo_arguments {
@@ -21,40 +21,40 @@ struct flo_arguments {
     flo_part_fn *part;
     void *context;
     struct flo_buf out; /* not reported yet */
-    /* JSON state, also of a field's value */
+    /* state of JSON, also inside the value of a field */
     uint32_t depth;
     bool in_string, is_escaped;
     size_t word_count; /* letters outside strings */
     char word[8];
     /* state of fields */
     enum {
-        FLO_FIELD_START, /* before a field, or at the end of the call */
+        FLO_FIELD_START, /* expects a field, or the end of the call */
         FLO_FIELD_KEY,
-        FLO_FIELD_TEXT,   /* plain text up to field_close */
+        FLO_FIELD_TEXT,   /* reads plain text up to field_close */
         FLO_FIELD_JSON,   /* up to field_close */
-        FLO_FIELD_VALUE,  /* JSON that ends where no more can follow */
-        FLO_FIELD_MARKED, /* like VALUE, with marks around texts */
+        FLO_FIELD_VALUE,  /* reads JSON that ends where nothing more can follow */
+        FLO_FIELD_MARKED, /* reads a value like JSON, with marks around its texts */
     } stage;
-    bool has_control; /* a value has a control token, so the call is not JSON */
+    bool has_control; /* a value has a control token, so it cannot be converted to JSON */
     bool may_null;    /* the text may still turn out to be null */
-    /* State of marked values: `depth` brackets are open; a set bit marks an
-     * object. */
+    /* Brackets of marked values: `depth` are open, and a set bit means that the
+     * bracket is an object's. */
     uint64_t objects;
     bool in_name, wants_name;
     uint32_t fields;
-    bool is_closed; /* `close` was read; it may begin `next` */
+    bool is_closed; /* `close` was read, which may be the beginning of `next` */
     size_t held_count;
     char held[FLO_FORM_TEXT_MAX * 2 + FLO_ARGUMENT_KEY_MAX];
 };
 
-/* Starts the next call's arguments.  The memory of `out` is reused. */
+/* Begins the arguments of a call.  The memory of `out` is used again. */
 void flo_arguments_begin(struct flo_arguments *arguments, const struct flo_call_form *form,
                          const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
                          void *context);
 void flo_arguments_deinit(struct flo_arguments *arguments);
 enum flo_arguments_event flo_arguments_step(struct flo_arguments *arguments, char byte);
-/* Reports the arguments read so far to `part`.  Call it between two steps,
- * where characters are whole. */
+/* Gives `part` the arguments read so far.  Called between two tokens, where
+ * characters are whole. */
 void flo_arguments_flush(struct flo_arguments *arguments);
 
 #endif

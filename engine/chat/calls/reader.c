@@ -1,4 +1,4 @@
-/* Reader: splits bytes into parts; see reader.h. */
+/* Reader: splits the bytes of an answer into text, thoughts and calls. */
 #include "engine/chat/calls/reader.h"
 
 #include <stdlib.h>
@@ -7,15 +7,15 @@
 #include "engine/chat/calls/arguments.h"
 #include "engine/token/control.h"
 
-#define HELD_MAX 1024u /* blanks before a mark */
+#define HELD_MAX 1024u /* most bytes held back, for blanks before a mark */
 
 enum stage {
-    STAGE_OUTSIDE, /* reads text or a thought */
-    STAGE_OPEN,    /* reads the rest of `open` */
+    STAGE_OUTSIDE, /* reads text, or the text of a thought */
+    STAGE_OPEN,    /* reads the rest of the mark `open` */
     STAGE_NAME,
     STAGE_MID,
     STAGE_ARGUMENTS,
-    STAGE_BEHIND, /* expects `close` or `next` */
+    STAGE_BEHIND, /* expects the mark `close` or `next` */
     STAGE_OVER,
 };
 
@@ -25,10 +25,11 @@ struct flo_call_reader {
     flo_part_fn *part;
     void *context;
     enum stage stage;
-    bool is_behind_mark; /* skip blanks after a mark */
+    bool is_behind_mark; /* blanks after a mark are skipped */
     struct flo_call_watch watch;
-    const struct flo_form_text *open, *mid; /* the marks of this call */
-    uint16_t at;                            /* bytes of the mark that were read */
+    /* marks around the name of the call that is being read */
+    const struct flo_form_text *open, *mid;
+    uint16_t at; /* number of bytes of the current mark that were read */
     uint32_t tool;
     struct flo_arguments arguments;
     size_t held_count;
@@ -65,7 +66,8 @@ void flo_call_reader_close(struct flo_call_reader *r)
 
 /* ---- outside of calls ---- */
 
-/* Reports the first `count` held bytes, without control tokens. */
+/* Reports the first `count` held bytes as text or as a thought.  Control tokens
+ * among them are left out. */
 static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
 {
     size_t from = 0, at = 0;
@@ -86,7 +88,8 @@ static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
     memmove(r->held, r->held + count, r->held_count);
 }
 
-/* Strips blanks next to a mark, which belong to the template. */
+/* Returns how many held bytes remain without the blanks at their end.  Blanks
+ * next to a mark belong to the template. */
 static size_t without_blanks(const struct flo_call_reader *r, size_t count)
 {
     while (count > 0 && flo_form_is_blank(r->held[count - 1])) {
@@ -95,7 +98,7 @@ static size_t without_blanks(const struct flo_call_reader *r, size_t count)
     return count;
 }
 
-/* Reports all bytes that cannot become a mark or blanks before one. */
+/* Reports all held bytes that cannot become a mark, or blanks before one. */
 static void tell_certain(struct flo_call_reader *r)
 {
     bool drops = r->watch.tools != NULL || r->watch.in_thought || r->watch.is_start ||
@@ -143,8 +146,8 @@ static void begin_arguments(struct flo_call_reader *r)
     r->held_count = 0;
 }
 
-/* Compares the next byte of a mark; `at` advances.  Returns whether the mark is
- * complete. */
+/* Compares a byte with the next one of a mark.  Returns true if the mark is
+ * complete.  If the byte differs, reading of calls ends. */
 static bool follow(struct flo_call_reader *r, const struct flo_form_text *text, char byte)
 {
     if (r->at >= text->bytes || text->data[r->at] != byte) {
@@ -160,7 +163,8 @@ static void begin_name(struct flo_call_reader *r)
     r->held_count = 0;
 }
 
-/* Reads a tool's name, which ends at the first byte that no name has. */
+/* Reads the name of a tool, which ends at the first byte that a name cannot
+ * have. */
 static void name(struct flo_call_reader *r, char byte)
 {
     if (flo_tool_name_has(byte)) {
@@ -183,8 +187,8 @@ static void name(struct flo_call_reader *r, char byte)
     }
 }
 
-/* Reads what follows a call.  `next` may begin with `close`, and `close` with
- * `next`. */
+/* Reads a byte after a call, where `next` or `close` must follow.  Either may
+ * begin with the other. */
 static void behind(struct flo_call_reader *r, char byte)
 {
     r->held[r->held_count++] = byte;
@@ -242,8 +246,8 @@ static void inside(struct flo_call_reader *r, char byte)
     }
 }
 
-/* Begins a call. If the call has no start mark, or a channel's head is its
- * mark, the bytes read so far are read again as the call. */
+/* Begins a call.  If the call has no mark, or a channel's head is its mark, the
+ * bytes read so far are read again as the call. */
 static void begin_call(struct flo_call_reader *r)
 {
     const struct flo_form_text *channel = &r->form->channel;

@@ -13,28 +13,28 @@
 enum flo_part_kind {
     FLO_PART_TEXT,
     FLO_PART_THOUGHT,
-    FLO_PART_CALL,      /* the next call; text is its name */
-    FLO_PART_ARGUMENTS, /* more of the arguments of that call */
+    FLO_PART_CALL,      /* a new call begins, and the text is the tool's name */
+    FLO_PART_ARGUMENTS, /* more JSON of the arguments of the call that began last */
 };
 
 struct flo_call_reader;
 
-/* Receives the parts in order.  `text` has only whole characters, at least
- * one. */
+/* Callback that gets the parts of an answer in order.  `text` has only whole
+ * characters, at least one. */
 typedef void flo_part_fn(void *context, enum flo_part_kind part, const char *text, size_t bytes);
 
-/* Opens a reader.  Form and tools are borrowed; `tools` NULL: no tool may be
- * called.  FLO_E_MEMORY. */
+/* Opens a reader.  Form and tools are borrowed.  Without `tools` (NULL) no tool
+ * may be called.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_call_reader_open(const struct flo_call_form *form,
                                       const struct flo_tool_list *tools, bool in_thought,
                                       flo_part_fn *part, void *context,
                                       struct flo_call_reader **out, struct flo_err *err);
 void flo_call_reader_close(struct flo_call_reader *reader); /* NULL is fine */
-/* Adds bytes of the answer: whole characters and control tokens
+/* Reads bytes of the answer, which are whole characters and control tokens
  * (token/control.h). */
 void flo_call_reader_add(struct flo_call_reader *reader, const char *bytes, size_t count);
-/* Ends the answer.  Bytes held back are reported as text; an unfinished part of
- * a call is dropped. */
+/* Ends the answer.  Bytes held back are reported as text.  A part of a call
+ * that is not complete is dropped. */
 void flo_call_reader_end(struct flo_call_reader *reader);
 
 #endif

@@ -1,4 +1,5 @@
-/* Told: describes tools in words; see told.h. */
+/* Told: describes tools, calls and results in words, for a template without a
+ * form for them. */
 #include "engine/chat/calls/told.h"
 
 #include "base/tree/tree.h"

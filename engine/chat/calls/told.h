@@ -10,13 +10,15 @@
 
 /* Zero-initialise. */
 struct flo_told_talk {
-    struct flo_engine_message *messages; /* [count]; borrows from texts */
+    /* [count]: the messages, some of whose texts are in `texts` */
+    struct flo_engine_message *messages;
     size_t count;
     struct flo_buf *texts; /* [count] */
 };
 
-/* Describes the tools in words.  FLO_E_INFER_PARAM: the tools or a message's
- * `more` are not valid JSON of that kind; FLO_E_MEMORY. */
+/* Makes messages in which tools, calls and results are words.
+ * FLO_E_INFER_PARAM: the tools or a message's `more` are not such JSON.
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,
                                const struct flo_engine_message *messages, size_t count,
                                struct flo_err *err);

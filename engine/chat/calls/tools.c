@@ -1,11 +1,11 @@
-/* Tools of a request: parses the list; see tools.h. */
+/* Tools: parses the tools of a request, and makes a short list of them. */
 #include "engine/chat/calls/tools.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define VALUES_MAX 32768u
-#define HEAD_BYTES 3 /* bytes of an entry's header in the list */
+#define HEAD_BYTES 3 /* bytes in front of the text of each entry of the list */
 
 static int refuse(struct flo_err *err, uint32_t i, const char *what)
 {
@@ -17,7 +17,7 @@ const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools, uint32_
     return flo_tree_member(tools->functions[i], "name");
 }
 
-/* Does an earlier tool have this name? */
+/* Tells whether an earlier tool has this name. */
 static bool has_name(const struct flo_tools *tools, const struct flo_tree_node *name)
 {
     uint32_t i = 0;
@@ -175,8 +175,8 @@ static bool is_null(const struct flo_tree_node *schema)
     return names_null(flo_tree_member(schema, "type"));
 }
 
-/* Returns the alternative that is not null; NULL: not two alternatives of that
- * kind. */
+/* Returns the alternative that `fits`, if the other one is null.  Returns NULL
+ * if there are not two such alternatives. */
 static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
                                                bool (*fits)(const struct flo_tree_node *),
                                                bool (*is_nothing)(const struct flo_tree_node *))
@@ -190,7 +190,8 @@ static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
     return fits(a) && is_nothing(b) ? a : fits(b) && is_nothing(a) ? b : NULL;
 }
 
-/* Returns the schema of a text that may also be null, or NULL. */
+/* Returns the schema of a text that may also be null.  Returns NULL if the
+ * schema is not of this kind. */
 static const struct flo_tree_node *text_or_null(const struct flo_tree_node *schema)
 {
     static const char *const values[] = {"enum", "const", "allOf", "$ref", "not"};
@@ -222,8 +223,8 @@ enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
 
 /* ---- the list ---- */
 
-/* Appends an entry: a tool's name or a key.  An empty entry ends a tool's
- * keys. */
+/* Appends an entry to the list, which is a tool's name or a key.  An empty
+ * entry ends the keys of a tool. */
 static void add(struct flo_buf *out, enum flo_argument_kind kind, const char *text, size_t bytes)
 {
     uint8_t head[HEAD_BYTES];
@@ -271,7 +272,7 @@ void flo_tool_list_deinit(struct flo_tool_list *list)
 struct entry {
     const char *text;
     size_t bytes;
-    enum flo_argument_kind kind; /* the key's argument kind */
+    enum flo_argument_kind kind; /* kind of the argument, if the entry is a key */
 };
 
 static struct entry next(const struct flo_tool_list *list, size_t *at)
@@ -288,8 +289,8 @@ static bool is(struct entry entry, const char *text, size_t bytes)
     return entry.bytes == bytes && memcmp(entry.text, text, bytes) == 0;
 }
 
-/* Reads the tool at *at and moves *at past its keys.  *kind is the kind of
- * `key` if the tool has that key. */
+/* Returns the tool at *at, and moves *at behind its keys.  *kind gets the kind
+ * of `key` if the tool has that key. */
 static struct entry pass(const struct flo_tool_list *list, size_t *at, const char *key,
                          size_t bytes, enum flo_argument_kind *kind)
 {
@@ -301,8 +302,8 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at, const cha
     return name;
 }
 
-/* Returns the first tool with this name, or whose name begins with it; or
- * UINT32_MAX. */
+/* Returns the index of the first tool with this name, or UINT32_MAX.  With
+ * `may_go_on` it is enough that its name begins so. */
 static uint32_t seek(const struct flo_tool_list *list, const char *name, size_t bytes,
                      bool may_go_on)
 {

@@ -1,4 +1,4 @@
-/* Tools: reads the tools of a request: their names, and the types of their
+/* Tools: the tools of a request, with their names and the types of their
  * arguments. */
 #ifndef FLOTILLA_ENGINE_CALL_TOOLS_H
 #define FLOTILLA_ENGINE_CALL_TOOLS_H
@@ -10,20 +10,20 @@
 
 #define FLO_TOOLS_MAX 512u
 
-/* A parsed list of tools in the form of OpenAI's API.  Zero-initialise. */
+/* List of tools as in OpenAI's API, parsed.  Zero-initialise. */
 struct flo_tools {
     struct flo_tree tree;
-    char *text; /* owned text that the tree borrows */
+    char *text; /* text that the tree borrows; owned */
     uint32_t count;
     const struct flo_tree_node **functions; /* [count]: {"name", ...} */
-    /* Schema of an answer without calls, from an entry {"answer": ...} at the
-     * end of the list; NULL: none. */
+    /* Schema that an answer without calls must match, from an entry {"answer":
+     * ...} at the end of the list.  NULL: none. */
     const struct flo_tree_node *answer;
 };
 
-/* Parses the list.  `room`: how many nodes may be added to the tree later.
- * FLO_E_INFER_PARAM with the place: not a list, a name that is invalid or used
- * twice, parameters that are no object schema; FLO_E_MEMORY. */
+/* Parses a list of tools.  `room` nodes may be added to its tree later.
+ * FLO_E_INFER_PARAM names the position: it is no list, a name is invalid or
+ * used twice, or parameters are no schema of an object.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
                                 uint32_t room, struct flo_err *err);
 void flo_tools_close(struct flo_tools *tools);
@@ -37,13 +37,13 @@ enum flo_argument_kind {
     FLO_ARGUMENT_OTHER,
 };
 
-/* Says whether a value of this schema is a text.  The schema's own type, enum
- * or const decides, or two alternatives of which one is null; references are
+/* Tells whether a value of this schema is a text.  The schema's own type, enum
+ * or const decides, or two alternatives of which one is null.  References are
  * not followed.  *text is the schema of the text. */
 enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
                                        const struct flo_tree_node **text);
 
-/* A compact copy of what reading an answer needs: the tools' names and the
+/* Short list of tools, for reading an answer.  It has the tools' names, and the
  * arguments that are not texts.  Zero-initialise. */
 struct flo_tool_list {
     uint32_t count;
@@ -56,12 +56,12 @@ struct flo_tool_list {
 FLO_MUST_USE int flo_tool_list_make(struct flo_tool_list *list, const struct flo_tools *tools,
                                     struct flo_err *err);
 void flo_tool_list_deinit(struct flo_tool_list *list);
-/* Returns the tool's index, or UINT32_MAX. */
+/* Returns the index of the tool with this name, or UINT32_MAX. */
 uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name, size_t bytes);
-/* Does a tool's name begin with these bytes? */
+/* Tells whether the name of a tool begins with these bytes. */
 bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name, size_t bytes);
-/* Returns the kind of the argument with this key.  A key that the schema does
- * not have is a text. */
+/* Returns the kind of a tool's argument with this key.  A key that the tool's
+ * schema does not have is a text. */
 enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list, uint32_t i,
                                           const char *key, size_t bytes);
 

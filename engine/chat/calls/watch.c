@@ -1,4 +1,4 @@
-/* Watch: detects marks in an answer's bytes; see watch.h. */
+/* Watch: detects the marks of thoughts and calls in the bytes of an answer. */
 #include "engine/chat/calls/watch.h"
 
 #include <string.h>
@@ -16,8 +16,8 @@ void flo_call_watch_begin(struct flo_call_watch *watch, const struct flo_call_fo
 
 /* ---- marks ---- */
 
-/* Returns how many of the last bytes are the beginning of the mark; all of its
- * bytes: the mark is complete. */
+/* Returns how many of the last bytes are the beginning of the mark.  The result
+ * is `bytes` if the mark is complete. */
 static size_t match(const struct flo_call_watch *w, const char *mark, size_t bytes)
 {
     size_t most = w->count < bytes ? w->count : bytes;
@@ -28,8 +28,8 @@ static size_t match(const struct flo_call_watch *w, const char *mark, size_t byt
     return most;
 }
 
-/* Matches the beginning of a call that has no mark of its own.  Returns the
- * matched bytes, or 0. */
+/* Matches the beginning of a call that has no mark before the tool's name.
+ * Returns the number of matched bytes, or 0. */
 static size_t match_bare(const struct flo_call_watch *w, bool *is_whole)
 {
     const struct flo_form_text *open = &w->form->open, *mid = &w->form->mid;
@@ -87,7 +87,7 @@ static size_t match_thought(const struct flo_call_watch *w, bool *is_whole)
 
 /* ---- heads ---- */
 
-#define HEAD_MAX 128u /* bytes of a head; a longer one is text */
+#define HEAD_MAX 128u /* most bytes of a head; longer ones are text */
 
 static bool tail_begins(const struct flo_call_watch *w, const struct flo_form_text *text)
 {
@@ -143,7 +143,7 @@ static enum flo_watch_event step_head(struct flo_call_watch *w, size_t *mark)
         match(w, form->body.data, form->body.bytes) != form->body.bytes) {
         return FLO_WATCH_NOTHING;
     }
-    /* Also true for a thought with a name after its channel. */
+    /* this also finds a thought with a name after its channel */
     w->in_thought = tail_has(w, &form->thought_open, form->thought_open.bytes - form->body.bytes);
     w->in_head = false;
     w->count = 0;
@@ -203,7 +203,7 @@ enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte, si
         w->count = 0;
         return w->in_thought ? FLO_WATCH_THOUGHT : FLO_WATCH_THOUGHT_END;
     }
-    /* Text before a mark: this is no longer the answer's beginning. */
+    /* If other text comes before a mark, the answer's beginning is over. */
     size_t most = thought > call ? thought : call;
     w->is_start = w->is_start && (w->in_thought || most == w->count);
     return FLO_WATCH_NOTHING;

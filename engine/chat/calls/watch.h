@@ -8,37 +8,38 @@
 
 #include "engine/chat/calls/tools.h"
 
-/* Bytes of the longest prefix of a call that is not yet recognised. */
+/* Most bytes that may be needed to recognise a call. */
 #define FLO_WATCH_BYTES (FLO_FORM_TEXT_MAX + FLO_TOOL_NAME_MAX + 32u)
 
 enum flo_watch_event {
     FLO_WATCH_NOTHING,
     FLO_WATCH_THOUGHT,     /* a thought has begun */
     FLO_WATCH_THOUGHT_END, /* a thought has ended */
-    FLO_WATCH_TEXT,        /* in a form with channels: a text begins or ends */
-    FLO_WATCH_CALL,        /* a call begins; the watch ends */
+    FLO_WATCH_TEXT,        /* a text begins or ends, in a form with channels */
+    FLO_WATCH_CALL,        /* a call begins, and nothing more is watched */
 };
 
 struct flo_call_watch {
     const struct flo_call_form *form;
-    const struct flo_tool_list *tools; /* NULL: no tool may be called */
+    const struct flo_tool_list *tools; /* tools that may be called; NULL: none */
     bool in_thought;
-    bool is_start; /* only blanks or a thought were read so far */
+    bool is_start; /* the answer has only had blanks or a thought so far */
     bool has_called;
-    bool in_head; /* in a form with channels: `tail` holds bytes of the head */
+    bool in_head; /* the last bytes are part of a head, in a form with channels */
     uint16_t count;
     char tail[FLO_WATCH_BYTES];
 };
 
-/* Begins a watch; `in_thought`: the answer begins inside a thought. */
+/* Begins a watch.  With `in_thought` the answer begins inside a thought. */
 void flo_call_watch_begin(struct flo_call_watch *watch, const struct flo_call_form *form,
                           const struct flo_tool_list *tools, bool in_thought);
-/* Takes a byte.  After an event, the last *mark bytes, this one included, form
- * the mark and belong to no text. */
+/* Takes a byte.  After an event, the last *mark bytes with this one are the
+ * mark, and belong to no text. */
 enum flo_watch_event flo_call_watch_step(struct flo_call_watch *watch, char byte, size_t *mark);
-/* With channels: may a call still come before any text? */
+/* Tells whether a call may still come before any text, in a form with
+ * channels. */
 bool flo_call_watch_may_call(const struct flo_call_watch *watch);
-/* Returns how many of the last bytes may still become a mark. */
+/* Returns how many of the last bytes may be the beginning of a mark. */
 size_t flo_call_watch_pending(const struct flo_call_watch *watch);
 
 #endif
