@@ -1,4 +1,4 @@
-/* Inside: the Jinja interpreter's memory, syntax tree and values. */
+/* Inside: memory, syntax tree and values of the Jinja interpreter. */
 #ifndef FLOTILLA_ENGINE_JINJA_INSIDE_H
 #define FLOTILLA_ENGINE_JINJA_INSIDE_H
 
@@ -6,27 +6,28 @@
 
 #include "engine/chat/jinja/jinja.h"
 
-#define FLO_JINJA_DEPTH_MAX 200u /* largest depth of the syntax tree */
+#define FLO_JINJA_DEPTH_MAX 200u /* most levels of the syntax tree */
 #define FLO_JINJA_ARGS_MAX 16u
-#define FLO_JINJA_VALUES_DEEP_MAX 100 /* largest nesting of values; JSON allows 64 */
+/* most levels of values inside each other; JSON allows 64 */
+#define FLO_JINJA_VALUES_DEEP_MAX 100
 
 /* ---- memory: given back all at once ---- */
 
 struct jinja_pool {
     struct jinja_block *blocks;
     size_t used, bytes_max;
-    int rv; /* first error, kept: FLO_E_MEMORY or FLO_E_INFER_TOO_LONG */
+    int rv; /* first error, which then stays: FLO_E_MEMORY or FLO_E_INFER_TOO_LONG */
 };
 
-/* Allocates zeroed memory from the pool.  NULL after any failure, also for all
+/* Takes zeroed memory from the pool.  Returns NULL if that fails, and in all
  * later calls. */
 void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes);
 void flo_jinja_drop(struct jinja_pool *pool);
 
 /* ---- text ---- */
 
-/* A text.  `marks` has one entry per byte that says whether it came from a
- * message; NULL: no byte did. */
+/* A text and its marks.  `marks` tells for each byte whether it came from a
+ * message; NULL means that none did. */
 struct jinja_text {
     const char *data;
     const uint8_t *marks;
@@ -61,11 +62,11 @@ enum jinja_token_kind {
 struct jinja_token {
     enum jinja_token_kind kind;
     uint32_t line;
-    struct jinja_text text; /* text of a string, without escapes */
+    struct jinja_text text; /* source of the token; for a string its text, without escapes */
     int64_t number;
 };
 
-/* Splits the source, which has Unix line ends, into tokens.
+/* Splits the source into tokens.  It must have Unix line ends.
  * FLO_E_MODEL_TEMPLATE, FLO_E_MEMORY. */
 int flo_jinja_lex(struct jinja_pool *pool, const char *source, size_t bytes,
                   struct jinja_token **tokens, struct flo_err *err);
@@ -76,11 +77,11 @@ enum jinja_op {
     /* statements */
     OP_DATA,      /* text */
     OP_PRINT,     /* a */
-    OP_IF,        /* a condition (NULL: else), b body, c next branch */
-    OP_FOR,       /* args names, a list, b body, c else body, d condition */
-    OP_SET,       /* a target, b value; args: several targets */
-    OP_SET_BLOCK, /* a target, b body */
-    OP_MACRO,     /* text, args: OP_NAME with a default in a, b body */
+    OP_IF,        /* a: condition (NULL: else), b: body, c: the next branch */
+    OP_FOR,       /* args: names, a: list, b: body, c: body of else, d: condition */
+    OP_SET,       /* a: target, b: value; args: the targets, if there are several */
+    OP_SET_BLOCK, /* a: target, b: body */
+    OP_MACRO,     /* text: name, args: OP_NAME with a default in a, b: body */
     OP_BREAK,
     OP_CONTINUE,
     OP_GROUP,      /* args */
@@ -92,21 +93,21 @@ enum jinja_op {
     OP_FALSE,
     OP_NONE,
     OP_NAME,
-    OP_LIST, /* args; number 1: a tuple */
-    OP_DICT, /* args: OP_PAIR a: b */
+    OP_LIST, /* args: items; with number 1 it is a tuple */
+    OP_DICT, /* args: an OP_PAIR for each key a with its value b */
     OP_PAIR,
     OP_ATTRIBUTE, /* a . text */
     OP_ITEM,      /* a [b] */
     OP_SLICE,     /* a [b:c:d] */
     OP_CALL,      /* a (args) */
     OP_KEYWORD,   /* text = a */
-    OP_FILTER,    /* a | text (args) */
-    OP_TEST,      /* a is text (args) */
+    OP_FILTER,    /* a: value, text: name of the filter, args: its arguments */
+    OP_TEST,      /* a: value, text: name of the test, args: its arguments */
     OP_AND,
     OP_OR,
     OP_NOT,
     OP_NEGATIVE,
-    OP_CHOICE, /* b if a else c */
+    OP_CHOICE, /* a: condition, b: value if it is true, c: value if not */
     OP_ADD,
     OP_SUBTRACT,
     OP_MULTIPLY,
@@ -129,7 +130,7 @@ struct jinja_node {
     struct jinja_text text;
     int64_t number;
     struct jinja_node *a, *b, *c, *d;
-    struct jinja_node *args; /* first argument; `next` links the arguments */
+    struct jinja_node *args; /* first argument, linked to the others by `next` */
     struct jinja_node *next;
 };
 
@@ -145,24 +146,24 @@ int flo_jinja_parse(struct jinja_pool *pool, const struct jinja_token *tokens,
 /* ---- values ---- */
 
 enum jinja_kind {
-    KIND_UNDEFINED, /* text: the name, for an error message */
+    KIND_UNDEFINED, /* text: name of the variable, for an error message */
     KIND_NONE,
     KIND_BOOL,
     KIND_NUMBER,
-    KIND_REAL, /* text: the number in Python's form */
+    KIND_REAL, /* text: the number as Python prints it */
     KIND_TEXT,
     KIND_LIST,
     KIND_DICT,
     KIND_FUNCTION, /* text: its name */
-    KIND_METHOD,   /* text: the name, bound: the object */
+    KIND_METHOD,   /* text: name of the method, bound: its object */
     KIND_MACRO,
 };
 
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    bool is_said;  /* the value came from a message or the tools; a text has marks instead */
-    bool is_whole; /* an integer too large for 64 bits, kept as a real */
+    bool is_said;  /* the value came from a message or the tools; texts have marks for that */
+    bool is_whole; /* `real` is an integer that is too large for 64 bits */
     union {
         int64_t number;
         double real;
@@ -179,11 +180,11 @@ struct jinja_value {
 enum jinja_list_kind {
     LIST_PLAIN,
     LIST_TUPLE,
-    LIST_VIEW,   /* keys, items, a range: Python prints these differently */
-    LIST_STREAM, /* a generator; always true */
+    LIST_VIEW,   /* keys, items or a range, which Python does not print as a list */
+    LIST_STREAM, /* a generator, which is always true */
 };
 
-/* A list.  Items are never changed, so lists may share them. */
+/* A list of values.  Items never change, so several lists may share them. */
 struct jinja_list {
     enum jinja_list_kind kind;
     size_t count, capacity;
@@ -198,40 +199,40 @@ struct jinja_entry {
 struct jinja_dict {
     size_t count, capacity;
     struct jinja_entry *entries;
-    bool is_ours;      /* a namespace or `loop`: without methods */
-    bool is_namespace; /* fields can be set */
+    bool is_ours;      /* the dict is a namespace or `loop`, which have no methods */
+    bool is_namespace; /* the dict is a namespace, whose fields can be set */
 };
 
 struct jinja_scope {
     struct jinja_dict names;
-    struct jinja_dict loop; /* `loop` of the iteration */
+    struct jinja_dict loop; /* fields of `loop` in the current iteration */
     struct jinja_scope *parent;
 };
 
 enum jinja_flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
-/* The last joined text, with spare room at its end.  A text that grows at its
- * end is not copied each time. */
+/* The text that was joined last, with spare room behind it.  So a text that
+ * grows at its end is not copied each time. */
 struct jinja_tail {
     char *data;
     uint8_t *marks;
     size_t used, capacity;
 };
 
-/* State of one rendering.  Once `rv` holds an error, every call returns at
- * once. */
+/* State of one rendering.  After an error `rv` stays set, and every call
+ * returns at once. */
 struct jinja_run {
     struct jinja_pool pool;
     struct jinja_tail tail;
-    const uint8_t *said;          /* marks for text that came from the input */
+    const uint8_t *said;          /* array of marks for bytes that came from the input */
     uint64_t now_ms;              /* time for strftime_now() */
-    struct flo_buf *text, *marks; /* buffers for the output and its marks */
+    struct flo_buf *text, *marks; /* buffers for the output, and for its marks */
     struct jinja_scope root;
-    struct jinja_scope *spare; /* left scopes for reuse, linked by `parent` */
+    struct jinja_scope *spare; /* scopes that can be used again, linked by `parent` */
     enum jinja_flow flow;
     uint64_t steps;
     uint32_t line;
-    uint32_t calls; /* depth of nested macro calls */
+    uint32_t calls; /* number of macro calls inside each other */
     int rv;
     struct flo_err *err;
 };
@@ -242,14 +243,15 @@ struct jinja_args {
     struct jinja_entry keywords[FLO_JINJA_ARGS_MAX];
 };
 
-/* Does what flo_jinja_take() does, but a failure becomes the run's error. */
+/* Takes zeroed memory, as flo_jinja_take() does.  If that fails, the run has an
+ * error. */
 void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
-/* Sets the run's error unless there is one; returns an undefined value. */
+/* Sets the error of the run, unless it has one.  Returns an undefined value. */
 struct jinja_value flo_jinja_fail(struct jinja_run *run, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void flo_jinja_spend(struct jinja_run *run, size_t steps);
-/* Charges steps for work on a long text or list. */
+/* Charges as many steps as work on this text or list costs. */
 void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value);
 
 struct jinja_value flo_jinja_bool(bool is_true);
@@ -264,59 +266,63 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_
 const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict, struct jinja_text key);
 
 bool flo_jinja_is_true(const struct jinja_value *value);
-/* Is the value a number?  Booleans count, as in Python. */
+/* Tells whether the value is a number.  Booleans are numbers, as in Python. */
 bool flo_jinja_is_number(const struct jinja_value *value);
-/* Compares two numbers; the result's sign is as of memcmp(). */
+/* Compares two numbers.  The result is negative, 0 or positive, as from
+ * memcmp(). */
 int flo_jinja_order_numbers(const struct jinja_value *a, const struct jinja_value *b);
 bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
                      const struct jinja_value *b);
-/* Converts a value as Python's str() does. */
+/* Returns the text of a value, as Python's str() does. */
 struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_value *value);
-/* Reads a JSON number that has a fraction or an exponent, or is very long. */
+/* Reads a number of JSON that has a fraction, an exponent or very many
+ * digits. */
 struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_t bytes);
-/* Writes a value as transformers' filter `tojson` does (json.dumps()). */
+/* Returns the JSON of a value, as the filter `tojson` of transformers writes it
+ * (json.dumps()). */
 struct jinja_value flo_jinja_json(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args);
-/* Sorts keys, stably: returns their indices in order; NULL after an error.
- * Unless has_case, ASCII letters are compared without case. */
+/* Sorts keys and keeps the order of equal ones.  Returns the indices of the
+ * sorted keys, or NULL after an error.  Unless has_case, ASCII letters are
+ * compared without case. */
 const size_t *flo_jinja_order(struct jinja_run *run, const struct jinja_value *keys, size_t count,
                               bool has_case, bool is_down);
-/* Returns an object's [key, value] pairs. */
+/* Returns the pairs [key, value] of an object. */
 struct jinja_value flo_jinja_pairs(struct jinja_run *run, const struct jinja_value *value);
 struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args);
 struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args);
 
-/* Builds a text from parts, which are joined at the end: linear time for any
- * number of parts. */
+/* Builds a text from parts, which are joined only at the end.  So the time is
+ * linear for any number of parts. */
 struct jinja_builder {
     struct jinja_run *run;
     struct flo_buf text, marks;
 };
 struct jinja_builder flo_jinja_builder(struct jinja_run *run);
 void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
-/* Adds a text that the engine wrote; is_said treats it as a message's text if
- * it describes a message. */
+/* Adds a word that the engine wrote.  It is marked as a message's text if
+ * `is_said`, for words that describe values from a message. */
 void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said);
 struct jinja_value flo_jinja_built(struct jinja_builder *builder);
 
-/* Returns an argument by position or name; NULL: it was not given. */
+/* Returns an argument by its position or name, or NULL if it was not given. */
 const struct jinja_value *flo_jinja_argument(const struct jinja_args *args, size_t place,
                                              const char *name);
 
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to);
 struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a, struct jinja_text b);
-/* Slices a text by code points or a list by items.  `step` is 1 or -1;
- * INT64_MIN for a bound that is left out. */
+/* Returns a slice of a text, counted in code points, or of a list.  `step` is 1
+ * or -1.  A bound that is left out is INT64_MIN. */
 struct jinja_value flo_jinja_slice(struct jinja_run *run, const struct jinja_value *value,
                                    int64_t from, int64_t to, int64_t step);
 int64_t flo_jinja_length(struct jinja_run *run, const struct jinja_value *value);
-/* Returns the items to loop over; of a dict, its keys. */
+/* Returns the items over which a loop goes.  For a dict they are its keys. */
 struct jinja_list *flo_jinja_items(struct jinja_run *run, const struct jinja_value *value);
 bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
                         const struct jinja_value *what);
-/* Evaluate object.name and object[name]. */
+/* Evaluate the expressions object.name and object[name]. */
 struct jinja_value flo_jinja_attribute(struct jinja_run *run, const struct jinja_value *object,
                                        struct jinja_text name);
 struct jinja_value flo_jinja_item(struct jinja_run *run, const struct jinja_value *object,
@@ -332,7 +338,8 @@ struct jinja_value flo_jinja_function(struct jinja_run *run, struct jinja_text n
                                       const struct jinja_args *args);
 bool flo_jinja_is_function(const struct jinja_run *run, struct jinja_text name);
 
-/* Defines the template's variables: messages, tools and so on. */
+/* Defines the variables that the template can read, such as messages and
+ * tools. */
 void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input);
 
 #endif

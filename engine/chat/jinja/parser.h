@@ -1,8 +1,8 @@
 /* Parser: its state and the steps that all rules share.
  *
- * The first error is kept, and the parser jumps to the last token, so that
- * every rule stops at once.  The tree's depth is bounded, so that functions on
- * it may recurse. */
+ * After the first error the parser jumps to the last token, so that every rule
+ * stops at once.  The tree's depth is bounded, so that functions on it may
+ * recurse. */
 #ifndef FLOTILLA_ENGINE_JINJA_PARSER_H
 #define FLOTILLA_ENGINE_JINJA_PARSER_H
 
@@ -18,10 +18,10 @@ struct jinja_parser {
     struct flo_err *err;
 };
 
-/* Records the error and jumps to the end; always returns NULL. */
+/* Records the error, jumps to the last token and returns NULL. */
 struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser, const char *why);
 
-/* Makes a node with these operands.  `args` is a list that exists already. */
+/* Makes a node with these operands.  `args` is the first of a list of nodes. */
 struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
                                   struct jinja_node *a, struct jinja_node *b, struct jinja_node *c,
                                   struct jinja_node *args);
@@ -30,15 +30,17 @@ struct jinja_node *flo_jinja_named(struct jinja_node *node, struct jinja_text te
 uint32_t flo_jinja_depth(const struct jinja_node *node);
 uint32_t flo_jinja_deeper(uint32_t depth, const struct jinja_node *node);
 
-/* sees: is the next token of this kind and text?  takes: also consumes it.
- * expect: fails otherwise. */
+/* Functions for the next token.  flo_jinja_sees() tells whether it has this
+ * kind and text.  flo_jinja_takes() then also moves behind it.
+ * flo_jinja_expect() makes any other token an error. */
 bool flo_jinja_sees(const struct jinja_parser *parser, enum jinja_token_kind kind,
                     const char *word);
 bool flo_jinja_takes(struct jinja_parser *parser, const char *word);
 void flo_jinja_expect(struct jinja_parser *parser, const char *word);
 struct jinja_text flo_jinja_take_name(struct jinja_parser *parser);
 
-/* Parse an expression with if-else, and one without. */
+/* Parse an expression.  The first function allows an if-else, the second does
+ * not. */
 struct jinja_node *flo_jinja_parse_expression(struct jinja_parser *parser);
 struct jinja_node *flo_jinja_parse_or(struct jinja_parser *parser);
 
