@@ -1,4 +1,5 @@
-/* Chat templates of a build without them: models answer texts, not conversations. */
+/* Chat template stand-in: a build without chat templates, whose models answer
+ * texts but no conversations. */
 #include "base/left_out.h"
 #include "engine/chat/jinja/jinja.h"
 

@@ -1,4 +1,5 @@
-/* Argument: arguments of filters and methods, and the pairs of an object. */
+/* Argument: gives the arguments of filters and methods, and the pairs of an
+ * object. */
 #include <flotilla/errors/model.h>
 
 #include "engine/chat/jinja/inside.h"

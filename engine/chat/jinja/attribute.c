@@ -14,7 +14,8 @@ static const struct {
 #include "engine/chat/jinja/methods.def"
 };
 
-/* Does the kind have such a method?  -1: only in Python, not here. */
+/* Returns 1 if values of this kind have the method, 0 if they do not, -1 if
+ * they have it only in Python. */
 static int has_method(const struct jinja_value *value, struct jinja_text name)
 {
     bool is_ours = value->kind == KIND_DICT && value->dict->is_ours;

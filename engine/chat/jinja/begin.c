@@ -1,7 +1,7 @@
 /* Jinja: defines the variables that a template can read, from messages and
  * JSON.
  *
- * Texts of JSON are decoded in a copy that lives as long as the rendering.  All
+ * Texts in JSON are decoded in a copy that lives as long as the rendering.  All
  * input texts share one array of marks. */
 #include "engine/chat/jinja/inside.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/tree/tree.h"
 
-/* Marks for the printed form of numbers and the like. */
+/* Least length of the array of marks, which numbers in a message also need. */
 #define SAID_BYTES_MIN 64
 #define ID_BYTES 9
 
@@ -70,8 +70,8 @@ static uint64_t hash_of(struct jinja_text text) /* FNV-1a */
     return hash;
 }
 
-/* Makes a dict.  For a repeated key the first position and the last value
- * count.  A hash table of positions + 1 finds keys. */
+/* Makes a dict of an object.  A repeated key has its first position and its
+ * last value.  Keys are found in a hash table of positions + 1. */
 static struct jinja_value dict_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     struct jinja_value out = {.kind = KIND_DICT};
@@ -129,7 +129,7 @@ static struct jinja_value value_of(struct jinja_run *run, const struct flo_tree_
     return out;
 }
 
-/* Fails with the input's name in the message, not the template's. */
+/* Fails with an error that names the input, not the template. */
 static void refuse(struct jinja_run *run, int code, const char *name, const char *why)
 {
     if (run->rv == 0) {
@@ -137,12 +137,13 @@ static void refuse(struct jinja_run *run, int code, const char *name, const char
     }
 }
 
-/* Parses JSON to a tree; strings are decoded in a copy. */
+/* Parses JSON to a tree.  Its strings are decoded in a copy of the text. */
 static int read_tree(struct jinja_run *run, const char *text, size_t bytes, struct flo_tree *tree,
                      struct flo_err *err)
 {
     char *copy = flo_jinja_need(run, bytes + 1, 1);
-    /* At most as many values as fit into the rendering's memory. */
+    /* The tree may have as many values as fit into the memory of a
+     * rendering. */
     size_t most = run->pool.bytes_max / sizeof(struct jinja_value);
     if (copy == NULL) {
         return run->rv;
@@ -152,7 +153,7 @@ static int read_tree(struct jinja_run *run, const char *text, size_t bytes, stru
     return flo_tree_read(tree, copy, bytes, (uint32_t)most, 0, NULL, err);
 }
 
-/* Parses JSON of the wanted kind to a value. */
+/* Parses JSON to a value, which must be of this kind. */
 static struct jinja_value read_json(struct jinja_run *run, const char *name, const char *text,
                                     size_t bytes, enum flo_tree_kind kind)
 {
@@ -176,8 +177,9 @@ static struct jinja_value read_json(struct jinja_run *run, const char *name, con
 
 /* ---- messages ---- */
 
-/* Shortens an id.  An id of nine letters and digits stays; any other is hashed
- * to nine, so a call and its result still match. */
+/* Shortens the id of a call.  An id of nine letters and digits is unchanged.
+ * Any other becomes nine that are computed from it, so a call and its result
+ * still match. */
 static void shorten(struct jinja_run *run, struct jinja_value *id)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -206,7 +208,8 @@ static struct jinja_value *member(struct jinja_value *object, const char *name)
                : NULL;
 }
 
-/* Converts a call's arguments to the form that the template wants. */
+/* Converts a call's arguments to text or to an object, as the template wants
+ * them. */
 static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments, bool wants_text)
 {
     if (wants_text && arguments->kind == KIND_DICT) {
@@ -215,8 +218,8 @@ static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments, 
         struct flo_tree tree = {0};
         struct flo_err ignored;
         int rv = read_tree(run, arguments->text.data, arguments->text.bytes, &tree, &ignored);
-        /* A text that is no JSON object stays a text: the template may print
-         * it. */
+        /* A text that is no JSON object stays a text, which the template may
+         * print. */
         if (rv == 0 && !tree.has_odd && tree.nodes[0].kind == FLO_TREE_OBJECT) {
             *arguments = value_of(run, &tree.nodes[0]);
         } else if (rv == FLO_E_MEMORY) {
@@ -249,7 +252,8 @@ static void fit_calls(struct jinja_run *run, struct jinja_value *message,
     }
 }
 
-/* Makes the message's dict: role, content and the members of `more`. */
+/* Makes the dict of a message, from its role, its content and the members of
+ * `more`. */
 static struct jinja_value message_of(struct jinja_run *run, const struct flo_jinja_input *input,
                                      size_t at)
 {
@@ -284,7 +288,8 @@ static struct jinja_value message_of(struct jinja_run *run, const struct flo_jin
 
 /* ---- all of them ---- */
 
-/* Makes the array of marks, as long as the longest input text can be. */
+/* Makes the array of marks, which is as long as the longest text of the
+ * input. */
 static void make_marks(struct jinja_run *run, const struct flo_jinja_input *input)
 {
     size_t most = SAID_BYTES_MIN;

@@ -1,8 +1,8 @@
 /* Jinja: parses expressions from tokens to a tree.
  *
  * Precedence from weak to strong: if-else, or, and, not, comparisons, + -, ~, *
- * // %, signs.  Then come the parts that follow a value: .name [item] (call)
- * |filter and is-tests. */
+ * // %, signs.  Strongest are the parts that follow a value: .name [item]
+ * (call) |filter and is-tests. */
 #include "engine/chat/jinja/parser.h"
 
 typedef struct jinja_node *rule(struct jinja_parser *parser);
@@ -10,8 +10,8 @@ static rule parse_unary;
 
 /* ---- values ---- */
 
-/* Parses arguments up to `closing`, separated by commas; keyword arguments only
- * in a call. */
+/* Parses arguments up to `closing`, separated by commas.  Keyword arguments are
+ * allowed only in a call. */
 static struct jinja_node *parse_list(struct jinja_parser *parser, const char *closing,
                                      bool has_keywords)
 {
@@ -65,7 +65,7 @@ static struct jinja_node *parse_dict(struct jinja_parser *parser)
     return flo_jinja_make(parser, OP_DICT, NULL, NULL, NULL, first);
 }
 
-/* Parses a string literal; adjacent ones are concatenated. */
+/* Parses string literals.  Adjacent ones are joined to one. */
 static struct jinja_node *parse_strings(struct jinja_parser *parser)
 {
     size_t bytes = 0, filled = 0;
@@ -85,7 +85,7 @@ static struct jinja_node *parse_strings(struct jinja_parser *parser)
                            (struct jinja_text){text, NULL, bytes});
 }
 
-/* Parses parentheses: an expression, or a tuple. */
+/* Parses an expression in parentheses, or a tuple. */
 static struct jinja_node *parse_parentheses(struct jinja_parser *parser)
 {
     struct jinja_node *first = NULL;
@@ -262,8 +262,8 @@ static struct jinja_node *parse_filters(struct jinja_parser *parser, struct jinj
 
 /* ---- signs ---- */
 
-/* Parses a value with a sign, which binds weaker than a call and stronger than
- * a filter. */
+/* Parses a value with a sign.  The sign binds weaker than a call and stronger
+ * than a filter. */
 static struct jinja_node *parse_signed(struct jinja_parser *parser)
 {
     if (flo_jinja_takes(parser, "-")) {
@@ -295,8 +295,8 @@ struct sign {
     enum jinja_op op;
 };
 
-/* Parses operands of the next stronger rule, joined left to right by one of
- * these operators. */
+/* Parses operands of the next stronger rule.  They are joined from left to
+ * right by one of these operators. */
 static struct jinja_node *parse_left(struct jinja_parser *parser, rule *stronger,
                                      const struct sign *signs, size_t count)
 {

@@ -1,5 +1,5 @@
-/* Jinja: filters and methods.  Three tables list all that are known; any other
- * name is refused when it is reached. */
+/* Jinja: filters and methods.  Three tables list all that are known.  Any other
+ * name is refused when a rendering reaches it. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
@@ -22,8 +22,8 @@ static struct jinja_value refuse(struct jinja_run *run, const char *why)
     return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "%s", why);
 }
 
-/* Returns an argument that must be a text; otherwise sets an error and returns
- * an empty text. */
+/* Returns the text of an argument.  An argument that is no text is an error,
+ * and gives an empty text. */
 static struct jinja_text text_argument(struct jinja_run *run, const struct jinja_args *args,
                                        size_t place)
 {
@@ -43,7 +43,8 @@ static bool is_blank(uint32_t code)
     return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 || (code >= 0x1c && code <= 0x1f);
 }
 
-/* Strips blanks, or the given bytes, from both ends. */
+/* Strips characters from the text's beginning and end, as asked for.  They are
+ * blanks or, if `bytes` is set, those characters. */
 static struct jinja_text stripped(struct jinja_text text, const char *bytes, size_t count,
                                   bool at_start, bool at_end)
 {
@@ -204,7 +205,8 @@ static struct jinja_value split(struct jinja_run *run, const struct jinja_value 
     return out;
 }
 
-/* Runs startswith() and endswith(), with one text or several. */
+/* Runs the methods startswith() and endswith(), which take one text or
+ * several. */
 static struct jinja_value has_end(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args, bool at_start)
 {
@@ -244,7 +246,7 @@ static struct jinja_value ends_with(struct jinja_run *run, const struct jinja_va
 
 /* ---- lists ---- */
 
-/* Marks a list that Python does not print as a plain list. */
+/* Sets the kind of a list that Python does not print as a plain list. */
 static struct jinja_value viewed(struct jinja_value list, enum jinja_list_kind kind)
 {
     if (list.kind == KIND_LIST) {
@@ -335,14 +337,14 @@ static struct jinja_value reverse(struct jinja_run *run, const struct jinja_valu
     return viewed(flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1), LIST_STREAM);
 }
 
-/* Returns NULL for an empty list, as `tools` often is. */
+/* Returns the items of a list, or NULL if it is empty, as `tools` often is. */
 static struct jinja_list *items_or_none(struct jinja_run *run, const struct jinja_value *value)
 {
     const struct jinja_value nothing = {.kind = KIND_UNDEFINED};
     return flo_jinja_items(run, flo_jinja_is_true(value) ? value : &nothing);
 }
 
-/* Runs map('filter', ...) and map(attribute='name'). */
+/* Runs the filter map('filter', ...) or map(attribute='name'). */
 static struct jinja_value map(struct jinja_run *run, const struct jinja_value *value,
                               const struct jinja_args *args)
 {
@@ -368,8 +370,8 @@ static struct jinja_value map(struct jinja_run *run, const struct jinja_value *v
     return viewed(out, LIST_STREAM);
 }
 
-/* Runs select, reject, selectattr and rejectattr, which choose by a test, or by
- * truth. */
+/* Runs select, reject, selectattr and rejectattr.  They choose items by a test
+ * or, without one, by being true. */
 static struct jinja_value choose(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args, bool by_attribute, bool wanted)
 {
@@ -468,7 +470,7 @@ static struct jinja_value pairs(struct jinja_run *run, const struct jinja_value 
     return viewed(flo_jinja_pairs(run, value), LIST_VIEW);
 }
 
-/* Returns the pairs of a value for the filter `items`; an undefined value has
+/* Returns the pairs of a value for the filter `items`.  An undefined value has
  * none. */
 static struct jinja_value pairs_or_none(struct jinja_run *run, const struct jinja_value *value,
                                         const struct jinja_args *args)

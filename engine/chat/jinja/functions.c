@@ -1,4 +1,5 @@
-/* Jinja: tests and functions; unknown names are refused. */
+/* Jinja: tests and functions.  An unknown name is refused when a rendering
+ * reaches it. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdio.h>
@@ -6,7 +7,7 @@
 #include <flotilla/errors/model.h>
 
 #define RANGE_MAX 65536
-/* 2026-01-01: used if no date is given */
+/* 2026-01-01, which is used if the request gives no date. */
 #define DAY_MS UINT64_C(1767225600000)
 
 static struct jinja_value refuse(struct jinja_run *run, const char *why)
@@ -104,10 +105,10 @@ static struct jinja_value range(struct jinja_run *run, const struct jinja_args *
 
 struct moment {
     int year, month, day, hour, minute, second;
-    int weekday, day_of_year; /* counted from 0, which is Sunday, and 1 January */
+    int weekday, day_of_year; /* numbers from 0, for Sunday and for 1 January */
 };
 
-/* Converts Unix time in ms to a date and time, UTC. */
+/* Converts a Unix time in ms to a date and time in UTC. */
 static struct moment moment_of(uint64_t wall_ms)
 {
     static const int before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
@@ -122,7 +123,8 @@ static struct moment moment_of(uint64_t wall_ms)
     return out;
 }
 
-/* Writes one strftime() conversion, in English; false: unsupported. */
+/* Writes one conversion of strftime(), in English.  Returns false if it is not
+ * supported. */
 static bool put_part(struct flo_buf *out, const struct moment *at, char part, bool is_short)
 {
     static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",

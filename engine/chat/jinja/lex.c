@@ -14,7 +14,7 @@ struct lexer {
     struct jinja_pool *pool;
     const char *at, *end;
     uint32_t line;
-    bool starts_line; /* the previous part ended with a newline */
+    bool starts_line; /* the part before this one ended with a newline */
     struct jinja_token *tokens;
     size_t count, capacity;
     int rv;
@@ -107,7 +107,7 @@ static void lex_data(struct lexer *lexer, const char *tag)
     }
 }
 
-/* Moves behind a tag's end and the blanks that the tag removes. */
+/* Moves behind the end of a tag, and behind the blanks that the tag removes. */
 static void leave_tag(struct lexer *lexer, const char *end, char sign, bool takes_newline)
 {
     go_to(lexer, end);
@@ -165,7 +165,7 @@ static size_t put_utf8(char *out, uint32_t code)
     return 3;
 }
 
-/* Decodes one escape; returns the position after the escape. */
+/* Decodes one escape into `out`.  Returns the position behind the escape. */
 static const char *unescape(struct lexer *lexer, const char *at, char *out, size_t *bytes)
 {
     static const char letters[] = "ntr\\'\"abfv";
@@ -206,7 +206,7 @@ static void lex_string(struct lexer *lexer)
         refuse(lexer, "a string does not end");
         return;
     }
-    /* A decoded escape is never longer than its source. */
+    /* The decoded text is never longer than its source. */
     char *out = flo_jinja_take(lexer->pool, (size_t)(to - from) + 1, 1);
     size_t bytes = 0;
     if (out == NULL) {

@@ -13,7 +13,7 @@ static void end_block(struct jinja_parser *parser)
     }
 }
 
-/* Consumes the required tag {% NAME %}. */
+/* Takes the tag {% NAME %}, which must come next. */
 static void end_with(struct jinja_parser *parser, const char *name)
 {
     if (parser->at->kind == TOKEN_BLOCK) {
@@ -29,7 +29,8 @@ static bool sees_block(const struct jinja_parser *parser, const char *name)
            jinja_is(parser->at[1].text, name);
 }
 
-/* Parses after "if": the branches form a list, not a nest. */
+/* Parses the rest of an "if".  Its branches are a list, not nested in each
+ * other. */
 static struct jinja_node *parse_if(struct jinja_parser *parser)
 {
     static const char *const ends[] = {"elif", "else", "endif", NULL};
@@ -63,7 +64,7 @@ static struct jinja_node *parse_if(struct jinja_parser *parser)
     return first;
 }
 
-/* Parses names separated by commas, in parentheses or not. */
+/* Parses names separated by commas, with or without parentheses. */
 static struct jinja_node *parse_names(struct jinja_parser *parser)
 {
     struct jinja_node *first = NULL, **last = &first;
@@ -110,7 +111,8 @@ static struct jinja_node *parse_for(struct jinja_parser *parser)
     return node;
 }
 
-/* Parses an assignment target: a name, or a namespace's field. */
+/* Parses the target of an assignment, which is a name or a field of a
+ * namespace. */
 static struct jinja_node *parse_target(struct jinja_parser *parser)
 {
     struct jinja_text name = flo_jinja_take_name(parser);
@@ -172,8 +174,8 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser)
     return flo_jinja_named(flo_jinja_make(parser, OP_MACRO, NULL, body, NULL, first), name);
 }
 
-/* Parses {% generation %}, a mark for trainers; its body renders as if
- * unmarked. */
+/* Parses {% generation %}, a mark for training.  Its body is rendered as if the
+ * mark were not there. */
 static struct jinja_node *parse_generation(struct jinja_parser *parser)
 {
     static const char *const ends[] = {"endgeneration", NULL};
@@ -189,7 +191,7 @@ static struct jinja_node *parse_single(struct jinja_parser *parser, enum jinja_o
     return flo_jinja_make(parser, op, NULL, NULL, NULL, NULL);
 }
 
-/* Parses a block; its {% is consumed. */
+/* Parses a block, whose {% was read already. */
 static struct jinja_node *parse_block(struct jinja_parser *parser)
 {
     static const struct {
@@ -239,7 +241,8 @@ static struct jinja_node *parse_statement(struct jinja_parser *parser)
     return flo_jinja_refuse(parser, "it does not go on like this");
 }
 
-/* Parses statements up to one of these tags; NULL: to the end of the text. */
+/* Parses statements up to one of these tags.  Without tags (NULL) it parses the
+ * whole text. */
 static struct jinja_node *parse_body(struct jinja_parser *parser, const char *const *ends)
 {
     struct jinja_node *first = NULL, **last = &first;

@@ -1,4 +1,4 @@
-/* Parser: takes the steps that all rules of the grammar share. */
+/* Parser: reads tokens and makes nodes, for all rules of the syntax. */
 #include "engine/chat/jinja/parser.h"
 
 #include <flotilla/errors/model.h>

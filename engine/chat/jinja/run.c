@@ -1,4 +1,4 @@
-/* Jinja: runs a parsed template on a conversation. */
+/* Jinja: renders a conversation with a parsed template. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <flotilla/errors/model.h>
 
 #define PARSE_BYTES_MAX (16u << 20)
-/* Bounds of a rendering.  Each byte of message text adds 8 bytes and a step,
+/* Limits of a rendering.  Each byte of message text adds 8 bytes and a step,
  * each byte of JSON 16 bytes and 32 steps. */
 #define RUN_BYTES_MAX (24u << 20)
 #define STEPS_MAX 2000000u
@@ -104,7 +104,7 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int6
         is_bad = __builtin_mul_overflow(a, b, &out);
     } else if (b == 0 || (b == -1 && a == INT64_MIN)) {
         is_bad = true;
-    } else { /* rounds down, as in Python */
+    } else { /* the result is rounded down, as in Python */
         int64_t rest = a % b;
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;
@@ -179,7 +179,8 @@ static void read_args(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* Returns an empty scope, a left one if possible; NULL after an error. */
+/* Returns an empty scope inside `parent`.  One that is no longer used is taken
+ * again.  Returns NULL after an error. */
 static struct jinja_scope *inner_scope(struct jinja_run *run, struct jinja_scope *parent)
 {
     struct jinja_scope *scope = run->spare;
@@ -203,7 +204,7 @@ static void leave_scope(struct jinja_run *run, struct jinja_scope *scope)
     }
 }
 
-/* Runs a body and returns its output as a text. */
+/* Renders a body and returns its output as a text. */
 static struct jinja_value captured(struct jinja_run *run, struct jinja_scope *scope,
                                    const struct jinja_node *body)
 {
@@ -275,7 +276,8 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
     case KIND_MACRO:
         return call_macro(run, what.macro, &args);
     default:
-        if (jinja_is(what.text, "strftime_now")) { /* callable also without a time */
+        /* the function is defined even if the request gives no time */
+        if (jinja_is(what.text, "strftime_now")) {
             return flo_jinja_function(run, what.text, &args);
         }
         return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "the function '%.*s' is not known",
@@ -308,7 +310,8 @@ static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *
     int64_t from = slice_bound(run, scope, node->b);
     int64_t to = slice_bound(run, scope, node->c);
     int64_t step = slice_bound(run, scope, node->d);
-    if (value.kind == KIND_TEXT || step == -1) { /* list slices share items */
+    /* other slices of lists share their items, which costs nothing */
+    if (value.kind == KIND_TEXT || step == -1) {
         flo_jinja_charge(run, &value);
     }
     return run->rv < 0 ? value
@@ -346,8 +349,7 @@ static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *s
     return out;
 }
 
-/* Evaluates operations that may leave an operand unevaluated: and, or,
- * if-else. */
+/* Evaluates and, or and if-else, which may leave an operand unevaluated. */
 static struct jinja_value eval_choice(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
@@ -365,7 +367,7 @@ static struct jinja_value eval_choice(struct jinja_run *run, struct jinja_scope 
     return (struct jinja_value){.kind = KIND_UNDEFINED};
 }
 
-/* Applies a filter or a test with its arguments. */
+/* Applies a filter or a test to a value, with its arguments. */
 static struct jinja_value eval_filter(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
@@ -389,7 +391,8 @@ static struct jinja_value eval_two(struct jinja_run *run, struct jinja_scope *sc
         return a;
     }
     run->line = node->line;
-    if (node->op != OP_ADD && node->op != OP_JOIN) { /* both charge for their own copies */
+    /* addition and joining charge for the copies that they make */
+    if (node->op != OP_ADD && node->op != OP_JOIN) {
         flo_jinja_charge(run, &a);
         flo_jinja_charge(run, &b);
     }
@@ -481,7 +484,7 @@ static struct jinja_value item_or_none(const struct jinja_list *list, size_t at)
                                                    .text = jinja_text_of("an item of a loop")};
 }
 
-/* Sets the fields of `loop` for one iteration. */
+/* Sets the fields of the variable `loop` for one iteration. */
 static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                      const struct jinja_list *list, size_t at)
 {
@@ -500,7 +503,8 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                  {"previtem", item_or_none(list, at - 1)},
                  {"nextitem", item_or_none(list, at + 1)}};
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(facts); i++) {
-        if (loop->count == FLO_COUNT(facts)) { /* these values are in the order of `facts` */
+        /* from the second iteration on, only the values change */
+        if (loop->count == FLO_COUNT(facts)) {
             loop->entries[i].value = facts[i].value;
         } else {
             flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);
@@ -511,7 +515,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                   (struct jinja_value){.kind = KIND_DICT, .dict = loop});
 }
 
-/* Defines the variables of one iteration. */
+/* Defines the loop's variables for one iteration. */
 static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
                         const struct jinja_node *node, const struct jinja_list *list, size_t at)
 {
@@ -531,7 +535,7 @@ static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* Returns the items that satisfy the loop's condition. */
+/* Returns the items of the list that satisfy the condition of the loop. */
 static struct jinja_list *chosen(struct jinja_run *run, struct jinja_scope *scope,
                                  const struct jinja_node *node, struct jinja_list *list)
 {
@@ -644,7 +648,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
 
 /* ---- from outside ---- */
 
-/* Converts line ends to Unix ones and drops one newline at the end. */
+/* Returns a copy with Unix line ends, without one newline at the end. */
 static char *normalised(struct jinja_pool *pool, const char *text, size_t *bytes)
 {
     char *out = flo_jinja_take(pool, *bytes + 1, 1);

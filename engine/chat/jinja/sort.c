@@ -42,7 +42,7 @@ const size_t *flo_jinja_order(struct jinja_run *run, const struct jinja_value *k
     for (size_t i = 0; to != NULL && i < count; i++) {
         from[i] = i;
     }
-    /* Merge sort: merges pairs of sorted runs of `width`. */
+    /* Sorts by merging pairs of sorted runs of `width` items. */
     for (size_t width = 1; run->rv == 0 && width < count; width *= 2) {
         for (size_t start = 0; start < count; start += 2 * width) {
             size_t left = start, right = start + width, at = start;
@@ -99,8 +99,8 @@ struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_va
     return out;
 }
 
-/* Runs dictsort(case_sensitive, by, reverse): returns the sorted pairs of key
- * and value. */
+/* Runs the filter dictsort(case_sensitive, by, reverse), which returns the
+ * sorted pairs of an object. */
 struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args)
 {

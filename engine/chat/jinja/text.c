@@ -1,4 +1,4 @@
-/* Jinja text: cuts, joins and builds texts; each byte keeps its mark. */
+/* Jinja: cuts, joins and builds texts, each byte of which keeps its mark. */
 #include "engine/chat/jinja/inside.h"
 
 /* ---- two texts ---- */
@@ -14,7 +14,7 @@ static void add(struct jinja_run *run, struct jinja_text text)
         memset(tail->marks + tail->used, 0, text.bytes);
     }
     tail->used += text.bytes;
-    /* A copy costs steps. */
+    /* Steps are charged for the copy that follows. */
     flo_jinja_charge(run, &(struct jinja_value){KIND_TEXT, .text = text});
 }
 

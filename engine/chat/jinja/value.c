@@ -1,4 +1,4 @@
-/* Jinja: values, and the memory of a rendering. */
+/* Jinja: makes and compares values, and gives memory to a rendering. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdarg.h>
@@ -166,7 +166,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_
             return;
         }
     }
-    flo_jinja_spend(run, dict->count / 8); /* comparing the keys costs steps */
+    flo_jinja_spend(run, dict->count / 8); /* steps for comparing the keys */
     if (dict->count == dict->capacity) {
         size_t capacity = dict->capacity == 0 ? 4 : 2 * dict->capacity;
         struct jinja_entry *entries = flo_jinja_need(run, capacity, sizeof(*entries));
@@ -283,7 +283,7 @@ bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
     return are_equal(run, a, b, 0);
 }
 
-/* Returns the byte count of the character at `at`. */
+/* Returns the number of bytes of the character at `at`. */
 static size_t character(struct jinja_text text, size_t at)
 {
     size_t bytes = 1;
@@ -368,7 +368,8 @@ bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
     return false;
 }
 
-/* Clamps a slice's bound as Python does. */
+/* Returns the bound of a slice, limited to the items there are, as in
+ * Python. */
 static int64_t bound(int64_t at, int64_t otherwise, int64_t count, bool is_back)
 {
     if (at == INT64_MIN) {
@@ -409,7 +410,7 @@ struct jinja_value flo_jinja_slice(struct jinja_run *run, const struct jinja_val
     }
     struct jinja_value out = flo_jinja_list(run);
     out.is_said = value->is_said;
-    if (run->rv == 0 && !is_back && from < to) { /* the items are shared, not copied */
+    if (run->rv == 0 && !is_back && from < to) { /* the slice shares the items of the list */
         out.list->items = value->list->items + from;
         out.list->count = out.list->capacity = (size_t)(to - from);
     }

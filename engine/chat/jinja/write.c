@@ -1,5 +1,6 @@
-/* Jinja: prints values as Python's str(), repr() and json.dumps() do.
- * Brackets, commas and numbers of values from messages are marked as such. */
+/* Jinja: prints values as Python's str(), repr() and json.dumps() do. Brackets,
+ * commas and numbers that print a value from a message are marked as a
+ * message's. */
 #include "engine/chat/jinja/inside.h"
 
 #include <inttypes.h>
@@ -16,16 +17,16 @@
 
 /* ---- numbers ---- */
 
-/* Prints `count` digits as d.ddde+XX; does the text read back as the same
- * value? */
+/* Prints `count` digits as d.ddde+XX.  Returns whether the text, read back, is
+ * the same value. */
 static bool try_digits(double value, int count, char text[40])
 {
     snprintf(text, 40, "%.*e", count - 1, value);
     if (strtod(text, NULL) == value) {
         return true;
     }
-    /* Just above a power of two, the nearest text of so many digits may be too
-     * low, while the next higher one reads back exactly. */
+    /* Just above a power of two, the nearest text with so many digits may be
+     * too low.  The next higher one can then be the same value. */
     char next[40];
     memcpy(next, text, sizeof(next));
     char *end = strchr(next, 'e') - 1;
@@ -40,8 +41,8 @@ static bool try_digits(double value, int count, char text[40])
     return true;
 }
 
-/* Prints a float as Python's repr(): the fewest digits that read back exactly,
- * with an exponent below 1e-4 and from 1e16 on. */
+/* Prints a float as Python's repr() does.  It has the fewest digits that give
+ * the same value again, and an exponent below 1e-4 and from 1e16 on. */
 static void put_real(double value, char out[40])
 {
     char text[40], digits[20] = "";
@@ -93,8 +94,8 @@ struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_
 
 /* ---- str() and repr() ---- */
 
-/* Tells whether a character is not printable in Python's sense.  Unassigned
- * code points count as printable here. */
+/* Tells whether Python calls a character not printable.  Unassigned code points
+ * count as printable here. */
 static bool is_hidden(uint32_t code)
 {
     static const uint32_t ranges[][2] = {
@@ -113,7 +114,8 @@ static bool is_hidden(uint32_t code)
     return false;
 }
 
-/* Writes the escape that replaces text[from..to), with its mark. */
+/* Writes an escape in place of one character of a text, with the mark of this
+ * character. */
 static void build_escape(struct jinja_builder *builder, struct jinja_text text, size_t at,
                          const char *escape)
 {
@@ -236,11 +238,12 @@ struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_val
 struct form {
     struct jinja_builder builder;
     const char *comma, *colon;
-    int indent; /* blanks per level; -1: everything on one line */
+    int indent; /* number of blanks per level; -1: all on one line */
     bool is_ascii, sorts_keys;
 };
 
-/* Writes \uXXXX, or two escapes for a surrogate pair. */
+/* Writes the escape \uXXXX of a code point, or two escapes for a surrogate
+ * pair. */
 static void escape_code(char out[16], uint32_t code)
 {
     if (code >= 0x10000) {
@@ -280,7 +283,7 @@ static void put_json_text(struct form *form, struct jinja_text text, bool is_sai
     flo_jinja_build_word(&form->builder, "\"", is_said);
 }
 
-/* Begins a line if the output is indented. */
+/* Begins a new line with its blanks, if the output is indented. */
 static void put_line(struct form *form, int depth, bool is_said)
 {
     for (int i = -1; form->indent >= 0 && i < depth * form->indent; i++) {
@@ -305,7 +308,7 @@ static void put_json_list(struct form *form, const struct jinja_value *value, in
     flo_jinja_build_word(&form->builder, "]", value->is_said);
 }
 
-/* Returns the entries' indices in the order of their keys. */
+/* Returns the indices of the dict's entries in the order of their keys. */
 static const size_t *order_keys(struct jinja_run *run, const struct jinja_dict *dict)
 {
     struct jinja_value *keys = flo_jinja_need(run, dict->count + 1, sizeof(*keys));
@@ -374,7 +377,8 @@ static void put_json(struct form *form, const struct jinja_value *value, int dep
     }
 }
 
-/* Returns a separator; NULL after an error. */
+/* Returns one of the two separators that the template gave, or NULL after an
+ * error. */
 static const char *word_of(struct jinja_run *run, const struct jinja_value *list, size_t at)
 {
     bool is_pair = list->kind == KIND_LIST && list->list->count == 2 &&
