@@ -38,14 +38,15 @@ static void token_text(const struct flo_vocab *vocab, int32_t id, struct flo_buf
     flo_buf_add(out, "", 1);
 }
 
-/* A conversation and the request's settings. */
+/* A conversation, with the settings of the request. */
 struct talk {
     const struct flo_engine_setting *setting; /* NULL: nothing */
     const struct flo_engine_message *messages;
     size_t count;
 };
 
-/* Renders the conversation; `marks` tells which bytes come from a message. */
+/* Renders the conversation.  `marks` tells for each byte of the text whether it
+ * came from a message. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
                const struct talk *talk, bool has_short_ids, struct flo_buf *text,
                struct flo_buf *marks, struct flo_err *err)
@@ -88,8 +89,8 @@ static struct flo_engine_message say_more(const char *role, const char *text, co
     return message;
 }
 
-/* Runs one probe.  If the template refuses the conversation, `text` stays empty
- * and that is no error; other errors are returned. */
+/* Renders a test conversation.  If the template refuses it, `text` stays empty,
+ * which is no error.  Any other error is returned. */
 static int run_probe(const struct flo_template *chat, const struct flo_vocab *vocab,
                      const struct talk *talk, struct flo_buf *text, struct flo_err *err)
 {
@@ -111,7 +112,7 @@ static bool has(const struct flo_buf *text, const char *word)
     return text->bytes > 0 && memmem(text->data, text->bytes, word, strlen(word)) != NULL;
 }
 
-/* Sets *out if the output contains the text of each message and `word`. */
+/* Sets *out to whether the output has the text of each message, and `word`. */
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
                  const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
@@ -125,8 +126,9 @@ static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
     return rv;
 }
 
-/* Does what shows() does, but a template error means "not supported".  So a
- * fault in the template that only tools reach is no reason to refuse it. */
+/* Does what shows() does, but an error of the template only means that the
+ * feature is not supported.  So a fault that only tools reach does not make the
+ * template unusable. */
 static int shows_or_not(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
@@ -134,7 +136,8 @@ static int shows_or_not(const struct flo_template *chat, const struct flo_vocab 
     return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
 }
 
-/* Probes for lists of tools, for calls and for results. */
+/* Finds out whether the template can render lists of tools, calls and
+ * results. */
 static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
                        struct flo_err *err)
 {
@@ -159,19 +162,19 @@ static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
     if (rv == 0) {
         rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
     }
-    if (rv == 0 && !has_call) { /* retry with arguments as text */
+    if (rv == 0 && !has_call) { /* tries again with the arguments as text */
         chat->has_text_calls = true;
         rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
         chat->has_text_calls = has_call;
     }
     chat->has_tool = has_call;
-    if (rv == 0 && !has_call) { /* retry with a result alone */
+    if (rv == 0 && !has_call) { /* tries again with a result whose call is a plain text */
         rv = shows_or_not(chat, vocab, &bare, "", &chat->has_tool, err);
     }
     return rv;
 }
 
-/* Probes whether thinking on and off give different output. */
+/* Finds out whether the output differs between thinking on and off. */
 static int probe_thinking(struct flo_template *chat, const struct flo_vocab *vocab,
                           struct flo_err *err)
 {
@@ -252,7 +255,7 @@ static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
     flo_calls_derive(&derivation, &chat->calls);
 }
 
-/* Chooses the template's text and name. */
+/* Chooses the text and the name of the template. */
 static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_gguf_text *text,
                   struct flo_template *out, struct flo_err *err)
 {
@@ -261,7 +264,7 @@ static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_g
     if (rv == 0 && (instead == NULL || instead[0] == '\0')) {
         rv = flo_gguf_string(gguf, "tokenizer.chat_template", text, err);
         snprintf(out->name, sizeof(out->name), "%s", text->bytes > 0 ? "model" : "none");
-        /* Phi-2's model files have no template. */
+        /* Model files of Phi-2 have no template, so the known one is used. */
         instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2") ? "phi2" : NULL;
     }
     FLO_TRY(rv);
@@ -342,13 +345,13 @@ static int check_messages(const struct flo_engine_message *messages, size_t coun
     return 0;
 }
 
-/* Messages in roles that the template can render.  A system's text without a
- * form is put in front of the next question, or is a message of the user if no
- * question follows. */
+/* Messages whose roles the template can render.  A system message that it
+ * cannot render is put in front of the next question.  If no question follows,
+ * it becomes a message of the user. */
 struct folded {
-    struct flo_engine_message *messages; /* owned, freed at the end */
+    struct flo_engine_message *messages; /* owned array, which is freed at the end */
     size_t count;
-    struct flo_buf *texts; /* one per message, mostly empty */
+    struct flo_buf *texts; /* a text for each message, mostly empty */
 };
 
 static void fold(const struct flo_template *chat, const struct flo_engine_message *in, size_t count,
@@ -377,7 +380,7 @@ static void fold(const struct flo_template *chat, const struct flo_engine_messag
             waiting = NULL;
             continue;
         }
-        if (waiting != NULL) { /* system text not placed yet */
+        if (waiting != NULL) { /* the text of a system message still waits for a question */
             out->texts[out->count + 1] = *waiting;
             *waiting = (struct flo_buf){0};
             waiting = &out->texts[out->count + 1];
@@ -431,7 +434,7 @@ static void add_message(const struct flo_engine_message *message, struct flo_buf
     }
 }
 
-/* Renders the conversation without a template. */
+/* Renders a conversation for a model without a template. */
 static void plain(const struct flo_engine_message *messages, size_t count, struct flo_buf *text,
                   struct flo_buf *marks)
 {
@@ -468,8 +471,8 @@ static int find_calls(const struct talk *talk, size_t at, bool *has_any, struct 
     return rv;
 }
 
-/* Renders the conversation; if a template refuses its call ids, tries once more
- * with ids of nine letters and digits. */
+/* Renders the conversation.  If the template refuses it, tries once more with
+ * ids of calls that are nine letters and digits. */
 static int run_with_ids(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                         struct flo_err *err)
@@ -489,8 +492,9 @@ static int run_with_ids(const struct flo_template *chat, const struct flo_vocab 
     return rv;
 }
 
-/* Renders an answer that is to be continued: its text follows the opened
- * answer.  An answer that calls tools is complete and is not continued. */
+/* Renders a conversation whose last message is an answer to be continued.  The
+ * text of that answer follows the opened answer.  An answer that calls tools is
+ * complete and is not continued. */
 static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab,
                   const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                   struct flo_err *err)
@@ -529,7 +533,8 @@ static int render(const struct flo_template *chat, const struct flo_vocab *vocab
     return rv;
 }
 
-/* Refuses a text whose byte count alone shows that it is too long. */
+/* Refuses a text that has too many tokens, if its number of bytes alone shows
+ * that. */
 static int check_bytes(const struct flo_vocab *vocab, const struct flo_engine_message *messages,
                        size_t count, struct flo_tokens *tokens, struct flo_err *err)
 {
@@ -578,7 +583,8 @@ static int render_folded(const struct flo_template *chat, const struct flo_vocab
     return rv;
 }
 
-/* Does the conversation need something that the template has no form for? */
+/* Sets *out to whether the conversation has tools, calls or results that must
+ * be described in words, because the template has no form for them. */
 static int must_tell(const struct flo_template *chat, const struct talk *talk, bool *out,
                      struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Chat templates with a name: for models without a template, or with one that
+/* Chat templates with a name, for models that have no template or one that
  * cannot be rendered here. */
 #include <string.h>
 
