@@ -1,4 +1,5 @@
-/* NEON kernel (every 64-bit Arm): its table, and the small operations. */
+/* NEON kernels (every 64-bit Arm): the table of the basic one, and the small
+ * operations. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 

@@ -6,7 +6,8 @@
 
 extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot, flo_kernel_neon_i8mm;
 
-/* Products with GGUF blocks, and with strips by sdot. */
+/* Declare the products with weights in GGUF blocks, and those with strips that
+ * use sdot. */
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
@@ -19,8 +20,9 @@ flo_soft_cap_fn flo_neon_soft_cap;
 flo_store_fn flo_neon_store;
 flo_attention_fn flo_neon_attend;
 
-/* Entries that all tables of this family share.  Rotation and addition are
- * plain C: compilers generate what one would write by hand (ld2 and fmla). */
+/* Operations that the tables of all NEON kernels share.  Rotation and addition
+ * are plain C, for which compilers generate what one would write by hand (ld2
+ * and fmla). */
 #define FLO_NEON_OPERATIONS                                                                        \
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)                             \
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},                        \

@@ -2,8 +2,8 @@
  *
  * Up to four queries that share a key and value head are computed together, so
  * that every key and value is widened only once, in registers.  Keys are
- * transposed in blocks of 16 positions, so 16 scores need no sum across lanes.
- * Softmax is online, block by block. */
+ * transposed in blocks of 16 positions, so 16 scores are computed without a sum
+ * across lanes.  Softmax is online, block by block. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/attend.h"
@@ -11,8 +11,8 @@
 
 enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
 
-/* Loads 16 numbers of a row of a block: floats, halves or, not yet scaled,
- * codes.  `is_high`: take the high nibbles. */
+/* Loads 16 numbers of a block: floats, halves, or codes that are not scaled
+ * yet.  With `is_high` the codes are the high nibbles. */
 FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row, size_t index,
                                      bool is_high)
 {
@@ -36,13 +36,13 @@ FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row,
     return out;
 }
 
-/* Loads component d of 16 keys. */
+/* Loads the numbers at index d of 16 keys. */
 FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type, const uint8_t *block,
                                        size_t head_size, size_t d)
 {
     struct flo_f32x16 out;
 
-    if (type == FLO_CACHE_Q4_0) { /* 8 bytes hold positions i and i + 8 */
+    if (type == FLO_CACHE_Q4_0) { /* each of 8 bytes holds a code of position i and one of i + 8 */
         uint8x8_t bytes = vld1_u8(block + d * BLOCK / 2);
         uint8x16_t codes = vcombine_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
         out = flo_floats_of_bytes(vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
@@ -60,7 +60,7 @@ FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type, const uint8_t 
     return out;
 }
 
-/* Loads components d .. d + 15 of the value of position i. */
+/* Loads the numbers d .. d + 15 of the value at position i. */
 FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type, const uint8_t *block,
                                         size_t head_size, size_t i, size_t d)
 {
@@ -80,7 +80,7 @@ FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type, const uint8_t
     return out;
 }
 
-/* Computes 16 scores of each row: q . K, over one block of keys. */
+/* Computes q . K for each row and the 16 keys of one block. */
 FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *keys, struct flo_attend_state *rows)
 {
@@ -112,7 +112,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struc
     }
 }
 
-/* Turns the scores of row r into weights; positions outside the row's range
+/* Turns the scores of row r into weights.  Positions outside the row's range
  * weigh 0. */
 FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
@@ -132,10 +132,10 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
         most = vmaxnmq_f32(most, score[i]); /* ignores NaN */
     }
     float before = rows->largest[r], largest = fmaxf(vmaxnmvq_f32(most), before);
-    if (!(largest > -INFINITY)) { /* all scores so far are -inf or NaN */
+    if (!(largest > -INFINITY)) { /* so far all scores of the row are -inf or NaN */
         largest = 0;
     }
-    /* exp(-inf) is 0, so lanes past the end add nothing. */
+    /* exp(-inf) is 0, so lanes behind the last position add nothing. */
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         float32x4_t w = flo_exp_4(vsubq_f32(score[i], vdupq_n_f32(largest)));
@@ -148,7 +148,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     rows->largest[r] = largest;
 }
 
-/* Computes out = out * correction + weights . V. */
+/* Computes out = out * correction + weights . V for the rows. */
 FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *values, size_t count,
                              const struct flo_attend_state *rows)

@@ -1,4 +1,5 @@
-/* NEON kernel with dot products (Armv8.2 and sdot): packed weights. */
+/* NEON kernel with dot products (Armv8.2, sdot): products with packed
+ * weights. */
 #include "engine/kernel/arm/neon_strips.h"
 
 #include <asm/hwcap.h>
@@ -6,8 +7,8 @@
 
 /* ---- the input ---- */
 
-/* Quantises one block of 32 into slot `index`.  The largest 16-bit code is
- * chosen so that its upper byte fits after rounding. */
+/* Quantises one block of 32 values into slot `index`.  The scale makes the
+ * largest 16-bit code so small that its upper byte fits after rounding. */
 FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out, size_t index)
 {
     const bool is_wide = out->precision == FLO_PRECISION_16;

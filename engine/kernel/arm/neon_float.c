@@ -1,7 +1,7 @@
 /* NEON kernel: matrix products with float weights (f32, f16, bf16).
  *
- * Tiles of 4 rows x 4 tokens or 1 token; weights are widened in registers.  All
- * tiles add in the same order. */
+ * Tiles of 4 rows x 4 tokens or 1 token; weights are widened in registers.
+ * Every tile adds in the same order. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 
@@ -21,7 +21,8 @@ FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row, size_t in
     return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
 }
 
-/* Rows past the last repeat the last one and are not stored. */
+/* Multiplies a tile of rows and tokens.  Rows behind the last one repeat it,
+ * and their results are not stored. */
 FLO_INLINE void tile(const size_t T, const uint32_t type, const uint8_t *const row[ROWS],
                      size_t here, const float *x, size_t columns, float *y, size_t stride)
 {

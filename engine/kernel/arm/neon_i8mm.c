@@ -1,16 +1,16 @@
-/* NEON kernel with byte matrix products (smmla): packed weights times several
- * tokens; a single token uses neon_dot.c. */
+/* NEON kernel with byte matrix products (smmla): products of packed weights
+ * with several tokens.  For a single token neon_dot.c is used. */
 #include "engine/kernel/arm/neon_strips.h"
 
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-/* Adds products of codes.  w is interleaved: {rows 0 and 1, rows 2 and 3},
- * eight columns at a time. */
+/* Adds the products of codes to `sum`.  `w` has rows interleaved, {rows 0 and
+ * 1, rows 2 and 3}, eight columns at a time. */
 FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
                      const int from, const int to, int32x4_t *sum)
 {
-    int32x4_t a = vdupq_n_s32(0), b = a; /* rows x tokens, each 2 x 2 */
+    int32x4_t a = vdupq_n_s32(0), b = a; /* sums of 2 rows x 2 tokens each */
 
 #pragma GCC unroll 2
     for (int h = from; h < to; h++) {

@@ -14,7 +14,7 @@ struct flo_f32x16 {
     float32x4_t v[4];
 };
 
-/* Converts four half floats to floats. */
+/* Loads four half floats as floats. */
 FLO_INLINE float32x4_t flo_load_half_4(const void *p)
 {
     uint16x4_t halves;
@@ -41,8 +41,8 @@ FLO_INLINE struct flo_f32x16 flo_floats_of_bytes(int8x16_t bytes)
          vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
-/* Quantises 32 values to codes up to code_max; returns their scale, NaN if a
- * value is not finite. */
+/* Quantises 32 values to codes of at most code_max.  Returns their scale, which
+ * is NaN if a value is not finite. */
 FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
 {
     float32x4_t v[8], largest = vdupq_n_f32(0);
@@ -53,7 +53,7 @@ FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
         largest = vmaxq_f32(largest, vabsq_f32(v[i])); /* keeps a NaN */
     }
     float scale = vmaxvq_f32(largest) / code_max;
-    /* A block of only subnormals may have no finite inverse: use 0. */
+    /* The inverse of a subnormal scale may not be finite, so 0 is used. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     if (!isfinite(scale)) {
         scale = NAN;
@@ -69,7 +69,8 @@ FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
     return scale;
 }
 
-/* Loads up to four floats of an array of `count`. */
+/* Loads the first four floats of an array of `count`, with zeros for those
+ * behind its end. */
 FLO_INLINE float32x4_t flo_load_rows(const float *y, size_t count)
 {
     float part[4] = {0};
@@ -93,16 +94,17 @@ FLO_INLINE void flo_store_rows(float *y, size_t count, float32x4_t v)
     memcpy(y, part, count * sizeof(*y));
 }
 
-/* exp(x), relative error below 2e-7; 0 below -87.3; NaN stays NaN.
- * exp(x) = 2^n * exp(r), |r| <= ln 2 / 2, by the Taylor polynomial of degree
- * 6 (its first missing term is 1.3e-7 of the result at the ends). */
+/* Returns exp(x) with a relative error below 2e-7.  It is 0 below -87.3, and
+ * NaN stays NaN.  exp(x) = 2^n * exp(r) with |r| <= ln 2 / 2.  exp(r) is the
+ * Taylor polynomial of degree 6, whose first missing term is at most 1.3e-7 of
+ * the result. */
 FLO_INLINE float32x4_t flo_exp_4(float32x4_t x)
 {
     const float32x4_t low = vdupq_n_f32(-87.3f), high = vdupq_n_f32(88.7f);
     uint32x4_t is_low = vcltq_f32(x, low);
     float32x4_t n, r, p;
 
-    x = vminq_f32(high, vmaxq_f32(low, x)); /* NaN if x is */
+    x = vminq_f32(high, vmaxq_f32(low, x)); /* a NaN in x stays */
     n = vrndnq_f32(vmulq_n_f32(x, 1.44269504f));
     r = vfmsq_n_f32(x, n, 0.693145752f);
     r = vfmsq_n_f32(r, n, 1.42860677e-6f);
@@ -112,7 +114,7 @@ FLO_INLINE float32x4_t flo_exp_4(float32x4_t x)
     p = vfmaq_f32(vdupq_n_f32(0.5f), p, r);
     p = vfmaq_f32(vdupq_n_f32(1.0f), p, r);
     p = vfmaq_f32(vdupq_n_f32(1.0f), p, r);
-    /* 2^n in two factors, so that n = 128 does not overflow by itself. */
+    /* 2^n is a product of two factors, because 2^128 alone would overflow. */
     const int32x4_t bias = vdupq_n_s32(127);
     int32x4_t exponent = vcvtq_s32_f32(n);
     int32x4_t half = vshrq_n_s32(exponent, 1);
@@ -122,7 +124,7 @@ FLO_INLINE float32x4_t flo_exp_4(float32x4_t x)
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(p), is_low));
 }
 
-/* tanh(x), absolute error below 2e-7; NaN stays NaN. */
+/* Returns tanh(x) with an absolute error below 2e-7.  NaN stays NaN. */
 FLO_INLINE float32x4_t flo_tanh_4(float32x4_t x)
 {
     const float32x4_t one = vdupq_n_f32(1), two = vdupq_n_f32(2);

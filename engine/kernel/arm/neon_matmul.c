@@ -9,13 +9,14 @@
 
 enum { ROWS = 4 };
 
-/* 32 weights, each scale[i / 16] * codes[i] + offset[i / 16]. */
+/* 32 weights, of which weight i is scale[i / 16] * codes[i] + offset[i /
+ * 16]. */
 struct block {
     int8x16_t codes[2];
-    float scale[2], offset[2]; /* second element: if the halves differ */
+    float scale[2], offset[2]; /* [1] is set only for types whose halves have scales of their own */
 };
 
-/* Unpacks block `index` (of 32 weights) of a row. */
+/* Unpacks the block of 32 weights with this index in a row. */
 typedef void unpack_fn(const uint8_t *row, size_t index, struct block *out);
 
 FLO_INLINE int8x16_t minus(uint8x16_t codes, int8_t offset)
@@ -28,13 +29,14 @@ FLO_INLINE uint8x16_t low_bits(uint8x16_t bytes, uint8_t mask)
     return vandq_u8(bytes, vdupq_n_u8(mask));
 }
 
-/* Shifts by a number known only at run time. */
+/* Shifts the bytes by a number that is only known at run time. */
 FLO_INLINE uint8x16_t shift_right(uint8x16_t bytes, size_t by)
 {
     return vshlq_u8(bytes, vdupq_n_s8((int8_t) - (int)by));
 }
 
-/* Returns `bit` in each byte where that bit is set in `test`. */
+/* Returns `bit` for each byte that has a set bit in common with the byte of
+ * `test`, and 0 for all other bytes. */
 FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 {
     return vandq_u8(vtstq_u8(bytes, test), vdupq_n_u8(bit));
@@ -42,14 +44,16 @@ FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 
 /* ---- types of 32 values ---- */
 
-/* Unpacks a block: scale; perhaps an offset; perhaps fifth bits (value i's in
- * bit i of four bytes); nibbles, from which `less` is subtracted. */
+/* Unpacks a block of a type with 32 values.  It has a scale, then an offset if
+ * has_offset, then a fifth bit of each value if has_fifth, then nibbles.
+ * `less` is subtracted from each code. */
 FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset, const bool has_fifth,
                           int8_t less, struct block *out)
 {
     const uint8_t *fifths = p + (has_offset ? 4 : 2);
     const uint8x16_t bits =
-        vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u)); /* 1, 2, 4 ... 128, twice */
+        /* the bytes 1, 2, 4 ... 128, twice */
+        vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
     uint8x16_t bytes = vld1q_u8(fifths + (has_fifth ? 4 : 0));
     uint8x16_t code[2] = {low_bits(bytes, 15), vshrq_n_u8(bytes, 4)};
 
@@ -85,7 +89,7 @@ FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t index, struct block *out)
     out->codes[1] = vreinterpretq_s8_u8(vld1q_u8(p + 18));
 }
 
-/* Maps nibbles through the table of the IQ4 types. */
+/* Maps nibbles to the values in the table of the IQ4 types. */
 FLO_INLINE void grid(const uint8_t *p, struct block *out)
 {
     const int8x16_t steps = vld1q_s8(flo_quant_iq4_grid);
@@ -114,7 +118,8 @@ FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
     out->offset[0] = -flo_half(p + 2) * (float)minimum;
 }
 
-/* Unpacks a sub-block.  q5_k has 32 bytes of fifth bits before the nibbles. */
+/* Unpacks 32 values of a block of 256, with the number `sub`.  A q5_k block has
+ * 32 bytes of fifth bits before the nibbles. */
 FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth, struct block *out)
 {
     const uint8x16_t bit = vdupq_n_u8((uint8_t)(1u << sub));
@@ -202,12 +207,14 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 /* ---- products ---- */
 
-enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* kinds of scales that a type may have */
+/* parts of a weight besides scale and code, by type */
+enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET };
 
-/* A block of four rows, its codes widened to 16 bits. */
+/* A block of four rows, with codes widened to 16 bits. */
 struct four {
     int16x8_t codes[ROWS][4];
-    float32x4_t scale[2], offset[2]; /* scale and offset, one lane per row */
+    /* scales and offsets of the block's halves, one lane per row */
+    float32x4_t scale[2], offset[2];
 };
 
 FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)
@@ -216,8 +223,8 @@ FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)
     return vmlal_high_s16(acc, a, b);
 }
 
-/* Sums the products of `count` pieces (of eight codes) of each row from `from`
- * on, one lane per row. */
+/* Sums, for each row, the products of `count` pieces of eight codes, from piece
+ * `from` on.  The result has one lane per row. */
 FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x, const int from,
                             const int count)
 {
@@ -234,7 +241,8 @@ FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x, const int 
     return vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3])));
 }
 
-/* Returns y + one block of four rows times one block of a token. */
+/* Returns y plus the product of one block of four rows and one block of a
+ * token. */
 FLO_INLINE float32x4_t add_block(const enum form form, const struct four *w, const int16_t *codes,
                                  float scale, float sum, float32x4_t y)
 {
@@ -292,7 +300,7 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form, const void
 
     for (size_t r = 0; r < rows; r += ROWS) {
         size_t here = rows - r < ROWS ? rows - r : ROWS;
-        const uint8_t *row[ROWS]; /* past the last row: the last row again */
+        const uint8_t *row[ROWS]; /* rows of the tile; behind the last row, the last one again */
 
         for (size_t i = 0; i < ROWS; i++) {
             size_t index = r + (i < here ? i : here - 1);

@@ -18,19 +18,20 @@
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/pack.h"
 
-enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* parts of 16 rows, of 32 columns */
+/* a strip has 4 times 4 rows, a block 8 times 4 columns */
+enum { FLO_QUARTERS = 4, FLO_PIECES = 8 };
 
-/* Scales of a type, as in pack.h. */
+/* Scales of a type in a strip, as pack.h describes them. */
 enum flo_form {
-    FLO_FORM_D,       /* d per 32 columns */
+    FLO_FORM_D,       /* a scale d for each 32 columns */
     FLO_FORM_D_M,     /* and an offset */
-    FLO_FORM_BYTE,    /* d per 256, a signed byte per 32 */
-    FLO_FORM_BYTES,   /* d per 256, a signed byte per 16 */
-    FLO_FORM_K4,      /* d and dmin per 256, scale and min per 32 */
+    FLO_FORM_BYTE,    /* d for each 256 columns, and a signed byte for each 32 */
+    FLO_FORM_BYTES,   /* d for each 256 columns, and a signed byte for each 16 */
+    FLO_FORM_K4,      /* d and dmin for each 256 columns, scale and min for each 32 */
     FLO_FORM_NIBBLES, /* both of 16 */
 };
 
-/* Properties of a type, known at compile time. */
+/* Properties of a packed type, known at compile time. */
 struct flo_packed {
     uint32_t id;
     enum flo_form form;
@@ -43,7 +44,7 @@ FLO_INLINE bool flo_has_halves(enum flo_form form)
     return form == FLO_FORM_BYTES || form == FLO_FORM_NIBBLES;
 }
 
-struct flo_strip_scales { /* scales and offsets of 16 rows: scale * code + offset */
+struct flo_strip_scales { /* scales and offsets of 16 rows; a weight is scale * code + offset */
     struct flo_f32x16 scale[2], offset[2];
 };
 
@@ -52,14 +53,15 @@ struct flo_code_slot {
     float scale, sums[2];
 };
 
-/* Adds to sum[t] the product of w and the codes of token t, halves `from` to -
- * 1; `upper` picks the upper bytes. */
+/* Adds to sum[t] the products of w and the codes of token t, in its halves
+ * from `from` to before `to`.  With `upper` the upper bytes of the codes are
+ * used. */
 typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
                          const int from, const int to, int32x4_t *sum);
 
 /* ---- weights ---- */
 
-/* Returns the codes of group g of a plane, for four rows. */
+/* Returns the codes of group g in a plane, for four of the strip's rows. */
 FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits, const unsigned g,
                                 size_t quarter)
 {
@@ -105,7 +107,8 @@ FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
                                 flo_load_half_4(p + 24)}};
 }
 
-/* Loads the scales of a block, which begins at `bytes`, and of its group. */
+/* Loads the scales of a block.  Its own begin at `bytes`, the f16 ones of its
+ * group at `halves`. */
 FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
                                 const uint8_t *bytes, struct flo_strip_scales *out)
 {
@@ -166,7 +169,8 @@ FLO_INLINE struct flo_code_slot flo_load_slot(const enum flo_precision precision
     return out;
 }
 
-/* Returns y[t] + four rows of a block times slot t, for T tokens. */
+/* Adds, for each of T tokens, the products of four rows of a block and slot t
+ * to y[t]. */
 FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
                              const enum flo_precision precision, const int8x16_t *w,
                              const struct flo_strip_scales *scales, size_t quarter,
@@ -206,8 +210,9 @@ FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_pa
     }
 }
 
-/* Adds block b of eight rows (from row `pair` * 8 of the strip on) times tokens
- * first .. last - 1 to y, which begins at token `first`. */
+/* Adds the products of block b with tokens first .. last - 1 to y.  The
+ * block's eight rows begin at row `pair` * 8 of the strip.  y begins at token
+ * `first`. */
 FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
                                        const enum flo_precision precision,
                                        int8x16_t (*w)[FLO_PIECES],
@@ -216,7 +221,7 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
                                        float *y, size_t stride)
 {
     for (size_t t = first; t < last; t += (size_t)T, y += (size_t)T * stride) {
-        /* A missing second token is replaced by the first. */
+        /* If the second token is missing, the first one takes its place. */
         size_t second = T == 2 && t + 1 < last ? 1 : 0;
         size_t index = b * x->tokens + t;
         struct flo_code_slot slots[2];
@@ -239,8 +244,8 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
     }
 }
 
-/* Interleaves rows in pairs, eight columns each, as `dots` reads them with T =
- * 2. */
+/* Interleaves pairs of rows, eight columns at a time, as `dots` reads them for
+ * two tokens. */
 FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
 {
 #pragma GCC unroll 4
@@ -253,7 +258,7 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
     }
 }
 
-/* Multiplies a strip with tokens first .. last - 1; y begins at token
+/* Multiplies a strip with tokens first .. last - 1.  y begins at token
  * `first`. */
 FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
                                        const enum flo_precision precision, const uint8_t *block,
@@ -299,7 +304,7 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     const uint8_t *strip = weights;
 
     for (size_t r = 0; r < rows; r += FLO_STRIP_ROWS, strip += strip_bytes) {
-        /* A partial strip goes through a buffer, tile by tile. */
+        /* The products of a partial strip go through a buffer, tile by tile. */
         size_t here = rows - r < FLO_STRIP_ROWS ? rows - r : FLO_STRIP_ROWS;
         bool is_full = here == FLO_STRIP_ROWS;
         size_t step = is_full ? x->tokens : (size_t)T, last;
@@ -316,7 +321,8 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     }
 }
 
-/* name, form, bits of the high and the low plane, offset */
+/* Calls X for each packed type: name, id, form, bits of the high and of the low
+ * plane, number to subtract. */
 #define FLO_PACKED_TYPES(X)                                                                        \
     X(q4_0, Q4_0, FLO_FORM_D, 0, 4, 8)                                                             \
     X(q4_1, Q4_1, FLO_FORM_D_M, 0, 4, 0)                                                           \
@@ -331,7 +337,8 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                                         \
     X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)
 
-/* Defines the products of both precisions, as flo_neon_<set>_<name>. */
+/* Defines the function flo_neon_<set>_<name>, which multiplies strips for
+ * inputs of both precisions. */
 #define FLO_MATMUL_STRIPS(set, name, T, dots, id, form, high, low, minus)                          \
     void flo_neon_##set##_##name(const void *weights, size_t strip_bytes, size_t rows,             \
                                  const struct flo_activations *x, float *y, size_t stride)         \
