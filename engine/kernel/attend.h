@@ -1,6 +1,6 @@
-/* Attend: attention for every instruction set.  One function for each number of
- * rows and type of cache goes through a cache block by block with online
- * softmax.  All of it is inlined into the steps of each kernel. */
+/* Attend: the loop of attention, for every instruction set.  One function for
+ * each number of rows and type of cache goes through a cache block by block,
+ * with online softmax.  It is inlined with the steps of each kernel. */
 #ifndef FLOTILLA_ENGINE_ATTEND_H
 #define FLOTILLA_ENGINE_ATTEND_H
 
@@ -11,8 +11,8 @@
 
 #define FLO_ATTEND_INLINE static inline __attribute__((always_inline))
 
-/* Function that computes attention for `R` rows; `R` and `type` are
- * compile-time constants at each call. */
+/* Function that computes attention for `R` rows.  `R` and `type` are constants
+ * at compile time wherever it is called. */
 typedef void flo_attend_fn(const int R, const enum flo_cache type, const struct flo_attention *a);
 
 FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cache type,
@@ -34,9 +34,9 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cac
     }
 }
 
-/* One function per type: with a sanitizer every inlined copy has its own arrays
- * on the stack, and all copies in one function would overflow a thread's
- * stack. */
+/* Defines a function for one type of cache.  With a sanitizer every inlined
+ * copy has its own arrays on the stack, and all copies in one function would
+ * overflow a thread's stack. */
 #define FLO_ATTEND_TYPE(attend, type)                                                              \
     static __attribute__((noinline)) void attend_##type(const struct flo_attention *a)             \
     {                                                                                              \
@@ -68,8 +68,8 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cac
         }                                                                                          \
     }
 
-/* Sets the range of positions that any row attends to, and empties all
- * results. */
+/* Finds the range of positions that any of the rows attends to, and sets all
+ * results to zero. */
 FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention *a, float *largest,
                                         size_t *first, size_t *longest)
 {
@@ -86,23 +86,25 @@ FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention 
 struct flo_attend_state {
     float largest[FLO_ATTEND_ROWS];
     float total[FLO_ATTEND_ROWS];
-    float correction[FLO_ATTEND_ROWS]; /* factor by which the earlier sums are multiplied */
-    size_t counts[FLO_ATTEND_ROWS];    /* number of positions of this block, for each row */
-    size_t skips[FLO_ATTEND_ROWS];     /* positions before a row's window */
-    /* Scores, then exp(score - largest score). */
+    float correction[FLO_ATTEND_ROWS]; /* factor for the sums of earlier blocks */
+    /* number of this block's positions before the end of each row */
+    size_t counts[FLO_ATTEND_ROWS];
+    /* number of this block's positions before each row's window */
+    size_t skips[FLO_ATTEND_ROWS];
+    /* first the scores, then exp(score - largest score) */
     _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];
 };
 
-/* Steps for one block of 16 positions. */
+/* Steps of a kernel for one block of 16 positions. */
 struct flo_attend_steps {
-    /* Computes q . K of each row. */
+    /* Computes q . K for each row and the block's keys. */
     void (*scores)(const int R, const enum flo_cache type, const struct flo_attention *a,
                    const uint8_t *keys, struct flo_attend_state *state);
-    /* Turns the scores of row r into weights; positions outside the row's range
-     * weigh 0. */
+    /* Turns the scores of row r into weights.  Positions outside the row's
+     * range weigh 0. */
     void (*softmax)(struct flo_attend_state *state, int r);
     /* Computes out = out * correction + weights . V.  Positions from `count` on
-     * are not read: they may hold values of another sequence. */
+     * are not read, because they may hold values of another sequence. */
     void (*values)(const int R, const enum flo_cache type, const struct flo_attention *a,
                    const uint8_t *values, size_t count, const struct flo_attend_state *state);
 };
@@ -141,7 +143,7 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, co
     }
 }
 
-/* Defines attend_each(attention) from the steps for a block. */
+/* Defines attend_each(attention), which computes attention with these steps. */
 #define FLO_ATTEND_BY_BLOCKS(scores, softmax, values)                                              \
     FLO_ATTEND_INLINE void attend(const int R, const enum flo_cache type,                          \
                                   const struct flo_attention *a)                                   \

@@ -1,7 +1,6 @@
-/* Choose: selects the kernel by the CPU or by name, if it agrees with plain C.
- *
- * A compiler bug, an emulator or a broken CPU may cost speed, but must never
- * change answers.  So each kernel is compared with the reference on a small
+/* Choose: selects a kernel by its name or for this CPU, if it agrees with plain
+ * C.  A compiler bug, an emulator or a broken CPU may cost speed, but must
+ * never change answers.  So each kernel is compared with plain C on a small
  * block of fixed numbers before it is used. */
 #include "engine/kernel/kernel.h"
 
@@ -33,22 +32,24 @@ static const struct flo_kernel *const kernels[] = {
 
 enum {
     CHECK_COLUMNS = 512,
-    CHECK_ODD = CHECK_COLUMNS - 6, /* even, but not a multiple of 4 */
+    CHECK_ODD = CHECK_COLUMNS - 6, /* an even number of columns that is not a multiple of 4 */
     CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
-    CHECK_ROWS = 37, /* two strips and a part of one; not a multiple of a tile */
+    CHECK_ROWS = 37, /* two strips and a part of a third; no multiple of a tile's rows */
     CHECK_TOKENS = 6,
-    /* Distinct rows, and strips: few, as plain C and packing are slow. */
+    /* Numbers of distinct rows and strips.  They are few, as plain C and
+     * packing are slow. */
     CHECK_SOURCES = 5,
     CHECK_STRIPS = 2,
-    CHECK_HEAD = 96,      /* needs wide and narrow steps */
-    CHECK_POSITIONS = 37, /* ends inside a block of the cache */
+    CHECK_HEAD = 96,      /* size of a head that needs wide and narrow steps */
+    CHECK_POSITIONS = 37, /* positions that end inside a block of the cache */
 };
 
-/* Tokens of a product: one; and tiles with one and two tokens left over. */
+/* Numbers of tokens in a product.  They are one token, and tiles with one and
+ * two tokens left over. */
 static const size_t token_counts[] = {1, 5, CHECK_TOKENS};
 
-/* Data of a check.  Codes have both precisions: PRECISION_8 after
- * PRECISION_16. */
+/* Data of a check.  Codes for PRECISION_16 are followed by those for
+ * PRECISION_8. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
     int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];
@@ -56,7 +57,7 @@ struct check {
     float sums[2 * CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
     float expected[2 * CHECK_TOKENS * CHECK_ROWS]; /* products with them */
-    /* Packed form: strips as large as a type of 8 bits needs. */
+    /* weights in packed form, with as many bytes as a type of 8 bits needs */
     _Alignas(FLO_STRIP_ALIGN) uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
     float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
@@ -64,14 +65,15 @@ struct check {
     uint64_t random;
 };
 
-/* Returns which distinct row is at `row`.  Rows 1, 2, 4, 8 or 16 apart, whose
- * lanes a bug could swap, differ, and so do adjacent strips. */
+/* Returns the number of the distinct row that is used at `row`.  Rows that are
+ * 1, 2, 4, 8 or 16 apart differ, because a bug could swap their lanes.
+ * Adjacent strips differ too. */
 static size_t source_of(size_t row)
 {
     return row % (CHECK_STRIPS * FLO_STRIP_ROWS) % CHECK_SOURCES;
 }
 
-/* Returns a pseudo-random number by xorshift64*, the same on every machine. */
+/* Returns a pseudo-random number (xorshift64*), the same on every machine. */
 static uint32_t next(struct check *check)
 {
     uint64_t x = check->random;
@@ -96,7 +98,8 @@ static void fill(struct check *check, float *values, size_t count)
     }
 }
 
-/* Is the difference of a and b below 1e-4 of b's size (root mean square)? */
+/* Tells whether a and b are near: their difference is below 1e-4 of b's size
+ * (root mean square). */
 static bool are_near(const float *a, const float *b, size_t count)
 {
     double error = 0, size = 0;
@@ -108,7 +111,8 @@ static bool are_near(const float *a, const float *b, size_t count)
     return error <= 1e-8 * size; /* false for NaN */
 }
 
-/* Fills random bytes, with valid floats where the type has them. */
+/* Fills the weights with random bytes.  Where the type has floats, they are
+ * valid. */
 static void fill_weights(struct check *check, const struct flo_quant_type *type)
 {
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
@@ -141,7 +145,7 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
     }
 }
 
-/* Computes the expected results with plain C. */
+/* Computes with plain C the results that a kernel must have. */
 static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
 {
     enum { TOKENS = 2 * CHECK_TOKENS };
@@ -187,7 +191,8 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, 
     return true;
 }
 
-/* Checks the strip products of the weights that matmul_agrees() made. */
+/* Checks the products with strips, which are packed from the weights of
+ * matmul_agrees(). */
 static bool strips_agree(const struct flo_kernel *kernel, struct check *check, uint32_t id,
                          enum flo_precision precision)
 {
@@ -230,7 +235,8 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, 
            strips_agree(kernel, check, id, FLO_PRECISION_16);
 }
 
-/* Compares the first token's codes, in both precisions. */
+/* Compares the codes that the kernel makes of the first token, in both
+ * precisions. */
 static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 {
     int16_t codes[CHECK_COLUMNS];
@@ -255,7 +261,8 @@ static const char *const row_operations[] = {
     "rms_norm", "layer_norm", "rope", "rope", "silu", "gelu", "soft_cap", "add", "low_rank_add",
 };
 
-/* Runs each operation on x and w, with the result in a row of its own. */
+/* Runs each operation on the vectors x and w.  Each result is in a row of its
+ * own. */
 static void run_rows(const struct flo_kernel *kernel, const float *x, const float *w,
                      float (*out)[CHECK_COLUMNS])
 {
@@ -292,8 +299,9 @@ static bool rows_agree(const struct flo_kernel *kernel, const struct check *chec
     return true;
 }
 
-/* Attends the first `rows` queries over a cache that the kernel has filled:
- * over all positions, or (`is_local`) over a window with capped scores. */
+/* Computes attention for the first `rows` queries over a cache that the kernel
+ * has filled.  With `is_local` only a window is attended to, and scores are
+ * capped. */
 static void attend(const struct flo_kernel *kernel, const struct check *check,
                    struct flo_attention a, bool is_local, size_t rows,
                    float out[FLO_ATTEND_ROWS][CHECK_HEAD])

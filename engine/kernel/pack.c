@@ -1,7 +1,6 @@
-/* Pack: packs weights into strips; pack.h describes the layout.
- *
- * Codes come from the plain C kernel's unpacking, scales from the file's bytes:
- * nothing is computed in floats. */
+/* Pack: packs weights into strips, in the layout of pack.h.  Codes come from
+ * the unpacking of the plain C kernel, scales are bytes of the file, so nothing
+ * is computed in floats. */
 #include "engine/kernel/pack.h"
 
 #include <string.h>
@@ -11,10 +10,10 @@
 enum { GROUP = 4, REGISTER = FLO_STRIP_ALIGN };
 
 struct format {
-    uint16_t columns;  /* number of columns that share an f16 scale; 0: the type is not packed */
-    uint8_t scales;    /* scale bytes for 32 columns of a row */
-    uint8_t high, low; /* number of bits in a code's two planes */
-    uint8_t minus;     /* offset that unpacking subtracts from a code */
+    uint16_t columns;  /* columns that share an f16 scale; 0: the type is not packed */
+    uint8_t scales;    /* bytes of scales for 32 columns of a row */
+    uint8_t high, low; /* bits of a code in the high and in the low plane */
+    uint8_t minus;     /* number that unpacking subtracts from a code */
 };
 
 static const struct format formats[FLO_QUANT_ID_COUNT] = {
@@ -51,12 +50,13 @@ size_t flo_pack_strip_bytes(uint32_t type, size_t columns)
     return type < FLO_QUANT_ID_COUNT ? flo_strip_layout(type, columns).bytes : 0;
 }
 
-/* Reads the scale bytes of 32 columns: sub-block `sub` of a block of 256. */
+/* Reads the bytes of scales for 32 columns, which are sub-block `sub` of a
+ * block of 256. */
 static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t out[2])
 {
     const struct flo_block_q2_k *q2_k = block;
     const struct flo_block_q3_k *q3_k = block;
-    const struct flo_block_q4_k *q4_k = block; /* q5_k begins like q4_k */
+    const struct flo_block_q4_k *q4_k = block; /* q5_k blocks begin like those of q4_k */
     const struct flo_block_q6_k *q6_k = block;
 
     switch (type) {
@@ -79,7 +79,7 @@ static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t ou
     }
 }
 
-/* Makes a table from an unpacked code's byte to its form in the strip. */
+/* Makes a table from a byte of an unpacked code to the code in the strip. */
 static void list_raw(uint32_t type, uint8_t raw[256])
 {
     for (unsigned i = 0; i < 256; i++) {
@@ -92,8 +92,8 @@ static void list_raw(uint32_t type, uint8_t raw[256])
     }
 }
 
-/* Writes four codes of group g, given as one word, to a row of a plane's
- * registers. */
+/* Writes four codes of group g, which `codes` has as bytes, to a row of a
+ * plane. */
 static void put(uint8_t *plane, unsigned bits, size_t g, uint32_t codes)
 {
     uint8_t *to = plane + g % bits * REGISTER;

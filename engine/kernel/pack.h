@@ -1,15 +1,15 @@
 /* Pack: weights packed in strips of 16 rows, in the order in which wide
  * registers read them.
  *
- * A strip holds 16 rows of a matrix, all columns, block of 32 columns after
- * block: the codes of four columns of 16 rows fill 64 bytes, so that one
- * register holds a value of every row and no sums across lanes are needed.
+ * A strip holds 16 rows of a matrix with all columns, one block of 32 columns
+ * after another.  The codes of four columns of 16 rows fill 64 bytes.  So one
+ * register holds a value of every row, and no sums across lanes are needed.
  * Packing changes the order of the bits, never a value.  Strips are made when a
  * release is staged (flotilla-engine pack) and mapped like the model itself.
  *
- * A product reads a strip from its first byte to its last: one stream, which
- * CPUs prefetch by themselves.  A layout with scales apart from codes reached
- * half the memory bandwidth for one token.
+ * A product reads a strip from its first byte to its last, which CPUs prefetch
+ * well.  A layout with scales apart from codes reached half the memory
+ * bandwidth for one token.
  *
  * The columns that share a scale of type f16 (32 or 256) are a group:
  *   halves  f16 d[16], then f16 dmin (or m) [16], of those types that have it
@@ -22,40 +22,43 @@
  *   high    the upper bits, or nothing
  * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as in
  * the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of `bits`
- * bits (1, 2, 4 or 8) has `bits` registers of 64 bytes: column 4 * g + c of row
- * r stands in register g % bits, byte 4 * r + c, from bit g / bits * bits
+ * bits (1, 2, 4 or 8) has `bits` registers of 64 bytes.  Column 4 * g + c of
+ * row r is in register g % bits, in byte 4 * r + c, from bit g / bits * bits
  * on. */
 #ifndef FLOTILLA_ENGINE_PACK_H
 #define FLOTILLA_ENGINE_PACK_H
 
 #include <flotilla/base.h>
 
-/* Version of the strip layout; increment it when pack.c writes other bytes. */
+/* Version of the layout of strips.  It is incremented when pack.c writes other
+ * bytes. */
 #define FLO_PACK_LAYOUT 2u
 #define FLO_STRIP_ROWS 16u
-#define FLO_STRIP_ALIGN 64u /* bytes: alignment of a strip and of its size */
+/* bytes of which a strip's address and size are multiples */
+#define FLO_STRIP_ALIGN 64u
 
 /* Layout of a strip, in bytes. */
 struct flo_strip {
-    size_t group;     /* blocks per group, 1 or 8; 0: the type is not packed */
-    size_t halves;    /* bytes of a group's f16 d and dmin, before its blocks */
-    size_t low, high; /* offsets of the codes in a block; scales are at 0 */
+    size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
+    size_t halves;    /* bytes of f16 d and dmin in front of a group's blocks */
+    size_t low, high; /* offsets of the planes in a block, which begins with its scales */
     size_t block;
     size_t bytes; /* the whole strip */
 };
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns);
 
-/* Returns the offset of block b; a group's first block comes after its f16
- * scales. */
+/* Returns the offset of block b in a strip.  A group begins with its f16
+ * scales, which the first block follows. */
 static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
 {
     return (b / at->group + 1) * at->halves + b * at->block;
 }
 
-/* Returns the bytes of a strip; 0: the type is not packed (float types). */
+/* Returns the bytes of a strip, or 0 if the type is not packed, as float
+ * types. */
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns);
 
-/* Packs `count` (1..16) rows of `row_bytes` each; missing rows become zeros.
+/* Packs `count` rows (1 to 16) of `row_bytes` each.  Missing rows become zeros.
  * Pure. */
 void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes, size_t count,
                     size_t columns, uint8_t *strip);

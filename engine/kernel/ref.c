@@ -1,5 +1,4 @@
-/* Ref: the plain C kernel: its table, and products with float weights.
- *
+/* Ref: the table of the plain C kernel, and its products with float weights.
  * Every other kernel is compared with this one, which also runs on CPUs that no
  * other kernel supports.  Loops are written so that a compiler can vectorise
  * them without reordering floats. */

@@ -1,5 +1,5 @@
-/* Ref: operations of the plain C kernel that other kernels reuse if they have
- * no better one; kernel.h describes each. */
+/* Ref: operations of the plain C kernel.  Other kernels use them too if they
+ * have no better ones.  kernel.h describes each operation. */
 #ifndef FLOTILLA_ENGINE_REF_H
 #define FLOTILLA_ENGINE_REF_H
 

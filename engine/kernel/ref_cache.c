@@ -1,7 +1,6 @@
-/* Ref cache: the plain C kernel's KV cache, and attention with online softmax.
- *
- * A block of 16 positions of any type is unpacked to floats; the rest is
- * common. */
+/* Ref cache: stores into the KV cache and computes attention, for the plain C
+ * kernel.  A block of 16 positions of any type is unpacked to floats; then all
+ * types are computed alike. */
 #include "engine/kernel/ref.h"
 
 #include <math.h>
@@ -31,9 +30,10 @@ static void store_f16(const float *key, const float *value, size_t head_size, si
     }
 }
 
-/* Quantises up to 32 values to codes; returns the scale, NaN if a value is not
- * finite.  As in the block types of the same names: q8_0 by the largest
- * magnitude / 127, q4_0 so that the value of largest magnitude becomes -8. */
+/* Quantises up to 32 values to codes.  Returns the scale, which is NaN if a
+ * value is not finite.  Scales are chosen as in the block types of the same
+ * names.  For q8_0 it is the largest magnitude / 127; for q4_0 the value of
+ * largest magnitude becomes -8. */
 static uint16_t code_values(enum flo_cache type, const float *x, size_t count, int8_t *codes)
 {
     float largest = 0, poison = 0;
@@ -60,7 +60,7 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count, i
     return half;
 }
 
-/* Sets the low or the high nibble. */
+/* Sets the low or the high nibble of a byte to a code. */
 static void put_nibble(uint8_t *byte, bool is_high, int8_t code)
 {
     unsigned bits = (unsigned)(code + 8) & 15;
@@ -126,7 +126,7 @@ static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte, bool 
     return (is_high ? codes[byte] >> 4 : codes[byte] & 15) - 8;
 }
 
-/* Unpacks the keys [head_size][16] of one block. */
+/* Unpacks the keys of one block to [head_size][16] floats. */
 static void unpack_keys(enum flo_cache type, const uint8_t *block, size_t head_size, float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
@@ -146,7 +146,7 @@ static void unpack_keys(enum flo_cache type, const uint8_t *block, size_t head_s
     }
 }
 
-/* Unpacks the value [head_size] of one position of a block. */
+/* Unpacks the value of one position of a block to [head_size] floats. */
 static void unpack_value(enum flo_cache type, const uint8_t *block, size_t head_size, size_t lane,
                          float *out)
 {
@@ -170,14 +170,15 @@ static void unpack_value(enum flo_cache type, const uint8_t *block, size_t head_
 
 /* ---- attention ---- */
 
-/* Online softmax of one query: weights so far are relative to `largest`. */
+/* State of the online softmax of one query.  The weights so far are relative to
+ * `largest`. */
 struct softmax {
     float largest;
     float total;
 };
 
-/* Turns the scores of one block into weights; returns the factor for the output
- * so far. */
+/* Turns the scores of one block into weights.  Returns the factor for the
+ * output of earlier blocks. */
 static float softmax_block(struct softmax *s, float *scores, size_t count)
 {
     float largest = s->largest, correction;
@@ -185,7 +186,7 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
     for (size_t i = 0; i < count; i++) {
         largest = scores[i] > largest ? scores[i] : largest;
     }
-    if (largest == -INFINITY) { /* all scores so far are -inf or NaN */
+    if (largest == -INFINITY) { /* so far all scores of the row are -inf or NaN */
         largest = 0;
     }
     correction = expf(s->largest - largest);
@@ -198,8 +199,8 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
     return correction;
 }
 
-/* Computes the scores of a block's positions from p on; those before `first`
- * are -infinity. */
+/* Computes the scores of a block's positions, from position p on.  Those of
+ * positions before the row's first one are -infinity. */
 static void score_block(const struct flo_attention *a, size_t row, size_t p, size_t count,
                         float *scores)
 {

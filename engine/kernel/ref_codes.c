@@ -1,5 +1,6 @@
-/* Ref codes: the plain C kernel's products with quantised weights.  Each block
- * is unpacked into 32 signed codes with a scale and an offset per half. */
+/* Ref codes: the plain C kernel's products with quantised weights.  Each
+ * block is unpacked into 32 signed codes, with a scale and an offset for each
+ * half. */
 #include "base/quant/unpack.h"
 #include "engine/kernel/ref.h"
 
@@ -23,7 +24,7 @@ static inline int sum_16(const int16_t *codes)
     return sum;
 }
 
-/* Multiplies one block of weights with one of codes. */
+/* Multiplies one block of weights with one block of an input's codes. */
 static inline float multiply_block(const struct flo_quant_unpacked *w, const int16_t *codes,
                                    float scale, float sum, bool has_halves)
 {

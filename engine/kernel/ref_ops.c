@@ -1,11 +1,11 @@
-/* Ref ops: the plain C kernel's norm, rotation, activation and quantisation of
- * activations. */
+/* Ref ops: norms, rotation, activations and quantisation of inputs, for the
+ * plain C kernel. */
 #include "engine/kernel/ref.h"
 
 #include <math.h>
 
-/* Returns 0 if all values are finite, else NaN: x * 0 is NaN for infinity and
- * NaN. */
+/* Returns 0 if all values are finite, else NaN, as x * 0 is NaN for an infinity
+ * and for NaN. */
 static float poison_of(const float *x, size_t count)
 {
     float poison = 0;
@@ -31,7 +31,7 @@ static float quantise_block(const float *x, float code_max, int16_t *codes, floa
         largest = size > largest ? size : largest;
     }
     float scale = largest / code_max;
-    /* A block of only subnormals may have no finite inverse: use 0. */
+    /* The inverse of a subnormal scale may not be finite, so 0 is used. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     for (int i = 0; i < FLO_CODE_BLOCK; i++) {
         codes[i] = (int16_t)lrintf(x[i] * inverse);
@@ -111,8 +111,8 @@ void flo_ref_silu_multiply(float *gate, const float *up, size_t count)
     }
 }
 
-/* Multiplies by GELU: x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 /
- * pi) * (x + 0.044715 x^3). */
+/* Multiplies GELU of gate by `up`.  GELU is x / 2 * (1 + tanh(u)) = x / (1 +
+ * exp(-2 u)), with u = sqrt(2 / pi) * (x + 0.044715 x^3). */
 void flo_ref_gelu_multiply(float *gate, const float *up, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
