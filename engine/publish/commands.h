@@ -1,4 +1,5 @@
-/* Commands of flotilla-model, the program of publishers. */
+/* Commands: tables of the commands of flotilla-model, the program of
+ * publishers. */
 #ifndef FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 #define FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 

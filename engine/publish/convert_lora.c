@@ -19,7 +19,7 @@
 #define TENSORS_BYTES_MAX (1u << 30)
 
 struct convert {
-    struct flo_tool tool; /* --model is a file, --lora the folder */
+    struct flo_tool tool; /* options; --model is a file, --lora a folder */
     const char *out;
     const char *version;
 
@@ -30,7 +30,7 @@ struct convert {
     struct flo_safetensors *file;
     struct flo_peft_tensor *mapped;
     struct flo_gguf_tensor *heads;
-    uint8_t *rows; /* buffer that holds the largest tensor */
+    uint8_t *rows; /* buffer with room for the largest tensor */
     struct flo_lora lora;
 };
 
@@ -93,7 +93,7 @@ static int give(void *context, const struct flo_gguf_tensor *tensor, const void 
     return 0;
 }
 
-/* Reads the file as the engine will. */
+/* Reads the written file as the engine will, and so checks it. */
 static int check_written(struct convert *convert, int fd, struct flo_err *err)
 {
     struct flo_gguf *written = NULL;

@@ -1,5 +1,6 @@
-/* flotilla-model embed: texts as unit vectors, one JSON object per line; with
- * --cosine each text's similarity to the first. */
+/* flotilla-model embed: prints the vectors of texts, of length 1, as one JSON
+ * object per line.  With --cosine it prints the similarity of each text to the
+ * first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct embed {
     struct flo_tool_model model;
     struct flo_session *session;
     int32_t *tokens; /* [context] */
-    float *vectors;  /* [2][n_embd]: of the first text and of the current one */
+    float *vectors;  /* [2][n_embd]: vectors of the first and of the current text */
 };
 
 static void print_vector(const struct embed *e, const float *vector, size_t n, size_t tokens)
@@ -75,7 +76,8 @@ static int embed(void *context, struct flo_err *err)
     return 0;
 }
 
-/* A cache of f32: one text at a time is small, and its vector more exact. */
+/* The cache has the type f32.  It is small for one text at a time, and gives a
+ * more exact vector. */
 static struct embed state = {.pooling_name = "mean", .tool.kv = "f32"};
 static const struct flo_flag flags[] = {
     {"pooling", "mean|last", "of the tokens' final states (mean)",

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_VALUES 16384 /* values per step of a thread; a multiple of 256 */
-#define NUDGE 0.15f        /* times a block's rms error: about 1/25 of a step */
+#define PIECE_VALUES 16384 /* values that a thread encodes at once; a multiple of 256 */
+/* share of a block's rms error by which values are moved for a trial */
+#define NUDGE 0.15f
 
-/* Pieces of a tensor, which the threads share. */
+/* Work of all threads on one tensor, which is split into pieces. */
 struct job {
     const struct flo_fit *fit;
     struct flo_pool *pool;
@@ -34,8 +35,9 @@ static float furthest(const float *x, const float *y, size_t count)
     return most;
 }
 
-/* Measures the effect of small changes to one block's values: `blocks` is the
- * pinned block, which is overwritten here; `now` are its decoded values. */
+/* Measures how much of a small change of a block's values a pinned grid keeps.
+ * `blocks` has the pinned block, and is overwritten.  `now` are its decoded
+ * values. */
 static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, const float *now,
                   struct flo_fit_counters *counters)
 {
@@ -63,8 +65,9 @@ static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, co
     }
 }
 
-/* Keeps pinned blocks in `blocks`, which holds the old ones.  A block that the
- * old grid does not cover is taken from `data`, encoded freely. */
+/* Replaces blocks in `data`, which were encoded freely, by blocks on the old
+ * grid.  A block whose values the old grid does not cover is not replaced.  The
+ * old blocks are in room->blocks. */
 static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t *data, size_t count,
                           struct flo_fit_counters *counters)
 {
@@ -82,7 +85,7 @@ static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t 
         float far_free = furthest(room->in + at, free_ones, values);
         counters->blocks++;
         if (far_pinned > 2 * far_free) {
-            continue; /* a value beyond the grid would be clipped */
+            continue; /* keeps the free block, because the old grid would clip a value */
         }
         memcpy(mine, kept, type->block_bytes);
         counters->blocks_pinned++;
@@ -131,8 +134,8 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
     counters_values(fit, room, count, counters);
 }
 
-/* Runs on each thread.  Pieces that no thread had memory for stay
- * non-finite. */
+/* Takes pieces of the work, on each thread.  If no thread has memory for its
+ * pieces, their counters stay not finite. */
 static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;

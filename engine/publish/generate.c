@@ -1,4 +1,4 @@
-/* flotilla-model generate: continues token ids. */
+/* flotilla-model generate: has a model continue a list of token ids. */
 #include <stdlib.h>
 
 #include "engine/publish/commands.h"
@@ -7,7 +7,7 @@
 struct generate {
     struct flo_tool tool;
     bool prints_ids;
-    bool stops; /* the answer stops at the model's end tokens */
+    bool stops; /* one of the model's end tokens ends the answer */
     struct flo_tool_answer answer;
     int32_t *tokens; /* the prompt */
 };

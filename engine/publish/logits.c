@@ -1,5 +1,5 @@
-/* flotilla-model logits: writes the logits as float32 little-endian, a row of
- * n_vocab for every token of the prompt. */
+/* flotilla-model logits: writes the logits of a prompt as float32,
+ * little-endian, with a row of n_vocab for every token. */
 #include <fcntl.h>
 #include <stdlib.h>
 

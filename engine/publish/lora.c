@@ -1,10 +1,8 @@
 /* LoRA: computes the product of an adapter's pair and adds it to a tensor, row
- * by row.
- *
- * B * A is summed in 64-bit integers: A and B of an adapter are integer
- * multiples of 2^-24, so the product is exact, and the same on every CPU
- * whatever the order of the sum.  Rows are independent; threads take ranges of
- * them. */
+ * by row.  A and B of an adapter are integer multiples of 2^-24, so B * A is
+ * summed exactly in 64-bit integers.  The result is the same on every CPU,
+ * whatever the order of the sum.  Rows are independent, so threads take ranges
+ * of them. */
 #include "engine/publish/lora.h"
 
 #include <math.h>
@@ -43,12 +41,12 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
 
 /* ---- one tensor ---- */
 
-/* A and B as integers: A is [rank][in], B is [out][rank]. */
+/* Matrices A and B as integers.  A is [rank][in], B is [out][rank]. */
 struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
-    int exponent; /* exponent of the product, to base 2 */
+    int exponent; /* exponent, to base 2, by which the integer product is scaled */
 };
 
 static int load_factor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor, int bits,
@@ -83,7 +81,7 @@ static int load_factors(const struct flo_gguf *gguf, const struct flo_gguf_tenso
     int a_exponent = 0;
     int b_exponent = 0;
     out->rank = (size_t)a->dims[1];
-    /* rank * 2^bits * 2^bits must stay within 2^62. */
+    /* The sum rank * 2^bits * 2^bits must not exceed 2^62. */
     while (((uint64_t)out->rank << (2 * bits - 32)) > (uint64_t)1 << 30) {
         bits--;
     }
@@ -95,17 +93,17 @@ static int load_factors(const struct flo_gguf *gguf, const struct flo_gguf_tenso
     return rv;
 }
 
-/* A range of rows of one tensor, for one thread. */
+/* Rows of one tensor that one thread merges. */
 struct job {
     const struct flo_gguf_tensor *tensor;
     const struct factors *factors;
     const struct flo_merge_options *options;
-    uint8_t *data; /* the whole tensor: old bytes, then new ones */
+    uint8_t *data; /* bytes of the whole tensor, first the old, then the new ones */
     size_t first;
     size_t end;
-    struct flo_dither_change change; /* sum and first are set for each row */
+    struct flo_dither_change change; /* change of a row; `sum` and `first` are set for each row */
     int64_t *sum;
-    float *floats; /* two rows, when requantizing */
+    float *floats; /* room for two rows, used by FLO_MERGE_REQUANTIZE */
     struct flo_dither_result result;
 };
 
@@ -122,7 +120,8 @@ static void sum_row(const struct factors *factors, size_t row, size_t columns, i
     }
 }
 
-/* Decodes, adds, encodes, and measures how much of the change is left. */
+/* Decodes a row, adds the change and encodes it again.  It measures how much of
+ * the change is left. */
 static void requantize_row(struct job *job, void *row, size_t columns)
 {
     const struct flo_quant_type *type = flo_quant_type(job->tensor->type);
@@ -172,7 +171,7 @@ static void add_result(struct flo_dither_result *into, const struct flo_dither_r
     into->codes += from->codes;
 }
 
-/* Processes all rows, split between the threads. */
+/* Merges all rows of a tensor, which are split between the threads. */
 static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_result *result,
                     struct flo_err *err)
 {

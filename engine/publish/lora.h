@@ -9,8 +9,8 @@
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
-    FLO_MERGE_DITHER,     /* keep the base's scales; base/quant/dither.h */
-    FLO_MERGE_REQUANTIZE, /* decode, add, encode: as other tools do */
+    FLO_MERGE_DITHER,     /* keeps the base's scales (base/quant/dither.h) */
+    FLO_MERGE_REQUANTIZE, /* decodes, adds and encodes again, as other tools do */
 };
 
 struct flo_merge_options {
@@ -20,20 +20,21 @@ struct flo_merge_options {
 };
 
 struct flo_merge_result {
-    struct flo_dither_result dither; /* sums over all tensors */
+    struct flo_dither_result dither; /* sums of the changes over all tensors */
     uint64_t bytes_changed;
     size_t tensors;
 };
 
-/* Checks an adapter like flo_lora_check(), and that the base's tensors can be
- * merged with this method: FLO_E_NOT_BUILT for a type of the base. */
+/* Checks an adapter as flo_lora_check() does.  Checks also that the base's
+ * tensors can be merged with this method.  FLO_E_NOT_BUILT: one of their types
+ * cannot. */
 FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                enum flo_merge_method method, struct flo_lora *out,
                                struct flo_err *err);
 
-/* Merges one tensor: writes the new bytes to `data` (tensor->bytes of them), or
- * sets *is_changed false if the adapter has no pair for it.  Adds to `result`.
- * FLO_E_MEMORY, FLO_E_MODEL_NONFINITE. */
+/* Merges one tensor and writes its new bytes, tensor->bytes of them, to `data`.
+ * If the adapter has no pair for the tensor, *is_changed is false.  The changes
+ * are added to `result`.  FLO_E_MEMORY, FLO_E_MODEL_NONFINITE. */
 FLO_MUST_USE int flo_lora_merge_tensor(const struct flo_lora *lora, const struct flo_gguf *base,
                                        const struct flo_gguf_tensor *tensor,
                                        const struct flo_merge_options *options, void *data,

@@ -1,4 +1,5 @@
-/* flotilla-model: makes and judges models on a publisher's machine. */
+/* flotilla-model: the program that makes and judges models on a publisher's
+ * machine. */
 #include "engine/publish/commands.h"
 
 static const struct flo_verb *const verbs[] = {

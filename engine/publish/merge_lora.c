@@ -1,9 +1,7 @@
-/* flotilla-model merge-lora: merges an adapter into its base, as a file that
- * ships alone.
- *
- * The new file is written next to its name and renamed when it is complete and
- * when the update survived rounding: a merge that lost the update is refused,
- * because it would be a new release with the old one's answers. */
+/* flotilla-model merge-lora: merges an adapter into its base model, as one file
+ * that is shipped.  The new file gets its name only when it is complete and the
+ * update survived rounding.  A merge that lost the update is refused, because
+ * it would be a new release with the answers of the old one. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,10 +17,10 @@
 #define VERSION_BYTES_MAX 256
 
 struct merge {
-    struct flo_tool tool; /* --model and --lora are files, --threads */
+    struct flo_tool tool; /* options; --model and --lora are files, and --threads */
     const char *out;
     const char *method;
-    const char *version; /* general.version; NULL: the adapter's */
+    const char *version; /* release version of the new file; NULL: that of the adapter */
     bool is_forced;
 
     struct flo_gguf *base;
@@ -30,7 +28,7 @@ struct merge {
     struct flo_lora lora;
     struct flo_merge_options options;
     struct flo_merge_result result;
-    void *data;                /* buffer that holds the largest tensor */
+    void *data;                /* buffer with room for the largest tensor */
     uint64_t started_us, done; /* tensors */
 };
 
@@ -70,8 +68,8 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     return rv;
 }
 
-/* Finds the release version of the new file: the option's, else the adapter's,
- * else the base's. */
+/* Finds the release version of the new file.  It is that of the option, else
+ * that of the adapter, else that of the base. */
 static int find_version(const struct merge *merge, char *out, struct flo_err *err)
 {
     struct flo_gguf_text text = {"", 0};
@@ -92,7 +90,8 @@ static int find_version(const struct merge *merge, char *out, struct flo_err *er
     return 0;
 }
 
-/* Refuses weights that are not finite, whatever the options say. */
+/* Refuses a merge with weights that are not finite.  Unless --force is given,
+ * it refuses also one that lost the update. */
 static int check_kept(const struct merge *merge, struct flo_err *err)
 {
     if (!isfinite(kept(merge))) {

@@ -1,4 +1,4 @@
-/* Mix: has the table of mixes and their rules. */
+/* Mix: the table of mixes with their rules. */
 #include "engine/publish/mix.h"
 
 #include <stdlib.h>
@@ -7,11 +7,12 @@
 
 #include "base/quant/quant.h"
 
-/* When a rule gives its first type; otherwise its second. */
+/* Conditions of a rule.  If the condition holds, the tensor gets the rule's
+ * first type, otherwise its second. */
 enum {
-    PLAIN, /* rule not used: the mix's own type */
+    PLAIN, /* no rule: the tensor gets the type of the mix */
     ALWAYS,
-    SHARED, /* four or more queries share one key and value */
+    SHARED, /* holds if at least four queries share a key and value */
     FIRST_TWO,
     FIRST_FOUR,
     FIRST_16TH,
@@ -76,7 +77,8 @@ static const struct flo_mix mixes[] = {
     {.name = "Q6_K", .type = FLO_QUANT_Q6_K, .file_type = 18},
 };
 
-/* Finds a mix by its name.  A type without a suffix means its medium mix. */
+/* Finds a mix by its name.  The name of a type without a suffix means the
+ * medium mix. */
 const struct flo_mix *flo_mix_find(const char *name)
 {
     size_t chars = strlen(name);
@@ -107,8 +109,8 @@ static bool is_value(const struct flo_gguf_tensor *tensor)
     return has(tensor, "attn_v.weight") || has(tensor, "attn_qkv.weight");
 }
 
-/* Reads a number; an unreadable value is ignored here, because the engine will
- * refuse the file. */
+/* Reads a number of the file.  An unreadable one is ignored here, because the
+ * engine will refuse the file. */
 static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch, const char *tail,
                          uint32_t absent)
 {
@@ -136,20 +138,23 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
     return model;
 }
 
-/* Reads the number in "blk.12."; layers are counted from 0. */
+/* Returns the number of a tensor's layer, as in "blk.12.".  Layers are counted
+ * from 0. */
 static uint32_t layer_of(const struct flo_gguf_tensor *tensor)
 {
     return strncmp(tensor->name, "blk.", 4) == 0 ? (uint32_t)strtoul(tensor->name + 4, NULL, 10)
                                                  : 0;
 }
 
-/* Is the layer in the first or last eighth, or every third of those between? */
+/* Tells whether a layer gets a larger type.  These are the first and the last
+ * eighth, and every third layer between them. */
 static bool deserves_more(uint32_t layer, uint32_t count)
 {
     return layer < count / 8 || layer >= 7 * count / 8 || (layer - count / 8) % 3 == 2;
 }
 
-/* Applies a rule to a layer, of `count` that have such a tensor. */
+/* Returns the type that a rule gives to a tensor in this layer.  `count` layers
+ * have such a tensor. */
 static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *rule,
                         const struct flo_mix_model *model, uint32_t layer, uint32_t count)
 {
@@ -168,7 +173,8 @@ static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *ru
     return holds[rule->when] ? rule->type : rule->other;
 }
 
-/* Returns a type whose blocks divide the row's length. */
+/* Returns the type, or the nearest one whose blocks divide the length of a
+ * row. */
 static uint32_t fitting(uint32_t type, uint64_t row)
 {
     static const uint32_t smaller[][2] = {

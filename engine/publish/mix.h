@@ -10,34 +10,35 @@
 
 #include "base/gguf/gguf.h"
 
-/* Rule for the type of some tensors. */
+/* Rule for the types of some tensors in a mix. */
 struct flo_mix_rule {
-    int when; /* 0: rule unused; otherwise when `type` applies (mix.c) */
+    int when; /* condition for `type` (mix.c); 0: no rule */
     uint32_t type, other;
 };
 struct flo_mix {
     const char *name;   /* "Q4_K_M" */
-    uint32_t type;      /* the type of most tensors */
+    uint32_t type;      /* type that most tensors get */
     uint32_t file_type; /* general.file_type */
     struct flo_mix_rule value, down, attention;
 };
 
-/* Finds a mix by its name, in upper or lower case; NULL: unknown. */
+/* Returns the mix of this name, in upper or lower case, or NULL if it is
+ * unknown. */
 const struct flo_mix *flo_mix_find(const char *name);
-/* Lists all names, separated by blanks, for errors. */
+/* Writes the names of all mixes, separated by blanks, for errors. */
 void flo_mix_names(struct flo_buf *out);
 
-/* Properties of a model that the rules use. */
+/* Properties of a model that the rules of a mix use. */
 struct flo_mix_model {
-    uint32_t value_count; /* number of tensors with attention's values */
-    uint32_t down_count;  /* down projections of the feed-forward part */
+    uint32_t value_count; /* number of tensors that compute attention's values */
+    uint32_t down_count;  /* number of down projections of the feed-forward part */
     uint32_t queries_per_key;
-    bool is_tied; /* the output matrix is the embedding */
+    bool is_tied; /* the file has no output matrix, so the embedding is used */
 };
 struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf);
 
-/* Returns the type for a tensor; norms, biases and others that are no matrix
- * keep theirs. */
+/* Returns the type that a mix gives to a tensor.  Norms, biases and other
+ * tensors that are no matrix keep their type. */
 uint32_t flo_mix_type(const struct flo_mix *mix, const struct flo_mix_model *model,
                       const struct flo_gguf_tensor *tensor);
 

@@ -2,13 +2,13 @@
  * error.
  *
  * With --pin-grid, the scales of the release before are kept where they fit the
- * new weights, and only codes are rounded again.  A delta between the two
- * releases is then two to three times smaller.  But a grid fitted to the old
- * weights can hide the update: a small change may round to the same step as
- * before.  The share of the change that is kept is measured if the floats of
- * the release before are given (--old-floats).  Otherwise it is estimated from
- * trial changes to each weight.  With --judge the models' predictions on a text
- * decide instead (engine/judge/pinned.h). */
+ * new weights.  Only codes are then rounded again.  A delta between the two
+ * releases is then two to three times smaller.  But a grid that fits the old
+ * weights can hide the update, because a small change may round to the same
+ * step as before.  The share of the change that is kept is measured if the
+ * floats of the release before are given (--old-floats).  Otherwise it is
+ * estimated from trial changes to each weight.  With --judge the models'
+ * predictions on a text decide instead (engine/judge/pinned.h). */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -31,10 +31,10 @@
 #define THREADS_MAX 64
 
 struct quantize {
-    struct flo_tool tool; /* words: IN, OUT, TYPE */
+    struct flo_tool tool; /* options; the words are IN, OUT and TYPE */
     const char *pin;
     const char *pin_floats;
-    const char *judge; /* a text, or NULL */
+    const char *judge; /* path of a text for --judge, or NULL */
     bool is_forced;
 
     const struct flo_mix *mix;
@@ -42,9 +42,9 @@ struct quantize {
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
-    uint32_t *types;                  /* new type of each tensor, by index of the source's tensor */
-    struct flo_fit_counters *tallies; /* counters of the fit, by the same index */
-    uint8_t *data;                    /* buffer that holds the largest new tensor */
+    uint32_t *types;                  /* [tensors of the source]: the new type of each */
+    struct flo_fit_counters *tallies; /* [tensors of the source]: sums of each one's fit */
+    uint8_t *data;                    /* buffer with room for the largest new tensor */
     struct flo_fit_counters all;
     struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;
@@ -52,7 +52,8 @@ struct quantize {
     uint64_t started_us;
 };
 
-/* Finds the tensor of the same name and shape in another file, or NULL. */
+/* Returns the tensor with this one's name and shape in another file, or
+ * NULL. */
 static const struct flo_gguf_tensor *same_tensor(const struct flo_gguf *gguf,
                                                  const struct flo_gguf_tensor *tensor)
 {
@@ -100,7 +101,7 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     q->bytes += tensor->bytes;
     if (source->type == tensor->type &&
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
-        return 0; /* the source's bytes are copied */
+        return 0; /* the bytes of the source are copied as they are */
     }
     int rv = fill_work(q, tensor, source, &work, err);
     if (rv == 0) {
@@ -118,8 +119,8 @@ static bool is_measured(const struct quantize *q)
     return q->all.change_squares > 0;
 }
 
-/* Returns the share of the update that is kept; blocks on a new grid count as
- * kept in full. */
+/* Returns the share of the update that is kept.  A block on a new grid counts
+ * as kept in full. */
 static double kept(const struct quantize *q)
 {
     const struct flo_fit_counters *all = &q->all;
@@ -167,7 +168,7 @@ static int write_tensors(struct quantize *q, int fd, struct flo_err *err)
     return rv;
 }
 
-/* Writes the model without a pinned grid, to an unnamed file. */
+/* Writes the model with freely chosen grids to an unnamed file. */
 static int write_free(const struct quantize *q, int *fd, struct flo_err *err)
 {
     struct quantize plain = *q;

@@ -1,4 +1,5 @@
-/* flotilla-model rerank: scores documents for a query, one number per line. */
+/* flotilla-model rerank: prints the score of each document for a query, one
+ * number per line. */
 #include <stdlib.h>
 #include <string.h>
 

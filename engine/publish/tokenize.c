@@ -1,4 +1,5 @@
-/* flotilla-model tokenize: prints a line of ids for each text of stdin. */
+/* flotilla-model tokenize: prints the ids of each text of stdin, one line per
+ * text. */
 #include <stdlib.h>
 
 #include "engine/model/internal.h"
@@ -15,7 +16,8 @@ struct tokenize {
     struct flo_buf text;
 };
 
-/* Reads at most `bytes_max` bytes of stdin, replacing the text before. */
+/* Reads at most `bytes_max` bytes of stdin, in place of the text read
+ * before. */
 static void read_text(struct tokenize *t, size_t bytes_max)
 {
     char block[4096];
@@ -27,7 +29,8 @@ static void read_text(struct tokenize *t, size_t bytes_max)
     }
 }
 
-/* Reads "<bytes>\n" and then that many bytes; 1: read, 0: end of input. */
+/* Reads a frame of stdin, which is "<bytes>\n" and so many bytes.  Returns 1 if
+ * there was one, 0 at the end of stdin. */
 static int read_frame(struct tokenize *t, struct flo_err *err)
 {
     char line[32];
@@ -75,7 +78,8 @@ static int print_ids(const struct tokenize *t, struct flo_err *err)
     return rv;
 }
 
-/* A file whose architecture is not known may still have a vocabulary that is. */
+/* Opens the vocabulary of a file.  It may be known even if the file's
+ * architecture is not. */
 static int open_vocabulary(struct tokenize *t, struct flo_err *err)
 {
     const struct flo_engine_options options = {.vocabulary = FLO_VOCABULARY_NEEDED};
@@ -85,7 +89,7 @@ static int open_vocabulary(struct tokenize *t, struct flo_err *err)
     int rv = flo_vocab_open(t->gguf, &t->vocab, err);
     if (rv < 0 && flo_computes[1] != NULL) {
         FLO_TRY(flo_engine_open(t->tool.model, &options, &engine, err));
-        t->vocab = engine->vocab; /* both live as long as the program */
+        t->vocab = engine->vocab; /* vocabulary and engine live as long as the program */
         return 0;
     }
     return rv < 0 ? flo_wrap(err, rv, "%s", t->tool.model) : 0;

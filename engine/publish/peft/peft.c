@@ -1,9 +1,8 @@
-/* PEFT: converts trainers' adapters; see peft.h.
- *
- * Trainers rotate the two halves of a head against each other, files of the
- * llama family rotate adjacent pairs.  So a base of that family has the rows of
- * its query and key matrices in another order, and the B matrices must be
- * reordered alike. */
+/* PEFT: converts adapters as trainers write them.  Trainers rotate the two
+ * halves of a head against each other, files of the llama family rotate
+ * adjacent pairs.  So a base model of this family has the rows of its query and
+ * key matrices in another order.  The rows of the adapter's B matrices are
+ * reordered in the same way. */
 #include "engine/publish/peft/peft.h"
 
 #include <inttypes.h>
@@ -20,7 +19,8 @@
 
 /* ---- adapter_config.json ---- */
 
-/* Settings that plain LoRA has false, null, empty or "none". */
+/* Settings of extensions.  In plain LoRA they are false, null, empty or
+ * "none". */
 static const char *const extras[] = {
     "use_dora",  "fan_in_fan_out",          "modules_to_save",
     "lora_bias", "alpha_pattern",           "layer_replication",
@@ -73,7 +73,7 @@ static int read_config(const struct flo_tree_node *root, struct flo_peft_config 
     if (!flo_tree_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"lora_alpha\" is missing");
     }
-    /* With rslora: alpha / sqrt(r), written as alpha' / r. */
+    /* With rslora the factor alpha / sqrt(r) is written as alpha' / r. */
     out->alpha = (float)(is_rooted ? alpha * sqrt((double)rank) : alpha);
     out->rank = (uint32_t)rank;
     return 0;
@@ -95,8 +95,7 @@ int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, 
 
 /* ---- names ---- */
 
-/* Names of matrices, a trainer's and the file's; for a layer, without its
- * number. */
+/* Names of a layer's matrices: in a trainer's adapter, and in a GGUF file. */
 static const struct {
     const char *theirs, *ours;
 } modules[] = {
@@ -146,8 +145,9 @@ static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch, cons
     return NULL;
 }
 
-/* Converts "model.layers.3.self_attn.q_proj" to "blk.3.attn_q.weight"; false:
- * not in the architecture. */
+/* Converts a name such as "model.layers.3.self_attn.q_proj" to
+ * "blk.3.attn_q.weight".  Returns false if the architecture has no such
+ * tensor. */
 static bool base_name(const struct flo_arch *arch, const char *module, size_t bytes, char *out,
                       size_t out_bytes)
 {
@@ -178,7 +178,7 @@ static bool base_name(const struct flo_arch *arch, const char *module, size_t by
 
 /* ---- rows ---- */
 
-/* Checks that the tensor has plain floats and at least one value. */
+/* Checks that the tensor has plain floats, and at least one value. */
 static int check_matrix(const struct flo_safetensor *tensor, struct flo_err *err)
 {
     if (tensor->type->id == FLO_SAFETENSORS_NO_ID) {
@@ -238,7 +238,7 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gg
 {
     const struct flo_arch *arch;
     struct flo_gguf_tensor *head = &out->head;
-    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* leaves space for the suffix of A or B */
+    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* leaves room for the ending of A or B */
     size_t module_bytes;
     bool is_a;
     FLO_TRY(check_matrix(tensor, err));
@@ -278,7 +278,8 @@ void flo_peft_tensor_rows(const struct flo_safetensor *tensor, const struct flo_
         return;
     }
     for (uint64_t row = 0; row < tensor->dims[0]; row++) {
-        uint64_t in_head = row % head; /* row within a head, in the file's order */
+        /* number of the row in its head, in the order of the GGUF file */
+        uint64_t in_head = row % head;
         uint64_t from = row - in_head + in_head % 2 * (head / 2) + in_head / 2;
         memcpy(out + row * bytes, tensor->data + from * bytes, bytes);
     }
