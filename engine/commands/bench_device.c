@@ -1,9 +1,9 @@
 /* flotilla-engine bench --device: measures the machine's limits.
  *
- * Three numbers, in at most two seconds: how fast all threads together read
- * memory, how many 8-bit operations per second the chosen kernel does, and how
- * fast a file is read from the disk.  The process is in the engine's sandbox;
- * the file is opened before. */
+ * It measures three numbers in at most two seconds.  They are the rate at which
+ * all threads together read memory, the 8-bit operations per second of the
+ * chosen kernel, and the rate at which a file is read from the disk.  The
+ * process opens the file, then enters the engine's sandbox. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

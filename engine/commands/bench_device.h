@@ -1,4 +1,5 @@
-/* Benchmark of the machine: limits of memory, 8-bit arithmetic and disk. */
+/* Bench device: measures how fast the machine's memory, 8-bit arithmetic and
+ * disk are. */
 #ifndef FLOTILLA_ENGINE_BENCH_DEVICE_H
 #define FLOTILLA_ENGINE_BENCH_DEVICE_H
 

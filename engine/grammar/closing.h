@@ -4,7 +4,8 @@
 
 #include "engine/grammar/matcher.h"
 
-#define FLO_CLOSING_NEVER UINT32_MAX /* distance if no end can be reached */
+/* distance of a node from which no end can be reached */
+#define FLO_CLOSING_NEVER UINT32_MAX
 
 /* Returns for each node of a program the bytes to the end of its rule,
  * [node_count].  The caller frees them.  Returns NULL if there is no memory. */

@@ -1,5 +1,5 @@
-/* Grammar from the inside: a text is compiled to a program (program.h), and the
- * matcher (matcher.h) runs it byte by byte.
+/* Grammar: types and functions of this folder.  A text is compiled to a program
+ * (program.h), and the matcher (matcher.h) runs it byte by byte.
  *
  *   program.c            builds and checks the graph of rules
  *   parser.c             parses expressions into it

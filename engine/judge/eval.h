@@ -1,4 +1,4 @@
-/* Eval: state shared by the files of flotilla-model eval.
+/* Eval: types and functions that the files of flotilla-model eval share.
  *
  *   eval.c          options, the loop over the suite, gates
  *   eval_side.c     one model in this process: answers, timings, rows

@@ -1,8 +1,8 @@
 /* flotilla-model perplexity: measures how well a model predicts a text.
  *
- * The text is scored by chunks (chunks.h).  The result is e to the mean
- * negative log-likelihood; its standard error comes from the variance of the
- * chunks' means. */
+ * The text is scored by chunks (chunks.h).  The result is e to the power of the
+ * mean negative log-likelihood.  Its standard error comes from the variance of
+ * the chunks' means. */
 #include <math.h>
 
 #include "engine/judge/chunks.h"

@@ -1,11 +1,11 @@
-/* Pinned: does a model whose quantization grid is pinned to the release before
- * still show the update?
+/* Pinned: decides whether an update survives if the model's quantization grid
+ * is pinned to the release before.
  *
  * Four models read one text: the new model in floats, the old release, the new
- * model quantized freely, and the pinned one.  The distance of each from the
- * floats is the mean KL divergence of next-token probabilities.  The gain of an
- * update is how much nearer the free model is than the old release.  The loss
- * by pinning is how much farther the pinned model is than the free one.
+ * model quantized freely, and the pinned one.  The distance of a model from the
+ * floats is the mean KL divergence of its next-token probabilities.  The gain
+ * of an update is how much nearer the free model is than the old release.  The
+ * loss by pinning is how much farther the pinned model is than the free one.
  *
  *   the text shows the update   the pinned model keeps 0.93 of the gain and is
  *                               at most twice as far as the free one

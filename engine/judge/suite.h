@@ -1,11 +1,13 @@
 /* Suite: test cases with a prompt and the answer that a model should give.
  *
- * JSONL, one object a line: `prompt` and `answer`, perhaps `system`, `task` (or
- * `skill`), `id`, `max_new_tokens`, `must_contain`, `json` (true: the answer
- * must be JSON; by default it must be if `answer` is an object or an array).
- * Or a document of the format flotilla-golden-1, whose cases have `expect_text`
- * for `answer` and `raw_prompt` with the template in it.  Unknown members are
- * ignored. */
+ * A suite may be JSONL, with one case as an object per line.  A case has
+ * `prompt` and `answer`.  It may have `system`, `task` (or `skill`), `id`,
+ * `max_new_tokens`, `must_contain` and `json`.  If `json` is true, the answer
+ * must be JSON; by default it must be if `answer` is an object or an array.
+ *
+ * A suite may also be a document of the format flotilla-golden-1.  Its cases
+ * have `expect_text` instead of `answer`.  They may have `raw_prompt`, with the
+ * template in it, instead of `prompt`.  Unknown members are ignored. */
 #ifndef FLOTILLA_ENGINE_SUITE_H
 #define FLOTILLA_ENGINE_SUITE_H
 

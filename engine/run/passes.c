@@ -188,7 +188,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     slot->began = ++worker->starts;
 }
 
-/* Makes a job of the i-th waiting request and starts it. */
+/* Makes a job of the waiting request at index i, and starts it. */
 static void start_waiter(struct flo_worker *worker, size_t i)
 {
     const struct flo_waiter *waiter = &worker->waiting.list[i];

@@ -271,7 +271,7 @@ static int pack_model(struct flo_worker *worker, const struct flo_wire_message *
 
 /* ---- requests ---- */
 
-/* Handles LOAD and DROP. */
+/* Handles the frames LOAD and DROP, which load and unload an adapter. */
 static int change_adapters(struct flo_worker *worker, const struct flo_wire_message *message,
                            struct flo_err *err)
 {

@@ -54,13 +54,19 @@ int flo_cmd_worker(void *line, struct flo_err *err);
  * forbids core dumps and growing files.  When memory is short, this process is
  * the first that the kernel kills. */
 void flo_sandbox_prepare(int socket);
-/* Enters a stage of the sandbox.  From then on a system call that is not listed
- * kills the process (SIGSYS).  STARTING allows new threads: no untrusted byte
- * is read yet.  OPENING, entered before the first byte of a model, allows none;
- * opening a file fails with EACCES.  SERVING, entered when the model is loaded,
- * kills for that.  Each stage holds for all threads and follows the one before.
- * Returns 1 if in force, 0 if the kernel has no such filter and the sandbox is
- * only preferred (or in a sanitizer build), FLO_E_SANDBOX, FLO_E_PROCESS. */
+/* Enters a stage of the sandbox, which holds for all threads.  The stages
+ * follow each other.  From then on a system call that is not listed kills the
+ * process (SIGSYS).
+ *
+ * STARTING  allows new threads; no untrusted byte is read yet
+ * OPENING   allows no new threads, and opening a file fails with EACCES;
+ *           entered before the first byte of a model is read
+ * SERVING   kills the process if it opens a file; entered when the model is
+ *           loaded
+ *
+ * Returns 1 if the sandbox is in force.  Returns 0 if the kernel has no such
+ * filter and the sandbox is only preferred, or in a sanitizer build.
+ * FLO_E_SANDBOX, FLO_E_PROCESS. */
 enum flo_sandbox { FLO_SANDBOX_STARTING = 1, FLO_SANDBOX_OPENING = 2, FLO_SANDBOX_SERVING = 4 };
 FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                                           struct flo_err *err);
@@ -406,7 +412,7 @@ struct flo_embed {
 bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
                     struct flo_session *session, const struct flo_wire_message *message,
                     size_t piece, struct flo_buf *out, struct flo_err *err);
-/* Resets the state for the next request. */
+/* Resets the state for the next request for vectors. */
 void flo_embed_reset(struct flo_embed *embed);
 
 #endif

@@ -20,7 +20,7 @@
 
 /* ---- the socket ---- */
 
-/* Drops the first bytes of a buffer. */
+/* Removes the first `bytes` bytes of a buffer. */
 static void drop_front(struct flo_buf *buf, size_t bytes)
 {
     if (bytes > 0) {

@@ -1,6 +1,6 @@
-/* Written: how values are written: as JSON, with Python's words, or with marks
- * (Gemma 4).  Marked texts stand without escapes between two marks, and names
- * of members have no quotes:
+/* Written: writes values as JSON, with Python's words, or with marks (Gemma 4).
+ * A marked text is between two marks and has no escapes.  Names of members then
+ * have no quotes:
  *
  *     {name:<|"|>some "text"<|"|>,on:true,list:[1,2]} */
 #include <string.h>

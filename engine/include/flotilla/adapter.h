@@ -32,16 +32,16 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err
  * meanwhile.  The caller closes the adapter with flo_adapter_close() before the
  * engine.
  *
- * FLO_E_ABSENT, FLO_E_IO_..., FLO_E_GGUF_... as flo_engine_open()
- * FLO_E_MODEL_ADAPTER the adapter is for another model (the sentence
- *                         names kind, architecture, tensor or shape), or its
- *                         rank is above FLO_ADAPTER_RANK_MAX
- * FLO_E_MODEL_NONFINITE NaN or infinity, in the named tensor FLO_E_NOT_BUILT
- * the adapter changes the embedding or the output,
- *                         begins at certain tokens only, or has a type that
- *                         is not decoded
- * FLO_E_MEMORY_BUDGET the rest of `adapter_bytes` is too small; the file
- *                         counts while it is read */
+ * FLO_E_ABSENT, FLO_E_IO_..., FLO_E_GGUF_...  as flo_engine_open()
+ * FLO_E_MODEL_ADAPTER    the adapter is for another model (the sentence names
+ *                        kind, architecture, tensor or shape), or its rank is
+ *                        above FLO_ADAPTER_RANK_MAX
+ * FLO_E_MODEL_NONFINITE  the named tensor has a NaN or infinity
+ * FLO_E_NOT_BUILT        the adapter changes the embedding or the output,
+ *                        begins at certain tokens only, or has a type that is
+ *                        not decoded
+ * FLO_E_MEMORY_BUDGET    the rest of `adapter_bytes` is too small; the file
+ *                        counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
                                   struct flo_adapter **adapter, struct flo_err *err);
 /* Does what flo_adapter_open() does, from a descriptor, which stays the

@@ -47,8 +47,8 @@ enum flo_vocabulary {
  * in the programs that link it (flotilla-engine-llama). */
 struct flo_compute;
 extern const struct flo_compute flo_compute_native;
-/* Fillers of this program, NULL-terminated, best first: a model is computed by
- * the first one that knows its architecture, tensors and tokenizer. */
+/* Fillers of this program, NULL-terminated, best first.  The first one that
+ * knows a model's architecture, tensors and tokenizer computes the model. */
 extern const struct flo_compute *const flo_computes[];
 /* Finds the filler of this name; NULL means that any may be used.  FLO_E_USAGE
  * lists the names of this program's fillers. */
@@ -90,7 +90,7 @@ struct flo_engine_options {
      * ("chatml", "llama3", ...: docs/reference/models.md), "none", or Jinja
      * text.  NULL or "": the model's.  The engine reads it only at open. */
     const char *chat_template;
-    uint64_t adapter_bytes; /* bytes reserved for adapters (adapter.h); 0: none */
+    uint64_t adapter_bytes; /* bytes reserved for LoRA adapters (adapter.h); 0: none */
     uint64_t request_bytes; /* bytes that the caller uses for requests; 0: none */
     /* An existing thread pool (engine/memory/pool.h) with at least `threads`
      * threads.  The caller owns it and closes it after the engine.  NULL: the
@@ -107,7 +107,8 @@ struct flo_engine_plan {
     /* bytes of both mapped files; processes share them, the system can drop
      * them */
     uint64_t weights_bytes;
-    uint64_t kv_bytes;      /* bytes of all sessions' caches; reserved, and used as they grow */
+    /* bytes reserved for all sessions' caches; memory is used as they grow */
+    uint64_t kv_bytes;
     uint64_t scratch_bytes; /* memory for activations, logits, sessions and the program itself */
     /* Upper bound of the tokenizer's memory: its tables, tokenising a text as
      * long as the context, and sampling with a grammar. */
@@ -283,7 +284,7 @@ struct flo_sampling {
     uint32_t top_k;       /* 0: all */
     float top_p;          /* 0 or 1: off */
     float min_p;          /* 0: off */
-    float repeat_penalty; /* 0 or 1: off; positive logits are divided by it */
+    float repeat_penalty; /* 0 or 1: off; positive logits of repeated tokens are divided by it */
     uint32_t repeat_last; /* number of last tokens that count as repeats; 0: 64 */
     /* Numbers from -2 to 2 subtracted from the logit of a token that the answer
      * already has; 0: none.  `presence_penalty` counts once,

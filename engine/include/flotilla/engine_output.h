@@ -79,11 +79,12 @@ FLO_MUST_USE int flo_engine_pair(const struct flo_engine *engine, const struct f
                                  int32_t *tokens, size_t tokens_max, size_t *count,
                                  struct flo_err *err);
 /* Computes the score of a state [n_embd] that flo_session_embed() wrote for the
- * last token (FLO_POOLING_LAST).  With several labels it is the first label's
- * softmax, 0 to 1; with a single label, its output unchanged.
+ * last token (FLO_POOLING_LAST).  With several labels the score is the softmax
+ * of the first label, from 0 to 1.  With a single label it is the output of
+ * that label.
  *
- * FLO_E_INFER_PARAM the model has no such head
- *  FLO_E_MODEL_NONFINITE the score is not finite */
+ * FLO_E_INFER_PARAM      the model has no ranking head
+ * FLO_E_MODEL_NONFINITE  the score is not finite */
 FLO_MUST_USE int flo_engine_rank(const struct flo_engine *engine, const float *state, double *score,
                                  struct flo_err *err);
 

@@ -36,15 +36,14 @@ struct flo_step {
  * returns true, the pass is cancelled. */
 typedef bool flo_stops_fn(void *context);
 
-/* Appends each step's tokens to its session, all in one pass.
+/* Appends the tokens of each step to its session, all in one pass.  `stops` may
+ * be NULL.  Afterwards flo_session_logits() returns NULL.  After an error all
+ * sessions are as before, and no `row` was called.
  *
- * `stops` may be NULL.  Afterwards flo_session_logits() returns NULL.  After an
- * error all sessions are as before, and `row` was not called.
- *
- * FLO_E_INFER_PARAM no steps, more tokens than the engine's batch, a
- *                        session twice, a token outside the vocabulary
- *  FLO_E_INFER_TOO_LONG  one session's context would be exceeded
- *  FLO_E_INFER_CANCELLED `stops` returned true */
+ * FLO_E_INFER_PARAM      there are no steps, more tokens than the engine's batch,
+ *                        a session twice, or a token outside the vocabulary
+ * FLO_E_INFER_TOO_LONG   a session's context would be exceeded
+ * FLO_E_INFER_CANCELLED  `stops` returned true */
 FLO_MUST_USE int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
                                  size_t count, flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);

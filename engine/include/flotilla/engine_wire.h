@@ -101,7 +101,8 @@ enum flo_wire_cache {
 };
 
 struct flo_wire_planned {
-    uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
+    /* bytes of mapped weights, which all processes that map the file share */
+    uint64_t weights_bytes;
     uint64_t private_bytes; /* bytes of all other memory, without that of the process itself */
     uint32_t context, sessions;
 };
@@ -182,7 +183,7 @@ struct flo_wire_generate {
     bool one_call;                  /* at most one */
     uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
-    uint64_t now_ms;                /* time, as in struct flo_engine_setting */
+    uint64_t now_ms;                /* Unix time in ms, as in struct flo_engine_setting */
     struct flo_wire_text prompt;
     bool reads_special;            /* reads "<|im_end|>" and the like in `prompt` as tokens */
     struct flo_wire_text tokens;   /* i32 little-endian each */
@@ -226,9 +227,11 @@ struct flo_wire_ready {
     bool has_vocabulary;
     /* the sandbox is in force; false: the kernel has no seccomp filter */
     bool is_sandboxed;
-    bool is_packed;               /* the engine uses packed weights */
-    uint32_t prefix_tokens;       /* number of tokens in the prefix file */
-    uint64_t abilities;           /* bits FLO_ABILITY_...; 0 from our own engine, which has all */
+    bool is_packed;         /* the engine uses packed weights */
+    uint32_t prefix_tokens; /* number of tokens in the prefix file */
+    /* bits FLO_ABILITY_...; 0 without a `runtime` means all of our own
+     * engine's */
+    uint64_t abilities;
     struct flo_wire_text runtime; /* name of another runtime; empty: our engine */
 };
 
@@ -360,8 +363,8 @@ bool flo_wire_logprob_next(struct flo_wire_text *rest, struct flo_wire_logprob *
 bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token, float *bias);
 void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
-/* A part of an answer other than its text.  In TOKEN and DONE each entry is u32
- * kind, u32 bytes, bytes, in the order of the answer. */
+/* Kinds of parts of an answer that are not its text.  In TOKEN and DONE each
+ * entry is u32 kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
     FLO_WIRE_PART_THOUGHT = 1, /* more text of the model's reasoning */
     FLO_WIRE_PART_CALL = 2,    /* a new call begins, and this is the name of the tool */

@@ -33,14 +33,15 @@ struct flo_grammar;
  * engine sorts its vocabulary (10 ms for 49,000 tokens).  All memory that an
  * answer will need is allocated here and is part of the engine's plan.
  *
- * Objects of a schema are written as `{"a": 1, "b": [2, 3]}`, properties in the
- * schema's order; a property that is not required may be left out.  A
- * constraint that cannot be enforced is refused, with its JSON pointer.
- * Annotations are ignored.
+ * Objects of a schema are written as `{"a": 1, "b": [2, 3]}`, with properties
+ * in the schema's order.  A property that is not required may be left out.  A
+ * constraint that cannot be enforced is refused, and the error has its JSON
+ * pointer.  Annotations are ignored.
  *
- * FLO_E_INFER_SCHEMA not a grammar, an unsupported schema, left
- *                      recursion, more rules than there is room for
- * FLO_E_GGUF_VOCAB, ... the model's vocabulary is not readable FLO_E_MEMORY */
+ * FLO_E_INFER_SCHEMA     the text is no grammar, or the schema is not supported,
+ *                        a rule is left recursive, or there are too many rules
+ * FLO_E_GGUF_VOCAB, ...  the model's vocabulary is not readable
+ * FLO_E_MEMORY */
 FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind,
                                   const char *text, size_t bytes, struct flo_grammar **grammar,
                                   struct flo_err *err);
@@ -87,11 +88,11 @@ FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar, size_t tokens_le
 /* Tells whether the grammar ended the answer early for lack of tokens. */
 bool flo_grammar_is_cut(const struct flo_grammar *grammar);
 
-/* Chooses among the tokens that the grammar allows; grammar and sampler accept
+/* Chooses among the tokens that the grammar allows.  Grammar and sampler accept
  * the chosen token.  End tokens are allowed if the answer may end.
  *
- * FLO_E_INFER_SCHEMA no token of this vocabulary fits, or the grammar has
- *                     more readings at this place than its limit */
+ * FLO_E_INFER_SCHEMA  no token of this vocabulary fits, or the grammar has more
+ *                     readings at this place than its limit */
 FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar, struct flo_sampler *sampler,
                                     const float *logits, struct flo_sample *sample,
                                     struct flo_err *err);

@@ -35,8 +35,8 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);
  * refused later and no sync is needed.  `stops` (or NULL) is called once for
  * each mapping.
  *
- * FLO_E_INFER_PARAM      the session holds fewer tokens, or `count` is less than
- *                        a block
+ * FLO_E_INFER_PARAM      the session holds fewer tokens, or `count` is less
+ *                        than a block
  * FLO_E_STATE            the session has an adapter
  * FLO_E_INFER_CANCELLED  `stops` returned true
  * FLO_E_IO_MAPPING */

@@ -1,12 +1,18 @@
 /* Schedule: decides which requests take part in the next pass, with how many tokens.
  *
- * Users' requests take part in every pass: first answers, with the tokens that
- * a grammar forced, then prompts in the remaining rows.  Prompts get smaller
- * pieces while another answer streams.  The shortest prompt goes first, but the
- * oldest one always gets a share.  Batch requests and probes take part in every
- * fourth pass while users' answers stream, and in every sixteenth while a
- * user's prompt is computed.  A probe runs alone, so that its timings are
- * clean.  Pure. */
+ * Users' requests take part in every pass.
+ * Answers get rows first, with the tokens
+ * that a grammar forced, then prompts get
+ * the rest.  Prompts get smaller pieces
+ * while another answer streams.  The
+ * shortest prompt goes first, but the
+ * oldest one always gets a share.  Batch
+ * requests and probes take part in every
+ * fourth pass while users' answers stream.
+ * While a user's prompt is computed, they
+ * take part in every sixteenth.  A probe
+ * runs alone, so that its measured times
+ * are right.  Pure. */
 #include "engine/run/run.h"
 
 enum {
