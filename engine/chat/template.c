@@ -1,4 +1,4 @@
-/* Chat templates: probes which roles a template can render, and turns its
+/* Chat templates: finds out which roles a template can render, and turns its
  * output into token ids.
  *
  * The output is a list of spans that are tokenised as one text.  So words next

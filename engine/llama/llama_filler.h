@@ -1,8 +1,8 @@
 /* Llama: llama.cpp's library as a filler of engine/model/compute.h.
  *
- * It computes models of architectures that this engine does not know, slower
- * than this engine computes those that it knows.  Header and library are of one
- * version: the parameters' structs change between versions without a new
+ * It computes models of architectures that this engine does not know, more
+ * slowly than our own kernels would.  The header must be of the library's
+ * version, because structs of parameters change between versions without a new
  * soname.  The libraries are loaded from the folder that the build names, never
  * from the working directory. */
 #ifndef FLOTILLA_ENGINE_LLAMA_FILLER_H

@@ -1,7 +1,7 @@
 /* Mapped: pages of a mapped file whose disk may have failed.
  *
  * Touching a page that is not in memory kills the process (SIGBUS) if the disk
- * does not deliver it.  These functions check that first, if the kernel
+ * does not deliver it.  These functions find that out before, if the kernel
  * supports it (Linux 5.14).  Pages in memory need no disk. */
 #ifndef FLOTILLA_ENGINE_MAPPED_H
 #define FLOTILLA_ENGINE_MAPPED_H

@@ -25,13 +25,14 @@
 
 struct flo_sidecar;
 
-/* Computes the sidecar of an open model; `model_fd` is its file, of which some
- * bytes are read.  Both stay the caller's; `gguf` must outlive the sidecar.
- * Matrices whose type has strips are packed; the embedding only if it is also
- * the output.  FLO_E_NOT_BUILT: nothing to pack.  FLO_E_IO_READ. */
+/* Computes the sidecar of an open model.  `model_fd` is the model's file, of
+ * which some bytes are read.  Both stay the caller's, who keeps `gguf` until
+ * the sidecar is freed.  Matrices whose type has strips are packed; the
+ * embedding only if it is also the output matrix.  FLO_E_NOT_BUILT: no tensor
+ * can be packed.  FLO_E_IO_READ. */
 FLO_MUST_USE int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
                                  struct flo_sidecar **out, struct flo_err *err);
-/* Unmaps and frees the sidecar; NULL is fine. */
+/* Unmaps and frees the sidecar; NULL is allowed. */
 void flo_sidecar_free(struct flo_sidecar *sidecar);
 
 /* Returns the size of the sidecar's file in bytes. */
@@ -44,11 +45,12 @@ size_t flo_sidecar_tensors(const struct flo_sidecar *sidecar);
 /* Callback for progress, called on one thread with the number of strips done.
  * `total` is never 0. */
 typedef void flo_sidecar_progress(void *context, uint64_t done, uint64_t total);
-/* Fills an empty file of flo_sidecar_bytes(), and syncs it.  The file is open
- * for reading and writing, with its disk space allocated: a mapped write cannot
- * report a full disk.  The head is written last, so an interrupted file is not
- * valid.  The bytes are the same on every CPU and for any number of threads.
- * `progress` may be NULL.  FLO_E_IO_WRITE, FLO_E_IO_MAPPING. */
+/* Fills an empty file with the sidecar, flo_sidecar_bytes() long, and syncs it.
+ * The descriptor is open for reading and writing.  The caller has allocated the
+ * file on the disk, because a mapped write cannot report a full disk.  The head
+ * is written last, so an interrupted file is not valid.  The bytes are the same
+ * on every CPU and for any number of threads.  `progress` may be NULL.
+ * FLO_E_IO_WRITE, FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_sidecar_write(const struct flo_sidecar *sidecar, int fd, uint32_t threads,
                                    flo_sidecar_progress *progress, void *context,
                                    struct flo_err *err);

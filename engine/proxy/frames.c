@@ -1,4 +1,4 @@
-/* Frames: sends frames to the agent. */
+/* Frames: writes frames for the agent, which go out later. */
 #include <flotilla/errors/runtime.h>
 
 #include "engine/proxy/proxy.h"

@@ -220,7 +220,7 @@ static void end_all(bool is_first)
 {
     for (int i = 0; i < 500; i++) {
         if (is_first) {
-            kill(-1, SIGKILL); /* kills all other processes of the namespace */
+            kill(-1, SIGKILL); /* kills all other processes of the PID namespace */
         } else {
             kill_children();
         }

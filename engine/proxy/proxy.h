@@ -1,4 +1,4 @@
-/* Proxy: another runtime, behind the frame protocol of the agent.
+/* Proxy: serves the agent's frames with another runtime instead of our engine.
  *
  *   proxy.c     the loop, health           settings.c  what to start
  *   start.c     names and namespaces       keeper.c    ends all processes

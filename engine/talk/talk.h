@@ -1,4 +1,5 @@
-/* Talk: a person's chat with a model in a terminal, or a single question.
+/* Talk: lets a person chat with a model in a terminal, or ask a single
+ * question.
  *
  *   settings.c  values that a person may set    input.c    lines to whole texts
  *   command.c   lines that begin with "/"       history.c  the turns so far
@@ -258,7 +259,8 @@ struct flo_served {
 /* Finds a model that is served.  `address` is unix:PATH, a path, or
  * http://127.0.0.1:PORT; NULL: the default socket.
  *
- * FLO_E_USAGE            the address is of another kind, or the file has no token
+ * FLO_E_USAGE            the address is of another kind, or the file has no
+ *                        token
  * FLO_E_NET_UNREACHABLE  no server listens there
  * FLO_E_INFER_MODEL      the model is not served (the error names those that
  *                        are), or its name is invalid

@@ -1,5 +1,5 @@
-/* Decode: converts ids to text: the bytes of a token, and a stream that never
- * shows half a character. */
+/* Decode: converts ids to text.  It gives the bytes of a token, or a stream
+ * that never shows half a character. */
 #include "engine/token/vocab/vocab.h"
 
 #include <string.h>

@@ -1,10 +1,10 @@
 /* Merge: merges a text's characters to tokens, for BPE and SPM.
  *
- * Repeatedly, the two adjacent symbols whose joined text is the token of the
- * lowest rank are merged, the leftmost pair on a tie.  BPE ranks a pair by its
- * place in the list of merges, SPM by the score of the joined token.  Each
- * merge changes the ranks of at most two pairs, so n characters take n log n
- * time, even in a hostile megabyte without a blank. */
+ * Two adjacent symbols are merged again and again: those whose joined text is
+ * the token of the lowest rank.  On a tie the leftmost pair comes first.  BPE
+ * ranks a pair by its place in the list of merges, SPM by the score of the
+ * joined token.  Each merge changes the ranks of at most two pairs, so n
+ * characters take n log n time, even in a hostile megabyte without a blank. */
 #ifndef FLOTILLA_ENGINE_MERGE_H
 #define FLOTILLA_ENGINE_MERGE_H
 

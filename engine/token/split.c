@@ -46,7 +46,7 @@ enum form {
 struct rule {
     enum form form;
     uint16_t lead; /* sets of a first character that may be absent */
-    uint16_t body; /* sets of one or more characters */
+    uint16_t body; /* sets of one or more characters, which must be there */
     uint16_t most; /* 0: any number */
     uint16_t tail; /* sets of any number of characters that follow */
 };
@@ -194,8 +194,9 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
 
 /* ---- the expressions ---- */
 
-/* smollm: \p{N}, and between numbers as gpt-2: 's|'t|'re|'ve|'m|'ll|'d|
- * ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+ |\s+(?!\S)|\s+ */
+/* Expressions of smollm: \p{N}, then between numbers the one of gpt-2:
+ * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
+ * |\s+(?!\S)|\s+ */
 static const struct flo_split_expression smollm[] = {
     {{{RUN, 0, NUMBER, 1, 0}}},
     {{{CONTRACTION, 0, 0, 0, 0},
@@ -206,8 +207,8 @@ static const struct flo_split_expression smollm[] = {
 };
 #define GPT2 (&smollm[1])
 
-/* Unnamed: [\p{P}$+<=>^~|]+, then as gpt-2, then \p{N}+, then
- * [0-9][0-9][0-9] */
+/* Expressions of a file that names no pre-tokenizer: [\p{P}$+<=>^~|]+, then the
+ * one of gpt-2, then \p{N}+, then [0-9][0-9][0-9] */
 static const struct flo_split_expression unnamed[] = {
     {{{RUN, 0, FLO_UNICODE_PUNCTUATION, 0, 0}}},
     {{{CONTRACTION, 0, 0, 0, 0},
@@ -248,8 +249,8 @@ static const struct flo_split_expression tekken = {
      {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
 };
 
-/* deepseek: [\r\n], then \s?[cased letters]+, then \s?[marks]+, then \s+$, then
- * [ideographs]+, then \p{N}+ */
+/* Expressions of deepseek: [\r\n], then \s?[cased letters]+, then \s?[marks]+,
+ * then \s+$, then [ideographs]+, then \p{N}+ */
 static const struct flo_split_expression deepseek[] = {
     {{{RUN, 0, NEWLINE, 1, 0}}},
     {{{RUN, BLANK, FLO_UNICODE_CASED, 0, 0}}},

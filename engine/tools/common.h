@@ -43,7 +43,7 @@ extern const struct flo_flag flo_flags_model[], flo_flags_adapter[], flo_flags_b
 #define FLO_FLAGS_ADAPTER FLO_FLAGS_MODEL, flo_flags_adapter /* --lora */
 /* Flags of commands that need only tokens and logits, no text. */
 #define FLO_FLAGS_BACKEND FLO_FLAGS_ADAPTER, flo_flags_backend
-/* Options for choosing tokens. */
+/* Flags with the options for choosing tokens. */
 #define FLO_FLAGS_SAMPLING FLO_FLAGS_BACKEND, flo_flags_sampling
 
 /* The options of the command line, converted to open a model. */
@@ -81,7 +81,7 @@ void flo_tool_uncache(const struct flo_tool *tool);
  * available. */
 FLO_MUST_USE int flo_tool_feed(const struct flo_tool_model *model, const int32_t *tokens,
                                size_t count, struct flo_err *err);
-/* Parses tool->tokens as ids into a malloc'ed array. */
+/* Parses tool->tokens as ids into an array, which the caller frees. */
 FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens, size_t *count,
                                  struct flo_err *err);
 /* A question to be put into the chat's form.  With `is_raw` it is plain text

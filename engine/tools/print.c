@@ -1,4 +1,4 @@
-/* Print: writes progress, JSON texts and results for all commands. */
+/* Print: writes progress, JSON texts and results, for all commands. */
 #include "engine/tools/common.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Derive: finds how a model writes calls and thoughts, from its template's
  * output.
  *
- * The template renders pairs of conversations that differ in one thing: one
- * call or two, text or number arguments, a thought or none.  The text around
- * the part that differs gives the form. */
+ * The template renders pairs of conversations that differ in one thing.  They
+ * have one call or two, texts or numbers as arguments, a thought or none.  The
+ * text around the part that differs gives the form. */
 #ifndef FLOTILLA_ENGINE_CALL_DERIVE_H
 #define FLOTILLA_ENGINE_CALL_DERIVE_H
 

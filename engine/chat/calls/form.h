@@ -2,7 +2,7 @@
  *
  *     open NAME mid ARGUMENTS ( next NAME mid ARGUMENTS )* close
  *
- * ARGUMENTS is a JSON object, or fields with text around each:
+ * ARGUMENTS is a JSON object, or a list of fields with text around each:
  *
  *     field_open KEY equals VALUE field_close ( separator ... )*
  *

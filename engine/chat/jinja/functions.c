@@ -119,7 +119,8 @@ static struct moment moment_of(uint64_t wall_ms)
            &out.second);
     bool is_leap = out.year % 4 == 0 && (out.year % 100 != 0 || out.year % 400 == 0);
     out.day_of_year = before[out.month - 1] + out.day - 1 + (is_leap && out.month > 2);
-    out.weekday = (int)((wall_ms / 86400000 + 4) % 7); /* 1970-01-01 was a Thursday */
+    /* the days count from 1970-01-01, which was a Thursday */
+    out.weekday = (int)((wall_ms / 86400000 + 4) % 7);
     return out;
 }
 

@@ -275,7 +275,7 @@ static void lex_operator(struct lexer *lexer, int *depth)
     go_to(lexer, lexer->at + bytes);
 }
 
-/* Reads the tokens inside {{ }} or {% %}. */
+/* Reads the tokens of a tag, which is {{ }} or {% %}. */
 static void lex_tag(struct lexer *lexer, bool is_block)
 {
     const char *closing = is_block ? "%}" : "}}";

@@ -1,4 +1,5 @@
-/* NEON: pieces of the NEON kernels; kernel.h describes each operation. */
+/* NEON: functions that the files of the NEON kernels share.  kernel.h describes
+ * each operation. */
 #ifndef FLOTILLA_ENGINE_NEON_H
 #define FLOTILLA_ENGINE_NEON_H
 

@@ -1,9 +1,10 @@
 /* NEON kernel: products with quantised weights, read in their GGUF blocks.
  *
- * Four rows at a time, block by block: 32 codes of each row are unpacked and
- * widened in registers, then multiplied with the codes of every token (smlal).
- * A lane's 32-bit sum cannot overflow: eight products of at most 128 * 32767.
- * The order of additions is the same for one token and for many. */
+ * Four rows are computed at a time, block by block.  32 codes of each row are
+ * unpacked and widened in registers, then multiplied with the codes of every
+ * token (smlal). A lane's 32-bit sum has eight products of at most 128 * 32767,
+ * so it cannot overflow. The order of additions is the same for one token and
+ * for many. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 

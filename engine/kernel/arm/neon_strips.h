@@ -2,12 +2,12 @@
  *
  * Each block of 32 columns of eight rows is unpacked into 16 registers of four
  * rows x four columns, then multiplied with the codes of every token.  With
- * sdot a lane sums one row; with smmla a register holds two rows and two
- * tokens.  Integer sums are exact and floats are always added in the same
- * order.  So both ways give the same bits, for one token and for a batch.
+ * sdot each lane sums one row.  With smmla each register holds sums of two rows
+ * and two tokens.  Integer sums are exact and floats are always added in the
+ * same order.  So both ways give the same bits, for one token and for a batch.
  *
- * Form of the input, as flo_neon_quantise_packed() makes it: the slot for block
- * b of token t has index b * tokens + t, so that a product reads slots in
+ * The input has the form that flo_neon_quantise_packed() makes.  The slot for
+ * block b of token t has index b * tokens + t, so that a product reads slots in
  * order.  A slot has 32 bytes of codes (for FLO_PRECISION_16 the lower bytes,
  * signed, then the upper ones), a scale, and the unscaled sums of the first and
  * the last 16 codes. */

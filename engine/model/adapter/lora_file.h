@@ -20,8 +20,8 @@ struct flo_lora {
  *
  * FLO_E_MODEL_ADAPTER  the adapter does not fit the model
  * FLO_E_GGUF_TYPE      a key is of another type
- * FLO_E_NOT_BUILT      a type is not supported, or the adapter begins at certain
- *                      tokens only */
+ * FLO_E_NOT_BUILT      a type is not supported, or the adapter begins at
+ *                      certain tokens only */
 FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                 struct flo_lora *out, struct flo_err *err);
 /* Finds A and B for a tensor of the base model.  Returns false if the file has

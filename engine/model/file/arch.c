@@ -75,7 +75,8 @@ static const struct flo_arch archs[FLO_ARCHS] = {
 
 /* clang-format off */
 static const struct flo_tensor_spec model[] = {
-    /*     llama
+    /* Families of the letters in each row, in this order:
+     *     llama
      *     |qwen2
      *     ||qwen3
      *     |||gemma

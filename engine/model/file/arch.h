@@ -87,7 +87,7 @@ struct flo_arch {
     uint32_t wide_scale_layers;
 };
 
-/* Lists of the tensors of the model, and of each of its layers. */
+/* Two lists of tensors: those of the model, and those of each of its layers. */
 extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
 /* Finds the architecture of the file.  FLO_E_GGUF_...; FLO_E_MODEL_ARCH: it is

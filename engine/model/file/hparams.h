@@ -65,8 +65,8 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
  * FLO_E_MODEL_ARCH    the architecture is unknown
  * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE  a key is absent or of another type
  * FLO_E_GGUF_HPARAM   a value is out of range, or two contradict each other
- * FLO_E_NOT_BUILT     the model has experts, layers of different shapes, or a rope
- *                     scaling that this engine lacks */
+ * FLO_E_NOT_BUILT     the model has experts, layers of different shapes, or a
+ *                     rope scaling that this engine lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
 

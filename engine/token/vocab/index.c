@@ -1,13 +1,13 @@
 /* Index: tables that find a token by its text and a merge by its pair.
  *
  * 150,000 tokens and as many merges must load in a few milliseconds.  So
- * strings stay in the file.  Each token is hashed once, some tokens before its
- * insertion, so that its slot can be prefetched.  A merge is not hashed at all
- * if it makes the same token as the previous merge, or the next token, as in
- * nearly every list.
+ * strings stay in the file.  Each token is hashed once, AHEAD tokens before it
+ * is inserted, so that its slot can be prefetched.  A merge is not hashed at
+ * all if it makes the same token as the previous merge, or the next token, as
+ * in nearly every list.
  *
- * The hash has no secret.  A list made to collide is refused when the total
- * number of probes gets too high. */
+ * The hash has no secret, so a list of tokens may be made to collide.  Such a
+ * list is refused when the number of all probes gets too high. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -160,7 +160,8 @@ int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_t
     return flo_gguf_array(gguf, key, item_type, out, err);
 }
 
-/* Maps scores in descending order to ascending unsigned numbers. */
+/* Returns the rank of a token by its score.  A higher score gives a lower
+ * rank. */
 static uint32_t rank_of_score(const struct flo_vocab *vocab, int32_t id)
 {
     uint32_t bits = flo_get_u32(vocab->scores + 4 * (size_t)id);

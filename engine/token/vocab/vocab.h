@@ -1,4 +1,4 @@
-/* Vocab: a vocabulary's internals: tables of tokens, merges and special
+/* Vocab: the tables of a vocabulary, with its tokens, merges and special
  * tokens. */
 #ifndef FLOTILLA_ENGINE_VOCAB_H
 #define FLOTILLA_ENGINE_VOCAB_H
