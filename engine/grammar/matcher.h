@@ -18,7 +18,7 @@
 #define FLO_STATES_MAX 2048u
 #define FLO_READINGS_MAX 16384u /* most readings in all states together */
 #define FLO_VISITS_MIN 512u
-#define FLO_VISITS_MAX 16384u /* half as many as the nodes that a program may have */
+#define FLO_VISITS_MAX 16384u /* visits for one state; half as many as a program may have nodes */
 #define FLO_STACKS_MAX 4096u
 #define FLO_STACK_DEPTH_MAX 160u
 #define FLO_STEPS_MAX 65536u

@@ -348,9 +348,9 @@ static bool mark_all(struct flo_program *p, uint8_t mark,
     return false;
 }
 
-/* Returns the first left-recursive rule that a rule leads to which is not
- * grounded.  Each node that is not grounded leads to another one.  So after
- * node_count steps the path is in a cycle. */
+/* Returns the lowest rule of the left-recursive cycle that a rule leads to.
+ * The rule must not be grounded.  Each node that is not grounded leads to
+ * another such node, so after node_count steps the path is in the cycle. */
 static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
 {
     uint32_t at = p->starts[rule], found = FLO_NOWHERE;

@@ -8,9 +8,9 @@
 
 #include <flotilla/base.h>
 
-/* Checks that the mapped bytes can be read.  FLO_E_IO_READ: they cannot. */
+/* Checks that the mapped bytes can be read; returns FLO_E_IO_READ if not. */
 FLO_MUST_USE int flo_mapped_fetch(const void *at, size_t bytes, struct flo_err *err);
-/* Checks that the mapped bytes can be written and have space on the disk.
- * FLO_E_IO_WRITE: they cannot, or have none. */
+/* Checks that the mapped bytes can be written and have space on the disk;
+ * returns FLO_E_IO_WRITE if not. */
 FLO_MUST_USE int flo_mapped_claim(void *at, size_t bytes, struct flo_err *err);
 #endif

@@ -133,7 +133,7 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
     FLO_TRY(need_head(engine, err));
     FLO_TRY(flo_engine_need_vocabulary(engine, err));
     FLO_TRY(flo_gguf_string(engine->gguf, FORM_KEY, &text, err));
-    if (tokens_max == 0) { /* FLO_E_INFER_TOO_LONG, as count_max 0 would mean no limit */
+    if (tokens_max == 0) { /* refused here, because a limit of 0 would mean no limit */
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
     }
     if (text.bytes > FLO_TEMPLATE_BYTES_MAX) {

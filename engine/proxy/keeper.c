@@ -297,7 +297,7 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     }
     setpgid(0, 0);
     if (is_first) {
-        /* may fail: start.c has checked whether the runtime needs /proc */
+        /* a failure is ignored: start.c has checked whether the runtime needs /proc */
         (void)flo_keeper_show_processes();
     }
     pid_t runtime = fork();

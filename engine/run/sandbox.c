@@ -1,5 +1,5 @@
-/* Sandbox: confines the engine process, so that a hostile model can only spoil its
- * own answers and crash its process.
+/* Sandbox: confines the engine process, so that a hostile model can only spoil
+ * its own answers and crash its process.
  *
  * The model file is parsed inside the sandbox, after the last thread has
  * started.  A system call that is not listed kills the process, and the agent

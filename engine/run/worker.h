@@ -47,7 +47,7 @@ struct flo_worker {
     size_t n_paused;
     struct flo_waiting waiting;
     struct flo_embed embed;          /* state of the first waiting request for vectors */
-    struct flo_wire_message message; /* the waiting request that is read now */
+    struct flo_wire_message message; /* frame of the waiting request that is being read */
     struct flo_kept *kept;           /* NULL: none */
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;

@@ -11,7 +11,7 @@
 #include "engine/token/control.h"
 
 #define PIECE 64u /* tokens of the prompt computed between two checks for Ctrl-C */
-/* A conversation leaves this part of the context for the answer: a divisor. */
+/* Divisor of the context; a conversation leaves this part for the answer. */
 #define KEPT_DIVISOR 8u
 
 int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct flo_err *err)

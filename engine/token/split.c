@@ -220,7 +220,8 @@ static const struct flo_split_expression unnamed[] = {
     {{{FULL_RUN, 0, FLO_UNICODE_DIGIT, 3, 0}}},
 };
 
-/* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
+/* Expression of llama3:
+ * (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
  * | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static const struct flo_split_expression llama3 = {
     {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
@@ -239,9 +240,9 @@ static const struct flo_split_expression qwen2 = {
      {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
 };
 
-/* [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*|\p{N}
- * | ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
- * (U: letters but a-z, L: letters but A-Z) */
+/* Expression of tekken (U: letters but a-z, L: letters but A-Z):
+ * [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*|\p{N}
+ * | ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static const struct flo_split_expression tekken = {
     {{RUN_BY_CASE, BEFORE_WORD, LETTER, 0, 0},
      {RUN, 0, NUMBER, 1, 0},

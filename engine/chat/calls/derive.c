@@ -192,7 +192,7 @@ static struct part own(const struct flo_derivation *d, struct part rest, struct 
 static const char *const known_thoughts[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
-    {"<|channel>thought", "<channel|>"}, /* of Gemma 4, which writes it only if thinking is on */
+    {"<|channel>thought", "<channel|>"}, /* Gemma 4 writes them only if thinking is on */
 };
 
 /* Returns the mark at the end of `before`.  It is one control token, or the

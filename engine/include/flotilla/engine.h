@@ -128,9 +128,9 @@ struct flo_engine_plan {
 
 /* Computes the memory plan; reads only the file's head.
  *
- * FLO_E_MEMORY_BUDGET the model does not fit; `plan` IS written, and
- *                       sentence have all numbers
- * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_... as flo_engine_open() */
+ * FLO_E_MEMORY_BUDGET   the model does not fit; `plan` IS written, and the
+ *                       sentence has its numbers too
+ * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_...  as flo_engine_open() */
 FLO_MUST_USE int flo_engine_plan(const char *path, const struct flo_engine_options *options,
                                  struct flo_engine_plan *plan, struct flo_err *err);
 
@@ -160,7 +160,8 @@ FLO_MUST_USE int flo_engine_open_fd(int fd, const struct flo_engine_options *opt
  * is allowed. */
 void flo_engine_close(struct flo_engine *engine);
 
-/* Properties of the filler that computes a model.  Our own kernels have all. */
+/* Properties of the filler that computes a model.  Our own kernels have
+ * FLO_COMPUTE_ALL. */
 enum flo_compute_property {
     FLO_COMPUTE_CUTS = 1,      /* the last tokens of a session can be dropped at no cost */
     FLO_COMPUTE_ADAPTERS = 2,  /* adapters (adapter.h) */

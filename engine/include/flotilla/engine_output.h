@@ -41,8 +41,8 @@ enum flo_pooling {
  * token's state.  With FLO_COMPUTE_POOLS one call has the whole text, and the
  * session stays empty.  After an error the session is as before, and the vector
  * is unusable.
- * Errors as of flo_session_decode(); FLO_E_INFER_PARAM also if FLO_COMPUTE_POOLS
- * needs an empty session and this one is not. */
+ * Errors as of flo_session_decode(); FLO_E_INFER_PARAM also if
+ * FLO_COMPUTE_POOLS needs an empty session and this one is not. */
 FLO_MUST_USE int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
                                    enum flo_pooling pooling, float *vector, struct flo_err *err);
 /* Scales the vector to length 1.  The dot product of two such vectors is their

@@ -40,8 +40,9 @@ typedef bool flo_stops_fn(void *context);
  * be NULL.  Afterwards flo_session_logits() returns NULL.  After an error all
  * sessions are as before, and no `row` was called.
  *
- * FLO_E_INFER_PARAM      there are no steps, more tokens than the engine's batch,
- *                        a session twice, or a token outside the vocabulary
+ * FLO_E_INFER_PARAM      there are no steps, more tokens than the engine's
+ *                        batch, a session twice, or a token outside the
+ *                        vocabulary
  * FLO_E_INFER_TOO_LONG   a session's context would be exceeded
  * FLO_E_INFER_CANCELLED  `stops` returned true */
 FLO_MUST_USE int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,

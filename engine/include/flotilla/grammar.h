@@ -38,8 +38,8 @@ struct flo_grammar;
  * constraint that cannot be enforced is refused, and the error has its JSON
  * pointer.  Annotations are ignored.
  *
- * FLO_E_INFER_SCHEMA     the text is no grammar, or the schema is not supported,
- *                        a rule is left recursive, or there are too many rules
+ * FLO_E_INFER_SCHEMA     the text is no grammar, the schema is not supported, a
+ *                        rule is left recursive, or there are too many rules
  * FLO_E_GGUF_VOCAB, ...  the model's vocabulary is not readable
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind,

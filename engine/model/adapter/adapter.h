@@ -9,7 +9,7 @@
 /* Low-rank change of one matrix: B A.  With rank 0 the matrix is unchanged. */
 struct flo_low_rank {
     const float *a; /* [rank][columns] */
-    const float *b; /* [rank][stride]; as many columns of it as the matrix has rows */
+    const float *b; /* B transposed, [rank][stride]; column i is of the matrix's row i */
     uint32_t rank;
     uint32_t stride;
 };

@@ -9,7 +9,7 @@
 #define FLO_LAYERS_MAX 512u
 #define FLO_HEADS_MAX 1024u
 #define FLO_HEAD_SIZE_MAX 512u
-/* widest embedding, feed-forward part or row of all heads */
+/* largest width of the embedding, the feed-forward part or all heads together */
 #define FLO_WIDTH_MAX (1u << 18)
 #define FLO_VOCAB_MAX (1u << 20)
 #define FLO_LABELS_MAX 64u

@@ -1,4 +1,5 @@
-/* Schedule: decides which requests take part in the next pass, with how many tokens.
+/* Schedule: decides which requests take part in the next pass, with how many
+ * tokens.
  *
  * Users' requests take part in every pass.
  * Answers get rows first, with the tokens
