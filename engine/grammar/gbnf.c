@@ -54,7 +54,7 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
         if (p->program->failed) {
-            return 0; /* all rules are used; so at most half of the slots are */
+            return 0; /* no rule is left, so names fill at most half of the slots */
         }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }

@@ -182,7 +182,7 @@ void flo_llama_rows(struct flo_engine *e, uint32_t first, uint32_t count, float 
 
         if (row != NULL) {
             memcpy(logits + i * n, row, n * sizeof(float));
-        } else { /* no logits are reported as NaN, as from a model that computes nothing */
+        } else { /* the library has no logits for this row, so all are NaN */
             memset(logits + i * n, 0xff, n * sizeof(float));
         }
     }

@@ -69,7 +69,7 @@ static void find_packed(const struct flo_tool *tool, struct flo_tool_setup *setu
                     ? snprintf(setup->packed, size, "%s", named)
                     : snprintf(setup->packed, size, "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
-    if (bytes >= (int)size) { /* a path cannot be so long: there is no packed file */
+    if (bytes >= (int)size) { /* no file can have so long a path, so none is packed */
         setup->packed[0] = '\0';
     }
 }

@@ -36,7 +36,7 @@ struct flo_arguments {
         FLO_FIELD_MARKED, /* reads a value like JSON, with marks around its texts */
     } stage;
     bool has_control; /* a value has a control token, so it cannot be converted to JSON */
-    bool may_null;    /* the text has been the beginning of `null` so far, and may be it */
+    bool may_null;    /* the value read so far may be the beginning of `null` */
     /* Brackets of marked values: `depth` are open, and a set bit means that the
      * bracket is an object's. */
     uint64_t objects;

@@ -650,7 +650,8 @@ static bool derive_channels(const struct flo_derivation *d, struct flo_call_form
     struct flo_call_form found = *form;
     bool is_set = begin.data != NULL;
 
-    /* then the text of the message with the call may be the thought */
+    /* The template writes no reasoning_content.  It may write the thought as the
+     * text of the message with the call. */
     if (find(all[2], THOUGHT).data == NULL) {
         all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
     }
