@@ -17,7 +17,8 @@
 
 /* ---- what it knows ---- */
 
-/* A release by digest and name; a zero digest means none. */
+/* Names a release by its digest, model and version.  A zero digest means no
+ * release. */
 struct flo_release_ref {
     struct flo_digest digest; /* id of the release: SHA-256 of its signed body */
     char model[FLO_NAME_MAX + 1];
@@ -32,25 +33,25 @@ enum flo_agent_engine_state {
     FLO_ENGINE_NONE,
     FLO_ENGINE_LOADING,
     FLO_ENGINE_READY,
-    FLO_ENGINE_WAITING, /* it was lost, and restarts at retry_at_ms */
-    FLO_ENGINE_RESTING, /* the model is on demand: a request loads it */
+    FLO_ENGINE_WAITING, /* the engine was lost, and the core loads it again at retry_at_ms */
+    FLO_ENGINE_RESTING, /* the engine is not in memory; the next request loads it */
 };
 struct flo_agent_engine {
     enum flo_agent_engine_state state;
     struct flo_release_ref release;
-    uint32_t losses; /* number of losses in a row */
+    uint32_t losses; /* number of times in a row that this engine was lost */
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
-    bool is_damaged; /* the release's files are damaged: no engine can load them */
-    bool is_woken;   /* loaded for a request: the trial continues */
-    bool is_linked;  /* the release answers no requests: a link and a hook activate it */
+    bool is_damaged; /* the release's files are damaged, so no engine can load them */
+    bool is_woken;   /* a request caused this load: the release's trial continues */
+    bool is_linked;  /* the release answers no requests; a link and a hook activate it */
 };
 
-/* Slots of a model, as far as the core needs them.  The record on disk has
- * more. */
+/* Slots of a model, as far as the core needs them.  The slot record on disk has
+ * more fields. */
 struct flo_agent_slots {
     struct flo_release_ref current, previous, candidate;
-    bool is_trial; /* the candidate was activated */
+    bool is_trial; /* the candidate was activated and serves on trial */
     uint32_t tries_left;
 };
 
@@ -66,7 +67,7 @@ struct flo_agent_detail {
     uint64_t bytes, full_bytes, took_ms;
     uint64_t neighbour_bytes; /* part of `bytes` that came from neighbours */
     uint32_t cases, passed;
-    double ratio; /* ms/token relative to the current release; 0: unknown */
+    double ratio; /* time per token, divided by that of the current release; 0: unknown */
     uint64_t memory_bytes;
 };
 
@@ -78,126 +79,145 @@ enum flo_wait {
 #undef FLO_WAIT
     FLO_WAIT_COUNT
 };
-#define FLO_WAIT_BIT(wait) (1u << (wait)) /* bit in a set of waits */
+#define FLO_WAIT_BIT(wait) (1u << (wait)) /* Returns the bit of a wait in a set of waits. */
 const char *flo_wait_word(enum flo_wait wait);
 
 /* ---- bets ---- */
 
-/* Sequential test of yes/no answers against a limit of the share of yes. */
+/* State of a sequential test: each answer is yes or no, and the share of yes is
+ * compared with a limit. */
 struct flo_bet {
     uint64_t yes, count;
-    double log_odds; /* log of the odds against the hypothesis that the share is the limit */
+    double log_odds; /* logarithm of the odds against the claim that the share equals the limit */
 };
-/* Adds an answer.  All calls must pass the same limit, above 0 and below 1. */
+/* Adds one answer to the test.  Every call must pass the same limit, above 0
+ * and below 1. */
 void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes);
-/* Return whether the share is certainly above, or below, the limit: if it were
- * not, such answers would have a probability of at most 1/odds. */
+/* Return whether the share of yes is certainly above (or below) the limit.
+ * Chance alone gives a wrong result with a probability of at most 1/odds. */
 bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds);
 bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
 #define FLO_AGENT_REASON_BYTES 256
-/* Number of kills of a candidate's engine from outside that do not count. */
+/* A candidate's engine may be killed from outside this often without a failure
+ * of its release. */
 #define FLO_AGENT_KILLS_PARDONED 2u
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
-    char order[FLO_NAME_MAX + 1]; /* id of the order; empty: a bundle, or a repair */
-    char bundle[256];             /* path of the bundle; empty: from the network */
+    /* id of the order that asks for it; empty: a bundle or a repair does */
+    char order[FLO_NAME_MAX + 1];
+    /* path of the bundle file; empty: the files come from the network */
+    char bundle[256];
     uint32_t attempt;
     uint32_t phase;
     uint32_t epoch;
     uint64_t seq;
     struct flo_release_ref release;
-    /* For an exchange of variants: this variant of the current release replaces
-     * the one that serves.  Empty: an update or a repair. */
+    /* Variant of the current release that replaces the serving variant.  Empty:
+     * this execution is an update or a repair. */
     char variant[FLO_NAME_MAX + 1];
     struct flo_policy policy;
     enum flo_execution state;
-    uint32_t starts; /* number of probes begun; limited, in case a probe crashes the machine */
-    uint32_t unsure; /* number of probes without a verdict */
-    uint32_t runtime_failures; /* number of probes that ended by a fault of the runtime */
-    uint32_t kills;            /* number of kills of its engine from outside */
+    uint32_t starts; /* number of probes begun, limited because a probe may crash the machine */
+    uint32_t unsure; /* number of probes that ended without a verdict */
+    uint32_t runtime_failures; /* number of probes that a fault of the runtime ended */
+    uint32_t kills;            /* number of times that its engine was killed from outside */
     struct flo_agent_detail detail;
-    struct flo_agent_error error; /* reason for its end, or for the failure of the last try */
-    char reason[FLO_AGENT_REASON_BYTES]; /* reason why it waits; empty: it does not */
-    uint64_t start_at_ms;                /* earliest time to start; 0: at once */
+    struct flo_agent_error error; /* reason why the execution ended, or why its last try failed */
+    /* reason why the execution waits; empty: it does not wait */
+    char reason[FLO_AGENT_REASON_BYTES];
+    /* earliest time at which the execution starts; 0: at once */
+    uint64_t start_at_ms;
 
-    /* The members below are lost at a restart. */
+    /* The members from here on are lost when the agent restarts. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
     uint64_t retry_at_ms;
     uint32_t job; /* number of the updater job in progress; 0: none */
     uint32_t retries;
-    bool fits_both; /* candidate and current release fit into memory together */
+    bool fits_both; /* memory holds the candidate and the current release together */
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
-    uint32_t lacks; /* number of failures in a row for lack of memory, descriptors or the like */
-    struct flo_bet failing; /* test of requests; yes: a request failed */
-    uint64_t recent;        /* results of the last 64 requests, bit 0 the newest */
+    /* number of failures in a row because memory, descriptors or the like were
+     * lacking */
+    uint32_t lacks;
+    struct flo_bet failing; /* test of the requests to the candidate; yes: a request failed */
+    /* bit for each of the last 64 requests, bit 0 the newest; 1: it failed */
+    uint64_t recent;
 };
 
-/* State of a rollback to a release that must be loaded first. */
+/* State of a rollback whose target must be loaded first. */
 struct flo_agent_return {
     bool is_active;
-    bool is_committed; /* the release goes from current to previous; false: the trial's candidate
-                          ends */
+    /* true: a current release is rolled back to the previous one; false: a
+     * trial is */
+    bool is_committed;
     bool is_draining;
-    bool is_writing; /* the slots are being rotated on disk */
-    uint64_t due_ms; /* end of the draining time; 0: nothing drains */
+    bool is_writing; /* the shell is writing the rotated slots to disk */
+    uint64_t due_ms; /* time at which running requests are cut off; 0: none are awaited */
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* number of releases to block with the rollback */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
-    uint64_t number; /* sequence number of the order; 0: a person at the device */
+    uint64_t number; /* sequence number of the order; 0: an operator at the device asked */
 };
 
 /* State of the removal of a model. */
 struct flo_agent_removal {
     bool is_active;
-    bool is_writing; /* the tombstone is being written */
-    uint64_t due_ms; /* end of the draining time; 0: nothing drains */
+    bool is_writing; /* the shell is writing the tombstone */
+    uint64_t due_ms; /* time at which running requests end and the tombstone is written; 0: none */
     struct flo_digest release;
     char order[FLO_NAME_MAX + 1]; /* empty: by hand */
 };
 
 #define FLO_AGENT_PAUSED_MAX 24
-/* Paused rollouts, as in the device record: no execution of them starts. */
+/* Paused rollouts, as in the device record.  No execution of a paused rollout
+ * starts. */
 struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* names; empty: free */
-    bool all; /* too many rollouts to list: all are paused */
+    bool all; /* true: there are too many to list, so all rollouts are paused */
 };
-/* Most models on a device at one time; its configuration may allow fewer. */
+/* Largest number of models on one device.  The device's configuration may set a
+ * lower limit. */
 #define FLO_AGENT_MODELS_MAX 16
-/* Model on this device: its slots, engines and the execution in progress. */
+/* State of one model on this device: its slots, its engines and its
+ * execution. */
 struct flo_agent_model {
-    char name[FLO_NAME_MAX + 1]; /* name; empty: the entry is free */
+    char name[FLO_NAME_MAX + 1]; /* name of the model; empty: this entry is free */
     bool has_execution;
-    int live;              /* enum flo_agent_role of the live engine, or -1 */
-    bool is_linked;        /* the model's link is on the disk, or being made */
-    bool is_switching;     /* link and hook of the live engine are in progress */
-    bool is_ill;           /* the live program is unhealthy, or its hook fails */
+    /* role of the engine that gets the requests (enum flo_agent_role); -1:
+     * none */
+    int live;
+    bool is_linked; /* the model's link is on the disk, or the shell is making it */
+    /* the shell is making the link of the live engine, or running its hook */
+    bool is_switching;
+    bool is_ill;           /* the program of the live engine is unhealthy, or its hook failed */
     bool is_on_demand;     /* the memory plan says that the model is on demand */
     bool is_wanted;        /* a request waits for the model's load */
-    uint32_t repairs;      /* number of repairs requested in a row */
+    uint32_t repairs;      /* number of repairs in a row that were asked for */
     uint64_t repair_at_ms; /* earliest next repair */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
-    struct flo_digest refused;  /* release refused by its engine, although its bytes are correct */
-    int refusal;                /* error code with which the engine refused it */
+    struct flo_digest refused;  /* release that its engine refused although its files are correct */
+    int refusal;                /* error code of that refusal (member `refused`) */
     struct flo_digest let_down; /* release that the runtime failed to run in the last execution */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
     struct flo_agent_removal removal;
 };
 struct flo_agent {
-    uint64_t origin_ms; /* time 0 in the trace */
+    uint64_t origin_ms; /* time of the agent's start, which the trace shows as 0 */
     uint64_t random;
-    uint64_t timer_ms; /* time of the last TIMER action; 0: none */
-    uint64_t revision; /* incremented when the report changes */
+    uint64_t timer_ms; /* time for which the shell's timer is set; 0: no timer is set */
+    uint64_t revision; /* number that grows whenever the device's report changes */
     bool is_booted;
     bool is_frozen;
-    bool is_disk_gone; /* the disk accepts no writes: unreadable data may still be intact */
+    /* the disk accepts no writes, so data that cannot be read may still be
+     * intact */
+    bool is_disk_gone;
     uint32_t jobs;
     uint32_t models_max; /* largest number of models, from the configuration */
     uint32_t waits;      /* ... set of conditions that every update waits for */
