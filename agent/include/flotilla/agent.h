@@ -220,131 +220,165 @@ struct flo_agent {
     bool is_disk_gone;
     uint32_t jobs;
     uint32_t models_max; /* largest number of models, from the configuration */
-    uint32_t waits;      /* ... set of conditions that every update waits for */
-    uint32_t lacks;      /* ... and the unmet conditions among them */
-    uint64_t wall_ms;    /* wall clock at this step; 0: unknown */
+    uint32_t waits;      /* set of conditions that every update waits for */
+    /* set of conditions that are not met now, also of those that only a policy
+     * names */
+    uint32_t lacks;
+    uint64_t wall_ms; /* wall clock time of this step; 0: unknown */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
 
 /* ---- what happens ---- */
 
-/* Words before a colon are the fields of the event that are set. */
+/* Each comment names the fields of the event that are set, then a colon, then
+ * the cause of the event. */
 enum flo_agent_event_kind {
-    FLO_AGENT_BOOT,       /* boot: the agent has started; always the first event */
-    FLO_AGENT_DEPLOY,     /* release to deploy, from an order or a bundle; verified */
-    FLO_AGENT_ORDER,      /* any other operation of an order, verified and in scope */
-    FLO_AGENT_GO_BACK,    /* an operator at the device wants to roll back to the previous release */
-    FLO_AGENT_REMOVE,     /* an operator at the device wants to remove the model */
-    FLO_AGENT_PROGRESS,   /* job, state: the updater has reached this state */
-    FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for the release */
-    FLO_AGENT_JOB_FAILED, /* job, error, is_passing: the updater's job failed */
-    FLO_AGENT_WRITTEN,    /* the slot action that asked for an answer is on disk */
-    FLO_AGENT_UNWRITTEN,  /* that slot action failed, with its error */
-    FLO_AGENT_LOADING,    /* role: the engine with this role is still loading */
-    FLO_AGENT_LOADED,     /* role, is_linked: the engine of this role has been loaded */
-    FLO_AGENT_ACTIVATED,  /* release: link and hook are done, and its program is healthy */
-    FLO_AGENT_ILL,        /* release, error: link, hook or program failed */
-    FLO_AGENT_LOST,       /* role, error: its engine died, hung or failed to load */
-    FLO_AGENT_DRAINED,    /* the engine that was draining has ended */
-    FLO_AGENT_PROBED,     /* detail, error: the probe has ended (0: passed, FLO_E_PROBE_UNSURE) */
-    FLO_AGENT_REQUEST,    /* release, error: a request ended; `more` equal ones did too */
+    FLO_AGENT_BOOT,     /* boot: the agent has started; always the first event */
+    FLO_AGENT_DEPLOY,   /* deploy: an order, a bundle or a repair wants this verified release */
+    FLO_AGENT_ORDER,    /* order: a verified order with any other operation is for this device */
+    FLO_AGENT_GO_BACK,  /* an operator at the device wants to roll back to the previous release */
+    FLO_AGENT_REMOVE,   /* an operator at the device wants to remove the model */
+    FLO_AGENT_PROGRESS, /* job, state: the updater's job has reached this state */
+    /* job, detail, fits_both, error: the files are staged; error: memory is too
+     * small for the release */
+    FLO_AGENT_STAGED,
+    /* job, error, is_passing: the updater's job failed; is_passing: another try
+     * may help */
+    FLO_AGENT_JOB_FAILED,
+    FLO_AGENT_WRITTEN,   /* the slot action that asks for an answer is on disk */
+    FLO_AGENT_UNWRITTEN, /* error: the slot action that asks for an answer failed */
+    FLO_AGENT_LOADING,   /* role: the engine with this role is still loading */
+    FLO_AGENT_LOADED,    /* role, is_linked: the engine with this role has been loaded */
+    /* release: its link is made, its hook has run, and its program is
+     * healthy */
+    FLO_AGENT_ACTIVATED,
+    FLO_AGENT_ILL,     /* release, error: its link, its hook or its program failed */
+    FLO_AGENT_LOST,    /* role, error: the engine with this role died, hung or failed to load */
+    FLO_AGENT_DRAINED, /* the engine that was draining has ended */
+    /* detail, error: the probe has ended; code 0: passed, FLO_E_PROBE_UNSURE:
+     * no verdict */
+    FLO_AGENT_PROBED,
+    /* release, error, more: a request ended, and `more` further ones ended
+     * alike */
+    FLO_AGENT_REQUEST,
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan has changed */
-    FLO_AGENT_WANTED,     /* a request waits for the load of this on-demand model */
+    FLO_AGENT_WANTED,     /* a request waits until this on-demand model is loaded */
     FLO_AGENT_EVICT,      /* another model needs the memory of this on-demand model */
-    FLO_AGENT_PRESSURE,   /* memory is short: unneeded models are to be unloaded */
+    FLO_AGENT_PRESSURE,   /* memory is short, so a release that is not needed must be unloaded */
     FLO_AGENT_CONDITIONS, /* lacks: the conditions for updates have changed */
-    FLO_AGENT_TRUST,      /* the trusted keys changed. error: the release in progress may not begin;
-                             is_forgotten: nor the previous one serve */
-    FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
-    FLO_AGENT_STOP,       /* the agent stops; this is its last event */
+    /* error, is_forgotten: the trusted keys changed. error: the release in
+     * progress may not begin; is_forgotten: the previous release may not serve
+     * again */
+    FLO_AGENT_TRUST,
+    FLO_AGENT_TIMER, /* now_ms reached timer_ms */
+    FLO_AGENT_STOP,  /* the agent stops; this is its last event */
     FLO_AGENT_EVENT_COUNT
 };
 
-/* Records of a model at the start of the agent. */
+/* Records of a model that the shell found at the start of the agent. */
 struct flo_agent_booted {
     uint32_t model;
     char name[FLO_NAME_MAX + 1];
     struct flo_agent_slots slots;
     /* The open execution from the database, or one rebuilt from the slot
-     * record; NULL: none.  With a candidate it is the candidate's. */
+     * record; NULL: none.  When the record has a candidate, the execution
+     * belongs to it. */
     const struct flo_agent_execution *open;
-    bool has_ended; /* the execution is over; only its leftovers need cleaning */
+    bool has_ended; /* the execution has ended; only its leftovers are removed */
     /* Whether and why the record blocks the execution's release. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
-    bool fits_both; /* candidate and current release fit into memory together */
+    bool fits_both; /* memory holds the candidate and the current release together */
 };
 
 struct flo_agent_event {
     enum flo_agent_event_kind kind;
-    uint32_t model; /* index of the model; unused for boot, freeze and timer */
+    uint32_t model; /* index of the model; not used by boot, freeze and timer events */
     uint64_t now_ms;
-    uint64_t wall_ms;  /* wall clock, for maintenance windows; 0: unknown */
-    uint64_t slept_ms; /* time for which the machine was suspended since the last step */
+    uint64_t wall_ms;  /* wall clock time, for maintenance windows; 0: unknown */
+    uint64_t slept_ms; /* how long the machine was suspended since the last step */
     enum flo_agent_role role;
     enum flo_execution state;
     uint32_t job;
     bool is_passing;
     bool fits_both;
     bool is_on_demand;
-    bool is_other_rung; /* the current engine was loaded for another degradation level */
+    bool is_other_rung; /* the current engine was loaded at another degradation level */
     uint32_t lacks;     /* set of the unmet conditions (enum flo_wait) */
     uint32_t more;
     bool is_linked; /* the loaded engine answers no requests */
     bool is_forgotten;
-    bool is_split;     /* the current release only serves a share of another model's requests */
-    bool stays_frozen; /* for unfreeze: the other freeze (normal or emergency) remains */
+    bool is_split; /* the current release only serves a share of another model's requests */
+    /* for an order to unfreeze: the device stays frozen by its other freeze
+     * (normal or emergency) */
+    bool stays_frozen;
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
-    const struct flo_order *order; /* order, borrowed for the call */
-    /* For an order to pause, resume or abort: all pauses now in force;
-     * borrowed. */
+    const struct flo_order *order; /* for FLO_AGENT_ORDER; the core borrows it during the call */
+    /* For an order to pause, resume or abort: all rollouts paused now.  The
+     * core borrows it during the call. */
     const struct flo_agent_pauses *pauses;
     struct {
-        const struct flo_agent_booted *models; /* models at the start, each index once; borrowed */
+        /* records of each model, each index once; borrowed during the call */
+        const struct flo_agent_booted *models;
         size_t model_count;
         uint32_t models_max; /* largest number of models; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
-        uint32_t waits, lacks; /* conditions that updates wait for, and the unmet ones */
+        /* set of conditions that updates wait for, and set of those not met
+         * now */
+        uint32_t waits, lacks;
         uint64_t seed;
     } boot;
     struct {
-        /* execution; its members before `policy` are filled */
+        /* execution to begin; only its members before `policy` are filled */
         const struct flo_agent_execution *execution;
-        /* reason why the release may not run here; code 0: it may */
+        /* reason why the release may not run on this device; code 0: it may */
         struct flo_agent_error refusal;
     } deploy;
 };
 
 /* ---- what to do about it ---- */
 
-/* Words before a colon are the fields of the action that are set. */
+/* Each comment names the fields of the action that are set, then a colon, then
+ * the work of the shell. */
 enum flo_agent_action_kind {
-    FLO_DO_JOB,         /* job: start the updater for the execution */
-    FLO_DO_CANCEL_JOB,  /* job: cancel it; its events are ignored from then on */
-    FLO_DO_SLOT_STAGE,  /* make the execution's release the candidate; answered by WRITTEN */
-    FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; answered by WRITTEN */
-    FLO_DO_SLOT_TRY,    /* count a start; if this fails nothing is loaded, and UNWRITTEN follows */
-    FLO_DO_SLOT_COMMIT, /* make the candidate the current release; answered by WRITTEN */
+    FLO_DO_JOB,        /* job: start this job of the updater for the execution */
+    FLO_DO_CANCEL_JOB, /* job: cancel this job and ignore its later events */
+    /* make the execution's release the candidate; the shell answers with
+     * WRITTEN */
+    FLO_DO_SLOT_STAGE,
+    /* begin the trial and count its first start; the shell answers with
+     * WRITTEN */
+    FLO_DO_SLOT_TRIAL,
+    /* count a start of the candidate; if the write fails, load nothing and send
+     * UNWRITTEN */
+    FLO_DO_SLOT_TRY,
+    FLO_DO_SLOT_COMMIT, /* make the candidate the current release; the shell answers with WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
-    FLO_DO_SLOT_UNTRY,  /* undo the count of the present start */
+    FLO_DO_SLOT_UNTRY,  /* subtract the present start from the count of the candidate's starts */
     FLO_DO_SLOT_BACK,   /* make the previous release the current one */
-    FLO_DO_SLOT_REMOVE, /* make the record a tombstone; answered by WRITTEN */
+    FLO_DO_SLOT_REMOVE, /* replace the slot record by a tombstone; the shell answers with WRITTEN */
     FLO_DO_CLOSE,       /* refuse new requests of the model */
     FLO_DO_FREE,        /* free the entry of the model */
-    FLO_DO_DENY,        /* block the release, with cause and number of the order (0: a person at the
-                           device) */
-    FLO_DO_REPAIR,      /* release: ask for a DEPLOY of it, without an order */
-    FLO_DO_VARIANT,     /* serve the execution's variant from now on; answered by WRITTEN */
-    FLO_DO_FREEZE,      /* freeze the device, or unfreeze it if `flag` is false */
-    FLO_DO_LOAD,        /* role, release: load this release as the engine of this role */
-    FLO_DO_UNLOAD,      /* role: unload its engine; flag: let its requests end first */
-    FLO_DO_FLIP,    /* role: send requests to its engine, or for a program make its link and run its
-                       hook */
-    FLO_DO_UNLINK,  /* release.model: remove its link and run its hook */
+    /* release, cause, number: block the release; number: that of the order, 0
+     * for an operator */
+    FLO_DO_DENY,
+    FLO_DO_REPAIR, /* release: send a DEPLOY event for it, without an order */
+    /* serve the execution's variant from now on; the shell answers with
+     * WRITTEN */
+    FLO_DO_VARIANT,
+    FLO_DO_FREEZE, /* flag: freeze the device; false: unfreeze it */
+    FLO_DO_LOAD,   /* role, release: load the release in the engine with this role */
+    /* role, flag: unload the engine with this role; flag: let its requests end
+     * first */
+    FLO_DO_UNLOAD,
+    /* role: send requests to the engine with this role; a linked release gets
+     * its link and its hook */
+    FLO_DO_FLIP,
+    FLO_DO_UNLINK,  /* release.model: remove the model's link and run the hook */
     FLO_DO_HOLD,    /* let requests wait: no engine is live */
     FLO_DO_REST,    /* release: load it when a request needs it */
     FLO_DO_PROMOTE, /* make the second engine the current one */
