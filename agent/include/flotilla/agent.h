@@ -379,16 +379,16 @@ enum flo_agent_action_kind {
      * its link and its hook */
     FLO_DO_FLIP,
     FLO_DO_UNLINK,  /* release.model: remove the model's link and run the hook */
-    FLO_DO_HOLD,    /* let requests wait: no engine is live */
-    FLO_DO_REST,    /* release: load it when a request needs it */
-    FLO_DO_PROMOTE, /* make the second engine the current one */
-    FLO_DO_PROBE,   /* probe with the execution's policy */
-    FLO_DO_EVENT,   /* report the state that the execution entered, or its end */
+    FLO_DO_HOLD,    /* let the model's requests wait, because no engine is live */
+    FLO_DO_REST,    /* release: load it only when a request needs it */
+    FLO_DO_PROMOTE, /* give the second engine the role of the current one */
+    FLO_DO_PROBE,   /* probe the candidate by the execution's policy */
+    FLO_DO_EVENT,   /* report the state that the execution has entered, or its end */
     FLO_DO_SERVING, /* word, release: report which release serves */
-    FLO_DO_ACK,     /* order, word, error: answer this order with this result */
-    FLO_DO_COLLECT, /* remove blobs that no record names */
+    FLO_DO_ACK,     /* order, word, error: answer the order with this result */
+    FLO_DO_COLLECT, /* delete the blobs that no record names */
     FLO_DO_TIMER,   /* at_ms; 0: none */
-    FLO_DO_NOTE,    /* error.what: reason of a decision, for the trace only */
+    FLO_DO_NOTE,    /* error.what: reason for a decision, shown in the trace only */
     FLO_DO_COUNT
 };
 
@@ -397,7 +397,7 @@ struct flo_agent_action {
     uint32_t model; /* index */
     enum flo_agent_role role;
     bool flag;
-    bool is_linked; /* the switch is to a release without requests */
+    bool is_linked; /* the release that becomes live answers no requests */
     uint32_t job;
     uint64_t at_ms;
     uint64_t number;
@@ -408,78 +408,82 @@ struct flo_agent_action {
     struct flo_agent_error error;
 };
 
-/* Largest number of actions in a step: a rollback blocks each release that it
- * names, and the agent's start handles every model. */
+/* Largest number of actions in one step.  A rollback blocks each release that
+ * its order names; the agent's start handles every model. */
 #define FLO_AGENT_ACTIONS_MAX (FLO_ORDER_FROM_MAX + 24 * FLO_AGENT_MODELS_MAX)
 #define FLO_AGENT_REPORTS_MAX (2 * FLO_AGENT_MODELS_MAX)
 struct flo_agent_actions {
     size_t count;
     struct flo_agent_action list[FLO_AGENT_ACTIONS_MAX];
-    /* Copies of the executions that DO_EVENT reports, in order, as they were when it
-     * was added. */
+    /* Copies of the executions that the FLO_DO_EVENT actions report, in the
+     * same order.  Each was made when its action was added. */
     size_t report_count;
     struct flo_agent_execution reports[FLO_AGENT_REPORTS_MAX];
 };
 
-/* Processes an event.  Clears `actions`, then fills it in the order in which
- * the shell must carry them out.  The shell reports a failed action by an
- * event, after the whole list.  Returns the number of actions. */
+/* Processes an event.  Clears `actions`, then adds the actions in the order in
+ * which the shell must carry them out.  After the last one, the shell sends an
+ * event for each action that failed.  Returns the number of actions. */
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions);
 
-/* Returns whether the entry has no data and nothing in progress, so that
- * another model may take it. */
+/* Returns whether the model's entry has no data and nothing in progress, so
+ * that another model may take it. */
 bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
 
-/* Returns whether the model is not in memory, and a request would load it. */
+/* Returns whether the model is unloaded until a request loads it. */
 bool flo_agent_is_resting(const struct flo_agent_model *model);
-/* Returns whether the model may leave memory: no engine serves a probe, and no
- * slots are rotating. */
+/* Returns whether the model may leave memory now: none of its engines serves a
+ * probe, and its slots are not being written. */
 bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
 
-/* Returns whether the execution waits for mains, temperature, an idle device or
- * an unmetered network. */
+/* Returns whether the model's execution waits for mains, temperature, an idle
+ * device or an unmetered network. */
 bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model);
 
-/* Returns whether the model is on trial and its previous release is still in
- * memory. */
+/* Returns whether the model's candidate is on trial while its previous release
+ * is still in memory. */
 bool flo_agent_has_warm(const struct flo_agent_model *model);
 
 /* Returns whether the updater may be writing files that no record refers to
  * yet. */
 bool flo_agent_is_fetching(const struct flo_agent *agent);
 
-/* Appends the step as text: one line "[ 1.250] word ..." for the event, an
- * indented line per state, action and reason.  The log, the golden tests and
- * `flotilla-agent explain` show this text.  Steps that change nothing give
- * none. */
+/* Appends the step as text: one line "[ 1.250] word ..." for the event, then an
+ * indented line for each state, action and reason.  The log, the golden tests
+ * and `flotilla-agent explain` show this text.  A step that changes nothing
+ * adds no text. */
 void flo_agent_trace(const struct flo_agent *agent, const struct flo_agent_event *event,
                      const struct flo_agent_actions *actions, struct flo_buf *out);
 
 /* ---- drift ---- */
 
-/* Reason why another release runs than the assigned one, when no execution
- * brings that one. */
+/* Reason why a model runs another release than the assigned one, while no
+ * execution is about to change that. */
 enum flo_drift {
     FLO_DRIFT_NONE,
-    FLO_DRIFT_BEHIND,      /* the assigned release is newer */
-    FLO_DRIFT_AHEAD,       /* the assigned release is older */
+    FLO_DRIFT_BEHIND,      /* the assigned release is newer than the running one */
+    FLO_DRIFT_AHEAD,       /* the assigned release is older than the running one */
     FLO_DRIFT_DENIED,      /* the assigned release, or the running one, is blocked here */
     FLO_DRIFT_BELOW_FLOOR, /* the assigned release is below the minimum release */
-    FLO_DRIFT_FROZEN,      /* the assigned release waits for the end of a freeze */
-    FLO_DRIFT_PAUSED,      /* the assigned release waits for its paused rollout */
-    FLO_DRIFT_NO_MEMORY,   /* the model has no memory next to the other models */
+    FLO_DRIFT_FROZEN,      /* the assigned release waits until a freeze ends */
+    FLO_DRIFT_PAUSED,      /* the assigned release waits because its rollout is paused */
+    FLO_DRIFT_NO_MEMORY,   /* memory does not hold the model together with the other models */
     FLO_DRIFT_DISK,        /* the disk accepts no writes, so the assigned release could not come */
                            /* the runtime failed to run the assigned release, and no later attempt
                             * succeeded */
     FLO_DRIFT_RUNTIME
 };
 const char *flo_drift_word(enum flo_drift drift);
-/* Assigned release, as the records have it. */
+/* Release that the controller has assigned to a model, as stored on this
+ * device. */
 struct flo_agent_target {
-    struct flo_digest release;       /* digest; zero: the current release is kept */
+    /* digest of the release; zero: none is assigned, the current one stays */
+    struct flo_digest release;
     uint64_t number, current_number; /* 0: unknown */
-    int refusal; /* reason why it may not run: FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may */
+    /* reason why the release may not run: FLO_E_TARGET_...,
+     * FLO_E_MEMORY_BUDGET; 0: it may */
+    int refusal;
     bool is_current_denied;
 };
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
@@ -487,70 +491,77 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
 
 /* ---- derived artifacts ---- */
 
-/* Limits of packing: tries per version of the agent, and time per try.  Time
- * that a slow disk needs for writing is not counted. */
+/* Limits of packing: the tries by one version of the agent, and the time of
+ * each try.  The time in which a slow disk writes is not counted. */
 #define FLO_DERIVED_TRIES_MAX 2
 #define FLO_DERIVED_MAKE_MS_MAX 60000
-/* Digests of some model files; the oldest is replaced. */
+/* Digests of up to eight model files; a new one replaces the oldest. */
 struct flo_model_notes {
     struct flo_digest models[8];
     size_t count;
 };
-/* State of a model's derived artifact: its packed weights. */
+/* Knowledge about the derived artifacts of the models: their packed weights. */
 struct flo_derived {
-    struct flo_model_notes unpackable; /* models that this device's engines use unpacked */
-    struct flo_model_notes unpacked;   /* models whose packing failed: not tried again */
-    /* model whose file was made; no engine has crashed since */
+    /* models whose weights the engines of this device use as they are */
+    struct flo_model_notes unpackable;
+    /* models that are not packed again, because packing them failed */
+    struct flo_model_notes unpacked;
+    /* model whose packed file was made, with no crash of an engine since */
     struct flo_digest fresh;
-    struct flo_digest refused; /* model whose file an engine refused once */
+    struct flo_digest refused; /* model whose packed file an engine has refused once */
     bool has_made;
 };
-/* Returns whether packed weights are looked for, and made where they are
- * missing. */
+/* Returns whether the agent looks for packed weights of this model, and makes
+ * them where they are missing. */
 bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct flo_digest *model);
-/* Returns whether a missing artifact is to be made.  `failures` counts those of
- * this version, over all restarts. */
+/* Returns whether the agent makes the missing packed weights.  `failures` is
+ * the number of failed tries by this version of the agent, over all
+ * restarts. */
 bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
                           unsigned failures);
 void flo_derived_made(struct flo_derived *derived, const struct flo_digest *model);
-/* Notes a failure.  true: it counts as one more failure of this version.
- * `has_written`: the try has written to the disk. */
+/* Records a failed try to pack.  Returns whether it adds to the lasting count
+ * of this version of the agent.  `has_written`: the try has written to the
+ * disk. */
 bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written);
-/* Handles a file that the engine refused as belonging to another model: the
- * file is made again. true: this happened before, so this program version stops
- * making it. */
+/* Records that the engine refused a packed file as that of another model, so
+ * the file is made again.  Returns true the second time: then this version of
+ * the agent stops making it. */
 bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model);
-/* Note that an engine serves with the file; or that an engine crashed, so files
- * are hashed again before use. */
+/* Records that an engine serves with the packed file, so an earlier refusal is
+ * forgotten. */
 void flo_derived_accepted(struct flo_derived *derived);
+/* Records that an engine crashed, so the packed file is hashed again before
+ * use. */
 void flo_derived_doubt(struct flo_derived *derived);
 bool flo_derived_is_fresh(const struct flo_derived *derived, const struct flo_digest *model);
-/* Returns whether packed weights are missing that would make the engine faster.
- * Its speed is not compared then. */
+/* Returns whether the model lacks packed weights that would make its engine
+ * faster.  The agent then does not compare the engine's speed. */
 bool flo_derived_is_lacking(const struct flo_derived *derived, const struct flo_digest *model);
-/* Returns whether a new model would be packed, as far as is known. */
+/* Returns whether a new model is expected to be packed on this device. */
 bool flo_derived_is_expected(const struct flo_derived *derived);
 /* Returns the limit of CPU time for packing a model of this size. */
 uint64_t flo_derived_ms_max(uint64_t model_bytes);
 
 /* ---- orders ---- */
 
-/* The device's knowledge of the time. */
+/* What the device knows about the present time. */
 struct flo_agent_time {
-    uint64_t clock_ms;    /* time of the machine's clock; 0: it is not reliable */
-    bool is_synchronised; /* a time service synchronises that clock */
+    uint64_t clock_ms;    /* time by the machine's clock; 0: that clock is not reliable */
+    bool is_synchronised; /* a time service keeps the machine's clock correct */
     uint64_t trusted_ms;  /* flo_device_time */
 };
-/* Limits on how far an order's time may be ahead of the clock, and of a
- * synchronised clock (then the controller's clock is wrong).  An order advances
- * trusted time, which never goes back, so one from the future would expire
- * every later order. */
+/* Limits on how far an order's time may be ahead of the clock.  The lower one
+ * is for a synchronised clock: then the controller's clock is wrong.  An order
+ * moves the trusted time, which never goes back, so an order from the future
+ * would expire every later one. */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
-/* Returns whether this error answers an order, because it is about the order,
- * its signature or its release.  Any other error (a disk, memory) is about this
- * device: nothing was decided, and the order must come again. */
+/* Returns whether this error answers an order, because its cause is the order,
+ * the signature or the release.  Any other cause (a disk, memory) is in this
+ * device: then nothing was decided, and the controller must send the order
+ * again. */
 bool flo_agent_is_verdict(int code);
 /* Checks that this order is for this device and for now.  FLO_E_CMD_SCOPE,
  * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no
@@ -559,23 +570,23 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char
                                        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                                        const struct flo_agent_time *time, struct flo_err *err);
 
-/* Returns why a release is blocked after this error: by its own fault, or
- * because it is too slow or too large for this device.  ALLOWED: it is not
- * blocked, because the network, the disk, an operator or a busy machine was the
- * cause. */
+/* Returns why this error blocks a release: its own fault, or that it is too
+ * slow or too large for this device.  Returns FLO_DENIAL_ALLOWED when the cause
+ * was the network, the disk, an operator or a busy machine: then it is not
+ * blocked. */
 enum flo_denial_cause flo_agent_denial_cause(int code);
-/* Number of probes without a verdict that ends an execution. */
+/* An execution ends after this number of probes without a verdict. */
 #define FLO_AGENT_UNSURE_MAX 4
 /* Longest pause before an unsure probe is repeated; a changed clock does not
  * lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
-/* Number of probes failed by the runtime that ends an execution. */
+/* An execution ends after this number of probes that the runtime failed. */
 #define FLO_AGENT_RUNTIME_TRIES 3
-/* Returns whether the device's runtime failed: its files, its process, its
- * answers. */
+/* Returns whether the cause of the error is the device's runtime: its files,
+ * its process or its answers. */
 bool flo_agent_is_runtimes_fault(int code);
-/* Returns whether the device lacks what any release would need: memory,
- * descriptors. */
+/* Returns whether the error says that the device lacks memory or descriptors,
+ * which every release needs. */
 bool flo_agent_lacks(int code);
 /* Returns whether a request with this result counts against the release on
  * trial. */
@@ -583,11 +594,11 @@ bool flo_agent_blames_serving(int code);
 
 /* ---- order intake ---- */
 
-/* A verified order, and the device's knowledge of its subject. */
+/* A verified order, with the facts of this device that decide about it. */
 struct flo_intake_facts {
     const struct flo_order *order;
     enum flo_standing standing;      /* result of the comparison with the stored orders */
-    uint64_t by;                     /* for superseded: number of the newer order */
+    uint64_t by;                     /* for FLO_STATEMENT_SUPERSEDED: number of the newer order */
     enum flo_stated_outcome outcome; /* outcome of the newest order about the same model */
     uint64_t aborted_by; /* for deploy: number of the order that aborted its rollout; 0: none */
     bool has_ended;      /* for deploy: its execution here has ended */
