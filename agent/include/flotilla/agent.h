@@ -601,13 +601,14 @@ struct flo_intake_facts {
     uint64_t by;                     /* for FLO_STATEMENT_SUPERSEDED: number of the newer order */
     enum flo_stated_outcome outcome; /* outcome of the newest order about the same model */
     uint64_t aborted_by; /* for deploy: number of the order that aborted its rollout; 0: none */
-    bool has_ended;      /* for deploy: its execution here has ended */
-    bool is_current;     /* for deploy: its release is current */
-    bool is_answered;    /* the order ended for good, and the answer is stored */
-    bool takes_back;     /* for rollback: its release runs here or is in progress, and is blocked */
-    bool is_absent;      /* the device has nothing of the order's model */
-    bool is_set_here;    /* for config: the device's own configuration sets the value */
-    /* for deploy: reason why the release may not run; code 0: it may */
+    bool has_ended;      /* for deploy: the execution of this order has ended on this device */
+    bool is_current;     /* for deploy: its release is the current one on this device */
+    bool is_answered;    /* the order has ended for good, and its answer is stored */
+    /* for rollback: a release that it blocks runs here or is being installed */
+    bool takes_back;
+    bool is_absent;   /* the device has nothing of the model that the order names */
+    bool is_set_here; /* for config: the device's own configuration sets the value */
+    /* for deploy: reason why the release may not run here; code 0: it may */
     struct flo_agent_error refusal;
 };
 enum flo_intake_kind {
@@ -616,53 +617,54 @@ enum flo_intake_kind {
     FLO_INTAKE_DONE,       /* answer so */
     FLO_INTAKE_REFUSED,    /* answer "refused", with the error */
     FLO_INTAKE_IGNORED,    /* answer so */
-    FLO_INTAKE_SUPERSEDED, /* answer "superseded", with `by` */
+    FLO_INTAKE_SUPERSEDED, /* answer "superseded", with the number `by` of the newer order */
 };
 struct flo_intake_verdict {
     enum flo_intake_kind kind;
     uint64_t by;
-    struct flo_agent_error error; /* error of the refusal; code 0: not reported */
+    struct flo_agent_error error; /* reason of the refusal; code 0: the answer contains no error */
     char why[256];                /* reason for the trace; it may be empty */
 };
 void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out);
 const char *flo_intake_word(enum flo_intake_kind kind);
-/* Appends two lines of trace, for an order that is not passed to the core. */
+/* Appends two lines to the trace, for an order that is not passed to the
+ * core. */
 void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms, const char *order,
                             const char *word, const char *why, struct flo_buf *out);
 
 /* ---- retry ---- */
 
-/* Returns a delay with full jitter: uniform in [0, min * 2^attempt], at most
- * max. `random` is any 64 random bits. */
+/* Returns a random delay before a retry: uniform between 0 and min * 2^attempt,
+ * and at most max.  `random` is any 64 random bits. */
 uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms, uint64_t random);
 
 /* ---- outbox ---- */
 
-/* Outbox: state from which the next stored message and its time are computed.
- * An event is removed when the controller has acknowledged its sequence number,
- * telemetry at PUBACK. */
+/* Outbox: state from which the next message to send, and its time, follow.  A
+ * stored event is removed when the controller has acknowledged its sequence
+ * number, telemetry when the broker has confirmed it (PUBACK). */
 #define FLO_OUTBOX_WINDOW 64 /* largest number of events that are sent and not yet acknowledged */
 #define FLO_OUTBOX_RESEND_MS 30000
 struct flo_outbox {
-    uint64_t acked;   /* highest acknowledged event sequence */
-    uint64_t sent;    /* highest event sequence sent on this connection */
-    uint64_t last;    /* highest event sequence stored */
-    uint64_t sent_ms; /* time when `sent` last grew */
-    uint64_t wait_ms; /* no event is sent before this time */
+    uint64_t acked;   /* highest sequence number of an event that the controller has acknowledged */
+    uint64_t sent;    /* highest sequence number of an event sent on this connection */
+    uint64_t last;    /* highest sequence number of a stored event */
+    uint64_t sent_ms; /* time at which `sent` last grew */
+    uint64_t wait_ms; /* time before which no event is sent */
     bool is_connected;
 };
-/* Begins a connection: every unacknowledged message is sent again. */
+/* Begins a connection, on which every unacknowledged message is sent again. */
 void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms);
 void flo_outbox_disconnected(struct flo_outbox *outbox);
 void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
-/* Handles cmd.ack.  false: the sequence was never sent, or is older than known;
- * ignored. */
+/* Handles the controller's message cmd.ack.  Returns false, and changes
+ * nothing, when its sequence number is not above `acked` or is above `last`. */
 bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
-/* Delays events until `until_ms`: a whole fleet has the same to report, and has
- * already sent it in its answers. A new connection ends the delay. */
+/* Delays events until `until_ms`, or until a new connection.  Used when a whole
+ * fleet has the same to report, and has sent that in its answers already. */
 void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
-/* Returns the number of the event to send now, or 0.  Call flo_outbox_sent
- * after sending. */
+/* Returns the sequence number of the event to send now; 0: there is none.  The
+ * caller then sends it and calls flo_outbox_sent. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);
 void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence, uint64_t now_ms);
 
