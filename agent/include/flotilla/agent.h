@@ -25,8 +25,8 @@ struct flo_release_ref {
     char version[FLO_NAME_MAX + 1];
 };
 
-/* A model has at most two engines: that of the current release, and a second
- * one (for a candidate, or for the previous release during a rollback). */
+/* A model has at most two engines.  The second one loads a candidate, or the
+ * previous release during a rollback. */
 enum flo_agent_role { FLO_AGENT_CURRENT, FLO_AGENT_BESIDE, FLO_AGENT_ROLES };
 
 enum flo_agent_engine_state {
@@ -546,7 +546,7 @@ uint64_t flo_derived_ms_max(uint64_t model_bytes);
 
 /* ---- orders ---- */
 
-/* What the device knows about the present time. */
+/* Knowledge of the device about the present time. */
 struct flo_agent_time {
     uint64_t clock_ms;    /* time by the machine's clock; 0: that clock is not reliable */
     bool is_synchronised; /* a time service keeps the machine's clock correct */

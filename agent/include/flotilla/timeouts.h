@@ -79,8 +79,8 @@ enum flo_work_verdict flo_work_look(struct flo_work *work, const struct flo_work
 /* ---- notes ---- */
 
 /* Returns whether a note of this error may be sent now.  Security notes of one
- * error are sent at most once a minute, and no kind may have more than 64
- * unsent notes.  told_ms: when the last note of this error was sent; 0:
+ * error are sent at most once a minute.  No kind of note may have more than 64
+ * unsent ones.  told_ms: when the last note of this error was sent; 0:
  * never. */
 bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint64_t now_ms);
 
