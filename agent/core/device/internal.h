@@ -207,14 +207,15 @@ bool flo_execution_may_move(struct step *s);
 /* Continues the execution if nothing blocks it.  `ahead`: name of the model
  * that has the update lane; NULL: this model has it. */
 void flo_execution_consider(struct step *s, const char *ahead);
-/* Leaves the update lane to another model's repair. */
+/* Stops work of the execution, so that another model's repair gets the update
+ * lane. */
 void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
 
 /* ---- it waits for its surroundings (waits.c) ---- */
 
-/* Returns the time at which the execution's window opens; 0: it waits for no
- * window. */
+/* Returns the time at which the execution's maintenance window opens; 0: it
+ * waits for no window. */
 uint64_t flo_wait_until(const struct flo_agent *agent, const struct flo_agent_model *model,
                         uint64_t now_ms);
 #define FLO_WAIT_REASON FLO_AGENT_REASON_BYTES
@@ -222,7 +223,7 @@ uint64_t flo_wait_until(const struct flo_agent *agent, const struct flo_agent_mo
 bool flo_wait_is_needed(const struct flo_agent *agent, const struct flo_agent_model *model);
 void flo_wait_reason(const struct flo_agent *agent, const struct flo_agent_model *model,
                      char out[FLO_WAIT_REASON]);
-/* Handles changed conditions: a running job may have to stop. */
+/* Handles changed conditions for updates: a running job may have to stop. */
 void flo_wait_changed(struct step *s);
 
 /* ---- its files come (execution_fetch.c) ---- */
@@ -238,7 +239,7 @@ void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
 void flo_execution_loading(struct step *s); /* Handles progress of the second engine's load. */
 void flo_execution_loaded(struct step *s);  /* Handles the second engine when it is ready. */
-/* Handles the end of an activation: link and hook are finished. */
+/* Continues the trial when the candidate's link and hook are finished. */
 void flo_execution_activated(struct step *s);
 void flo_execution_lost(struct step *s); /* Handles the loss of the second engine. */
 void flo_execution_drained(struct step *s);
@@ -251,28 +252,28 @@ void flo_execution_stop(struct step *s); /* Handles a regular stop of the agent.
 void flo_execution_put_off(struct step *s, const char *why);
 
 /* ---- the lane (device/queue.c) ---- */
-/* Lists the models that have an execution which is not soaking, in the order of
- * the lane. */
+/* Lists the models with an execution that does not soak, the first in the
+ * update lane first.  Returns their number. */
 size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX]);
-/* Lets one execution continue, and sets the waiting reason of the others. */
+/* Lets one execution continue, and sets the reason why each other execution
+ * waits. */
 void flo_queue_consider(struct step *s);
 bool flo_queue_is_sound(const struct flo_agent *agent);
 
 /* ---- repair (repair.c) ---- */
 bool flo_repair_is_needed(const struct flo_agent_model *model,
                           const struct flo_release_ref *release);
-/* Requests that the release is staged again, unless an execution is in
- * progress. */
+/* Asks for a repair of the release, unless an execution is in progress. */
 void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
-/* Returns true when the staged release is the current one and no more is to be
- * done. */
+/* Handles a staged release that is current already.  Returns true when nothing
+ * else is to be done for it. */
 bool flo_repair_staged(struct step *s);
 void flo_repair_loaded(struct step *s); /* Handles the current engine when it is ready. */
 void flo_repair_lost(struct step *s);   /* Handles a current engine that could not be loaded. */
-/* Returns true when the execution waits for the current engine, or has
- * ended. */
+/* Returns true when the execution waits until the current engine is loaded, or
+ * has ended for that reason. */
 bool flo_repair_holds(struct step *s);
-/* Returns whether flo_repair_holds() would return true. */
+/* Returns the result of flo_repair_holds(), and changes nothing. */
 bool flo_repair_would_hold(const struct flo_agent_model *model);
 
 /* ---- another variant of the current release (variant.c) ---- */
@@ -297,8 +298,8 @@ void flo_back_order(struct step *s);
 void flo_back_by_hand(struct step *s);
 bool flo_back_loaded(struct step *s, enum flo_agent_role role);
 bool flo_back_lost(struct step *s, enum flo_agent_role role);
-/* Called when the release to which a trial rolls back cannot be loaded: stops
- * waiting for it. */
+/* Ends a rollback from a trial when the release to which it goes back cannot be
+ * loaded. */
 void flo_back_given_up(struct step *s);
 bool flo_back_written(struct step *s);
 void flo_back_drained(struct step *s);
