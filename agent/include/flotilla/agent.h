@@ -333,7 +333,7 @@ struct flo_agent_event {
         uint64_t seed;
     } boot;
     struct {
-        /* execution to begin; only its members before `policy` are filled */
+        /* execution to begin; its members up to `policy` are filled */
         const struct flo_agent_execution *execution;
         /* reason why the release may not run on this device; code 0: it may */
         struct flo_agent_error refusal;
