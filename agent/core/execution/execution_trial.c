@@ -394,7 +394,7 @@ static void device_was_busy(struct step *s)
 }
 
 /* Handles a failure of the device's own runtime.  It may be chance, or be
- * repaired meanwhile, so the probe is tried again later. */
+ * repaired meanwhile, so the probe is repeated later. */
 static void runtime_failed(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -414,7 +414,7 @@ static void runtime_failed(struct step *s)
     probe_later(s, wait_ms);
 }
 
-/* Ends an execution whose engine was lost before it served. */
+/* Ends an execution whose engine was lost before its release served. */
 static void end_lost(struct step *s)
 {
     const struct flo_agent_error *error = &s->event->error;
@@ -451,7 +451,8 @@ void flo_execution_lost(struct step *s)
         if (wait_ms > 0) {
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
-        } else if (is_pardoned(s)) { /* continues as after a restart */
+        } else if (is_pardoned(s)) {
+            /* its engine is loaded again, as after a restart of the agent */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -517,8 +518,8 @@ void flo_execution_probed(struct step *s)
     execution->deadline_ms = 0;
 }
 
-/* Returns whether the last requests fail too often, for a release that worked
- * well for a long time. */
+/* Returns whether too many of the last 64 requests failed.  This finds a
+ * release that worked well for a long time first. */
 static bool fails_of_late(const struct flo_agent_execution *execution, double limit)
 {
     struct flo_bet late = {0};
@@ -532,8 +533,8 @@ static bool fails_of_late(const struct flo_agent_execution *execution, double li
     return flo_bet_is_above(&late, limit, LATE_ODDS);
 }
 
-/* Counts a request; returns whether errors exceed the policy's limit, beyond
- * chance. */
+/* Counts a request.  Returns whether the share of errors is above the policy's
+ * limit, beyond chance. */
 static bool fails_too_often(struct flo_agent_execution *execution, bool is_error)
 {
     double limit = (double)execution->policy.soak_errors_ppm / 1e6;
@@ -561,12 +562,13 @@ static void take_request(struct step *s)
         return; /* this result is no evidence about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
-        return; /* the loss of the engine itself is counted, or pardoned */
+        return; /* the loss of the engine is counted, or pardoned, by its own event */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
-        int code = s->event->error.code; /* a lack of resources is no fault of the release */
+        /* a lack of memory or descriptors is no fault of the release */
+        int code = s->event->error.code;
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
                           "%llu of %llu request%s failed, %u of the last %u, at most %llu "
                           "per million may (%s)",
@@ -585,7 +587,7 @@ void flo_execution_request(struct step *s)
     }
 }
 
-/* Returns whether the candidate serves, or would after a load. */
+/* Returns whether the candidate serves, or would serve after a load. */
 static bool is_at_hand(const struct flo_agent_model *model)
 {
     return model->live == FLO_AGENT_BESIDE ||
@@ -639,9 +641,8 @@ void flo_execution_put_off(struct step *s, const char *why)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
-/* Handles a stop of the agent, which is not the candidate's fault: a package
- * update or a reboot is not counted as a start, whether the candidate serves or
- * is loading. */
+/* Handles a regular stop of the agent, such as a package update or a reboot.
+ * It is no fault of the candidate, so the present start is not counted. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent_model *model = s->model;
