@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5      /* share of pairs over the limit when the true ratio equals the limit */
-#define FAST_ODDS 100 /* odds that a pass needs; they are low because soak and gates check again   \
-                       */
+#define HALF 0.5 /* share of pairs over the limit when the true ratio equals the limit */
+#define FAST_ODDS                                                                                  \
+    100 /* odds that a pass needs; they are low because soak and gates check again                 \
+         */
 /* odds that a failure needs; they are high because the release is then
  * blocked */
 #define SLOW_ODDS 1e6
 #define PAUSE_MS 20 /* pause for each pair that is over the limit, beyond those under it */
 #define PAUSE_MS_MAX 250
-/* number of equal parts of the runs; the slowest run of the fastest part
- * counts */
+/* the candidate's fastest runs are compared: one in this many */
 #define BEST_PARTS 10
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)

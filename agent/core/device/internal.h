@@ -31,8 +31,8 @@
 #define LACKS_MAX 20u
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
-/* number of probes begun, for each counted try, that ends an execution.  An
- * uncounted probe ended because the agent itself was killed. */
+/* An execution may begin this many probes for each try that its policy allows,
+ * because something else may end the agent during a probe. */
 #define PROBES_PER_TRY 3
 #define REPAIR_MS_MIN 15000 /* shortest time between two repairs of a release */
 #define REPAIR_MS_MAX 3600000
