@@ -6,9 +6,8 @@
 #include <string.h>
 
 #define HALF 0.5 /* share of pairs over the limit when the true ratio equals the limit */
-#define FAST_ODDS                                                                                  \
-    100 /* odds that a pass needs; they are low because soak and gates check again                 \
-         */
+/* odds that a pass needs; they are low because soak and gates check again */
+#define FAST_ODDS 100
 /* odds that a failure needs; they are high because the release is then
  * blocked */
 #define SLOW_ODDS 1e6
