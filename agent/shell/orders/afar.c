@@ -10,8 +10,9 @@
 #include "agent/shell/orders/orders.h"
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
-/* limit of the log lines in a report; its facts and findings need 40 KiB */
-#define LINES_BYTES_MAX ((size_t)200 << 10)
+#define LINES_BYTES_MAX                                                                            \
+    ((size_t)200 << 10) /* facts and findings of a report need 40 KiB more                         \
+                         */
 #define DOCTOR_LINES 40 /* number of log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);
