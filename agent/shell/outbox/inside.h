@@ -109,11 +109,11 @@ FLO_MUST_USE int flo_values_store_number(struct flo_outbox_db *db, const char *k
 FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err);
 /* Ends a transaction: commits it, or rolls it back if `rv` is an error. */
 FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err);
-/* Remembers an execution's last state: in memory at first, then stored with the
- * events that report it. */
+/* Stores an execution's last state: at first in memory, then in the file
+ * together with the events that report it. */
 void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution);
 FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db, struct flo_err *err);
-/* Drops the oldest windows to make room, and counts them as lost. */
+/* Drops the oldest telemetry windows to make room, and counts them as lost. */
 void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count);
 
 #endif
