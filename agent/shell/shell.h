@@ -1,8 +1,9 @@
 /* Shell: the state of the agent's shell, which carries out the core's actions.
  *
  * Everything runs on the thread of the event loop, which blocks while it syncs.
- * Only clients and their engines have another thread (agent/serve/apart).
- * flo_agent_step() gives the actions.  Rooms, each knowing only those below it:
+ * Only the API's clients and the engines are served on another thread
+ * (agent/serve/apart).  flo_agent_step() gives the actions.  The parts of the
+ * shell are listed here; each part uses only those below it:
  *   main.c commands/      commands of a person at the device
  *   run.c                 opens everything, runs the loop, stops
  *   start.c heartbeat.c   reads the stored state; timers, checks each minute

@@ -38,8 +38,8 @@ static bool read_line(const char *text, struct line *out)
     return true;
 }
 
-/* Reads a stored line.  Returns false when there is none or it is obsolete:
- * lines older than `from_ms` are from before the controller's restore from a
+/* Reads a stored line.  Returns false when there is none, or when it is
+ * obsolete because it is older than `from_ms`, the restore of the controller's
  * backup. */
 static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms, struct line *out)
 {
