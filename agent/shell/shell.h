@@ -50,25 +50,26 @@
 #include "base/host/mqtt.h"
 #include "proto/proof.h"
 
-#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* index that means: the model has no place */
+/* index for a model that has no entry in `models` */
+#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX
 
-/* Options of a model in the configuration. */
+/* Options that the configuration has for one model. */
 struct flo_model_spec {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     bool is_pinned;    /* stays in memory */
-    uint32_t weight;   /* weight; the model with the lowest one gives up memory first */
-    uint32_t n_tokens; /* number of tokens bound to the model, by name */
+    uint32_t weight;   /* importance; the model with the lowest weight gives up memory first */
+    uint32_t n_tokens; /* number of tokens that are bound to the model */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
-/* Checked settings from the configuration file, with the defaults that depend
- * on state_dir. */
+/* Checked settings of the configuration file, with default values below
+ * state_dir. */
 struct flo_settings {
     struct flo_config *config;
     char state_dir[4096];
     char control[4096];
-    char *token; /* token of the local API; NULL: none */
+    char *token; /* token that clients of the local API must send; NULL: none */
     const char *listen[9];
     const char *origins[17];
     char listen_standard[4200];
@@ -81,51 +82,55 @@ struct flo_settings {
     size_t pipeline_count;
 };
 struct flo_identity {
-    bool is_there; /* the device is enrolled; false: local functions still work */
+    bool is_there; /* the device is enrolled; false: the local API works all the same */
     char device[37];
     char fleet[FLO_NAME_MAX + 1];
     char name[FLO_NAME_MAX + 1];
     char controller[513];
     char broker[513];
-    /* Groups at enrolment; flo_shell_groups() returns the present ones. */
+    /* Groups at enrolment; flo_shell_groups() returns the groups now. */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     size_t group_count;
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_identity_pairs pairs; /* keys and certificates */
-    size_t pair;                     /* index of the pair in cert_file and key_file */
+    size_t pair;                     /* index of the pair whose files are cert_file and key_file */
     struct flo_trust *trust;         /* NULL: none */
-    uint64_t enrolled_at_ms;         /* date of the first certificate; 0: not known */
+    uint64_t enrolled_at_ms;         /* date of the device's first certificate; 0: not known */
 };
 struct flo_machine {
     char arch[16];
     char kernel[16]; /* fastest engine kernel that the CPU supports: avx2, ... */
     uint32_t cpus;
-    uint64_t memory_bytes; /* memory for models: the budget, or the machine's memory */
+    /* bytes of memory for models: the configured budget, or the machine's
+     * memory */
+    uint64_t memory_bytes;
     struct flo_bench {
-        char of[FLO_DIGEST_TEXT]; /* digest of hardware, kernel and engine */
+        char of[FLO_DIGEST_TEXT]; /* digest of the hardware, kernel and engine that were measured */
         uint64_t at_ms, took_ms;
         uint64_t memory_bytes_per_s; /* 0: not measured */
         uint64_t int8_ops_per_s, read_bytes_per_s;
     } bench;
 };
 struct flo_bench_child;
-/* Program of the device's owner that tells whether the network is metered. */
+/* A program of the device's owner that tells whether the network is metered. */
 struct flo_metered {
     pid_t pid; /* 0: none runs */
     uint64_t begin_ms;
     bool is_said; /* newest answer: metered */
 };
-/* Variants of a model's current release (hardware/variants.c). */
+/* Variants of a model's current release, as hardware/variants.c knows them. */
 struct flo_variants {
-    struct flo_digest release;      /* release that these facts are about; zero: none */
+    struct flo_digest release;      /* release whose variants these are; zero: none */
     char name[FLO_NAME_MAX + 1];    /* variant that serves */
-    char smaller[FLO_NAME_MAX + 1]; /* next smaller variant; empty: there is none */
-    char larger[FLO_NAME_MAX + 1];  /* variant that `name` replaces; empty: none */
-    uint64_t more_bytes;            /* additional memory of the larger variant */
-    bool is_asked;                  /* a switch of variants has begun */
-    uint64_t again_ms;              /* earliest next attempt after a failure */
+    char smaller[FLO_NAME_MAX + 1]; /* name of the next smaller variant; empty: there is none */
+    /* name of the variant in whose place `name` serves; empty: none */
+    char larger[FLO_NAME_MAX + 1];
+    uint64_t more_bytes; /* bytes that the larger variant needs in addition */
+    bool is_asked;       /* a switch of variants is in progress */
+    /* time before which no other switch begins, after one that failed */
+    uint64_t again_ms;
 };
-/* Sensor values and the device's response to them. */
+/* Sensor values, and how the device responds to them. */
 struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;
@@ -136,50 +141,52 @@ struct flo_watch {
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
     struct flo_variants variants[FLO_AGENT_MODELS_MAX];
-    bool is_due[FLO_AGENT_MODELS_MAX]; /* the model has to be loaded again for its new level */
-    struct flo_bench_child *bench;     /* running benchmark; NULL: none */
+    /* the model must be loaded again for its new degradation level */
+    bool is_due[FLO_AGENT_MODELS_MAX];
+    struct flo_bench_child *bench; /* running process of the benchmark; NULL: none */
     struct flo_metered metered;
-    uint32_t lacks;          /* unmet conditions of updates, as the core was last told */
-    uint64_t busy_ms;        /* time of the last activity */
-    uint64_t bench_again_ms; /* earliest next attempt after a failure */
+    /* conditions for updates that are not met, as last reported to the core */
+    uint32_t lacks;
+    uint64_t busy_ms; /* time at which the device was last busy */
+    /* time before which the benchmark is not tried again, after a failure */
+    uint64_t bench_again_ms;
 };
 struct flo_measure_window {
-    uint64_t begin_ms; /* begin of the window; 0: it is set when a window is first closed */
+    uint64_t begin_ms; /* begin of the window; 0: no window has been closed yet */
     struct flo_release_ref release;
     struct flo_measures measures;
 };
-/* An order that asks for a report which was not sent yet. */
+/* An order whose report has not been sent yet. */
 struct flo_afar {
     char order[FLO_NAME_MAX + 1];
     enum flo_order_op op;
 #define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
 #include "proto/orders.def"
 };
-/* Memory of all models: measured sizes and the plan (serving/memory.c,
- * serving/measuring.c). */
+/* Number of releases whose measured memory is stored. */
 #define FLO_MEASURED_MAX 32
 struct flo_shell_measured {
     struct flo_digest release;
-    bool is_known; /* the engine answered; false: it could not tell */
+    bool is_known; /* true: the engine measured the release; false: it could not */
     uint64_t weights_bytes;
     uint64_t private_bytes[FLO_MEMORY_RUNGS];
 };
 struct flo_shell_memory {
-    struct event *timer; /* timer until pending loads are checked again */
+    struct event *timer; /* timer after which pending loads are checked again */
     struct flo_shell_measured measured[FLO_MEASURED_MAX];
-    size_t next; /* index in `measured` that is overwritten next */
+    size_t next; /* index of the entry in `measured` that the next release gets */
     struct serve_planner *planner;
     struct flo_digest asked; /* release being measured */
-    bool is_planned;         /* there is a plan for the present releases */
+    bool is_planned;         /* the plan is for the releases that are on the device now */
     bool is_looking;
-    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases that the plan was made for */
+    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases for which the plan was made */
     size_t count;
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* indices in shell->models */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* the numbers were measured by an engine */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine measured the numbers of this model */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -192,44 +199,50 @@ struct flo_hook;
 struct flo_neighbourhood;
 struct flo_shell_loading;
 
-/* Adapters that share a model's current engine (serving/hosted.c). */
+/* State of the adapters that share a model's current engine
+ * (serving/hosted.c). */
 struct flo_hosting {
     enum {
         FLO_HOSTING_NOTHING,
-        FLO_HOSTING_BACK,           /* load for a release that is to serve again */
-        FLO_HOSTING_MOVE,           /* load for the candidate, which still has its own engine */
+        FLO_HOSTING_BACK, /* the adapter of a release that is to serve again */
+        /* the adapter of the candidate, which still has its own engine */
+        FLO_HOSTING_MOVE,
     } step;                         /* load under way */
-    struct flo_release_ref release; /* release that is being loaded */
-    char awaited[FLO_NAME_MAX + 1]; /* adapter that is being loaded */
-    /* Engine's name for the adapter of the current release; empty: none. */
+    struct flo_release_ref release; /* release whose adapter is being loaded */
+    char awaited[FLO_NAME_MAX + 1]; /* name of the adapter that is being loaded */
+    /* Name in the engine of the current release's adapter; empty: it has
+     * none. */
     char own[FLO_NAME_MAX + 1];
-    char guest[FLO_NAME_MAX + 1]; /* ... and for the adapter of the second role; empty: none */
-    bool is_shared;               /* both roles use one engine */
+    /* name in the engine of the second role's adapter; empty: it has none */
+    char guest[FLO_NAME_MAX + 1];
+    bool is_shared; /* both roles use one engine */
 };
 
-/* A model of this device, at the same index as in the core. */
+/* State of one model; the core uses the same index for it. */
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
-    int lost; /* error code of the last loss of the current engine */
-              /* error for which the disk gave no engine; code 0: none, or
-               * clients were told */
+    int lost; /* error code with which the current engine was last lost */
+              /* error of the disk, which returned no engine; code 0: none, or
+               * clients know it */
     struct flo_err down;
-    struct flo_order assigned; /* newest deploy order that the core received */
-    bool is_interrupted;       /* an older rollback interrupted that order */
+    struct flo_order assigned; /* newest deploy order about this model that the core received */
+    bool is_interrupted;       /* a rollback with a lower number interrupted the assigned order */
     struct {
-        struct flo_digest release; /* release that was checked */
-        uint64_t number;           /* number of the trust statement used for the check */
+        struct flo_digest release; /* release whose signature was checked */
+        uint64_t number;           /* number of the trust statement with which it was checked */
         int why;                   /* FLO_E_SIG_...; 0: trusted */
-    } signature;          /* check of the current release; if it is not trusted, it still serves */
+    } signature;          /* check of the current release, which serves on if it is not trusted */
     enum flo_drift drift; /* as last reported */
     uint64_t drift_at_ms;
     struct {
-        struct flo_digest release; /* release that has no room; zero: none */
+        struct flo_digest release; /* release that memory does not hold; zero: none */
         char why[256];
-    } no_memory; /* numbers of that release, from the planner or the updater */
-    struct flo_intake repair, exchange;                 /* events that are waiting in the queue */
-    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* preparation of each load */
+    } no_memory; /* numbers for that release, from the planner or the updater */
+    /* events of this model that may wait in the queue */
+    struct flo_intake repair, exchange;
+    /* load in progress of each role, before its engine starts */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES];
     struct flo_hosting hosting;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
