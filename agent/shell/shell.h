@@ -247,55 +247,62 @@ struct flo_shell_model {
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
     struct {
-        struct flo_digest release, former; /* releases whose scores were measured */
-        uint64_t again_ms;                 /* earliest next measurement; 0: all are done */
-        int64_t own_ppm, former_ppm;       /* 0: not known */
+        struct flo_digest release, former; /* releases whose golden scores were measured */
+        /* time of the next measurement; 0: all scores are measured */
+        uint64_t again_ms;
+        int64_t own_ppm, former_ppm; /* 0: not known */
     } golden;
-    uint64_t recent_token_us[64]; /* times per token of the last requests, as a ring */
+    uint64_t recent_token_us[64]; /* ring of the times per token of the last requests */
     size_t recent_count;
     struct {
-        bool is_waiting; /* the load waits for the plan or for room */
+        bool is_waiting; /* the load waits for the memory plan, or until memory is free */
         uint64_t since_ms;
         struct flo_release_ref release;
-        uint32_t rung; /* degradation level that its engine was loaded with */
+        uint32_t rung; /* degradation level at which the role's engine was loaded */
     } pending[FLO_AGENT_ROLES];
 };
 
-/* The trusted keys and their updates (trust/). */
+/* State of the trusted keys and of their updates (trust/). */
 struct flo_shell_trust {
-    /* The record names a newer trust statement than trust.json has.  No signed
-     * document is accepted until that statement is here again. */
+    /* The device record names a newer trust statement than trust.json has.  No
+     * signed document is accepted until that statement is here again. */
     bool is_behind;
-    struct flo_https *fetch; /* request for statements in progress; NULL: none */
-    struct event *timer;     /* timer for the next request */
-    uint64_t doubt_ms;       /* earliest next request for a reason that strangers can cause */
-    /* Highest order number that the controller gave out, and the time of its
+    struct flo_https *fetch; /* request for trust statements in progress; NULL: none */
+    struct event *timer;     /* timer of the next request for trust statements */
+    /* time before which no request is made for a reason that strangers can
+     * cause */
+    uint64_t doubt_ms;
+    /* Highest order number that the controller has issued, and the time of its
      * answer by HTTPS; 0: not known. */
     uint64_t order_number, order_number_ms;
     uint64_t leap_ms;
-    void (*then)(struct flo_shell *shell); /* called after that answer; NULL: nothing is called */
+    /* called after an answer of the controller; NULL: nothing is called */
+    void (*then)(struct flo_shell *shell);
 };
 
-/* Bytes sent and received between this device and its neighbours, since the
- * agent started. */
+/* Counts of bytes between this device and its neighbours, since the agent
+ * started. */
 struct flo_neighbour_counts {
-    bool uses, serves; /* from the configuration: the device fetches from neighbours, serves them */
-    uint16_t port;     /* port of the serving process; 0: none serves */
+    /* the configuration lets the device fetch from neighbours (uses) and serve
+     * them (serves) */
+    bool uses, serves;
+    uint16_t port; /* port of the process that serves neighbours; 0: none runs */
     uint64_t in_bytes, out_bytes;
-    uint64_t refused;            /* number of requests over the budget, or too many at once */
-    uint64_t used_bytes, budget; /* bytes used in 24 hours, and the limit */
-    uint64_t told_in, told_out;  /* bytes already reported in telemetry */
+    /* number of requests that were refused: over the budget, or too many at
+     * once */
+    uint64_t refused;
+    uint64_t used_bytes, budget; /* bytes sent within 24 hours, and their limit */
+    uint64_t told_in, told_out;  /* bytes that telemetry has already reported */
 };
 
-/* Proofs of this device's messages (report/proof.c). */
+/* State of the proofs of this device's messages (report/proof.c). */
 struct flo_shell_proof {
     struct flo_proof_key key;
-    bool has_key;                  /* `key` is for the two key ids below */
-    char of_order[FLO_KEYID_TEXT]; /* key id of the controller's key; "": the key was not looked up
-                                    */
-    char of_pair[FLO_KEYID_TEXT];  /* key id of the device's key */
+    bool has_key;                  /* `key` was made from the pair of keys below */
+    char of_order[FLO_KEYID_TEXT]; /* id of the controller's key; "": no key was looked for yet */
+    char of_pair[FLO_KEYID_TEXT];  /* id of the device's own key */
     uint64_t number;               /* number of the last proof; 0: none yet */
-    uint64_t stored_ms;            /* time of the last number that was stored on disk */
+    uint64_t stored_ms;            /* device time of the last number that was stored on disk */
 };
 
 struct flo_shell {
@@ -306,11 +313,11 @@ struct flo_shell {
     struct flo_machine machine;
     struct flo_watch watch;
     struct flo_store *store;
-    struct flo_slots other;   /* record of a model that has no place in `models` */
+    struct flo_slots other;   /* record of a model that has no entry in `models` */
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
-    bool device_is_unread; /* the device record cannot be read: this counts as a freeze */
-    bool device_is_moved;  /* the record that this start read is from another enrolment */
+    bool device_is_unread; /* the device record cannot be read, so updates wait as in a freeze */
+    bool device_is_moved;  /* the device record that this start read is from another enrolment */
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -318,81 +325,85 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_neighbourhood *neighbours; /* NULL: off */
     struct flo_neighbour_counts neighbour_counts;
-    struct flo_hook *hooks; /* list of hooks, for models without requests */
+    struct flo_hook *hooks; /* list of activations, one for each model that has a link */
     struct flo_job_child *job;
-    uint32_t probing; /* model whose candidate is being probed */
+    uint32_t probing; /* index of the model whose candidate is being probed */
     struct {
         uint32_t model;
         bool is_on, is_former;
         struct flo_digest release, former;
-    } scoring; /* golden answers of a live release, which are being measured */
-               /* number of the job that waits until processes have freed disk
-                * space; 0: none */
+    } scoring; /* golden answers of a live release that are being measured */
+               /* number of the job that waits until ended processes have freed
+                * disk space; 0: none */
     uint32_t waiting_job;
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    uint32_t stepless_job; /* number of the last job whose steps were removed for room */
+    uint32_t stepless_job; /* number of the last job for which steps of its release were removed */
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                      /* this process runs one command, without a running agent */
-    json_t *local_answer;               /* last answer to the command */
-    char local_order[FLO_NAME_MAX + 1]; /* id of the order that the command waits for */
+    bool is_local;                      /* this process runs one command, because no agent runs */
+    json_t *local_answer;               /* last answer to the operator's command */
+    char local_order[FLO_NAME_MAX + 1]; /* id of the order whose answer the command waits for */
     struct flo_intake intake;           /* order being taken */
-    struct flo_digest installing;       /* release whose installation a local operator waits for */
-    bool local_is_to_end;               /* the local command waits until the trial has ended */
+    /* release whose installation the operator's command waits for */
+    struct flo_digest installing;
+    bool local_is_to_end; /* true: the command waits until the trial has ended */
     bool is_stopping;
     char boot_id[37];
 
     struct flo_agent agent;
     uint64_t reported_revision;
-    uint64_t spread_ms;    /* period over which the fleet spreads its reconnects and reports */
-    uint64_t report_at_ms; /* no change is reported before this time */
-    int64_t asleep_ms; /* time for which the machine was suspended since boot, at the last step */
+    uint64_t spread_ms;    /* period over which the devices spread their reconnects and reports */
+    uint64_t report_at_ms; /* time before which no change is reported */
+    int64_t asleep_ms;     /* how long the machine was suspended since its boot, at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
     struct flo_shell_memory memory;
 
     struct flo_afar afar[4];
     size_t afar_count;
-    struct flo_upload *upload; /* report that is being sent; NULL: none */
+    struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 
     uint64_t rev;
     uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
-    uint64_t messages_refused; /* number of messages refused since the last window */
-    bool telemetry_is_refused; /* telemetry was refused on this connection, and this was logged */
+    /* number of messages that were refused since the last telemetry window */
+    uint64_t messages_refused;
+    /* the broker refused telemetry on this connection, and the log says so */
+    bool telemetry_is_refused;
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;
-    } received[64]; /* arrival times of orders, to measure their duration */
+    } received[64]; /* times at which orders arrived, from which their durations are measured */
     size_t received_next;
-    char told[32][FLO_NAME_MAX + 1]; /* orders whose answers were sent */
+    char told[32][FLO_NAME_MAX + 1]; /* ring of orders whose answers were sent */
     size_t told_next;
-    bool witness_is_told; /* the audit lines were sent in a report since the start */
-    bool is_traced;       /* the present order was already seen since the start */
-    bool is_list;         /* the present order is from a group's list */
-                          /* an order must be sent again: it was not decided, or the clock was set
-                           * since */
+    bool witness_is_told; /* a report has sent the newest audit lines */
+    bool is_traced;       /* the order being handled was already seen since the start */
+    bool is_list;         /* the order being handled comes from a group's list */
+                          /* an order must be sent again: it was not decided, or
+                           * the clock was set since */
     bool has_unkept;
     struct {
-        struct flo_agent_error error; /* error that the device has; code 0: it is not degraded */
-        uint64_t since_ms;            /* wall clock */
-        bool is_news;                 /* not reported yet */
-    } degraded;                       /* the device cannot store its records (device.h) */
-    /* Free disk bytes, as last reported. */
+        /* error for which the device is degraded; code 0: it is not */
+        struct flo_agent_error error;
+        uint64_t since_ms; /* wall clock */
+        bool is_news;      /* not reported yet */
+    } degraded; /* state of a device that cannot store what it gets (flo_shell_degrade) */
+    /* Free disk bytes that were last reported. */
     uint64_t free_bytes_told;
-    struct flo_trouble reading; /* read errors of the disk */
-    /* Wall clock minus the time since boot, at the last check. */
+    struct flo_trouble reading; /* read errors of the disk so far */
+    /* Wall clock minus the time since boot, when last checked. */
     int64_t clock_ahead_ms;
-    uint64_t clock_late_ms; /* known lag of the wall clock */
+    uint64_t clock_late_ms; /* how far the wall clock is known to be late, in ms */
 };
 
-/* Returns the groups of the device, `all` included: those of the newest
- * statement, or those of the enrolment before the first statement. Borrowed. */
+/* Returns the groups of the device with `all`: those of the newest order about
+ * groups, or those of its enrolment.  Borrowed. */
 static inline const char (*flo_shell_groups(const struct flo_shell *shell,
                                             size_t *count))[FLO_NAME_MAX + 1]
 {
