@@ -220,7 +220,7 @@ bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss, u
 
 struct serve_killed;
 int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);
-/* Waits for the killed processes to end, for some seconds at most. */
+/* Waits until the killed processes have ended, for some seconds at most. */
 void flo_reaper_close(struct flo_serve *serve);
 
 #endif

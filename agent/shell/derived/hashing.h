@@ -19,7 +19,7 @@ typedef void flo_hashing_done(void *context, const struct flo_digest *digest,
  * FLO_E_MEMORY, FLO_E_IO_READ  the start failed */
 FLO_MUST_USE int flo_hashing_start(struct event_base *base, int fd, flo_hashing_done *done,
                                    void *context, struct flo_hashing **out, struct flo_err *err);
-/* Stops to hash without calling `done`.  NULL is allowed. */
+/* Stops hashing without calling `done`.  NULL is allowed. */
 void flo_hashing_cancel(struct flo_hashing *hashing);
 
 #endif

@@ -14,8 +14,8 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Copies the first entry of a ':' list.  Returns the begin of the next entry;
- * NULL: there is none. */
+/* Copies the first entry of a ':' list.  Returns the beginning of the next
+ * entry; NULL: there is none. */
 static const char *part_of(const char *list, char *out, size_t bytes)
 {
     size_t n = strcspn(list, ":");
