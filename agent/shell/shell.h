@@ -152,7 +152,7 @@ struct flo_watch {
     uint64_t bench_again_ms;
 };
 struct flo_measure_window {
-    uint64_t begin_ms; /* begin of the window; 0: no window has been closed yet */
+    uint64_t begin_ms; /* beginning of the window; 0: no window has been closed yet */
     struct flo_release_ref release;
     struct flo_measures measures;
 };

@@ -7,7 +7,7 @@
 
 #include "agent/shell/hardware/hardware.h"
 
-#define TIME_CHARS 24 /* number of characters of the time at the begin of a log line */
+#define TIME_CHARS 24 /* number of characters of the time at the beginning of a log line */
 
 static struct {
     pthread_mutex_t lock;

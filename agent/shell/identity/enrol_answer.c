@@ -49,8 +49,8 @@ static int check_groups(const json_t *groups, struct flo_err *err)
 }
 
 /* Verifies that the certificate belongs to the device.  If *at_ms is outside of
- * the certificate's validity, *at_ms becomes the begin of that validity: the
- * controller's clock was set meanwhile. */
+ * the certificate's validity, *at_ms becomes the beginning of that validity:
+ * the controller's clock was set meanwhile. */
 static int check_certificate(const char *pem, const char *device, struct flo_certificate *facts,
                              uint64_t *at_ms, struct flo_err *err)
 {

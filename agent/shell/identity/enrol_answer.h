@@ -25,7 +25,7 @@ struct flo_enrol_answer {
     const char *certificate; /* the device's certificate as PEM; its common name is `device` */
     const char *ca;          /* one or more certificate authorities as PEM */
     uint64_t at_ms;          /* the controller's time */
-    uint64_t from_ms;        /* begin of the validity of the certificate */
+    uint64_t from_ms;        /* beginning of the validity of the certificate */
     const char *broker;
     const char *api; /* "": not given */
     const json_t *groups;

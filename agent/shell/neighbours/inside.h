@@ -31,7 +31,7 @@ struct flo_neighbourhood {
     char spent_file[4200];
     uint64_t kept_bytes; /* bytes of the budget used so far, as stored on disk */
     uint64_t kept_day_ms;
-    uint64_t began_at_ms;   /* wall clock time at the begin of the stored day */
+    uint64_t began_at_ms;   /* wall clock time at the beginning of the stored day */
     uint64_t keep_again_ms; /* time before which no write is tried again; 0: no write has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];

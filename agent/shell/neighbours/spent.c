@@ -22,7 +22,7 @@
  * used. */
 struct spent {
     uint64_t used_bytes;
-    uint64_t began_at_ms; /* wall clock time at the begin of the day */
+    uint64_t began_at_ms; /* wall clock time at the beginning of the day */
     uint64_t kept_at_ms;  /* time since boot at the write of this file */
     uint64_t since_ms;    /* age of the budget's day at the write of this file */
     bool is_same_boot;
@@ -49,9 +49,9 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     return 0;
 }
 
-/* Returns the age of the budget's day.  If the wall clock is before the begin
- * of the day, it was not set yet: the age is 0 then, and the day becomes
- * longer. */
+/* Returns the age of the budget's day.  If the wall clock is before the
+ * beginning of the day, it was not set yet: the age is 0 then, and the day
+ * becomes longer. */
 static uint64_t length_ms(const struct spent *spent, uint64_t now_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -104,8 +104,8 @@ static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
     return most - used < step ? most : used + step;
 }
 
-/* Returns the begin of the day by the wall clock.  Within one day the latest
- * value stays, so that an unset clock does not make the day old. */
+/* Returns the beginning of the day by the wall clock.  Within one day the
+ * latest value stays, so that an unset clock does not make the day old. */
 static uint64_t began_at(const struct flo_neighbourhood *hood, bool is_new_day)
 {
     uint64_t wall_ms = flo_wall_ms();
