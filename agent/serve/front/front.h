@@ -153,12 +153,12 @@ FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct 
 /* Allows that the stored answer is sent: the next DONE sends it at once.
  * `text` and `parts` get it in the form of flo_kept_take(). */
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
-/* Drops the answer so far, as another engine begins it again. */
+/* Drops the answer so far, because another engine begins it again. */
 void flo_answer_forget(struct serve_request *request);
 
 /* ---- helpers of fronts ---- */
 
-/* Appends a JSON string; bytes that are no UTF-8 become U+FFFD. */
+/* Appends a text as a JSON string.  Bytes that are no UTF-8 become U+FFFD. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
 /* "name":"text" */
 void flo_answer_add_member(struct flo_buf *out, const char *name, struct flo_wire_text text);
@@ -166,32 +166,32 @@ static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 {
     return (struct flo_wire_text){buf->data, buf->bytes};
 }
-/* Returns number `i` of a vector in the wire's form. */
+/* Returns number `i` of a vector that a frame contains. */
 float flo_answer_float(struct flo_wire_text vector, size_t i);
 /* Appends a vector's numbers as a JSON list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
-/* Shortens the vector to the requested size; `shorter` then holds the result.
- * false: the vector is too short; the core reports that at the end. */
+/* Shortens a vector to the size that the client asked for; `shorter` then holds
+ * it.  Returns false when the vector is too short, which the core reports at
+ * the end. */
 bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vector,
                        struct flo_buf *shorter);
-/* Appends the text, with OpenAI's name replaced by the client's wherever it is
- * a whole word. */
+/* Appends a text in which the client's name of a field replaces OpenAI's,
+ * wherever that is a whole word. */
 void flo_answer_add_named(struct flo_buf *out, const char *text, const char *ours,
                           const char *theirs);
-/* Names for the elements of a list in OpenAI's body: the client's index of
- * each. */
+/* The client's index of each element of a list in OpenAI's body. */
 struct serve_places {
-    const char *begin; /* the client's name of the part before the index */
+    const char *begin; /* the client's name of the list: the text before the index */
     const uint16_t *from;
     uint32_t count;
 };
-/* Converts a path at the beginning of a text, such as "messages[4]" (`begin` is
- * the part before the index), to the client's names. Returns the rest of the
- * text, or the whole text if it begins differently. */
+/* Appends the client's name of an element, if the text begins with OpenAI's
+ * name of it, such as "messages[4]".  `begin` is the part before the index.
+ * Returns the rest of the text, or the whole text if it begins differently. */
 const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
-/* Checks the size of the vectors; the core calls it before the `whole` of
- * vectors. */
+/* Checks that the vectors have the size that the client asked for.  The core
+ * calls it before `whole`. */
 FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request, struct flo_err *err);
 
 #endif
