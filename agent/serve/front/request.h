@@ -47,25 +47,29 @@ struct serve_request {
      * wait */
     uint64_t held_us;
     uint32_t retry_after_s; /* seconds after which a refused client may retry; 0: 1 */
-    bool is_waiting;        /* the request is in the running list, but not sent to an engine yet */
-    bool is_due;            /* it is sent to the engine even if that is full */
+    bool is_waiting;        /* the request is in the running list, but no engine has got it yet */
+    bool is_due;            /* an engine gets the request even if it is full */
     bool was_retried;
-    bool has_begun;     /* output was sent to the client */
-    struct event *hold; /* timer for the longest time of waiting */
+    bool has_begun;     /* the client has got a part of the answer */
+    struct event *hold; /* timer that ends the longest wait */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
-    uint64_t answer_us; /* from first to last token, by the engine's clock: here frames may arrive
-                           in bursts */
-    uint64_t load_us;   /* the part of queue_us that waited for a load */
+    /* time from the first to the last token by the engine's clock, because
+     * frames may arrive here in bursts */
+    uint64_t answer_us;
+    uint64_t load_us; /* part of queue_us in which the model was being loaded */
     uint32_t tokens_out;
     uint64_t created_s;
-    char id[48]; /* id of the answer: front->id_prefix and 24 hex digits */
-    /* Name of the release that answers, "tiny@2.1.0". */
+    char id[48]; /* id of the answer: the front's id_prefix and 24 hex digits */
+    /* Name of the release that answers, such as "tiny@2.1.0". */
     char model_name[2 * FLO_NAME_MAX + 2];
     struct flo_digest release;
     struct serve_kept kept;
-    uint32_t lacks_dimensions; /* size of the model's vectors if that is too small; else 0 */
-    size_t text_offset;        /* characters of the answer's text that have had log-probabilities */
+    /* size of the model's vectors if it is too small for the client; else 0 */
+    uint32_t lacks_dimensions;
+    /* number of characters of the answer whose log-probabilities were
+     * written */
+    size_t text_offset;
 };
 
 #endif

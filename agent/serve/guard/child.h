@@ -1,4 +1,4 @@
-/* Child: runs programs of guards, each of which gets a text on stdin and
+/* Child: runs the programs of guards.  A program reads a text on stdin and
  * answers on stdout. */
 #ifndef FLOTILLA_SERVE_GUARD_CHILD_H
 #define FLOTILLA_SERVE_GUARD_CHILD_H
@@ -10,30 +10,32 @@ struct guard_child;
 
 struct guard_pool {
     struct event_base *base;
-    struct guard_child *children; /* children, including those that are ending */
+    struct guard_child *children; /* list of the programs that run or are ending */
     uint32_t count;
-    void (*freed)(void *context); /* called when a process has ended: another one may start */
+    /* called when a process has ended, so that another program may start */
+    void (*freed)(void *context);
     void *context;
 };
 
 enum guard_end { GUARD_END_STATUS, GUARD_END_LATE, GUARD_END_TOO_MUCH };
 
-/* Settings of a program's start; the question is taken in any case.  `done` is
- * called once, from the loop: how the program ended, its status (or 128 +
- * signal), and all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
+/* Settings for a program's start.  The question is taken, also on failure.
+ * `done` is called once from the loop with how the program ended, its status
+ * (or 128 + signal) and all of its output.
+ * FLO_E_PROCESS, FLO_E_MEMORY  the start failed */
 struct guard_child_spec {
     const char *const *argv;
     struct flo_buf *question;
-    size_t bytes_max; /* limit of the program's output */
+    size_t bytes_max; /* largest number of bytes that the program may write */
     uint64_t ms_max;
     void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
 FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec *spec,
                                        struct guard_child **out, struct flo_err *err);
-/* Ends a program without calling `done`.  NULL is fine. */
+/* Ends a program without calling `done`.  NULL is allowed. */
 void flo_guard_child_cancel(struct guard_child *child);
-/* Ends all programs and waits for some seconds at most. */
+/* Ends all programs, and waits for them for some seconds at most. */
 void flo_guard_pool_close(struct guard_pool *pool);
 
 #endif
