@@ -1,7 +1,7 @@
 /* Multipart: splits a form at its boundaries; each part begins with headers.
  *
- * A part without a name is an error, because nothing else identifies it.  Of
- * the headers only the names are used. */
+ * A part without a name is an error, because nothing else identifies it.  Only
+ * the names in the headers are used. */
 #include "agent/serve/openai/multipart.h"
 
 #include <string.h>
