@@ -1,18 +1,18 @@
 /* Serve: engine processes, the router in front of them, and the local API.
  *
  * The caller numbers its models from 0.  A model has two roles, current and
- * candidate, and one flotilla-engine process per loaded role.  The router sends
- * every new request to the live role of its model; running requests end where
- * they began, so a flip (a change of the live role) loses none.  Models are
- * independent: one model's flip, hold or crash affects no other.  The agent
- * decides which models to load and when to flip; serve reports every event to
- * it and decides nothing about releases.
+ * candidate, and one flotilla-engine process for each loaded role.  The router
+ * sends every new request to the live role of its model.  A running request
+ * ends where it began, so a flip (a change of the live role) loses none.
+ * Models are independent: a flip, a hold or a crash of one affects no other.
+ * The agent decides which models to load and when to flip.  Serve reports every
+ * event to it, and decides nothing about releases.
  *
  * All calls come from the thread of the event base given at open, and all
- * handlers are called there.  Clients and engines are handled in the same loop,
- * or with is_apart by a thread of serve's own, so that no client waits while
- * the caller's thread waits for a disk.  Handlers are then called with a delay;
- * flo_serve_hear() calls those that are due. */
+ * handlers are called on that thread.  The same loop handles clients and
+ * engines.  With is_apart, a thread of serve's own handles them, so that no
+ * client waits while the caller's thread waits for a disk.  Handlers are then
+ * called with a delay; flo_serve_hear() calls those that are due. */
 #ifndef FLOTILLA_SERVE_H
 #define FLOTILLA_SERVE_H
 
@@ -27,126 +27,135 @@ struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
-#define FLO_SERVE_ALIASES_MAX 8 /* largest number of extra names of a model */
+#define FLO_SERVE_ALIASES_MAX 8 /* largest number of further names of a model */
 #define FLO_SERVE_TOKENS_MAX 16
-#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* default address of Ollama's clients */
+/* address to which Ollama's clients connect by default */
+#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434"
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
-    int fd; /* descriptor of the GGUF file; ownership is taken */
-    /* The model's packed weights; ownership is taken; 0: none. */
+    int fd; /* descriptor of the GGUF file, which is taken */
+    /* Descriptor of the model's packed weights, which is taken; 0: none. */
     int packed_fd;
-    int prefix_fd; /* prefix file from flo_serve_prefix_open(); ownership is taken; 0: none */
-    /* Packed weights are still missing, so the speed is not compared with
-     * another release's. */
+    int prefix_fd; /* descriptor from flo_serve_prefix_open(), which is taken; 0: none */
+    /* Packed weights are missing, so the speed is not compared with another
+     * release's. */
     bool lacks_packed;
-    char model[FLO_NAME_MAX + 1];   /* name in clients' requests, such as "tiny" */
+    char model[FLO_NAME_MAX + 1];   /* name of the model in clients' requests, such as "tiny" */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
-    /* Fields for another runtime, not our engine; NULL: ours.  Then `fd` is a
-     * folder, and there are no packed weights, prefix or adapters. */
-    const char *runtime; /* configuration as JSON (contracts/processes.md 4.1) */
-    const char *entry;   /* file in the folder with which it starts; "": none */
-    /* The program serves no requests; it only runs a probe's cases. */
+    /* The members from here on are for a foreign runtime; NULL: Flotilla's
+     * engine serves the model.  For a runtime, `fd` is a folder, and there are
+     * no packed weights, prefix or adapters. */
+    const char *runtime; /* configuration of the runtime as JSON (contracts/processes.md 4.1) */
+    const char *entry;   /* file in the folder with which the runtime starts; "": none */
+    /* The program answers no requests; it only runs the cases of a probe. */
     bool is_silent;
-    uint64_t ready_ms; /* time limit until it is ready */
-    uint64_t stop_ms;  /* ... and for its stop */
-    /* chat template that replaces the model's own: a NAME or text; NULL:
-     * none */
+    uint64_t ready_ms; /* time limit until the runtime is ready */
+    uint64_t stop_ms;  /* time limit for the runtime to stop */
+    /* chat template in place of the model's own: a NAME or a text; NULL: the
+     * model's own */
     const char *chat_template;
-    uint64_t created_s;   /* creation time of the model; 0: unknown */
-    uint32_t context;     /* context in tokens; 0: the model's maximum, at most 2048 */
-    uint32_t threads;     /* number of threads; 0: chosen for the machine */
-    uint32_t threads_max; /* limit of the threads, whatever the machine has; 0: none */
-    uint32_t sessions; /* requests that are answered at once; 0: 4, or as many as fit the budget */
+    uint64_t created_s;   /* date of the model; 0: unknown */
+    uint32_t context;     /* context in tokens; 0: the model's largest, at most 2048 */
+    uint32_t threads;     /* number of threads of the engine; 0: as suits the machine */
+    uint32_t threads_max; /* largest number of threads of the engine; 0: no limit */
+    uint32_t sessions; /* number of requests answered at once; 0: 4, or as many as fit the budget */
     enum flo_serve_cache {
-        FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 if the budget requires it */
+        FLO_SERVE_CACHE_AUTO, /* f16 numbers, or q8_0 if the memory budget requires it */
         FLO_SERVE_CACHE_F16,
         FLO_SERVE_CACHE_Q8_0,
-    } cache;                   /* type of the KV cache */
+    } cache;                   /* type of the numbers in the KV cache */
     uint64_t memory_bytes_max; /* 0: no budget */
-    /* Adapters of the model; clients name "model:adapter", or the adapter
-     * alone. */
-    uint64_t adapter_bytes; /* memory for adapters that are loaded later */
+    /* Adapters of the model.  Clients name them "model:adapter", or by the
+     * adapter alone. */
+    uint64_t adapter_bytes; /* bytes of memory for adapters that will be loaded later */
     uint32_t n_adapters;
     struct flo_serve_adapter {
         char name[FLO_NAME_MAX + 1];
         int fd; /* taken */
-        /* An adapter of a release: only a route may name it, no client. */
+        /* The adapter belongs to a release: routes may name it, clients may
+         * not. */
         bool is_private;
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
-/* Parses the name of an ability in a runtime's configuration; false:
- * unknown. */
+/* Gives the bit of an ability that a runtime's configuration names.  Returns
+ * false when the name is unknown. */
 bool flo_serve_ability_parse(const char *word, uint64_t *bit);
 
-/* Reads a chat template that a person named; see flo_wire_template_read(). */
+/* Reads a chat template that a person named, as flo_wire_template_read()
+ * does. */
 FLO_MUST_USE int flo_serve_template_read(const char *value, char **text, struct flo_err *err);
 
-/* Numbers of one finished or failed user request; they contain no text. */
+/* Numbers of a user's request that has ended, without any of its text. */
 struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
-    /* The part of queue_us in which the model was loading. */
+    /* Part of queue_us in which the model was being loaded. */
     uint64_t load_us;
-    uint64_t token_us; /* mean time per generated token after the first, measured in the engine */
+    /* mean time per generated token after the first, as the engine measured
+     * it */
+    uint64_t token_us;
     uint32_t tokens_in, tokens_out;
-    bool is_batch; /* it was a batch request, whose latency does not matter */
+    bool is_batch; /* the request was a batch request, whose latency does not matter */
     int error;     /* 0 or FLO_E_... */
 };
-/* Returns the time per token of a batch request: from the start in the engine
- * to the last token, divided by the tokens. */
+/* Returns the time per token of a batch request: from its start in the engine
+ * to its last token, divided by its tokens. */
 uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
 
 struct flo_serve_handlers {
     void *context;
-    /* Result of flo_serve_load(); err NULL: ready. */
+    /* Called with the result of flo_serve_load().  `err` NULL: the engine is
+     * ready. */
     void (*on_loaded)(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
                       const struct flo_err *err);
-    /* Result of flo_serve_adapter_load() and _drop(); err NULL: done. */
+    /* Called with the result of flo_serve_adapter_load() or _drop().  `err`
+     * NULL: it succeeded. */
     void (*on_adapter)(void *context, unsigned model, enum flo_serve_role role, const char *name,
                        const struct flo_err *err);
-    /* Called when a ready engine process has died or was killed for a hang.
-     * Serve does not restart it. */
+    /* Called when a ready engine has died, or was killed because it hung.
+     * Serve does not start it again. */
     void (*on_engine_lost)(void *context, unsigned model, enum flo_serve_role role,
                            const struct flo_err *err);
-    /* NULL: requests are not reported. */
+    /* Called when a request has ended.  NULL: requests are not reported. */
     void (*on_request)(void *context, unsigned model, const struct flo_serve_request_stats *stats);
-    /* Called when an application rated an answer of this release.  NULL:
+    /* Called when an application has rated an answer of this release.  NULL:
      * ratings are not reported. */
     void (*on_feedback)(void *context, unsigned model, bool is_good);
-    /* Called at the first answer token of a release since it became live.
-     * NULL: not reported. */
+    /* Called at a release's first answer token since it became live.  NULL: it
+     * is not reported. */
     void (*on_first_answer)(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms);
-    /* Called when a request waits for a model whose route is on demand: load
-     * and flip it, or call flo_serve_wanted_failed().  Called once per load,
-     * and once more when a user waits where only batch requests did (status:
-     * is_wanted_softly).  NULL: no route is on demand. */
+    /* Called when a request waits for a model whose route is on demand.  The
+     * caller loads and flips the model, or calls flo_serve_wanted_failed().  It
+     * is called once per load, and once more when a user begins to wait where
+     * only batch requests did (status: is_wanted_softly).  NULL: no route is on
+     * demand. */
     void (*on_wanted)(void *context, unsigned model);
     /* Called when the engine that a flip replaced has no request left.  NULL:
-     * not reported. */
+     * it is not reported. */
     void (*on_drained)(void *context, unsigned model, const struct flo_digest *release);
 };
 
 #define FLO_SERVE_PIPELINES_MAX 8
 #define FLO_SERVE_STAGES_MAX 4
-/* Pipeline: a name for a chain of models.  The first one gets the question, and
- * each answer is the next model's question. */
+/* Pipeline: a name for a chain of models.  The first model gets the client's
+ * question, and each answer is the question to the next model. */
 struct flo_serve_pipeline {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_stages; /* 2 or more */
     char stages[FLO_SERVE_STAGES_MAX][FLO_NAME_MAX + 1];
 };
-/* Limits of an app, which is a client with a bound token. */
+/* Limits of an app.  An app is a client with a bound token. */
 struct flo_serve_bounds {
-    /* number of further models that the token may use, in addition to its
-     * routes */
+    /* number of models that the token may use, in addition to those whose route
+     * names it */
     uint32_t n_models;
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
-    /* limit of each kind; 0: unlimited; also in the fields below */
+    /* limits by kind; 0: none, here and in the fields below */
     uint64_t limits[FLO_QUOTA_KINDS];
     uint32_t prompt_tokens_max, answer_tokens_max;
     bool is_batch; /* all its requests are treated as batch requests */
