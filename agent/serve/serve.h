@@ -158,7 +158,7 @@ struct flo_serve_bounds {
     /* limits by kind; 0: none, here and in the fields below */
     uint64_t limits[FLO_QUOTA_KINDS];
     uint32_t prompt_tokens_max, answer_tokens_max;
-    bool is_batch; /* all its requests are treated as batch requests */
+    bool is_batch; /* all requests of the app are batch requests */
 };
 struct flo_serve_token {
     char name[FLO_NAME_MAX + 1];
@@ -170,189 +170,210 @@ struct flo_serve_token {
 #define FLO_GUARD_WORDS_MAX 32
 #define FLO_GUARD_WORD_BYTES_MAX 2048
 enum flo_guard_stage { FLO_GUARD_PROMPT, FLO_GUARD_ANSWER, FLO_GUARD_STAGES };
-/* Guard: a program of the device's owner, or a model, that checks prompts
- * before a model reads them, or answers before a client does. */
+/* Guard: a program of the device's owner, or a model.  It checks prompts before
+ * a model gets them, or answers before a client gets them. */
 struct flo_serve_guard {
     char name[FLO_NAME_MAX + 1];
-    uint32_t n_models; /* number of models whose requests the guard checks; 0: all */
+    uint32_t n_models; /* number of models whose requests the guard checks; 0: it checks all */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     bool looks_at[FLO_GUARD_STAGES];
-    uint32_t n_words; /* number of words in a program's command line; 0: the guard is a model */
-    char words[FLO_GUARD_WORD_BYTES_MAX]; /* these words, one after another, each with its NUL */
+    /* number of words in the command line of a program; 0: the guard is a
+     * model */
+    uint32_t n_words;
+    /* words of the command line, one after the other, each with its NUL */
+    char words[FLO_GUARD_WORD_BYTES_MAX];
     char model[FLO_NAME_MAX + 1];
-    char ask[1001];            /* text of the prompt before the checked text */
-    char pass[61], refuse[61]; /* beginnings of the model's answer that pass, or refuse */
-    uint64_t ms_max;           /* time limit of one check */
+    char ask[1001]; /* text in front of the checked text, in the question to a model */
+    /* beginnings of a model's answer that pass the text, and that refuse it */
+    char pass[61], refuse[61];
+    uint64_t ms_max; /* longest time of one check */
     bool passes_on_failure;
 };
-/* Finds the engine program of a back end, next to this program: "native":
- * flotilla-engine; "llama": flotilla-engine-llama, for all models; "auto" or NULL:
- * flotilla-engine-llama if it is installed, for the models that only llama.cpp
- * knows.  FLO_E_CFG_RANGE: another word; FLO_E_ABSENT. */
+/* Finds the engine program of a back end, next to this program.  "native":
+ * flotilla-engine.  "llama": flotilla-engine-llama, for all models.  "auto" or
+ * NULL: flotilla-engine-llama if it is installed, for the models that only
+ * llama.cpp knows.
+ * FLO_E_CFG_RANGE  `backend` is another word
+ * FLO_E_ABSENT  the program is not installed */
 FLO_MUST_USE int flo_serve_engine_find(const char *backend, char *path, size_t bytes,
                                        struct flo_err *err);
 
 struct flo_serve_options {
     const char *engine_path;   /* from flo_serve_engine_find() */
     const char *backend;       /* as of flo_serve_engine_find() */
-    bool accepts_inexact;      /* also models that its version computes wrongly */
+    bool accepts_inexact;      /* serves also models that this version computes wrongly */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
-    const char *token;         /* bearer token for TCP; NULL: opening TCP fails */
-    bool allows_no_token;      /* ... unless the address is loopback and this is set */
-    /* Origins whose pages may use the API in a browser; NULL-terminated,
-     * borrowed until close.  NULL: none. */
+    /* token that TCP clients must send; NULL: a TCP address cannot be opened */
+    const char *token;
+    bool allows_no_token; /* a loopback address needs no token */
+    /* Origins whose pages may use the API in a browser, NULL at the end; NULL:
+     * none.  The list is borrowed until close. */
     const char *const *origins;
-    bool has_no_page;                     /* the chat page at / is not served */
-    bool has_no_ollama, has_no_anthropic; /* these APIs are not served */
-    /* Folder of batches' files (made with mode 0700); NULL: no batches.  Then
-     * the limit of all files, how long each is kept, and how long after its
-     * answers were fetched. */
+    bool has_no_page; /* true: the chat page at / is not served */
+    /* true: the API of Ollama, or of Anthropic, is not served */
+    bool has_no_ollama, has_no_anthropic;
+    /* Folder of the batches' files (made with mode 0700); NULL: no batches.
+     * The next members limit the bytes of all files, how long a file stays, and
+     * how long it stays after its answers were fetched. */
     const char *batch_folder;
-    bool batch_may_fail; /* if the folder is unusable, serve without batches */
+    bool batch_may_fail; /* true: if the folder cannot be used, serving goes on without batches */
     uint64_t batch_bytes_max, batch_keep_ms, batch_delivered_ms;
-    /* Tokens bound to models; `token` is not bound: it may use all models and
-     * has no limits. */
+    /* Tokens that are bound to models.  `token` is not bound: it may use all
+     * models, and has no limits. */
     const struct flo_serve_token *tokens;
     uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
-    bool unbound_have_all; /* tokens that are bound to no model may use all models */
+    bool unbound_have_all; /* a token that is bound to no model may use all models */
     const struct flo_serve_pipeline *pipelines; /* copied */
-    uint32_t n_pipelines;                       /* number of pipelines, at most that many */
-    const struct flo_serve_guard *guards;       /* copied */
-    uint32_t n_guards;                          /* number of guards, at most that many */
-    uint64_t removal_ms;   /* time that running requests of a removed model have; 0: 5000 */
-    uint64_t hold_ms_max;  /* how long requests wait while no engine is live; 0: not at all */
-    uint64_t hang_ms_max;  /* an engine that is silent for this long counts as hung; 0: 60000 */
-    uint32_t requests_max; /* limit of waiting and running requests; 0: 64 */
+    /* number of pipelines, at most FLO_SERVE_PIPELINES_MAX */
+    uint32_t n_pipelines;
+    const struct flo_serve_guard *guards; /* copied */
+    uint32_t n_guards;                    /* number of guards, at most FLO_SERVE_GUARDS_MAX */
+    uint64_t removal_ms; /* time in which running requests of a removed model may end; 0: 5000 */
+    /* longest time that requests wait while no engine is live; 0: they do not
+     * wait */
+    uint64_t hold_ms_max;
+    /* time without a sign of life after which an engine counts as hung; 0:
+     * 60000 */
+    uint64_t hang_ms_max;
+    uint32_t requests_max;         /* largest number of requests that wait or run; 0: 64 */
     enum flo_sandbox_mode sandbox; /* for the engines */
-    bool is_apart;                 /* serving runs in a thread of its own */
+    bool is_apart;                 /* true: a thread of its own runs the serving */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
                                 const struct flo_serve_handlers *handlers, struct flo_serve **out,
                                 struct flo_err *err);
-/* Kills the engines (they hold no state) and waits for all killed processes,
- * for some seconds at most. */
+/* Kills the engines, which hold no state.  Waits for all killed processes, for
+ * some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
-/* Calls the handlers of all events so far, in order.  (The loop of the event
- * base does so as well.) */
+/* Calls the handlers of all events so far, in order.  The loop of the event
+ * base does that too. */
 void flo_serve_hear(struct flo_serve *serve);
-/* Calls on_request and on_feedback only, which do no more than count. */
+/* Calls only on_request and on_feedback, which only count. */
 void flo_serve_hear_ends(struct flo_serve *serve);
 /* Returns the port of the first TCP listener; 0: there is none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
 
-/* Starts an engine for `role` and loads the model; on_loaded follows.  A loaded
- * role must be unloaded first (FLO_E_STATE). */
+/* Starts an engine for `role` and loads the model; on_loaded is called
+ * afterwards.
+ * FLO_E_STATE  the role is loaded, and must be unloaded first */
 FLO_MUST_USE int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                                 const struct flo_serve_model *source, struct flo_err *err);
-/* Loads an adapter into a role's engine while the engine serves; takes
- * ownership of the descriptor.  An adapter of the same name is replaced.
- * Requests may name it after on_adapter; running ones keep what they have.  One
- * change at a time: FLO_E_STATE.  An engine that is loaded later does not have
- * the adapter: list it in its struct flo_serve_model. */
+/* Loads an adapter (its descriptor is taken) into a role's engine while the
+ * engine serves.  It replaces an adapter of the same name.  Requests may name
+ * it after on_adapter; running requests keep the adapter that they have.  An
+ * engine that is loaded later needs the adapter in its struct flo_serve_model.
+ * FLO_E_STATE  another change of adapters is in progress */
 FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role,
                                         const struct flo_serve_adapter *adapter,
                                         struct flo_err *err);
-/* Removes an adapter: new requests cannot name it. The errors are those of
- * flo_serve_adapter_load, and one for a name that the engine does not know. */
+/* Removes an adapter, so that new requests cannot name it.  Fails as
+ * flo_serve_adapter_load() does, and for a name that the engine does not
+ * know. */
 FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role, const char *name,
                                         struct flo_err *err);
 /* Stops the role's engine.  With `drain` it stops after its last request.
- * Otherwise requests that have sent no output move to the live engine (once),
- * and the others end with an error.  Engines of the role that are still
- * draining end in the same way if the role is empty.  The role is free at once
- * in any case. */
+ * Without, a request that has sent no output moves to the live engine, once,
+ * and the others end with an error.  An empty role stops its engines that are
+ * still draining in the same way.  The role is free at once in any case. */
 void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                       bool drain);
-/* Makes `role` live: new requests go to it (it must be loaded: FLO_E_STATE),
- * and held ones are released.  FLO_E_ENGINE_CRASH or another reason: its engine
- * has just ended; on_engine_lost does not follow. */
+/* Makes `role` live: new requests go to it, and held ones are released.
+ * FLO_E_STATE  the role is not loaded
+ * FLO_E_ENGINE_CRASH or another reason  the engine has just ended, and
+ * on_engine_lost is not called for that */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                                 struct flo_err *err);
-/* Tells whether an unloaded engine is still draining or ending. Its files stay
- * open until then, so their disk space is not free. */
+/* Tells whether an engine that was unloaded still drains or ends.  Its files
+ * stay open until then, so their disk space is not free. */
 bool flo_serve_is_ending(const struct flo_serve *serve);
-/* Called after a commit: the candidate's engine becomes the current one (no
- * process is touched).  An engine that was current is drained and stopped. */
+/* Makes the candidate's engine the current one after a commit; no process is
+ * touched.  An engine that was current drains and stops. */
 void flo_serve_promote(struct flo_serve *serve, unsigned model);
-/* Gives both roles the current engine, if the candidate differs from it by at
- * most an adapter that the engine has.  An engine of the candidate's own is
- * drained, and new requests go to the shared one.  A flip then only changes the
+/* Gives the current engine both roles, if the candidate differs from it by at
+ * most an adapter that the engine has.  An engine of the candidate's own
+ * drains, and new requests go to the shared one.  Then a flip only changes the
  * route, and a promotion touches no process.  A crash of the engine is reported
- * for both roles, the current one first.  FLO_E_STATE: the current engine is
- * not ready. */
+ * for both roles, the current one first.
+ * FLO_E_STATE  the current engine is not ready */
 FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model, struct flo_err *err);
-/* Makes no role of the model live and holds its requests (for a swap that stops
- * the old engine first). */
+/* Makes no role of the model live, and holds its requests.  It is used when an
+ * old engine must stop before the new one can load. */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
-/* Services that the device turns off under memory pressure. */
+/* Services that the device turns off when resources are short. */
 struct flo_serve_limits {
-    bool holds_batch;   /* batch requests wait */
-    bool refuses_loads; /* models on demand are not loaded: requests get FLO_E_INFER_BUSY */
+    bool holds_batch; /* batch requests wait */
+    /* true: on-demand models are not loaded; requests for them get
+     * FLO_E_INFER_BUSY */
+    bool refuses_loads;
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
 
 /* ---- routes ---- */
 
 enum flo_serve_route_state {
-    FLO_ROUTE_LOADING, /* an engine is loading: requests wait */
+    FLO_ROUTE_LOADING, /* an engine is loading, so requests wait */
     FLO_ROUTE_READY,
     FLO_ROUTE_ON_DEMAND, /* the model is loaded when a request arrives (on_wanted) */
 };
 const char *flo_serve_route_word(enum flo_serve_route_state state);
-/* Route: the names of a model, and the release that answers under them.
- * Without a route a model has the name and the release of its live engine. */
+/* Route: the names of a model, and the release that answers under them.  A
+ * model without a route has the name and the release of its live engine. */
 struct flo_serve_route {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint64_t created_s; /* creation time of the release; 0: unknown */
-    /* The engine's name of the adapter that belongs to the release: every new
-     * request gets it.  Empty: none. */
+    uint64_t created_s; /* date of the release; 0: unknown */
+    /* Name in the engine of the release's adapter, which every new request
+     * gets.  Empty: the release has none. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
     bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
-    uint64_t load_ms; /* for a model on demand: estimated time of a load */
-    /* Split: this share, in percent, of the requests for the model `split_of`
-     * goes here while an engine is ready.  Empty: none. */
+    uint64_t load_ms; /* time that a load of an on-demand model probably takes */
+    /* Split: name of the model of whose requests split_pct percent go here,
+     * while an engine is ready.  Empty: this route is no split. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
-    uint32_t n_tokens; /* number of bound tokens, by name, that may use the model */
+    uint32_t n_tokens; /* number of bound tokens that may use the model */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
-/* Sets the route for requests that arrive from now on; running ones keep the
- * old name, release and adapter.  FLO_E_META_NAME, FLO_E_CFG_RANGE. */
+/* Sets the route for requests that arrive from now on.  Running requests keep
+ * their old name, release and adapter.
+ * FLO_E_META_NAME, FLO_E_CFG_RANGE  the route is invalid */
 FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
                                      const struct flo_serve_route *route, struct flo_err *err);
-/* Sets the route and flips at once: a request that the flip releases already
- * has the new route.  The errors of both; on an error the route is
- * unchanged. */
+/* Sets the route and flips at once, so that a request that the flip releases
+ * has the new route.  Fails as flo_serve_route_set() and flo_serve_flip() do;
+ * the route is unchanged then. */
 FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
                                       enum flo_serve_role role, const struct flo_serve_route *route,
                                       struct flo_err *err);
-/* Tells why a model is gone: removed, or its only release was rolled back.  New
- * and waiting requests get FLO_E_INFER_MODEL with the reason; running ones get
- * 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that, or at once
- * with `drain`.  The index can then be used for another model. */
+/* Reason why a model is gone: it was removed, or its only release was rolled
+ * back. */
 enum flo_serve_gone { FLO_GONE_REMOVED, FLO_GONE_TAKEN_BACK };
+/* Ends the route of a model that is gone.  New and waiting requests get
+ * FLO_E_INFER_MODEL with the reason; running ones get 5 s, then
+ * FLO_E_INFER_CANCELLED.  The caller unloads its roles after that, or at once
+ * with `drain`.  The index can then be used for another model. */
 void flo_serve_route_clear(struct flo_serve *serve, unsigned model, enum flo_serve_gone gone);
-/* Reports that a wanted model cannot be loaded: all who wait for it get this
- * error, and on_wanted is called again after 1, 2, 4 ... 60 s at the earliest.
- * A failed load does the same by itself, except with FLO_E_PACKED. */
+/* Reports that a model that requests wait for cannot be loaded.  They all get
+ * this error, and on_wanted is called again after 1, 2, 4 ... 60 s at the
+ * earliest.  A failed load has the same effect without this call, except with
+ * FLO_E_PACKED. */
 void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 
-/* Reports that the model has no engine for now, for a reason other than its
- * files' contents, such as a failing disk: waiting and new requests get this
- * error at once, until the next flip. */
+/* Reports that the model has no engine for now, for another reason than the
+ * contents of its files, such as a failing disk.  Waiting and new requests get
+ * this error at once, until the next flip. */
 void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err);
-/* Reports that several engines of the model in a row failed with this error:
- * until the next flip /health says `down`.  Requests still wait for the next
+/* Reports that several engines of the model in a row failed with this error.
+ * /health says `down` until the next flip.  Requests still wait for the next
  * start. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
 /* Sets the problem that /health names; NULL: all is well. */
