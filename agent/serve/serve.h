@@ -376,29 +376,33 @@ void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_er
  * /health says `down` until the next flip.  Requests still wait for the next
  * start. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
-/* Sets the problem that /health names; NULL: all is well. */
+/* Sets the error of the device that /health shows; NULL: there is none. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
 
 /* ---- processes that were killed ---- */
 
-/* Kills a child process without waiting.  The process ends only when the disk
- * has finished its last sync; until then it keeps its locks and the space of
- * its files. */
+/* Kills a child process without waiting for its end.  The process ends only
+ * when the disk has finished its last sync.  Until then it keeps its locks and
+ * the space of its files. */
 void flo_serve_kill(struct flo_serve *serve, pid_t pid);
-/* Returns a killed process that has not ended yet; 0: none. */
+/* Returns the id of a killed process that has not ended yet; 0: there is
+ * none. */
 pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
 /* ---- kept prefixes ---- */
 
 #define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of one file */
-#define FLO_SERVE_PREFIXES_MAX 4           /* largest number of files in the folder */
+/* largest number of prefix files in the folder */
+#define FLO_SERVE_PREFIXES_MAX 4
 
-/* Opens the file in which the engines of a release keep the prefix that
- * requests share; creates a missing one (mode 0600, the folder 0700).  The file
- * contains text of prompts.  The folder holds FLO_SERVE_PREFIXES_MAX of them;
- * the least recently used one is removed.  One engine at a time may have a
- * release's file.  FLO_E_STATE_LOCKED, FLO_E_DISK_FULL (also if less than 32
- * MiB would be left), FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
+/* Opens the file in which the engines of a release store the prefix that
+ * requests share, and creates a missing one (mode 0600, the folder 0700).  The
+ * file contains text of prompts.  The folder holds FLO_SERVE_PREFIXES_MAX of
+ * them; the one not used for the longest time is deleted.  Only one engine at a
+ * time may have a release's file.
+ * FLO_E_STATE_LOCKED  an engine has the file
+ * FLO_E_DISK_FULL  less than 32 MiB would be left
+ * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE  the disk failed */
 FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int *fd,
                                        struct flo_err *err);
 
@@ -407,91 +411,101 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest 
 struct serve_packer;
 struct flo_serve_packing {
     int fd;              /* the GGUF, taken */
-    uint64_t timeout_ms; /* time limit, not counting time spent waiting for a disk */
+    uint64_t timeout_ms; /* longest time of packing, in which waits for a disk do not count */
     uint64_t total_ms_max;
-    uint64_t idle_ms_max; /* limit of time with neither CPU use nor disk I/O: a hang */
+    /* longest time with neither CPU use nor disk I/O, after which the packer
+     * hangs */
+    uint64_t idle_ms_max;
     void *context;
-    /* Returns a file of this size that may be mapped and written; it stays the
-     * caller's. */
+    /* Returns a file of this size that may be mapped and written.  The caller
+     * keeps its descriptor. */
     int (*reserve)(void *context, uint64_t bytes, int *fd, struct flo_err *err);
-    /* Called at the end, when the packer is gone: with NULL, the file is
-     * complete and synced; FLO_E_NOT_BUILT, this machine's engines read no
-     * packed weights of this model; FLO_E_ENGINE_HANG; or another failure. */
+    /* Called when the packer is gone.  `err` NULL: the file is complete and
+     * synced.  FLO_E_NOT_BUILT: this machine's engines read no packed weights
+     * of this model.  FLO_E_ENGINE_HANG or another error: packing failed. */
     void (*done)(void *context, const struct flo_err *err);
 };
-/* Starts a sandboxed engine process that packs a model, at low priority.  If
- * the start fails `done` is not called. */
+/* Starts a sandboxed engine process at low priority that packs a model.  If the
+ * start fails, `done` is not called. */
 FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve, const struct flo_serve_packing *packing,
                                 struct serve_packer **out, struct flo_err *err);
-/* Kills the process without a report.  NULL is fine. */
+/* Kills the packer without calling `done`.  NULL is allowed. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
 
 /* ---- memory ---- */
 
 #define FLO_SERVE_PLANS_MAX 8
 struct flo_serve_planned {
-    uint64_t weights_bytes; /* mapped weights, shared by all processes that map the file */
-    uint64_t private_bytes; /* all other memory, without the process itself */
+    /* bytes of mapped weights, which all processes that map the file share */
+    uint64_t weights_bytes;
+    uint64_t private_bytes; /* bytes of all other memory, without the process itself */
     uint32_t context, sessions;
 };
 struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
-    int packed_fd;          /* the model's packed weights; ownership is taken; 0: none */
+    int packed_fd;          /* descriptor of the model's packed weights, which is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
-    uint32_t count;         /* number of ways to open the model, 1 to FLO_SERVE_PLANS_MAX */
+    uint32_t count;         /* number of ways to open the model, from 1 to FLO_SERVE_PLANS_MAX */
     struct {
-        uint32_t context, sessions; /* as in struct flo_serve_model */
+        /* context and sessions for this way, as in struct flo_serve_model */
+        uint32_t context, sessions;
         enum flo_serve_cache cache;
     } ways[FLO_SERVE_PLANS_MAX];
     void *context;
-    /* Called at the end, when the planner is gone: one plan for each way, or an
-     * error (the model's own, as when it is loaded). */
+    /* Called when the planner is gone: with one plan for each way to open the
+     * model, or with an error, such as that of a load of the model. */
     void (*done)(void *context, const struct flo_serve_planned *plans, const struct flo_err *err);
 };
 struct serve_planner;
-/* Starts a sandboxed engine process that computes the memory a model needs; it
- * reads only the file's head.  If the start fails `done` is not called. */
+/* Starts a sandboxed engine process that computes how much memory a model
+ * needs.  It reads only the head of the file.  If the start fails, `done` is
+ * not called. */
 FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *planning,
                                 struct serve_planner **out, struct flo_err *err);
-/* Kills the process without a report.  NULL is fine. */
+/* Kills the planner without calling `done`.  NULL is allowed. */
 void flo_serve_plan_cancel(struct serve_planner *planner);
 
 /* ---- probe ---- */
 
 struct flo_probe_limits {
-    double speed_ratio_max;    /* largest median of ms/token relative to the current release; 0: not
-                                  checked */
-    uint64_t memory_bytes_max; /* largest peak RSS of the engine; 0: not checked */
-    /* Time for the golden cases; the speed test gets twice that. */
+    /* largest time per token, divided by that of the current release; 0: not
+     * checked */
+    double speed_ratio_max;
+    uint64_t memory_bytes_max; /* largest memory of the engine at its peak; 0: not checked */
+    /* Longest time of the golden cases.  The speed test may take twice as
+     * long. */
     uint64_t timeout_ms;
-    /* Adapter of the candidate; empty: none.  The live engine uses its
-     * route's. */
+    /* Adapter of the candidate; empty: none.  The live engine uses the adapter
+     * of its route. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
-    /* Reads a file of the release that a golden case names; the caller here
-     * frees the data.  Called only within flo_serve_probe(); NULL: no files. */
+    /* Reads a file of the release that a golden case names.  flo_serve_probe()
+     * frees the data, and calls this only until it returns.  NULL: there are no
+     * files. */
     int (*read_file)(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err);
     void *file_context;
 };
 struct flo_probe_result {
     uint32_t cases, passed;
-    uint32_t nonfinite;        /* number of tokens with a logit that is NaN or infinite */
+    uint32_t nonfinite;        /* number of tokens for which a logit was NaN or infinite */
     double token_us_candidate; /* p50 */
-    double token_us_current;   /* median of the current release; 0: nothing comparable is live */
+    double token_us_current;   /* median of the current release; 0: no comparable engine is live */
     uint64_t memory_bytes;
-    char failed_case[64]; /* id of the first failed case */
+    char failed_case[64]; /* id of the first case that failed */
     int error;            /* 0: passed; FLO_E_PROBE_... */
-    char what[256];       /* error text with the numbers */
+    char what[256];       /* text of the error, with its numbers */
 };
-/* Runs golden cases on the model's candidate; `golden` is taken in any case and
- * is empty afterwards.  Then timing runs alternate between the candidate and
- * the live engine until the verdict is certain.  `done` is called once, or
- * never if the candidate is unloaded before.  FLO_E_PROBE_UNSURE: the machine
- * was too busy for a verdict, whatever the release.  User requests have
- * priority.  FLO_E_META_SCHEMA: invalid document.  FLO_E_STATE: no candidate is
- * loaded, or a probe of any model is running.  Or the reason why the
- * candidate's engine ended, if on_engine_lost has not reported it yet. */
+/* Probes the model's candidate: plays the golden cases, then times runs of the
+ * candidate and the live engine in turn until the verdict is certain.  `golden`
+ * is taken in any case, and is empty afterwards.  `done` is called once, or
+ * never if the candidate is unloaded before.  FLO_E_PROBE_UNSURE there means
+ * that the machine was too busy for a verdict.  Requests of users have
+ * priority.
+ * FLO_E_META_SCHEMA  the golden cases are invalid
+ * FLO_E_STATE  no candidate is loaded, or a probe is running
+ * Also fails with the reason for which the candidate's engine ended, if
+ * on_engine_lost has not reported it yet. */
 FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
                                  const struct flo_probe_limits *limits,
                                  void (*done)(void *context, const struct flo_probe_result *result),
@@ -500,23 +514,24 @@ FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct
 /* ---- score ---- */
 
 struct flo_serve_scored {
-    uint32_t answers; /* number of answers that were compared; 0: no case has a golden answer */
+    uint32_t answers; /* number of answers that were measured; 0: no case has a golden answer */
     int64_t ppm;      /* perplexity of the mean answer, in millionths */
-    int error;        /* 0, or the reason for an early end */
+    int error;        /* reason why the score ended early; 0: it did not */
 };
 /* Measures how likely the live engine finds the golden answers of these cases,
- * which are taken in any case.  Each is played once, as a batch request; at
- * most 64 cases of 64 tokens.  `done` is called once: FLO_E_INFER_BUSY if a
- * probe interrupted it, FLO_E_ENGINE_CRASH if another engine became live.
- * FLO_E_STATE: nothing is live, or a probe or a score is running.
- * FLO_E_NOT_BUILT: the live engine reports no probabilities. */
+ * which are taken in any case.  Each of at most 64 cases is played once as a
+ * batch request, with at most 64 tokens.  `done` is called once.  Its error is
+ * FLO_E_INFER_BUSY if a probe interrupted it, FLO_E_ENGINE_CRASH if another
+ * engine became live.
+ * FLO_E_STATE  no engine is live, or a probe or a score is running
+ * FLO_E_NOT_BUILT  the live engine reports no probabilities */
 FLO_MUST_USE int flo_serve_score(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
                                  void (*done)(void *context, const struct flo_serve_scored *scored),
                                  void *context, struct flo_err *err);
 
 /* ---- numbers ---- */
 
-/* Status of one model; `held` counts its waiting requests. */
+/* Status of one model.  `held` is the number of requests that wait for it. */
 struct flo_serve_status {
     bool is_live;
     enum flo_serve_role live;
@@ -526,19 +541,23 @@ struct flo_serve_status {
         bool is_silent;
         pid_t pid;
         uint64_t rss_bytes;
-        uint64_t pss_bytes; /* memory, with shared pages counted by share; 0: unreadable */
+        /* memory in which a page counts in parts for the processes that share
+         * it; 0: unknown */
+        uint64_t pss_bytes;
         uint32_t requests;
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
-    /* The part of `held` that waits only because of flo_serve_limits. */
+    /* Number of requests in `held` that wait only because of
+     * flo_serve_limits. */
     uint32_t held_batch;
-    bool is_wanted;        /* for a model on demand: a request waits for the load */
-    bool is_wanted_softly; /* ... but only batch requests do */
-    uint64_t load_ms;      /* load time of the live engine; 0: nothing is live */
-    uint64_t loaded_ms;    /* time when it was loaded, as flo_now_ms() */
-    uint64_t used_ms;      /* time when its last request ended; 0: never used */
-    uint32_t threads;      /* threads of the live engine */
+    bool is_wanted;        /* a request waits for the load of an on-demand model */
+    bool is_wanted_softly; /* only batch requests wait for the load of an on-demand model */
+    uint64_t load_ms;      /* time that the load of the live engine took; 0: no engine is live */
+    uint64_t loaded_ms;    /* time of flo_now_ms() at which the live engine was loaded */
+    /* time of flo_now_ms() at which its last request ended; 0: it had none */
+    uint64_t used_ms;
+    uint32_t threads; /* number of threads of the live engine */
     uint32_t context;
     char kernel[32];
 };
