@@ -1,4 +1,4 @@
-/* Standalone stand-in: the command `serve` of a build that has it not. */
+/* Standalone stand-in: the command `serve` of a build without it. */
 #include "agent/serve/standalone/standalone.h"
 
 const struct flo_verb flo_verb_serve = {
