@@ -11,7 +11,9 @@
 /* odds that a failure needs; they are high because the release is then
  * blocked */
 #define SLOW_ODDS 1e6
-#define PAUSE_MS 20 /* pause for each pair that is over the limit, beyond those under it */
+/* pause in ms for each pair by which those over the limit outnumber those under
+ * it */
+#define PAUSE_MS 20
 #define PAUSE_MS_MAX 250
 /* the candidate's fastest runs are compared: one in this many */
 #define BEST_PARTS 10

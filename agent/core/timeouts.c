@@ -12,7 +12,8 @@
 #define RESTART_MS_MIN 100 /* pause before the first restart; it doubles with each loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
-#define REPORT_QUIET 4 /* part of the time that is left to the devices' answers: a quarter */
+/* divisor: this part of the spread time is left to the devices' answers */
+#define REPORT_QUIET 4
 
 /* ---- an engine without a sign of life ---- */
 

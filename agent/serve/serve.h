@@ -276,8 +276,9 @@ FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                                         struct flo_err *err);
 /* Stops the role's engine.  With `drain` it stops after its last request.
  * Without, a request that has sent no output moves to the live engine, once,
- * and the others end with an error.  An empty role stops its engines that are
- * still draining in the same way.  The role is free at once in any case. */
+ * and all other requests end with an error.  If the role is empty, its engines
+ * that still drain are stopped in the same way.  The role is free at once in
+ * any case. */
 void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                       bool drain);
 /* Makes `role` live: new requests go to it, and held ones are released.

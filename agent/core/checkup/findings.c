@@ -99,7 +99,8 @@ static uint64_t us_of(uint64_t amount, uint64_t per_s)
 }
 
 /* Returns the arithmetic operations per second of the engine's threads.  The
- * benchmark measures all CPUs, so a part of its number is taken. */
+ * benchmark measures all CPUs, so an engine with fewer threads gets its share
+ * of that number. */
 static uint64_t ops_of(const struct flo_checkup *c)
 {
     return c->threads > 0 && c->threads < c->cpus ? c->int8_ops_per_s / c->cpus * c->threads

@@ -122,8 +122,8 @@ static void take_order(struct step *s)
 
 /* ---- start ---- */
 
-/* Fills in the model's name, which is missing when the release's document
- * is. */
+/* Sets the model's name in a release.  The name is missing when the release's
+ * document is missing. */
 static void name_release(const struct flo_agent_model *model, struct flo_release_ref *ref)
 {
     if (flo_ref_is(ref)) {

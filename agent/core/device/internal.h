@@ -26,8 +26,8 @@
 #define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
 #define KILL_WAIT_MS_MIN 1000 /* pause before the next probe after the first kill of its engine */
 #define KILL_WAIT_FACTOR 30   /* factor by which the pause grows with each further kill */
-/* largest number of failures in a row for lack of memory or the like: about 15
- * min */
+/* largest number of failures in a row for lack of memory or descriptors, about
+ * 15 min */
 #define LACKS_MAX 20u
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
@@ -124,8 +124,8 @@ void flo_engine_unlink(struct step *s);
  * correct. */
 bool flo_engine_refuses_current(const struct flo_agent_model *model);
 /* Makes memory free for a second engine: if memory holds only one, the current
- * engine is stopped.  Returns true when that one first ends its requests; the
- * event FLO_AGENT_DRAINED follows. */
+ * engine is stopped.  Returns true when the current engine first ends its
+ * requests; the event FLO_AGENT_DRAINED follows. */
 bool flo_engine_make_room(struct step *s, bool fits_both);
 /* Lets the second engine take over after the slots have rotated. */
 void flo_engine_succeed(struct step *s);

@@ -90,8 +90,8 @@ void flo_execution_progress(struct step *s)
     if (flo_agent_lacks(execution->error.code)) {
         memset(&execution->error, 0, sizeof(execution->error));
     }
-    /* The updater may download a second file after it verified the first.  The
-     * table has no move back for that, so the state stays. */
+    /* The updater may download a second file after it verified the first.
+     * moves.def has no such move back, so the state stays. */
     if (move_to(s->event->state, &move) && flo_move_find(execution->state, move, &next)) {
         flo_execution_enter(s, move, execution->policy.step_timeout_ms);
     }

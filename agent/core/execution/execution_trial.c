@@ -155,7 +155,7 @@ static void activated(struct step *s)
     model->slots.is_trial = true;
     model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* its engine is still loading again; flo_execution_loaded() continues */
+        return; /* the candidate's engine is still loading; flo_execution_loaded() continues */
     }
     if (serve_on_trial(s)) {
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
@@ -452,7 +452,8 @@ void flo_execution_lost(struct step *s)
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
         } else if (is_pardoned(s)) {
-            /* its engine is loaded again, as after a restart of the agent */
+            /* the candidate's engine is loaded again, as after a restart of the
+             * agent */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {

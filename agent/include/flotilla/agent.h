@@ -43,8 +43,10 @@ struct flo_agent_engine {
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
     bool is_damaged; /* the release's files are damaged, so no engine can load them */
-    bool is_woken;   /* a request caused this load: the release's trial continues */
-    bool is_linked;  /* the release answers no requests; a link and a hook activate it */
+    /* a request caused this load, so the release is not reported as new, and
+     * its trial continues */
+    bool is_woken;
+    bool is_linked; /* the release answers no requests; a link and a hook activate it */
 };
 
 /* Slots of a model, as far as the core needs them.  The slot record on disk has
@@ -151,8 +153,8 @@ struct flo_agent_execution {
 /* State of a rollback whose target must be loaded first. */
 struct flo_agent_return {
     bool is_active;
-    /* true: a current release is rolled back to the previous one; false: a
-     * trial is */
+    /* true: the current release is rolled back; false: a candidate on trial
+     * is */
     bool is_committed;
     bool is_draining;
     bool is_writing; /* the shell is writing the rotated slots to disk */
@@ -259,8 +261,8 @@ enum flo_agent_event_kind {
     /* detail, error: the probe has ended; code 0: passed, FLO_E_PROBE_UNSURE:
      * no verdict */
     FLO_AGENT_PROBED,
-    /* release, error, more: a request ended, and `more` further ones ended
-     * alike */
+    /* release, error, more: a request ended, and `more` further ones with the
+     * same result */
     FLO_AGENT_REQUEST,
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan has changed */
     FLO_AGENT_WANTED,     /* a request waits until this on-demand model is loaded */

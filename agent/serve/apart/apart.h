@@ -35,7 +35,8 @@ FLO_MUST_USE int flo_apart_open(struct serve_apart **out, struct event_base **ba
 FLO_MUST_USE int flo_apart_start(struct serve_apart *apart, struct flo_err *err);
 /* Ends the serving thread.  Later calls need no lock. */
 void flo_apart_stop(struct serve_apart *apart);
-/* Frees all of it.  NULL is allowed, here and below. */
+/* Frees the thread's state, after flo_apart_stop().  NULL is allowed in all
+ * functions from here on. */
 void flo_apart_close(struct serve_apart *apart);
 
 /* Pauses the serving thread for a call of the caller's thread.  Calls may nest.

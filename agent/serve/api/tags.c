@@ -89,8 +89,8 @@ static int read_name(const char *body, size_t bytes, char *name, size_t size, st
     return 0;
 }
 
-/* Writes what the model can do.  Without an engine it is text; a reranker can
- * do nothing of the list. */
+/* Writes what the model can do: "rerank" for a reranker and "completion" for
+ * any other model, then the abilities that its live engine reports. */
 static void add_capabilities(const struct serve_engine *live, struct flo_buf *out)
 {
     static const struct {

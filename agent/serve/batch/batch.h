@@ -22,7 +22,8 @@ flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
 /* Stops writing answers; those that arrive later are dropped.  NULL is allowed,
  * here and below. */
 void flo_batch_stop(struct serve_batch *batch);
-/* Frees all of it, after the last request and the last client have ended. */
+/* Frees the state of the batches, after the last request and the last client
+ * have ended. */
 void flo_batch_close(struct serve_batch *batch);
 
 #endif

@@ -119,7 +119,7 @@ int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
 }
 
 /* Ends a pass over the file: compares names with equal hashes, then begins the
- * next pass.  Returns 1 when there is none. */
+ * next pass.  Returns 1 when no pass is left. */
 static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in, struct flo_err *err)
 {
     flo_twice_sort(&check->twice);

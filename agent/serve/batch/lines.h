@@ -43,8 +43,8 @@ void flo_batch_reader_deinit(struct flo_batch_reader *reader);
 /* Returns the i-th path that requests of a batch may have; NULL: there are no
  * more. */
 const char *flo_batch_endpoint(size_t i);
-/* Returns the index of a path in that list (flo_batch_endpoint); -1: it is not
- * allowed in a batch. */
+/* Returns the index of a path in the list of flo_batch_endpoint(); -1: the path
+ * is not allowed in a batch. */
 int flo_batch_endpoint_find(const char *path);
 
 struct flo_batch_line {
@@ -90,9 +90,9 @@ bool flo_batch_answer_read(const struct flo_batch_reader *reader, struct flo_bat
 /* Number of times that a request is sent when it gets a 503 for a reason that
  * is not named below. */
 #define FLO_BATCH_TRIES_MAX 3
-/* Tells whether a request must be sent again.  It must while the device is busy
- * or an app's limit is used up, however often.  After any other 503, at most
- * FLO_BATCH_TRIES_MAX tries are made. */
+/* Tells whether a request must be sent again.  There is no limit of tries while
+ * the device is busy or an app's limit is used up.  After any other 503, at
+ * most FLO_BATCH_TRIES_MAX tries are made. */
 bool flo_batch_comes_again(int status, const char *body, size_t bytes, unsigned tries);
 
 #endif

@@ -261,7 +261,8 @@ static void shorten(struct flo_batch_store *store, const char *app, const char *
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        /* The shorter time is only in memory now. */
+        /* A failed write is only logged: the shorter time is in memory until
+         * the next write. */
         flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }

@@ -43,7 +43,7 @@ struct flo_batch_slot {
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     unsigned tries;
     uint64_t again_ms;         /* time at which the request is sent again */
-    bool is_patient;           /* the number of tries is not limited */
+    bool is_patient;           /* the request is sent again without a limit of tries */
     struct flo_batch_job *job; /* job of a request that waits; NULL: the request does not wait */
     struct flo_buf text;       /* the answer's line */
     bool has_failed;

@@ -24,7 +24,7 @@
 #define USER_SESSIONS 4 /* number of sessions that is assumed for an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-/* number of ticks for which a runtime may end after its own stop time */
+/* number of ticks that a runtime gets to end, after its own stop time */
 #define REAP_TICKS_MAX 20
 
 /* ---- roles ---- */

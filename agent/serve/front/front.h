@@ -74,8 +74,7 @@ struct serve_front {
     enum request_kind kind;
     const char *id_prefix;   /* "chatcmpl-" */
     const char *stream_type; /* Content-Type of a stream that the front writes */
-    /* thoughts and calls are separated from the text, which is only for
-     * chats */
+    /* thoughts and calls are separated from the text, as chats require */
     bool tells_parts;
     /* the parts of a stream's answer are stored too, because `end` needs
      * them */

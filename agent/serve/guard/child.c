@@ -18,7 +18,7 @@
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
 #define PIECES_MAX 16 /* largest number of reads in one turn of the loop */
-/* largest number of polls at the end, which is more than a keeper needs */
+/* largest number of polls when the server closes; a keeper ends earlier */
 #define CLOSE_LOOKS_MAX 700
 
 struct guard_child {
@@ -298,7 +298,8 @@ void flo_guard_pool_close(struct guard_pool *pool)
             usleep(LOOK_MS * 1000);
         }
     }
-    while (pool->children != NULL) { /* init reaps the processes that are left */
+    /* frees the entries of processes that have not ended; init reaps them */
+    while (pool->children != NULL) {
         child_free(pool->children);
     }
 }

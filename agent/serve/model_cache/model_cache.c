@@ -47,7 +47,7 @@ static void look_in(struct flo_model_cache *model_cache, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(model_cache->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* the timer fires before that anyway */
+            return; /* the timer is already set to an earlier time */
         }
     }
     event_add(model_cache->timer, &tv);
@@ -137,8 +137,8 @@ static void look_at_hosts(const struct flo_model_cache *model_cache, struct flo_
     }
 }
 
-/* Loads a model that requests wait for, if memory is free.  If it is not,
- * unloads others. */
+/* Loads a model that requests wait for, if memory is free.  If memory is not
+ * free, unloads other models and tries again later. */
 static void pending(struct flo_model_cache *model_cache, size_t index)
 {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
@@ -208,7 +208,7 @@ static void step(struct flo_model_cache *model_cache)
     while ((wanted = first_wanted(model_cache)) < model_cache->count) {
         pending(model_cache, wanted);
         if (model_cache->places[wanted].is_wanted) {
-            return; /* the model must wait for memory, and the others behind it */
+            return; /* this model waits for memory, and later models wait behind it */
         }
     }
 }

@@ -7,8 +7,8 @@
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
-/* seconds after which a refused client may retry; to charge a battery takes
- * time */
+/* seconds after which a client may retry that was refused because the battery
+ * is nearly empty */
 #define LOADS_AGAIN_S 60
 
 static bool is_on_demand(const struct serve_place *place)
@@ -40,8 +40,8 @@ static uint32_t seconds_up(uint64_t ms)
     return ms < 1000 ? 1 : (uint32_t)((ms + 999) / 1000);
 }
 
-/* Returns the time until the load in progress has ended, or one that begins
- * now. */
+/* Returns the time until the model is loaded, by the load in progress or by one
+ * that begins now. */
 static uint64_t load_left_ms(const struct serve_place *place, uint64_t now_ms)
 {
     uint64_t ms = place->route.load_ms;

@@ -9,10 +9,10 @@
  * adapter alone.  *adapter is the name of the adapter in the engine; NULL: none
  * was named. */
 bool flo_names_match(const struct serve_place *place, const char *name, const char **adapter);
-/* Returns the model that the name means; empty: the first one that the token
- * may use.  A model without a route that is still loading may turn out to have
- * an unknown name, so such a name means the first of these for now.  Returns
- * NULL when no model can have the name, or the token may not use that model. */
+/* Returns the model that the name means.  An empty name means the first model
+ * that the token may use.  The name of a loading model without a route is not
+ * known yet, so an unknown name means the first such model.  Returns NULL when
+ * no model can have the name, or the token may not use that model. */
 struct serve_place *flo_names_place(struct flo_serve *serve, const char *name, int token);
 /* Returns the model's own name; empty: it has none yet. */
 const char *flo_names_of(const struct serve_place *place);

@@ -10,8 +10,9 @@
 
 /* Tells whether the engine has room for one more request of this kind. */
 bool flo_turns_have_place(const struct serve_request *request, const struct serve_engine *engine);
-/* Returns the next request for which the engine has room; among equal ones, the
- * oldest.  NULL: there is none. */
+/* Returns the waiting request that is next and for which the engine has room.
+ * If several clients have equally few running requests, the oldest request is
+ * next.  NULL: there is none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
 /* Returns a request to give up when there are too many: the newest waiting one
  * of the client with the most requests (*most).  Returns NULL when that client

@@ -42,8 +42,8 @@ static void add_message(struct history *history, json_t *message)
             : (uint16_t)(history->at - before);
 }
 
-/* Adds the assistant's message to the list.  Its index leads to that of its
- * last item. */
+/* Adds the assistant's message to the list.  In errors, the message has the
+ * index of its last item. */
 static void end_assistant(struct history *history)
 {
     json_t *open = history->open;
@@ -69,8 +69,8 @@ static void end_assistant(struct history *history)
     history->at++;
 }
 
-/* Returns the assistant's message that is being made, or a new one if it
- * already has one of the two members. */
+/* Returns the assistant's message that is being made.  If it already has one of
+ * the two members, ends it and begins a new one. */
 static json_t *assistant(struct history *history, const char *without, const char *and_without)
 {
     if (history->open != NULL && (json_object_get(history->open, without) != NULL ||
