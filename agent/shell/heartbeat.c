@@ -113,8 +113,8 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
-/* Checks whether the device is still degraded.  It stays so while orders that
- * could not be stored are requested again. */
+/* Checks whether the device is still degraded.  A degraded device stays so
+ * until the orders that it could not store have come again. */
 static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};

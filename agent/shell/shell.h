@@ -204,8 +204,9 @@ struct flo_shell_loading;
 struct flo_hosting {
     enum {
         FLO_HOSTING_NOTHING,
-        FLO_HOSTING_BACK, /* the adapter of a release that is to serve again */
-        /* the adapter of the candidate, which still has its own engine */
+        FLO_HOSTING_BACK, /* loading the adapter of a release that is to serve again */
+        /* loading the adapter of the candidate, which still has its own
+         * engine */
         FLO_HOSTING_MOVE,
     } step;                         /* load under way */
     struct flo_release_ref release; /* release whose adapter is being loaded */
@@ -223,8 +224,8 @@ struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
     int lost; /* error code with which the current engine was last lost */
-              /* error of the disk, which returned no engine; code 0: none, or
-               * clients know it */
+              /* read error of the disk for which the last engine was lost; code
+               * 0: none, or clients know it */
     struct flo_err down;
     struct flo_order assigned; /* newest deploy order about this model that the core received */
     bool is_interrupted;       /* a rollback with a lower number interrupted the assigned order */

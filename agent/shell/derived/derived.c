@@ -295,8 +295,8 @@ static void begin_packing(struct flo_deriving *deriving)
 
 /* ---- packed weights that are here ---- */
 
-/* Removes packed weights that are missing or wrong, and begins to pack
- * again. */
+/* Removes the packed weights from the store, where they are missing or wrong,
+ * and begins to pack again. */
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
 {
     flo_shell_note(deriving->shell, "note", why);

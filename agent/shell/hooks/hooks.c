@@ -562,7 +562,7 @@ static void begin(struct flo_hook *hook)
     bool needs_hook = hook->is_again || !is_done_already(hook);
 
     flo_health_cancel(hook->health);
-    /* a hook is not running here, only a health command may be */
+    /* no hook is running here, so the command can only be a health command */
     flo_command_cancel(hook->command);
     hook->health = NULL;
     hook->command = NULL;

@@ -11,8 +11,7 @@
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
 #define LINES_BYTES_MAX                                                                            \
-    ((size_t)200 << 10) /* facts and findings of a report need 40 KiB more                         \
-                         */
+    ((size_t)200 << 10) /* the facts and findings in a report need 40 KiB in addition */
 #define DOCTOR_LINES 40 /* number of log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);

@@ -77,7 +77,7 @@ static void leave_boot(struct flo_outbox_db *db)
 }
 
 /* Drops the oldest event in memory.  An event of an execution is dropped only
- * if there is no other. */
+ * if memory has no event of another kind. */
 static void forget_one(struct flo_outbox_db *db)
 {
     size_t i = 0;

@@ -18,8 +18,7 @@
 #define MEMORY_STORIES_MAX 8
 #define MEMORY_WINDOWS_MAX 32
 #define TELEMETRY_ROW_BYTES                                                                        \
-    1024 /* length of a telemetry window, about, for the limit of their number                     \
-          */
+    1024 /* approximate bytes of a telemetry window, which set the limit of their number */
 #define FILE_NAME "outbox.db"
 #define NO_OUTBOX "there is no outbox"
 

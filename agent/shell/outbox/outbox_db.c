@@ -98,8 +98,8 @@ static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
         flo_outbox_db_complain(why);
         db->failed = *why;
     }
-    /* After any other error the file is intact and stays; the agent serves
-     * without it. */
+    /* A file of a newer agent and a damaged file are set aside.  After any
+     * other error the file stays, and the agent serves without it. */
     bool is_newer = why->code == FLO_E_DB_NEWER;
     if (is_newer || why->code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;

@@ -94,7 +94,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                             answer->at_ms, flo_shell_clock_ms(shell), &place, err));
     flo_identity_use(identity, place);
     renewal->is_proven = false;
-    /* The certificate's date is one source of the time, as an order's is. */
+    /* The date of the new certificate is a source of the trusted time. */
     if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
         shell->device_is_dirty = true;
     }

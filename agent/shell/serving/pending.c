@@ -199,8 +199,8 @@ static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     return flo_shell_measured(shell, release) != NULL;
 }
 
-/* Tells whether memory for a pending load is free now.  If not, other models
- * are asked to leave. */
+/* Tells whether memory for a pending load is free now.  If it is not, asks the
+ * core to unload other models. */
 static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_shell_memory *memory = &shell->memory;

@@ -124,8 +124,9 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
 void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
-/* Reports to clients that the disk returned no engine, or that several were
- * lost in a row, while the core waits before it tries again (lost.c). */
+/* Reports to clients that no engine could be loaded from the disk, or that
+ * several engines were lost in a row, while the core waits before its next try
+ * (lost.c). */
 void flo_shell_down_look(struct flo_shell *shell);
 void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                     const struct flo_err *err);
