@@ -335,8 +335,9 @@ struct flo_serve_route {
     enum flo_serve_route_state state;
     bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
     uint64_t load_ms; /* time that a load of an on-demand model probably takes */
-    /* Split: name of the model of whose requests split_pct percent go here,
-     * while an engine is ready.  Empty: this route is no split. */
+    /* Split: name of the model that gives split_pct percent of its requests to
+     * this route, while this route's engine is ready.  Empty: this route is no
+     * split. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
     uint32_t n_aliases;

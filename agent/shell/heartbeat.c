@@ -136,10 +136,10 @@ static void degraded_look(struct flo_shell *shell)
     shell->degraded.is_news = false;
 }
 
-/* Tells whether the free disk space has changed enough to report it.  Selectors
- * and alerts of the controller use the report, not telemetry. */
 /* a change by less than this part of the space is not reported */
 #define FREE_TOLD_SHARE 16
+/* Tells whether the free disk space has changed enough to report it.  Selectors
+ * and alerts of the controller use the report, not telemetry. */
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);
@@ -162,7 +162,8 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {
-        /* the report shows what no telemetry window of this heartbeat does */
+        /* the report is sent if no telemetry window was closed, or the free
+         * disk space has changed */
         flo_shell_link_reported(shell);
     }
     device_again(shell);

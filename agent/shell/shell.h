@@ -223,9 +223,10 @@ struct flo_hosting {
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
-    int lost; /* error code with which the current engine was last lost */
-              /* read error of the disk for which the last engine was lost; code
-               * 0: none, or clients know it */
+    /* error code with which the current engine was last lost */
+    int lost;
+    /* read error of the disk for which the last engine was lost; code 0:
+     * none, or clients know it */
     struct flo_err down;
     struct flo_order assigned; /* newest deploy order about this model that the core received */
     bool is_interrupted;       /* a rollback with a lower number interrupted the assigned order */
@@ -334,8 +335,9 @@ struct flo_shell {
         bool is_on, is_former;
         struct flo_digest release, former;
     } scoring; /* golden answers of a live release that are being measured */
-               /* number of the job that waits until ended processes have freed
-                * disk space; 0: none */
+
+    /* number of the job that waits until ended processes have freed disk space;
+     * 0: none */
     uint32_t waiting_job;
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
@@ -386,9 +388,7 @@ struct flo_shell {
     bool witness_is_told; /* a report has sent the newest audit lines */
     bool is_traced;       /* the order being handled was already seen since the start */
     bool is_list;         /* the order being handled comes from a group's list */
-                          /* an order must be sent again: it was not decided, or
-                           * the clock was set since */
-    bool has_unkept;
+    bool has_unkept;      /* an order must come again: it was undecided, or the clock was set */
     struct {
         /* error for which the device is degraded; code 0: it is not */
         struct flo_agent_error error;

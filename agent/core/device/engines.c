@@ -1,4 +1,4 @@
-/* Engines: keeps which engine runs which release, and which engine is live.
+/* Engines: records which engine runs which release, and which engine is live.
  * Files above it load, unload, switch, hold, promote and restore engines here.
  * engine_events.c handles the events of engines. */
 #include <assert.h>

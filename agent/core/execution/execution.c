@@ -1,5 +1,5 @@
-/* Execution: operations that the files around it share: enter a state, wait for
- * a reason, end.
+/* Execution: has the operations that several files use: enter a state, wait for
+ * a reason, and end.
  *
  * An execution leads from an order to a committed release, or to an end with a
  * reason.  It begins in execution_begin.c.  execution_fetch.c fetches its

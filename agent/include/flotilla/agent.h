@@ -472,9 +472,7 @@ enum flo_drift {
     FLO_DRIFT_PAUSED,      /* the assigned release waits because its rollout is paused */
     FLO_DRIFT_NO_MEMORY,   /* memory does not hold the model together with the other models */
     FLO_DRIFT_DISK,        /* the disk accepts no writes, so the assigned release could not come */
-                           /* the runtime failed to run the assigned release, and no later attempt
-                            * succeeded */
-    FLO_DRIFT_RUNTIME
+    FLO_DRIFT_RUNTIME      /* the runtime's last attempt to run the assigned release failed */
 };
 const char *flo_drift_word(enum flo_drift drift);
 /* Release that the controller has assigned to a model, as stored on this
@@ -554,10 +552,11 @@ struct flo_agent_time {
     bool is_synchronised; /* a time service keeps the machine's clock correct */
     uint64_t trusted_ms;  /* flo_device_time */
 };
-/* Limits on how far an order's time may be ahead of the clock.  The lower one
- * is for a synchronised clock: then the controller's clock is wrong.  An order
- * moves the trusted time, which never goes back, so an order from the future
- * would expire every later one. */
+/* Limits on how far an order's time may be ahead of the device's clock.  The
+ * lower limit holds while a time service keeps that clock correct, because then
+ * the controller's clock is the wrong one.  An order moves the trusted time,
+ * which never goes back, so an order from the future would expire every later
+ * order. */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
 /* Returns whether this error answers an order, because its cause is the order,
@@ -572,10 +571,10 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char
                                        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                                        const struct flo_agent_time *time, struct flo_err *err);
 
-/* Returns why this error blocks a release: its own fault, or that it is too
+/* Returns why this error blocks a release: the release has a fault, or is too
  * slow or too large for this device.  Returns FLO_DENIAL_ALLOWED when the cause
- * was the network, the disk, an operator or a busy machine: then it is not
- * blocked. */
+ * was the network, the disk, an operator or a busy machine, which blocks no
+ * release. */
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* An execution ends after this number of probes without a verdict. */
 #define FLO_AGENT_UNSURE_MAX 4

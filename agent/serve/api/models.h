@@ -4,7 +4,8 @@
 
 #include "agent/serve/engines/engines.h"
 
-/* A model as clients see it.  Its route names it, else its live engine. */
+/* A model as clients see it.  Its names are those of its route.  Without a
+ * route, they are those of its live engine. */
 struct models_shown {
     const char *model, *version, *state;
     const struct flo_digest *release;

@@ -7,7 +7,8 @@
 
 struct flo_buf;
 
-/* Page of a list that a client asks for; NULL: the client gave no value. */
+/* Page of a list that a client asks for.  A member is NULL if the client gave
+ * no value for it. */
 struct stored_page {
     const char *limit, *order, *after;
 };

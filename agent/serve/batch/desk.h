@@ -54,7 +54,7 @@ struct flo_batch_ask {
     char purpose[32]; /* empty: any */
     uint64_t limit;
     struct flo_buf body;
-    /* Upload of an ASK_FILE_MAKE, which the desk ends. */
+    /* Upload of the file that an ASK_FILE_MAKE makes.  The desk ends it. */
     struct flo_batch_upload *upload;
     /* The answer: */
     struct flo_err err; /* code 0: none */

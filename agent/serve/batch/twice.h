@@ -30,10 +30,10 @@ FLO_MUST_USE int flo_twice_open(struct flo_twice *twice, size_t room, uint64_t k
 void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number, uint64_t offset);
 /* Ends a pass after the last line, so that flo_twice_next() can be called. */
 void flo_twice_sort(struct flo_twice *twice);
-/* Gives the next pair of lines with equal hashes, ordered by the number of the
- * second line.  Each second line comes once.  `after` is that number in the
- * previous pair, 0 for the first call.  Returns false when there are no
- * more. */
+/* Gives the next pair of lines whose names have equal hashes.  Pairs come in
+ * the order of their second lines, and each second line comes once.  `after` is
+ * the number of the second line in the previous pair; 0: for the first pair.
+ * Returns false when there are no more pairs. */
 bool flo_twice_next(const struct flo_twice *twice, uint64_t after, struct flo_twice_name *first,
                     struct flo_twice_name *second);
 /* Begins the next pass.  Returns false when all ranges of hashes are done. */

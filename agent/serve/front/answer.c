@@ -206,9 +206,9 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
 
 /* ---- streams ---- */
 
-/* Writes the front's output for a frame, and its beginning before the first
- * one.  If the first frame is refused nothing is sent, so that the error still
- * has a status. */
+/* Writes the front's output for a frame.  The beginning of the stream goes
+ * before the first frame.  If the front refuses the first frame, nothing is
+ * sent, so that the error has an HTTP status of its own. */
 static int tell(struct serve_request *request, struct flo_wire_text text,
                 struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {

@@ -19,13 +19,12 @@ struct responses_item {
 
 /* A request's state. */
 struct responses_state {
-    /* The members from here on name positions in the client's body, for
-     * errors. */
-    /* index of the client's item from which each message of OpenAI's body
-     * came */
+    /* index of the client's item from which each message of OpenAI's body came,
+     * for errors */
     uint16_t *item_of;
     uint32_t n_messages;
-    /* index of the client's tool from which each tool of OpenAI's body came */
+    /* index of the client's tool from which each tool of OpenAI's body came,
+     * for errors */
     uint16_t tool_of[RESPONSES_TOOLS_MAX];
     uint32_t n_tools;
     bool is_stored;
