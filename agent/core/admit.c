@@ -1,5 +1,5 @@
-/* Order admission: checks scope and expiry of an order, and decides what caused
- * an error. */
+/* Order admission: checks that an order is for this device and has not expired,
+ * and sorts errors by their cause. */
 #include <assert.h>
 #include <string.h>
 
@@ -71,7 +71,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;
     case FLO_E_PROBE_MEMORY:
-    case FLO_E_ENGINE_KILLED: /* blocked each time it happens; an order can unblock it */
+    case FLO_E_ENGINE_KILLED: /* each such kill blocks the release, until an order unblocks it */
         return FLO_DENIAL_MEMORY;
     default:
         break;
@@ -103,7 +103,7 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_GUARD:
     case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_REST_TOO_LARGE:
-        return false; /* the client caused it, or it is not counted as an error */
+        return false; /* the client caused this result, or it does not count as an error */
     default:
         return true;
     }

@@ -1,18 +1,18 @@
-/* Derived artifacts: decides which ones are made, how often that is tried, and for
- * how long.
+/* Derived artifacts: decides which ones the agent makes, how often it tries,
+ * and for how long.
  *
- * Packed weights are optional.  After a failure packing is not tried again
- * until the agent restarts.  After two failures of the disk or the time limit
- * this version never tries again.  One such failure may only mean that the
- * machine was busy. */
+ * Packed weights are optional.  After a failed try, packing is not tried again
+ * until the agent restarts.  After two failures of the disk or the time limit,
+ * this version of the agent never tries again.  One such failure may only mean
+ * that the machine was busy. */
 #include <assert.h>
 #include <string.h>
 
 #include <flotilla/agent.h>
 #include <flotilla/errors/engine.h>
 
-/* Time limit: a second for every 5 MB of the model (for a slow and shared
- * processor), but at most a minute. */
+/* Time limit of packing: 10 s, and a second for every 5 MB of the model (for a
+ * slow and shared processor).  FLO_DERIVED_MAKE_MS_MAX bounds it. */
 #define MAKE_MS_MIN 10000
 #define MAKE_BYTES_PER_MS 5000
 

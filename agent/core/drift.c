@@ -15,7 +15,7 @@ const char *flo_drift_word(enum flo_drift drift)
     return words[drift];
 }
 
-/* Returns why an execution to the target waits. */
+/* Returns why an execution that would bring the assigned release waits. */
 static enum flo_drift on_the_way(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     assert(model->has_execution);

@@ -1,8 +1,9 @@
-/* Order intake: decides the effect of an order that is verified, in scope and
+/* Order intake: decides what to do with an order that is verified, in scope and
  * compared with the stored ones.
  *
- * A deploy order describes a state: the release that runs is its answer. Every
- * other order acts once; when it comes again, its first result is repeated. */
+ * A deploy order describes a state, so the release that runs decides about its
+ * answer.  Every other order acts once; when it comes again, its first result
+ * is sent again. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,8 +53,8 @@ static void judge_deploy(const struct flo_intake_facts *facts, struct flo_intake
 
 /* ---- every other order ---- */
 
-/* Returns whether the order still needs an answer: power may have failed before
- * it was sent. */
+/* Returns whether the order has to be carried out again, because a power
+ * failure came before its answer was stored. */
 static bool is_open(const struct flo_intake_facts *facts)
 {
     switch (facts->order->op) {

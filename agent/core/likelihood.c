@@ -12,9 +12,9 @@ void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, 
         (struct flo_likelihood){.answer = answer, .bytes = bytes, .has_ended = bytes == 0};
 }
 
-/* Returns how many bytes of the golden answer the token covers; 0: it differs.
- * A first token may begin with a blank that was trimmed from the golden
- * answer. */
+/* Returns how many bytes of the golden answer the token covers; 0: it differs
+ * from that answer.  A first token may begin with a blank that the golden
+ * answer lacks. */
 static size_t covers(const struct flo_likelihood *likelihood, const struct flo_likely *token)
 {
     const char *text = token->text;
@@ -36,9 +36,9 @@ static double loss_of(double logprob)
                                                  : -logprob;
 }
 
-/* Returns the loss of the golden token where the model differs.  It is that of
- * the most likely reported token that continues the golden answer.  If none was
- * reported, its probability is at most that of the last one reported. */
+/* Returns the loss of the golden token at the place where the model differs.
+ * It is the lowest loss of a reported token that continues the golden answer.
+ * If none does, it is the highest reported loss, as a lower bound. */
 static double departure(const struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                         size_t count)
 {

@@ -9,16 +9,19 @@
 
 #include <flotilla/base.h>
 
-#define FLO_HOOK_MS_MAX 60000      /* longest duration of a hook */
-#define FLO_HOOK_AGAIN_MS_MIN 5000 /* pause after a failed hook, which doubles each time */
+#define FLO_HOOK_MS_MAX 60000 /* longest duration of a hook */
+/* pause before a failed hook runs again; it doubles with each failure */
+#define FLO_HOOK_AGAIN_MS_MIN 5000
 #define FLO_HOOK_AGAIN_MS_MAX 600000
 #define FLO_HEALTH_MS_MAX 5000     /* longest duration of a health check */
-#define FLO_HEALTH_STARTING_MS 250 /* interval of checks while the program starts */
+#define FLO_HEALTH_STARTING_MS 250 /* time between two health checks while the program starts */
 
 struct flo_linking_limits {
-    bool has_health; /* the program has a health check; false: only the end of the hook is known */
+    /* true: the program has a health check; false: it counts as healthy when
+     * its hook has ended */
+    bool has_health;
     uint64_t ready_ms;   /* time limit from the hook's end to the first healthy check */
-    uint64_t every_ms;   /* interval of health checks */
+    uint64_t every_ms;   /* time between two health checks */
     uint32_t misses_max; /* in a row */
 };
 
@@ -35,7 +38,7 @@ struct flo_linking {
     struct flo_linking_limits limits;
     bool is_looking;
     uint32_t misses, failures; /* in a row */
-    uint64_t due_ms;           /* time of the next DUE event; 0: none */
+    uint64_t due_ms;           /* time at which the caller sends FLO_LINKING_DUE; 0: never */
     uint64_t ready_by_ms;
 };
 
@@ -55,8 +58,8 @@ enum flo_linking_do {
     FLO_LINKING_TELL_ILL,    /* report that the program is unhealthy */
 };
 
-/* Begins an activation: with the hook, or after it if it has run for this link
- * already.  Replaces an activation in progress. */
+/* Begins an activation with the hook, or with the health check when the hook
+ * has already run for this link.  It replaces an activation in progress. */
 enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
                                       const struct flo_linking_limits *limits, bool needs_hook,
                                       uint64_t now_ms);
@@ -65,10 +68,11 @@ enum flo_linking_do flo_linking_step(struct flo_linking *activation, enum flo_li
 
 /* ---- what others say ---- */
 
-/* Reads the status from the first line of an HTTP answer; 0: the text is no
- * such line. */
+/* Returns the status code in the first line of an HTTP answer; 0: the text has
+ * no such line. */
 int flo_http_status_read(const char *text, size_t bytes);
-/* Reads the number in a pid file, 2 or more; 0: there is none. */
+/* Returns the process number in the text of a pid file, 2 or more; 0: there is
+ * none. */
 int flo_pid_read(const char *text, size_t bytes);
 
 #endif

@@ -1,21 +1,22 @@
-/* Neighbours: decides when a device begins to download from the uplink. */
+/* Neighbours: computes when a device may begin to download from the uplink. */
 #ifndef FLOTILLA_AGENT_CORE_NEIGHBOURS_H
 #define FLOTILLA_AGENT_CORE_NEIGHBOURS_H
 
 #include <flotilla/proto.h>
 
-/* Times in ms after the first request to the neighbours. */
+/* Delays in ms, counted from the device's first request to its neighbours. */
 struct flo_uplink_turn {
-    uint64_t turn_ms; /* before this time, nothing is fetched from the uplink */
-    uint64_t wait_ms; /* before this time, no blob that a neighbour is downloading is fetched from
-                         the uplink */
+    uint64_t turn_ms; /* time before which the device fetches nothing from the uplink */
+    /* time before which it does not fetch a blob that a neighbour is
+     * downloading */
+    uint64_t wait_ms;
 };
 
-/* Computes a device's delays.  They differ between a site's devices and are
- * reproducible: a hash of release and device, spread over
- * policy->neighbours_spread_ms.  A device that shares blobs has a delay in the
- * first half, because its download serves the others. `release`: its digest as
- * text. */
+/* Computes the delays of a device.  They differ between the devices of a site
+ * and can be reproduced: a hash of release and device spreads them over
+ * policy->neighbours_spread_ms.  A device that shares its blobs begins in the
+ * first half of that time, because its download serves the others.  `release`:
+ * its digest as text. */
 struct flo_uplink_turn flo_neighbours_turn(const struct flo_policy *policy, const char *release,
                                            const char *device, bool serves);
 

@@ -1,9 +1,9 @@
 /* Outbox: decides which stored event is sent next.
  *
- * Events are numbered without gaps and sent in order, at most a window of them
- * unacknowledged.  After a new connection, or FLO_OUTBOX_RESEND_MS without
- * progress, sending begins again after the last ack: the broker may have lost
- * messages that it confirmed. */
+ * Events are numbered without gaps and sent in order.  At most
+ * FLO_OUTBOX_WINDOW of them are unacknowledged.  After a new connection, or
+ * FLO_OUTBOX_RESEND_MS without an ack, sending begins again after the last
+ * acknowledged event.  The broker may have lost messages that it confirmed. */
 #include <assert.h>
 
 #include <flotilla/agent.h>

@@ -17,7 +17,8 @@ static uint64_t slice_ms(enum flo_quota_kind kind)
     return (is_day ? FLO_QUOTA_DAY_MS : FLO_QUOTA_MINUTE_MS) / FLO_QUOTA_SLICES;
 }
 
-/* Drops slices until `slice` is the newest. */
+/* Advances the window until `slice` is its newest, and drops slices that are
+ * too old. */
 static void move(struct flo_quota_window *window, uint64_t slice)
 {
     uint64_t steps = slice > window->last ? slice - window->last : 0;
@@ -42,7 +43,8 @@ static void add(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_
     }
 }
 
-/* Returns the time until at most `most` is used. */
+/* Returns the time until at most `most` requests or tokens are counted in the
+ * window. */
 static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind kind,
                       uint64_t now_ms, uint64_t most)
 {
@@ -58,7 +60,7 @@ static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind
     return (slice + RING) * slice_ms(kind) - now_ms;
 }
 
-/* Checks for room for `count` requests, or for one token. */
+/* Looks whether a window has room for `count` requests, or for one token. */
 static void look(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_ms, uint32_t count,
                  struct flo_quota_state *out)
 {

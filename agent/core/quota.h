@@ -1,10 +1,12 @@
-/* Quota: limits what an app may use, in sliding windows.
+/* Quota: limits how many requests and tokens an app may use, in sliding
+ * windows.
  *
  * A window has 60 slices.  A slice is dropped once it lies completely before
- * the window.  So no period of the window's length begins more requests than
- * the limit; the window is at most 1/60 too long.  A request's tokens are known
- * only at its end, so a request that begins with some tokens left may exceed
- * the limit.  Time is passed in, in milliseconds that never go back.  Pure. */
+ * the window.  So the requests that begin within the window's length never
+ * exceed the limit; the window is at most 1/60 too long.  A request's tokens
+ * are known only at its end, so a request that begins with few tokens left may
+ * exceed the limit.  The caller passes the time, in milliseconds that never go
+ * back.  Pure. */
 #ifndef FLOTILLA_AGENT_QUOTA_H
 #define FLOTILLA_AGENT_QUOTA_H
 
@@ -17,37 +19,38 @@
 enum flo_quota_kind {
     FLO_QUOTA_REQUESTS_MINUTE,
     FLO_QUOTA_REQUESTS_DAY,
-    FLO_QUOTA_TOKENS_MINUTE, /* limit of tokens, of prompts and answers together, in a minute */
+    FLO_QUOTA_TOKENS_MINUTE, /* tokens of prompts and answers together, in a minute */
     FLO_QUOTA_TOKENS_DAY,
     FLO_QUOTA_KINDS
 };
 
-/* Quota of an app.  Zero-initialise, and set the limits. */
+/* Quota of an app.  The caller sets it to zero, then sets the limits. */
 struct flo_quota {
     uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none */
     struct flo_quota_window {
-        uint64_t last;                         /* index of the newest slice */
-        uint64_t used;                         /* sum of all slices */
-        uint64_t slices[FLO_QUOTA_SLICES + 1]; /* ring of slices, including the newest */
+        uint64_t last; /* number of the newest slice */
+        uint64_t used; /* sum of the counts in all slices */
+        /* counts of the slices, as a ring that includes the newest */
+        uint64_t slices[FLO_QUOTA_SLICES + 1];
     } windows[FLO_QUOTA_KINDS];
 };
 
 struct flo_quota_state {
     enum flo_quota_kind kind;
     uint64_t used, limit;
-    uint64_t wait_ms;  /* time until there is room; 0: now, or never */
-    uint64_t whole_ms; /* time until the full limit is available again */
+    uint64_t wait_ms;  /* time until there is room; 0: there is room now, or never */
+    uint64_t whole_ms; /* time until nothing is counted any more */
 };
 
-/* Counts `count` requests at once, at least 1. false: some limit does not allow
- * all of them, and none is counted. *out is the blocking limit that lasts
+/* Counts `count` requests at once, at least 1.  Returns false, and counts none,
+ * when a limit does not allow all of them.  *out is then the limit that blocks
  * longest; a limit below `count` blocks forever. */
 bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
                     struct flo_quota_state *out);
-/* Counts the tokens of a request, at its end. */
+/* Counts the tokens of a request that has ended. */
 void flo_quota_spend(struct flo_quota *quota, uint64_t now_ms, uint64_t tokens);
-/* Gives the window, of tokens or of requests, that has the least left; false:
- * none has a limit. */
+/* Gives the window of tokens, or of requests, that has the least left.  Returns
+ * false when no such limit is set. */
 bool flo_quota_look(struct flo_quota *quota, uint64_t now_ms, bool is_tokens,
                     struct flo_quota_state *out);
 /* "requests a minute" */

@@ -11,7 +11,8 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
     if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
-        /* no answer: the statement of the order's signer may come later */
+        /* no answer is sent, because the statement of the order's signer may
+         * come later */
         out->is_told = out->doubts = true;
         return;
     }

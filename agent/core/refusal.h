@@ -1,33 +1,37 @@
-/* Refusal: decides how a device handles an order that it does not accept.
- * Pure. Some errors are about the order itself. Others are about this device
- * only: then the order is not decided, and must be sent again. */
+/* Refusal: decides how a device answers an order that it does not accept. Pure.
+ * Some errors are about the order.  Others are only about this device: then
+ * nothing is decided, and the controller must send the order again. */
 #ifndef FLOTILLA_AGENT_CORE_REFUSAL_H
 #define FLOTILLA_AGENT_CORE_REFUSAL_H
 
 #include <flotilla/base.h>
 
 struct flo_refusal_facts {
-    int code;           /* FLO_E_...: reason for the refusal */
-    bool has_id;        /* the order could be read, so its id is known */
-    bool is_answered;   /* the order was answered before, and the answer is stored */
-    bool is_next_epoch; /* the order is of the epoch after that of the device's trust statement */
-    bool was_asked; /* for a jump in numbers: the controller was asked since the order first came */
+    int code;         /* error code (FLO_E_...) for which the order is not accepted */
+    bool has_id;      /* the order could be read, so its id is known */
+    bool is_answered; /* the order was answered before, and the answer is stored */
+    /* the order's epoch is the one after that of the device's trust
+     * statement */
+    bool is_next_epoch;
+    /* for a jump in order numbers: the controller was asked about it since the
+     * order first came */
+    bool was_asked;
 };
 enum flo_refusal_answer {
     FLO_REFUSAL_SILENT,
-    FLO_REFUSAL_REPEATS, /* the stored answer is sent again */
+    FLO_REFUSAL_REPEATS, /* send the stored answer again */
     FLO_REFUSAL_REFUSES, /* with the error */
 };
 struct flo_refusal {
     enum flo_refusal_answer answer;
-    bool is_told;     /* the device reports it as a security event */
+    bool is_told;     /* the device reports the refusal as a security event */
     bool comes_again; /* nothing was decided */
-    bool is_degraded; /* this device is at fault, and degraded */
-    bool sees_clock;  /* the clock may have been set since, so it is checked */
-    /* a trust statement that has not arrived may name the order's signer:
-     * request it */
+    bool is_degraded; /* the cause is in this device, which is degraded now */
+    bool sees_clock;  /* the device checks its clock, which may have been set since */
+    /* A trust statement that has not arrived may name the order's signer: the
+     * device asks for it. */
     bool doubts;
-    bool asks; /* the controller is asked whether it issued that many numbers */
+    bool asks; /* the device asks the controller whether it issued all those order numbers */
 };
 void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal *out);
 

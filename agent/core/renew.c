@@ -35,19 +35,20 @@ static uint64_t life_ms(const struct flo_renew *renew)
                : 0;
 }
 
-/* Return the first and the longest pause after failures. */
+/* Returns the shortest pause after a failed request. */
 static uint64_t retry_ms_min(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, MINUTE_MS);
 }
 
+/* Returns the longest pause after a failed request. */
 static uint64_t retry_ms_max(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 24, 500, 6 * HOUR_MS);
 }
 
-/* Returns the time over which devices spread that learn of the same change at
- * once. */
+/* Returns the time over which devices spread their requests when all learn of a
+ * change at once. */
 static uint64_t crowd_ms(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, 10 * MINUTE_MS);
@@ -81,8 +82,8 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now)
 {
     *renew = (struct flo_renew){.life = *life, .since_ms = now->now_ms};
-    /* After a long absence of the controller all devices are due, so they
-     * spread. */
+    /* All devices are due after a long absence of the controller, so they
+     * spread their requests. */
     if (is_due(renew, now)) {
         renew->next_ms = now->now_ms + now->random % retry_ms_min(renew);
     }

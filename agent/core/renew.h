@@ -1,16 +1,17 @@
-/* Certificate renewal: when a device requests its next certificate.  Pure.
+/* Certificate renewal: decides when a device requests its next certificate.
+ * Pure.
  *
  * The device asks when two thirds of the lifetime are over.  Devices enrolled
  * on one day spread over the following twelfth of the lifetime.  A failed
  * request is repeated with growing pauses.
  *
- * The clock may be wrong.  The age of a certificate is the time since it came,
- * by this device's own clock, so a constant error does no harm.  If the clock
- * goes back, the trusted time is used.  The age is at least the time that the
- * agent has run.  A clock that jumped ahead causes one renewal only: the next
- * is not requested within a twelfth of the lifetime.  A clock that stands still
- * cannot hide the end: brokers refuse an expired certificate, and the
- * controller asks the device to renew. */
+ * The clock may be wrong.  The age of a certificate is the time since it
+ * arrived, by this device's own clock, so a constant error does no harm.  If
+ * the clock goes back, the trusted time is used.  The age is at least the time
+ * that the agent has run.  A clock that jumped ahead causes one renewal only:
+ * the next is not requested within a twelfth of the lifetime.  A clock that
+ * stands still cannot hide the end: brokers refuse an expired certificate, and
+ * the controller asks the device to renew. */
 #ifndef FLOTILLA_AGENT_RENEW_H
 #define FLOTILLA_AGENT_RENEW_H
 
@@ -18,60 +19,63 @@
 
 enum flo_renew_why {
     FLO_RENEW_NOT,
-    FLO_RENEW_DUE,       /* two thirds of the lifetime are over */
-    FLO_RENEW_REFUSED,   /* a TLS connection was refused */
-    FLO_RENEW_ASKED,     /* requested by the controller */
-    FLO_RENEW_AUTHORITY, /* there is a newer CA */
+    FLO_RENEW_DUE,       /* two thirds of the certificate's lifetime are over */
+    FLO_RENEW_REFUSED,   /* the broker refused a TLS connection with this certificate */
+    FLO_RENEW_ASKED,     /* the controller asks for a renewal */
+    FLO_RENEW_AUTHORITY, /* a newer CA exists */
     FLO_RENEW_WHYS
 };
 const char *flo_renew_word(enum flo_renew_why why);
 
-/* The lifetime of a certificate. */
+/* Lifetime of a certificate, and this device's place in the spread of
+ * renewals. */
 struct flo_renew_life {
-    uint64_t issued_ms; /* time when it was issued, by the controller's clock */
-    uint64_t until_ms;  /* time when it expires, by the controller's clock */
-    uint64_t taken_ms;  /* time when it arrived, by this device's clock; 0: unknown */
-    uint32_t place;     /* place of this device among those enrolled on the same day */
+    uint64_t issued_ms; /* time at which the CA issued it, by the controller's clock */
+    uint64_t until_ms;  /* time at which it expires, by the controller's clock */
+    uint64_t taken_ms;  /* time at which it arrived, by this device's clock; 0: unknown */
+    /* place of this device among those enrolled on one day, as a share of
+     * 2^32 */
+    uint32_t place;
 };
 
 struct flo_renew {
     struct flo_renew_life life;
-    uint64_t since_ms; /* uptime at which the certificate was known to be here */
-    uint64_t next_ms;  /* no request is made before this uptime */
-    uint32_t failures; /* number of failures in a row */
+    uint64_t since_ms; /* uptime at which this certificate arrived, or the agent started with it */
+    uint64_t next_ms;  /* uptime before which no request is made */
+    uint32_t failures; /* number of failed requests in a row */
     enum flo_renew_why wanted;
     enum flo_renew_why why; /* reason of the renewal in progress */
     bool is_asking;
     bool is_warned;
 };
 
-/* Current values: uptime, trusted time, and a random number. */
+/* Values of this moment: uptime, trusted time, and a random number. */
 struct flo_renew_now {
     uint64_t now_ms;
     uint64_t clock_ms;
     uint64_t random;
 };
 
-/* Call when the agent starts with this certificate. */
+/* Begins with the certificate that is there when the agent starts. */
 void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now);
-/* Records a reason to renew early.  A newer CA does not wait for a twelfth of
- * the lifetime after the last renewal, because the older CA may be
+/* Records a reason to renew early.  A newer CA is a reason to ask at once, also
+ * within a twelfth of the lifetime after the last renewal: the older CA may be
  * compromised. */
 void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now);
-/* Returns why to request now, or that there is no reason.  After a request,
- * done or failed must be called. */
+/* Returns the reason to request a certificate now, or FLO_RENEW_NOT.  After a
+ * request, the caller calls flo_renew_done() or flo_renew_failed(). */
 enum flo_renew_why flo_renew_look(struct flo_renew *renew, const struct flo_renew_now *now);
-/* Records the arrival of this certificate. */
+/* Records that the requested certificate has arrived. */
 void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
                     const struct flo_renew_now *now);
-/* Records a failed request.  The next request comes after `after_ms` at the
- * earliest (0: the default pause). */
+/* Records a failed request.  The next request comes after the default pause, or
+ * after `after_ms` if that is longer. */
 void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms, const struct flo_renew_now *now);
 /* Returns true once, when less than a sixth of the lifetime is left. */
 bool flo_renew_warns(struct flo_renew *renew, const struct flo_renew_now *now);
-/* Returns the time until the next flo_renew_look(). */
+/* Returns the time after which the caller calls flo_renew_look() again. */
 uint64_t flo_renew_pause_ms(const struct flo_renew *renew);
 
 #endif

@@ -1,4 +1,4 @@
-/* Retry: computes the delay before a retry. */
+/* Retry: computes the random delay before a retry. */
 #include <assert.h>
 
 #include <flotilla/agent.h>

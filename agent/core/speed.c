@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5      /* share of pairs over the limit if the true ratio equals it */
-#define FAST_ODDS 100 /* odds for a pass; they are low because soak and gates check again */
-#define SLOW_ODDS 1e6 /* odds for a failure; they are high because the release is blocked */
-#define PAUSE_MS 20   /* pause for each pair over the limit ... */
+#define HALF 0.5 /* share of pairs over the limit when the true ratio equals the limit */
+/* odds that a pass needs; they are low because soak and gates check again */
+#define FAST_ODDS 100
+/* odds that a failure needs; they are high because the release is then
+ * blocked */
+#define SLOW_ODDS 1e6
+/* pause in ms for each pair by which those over the limit outnumber those under
+ * it */
+#define PAUSE_MS 20
 #define PAUSE_MS_MAX 250
-#define BEST_PARTS 10 /* parts of the pairs: the fastest tenth counts */
+/* the candidate's fastest runs are compared: one in this many */
+#define BEST_PARTS 10
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)
 {
@@ -32,7 +38,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Returns the quantile 1/parts of the values. */
+/* Returns the value below which one of `parts` equal parts of the values
+ * lies. */
 static double part_of(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
@@ -46,8 +53,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
     return sorted[count / parts];
 }
 
-/* Returns whether even the candidate's fastest runs are too slow: other work
- * can only lengthen a run. */
+/* Returns whether even the fastest tenth of the candidate's runs is too slow.
+ * Other work can only lengthen a run, so it is not the cause then. */
 static bool best_is_over(const struct flo_speed *speed)
 {
     return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),

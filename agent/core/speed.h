@@ -1,22 +1,23 @@
-/* Speed: decides whether a candidate is slower than the serving release.
+/* Speed: decides whether a candidate is slower than the current release.
  *
- * A pair is the time per token of both, measured one after the other under the
- * same conditions.  Other work on the machine may lengthen one of them.  So a
- * pair only counts as over or under the limit.  The verdict is given when the
- * counts leave no doubt (struct flo_bet).  Pure. */
+ * A pair is the time per token of both releases, measured one after the other
+ * under the same conditions.  Other work on the machine may lengthen one of the
+ * two times.  So a pair only counts as over or under the limit.  The verdict is
+ * given when these counts leave no doubt (struct flo_bet).  Pure. */
 #ifndef FLOTILLA_AGENT_CORE_SPEED_H
 #define FLOTILLA_AGENT_CORE_SPEED_H
 
 #include <flotilla/agent.h>
 
 #define FLO_SPEED_PAIRS_MAX 600
-#define FLO_SPEED_UNNOTICED_US 50 /* a smaller difference per token is not noticeable */
+/* difference per token below which nobody notices a slower release */
+#define FLO_SPEED_UNNOTICED_US 50
 
 enum flo_speed_verdict {
     FLO_SPEED_OPEN,   /* measure another pair */
     FLO_SPEED_FAST,   /* the candidate is certainly within the limit */
     FLO_SPEED_SLOW,   /* the candidate is certainly over the limit */
-    FLO_SPEED_UNSURE, /* no verdict after all pairs */
+    FLO_SPEED_UNSURE, /* all pairs were measured without a verdict */
 };
 
 struct flo_speed {
@@ -29,14 +30,15 @@ struct flo_speed {
 
 /* ratio_max: above 0. */
 void flo_speed_init(struct flo_speed *speed, double ratio_max);
-/* Adds a pair; both times are above 0.  Not to be called after a verdict. */
+/* Adds a pair of times, both above 0, and returns the verdict.  No pair may be
+ * added after a verdict other than FLO_SPEED_OPEN. */
 enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_us,
                                      double current_us);
-/* Pause before the next pair.  The more pairs are over the limit, the longer
- * the pause, so that a short disturbance passes. */
+/* Returns the pause before the next pair.  It grows with the number of pairs
+ * over the limit, so that a short disturbance passes. */
 uint32_t flo_speed_pause_ms(const struct flo_speed *speed);
-/* Medians of the pairs: time per token of both releases, and their ratio; 0
- * without pairs. */
+/* Medians of the pairs: the time per token of each release, and their ratio.
+ * All are 0 without pairs. */
 struct flo_speed_typical {
     double candidate_us, current_us, ratio;
 } flo_speed_typical(const struct flo_speed *speed);

@@ -32,8 +32,8 @@ void flo_startup_execution(const struct flo_startup_execution *facts,
     if (!facts->has_candidate) {
         return;
     }
-    /* The execution had succeeded, but only the newer half of the record named
-     * the release current, and that half is damaged. */
+    /* A trial whose success was reported is committed again, because the half
+     * of the record that had the commit is damaged. */
     out->commits = facts->has_ended && facts->has_succeeded && facts->is_trial;
     if (!out->commits) {
         out->source = FLO_STARTUP_SLOTS;

@@ -4,14 +4,16 @@
 
 #include <flotilla/timeouts.h>
 
-#define LOAD_FACTOR 5 /* load time limit, as a multiple of hang_ms_max */
+#define LOAD_FACTOR 5 /* time limit of a load, as a multiple of hang_ms_max */
 #define TICK_MS_MAX 1000
-#define LOSSES_MAX 5       /* number of lost engines, which ... */
-#define LOSSES_MS 60000    /* ... within this time end the restarts */
-#define RESTART_MS_MIN 100 /* first pause before a restart; it doubles with each loss */
+/* number of losses within LOSSES_MS after which an engine is not restarted */
+#define LOSSES_MAX 5
+#define LOSSES_MS 60000    /* period in which losses are counted */
+#define RESTART_MS_MIN 100 /* pause before the first restart; it doubles with each loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
-#define REPORT_QUIET 4 /* a quarter of the time is left to answers */
+/* divisor: this part of the spread time is left to the devices' answers */
+#define REPORT_QUIET 4
 
 /* ---- an engine without a sign of life ---- */
 

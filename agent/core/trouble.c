@@ -18,7 +18,7 @@ void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bo
     if (trouble->errors < FLO_TROUBLE_READS) {
         return;
     }
-    trouble->errors = FLO_TROUBLE_READS; /* limited so that the count cannot overflow */
+    trouble->errors = FLO_TROUBLE_READS; /* the count stays at the limit, so it cannot overflow */
     if (trouble->code == 0) {
         trouble->code = err->code;
         snprintf(trouble->what, sizeof(trouble->what), "%.255s", err->what);

@@ -1,8 +1,9 @@
 /* Disk trouble: detects a disk that no longer returns its data.  Pure.
  *
- * No test reads are made; engines and loads report errors.  One error may be a
- * bad sector, and no errors may mean no reads.  So FLO_TROUBLE_READS errors set
- * the trouble, and FLO_TROUBLE_LOOKS periods without an error clear it. */
+ * Engines and loads report errors; the disk is not tested otherwise.  One error
+ * may be a bad sector, and a period without errors may have had no reads.  So
+ * FLO_TROUBLE_READS errors set the trouble, and FLO_TROUBLE_LOOKS periods
+ * without an error clear it. */
 #ifndef FLOTILLA_AGENT_CORE_TROUBLE_H
 #define FLOTILLA_AGENT_CORE_TROUBLE_H
 
@@ -12,16 +13,16 @@
 #define FLO_TROUBLE_LOOKS 3u
 
 struct flo_trouble {
-    int code; /* FLO_E_...; 0: no trouble */
+    int code; /* error code (FLO_E_...) of the trouble; 0: none */
     char what[256];
     uint32_t errors; /* number of errors since the last quiet period */
     uint32_t quiet;  /* number of periods since the last error */
 };
 
-/* Returns whether this error means that a disk did not return its data. */
+/* Returns whether this error says that a disk did not return its data. */
 bool flo_trouble_is_read(int code);
-/* Records a read error.  `is_whole`: the data is essential, so one error is
- * enough. */
+/* Records a read error.  `is_whole`: the data is essential, so one error sets
+ * the trouble. */
 void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
 /* Ends a period, which counts as quiet if no error occurred. */
 void flo_trouble_look(struct flo_trouble *trouble);

@@ -1,7 +1,8 @@
-/* Adapters: loads and removes adapters of a serving engine, one at a time.
+/* Adapters: loads adapters into a serving engine and removes them, one at a
+ * time.
  *
- * Requests may name an adapter once the engine has confirmed it.  An adapter
- * that is to be removed cannot be named from the request on. */
+ * Requests may name an adapter once the engine has confirmed it.  When a
+ * removal has been asked for, no new request may name the adapter. */
 #include "agent/serve/requests/requests.h"
 
 #include <assert.h>
@@ -10,7 +11,8 @@
 
 #include <flotilla/errors/worker.h>
 
-/* Returns the adapter's index; n_adapters: not listed. */
+/* Returns the adapter's index in the engine's list; n_adapters: it is not in
+ * the list. */
 static uint32_t find(const struct serve_engine *engine, const char *name)
 {
     uint32_t i = 0;
@@ -71,8 +73,8 @@ static void on_lost(void *context, const struct flo_err *err)
     tell(context, err);
 }
 
-/* Sends the engine a LOAD with this descriptor, which is taken, or (-1) a
- * DROP. */
+/* Asks the engine to load an adapter from the descriptor `fd` (taken), or to
+ * drop it if `fd` is -1. */
 static int change(struct serve_place *place, enum flo_serve_role role, const char *name, int fd,
                   bool is_private, struct flo_err *err)
 {

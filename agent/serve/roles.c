@@ -1,7 +1,7 @@
-/* Roles: keeps a model's current engine and its candidate's engine, and which of
- * the two is live.
+/* Roles: keeps a model's current engine and its candidate's engine, and which
+ * of the two is live.
  *
- * The agent loads, flips, unloads and promotes; engines report when they are
+ * The agent loads, flips, unloads and promotes.  Engines report when they are
  * ready, idle or gone.  A flip never ends a request. */
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/demand.h"
@@ -37,7 +37,8 @@ static void engine_gone(struct serve_engine *engine)
         }
         place->roles[role] = NULL;
         if (place->is_live && place->live == (enum flo_serve_role)role) {
-            place->is_live = false; /* no engine is live: requests wait until the agent acts */
+            /* no engine is live now, so requests wait until the agent acts */
+            place->is_live = false;
             flo_router_next_turn(place->serve);
         }
     }
@@ -60,7 +61,7 @@ static void engine_ended(struct serve_engine *engine)
     serve->counters.engines_lost++;
     flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
     if (!engine->has_role) {
-        return; /* the end of a draining engine is not reported */
+        return; /* a draining engine has no role, so its end is not reported */
     }
     if (engine->context == 0) { /* never ready */
         if (engine->end.code != FLO_E_PACKED && engine->role == FLO_ROLE_CURRENT &&
@@ -101,7 +102,8 @@ static void engine_idle(struct serve_engine *engine)
     }
 }
 
-/* Removes an engine from its role; the engine ends now or when it is idle. */
+/* Removes an engine from its role.  It ends now or, with `drain`, when it is
+ * idle. */
 static void engine_let_go(struct serve_engine *engine, bool drain)
 {
     engine->place->roles[engine->role] = NULL;
@@ -114,14 +116,14 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     }
 }
 
-/* Removes one of its two roles. */
+/* Removes one of the two roles from an engine that has both. */
 static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
 {
     engine->is_shared = false;
     engine->role = role == FLO_ROLE_CURRENT ? FLO_ROLE_CANDIDATE : FLO_ROLE_CURRENT;
 }
 
-/* Removes the role from an engine that has died, so that its loss is reported
+/* Removes the role from an engine that has ended, so that its loss is reported
  * only once. */
 static struct serve_engine *take_dead(const struct serve_place *place, enum flo_serve_role role)
 {
@@ -145,7 +147,8 @@ static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
     return &serve->places[model];
 }
 
-/* Frees the role; pending events of its previous engine are dropped. */
+/* Makes the role free for a new engine.  Events about its previous engine are
+ * dropped. */
 static int take_role(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     FLO_INSIDE(place->serve);
@@ -204,8 +207,8 @@ static void set_live(struct serve_place *place, bool is_live, enum flo_serve_rol
     }
 }
 
-/* Checks that the role's engine is ready.  If it has died, the loss is returned
- * here and not reported again. */
+/* Checks that the role's engine is ready.  If it has ended, its loss is
+ * returned here and not reported again. */
 static int check_ready(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     const struct serve_engine *engine = place->roles[role];
@@ -240,13 +243,13 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
     FLO_TRY(check_ready(place, role, err));
-    place->is_live = false; /* requests wait until the next flip */
+    place->is_live = false; /* new requests wait until the flip below */
     int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
     FLO_TRY(rv);
     FLO_TRY(flo_serve_flip(serve, model, role, err));
-    /* an event of the flip: the first answer comes from an engine that was live
-     * already */
+    /* A release becomes live here whose engine was live before, so its first
+     * answer is reported too. */
     if (is_news && !place->awaits_first_answer) {
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;
@@ -301,7 +304,7 @@ static void unload(struct serve_place *place, enum flo_serve_role role, bool dra
         return;
     }
     if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
-        flo_probe_close(serve->probe); /* the probe's verdict is not needed any more */
+        flo_probe_close(serve->probe); /* the verdict of the probe is not needed any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
@@ -321,7 +324,8 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
     struct serve_engine *dead = flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
-        /* Its loss is reported as the current one's. */
+        /* The loss of the candidate's engine is reported as that of the current
+         * one. */
         dead->role = FLO_ROLE_CURRENT;
         dead->is_shared = false;
     }

@@ -1,5 +1,5 @@
-/* Routes: sets a model's names, the release that answers under them, and who
- * may use it. */
+/* Routes: sets the names of a model, the release that answers under them, and
+ * who may use it. */
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"

@@ -100,7 +100,7 @@ void flo_serve_close(struct flo_serve *serve)
     }
     flo_apart_stop(serve->apart);
     serve->is_closing = true;
-    flo_batch_stop(serve->batch); /* no more answers are written */
+    flo_batch_stop(serve->batch); /* batches write no more answers from here on */
     if (serve->probe != NULL) {
         flo_probe_close(serve->probe);
     }
@@ -142,8 +142,8 @@ uint16_t flo_serve_port(const struct flo_serve *serve)
     return serve->port;
 }
 
-/* Reads the memory of engines' processes.  Called last, as the kernel may take
- * long. */
+/* Reads the memory of the engines' processes.  The caller calls it last,
+ * because the kernel may take long. */
 static void count_memory(struct flo_serve_status *out)
 {
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {

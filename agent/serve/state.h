@@ -1,12 +1,13 @@
-/* State: the state of serving that its rooms (folders) share; see serve.h.
+/* State: the state of serving that its folders share; see serve.h.
  *
- * Rooms; each uses only those below it:
+ * The folders and files are listed here; each uses only those below it:
  *   standalone  serving without an agent
  *   model_cache which models are in memory (uses serve.h only)
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   batch       files of requests, and the folder that has them
- *   requests    which engine takes which request     probe  is a candidate good
+ *   requests    which engine gets which request
+ *   probe       whether a candidate is good enough to serve
  *   guard       checks of prompts and answers
  *   fallback    routes to other targets
  *   openai, responses, anthropic, ollama
@@ -42,17 +43,17 @@ struct serve_counters {
     struct serve_timing batch_token;
 };
 
-/* A pending load of a model on demand. */
+/* State of a load that requests for an on-demand model wait for. */
 struct serve_demand {
     bool is_asked, is_told, is_soft;
     uint64_t asked_ms;
     uint32_t failures; /* in a row */
-    uint64_t next_ms;  /* time of the next attempt; 0: at once */
+    uint64_t next_ms;  /* time before which no load is tried; 0: it may be tried at once */
     struct flo_err failure;
 };
 
-/* A model of the caller: its route, its roles, and the requests that wait for
- * it. */
+/* State of one model of the caller: its route, its roles, and its waiting
+ * requests. */
 
 struct serve_place {
     struct flo_serve *serve;
@@ -65,25 +66,28 @@ struct serve_place {
     uint64_t n_held;
     bool has_route;
     struct flo_serve_route route;
-    bool is_removed;          /* removed, and no engine was loaded since */
-    enum flo_serve_gone gone; /* ... the reason why it is gone; `route` is the last one */
-    struct event *removal;    /* timer that ends running requests of a removed model */
+    bool is_removed;          /* the model was removed, and no engine has been loaded here since */
+    enum flo_serve_gone gone; /* reason why the model is gone; `route` is then its last one */
+    struct event *removal;    /* timer that ends the running requests of a removed model */
     struct serve_demand demand;
-    struct flo_err down; /* reason why no engine is live; code 0: requests wait for one */
-    int lost;            /* error code of engines that failed in a row, for /health; 0: none */
+    /* error for which no engine is live; code 0: requests wait for an engine */
+    struct flo_err down;
+    /* error code of several engines in a row that failed, for /health; 0:
+     * none */
+    int lost;
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;
-        uint64_t loads; /* number of engines that became ready */
+        uint64_t loads; /* number of times that an engine became ready */
         struct serve_timing ttft, token, request;
-    } numbers; /* counters of the model in this place */
+    } numbers; /* counters of the model in this entry */
 };
 
 struct flo_serve {
-    struct event_base *base; /* event loop of clients and engines */
-    /* Event loop of the caller's thread, or the same one. */
+    struct event_base *base; /* event loop that handles clients and engines */
+    /* Event loop of the caller's thread; it may be `base` itself. */
     struct event_base *home;
-    struct serve_apart *apart; /* serving thread; NULL: serve has no thread of its own */
+    struct serve_apart *apart; /* the serving thread; NULL: serve has no thread of its own */
     struct flo_news *news;
     char engine_path[512];
     bool is_llama_alone, accepts_inexact;
@@ -103,31 +107,31 @@ struct flo_serve {
     struct guards *guards; /* NULL: none */
     struct fallbacks *fallbacks; /* routes; NULL: none */
     bool had_route;
-    struct flo_err degraded; /* problem of the device; code 0: all is well */
+    struct flo_err degraded; /* error of the device that /health shows; code 0: none */
     uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;
     struct flo_serve_limits limits;
     struct flo_httpd *httpd;
-    struct serve_batch *batch; /* batches; NULL: not opened yet */
-    char host_text[16][256];   /* host names of this server */
+    struct serve_batch *batch; /* state of the batches; NULL: not opened yet */
+    char host_text[16][256];   /* host names by which browsers may reach this server */
     const char *hosts[17];
     const char *const *origins; /* the caller's */
     bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
     bool admits_devices; /* the site's listener answers */
     struct serve_place places[FLO_SERVE_MODELS_MAX];
-    struct serve_engine *engines; /* all engines, including draining and dying ones */
-    struct serve_killed *killed;  /* killed processes that have not ended yet */
+    struct serve_engine *engines; /* list of all engines, also of those that drain or end */
+    struct serve_killed *killed;  /* list of killed processes that have not ended yet */
     struct event *reaper;
-    unsigned reaper_ticks; /* ticks since a process was killed */
+    unsigned reaper_ticks; /* number of ticks since a process was last killed */
     struct serve_request *held, *running;
-    struct serve_request *asking; /* list of requests with several choices */
+    struct serve_request *asking; /* list of the requests that have several choices */
     uint32_t n_held, n_running;
-    struct responses_stored *responses; /* stored responses, oldest first */
-    struct event *turn;                 /* event that lets waiting requests continue */
+    struct responses_stored *responses; /* list of stored responses, the oldest first */
+    struct event *turn;                 /* event by which the loop lets waiting requests continue */
     struct probe *probe;
-    struct score *score; /* score of a live engine; a probe interrupts it */
+    struct score *score; /* score of a live engine that is being measured; a probe interrupts it */
     struct serve_counters counters;
     bool is_closing;
 };

@@ -7,7 +7,8 @@ static void add_seconds(struct flo_buf *out, uint64_t us)
                    (unsigned long long)(us % 1000000));
 }
 
-/* Upper bounds in us: half a millisecond to a minute. */
+/* Upper bounds of the histogram's ranges in us: from half a millisecond to a
+ * minute. */
 static const uint32_t bounds_us[SERVE_TIMING_BOUNDS] = {
     500,    1000,   2500,    5000,    10000,   25000,    50000,   100000,
     250000, 500000, 1000000, 2500000, 5000000, 10000000, 60000000};

@@ -1,4 +1,4 @@
-/* Heartbeat: runs the agent's timers, and its self-checks with each
+/* Heartbeat: runs the agent's timers, and checks the device with each
  * heartbeat. */
 #include "agent/shell/heartbeat.h"
 
@@ -76,8 +76,8 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
-/* Returns the lack of a resource that any release needs; it makes an update
- * wait. */
+/* Returns the error of an execution that lacks memory, descriptors or the like;
+ * NULL: no execution does. */
 static const struct flo_agent_error *lacking(const struct flo_agent *agent)
 {
     for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
@@ -90,7 +90,8 @@ static const struct flo_agent_error *lacking(const struct flo_agent *agent)
     return NULL;
 }
 
-/* Tests for causes that show without an attempt to write. */
+/* Tells whether the device is degraded by a cause that shows without an attempt
+ * to write. */
 static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
@@ -112,9 +113,8 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
-/* Checks whether the device is still degraded.  Orders that could not be stored
- * are requested again.  If they fail again, that is reported before the next
- * heartbeat. */
+/* Checks whether the device is still degraded.  A degraded device stays so
+ * until the orders that it could not store have come again. */
 static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};
@@ -136,9 +136,10 @@ static void degraded_look(struct flo_shell *shell)
     shell->degraded.is_news = false;
 }
 
-/* Reports a change of the free disk space.  Telemetry shows only that the
- * device lives; selectors and alerts read the report. */
-#define FREE_TOLD_SHARE 16 /* a smaller share of change is not reported */
+/* a change by less than this part of the space is not reported */
+#define FREE_TOLD_SHARE 16
+/* Tells whether the free disk space has changed enough to report it.  Selectors
+ * and alerts of the controller use the report, not telemetry. */
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);
@@ -161,7 +162,9 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {
-        flo_shell_link_reported(shell); /* a report is sent, because no telemetry window has this */
+        /* the report is sent if no telemetry window was closed, or the free
+         * disk space has changed */
+        flo_shell_link_reported(shell);
     }
     device_again(shell);
     flo_shell_records_write(shell);
@@ -173,8 +176,8 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_link_flush(shell);
 }
 
-/* Returns the heartbeat of the device's configuration, else that of an order
- * from before this start. */
+/* Returns the heartbeat of the configuration, else that of an order that an
+ * earlier run of the agent stored. */
 static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
 {
     bool is_own = flo_config_is_set(shell->settings.config, "heartbeat");

@@ -1,9 +1,9 @@
-/* Loop: takes events into the core and carries out its actions.
+/* Loop: passes events to the core and carries out its actions.
  *
- * A list of actions is carried out completely before the next event.  A failed
- * action comes back as an event.  The facts of an order are on the disk before
- * its event comes.  A blocked release is stored in the same write as the slots
- * that follow from it. */
+ * The actions of one event are carried out completely before the next event.  A
+ * failed action comes back as an event.  The facts of an order are on the disk
+ * before its event comes.  A blocked release is stored in the same write as the
+ * slots that follow from it. */
 #include <string.h>
 
 #include <flotilla/timeouts.h>
@@ -17,7 +17,7 @@
 
 #define SLEEP_MS_MIN 1000
 
-static struct flo_agent_actions actions; /* static, because there is only one loop, on one thread */
+static struct flo_agent_actions actions; /* static, because only one loop runs, on one thread */
 
 /* ---- text ---- */
 
@@ -64,8 +64,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     struct flo_err err = {0};
 
     if (flo_shell_flip(shell, action->model, action->role, &action->release, &err) == 0) {
-        /* Closes the window: the measurements so far belong to the release that
-         * served until now. */
+        /* The measurements so far belong to the release that served until now,
+         * so their window is closed. */
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
         flo_shell_host_flipped(shell, action);
@@ -77,8 +77,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     }
 }
 
-/* Reports an execution.  A blocked release is on the disk before the end that
- * caused it is reported. */
+/* Reports an execution.  If its end blocks a release, the block is on the disk
+ * before the end is reported. */
 static void report(struct flo_shell *shell, uint32_t model,
                    const struct flo_agent_execution *execution)
 {
@@ -118,13 +118,15 @@ void flo_loop_collect(struct flo_shell *shell)
         return;
     }
     if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
-        return; /* nothing is removed: no record names the files of the running download yet */
+        /* nothing is removed, because no record names the files of a running
+         * download yet */
+        return;
     }
     (void)flo_shell_sweep(shell, NULL, 0);
 }
 
-/* Carries out an action.  false: a write failed on which the rest of the list
- * depends. */
+/* Carries out an action.  Returns false when a write failed on which the rest
+ * of the actions depends. */
 static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
@@ -132,8 +134,8 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* frozen: the device record says in which lane */
-    case FLO_DO_NOTE:   /* nothing to do: the note is in the trace */
+    case FLO_DO_FREEZE: /* the device record, stored before, says which freeze it is */
+    case FLO_DO_NOTE:   /* the trace shows the note, so the shell does nothing */
         return true;
     default:
         break;
@@ -230,9 +232,9 @@ static bool is_candidates_start(const struct flo_agent_action *action)
     return action->kind == FLO_DO_LOAD && action->role == FLO_AGENT_BESIDE;
 }
 
-/* Returns how long the machine was suspended since the last step: one clock
- * runs then, the other does not.  The two clocks are not read at the same
- * instant, so a small difference is noise. */
+/* Returns how long the machine was suspended since the last step.  Two clocks
+ * show that: one runs during a suspend, the other does not.  A small difference
+ * is noise, because they are not read at the same instant. */
 static uint64_t take_sleep(struct flo_shell *shell)
 {
     int64_t asleep_ms = (int64_t)flo_now_ms() - (int64_t)(flo_now_us() / 1000);
@@ -245,8 +247,8 @@ static uint64_t take_sleep(struct flo_shell *shell)
     return (uint64_t)slept_ms;
 }
 
-/* Returns the wall clock, or 0 if it is earlier than the build of this program:
- * then it is wrong, and maintenance windows would open at any time. */
+/* Returns the wall clock time.  Returns 0 when it is before the build of this
+ * program: that time is wrong, and would open maintenance windows wrongly. */
 static uint64_t clock_ms(void)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -256,7 +258,8 @@ static uint64_t clock_ms(void)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
-    /* Model whose next attempt could not be counted on the disk. */
+    /* Model whose next start could not be counted on the disk, so its candidate
+     * is not loaded. */
     uint32_t uncounted = FLO_NO_MODEL;
     size_t reports = 0;
     size_t i;
@@ -302,9 +305,9 @@ void flo_loop_flush_later(struct flo_shell *shell)
 }
 
 /* Delays the report after an order from a group's list, because all devices of
- * the group act at once.  Answers go out at once.  Reports are spread over the
- * time that the broker needs for so many, and so are events of a rollback,
- * which the answer already told. */
+ * the group act at once.  Reports are spread over the time that the broker
+ * needs for so many.  Events of a rollback are spread too, because its answer,
+ * which is sent at once, already says it. */
 static void spread_reports(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     uint64_t random;
@@ -343,17 +346,17 @@ static void settle(struct flo_shell *shell)
     flo_shell_link_flush(shell);
 }
 
-/* Takes the next waiting event.  Reports of agent/serve are read between two
- * steps, when no list is half done. */
+/* Takes the next waiting event.  Reports of agent/serve are read only here,
+ * when all actions of the last event are carried out. */
 static bool take_event(struct flo_shell *shell, struct flo_agent_event *out)
 {
     flo_serve_hear(shell->serve);
     return flo_queue_take(&shell->queue, out);
 }
 
-/* Takes the waiting events.  A slot write syncs the disk and blocks the loop.
- * Unless it is urgent, other sources of the event loop have their turn first.
- */
+/* Handles all waiting events.  A write of slots syncs the disk and blocks the
+ * loop, so after it the loop's other sources get a turn first, unless
+ * `is_urgent`. */
 static void take_waiting(struct flo_shell *shell, bool is_urgent)
 {
     struct flo_agent_event event;
@@ -398,8 +401,8 @@ void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event
     end_turn(shell);
 }
 
-/* Takes the waiting events before the intake is filled, because they may use
- * the intake too. */
+/* The waiting events are handled before `intake` is filled, because they may
+ * use it too. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);

@@ -1,4 +1,5 @@
-/* Main: the device daemon flotilla-agent and the commands of its operator. */
+/* Starts the device daemon flotilla-agent, or one of the commands of its
+ * operator. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/shell/commands/commands.h"
 

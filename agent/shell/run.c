@@ -1,8 +1,8 @@
-/* Run: runs the agent: opens everything, boots the core, runs the loop, and stops
+/* Run: opens all parts of the agent, starts the core, runs the loop, and stops
  * within seconds.
  *
- * The order matters: lock, records, engines, local API, and the network last,
- * so that a device without a network still serves. */
+ * The order of opening matters: lock, records, engines, local API, and the
+ * network last, so that a device without a network still serves. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,8 +158,8 @@ int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                              flo_args_text(args, "state-dir", NULL), settings, err);
 }
 
-/* Prepares resource limits for the device's runtimes, where the agent may
- * manage its own control group. */
+/* Prepares resource limits for the device's runtimes, if the agent may manage
+ * its own control group. */
 static void prepare_cgroup(void)
 {
     struct flo_cgroup own;
@@ -197,8 +197,9 @@ int flo_run(void *line, struct flo_err *err)
     }
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_CORE, &no_core); /* no core dumps, which could contain a prompt */
-    prepare_cgroup();                 /* must be done before any other process is started */
+    setrlimit(RLIMIT_CORE, &no_core); /* a core dump could contain a prompt, so none is written */
+    /* the control group must be ready before any other process starts */
+    prepare_cgroup();
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {

@@ -1,4 +1,4 @@
-/* Run: runs the agent, or does the same for one command. */
+/* Run: runs the agent, or opens the same parts for one command. */
 #ifndef FLOTILLA_AGENT_RUN_H
 #define FLOTILLA_AGENT_RUN_H
 
@@ -11,7 +11,8 @@ void flo_shell_close(struct flo_shell *shell);
 /* Reads the settings that --config and --state-dir name. */
 FLO_MUST_USE int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                                   struct flo_err *err);
-/* Runs `flotilla-agent run` until a signal; `line` is its struct flo_args. */
+/* Runs `flotilla-agent run` until a signal arrives.  `line` is the struct
+ * flo_args of the command line. */
 FLO_MUST_USE int flo_run(void *line, struct flo_err *err);
 
 #endif

@@ -1,8 +1,9 @@
 /* Shell: the state of the agent's shell, which carries out the core's actions.
  *
  * Everything runs on the thread of the event loop, which blocks while it syncs.
- * Only clients and their engines have another thread (agent/serve/apart).
- * flo_agent_step() gives the actions.  Rooms, each knowing only those below it:
+ * Only the API's clients and the engines are served on another thread
+ * (agent/serve/apart).  flo_agent_step() gives the actions.  The parts of the
+ * shell are listed here; each part uses only those below it:
  *   main.c commands/      commands of a person at the device
  *   run.c                 opens everything, runs the loop, stops
  *   start.c heartbeat.c   reads the stored state; timers, checks each minute
@@ -49,25 +50,26 @@
 #include "base/host/mqtt.h"
 #include "proto/proof.h"
 
-#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* index that means: the model has no place */
+/* index for a model that has no entry in `models` */
+#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX
 
-/* Options of a model in the configuration. */
+/* Options that the configuration has for one model. */
 struct flo_model_spec {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     bool is_pinned;    /* stays in memory */
-    uint32_t weight;   /* weight; the model with the lowest one gives up memory first */
-    uint32_t n_tokens; /* number of tokens bound to the model, by name */
+    uint32_t weight;   /* importance; the model with the lowest weight gives up memory first */
+    uint32_t n_tokens; /* number of tokens that are bound to the model */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
-/* Checked settings from the configuration file, with the defaults that depend
- * on state_dir. */
+/* Checked settings of the configuration file, with default values below
+ * state_dir. */
 struct flo_settings {
     struct flo_config *config;
     char state_dir[4096];
     char control[4096];
-    char *token; /* token of the local API; NULL: none */
+    char *token; /* token that clients of the local API must send; NULL: none */
     const char *listen[9];
     const char *origins[17];
     char listen_standard[4200];
@@ -80,51 +82,55 @@ struct flo_settings {
     size_t pipeline_count;
 };
 struct flo_identity {
-    bool is_there; /* the device is enrolled; false: local functions still work */
+    bool is_there; /* the device is enrolled; false: the local API works all the same */
     char device[37];
     char fleet[FLO_NAME_MAX + 1];
     char name[FLO_NAME_MAX + 1];
     char controller[513];
     char broker[513];
-    /* Groups at enrolment; flo_shell_groups() returns the present ones. */
+    /* Groups at enrolment; flo_shell_groups() returns the groups now. */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     size_t group_count;
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_identity_pairs pairs; /* keys and certificates */
-    size_t pair;                     /* index of the pair in cert_file and key_file */
+    size_t pair;                     /* index of the pair whose files are cert_file and key_file */
     struct flo_trust *trust;         /* NULL: none */
-    uint64_t enrolled_at_ms;         /* date of the first certificate; 0: not known */
+    uint64_t enrolled_at_ms;         /* date of the device's first certificate; 0: not known */
 };
 struct flo_machine {
     char arch[16];
     char kernel[16]; /* fastest engine kernel that the CPU supports: avx2, ... */
     uint32_t cpus;
-    uint64_t memory_bytes; /* memory for models: the budget, or the machine's memory */
+    /* bytes of memory for models: the configured budget, or the machine's
+     * memory */
+    uint64_t memory_bytes;
     struct flo_bench {
-        char of[FLO_DIGEST_TEXT]; /* digest of hardware, kernel and engine */
+        char of[FLO_DIGEST_TEXT]; /* digest of the hardware, kernel and engine that were measured */
         uint64_t at_ms, took_ms;
         uint64_t memory_bytes_per_s; /* 0: not measured */
         uint64_t int8_ops_per_s, read_bytes_per_s;
     } bench;
 };
 struct flo_bench_child;
-/* Program of the device's owner that tells whether the network is metered. */
+/* A program of the device's owner that tells whether the network is metered. */
 struct flo_metered {
     pid_t pid; /* 0: none runs */
     uint64_t begin_ms;
     bool is_said; /* newest answer: metered */
 };
-/* Variants of a model's current release (hardware/variants.c). */
+/* Variants of a model's current release, as hardware/variants.c knows them. */
 struct flo_variants {
-    struct flo_digest release;      /* release that these facts are about; zero: none */
+    struct flo_digest release;      /* release whose variants these are; zero: none */
     char name[FLO_NAME_MAX + 1];    /* variant that serves */
-    char smaller[FLO_NAME_MAX + 1]; /* next smaller variant; empty: there is none */
-    char larger[FLO_NAME_MAX + 1];  /* variant that `name` replaces; empty: none */
-    uint64_t more_bytes;            /* additional memory of the larger variant */
-    bool is_asked;                  /* a switch of variants has begun */
-    uint64_t again_ms;              /* earliest next attempt after a failure */
+    char smaller[FLO_NAME_MAX + 1]; /* name of the next smaller variant; empty: there is none */
+    /* name of the variant in whose place `name` serves; empty: none */
+    char larger[FLO_NAME_MAX + 1];
+    uint64_t more_bytes; /* bytes that the larger variant needs in addition */
+    bool is_asked;       /* a switch of variants is in progress */
+    /* time before which no other switch begins, after one that failed */
+    uint64_t again_ms;
 };
-/* Sensor values and the device's response to them. */
+/* Sensor values, and how the device responds to them. */
 struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;
@@ -135,50 +141,52 @@ struct flo_watch {
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
     struct flo_variants variants[FLO_AGENT_MODELS_MAX];
-    bool is_due[FLO_AGENT_MODELS_MAX]; /* the model has to be loaded again for its new level */
-    struct flo_bench_child *bench;     /* running benchmark; NULL: none */
+    /* the model must be loaded again for its new degradation level */
+    bool is_due[FLO_AGENT_MODELS_MAX];
+    struct flo_bench_child *bench; /* running process of the benchmark; NULL: none */
     struct flo_metered metered;
-    uint32_t lacks;          /* unmet conditions of updates, as the core was last told */
-    uint64_t busy_ms;        /* time of the last activity */
-    uint64_t bench_again_ms; /* earliest next attempt after a failure */
+    /* conditions for updates that are not met, as last reported to the core */
+    uint32_t lacks;
+    uint64_t busy_ms; /* time at which the device was last busy */
+    /* time before which the benchmark is not tried again, after a failure */
+    uint64_t bench_again_ms;
 };
 struct flo_measure_window {
-    uint64_t begin_ms; /* begin of the window; 0: it is set when a window is first closed */
+    uint64_t begin_ms; /* beginning of the window; 0: no window has been closed yet */
     struct flo_release_ref release;
     struct flo_measures measures;
 };
-/* An order that asks for a report which was not sent yet. */
+/* An order whose report has not been sent yet. */
 struct flo_afar {
     char order[FLO_NAME_MAX + 1];
     enum flo_order_op op;
 #define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
 #include "proto/orders.def"
 };
-/* Memory of all models: measured sizes and the plan (serving/memory.c,
- * serving/measuring.c). */
+/* Number of releases whose measured memory is stored. */
 #define FLO_MEASURED_MAX 32
 struct flo_shell_measured {
     struct flo_digest release;
-    bool is_known; /* the engine answered; false: it could not tell */
+    bool is_known; /* true: the engine measured the release; false: it could not */
     uint64_t weights_bytes;
     uint64_t private_bytes[FLO_MEMORY_RUNGS];
 };
 struct flo_shell_memory {
-    struct event *timer; /* timer until pending loads are checked again */
+    struct event *timer; /* timer after which pending loads are checked again */
     struct flo_shell_measured measured[FLO_MEASURED_MAX];
-    size_t next; /* index in `measured` that is overwritten next */
+    size_t next; /* index of the entry in `measured` that the next release gets */
     struct serve_planner *planner;
     struct flo_digest asked; /* release being measured */
-    bool is_planned;         /* there is a plan for the present releases */
+    bool is_planned;         /* the plan is for the releases that are on the device now */
     bool is_looking;
-    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases that the plan was made for */
+    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases for which the plan was made */
     size_t count;
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* indices in shell->models */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* the numbers were measured by an engine */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine measured the numbers of this model */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -191,97 +199,112 @@ struct flo_hook;
 struct flo_neighbourhood;
 struct flo_shell_loading;
 
-/* Adapters that share a model's current engine (serving/hosted.c). */
+/* State of the adapters that share a model's current engine
+ * (serving/hosted.c). */
 struct flo_hosting {
     enum {
         FLO_HOSTING_NOTHING,
-        FLO_HOSTING_BACK,           /* load for a release that is to serve again */
-        FLO_HOSTING_MOVE,           /* load for the candidate, which still has its own engine */
+        FLO_HOSTING_BACK, /* loading the adapter of a release that is to serve again */
+        /* loading the adapter of the candidate, which still has its own
+         * engine */
+        FLO_HOSTING_MOVE,
     } step;                         /* load under way */
-    struct flo_release_ref release; /* release that is being loaded */
-    char awaited[FLO_NAME_MAX + 1]; /* adapter that is being loaded */
-    /* Engine's name for the adapter of the current release; empty: none. */
+    struct flo_release_ref release; /* release whose adapter is being loaded */
+    char awaited[FLO_NAME_MAX + 1]; /* name of the adapter that is being loaded */
+    /* Name in the engine of the current release's adapter; empty: it has
+     * none. */
     char own[FLO_NAME_MAX + 1];
-    char guest[FLO_NAME_MAX + 1]; /* ... and for the adapter of the second role; empty: none */
-    bool is_shared;               /* both roles use one engine */
+    /* name in the engine of the second role's adapter; empty: it has none */
+    char guest[FLO_NAME_MAX + 1];
+    bool is_shared; /* both roles use one engine */
 };
 
-/* A model of this device, at the same index as in the core. */
+/* State of one model; the core uses the same index for it. */
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
-    int lost; /* error code of the last loss of the current engine */
-              /* error for which the disk gave no engine; code 0: none, or
-               * clients were told */
+    /* error code with which the current engine was last lost */
+    int lost;
+    /* read error of the disk for which the last engine was lost; code 0:
+     * none, or clients know it */
     struct flo_err down;
-    struct flo_order assigned; /* newest deploy order that the core received */
-    bool is_interrupted;       /* an older rollback interrupted that order */
+    struct flo_order assigned; /* newest deploy order about this model that the core received */
+    bool is_interrupted;       /* a rollback with a lower number interrupted the assigned order */
     struct {
-        struct flo_digest release; /* release that was checked */
-        uint64_t number;           /* number of the trust statement used for the check */
+        struct flo_digest release; /* release whose signature was checked */
+        uint64_t number;           /* number of the trust statement with which it was checked */
         int why;                   /* FLO_E_SIG_...; 0: trusted */
-    } signature;          /* check of the current release; if it is not trusted, it still serves */
+    } signature;          /* check of the current release, which serves on if it is not trusted */
     enum flo_drift drift; /* as last reported */
     uint64_t drift_at_ms;
     struct {
-        struct flo_digest release; /* release that has no room; zero: none */
+        struct flo_digest release; /* release that memory does not hold; zero: none */
         char why[256];
-    } no_memory; /* numbers of that release, from the planner or the updater */
-    struct flo_intake repair, exchange;                 /* events that are waiting in the queue */
-    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* preparation of each load */
+    } no_memory; /* numbers for that release, from the planner or the updater */
+    /* events of this model that may wait in the queue */
+    struct flo_intake repair, exchange;
+    /* load in progress of each role, before its engine starts */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES];
     struct flo_hosting hosting;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
     struct {
-        struct flo_digest release, former; /* releases whose scores were measured */
-        uint64_t again_ms;                 /* earliest next measurement; 0: all are done */
-        int64_t own_ppm, former_ppm;       /* 0: not known */
+        struct flo_digest release, former; /* releases whose golden scores were measured */
+        /* time of the next measurement; 0: all scores are measured */
+        uint64_t again_ms;
+        int64_t own_ppm, former_ppm; /* 0: not known */
     } golden;
-    uint64_t recent_token_us[64]; /* times per token of the last requests, as a ring */
+    uint64_t recent_token_us[64]; /* ring of the times per token of the last requests */
     size_t recent_count;
     struct {
-        bool is_waiting; /* the load waits for the plan or for room */
+        bool is_waiting; /* the load waits for the memory plan, or until memory is free */
         uint64_t since_ms;
         struct flo_release_ref release;
-        uint32_t rung; /* degradation level that its engine was loaded with */
+        uint32_t rung; /* degradation level at which the role's engine was loaded */
     } pending[FLO_AGENT_ROLES];
 };
 
-/* The trusted keys and their updates (trust/). */
+/* State of the trusted keys and of their updates (trust/). */
 struct flo_shell_trust {
-    /* The record names a newer trust statement than trust.json has.  No signed
-     * document is accepted until that statement is here again. */
+    /* The device record names a newer trust statement than trust.json has.  No
+     * signed document is accepted until that statement is here again. */
     bool is_behind;
-    struct flo_https *fetch; /* request for statements in progress; NULL: none */
-    struct event *timer;     /* timer for the next request */
-    uint64_t doubt_ms;       /* earliest next request for a reason that strangers can cause */
-    /* Highest order number that the controller gave out, and the time of its
+    struct flo_https *fetch; /* request for trust statements in progress; NULL: none */
+    struct event *timer;     /* timer of the next request for trust statements */
+    /* time before which no request is made for a reason that strangers can
+     * cause */
+    uint64_t doubt_ms;
+    /* Highest order number that the controller has issued, and the time of its
      * answer by HTTPS; 0: not known. */
     uint64_t order_number, order_number_ms;
     uint64_t leap_ms;
-    void (*then)(struct flo_shell *shell); /* called after that answer; NULL: nothing is called */
+    /* called after an answer of the controller; NULL: nothing is called */
+    void (*then)(struct flo_shell *shell);
 };
 
-/* Bytes sent and received between this device and its neighbours, since the
- * agent started. */
+/* Counts of bytes between this device and its neighbours, since the agent
+ * started. */
 struct flo_neighbour_counts {
-    bool uses, serves; /* from the configuration: the device fetches from neighbours, serves them */
-    uint16_t port;     /* port of the serving process; 0: none serves */
+    /* the configuration lets the device fetch from neighbours (uses) and serve
+     * them (serves) */
+    bool uses, serves;
+    uint16_t port; /* port of the process that serves neighbours; 0: none runs */
     uint64_t in_bytes, out_bytes;
-    uint64_t refused;            /* number of requests over the budget, or too many at once */
-    uint64_t used_bytes, budget; /* bytes used in 24 hours, and the limit */
-    uint64_t told_in, told_out;  /* bytes already reported in telemetry */
+    /* number of requests that were refused: over the budget, or too many at
+     * once */
+    uint64_t refused;
+    uint64_t used_bytes, budget; /* bytes sent within 24 hours, and their limit */
+    uint64_t told_in, told_out;  /* bytes that telemetry has already reported */
 };
 
-/* Proofs of this device's messages (report/proof.c). */
+/* State of the proofs of this device's messages (report/proof.c). */
 struct flo_shell_proof {
     struct flo_proof_key key;
-    bool has_key;                  /* `key` is for the two key ids below */
-    char of_order[FLO_KEYID_TEXT]; /* key id of the controller's key; "": the key was not looked up
-                                    */
-    char of_pair[FLO_KEYID_TEXT];  /* key id of the device's key */
+    bool has_key;                  /* `key` was made from the pair of keys below */
+    char of_order[FLO_KEYID_TEXT]; /* id of the controller's key; "": no key was looked for yet */
+    char of_pair[FLO_KEYID_TEXT];  /* id of the device's own key */
     uint64_t number;               /* number of the last proof; 0: none yet */
-    uint64_t stored_ms;            /* time of the last number that was stored on disk */
+    uint64_t stored_ms;            /* device time of the last number that was stored on disk */
 };
 
 struct flo_shell {
@@ -292,11 +315,11 @@ struct flo_shell {
     struct flo_machine machine;
     struct flo_watch watch;
     struct flo_store *store;
-    struct flo_slots other;   /* record of a model that has no place in `models` */
+    struct flo_slots other;   /* record of a model that has no entry in `models` */
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
-    bool device_is_unread; /* the device record cannot be read: this counts as a freeze */
-    bool device_is_moved;  /* the record that this start read is from another enrolment */
+    bool device_is_unread; /* the device record cannot be read, so updates wait as in a freeze */
+    bool device_is_moved;  /* the device record that this start read is from another enrolment */
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -304,81 +327,84 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_neighbourhood *neighbours; /* NULL: off */
     struct flo_neighbour_counts neighbour_counts;
-    struct flo_hook *hooks; /* list of hooks, for models without requests */
+    struct flo_hook *hooks; /* list of activations, one for each model that has a link */
     struct flo_job_child *job;
-    uint32_t probing; /* model whose candidate is being probed */
+    uint32_t probing; /* index of the model whose candidate is being probed */
     struct {
         uint32_t model;
         bool is_on, is_former;
         struct flo_digest release, former;
-    } scoring; /* golden answers of a live release, which are being measured */
-               /* number of the job that waits until processes have freed disk
-                * space; 0: none */
+    } scoring; /* golden answers of a live release that are being measured */
+
+    /* number of the job that waits until ended processes have freed disk space;
+     * 0: none */
     uint32_t waiting_job;
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    uint32_t stepless_job; /* number of the last job whose steps were removed for room */
+    uint32_t stepless_job; /* number of the last job for which steps of its release were removed */
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                      /* this process runs one command, without a running agent */
-    json_t *local_answer;               /* last answer to the command */
-    char local_order[FLO_NAME_MAX + 1]; /* id of the order that the command waits for */
+    bool is_local;                      /* this process runs one command, because no agent runs */
+    json_t *local_answer;               /* last answer to the operator's command */
+    char local_order[FLO_NAME_MAX + 1]; /* id of the order whose answer the command waits for */
     struct flo_intake intake;           /* order being taken */
-    struct flo_digest installing;       /* release whose installation a local operator waits for */
-    bool local_is_to_end;               /* the local command waits until the trial has ended */
+    /* release whose installation the operator's command waits for */
+    struct flo_digest installing;
+    bool local_is_to_end; /* true: the command waits until the trial has ended */
     bool is_stopping;
     char boot_id[37];
 
     struct flo_agent agent;
     uint64_t reported_revision;
-    uint64_t spread_ms;    /* period over which the fleet spreads its reconnects and reports */
-    uint64_t report_at_ms; /* no change is reported before this time */
-    int64_t asleep_ms; /* time for which the machine was suspended since boot, at the last step */
+    uint64_t spread_ms;    /* period over which the devices spread their reconnects and reports */
+    uint64_t report_at_ms; /* time before which no change is reported */
+    int64_t asleep_ms;     /* how long the machine was suspended since its boot, at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
     struct flo_shell_memory memory;
 
     struct flo_afar afar[4];
     size_t afar_count;
-    struct flo_upload *upload; /* report that is being sent; NULL: none */
+    struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 
     uint64_t rev;
     uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
-    uint64_t messages_refused; /* number of messages refused since the last window */
-    bool telemetry_is_refused; /* telemetry was refused on this connection, and this was logged */
+    /* number of messages that were refused since the last telemetry window */
+    uint64_t messages_refused;
+    /* the broker refused telemetry on this connection, and the log says so */
+    bool telemetry_is_refused;
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;
-    } received[64]; /* arrival times of orders, to measure their duration */
+    } received[64]; /* times at which orders arrived, from which their durations are measured */
     size_t received_next;
-    char told[32][FLO_NAME_MAX + 1]; /* orders whose answers were sent */
+    char told[32][FLO_NAME_MAX + 1]; /* ring of orders whose answers were sent */
     size_t told_next;
-    bool witness_is_told; /* the audit lines were sent in a report since the start */
-    bool is_traced;       /* the present order was already seen since the start */
-    bool is_list;         /* the present order is from a group's list */
-                          /* an order must be sent again: it was not decided, or the clock was set
-                           * since */
-    bool has_unkept;
+    bool witness_is_told; /* a report has sent the newest audit lines */
+    bool is_traced;       /* the order being handled was already seen since the start */
+    bool is_list;         /* the order being handled comes from a group's list */
+    bool has_unkept;      /* an order must come again: it was undecided, or the clock was set */
     struct {
-        struct flo_agent_error error; /* error that the device has; code 0: it is not degraded */
-        uint64_t since_ms;            /* wall clock */
-        bool is_news;                 /* not reported yet */
-    } degraded;                       /* the device cannot store its records (device.h) */
-    /* Free disk bytes, as last reported. */
+        /* error for which the device is degraded; code 0: it is not */
+        struct flo_agent_error error;
+        uint64_t since_ms; /* wall clock */
+        bool is_news;      /* not reported yet */
+    } degraded; /* state of a device that cannot store what it gets (flo_shell_degrade) */
+    /* Free disk bytes that were last reported. */
     uint64_t free_bytes_told;
-    struct flo_trouble reading; /* read errors of the disk */
-    /* Wall clock minus the time since boot, at the last check. */
+    struct flo_trouble reading; /* read errors of the disk so far */
+    /* Wall clock minus the time since boot, when last checked. */
     int64_t clock_ahead_ms;
-    uint64_t clock_late_ms; /* known lag of the wall clock */
+    uint64_t clock_late_ms; /* how far the wall clock is known to be late, in ms */
 };
 
-/* Returns the groups of the device, `all` included: those of the newest
- * statement, or those of the enrolment before the first statement. Borrowed. */
+/* Returns the groups of the device with `all`: those of the newest order about
+ * groups, or those of its enrolment.  Borrowed. */
 static inline const char (*flo_shell_groups(const struct flo_shell *shell,
                                             size_t *count))[FLO_NAME_MAX + 1]
 {

@@ -1,6 +1,7 @@
 /* Start: reads the stored state and gives the core its first event.
- * agent/core/startup.h decides.  A write that fails at the start can wait for the next
- * one, because the record in memory is used. */
+ *
+ * agent/core/startup.h decides how to continue.  If a write fails at the start,
+ * the record in memory is used, and the next write stores it. */
 #include "agent/shell/start.h"
 
 #include <string.h>
@@ -23,8 +24,8 @@ static void write_slots(struct flo_shell *shell, struct flo_slots *slots)
     }
 }
 
-/* Finds a complete release with a valid signature, after both slot records were
- * lost. */
+/* Finds a complete release with a valid signature, because both halves of the
+ * slot record are lost. */
 static int search(struct flo_shell *shell, const char *name, struct flo_slots *slots,
                   struct flo_err *err)
 {
@@ -57,7 +58,7 @@ static void recover(struct flo_shell *shell, struct flo_slots *slots)
     write_slots(shell, slots);
 }
 
-/* Tests whether a model with this record needs a place.  A model without files
+/* Tells whether a model with this record needs an entry.  A model without files
  * needs one if a release is assigned to it, so that its drift is reported. */
 static bool needs_place(const struct flo_slots *slots)
 {
@@ -65,7 +66,8 @@ static bool needs_place(const struct flo_slots *slots)
            (!slots->is_removed && !flo_digest_is_zero(&slots->stated.target));
 }
 
-/* Puts the record into the next free place, or into that of an idle model. */
+/* Puts the record into the next free entry.  A model with files may take the
+ * entry of one without. */
 static void place(struct flo_shell *shell, struct flo_slots *slots)
 {
     bool is_here = !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate);
@@ -106,8 +108,8 @@ static void read_record(struct flo_shell *shell, const char *name,
     record->failures += record->reading == FLO_STARTUP_FAILED;
 }
 
-/* Reads a model's record. If it cannot be recovered, the model serves nothing
- * until the next release. Other models start normally. */
+/* Reads a model's record and uses it.  If it cannot be recovered, the model
+ * serves nothing until its next release; other models start normally. */
 static int take_up(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     struct flo_startup_record record = {.reading = FLO_STARTUP_UNREAD};
@@ -149,8 +151,8 @@ static bool has_models(const struct flo_shell *shell)
     return i < FLO_COUNT(shell->models);
 }
 
-/* Reads all records.  A record that cannot be read is skipped while other
- * models serve, and is read at the next start.  If it is the only one, this
+/* Reads the records of all models.  A record that cannot be read is skipped
+ * until the next start, while other models serve.  If it is the only one, the
  * start fails. */
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
@@ -174,7 +176,8 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     return shell->is_local || !has_models(shell) ? rv : 0;
 }
 
-/* Continues the installation of a bundle for a model that has no record yet. */
+/* Gives an entry to each model that has an open execution but no record, so
+ * that the installation of its bundle continues. */
 static void read_stories(struct flo_shell *shell)
 {
     char names[FLO_AGENT_MODELS_MAX][FLO_NAME_MAX + 1];
@@ -189,11 +192,10 @@ static void read_stories(struct flo_shell *shell)
     }
 }
 
-/* Handles a new enrolment, perhaps in another fleet, after which earlier
- * rollouts no longer apply.  A candidate on trial serves on, until any order
- * replaces it.  A candidate that is not on trial yet is dropped.  `trials`
- * counts the trials of the models before this one, so that each gets its own
- * number. */
+/* Handles the first start after a new enrolment, perhaps in another fleet.
+ * Earlier rollouts do not apply any more.  A candidate on trial continues to
+ * serve until any order replaces it; any other candidate is dropped.  *trials
+ * counts the trials so far, so that each gets its own number. */
 static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots, uint32_t *trials)
 {
     slots->stated.outcome = flo_startup_outcome(slots->stated.outcome);
@@ -213,8 +215,8 @@ static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots, uin
     write_slots(shell, slots);
 }
 
-/* Finds out whether the device was enrolled before.  Outbox and record both
- * tell this, because one of them may have been damaged since. */
+/* Finds out whether the device was enrolled before.  Both the outbox and the
+ * device record tell it, because one of them may be damaged. */
 static void check_past(struct flo_shell *shell)
 {
     const struct flo_identity *identity = &shell->identity;
@@ -238,7 +240,7 @@ static void check_past(struct flo_shell *shell)
 
 /* ---- boot ---- */
 
-/* Rebuilds the candidate's execution from the slot record. */
+/* Makes the execution of the record's candidate from the slot record. */
 static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_execution *out)
 {
     memset(out, 0, sizeof(*out));
@@ -256,8 +258,8 @@ static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_e
     snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
 }
 
-/* Continues with the record's candidate, if the database has no open execution
- * of the model. */
+/* Makes the execution of the record's candidate when the database has no open
+ * execution of the model, and finds out how that execution ended. */
 static void look_at_candidate(struct flo_shell *shell, const struct flo_slots *slots,
                               struct flo_startup_execution *facts, struct flo_agent_execution *open)
 {

@@ -4,12 +4,11 @@
 
 #include "agent/shell/shell.h"
 
-/* Reads the records and the outbox.  The shell must have its store, settings
- * and identity.  FLO_E_IO_...: a record cannot be read, without which no model
- * can serve. */
+/* Reads the records and the outbox.  The shell must already have its store,
+ * settings and identity.
+ * FLO_E_IO_...  a record cannot be read, and no other model can serve */
 FLO_MUST_USE int flo_start_open(struct flo_shell *shell, struct flo_err *err);
-/* Tells the core that the agent has started.  To be called after the timers are
- * open. */
+/* Gives the core the event FLO_AGENT_BOOT, after the timers are open. */
 void flo_shell_boot(struct flo_shell *shell);
 
 #endif

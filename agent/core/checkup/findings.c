@@ -9,12 +9,15 @@
 #include <flotilla/plural.h>
 
 #define PRESSURE_CENTI 1000 /* 10 % */
-#define SPEED_PART 60       /* % of the speed that the memory bandwidth allows; less is a finding */
-/* Fixed cost per token. Measured on a Zen 5 with 4 threads: 0.18 ms for the
- * smallest model here, 0.6 ms for three times as many layers, and the path
- * through the agent. */
+/* % of the speed that the memory bandwidth allows; a lower speed is a
+ * finding */
+#define SPEED_PART 60
+/* Fixed cost per token.  It was 0.18 ms for the smallest model here, on a Zen 5
+ * with 4 threads, and 0.6 ms for three times as many layers.  The path through
+ * the agent adds to it. */
 #define TOKEN_FIXED_US 1000
-/* operations for a byte of 4-bit weights: two multiplications, two additions */
+/* arithmetic operations per byte of 4-bit weights: two multiplications and two
+ * additions */
 #define OPS_PER_BYTE 4
 #define CONTEXT_LARGE 8192
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
@@ -22,7 +25,7 @@
 #define HEAT_MARGIN_MC 5000
 #define TRIP_STANDARD_MC 80000
 #define BATTERY_LOW_PCT 20
-#define CLOCK_PART 70 /* % of the highest clock; less is a finding */
+#define CLOCK_PART 70 /* % of the highest clock; a lower clock is a finding */
 
 static const struct {
     const char *id, *level, *unit, *fix;
@@ -95,8 +98,9 @@ static uint64_t us_of(uint64_t amount, uint64_t per_s)
     return amount * 1000000 / per_s;
 }
 
-/* Returns the operations per second of the engine's threads.  The benchmark's
- * number is for all CPUs. */
+/* Returns the arithmetic operations per second of the engine's threads.  The
+ * benchmark measures all CPUs, so an engine with fewer threads gets its share
+ * of that number. */
 static uint64_t ops_of(const struct flo_checkup *c)
 {
     return c->threads > 0 && c->threads < c->cpus ? c->int8_ops_per_s / c->cpus * c->threads
@@ -156,8 +160,8 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
-/* Returns the rank of a kernel, slower ones first; -1: the name is not known,
- * for example on Arm. */
+/* Returns the rank of a kernel: a slower one has a lower rank.  Returns -1 when
+ * the name is not known, for example on Arm. */
 static int rank_of(const char *kernel)
 {
     static const char *const names[] = {"ref", "sse42", "avx", "avx2", "avx512"};
@@ -170,8 +174,8 @@ static int rank_of(const char *kernel)
     return -1;
 }
 
-/* Returns whether a faster kernel exists. The machine's own value is coarse,
- * because fast kernels have several names. */
+/* Returns whether the engine uses a slower kernel than this machine could.
+ * `best` is coarse, because several fast kernels have names of their own. */
 static bool is_slow_kernel(const char *kernel, const char *best)
 {
     int rank = rank_of(kernel);

@@ -24,7 +24,7 @@ bool flo_server_path_is_plain(const char *path)
                '\0';
 }
 
-/* Adds a list of texts; each is plain. */
+/* Adds a YAML list of texts, which need no quotes. */
 static void add_list(struct flo_buf *out, const char *key, const char *const *texts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

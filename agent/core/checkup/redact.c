@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RUN_CHARS_MIN 24 /* length from which on a run of mixed letters and digits is hidden */
+/* length from which a run of mixed letters and digits counts as a secret */
+#define RUN_CHARS_MIN 24
 #define HEX_CHARS_MIN 32
 
 struct place {
@@ -38,7 +39,8 @@ static bool begins(const char *text, size_t bytes, const char *with)
     return bytes >= strlen(with) && memcmp(text, with, strlen(with)) == 0;
 }
 
-/* Tells whether a long run is no secret: a digest, a device id or a path. */
+/* Tells whether a long run is a digest, a device id or a path, and so no
+ * secret. */
 static bool is_name(const char *line, const char *run, size_t chars)
 {
     static const char digest[] = "sha256";
@@ -87,8 +89,8 @@ static bool ends_with(const char *line, const char *at, const char *word)
     return true;
 }
 
-/* Returns the length of a name after which a secret follows, with its
- * separator; 0: there is none. */
+/* Returns the length of the separator between a telling name, such as "token",
+ * and the secret after it.  Returns 0 when `at` is no such place. */
 static size_t names_secret(const char *line, const char *at, size_t left)
 {
     static const char *const words[] = {"token",  "secret",        "password",
@@ -112,8 +114,7 @@ static size_t names_secret(const char *line, const char *at, size_t left)
     return 0;
 }
 
-/* Returns the length of the value: a word, or a quoted text.  The value of a
- * prompt extends to the end of the line. */
+/* Returns the length of the value at `at`, which is a word or a quoted text. */
 static size_t value_chars(const char *line, const char *at, size_t left)
 {
     char quote = at > line && at[-1] == '"' ? '"' : ' ';
@@ -125,7 +126,8 @@ static size_t value_chars(const char *line, const char *at, size_t left)
     return chars;
 }
 
-/* Returns the length of "user:password@" after "://"; 0: there is none. */
+/* Returns the length of "user:password" between "://" and "@"; 0: `at` is no
+ * such place. */
 static size_t user_chars(const char *line, const char *at, size_t left)
 {
     size_t chars = 0;
@@ -149,7 +151,7 @@ static size_t hidden_chars(const char *line, const char *at, size_t left, size_t
     if (begins(at, left, "flt1.") || begins(at, left, "-----BEGIN")) {
         return begins(at, left, "-") ? left : value_chars(line, at, left);
     }
-    if (begins(at, left, "//")) { /* a URL, which may have a user name */
+    if (begins(at, left, "//")) { /* a URL begins, and a user name may follow */
         *run = 2;
         return 0;
     }
@@ -185,12 +187,13 @@ void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 
             put(&to, FLO_REDACTED, strlen(FLO_REDACTED));
             at += hidden;
         } else {
-            assert(sign == 0); /* a value begins with no sign, so it has a length */
+            assert(sign == 0); /* a value never begins with a separator, so its length is above 0 */
             put(&to, at, run);
             at += run;
         }
     }
-    if (to.at == to.end) { /* stop: the rest of a character has no room */
+    /* the text is cut: the last character may lack bytes, so it is removed */
+    if (to.at == to.end) {
         while (to.at > out && ((uint8_t)to.at[-1] & 0xc0) == 0x80) {
             to.at--;
         }

@@ -7,7 +7,8 @@
 
 #include "agent/core/device/internal.h"
 
-/* Calls `each` for every model, and restores the step's model afterwards. */
+/* Calls `each` for every model as the step's model, and restores the step's
+ * model afterwards. */
 static void for_each_model(struct step *s, void (*each)(struct step *s))
 {
     struct flo_agent_model *before = s->model;
@@ -33,8 +34,8 @@ static void set_frozen(struct step *s, bool is_frozen)
     }
 }
 
-/* Returns the model that has an execution of this rollout; NULL: there is
- * none. */
+/* Returns the model that has an execution of the order's rollout; NULL: no
+ * model has one. */
 static struct flo_agent_model *model_of_rollout(struct step *s, const struct flo_order *order)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -62,7 +63,8 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
     }
 }
 
-/* Notes in the trace that a pause does not stop a running execution. */
+/* Notes in the trace that the pause does not stop an execution that is under
+ * way. */
 static void note_pause(struct step *s, const struct flo_order *order)
 {
     const struct flo_agent_model *model = model_of_rollout(s, order);
@@ -86,8 +88,8 @@ static void take_order(struct step *s)
     switch (order->op) {
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
-        return;           /* the order is answered only when it is finished */
-    case FLO_ORDER_PAUSE: /* nothing to do: the event contains the list of paused rollouts */
+        return;           /* the order is answered later, when the rollback is finished */
+    case FLO_ORDER_PAUSE: /* the event's list of paused rollouts has been copied above */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -99,27 +101,29 @@ static void take_order(struct step *s)
     case FLO_ORDER_UNFREEZE:
         set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
-    case FLO_ORDER_CONFIG: /* the shell handles it: only pacing is affected */
-    case FLO_ORDER_ALLOW:  /* nothing to do: it is stored in the record */
+    case FLO_ORDER_CONFIG: /* the shell applies the new pacing, so the core does nothing */
+    case FLO_ORDER_ALLOW:  /* the shell stores it in the record, so the core does nothing */
     case FLO_ORDER_GROUPS:
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);
         return;
-    case FLO_ORDER_DEPLOY: /* nothing to do: it arrives as a separate event DEPLOY */
-    case FLO_ORDER_LOGS:   /* the shell handles it, without a change of state */
+    case FLO_ORDER_DEPLOY: /* the release comes in an event FLO_AGENT_DEPLOY, not in this one */
+    case FLO_ORDER_LOGS:   /* the shell answers the order; no state of the core changes */
     case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:
         return;
     }
-    if (order->id[0] != '\0') { /* without an order, the device itself caused it */
+    /* only an order is answered; the device itself may have caused this step */
+    if (order->id[0] != '\0') {
         flo_do_ack(s, order->id, "done", NULL);
     }
 }
 
 /* ---- start ---- */
 
-/* Fills in the model's name, since a release's document may be missing. */
+/* Sets the model's name in a release.  The name is missing when the release's
+ * document is missing. */
 static void name_release(const struct flo_agent_model *model, struct flo_release_ref *ref)
 {
     if (flo_ref_is(ref)) {
@@ -171,8 +175,8 @@ static void boot(struct step *s)
     s->model = &agent->models[0];
 }
 
-/* Gives an entry to the model of a deploy: a free entry, or an idle one of
- * another model. */
+/* Gives the step's entry to the model of a deploy.  The entry is free, or an
+ * idle one of another model. */
 static void name_model(struct step *s)
 {
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
@@ -197,8 +201,8 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* Lowers *next to `at`, if that is in the future.  One that has passed needs no
- * timer: the execution waits for something else. */
+/* Lowers *next to `at_ms` if that time is in the future.  A time that has
+ * passed needs no timer, because the execution waits for something else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {
@@ -233,10 +237,9 @@ static void set_timer(struct step *s)
         next_of_model(s, &agent->models[i], &next);
     }
     if (next != 0 && next <= s->now) {
-        next = s->now + 1; /* more is due now: continue in 1 ms */
+        next = s->now + 1; /* something is due already: the next step is in 1 ms */
     }
-    /* A timer that fired is not running any more, even if it fired slightly
-     * early. */
+    /* A timer that fired is no longer set, even if it fired slightly early. */
     if (next != agent->timer_ms || s->event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = next;
         flo_do(s, FLO_DO_TIMER)->at_ms = next;
@@ -250,8 +253,8 @@ static void put_off(uint64_t *at_ms, uint64_t by_ms)
     }
 }
 
-/* After a suspend: extends deadlines, drains and soaks, which count only time
- * in which the machine runs. */
+/* Moves all deadlines of the step's model by the time that the machine was
+ * suspended.  They count only time in which it runs. */
 static void wake(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -373,8 +376,8 @@ static void look_at_clock(struct step *s)
     flo_execution_due(s);
 }
 
-/* Checks the invariants of a model between two steps.  Each variable's name
- * states one. */
+/* Checks the invariants of a model, which hold between two steps.  The name of
+ * each variable states one invariant. */
 static bool is_model_sound(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -429,7 +432,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
         agent->wall_ms = event->wall_ms;
     } else if (!agent->is_booted) {
-        return 0; /* before BOOT nothing is known */
+        return 0; /* no event before FLO_AGENT_BOOT has an effect */
     } else {
         assert(event->now_ms >= agent->origin_ms);
         assert(is_sound(agent));
@@ -437,7 +440,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         name_model(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
-        agent->timer_ms = 0; /* the timer fired, perhaps slightly early */
+        agent->timer_ms = 0; /* the timer is not set any more, even if it fired slightly early */
     }
     dispatch(&s);
     for_each_model(&s, look_at_clock);

@@ -1,10 +1,13 @@
-/* Rollback: rolls a model back, by order or for an operator at the device.
+/* Rollback: rolls a model back to its previous release, by order or for an
+ * operator at the device.
  *
- * After a commit there are three steps.  First the previous release is loaded
- * next to the current one.  Then the current release is blocked and the slots
- * rotate.  Then requests are switched.  Until the target is ready to serve,
- * nothing changes.  During a trial the current release is still loaded: the
- * execution ends, and only the switch remains. */
+ * A rollback of a committed release has three steps.  First the previous
+ * release is loaded next to the current one.  Then the current release is
+ * blocked and the slots rotate.  Then the previous release gets the requests.
+ * Nothing changes until the previous release is ready to serve.
+ *
+ * During a trial the current release is still loaded.  So the execution ends,
+ * and only the requests are switched. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +43,8 @@ static void deny_all(struct step *s, const struct flo_digest *list, uint32_t cou
 
 /* ---- after a commit ---- */
 
-/* Stops probes of other models to free memory; they can wait. */
+/* Stops the probes of other models to free their memory.  They are repeated
+ * later. */
 static void end_other_probes(struct step *s)
 {
     struct flo_agent_model *mine = s->model;
@@ -98,7 +102,8 @@ static void begin(struct step *s, const char *order, uint64_t number, const stru
     load_previous(s);
 }
 
-/* Checks whether the committed release can be rolled back; code 0: it can. */
+/* Checks whether a committed release can be rolled back.  Sets error->code to 0
+ * if it can, else to the reason. */
 static void check_target(const struct flo_agent_model *model, const struct flo_order *order,
                          struct flo_agent_error *error)
 {
@@ -126,15 +131,15 @@ static void check_target(const struct flo_agent_model *model, const struct flo_o
     }
 }
 
-/* Returns whether the previous release is the only one that this device can
- * run. */
+/* Returns whether the order takes back the previous release, which is the only
+ * one that this device can run. */
 static bool is_last_resort(const struct flo_agent_model *model, const struct flo_order *order)
 {
     return flo_engine_refuses_current(model) && is_in(order, &model->slots.previous);
 }
 
-/* Returns whether a release may be removed without a successor, because it only
- * serves a share of another model's requests. */
+/* Returns whether the current release may be removed although there is no
+ * previous one, because it only serves a share of another model's requests. */
 static bool may_go(const struct step *s)
 {
     const struct flo_agent_model *model = s->model;
@@ -153,7 +158,7 @@ static void end_execution(struct step *s, const char *why)
     }
 }
 
-/* Handles one more order while the previous release is loading. */
+/* Handles one more rollback order while the previous release is loading. */
 static void order_meanwhile(struct step *s, bool is_wanted)
 {
     const struct flo_order *order = s->event->order;
@@ -170,7 +175,7 @@ static void order_meanwhile(struct step *s, bool is_wanted)
         return;
     }
     if (order->seq == back->number && strcmp(order->id, back->order) == 0) {
-        return; /* this order was received twice: `done` is sent later */
+        return; /* the same order came twice; the answer "done" is sent when the rollback ends */
     }
     if (order->seq > back->number && back->order[0] != '\0') {
         flo_do_ack(s, back->order, "superseded", NULL);
@@ -210,7 +215,8 @@ void flo_back_order(struct step *s)
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back", flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
-        if (back->is_active) { /* the current release is still loading */
+        /* the rollback of a trial waits until the current release is loaded */
+        if (back->is_active) {
             memcpy(back->order, order->id, sizeof(back->order));
         } else {
             flo_do_ack(s, order->id, is_wanted ? "done" : "ignored", NULL);
@@ -274,7 +280,8 @@ static void finish(struct step *s)
     memset(back, 0, sizeof(*back));
 }
 
-/* Handles a loaded engine.  Returns true if the rollback was waiting for it. */
+/* Handles an engine that has been loaded.  Returns whether the rollback was
+ * waiting for it. */
 bool flo_back_loaded(struct step *s, enum flo_agent_role role)
 {
     struct flo_agent_model *model = s->model;
@@ -296,8 +303,9 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* Continues after the write of the rotation, even if it failed: the block may
- * be on disk already, and then the next start repairs the slots. */
+/* Continues after the shell has written the rotated slots, also when that
+ * failed.  The block may be on disk already, and then the next start repairs
+ * the slots.  Returns false when no such write was in progress. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -307,8 +315,8 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    /* If the current release was damaged meanwhile, the slots were rotated for that
-     * reason already. */
+    /* If the current release was damaged meanwhile, its slots have been rotated
+     * for that reason already. */
     flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
                                                                           : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
@@ -317,7 +325,7 @@ bool flo_back_written(struct step *s)
     if (model->live == FLO_AGENT_CURRENT && !model->is_switching) {
         finish(s);
     } else {
-        back->is_committed = false; /* the rollback is finished only when the release serves */
+        back->is_committed = false; /* the rollback ends when the release serves */
     }
     return true;
 }
@@ -332,7 +340,7 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
         return false;
     }
     if (back->is_writing) {
-        return true; /* the rollback continues after the write */
+        return true; /* the rollback continues when the slots are written */
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);
@@ -342,8 +350,9 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
-/* Ends the rollback.  The trial has ended as requested; a repair of the current
- * release, or the release that is wanted by now, will bring the model back. */
+/* Ends a rollback whose target cannot be loaded.  The trial has ended as
+ * requested.  A repair of the current release, or the next wanted release,
+ * brings the model back. */
 void flo_back_given_up(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;

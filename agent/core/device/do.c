@@ -1,4 +1,5 @@
-/* Actions: adds actions to a step, and has small helpers of the core. */
+/* Actions: adds actions to a step, and has small helpers that all files of the
+ * core use. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,8 +70,8 @@ const char *flo_ref_text(const struct flo_release_ref *ref, char out[FLO_REF_TEX
     return out;
 }
 
-/* Returns a random number, by splitmix64.  The seed comes with BOOT, so a step
- * can be repeated exactly. */
+/* Returns the next random number of splitmix64.  Its seed comes with the event
+ * FLO_AGENT_BOOT, so a step can be repeated exactly. */
 uint64_t flo_agent_random(struct flo_agent *agent)
 {
     uint64_t z = (agent->random += UINT64_C(0x9e3779b97f4a7c15));

@@ -1,12 +1,14 @@
 /* Engine events: handles an engine that is loading, is ready, or is lost.
  *
- * The current release's engine is always wanted.  When lost it is restarted, at
- * once the first time, then with full jitter.  A second engine belongs to an
- * execution or a rollback, which decides what its loss means.  If the files of
- * the current release are damaged, the previous release takes its place and the
- * files are fetched again.  If they are correct but this engine refuses them (a
- * package that was downgraded is older than the release), the current release
- * stays in its slot.  The previous release serves meanwhile. */
+ * The engine of the current release is restarted when it is lost: at once the
+ * first time, then with full jitter.  A second engine belongs to an execution
+ * or a rollback, which decides about its loss.
+ *
+ * If the files of the current release are damaged, the previous release takes
+ * its slot and the files are fetched again.  If the files are correct but the
+ * engine refuses them, the current release stays in its slot, and the previous
+ * release serves meanwhile.  An engine refuses a release that is newer than
+ * itself, after a downgrade of its package. */
 #include <assert.h>
 #include <string.h>
 
@@ -14,8 +16,8 @@
 
 #include "agent/core/device/internal.h"
 
-/* Returns whether the link stays with the candidate while its engine
- * restarts. */
+/* Returns whether the link points to the candidate on trial, whose engine is
+ * loading or ready. */
 static bool is_trial_ahead(const struct flo_agent_model *model)
 {
     return model->engines[FLO_AGENT_CURRENT].is_linked && model->slots.is_trial &&
@@ -23,8 +25,8 @@ static bool is_trial_ahead(const struct flo_agent_model *model)
             flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 }
 
-/* Handles the current engine when it is loaded.  A release with a link serves
- * only after its hook (linked.c). */
+/* Handles the current engine when it is loaded.  A linked release serves only
+ * after its hook (linked.c). */
 static void current_loaded(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -44,8 +46,8 @@ static void current_loaded(struct step *s)
     flo_repair_loaded(s);
 }
 
-/* Extends the deadline of a load at each sign of progress: files of gigabytes
- * are hashed and packed before. */
+/* Extends the deadline of a load at each sign of progress, because files of
+ * gigabytes are hashed and packed before the load. */
 void flo_engine_loading(struct step *s)
 {
     struct flo_agent_engine *engine = &s->model->engines[s->event->role];
@@ -81,16 +83,18 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
-/* Returns whether the files are damaged: wrong, missing, or on an unreadable
- * sector.  The store finds that, and the hash of every file before a load.
- * When the whole disk is gone, an error tells nothing about the files. */
+/* Returns whether the error says that a file is wrong, missing or on an
+ * unreadable sector.  The store finds such files, and every file is hashed
+ * before a load.  When the whole disk is gone, an error tells nothing about the
+ * files. */
 static bool bytes_are_wrong(const struct flo_agent *agent, int code)
 {
     return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
            (code == FLO_E_IO_READ && !agent->is_disk_gone);
 }
 
-/* The current release is damaged: serves the previous one meanwhile. */
+/* Lets the previous release take the slot of the current one, whose files are
+ * damaged.  Returns false when there is no previous release, or a candidate. */
 static bool fall_back_to_previous(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -108,8 +112,9 @@ static bool fall_back_to_previous(struct step *s)
     return true;
 }
 
-/* Serves the previous release without changing the slots: each new start begins
- * with the current release. */
+/* Loads the previous release without a change of the slots, so the next start
+ * of the agent tries the current release again.  Returns false without a
+ * previous release. */
 static bool serve_previous(struct step *s)
 {
     struct flo_agent_slots *slots = &s->model->slots;
@@ -124,8 +129,8 @@ static bool serve_previous(struct step *s)
     return true;
 }
 
-/* Handles a current release that cannot be loaded.  true: the previous release
- * is loading. */
+/* Handles a current release that cannot be loaded.  Returns whether the
+ * previous release is being loaded in its place. */
 static bool give_way(struct step *s, int code)
 {
     struct flo_agent_model *model = s->model;
@@ -145,8 +150,8 @@ static bool give_way(struct step *s, int code)
     return serve_previous(s);
 }
 
-/* Returns the delay before a restart, which is 0 the first time.  With damaged
- * files a restart waits, because they do not repair themselves. */
+/* Returns the delay before a lost engine is restarted: 0 the first time.  An
+ * engine with damaged files waits, because files do not repair themselves. */
 static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *engine)
 {
     assert(engine->losses > 0);
@@ -158,8 +163,8 @@ static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *
                                                     RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
-/* Returns whether a lost on-demand engine may stay unloaded: waiting requests
- * got an error, and the next request loads it. */
+/* Returns whether a lost engine of an on-demand model may stay unloaded.
+ * Waiting requests got an error, and the next request loads it. */
 static bool may_rest(const struct flo_agent_model *model)
 {
     return model->is_on_demand && model->live == -1 && flo_ref_is(&model->slots.current) &&
@@ -173,7 +178,7 @@ static void current_lost(struct step *s, bool was_ready)
     struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state != FLO_ENGINE_NONE);
-    model->is_wanted = false; /* not wanted any more: the waiting requests got an error */
+    model->is_wanted = false; /* the requests that waited for the model got an error */
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }

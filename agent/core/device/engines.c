@@ -1,7 +1,6 @@
-/* Engines: keeps which process runs which release, and which of them is live.
- *
- * Operations: load, unload, switch, hold, promote, restore.  Events of engines
- * are in engine_events.c. */
+/* Engines: records which engine runs which release, and which engine is live.
+ * Files above it load, unload, switch, hold, promote and restore engines here.
+ * engine_events.c handles the events of engines. */
 #include <assert.h>
 #include <string.h>
 
@@ -71,8 +70,8 @@ void flo_engine_want(struct step *s, enum flo_agent_role role,
 {
     const struct flo_agent_model *model = s->model;
 
-    /* A model on demand is not loaded now, except for a rollback, which is
-     * complete only when the model serves. */
+    /* An on-demand model is not loaded before a request, except for a rollback,
+     * which ends only when the model serves. */
     if (model->is_on_demand && !model->is_wanted && !model->going_back.is_active) {
         flo_engine_rest(s, role, release);
     } else {
@@ -120,7 +119,8 @@ void flo_engine_unlink(struct step *s)
     s->model->is_linked = false;
 }
 
-/* Returns whether the hook restarts a program that was lost on trial. */
+/* Returns whether the hook must restart the program of the candidate, which was
+ * lost on trial. */
 static bool starts_again(const struct flo_agent_model *model, enum flo_agent_role role)
 {
     return role == FLO_AGENT_BESIDE && model->has_execution && model->execution.crashes > 0;
@@ -133,7 +133,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 
     assert(flo_engine_is(s->model, role, FLO_ENGINE_READY));
     if (!is_linked) {
-        flo_engine_unlink(s); /* an earlier release may have left a link */
+        flo_engine_unlink(s); /* a link of an earlier release may still exist */
     }
     action = flo_do(s, FLO_DO_FLIP);
     action->role = role;
@@ -155,8 +155,8 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
     s->agent->revision++;
 }
 
-/* Makes no engine live until the next switch, because the old engine is stopped
- * first. */
+/* Leaves the model without a live engine until the next switch, because its old
+ * engine is stopped first. */
 static void hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
@@ -195,8 +195,8 @@ static void promote(struct step *s)
     agent->revision++;
 }
 
-/* Rotates the engines after the slots: the second engine takes over.  If it has
- * just died, the current engine is restarted with the new current release. */
+/* Lets the second engine take over after the slots have rotated.  If it has
+ * just died, loads the new current release instead. */
 void flo_engine_succeed(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -232,7 +232,9 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    if (model->execution.is_draining) { /* memory holds only one engine: the current one ends */
+    /* the current engine is draining, because memory holds only one: stop it
+     * now */
+    if (model->execution.is_draining) {
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;
     }

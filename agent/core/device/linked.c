@@ -1,16 +1,18 @@
-/* Releases without requests: a link points to the live release's files, and a
- * hook tells the program that reads them.
+/* Linked releases: they answer no requests.  A link points to the files of the
+ * live release, and a hook tells the program that reads them.
  *
- * A switch begins both; the shell reports the result.  The release serves from
- * then on, not from the switch.  A candidate whose hook fails is rolled back at
- * once; one whose program is unhealthy counts as a crashed engine.  The current
- * release has nothing to roll back to: its failure is only reported. */
+ * A switch makes the link and runs the hook, and the shell reports the result.
+ * The release serves from that report on, not from the switch.  A candidate
+ * whose hook fails is rolled back at once; an unhealthy program counts as a
+ * crashed engine.  A failure of the current release is only reported, because
+ * it has nothing to roll back to. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
 
-/* Returns whether the event is about the live release. */
+/* Returns whether the event is about the release that has the link.  If not,
+ * the trace says so. */
 static bool is_of_live(struct step *s)
 {
     const struct flo_agent_model *model = s->model;
@@ -47,8 +49,7 @@ void flo_linked_activated(struct step *s)
     }
 }
 
-/* Treats a failed candidate as a lost engine: unloads it and handles the loss
- * as any other. */
+/* Unloads a failed candidate, and then handles it like a lost engine. */
 static void lose_candidate(struct step *s)
 {
     struct flo_agent_event late = *s->event;
@@ -73,8 +74,8 @@ void flo_linked_ill(struct step *s)
         lose_candidate(s);
         return;
     }
-    /* The slots are rolled back, so the rollback's order is done, whatever the program
-     * does. */
+    /* The slots have been rolled back.  So the rollback's order is done,
+     * whether the program is healthy or not. */
     (void)flo_back_loaded(s, FLO_AGENT_CURRENT);
     if (!model->is_ill) {
         model->is_ill = true;

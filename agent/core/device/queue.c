@@ -1,25 +1,29 @@
 /* Update lane: decides which execution may continue now.
  *
- * One execution at a time has the lane, which stands for the network, the disk
- * and a second engine.  The order is total and pure, and computed again at each
- * step; none of it is stored.  Rollbacks and removals need no lane.  A soak
- * needs none either: it releases the lane and continues.
+ * Only one execution at a time has the lane, which stands for the use of
+ * network, disk and a second engine.  Its order is computed at each step and
+ * never stored; no two executions have the same rank.  Rollbacks and removals
+ * need no lane.  A soak needs no lane either: an execution that soaks gives it
+ * to the next one.
  *
  * A repair of a model that cannot serve takes the lane from an update, but not
- * from another such repair.  No other kind takes it from its holder. */
+ * from another such repair.  Nothing else takes the lane from an execution that
+ * has it. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
 
-/* Order of the executions in the lane, first to last. */
+/* Ranks of the executions in the lane, first to last. */
 enum place {
-    PLACE_WRITING,     /* a record or a switch is being written, which takes milliseconds */
-    PLACE_REPAIR_DOWN, /* it repairs a model that cannot serve */
-    PLACE_UNDER_WAY,   /* the model has the lane */
-    PLACE_FIRST,       /* the model has no release yet */
-    PLACE_DEPLOY,      /* orders: the lowest number is first */
-    PLACE_REPAIR,      /* it repairs a model that serves */
+    /* the shell writes its record or switches engines, which takes
+     * milliseconds */
+    PLACE_WRITING,
+    PLACE_REPAIR_DOWN, /* the execution repairs a model that cannot serve */
+    PLACE_UNDER_WAY,   /* the execution has the lane now */
+    PLACE_FIRST,       /* the model of the execution has no release yet */
+    PLACE_DEPLOY,      /* an order started the execution; the lowest order number is first */
+    PLACE_REPAIR,      /* the execution repairs a model that serves */
     PLACE_NONE
 };
 
@@ -47,8 +51,8 @@ static enum place place_of(const struct flo_agent_model *model)
     return flo_ref_is(&model->slots.current) ? PLACE_DEPLOY : PLACE_FIRST;
 }
 
-/* Compares two models by their place in the lane.  Their names differ, so they
- * are never equal. */
+/* Returns whether model `a` is before model `b` in the lane.  Two models are
+ * never equal, because their names differ. */
 static bool comes_before(const struct flo_agent_model *a, const struct flo_agent_model *b)
 {
     enum place place_a = place_of(a);
@@ -58,7 +62,8 @@ static bool comes_before(const struct flo_agent_model *a, const struct flo_agent
         return place_a < place_b;
     }
     if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
-        return flo_execution_is_busy(a); /* a busy execution has the lane */
+        /* an execution with a job, a probe or a write has the lane */
+        return flo_execution_is_busy(a);
     }
     if (a->execution.seq != b->execution.seq) {
         return a->execution.seq < b->execution.seq;
@@ -86,7 +91,8 @@ size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_M
     return count;
 }
 
-/* Returns the first model that nothing holds back; NULL: the lane is free. */
+/* Returns the first model in the lane whose execution can continue; NULL: there
+ * is none. */
 static struct flo_agent_model *first_in_lane(struct step *s)
 {
     uint32_t order[FLO_AGENT_MODELS_MAX];
@@ -101,7 +107,8 @@ static struct flo_agent_model *first_in_lane(struct step *s)
     return NULL;
 }
 
-/* Lets all other models wait, and takes the lane from them. */
+/* Sets the waiting reason of every execution except that of `first`, which gets
+ * the lane. */
 static void settle(struct step *s, const struct flo_agent_model *first)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -117,8 +124,8 @@ static void settle(struct step *s, const struct flo_agent_model *first)
     }
 }
 
-/* When the first model's execution ends in its turn, the next one gets the
- * lane. */
+/* Gives the lane to one execution, and to the next one if that ends in the same
+ * step. */
 void flo_queue_consider(struct step *s)
 {
     struct flo_agent_model *before = s->model;

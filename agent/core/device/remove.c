@@ -1,9 +1,9 @@
-/* Removal: removes a model by order.
+/* Removal: removes a model by order, or for an operator at the device.
  *
- * First new requests are refused and running ones may end.  Then the record
- * becomes a tombstone, which keeps orders, minimum and blocked releases.  Then
- * the entry is freed and the files are garbage-collected.  Other models keep
- * serving. */
+ * First new requests are refused, and running ones may end.  Then a tombstone
+ * replaces the slot record; it keeps the orders, the minimum release and the
+ * blocked releases.  Then the model's entry is freed and unused files are
+ * deleted.  Other models keep serving. */
 #include <assert.h>
 #include <string.h>
 
@@ -30,7 +30,8 @@ static void write_tombstone(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_REMOVE, &s->model->slots.current);
 }
 
-/* Ends a rollback of the model, and answers its order. */
+/* Ends a rollback of the model.  If an order asked for it, that order is
+ * answered "ignored". */
 static void end_return(struct step *s, const char *order)
 {
     struct flo_agent_return *back = &s->model->going_back;
@@ -79,7 +80,8 @@ void flo_remove_order(struct step *s)
         return;
     }
     if (s->model->name[0] == '\0') {
-        flo_do_ack(s, order->id, "done", NULL); /* the device has nothing of the model */
+        /* the device has nothing of this model, so the removal is done */
+        flo_do_ack(s, order->id, "done", NULL);
         return;
     }
     if (order->id[0] != '\0') {
@@ -124,7 +126,8 @@ void flo_remove_due(struct step *s)
     }
 }
 
-/* Handles a record that was written.  true: the write belonged to a removal. */
+/* Continues after the shell has tried to write the tombstone.  Returns false
+ * when no tombstone was being written. */
 bool flo_remove_written(struct step *s)
 {
     struct flo_agent_removal removal = s->model->removal;

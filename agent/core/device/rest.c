@@ -31,8 +31,8 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t index)
              (execution->state != FLO_EXECUTION_SOAKING || is_beside_live(model))));
 }
 
-/* Unloads the model's engines.  The release that served is loaded again when
- * needed. */
+/* Unloads all engines of the model.  The next request loads the release that
+ * served. */
 static void leave(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -64,8 +64,8 @@ bool flo_agent_has_warm(const struct flo_agent_model *model)
            flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 }
 
-/* Unloads the previous release during a trial.  The candidate serves; a
- * rollback then needs a load. */
+/* Unloads the previous release during a trial, because memory is short.  The
+ * candidate serves; a rollback then has to load the previous release. */
 void flo_rest_pressure(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -90,7 +90,7 @@ static void become_on_demand(struct step *s)
     struct flo_agent_model *model = s->model;
 
     if (!flo_agent_may_rest(s->agent, flo_step_model(s))) {
-        return; /* it stays until another model is needed */
+        return; /* the model stays in memory until another model needs the memory */
     }
     if (model->live != -1) {
         leave(s);
@@ -113,7 +113,8 @@ static void wake(struct step *s)
     }
 }
 
-/* Loads the model again in a new process, for another cache size. */
+/* Restarts the model's engine in a new process, so that it gets another cache
+ * size. */
 static void load_again(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -135,7 +136,7 @@ void flo_rest_placed(struct step *s)
     bool was_on_demand = model->is_on_demand;
 
     if (model->name[0] == '\0') {
-        return; /* the model has been removed */
+        return; /* the model has been removed, so its entry is free */
     }
     model->is_on_demand = s->event->is_on_demand;
     s->agent->revision++;

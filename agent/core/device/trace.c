@@ -98,7 +98,7 @@ static void add_booted(struct flo_buf *out, const struct flo_agent_booted *boote
     }
 }
 
-/* Adds a line for each model. */
+/* Adds a line to the text for each model at the start of the agent. */
 static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
 {
     const char *frozen = event->boot.is_frozen ? "frozen" : "";
@@ -418,8 +418,8 @@ static bool is_quiet(const struct flo_agent_event *event, const struct flo_agent
 
 /* ---- which model ---- */
 
-/* Returns the model's name.  For a model that this step removed, the last
- * action has it. */
+/* Returns the model's name.  If this step has removed the model, its name is in
+ * the last action. */
 static const char *name_of(const struct flo_agent *agent, const struct flo_agent_actions *actions,
                            uint32_t model)
 {

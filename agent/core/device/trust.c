@@ -1,5 +1,5 @@
-/* Trust: handles changed trusted keys, which affect what may start, never what
- * already serves. */
+/* Trust: handles a change of the trusted keys.  It affects which releases may
+ * start, never a release that serves. */
 #include <assert.h>
 #include <string.h>
 
@@ -11,8 +11,8 @@ void flo_trust_changed(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
     char text[FLO_REF_TEXT];
 
-    /* A release that serves, also on trial, continues; so does a repair of
-     * it. */
+    /* A release that serves (also on trial) continues, and so does its
+     * repair. */
     if (error->code != 0 && model->has_execution && !flo_execution_has_served(model) &&
         !flo_ref_equal(&model->execution.release, &model->slots.current)) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);

@@ -1,11 +1,12 @@
-/* Execution: from an order to a committed release, or to an end with a reason.
+/* Execution: has the operations that several files use: enter a state, wait for
+ * a reason, and end.
  *
- * Operations that the files around it share: enter a state, wait for a reason,
- * end.  It begins in execution_begin.c, its files are fetched in
- * execution_fetch.c, probe and trial are in execution_trial.c, and
- * execution_next.c continues it.
+ * An execution leads from an order to a committed release, or to an end with a
+ * reason.  It begins in execution_begin.c.  execution_fetch.c fetches its
+ * files, execution_trial.c runs its probe and trial, and execution_next.c
+ * continues it.
  *
- * There are three kinds of wait.  A wait for a worker or an engine has a
+ * An execution waits in three ways.  A wait for a worker or an engine has a
  * deadline.  A wait for the disk (is_writing) ends with an event.  A wait for
  * permission has a reason in the state and no deadline. */
 #include <assert.h>
@@ -21,7 +22,7 @@ struct flo_agent_execution *flo_execution_of(struct step *s)
 
 /* ---- small steps ---- */
 
-/* Reports the present state of the execution. */
+/* Adds a report of the execution as it is now. */
 static void report(struct step *s)
 {
     struct flo_agent_actions *actions = s->actions;
@@ -85,7 +86,8 @@ bool flo_execution_lacked(struct step *s)
 
 /* ---- states ---- */
 
-/* Changes the state.  No other function does. */
+/* Moves the execution to its next state.  No other function changes the
+ * state. */
 static void change_state(struct step *s, enum flo_move move)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -182,7 +184,7 @@ static void deny(struct step *s)
     }
 }
 
-/* Drops the candidate: its slot on disk, and its engine. */
+/* Removes the candidate from its slot on disk and in the core. */
 static void drop_candidate(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -205,8 +207,8 @@ static void finish(struct step *s, enum flo_move move)
     acknowledge(s);
 }
 
-/* Reports which release serves after the execution has ended with its
- * candidate, at once or when that release's engine is ready. */
+/* Reports that the current release serves after a candidate on trial was given
+ * up.  If its engine is not ready yet, the report follows when it is. */
 static void tell_who_serves(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -245,19 +247,20 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         model->let_down = execution->release.digest;
     }
     flo_execution_cancel_job(s);
-    /* The old release is restored first, because users wait for it.  Before the probe, a
-     * second engine belongs to a rollback and not to the execution. */
+    /* The current release is restored first, because users wait for it.  Before
+     * the probe, a second engine belongs to a rollback and not to the
+     * execution. */
     if (had_engines) {
         flo_engine_restore(s);
     }
     if (has_served && move != FLO_MOVE_SUPERSEDE && !flo_ref_is(&model->slots.current)) {
-        /* no other release takes its place, so the model is closed */
+        /* the model has no other release, so it takes no more requests */
         flo_do(s, FLO_DO_CLOSE)->flag = true;
     }
-    /* Block the release first: an execution that ended is not reported again,
-     * and its order may come once more.  Drop the candidate last.  After a
-     * power cut before that, the candidate is blocked or its execution has
-     * ended, so the next start clears it. */
+    /* The release is blocked first: an execution that has ended is not reported
+     * again, and its order may come once more.  The candidate is removed last.
+     * After a power cut in between, the release is blocked or the execution has
+     * ended, so the next start removes the candidate. */
     deny(s);
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK : move);
     drop_candidate(s);

@@ -1,5 +1,5 @@
-/* Start of an execution for a release that an order, a bundle or a repair asks
- * for.  At its start the agent resumes an open one. */
+/* Begins an execution for a release that an order, a bundle or a repair asks
+ * for.  Resumes an open execution when the agent starts. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +14,13 @@
 static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* no: an operator works at the device */
+        return false; /* an operator at the device started it, so it is not older */
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
 
-/* Draws a random start time once, so that not all devices start together. */
+/* Draws the random start time of an execution, so that not all devices start
+ * together. */
 static void spread(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -46,7 +47,7 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
     }
 }
 
-/* Returns the number of other models that are installed or being installed. */
+/* Returns how many other models are installed or being installed. */
 static uint32_t others(const struct step *s)
 {
     uint32_t count = 0;
@@ -101,8 +102,8 @@ static void begin(struct step *s)
     }
 }
 
-/* Takes over an execution as ordered or stored.  Fields that last for one run
- * of the agent begin at 0. */
+/* Copies an ordered or stored execution into the model.  Fields that last for
+ * one run of the agent become 0. */
 static void take(struct flo_agent_model *model, const struct flo_agent_execution *told)
 {
     struct flo_agent_execution *execution = &model->execution;
@@ -129,9 +130,9 @@ static void take(struct flo_agent_model *model, const struct flo_agent_execution
     model->has_execution = true;
 }
 
-/* Handles a deploy order for the release of the running execution: the same
- * order again, or a newer one. The newer order is answered when the execution
- * ends. */
+/* Handles a deploy order for the release that the running execution brings: the
+ * same order again, or a newer one.  The newer order is answered when the
+ * execution ends. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -169,8 +170,9 @@ void flo_execution_deploy(struct step *s)
     }
     if (execution != NULL) {
         if (strcmp(execution->id, wanted->id) == 0 && wanted->bundle[0] != '\0') {
-            /* The execution was rebuilt from the slots after a restart.  The
-             * new operator waits for its reports. */
+            /* The agent rebuilt the execution from the slots after a restart.
+             * The operator who started the bundle again waits for its
+             * reports. */
             memcpy(execution->bundle, wanted->bundle, sizeof(execution->bundle));
         }
         if (flo_execution_is_own(wanted)) {
@@ -202,8 +204,8 @@ void flo_execution_deploy(struct step *s)
 
 /* ---- after a restart ---- */
 
-/* Resumes an execution.  A policy that another version stored may be out of
- * bounds now. */
+/* Resumes a stored execution.  If another version of the agent stored a policy
+ * out of today's bounds, the default policy replaces it. */
 static void take_up(struct step *s, const struct flo_agent_execution *open, bool fits_both)
 {
     struct flo_agent_execution told = *open;
@@ -235,8 +237,8 @@ static void resume_trial(struct step *s)
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
-/* Ends an execution whose release is blocked on disk, but whose end was not
- * stored. */
+/* Ends an execution whose release is blocked on disk.  A power cut came before
+ * its end was stored. */
 static void end_denied(struct step *s, enum flo_denial_cause cause)
 {
     if (cause == FLO_DENIAL_ORDERED) {
@@ -247,7 +249,8 @@ static void end_denied(struct step *s, enum flo_denial_cause cause)
     }
 }
 
-/* No candidate is left on disk: finds out how the execution ended. */
+/* Finds out how the execution ended, or where it continues, when no candidate
+ * is on disk. */
 static void resume_without_candidate(struct step *s, enum flo_denial_cause denial)
 {
     struct flo_agent_model *model = s->model;

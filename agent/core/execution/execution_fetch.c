@@ -1,5 +1,5 @@
 /* Fetching: runs the updater's job of an execution, from its start to the
- * staged candidate, or to another try. */
+ * staged candidate or to another try. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +55,8 @@ static void take_plan(struct flo_agent_detail *detail, const struct flo_agent_de
     }
 }
 
-/* Maps the state that the updater reports to a move. */
+/* Finds the move for the state that the updater reports; returns false when
+ * there is none. */
 static bool move_to(enum flo_execution state, enum flo_move *out)
 {
     switch (state) {
@@ -84,12 +85,13 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    /* try again when the device has enough resources */
+    /* The job made progress, so an earlier lack of memory or descriptors is
+     * over. */
     if (flo_agent_lacks(execution->error.code)) {
         memset(&execution->error, 0, sizeof(execution->error));
     }
-    /* A second file may be downloaded after the first was verified, but the
-     * table has no move back. */
+    /* The updater may download a second file after it verified the first.
+     * moves.def has no such move back, so the state stays. */
     if (move_to(s->event->state, &move) && flo_move_find(execution->state, move, &next)) {
         flo_execution_enter(s, move, execution->policy.step_timeout_ms);
     }
@@ -115,7 +117,9 @@ void flo_execution_staged(struct step *s)
     if (flo_execution_lacked(s)) {
         return;
     }
-    if (s->event->error.code != 0) { /* no memory: the other models stay loaded */
+    /* memory does not hold the release, and no other model is unloaded for
+     * it */
+    if (s->event->error.code != 0) {
         flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s", s->event->error.what);
         return;
     }
@@ -125,9 +129,9 @@ void flo_execution_staged(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
 }
 
-/* Returns whether another try is worthwhile.  A full disk is reported at once,
- * with numbers.  A bundle is not tried again either, because its operator is at
- * the device. */
+/* Returns whether another try of the job may succeed.  A job that the device
+ * refuses (a full disk) and a bundle, whose operator is at the device, are not
+ * tried again. */
 static bool may_pass(struct step *s, const struct flo_agent_error *error)
 {
     bool is_refused = flo_error_exit(error->code) == FLO_EXIT_REFUSED;
@@ -161,14 +165,14 @@ void flo_execution_job_failed(struct step *s)
         execution->error = *error;
         execution->retry_at_ms = s->now + delay_ms + 1;
         if (flo_execution_is_own(execution)) {
-            execution->deadline_ms = 0; /* each try has its own deadline */
+            execution->deadline_ms = 0; /* each try of a repair has its own deadline */
         }
         snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms", flo_error_id(error->code),
                  error->what, (unsigned long long)delay_ms);
         flo_execution_set_reason(s, reason);
         return;
     }
-    /* The job was refused during planning, so nothing was tried. */
+    /* The updater refused the job while it planned it, so nothing was tried. */
     if (execution->state == FLO_EXECUTION_ACCEPTED &&
         (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
          flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {

@@ -1,7 +1,7 @@
-/* Continuation of an execution: its deadlines, and the next step.
+/* Continuation of an execution: checks its deadlines and takes its next step.
  *
- * Only flo_execution_consider() continues an execution when nothing blocks
- * it. */
+ * Only flo_execution_consider() takes the next step, when nothing blocks the
+ * execution. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -35,8 +35,8 @@ void flo_execution_due(struct step *s)
     }
 }
 
-/* Returns whether another model is rolling back, which needs the memory of a
- * probe. */
+/* Returns whether another model is rolling back, which needs the memory that a
+ * probe would use. */
 static bool is_another_going_back(const struct step *s)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -48,7 +48,7 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
-/* Returns why the next probe, or the start, waits. */
+/* Returns the reason why the execution's start time is in the future. */
 static const char *is_put_off(const struct flo_agent_execution *execution,
                               char text[FLO_WAIT_REASON])
 {
@@ -65,8 +65,8 @@ static const char *is_put_off(const struct flo_agent_execution *execution,
                                            : "its start is spread";
 }
 
-/* Returns why the execution cannot continue; NULL: it can.  `text` is a buffer
- * for sentences with numbers. */
+/* Returns the reason why the execution cannot continue; NULL: it can.  `text`
+ * is a buffer for a reason that is formatted. */
 static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
 {
     struct flo_agent *agent = s->agent;
@@ -114,15 +114,16 @@ void flo_execution_freeze(struct step *s)
         execution->retry_at_ms = 0;
     } else if (execution->state == FLO_EXECUTION_PROBING && flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        /* The current release was unloaded for the probe. */
+        /* The current release was unloaded for this probe. */
         flo_execution_put_off(s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_do_note(s, "ignored by %s: a trial goes on", execution->id);
     }
 }
 
-/* Returns whether the execution is busy.  A probed candidate that waits for
- * activation is busy too: it has an engine. */
+/* Returns whether the execution has a job, a write, a probe or an activation in
+ * progress.  A probed candidate that waits for its activation counts too,
+ * because it has an engine. */
 bool flo_execution_is_busy(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -160,7 +161,7 @@ void flo_execution_yield(struct step *s, const char *to)
     }
 }
 
-/* Takes the next step. */
+/* Takes the execution's next step: fetches, probes or activates. */
 static void move_on(struct step *s)
 {
     const struct flo_agent_execution *execution = &s->model->execution;
@@ -195,7 +196,7 @@ void flo_execution_consider(struct step *s, const char *ahead)
         reason = behind;
     }
     if (reason != NULL) {
-        execution->deadline_ms = 0; /* the next try has its own deadline */
+        execution->deadline_ms = 0; /* each try has a deadline of its own, set when it begins */
         flo_execution_set_reason(s, reason);
         return;
     }

@@ -1,9 +1,9 @@
 /* Probe and trial: takes an execution from a staged candidate to the commit.
  *
- *   staged -> second engine -> probed -> activated -> soaked -> committed
+ * staged -> second engine -> probed -> activated -> soaked -> committed
  *
- * A failure ends the execution: as failed before the candidate has served, as
- * rolled back afterwards. */
+ * A failure before the candidate has served ends the execution as failed, a
+ * later one as rolled back. */
 #include <assert.h>
 #include <string.h>
 
@@ -17,11 +17,12 @@
 
 #include "agent/core/device/internal.h"
 
-#define PROBE_TIMEOUTS 3 /* number of timeouts: one for the golden cases, two for speed */
-#define RECENT 64u       /* number of requests in `recent`, one bit each */
-#define SOAK_ODDS 100    /* odds at which the error rate counts as above the limit */
-/* Such odds for the last 64 requests.  They are higher, because these requests
- * are checked again and again. */
+/* longest probe in probe timeouts: one for the golden cases, two for speed */
+#define PROBE_TIMEOUTS 3
+#define RECENT 64u    /* number of requests in `recent`, one bit each */
+#define SOAK_ODDS 100 /* odds at which the error rate counts as above the limit */
+/* Odds at which the last 64 requests count as above the limit.  They are higher
+ * than SOAK_ODDS, because these requests are checked again and again. */
 #define LATE_ODDS 1e6
 
 /* ---- begin ---- */
@@ -75,8 +76,8 @@ static void lacks_nothing(struct flo_agent_execution *execution)
     }
 }
 
-/* Begins a soak, which counts time in which the candidate serves.  It begins
- * again after a crash or a restart. */
+/* Begins a soak of the candidate.  A crash or a restart begins it again,
+ * because only unbroken service counts. */
 static void begin_soak(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -84,13 +85,14 @@ static void begin_soak(struct step *s)
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
     lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    /* The deadline is for the requests that are still missing after the soak. */
+    /* The deadline is set later, if requests are still missing after the
+     * soak. */
     execution->deadline_ms = 0;
     flo_execution_set_reason(s, "");
 }
 
-/* Lets the candidate serve.  false: link and hook are in progress, and
- * flo_execution_activated() follows. */
+/* Lets the candidate serve.  Returns false while its link and hook are in
+ * progress; flo_execution_activated() then continues. */
 static bool serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -119,7 +121,7 @@ void flo_execution_activate(struct step *s)
     assert(s->model->execution.is_probed);
     assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
-    if (flo_variant_is_exchanged(s->model)) { /* an exchange is not in the record */
+    if (flo_variant_is_exchanged(s->model)) { /* an exchange of variants writes no trial record */
         (void)serve_on_trial(s);
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         return;
@@ -153,7 +155,7 @@ static void activated(struct step *s)
     model->slots.is_trial = true;
     model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* nothing yet: after a restart its engine is still loading */
+        return; /* the candidate's engine is still loading; flo_execution_loaded() continues */
     }
     if (serve_on_trial(s)) {
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
@@ -184,9 +186,9 @@ void flo_execution_written(struct step *s)
     }
 }
 
-/* Returns the end of an execution whose slots could not be written.  It is
- * refused if the signed number of the staged release does not allow it;
- * otherwise the disk failed. */
+/* Returns the move that ends an execution whose slots could not be written.
+ * The device refuses a staged release whose signed number is not allowed; in
+ * other cases the disk failed. */
 static enum flo_move end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
 {
     int code = s->event->error.code;
@@ -207,7 +209,8 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
-        /* the commit failed: the release serves, so it is tried later */
+        /* the commit was not written; the release serves, so it is written
+         * later */
         execution->is_writing = false;
         execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
         flo_execution_set_reason(s, "the commit could not be written");
@@ -217,7 +220,8 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
-        /* it may start at once, because its engine is already waiting */
+        /* the trial record is written again at once, because its engine is
+         * ready */
         flo_execution_lack_wait_ms(s) > 0) {
         flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
         return;
@@ -245,7 +249,8 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        if (!execution->is_writing && serve_on_trial(s)) { /* switches to the candidate again */
+        /* the candidate's engine was lost and is ready again */
+        if (!execution->is_writing && serve_on_trial(s)) {
             flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -257,10 +262,10 @@ void flo_execution_loaded(struct step *s)
     }
 }
 
-/* Returns true if a kill of the candidate's engine does not count.  It was
- * killed from outside, perhaps by the kernel because others used too much
- * memory.  It restarts a few times before a kill counts.  A release that needs
- * too much memory is killed each time. */
+/* Returns whether this kill of the candidate's engine does not count.  The
+ * kernel may have killed it because other programs used too much memory.  A few
+ * such kills do not count; a release that needs too much memory is killed each
+ * time. */
 static bool is_pardoned(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -281,15 +286,16 @@ static void lost_on_trial(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
-    /* Moving a link back for a moment would start two programs. */
+    /* A linked current release stays unlinked: its link, moved back for a
+     * moment, would start a second program. */
     if (model->live == -1 && flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
         !model->engines[FLO_AGENT_CURRENT].is_linked) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
     if (execution->is_writing) {
-        return; /* the commit is being written; the engine starts after it */
+        return; /* the commit is being written; an engine is started after it */
     }
-    if (error->code == FLO_E_HOOK_FAILED) { /* another attempt would not help */
+    if (error->code == FLO_E_HOOK_FAILED) { /* a failed hook would fail again, so the trial ends */
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s", error->what);
         return;
     }
@@ -297,7 +303,7 @@ static void lost_on_trial(struct step *s)
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         return;
     }
-    /* When no other release serves, there is no pause. */
+    /* The engine restarts without a pause when no other release serves. */
     uint64_t wait_ms = model->live == -1 ? 0 : flo_execution_lack_wait_ms(s);
     if (wait_ms > 0) {
         flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
@@ -330,8 +336,8 @@ static void lost_on_trial(struct step *s)
 
 /* ---- another probe ---- */
 
-/* Postpones the probe, because the release is not at fault.  It stays staged,
- * and this probe is not counted. */
+/* Postpones the probe, because the release is not at fault.  The release stays
+ * staged, and the probe is not counted. */
 static void probe_later(struct step *s, uint64_t wait_ms)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -365,8 +371,8 @@ static bool lacked_at_probe(struct step *s)
     return wait_ms > 0;
 }
 
-/* Handles a probe without a verdict, because the device was too busy: it is
- * tried again after a minute, half an hour, then fifteen hours. */
+/* Handles a probe without a verdict, because the device was too busy.  It is
+ * repeated after a minute, half an hour and fifteen hours. */
 static void device_was_busy(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -388,7 +394,7 @@ static void device_was_busy(struct step *s)
 }
 
 /* Handles a failure of the device's own runtime.  It may be chance, or be
- * repaired meanwhile, so the probe is tried again later. */
+ * repaired meanwhile, so the probe is repeated later. */
 static void runtime_failed(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -408,7 +414,7 @@ static void runtime_failed(struct step *s)
     probe_later(s, wait_ms);
 }
 
-/* Ends an execution whose engine was lost before it served. */
+/* Ends an execution whose engine was lost before its release served. */
 static void end_lost(struct step *s)
 {
     const struct flo_agent_error *error = &s->event->error;
@@ -445,7 +451,9 @@ void flo_execution_lost(struct step *s)
         if (wait_ms > 0) {
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
-        } else if (is_pardoned(s)) { /* continues as after a restart */
+        } else if (is_pardoned(s)) {
+            /* the candidate's engine is loaded again, as after a restart of the
+             * agent */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -511,8 +519,8 @@ void flo_execution_probed(struct step *s)
     execution->deadline_ms = 0;
 }
 
-/* Returns whether the last requests fail too often, for a release that worked
- * well for a long time. */
+/* Returns whether too many of the last 64 requests failed.  This finds a
+ * release that worked well for a long time first. */
 static bool fails_of_late(const struct flo_agent_execution *execution, double limit)
 {
     struct flo_bet late = {0};
@@ -526,8 +534,8 @@ static bool fails_of_late(const struct flo_agent_execution *execution, double li
     return flo_bet_is_above(&late, limit, LATE_ODDS);
 }
 
-/* Counts a request; returns whether errors exceed the policy's limit, beyond
- * chance. */
+/* Counts a request.  Returns whether the share of errors is above the policy's
+ * limit, beyond chance. */
 static bool fails_too_often(struct flo_agent_execution *execution, bool is_error)
 {
     double limit = (double)execution->policy.soak_errors_ppm / 1e6;
@@ -555,12 +563,13 @@ static void take_request(struct step *s)
         return; /* this result is no evidence about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
-        return; /* the loss of the engine itself is counted, or pardoned */
+        return; /* the loss of the engine is counted, or pardoned, by its own event */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
-        int code = s->event->error.code; /* a lack of resources is no fault of the release */
+        /* a lack of memory or descriptors is no fault of the release */
+        int code = s->event->error.code;
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
                           "%llu of %llu request%s failed, %u of the last %u, at most %llu "
                           "per million may (%s)",
@@ -579,7 +588,7 @@ void flo_execution_request(struct step *s)
     }
 }
 
-/* Returns whether the candidate serves, or would after a load. */
+/* Returns whether the candidate serves, or would serve after a load. */
 static bool is_at_hand(const struct flo_agent_model *model)
 {
     return model->live == FLO_AGENT_BESIDE ||
@@ -633,9 +642,8 @@ void flo_execution_put_off(struct step *s, const char *why)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
-/* Handles a stop of the agent, which is not the candidate's fault: a package
- * update or a reboot is not counted as a start, whether the candidate serves or
- * is loading. */
+/* Handles a regular stop of the agent, such as a package update or a reboot.
+ * It is no fault of the candidate, so the present start is not counted. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent_model *model = s->model;

@@ -5,7 +5,7 @@
 
 static const struct {
     enum flo_move move;
-    uint32_t from; /* set of states, a bit for each */
+    uint32_t from; /* states in which the move is possible, one bit for each */
     enum flo_execution to;
 } moves[] = {
 #define FLO_MOVES(move, from, to) {FLO_MOVE_##move, from, FLO_EXECUTION_##to},

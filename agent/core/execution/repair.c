@@ -1,11 +1,11 @@
-/* Repair: fetches a damaged current release again.
+/* Repair: fetches the files of a damaged current release again.
  *
- * A repair is an execution of the release that should run: the updater stages
- * the bad or missing files.  If the device fell back to its previous release,
- * the execution includes probe and trial.  If nothing serves, the release is
- * already current.  The slots are not written, and its engine is loaded once
- * the files are complete.  A deploy order for a current and damaged release is
- * handled the same way. */
+ * A repair is an execution of the release that should run.  The updater stages
+ * the bad or missing files.  If the device went back to its previous release,
+ * the execution has a probe and a trial.  If nothing serves, the damaged
+ * release is still current: the slots are not written, and its engine is loaded
+ * once the files are complete.  A deploy order for a damaged current release is
+ * handled in the same way. */
 #include <assert.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static bool is_damaged(const struct flo_agent_model *model)
     return model->engines[FLO_AGENT_CURRENT].is_damaged;
 }
 
-/* Returns whether the execution is for the release that is current already. */
+/* Returns whether the execution is for the release that is already current. */
 static bool is_repairing(const struct flo_agent_model *model)
 {
     return model->has_execution && !flo_variant_is_exchanged(model) &&
@@ -36,7 +36,7 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 
     assert(flo_ref_is(release));
     if (model->has_execution || s->now < model->repair_at_ms) {
-        /* The repair is requested again when the engine's next start fails. */
+        /* The repair is asked for again when the engine's next start fails. */
         flo_do_note(s, "no repair yet: %s",
                     model->has_execution ? model->execution.id : "the last one was moments ago");
         return;
@@ -84,9 +84,9 @@ void flo_repair_lost(struct step *s)
     }
 }
 
-/* Returns whether the execution waits or ends.  After a start of the agent the
- * files may be damaged; they are known to be correct once the current engine is
- * loaded. */
+/* Returns whether the execution must wait for the current engine, or ends.
+ * Files may be damaged when the agent starts.  They are correct once the
+ * current engine is loaded. */
 bool flo_repair_would_hold(const struct flo_agent_model *model)
 {
     return is_repairing(model) &&
@@ -101,7 +101,7 @@ bool flo_repair_holds(struct step *s)
         return false;
     }
     if (model->execution.state == FLO_EXECUTION_STAGED) {
-        return true; /* it waits: the engine is loading */
+        return true; /* the execution waits until the current engine is loaded */
     }
     if (flo_engine_refuses_current(model)) {
         flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);

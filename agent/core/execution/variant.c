@@ -1,10 +1,10 @@
-/* Variant exchange: replaces the serving variant of a release by the smaller
- * one under memory pressure, or by the larger one afterwards.
+/* Variant exchange: replaces the serving variant of a release by a smaller one
+ * under memory pressure, or by the larger one afterwards.
  *
- * The steps are those of an update: the updater stages the files, a second
- * engine is probed, then serves on trial.  The slots do not change, because the
- * release stays.  Until the trial ends, the store names the old variant, so
- * after a crash of the agent that one is loaded. */
+ * Its steps are those of an update: the updater stages the files, a second
+ * engine is probed, then it serves on trial.  The slots do not change, because
+ * the release stays.  The store names the old variant until the trial ends, so
+ * that variant is loaded after a crash of the agent. */
 #include <assert.h>
 #include <string.h>
 
@@ -15,7 +15,8 @@ bool flo_variant_is_exchanged(const struct flo_agent_model *model)
     return model->has_execution && model->execution.variant[0] != '\0';
 }
 
-/* Returns whether the current release serves from its own engine. */
+/* Returns whether the execution's release is current, serves from an engine and
+ * has no link. */
 static bool is_possible(const struct flo_agent_model *model)
 {
     return flo_ref_equal(&model->execution.release, &model->slots.current) &&
@@ -36,8 +37,8 @@ void flo_variant_begin(struct step *s)
     flo_execution_enter(s, FLO_MOVE_ADMIT, 0);
 }
 
-/* Ends the exchange at a start of the agent.  Memory pressure is measured
- * again, and may ask for it again. */
+/* Ends an exchange that a restart of the agent interrupted.  Memory pressure is
+ * measured again, and may cause another exchange. */
 void flo_variant_boot(struct step *s)
 {
     bool has_served = s->model->execution.state == FLO_EXECUTION_SOAKING;

@@ -1,10 +1,11 @@
 /* Waits: an update waits for conditions of the device (waits.def).
  *
  * The policy of an order, or the device's own configuration, asks for a wait.
- * A low battery always does.  An urgent order does not wait; a rollback sends
- * one to devices that lack its target.  A repair of a model that cannot serve
- * does not wait either.  A bundle that an operator installs waits for the
- * battery only.  Rollback orders fetch nothing and never come here. */
+ * Every update waits while the battery is low.  An urgent order does not wait:
+ * a rollback sends such orders to devices that lack its target.  A repair of a
+ * model that cannot serve does not wait either.  A bundle that an operator
+ * installs waits for the battery only.  Rollback orders fetch nothing and have
+ * no execution here. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,8 +41,8 @@ static uint32_t asked_by(const struct flo_policy *policy)
     return set;
 }
 
-/* Returns the set of conditions that this execution must wait for, in any
- * state. */
+/* Returns the set of conditions for which this execution must wait in one of
+ * its states. */
 static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -58,8 +59,8 @@ static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_m
     return asked_by(&execution->policy) | agent->waits;
 }
 
-/* Returns the time until the window of the execution's order opens, by the
- * clock of this step. */
+/* Returns the time until the maintenance window of the execution opens, by the
+ * wall clock of this step; 0: it is open, or the clock is unknown. */
 static uint64_t closed_for_ms(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     uint64_t wait_ms = 0;
@@ -108,8 +109,8 @@ bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)
            flo_wait_is_needed(agent, of);
 }
 
-/* Returns whether the reason names a condition.  Mains is not named together
- * with a low battery. */
+/* Returns whether the text of the reason names the condition.  Mains is not
+ * named together with a low battery. */
 static bool is_told(uint32_t set, uint32_t wait)
 {
     return (set & FLO_WAIT_BIT(wait)) != 0 &&

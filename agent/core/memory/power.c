@@ -1,11 +1,13 @@
-/* Heat and battery: decides about fewer threads, delayed batch requests and no
- * updates. */
+/* Heat and battery: decides when to use fewer threads, to delay batch requests
+ * and to start no updates. */
 #include "agent/core/memory/pressure.h"
 
 #include <assert.h>
 
-#define HOT_MC 80000      /* temperature limit of devices without a trip point */
-#define HOT_BELOW_MC 5000 /* distance of the limit below the trip point */
+#define HOT_MC 80000 /* temperature at which a device without a trip point is hot */
+/* difference between the trip point and the temperature at which a device is
+ * hot */
+#define HOT_BELOW_MC 5000
 #define COOL_BELOW_HOT_MC 10000
 #define COOL_MS 120000
 #define LOW_PCT 20

@@ -1,5 +1,5 @@
-/* Pressure: decides about degradation under memory pressure, and recovery; see
- * pressure.h. */
+/* Pressure: decides which degradation steps to take under memory pressure, and
+ * when to undo them; see pressure.h. */
 #include "agent/core/memory/pressure.h"
 
 #include <assert.h>
@@ -12,7 +12,8 @@
 #define UP_MS 300000
 #define UP_MS_MAX 3600000
 #define REGRET_MS 1800000
-#define SHORT_MS 30000 /* memory counts as short for this long after pressure */
+/* time for which memory still counts as short after the pressure has ended */
+#define SHORT_MS 30000
 
 const char *flo_pressure_word(enum flo_pressure_step step)
 {
@@ -47,8 +48,8 @@ static enum flo_pressure_cause cause_of(const struct flo_pressure_sample *sample
 
 /* ---- down ---- */
 
-/* Takes a model one degradation level down, in the planner's order: the next
- * level that some model has not reached, the least important model first. */
+/* Takes one model one degradation level down.  The level is the lowest that
+ * some model has not reached; the least important such model goes first. */
 static bool rung_down(struct flo_memory_model *models, size_t count,
                       const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -80,8 +81,8 @@ static bool demote(struct flo_memory_model *models, size_t count,
     return false;
 }
 
-/* Takes a smaller variant, for the least important model first.  It is the last
- * resort, because answers get worse. */
+/* Chooses the least important model that has a smaller variant.  This is the
+ * last resort, because its answers get worse. */
 static bool shrink(const struct flo_pressure_facts *facts, size_t count,
                    const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -132,8 +133,8 @@ static bool has_room(const struct flo_memory_model *models, size_t count, uint64
            flo_add_u64(plan.planned, more_bytes, &planned) && planned <= budget / 10 * 9;
 }
 
-/* Reloads a model one degradation level higher, or takes its demotion back, if
- * memory allows. */
+/* Takes a model one degradation level up, or lets it stay in memory again.
+ * Returns false when memory does not allow it. */
 static bool recall(struct flo_memory_model *models, size_t count, uint64_t budget, size_t at)
 {
     struct flo_memory_model *one = &models[at];
@@ -153,8 +154,8 @@ static bool recall(struct flo_memory_model *models, size_t count, uint64_t budge
     return true;
 }
 
-/* Undoes one step for the most important degraded model, only if the plan then
- * leaves a tenth of the budget free. */
+/* Undoes one step for the most important degraded model, if a tenth of the
+ * memory budget stays free. */
 static enum flo_pressure_step up(const struct flo_pressure_facts *facts,
                                  struct flo_memory_model *models, size_t count, uint64_t budget,
                                  size_t *model)
@@ -200,8 +201,8 @@ static bool is_full_again(const struct flo_pressure_facts *facts,
     return true;
 }
 
-/* Returns whether a step up is due. Even when calm, a smaller variant may be
- * left from an earlier run of the agent. */
+/* Returns whether a step up is due.  A smaller variant may also be left from an
+ * earlier run of the agent, without a cause now. */
 static bool is_up_due(const struct flo_pressure *pressure, uint64_t now_ms, bool is_full)
 {
     uint64_t wait_ms = pressure->wait_ms > 0 ? pressure->wait_ms : UP_MS;

@@ -1,9 +1,10 @@
 /* Resource pressure: memory, heat and battery, and how the device degrades
- * (pressure.def).  Pure: samples go in once a second, steps come out.
+ * (pressure.def).  Pure: the caller passes a sample each second and gets a
+ * step.
  *
- * Down: two samples in a row with a cause give one step, the next after 5 s.
- * Up: 300 s without a cause give one step.  A step down within 30 minutes of a
- * step up doubles that wait, to an hour at most. */
+ * A step down comes after two samples in a row with a cause, the next one 5 s
+ * later.  A step up comes after 300 s without a cause.  A step down within 30
+ * minutes of a step up doubles that wait, to an hour at most. */
 #ifndef FLOTILLA_AGENT_CORE_PRESSURE_H
 #define FLOTILLA_AGENT_CORE_PRESSURE_H
 
@@ -11,9 +12,9 @@
 
 struct flo_pressure_sample {
     uint64_t now_ms;
-    uint32_t psi_centipercent; /* memory pressure (PSI, some avg10): 10.00 % is 1000 */
-    uint64_t cgroup_bytes;     /* memory in use, without reclaimable pages */
-    uint64_t cgroup_bytes_max; /* limit of the cgroup (memory.max); 0: no limit */
+    uint32_t psi_centipercent; /* memory pressure (PSI, some avg10), in 1/100 % */
+    uint64_t cgroup_bytes;     /* memory in use in the cgroup, without reclaimable pages */
+    uint64_t cgroup_bytes_max; /* memory limit of the cgroup (memory.max); 0: no limit */
 };
 
 enum flo_pressure_step {
@@ -33,34 +34,39 @@ const char *flo_pressure_cause_word(enum flo_pressure_cause cause);
 
 /* State of the pressure rules.  All zero at first. */
 struct flo_pressure {
-    enum flo_pressure_cause cause; /* cause of the last step down; CALM: no cause now */
-    uint32_t samples;              /* number of samples in a row with a cause */
-    bool is_short;                 /* memory is short now, or was in the last 30 s */
-    uint64_t down_ms, up_ms;       /* times of the last steps; 0: none */
-    uint64_t calm_ms;              /* time since which samples had no cause */
-    uint64_t wait_ms;              /* wait before the next step up; 0: the default */
+    /* cause of the last step down; FLO_PRESSURE_CALM: every step was undone */
+    enum flo_pressure_cause cause;
+    uint32_t samples;        /* number of samples in a row with a cause */
+    bool is_short;           /* memory is short now, or was within the last 30 s */
+    uint64_t down_ms, up_ms; /* times of the last step down and the last step up; 0: none */
+    uint64_t calm_ms;        /* time since which no sample had a cause */
+    /* time without a cause before the next step up; 0: the default */
+    uint64_t wait_ms;
 };
-/* Memory and releases that could be given up. */
+/* Memory that could be freed, and variants that could be exchanged. */
 struct flo_pressure_facts {
-    bool has_idle;           /* some on-demand model is in memory without a request */
-    bool has_previous;       /* a previous release is still loaded */
-    struct {                 /* indexed by model */
-        bool is_smaller;     /* a smaller variant of its release is serving */
-        bool may_shrink;     /* the release has a smaller variant, and no execution is open */
-        bool may_grow;       /* the larger variant may be taken again */
-        uint64_t more_bytes; /* additional memory of the larger variant */
+    bool has_idle;       /* an on-demand model is in memory without a request */
+    bool has_previous;   /* the previous release of a trial is still loaded */
+    struct {             /* indexed by model */
+        bool is_smaller; /* a smaller variant of the model's release serves */
+        /* the model's release has a smaller variant, and the model has no
+         * execution */
+        bool may_shrink;
+        bool may_grow;       /* the model's release has a larger variant that it may serve again */
+        uint64_t more_bytes; /* memory that the larger variant needs in addition */
     } variants[FLO_MEMORY_MODELS_MAX];
 };
-/* Takes a sample and returns the step.  RUNG, DEMAND and UP have changed
- * models[*model] (rung_min, is_demoted), so plan again.  SMALLER and LARGER ask
- * for another variant of models[*model]. */
+/* Takes a sample and returns the step to take.  RUNG, DEMAND and UP have
+ * changed rung_min or is_demoted of models[*model], so the caller plans memory
+ * again.  SMALLER and LARGER ask the caller to exchange the variant of
+ * models[*model]. */
 enum flo_pressure_step flo_pressure_sample(struct flo_pressure *pressure,
                                            const struct flo_pressure_sample *sample,
                                            const struct flo_pressure_facts *facts,
                                            struct flo_memory_model *models, size_t count,
                                            uint64_t budget, size_t *model);
 /* Formats the step as a sentence, for log, notes and traces.  `model` is the
- * model after the step; NULL: the step concerns none. */
+ * model after the step; NULL: the step is about no model. */
 #define FLO_PRESSURE_TEXT 200
 void flo_pressure_say(const struct flo_pressure_sample *sample, enum flo_pressure_step step,
                       const struct flo_memory_model *model, char out[FLO_PRESSURE_TEXT]);
@@ -69,17 +75,17 @@ void flo_pressure_say(const struct flo_pressure_sample *sample, enum flo_pressur
 
 struct flo_power_sample {
     uint64_t now_ms;
-    int64_t zone_mc;     /* hottest thermal zone, in 1/1000 degree C */
-    int64_t trip_mc;     /* passive trip point of that zone; 0: none */
+    int64_t zone_mc;     /* temperature of the hottest thermal zone, in 1/1000 degree C */
+    int64_t trip_mc;     /* passive trip point of the hottest zone, in 1/1000 degree C; 0: none */
     bool is_discharging; /* runs on battery */
     int32_t battery_pct; /* -1: none */
 };
 /* State of the rules for heat and battery.  All zero at first. */
 struct flo_power {
     bool is_hot, is_low, is_empty;
-    uint64_t cool_ms; /* time since which the device is cool enough; 0: it is hot */
+    uint64_t cool_ms; /* time since which the device is cool enough; 0: it is not */
 };
-/* Takes a sample; true: a flag has changed. */
+/* Takes a sample.  Returns whether is_hot, is_low or is_empty has changed. */
 bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample);
 
 /* ---- limits ---- */
@@ -92,9 +98,10 @@ enum flo_pressure_limit {
 };
 const char *flo_pressure_limit_word(enum flo_pressure_limit limit);
 struct flo_pressure_limits {
-    uint32_t set;         /* bit for each enum flo_pressure_limit that applies */
-    bool is_halved;       /* only half of the threads are used */
-    uint32_t threads_max; /* number of threads allowed, at least 1 */
+    /* set of limits that apply now, one bit for each enum flo_pressure_limit */
+    uint32_t set;
+    bool is_halved;       /* the engines use half of their threads, or fewer */
+    uint32_t threads_max; /* number of threads that an engine may use, at least 1 */
 };
 struct flo_pressure_limits flo_pressure_limits(const struct flo_pressure *pressure,
                                                const struct flo_power *power, uint32_t threads);

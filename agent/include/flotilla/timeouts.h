@@ -8,53 +8,57 @@
 
 /* ---- an engine without a sign of life ---- */
 
-/* Time is counted in ticks of the caller's timer, so that a suspended machine
- * does not look like a hang. */
+/* Counts the ticks of the caller's timer, so that a suspended machine does not
+ * look like a hung process. */
 struct flo_watchdog {
-    uint32_t ticks; /* number of ticks since the last sign of life */
-    bool has_ping;  /* a ping was sent and not answered */
+    uint32_t ticks; /* number of ticks since the process last gave a sign of life */
+    bool has_ping;  /* a ping was sent to the process, and it has not answered yet */
 };
 struct flo_watchdog_limits {
     uint64_t hang_ms_max;
-    uint64_t ready_ms; /* time in which a foreign runtime must load; 0: it is our engine */
+    /* time limit for the load of a foreign runtime; 0: it is Flotilla's
+     * engine */
+    uint64_t ready_ms;
     bool is_loading;
 };
 enum flo_watchdog_verdict {
     FLO_WATCHDOG_WAITS,
-    FLO_WATCHDOG_PINGS, /* send a ping and set has_ping */
+    FLO_WATCHDOG_PINGS, /* send a ping to the process and set has_ping */
     FLO_WATCHDOG_KILLS
 };
 
-/* Returns the period of the ticks. */
+/* Returns the time between two ticks. */
 uint64_t flo_watchdog_tick_ms(uint64_t hang_ms_max);
-/* Returns the longest silence that is allowed. */
+/* Returns how long a process may stay silent before it counts as hung. */
 uint64_t flo_watchdog_ms_max(const struct flo_watchdog_limits *limits);
-/* Counts a tick without a sign of life. */
+/* Counts one tick in which the process gave no sign of life. */
 enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
                                             const struct flo_watchdog_limits *limits);
 
 /* ---- engines that are lost ---- */
 
 struct flo_losses {
-    uint64_t first_ms; /* time of the first loss in this series */
+    uint64_t first_ms; /* time of the first loss in this series of losses */
     uint32_t count;
 };
 
-/* Counts one more loss.  true: restart after *delay_ms; false: give up, there
- * were too many in a minute. */
+/* Counts one more lost engine.  Returns true to restart it after *delay_ms,
+ * false to give up after too many losses in a minute. */
 bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms, uint64_t *delay_ms);
 
 /* ---- work of a process at low priority ---- */
 
 struct flo_work_limits {
-    uint64_t spent_ms_max; /* limit of time, not counting waits for a disk */
+    uint64_t spent_ms_max; /* limit of total time, in which waits for a disk do not count */
     uint64_t total_ms_max;
-    uint64_t idle_ms_max; /* limit of time with neither computing nor waiting for a disk */
+    /* limit of time in which the process neither computes nor waits for a
+     * disk */
+    uint64_t idle_ms_max;
 };
 struct flo_work {
     uint64_t started_ms, looked_ms;
-    uint64_t worked_ms; /* time of the last sign of work */
-    uint64_t spent_ms;  /* time so far, without waits for a disk */
+    uint64_t worked_ms; /* time at which the process last showed that it works */
+    uint64_t spent_ms;  /* time spent so far, without waits for a disk */
     uint64_t cpu_ms;
 };
 enum flo_work_verdict {
@@ -65,25 +69,28 @@ enum flo_work_verdict {
 };
 
 void flo_work_begin(struct flo_work *work, uint64_t now_ms);
-/* Takes a sample of the process.  When the system does not report (`is_told`
- * false), the process counts as working; the time limits remain. */
+/* Judges a sample of the process.  When the system gives no numbers (`is_told`
+ * is false), the process counts as working, and only spent_ms_max and
+ * total_ms_max limit it. */
 enum flo_work_verdict flo_work_look(struct flo_work *work, const struct flo_work_limits *limits,
                                     uint64_t now_ms, bool is_told, uint64_t cpu_ms,
                                     bool waits_for_disk);
 
 /* ---- notes ---- */
 
-/* Returns whether a note of this error may be sent.  Security notes of one
- * error are sent at most once a minute; no kind has more than 64 pending
- * notes. told_ms: when this error's last note was sent; 0: none yet. */
+/* Returns whether a note of this error may be sent now.  Security notes of one
+ * error are sent at most once a minute.  No kind of note may have more than 64
+ * unsent ones.  told_ms: when the last note of this error was sent; 0:
+ * never. */
 bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint64_t now_ms);
 
 /* ---- reports ---- */
 
-/* Returns the pause before the report of a change that an order to a whole
- * group caused.  It is random, below `spread_ms`, which the controller sets by
- * the number of devices.  The first quarter is left to the devices' answers.  A
- * fleet small enough to report within FLO_RECONNECT_MS_MIN does not wait. */
+/* Returns how long a device waits before it reports a change that an order to a
+ * whole group caused.  The pause is random and below `spread_ms`, which the
+ * controller sets by the number of devices.  Its first quarter is left to the
+ * devices' answers.  A fleet small enough to report within FLO_RECONNECT_MS_MIN
+ * does not wait. */
 uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random);
 
 #endif

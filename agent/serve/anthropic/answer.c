@@ -1,8 +1,8 @@
 /* Answer: the front of /v1/messages.
  *
  * An answer is a list of blocks.  In a stream each block has an index, a
- * beginning, deltas and an end.  A block ends when the kind of the next piece
- * differs. */
+ * beginning, deltas and an end.  A block ends when the next piece is of another
+ * kind. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ static int read(struct serve_request *request, const struct serve_body *body, st
     return flo_anthropic_read(request, body, false, err);
 }
 
-/* Writes "stop_reason":..., and the stop text that ended the answer. */
+/* Writes the "stop_reason", and the stop text that ended the answer, if one
+ * did. */
 static void add_stop(const struct serve_request *request, const struct flo_wire_done *done,
                      struct flo_buf *out)
 {
@@ -32,7 +33,7 @@ static void add_stop(const struct serve_request *request, const struct flo_wire_
     }
 }
 
-/* Writes the answer up to its content. */
+/* Writes the members of an answer before its content. */
 static void add_head(const struct serve_request *request, struct flo_buf *out)
 {
     flo_buf_printf(out,
@@ -41,8 +42,8 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
                    request->id, request->model_name);
 }
 
-/* Writes the token counts.  In this API the input's tokens do not include
- * cached ones. */
+/* Writes the numbers of tokens.  In Anthropic's API the input's tokens do not
+ * include cached ones. */
 static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
 {
     uint32_t cached = done->cached_tokens < done->tokens_in ? done->cached_tokens : done->tokens_in;
@@ -54,7 +55,7 @@ static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
                    done->tokens_in - cached, done->tokens_out, cached);
 }
 
-/* Writes {"type":"tool_use",... up to its input. */
+/* Writes the beginning of a block of type "tool_use", up to its input. */
 static void add_use(const struct serve_tool_call *call, struct flo_buf *out)
 {
     flo_buf_printf(out,
@@ -81,7 +82,8 @@ static void begin_indexed(const char *type, uint32_t index, struct flo_buf *out)
     flo_buf_printf(out, ",\"index\":%u", index);
 }
 
-/* Begins a stream; the number of input tokens is known only at the end. */
+/* Begins a stream.  Its number of input tokens is 0, because it is known only
+ * at the end. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     static const struct flo_wire_done none;
@@ -180,8 +182,8 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* ---- whole answers ---- */
 
-/* Writes a call's input.  Arguments that max_tokens cut off are no JSON object;
- * then the block gets an empty one. */
+/* Writes the input of a call.  If max_tokens cut off the arguments, they are no
+ * JSON object, and the input is an empty one. */
 static int add_input(struct serve_request *request, const struct serve_tool_call *call, bool is_cut,
                      struct flo_buf *out, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
-/* Body: converts a body of Anthropic's messages to one of OpenAI's chat.
+/* Body: converts a body of Anthropic's messages API to one of OpenAI's chat.
  *
- * The OpenAI reader checks common ranges.  This file checks what that reader
- * cannot: blocks, and ranges that differ. */
+ * OpenAI's reader checks the ranges that both APIs have.  This file checks what
+ * that reader cannot: blocks, and ranges that differ. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
     json_t *function;
 
     if (json_is_string(type) && !is(type, "custom")) {
-        return 0; /* such a tool would run at Anthropic, not here */
+        return 0; /* Anthropic would run a tool of this type, this device cannot */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM, "tools[%zu] has a type that is no text", i);
@@ -130,7 +130,7 @@ static int read_choice(struct anthropic_body *body)
     return 0;
 }
 
-/* Reads thinking; its budget is only a hint, as max_tokens limits thoughts
+/* Reads `thinking`.  Its budget is ignored, because max_tokens limits thoughts
  * too. */
 static int read_thinking(struct anthropic_body *body)
 {
@@ -169,12 +169,14 @@ static int read_format(struct anthropic_body *body)
 
 /* ---- all of it ---- */
 
-/* Copies fields that differ only in name, or not at all. */
+/* Copies the fields that both APIs have, perhaps under different names. */
 static void copy_fields(struct anthropic_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* the field is part of a prompt; false: only of an answer */
+        /* true: the field is part of a prompt; false: it is only for an
+         * answer */
+        bool is_of_prompt;
     } rows[] = {
         {"model", "model", true},
         {"max_tokens", "max_tokens", false},
@@ -219,8 +221,8 @@ static int translate(struct anthropic_body *body, bool is_count)
     return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
-/* Refuses a thread, which would be a history stored on the server.  Clients
- * that see this field's own error send the history themselves. */
+/* Refuses a thread, which would be a conversation stored on the server.  A
+ * client that gets this error sends the whole conversation itself. */
 static int refuse_thread(const json_t *tree, struct serve_params *params, struct flo_err *err)
 {
     const json_t *thread = json_object_get(tree, "thread");

@@ -1,8 +1,8 @@
 /* Count: the front of /v1/messages/count_tokens.
  *
- * An engine counts a conversation by computing it: the request generates one
- * token, which is discarded.  The prompt stays in the engine's cache for the
- * message that usually follows. */
+ * An engine counts the tokens of a conversation by computing it: the request
+ * generates one token, which is not sent.  The prompt stays in the engine's
+ * cache for the message that usually follows. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>

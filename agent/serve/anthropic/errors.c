@@ -1,4 +1,4 @@
-/* Errors: errors in Anthropic's form: one sentence with the client's field
+/* Errors: writes errors in Anthropic's form: a sentence with the client's field
  * names, and the next step. */
 #include "agent/serve/anthropic/anthropic.h"
 
@@ -24,7 +24,7 @@ static const char *type_of(int status)
     }
 }
 
-/* Returns the client's field for one of OpenAI's body. */
+/* Returns the name of Anthropic's field for a field of OpenAI's body. */
 static const char *field_of(const char *param)
 {
     static const struct {

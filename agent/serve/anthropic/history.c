@@ -1,7 +1,8 @@
 /* History: converts a conversation of blocks to OpenAI's messages.
  *
- * Tool results become separate messages there, before the text of the same
- * message.  Text blocks stay parts: the reader joins them with line ends. */
+ * Tool results become messages of their own, before the text of their message.
+ * Text blocks stay parts of a message, which the reader joins with line
+ * ends. */
 #include "agent/serve/anthropic/history.h"
 
 #include <stdarg.h>
@@ -13,11 +14,11 @@
 struct history {
     struct anthropic_body *body;
     json_t *list; /* OpenAI's messages */
-    json_t *ids;  /* ids of earlier calls */
+    json_t *ids;  /* ids of the calls in earlier messages */
     size_t at;    /* the client's message */
 };
 
-/* Parts of one message. */
+/* Parts of the client's message that is being converted. */
 struct parts {
     json_t *texts, *calls;
     struct flo_buf thoughts;
@@ -51,7 +52,7 @@ static void add_message(struct history *history, json_t *message)
     }
 }
 
-/* Adds a text block; false: the block has no text. */
+/* Adds a text block to the list.  Returns false when the block has no text. */
 static bool add_text(struct history *history, const json_t *block, json_t *list)
 {
     json_t *text = json_object_get(block, "text");
@@ -77,8 +78,8 @@ static int refuse_block(const struct history *history, const json_t *block)
 
 /* ---- users ---- */
 
-/* Adds a result: a text or text blocks; a failed tool's result begins with a
- * marker for the model. */
+/* Adds the result of a tool, which is a text or a list of blocks.  The result
+ * of a tool that failed begins with "Error:" for the model. */
 static int add_result_parts(struct history *history, const json_t *result, json_t *list)
 {
     json_t *content = json_object_get(result, "content");
@@ -133,7 +134,8 @@ static int add_result(struct history *history, const json_t *result)
     return 0;
 }
 
-/* Adds an image from its source's bytes; the type is checked with them. */
+/* Adds an image from the bytes in its block.  The reader later checks its
+ * type. */
 static int add_image(struct history *history, const json_t *block, json_t *list)
 {
     const json_t *source = json_object_get(block, "source");
@@ -193,7 +195,7 @@ static int add_assistant_block(struct history *history, const json_t *block, str
         return add_use(history, block, parts->calls);
     }
     if (is(type, "redacted_thinking")) {
-        return 0; /* encrypted thoughts cannot be read here, so they are dropped */
+        return 0; /* encrypted thoughts cannot be read on this device, so they are dropped */
     }
     if (is(type, "thinking") && json_is_string(thought)) {
         flo_buf_text(&parts->thoughts, parts->thoughts.bytes > 0 ? "\n" : "");
@@ -239,7 +241,8 @@ static int read_blocks(struct history *history, const json_t *blocks, bool is_as
                                      : add_user_block(history, block, &parts))
                      : rv;
     }
-    /* A message with only tool results needs no other message. */
+    /* A message that has only tool results has already become messages of its
+     * own. */
     if (rv == 0 && (json_array_size(parts.texts) > 0 || is_assistant ||
                     json_array_size(history->list) == before)) {
         end_message(history, is_assistant, &parts);

@@ -1,5 +1,5 @@
-/* History: struct of a body while it is parsed, and the conversion of its
- * conversation. */
+/* Declares the state of a body that is being converted, and the conversion of
+ * its conversation. */
 #ifndef FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 #define FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 

@@ -10,11 +10,13 @@
 
 struct serve_apart {
     struct event_base *base;
-    struct event *knock; /* event that wakes the serving thread: a call is waiting, or the end */
+    /* event that wakes the serving thread for a call that waits, or for its
+     * end */
+    struct event *knock;
     int knock_fd;
     bool is_running;
     pthread_t thread;
-    unsigned depth; /* depth of nested calls; used by the caller's thread */
+    unsigned depth; /* number of nested calls in progress; only the caller's thread uses it */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_wanted, is_standing, is_to_end; /* flags that the lock protects */

@@ -1,20 +1,24 @@
 /* Apart: runs serving on a thread of its own.
  *
  * The agent's loop blocks during a sync, which its ordering and durability
- * require.  Requests must not wait for a disk, so the sockets of clients and
- * engines are handled in another loop.  For both sides it looks as if there
- * were one thread:
- *   - a call of serve.h goes inside: the serving thread pauses between two of
- *     its callbacks until the call is over.  So a call sees a consistent state,
- *     and no callback of serve sees half of a call.
- *   - events of serve become news (news.h), which the caller's thread handles.
- * The serving thread waits only for a call that is inside, and no call syncs a
- * file.  So requests wait for memory and CPUs, never for a disk.
+ * require.  Requests must not wait for a disk, so another loop handles the
+ * sockets of clients and engines.  Both threads can be written as if there were
+ * only one:
+ *
+ * A call of a function in serve.h pauses the serving thread between two of its
+ * callbacks until the call is over.  So the call sees a consistent state, and
+ * no callback of serve sees half of a call.
+ *
+ * An event of serve becomes an entry in a queue (news.h), which the caller's
+ * thread handles.
+ *
+ * The serving thread waits only for such calls, and none of them syncs a file.
+ * So requests wait for memory and CPUs, never for a disk.
  *
  * The caller's thread also owns the processes that serve no requests: packers,
- * planners, and killed ones that must be reaped.  Their events are in `home`.
- * Without a thread (a command, `flotilla-agent serve`), home is serve's own
- * loop, and all of this costs nothing. */
+ * planners, and killed ones that must be reaped.  Their events are in the loop
+ * `home`.  Without a serving thread (a command, `flotilla-agent serve`), home
+ * is serve's own loop, and all of this costs nothing. */
 #ifndef FLOTILLA_SERVE_APART_H
 #define FLOTILLA_SERVE_APART_H
 
@@ -24,22 +28,24 @@ struct event_base;
 struct flo_serve;
 struct serve_apart;
 
-/* Makes an event loop for serve, `*base`; flo_apart_start() starts its
- * thread. */
+/* Makes the event loop of the serving thread, which flo_apart_start()
+ * starts. */
 FLO_MUST_USE int flo_apart_open(struct serve_apart **out, struct event_base **base,
                                 struct flo_err *err);
 FLO_MUST_USE int flo_apart_start(struct serve_apart *apart, struct flo_err *err);
-/* Ends the thread; calls need no locking from here on. */
+/* Ends the serving thread.  Later calls need no lock. */
 void flo_apart_stop(struct serve_apart *apart);
-/* NULL is fine, here and below. */
+/* Frees the thread's state, after flo_apart_stop().  NULL is allowed in all
+ * functions from here on. */
 void flo_apart_close(struct serve_apart *apart);
 
-/* Enter and leave a call of the caller's thread.  Calls may nest; calls of the
- * serving thread itself are fine too. */
+/* Pauses the serving thread for a call of the caller's thread.  Calls may nest.
+ * The serving thread itself may call it too, without an effect. */
 void flo_apart_enter(struct serve_apart *apart);
+/* Ends a call, so that the serving thread continues. */
 void flo_apart_leave(struct serve_apart **apart);
 
-/* Holds the call open until the end of the block. */
+/* Pauses the serving thread until the end of the block. */
 #define FLO_INSIDE(serve)                                                                          \
     FLO_CLEANUP(flo_apart_leave) struct serve_apart *inside = (serve)->apart;                      \
     flo_apart_enter(inside)

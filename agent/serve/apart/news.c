@@ -1,5 +1,6 @@
-/* News: two ring buffers with one common order. */
-#undef NDEBUG /* keep assertions in any build: exceeding a bound is a bug */
+/* News: queues the events of serving in two rings, which share one
+ * numbering. */
+#undef NDEBUG /* Assertions stay in every build, because a full ring is a bug. */
 #include "agent/serve/apart/news.h"
 
 #include <assert.h>
@@ -10,9 +11,10 @@
 
 #include "base/host/wake.h"
 
-#define WORDS_MAX 256 /* enough for 16 models, each of whose calls causes one or two news */
-/* Largest number of ended requests in the queue while the caller waits for its
- * disk. */
+/* size of the ring: each call causes at most two events, for 16 models */
+#define WORDS_MAX 256
+/* Largest number of ended requests in the queue while the caller's thread waits
+ * for its disk. */
 #define ENDS_MAX 4096
 
 enum kind {
@@ -28,7 +30,7 @@ enum kind {
 };
 
 struct word {
-    uint64_t number; /* position in the order of all news */
+    uint64_t number; /* number of the event in the common order of both rings */
     enum kind kind;
     unsigned model;
     enum flo_serve_role role;
@@ -36,15 +38,14 @@ struct word {
     struct flo_err err; /* code 0: none */
     char name[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    void *context; /* argument of the next two callbacks */
+    void *context; /* argument of `probed` or `scored` */
     void (*probed)(void *context, const struct flo_probe_result *result);
     void (*scored)(void *context, const struct flo_serve_scored *scored);
     struct flo_probe_result probe;
     struct flo_serve_scored score;
 };
 
-/* Entry for the end of a request, for a target of a route that had one, or for a
- * person's rating of an answer. */
+/* Event for the end of a request, or for a person's rating of an answer. */
 struct end {
     uint64_t number;
     unsigned model;
@@ -64,9 +65,9 @@ struct flo_news {
     bool is_apart;
     int told_fd;
     struct event *told;
-    pthread_mutex_t lock; /* guards the members below */
-    uint64_t number;      /* number of the newest entry */
-    uint64_t left_out;    /* number of ends dropped since the last report */
+    pthread_mutex_t lock; /* protects the members from here on */
+    uint64_t number;      /* number of the newest event */
+    uint64_t left_out;    /* number of ends that were dropped since the last report */
     struct ring words, ends;
     struct word word[WORDS_MAX];
     struct end end[ENDS_MAX];
@@ -88,7 +89,7 @@ static void drop_first(struct ring *ring)
 {
     ring->first = place(ring, 1);
     if (--ring->count == 0) {
-        ring->first = 0; /* the queue is empty: its memory is used from the start again */
+        ring->first = 0; /* the ring is empty, so its memory is used from the start again */
     }
 }
 
@@ -344,7 +345,8 @@ static uint64_t newest(struct flo_news *news)
     return number;
 }
 
-/* Handles the oldest end with a number up to `number`; false: none. */
+/* Handles the oldest end of a request if its number is at most `number`.
+ * Returns false when there is none. */
 static bool hear_end(struct flo_news *news, uint64_t number)
 {
     struct end end;

@@ -1,11 +1,11 @@
-/* News: events that serve reports to its caller (struct flo_serve_handlers, and
- * the ends of probe and score).
+/* News: events that serving reports to its caller (struct flo_serve_handlers,
+ * and the ends of probe and score).
  *
- * Without a thread of its own, serve calls the handler at once.  With one, news
+ * Without a serving thread, the handler is called at once.  With one, events
  * are queued in order until the caller's thread handles them, from its loop or
- * by flo_serve_hear().  Nothing is allocated: a call causes a bounded number of
- * events, so the queue has room (asserted).  Ends of requests have a separate
- * limit; those beyond it are dropped and counted. */
+ * by flo_serve_hear().  Nothing is allocated: a call causes a limited number of
+ * events, so the queue always has room (an assertion checks it).  Ends of
+ * requests have a limit of their own; further ends are dropped and counted. */
 #ifndef FLOTILLA_SERVE_NEWS_H
 #define FLOTILLA_SERVE_NEWS_H
 
@@ -18,11 +18,11 @@ struct flo_news;
  * are called at once. */
 FLO_MUST_USE int flo_news_open(struct event_base *home, const struct flo_serve_handlers *handlers,
                                struct flo_news **out, struct flo_err *err);
-/* Drops all pending news.  NULL is fine. */
+/* Drops all waiting events and closes the queue.  NULL is allowed. */
 void flo_news_close(struct flo_news *news);
-/* Calls the handlers of all pending news on the caller's thread; or only those
- * of requests' ends. */
+/* Calls the handlers of all waiting events, on the caller's thread. */
 void flo_news_hear(struct flo_news *news);
+/* Calls the handlers of the waiting ends of requests only. */
 void flo_news_hear_ends(struct flo_news *news);
 
 void flo_news_loaded(struct flo_news *news, unsigned model, enum flo_serve_role role,
@@ -47,12 +47,13 @@ void flo_news_scored(struct flo_news *news, unsigned model,
                      void (*done)(void *context, const struct flo_serve_scored *scored),
                      void *context, const struct flo_serve_scored *scored);
 
-/* Drops pending news about the role's previous engine. */
+/* Drops the waiting events about a role's previous engine. */
 void flo_news_drop(struct flo_news *news, unsigned model, enum flo_serve_role role);
-/* Returns the error of a pending loss of the role's engine; 0: none. */
+/* Returns the error of a waiting event that the role's engine was lost; 0:
+ * there is no such event. */
 FLO_MUST_USE int flo_news_find_lost(struct flo_news *news, unsigned model, enum flo_serve_role role,
                                     struct flo_err *err);
-/* Reassigns pending news of the candidate to the current role. */
+/* Changes the role in the candidate's waiting events to the current one. */
 void flo_news_promote(struct flo_news *news, unsigned model);
 
 #endif

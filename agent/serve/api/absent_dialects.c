@@ -1,5 +1,5 @@
-/* Dialects stand-in, for a build that has only OpenAI's API: the paths of other
- * APIs answer not.built. */
+/* Dialects stand-in: takes the place of other APIs in a build that has only
+ * OpenAI's.  Their paths answer not.built. */
 #include "agent/serve/anthropic/anthropic.h"
 #include "agent/serve/api/stored.h"
 #include "agent/serve/ollama/ollama.h"

@@ -1,4 +1,5 @@
-/* API: the local API: listeners, access, routes, models and numbers. */
+/* API: the local API.  Opens its listeners, checks access, and answers for
+ * models and numbers. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
@@ -27,7 +28,8 @@ enum { TAG_UNIX, TAG_TCP, TAG_SITE };
 
 /* ---- access ---- */
 
-/* Compares two secrets in the same time, wherever the texts differ. */
+/* Compares two secrets.  The time it takes does not depend on where they
+ * differ. */
 static bool same_secret(const char *given, const char *wanted)
 {
     size_t n_given = strlen(given), n = strlen(wanted);
@@ -38,7 +40,7 @@ static bool same_secret(const char *given, const char *wanted)
     return differs == 0;
 }
 
-/* Does the request come from another site's page in a browser? */
+/* Tells whether a page of another site sent the request from a browser. */
 static bool is_foreign_page(const struct flo_serve *serve, const struct flo_httpd_request *http)
 {
     const char *origin = flo_httpd_header(http, "origin");
@@ -47,8 +49,8 @@ static bool is_foreign_page(const struct flo_serve *serve, const struct flo_http
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
-/* Returns the index of the client's bound token; SERVE_TOKEN_ANY: its token is
- * not bound.  All tokens are compared, so that timing reveals nothing. */
+/* Returns the index of the bound token that the client sent; SERVE_TOKEN_ANY:
+ * it sent none of them.  All are compared, so that the time reveals nothing. */
 static int find_token(const struct flo_serve *serve, const char *token)
 {
     int found = SERVE_TOKEN_ANY;
@@ -60,8 +62,8 @@ static int find_token(const struct flo_serve *serve, const char *token)
     return found;
 }
 
-/* Returns the token that the client gave; NULL: none.  Anthropic's clients use
- * a header of their own. */
+/* Returns the token that the client sent; NULL: none.  Anthropic's clients send
+ * it in a header of their own. */
 static const char *given_token(const struct flo_httpd_request *http)
 {
     const char *token = flo_httpd_bearer(http);
@@ -99,9 +101,10 @@ static int admit_device(const struct flo_serve *serve, const struct flo_httpd_re
                           flo_httpd_path(http));
 }
 
-/* Checks access.  A unix socket is protected by its mode, TCP by the token.
- * TCP without a token is protected against foreign web pages.  /health is open
- * to all, and the chat page to all except foreign pages. */
+/* Checks whether the client may send this request.  A unix socket is protected
+ * by its mode, and TCP by the token.  TCP without a token is protected against
+ * pages of other sites.  Every client may read /health, and all but such pages
+ * may read the chat page. */
 static int admit(void *context, struct flo_httpd_request *http, struct flo_err *err)
 {
     const struct flo_serve *serve = context;
@@ -186,7 +189,7 @@ static void answer_or_fail(struct flo_httpd_request *http, int rv, struct flo_bu
     answer_json(http, 200, out);
 }
 
-/* Returns the first live engine, or NULL. */
+/* Returns the live engine of the first model that has one; NULL: none has. */
 static const struct serve_engine *any_live(const struct flo_serve *serve)
 {
     const struct serve_engine *engine = NULL;
@@ -196,7 +199,7 @@ static const struct serve_engine *any_live(const struct flo_serve *serve)
     return engine;
 }
 
-/* Returns why no engine is live; 0: one is loading. */
+/* Returns the error for which no engine is live; 0: an engine is loading. */
 static int any_loss(const struct flo_serve *serve)
 {
     int error = serve->degraded.code;
@@ -207,8 +210,7 @@ static int any_loss(const struct flo_serve *serve)
     return error;
 }
 
-/* Answers for a model that exists but is loading or being swapped: retry
- * later. */
+/* Answers that no model is ready, so that the client tries again later. */
 static void answer_busy(struct flo_httpd_request *http)
 {
     struct flo_err err = {0};
@@ -247,7 +249,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     }
 }
 
-/* Answers /health.  It needs no token, so the answer contains little. */
+/* Answers /health.  No token is needed, so the answer contains little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
@@ -365,8 +367,8 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     return rv;
 }
 
-/* Returns the model whose feedback is counted. Only the release that now serves
- * under the name is rated: feedback on the previous release is no evidence
+/* Returns the model whose feedback is counted.  Only the release that serves
+ * under the name now is rated, because feedback on an earlier one says nothing
  * about it. */
 static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
                                   struct flo_err *err)
@@ -435,8 +437,8 @@ static int check_token(struct flo_serve *serve, const struct flo_serve_options *
     return 0;
 }
 
-/* Adds a host name by which a browser may reach this server.  A foreign name
- * that points here is an attack (DNS rebinding). */
+/* Adds a host name by which browsers may reach this server.  A request with any
+ * other name is an attack (DNS rebinding). */
 static int add_host(struct flo_serve *serve, const char *address, size_t *n, struct flo_err *err)
 {
     const char *colon = strrchr(address, ':');

@@ -1,4 +1,4 @@
-/* API: the local API: routes, and the numbers of serving. */
+/* Declares the local API: its routes, and the numbers of serving. */
 #ifndef FLOTILLA_SERVE_API_H
 #define FLOTILLA_SERVE_API_H
 

@@ -1,5 +1,5 @@
-/* Fronts: finds the front that answers a path, and writes errors in that
- * front's form. */
+/* Fronts: finds the front that answers a path, and writes errors in the form of
+ * that front. */
 #include "agent/serve/api/fronts.h"
 
 #include <string.h>
@@ -75,8 +75,8 @@ bool flo_fronts_is_on(const struct flo_serve *serve, const char *path)
 
 /* ---- errors without a request ---- */
 
-/* Finds the front of a path prefix: clients of APIs other than OpenAI's expect
- * errors in their own form, also for unknown paths. */
+/* Returns the front for an error of any path.  Clients of an API expect its own
+ * form of errors, also for paths that are unknown. */
 static const struct serve_front *front_near(const char *path)
 {
     const struct serve_front *front = flo_fronts_of(path);

@@ -5,14 +5,14 @@
 #include "agent/serve/front/front.h"
 #include "base/host/httpd.h"
 
-/* Returns path i of all fronts; NULL after the last. */
+/* Returns the i-th path of all fronts; NULL: there are no more. */
 const char *flo_fronts_path(size_t i);
-/* Is the path enabled on this server? */
+/* Tells whether the path is enabled on this server. */
 bool flo_fronts_is_on(const struct flo_serve *serve, const char *path);
-/* Returns the front of a path; NULL: none. */
+/* Returns the front that answers a path; NULL: there is none. */
 const struct serve_front *flo_fronts_of(const char *path);
-/* Writes errors that come before any request exists, in the form of the path's
- * API; other paths get OpenAI's. */
+/* Writes an error in the form of the path's API, before a request exists.
+ * Unknown paths get OpenAI's form. */
 void flo_fronts_error_body(const struct flo_httpd_request *request, const struct flo_err *err,
                            int status, struct flo_buf *body);
 

@@ -1,4 +1,4 @@
-/* Metrics: the numbers of serving in Prometheus' text format. */
+/* Metrics: writes the numbers of serving in Prometheus' text format. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/engines/engines.h"
 #include "agent/serve/fallback/fallback.h"
@@ -13,8 +13,8 @@ static void add_number(struct flo_buf *out, const char *name, const char *type, 
                    (unsigned long long)value);
 }
 
-/* Writes the memory of a model's processes.  With `is_pss`, each process counts
- * its share of a page that several processes use. */
+/* Writes the memory of a model's processes.  `is_pss`: a page that several
+ * processes use counts in parts. */
 static void add_memory(const struct serve_place *place, bool is_pss, struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
@@ -53,7 +53,7 @@ static const char *name_of(const struct serve_place *place)
     return place->has_route ? place->route.model : live != NULL ? live->model : NULL;
 }
 
-/* Writes one metric, with a line for each model. */
+/* Writes one metric with a line for each model. */
 static void add_per_model(const struct flo_serve *serve, const char *name, const char *type,
                           const char *help, size_t offset, struct flo_buf *out)
 {
@@ -69,7 +69,7 @@ static void add_per_model(const struct flo_serve *serve, const char *name, const
     }
 }
 
-/* Adds a timing of all models together. */
+/* Writes one timing for all models together. */
 static void add_timing(const struct serve_timing *timing, const char *name, const char *help,
                        struct flo_buf *out)
 {
@@ -77,7 +77,7 @@ static void add_timing(const struct serve_timing *timing, const char *name, cons
     flo_timing_rows(timing, name, NULL, out);
 }
 
-/* Writes one timing, with lines for each model. */
+/* Writes one timing with lines for each model. */
 static void add_timings(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {
@@ -136,7 +136,8 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
-/* Writes one metric, with a line for each app, by the name of its token. */
+/* Writes one metric with a line for each app, which the name of its token
+ * identifies. */
 static void add_per_app(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {

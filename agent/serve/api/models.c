@@ -86,8 +86,8 @@ static void add_adapters(const struct serve_place *place, struct flo_buf *out)
     }
 }
 
-/* Returns the model of a pipeline's stage; NULL: absent, or not allowed for
- * this token. */
+/* Returns the model of a pipeline's stage; NULL: it is absent, or the token may
+ * not use it. */
 static const struct serve_place *stage_of(const struct flo_serve *serve, const char *name,
                                           int token)
 {
@@ -102,8 +102,8 @@ static const struct serve_place *stage_of(const struct flo_serve *serve, const c
     return NULL;
 }
 
-/* Adds a pipeline, if all of its stages are available; its date is the newest
- * stage's. */
+/* Adds a pipeline to the list if all of its models are available.  Its date is
+ * that of its newest model. */
 static void add_pipeline(const struct flo_serve *serve, const struct flo_serve_pipeline *pipeline,
                          int token, struct flo_buf *out)
 {

@@ -1,23 +1,25 @@
-/* Models: the list of /v1/models. */
+/* Models: writes the list of models for /v1/models. */
 #ifndef FLOTILLA_SERVE_MODELS_H
 #define FLOTILLA_SERVE_MODELS_H
 
 #include "agent/serve/engines/engines.h"
 
-/* A model as clients see it: by its route, or without one by the live
- * engine. */
+/* A model as clients see it.  Its names are those of its route.  Without a
+ * route, they are those of its live engine. */
 struct models_shown {
     const char *model, *version, *state;
     const struct flo_digest *release;
     uint64_t created_s;
-    uint32_t context; /* context size in tokens; 0: unknown, because there is no engine */
+    uint32_t context; /* context of the engine in tokens; 0: unknown, because there is no engine */
 };
-/* Fills in the model as shown; false: it is not visible. */
+/* Fills in how clients see the model.  Returns false when they do not see
+ * it. */
 bool flo_models_show(const struct serve_place *place, struct models_shown *out);
-/* Lists all models that the token may use; false: there is none yet. */
+/* Lists the models that the token may use.  Returns false when there are none
+ * yet. */
 bool flo_models_list(const struct flo_serve *serve, int token, struct flo_buf *out);
-/* Adds one entry.  adapter NULL: the model itself; else that adapter, under its
- * own name or as model:adapter. */
+/* Adds an entry to the list: the model, or one of its adapters.  `adapter`
+ * NULL: the model.  `is_whole`: the adapter is named model:adapter. */
 void flo_models_add(const struct serve_place *place, const char *adapter, bool is_whole,
                     struct flo_buf *out);
 

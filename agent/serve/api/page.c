@@ -1,7 +1,7 @@
-/* Page: serves files of agent/web/ and base/web/ without a token.
+/* Page: serves the files of agent/web/ and base/web/ without a token.
  *
- * At / the page is only for requests that accept HTML, as browsers' do.  For
- * others / stays an unknown path. */
+ * The path / shows the page only if a request accepts HTML, as a browser's
+ * does.  Without that, / is an unknown path. */
 #include "agent/serve/api/page.h"
 
 #include <string.h>

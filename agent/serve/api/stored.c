@@ -1,4 +1,5 @@
-/* Stored: shows, deletes, lists and cancels responses by id. */
+/* Stored: shows, deletes and cancels responses by their id, and lists their
+ * input. */
 #include "agent/serve/api/stored.h"
 
 #include <stdlib.h>
@@ -46,7 +47,7 @@ int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id, s
     struct responses_state *state = request == NULL ? NULL : request->state;
 
     if (state != NULL && state->is_stored) {
-        state->is_stored = false; /* a running response continues, but is not stored */
+        state->is_stored = false; /* a running response continues, but its answer is not stored */
     } else if (flo_responses_find(serve, owner, id, err) == NULL) {
         return err->code;
     }
@@ -94,7 +95,8 @@ static void add_id(struct flo_buf *out, const char *name, const char *id)
     }
 }
 
-/* Adds items in the order of the page, from behind the item that it names. */
+/* Adds at most `limit` items in the page's order, beginning after the item
+ * `page->after`. */
 static int add_page(const json_t *items, size_t count, const struct stored_page *page, size_t limit,
                     bool is_ascending, struct flo_buf *out, struct flo_err *err)
 {

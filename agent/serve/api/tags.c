@@ -1,4 +1,4 @@
-/* Tags: models and version in the form of Ollama's API.
+/* Tags: writes models and version in the form of Ollama's API.
  *
  * Only known facts are shown: a model behind another runtime has no format, and
  * a release no size. */
@@ -89,8 +89,8 @@ static int read_name(const char *body, size_t bytes, char *name, size_t size, st
     return 0;
 }
 
-/* Adds the abilities.  Without an engine, assumes text answers; a reranker
- * gives none. */
+/* Writes what the model can do: "rerank" for a reranker and "completion" for
+ * any other model, then the abilities that its live engine reports. */
 static void add_capabilities(const struct serve_engine *live, struct flo_buf *out)
 {
     static const struct {
@@ -133,8 +133,8 @@ int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t b
                    "\"template\":\"\",\"modified_at\":\"%s\",",
                    created);
     add_details(live, out);
-    /* Clients look for the context length under the architecture's name, which
-     * only the engine process knows. */
+    /* Clients look for the context under the architecture's name, which only
+     * the engine process knows. */
     flo_buf_printf(out,
                    ",\"model_info\":{\"general.architecture\":\"flotilla\","
                    "\"general.name\":\"%s\"",

@@ -1,4 +1,5 @@
-/* Batch stand-in, for a build without batches: their paths answer not.built. */
+/* Batch stand-in: takes the place of batches in a build without them.  Their
+ * paths answer not.built. */
 #include "agent/serve/batch/batch.h"
 #include "base/host/httpd.h"
 #include "base/left_out.h"

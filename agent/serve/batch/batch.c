@@ -1,5 +1,5 @@
-/* Batch: passes clients' calls to the desk, and the desk's requests to the
- * router, and their results back. */
+/* Batch: passes clients' calls to the desk, the desk's requests to the router,
+ * and the results back. */
 #include "agent/serve/batch/batch.h"
 
 #include <stdlib.h>
@@ -16,41 +16,41 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536 /* limit for a form's fields other than the file */
-/* marks client ids that stand for apps, which differ from all others */
+#define FORM_BYTES 65536 /* limit of the bytes of a form outside of the file */
+/* bits that mark the client id of an app, which no other client has */
 #define CLIENT_OF_APP ((uint64_t)3 << 56)
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */
 #define BATCHES_LISTED_MAX 100
 
-/* Kind of a call, for its handler. */
+/* Kind of call for which an HTTP handler was registered. */
 struct call {
     struct serve_batch *batch;
     enum flo_batch_ask_kind kind;
 };
 struct serve_batch {
     struct flo_serve *serve;
-    struct flo_batch_desk *desk; /* desk that owns the folder; NULL: batches are off */
-    struct flo_err why;          /* ... the reason why they are off; code 0: not configured */
+    struct flo_batch_desk *desk; /* thread that owns the folder of batches; NULL: batches are off */
+    struct flo_err why;          /* reason why batches are off; code 0: no folder is configured */
     int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
 };
 
-/* A file upload in progress. */
+/* A file that a client is uploading. */
 struct coming {
     struct flo_batch_upload upload;
     struct flo_batch_form form;
     struct serve_batch *batch;
-    /* request of the client; NULL: all of it has arrived, or the client is
+    /* the client's request; NULL: all bytes have arrived, or the client is
      * gone */
     struct flo_httpd_request *http;
 };
 
 /* ---- requests of batches ---- */
 
-/* Finds the app's index, as in struct serve_request; false: the app is not
- * configured any more. */
+/* Finds the index of an app, as in struct serve_request.  Returns false when
+ * the app is not configured any more. */
 static bool find_app(const struct flo_serve *serve, const char *app, int *token)
 {
     *token = SERVE_TOKEN_ANY;
@@ -62,7 +62,7 @@ static bool find_app(const struct flo_serve *serve, const char *app, int *token)
     return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
 }
 
-/* Tells whether any model is known.  Before that, no model name is refused. */
+/* Tells whether any model is known.  Until then, no model name is refused. */
 static bool knows_a_model(const struct flo_serve *serve)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -82,7 +82,7 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-/* Refuses a job before it becomes a request. */
+/* Answers a job with an error, before it becomes a request. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job, int code,
                        const char *what)
 {
@@ -155,7 +155,7 @@ static void take_text(char *out, size_t bytes, const char *text)
     snprintf(out, bytes, "%s", text != NULL ? text : "");
 }
 
-/* Reads a list's position and length from the query. */
+/* Reads from the query which part of a list the client wants. */
 static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
 {
     const char *limit = flo_httpd_query(ask->http, "limit");
@@ -167,7 +167,7 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    /* batches have metadata, so an answer lists fewer of them */
+    /* A batch has metadata, so an answer contains fewer batches than files. */
     bool is_short = ask->kind == ASK_BATCHES;
     const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
     ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;
@@ -182,7 +182,7 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
                           (unsigned long long)most);
 }
 
-/* Makes an ask for a call; NULL: the client was answered with an error. */
+/* Makes the ask for a client's call; NULL: the client got an error. */
 static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_request *http)
 {
     const struct flo_serve *serve = call->batch->serve;

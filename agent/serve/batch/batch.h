@@ -1,8 +1,8 @@
 /* Batches and their files on the local API: /v1/files and /v1/batches.
  *
- * Off unless the owner names a folder.  desk.h owns the folder and its thread.
- * This part runs in the serving loop: it handles clients' calls and sends a
- * batch's requests through the router. */
+ * Batches are off unless the owner names a folder.  desk.h owns the folder and
+ * its thread.  This file runs in the serving loop: it handles clients' calls,
+ * and sends the requests of a batch through the router. */
 #ifndef FLOTILLA_BATCH_BATCH_H
 #define FLOTILLA_BATCH_BATCH_H
 
@@ -11,18 +11,19 @@
 struct flo_httpd_request;
 struct serve_front;
 
-/* Adds the paths to serve->httpd, and starts the desk.  `token_of` returns a
- * client's app as in struct serve_request, `front_of` the front of a path.
- * Without a folder the paths answer that batches are off.  Errors of
- * flo_batch_desk_open(). */
+/* Adds the paths to serve->httpd, and starts the desk.  `token_of` returns the
+ * app of a client as in struct serve_request, `front_of` the front of a path.
+ * Without a folder the paths answer that batches are off.  Fails as
+ * flo_batch_desk_open() does. */
 FLO_MUST_USE int
 flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
                int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http),
                const struct serve_front *(*front_of)(const char *path), struct flo_err *err);
-/* Stops writing; answers that arrive later are dropped.  NULL is fine, here and
- * below. */
+/* Stops writing answers; those that arrive later are dropped.  NULL is allowed,
+ * here and below. */
 void flo_batch_stop(struct serve_batch *batch);
-/* Frees everything; call it after the last request and the last client. */
+/* Frees the state of the batches, after the last request and the last client
+ * have ended. */
 void flo_batch_close(struct serve_batch *batch);
 
 #endif

@@ -1,4 +1,4 @@
-/* Desk: runs the thread between two queues, and handles the calls about the
+/* Desk: runs a thread between two queues, and handles the calls that need the
  * folder. */
 #include "agent/serve/batch/desk.h"
 
@@ -13,12 +13,13 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-/* Number of unwritten bytes of an upload at which its client has to wait. */
+/* Bytes of an upload that may wait to be written before its client must
+ * pause. */
 #define WAITING_BYTES_MAX (1u << 20)
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
-#define SYNC_MS 200         /* interval at which answers are synced together */
-#define OPEN_BATCHES_MAX 64 /* maximum number of unfinished batches of an app */
+#define SYNC_MS 200         /* longest time that answers wait for a common sync */
+#define OPEN_BATCHES_MAX 64 /* largest number of batches of an app that have not ended */
 
 enum note_kind {
     NOTE_ASK,
@@ -48,7 +49,7 @@ struct flo_batch_desk {
     int wake_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct queue in, out; /* queues to and from the thread, which the lock protects */
+    struct queue in, out; /* queues to the thread and from it; the lock protects them */
     bool is_to_end;       /* the same */
 };
 
@@ -174,7 +175,7 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
     free_piece(piece);
 }
 
-/* Ends an upload whose bytes became a file or are not needed. */
+/* Ends an upload.  Its bytes have become a file, or they are deleted. */
 static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload)
 {
     char path[4096];
@@ -183,12 +184,13 @@ static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upl
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
-        (void)unlink(path); /* a stored file has another name by now */
+        (void)unlink(path); /* a file that was stored has another name by now */
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
 }
 
-/* Gives the bytes their final name, then writes the document about them. */
+/* Renames the uploaded bytes to the file's id, then writes the file's
+ * document. */
 static int keep_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        struct flo_batch_file *file, struct flo_err *err)
 {
@@ -211,7 +213,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
-    int rv = upload->failure.code; /* the upload has ended: no more pieces follow */
+    int rv = upload->failure.code; /* the upload has ended, so no more pieces arrive */
 
     *err = upload->failure;
     flo_object_id_make("file-", file.id);
@@ -232,7 +234,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
 
 /* ---- files ---- */
 
-/* Returns the same error for an unknown id and for another app's id. */
+/* Fails in the same way for an unknown id and for an id of another app. */
 static int absent(const char *what, const char *id, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_ABSENT, "no %s \"%.40s\"", what, id);
@@ -325,8 +327,8 @@ static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, st
 
 /* ---- lists ---- */
 
-/* Returns object i of a list; NULL: it is another app's, or has another
- * purpose. */
+/* Returns the id of object i for a list; NULL: it is another app's, or has
+ * another purpose. */
 static const char *listed(const struct flo_batch_desk *desk, const struct flo_batch_ask *ask,
                           size_t i)
 {
@@ -430,7 +432,8 @@ static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *
     }
 }
 
-/* Frees an object that no callback will take any more. */
+/* Frees the object of a note, because the desk closes before a callback can
+ * take it. */
 static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;
@@ -458,8 +461,8 @@ static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note 
     }
 }
 
-/* Waits for notes, until a time of flo_now_ms().  false: the thread is to
- * end. */
+/* Waits for notes until `until_ms`, a time of flo_now_ms().  Returns false when
+ * the thread must end. */
 static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
                        struct flo_batch_note **notes)
 {
@@ -471,7 +474,8 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
            flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
-    *notes = goes_on ? take_all(&desk->in) : NULL; /* when the desk closes, the rest is freed */
+    /* the desk frees the remaining notes when it closes */
+    *notes = goes_on ? take_all(&desk->in) : NULL;
     pthread_mutex_unlock(&desk->lock);
     return goes_on;
 }
@@ -562,7 +566,7 @@ static int start(struct flo_batch_desk *desk, struct event_base *base, struct fl
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
     }
-    sigfillset(&all); /* signals are handled by the caller's thread */
+    sigfillset(&all); /* the caller's thread handles all signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,4 +1,4 @@
-/* Form: finds a form's boundaries in bytes that arrive in pieces. */
+/* Form: finds the boundaries of a form in bytes that arrive in pieces. */
 #include "agent/serve/batch/form.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ int flo_batch_form_open(struct flo_batch_form *form, const char *content_type, s
     int rv = flo_multipart_open(&form->multipart, content_type, "", 0, err);
 
     form->held.bytes_max = 1u << 20;
-    /* a line end is added, because the first boundary has none before it */
+    /* The first boundary has no line end before it, so one is added. */
     flo_buf_text(&form->held, "\r\n");
     return rv;
 }
@@ -87,8 +87,8 @@ static void end_part(struct flo_batch_form *form)
 
 /* ---- bytes ---- */
 
-/* Interprets the held bytes; *used of them are consumed.  false: more bytes are
- * needed. */
+/* Reads the bytes that have arrived; *used gets how many were consumed. Returns
+ * false when more bytes must arrive first. */
 static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes, size_t *used,
                   int *rv, struct flo_err *err)
 {

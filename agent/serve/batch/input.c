@@ -1,4 +1,4 @@
-/* Input: splits a file's bytes into lines. */
+/* Input: reads a file of requests line by line; see input.h. */
 #include "agent/serve/batch/input.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 #include <flotilla/errors/batch.h>
 
-#define NAMES_MAX 524288 /* names that are in the table at the same time: 12 MiB */
+#define NAMES_MAX 524288 /* number of names that the table holds at once, in 12 MiB */
 
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset)
 {
@@ -71,8 +71,7 @@ void flo_batch_in_deinit(struct flo_batch_in *in)
 
 /* ---- a custom_id on two lines ---- */
 
-/* Reads the custom_id of the line at an offset; it is empty if there is
- * none. */
+/* Reads the custom_id of the line at an offset; empty: the line has none. */
 static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_BYTES_MAX + 1],
                  struct flo_err *err)
 {
@@ -86,7 +85,8 @@ static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_
     return 0;
 }
 
-/* Compares the names of lines with equal hashes. */
+/* Compares the names of two lines with equal hashes, and fails when the names
+ * are equal too. */
 static int compare_names(struct flo_batch_in *in, const struct flo_twice *twice,
                          struct flo_err *err)
 {
@@ -118,7 +118,8 @@ int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
     return flo_twice_open(&check->twice, NAMES_MAX, key, err);
 }
 
-/* Ends a pass: compares candidates, then begins the next pass. */
+/* Ends a pass over the file: compares names with equal hashes, then begins the
+ * next pass.  Returns 1 when no pass is left. */
 static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in, struct flo_err *err)
 {
     flo_twice_sort(&check->twice);

@@ -80,7 +80,8 @@ int flo_batch_endpoint_find(const char *path)
     return -1;
 }
 
-/* Reads the custom_id; false: none that is valid. */
+/* Reads the custom_id of a line.  Returns false when it is absent or
+ * invalid. */
 static bool take_id(const json_t *json, char out[FLO_BATCH_ID_BYTES_MAX + 1])
 {
     const json_t *value = json_object_get(json, "custom_id");
@@ -128,7 +129,7 @@ static int read_body(const json_t *json, struct flo_batch_line *out, struct flo_
     if (json_object_set_new(body, "priority", json_string("batch")) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a line");
     }
-    out->body.bytes_max = 2 * LINE_MAX; /* escapes may lengthen the text */
+    out->body.bytes_max = 2 * LINE_MAX; /* a character may become longer by its escape */
     flo_json_dump(body, &out->body);
     return out->body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a line") : 0;
 }
@@ -144,7 +145,7 @@ static int parse(const struct flo_batch_reader *reader, json_t **json, struct fl
     }
     int rv = flo_json_parse(reader->line.data, reader->line.bytes, reader->bytes_max, json, err);
     if (rv < 0 && rv != FLO_E_MEMORY) {
-        rv = FLO_E_REST_SCHEMA; /* the error's text says what is wrong */
+        rv = FLO_E_REST_SCHEMA; /* the error's text says where the JSON is invalid */
         if (err != NULL) {
             err->code = rv;
         }
@@ -198,8 +199,8 @@ static void add_text(struct flo_buf *out, const char *text)
     flo_buf_text(out, "\"");
 }
 
-/* Writes a body on one line: line ends in JSON only separate its parts, so they
- * become blanks. */
+/* Writes a body on one line.  A line end in JSON only separates its parts, so
+ * it becomes a blank. */
 static void add_body(struct flo_buf *out, const char *body, size_t bytes)
 {
     size_t from = out->bytes;
@@ -242,7 +243,8 @@ void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf 
     flo_buf_printf(out, ",\"line\":%llu}}\n", (unsigned long long)answer->number);
 }
 
-/* Returns the number after the last `_` of an answer's id; 0: none. */
+/* Returns the line number at the end of an answer's id, after the last `_`; 0:
+ * the id has none. */
 static uint64_t number_of(const char *id)
 {
     const char *digits = id == NULL ? NULL : strrchr(id, '_');

@@ -1,4 +1,5 @@
-/* Object: writes files and batches as JSON, and reads them. */
+/* Object: writes files and batches as JSON, and reads that JSON; see
+ * object.h. */
 #include "agent/serve/batch/object.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Store: reads the folder once, and updates it together with memory. */
+/* Store: reads the folder once, and then changes it together with memory. */
 #include "agent/serve/batch/store.h"
 
 #include <dirent.h>
@@ -18,7 +18,8 @@
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"
 #define UPLOAD_PREFIX "upload-"
-#define SET_MS_MIN 60000 /* smaller differences are normal corrections of a clock */
+/* change of the clock that counts as set; smaller ones are corrections */
+#define SET_MS_MIN 60000
 
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
                           char out[4096])
@@ -102,7 +103,7 @@ struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
     return NULL;
 }
 
-/* Inserts a file, ordered by its creation time. */
+/* Adds a file to the list, which is ordered by creation time. */
 static int take_file(struct flo_batch_store *store, const struct flo_batch_file *file,
                      struct flo_err *err)
 {
@@ -137,7 +138,7 @@ int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_fi
                         struct flo_err *err)
 {
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
-        return 0; /* after a power cut the batch may end again, which does no harm */
+        return 0; /* a power cut let the batch end twice, which does no harm */
     }
     FLO_TRY(take_file(store, file, err));
     int rv = keep(store, file, err);
@@ -155,7 +156,7 @@ void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file
     while (store->files[at] != file) {
         at++;
     }
-    /* if this fails, bytes without a document are removed at the next open */
+    /* If the document cannot be deleted, the next open deletes the rest. */
     unlink_of(store, file->id, ".json");
     unlink_of(store, file->id, "");
     free(file);
@@ -260,7 +261,8 @@ static void shorten(struct flo_batch_store *store, const char *app, const char *
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        /* the new time is only in memory */
+        /* A failed write is only logged: the shorter time is in memory until
+         * the next write. */
         flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }
@@ -393,7 +395,8 @@ static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
     return 0;
 }
 
-/* Is it "ID.json" of an object with this prefix?  `id` gets its id. */
+/* Tells whether a name is "ID.json", where ID has this prefix.  `id` gets the
+ * ID. */
 static bool is_document(const char *name, const char *prefix, char id[FLO_OBJECT_ID])
 {
     size_t chars = strlen(name);
@@ -439,8 +442,8 @@ static int read_batch(struct flo_batch_store *store, const char *id, const char 
     return rv;
 }
 
-/* Reads a document.  An invalid one has no owner: it is removed with its
- * bytes. */
+/* Reads a document of the folder.  An invalid document has no owner, so it is
+ * deleted, and so are its bytes. */
 static void read_entry(struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID], path[4096];
@@ -467,7 +470,7 @@ static void read_entry(struct flo_batch_store *store, const char *name)
     }
 }
 
-/* Checks for the answer file of an unfinished batch. */
+/* Tells whether a batch that has not ended writes its answers to this file. */
 static bool is_written(const struct flo_batch_store *store, const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {
@@ -498,9 +501,9 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
     return !has_document(store, id);
 }
 
-/* Removes a file without a document: it is left from an interrupted upload, or
- * its document was removed.  Bytes of a document that is unreadable for the
- * moment stay. */
+/* Deletes a file that has no document, because its upload was interrupted or
+ * its document was deleted.  A document that cannot be read at the moment
+ * protects its file. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";

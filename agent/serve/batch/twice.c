@@ -1,11 +1,12 @@
-/* Twice: finds equal hashes of names, one range of hashes after another. */
+/* Twice: finds names with equal hashes, in one range of hashes after
+ * another. */
 #include "agent/serve/batch/twice.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a, then the finaliser of splitmix64, so that all bits depend on all
- * bytes. */
+/* Returns FNV-1a of a name, mixed like splitmix64, so that every bit depends on
+ * all bytes. */
 static uint64_t hash_of(uint64_t key, const char *name)
 {
     uint64_t hash = key ^ 0xcbf29ce484222325u;
@@ -40,7 +41,7 @@ void flo_twice_sort(struct flo_twice *twice)
     qsort(twice->names, twice->count, sizeof(*twice->names), compare);
 }
 
-/* Keeps only the first two names of each hash. */
+/* Removes from the table all but the first two names of each hash. */
 static void thin(struct flo_twice *twice)
 {
     struct flo_twice_name *names = twice->names;
@@ -55,7 +56,8 @@ static void thin(struct flo_twice *twice)
     twice->count = kept;
 }
 
-/* Leaves the upper half of the hash range to a later pass. */
+/* Removes the names in the upper half of the hash range, which a later pass
+ * reads again. */
 static void halve(struct flo_twice *twice)
 {
     size_t kept = 0;

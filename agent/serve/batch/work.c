@@ -1,4 +1,5 @@
-/* Work: checks the input, sends requests, writes answers, and ends a batch. */
+/* Work: checks the input of a batch, sends its requests, writes their answers,
+ * and ends it. */
 #include "agent/serve/batch/work.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <flotilla/errors/rest.h>
 
 #define AREA "batch"
-#define LINES_AT_ONCE 2048 /* lines that are checked before other work may run */
+/* largest number of lines that are checked before other work is done */
+#define LINES_AT_ONCE 2048
 #define ANSWER_BYTES_MAX (32u << 20)
 #define DISK_PAUSE_MS 10000
 #define PAUSE_MS_MAX 60000
@@ -32,7 +34,7 @@ static struct flo_batch_slot *slot_at(struct flo_batch_work *work, size_t i)
 
 /* ---- open and close a batch ---- */
 
-/* Closes the batch and forgets everything that is not on the disk; answers of
+/* Closes the batch and forgets what is not on the disk.  The answers of its
  * running requests will be ignored. */
 static void leave(struct flo_batch_work *work)
 {
@@ -54,14 +56,14 @@ static void leave(struct flo_batch_work *work)
     work->is_dirty = work->is_ended = work->is_late = false;
 }
 
-/* Shows clients that the disk is the reason for the delay. */
+/* Shows clients that the batch waits for the disk. */
 static void tell_disk(struct flo_batch *batch, const struct flo_err *err)
 {
     snprintf(batch->waits, sizeof(batch->waits), "%.60s: %s", flo_error_id(err->code), err->what);
 }
 
-/* After a disk error: closes the batch, to open it again later from the
- * disk. */
+/* Closes the batch after a disk error.  It is opened again later, from what is
+ * on the disk. */
 static void recover(struct flo_batch_work *work, const struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;
@@ -78,7 +80,7 @@ static void unlink_of(const struct flo_batch_work *work, const char *id, const c
 
     flo_batch_store_path(work->store, id, end, path);
     if (id[0] != '\0') {
-        unlink(path); /* if this fails, the file is removed when the folder is opened */
+        unlink(path); /* if this fails, the next open of the folder deletes the file */
     }
 }
 
@@ -94,7 +96,7 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
     return 0;
 }
 
-/* Ends a batch that cannot be processed, with the reason. */
+/* Ends the batch as failed, for the reason `why`. */
 static int fail(struct flo_batch_work *work, const struct flo_err *why, struct flo_err *err)
 {
     struct flo_batch next = *work->batch;
@@ -113,7 +115,7 @@ static int fail(struct flo_batch_work *work, const struct flo_err *why, struct f
     return 0;
 }
 
-/* Opens a file of answers and truncates it to the counted bytes. */
+/* Opens a file of answers and cuts it to the bytes that the progress counts. */
 static int open_answers(struct flo_batch_work *work, const char *id, int *fd, uint64_t bytes,
                         struct flo_err *err)
 {
@@ -162,7 +164,7 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
     rv = rv == 0
              ? open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err)
              : rv;
-    /* Makes the files' names as durable as their contents. */
+    /* The files' names must be as durable as their contents. */
     rv = rv == 0 ? flo_dir_sync(work->store->folder, err) : rv;
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
     return rv;
@@ -176,7 +178,7 @@ static void show_progress(struct flo_batch_work *work)
 }
 
 /* Chooses the oldest batch that may run now.  If there is none, returns the
- * time when one may; UINT64_MAX: never. */
+ * time at which one may run; UINT64_MAX: there is no batch. */
 static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
 {
     uint64_t now_ms = flo_now_ms(), next_ms = UINT64_MAX;
@@ -196,8 +198,8 @@ static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
     return *out != NULL ? 0 : next_ms;
 }
 
-/* Was the input deleted?  An input that cannot be opened for another reason may
- * come back. */
+/* Tells whether the input file was deleted.  If it cannot be opened for another
+ * reason, it may come back. */
 static bool is_input_gone(const struct flo_batch_work *work)
 {
     char path[4096];
@@ -215,7 +217,7 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
         (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
-        return fail(work, &why, err); /* the input or the answers are lost */
+        return fail(work, &why, err); /* the input or some answers are lost */
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
         show_progress(work);
@@ -250,7 +252,7 @@ static int look_through(struct flo_batch_work *work, struct flo_err *err)
     flo_object_id_make("file-", next.error);
     FLO_TRY(set_status(work, &next, FLO_BATCH_IN_PROGRESS, err));
     *work->batch = next;
-    leave(work); /* the batch then starts again at the first line */
+    leave(work); /* the batch is opened again, at its first line */
 
     return 0;
 }
@@ -277,7 +279,7 @@ static void finish_error(struct flo_batch_work *work, struct flo_batch_slot *slo
     finish(work, slot, &(struct flo_batch_answer){.code = code, .what = what});
 }
 
-/* Writes an answer for a request that will not be sent any more. */
+/* Writes the answer of a request that is not sent any more. */
 static void finish_unsent(struct flo_batch_work *work, struct flo_batch_slot *slot)
 {
     bool is_late = work->is_late;
@@ -301,8 +303,8 @@ static void send(struct flo_batch_work *work, struct flo_batch_slot *slot)
     work->submit(work->context, job);
 }
 
-/* Reads a line into a slot: sends the request, or writes an error as its
- * answer. */
+/* Reads a line of the input into a slot, and sends its request.  If the line is
+ * wrong, its answer is an error. */
 static void take_line(struct flo_batch_work *work, size_t at)
 {
     struct flo_batch_slot *slot = &work->slots[at];
@@ -334,14 +336,14 @@ static void take_line(struct flo_batch_work *work, size_t at)
     send(work, slot);
 }
 
-/* Is there a line that can be read at once? */
+/* Tells whether a slot is free, so that a line may be read now. */
 static bool has_next(const struct flo_batch_work *work)
 {
     return !work->is_ended && work->count < FLO_BATCH_AHEAD &&
            (work->is_late || flo_now_ms() >= work->pause_ms);
 }
 
-/* Reads as many lines as there are free slots. */
+/* Reads lines into all free slots. */
 static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
     while (has_next(work)) {
@@ -371,7 +373,7 @@ static void send_again(struct flo_batch_work *work)
     }
 }
 
-/* Extracts the message of an error in OpenAI's form. */
+/* Copies the message of an error in OpenAI's form. */
 static void take_sentence(const struct flo_buf *body, char *out, size_t out_bytes)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -438,8 +440,8 @@ void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *jo
     flo_batch_job_free(job);
 }
 
-/* Returns true if switching to another batch would lose an answer or a count of
- * tries. */
+/* Tells whether a change to another batch would lose an answer, or the number
+ * of tries of a request. */
 static bool is_under_way(const struct flo_batch_work *work)
 {
     for (size_t i = 0; i < work->count; i++) {
@@ -475,7 +477,7 @@ static int write_slot(struct flo_batch_work *work, const struct flo_batch_slot *
     return 0;
 }
 
-/* Writes the answers that are ready, in the order of the requests. */
+/* Writes the answers that are next in the order of the requests. */
 static int write_ready(struct flo_batch_work *work, struct flo_err *err)
 {
     while (work->count > 0 && slot_at(work, 0)->state == SLOT_DONE) {
@@ -489,8 +491,8 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
     return 0;
 }
 
-/* Syncs the answers, then the record that counts them. While requests are
- * running or lines are left, more answers are collected first. */
+/* Syncs the answers, then writes the record that counts them.  While requests
+ * are running or lines are left, several answers share a sync. */
 static int commit(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];
@@ -517,7 +519,7 @@ static int commit(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- end ---- */
 
-/* Gives a file of answers to the client; an empty one is removed. */
+/* Makes a file of answers visible to the client. */
 static int give(struct flo_batch_work *work, const char *id, const char *kind, uint64_t bytes,
                 struct flo_err *err)
 {
@@ -537,9 +539,10 @@ static int give(struct flo_batch_work *work, const char *id, const char *kind, u
     return flo_batch_store_add(work->store, &file, err);
 }
 
-/* Truncates the file to complete answers: a full disk may have torn the last
- * one.  FLO_E_IO_WRITE: the file was removed; the batch fails when it is opened
- * again. */
+/* Cuts the file to complete answers, because a full disk may have torn the last
+ * one.
+ * FLO_E_IO_WRITE  the file was deleted; the batch fails when it is opened
+ * again */
 static int cut(int fd, uint64_t bytes, struct flo_err *err)
 {
     struct stat st;
@@ -589,8 +592,9 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- steps ---- */
 
-/* Returns the time when there is more to do.  If every request waits for an
- * app's limit or for a model, another batch may run meanwhile. */
+/* Returns the time at which the batch can continue.  If all of its requests
+ * wait for an app's limit or for a model, the batch is closed, so that another
+ * one can run. */
 static uint64_t rest(struct flo_batch_work *work)
 {
     struct flo_batch *batch = work->batch;
@@ -613,8 +617,8 @@ static uint64_t rest(struct flo_batch_work *work)
     return 0;
 }
 
-/* Handles a full disk: answers wait in memory, and no new requests are sent.
- * When the batch's time is over the answers on disk are delivered. */
+/* Handles a full disk: answers wait in memory, and no more requests are sent.
+ * If the batch must end, the answers on the disk are all that it has. */
 static int bear_full(struct flo_batch_work *work, const struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;

@@ -1,6 +1,6 @@
-/* Calls: keeps an engine's list of calls in order, and sends their frames.
+/* Calls: keeps an engine's calls in order, and sends their frames.
  *
- * A frame waits here until the engine has room for its kind. */
+ * A frame waits here until the engine has room for another one of its kind. */
 #include "agent/serve/engines/engines.h"
 
 #include <event2/buffer.h>
@@ -29,8 +29,8 @@ static void count_waiting(struct serve_call *call, size_t bytes)
     call->bytes_waiting = bytes;
 }
 
-/* Sends the frames that the engine has room for, of each kind in order of
- * arrival. */
+/* Sends the frames for which the engine has room: those of a kind in the order
+ * in which they came. */
 static void send_waiting(struct serve_engine *engine)
 {
     struct evbuffer *output = bufferevent_get_output(engine->bev);
@@ -94,7 +94,7 @@ void flo_serve_engine_ask_stats(struct serve_engine *engine)
     }
 }
 
-/* Returns the largest number of TOKEN or EMBEDDING frames that can answer the
+/* Returns the largest number of TOKEN or EMBEDDING frames that may answer the
  * message. */
 static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wire_message *message)
 {
@@ -104,7 +104,7 @@ static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wi
         return FLO_WIRE_INPUTS_MAX;
     }
     if (message->type == FLO_WIRE_GENERATE && in->shifts && in->max_tokens > max) {
-        return in->max_tokens; /* with shifts, the context does not limit the answer */
+        return in->max_tokens; /* with context shifts, an answer may be longer than the context */
     }
     return max;
 }
@@ -116,7 +116,8 @@ void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, u
     call->tokens = 0;
     call->bytes_waiting = 0;
     call->next = NULL;
-    *flo_serve_call_place(engine, id) = call; /* the place is at the end, because the id is new */
+    /* the id is new, so the place is at the end of the list */
+    *flo_serve_call_place(engine, id) = call;
     engine->n_calls++;
 }
 
@@ -139,7 +140,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* no check of the size here: flo_wire_write() makes it */
+    call->frame = (struct flo_buf){0}; /* flo_wire_write() checks the size of the frame */
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : flo_serve_engine_say(engine, message, err);
     if (rv < 0) {

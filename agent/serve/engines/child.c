@@ -1,8 +1,8 @@
-/* Child: runs a guard's program, which gets a text and answers with one, within a
- * time limit.  At the end all its processes are killed.
+/* Child: runs the program of a guard, which reads a text and writes an answer,
+ * within a time limit.  At the end all processes of the program are killed.
  *
- * The process is polled for its exit, as a program may close its output long
- * before.  A closed output only makes the next poll immediate. */
+ * The exit of the program is polled, because it may close its output long
+ * before.  When its output is closed, the next poll comes at once. */
 #include "agent/serve/engines/child.h"
 
 #include <errno.h>
@@ -17,8 +17,9 @@
 
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
-#define PIECES_MAX 16       /* reads in one turn of the loop */
-#define CLOSE_LOOKS_MAX 700 /* polls at the end, longer than a keeper needs */
+#define PIECES_MAX 16 /* largest number of reads in one turn of the loop */
+/* largest number of polls when the server closes; a keeper ends earlier */
+#define CLOSE_LOOKS_MAX 700
 
 struct serve_child {
     struct serve_child *next;
@@ -29,8 +30,8 @@ struct serve_child {
     struct flo_buf question, answer;
     size_t bytes_sent;
     uint64_t until_ms;
-    /* Called once at the end; NULL: it was called, and the process is still
-     * ending. */
+    /* Called once, when the program has ended; NULL: it was called, and the
+     * process is still ending. */
     void (*done)(void *context, enum serve_child_end end, int status, struct flo_buf *answer);
     void *context;
 };
@@ -110,7 +111,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
         return;
     }
     child->bytes_sent += n > 0 ? (size_t)n : 0;
-    /* A program may give its verdict without reading all of the question. */
+    /* A program may give its verdict before it has read the whole question. */
     if (n < 0 || child->bytes_sent == child->question.bytes) {
         end_event(&child->writable);
         flo_fd_cleanup(&child->in);
@@ -124,7 +125,8 @@ static void look_in(struct serve_child *child, unsigned ms)
     evtimer_add(child->tick, &delay);
 }
 
-/* Reads the output; false: it was too long, and `done` was called. */
+/* Reads the output of the program.  Returns false when it was too long; `done`
+ * has then been called. */
 static bool read_all(struct serve_child *child)
 {
     char piece[PIECE_BYTES];
@@ -158,7 +160,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Reads what is left in the pipe, after the program has ended. */
+/* Reads the rest of the pipe after the program has ended. */
 static bool drain(struct serve_child *child)
 {
     size_t before;
@@ -278,8 +280,8 @@ int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_chil
     return 0;
 }
 
-/* Stops the keepers, each of which ends as soon as its processes do, and waits
- * for them. */
+/* Ends the keepers and waits for them.  A keeper ends as soon as its processes
+ * have ended. */
 void flo_serve_child_pool_close(struct serve_child_pool *pool)
 {
     for (struct serve_child *c = pool->children; c != NULL; c = c->next) {
@@ -298,7 +300,8 @@ void flo_serve_child_pool_close(struct serve_child_pool *pool)
             usleep(LOOK_MS * 1000);
         }
     }
-    while (pool->children != NULL) { /* processes that remain are reaped by init */
+    /* frees the entries of processes that have not ended; init reaps them */
+    while (pool->children != NULL) {
         child_free(pool->children);
     }
 }

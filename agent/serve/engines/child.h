@@ -1,4 +1,4 @@
-/* Child: runs programs of guards, each of which gets a text on stdin and
+/* Child: runs the programs of guards.  A program reads a text on stdin and
  * answers on stdout. */
 #ifndef FLOTILLA_SERVE_GUARD_CHILD_H
 #define FLOTILLA_SERVE_GUARD_CHILD_H
@@ -10,31 +10,32 @@ struct serve_child;
 
 struct serve_child_pool {
     struct event_base *base;
-    struct serve_child *children; /* children, including those that are ending */
+    struct serve_child *children; /* list of the programs that run or are ending */
     uint32_t count;
-    /* Called when a process has ended: another one may start.  NULL: not called. */
+    /* called when a process has ended, so that another program may start */
     void (*freed)(void *context);
     void *context;
 };
 
 enum serve_child_end { SERVE_CHILD_STATUS, SERVE_CHILD_LATE, SERVE_CHILD_TOO_MUCH };
 
-/* Settings of a program's start; the question is taken in any case.  `done` is
- * called once, from the loop: how the program ended, its status (or 128 +
- * signal), and all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
+/* Settings for a program's start.  The question is taken, also on failure.
+ * `done` is called once from the loop with how the program ended, its status
+ * (or 128 + signal) and all of its output.
+ * FLO_E_PROCESS, FLO_E_MEMORY  the start failed */
 struct serve_child_spec {
     const char *const *argv;
     struct flo_buf *question;
-    size_t bytes_max; /* limit of the program's output */
+    size_t bytes_max; /* largest number of bytes that the program may write */
     uint64_t ms_max;
     void (*done)(void *context, enum serve_child_end end, int status, struct flo_buf *answer);
     void *context;
 };
 FLO_MUST_USE int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_child_spec *spec,
                                        struct serve_child **out, struct flo_err *err);
-/* Ends a program without calling `done`.  NULL is fine. */
+/* Ends a program without calling `done`.  NULL is allowed. */
 void flo_serve_child_cancel(struct serve_child *child);
-/* Ends all programs and waits for some seconds at most. */
+/* Ends all programs, and waits for them for some seconds at most. */
 void flo_serve_child_pool_close(struct serve_child_pool *pool);
 
 #endif

@@ -1,11 +1,13 @@
-/* Describe: the OPEN frame: an engine's model and settings. */
+/* Describe: makes the OPEN frame, which tells an engine its model and
+ * settings. */
 #include "agent/serve/engines/engines.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
 #define THREADS_MAX 8
-#define SMALL_MODEL_BYTES (256u << 20) /* for smaller models a second thread does not help */
+/* size of a model below which a second thread does not help */
+#define SMALL_MODEL_BYTES (256u << 20)
 
 void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open)
@@ -48,8 +50,8 @@ void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_ser
         open->threads = 1;
     }
     if (open->threads == 0) {
-        /* The agent counts the CPUs, because the sandboxed engine process
-         * cannot read its cgroup. */
+        /* The agent counts the CPUs, because the sandboxed engine cannot read
+         * its control group. */
         unsigned cpus = flo_cpus_allowed();
         open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }

@@ -1,8 +1,9 @@
-/* Engine: one engine process, seen from the agent: start, calls, watchdog, end.
+/* Engine: one engine process as the agent sees it: its start, calls, watchdog
+ * and end.
  *
  * The process is not trusted: an invalid frame kills it, and so does a ping
- * that is not answered for hang_ms_max.  That time is counted in ticks of the
- * agent's own timer, so that a suspended machine does not look like a hang. */
+ * that it does not answer within hang_ms_max.  Ticks of the agent's own timer
+ * count that time, so that a suspended machine does not look like a hang. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@
 #define USER_SESSIONS 4 /* number of sessions that is assumed for an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-#define REAP_TICKS_MAX 20 /* for a runtime: ticks to wait after its own time to stop */
+/* number of ticks that a runtime gets to end, after its own stop time */
+#define REAP_TICKS_MAX 20
 
 /* ---- roles ---- */
 
@@ -73,8 +75,8 @@ static void close_change(struct serve_engine *engine)
     engine->change.fd = 0;
 }
 
-/* Would the change remove an adapter that an earlier request waiting here
- * needs? */
+/* Tells whether an earlier request that still waits to be sent needs the
+ * adapter that the change would remove. */
 static bool is_too_early(const struct serve_engine *engine)
 {
     const struct serve_call *call = engine->calls;
@@ -85,9 +87,9 @@ static bool is_too_early(const struct serve_engine *engine)
     return call != &engine->change.call;
 }
 
-/* Sends the change.  A descriptor must neither overtake earlier bytes nor be
- * inside them, so it is sent when nothing else is queued.  Otherwise it is
- * tried again after bytes were sent, or at the watchdog's tick. */
+/* Sends the change of adapters when nothing else is queued, because a
+ * descriptor must not overtake earlier bytes or be inside them.  Otherwise it
+ * is tried again when bytes were sent, or at the watchdog's next tick. */
 static void send_change(struct serve_engine *engine)
 {
     struct flo_wire_message message = {.type =
@@ -130,8 +132,8 @@ int flo_serve_engine_call_change(struct serve_engine *engine, int fd, struct flo
     return 0;
 }
 
-/* A cancelled call stays in the list, as an orphan, until the engine ends
- * it. */
+/* Handles a frame of a cancelled call, which stays in the list until the engine
+ * ends it. */
 static void orphan_on_frame(void *context, const struct flo_wire_message *message)
 {
     if (message->type != FLO_WIRE_TOKEN && message->type != FLO_WIRE_EMBEDDING) {
@@ -206,8 +208,8 @@ static void calls_lose(struct serve_engine *engine)
     }
 }
 
-/* Closes the socket, reports the loss to all calls, and waits for the
- * process. */
+/* Closes the engine's socket and reports the loss to all of its calls.  The
+ * process is reaped later. */
 static void engine_fall(struct serve_engine *engine)
 {
     if (engine->state == ENGINE_DYING) {
@@ -222,7 +224,7 @@ static void engine_fall(struct serve_engine *engine)
     tick_after(engine, REAP_TICK_MS);
 }
 
-/* Kills the process.  is_killed notes that the agent sent the signal 9. */
+/* Kills the process, and records that the agent did so. */
 static void end_process(struct serve_engine *engine)
 {
     engine->is_killed = true;
@@ -234,8 +236,8 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
     if (err != NULL && engine->end.code == 0) {
         engine->end = *err;
     }
-    /* The process is not reaped, so its pid is still valid.  A runtime gets
-     * time to stop: its proxy ends it when the socket is closed. */
+    /* The process has not been reaped, so its pid is still valid.  A runtime
+     * gets time to stop: its proxy ends it when the socket is closed. */
     if (engine->stop_ms == 0) {
         end_process(engine);
     }
@@ -245,7 +247,7 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
 static void describe_end(struct serve_engine *engine, int status)
 {
     if (engine->is_end_told || (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
-        return; /* the reason for the loss is known already */
+        return; /* the reason for the end is already known */
     }
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !engine->is_killed) {
         flo_fail(&engine->end, FLO_E_ENGINE_KILLED,
@@ -255,7 +257,7 @@ static void describe_end(struct serve_engine *engine, int status)
     } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
                  engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-        if (WTERMSIG(status) == SIGBUS) { /* SIGBUS: a page of a mapped file could not be read */
+        if (WTERMSIG(status) == SIGBUS) { /* the disk did not return a page of a mapped file */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
                      "bytes of its files (signal %d)",
@@ -270,9 +272,9 @@ static void describe_end(struct serve_engine *engine, int status)
     }
 }
 
-/* Returns when to kill an ending process, in ticks: 5 s after its socket is
- * closed by default.  A large process ends slowly; if killed too early, the
- * signal that really ended it would be hidden by ours. */
+/* Returns after how many ticks an ending process is killed: 5 s by default.  A
+ * large process ends slowly.  A kill too early would hide the signal that
+ * really ended it. */
 static uint64_t reap_ticks_max(const struct serve_engine *engine)
 {
     return engine->stop_ms > 0 ? REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS
@@ -371,7 +373,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_er
     text_take(id, sizeof(id), failed->id);
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
-    if (code == 0) { /* exit status 0: the program on disk has another version */
+    if (code == 0) { /* the frame has no known error id: the engine program has another version */
         code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id[0] != '\0' ? id : "no id", what);
     } else {
         flo_fail(err, code, "%s", what);
@@ -419,13 +421,14 @@ static int on_open_answer(struct serve_engine *engine, const struct flo_wire_mes
     return 0;
 }
 
-/* Was the call's frame sent? */
+/* Tells whether the frame of the call has been sent. */
 static bool was_sent(const struct serve_engine *engine, const struct serve_call *call)
 {
     return !flo_serve_call_waits(call) && (call != &engine->change.call || engine->change.fd == 0);
 }
 
-/* Handles a frame of a call: it must match a call, and have the next index. */
+/* Handles a frame for a call.  The call must be in progress, and the frame must
+ * have its next index. */
 static int on_call_frame(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err)
 {
@@ -467,7 +470,8 @@ static int on_frame(struct serve_engine *engine, const struct flo_wire_message *
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        if (message->request == 0) { /* a last message, which is about the whole process */
+        /* the last frame of a process, which is about the whole process */
+        if (message->request == 0) {
             engine->is_end_told = true;
             return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
                             engine->name);
@@ -504,8 +508,8 @@ static void on_read(struct bufferevent *bev, void *context)
         if (evbuffer_copyout(input, head, sizeof(head)) != (ev_ssize_t)sizeof(head)) {
             return;
         }
-        /* flo_wire_read() checks the head; never accept more than one frame can
-         * have. */
+        /* flo_wire_read() checks the head.  No more bytes than those of one
+         * frame may be accepted. */
         uint32_t payload = flo_get_u32(head + 4);
         bytes += payload <= FLO_WIRE_PAYLOAD_BYTES_MAX ? payload : 0;
         if (evbuffer_get_length(input) < bytes) {
@@ -534,7 +538,8 @@ static void on_read(struct bufferevent *bev, void *context)
 static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct serve_engine *engine = context;
-    /* The engine may be healthy: it exits with 0 when its socket is closed. */
+    /* If the agent lacks memory, the engine may be healthy: it exits with 0
+     * when its socket is closed. */
     bool is_ours = (what & BEV_EVENT_ERROR) != 0 && errno == ENOMEM;
     (void)bev;
     if (engine->end.code == 0 && is_ours) {
@@ -582,7 +587,9 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv;
     }
     rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
-    FLO_INSIDE(serve); /* starting a process may wait for a disk */
+    /* the start above may wait for a disk, so serving is paused only from here
+     * on */
+    FLO_INSIDE(serve);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
         engine->bev = bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);

@@ -1,4 +1,4 @@
-/* Find: the engine program of a back end. */
+/* Find: finds the engine program of a back end. */
 #include "agent/serve/serve.h"
 
 #include <string.h>

@@ -1,6 +1,8 @@
-/* Pack: starts and watches an engine process that packs a model into a file of
- * the agent and exits.  The process is not trusted with the size, and the
- * caller hashes the file.  A process that makes no progress is soon killed. */
+/* Pack: starts an engine process that packs a model into a file, and watches
+ * it.
+ *
+ * The process is not trusted with the size, and the caller hashes the file.  A
+ * process that makes no progress is soon killed. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -28,7 +30,7 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room;  /* the first answer arrived, and the file has its size */
+    bool has_room;  /* the first answer has arrived, and the file has been given its size */
     bool is_silent; /* the packer closed its socket without an answer */
     unsigned end_looks;
     uint64_t bytes;
@@ -79,7 +81,8 @@ static int give_file(struct serve_packer *packer, uint64_t bytes, struct flo_err
     return flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
 }
 
-/* Handles an answer.  1: the end; `err` is set on failure. */
+/* Handles an answer of the packer.  Returns 1 when it was the last one, or the
+ * error that ended the packing. */
 static int take_answer(struct serve_packer *packer, const struct flo_wire_message *message,
                        struct flo_err *err)
 {
@@ -94,8 +97,8 @@ static int take_answer(struct serve_packer *packer, const struct flo_wire_messag
     return packer->has_room ? 1 : give_file(packer, message->packed.bytes, err);
 }
 
-/* Finds out how the packer ended: it closed its socket without an answer and
- * may not be reaped yet.  Reaping is done elsewhere. */
+/* Finds out how a packer ended that closed its socket without an answer.  The
+ * process may still be running, and is reaped elsewhere. */
 static void look_how_it_ended(struct serve_packer *packer)
 {
     struct flo_err err = {0};
@@ -152,8 +155,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 /* ---- supervision ---- */
 
-/* Returns the time without suspends, because a suspended machine packs
- * nothing. */
+/* Returns the time without suspends of the machine, in which nothing is
+ * packed. */
 static uint64_t awake_ms(void)
 {
     return flo_now_us() / 1000;
@@ -206,7 +209,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Starts a timer that is fast enough for the shorter of the limits. */
+/* Starts a timer with a period that suits the shorter of the two limits. */
 static int start_ticks(struct serve_packer *packer)
 {
     const struct flo_serve_packing *packing = &packer->packing;

@@ -1,6 +1,6 @@
-/* Plan: starts and watches an engine process that computes a model's memory for
- * each way to open it, and exits.  The process is not trusted: it is killed if
- * it does not answer in time. */
+/* Plan: starts an engine process that computes how much memory a model needs,
+ * for each way to open it.  The process is not trusted: it is killed if it does
+ * not answer in time. */
 #include "agent/serve/engines/engines.h"
 
 #include <assert.h>
@@ -68,7 +68,7 @@ static void end(struct serve_planner *planner, const struct flo_err *err)
     planning.done(planning.context, err == NULL ? plans : NULL, err);
 }
 
-/* Requests the plan of the next way to open the model. */
+/* Asks the process about the next way to open the model. */
 static int ask(struct serve_planner *planner, struct flo_err *err)
 {
     const struct flo_serve_planning *planning = &planner->planning;
@@ -83,7 +83,7 @@ static int ask(struct serve_planner *planner, struct flo_err *err)
     return flo_serve_engine_send(planner->fd, &message, fds, planning->packed_fd > 0 ? 2 : 1, err);
 }
 
-/* Handles an answer.  Returns 1 when it was the last one. */
+/* Handles an answer of the process.  Returns 1 when it was the last one. */
 static int take_answer(struct serve_planner *planner, const struct flo_wire_message *message,
                        struct flo_err *err)
 {

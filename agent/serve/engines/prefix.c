@@ -1,6 +1,6 @@
-/* Prefix: opens the files in which engines keep prefixes, one per release, of a
- * fixed size.  Disk space is allocated at once, so that a full disk is detected
- * here and not in an engine's mapping. */
+/* Prefix: opens the files in which engines store prefixes of prompts.  A
+ * release has one such file, of a fixed size.  Its disk space is allocated at
+ * once, so that a full disk is found here, and not in an engine's mapping. */
 #include "agent/serve/serve.h"
 
 #include <dirent.h>
@@ -31,7 +31,8 @@ static bool is_name(const char *name)
            strcmp(name + DIGEST_CHARS, SUFFIX) == 0;
 }
 
-/* Finds the oldest file except `kept`; returns how many files there are. */
+/* Finds the file that was not used for the longest time, other than `kept`.
+ * Returns the number of files. */
 static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
 {
     struct timespec least = {0};
@@ -60,8 +61,8 @@ static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
     return count;
 }
 
-/* Makes room for one more file.  An engine that has the removed file open can
- * still use it. */
+/* Deletes old files until there is room for one more.  An engine that has
+ * opened a deleted file can still use it. */
 static void make_room(int dir_fd, const char *kept)
 {
     char oldest[NAME_BYTES];
@@ -84,7 +85,7 @@ static int lock(int fd, struct flo_err *err)
     return 0;
 }
 
-/* Allocates the file, unless the disk is nearly full. */
+/* Allocates the disk space of the file, unless the disk is nearly full. */
 static int reserve(int fd, struct flo_err *err)
 {
     uint64_t free_bytes = flo_fd_disk_free(fd);
@@ -125,12 +126,12 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     }
     int rv = lock(fd, err);
     if (rv == 0 && (rv = reserve(fd, err)) < 0) {
-        unlinkat(dir_fd, name, 0); /* a partial file would only take space */
+        unlinkat(dir_fd, name, 0); /* a file without all of its space is of no use */
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);
     }
-    (void)futimens(fd, NULL); /* notes the time of use; a failure does no harm */
+    (void)futimens(fd, NULL); /* sets the time of the last use; a failure does no harm */
     *out = fd;
     fd = -1;
     return 0;

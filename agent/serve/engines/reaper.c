@@ -1,9 +1,8 @@
 /* Reaper: waits for killed processes without blocking the agent.
  *
- * SIGKILL takes effect when a process returns from the kernel.  A process that
+ * SIGKILL ends a process only when it returns from the kernel.  A process that
  * syncs a gigabyte to a slow card ends tens of seconds later.  A timer checks
- * for its end, as for an engine's (engine.c): often in the first second, then
- * once a second. */
+ * for its end: often in the first second, then once a second. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -15,8 +14,7 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-/* ticks that the agent waits at its end; processes that remain are left to
- * init */
+/* number of ticks that the agent waits when it ends; init reaps the rest */
 #define CLOSE_TICKS_MAX 300
 
 struct serve_killed {
@@ -66,7 +64,7 @@ void flo_serve_kill(struct flo_serve *serve, pid_t pid)
     struct serve_killed *killed = malloc(sizeof(*killed));
 
     kill(pid, SIGKILL);
-    if (killed == NULL) { /* without memory for an entry, the agent waits now, to leave no zombie */
+    if (killed == NULL) { /* no memory for an entry, so the agent waits here and leaves no zombie */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
         return;

@@ -1,7 +1,6 @@
-/* Runtime: asks `flotilla-engine proxy` about the other runtime that it runs.
- *
- * Its processes are children of the proxy, so /proc of the process that the
- * agent started does not include their memory: the proxy is asked instead. */
+/* Runtime: asks the process `flotilla-engine proxy` about the memory of the
+ * foreign runtime that it runs.  The runtime's processes are children of the
+ * proxy, so /proc of the proxy does not include their memory. */
 #include "agent/serve/engines/engines.h"
 
 void flo_serve_engine_take_stats(struct serve_engine *engine, const struct flo_wire_stats *stats)

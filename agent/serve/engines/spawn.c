@@ -1,5 +1,4 @@
-/* Spawn: starts an engine's process, and sends the one message with
- * descriptors. */
+/* Spawn: starts an engine process, and sends it messages with descriptors. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -40,7 +39,8 @@ int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_
     int pair[2];
     const char *argv[] = {
         serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox), NULL, NULL, NULL};
-    /* Environment variables to pass on: a model must not read secrets. */
+    /* Environment variables that the process gets.  It gets no others, because
+     * a model must not read secrets. */
     static const char *const keep[] = {
         "FLOTILLA_KERNEL", "FLOTILLA_LOG",  "FLOTILLA_BIN", "FLO_*",  "LD_*", "ASAN_OPTIONS",
         "TSAN_OPTIONS",    "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};

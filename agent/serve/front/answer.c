@@ -12,7 +12,8 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* maximum bytes of one frame */
+/* largest number of bytes that a front writes for one frame */
+#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
 
 /* ---- errors ---- */
@@ -21,7 +22,7 @@ static int status_of(int code)
 {
     if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED || code == FLO_E_ENGINE_HANG ||
         code == FLO_E_INFER_CANCELLED || code == FLO_E_STATE || flo_trouble_is_read(code)) {
-        return 503; /* 503, because a retry can help */
+        return 503; /* a retry can help, so the status is 503 */
     }
     return flo_httpd_status_of(code);
 }
@@ -102,8 +103,8 @@ static uint32_t token_number(const struct serve_request *request)
     return request->tokens_out == 0 ? 1 : request->tokens_out;
 }
 
-/* Counts a token with thoughts once, for all its pieces; the first token's
- * number is 1. */
+/* Counts a token that has thoughts once, also when it has several pieces.  The
+ * first token has number 1. */
 static void count_thought(struct serve_request *request)
 {
     struct serve_kept *kept = &request->kept;
@@ -128,7 +129,8 @@ static int begin_call(struct serve_request *request, struct flo_wire_text name, 
     return rv;
 }
 
-/* Keeps a piece, and gives it to the front if the answer is a stream. */
+/* Stores a piece of the answer, and passes it to the front if the client gets a
+ * stream. */
 static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
                       struct flo_wire_text text, struct flo_buf *out, struct flo_err *err)
 {
@@ -175,7 +177,7 @@ static int take_part(struct serve_request *request, const struct flo_wire_part *
     return take_piece(request, kinds[part->kind], part->text, out, err);
 }
 
-/* Takes a frame's thoughts, its text, then its calls. */
+/* Takes the pieces of a frame in their order: thoughts, text, calls. */
 static int take_all(struct serve_request *request, struct flo_wire_text text,
                     struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
@@ -228,8 +230,9 @@ void flo_answer_add_served(const struct serve_request *request, struct flo_buf *
 
 /* ---- streams ---- */
 
-/* Writes the front's output for a frame, after its begin.  If the first frame
- * is refused nothing is sent, so that the error still has a status. */
+/* Writes the front's output for a frame.  The beginning of the stream goes
+ * before the first frame.  If the front refuses the first frame, nothing is
+ * sent, so that the error has an HTTP status of its own. */
 static int tell(struct serve_request *request, struct flo_wire_text text,
                 struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
@@ -260,8 +263,8 @@ static int send_chunk(struct serve_request *request, const struct flo_buf *out, 
     return flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
 }
 
-/* Streams a token; its log-probabilities are sent with its first piece, or with
- * an empty piece if the token has no text. */
+/* Streams a token.  Its log-probabilities go with its first piece, or with an
+ * empty piece if the token has no text. */
 static int stream_token(struct serve_request *request, const struct flo_wire_token *token,
                         struct flo_err *err)
 {
@@ -331,7 +334,8 @@ static int end_stream(struct serve_request *request, const struct flo_wire_done 
     return rv;
 }
 
-/* Drops the log-probabilities of tokens of a stop text, which is cut off. */
+/* Drops the log-probabilities of the tokens in a stop text, which is not part
+ * of the answer. */
 static void cut_logprobs(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct serve_kept *kept = &request->kept;
@@ -342,7 +346,8 @@ static void cut_logprobs(struct serve_request *request, const struct flo_wire_do
     }
 }
 
-/* Ends one of several choices: its answer is kept until all are done. */
+/* Ends one of several choices.  Its answer is stored until all choices have
+ * ended. */
 static int end_choice(struct serve_request *request, const struct flo_wire_done *done,
                       struct flo_err *err)
 {
@@ -397,7 +402,7 @@ int flo_answer_done(struct serve_request *request, const struct flo_wire_done *d
 {
     struct flo_wire_done last = *done;
 
-    if (request->is_guarded) { /* cancelled, because no guard has allowed the answer */
+    if (request->is_guarded) { /* the request was cancelled before a guard allowed its answer */
         flo_answer_forget(request);
         request->is_guarded = false;
         last.text = last.parts = (struct flo_wire_text){0};

@@ -1,4 +1,4 @@
-/* Choices: bookkeeping of several answers to one body. */
+/* Choices: counts the choices of a body, and adds up their numbers. */
 #include "agent/serve/front/choices.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@ bool flo_choices_told(struct serve_request *request, const struct flo_wire_done 
         return true;
     }
     uint32_t n = asker->params.n;
-    /* of several answers to a prompt, the first one counts the prompt */
+    /* A prompt with several answers is counted once, with its first answer. */
     bool is_prompt = n < 2 || request->index % n == 0;
     struct flo_wire_done *sum = &asker->choices->sum;
     struct flo_wire_done before = *sum;

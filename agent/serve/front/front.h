@@ -6,17 +6,16 @@
  * A front touches neither HTTP nor an engine, and keeps no pointer beyond a
  * call except its own state.
  *
- * A request's life, seen from its front:
- *   read      once.  An error: fail, drop.
- *   stream    begin, piece..., then end; or fail (is_in_stream) after begin.
- *   no stream whole, or fail.
- *   drop      once at the end, whatever came before; also alone, if the
- *             client went away.
- * A request may move to another engine as long as it has not begun; a front
- * does not notice.
+ * The core calls a front's functions for a request in this order:
+ *   read       once; after an error, fail and drop
+ *   stream     begin, piece..., then end; or fail (is_in_stream) after begin
+ *   no stream  whole, or fail
+ *   drop       once at the end, also if the client went away before
+ * A request may move to another engine until a part of its answer was sent; the
+ * front does not notice.
  *
- * To add one: fill the table, declare it in the header of its folder
- * (agent/serve/<api>/), and add its path to agent/serve/api/fronts.c.
+ * A new front fills the table, is declared in the header of its folder
+ * (agent/serve/<api>/), and has its path in agent/serve/api/fronts.c.
  *
  * read() of another API than OpenAI's builds the body of OpenAI's chat as a
  * json_t and gives it to flo_params_read_tree(REQUEST_CHAT, ...): ranges and
@@ -30,7 +29,7 @@
 
 #include "agent/serve/front/request.h"
 
-/* A body that was received. */
+/* Body of a client's request, as it was received. */
 struct serve_body {
     const char *type; /* Content-Type; NULL: not given */
     const char *data;
@@ -38,72 +37,81 @@ struct serve_body {
 };
 
 enum serve_piece_kind {
-    SERVE_PIECE_TEXT,      /* more text of the answer; may be empty, with log-probabilities only */
-    SERVE_PIECE_THOUGHT,   /* more text of the reasoning, which comes before the answer */
-    SERVE_PIECE_CALL,      /* a call begins; text is the tool's name */
-    SERVE_PIECE_ARGUMENTS, /* more of this call's arguments, as JSON */
+    /* more text of the answer; empty: the piece has only log-probabilities */
+    SERVE_PIECE_TEXT,
+    SERVE_PIECE_THOUGHT,   /* more text of the thoughts, which come before the answer */
+    SERVE_PIECE_CALL,      /* beginning of a call; the text is the tool's name */
+    SERVE_PIECE_ARGUMENTS, /* more of the arguments of the call that has begun, as JSON */
 };
 
 /* A piece of a stream.  Thoughts come before text, and text before calls; calls
- * come one after the other.  If a model breaks this order its pieces are passed
- * on in its order: a front whose API has blocks ends one when the kind
- * changes. */
+ * come one after the other.  If a model breaks this order, its pieces are
+ * passed on as they come.  A front whose API has blocks ends a block when the
+ * kind changes. */
 struct serve_piece {
     enum serve_piece_kind kind;
     struct flo_wire_text text; /* whole UTF-8 characters */
-    /* Index of the call, for CALL and ARGUMENTS, from 0. */
+    /* Index of the call, from 0, for pieces of kind CALL and ARGUMENTS. */
     uint32_t call_index;
-    const struct serve_tool_call *call; /* ... the call, with its id and its name */
+    /* the call, with its id and its name, for pieces of kind CALL and
+     * ARGUMENTS */
+    const struct serve_tool_call *call;
 };
 
-/* An error to send to a client. */
+/* An error that is sent to a client. */
 struct serve_failure {
     const struct flo_err *err;
-    const char *param; /* field of OpenAI's body that the error is about; NULL: none */
-    int status; /* HTTP status; the front may change it if there is a request but no stream */
+    const char *param; /* name of the field in OpenAI's body that the error is about; NULL: none */
+    int status;        /* HTTP status; a front may change it for a request that is no stream */
     bool is_in_stream;
-    /* request; NULL: refused before there was one, as without a token */
+    /* request that failed; NULL: the error came before there was one, as
+     * without a token */
     const struct serve_request *request;
 };
 
 struct serve_front {
-    enum request_kind kind;  /* decides which frames answer the request */
+    /* kind of its requests, which decides by which frames an engine answers */
+    enum request_kind kind;
     const char *id_prefix;   /* "chatcmpl-" */
-    const char *stream_type; /* Content-Type of the front's streams */
-    bool tells_parts;        /* thoughts and calls are separated from the text; chats only */
-    bool keeps;              /* text, thoughts and arguments of streams are kept too, for `end` */
-    /* Parses the body into request->params with flo_params_read() or
-     * flo_params_read_tree().  On an error params->param may be set. */
+    const char *stream_type; /* Content-Type of a stream that the front writes */
+    /* thoughts and calls are separated from the text, as chats require */
+    bool tells_parts;
+    /* the parts of a stream's answer are stored too, because `end` needs
+     * them */
+    bool keeps;
+    /* Reads the body into request->params, by flo_params_read() or
+     * flo_params_read_tree().  On an error it may set params->param. */
     int (*read)(struct serve_request *request, const struct serve_body *body, struct flo_err *err);
-    /* The functions from here on append to `out`, which the core checks for failure. A
-     * stream's begin and first piece are sent together. begin NULL: nothing is
-     * sent before the first piece. */
+    /* Writes the beginning of a stream to `out`, which the core checks for
+     * failure.  It is sent together with the first piece.  NULL: a stream
+     * begins with its first piece. */
     void (*begin)(struct serve_request *request, struct flo_buf *out);
-    /* NULL: the front never streams, whatever the body asks for. */
+    /* Writes a piece of a stream.  NULL: the front never streams, whatever the
+     * body asks for. */
     void (*piece)(struct serve_request *request, const struct serve_piece *piece,
                   struct flo_buf *out);
-    /* NULL: the front never streams. */
+    /* Writes the end of a stream.  NULL: the front never streams. */
     void (*end)(struct serve_request *request, const struct flo_wire_done *done,
                 struct flo_buf *out);
     /* Writes the whole answer from request->kept.  An error is sent instead of
-     * the answer; params.param is its field.  NULL: a kind that ends without
-     * DONE. */
+     * the answer; params.param names its field.  NULL: requests of this kind
+     * end without DONE. */
     int (*whole)(struct serve_request *request, const struct flo_wire_done *done,
                  struct flo_buf *out, struct flo_err *err);
     /* Writes the answer of one of several choices (request->index).  When all
-     * are done `whole` is called with the asker; their answers are in
-     * choices->each[].text.  A stream's end() asks flo_choices_count().  NULL:
-     * only one choice is supported. */
+     * have ended, `whole` is called with the asker, whose choices->each[].text
+     * has the answers.  The end() of a stream asks flo_choices_count().  NULL:
+     * a body gets only one answer. */
     void (*choice)(struct serve_request *request, const struct flo_wire_done *done,
                    struct flo_buf *out);
-    /* For kinds without tokens: TOKENS and TEXT are whole answers; an EMBEDDING
-     * is appended to request->kept.text for `whole`.  NULL: a kind with
-     * tokens. */
+    /* Writes the answer of a kind without tokens.  TOKENS and TEXT are whole
+     * answers.  An EMBEDDING is appended to request->kept.text for `whole`.
+     * NULL: the kind has tokens. */
     void (*frame)(struct serve_request *request, const struct flo_wire_message *frame,
                   struct flo_buf *out);
-    /* Writes the error as a body, or as the last event of a stream. */
+    /* Writes an error as a body, or as the last event of a stream. */
     void (*fail)(struct serve_failure *failure, struct flo_buf *out);
-    void (*drop)(void *state); /* frees the state; NULL: the front has no state */
+    void (*drop)(void *state); /* frees request->state; NULL: the front has no state */
 };
 
 /* ---- a request, for who has a body (api/, a file of requests) ---- */
@@ -112,37 +120,40 @@ struct serve_question {
     const struct serve_front *front;
     struct serve_sink sink;
     uint64_t client;
-    int token; /* token of the client, as in struct serve_request */
+    int token; /* index of the client's app, as in struct serve_request */
     bool escalates, is_from_site; /* as in struct serve_detour */
     struct serve_body body;
 };
-/* Parses the body to a request; then call flo_router_submit().  NULL: refused,
- * and the error was sent to the sink. */
+/* Makes a request from the body of a question; the caller then calls
+ * flo_router_submit().  Returns NULL when the body is refused, and sends the
+ * error to the sink. */
 struct serve_request *flo_request_open(struct flo_serve *serve,
                                        const struct serve_question *question);
 void flo_request_free(struct serve_request *request);
 
 /* ---- its answer, for the router ---- */
 
-/* Convert frames to the front's output.  After an error of the first two the
- * router ends the request: FLO_E_INFER_CANCELLED, the reader was too slow and
- * is disconnected; FLO_E_WORKER_PROTOCOL, the engine broke its protocol;
- * FLO_E_INFER_PARAM, the answer is too long to keep. */
+/* Passes a TOKEN frame to the front.  After an error the router ends the
+ * request.
+ * FLO_E_INFER_CANCELLED  the reader was too slow, and was disconnected
+ * FLO_E_WORKER_PROTOCOL  the engine broke its protocol
+ * FLO_E_INFER_PARAM  the answer is too long to be stored */
 FLO_MUST_USE int flo_answer_token(struct serve_request *request, const struct flo_wire_token *token,
                                   struct flo_err *err);
+/* Passes a DONE frame to the front.  Fails as flo_answer_token() does. */
 FLO_MUST_USE int flo_answer_done(struct serve_request *request, const struct flo_wire_done *done,
                                  struct flo_err *err);
 void flo_answer_frame(struct serve_request *request, const struct flo_wire_message *frame);
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
-/* Keeps the rest of an answer with is_guarded, instead of sending it.  The same
- * errors, and FLO_E_MEMORY.  Until flo_answer_let_go() is called,
- * flo_answer_done() sends no text of the answer. */
+/* Stores the rest of a guarded answer instead of sending it.  flo_answer_done()
+ * sends no text of the answer before flo_answer_let_go() was called.  Fails as
+ * flo_answer_token() does, and with FLO_E_MEMORY. */
 FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                                     struct flo_err *err);
-/* Allows the collected answer to be sent: the following DONE sends it at once.
- * It has the form of flo_kept_take(). */
+/* Allows that the stored answer is sent: the next DONE sends it at once.
+ * `text` and `parts` get it in the form of flo_kept_take(). */
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
-/* Drops the answer so far, as another engine begins it again. */
+/* Drops the answer so far, because another engine begins it again. */
 void flo_answer_forget(struct serve_request *request);
 
 /* ---- helpers of fronts ---- */
@@ -150,7 +161,7 @@ void flo_answer_forget(struct serve_request *request);
 /* Writes "flotilla":{"served_by":...,"reason":...} and a comma, for a request
  * whose name has a route; else nothing. */
 void flo_answer_add_served(const struct serve_request *request, struct flo_buf *out);
-/* Appends a JSON string; bytes that are no UTF-8 become U+FFFD. */
+/* Appends a text as a JSON string.  Bytes that are no UTF-8 become U+FFFD. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
 /* "name":"text" */
 void flo_answer_add_member(struct flo_buf *out, const char *name, struct flo_wire_text text);
@@ -158,32 +169,32 @@ static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 {
     return (struct flo_wire_text){buf->data, buf->bytes};
 }
-/* Returns number `i` of a vector in the wire's form. */
+/* Returns number `i` of a vector that a frame contains. */
 float flo_answer_float(struct flo_wire_text vector, size_t i);
 /* Appends a vector's numbers as a JSON list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
-/* Shortens the vector to the requested size; `shorter` then holds the result.
- * false: the vector is too short; the core reports that at the end. */
+/* Shortens a vector to the size that the client asked for; `shorter` then holds
+ * it.  Returns false when the vector is too short, which the core reports at
+ * the end. */
 bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vector,
                        struct flo_buf *shorter);
-/* Appends the text, with OpenAI's name replaced by the client's wherever it is
- * a whole word. */
+/* Appends a text in which the client's name of a field replaces OpenAI's,
+ * wherever that is a whole word. */
 void flo_answer_add_named(struct flo_buf *out, const char *text, const char *ours,
                           const char *theirs);
-/* Names for the elements of a list in OpenAI's body: the client's index of
- * each. */
+/* The client's index of each element of a list in OpenAI's body. */
 struct serve_places {
-    const char *begin; /* the client's name of the part before the index */
+    const char *begin; /* the client's name of the list: the text before the index */
     const uint16_t *from;
     uint32_t count;
 };
-/* Converts a path at the beginning of a text, such as "messages[4]" (`begin` is
- * the part before the index), to the client's names. Returns the rest of the
- * text, or the whole text if it begins differently. */
+/* Appends the client's name of an element, if the text begins with OpenAI's
+ * name of it, such as "messages[4]".  `begin` is the part before the index.
+ * Returns the rest of the text, or the whole text if it begins differently. */
 const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
-/* Checks the size of the vectors; the core calls it before the `whole` of
- * vectors. */
+/* Checks that the vectors have the size that the client asked for.  The core
+ * calls it before `whole`. */
 FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request, struct flo_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* Kept: stores the parts of an answer.
  *
- * Log-probabilities are stored as the engine sent them.  Each token has two u32
- * (the length of the frame's field, and where the token's text begins) and the
- * bytes of the field. */
+ * Log-probabilities are stored as the engine sent them.  Each token has two
+ * u32, the length of the frame's field and where the token's text begins, and
+ * then the bytes of that field. */
 #include "agent/serve/front/kept.h"
 
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 
 #define ID_BYTES 12
 #define HEAD_BYTES 8
-#define LOGPROBS_BYTES_MAX (64u << 20) /* limit for all tokens of an answer */
+/* limit of the log-probabilities of all tokens of an answer */
+#define LOGPROBS_BYTES_MAX (64u << 20)
 
 void flo_kept_deinit(struct serve_kept *kept)
 {
@@ -100,7 +101,7 @@ void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token 
 bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
     if (lists->bytes < HEAD_BYTES || flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
-        return false; /* the same result if memory ran out inside an entry */
+        return false; /* an entry that ended for lack of memory gives this result too */
     }
     uint32_t bytes = flo_get_u32(lists->data);
     *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};

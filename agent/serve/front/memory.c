@@ -1,4 +1,4 @@
-/* Memory: a sink in memory. */
+/* Memory: a sink that collects an answer in memory. */
 #include "agent/serve/front/memory.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void memory_begin(void *context, int status, const char *type)
 }
 
 /* Appends a piece to the body.  This reader is never slow; body.failed tells
- * whether the limit was exceeded. */
+ * whether the answer is longer than its limit. */
 static bool memory_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     struct serve_memory *memory = context;

@@ -1,23 +1,25 @@
-/* Memory: a sink in memory, for answers without an HTTP client. */
+/* Memory: a sink that collects an answer for which no HTTP client waits. */
 #ifndef FLOTILLA_SERVE_MEMORY_H
 #define FLOTILLA_SERVE_MEMORY_H
 
 #include "agent/serve/front/sink.h"
 
-/* Zero-initialise, then set the first two fields. */
+/* State of the sink.  The caller sets it to zero, then `done`, `context` and
+ * body.bytes_max. */
 struct serve_memory {
-    /* Called once, at the end; it may take the answer.  NULL: not needed. */
+    /* Called once, when the answer is complete; it may take the body.  NULL: no
+     * call is needed. */
     void (*done)(void *context, struct serve_memory *memory);
     void *context;
-    int status;             /* HTTP status of the answer; 0: no answer yet */
-    unsigned retry_after_s; /* seconds of Retry-After; 0: the answer has none */
-    bool is_broken;         /* the stream was cut off */
-    /* answer; the caller sets bytes_max. If it has failed, the answer was
-     * too long */
+    int status;             /* HTTP status of the answer; 0: none has arrived */
+    unsigned retry_after_s; /* value of Retry-After in seconds; 0: the answer has none */
+    bool is_broken;         /* the stream was cut off before its end */
+    /* body of the answer, at most bytes_max long; body.failed: the answer was
+     * longer */
     struct flo_buf body;
 };
 
-/* Makes a sink that writes to `memory`, which must outlive it. */
+/* Returns a sink that writes to `memory`, which must outlive the sink. */
 struct serve_sink flo_sink_memory(struct serve_memory *memory);
 
 #endif

@@ -1,5 +1,4 @@
-/* Named: converts sentences about fields of OpenAI's body to the names of
- * another API. */
+/* Named: rewrites sentences about fields of OpenAI's body for another API. */
 #include "agent/serve/front/front.h"
 
 #include <ctype.h>

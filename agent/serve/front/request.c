@@ -45,7 +45,8 @@ static int add_choice(struct serve_request *asker, uint32_t i, struct flo_err *e
     return rv;
 }
 
-/* Sets the person for a split: all choices of one body are on the same side. */
+/* Draws a random person if the client named none, so that a split sends all
+ * choices of a body to the same model. */
 static void take_user(struct serve_request *asker)
 {
     if (asker->params.user == 0) {

@@ -1,4 +1,5 @@
-/* Request: its parameters, its state on the way to an engine, and its sink. */
+/* Request: one request of a client, with its parameters, its state on the way
+ * to an engine, and its sink. */
 #ifndef FLOTILLA_SERVE_REQUEST_H
 #define FLOTILLA_SERVE_REQUEST_H
 
@@ -37,57 +38,65 @@ struct serve_detour {
 };
 
 struct serve_request {
-    struct serve_request *next; /* next in the list of held, running or asking requests */
-    /* choices, if the body asks for several answers; NULL: a single one */
+    struct serve_request *next; /* next request in its list: held, running or asking */
+    /* choices, if the body asks for several answers; NULL: it asks for one */
     struct serve_choices *choices;
-    struct serve_request *asker; /* asker whose choice this request is; NULL: it is no choice */
-    uint32_t index;              /* ... and its index among the choices */
+    struct serve_request *asker; /* request whose choice this one is; NULL: it is no choice */
+    uint32_t index;              /* index of this request among the choices */
     struct flo_serve *serve;
     struct serve_place *place; /* model that answers */
-    struct serve_place *meant; /* model that the client named, if a split answers for it */
+    /* model that the client named, when a split lets another one answer */
+    struct serve_place *meant;
     const struct serve_front *front;
-    void *state; /* state of the front: front->drop() frees it */
+    void *state; /* state of the front, which front->drop() frees */
     struct serve_sink sink;
     enum request_kind kind; /* the front's kind */
     struct serve_params params;
     struct serve_call call;
-    const struct flo_serve_pipeline *pipeline; /* pipeline of the request; NULL: it names none */
-    uint32_t stage;                            /* current stage of the pipeline, from 0 */
+    const struct flo_serve_pipeline *pipeline; /* pipeline that the request names; NULL: none */
+    /* index of the pipeline's stage that is in progress */
+    uint32_t stage;
     struct serve_detour detour;
     /* Guards (guard/guard.h). */
-    struct guarding *guarding;           /* the guards' check in progress; NULL: none */
-    const struct serve_place *looked_at; /* model for which the prompt was checked; it counts also
-                                            if a split put another one in its place */
-    bool is_guarded;                     /* the answer is collected, not sent */
-    uint32_t tokens_in; /* tokens of the prompt; set when the engine has reported them */
+    struct guarding *guarding; /* check by guards that is in progress; NULL: none */
+    /* model for which guards checked the prompt, also when a split lets another
+     * one answer */
+    const struct serve_place *looked_at;
+    bool is_guarded;    /* the answer is stored for a guard, and not sent yet */
+    uint32_t tokens_in; /* number of tokens of the prompt, once the engine has reported it */
     uint64_t client;    /* owner: flo_httpd_peer_client() */
-    /* Index of the app in serve->tokens; -1: unrestricted. */
+    /* Index of the client's app in serve->tokens; -1: the client is not
+     * restricted. */
     int token;
     bool is_held;
-    bool is_leaving; /* the request's model was removed */
-    /* time when waiting for a load on demand began; 0: it does not wait for
-     * one */
+    bool is_leaving; /* the model of the request has been removed */
+    /* time since which the request waits for a load on demand; 0: it does not
+     * wait */
     uint64_t held_us;
-    uint32_t retry_after_s; /* delay before a retry that a refusal tells; 0: 1 */
-    bool is_waiting;        /* the request is in the running list, but not sent to an engine yet */
-    bool is_due;            /* it is sent to the engine even if that is full */
+    uint32_t retry_after_s; /* seconds after which a refused client may retry; 0: 1 */
+    bool is_waiting;        /* the request is in the running list, but no engine has got it yet */
+    bool is_due;            /* an engine gets the request even if it is full */
     bool was_retried;
-    bool has_begun;     /* output was sent to the client */
-    struct event *hold; /* timer for the longest time of waiting */
+    bool has_begun;     /* the client has got a part of the answer */
+    struct event *hold; /* timer that ends the longest wait */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
-    uint64_t answer_us; /* from first to last token, by the engine's clock: here frames may arrive
-                           in bursts */
-    uint64_t load_us;   /* the part of queue_us that waited for a load */
+    /* time from the first to the last token by the engine's clock, because
+     * frames may arrive here in bursts */
+    uint64_t answer_us;
+    uint64_t load_us; /* part of queue_us in which the model was being loaded */
     uint32_t tokens_out;
     uint64_t created_s;
-    char id[48]; /* id of the answer: front->id_prefix and 24 hex digits */
-    /* Name of the release that answers, "tiny@2.1.0". */
+    char id[48]; /* id of the answer: the front's id_prefix and 24 hex digits */
+    /* Name of the release that answers, such as "tiny@2.1.0". */
     char model_name[2 * FLO_NAME_MAX + 2];
     struct flo_digest release;
     struct serve_kept kept;
-    uint32_t lacks_dimensions; /* size of the model's vectors if that is too small; else 0 */
-    size_t text_offset;        /* characters of the answer's text that have had log-probabilities */
+    /* size of the model's vectors if it is too small for the client; else 0 */
+    uint32_t lacks_dimensions;
+    /* number of characters of the answer whose log-probabilities were
+     * written */
+    size_t text_offset;
 };
 
 #endif

@@ -1,10 +1,11 @@
-/* Sink: the functions of all sinks, and the sink for HTTP clients. */
+/* Sink: calls the functions of a sink's kind, and has the kind for HTTP
+ * clients. */
 #include "agent/serve/front/sink.h"
 
 #include "base/host/httpd.h"
 
-/* A reader with more unsent bytes than this when a piece arrives is too slow.
- * The size of the new piece does not matter. */
+/* Number of unsent bytes for which a reader counts as too slow when another
+ * piece arrives.  The size of that piece does not matter. */
 #define BACKLOG_BYTES_MAX 262144
 
 /* ---- HTTP ---- */
@@ -65,7 +66,8 @@ void flo_sink_header(struct serve_sink *sink, const char *name, const char *valu
     }
 }
 
-/* Closes the sink first, so that callbacks at the end may inspect it. */
+/* Closes the sink before its last function is called, so that callbacks may
+ * look at it. */
 static struct serve_sink leave(struct serve_sink *sink)
 {
     struct serve_sink last = *sink;

@@ -1,10 +1,10 @@
-/* Sink: receives the finished bytes of an answer.
+/* Sink: receives the bytes of an answer.
  *
- * A sink is a client of HTTP (sink.c), or memory for an answer that no client
+ * A sink is an HTTP client (sink.c), or memory for an answer that no client
  * waits for (memory.h).  An answer is headers and then either one whole body or
- * a stream: begin, any number of chunks, end or abort.  After the whole body,
- * the end or the abort the sink is closed; also when its client disconnects.  A
- * call on a closed sink does nothing. */
+ * a stream: begin, any number of chunks, end or abort.  The sink is closed
+ * after the whole body, the end or the abort, and when its client disconnects.
+ * A call on a closed sink does nothing. */
 #ifndef FLOTILLA_SERVE_SINK_H
 #define FLOTILLA_SERVE_SINK_H
 
@@ -12,13 +12,14 @@
 
 struct flo_httpd_request;
 
-/* Functions of a kind of sink; none is NULL. */
+/* Functions for one kind of sink, none of which is NULL. */
 struct serve_sink_kind {
     void (*header)(void *context, const char *name, const char *value);
     void (*whole)(void *context, int status, const char *type, const void *data, size_t bytes);
     void (*begin)(void *context, int status, const char *type);
-    /* Sends a piece.  false: too many bytes are unsent because the reader is slow, and
-     * the piece was not taken.  The last piece is always taken. */
+    /* Sends a piece.  Returns false, and does not take the piece, when too many
+     * bytes are unsent because the reader is slow.  The last piece is always
+     * taken. */
     bool (*chunk)(void *context, const void *data, size_t bytes, bool is_last);
     void (*end)(void *context);
     void (*abort)(void *context);
@@ -29,7 +30,7 @@ struct serve_sink {
     void *context;
 };
 
-/* Makes a sink of this request's client; it clears what flo_httpd_set_user()
+/* Makes a sink of a request's HTTP client.  It clears what flo_httpd_set_user()
  * set before the answer ends. */
 struct serve_sink flo_sink_http(struct flo_httpd_request *http);
 
@@ -38,11 +39,12 @@ void flo_sink_header(struct serve_sink *sink, const char *name, const char *valu
 void flo_sink_whole(struct serve_sink *sink, int status, const char *type,
                     const struct flo_buf *body);
 void flo_sink_begin(struct serve_sink *sink, int status, const char *type);
-/* Sends a piece; false: the reader was too slow, and the caller must abort. */
+/* Sends a piece.  Returns false when the reader was too slow; the caller must
+ * then abort. */
 bool flo_sink_chunk(struct serve_sink *sink, const struct flo_buf *piece);
-/* Sends a last piece and ends the answer. */
+/* Sends the last piece, and ends the answer. */
 void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last);
-/* Breaks the stream off, so that the reader sees that it is incomplete. */
+/* Breaks off the stream, so that the reader sees that it is not complete. */
 void flo_sink_abort(struct serve_sink *sink);
 
 #endif

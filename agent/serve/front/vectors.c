@@ -1,4 +1,4 @@
-/* Vectors: writes vectors as JSON, with the size that a client asked for. */
+/* Vectors: writes vectors as JSON, in the size that a client asked for. */
 #include "agent/serve/front/front.h"
 
 #include <math.h>
@@ -22,8 +22,8 @@ void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector)
     flo_buf_text(out, "]");
 }
 
-/* Cuts a vector to its first `count` numbers, and scales it to length 1
- * again. */
+/* Cuts a vector to its first `count` numbers, and scales the result to length
+ * 1. */
 static struct flo_wire_text cut(struct flo_wire_text vector, size_t count, struct flo_buf *out)
 {
     double sum = 0;

@@ -1,5 +1,5 @@
-/* Guards stand-in, for a build without guards: a configuration that has some is
- * refused. */
+/* Guards stand-in: refuses a configuration with guards, in a build without
+ * them. */
 #include "agent/serve/guard/guard.h"
 #include "base/left_out.h"
 

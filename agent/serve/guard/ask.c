@@ -1,4 +1,4 @@
-/* Ask: sends a guard's question to a model, by a front whose client is the
+/* Ask: sends a guard's question to a model, as a request whose client is the
  * guard. */
 #include "agent/serve/guard/inside.h"
 
@@ -6,12 +6,12 @@
 
 #include "agent/serve/requests/names.h"
 
-#define ANSWER_TOKENS_MAX 64 /* largest number of tokens in a verdict */
+#define ANSWER_TOKENS_MAX 64 /* largest number of tokens in a model's answer to a guard */
 #define QUESTION_BYTES_MAX (8u << 20)
 #define HEARD_BYTES_MAX 65536
 
-/* Makes a request whose prompt is the body.  Greedy, so that the answer is the
- * same each time. */
+/* Makes a request whose prompt is the body.  Its temperature is 0, so that the
+ * same question gets the same answer. */
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     json_t *tree = body->data == NULL ? NULL
@@ -40,7 +40,7 @@ static void fail(struct serve_failure *failure, struct flo_buf *out)
 static const struct serve_front front = {
     .kind = REQUEST_CHAT,
     .id_prefix = "guard-",
-    .tells_parts = true, /* keeps thoughts out of the verdict */
+    .tells_parts = true, /* thoughts must not become part of the verdict */
     .read = read,
     .whole = whole,
     .fail = fail,

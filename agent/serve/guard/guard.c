@@ -1,9 +1,9 @@
 /* Guard: runs a request's guards one after the other, and applies their
  * verdicts.
  *
- * A guard without a verdict refuses, unless its owner configured otherwise.  If
- * failing let requests pass, an attacker could turn a guard off by making it
- * fail. */
+ * A guard without a verdict refuses the request, unless its owner configured
+ * otherwise.  If a failure let requests pass, an attacker could turn a guard
+ * off by making it fail. */
 #include "agent/serve/guard/inside.h"
 
 #include <event2/event.h>
@@ -14,22 +14,23 @@
 
 #include "agent/serve/requests/names.h"
 
-#define CHILDREN_MAX 16 /* programs that run at the same time; further requests wait */
+/* largest number of guards' programs that run at once; other requests wait */
+#define CHILDREN_MAX 16
 #define QUESTION_BYTES_MAX (8u << 20)
 
-/* A request that guards are checking. */
+/* A check of one request by its guards. */
 struct guarding {
     struct serve_request *request;
     enum flo_guard_stage stage;
-    uint32_t at;      /* index of the current guard */
-    bool is_waiting;  /* the check waits until another program may start */
-    bool has_verdict; /* a model's verdict is ready; handled from the loop */
+    uint32_t at;      /* index of the guard that checks now */
+    bool is_waiting;  /* the check waits until another program has ended */
+    bool has_verdict; /* the model of the guard has answered; the loop handles it */
     struct serve_child *child;
-    struct serve_request *inner; /* request to the guard's model; NULL: none is running */
+    struct serve_request *inner; /* request to the model of the guard; NULL: none is running */
     struct serve_memory answer;  /* the model's answer */
-    struct event *timer;         /* time limit of a model's answer */
+    struct event *timer;         /* timer for the longest wait for a model's answer */
     struct guard_verdict verdict;
-    struct flo_err failure; /* reason for the failure; code 0: there is a verdict */
+    struct flo_err failure; /* reason why the guard gave no verdict; code 0: it gave one */
     struct flo_wire_done done;
 };
 
@@ -47,15 +48,16 @@ bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_plac
     return fits;
 }
 
-/* Returns the model that the client named, even if a split answers for it. */
+/* Returns the model that the client named, also when a split lets another one
+ * answer. */
 static const struct serve_place *named_place(const struct serve_request *request)
 {
     return request->meant != NULL ? request->meant : request->place;
 }
 
-/* Returns the index of the next guard, from `at` on, that checks the request at
- * this stage.  It may be a guard of the model that answers, or of the one that
- * the client named. */
+/* Returns the index of the next guard, from `at` on, that checks this request
+ * at this stage.  It may be a guard of the model that answers, or of the model
+ * that the client named. */
 static uint32_t next_guard(const struct serve_request *request, enum flo_guard_stage stage,
                            uint32_t at)
 {
@@ -109,7 +111,7 @@ static void fail(struct guarding *guarding, const struct flo_err *err)
     request->serve->guards->router->fail(request, &told);
 }
 
-/* Continues after all guards have passed. */
+/* Continues the request, because all of its guards have passed it. */
 static void pass(struct guarding *guarding)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}, parts = {0};
@@ -138,8 +140,8 @@ static void pass(struct guarding *guarding)
 
 /* ---- verdicts ---- */
 
-/* Replaces the text by the guard's.  Thoughts and log-probabilities are
- * dropped, as they would reveal what was removed. */
+/* Replaces the text of the prompt or the answer by the guard's.  Thoughts and
+ * log-probabilities are dropped, because they would reveal what was removed. */
 static int take_edit(struct guarding *guarding, struct flo_err *err)
 {
     struct serve_request *request = guarding->request;
@@ -165,8 +167,8 @@ static int take_edit(struct guarding *guarding, struct flo_err *err)
     return flo_params_keep(&request->params, err);
 }
 
-/* Applies the result of a guard.  `failure` NULL: there is a verdict, in
- * guarding->verdict. */
+/* Applies a guard's verdict, which is in guarding->verdict.  `failure`: reason
+ * why there is none; NULL: there is one. */
 static void conclude(struct guarding *guarding, const struct flo_err *failure)
 {
     struct guard *guard = &guarding->request->serve->guards->all[guarding->at];
@@ -251,7 +253,8 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
 
 /* ---- a model looks ---- */
 
-/* Receives the model's answer or error; it is handled later, from the loop. */
+/* Stores the verdict in a model's answer, or its error.  The loop handles it
+ * later. */
 static void on_answer(void *context, struct serve_memory *answer)
 {
     struct guarding *guarding = context;
@@ -280,7 +283,7 @@ static void ask_model(struct guarding *guarding)
 
     flo_buf_deinit(&guarding->answer.body);
     guarding->answer = (struct serve_memory){.done = on_answer, .context = guarding};
-    /* A batch request yields to users. */
+    /* A batch request has no time limit, because users' requests go first. */
     if (guarding->request->params.message.generate.priority != FLO_WIRE_BATCH) {
         event_add(guarding->timer, &limit);
     }
@@ -314,7 +317,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- turns ---- */
 
-/* Refuses an answer too long to be shown to a guard. */
+/* Fails if the answer is too long to be shown to a guard. */
 static int check_length(const struct guarding *guarding, struct flo_err *err)
 {
     const struct serve_kept *kept = &guarding->request->kept;
@@ -328,7 +331,7 @@ static int check_length(const struct guarding *guarding, struct flo_err *err)
                     FLO_GUARD_TEXT_BYTES_MAX);
 }
 
-/* Runs the next guard, or ends the check. */
+/* Runs the next guard of the request, or ends the check. */
 static void look(struct guarding *guarding)
 {
     struct serve_request *request = guarding->request;
@@ -356,8 +359,8 @@ static void look(struct guarding *guarding)
     }
 }
 
-/* When a program has ended, starts the one that waits longest.  A program that
- * cannot be started fails and takes no slot. */
+/* Starts the programs that wait, the longest wait first, when a program has
+ * ended.  A program that cannot be started fails and takes no slot. */
 static void on_freed(void *context)
 {
     struct guards *guards = context;
@@ -366,8 +369,9 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            request = guards->serve->running; /* looks again from the start, because the request may
-                                                 have been freed */
+            /* the request may have been freed, so the list is searched from the
+             * start */
+            request = guards->serve->running;
         } else {
             request = request->next;
         }
@@ -391,13 +395,15 @@ static int begin(struct serve_request *request, enum flo_guard_stage stage, stru
     return 0;
 }
 
-/* Vectors and token ids are not guarded: no model generates text. */
+/* Tells whether a model generates text for the request.  Requests for vectors
+ * and token ids do not, and guards do not check them. */
 static bool has_text(const struct serve_request *request)
 {
     return request->params.message.type == FLO_WIRE_GENERATE && !flo_guard_asks(request);
 }
 
-/* Does the prompt contain text of the client?  Speech is not checked. */
+/* Tells whether the prompt has text of the client.  Guards do not check
+ * speech. */
 static bool has_words(const struct serve_request *request)
 {
     const struct flo_wire_generate *in = &request->params.message.generate;
@@ -415,7 +421,7 @@ bool flo_guard_prompt(struct serve_request *request)
     if (guards == NULL || request->guarding != NULL) {
         return guards != NULL;
     }
-    /* This is set before an engine answers, because sent output cannot be
+    /* is_guarded is set before an engine answers, because sent output cannot be
      * recalled. */
     request->is_guarded =
         has_text(request) && !request->params.is_untold && is_guarded(request, FLO_GUARD_ANSWER);

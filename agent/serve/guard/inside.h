@@ -1,4 +1,4 @@
-/* Inside: the guards of a server, for the files of this folder. */
+/* Declares the guards of a server, for the files of this folder. */
 #ifndef FLOTILLA_SERVE_GUARD_INSIDE_H
 #define FLOTILLA_SERVE_GUARD_INSIDE_H
 
@@ -18,15 +18,15 @@ struct guards {
     struct serve_child_pool pool;
 };
 
-/* Makes a guard's request to a model (ask.c).  NULL: refused.  In any case
- * `answer` is completed once, perhaps at once: status 200 with the model's
- * text, or another status with an error text.  Zero-initialise `answer`, then
- * set `done` and `context`. */
+/* Makes a guard's request to a model (ask.c); NULL: the request was refused.
+ * `answer` is completed once in any case, perhaps at once: with status 200 and
+ * the model's text, or with another status and an error text.  The caller sets
+ * `answer` to zero, then `done` and `context`. */
 struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
                                           const struct flo_serve_guard *guard,
                                           enum flo_guard_stage stage, struct serve_memory *answer);
 
-/* Does the guard check requests to this model? */
+/* Tells whether the guard checks requests to this model. */
 bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_place *place);
 
 #endif

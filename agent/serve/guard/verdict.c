@@ -1,4 +1,4 @@
-/* Verdict: writes the question to a guard, and interprets its answer.  Pure. */
+/* Verdict: writes the question to a guard, and reads its answer.  Pure. */
 #include "agent/serve/guard/verdict.h"
 
 #include <string.h>
@@ -6,7 +6,8 @@
 
 #include <flotilla/errors/infer.h>
 
-#define SHOWN_BYTES_MAX 60 /* bytes that an error shows of an answer that cannot be parsed */
+/* number of bytes that an error shows of an answer that cannot be read */
+#define SHOWN_BYTES_MAX 60
 
 /* ---- the question ---- */
 
@@ -20,7 +21,8 @@ static void add_name(const char *key, const char *name, struct flo_buf *out)
     }
 }
 
-/* Writes an object's members, and the end of the enclosing object. */
+/* Writes the members of `object`, or nothing if it has none, and then the end
+ * of the object that was begun. */
 static void add_more(struct flo_wire_text object, struct flo_buf *out)
 {
     if (object.bytes > 2) {
@@ -48,8 +50,8 @@ static void add_messages(const struct flo_wire_generate *in, struct flo_buf *out
     }
 }
 
-/* Writes the calls as in a prompt's messages, but without ids: the client's ids
- * are made when the answer is sent. */
+/* Writes the calls as a prompt's messages have them, but without ids, which are
+ * made when the answer is sent. */
 static void add_calls(const struct serve_kept *kept, struct flo_buf *out)
 {
     for (uint32_t i = 0; i < kept->n_calls; i++) {
@@ -94,8 +96,8 @@ void flo_guard_question(const struct serve_request *request, enum flo_guard_stag
     flo_buf_text(out, "}\n");
 }
 
-/* Appends a line. Each line except the first is preceded by a line end; the
- * first one follows the owner's text. */
+/* Appends a line to `out`.  A line end goes before it, unless it is the first
+ * line at `begin`, after the owner's text. */
 static void add_line(struct flo_wire_text line, size_t begin, struct flo_buf *out)
 {
     if (line.bytes > 0) {

@@ -1,12 +1,14 @@
-/* Model cache: loads and unloads models as the plan and the requests require. */
+/* Model cache: loads and unloads models as the memory plan and the requests
+ * require. */
 #include "agent/serve/model_cache/model_cache.h"
 
 #include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 
-#define ENDING_MS 5 /* interval of checks whether memory is free */
-#define BUSY_MS 50  /* ... and of checks whether an idle model can be evicted */
+/* time between two checks whether an engine that ends has freed its memory */
+#define ENDING_MS 5
+#define BUSY_MS 50 /* time between two checks whether an idle model can be unloaded */
 
 enum place_state { PLACE_OUT, PLACE_LOADING, PLACE_IN };
 
@@ -16,7 +18,7 @@ struct place {
     uint32_t rung; /* degradation level at which the model is loaded */
     bool is_wanted;
     uint64_t wanted_ms; /* wanted since then */
-    uint64_t load_ms;   /* duration of the model's last load; 0: none */
+    uint64_t load_ms;   /* time that the model's last load took; 0: it has not been loaded */
     uint32_t failures;  /* in a row */
     uint64_t retry_ms;
 };
@@ -45,7 +47,7 @@ static void look_in(struct flo_model_cache *model_cache, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(model_cache->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* nothing to do: the timer fires earlier */
+            return; /* the timer is already set to an earlier time */
         }
     }
     event_add(model_cache->timer, &tv);
@@ -135,7 +137,8 @@ static void look_at_hosts(const struct flo_model_cache *model_cache, struct flo_
     }
 }
 
-/* Loads a wanted model if there is room, or evicts others to make room. */
+/* Loads a model that requests wait for, if memory is free.  If memory is not
+ * free, unloads other models and tries again later. */
 static void pending(struct flo_model_cache *model_cache, size_t index)
 {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
@@ -143,7 +146,7 @@ static void pending(struct flo_model_cache *model_cache, size_t index)
     struct flo_serve_status status;
     struct flo_memory_room room;
     flo_serve_get_status(model_cache->serve, (unsigned)index, &status);
-    if (!status.is_wanted) { /* no request waits for the model any more */
+    if (!status.is_wanted) { /* no request waits for this model any more */
         model_cache->places[index].is_wanted = false;
         return;
     }
@@ -167,7 +170,8 @@ static void pending(struct flo_model_cache *model_cache, size_t index)
     }
 }
 
-/* Returns the model that has been wanted longest; `count`: none. */
+/* Returns the index of the model for which requests have waited longest;
+ * `count`: there is none. */
 static size_t first_wanted(const struct flo_model_cache *model_cache)
 {
     size_t first = model_cache->count;
@@ -199,12 +203,12 @@ static void step(struct flo_model_cache *model_cache)
             load(model_cache, i);
         }
     }
-    /* Models are loaded one at a time, in the order in which they were
-     * wanted. */
+    /* Models are loaded one at a time, in the order in which requests asked for
+     * them. */
     while ((wanted = first_wanted(model_cache)) < model_cache->count) {
         pending(model_cache, wanted);
         if (model_cache->places[wanted].is_wanted) {
-            return; /* that model waits for memory */
+            return; /* this model waits for memory, and later models wait behind it */
         }
     }
 }

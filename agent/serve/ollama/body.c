@@ -1,8 +1,8 @@
-/* Body: converts Ollama's bodies to OpenAI's.
+/* Body: converts bodies of Ollama's API to OpenAI's.
  *
- * Ranges and refusals are those of OpenAI's parameters.  An unsupported field
- * that would change the answer is refused here; fields about the machine, such
- * as num_ctx and keep_alive, are ignored. */
+ * The ranges are those of OpenAI's parameters.  An unsupported field that would
+ * change the answer is refused here.  Fields about the machine, such as num_ctx
+ * and keep_alive, are ignored. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <math.h>
@@ -10,14 +10,14 @@
 
 #define BODY_BYTES_MAX (1u << 20)
 
-/* State of a conversion. */
+/* State of a body that is being converted. */
 struct turn {
     const json_t *in;
     json_t *out;
     struct flo_err *err;
 };
 
-/* Fields of `options` whose names differ. */
+/* Fields of Ollama's body, with OpenAI's names for them. */
 static const struct name {
     const char *ours, *openais;
 } names[] = {
@@ -68,7 +68,8 @@ static int copy(const struct turn *turn, const char *from, const char *to)
 
 /* ---- options ---- */
 
-/* Refuses unsupported samplers, except with the numbers that turn them off. */
+/* Refuses sampler options that are not supported, except with the numbers that
+ * turn them off. */
 static int refuse_options(const struct turn *turn, const json_t *options)
 {
     static const struct {
@@ -87,7 +88,7 @@ static int refuse_options(const struct turn *turn, const json_t *options)
     return 0;
 }
 
-/* Accepts a whole number written as 40.0. */
+/* Makes an integer of a whole number that is written as 40.0. */
 static json_t *number_of(json_t *value)
 {
     double real = json_real_value(value);
@@ -116,7 +117,7 @@ static int read_options(const struct turn *turn)
 
         if (value != NULL && is_length && json_is_integer(value) &&
             (json_integer_value(value) == -1 || json_integer_value(value) == -2)) {
-            continue; /* negative: no limit, or until the context is full */
+            continue; /* -1: no limit; -2: until the context is full */
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
     }
@@ -179,7 +180,7 @@ static int read_model(const struct turn *turn)
     return set(turn, "model", json_stringn(name, bytes));
 }
 
-/* Refuses unsupported fields that would change the answer. */
+/* Refuses fields that are not supported and would change the answer. */
 static int refuse_fields(const struct turn *turn)
 {
     static const char *const fields[] = {"suffix", "template", "context", "logprobs",
@@ -214,7 +215,8 @@ static int read_answering(const struct turn *turn)
 
 /* ---- each kind ---- */
 
-/* Makes a request that loads the model: one token is computed and not sent. */
+/* Makes a request that only loads the model.  It computes one token, which is
+ * not sent. */
 static int read_load(const struct turn *turn, bool *is_load)
 {
     *is_load = true;
@@ -223,7 +225,8 @@ static int read_load(const struct turn *turn, bool *is_load)
     return set(turn, "messages", json_pack("[{ssss}]", "role", "user", "content", "."));
 }
 
-/* Converts a chat.  Beyond the maximum, messages are only counted. */
+/* Converts the body of a chat.  Too many messages are passed on unchanged, so
+ * that the reader refuses them. */
 static int read_chat(const struct turn *turn, bool *is_load)
 {
     json_t *given = flo_json_member(turn->in, "messages");

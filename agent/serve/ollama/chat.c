@@ -1,14 +1,14 @@
 /* Chat: the fronts of /api/chat and /api/generate, which write lines of JSON.
  *
- * A call is sent when its arguments are complete, as an object: when the next
- * call begins, or at the end.  A call cut off by the token limit is left
+ * A call is sent as an object when its arguments are complete: when the next
+ * call begins, or at the end.  A call that the token limit cut off is left
  * out. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <stdlib.h>
 
 struct state {
-    uint32_t told; /* calls sent so far */
+    uint32_t told; /* number of calls that were sent so far */
     bool is_load;
 };
 
@@ -53,8 +53,8 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
     flo_buf_printf(out, "{\"model\":\"%s\",\"created_at\":\"%s\",", request->model_name, now);
 }
 
-/* Begins the message, without its calls; /api/generate has its text in the line
- * itself. */
+/* Writes the text of the answer and its thoughts.  /api/chat has them in the
+ * object "message", /api/generate in the line itself. */
 static void begin_message(const struct serve_request *request, struct flo_wire_text text,
                           struct flo_wire_text thoughts, struct flo_buf *out)
 {
@@ -71,7 +71,8 @@ static void end_message(const struct serve_request *request, struct flo_buf *out
     flo_buf_text(out, is_chat(request) ? "}," : ",");
 }
 
-/* Adds a call; false: its arguments are no complete object. */
+/* Adds a call to the list.  Returns false when its arguments are no complete
+ * JSON object. */
 static bool add_call(const struct serve_tool_call *call, uint32_t index, const char *before,
                      struct flo_buf *out)
 {
@@ -96,8 +97,8 @@ static bool add_call(const struct serve_tool_call *call, uint32_t index, const c
     return true;
 }
 
-/* Adds the calls with index `told` to `until` - 1 as a member, if there are
- * any. */
+/* Adds a member with the calls from index `told` to index `until` - 1, if there
+ * are any. */
 static void add_calls(const struct serve_request *request, uint32_t told, uint32_t until,
                       struct flo_buf *out)
 {

@@ -1,7 +1,7 @@
-/* Messages: converts a conversation of Ollama's to OpenAI's.
+/* Messages: converts a conversation of Ollama's API to OpenAI's messages.
  *
- * Ollama's calls may lack ids.  They get ids in order; a tool's message answers
- * the first unanswered call of its name. */
+ * Calls in Ollama's messages may lack ids.  They get ids in order; a tool's
+ * message answers the first unanswered call of its name. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <string.h>
@@ -11,8 +11,8 @@
 struct history {
     struct flo_err *err;
     size_t at;    /* the message */
-    size_t calls; /* number of calls that got an id */
-    json_t *open; /* [id, name] of each unanswered call */
+    size_t calls; /* number of calls so far that got an id here */
+    json_t *open; /* list of [id, name] of the calls that no message has answered yet */
 };
 
 static int refuse(const struct history *history, const char *what)
@@ -70,8 +70,8 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
     return rv;
 }
 
-/* Returns the first unanswered call whose element `place` (id or name) is this
- * text; NULL: the first of all. */
+/* Returns the index of the first unanswered call whose id or name (element
+ * `place`) is `text`; NULL: of the first unanswered call. */
 static size_t find_open(const struct history *history, size_t place, const char *text)
 {
     size_t i = 0;
@@ -141,7 +141,7 @@ json_t *flo_ollama_content(json_t *text, const json_t *images)
     return list;
 }
 
-/* Merges images into the message's content. */
+/* Adds the images of a message to its content. */
 static int add_images(const struct history *history, const json_t *message, json_t *out)
 {
     json_t *content =

@@ -1,5 +1,5 @@
-/* Refused: refuses pull, push, create and copy, because models come by
- * releases. */
+/* Refused: refuses pull, push, create and copy, because only releases bring
+ * models. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

@@ -1,9 +1,10 @@
-/* Shapes: writes errors, for all of Ollama's fronts. */
+/* Shapes: writes errors for all fronts of Ollama's API. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <string.h>
 
-/* Writes an error; its text begins with OpenAI's name of the field. */
+/* Writes an error.  Its text begins with OpenAI's name of the field, which is
+ * replaced by Ollama's. */
 static void add_error(const struct flo_err *err, const char *param, struct flo_buf *out)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);

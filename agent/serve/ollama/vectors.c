@@ -1,5 +1,5 @@
-/* Vectors: the fronts of /api/embed, and of the older /api/embeddings for a
- * single text. */
+/* Vectors: the fronts of /api/embed, and of the older /api/embeddings for one
+ * text. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read_inputs(struct serve_request *request, const struct serve_body *body,

@@ -1,5 +1,5 @@
-/* Audio: speech to text: reads a form with a WAV file, and answers with its
- * text. */
+/* Audio: the front for speech to text.  It reads a form with a WAV file, and
+ * answers with the text that was spoken. */
 #include "agent/serve/openai/multipart.h"
 #include "agent/serve/openai/openai.h"
 #include "base/wav.h"
@@ -122,7 +122,8 @@ static int take_stream(struct reader *reader, const struct flo_multipart_part *p
                                       "whole");
 }
 
-/* Other fields are ignored, as clients send many. */
+/* Takes a field of the form.  Unknown fields are ignored, because clients send
+ * many. */
 static int take_part(struct reader *reader, const struct flo_multipart_part *part)
 {
     static const struct {

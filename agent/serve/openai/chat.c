@@ -1,8 +1,8 @@
 /* Chat: the front of /v1/chat/completions.
  *
- * The deltas of a stream add up to the message of a whole answer.  With tools
- * the first content is null, because an answer may be calls only.  A client
- * that used `functions` gets one `function_call`. */
+ * The deltas of a stream add up to the message of a whole answer.  If the
+ * request has tools, the first content is null, because the answer may be only
+ * calls.  A client that used `functions` gets one `function_call`. */
 #include "agent/serve/openai/openai.h"
 
 #include <string.h>
@@ -57,7 +57,8 @@ static void end_event(struct serve_request *request, const char *finish, struct 
     flo_openai_end_event(request, finish, out);
 }
 
-/* The first token's log-probabilities are sent in its own event. */
+/* Writes the first event of a stream.  The first token's log-probabilities come
+ * in the next event. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     bool has_tools = request->params.message.generate.tools.bytes > 0;

@@ -1,6 +1,8 @@
-/* Logprobs: writes log-probabilities of an answer's tokens in OpenAI's two forms.
- * A stream keeps those of the token of one event, any other request those of the whole
- * answer. */
+/* Logprobs: writes the log-probabilities of an answer's tokens in OpenAI's two
+ * forms.
+ *
+ * A stream stores those of one event's token, any other answer those of all
+ * tokens. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>

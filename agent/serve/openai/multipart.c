@@ -1,7 +1,7 @@
 /* Multipart: splits a form at its boundaries; each part begins with headers.
  *
- * A part without a name is an error, as nothing else identifies it.  Headers
- * other than the name are ignored. */
+ * A part without a name is an error, because nothing else identifies it.  Only
+ * the names in the headers are used. */
 #include "agent/serve/openai/multipart.h"
 
 #include <string.h>
@@ -22,7 +22,8 @@ static const char *find(const char *at, const char *end, const char *what, size_
 
 /* ---- the boundary ---- */
 
-/* Reads the value of `name=` in a header, quoted or not. */
+/* Reads the value of the parameter `name` in a header, with or without
+ * quotes. */
 static bool value_of(const char *head, size_t bytes, const char *name, char *out, size_t out_bytes)
 {
     size_t chars = strlen(name), n = 0;
@@ -77,8 +78,8 @@ int flo_multipart_open(struct flo_multipart *form, const char *content_type, con
 
 /* ---- parts ---- */
 
-/* Reads the end of a boundary.  Returns 1 if a part follows, 0 after the last
- * one. */
+/* Reads what follows a boundary.  Returns 1 if a part follows, 0 after the last
+ * boundary. */
 static int after_mark(struct flo_multipart *form, struct flo_err *err)
 {
     size_t left = (size_t)(form->end - form->at);
@@ -94,7 +95,7 @@ static int after_mark(struct flo_multipart *form, struct flo_err *err)
     return 1;
 }
 
-/* Handles the first boundary, which has no line end before it. */
+/* Finds the first boundary, which has no line end before it. */
 static int begin(struct flo_multipart *form, struct flo_err *err)
 {
     size_t left = (size_t)(form->end - form->at);

@@ -1,4 +1,5 @@
-/* Refused: refuses parts of OpenAI's API that no model here can answer. */
+/* Refused: refuses the parts of OpenAI's API that no model on this device can
+ * answer. */
 #include "agent/serve/openai/openai.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

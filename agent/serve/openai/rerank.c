@@ -1,9 +1,9 @@
-/* Rerank: the front of /v1/rerank: scores documents by how well they answer a
- * query.
+/* Rerank: the front of /v1/rerank, which scores documents by how well they
+ * answer a query.
  *
  * A reranker reads query and document together and gives a score.  Cosines of
- * vectors are something else: they are used only if a client asks for them.
- * The answer says which method was used. */
+ * vectors are another method, used only if a client asks for it.  The answer
+ * names the method that was used. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@
 #define DOCUMENTS_MAX (FLO_WIRE_INPUTS_MAX - 1) /* besides the query */
 
 struct rerank {
-    json_t *documents; /* documents, to be repeated in the answer; NULL: they are not */
+    json_t *documents; /* documents that the answer repeats; NULL: it repeats none */
     bool by_vectors;
     uint32_t count, top, told;
     float *query; /* [dimensions] */
@@ -63,7 +63,7 @@ static const json_t *text_of(const json_t *document)
     return json_string_length(text) > 0 ? text : NULL;
 }
 
-/* Returns the documents, which some clients call texts. */
+/* Returns the documents of a body.  Some clients name this field "texts". */
 static const json_t *documents_of(const json_t *body)
 {
     const json_t *documents = json_object_get(body, "documents");
@@ -71,7 +71,7 @@ static const json_t *documents_of(const json_t *body)
     return documents != NULL ? documents : json_object_get(body, "texts");
 }
 
-/* Writes the inputs: the query, then each document. */
+/* Writes the inputs for the engine: the query, then each document. */
 static int read_texts(struct serve_request *request, json_t *body, json_t *input,
                       struct flo_err *err)
 {
@@ -167,7 +167,8 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 
 /* ---- the answer ---- */
 
-/* Returns the cosine of vectors of length 1; 0 if one is not finite. */
+/* Returns the cosine of two vectors of length 1, or 0 if a number is not
+ * finite. */
 static double cosine(const struct rerank *rerank, struct flo_wire_text vector)
 {
     double sum = 0;
@@ -188,7 +189,8 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
     }
 }
 
-/* Stores a reranker's score of a document. */
+/* Stores the score that a reranker gave a document.  Returns false when it is
+ * invalid. */
 static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text vector)
 {
     if (i >= rerank->count || vector.bytes != 4 || !isfinite(flo_answer_float(vector, 0))) {
@@ -198,7 +200,8 @@ static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text v
     return true;
 }
 
-/* Handles a frame of the engine; the query's vector arrives first. */
+/* Handles a frame of the engine.  For the method of vectors, the query's vector
+ * comes first. */
 static void frame(struct serve_request *request, const struct flo_wire_message *message,
                   struct flo_buf *out)
 {
@@ -215,7 +218,7 @@ static void frame(struct serve_request *request, const struct flo_wire_message *
     } else if (i <= rerank->count && vector.bytes == 4 * rerank->dimensions) {
         rerank->scores[i - 1] = (struct score){i - 1, cosine(rerank, vector)};
     } else {
-        out->failed = true; /* the vectors have different sizes, which is an engine's fault */
+        out->failed = true; /* the vectors differ in size, which is a fault of the engine */
     }
 }
 

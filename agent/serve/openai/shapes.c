@@ -1,5 +1,5 @@
-/* Shapes: writes heads, numbers, events and errors, for all of OpenAI's
- * fronts. */
+/* Shapes: writes heads, numbers, events and errors for all fronts of OpenAI's
+ * API. */
 #include "agent/serve/openai/openai.h"
 
 #include <string.h>
@@ -22,7 +22,8 @@ static const char *error_type(int status)
     }
 }
 
-/* Returns OpenAI's error code, where clients depend on it. */
+/* Returns the error code for clients: OpenAI's own code where clients depend on
+ * it. */
 static const char *error_code(int code)
 {
     return code == FLO_E_INFER_TOO_LONG ? "context_length_exceeded"
@@ -106,8 +107,8 @@ void flo_openai_add_usage(const struct serve_request *request, const struct flo_
 
 /* ---- streams ---- */
 
-/* Ends an event.  If a client wants the usage, every event has that member; it
- * is null except in the last event. */
+/* Ends an event.  If a client wants the usage, each event has that member,
+ * which is null except in the last event. */
 void flo_openai_end_event(struct serve_request *request, const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, ",\"logprobs\":");

@@ -1,4 +1,4 @@
-/* Text: the front of /v1/completions. */
+/* Text: the front of /v1/completions, which continues a prompt. */
 #include "agent/serve/openai/openai.h"
 
 static const char object[] = "text_completion";
@@ -23,8 +23,8 @@ static void add_event(struct serve_request *request, struct flo_wire_text text, 
     flo_openai_end_event(request, finish, out);
 }
 
-/* Begins the answer; its first event has the prompt's text if that was asked
- * for. */
+/* Writes the first event of a stream, with the prompt if the client wants it
+ * repeated. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     if (request->params.echoes) {

@@ -1,5 +1,5 @@
-/* Vectors: fronts without generated tokens: vectors of texts, and texts to
- * token ids and back. */
+/* Vectors: the fronts that generate no tokens.  They convert texts to vectors,
+ * and texts to token ids and back. */
 #include "agent/serve/openai/openai.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static void add_base64(struct flo_wire_text vector, struct flo_buf *out)
     free(text);
 }
 
-/* Adds one of several vectors. */
+/* Adds a vector to the list of vectors of the answer. */
 static void add_vector(struct serve_request *request, const struct flo_wire_message *frame,
                        struct flo_buf *out)
 {

@@ -25,7 +25,7 @@ void flo_format_parts(struct serve_params *params)
     }
 }
 
-/* Appends the schema as text to `parts`, after any ids and biases. */
+/* Appends the schema as text to `parts`, behind token ids and biases. */
 static int put_schema(struct serve_params *params, const char *field, const json_t *schema,
                       struct flo_err *err)
 {

@@ -1,17 +1,18 @@
-/* Images: checks images in messages without decoding them.
+/* Images: checks the images in messages without decoding them.
  *
- * A runtime gets them unchanged.  The check keeps links, other types and
+ * A runtime gets the images unchanged.  The check keeps links, other types and
  * invalid base64 away from it. */
 #include "agent/serve/params/images.h"
 
 #include <string.h>
 
-#define HEAD_CHARS 16    /* longest signature, in base64 characters */
-#define BLOCK_CHARS 4096 /* base64 characters decoded at a time */
+/* number of base64 characters that contain the longest signature */
+#define HEAD_CHARS 16
+#define BLOCK_CHARS 4096 /* number of base64 characters that are decoded at once */
 
 static const struct kind {
     const char *type;
-    const char *at, *also_at; /* signatures: at byte 0, and at byte 8 (NULL: none) */
+    const char *at, *also_at; /* signatures at byte 0 and at byte 8; an empty one matches */
 } kinds[] = {
     {"image/png", "\x89PNG\r\n\x1a\n", ""},
     {"image/jpeg", "\xff\xd8\xff", ""},
@@ -57,7 +58,8 @@ static bool is_base64(struct flo_wire_text text)
     return text.bytes > 0 && flo_base64_decode(text.data, text.bytes, block) >= 0;
 }
 
-/* Skips a prefix, ignoring case; false: the text begins differently. */
+/* Skips a prefix, whatever its case.  Returns false when the text begins
+ * differently. */
 static bool skip(struct flo_wire_text *text, const char *word)
 {
     size_t n = strlen(word);
@@ -70,8 +72,8 @@ static bool skip(struct flo_wire_text *text, const char *word)
     return true;
 }
 
-/* Reads the type from a URL, which is advanced to its base64; NULL: unsupported
- * type.  Accepts image/jpg, which many write. */
+/* Returns the type that a URL names, and advances *url to its base64; NULL: the
+ * type is not supported.  Accepts image/jpg, which many clients write. */
 static const char *said_type(struct flo_wire_text *url)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Inputs: reads texts to be embedded or tokenised, and ids to be converted to
+/* Inputs: reads texts to embed or to tokenise, and token ids to convert to
  * text. */
 #include "agent/serve/params/reader.h"
 
@@ -33,8 +33,9 @@ int flo_params_read_detokenise(struct params_reader *reader)
 
 /* ---- embeddings ---- */
 
-/* Adds one of several inputs.  Ids are only counted in data.bytes: they are in
- * params->parts, one input after the other. */
+/* Adds one of several inputs to embed.  Token ids of all inputs are in
+ * params->parts, one input after the other, so only their size is stored in
+ * data.bytes. */
 static int add_input(struct params_reader *reader, const json_t *value)
 {
     struct flo_wire_embed *out = &reader->params->message.embed;
@@ -91,7 +92,8 @@ static int read_inputs(struct params_reader *reader)
     return rv;
 }
 
-/* Reads one of two words; an absent field counts as the first one. */
+/* Reads a field that may be one of two words.  An absent field counts as the
+ * first word. */
 static int read_choice(struct params_reader *reader, const char *field, const char *first,
                        const char *second, bool *is_second)
 {

@@ -1,8 +1,8 @@
 /* Messages: reads the text to continue, which is a conversation or a prompt.
  *
- * A message has a role and a content.  An assistant's calls and thoughts, and
- * the call that a tool answers, are put into one JSON object next to them.  It
- * has the same form for each of OpenAI's forms. */
+ * A message has a role and a content.  A JSON object next to them has an
+ * assistant's calls and thoughts, or names the call that a tool answers.  This
+ * object is the same for all forms in which OpenAI's API writes calls. */
 #include "agent/serve/params/reader.h"
 
 #include <stdarg.h>
@@ -11,14 +11,16 @@
 #include "agent/serve/params/images.h"
 #include "agent/serve/params/tools.h"
 
-#define ID_BYTES_MAX 256 /* limit of a call's id, which a client chose */
+#define ID_BYTES_MAX 256 /* limit of the bytes of a call's id, which the client chose */
 
-/* A conversation during parsing. */
+/* State of a conversation that is being read. */
 struct history {
     struct params_reader *reader;
-    size_t at;         /* the message */
-    json_t *calls;     /* earlier calls by id: [name, the message] */
-    json_t *functions; /* id of the last `function_call`, by name */
+    size_t at; /* the message */
+    /* object from the id of an earlier call to [its name, its message's
+     * index] */
+    json_t *calls;
+    json_t *functions; /* object from a name to the id of the last `function_call` with that name */
 };
 
 static int refuse(const struct history *history, const char *format, ...) FLO_PRINTF(2, 3);
@@ -72,7 +74,7 @@ static int read_detail(const struct history *history, const json_t *detail, uint
                            "high");
 }
 
-/* Adds an image after this many bytes of text. */
+/* Adds an image that comes after `at` bytes of the message's text. */
 static int add_image(const struct history *history, const json_t *message, const json_t *image,
                      size_t at)
 {
@@ -120,8 +122,8 @@ static int add_part(const struct history *history, const json_t *message, const 
     return 0;
 }
 
-/* Joins [{"type":"text","text":"..."}] to one string, and records where images
- * are.  Only adjacent texts are joined by line ends. */
+/* Joins the parts of a content to one text, and records where its images are.
+ * Line ends join only texts that are next to each other. */
 static int join_parts(const struct history *history, const json_t *message, const json_t *parts,
                       struct flo_wire_text *out)
 {
@@ -167,8 +169,8 @@ static int read_content(const struct history *history, const json_t *message, bo
 
 /* ---- calls ---- */
 
-/* Reads arguments: a JSON object, as text or directly.  Some models make calls
- * without any. */
+/* Reads the arguments of a call: a JSON object, or a text of one.  Some models
+ * make calls without arguments. */
 static int read_arguments(const struct history *history, const json_t *function,
                           struct flo_buf *out)
 {
@@ -196,7 +198,8 @@ static int read_arguments(const struct history *history, const json_t *function,
     return 0;
 }
 
-/* Records the call, and adds it to the list of calls. */
+/* Adds a call to the list, and records its id for the message that answers
+ * it. */
 static int add_call(const struct history *history, const char *id, const json_t *function,
                     json_t *list)
 {
@@ -240,7 +243,8 @@ static int read_call(const struct history *history, const json_t *call, json_t *
     return add_call(history, json_string_value(id), json_object_get(call, "function"), list);
 }
 
-/* Reads OpenAI's older form of a call: one per message, without an id. */
+/* Reads a call in OpenAI's older form, which allows one call per message and
+ * has no id. */
 static int read_function_call(const struct history *history, const json_t *function, json_t *list)
 {
     const char *name = json_string_value(json_object_get(function, "name"));
@@ -305,7 +309,7 @@ static int read_assistant(const struct history *history, const json_t *message, 
     return rv;
 }
 
-/* Finds the call that a tool's message answers. */
+/* Finds the call that the message of a tool answers. */
 static int read_answer(const struct history *history, const json_t *message, bool is_function,
                        json_t *more)
 {
@@ -347,7 +351,8 @@ static int keep_more(const struct history *history, const json_t *more, struct f
     return flo_reader_keep(history->reader, &text, out);
 }
 
-/* Converts a role; OpenAI has two names for two of the roles. */
+/* Returns the role for the engine.  OpenAI has two names for two of the
+ * roles. */
 static struct flo_wire_text role_of(const json_t *role)
 {
     if (is(role, "developer")) {
@@ -362,7 +367,8 @@ static bool has_calls(const json_t *message)
            json_object_size(json_object_get(message, "function_call")) > 0;
 }
 
-/* Reads a message into the next free place; `is_left_out`: only checks it. */
+/* Reads a message into the next entry.  `is_left_out`: the message is only
+ * checked. */
 static int read_message(const struct history *history, const json_t *message, bool is_left_out)
 {
     struct flo_wire_generate *out = &history->reader->params->message.generate;
@@ -396,8 +402,8 @@ static bool is_systems(const json_t *messages, size_t i)
            flo_json_says(json_array_get(messages, i), "role", "developer");
 }
 
-/* Returns the user's message from which the newest turns fit, together with the
- * system messages before; 0: none. */
+/* Returns the index of the user's message from which the newest turns fit,
+ * together with the system messages before it; 0: none. */
 static size_t first_turn(const json_t *messages, size_t count)
 {
     size_t systems = 0, i = 0;
@@ -457,8 +463,8 @@ int flo_params_take_prompt(struct params_reader *reader, const json_t *prompt)
                              SERVE_CHOICES_MAX);
 }
 
-/* Reads the prompt.  Several prompts stay as JSON until the choice for each is
- * made. */
+/* Reads the prompt.  Several prompts stay JSON until flo_params_choice() reads
+ * each of them. */
 static int read_prompt(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;

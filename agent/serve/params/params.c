@@ -1,9 +1,9 @@
 /* Params: converts a request's parameters from OpenAI's JSON to a message for
  * the engine.
  *
- * Every number has a range, and an error text with field, value and range.  An
- * unsupported field that would change the answer is refused, never ignored.
- * Unknown fields are ignored, as clients send many. */
+ * Every number has a range, and an error text with field, value and range.  A
+ * field that is not supported and would change the answer is refused, never
+ * ignored.  Unknown fields are ignored, because clients send many. */
 #include "agent/serve/params/format.h"
 #include "agent/serve/params/reader.h"
 #include "agent/serve/params/tools.h"
@@ -15,8 +15,8 @@
 
 /* ---- how it is served ---- */
 
-/* Reads OpenAI's tier: `flex` is cheaper and slower there, so it means batch
- * priority.  An explicit `priority` overrides it. */
+/* Reads the tier of a request.  `flex` is cheaper and slower at OpenAI, so it
+ * means batch priority here.  An explicit `priority` overrides it. */
 static int read_tier(struct params_reader *reader, const char **priority)
 {
     static const char *const tiers[] = {"auto", "default", "priority", "scale", "flex"};
@@ -35,7 +35,7 @@ static int read_tier(struct params_reader *reader, const char **priority)
     return 0;
 }
 
-/* Reads priority, context shifting, and speculative drafts. */
+/* Reads the fields about priority, context shifts and speculative drafts. */
 static int read_serving(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -70,8 +70,8 @@ static int read_model(struct params_reader *reader)
     return 0;
 }
 
-/* Reads OpenAI's name for the person behind a request, in the newer or the
- * older field.  Only a hash is kept. */
+/* Reads the person for whom a client asks, from OpenAI's newer or older field.
+ * Only a hash of it is stored. */
 static int read_user(struct params_reader *reader)
 {
     static const char *const fields[] = {"safety_identifier", "user"};
@@ -108,8 +108,8 @@ static int read_stream(struct params_reader *reader)
 
 /* ---- whole bodies ---- */
 
-/* Reads the number of answers per prompt.  All answers are returned, so best_of
- * may not ask for more. */
+/* Reads the number of answers to each prompt.  All of them are returned, so
+ * best_of may not be higher. */
 static int read_choices(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
@@ -163,8 +163,7 @@ static int read_form(struct params_reader *reader)
     return 0;
 }
 
-/* Reads `truncation`, before the messages are read: it may drop some of
- * them. */
+/* Reads `truncation` before the messages, because it may drop some of them. */
 static int read_truncation(struct params_reader *reader)
 {
     const json_t *value = flo_reader_field(reader, "truncation");
@@ -232,7 +231,8 @@ static size_t conversation_bytes(const struct flo_wire_generate *in)
     return bytes;
 }
 
-/* Writes the frame; drops turns that do not fit, if the client allowed it. */
+/* Writes the frame for the engine.  Drops turns that do not fit, if the client
+ * allowed it. */
 static int write_frame(struct serve_params *params, struct flo_buf *frame, struct flo_err *err)
 {
     const struct flo_wire_generate *in = &params->message.generate;
@@ -247,8 +247,8 @@ static int write_frame(struct serve_params *params, struct flo_buf *frame, struc
     return rv;
 }
 
-/* Keeps only the frame for the engine, as a request may be held for long: a
- * JSON tree can take 80 times the bytes of its text. */
+/* Stores only the frame for the engine, because a request may wait for long and
+ * a JSON tree can take 80 times the bytes of its text. */
 int flo_params_keep(struct serve_params *params, struct flo_err *err)
 {
     struct flo_buf frame = {0};
@@ -355,8 +355,8 @@ static bool is_role(const struct flo_wire_generate *in, uint32_t i, const char *
     return role->bytes == strlen(name) && memcmp(role->data, name, role->bytes) == 0;
 }
 
-/* Removes the images of the messages from `begin` to `end`; later images move
- * with their messages. */
+/* Removes the images of the messages from `begin` to `end` - 1.  Images of
+ * later messages move with them. */
 static void drop_images(struct flo_wire_generate *out, uint32_t begin, uint32_t end)
 {
     uint32_t count = 0;
@@ -386,7 +386,7 @@ bool flo_params_drop_turn(struct serve_params *params)
         return false;
     }
     for (uint32_t i = begin; i < end; i++) {
-        if (is_role(out, i, "system")) { /* system messages are always kept */
+        if (is_role(out, i, "system")) { /* system messages are never dropped */
             out->messages[begin++] = out->messages[i];
         }
     }

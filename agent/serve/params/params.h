@@ -1,8 +1,7 @@
-/* Params: parameters of a request: converts a body in OpenAI's form to a
- * message for the engine.
+/* Params: converts a body in OpenAI's form to a message for the engine.
  *
  * All ranges and refusals are here.  A front of another API converts its body
- * to OpenAI's and parses that. */
+ * to OpenAI's, which is then read here. */
 #ifndef FLOTILLA_SERVE_PARAMS_H
 #define FLOTILLA_SERVE_PARAMS_H
 
@@ -11,8 +10,8 @@
 #include "base/host/json.h"
 
 #define FLO_TOOLS_NAME_BYTES_MAX 64
-#define SERVE_N_MAX 8        /* most answers to one prompt */
-#define SERVE_CHOICES_MAX 64 /* most answers to one body */
+#define SERVE_N_MAX 8        /* largest number of answers to one prompt */
+#define SERVE_CHOICES_MAX 64 /* largest number of answers to one body */
 
 enum request_kind {
     REQUEST_CHAT,
@@ -24,61 +23,68 @@ enum request_kind {
     REQUEST_KINDS
 };
 
-/* A client's parameters, checked. */
+/* Parameters of a client's request, all checked. */
 struct serve_params {
-    json_t *json;         /* only during parsing */
-    json_t *made;         /* texts made by the reader; only while it parses */
-    struct flo_buf parts; /* ids and a schema while parsing; later the message as a frame, to which
-                             its texts point */
+    json_t *json; /* only during parsing */
+    json_t *made; /* texts that the reader made, until the frame is written */
+    /* token ids and a schema while the body is read; later the frame, to which
+     * the texts of `message` point */
+    struct flo_buf parts;
     struct flo_wire_message message;
-    uint32_t n;                       /* number of answers per prompt; 0 or 1: one */
-    json_t *prompts;                  /* several prompts; NULL: a single one */
-    bool echoes;                      /* a completion's answer begins with its prompt */
-    const char *form;                 /* field that set the grammar, or NULL */
-    const char *thinks;               /* field that set the thinking, or NULL */
-    struct flo_buf callable;          /* names of the allowed tools, for flo_params_may_call() */
-    bool is_function_call;            /* `functions` was used: the answer has `function_call` */
-    char model[3 * FLO_NAME_MAX + 3]; /* the name given by the client; empty: any model */
-    uint64_t user;                    /* hash of the person's name; 0: none was given */
+    uint32_t n;         /* number of answers to each prompt; 0 counts as 1 */
+    json_t *prompts;    /* list of prompts; NULL: the body has one */
+    bool echoes;        /* the answer to a completion begins with its prompt */
+    const char *form;   /* name of the field that set the grammar; NULL: none did */
+    const char *thinks; /* name of the field that set the thinking; NULL: none did */
+    /* names of the tools that may be called, for flo_params_may_call() */
+    struct flo_buf callable;
+    /* the body has `functions`, so the answer has `function_call` */
+    bool is_function_call;
+    char model[3 * FLO_NAME_MAX + 3]; /* name of the model that the client gave; empty: any model */
+    uint64_t user;                    /* hash of the person's name; 0: the client named no person */
     bool is_stream;
     bool wants_usage;
     bool is_base64;      /* vectors */
-    uint32_t dimensions; /* requested size of a vector; 0: the model's */
-    bool drops_turns;    /* if the prompt is too long, the oldest turns are dropped */
-    bool is_plain;       /* the answer to speech is plain text, not JSON */
-    bool is_unasked;     /* the prompt was made by a front, not by the client */
-    bool is_untold;      /* nothing of the answer is sent to the client */
+    uint32_t dimensions; /* size of vectors that the client wants; 0: the model's */
+    bool drops_turns;    /* the oldest turns of a prompt that is too long are dropped */
+    bool is_plain;       /* the text of speech is the answer itself, without JSON */
+    bool is_unasked;     /* a front made the prompt, not the client */
+    bool is_untold;      /* the client gets nothing of the generated text */
     char param[64];      /* the invalid field */
 };
 
-/* Parses a body.  FLO_E_REST_SCHEMA (no JSON object), FLO_E_INFER_PARAM with
- * params->param and a text with the field and its range, FLO_E_REST_TOO_LARGE
- * (for a frame).  After an error nothing needs to be freed, and params->param
- * is set. */
+/* Reads a body.  After an error nothing needs to be freed, and params->param
+ * names the field.
+ * FLO_E_REST_SCHEMA  no JSON object
+ * FLO_E_INFER_PARAM  a field is invalid; the text has its name and its range
+ * FLO_E_REST_TOO_LARGE  the body does not fit into a frame */
 FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
                                  struct serve_params *params, struct flo_err *err);
-/* Like flo_params_read(), from a tree, whose ownership is taken in any case. */
+/* Reads a body that is a JSON tree, as flo_params_read() does.  The tree is
+ * taken in any case. */
 FLO_MUST_USE int flo_params_read_tree(enum request_kind kind, json_t *body,
                                       struct serve_params *params, struct flo_err *err);
-/* Returns how many answers the body asks for: each prompt has `n`. */
+/* Returns how many answers the body asks for: `n` for each prompt. */
 uint32_t flo_params_choices(const struct serve_params *params);
-/* Makes the parameters of one answer, counted from 0, as if only this answer
- * had been requested; answers to the same prompt have different seeds.
- * FLO_E_INFER_PARAM with out->param: its prompt is invalid. */
+/* Makes the parameters of one answer, counted from 0, as if the body asked only
+ * for that one.  Answers to the same prompt have different seeds.
+ * FLO_E_INFER_PARAM  the prompt of this answer is invalid; out->param names
+ * it */
 FLO_MUST_USE int flo_params_choice(const struct serve_params *asked, uint32_t choice,
                                    struct serve_params *out, struct flo_err *err);
-/* Keeps only the message's frame, to which the message's texts then point. */
+/* Stores only the frame for the engine, to which the message's texts then
+ * point. */
 FLO_MUST_USE int flo_params_keep(struct serve_params *params, struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
 /* Drops the oldest turn: a user's message and all up to the next one, except
- * system messages.  false: only one turn is left. */
+ * system messages.  Returns false when only one turn is left. */
 bool flo_params_drop_turn(struct serve_params *params);
-/* Is this the name of a tool that the model may call? */
+/* Tells whether the model may call a tool of this name. */
 bool flo_params_may_call(const struct serve_params *params, struct flo_wire_text name);
-/* Returns the client's name for a field of OpenAI's. */
+/* Returns the name that the client used for a field of OpenAI's body. */
 const char *flo_params_named(const struct serve_params *params, const char *param);
-/* Returns the field that an error is about; "": none. */
+/* Returns the field that an error is about; "": it is about none. */
 const char *flo_params_param(const struct serve_params *params, const struct flo_err *err);
 
 #endif

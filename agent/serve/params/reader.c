@@ -1,4 +1,4 @@
-/* Reader: reads fields of a body, each with its range. */
+/* Reader: reads single fields of a body, each with its range. */
 #include "agent/serve/params/reader.h"
 
 #include <limits.h>

@@ -1,4 +1,5 @@
-/* Sampling: reads how tokens are chosen, and when an answer ends. */
+/* Sampling: reads the fields about how tokens are chosen, and when an answer
+ * ends. */
 #include "agent/serve/params/format.h"
 #include "agent/serve/params/reader.h"
 
@@ -39,8 +40,8 @@ static int read_stop(struct params_reader *reader)
     return 0;
 }
 
-/* Reads biases like {"50256":-100} and appends them to `parts`, after any token
- * ids. */
+/* Reads biases such as {"50256":-100}, and appends them to `parts` behind the
+ * token ids. */
 static int read_biases(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -85,7 +86,7 @@ static int read_biases(struct params_reader *reader)
 static int read_sampling(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int64_t top_k = 0, seed = 0, repeat_last = -1; /* -1: the sampler's default */
+    int64_t top_k = 0, seed = 0, repeat_last = -1; /* -1 stands for the sampler's default number */
     double repeat = 1;
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;
@@ -100,8 +101,8 @@ static int read_sampling(struct params_reader *reader)
     FLO_TRY(read_biases(reader));
     FLO_TRY(flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k));
     FLO_TRY(flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed));
-    if ((float)out->top_p == 0) { /* the number becomes 0 as the sampler's float */
-        out->temperature = 0;     /* top_p 0 leaves only the best token: greedy */
+    if ((float)out->top_p == 0) { /* a very small top_p becomes 0 as a float */
+        out->temperature = 0;     /* top_p 0 leaves only the best token, as temperature 0 does */
         out->top_p = 1;
     }
     out->repeat_penalty = repeat_last == 0 ? 1 : repeat;
@@ -127,8 +128,8 @@ static int read_length(struct params_reader *reader)
     return 0;
 }
 
-/* Reads logprobs: a chat has a switch and a number, a completion only a
- * number. */
+/* Reads logprobs, which is a number for a completion, and for a chat a switch
+ * with a number. */
 static int read_logprobs(enum request_kind kind, struct params_reader *reader)
 {
     bool wants = false;

@@ -1,4 +1,5 @@
-/* Thinking: reads how long a model should think before it answers. */
+/* Thinking: reads the fields about how long a model should think before it
+ * answers. */
 #include "agent/serve/params/tools.h"
 
 #include <string.h>
@@ -31,7 +32,8 @@ static int read_effort(struct params_reader *reader)
     return 0;
 }
 
-/* Reads `chat_template_kwargs`, the form of llama.cpp's and vLLM's servers. */
+/* Reads `chat_template_kwargs`, the form that llama.cpp's and vLLM's servers
+ * use. */
 static int read_template(struct params_reader *reader)
 {
     static const char field[] = "chat_template_kwargs";

@@ -1,14 +1,15 @@
-/* Tools: converts the tools of a conversation to the engine's single form.
+/* Tools: converts the tools of a conversation to the form that the engine
+ * knows.
  *
- * `functions` and `function_call` are OpenAI's older names for the same: one
- * call per answer, without an id. */
+ * `functions` and `function_call` are OpenAI's older names for tools: one call
+ * for each answer, without an id. */
 #include "agent/serve/params/tools.h"
 
 #include <string.h>
 
 #define TOOLS_MAX 512
 
-/* Field names of the form that a body uses. */
+/* Names of the fields in the form that the body uses. */
 struct words {
     const char *list, *choice;
 };
@@ -35,8 +36,8 @@ static bool is_absent(const json_t *value)
     return value == NULL || json_is_null(value);
 }
 
-/* Copies the members that the engine knows, in a fixed order; the schema keeps
- * the client's order. */
+/* Copies the members of a function that the engine knows, in a fixed order. The
+ * schema keeps the client's order. */
 static int add_function(struct params_reader *reader, const char *field, size_t i,
                         const json_t *function, json_t *list)
 {
@@ -126,7 +127,8 @@ static int read_list(struct params_reader *reader, const struct words *words, js
 
 /* ---- which are to be called ---- */
 
-/* Reads a name out of {"name":...}, which must be in the list. */
+/* Reads a name from {"name":...}.  It must be the name of a tool in the
+ * list. */
 static int read_named(struct params_reader *reader, const struct words *words,
                       const json_t *function, const json_t *list)
 {
@@ -180,7 +182,8 @@ static int read_choice(struct params_reader *reader, const struct words *words, 
         list);
 }
 
-/* Writes names between line ends, for flo_params_may_call(). */
+/* Writes the names of the tools that may be called, each between line ends, for
+ * flo_params_may_call(). */
 static void put_callable(struct serve_params *params, const json_t *list)
 {
     const struct flo_wire_generate *in = &params->message.generate;
@@ -196,7 +199,7 @@ static void put_callable(struct serve_params *params, const json_t *list)
 
 /* ---- all of it ---- */
 
-/* Refuses tools in a request that is no chat. */
+/* Refuses tools in a request that is not a chat. */
 static int refuse_all(struct params_reader *reader)
 {
     static const char *const fields[] = {"tools", "functions", "tool_choice", "function_call"};
@@ -225,7 +228,8 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     rv = rv == 0 ? read_choice(reader, words, list) : rv;
     rv = rv == 0 ? flo_reader_bool(reader, "parallel_tool_calls", &is_parallel) : rv;
     if (rv < 0 || json_array_size(list) == 0) {
-        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* without tools the choice does not matter */
+        /* without tools the choice of a tool has no effect */
+        out->tool_choice = FLO_WIRE_TOOLS_AUTO;
         return rv;
     }
     out->one_call = !is_parallel;

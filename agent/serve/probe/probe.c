@@ -14,7 +14,9 @@
 #include <flotilla/plural.h>
 
 #define TIMEOUT_MS 60000
-#define STALLED_PARTS 4 /* a side that is silent for 1/4 of the timeout hangs */
+/* divisor: an engine that sends nothing for timeout / STALLED_PARTS counts as
+ * hung */
+#define STALLED_PARTS 4
 
 static void probe_next(struct probe *probe);
 
@@ -86,7 +88,8 @@ static void fail_case(struct probe *probe, const struct flo_golden_case *c,
     }
 }
 
-/* A check without an expected status must exit with 0. */
+/* Tells whether a program ended as the case expects.  A case that expects no
+ * exit status expects 0. */
 static bool ended_well(const struct flo_golden_case *c, const struct flo_wire_done *done,
                        struct flo_err *err)
 {
@@ -136,8 +139,8 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     probe_next(probe);
 }
 
-/* Tells whether an error was caused by the process or the runtime, and not by
- * the answers. */
+/* Tells whether the process or the runtime caused the error, and not the
+ * answers. */
 static bool is_engines(int code)
 {
     static const char *const groups[] = {"engine.", "runtime."};
@@ -167,13 +170,14 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
                      "case %s cannot run: %s", c->id, err.what);
 }
 
-/* Handles the vector; exactly one is expected, as one text was sent. */
+/* Stores the vector of an answer.  One is expected, because the case has one
+ * text. */
 static void on_embedding(struct probe *probe, const struct flo_wire_embedding *embedding)
 {
     uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));
     float *vector = realloc(probe->vector, embedding->vector.bytes + 1);
     if (vector == NULL) {
-        return; /* without a vector the case fails */
+        return; /* memory is lacking; the case fails without a vector */
     }
     probe->vector = vector;
     probe->n_vector = count;
@@ -209,7 +213,7 @@ static void on_lost(void *context, const struct flo_err *err)
 {
     struct probe *probe = context;
     if (probe->phase == PROBE_TIMING && flo_probe_speed_side(probe) == PROBE_CURRENT) {
-        probe_next(probe); /* waits until an engine is live again */
+        probe_next(probe); /* the next run waits until an engine is live again */
         return;
     }
     flo_probe_finish(probe, err->code != 0 ? err->code : FLO_E_ENGINE_CRASH, "%s", err->what);
@@ -233,7 +237,8 @@ static void end_cases(struct probe *probe)
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
-        /* A program without requests has no token times to compare. */
+        /* A program without requests has no times per token that could be
+         * compared. */
         flo_probe_judge_memory(probe);
         return;
     }
@@ -247,8 +252,8 @@ static void end_cases(struct probe *probe)
                                                         : probe->result.failed_case);
 }
 
-/* Can the candidate's engine answer the case, and does the case check
- * something? */
+/* Tells whether the candidate's engine can answer the case, and the case checks
+ * something. */
 static bool is_playable(const struct probe *probe, const struct flo_golden_case *c)
 {
     return flo_probe_can_play(probe->candidate, c) && flo_golden_count(c, probe->without) > 0;
@@ -293,7 +298,7 @@ static int read_file(const struct flo_probe_limits *limits, const char *name, si
                : limits->read_file(limits->file_context, name, bytes_max, data, bytes, err);
 }
 
-/* Reads the audio of a case without a prompt. */
+/* Reads the audio file of a case that asks for speech to text. */
 static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_case *c,
                       struct flo_err *err)
 {
@@ -388,7 +393,8 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    int rv = read_files(golden, limits, err); /* may wait for the disk */
+    /* this may wait for the disk, so serving is not paused yet */
+    int rv = read_files(golden, limits, err);
     if (rv < 0) {
         flo_golden_deinit(golden);
         return rv;
@@ -401,7 +407,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         flo_golden_deinit(golden);
         return rv;
     }
-    flo_score_stop(serve->score, true); /* scoring would disturb the timings */
+    flo_score_stop(serve->score, true); /* a score of golden answers would disturb the timings */
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);
@@ -426,7 +432,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
-        /* Only programs have exit codes. */
+        /* An engine has no exit status that a case could check. */
         probe->without |= 1u << FLO_GOLDEN_EXIT;
     }
     probe->deadline = evtimer_new(serve->base, on_deadline, probe);

@@ -1,5 +1,5 @@
-/* Probe run: single steps of a probe: have an engine answer a case, wait,
- * end. */
+/* Probe run: has single steps of a probe: sends a case to an engine, waits,
+ * ends the probe. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
@@ -8,7 +8,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
-#define STATS_MS 20 /* interval of checks for the memory numbers */
+#define STATS_MS 20 /* time between two checks whether the memory has been reported */
 
 bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c)
 {
@@ -128,7 +128,7 @@ void flo_probe_judge_memory(struct probe *probe)
 
 /* ---- the end ---- */
 
-/* Ends the probe with this verdict, which is reported from the loop. */
+/* Ends the probe with this error, or 0.  The loop reports it later. */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
 {
     va_list list;

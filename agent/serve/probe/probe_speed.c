@@ -1,14 +1,17 @@
 /* Probe speed: compares a candidate's speed with the live engine's, in
  * alternating runs.
  *
- * Times are CPU times taken inside the engines around each token, or wall-clock
- * times if one of them is a runtime that reports no others.  A pair uses the
- * lower quartile of its times, because other work on the machine lengthens a
- * token.  Such work belongs to one CPU and lasts half a second or longer: a
- * neighbour on the other half of a core, a busy host, a small core.  Two
- * engines on two CPUs can then differ by a factor of two with equal models.
- * The candidate therefore computes on the CPU on which the live engine was
- * last.  agent/core/speed.c decides whether the pairs suffice for a verdict. */
+ * Times are CPU times that the engines take around each token, or wall-clock
+ * times if one engine is a runtime that reports no others.  A pair uses the
+ * lower quartile of its times, because other work on the machine lengthens some
+ * tokens.
+ *
+ * Such work is on one CPU and lasts half a second or longer: a neighbour on the
+ * other half of a core, a busy host, a small core.  Two engines on two CPUs may
+ * then differ by a factor of two with equal models.  The candidate therefore
+ * computes on the CPU on which the live engine was last.
+ *
+ * agent/core/speed.c decides whether the pairs are enough for a verdict. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
@@ -17,13 +20,15 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* computing time of a pair, both sides together */
-/* Tokens per side that suffice with wall-clock times, where a request's
- * overhead dominates. */
+#define PAIR_US 20000 /* computing time of a pair, of both engines together */
+/* Number of tokens per engine that is enough with wall-clock times, because the
+ * overhead of a request is the largest part of them. */
 #define WALL_TOKENS 6
 #define RUN_TOKENS_MIN 2
-#define WAIT_MS 50     /* pause until a live engine can answer */
-#define TIMEOUTS_MAX 2 /* time limit for the speed, as a multiple of that for the golden cases */
+/* pause before it is checked again whether a live engine can answer */
+#define WAIT_MS 50
+/* time limit of the speed test, as a multiple of that of the golden cases */
+#define TIMEOUTS_MAX 2
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)
 {
@@ -39,7 +44,7 @@ static void not_compared(struct probe *probe, const char *why)
     flo_probe_judge_memory(probe);
 }
 
-/* Chooses cases, spread over the document, that both engines can answer. */
+/* Chooses cases that both engines can answer, spread over the document. */
 static void choose_prompts(struct probe *probe, const struct serve_engine *live)
 {
     const struct flo_golden *golden = &probe->golden;
@@ -181,8 +186,9 @@ static void next_side(struct probe *probe)
     }
 }
 
-/* Skips a prompt that an engine cannot run, for example one too long for its
- * context.  If no prompt fits, the speed cannot be compared. */
+/* Skips a prompt that an engine cannot run, for example because its context is
+ * too small.  If that happens with all prompts, the speed cannot be
+ * compared. */
 static void skip_prompt(struct probe *probe, const char *why)
 {
     probe->turn = PROBE_SIDES - 1;
@@ -227,14 +233,14 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     } else if (strncmp(id, "infer.", strlen("infer.")) == 0) {
         skip_prompt(probe, err->what);
     } else if (side == PROBE_CURRENT) {
-        flo_probe_wake_in(probe, WAIT_MS); /* the problem is on the live side */
+        flo_probe_wake_in(probe, WAIT_MS); /* the live engine has the problem, not the candidate */
     } else {
         flo_probe_finish(probe, err->code, "measuring its speed: %s", err->what);
     }
 }
 
-/* Returns the number of tokens in a run.  It is small if a token takes long,
- * because many short pairs tell more than a few long ones. */
+/* Returns how many tokens a run generates.  A slow engine generates few,
+ * because many short pairs say more than a few long ones. */
 static uint32_t run_tokens(const struct probe *probe)
 {
     uint64_t tokens = probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;

@@ -1,6 +1,6 @@
 /* Score: measures how likely the live engine finds golden answers.
  *
- * Cases run one by one as batch requests: the engine serves users first.  A
+ * Cases run one by one as batch requests, so the engine serves users first.  A
  * case begins when no request is running, or after WAITS_MAX checks.  A case is
  * one short greedy answer. */
 #include "agent/serve/probe/score.h"
@@ -13,9 +13,11 @@
 #include "agent/core/likelihood.h"
 #include "agent/serve/probe/probe_inside.h"
 
-#define WAIT_MS 200  /* pause until running user requests are checked again */
-#define WAITS_MAX 20 /* after this many checks, a busy device is measured anyway */
-#define PAUSE_MS 20  /* between two cases */
+/* pause before it is checked again whether users' requests are running */
+#define WAIT_MS 200
+/* number of checks after which a busy device is measured all the same */
+#define WAITS_MAX 20
+#define PAUSE_MS 20 /* between two cases */
 #define CASES_MAX 64
 #define TOKENS_MAX 64
 
@@ -113,7 +115,7 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_DONE) {
         end_case(score);
     } else {
-        /* The engine cannot play the case, for example because it is too
+        /* The engine cannot play this case, for example because it is too
          * long. */
         score->next_case++;
         wake_in(score, PAUSE_MS);

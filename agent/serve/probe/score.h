@@ -1,11 +1,12 @@
-/* Score: measures a live engine's golden answers: see flo_serve_score(). */
+/* Declares how serving ends the score of a live engine; see
+ * flo_serve_score(). */
 #ifndef FLOTILLA_SERVE_SCORE_H
 #define FLOTILLA_SERVE_SCORE_H
 
 #include "agent/serve/state.h"
 
-/* Stops the score, as something more important needs the engine or ends it;
- * NULL is fine.  is_told: calls `done`. */
+/* Ends the score, because something more important needs the engine.  is_told:
+ * `done` is called.  `score` may be NULL. */
 void flo_score_stop(struct score *score, bool is_told);
 
 #endif

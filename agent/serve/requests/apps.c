@@ -1,4 +1,5 @@
-/* Apps: limits what a client with a bound token may ask for, and how often. */
+/* Apps: limits how much a client with a bound token may ask for, and how
+ * often. */
 #include "agent/serve/requests/apps.h"
 
 #include "agent/serve/front/choices.h"
@@ -9,7 +10,7 @@
 #include <flotilla/plural.h>
 
 #define BYTES_OF_TOKEN 4
-/* Tokens counted for an image in a prompt, whatever its size. */
+/* Number of tokens that an image in a prompt counts for, whatever its size. */
 #define IMAGE_TOKENS 1024
 
 static struct serve_token *app_of(const struct serve_request *request)
@@ -94,7 +95,7 @@ int flo_app_check_prompt(struct serve_request *request, const struct serve_engin
 
 /* ---- many ---- */
 
-/* Writes a duration in OpenAI's form: "1h2m3s". */
+/* Writes a duration in OpenAI's form, such as "1h2m3s". */
 static void duration_text(uint64_t ms, char *out, size_t out_bytes)
 {
     unsigned long long s = (ms + 999) / 1000;
@@ -132,8 +133,8 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota, 
     }
 }
 
-/* Returns how many requests are counted for the whole body; 0: they were
- * counted for its first choice. */
+/* Returns how many requests this one counts for.  The first choice of a body
+ * counts for all of its choices, the others for 0. */
 static uint32_t requests_of(const struct serve_request *request)
 {
     return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;
@@ -156,8 +157,11 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
         return 0;
     }
     app->refused++;
-    request->pipeline = NULL; /* the error is not about a stage */
-    if (state.wait_ms == 0) { /* no 429, which would make clients retry */
+    /* the error is about the app, and not about a stage of the pipeline */
+    request->pipeline = NULL;
+    /* a wait does not help, so the error is not 429, after which clients
+     * retry */
+    if (state.wait_ms == 0) {
         strcpy(request->params.param, request->asker->params.n > 1 ? "n" : "prompt");
         flo_fail(err, FLO_E_INFER_PARAM,
                  "%u answers are as many requests, and app %s may send %llu %s", count, app->name,

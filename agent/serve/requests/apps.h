@@ -1,20 +1,24 @@
-/* Apps: clients with a bound token, and their limits. */
+/* Apps: limits clients that have a bound token. */
 #ifndef FLOTILLA_SERVE_APPS_H
 #define FLOTILLA_SERVE_APPS_H
 
 #include "agent/serve/front/request.h"
 
-/* Limits the request to the app's limits: priority, tokens of the prompt and of
- * the answer. Call it for each message of a pipeline. */
+/* Applies the app's limits to a request: its priority, and the tokens of prompt
+ * and answer.  The caller calls it for each message of a pipeline. */
 void flo_app_bind(struct serve_request *request);
-/* Counts a bound request against its app's limits; the client gets their state
- * in headers.  FLO_E_INFER_QUOTA. */
+/* Counts a request against the limits of its app, and puts their state into the
+ * answer's headers.
+ * FLO_E_INFER_QUOTA  a limit is used up */
 FLO_MUST_USE int flo_app_take(struct serve_request *request, struct flo_err *err);
-/* Checks the prompt for another runtime, which counts tokens only in its
- * answer: at most 4 bytes per allowed token.  FLO_E_INFER_TOO_LONG. */
+/* Checks the size of a prompt for a foreign runtime, which counts tokens only
+ * in its answer.  A prompt may have 4 bytes for each token that the app may
+ * use.
+ * FLO_E_INFER_TOO_LONG  the prompt is longer */
 FLO_MUST_USE int flo_app_check_prompt(struct serve_request *request,
                                       const struct serve_engine *engine, struct flo_err *err);
-/* Counts the tokens of a request that ended. */
+/* Counts the tokens of a request that has ended, against the limits of its
+ * app. */
 void flo_app_spend(const struct serve_request *request, uint32_t tokens_in, uint32_t tokens_out);
 
 #endif

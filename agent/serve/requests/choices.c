@@ -3,8 +3,8 @@
  * The router gets only some choices of a body at a time; the others follow. */
 #include "agent/serve/requests/choices.h"
 
-/* Largest number of running choices of one body, so that long lists leave
- * places for others. */
+/* Largest number of choices of one body that run at once, so that a long list
+ * leaves room for other requests. */
 #define AT_ONCE_MAX 8
 
 void flo_choices_add(struct serve_request *asker)

@@ -1,5 +1,5 @@
-/* Demand: keeps, for models on demand, the requests that wait for a load and
- * the time of the next try. */
+/* Demand: records which on-demand models requests wait for, and when a load may
+ * be tried again. */
 #include "agent/serve/requests/demand.h"
 
 #include <flotilla/plural.h>
@@ -7,7 +7,8 @@
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
-/* time until a retry that a client is told; charging a battery takes time */
+/* seconds after which a client may retry that was refused because the battery
+ * is nearly empty */
 #define LOADS_AGAIN_S 60
 
 static bool is_on_demand(const struct serve_place *place)
@@ -20,7 +21,7 @@ static bool is_soft(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) != CALL_USER;
 }
 
-/* Returns true if several models share the limit of all requests. */
+/* Tells whether several models share the limit of all requests. */
 static bool has_neighbours(const struct serve_place *place)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -39,8 +40,8 @@ static uint32_t seconds_up(uint64_t ms)
     return ms < 1000 ? 1 : (uint32_t)((ms + 999) / 1000);
 }
 
-/* Returns the time until the current load, or one that begins now, will have
- * ended. */
+/* Returns the time until the model is loaded, by the load in progress or by one
+ * that begins now. */
 static uint64_t load_left_ms(const struct serve_place *place, uint64_t now_ms)
 {
     uint64_t ms = place->route.load_ms;
@@ -113,7 +114,7 @@ void flo_demand_tell(struct flo_serve *serve)
         }
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
-            demand->is_asked = false; /* all waiting requests are gone */
+            demand->is_asked = false; /* all requests that waited are gone */
         } else {
             flo_news_wanted(serve->news, i);
         }

@@ -1,4 +1,4 @@
-/* Ends: reports a request's numbers to the counters, and decides whether they
+/* Ends: adds a request's numbers to the counters, and decides whether they
  * count for the release. */
 #include "agent/serve/requests/ends.h"
 
@@ -6,8 +6,8 @@
 
 #include "agent/serve/requests/apps.h"
 
-/* Adds the times. A batch request has no latency, because no user waits for it.
- * */
+/* Adds the times of a request.  A batch request has no latency, because no user
+ * waits for it. */
 static void add_times(struct serve_request *request, const struct flo_serve_request_stats *stats)
 {
     struct serve_counters *counters = &request->serve->counters;
@@ -33,8 +33,8 @@ bool flo_ends_is_batch(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
 }
 
-/* Was the request refused before a model was asked?  Then it does not count for
- * a release. */
+/* Tells whether the request was refused before a model was asked, so that it
+ * does not count for a release. */
 static bool was_kept_out(const struct serve_request *request, int error)
 {
     return error == FLO_E_INFER_QUOTA ||
@@ -42,8 +42,8 @@ static bool was_kept_out(const struct serve_request *request, int error)
             (error == FLO_E_INFER_GUARD || error == FLO_E_INFER_GUARD_FAILED));
 }
 
-/* Returns the prompt's tokens, which the engine reports only at the end.  If a
- * client breaks off, four bytes of the message are estimated as a token. */
+/* Returns the number of tokens in the prompt.  The engine reports it only at
+ * the end, so it is estimated from the bytes when a client breaks off. */
 static uint32_t tokens_of_prompt(const struct serve_request *request, uint32_t tokens_in, int error)
 {
     return tokens_in > 0 || error != FLO_E_INFER_CANCELLED || request->tokens_out == 0
@@ -63,7 +63,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
         .is_batch = flo_ends_is_batch(request),
-        /* The model itself answered; only the guard failed. */
+        /* If a guard failed, the model itself has answered all the same. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
     };
     if (request->kind == REQUEST_TOKENISE || request->kind == REQUEST_DETOKENISE) {
@@ -95,8 +95,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     } else if (stats.error != FLO_E_INFER_CANCELLED) {
         request->place->numbers.errors++;
     }
-    /* A release is rated by its answers only, and not by those that the agent
-     * breaks off. */
+    /* Only generated answers rate a release, and not those that the agent
+     * breaks off when it stops. */
     if (request->kind != REQUEST_EMBED && !serve->is_closing &&
         request->place->model < FLO_SERVE_MODELS_MAX) {
         flo_news_request(serve->news, request->place->model, &stats);

@@ -1,4 +1,4 @@
-/* Names: finds the model that a request means, and the tokens that may use
+/* Names: finds the model that a request names, and checks which tokens may use
  * it. */
 #include "agent/serve/requests/names.h"
 
@@ -9,8 +9,8 @@ static bool is_text(const char *text, const char *name, size_t chars)
     return strlen(text) == chars && memcmp(text, name, chars) == 0;
 }
 
-/* Tells whether the name is "tiny" or "tiny@2.1.0".  These are names of the
- * route or, without a route, of the live engine. */
+/* Tells whether the name is the model's own, such as "tiny" or "tiny@2.1.0".
+ * The route gives these names or, without a route, the live engine. */
 static bool is_model(const struct serve_place *place, const char *name, size_t chars)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
@@ -33,7 +33,8 @@ static bool is_alias(const struct serve_place *place, const char *name, size_t c
     return false;
 }
 
-/* Finds an adapter of the live engine that clients may name, or NULL. */
+/* Returns an adapter of the live engine that clients may name; NULL: no such
+ * adapter has this name. */
 static const char *find_adapter(const struct serve_place *place, const char *name)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
@@ -54,7 +55,7 @@ bool flo_names_match(const struct serve_place *place, const char *name, const ch
         return true;
     }
     if (has_model && flo_serve_engine_live(place) == NULL) {
-        return true; /* adapters are unknown until the engine is ready */
+        return true; /* the model's adapters are not known before its engine is ready */
     }
     *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
     return *adapter != NULL;
@@ -111,8 +112,8 @@ bool flo_names_is_silent(const struct serve_place *place)
     return place->has_route ? place->route.is_silent : live != NULL && live->is_silent;
 }
 
-/* Returns how well the name fits: a model's own name beats an alias, which
- * beats an adapter alone.  0: not at all. */
+/* Returns how well the name fits: 3 for the model's own name, 2 for an alias, 1
+ * for an adapter alone, 0 if it does not fit. */
 static int fit(const struct serve_place *place, const char *name)
 {
     const char *adapter;

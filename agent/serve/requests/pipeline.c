@@ -1,5 +1,5 @@
-/* Pipeline: runs a chain of models: speech becomes text, a text becomes the next
- * question.
+/* Pipeline: runs a chain of models, such as speech to text and then text to an
+ * answer.
  *
  * Each stage is a request of its own to its model: it waits, counts and fails
  * like any other.  The client only gets the last answer, or the error of the
@@ -12,7 +12,8 @@
 
 #include <flotilla/errors/infer.h>
 
-#define ANSWER_TOKENS_MAX 512 /* limit of each stage after the first */
+/* largest number of tokens in the answer of each stage after the first */
+#define ANSWER_TOKENS_MAX 512
 
 static const struct flo_serve_pipeline *find(const struct flo_serve *serve, const char *name)
 {
@@ -24,7 +25,8 @@ static const struct flo_serve_pipeline *find(const struct flo_serve *serve, cons
     return NULL;
 }
 
-/* Returns the model of a stage, if the client may use it. */
+/* Returns the model of a stage; NULL: the client may not use it, or there is
+ * none. */
 static struct serve_place *place_of(const struct serve_request *request, uint32_t stage,
                                     struct flo_err *err)
 {
@@ -58,7 +60,7 @@ int flo_pipeline_begin(struct serve_request *request, struct flo_err *err)
     for (uint32_t i = 0; i < request->pipeline->n_stages; i++) {
         if (place_of(request, i, err) == NULL) {
             strcpy(request->params.param, "model");
-            request->pipeline = NULL; /* an error's sentence names the stage already */
+            request->pipeline = NULL; /* the text of the error already names the stage */
             return FLO_E_INFER_MODEL;
         }
     }
@@ -71,7 +73,8 @@ bool flo_pipeline_goes_on(const struct serve_request *request)
     return request->pipeline != NULL && request->stage + 1 < request->pipeline->n_stages;
 }
 
-/* Makes a new frame: the old one contained the file. */
+/* Makes the frame for the next model from the answer.  The old frame contained
+ * the sound file. */
 static int ask(struct serve_request *request, struct flo_err *err)
 {
     static const char role[] = "user";
@@ -83,7 +86,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
     in->n_messages = 1;
-    in->tells_parts = true; /* keeps thoughts out of the answer */
+    in->tells_parts = true; /* thoughts must not become part of the answer */
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
     in->messages[0].content =
         (struct flo_wire_text){request->kept.text.data, request->kept.text.bytes};
@@ -110,7 +113,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     FLO_TRY(ask(request, err));
     place = place_of(request, request->stage + 1, err);
     if (place == NULL) {
-        request->pipeline = NULL; /* an error's sentence names the stage already */
+        request->pipeline = NULL; /* the text of the error already names the stage */
         return FLO_E_INFER_MODEL;
     }
     take_stage(request, request->stage + 1);

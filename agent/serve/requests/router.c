@@ -1,9 +1,9 @@
 /* Router: chooses the engine for each request, and handles the loss of an
  * engine.
  *
- * New requests go to the live role, or are held while there is none.  A request
- * that has sent nothing to its client survives the crash of its engine once.
- * So a flip, a crash or a swap loses no request. */
+ * New requests go to the live role, or are held while no role is live.  A
+ * request that has sent nothing to its client survives the crash of its engine
+ * once.  So a flip, a crash or a swap loses no request. */
 #include "agent/serve/requests/requests.h"
 
 #include "agent/serve/fallback/fallback.h"
@@ -34,7 +34,9 @@ static void send_answer(struct serve_request *request, const struct flo_wire_don
 static void list_add(struct serve_request **list, struct serve_request *request)
 {
     while (*list != NULL) {
-        list = &(*list)->next; /* the request stays where it is, to keep the order of arrival */
+        /* a new request goes to the end, so the list has the order of
+         * arrival */
+        list = &(*list)->next;
     }
     request->next = NULL;
     *list = request;
@@ -79,8 +81,8 @@ static void list_running(struct serve_request *request)
 
 /* ---- the end of a request ---- */
 
-/* Ends a request.  Callbacks may unload its engine, so the request leaves the
- * lists first. */
+/* Ends a request.  It leaves its lists first, because callbacks may unload its
+ * engine. */
 static void request_end(struct serve_request *request, uint32_t tokens_in, int error)
 {
     flo_router_next_turn(request->serve);
@@ -113,7 +115,7 @@ void flo_router_abandon(struct serve_request *request)
 {
     request->sink = (struct serve_sink){0};
     if (request->choices != NULL) {
-        request->choices->is_over = true; /* the rest is done in the next turn */
+        request->choices->is_over = true; /* the next turn of the loop ends and frees the choices */
         flo_router_next_turn(request->serve);
         return;
     }
@@ -157,8 +159,8 @@ static void on_token(struct serve_request *request, const struct flo_wire_token 
     }
 }
 
-/* A stage of a pipeline has answered: counts it for its model, and asks the
- * next one. */
+/* Counts the answer of a pipeline's stage for its model, and asks the next
+ * model. */
 static void go_on(struct serve_request *request, const struct flo_wire_done *done, int error)
 {
     struct flo_err err = {0};
@@ -265,8 +267,8 @@ static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
 
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
-    /* Texts for errors of the engine; the agent has checked all other
-     * fields. */
+    /* Names of the field that an engine's error is about.  The agent has
+     * already checked all other fields. */
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
@@ -285,7 +287,7 @@ static void on_failed(struct serve_request *request, const struct flo_wire_faile
     fail_or_go_on(request, &err);
 }
 
-/* Is this a type of frame that answers this kind of request? */
+/* Tells whether a frame of this type answers a request of this kind. */
 static bool is_answer(enum request_kind kind, enum flo_wire_type type)
 {
     static const enum flo_wire_type parts[REQUEST_KINDS] = {
@@ -349,17 +351,17 @@ static void on_lost(void *context, const struct flo_err *err)
     begin_again(request);
 }
 
-#define PUT_OFF_S 60 /* delay for a retry of a batch request */
+#define PUT_OFF_S 60 /* seconds after which a client may repeat a batch request */
 
 /* ---- dispatch ---- */
 
-/* Must the batch request wait for the end of memory pressure? */
+/* Tells whether a batch request must wait until memory pressure ends. */
 static bool is_put_off(const struct serve_request *request)
 {
     return request->serve->limits.holds_batch && flo_ends_is_batch(request);
 }
 
-/* Refuses a request that has waited too long. */
+/* Ends a request that has waited too long. */
 static void refuse_held(struct serve_request *request)
 {
     struct flo_err err = {0};
@@ -442,7 +444,8 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        /* while it waits, the request belongs to the model that it named */
+        /* a waiting request belongs to the model that it named, not to
+         * another target */
         leave(request);
     }
     begin_patience(request);
@@ -482,8 +485,8 @@ static void refuse_name(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* Puts the adapter that the request or its route names into the message.  Fails
- * if the name turns out to be another model's. */
+/* Writes the adapter that the request or its route names into the message.
+ * Fails if the name turns out to be that of another model. */
 static int take_model(struct serve_request *request, struct flo_err *err)
 {
     struct serve_params *params = &request->params;
@@ -533,8 +536,8 @@ static int refuse_ranks(struct serve_request *request, const struct serve_engine
                             "\"method\":\"embedding\"");
 }
 
-/* Checks the engine's abilities before anything is sent: the engine's own error
- * would tell less. */
+/* Checks that the engine is able to answer the request, before it is sent.  The
+ * engine's own error would say less. */
 static int check_abilities(struct serve_request *request, const struct serve_engine *engine,
                            struct flo_err *err)
 {
@@ -592,8 +595,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         }
         request = next;
     }
-    /* Callbacks at a request's end may remove the engine, so it is looked up
-     * each time. */
+    /* A callback at the end of a request may remove the engine, so it is looked
+     * up each time. */
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
         while (flo_serve_engine_live(place) != NULL &&
@@ -613,8 +616,8 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* Makes a place for the newcomer when all are taken.  If that is fair, it
- * refuses another client's request. */
+/* Makes room for a new request when there are too many, by refusing one of a
+ * client that has more.  Returns false when that would not be fair. */
 static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
@@ -658,8 +661,8 @@ static void wait_for_model(struct serve_request *request)
     }
 }
 
-/* Moves a request to the model that it means.  It waited for a loading model,
- * which turned out to be another one. */
+/* Moves a request to the model that it names.  It waited for a loading model,
+ * which turned out to have another name. */
 static bool moves_on(struct serve_request *request)
 {
     const char *name = request->params.model, *adapter;
@@ -676,7 +679,7 @@ static bool moves_on(struct serve_request *request)
     return true;
 }
 
-/* Sets the release that answers, as in the route. */
+/* Sets the release that answers the request, as the route names it. */
 static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
@@ -700,8 +703,7 @@ static void refuse_silent(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* Moves a request from the running list to the live engine, or to the held
- * ones. */
+/* Sends a waiting request to the live engine, or holds it until one is live. */
 static void request_dispatch(struct serve_request *request)
 {
     struct serve_engine *engine = flo_serve_engine_live(request->place);
@@ -763,8 +765,8 @@ void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, co
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
-            /* begins again, because this and other requests may have been
-             * freed */
+            /* the search begins again, because the request and others may have
+             * been freed */
             request = place->serve->running;
         } else {
             request = request->next;
@@ -781,7 +783,8 @@ static struct serve_request *first_held(const struct serve_place *place)
     return request;
 }
 
-/* Returns the first held request that may continue. */
+/* Returns the first held request of the model that may continue; NULL: there is
+ * none. */
 static struct serve_request *first_ready(const struct serve_place *place)
 {
     struct serve_request *request = place->serve->held;
@@ -864,7 +867,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            leave(request); /* the request is queued at the named model */
+            leave(request); /* the request goes back to the model that it named */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -899,7 +902,9 @@ void flo_router_submit(struct serve_request *request)
     }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        most -= most / 4; /* a quarter is left for requests that wait for an answer */
+        /* a quarter of the room stays for requests of users, who wait for their
+         * answer */
+        most -= most / 4;
     }
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {
@@ -949,8 +954,9 @@ void flo_router_close(struct flo_serve *serve)
     for (struct serve_request *r = serve->running; r != NULL;) {
         if (r->is_waiting || r->guarding != NULL || r->detour.redaction != NULL) {
             request_fail(r, &err);
-            r = serve->running; /* begins again, because the guard's own request may have been freed
-                                   too */
+            /* the search begins again, because a guard's own request may have
+             * been freed too */
+            r = serve->running;
         } else {
             r = r->next;
         }

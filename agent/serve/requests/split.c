@@ -1,4 +1,4 @@
-/* Split: chooses the model that answers for the named one. */
+/* Split: chooses the model that answers in place of the named one. */
 #include "agent/serve/requests/split.h"
 
 #include <assert.h>
@@ -6,8 +6,8 @@
 
 #include "agent/serve/requests/names.h"
 
-/* Lists the splits of a model, ordered by name, so that the order of models
- * does not matter. */
+/* Lists the splits of a model in the order of their names, so that the order of
+ * the models does not matter. */
 static uint32_t splits_of(const struct serve_place *meant,
                           struct serve_place *out[FLO_SERVE_MODELS_MAX])
 {
@@ -37,8 +37,9 @@ static bool is_ready(const struct serve_place *place)
            flo_serve_engine_live(place) != NULL;
 }
 
-/* Draws a model.  Shares form consecutive ranges; the share of a split that is
- * not ready goes to the model itself.  Above 100 % the last splits get what is
+/* Returns the model for a drawn number below 100.  Each split has a range of
+ * its size, one after the other.  The range of a split that is not ready
+ * belongs to the model itself.  Above 100 % the last splits get what is
  * left. */
 static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn)
 {
@@ -55,8 +56,8 @@ static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn
     return meant;
 }
 
-/* Draws a number from the person.  It includes the first split's release, so
- * that a new release draws other persons. */
+/* Draws a number for the person of a request.  It depends on the release of the
+ * first split, so that a new release gets other persons. */
 static uint32_t draw(const struct serve_request *request, const struct serve_place *first)
 {
     uint32_t seed;
@@ -69,8 +70,8 @@ static uint32_t draw(const struct serve_request *request, const struct serve_pla
     return flo_crc32c(seed, &request->params.user, sizeof(request->params.user)) % 100;
 }
 
-/* Returns the named model.  A request without a name means the first model that
- * is not a split of another one. */
+/* Returns the model that the client named.  A request without a name means the
+ * first model that is not a split of another one. */
 static struct serve_place *meant_of(const struct serve_request *request)
 {
     struct serve_place *place = request->place;

@@ -1,4 +1,4 @@
-/* Turns: chooses the next waiting request. */
+/* Turns: chooses the waiting request that is next; see turns.h. */
 #include "agent/serve/requests/turns.h"
 
 static bool is_under_way(const struct serve_request *request, const struct serve_engine *engine,
@@ -61,7 +61,7 @@ struct serve_request *flo_turns_choose_away(const struct flo_serve *serve)
     return NULL;
 }
 
-/* Returns how many requests of this client are present. */
+/* Returns how many requests of this client wait or run. */
 static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
 {
     const struct serve_request *lists[] = {serve->held, serve->running};

@@ -1,8 +1,9 @@
 /* Answer: the front of /v1/responses.
  *
  * An answer is a list of items.  In a stream each item is added, grows and is
- * finished; it ends when the kind of the next piece differs.  The events of one
- * item are consecutive, and the last event of a stream has the whole object. */
+ * finished; it ends when the next piece is of another kind.  The events of one
+ * item come one after the other, and the last event of a stream has the whole
+ * object. */
 #include <string.h>
 
 #include "agent/serve/responses/responses.h"
@@ -18,7 +19,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 
 /* ---- items ---- */
 
-/* Appends an item; false: out of memory. */
+/* Appends an item to the answer.  Returns false when memory is lacking. */
 static bool add_item(struct responses_state *state, const struct responses_item *item)
 {
     struct responses_item *grown = realloc(state->items, (state->n_items + 1) * sizeof(*grown));
@@ -31,7 +32,7 @@ static bool add_item(struct responses_state *state, const struct responses_item 
     return true;
 }
 
-/* Lists the items of a whole answer, in the order of their kinds. */
+/* Makes the items of a whole answer: thoughts, text, then each call. */
 static bool list_items(struct serve_request *request)
 {
     struct responses_state *state = request->state;
@@ -77,7 +78,7 @@ static void tell_object(const struct serve_request *request, const char *type,
     end_event(out);
 }
 
-/* Writes an event with the last item. */
+/* Writes an event that contains the item that was added last. */
 static void tell_item(const struct serve_request *request, const char *type, const char *status,
                       struct flo_buf *out)
 {
@@ -89,7 +90,8 @@ static void tell_item(const struct serve_request *request, const char *type, con
     end_event(out);
 }
 
-/* Begins an event within the last item, up to the event's own members. */
+/* Writes the beginning of an event about the item that was added last, up to
+ * the event's own members. */
 static void begin_inner(const struct serve_request *request, const char *type, struct flo_buf *out)
 {
     struct responses_state *state = request->state;
@@ -112,7 +114,8 @@ static void tell_part(const struct serve_request *request, const char *type,
     end_event(out);
 }
 
-/* Writes a delta, or the whole text, of the last item. */
+/* Writes an event with a delta, or with the whole text, of the item that was
+ * added last. */
 static void tell_text(const struct serve_request *request, const char *type, const char *member,
                       struct flo_wire_text text, struct flo_buf *out)
 {
@@ -146,7 +149,7 @@ static size_t kept_bytes(const struct serve_request *request, enum serve_piece_k
                                          : 0;
 }
 
-/* Ends the last item; done NULL: another item follows. */
+/* Ends the item that was added last.  `done` NULL: another item follows. */
 static void end_item(struct serve_request *request, const struct flo_wire_done *done,
                      struct flo_buf *out)
 {
@@ -226,8 +229,8 @@ static void piece(struct serve_request *request, const struct serve_piece *piece
 
 /* ---- ends ---- */
 
-/* Stores the answer; one that is too long is not stored, and the object says
- * so. */
+/* Stores the response.  If it is too long, it is not stored, and the object
+ * says so. */
 static void keep(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct responses_state *state = request->state;
@@ -236,10 +239,10 @@ static void keep(struct serve_request *request, const struct flo_wire_done *done
 
     state->context = (struct flo_buf){0};
     items.bytes_max = RESPONSES_STORED_ONE_BYTES_MAX;
-    items.bytes--; /* removes the last bracket, to append */
+    items.bytes--; /* removes the closing bracket, so that items can be appended */
     for (uint32_t i = 0; i < state->n_items; i++) {
         const char *status = flo_responses_item_status(request, i, done);
-        /* An incomplete call cannot be given to a model again. */
+        /* A call that is not complete cannot be given to a model again. */
         if (state->items[i].kind == SERVE_PIECE_CALL && strcmp(status, "completed") != 0) {
             continue;
         }

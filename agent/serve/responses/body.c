@@ -1,7 +1,7 @@
 /* Body: converts a body of the Responses API to one of OpenAI's chat.
  *
- * The chat's reader checks common ranges.  This file checks what that reader
- * cannot: items, other tools, and fields of this API. */
+ * The chat's reader checks the ranges that both have.  This file checks what
+ * that reader cannot: items, other tools, and fields of this API. */
 #include "agent/serve/responses/body.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 /* ---- fields of this API alone ---- */
 
-/* Checks unsupported fields: they are accepted only with values that change
+/* Refuses fields that are not supported, except with values that change
  * nothing. */
 static int read_not_built(struct responses_body *body)
 {
@@ -99,7 +99,7 @@ static int read_store(struct responses_body *body)
     return 0;
 }
 
-/* Checks the texts of the request that the answer repeats. */
+/* Checks the texts in the body that the answer repeats. */
 static int check_texts(struct responses_body *body)
 {
     static const char *const fields[] = {"instructions", "user", "safety_identifier",
@@ -150,8 +150,8 @@ static int read_format(struct responses_body *body)
     return 0;
 }
 
-/* Reads the effort; levels above the highest that templates know are mapped to
- * that. */
+/* Reads the effort of reasoning.  A level above the highest that templates know
+ * counts as that one. */
 static int read_reasoning(struct responses_body *body)
 {
     const json_t *reasoning = flo_responses_field(body, "reasoning");
@@ -168,12 +168,14 @@ static int read_reasoning(struct responses_body *body)
     return 0;
 }
 
-/* Copies fields that differ only in name, or not at all. */
+/* Copies the fields that both APIs have, perhaps under different names. */
 static void copy_fields(struct responses_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* the field is part of a prompt; false: only of an answer */
+        /* true: the field is part of a prompt; false: it is only for an
+         * answer */
+        bool is_of_prompt;
     } rows[] = {
         {"model", "model", true},
         {"truncation", "truncation", true},
@@ -223,7 +225,7 @@ static int translate(struct responses_body *body, bool is_count)
     return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
-/* Keeps the conversation for a response that will be stored. */
+/* Stores the conversation, if the response will be stored. */
 static int keep_context(struct responses_body *body)
 {
     struct responses_state *state = body->state;

@@ -1,5 +1,5 @@
-/* Count: the front of /v1/responses/input_tokens: generates one token, to count
- * the prompt's. */
+/* Count: the front of /v1/responses/input_tokens.  It generates one token, so
+ * that the engine counts the prompt's. */
 #include "agent/serve/responses/responses.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

@@ -1,5 +1,5 @@
 /* Echo: writes the members of a response that repeat its request, with the
- * values that were applied. */
+ * values that were used. */
 #include "agent/serve/responses/body.h"
 
 #define ECHO_BYTES_MAX (2 * PARAMS_BODY_BYTES_MAX)
@@ -9,7 +9,7 @@ struct echo {
     json_t *to;
 };
 
-/* Sets a member; NULL sets null. */
+/* Sets a member; `value` NULL: sets it to null. */
 static void set(struct echo *echo, const char *key, json_t *value)
 {
     value = value == NULL ? json_null() : value;
@@ -32,7 +32,7 @@ static json_t *given_or(const struct echo *echo, const char *key, json_t *standa
     return standard;
 }
 
-/* Lists the tools; all are strict, whatever the client set. */
+/* Lists the tools as used: each is strict, whatever the client set. */
 static json_t *tools_of(const struct echo *echo)
 {
     const json_t *tools = flo_responses_field(echo->body, "tools");

@@ -1,11 +1,11 @@
-/* Errors: writes errors in OpenAI's form, with this API's field names and
- * indices. */
+/* Errors: writes errors in OpenAI's form, with the field names and indices of
+ * the Responses API. */
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/responses/responses.h"
 
 #include <string.h>
 
-/* Returns the client's field for one of OpenAI's chat. */
+/* Returns the name of this API's field for a field of OpenAI's chat. */
 static const char *field_of(const char *param)
 {
     static const struct {
@@ -25,7 +25,8 @@ static const char *field_of(const char *param)
     return param;
 }
 
-/* Writes the client's position of a message or a tool of OpenAI's body. */
+/* Appends the client's name of a message or a tool, if the text begins with
+ * OpenAI's. */
 static const char *add_place(const struct responses_state *state, const char *text,
                              struct flo_buf *out)
 {
@@ -36,7 +37,7 @@ static const char *add_place(const struct responses_state *state, const char *te
     return rest != text ? rest : flo_answer_add_place(out, text, "tools [", &tools);
 }
 
-/* Converts an error to the client's names. */
+/* Replaces names of OpenAI's chat in an error by those that the client used. */
 static struct flo_err translate(const struct serve_failure *failure)
 {
     const struct serve_request *request = failure->request;

@@ -1,5 +1,4 @@
-/* Fields: looks up fields of a body, copies them to OpenAI's, and refuses
- * them. */
+/* Fields: finds fields of a body, copies them to OpenAI's, and refuses them. */
 #include "agent/serve/responses/body.h"
 
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* History: converts the items of a conversation to OpenAI's messages.
  *
- * An assistant's reasoning, text and calls are separate items here, and one
- * message there.  Reasoning after which the assistant said nothing is
- * dropped. */
+ * The reasoning, the text and the calls of an assistant are items here and one
+ * message there.  Reasoning is dropped if the assistant said nothing after
+ * it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +10,9 @@
 
 struct history {
     struct responses_body *body;
-    json_t *list;            /* OpenAI's messages */
-    json_t *open;            /* the assistant's message in progress, not in the list yet */
+    json_t *list; /* OpenAI's messages */
+    /* message of the assistant that is being made, and not in the list yet */
+    json_t *open;
     struct flo_buf thoughts; /* its thoughts */
     size_t at;               /* the item */
 };
@@ -41,7 +42,8 @@ static void add_message(struct history *history, json_t *message)
             : (uint16_t)(history->at - before);
 }
 
-/* Ends the message; its index maps to that of its last item. */
+/* Adds the assistant's message to the list.  In errors, the message has the
+ * index of its last item. */
 static void end_assistant(struct history *history)
 {
     json_t *open = history->open;
@@ -67,7 +69,8 @@ static void end_assistant(struct history *history)
     history->at++;
 }
 
-/* Returns the message in progress; a new one if it already has the key. */
+/* Returns the assistant's message that is being made.  If it already has one of
+ * the two members, ends it and begins a new one. */
 static json_t *assistant(struct history *history, const char *without, const char *and_without)
 {
     if (history->open != NULL && (json_object_get(history->open, without) != NULL ||
@@ -86,7 +89,8 @@ static json_t *image_part(const json_t *part)
                      json_object_get(part, "image_url"), "detail", json_object_get(part, "detail"));
 }
 
-/* Converts parts: images stay images, all others become text. */
+/* Converts the parts of a content.  An image stays an image, any other part
+ * becomes text. */
 static void add_parts(struct history *history, const json_t *from, json_t *to)
 {
     const json_t *part;
@@ -151,8 +155,9 @@ static void add_output(struct history *history, const json_t *item)
                                    parts_of(history, json_object_get(item, "output"))));
 }
 
-/* Should the item be joined to the instructions?  Templates accept only one
- * system message, so instructions and system items right after them are one. */
+/* Tells whether the item becomes part of the instructions.  Templates accept
+ * only one system message, so system items right after the instructions are
+ * joined to them. */
 static bool joins_instructions(const struct history *history, const json_t *role)
 {
     return flo_responses_field(history->body, "instructions") != NULL &&
@@ -190,7 +195,7 @@ void flo_responses_add_messages(struct responses_body *body)
     json_t *instructions = flo_responses_field(body, "instructions");
     const json_t *item;
 
-    /* No item becomes more than one message. */
+    /* An item becomes one message at most, so this is enough. */
     body->state->item_of =
         calloc(json_array_size(body->items) + 1, sizeof(body->state->item_of[0]));
     if (body->state->item_of == NULL) {

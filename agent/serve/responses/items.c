@@ -1,4 +1,5 @@
-/* Items: checks input items, and completes them as they are shown and stored.
+/* Items: checks the items of an input, and completes them for the answer and
+ * for storage.
  *
  * A complete item has an id and a status, and its content is a list of parts.
  * An item without a type counts as a message. */
@@ -13,8 +14,8 @@
 struct reading {
     struct responses_body *body;
     size_t at;    /* the item */
-    json_t *ids;  /* ids of earlier calls */
-    json_t *kept; /* items of stored responses, by id */
+    json_t *ids;  /* ids of the calls in earlier items */
+    json_t *kept; /* object from an item's id to the item, for stored responses that were parsed */
 };
 
 static int refuse(const struct reading *reading, const char *format, ...) FLO_PRINTF(2, 3);
@@ -33,7 +34,7 @@ static int refuse(const struct reading *reading, const char *format, ...)
     return rv;
 }
 
-/* Returns the item's own id, or a new one. */
+/* Returns the id of an item, or a new one if it has none. */
 static json_t *id_of(const struct reading *reading, const json_t *item, const char *prefix)
 {
     json_t *id = json_object_get(item, "id");
@@ -69,7 +70,8 @@ static json_t *text_part(const char *type, json_t *text)
                                             : json_pack("{s:s,s:O}", "type", type, "text", text);
 }
 
-/* The URL is checked later, with the message. */
+/* Adds an image to the list of parts.  Its URL is checked later, with the
+ * message. */
 static int read_image(const struct reading *reading, const json_t *part, json_t *list)
 {
     json_t *url = json_object_get(part, "image_url");
@@ -113,7 +115,7 @@ static int read_part(const struct reading *reading, const json_t *part, const ch
     return 0;
 }
 
-/* Reads content: a text, or a list of parts. */
+/* Reads a content, which is a text or a list of parts. */
 static int read_content(const struct reading *reading, const json_t *item, const char *field,
                         const char *text_type, json_t *list)
 {
@@ -216,7 +218,8 @@ static void add_texts(struct responses_body *body, const json_t *from, const cha
     }
 }
 
-/* Reads reasoning; encrypted parts are a vendor's and cannot be read here. */
+/* Reads an item of reasoning.  Encrypted parts are a vendor's, and cannot be
+ * read here. */
 static int read_reasoning(const struct reading *reading, const json_t *item)
 {
     json_t *summary = json_array();
@@ -240,8 +243,8 @@ static void remember_call(const struct reading *reading, const json_t *item)
     }
 }
 
-/* Finds a stored item.  A stored response is parsed once for all references to
- * its items, which are then in reading->kept. */
+/* Finds an item of a stored response by its id.  Each stored response is parsed
+ * only once; its items are then in reading->kept. */
 static json_t *find_kept(const struct reading *reading, const char *id)
 {
     const struct serve_request *request = reading->body->request;

@@ -1,4 +1,4 @@
-/* Object: writes the response object and its items. */
+/* Object: writes the object of a response, and its items. */
 #include "agent/serve/responses/responses.h"
 
 #include <string.h>
@@ -105,7 +105,7 @@ static const char *status_of(const struct flo_wire_done *done)
                                              : "cancelled";
 }
 
-/* A limit or a cancel cuts off only the last item. */
+/* A limit or a cancel cuts off the last item; all others are complete. */
 const char *flo_responses_item_status(const struct serve_request *request, uint32_t i,
                                       const struct flo_wire_done *done)
 {
@@ -115,7 +115,7 @@ const char *flo_responses_item_status(const struct serve_request *request, uint3
                                                                                       : "completed";
 }
 
-/* Writes token counts, which are known only for completed answers. */
+/* Writes the numbers of tokens, which are known only for completed answers. */
 static void add_usage(const struct serve_request *request, const struct flo_wire_done *done,
                       struct flo_buf *out)
 {
@@ -186,10 +186,10 @@ void flo_responses_add_object(const struct serve_request *request, const struct 
     add_output(request, done, out);
     add_usage(request, done, out);
     flo_buf_printf(out, "\"store\":%s,", state->is_stored ? "true" : "false");
-    /* An app's limit may be lower than the request's. */
+    /* The limit may be the app's, which is lower than the client's. */
     flo_buf_printf(out,
                    tokens_max > 0 ? "\"max_output_tokens\":%u," : "\"max_output_tokens\":null,",
                    tokens_max);
-    /* The echo's members, without the first bracket. */
+    /* The members of the echo follow, without its opening bracket. */
     flo_buf_add(out, state->echo.data + 1, state->echo.bytes - 1);
 }

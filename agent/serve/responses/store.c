@@ -1,4 +1,4 @@
-/* Store: keeps stored responses in a list in memory, limited by number and
+/* Store: stores responses in a list in memory, limited by their number and
  * bytes. */
 #include "agent/serve/responses/store.h"
 
@@ -8,7 +8,8 @@
 #include <flotilla/errors/rest.h>
 
 #define ITEM_ID_BYTES_MAX 128
-#define ALL UINT64_MAX /* value that is no client's number, for all clients together */
+/* owner that stands for all clients together; no client has this number */
+#define ALL UINT64_MAX
 
 static size_t bytes_of(const struct responses_stored *one)
 {
@@ -27,7 +28,7 @@ static void drop(struct responses_stored **place)
 
 /* ---- room ---- */
 
-/* The stored responses of one client, or of ALL. */
+/* Number and bytes of the stored responses of one client, or of ALL. */
 struct share {
     size_t count, bytes;
 };
@@ -45,8 +46,8 @@ static struct share share_of(const struct flo_serve *serve, uint64_t owner)
     return share;
 }
 
-/* Returns the oldest response of the client that has most of the scarce
- * resource. */
+/* Returns the oldest response of the client that has most of the bytes, or of
+ * the number of responses. */
 static struct responses_stored **find_victim(struct flo_serve *serve, bool is_short_of_bytes)
 {
     struct responses_stored **found = &serve->responses;
@@ -131,8 +132,8 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
     return one;
 }
 
-/* Searches for the id as written in a list of items; inside a text its quotes
- * would be escaped. */
+/* An id between quotes is searched in the list of items.  Quotes inside of a
+ * text would be escaped. */
 const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
                                                        uint64_t owner, const char *id)
 {

@@ -1,15 +1,17 @@
-/* Tools: converts tools and their choice to OpenAI's chat.
+/* Tools: converts the tools of a body, and the choice among them, to OpenAI's
+ * chat.
  *
- * Clients send tools that a vendor would run (`web_search`, `mcp`) by default:
- * those are left out, and the answer lists them. */
+ * Clients send tools by default that a vendor would run (`web_search`, `mcp`).
+ * Those are left out, and the answer lists them. */
 #include <string.h>
 
 #include "agent/serve/responses/body.h"
 
-#define SKIPPED_BYTES_MAX 64 /* limit of a type's text in the answer */
+/* largest number of bytes of a tool's type that the answer shows */
+#define SKIPPED_BYTES_MAX 64
 
-/* May the choice `allowed_tools` call this tool?  Other kinds of choice allow
- * any. */
+/* Tells whether the choice `allowed_tools` contains this tool.  Any other kind
+ * of choice allows all tools. */
 static bool is_allowed(const struct responses_body *body, const json_t *name)
 {
     const json_t *choice = flo_responses_field(body, "tool_choice");

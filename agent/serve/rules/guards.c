@@ -73,7 +73,8 @@ static bool begins(const char *text, const char *other)
     return strncasecmp(text, other, strlen(other)) == 0;
 }
 
-/* Reads a guard's model; its two answers must be distinguishable. */
+/* Reads the model of a guard.  The answers that pass and those that refuse must
+ * differ in how they begin. */
 static int read_model(const struct flo_config *config, const char *where,
                       struct flo_serve_guard *out, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Rules: reads apps, guards and routes of agent.yaml; see rules.h. */
+/* Rules: reads the apps and the guards of agent.yaml; see rules.h. */
 #include "agent/serve/rules/rules.h"
 
 #include <stdlib.h>
@@ -66,7 +66,8 @@ static int read_secret(const char *path, const char *where, char **out, struct f
                           TOKEN_BYTES_MIN);
 }
 
-/* Reads an app: a map, or a text that is only the token's file. */
+/* Reads an app, which is a map, or a text that names only the file of its
+ * token. */
 static int read_app(const json_t *value, const char *where, char **secret,
                     struct flo_serve_token *out, struct flo_err *err)
 {

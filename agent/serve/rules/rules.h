@@ -1,9 +1,8 @@
-/* Rules: an owner's configuration of apps' limits, of guards that check prompts
- * and answers, and of routes to other targets.
+/* Rules: reads an owner's limits for apps, the guards that check prompts and
+ * answers, and the routes to other targets.
  *
- * `tokens`, `guards`, `endpoints` and `routes` are maps of agent.yaml.  A file
- * of `flotilla-agent serve --rules` has them in the same form; both are read
- * here. */
+ * `tokens` and `guards` are maps of agent.yaml.  A file for `flotilla-agent
+ * serve --rules` has them in the same form, and is read here too. */
 #ifndef FLOTILLA_SERVE_RULES_H
 #define FLOTILLA_SERVE_RULES_H
 
@@ -13,8 +12,8 @@
 struct flo_api_rules {
     uint32_t n_tokens;
     struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];
-    char *secrets[FLO_SERVE_TOKENS_MAX]; /* texts of the tokens, owned by this struct; `tokens`
-                                            points to them */
+    /* texts of the tokens, to which `tokens` points; this struct owns them */
+    char *secrets[FLO_SERVE_TOKENS_MAX];
     uint32_t n_guards;
     struct flo_serve_guard guards[FLO_SERVE_GUARDS_MAX];
     uint32_t n_endpoints;
@@ -32,15 +31,16 @@ struct flo_api_rules_maps {
     const char *ca_file, *cert_file, *key_file;
 };
 
-/* Reads the maps into an empty struct, which must be deinitialised in any case.
- * FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and errors of
- * flo_secret_read() for the tokens' files. */
+/* Reads the maps into an empty struct.  The caller deinitialises it in any case.
+ * FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE and the errors of
+ * flo_secret_read()  an entry is invalid, or a token's file cannot be read */
 FLO_MUST_USE int flo_api_rules_read(const struct flo_api_rules_maps *maps,
                                     struct flo_api_rules *out, struct flo_err *err);
 /* Reads the four maps from a configuration file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
-/* guards.c: reads a guard.  `where` names it in errors: "guards.words". */
+/* Reads a guard (guards.c).  `where` names the guard in errors, such as
+ * "guards.words". */
 FLO_MUST_USE int flo_guard_rules_read(const json_t *map, const char *where,
                                       struct flo_serve_guard *out, struct flo_err *err);
 /* endpoints.c: reads the map of endpoints into out->endpoints. */
@@ -57,14 +57,14 @@ FLO_MUST_USE int flo_route_rules_read(const json_t *routes, struct flo_api_rules
 FLO_MUST_USE int flo_command_read(const struct flo_config *config, const char *key,
                                   const char *where, char words[FLO_GUARD_WORD_BYTES_MAX],
                                   uint32_t *count, struct flo_err *err);
-/* Reads the key `models` of an app or a guard. */
+/* Reads the key `models` in the map of an app or a guard. */
 FLO_MUST_USE int flo_models_read(const struct flo_config *config, const char *where,
                                  char (*out)[FLO_NAME_MAX + 1], uint32_t *count,
                                  struct flo_err *err);
 /* Writes the routes that have an endpoint outside the fleet, as "helpdesk to cloud,
  * chat to cloud"; empty: there are none. */
 void flo_api_rules_leave(const struct flo_api_rules *rules, char *out, size_t bytes);
-/* Frees the rules and wipes secrets. */
+/* Frees the rules, and overwrites their secrets first. */
 void flo_api_rules_deinit(struct flo_api_rules *rules);
 
 #endif

@@ -1,4 +1,5 @@
-/* Standalone stand-in: the command `serve` of a build that has it not. */
+/* Standalone stand-in: tells users of `flotilla-agent serve` that this build
+ * lacks the command. */
 #include "agent/serve/standalone/standalone.h"
 
 const struct flo_verb flo_verb_serve = {

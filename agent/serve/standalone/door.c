@@ -1,4 +1,5 @@
-/* Door: opens the local API with its engine program, token and addresses. */
+/* Door: opens the local API of `flotilla-agent serve`, with its engine program,
+ * tokens and addresses. */
 #include "agent/serve/standalone/door.h"
 
 #include <stdio.h>

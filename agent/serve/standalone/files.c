@@ -1,4 +1,4 @@
-/* Files: reads files for `flotilla-agent serve`. */
+/* Files: reads files for `flotilla-agent serve`; see files.h. */
 #include "agent/serve/standalone/files.h"
 
 #include <ctype.h>

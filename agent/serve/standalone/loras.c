@@ -1,8 +1,8 @@
-/* LoRAs: adapter files of `flotilla-agent serve`; see loras.h.
+/* LoRAs: opens the adapter files of `flotilla-agent serve`; see loras.h.
  *
- * A file is identified by its inode, size and time, and stays open while it is
- * loaded.  So an engine that replaces another one gets the same bytes, even if
- * the name refers to a new file by then. */
+ * Inode, size and time identify a file, which stays open while it is loaded.
+ * So an engine that replaces another one gets the same bytes, even if the name
+ * refers to a new file by then. */
 #include "agent/serve/standalone/loras.h"
 
 #include <dirent.h>
@@ -20,7 +20,8 @@ void flo_loras_deinit(struct lora_list *list)
     }
 }
 
-/* Returns the adapter's index; `count`: it is not in the list. */
+/* Returns the index of an adapter in the list; `count`: it is not in the
+ * list. */
 static uint32_t find(const struct lora_list *list, const char *name)
 {
     uint32_t i = 0;
@@ -107,7 +108,8 @@ static int add_entry(const char *folder, const char *entry, struct lora_list *li
     return add(list, name, path, err);
 }
 
-/* If not strict, logs an error and ignores it. */
+/* Returns the error `rv` if the list is strict.  Otherwise logs and ignores
+ * it. */
 static int bear(int rv, bool is_strict, struct flo_err *err)
 {
     if (rv < 0 && !is_strict) {

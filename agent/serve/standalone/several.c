@@ -1,5 +1,5 @@
-/* Several: serves several models without an agent: plans the memory of each,
- * keeps those in memory that the plan selects, and loads the others on
+/* Several: serves several models without an agent.  Plans the memory of each,
+ * keeps those in memory that the plan chooses, and loads the others on
  * demand. */
 #include "agent/serve/standalone/several.h"
 

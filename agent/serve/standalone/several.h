@@ -1,4 +1,5 @@
-/* Several: several models of `flotilla-agent serve`, which share the memory. */
+/* Several: settings of `flotilla-agent serve` with several models, which share
+ * the memory. */
 #ifndef FLOTILLA_SERVE_SEVERAL_H
 #define FLOTILLA_SERVE_SEVERAL_H
 
@@ -16,19 +17,19 @@ struct several_spec {
         char name[FLO_NAME_MAX + 1];
         uint32_t weight;
     } weights[FLO_SERVE_MODELS_MAX];
-    uint32_t memory_mib; /* memory budget; 0: by the machine's memory */
+    uint32_t memory_mib; /* memory budget in MiB; 0: it follows from the machine's memory */
     struct flo_door door;
-    const char *chat_template; /* chat template; NULL: each model's own */
+    const char *chat_template; /* chat template of all models; NULL: each model has its own */
     uint32_t context, sessions, threads;
 };
-/* Adds a model from a text of the command line, which must stay valid.
- * FLO_E_USAGE. */
+/* Adds a model from an argument of the command line, which must stay valid.
+ * FLO_E_USAGE  the argument is invalid */
 FLO_MUST_USE int flo_several_model(struct several_spec *spec, const char *text,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_several_pin(struct several_spec *spec, const char *text, struct flo_err *err);
 FLO_MUST_USE int flo_several_weight(struct several_spec *spec, const char *text,
                                     struct flo_err *err);
-/* Plans memory, then serves until SIGINT or SIGTERM. */
+/* Plans the memory of the models, then serves until SIGINT or SIGTERM. */
 FLO_MUST_USE int flo_several_run(const struct several_spec *spec, struct flo_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Standalone: flotilla-agent serve: the local API for one model file. */
+/* Standalone: the command `flotilla-agent serve`, which serves the local API
+ * for one model file. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/serve/serve.h"
 #include "agent/serve/standalone/door.h"
@@ -23,7 +24,7 @@
 #define LISTEN_MAX 8
 #define ORIGINS_MAX 16
 #define LORA_ROOM_MIB 256
-/* least time for packing; more is added for the bytes of the model ... */
+/* shortest limit of the packing time, for a small model */
 #define PACK_MS_MIN 60000
 #define PACK_BYTES_PER_MS 10000
 #define PACK_TOTAL_MS_MAX 3600000
@@ -34,8 +35,8 @@ struct standalone {
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
-    const char *model; /* model as the user typed it */
-    char file[4096];   /* real path of the model, with links resolved */
+    const char *model; /* path of the model, as the user gave it */
+    char file[4096];   /* path of the model's file, with all links resolved */
     const char *prefix_dir;
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
@@ -44,19 +45,24 @@ struct standalone {
     size_t n_origins;
     struct lora_source source;
     struct lora_list adapters; /* loaded */
-    struct lora_list wanted;   /* set after SIGHUP, until all changes are done */
-    bool has_wanted, was_told; /* ... and they are to be checked once more */
+    /* adapters that should be loaded, after SIGHUP and until all changes are
+     * done */
+    struct lora_list wanted;
+    /* `wanted` is valid; another SIGHUP came, so the files are checked again */
+    bool has_wanted, was_told;
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
-    struct several_spec several; /* used with more than one model */
+    struct several_spec several; /* settings that are used with more than one model */
     struct flo_serve_model loaded;
-    struct flo_door door; /* API; door.listen points to the addresses in `listen` */
-    bool skips_packed;    /* the engine refused the packed weights */
+    /* settings of the API, whose `listen` points to the member `listen`
+     * above */
+    struct flo_door door;
+    bool skips_packed; /* true: the engine refused the packed weights, so they are not used */
     bool no_pack;
-    struct flo_packs *cache; /* cache folder of packed weights; NULL: none */
+    struct flo_packs *cache; /* cache of packed weights; NULL: none is open */
     char cache_path[3000];
     struct serve_packer *packer;
-    int model_fd, packing_fd; /* descriptors that are open while the process packs */
+    int model_fd, packing_fd; /* descriptors that are open while a process packs the model */
     uint64_t packing_ms;
     struct flo_losses losses;
     struct flo_err failure;
@@ -132,7 +138,7 @@ static int take_template(void *state, const char *text, struct flo_err *err)
 
 static int take_sandbox(void *state, const char *text, struct flo_err *err)
 {
-    (void)err; /* no error is possible: the argument parser allows only valid words */
+    (void)err; /* the argument parser allows only valid words, so no error is possible */
     (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->door.sandbox);
     return 0;
 }
@@ -223,8 +229,8 @@ static const struct flo_flag flags[] = {
 
 /* ---- the model ---- */
 
-/* Opens the packed weights next to the model, unless they are older than it; 0:
- * none. */
+/* Opens the packed weights next to the model.  Returns 0 when there are none,
+ * or they are older than the model. */
 static int open_packed(const struct standalone *s, int model_fd)
 {
     char path[4096];
@@ -250,7 +256,8 @@ static int open_packed(const struct standalone *s, int model_fd)
     return fd;
 }
 
-/* Opens the prefix file; 0: none, and the reason is logged. */
+/* Opens the file for cached prefixes.  Returns 0 when none is wanted; a failure
+ * is logged. */
 static int open_prefix(const struct standalone *s)
 {
     struct flo_err err = {0};
@@ -307,7 +314,7 @@ static int load(struct standalone *s, struct flo_err *err)
 
 static void stop(struct standalone *s, const struct flo_err *err);
 
-/* Loads the model when packing has ended, well or not. */
+/* Loads the model after packing has ended, with or without success. */
 static void packing_over(struct standalone *s, const struct flo_err *why)
 {
     struct flo_err err = {0};
@@ -317,7 +324,7 @@ static void packing_over(struct standalone *s, const struct flo_err *why)
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
     s->packer = NULL;
-    if (why != NULL) { /* closing it also releases its lock */
+    if (why != NULL) { /* the cache is closed, which releases its lock */
         flo_packs_close(s->cache);
         s->cache = NULL;
     }
@@ -370,8 +377,8 @@ static int start_packing(struct standalone *s, struct flo_err *err)
                           : flo_serve_pack(s->serve, &packing, &s->packer, err);
 }
 
-/* Loads the model, after packing it on first use.  Without a cache folder, or
- * after any failure, the model is loaded unpacked. */
+/* Loads the model, and packs it first if it has not been packed.  Without a
+ * cache folder, or after a failure, the model is loaded unpacked. */
 static int load_packed(struct standalone *s, struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -382,7 +389,7 @@ static int load_packed(struct standalone *s, struct flo_err *err)
     }
     FLO_TRY(flo_file_open(s->file, &s->model_fd, err));
     fd = open_packed(s, s->model_fd);
-    if (fd > 0) { /* the packed weights were found next to the model */
+    if (fd > 0) { /* packed weights were found next to the model */
         close(fd);
         flo_fd_cleanup(&s->model_fd);
         return load(s, err);
@@ -413,8 +420,8 @@ static int describe(struct standalone *s, struct flo_err *err)
     if (s->source.count > 0 || s->source.folder != NULL) {
         s->loaded.adapter_bytes = (uint64_t)s->lora_room_mib << 20;
     }
-    /* The path may be a link, as in model caches of other tools.  It is
-     * resolved once, so that a restarted engine gets the same file. */
+    /* The path may be a link, as in the caches of other tools.  It is resolved
+     * once, so that an engine that is started again gets the same file. */
     char *file = realpath(s->model, NULL);
     if (file == NULL || strlen(file) >= sizeof(s->file)) {
         free(file);
@@ -449,9 +456,9 @@ static void tell_adapters(const struct standalone *s)
     fflush(stdout);
 }
 
-/* Makes the next change: first drops adapters that are gone, which frees
- * memory, then loads the new ones, one by one.  While no engine is ready, waits
- * for the next one. */
+/* Makes the next change of adapters: drops those that are gone, which frees
+ * memory, then loads the new ones, one by one.  If no engine is ready, the next
+ * engine that is ready continues. */
 static void change_next(struct standalone *s)
 {
     struct flo_err err = {0};

@@ -1,4 +1,5 @@
-/* Batch stand-in: the command `batch` of a build that has no batches. */
+/* Batch stand-in: tells users of `flotilla-agent batch` that this build lacks
+ * the command. */
 #include "agent/shell/commands/commands.h"
 
 const struct flo_verb flo_verb_batch = {

@@ -1,7 +1,7 @@
 /* Batch: sends the requests of a file to the agent on this machine, through its
  * local API, and writes the answers to a file.
  *
- * Several threads send one request each at a time, with priority batch.
+ * Each of several threads sends one request at a time, with priority batch.
  * Answers are written in the order of the requests, so that the answer file
  * shows the progress. */
 #include <limits.h>
@@ -21,9 +21,10 @@
 #include <flotilla/plural.h>
 
 #define PARALLEL_MAX 16
-#define AHEAD_MAX 64 /* completed answers that may wait for an earlier one */
+#define AHEAD_MAX 64 /* number of answers that may wait until an earlier one is complete */
 #define ANSWER_BYTES_MAX (32u << 20)
-#define LOST_MS_MAX 60000 /* longest time for which no agent may answer */
+/* time without any answer of the agent after which the command fails */
+#define LOST_MS_MAX 60000
 #define PAUSE_MS_MAX 60000
 #define TELL_MS 5000
 #define HOUR_MS 3600000
@@ -32,8 +33,8 @@ struct slot {
     bool is_taken, is_done;
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
-    struct flo_buf text; /* line of the answer file */
-    int status;          /* HTTP status; 0: the request was not sent */
+    struct flo_buf text; /* the request's line in the answer file */
+    int status;          /* HTTP status of the answer; 0: the request was not sent */
 };
 struct batch {
     struct flo_args args;
@@ -48,21 +49,21 @@ struct batch {
     uint64_t count; /* number of requests in the input file */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* Members that the lock protects: */
-    struct slot slots[AHEAD_MAX]; /* ring: request i is in slot i % AHEAD_MAX */
-    uint64_t taken;               /* number of requests begun, with those of earlier runs */
+    /* The lock protects the members from here on: */
+    struct slot slots[AHEAD_MAX]; /* ring of requests: request i is in slots[i % AHEAD_MAX] */
+    uint64_t taken;               /* number of requests begun, including those of earlier runs */
     uint64_t told_ms;
     bool has_met; /* the agent has answered at least once */
     bool is_ended;
-    struct flo_err failure; /* first error, which ends all threads */
+    struct flo_err failure; /* first error that ends the command; it stops all threads */
 };
 
 static struct batch batch = {.parallel = 4, .in.fd = -1, .out.fd = -1};
 
 /* ---- where to ---- */
 
-/* Takes the listen address to call.  "All addresses" (such as 0.0.0.0) is
- * called at the loopback. */
+/* Takes the address of the local API.  An address that means all interfaces,
+ * such as 0.0.0.0, is called at the loopback. */
 static int take_address(struct batch *b, const char *address, struct flo_err *err)
 {
     const char *port = strrchr(address, ':');
@@ -108,10 +109,10 @@ struct sending {
     struct flo_batch_line line;
     struct flo_http_answer answer;
     unsigned tries;
-    uint64_t lost_ms; /* time since which no agent has answered; 0: one answers */
+    uint64_t lost_ms; /* time since which the agent has not answered; 0: it answers */
 };
 
-/* Waits for a time, or until the whole batch fails. */
+/* Waits for `ms`, or until another thread's error ends the command. */
 static void pause_ms(struct batch *b, uint64_t ms)
 {
     uint64_t now_ms = flo_now_ms(), end_ms = now_ms + ms;
@@ -124,7 +125,7 @@ static void pause_ms(struct batch *b, uint64_t ms)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* Handles a request without an answer.  Returns 0 if it is to be sent again. */
+/* Handles a request that got no answer.  Returns 0 if it must be sent again. */
 static int bear_loss(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -145,8 +146,8 @@ static int bear_loss(struct sending *s, struct flo_err *err)
     return 0;
 }
 
-/* Sends a request once.  Returns 1 if it has its answer, 0 if it must be sent
- * again. */
+/* Sends a request once.  Returns 1 if it has got its answer, 0 if it must be
+ * sent again. */
 static int send_once(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -213,7 +214,7 @@ static void tell(struct batch *b, bool is_last)
             (unsigned long long)b->count, flo_s(b->count), (unsigned long long)b->out.failed);
 }
 
-/* Writes the answers that are ready, in the order of their requests. */
+/* Writes the complete answers that are next in the order of their requests. */
 static int write_ready(struct batch *b, struct flo_err *err)
 {
     struct slot *slot = &b->slots[b->out.lines % AHEAD_MAX];
@@ -263,8 +264,8 @@ static void finish(struct sending *s, struct slot *slot, const struct flo_err *w
     }
 }
 
-/* Takes the next request and reads its line into `s`.  NULL: there are no more.
- * *err tells why the line is not a valid request. */
+/* Takes the next request of the file and reads its line into `s`.  Returns NULL
+ * when there are no more.  *err tells why a line is no valid request. */
 static struct slot *take(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -292,8 +293,8 @@ static int open_http(struct batch *b, struct flo_http **http, struct flo_err *er
         .bearer = b->token,
         .unix_socket = strncmp(b->at, "unix:", 5) == 0 ? b->at + 5 : NULL,
         .low_speed_bytes = 1,
-        /* no limit of speed: an answer comes in one piece, when it is
-         * complete */
+        /* An answer comes in one piece when it is complete, so a slow answer is
+         * no error. */
         .low_speed_ms = HOUR_MS,
     };
 

@@ -11,22 +11,23 @@
 struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
-    bool is_whole;  /* OUT exists and has all answers */
-    uint64_t bytes; /* length of OUT's whole lines */
+    bool is_whole;  /* OUT exists, and it has all answers */
+    uint64_t bytes; /* length of the whole lines of OUT or OUT.part */
     uint64_t lines, failed;
-    uint64_t first_failed; /* line number in IN of the first failed request; 0: none */
+    uint64_t first_failed; /* line in IN of the first request that failed; 0: none failed */
 };
-/* Opens OUT or OUT.part, and moves both files past the requests that are
- * already answered.
- * FLO_E_STATE: an answer belongs to another IN.
- * FLO_E_STATE_LOCKED: another command writes OUT.
- * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
+/* Opens OUT or OUT.part, and moves both files past the requests that have
+ * answers.
+ * FLO_E_STATE  an answer belongs to another IN
+ * FLO_E_STATE_LOCKED  another command writes OUT
+ * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE  the disk failed */
 FLO_MUST_USE int flo_batch_out_open(const char *path, struct flo_batch_in *in,
                                     struct flo_batch_out *out, struct flo_err *err);
-/* Appends the next answer.  On a full disk no part of the answer is written. */
+/* Appends the next answer to OUT.part.  If the disk is full, no part of it is
+ * written. */
 FLO_MUST_USE int flo_batch_out_add(struct flo_batch_out *out, const struct flo_batch_answer *answer,
                                    const struct flo_buf *text, struct flo_err *err);
-/* Renames OUT.part to OUT, once all answers are written. */
+/* Renames OUT.part to OUT when all answers are written. */
 FLO_MUST_USE int flo_batch_out_commit(struct flo_batch_out *out, struct flo_err *err);
 void flo_batch_out_close(struct flo_batch_out *out);
 

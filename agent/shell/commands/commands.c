@@ -21,7 +21,8 @@ struct flo_args flo_agent_line;
 
 /* ---- the running agent ---- */
 
-/* Connects to the agent's control socket.  FLO_E_ABSENT: no agent runs. */
+/* Connects to the agent's control socket.
+ * FLO_E_ABSENT  no agent runs */
 static int dial(const char *path, int *fd, struct flo_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -44,8 +45,8 @@ static int dial(const char *path, int *fd, struct flo_err *err)
     return 0;
 }
 
-/* Sends one request.  `each` gets every answer line but the last, which is
- * returned. */
+/* Sends one request and reads its answer lines.  `each` gets all lines but the
+ * last, which goes to *out. */
 static int converse(int fd, json_t *request, void (*each)(const json_t *line, void *context),
                     void *context, json_t **out, struct flo_err *err)
 {
@@ -124,8 +125,8 @@ int flo_answer_error(const json_t *json, struct flo_err *err)
 
 /* ---- without an agent ---- */
 
-/* Fails where there is no state directory: a read-only command must not create
- * one. */
+/* Fails when the state directory is missing, because a command must not create
+ * it. */
 static int need_state(const struct flo_settings *settings, struct flo_err *err)
 {
     return access(settings->state_dir, F_OK) == 0
@@ -171,7 +172,7 @@ static int alone(const struct flo_args *args,
     return rv;
 }
 
-/* Finds the control socket of the agent of this state directory. */
+/* Finds the path of the control socket that the configuration names. */
 static int control_of(const struct flo_args *args, char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_settings settings;
@@ -293,7 +294,7 @@ const struct flo_verb flo_verb_remove = {
 
 /* ---- status ---- */
 
-/* Reads a model's record into its place. */
+/* Reads a model's record from the disk into entry `index`. */
 static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
                       struct flo_err *err)
 {
@@ -306,7 +307,8 @@ static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
     flo_shell_ref(shell, &record->previous, &model->slots.previous);
     flo_shell_ref(shell, &record->candidate, &model->slots.candidate);
     if (flo_digest_is_zero(&record->current) && flo_digest_is_zero(&record->candidate)) {
-        record->model[0] = '\0'; /* the model has nothing on the device, so it is left out */
+        /* the device has no release of the model, so status leaves it out */
+        record->model[0] = '\0';
     }
     return rv;
 }
@@ -325,7 +327,8 @@ static int read_models(struct flo_shell *shell, struct flo_err *err)
     return rv;
 }
 
-/* Reads the status from the records without an agent; no engine is started. */
+/* Makes the status from the records on the disk, when no agent runs.  No engine
+ * is started. */
 static int status_alone(const struct flo_args *args, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));

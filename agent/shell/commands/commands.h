@@ -1,4 +1,4 @@
-/* Commands: the verbs that a person at the device types. */
+/* Declares the commands that a person at the device types. */
 #ifndef FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 #define FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 
@@ -10,8 +10,7 @@
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update, flo_verb_rollback,
     flo_verb_remove, flo_verb_doctor, flo_verb_explain, flo_verb_order, flo_verb_trust,
     flo_verb_batch;
-/* Parsed command line of this process, to which the `state` of every verb
- * points. */
+/* Command line of this process.  The `state` of every command points to it. */
 extern struct flo_args flo_agent_line;
 
 /* ---- how a command reaches the device (commands.c) ---- */
@@ -19,22 +18,21 @@ extern struct flo_args flo_agent_line;
 typedef void (*flo_each_line_fn)(const json_t *line, void *context);
 typedef int (*flo_begin_fn)(struct flo_shell *shell, void *context, struct flo_err *err);
 
-/* Sends `request` (ownership passes) to the running agent.  Where no agent
- * runs, `begin` starts the same work in this process.  `each` (or NULL) gets
- * every answer but the last one, which goes to *out. */
+/* Sends `request` (ownership passes) to the running agent.  If no agent runs,
+ * `begin` starts the same work in this process.  `each` (or NULL) gets every
+ * answer but the last one, which goes to *out. */
 FLO_MUST_USE int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each,
                          flo_begin_fn begin, void *context, json_t **out, struct flo_err *err);
-/* Hands one trust statement to the device. *answer has the `number` of the
- * statement that holds afterwards. */
+/* Gives one trust statement to the device.  *answer has the `number` of the
+ * statement that is in force afterwards. */
 FLO_MUST_USE int flo_give_trust(const struct flo_args *args, json_t *envelope, json_t **answer,
                                 struct flo_err *err);
-/* Prints the answers of a command that gives several, for a program: one
- * document `{"name": […]}`, with the command's error if there is one.  Without
- * an answer only the error is printed.  Takes `told`; NULL: nothing is printed.
- */
+/* Prints the answers of a command for a program, as one JSON document `{"name":
+ * […]}` with the command's error, if any.  If `told` is empty, only the error
+ * is printed.  Takes `told`; NULL: nothing is printed. */
 void flo_tell_several(const char *name, json_t *told, int rv, const struct flo_err *err);
 json_t *flo_tell_error(const struct flo_err *err);
-/* Returns the error that an answer carries, or 0. */
+/* Returns the error code that an answer contains; 0: it contains none. */
 FLO_MUST_USE int flo_answer_error(const json_t *json, struct flo_err *err);
 
 #endif

@@ -44,8 +44,8 @@ static void check_program(const char *name)
     tell(is_there, name, is_there ? path : "is not installed beside the agent");
 }
 
-/* Tells whether llama.cpp's back end is installed.  It may be absent, unless
- * agent.yaml asks for it. */
+/* Checks whether llama.cpp's back end is installed.  Its absence is a fault
+ * only if agent.yaml asks for it. */
 static void check_library(const struct flo_settings *settings)
 {
     static const char name[] = "flotilla-engine-llama";
@@ -120,7 +120,7 @@ static void check_identity(const struct flo_settings *settings)
 
 /* ---- what is on the disk ---- */
 
-/* Verifies a blob without changing anything: only the agent moves damaged files
+/* Verifies a blob, and changes nothing: only the agent moves damaged files
  * away. */
 static int check_blob(struct flo_store *store, const struct flo_digest *digest, uint64_t *read,
                       struct flo_err *err)
@@ -140,8 +140,7 @@ static int check_blob(struct flo_store *store, const struct flo_digest *digest, 
                           (unsigned long long)bytes);
 }
 
-/* Verifies every file of the serving variant, as the agent does at its start.
- */
+/* Verifies every file of the serving variant, as a start of the agent does. */
 static int check_files(struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release *release, uint32_t *files, uint64_t *read,
                        struct flo_err *err)
@@ -167,7 +166,8 @@ static int check_files(struct flo_store *store, const struct flo_digest *digest,
 static int check_release(struct flo_store *store, const struct flo_digest *digest, uint32_t *files,
                          uint64_t *read, struct flo_err *err)
 {
-    static struct flo_release release; /* static because it is large; used by one thread */
+    /* static, because it is large and only one thread calls this function */
+    static struct flo_release release;
     FLO_TRY(flo_store_release_load(store, digest, &release, err));
     int rv = check_files(store, digest, &release, files, read, err);
     flo_release_deinit(&release);
@@ -202,7 +202,7 @@ static void check_model(struct flo_store *store, const char *model)
     tell(true, model, line);
 }
 
-/* Tests whether a folder can be written.  On a read-only disk models are
+/* Checks whether a folder can be written.  On a read-only disk models are
  * served, but no order and no update is stored. */
 static int check_writes(const char *folder, struct flo_err *err)
 {
@@ -290,8 +290,8 @@ static void check_runtimes(const struct flo_settings *settings)
     json_decref(list);
 }
 
-/* Tests whether a runtime has the name of the program, or a file that names its
- * path. */
+/* Tells whether a runtime uses the program that was found: it has the program's
+ * name, or its file names the program's path. */
 static bool is_used(const struct flo_settings *settings, const struct flo_program_found *found,
                     char name[32])
 {
@@ -317,8 +317,8 @@ static bool is_used(const struct flo_settings *settings, const struct flo_progra
     return is_named;
 }
 
-/* Prints the runtime file that would use a program, below the program's line.
- */
+/* Prints a runtime file that would use the program, below the program's
+ * line. */
 static void tell_file(const char *text)
 {
     if (checks != NULL) {
@@ -331,8 +331,8 @@ static void tell_file(const char *text)
     }
 }
 
-/* Lists programs that could serve a model here.  They are not faults, used or
- * not. */
+/* Lists the programs on this machine that could serve a model.  A program that
+ * no runtime uses is no fault. */
 static void check_programs(const struct flo_settings *settings)
 {
     struct flo_program_found found[FLO_PROGRAMS_MAX];

@@ -1,7 +1,8 @@
 /* Enroll: `flotilla-agent enroll` makes a key that never leaves the device, and
- * a signing request with a one-time token.  The answer is the identity
- * (contracts/device.md section 7).  The server's certificate must come from the
- * authority whose fingerprint is in the token. */
+ * sends a signing request with a one-time token to the controller.  The answer
+ * is the device's identity (contracts/device.md section 7).  The controller's
+ * TLS certificate must come from the authority whose fingerprint is in the
+ * token. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ struct spec {
     char serial[FLO_NAME_MAX + 1]; /* "": not known */
     char folder[4096];
     json_t *labels;
-    json_t *told; /* device's identity, for the answer */
+    json_t *told; /* identity of the device, printed as the answer for a program */
 };
 
 static int take_label(struct spec *spec, const char *text, struct flo_err *err)
@@ -46,7 +47,8 @@ static int take_label(struct spec *spec, const char *text, struct flo_err *err)
     return 0;
 }
 
-/* Sets the device's name to the machine's host name, because none was given. */
+/* Takes the machine's host name as the device's name, when the user gave
+ * none. */
 static int name_of_host(struct spec *spec, struct flo_err *err)
 {
     if (gethostname(spec->host, sizeof(spec->host) - 1) < 0) {
@@ -61,8 +63,8 @@ static int name_of_host(struct spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* Takes the serial number that the user gave.  The default is that of the
- * device tree, or of the firmware, which only root can read. */
+/* Takes the serial number that the user gave, else that of the device tree or
+ * of the firmware, which only root can read. */
 static void take_serial(struct spec *spec, const char *given)
 {
     static const char *const files[] = {"/sys/firmware/devicetree/base/serial-number",
@@ -108,7 +110,7 @@ static int fill(struct spec *spec, const struct flo_args *args, struct flo_err *
     return rv;
 }
 
-/* Reads a token: flt1.<26 characters>.<32 hex digits>. */
+/* Reads a file with a token: flt1.<26 characters>.<32 hex digits>. */
 static int read_token(const char *path, char *token, size_t token_bytes, char *fingerprint,
                       struct flo_err *err)
 {
@@ -179,11 +181,12 @@ static int save_answer(struct spec *spec, const char *dir, const struct flo_key 
 
     FLO_TRY(flo_enrol_answer_identity(answer, spec->name, spec->controller, &text, err));
     FLO_TRY(save(dir, "trust.json", answer->trust.data, 0644, err));
-    /* removes files of an earlier enrolment, perhaps in another fleet */
+    /* an earlier enrolment, perhaps in another fleet, may have left files */
     FLO_TRY(remove_before(dir, err));
     FLO_TRY(save_pair(spec, key, answer, err));
     FLO_TRY(save(dir, "ca.pem", answer->ca, 0644, err));
-    /* this file is last, because with it the device counts as enrolled */
+    /* identity.json is written last, because it makes the device count as
+     * enrolled */
     return save(dir, "identity.json", text.data, 0644, err);
 }
 

@@ -1,5 +1,6 @@
-/* Signed files: the commands order and trust, for files that a person carries
- * to the device.  Their signature keeps the carrier from changing them. */
+/* Signed files: the commands `order` and `trust`, for files that a person
+ * carries to the device.  The signature of such a file proves that nobody
+ * changed it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ static const struct flo_flag file_flags[] = {
     FLO_FLAGS_END,
 };
 
-/* Reads a list under the key `key`, or a single envelope. */
+/* Reads a file with one envelope, or with a list of envelopes under `key`. */
 static int read_file(const struct flo_args *args, const char *key, json_t **list,
                      struct flo_err *err)
 {
@@ -50,7 +51,7 @@ static int begin_order(struct flo_shell *shell, void *context, struct flo_err *e
     return flo_loop_order_by_hand(shell, context, shell->local_order, err);
 }
 
-/* Gives an order to the device.  The answer goes into `told`; NULL: it is
+/* Gives an order to the device.  Its answer is added to `told`; NULL: it is
  * printed for people. */
 static int give_order(const struct flo_args *args, json_t *envelope, json_t *told,
                       struct flo_err *err)

@@ -4,7 +4,7 @@
  * The next release begins when the one before it serves on trial.  If both are
  * of one model, it begins when that trial has ended, because it would replace
  * the release on trial.  A failure ends only its own release.  A release that
- * only leads to one that is already current is skipped. */
+ * is only a step to another one is skipped when that one is already current. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +15,10 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
-#define HEAD_READ (-100000)  /* result: reading stops after the documents; not a FLO_E_ code */
-#define TRUST_READ (-100001) /* result: reading stops after the trust statements */
+/* result of a reader that stopped after the documents; no FLO_E_ code */
+#define HEAD_READ (-100000)
+/* result of a reader that stopped after the trust statements */
+#define TRUST_READ (-100001)
 
 struct update {
     char bundle[256];
@@ -24,10 +26,11 @@ struct update {
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
     struct flo_agent_execution execution; /* installation under way */
-    bool is_to_end;                       /* ... and the command waits for the end of the trial */
+    /* the command waits until the trial of this installation has ended */
+    bool is_to_end;
     bool is_quiet;
-    json_t *trust; /* trust statements in the bundle */
-    json_t *told;  /* results for a program, one per release; NULL: lines for people */
+    json_t *trust; /* trust statements of the bundle */
+    json_t *told;  /* results for a program, one for each release; NULL: lines for people */
 };
 
 /* ---- which releases are in it? ---- */
@@ -66,8 +69,8 @@ static int take_statements(void *context, const char *text, size_t bytes, struct
     return TRUST_READ;
 }
 
-/* Hands over the trust statements first, because their keys may sign the
- * releases. */
+/* Gives the bundle's trust statements to the device before its releases,
+ * because their keys may sign the releases. */
 static int give_statements(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     json_t *list = NULL;
@@ -93,8 +96,8 @@ static int read_bundle(const struct flo_args *args, const struct flo_settings *s
     struct flo_identity identity;
     int rv = HEAD_READ;
 
-    /* The bundle is read at most twice: the second time with the keys that it
-     * brought. */
+    /* A bundle with trust statements is read twice: the second time with their
+     * keys. */
     for (bool is_first = true; rv == TRUST_READ || is_first; is_first = false) {
         rv = flo_identity_load(settings, &identity, err);
         if (rv == 0 && identity.trust == NULL) {
@@ -114,8 +117,8 @@ static int read_bundle(const struct flo_args *args, const struct flo_settings *s
     return rv == HEAD_READ ? 0 : rv;
 }
 
-/* Reads the names of the releases only.  The sandboxed worker verifies
- * everything again. */
+/* Reads the names of the bundle's releases.  The sandboxed worker verifies the
+ * whole bundle later. */
 static int read_head(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     struct flo_settings settings;
@@ -184,7 +187,8 @@ static void show_answer(struct update *update, json_t *answer)
            codec == NULL ? "nothing new" : codec);
 }
 
-/* Returns the next release of the same model; NULL: this is the last one. */
+/* Returns the next release of the same model in the bundle; NULL: there is
+ * none. */
 static const struct flo_release_ref *later_of(const struct update *update, uint32_t index)
 {
     const char *model = update->releases[index].model;
@@ -197,7 +201,7 @@ static const struct flo_release_ref *later_of(const struct update *update, uint3
     return NULL;
 }
 
-/* Reads the current release from the device's record; zero: there is none. */
+/* Reads the model's current release from its record on the disk; zero: none. */
 static struct flo_digest read_current(const struct update *update, const char *model)
 {
     struct flo_digest none = {.bytes = {0}};
@@ -206,8 +210,8 @@ static struct flo_digest read_current(const struct update *update, const char *m
     char path[4200];
 
     snprintf(path, sizeof(path), "%s/slots/%s.bin", update->state_dir, model);
-    if (access(path, R_OK) != 0 || /* reading must not create files */
-        flo_store_open(update->state_dir, false, &store, NULL) < 0) {
+    /* opening the store could create files, so the record must exist */
+    if (access(path, R_OK) != 0 || flo_store_open(update->state_dir, false, &store, NULL) < 0) {
         return none;
     }
     int rv = flo_store_slots_read(store, model, &slots, NULL);
@@ -215,8 +219,8 @@ static struct flo_digest read_current(const struct update *update, const char *m
     return rv == 0 ? slots.current : none;
 }
 
-/* Returns a later release of the same model that is already current; NULL: none
- * is. */
+/* Returns a later release of the same model in the bundle that is already
+ * current; NULL: there is none. */
 static const struct flo_release_ref *already(const struct update *update, uint32_t index)
 {
     const struct flo_release_ref *release = &update->releases[index];
@@ -234,7 +238,8 @@ static const struct flo_release_ref *already(const struct update *update, uint32
     return NULL;
 }
 
-/* Installs one release.  *is_told: the device gave a result, good or bad. */
+/* Installs one release.  *is_told: the device answered with a result, good or
+ * bad. */
 static int install(const struct flo_args *args, struct update *update, uint32_t index,
                    bool *is_told, struct flo_err *err)
 {
@@ -264,8 +269,8 @@ static int install(const struct flo_args *args, struct update *update, uint32_t 
 
 /* ---- all ---- */
 
-/* Reports a failure.  With several releases each one is printed in its place;
- * the first is also the error of the command. */
+/* Reports a failed release.  With several releases, each failure is printed at
+ * once, and the first one is also the error of the command. */
 static void tell_failure(struct update *update, const struct flo_release_ref *release,
                          const struct flo_err *err)
 {

@@ -12,26 +12,28 @@
 
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MIN 5000 /* shortest time without progress after which a packer is ended */
-#define HANG_PARTS 12         /* part of `hang` that is used instead, if it is longer */
+/* divisor: a packer may make no progress for `hang` / HANG_PARTS, if that is
+ * longer */
+#define HANG_PARTS 12
 #define AGAIN_MS 100
 
 struct flo_deriving {
     struct flo_shell *shell;
     struct flo_derived_spec spec;
     struct flo_hashing *hashing;
-    /* timer after which packing is tried again, once a killed process has
+    /* timer of the next try to pack, which waits until a killed process has
      * ended */
     struct event *again;
     struct serve_packer *packer;
-    int packed_fd; /* packed file that is hashed or made; -1: none */
+    int packed_fd; /* descriptor of the packed file being hashed or made; -1: none */
     uint64_t packed_bytes;
-    uint64_t started_ms; /* time when packing began */
+    uint64_t started_ms; /* time at which packing began */
 };
 
 /* ---- what is known ---- */
 
-/* Key of a stored value: how often this version of the agent failed to pack the
- * model. */
+/* Makes the key of a stored value: how often this version of the agent failed
+ * to pack the model. */
 static void failure_key(const struct flo_digest *model, char *out, size_t out_bytes)
 {
     char text[FLO_DIGEST_TEXT];
@@ -86,8 +88,8 @@ void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *
     }
 }
 
-/* Opens the prefix file.  While an updater works no new file is made, because
- * its plan of the disk must stay valid. */
+/* Opens the prefix file of a release.  While an updater runs, no new file is
+ * made, because the updater's plan of the disk space must stay valid. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release)
 {
     const struct flo_settings *settings = &shell->settings;
@@ -120,8 +122,8 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving)
     free(deriving);
 }
 
-/* Ends the work with the packed weights in this descriptor; 0: there are
- * none. */
+/* Frees the state and calls `done` with the descriptor of the packed weights;
+ * 0: there are none. */
 static void finish(struct flo_deriving *deriving, int packed_fd)
 {
     struct flo_derived_spec spec = deriving->spec;
@@ -135,7 +137,8 @@ static void get_on(struct flo_deriving *deriving)
     deriving->spec.gets_on(deriving->spec.context);
 }
 
-/* Starts to hash.  `done` is always called, at once if hashing cannot begin. */
+/* Starts to hash the packed file.  `done` is always called: at once, if hashing
+ * cannot begin. */
 static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 {
     struct flo_err err = {0};
@@ -150,8 +153,7 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 
 /* ---- packing ---- */
 
-/* Continues without packed weights after a failure: the original weights serve.
- */
+/* Ends with the original weights after a failed try to pack. */
 static void go_unpacked(struct flo_deriving *deriving, const struct flo_err *why)
 {
     struct flo_shell *shell = deriving->shell;
@@ -249,8 +251,8 @@ static void pack(struct flo_deriving *deriving)
 
 static void on_again(evutil_socket_t fd, short events, void *context);
 
-/* Tests whether to wait for a killed packer that still syncs, because it holds
- * disk space.  After a minute the agent no longer waits for it. */
+/* Tells whether packing must wait for a killed packer that still holds disk
+ * space.  After a minute it waits no longer. */
 static bool waits_for_room(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
@@ -293,7 +295,8 @@ static void begin_packing(struct flo_deriving *deriving)
 
 /* ---- packed weights that are here ---- */
 
-/* Packs again, because the packed weights are missing or wrong. */
+/* Removes the packed weights from the store, where they are missing or wrong,
+ * and begins to pack again. */
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
 {
     flo_shell_note(deriving->shell, "note", why);
@@ -302,7 +305,7 @@ static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
     begin_packing(deriving);
 }
 
-/* Gives the descriptor of the packed weights to the engine. */
+/* Passes the descriptor of the packed weights to `done`. */
 static void take_packed(struct flo_deriving *deriving)
 {
     int packed_fd = deriving->packed_fd;
@@ -363,7 +366,9 @@ int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spe
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
     *deriving = (struct flo_deriving){.shell = shell, .spec = *spec, .packed_fd = -1};
-    *out = deriving; /* set before `done` is called, because that clears the state */
+    /* set first, because `done` may be called within this function and clears
+     * it */
+    *out = deriving;
     find_packed(deriving);
     return 0;
 }

@@ -1,9 +1,9 @@
 /* Derived artifacts: files that this device makes to serve a model faster.
  *
  * A sandboxed engine process writes the packed weights.  The agent hashes that
- * file and names it in the store.  Prefix files are written by the engines
- * themselves.  After any failure the model is served from its original weights.
- * agent/core/derived.c decides how many attempts there are, and when. */
+ * file and names it in the store.  The engines themselves write prefix files.
+ * After any failure the model is served from its original weights.
+ * agent/core/derived.c decides how often the agent tries, and when. */
 #ifndef FLOTILLA_AGENT_DERIVED_H
 #define FLOTILLA_AGENT_DERIVED_H
 
@@ -15,30 +15,31 @@ struct flo_derived_spec {
     struct flo_digest model; /* SHA-256 of the model's file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     void *context;
-    /* Called when a step begins or makes progress. */
+    /* Called when a step begins, and when it makes progress. */
     void (*gets_on)(void *context);
     /* Called once at the end, perhaps from within flo_shell_derive().
-     * `packed_fd` is the packed weights, which the callee owns; 0: there are
-     * none. */
+     * `packed_fd` is the descriptor of the packed weights, which the callee
+     * owns; 0: there are none. */
     void (*done)(void *context, int packed_fd);
 };
 
-/* Gets the packed weights of a model: verifies the stored ones or makes new
- * ones.  FLO_E_MEMORY. */
+/* Gets the packed weights of a model: verifies the stored file, or makes a new
+ * one.
+ * FLO_E_MEMORY  no memory */
 FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spec,
                                   struct flo_deriving **out, struct flo_err *err);
-/* Stops without calling `done`.  NULL is fine. */
+/* Stops the work without calling `done`.  NULL is allowed. */
 void flo_shell_derive_cancel(struct flo_deriving *deriving);
-/* Opens the prefix cache file of a release. 0: none is wanted, or it cannot be
- * opened. */
+/* Opens the file for the prefix cache of a release, and returns its descriptor.
+ * Returns 0 when no file is wanted or it cannot be opened. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release);
 
-/* Removes packed weights that an engine refused because they do not fit the
- * model. */
+/* Removes the packed weights of a model, which an engine refused because they
+ * do not fit it. */
 void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model);
-/* Return, for memory plans, whether a new model is expected to be packed, and
- * whether an engine gets a prefix file. */
+/* Tells whether a new model is expected to be packed, for memory plans. */
 bool flo_shell_packs(const struct flo_shell *shell);
+/* Tells whether an engine gets a prefix file, for memory plans. */
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 
 #endif

@@ -1,4 +1,5 @@
-/* Hashing: hashes one slice of a file in each turn of the event loop. */
+/* Hashing: hashes one slice of a file in each turn of the event loop; see
+ * hashing.h. */
 #include "agent/shell/derived/hashing.h"
 
 #include <event2/event.h>

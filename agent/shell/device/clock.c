@@ -1,9 +1,9 @@
-/* Clock: keeps the trusted time of this device for the modules that use it.
+/* Clock: computes the trusted time of this device.
  *
  * A gateway without a battery-backed clock starts in 1970.  Trusted time is
  * never earlier than the build of this program, the enrolment (by the date of
- * the certificate), and the time that orders agree on.  Expiry and certificates
- * of peers are judged by trusted time, not by the clock alone. */
+ * the certificate), and the time that orders agree on.  It decides whether an
+ * order or a peer's certificate has expired; the clock alone does not. */
 #include <stdlib.h>
 #include <sys/timex.h>
 
@@ -12,7 +12,8 @@
 #include "agent/shell/device/device.h"
 #include "base/host/tls_time.h"
 
-#define SET_MS_MIN 60000 /* a smaller change is no reason to check orders again */
+/* change of the clock in ms that makes the agent check orders again */
+#define SET_MS_MIN 60000
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -21,19 +22,21 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static bool is_synchronised(void)
 {
-    struct timex kernel = {.modes = 0}; /* only reads the kernel's state, and sets nothing */
+    /* adjtimex() reads the kernel's state then, and sets nothing */
+    struct timex kernel = {.modes = 0};
 
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }
 
-/* Returns the lower bound of a valid clock: one that shows an earlier time was
- * never set. */
+/* Returns the earliest time that a valid clock can show.  A clock that shows an
+ * earlier one was never set. */
 static uint64_t set_ms(const struct flo_shell *shell)
 {
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* Returns the lower bound of trusted time, from sources other than the wall clock.
+/* Returns the earliest possible time now, from sources other than the wall
+ * clock.
  *
  * A synchronised clock overrules a later time that orders agreed on, such as
  * two orders of a controller whose clock was a year ahead. */
@@ -58,8 +61,8 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
     return larger(flo_wall_ms(), least_ms(shell));
 }
 
-/* Notes how late the clock was found to be.  The largest lag is kept, so that
- * time never stops. */
+/* Stores how far the wall clock is behind the trusted time.  The largest lag
+ * stays, so that the time for people never stands still. */
 static void note_late(struct flo_shell *shell, uint64_t before_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -73,7 +76,7 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
     return flo_wall_ms() + shell->clock_late_ms;
 }
 
-/* Takes an order's time.  An order is only one source of the time: see
+/* Takes the time of an order, which is only one source of the time: see
  * updater/core/time.c. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
 {

@@ -117,8 +117,8 @@ static int check_switch(const struct flo_settings *settings, const char *key, co
     return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key, word, yes);
 }
 
-/* Reads `updates_wait`, which cannot name the low battery: updates always wait
- * for that. */
+/* Reads the conditions in `updates_wait`.  The list cannot name the low
+ * battery, for which updates always wait. */
 static int set_waits(struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
@@ -215,7 +215,8 @@ int flo_settings_find_door(const char *path, const char *state_dir, struct flo_s
                      out, err);
 }
 
-/* Checks URLs as they are checked when the agent connects. */
+/* Checks the URLs of the configuration in the way that a connection checks
+ * them. */
 static int check_urls(struct flo_settings *settings, struct flo_err *err)
 {
     const struct {
@@ -233,7 +234,7 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
-/* Tests for HOST:PORT.  Port 0 selects any free port. */
+/* Tells whether the address is HOST:PORT.  Port 0 stands for any free port. */
 static bool is_host_port(const char *address)
 {
     const char *port = strrchr(address, ':');
@@ -243,8 +244,8 @@ static bool is_host_port(const char *address)
            strtoul(port + 1, NULL, 10) <= 65535;
 }
 
-/* Checks the addresses of the local API: HOST:PORT or unix:PATH.  A port needs
- * a token, because other users of the machine can reach it. */
+/* Checks the address of the local API: HOST:PORT or unix:PATH.  A port needs a
+ * token, because other users of the machine can reach it. */
 static int check_listen(struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->listen[i] != NULL; i++) {
@@ -379,7 +380,7 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
         snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
         rv = set_paths(out, err);
     }
-    if (rv == 0) { /* checks that the owner may read token_file */
+    if (rv == 0) { /* token_file is read next, with the rights of the owner of state_dir */
         rv = flo_process_as_owner(out->state_dir, err);
     }
     if (rv == 0) {

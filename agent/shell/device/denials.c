@@ -1,4 +1,4 @@
-/* Blocked releases: keeps which releases may not run on this device, and who
+/* Blocked releases: records which releases may not run on this device, and who
  * blocked them. */
 #include <stdlib.h>
 #include <string.h>

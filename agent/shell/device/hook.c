@@ -29,8 +29,8 @@ static bool is_number(const char *host)
     return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
-/* Reads "127.0.0.1" or "[::1]".  Returns the number of bytes read; 0: no host.
- */
+/* Reads "127.0.0.1" or "[::1]".  Returns the number of bytes read; 0: the text
+ * begins with no such host. */
 static size_t read_host(const char *text, char *out, size_t out_bytes)
 {
     bool is_wrapped = text[0] == '[';

@@ -1,4 +1,4 @@
-/* Note: puts an error into the device's log and sends it to the controller. */
+/* Note: logs an error of this device and sends it to the controller. */
 #include "agent/shell/device/device.h"
 
 void flo_shell_note(struct flo_shell *shell, const char *type, const struct flo_err *err)
@@ -11,7 +11,7 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err)
 {
     struct flo_agent_error *error = &shell->degraded.error;
 
-    if (error->code == err->code) { /* an error of this kind was reported before */
+    if (error->code == err->code) { /* an error of this kind was already reported */
         flo_log_err(FLO_LOG_DEBUG, "degraded", err);
         return false;
     }
@@ -41,7 +41,7 @@ void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool i
         (void)flo_shell_degrade(shell, &told);
     }
     if (shell->degraded.is_news) {
-        shell->agent.revision++; /* makes the report go out with this turn */
+        shell->agent.revision++; /* makes the report go out in this turn of the loop */
         flo_queue_wake(&shell->queue);
     }
 }

@@ -1,5 +1,5 @@
-/* Records: reads and writes the two kinds of record, one of the device and one
- * per model. */
+/* Records: reads and writes the two kinds of record.  The device has one, and
+ * each model has one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +58,7 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
         shell->device.is_frozen = true;
         return rv;
     }
-    shell->device = device; /* a damaged record counts as all zero */
+    shell->device = device; /* a damaged record counts as an empty one */
     flo_shell_trust_hold(shell);
     return 0;
 }
@@ -92,7 +92,7 @@ void flo_shell_device_move(struct flo_shell *shell)
         (fleet != NULL && strcmp(fleet, now) == 0)) {
         return;
     }
-    if (fleet != NULL) { /* the other fleet has its own keys and release numbers */
+    if (fleet != NULL) { /* release numbers of the earlier fleet mean nothing in the present one */
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
             begin_floor(&shell->models[i].slots);
             shell->models[i].slots_is_dirty = true;
@@ -114,7 +114,8 @@ int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
 
     if (shell->device_is_dirty && !shell->device_is_unread) {
         rv = flo_store_device_write(shell->store, &shell->device, err);
-        shell->device_is_dirty = rv < 0; /* the record is written again with the next event */
+        /* a record whose write failed is written again with the next event */
+        shell->device_is_dirty = rv < 0;
     }
     return rv;
 }
@@ -152,7 +153,8 @@ void flo_shell_model_write(struct flo_shell *shell, uint32_t index)
     model->slots_is_dirty = false;
     if (flo_store_slots_write(shell->store, &model->slots, &err) < 0) {
         (void)flo_shell_degrade(shell, &err);
-        model->slots_is_dirty = true; /* the record is written again with the next event */
+        /* a record whose write failed is written again with the next event */
+        model->slots_is_dirty = true;
     }
 }
 
@@ -211,8 +213,8 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     memset(&place->slots, 0, sizeof(place->slots));
     memset(&place->assigned, 0, sizeof(place->assigned));
     memset(&place->fresh, 0, sizeof(place->fresh));
-    /* Clears the measurements, which do not belong to the next model in this
-     * place. */
+    /* The measurements belong to the removed model, not to the next one of this
+     * entry. */
     memset(&place->telemetry.release, 0, sizeof(place->telemetry.release));
     memset(&place->telemetry.measures, 0, sizeof(place->telemetry.measures));
     memset(&place->no_memory, 0, sizeof(place->no_memory));
@@ -222,9 +224,9 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     place->drift = FLO_DRIFT_NONE;
 }
 
-/* Finds a place without a model, else one whose model has nothing on the
- * device.  Both the record and the core are asked, because the core knows
- * nothing before its start. */
+/* Finds an entry without a model, else one whose model has nothing on the
+ * device.  It asks both the record and the core, because the core knows nothing
+ * before its start. */
 static uint32_t find_place(const struct flo_shell *shell)
 {
     uint32_t idle = FLO_NO_MODEL;
@@ -278,14 +280,15 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
         return 0;
     }
     rv = flo_store_slots_read(shell->store, name, &shell->other, err);
-    if (rv == FLO_E_STATE_SLOT) { /* the record is damaged, and no release of the model serves */
+    if (rv == FLO_E_STATE_SLOT) { /* the record is damaged, so no release of this model serves */
         flo_log_err(FLO_LOG_ERROR, "store", err);
         memset(&shell->other, 0, sizeof(shell->other));
         rv = 0;
     }
     if (rv == 0) {
         snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
-        /* Heals the record: a start on a full disk did this in memory only. */
+        /* A start on a full disk may have repaired the record in memory
+         * only. */
         (void)flo_slots_heal(&shell->other);
         flo_slots_raise_floor(&shell->other, shell->identity.trust);
         *out = &shell->other;
@@ -293,8 +296,8 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
     return rv;
 }
 
-/* Removes the record with the oldest order, among the models that have nothing
- * on the device. */
+/* Removes the record with the oldest order, among those of models that have
+ * nothing on the device. */
 static void fold(struct flo_shell *shell, size_t count, char (*models)[FLO_NAME_MAX + 1])
 {
     struct flo_err err = {0};

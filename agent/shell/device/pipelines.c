@@ -1,5 +1,5 @@
-/* Pipelines: reads entries of agent.yaml, each a name and the models that a
- * request passes through. */
+/* Pipelines: reads entries of agent.yaml, each with a name and the models that
+ * a request passes through in turn. */
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>

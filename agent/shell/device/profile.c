@@ -57,7 +57,8 @@ static const char *best_kernel(void)
 #endif
 }
 
-/* Returns the limit of one control group; 0: none, or it cannot be read. */
+/* Returns the memory limit of one control group; 0: none, or it cannot be
+ * read. */
 static uint64_t cgroup_limit(const char *folder)
 {
     char path[4400];
@@ -73,7 +74,8 @@ static uint64_t cgroup_limit(const char *folder)
         line[0] = '\0';
     }
     fclose(file);
-    return strtoull(line, NULL, 10); /* the word "max" reads as 0 */
+    /* strtoull() reads the word "max" as 0, which means no limit */
+    return strtoull(line, NULL, 10);
 }
 
 static uint64_t cgroup_bytes(const char *root)
@@ -116,7 +118,7 @@ void flo_machine_look(const struct flo_settings *settings, struct flo_machine *o
                                           meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
 }
 
-/* Reads a file of one short line; "" where it cannot be read. */
+/* Reads a file with one short line; an unreadable file gives "". */
 static void read_line(const char *folder, const char *zone, const char *name, char out[32])
 {
     char path[320];
@@ -143,7 +145,8 @@ static bool zone_temperature(const char *folder, const char *zone, int64_t *out)
     read_line(folder, zone, "type", type);
     read_line(folder, zone, "temp", text);
     *out = strtoll(text, NULL, 10);
-    /* On Jetson boards the PMIC-Die sensor always says 100 °C. */
+    /* The PMIC-Die sensor of Jetson boards always says 100 °C, so it is not
+     * used. */
     return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 && *out < 300000;
 }
 
@@ -167,7 +170,8 @@ bool flo_machine_temperature(const char *folder, int64_t *out)
     return is_there;
 }
 
-/* Is there a program for the architectures that our engine does not know? */
+/* Tells whether the back end of llama.cpp is installed and may be used.  It
+ * serves architectures that Flotilla's engine does not know. */
 static bool has_library(const struct flo_settings *settings)
 {
     char path[512];

@@ -1,5 +1,5 @@
-/* Programs: looks for programs that could serve a model in PATH and among
- * libraries, and for the devices that they would use.  No program is run. */
+/* Programs: looks in PATH and among libraries for programs that could serve a
+ * model, and for the devices that they would use.  No program is run. */
 #include "agent/shell/device/programs.h"
 
 #include <glob.h>
@@ -14,8 +14,8 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Copies the first entry of a ':' list.  Returns where the next one begins;
- * NULL: none. */
+/* Copies the first entry of a ':' list.  Returns the beginning of the next
+ * entry; NULL: there is none. */
 static const char *part_of(const char *list, char *out, size_t bytes)
 {
     size_t n = strcspn(list, ":");
@@ -40,8 +40,8 @@ static bool find_program(const char *name, const char *path, const char *root,
     return false;
 }
 
-/* Lists at most `most` paths that match a pattern, without `root`; returns the
- * count. */
+/* Lists at most `most` paths below `root` that match a pattern, without `root`
+ * in the result.  Returns their number. */
 static size_t match(const char *pattern, const char *root, char (*out)[512], size_t most)
 {
     char whole[1024];

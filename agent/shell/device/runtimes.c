@@ -18,7 +18,8 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/hook.h"
 
-/* More than any machine's memory; the proxy accepts up to 2^50. */
+/* Limit of planned memory, above any machine's.  The proxy accepts up to
+ * 2^50. */
 #define PLANNED_MAX (UINT64_C(1) << 48)
 
 static const struct flo_config_row rows[] = {
@@ -98,8 +99,8 @@ static bool names_place(const struct flo_config *config)
            (strstr(text.data, "{socket}") != NULL || strstr(text.data, "{port}") != NULL);
 }
 
-/* Adds the runtime's user in the format of the proxy; nothing without `user`.
- */
+/* Adds the user and group ids of the runtime's `user` to the proxy's options;
+ * nothing without `user`. */
 static int add_user(const struct flo_config *config, json_t *json, struct flo_err *err)
 {
     const char *name = flo_config_text(config, "user");
@@ -132,7 +133,7 @@ static int check_path(const struct flo_config *config, const char *key, struct f
                : flo_fail(err, FLO_E_CFG_RANGE, "`%s` begins with no absolute path", key);
 }
 
-/* Refuses keys that have a meaning only for the other kind of `api`. */
+/* Refuses keys that the runtime's `api` does not use. */
 static int check_kind(const struct flo_config *config, bool is_linked, struct flo_err *err)
 {
     static const char *const of_links[] = {
@@ -152,7 +153,7 @@ static int check_kind(const struct flo_config *config, bool is_linked, struct fl
     return 0;
 }
 
-/* Checks that at most one hook is configured. */
+/* Checks that at most one hook is configured, and that it is complete. */
 static int check_hook(const struct flo_config *config, struct flo_err *err)
 {
     const char *word = flo_config_text(config, "signal");
@@ -164,7 +165,7 @@ static int check_hook(const struct flo_config *config, struct flo_err *err)
         return flo_fail(err, FLO_E_CFG_RANGE, "`activate`, `restart` and `signal`: one of them");
     }
     if (count == 0) {
-        return 0; /* the program watches the link itself: no hook is needed */
+        return 0; /* no hook is needed when the program watches its link itself */
     }
     if (word != NULL) {
         return flo_hook_signal(word) > 0 && pid_file != NULL && pid_file[0] == '/'
@@ -333,7 +334,7 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
     return load(path, name, out, err);
 }
 
-/* Returns the total bytes of a variant's files. */
+/* Returns the number of bytes of all files of a variant. */
 static uint64_t files_bytes(const struct flo_release *release,
                             const struct flo_release_variant *variant)
 {
@@ -383,8 +384,8 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Lists the names of all runtime files, sorted; at most FLO_RUNTIMES_MAX.
- * Returns the count. */
+/* Lists the sorted names of the runtime files, at most FLO_RUNTIMES_MAX.
+ * Returns their number. */
 static size_t list_runtimes(const struct flo_settings *settings, char (*names)[32])
 {
     const char *folder = folder_of(settings);
@@ -409,7 +410,7 @@ static size_t list_runtimes(const struct flo_settings *settings, char (*names)[3
     return count;
 }
 
-/* Tests whether the program of a runtime is executable. */
+/* Tells whether the program of a runtime exists and is executable. */
 static bool has_program(const struct flo_device_runtime *runtime)
 {
     FLO_CLEANUP(flo_json_cleanup)

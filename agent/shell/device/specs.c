@@ -1,5 +1,5 @@
-/* Model options: reads the entries of agent.yaml about single models, and about
- * tokens that are bound to models. */
+/* Model options: reads the entries of agent.yaml that are about one model, and
+ * the tokens that are bound to models. */
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
@@ -7,7 +7,7 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/identity/pair.h"
 
-/* Reads a list of names without duplicates. */
+/* Reads a list of names, in which no name may occur twice. */
 static int read_names(const json_t *list, const char *model, const char *key,
                       char (*out)[FLO_NAME_MAX + 1], uint32_t out_max, uint32_t *count,
                       struct flo_err *err)
@@ -101,7 +101,7 @@ static bool is_token(const struct flo_settings *settings, const char *name)
     return i < rules->n_tokens;
 }
 
-/* Refuses an alias that two models would share. */
+/* Refuses an alias that another model also has. */
 static int check_alias(const struct flo_settings *settings, const struct flo_model_spec *spec,
                        const char *alias, struct flo_err *err)
 {

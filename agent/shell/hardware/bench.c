@@ -17,9 +17,10 @@
 #include "base/host/digest.h"
 
 #define TIMEOUT_MS_MIN 10000
-#define HANG_PARTS 6     /* part of `hang` that is used as time limit, if it is longer */
+/* divisor: the benchmark may take `hang` / HANG_PARTS, if that is longer */
+#define HANG_PARTS 6
 #define AGAIN_MS 3600000 /* after a failure */
-#define KEY "bench"      /* key under which outbox.db has the numbers */
+#define KEY "bench"      /* key of the benchmark's numbers in outbox.db */
 
 struct flo_bench_child {
     struct flo_shell *shell;
@@ -37,8 +38,8 @@ static void add(struct flo_buf *text, const char *key, const char *value)
     flo_buf_printf(text, "%s=%s\n", key, value);
 }
 
-/* Makes the digest of hardware, kernel and engine.  Another digest means that
- * the benchmark must run again. */
+/* Makes the digest of hardware, kernel and engine.  The benchmark runs again
+ * when this digest has changed. */
 static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], struct flo_err *err)
 {
     const struct flo_machine *machine = &shell->machine;
@@ -103,7 +104,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
             (unsigned long long)(bench->memory_bytes_per_s / 1000000),
             (unsigned long long)(bench->int8_ops_per_s / 1000000),
             (unsigned long long)(bench->read_bytes_per_s / 1000000));
-    shell->agent.revision++; /* makes the changed profile be reported */
+    shell->agent.revision++; /* makes the agent report the new profile */
     flo_queue_wake(&shell->queue);
 }
 
@@ -151,7 +152,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     }
     if (got > 0 && child->bytes + (size_t)got < sizeof(child->answer)) {
         child->bytes += (size_t)got;
-        return; /* more output may come until the process closes it */
+        return; /* more output may follow until the process closes the pipe */
     }
     if (flo_bench_read(child->answer, child->bytes, &bench, &err) < 0) {
         fail(shell, &err);
@@ -177,7 +178,7 @@ static void on_deadline(evutil_socket_t fd, short events, void *context)
     fail(child->shell, &err);
 }
 
-/* Finds a file for the read test: the file of the first model. */
+/* Finds a file for the disk's read test: the model file of the first model. */
 static bool file_to_read(struct flo_shell *shell, char out[4200])
 {
     struct flo_digest digest;

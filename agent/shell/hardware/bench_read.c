@@ -1,4 +1,5 @@
-/* Benchmark numbers: parses them from JSON. */
+/* Benchmark numbers: reads them from JSON, as the engine process prints
+ * them. */
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"

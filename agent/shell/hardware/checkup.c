@@ -31,8 +31,8 @@ static uint64_t median_token_us(const struct flo_shell_model *model)
     return count == 0 ? 0 : sorted[count / 2];
 }
 
-/* Returns the bytes read per token: a dense model's file is read once for each
- * token. */
+/* Returns how many bytes an engine reads for each token: the size of the
+ * model's file, because a dense model is read completely. */
 static uint64_t token_bytes(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
@@ -102,7 +102,7 @@ static void gather(struct flo_shell *shell, uint32_t model, char leaves[128],
 
 /* ---- as JSON ---- */
 
-/* Appends a word to a list with commas; an empty list is "none". */
+/* Appends a word to a comma list; an empty list holds "none" first. */
 static void add_word(char out[160], const char *word)
 {
     size_t bytes = strlen(out);
@@ -181,8 +181,8 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
     return json;
 }
 
-/* Makes a fact's key for a model: the plain key for the first one, and with
- * "m1-" and so on before it for the next ones. */
+/* Returns the key of a fact about a model.  The first model has the plain key,
+ * the next ones have "m1-", "m2-" and so on before it. */
 static const char *key_of(uint32_t place, const char *key)
 {
     static char out[FLO_NAME_MAX + 1];
@@ -239,7 +239,8 @@ static void add_finding(const struct flo_finding *one, const char *model, json_t
     json_array_append_new(list, json);
 }
 
-/* Adds the findings of a model; those of the machine come after all models. */
+/* Adds the facts and findings of a model; the machine's follow after all
+ * models. */
 static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_t *facts,
                       json_t *list)
 {

@@ -1,5 +1,5 @@
-/* Hardware: reads sensors and facts of the machine, keeps log lines for
- * reports, runs the benchmark, and responds to memory pressure and heat. */
+/* Declares the functions for the machine: sensors, log lines for reports, the
+ * benchmark, and the response to memory pressure and heat. */
 #ifndef FLOTILLA_AGENT_HARDWARE_HARDWARE_H
 #define FLOTILLA_AGENT_HARDWARE_HARDWARE_H
 
@@ -7,78 +7,83 @@
 #include "agent/shell/update/update.h"
 
 /* sensors.c */
-/* Reads /proc and /sys below `root` ("": those of this machine).  Values that
- * are missing stay 0. */
+/* Reads the sensors in /proc and /sys below `root` ("": those of this machine).
+ * A value that is missing stays 0. */
 void flo_sensors_read(const char *root, struct flo_sensed *out);
-/* Returns the root that the environment variable FLO_SENSORS names, or "". */
+/* Returns the folder that the environment variable FLO_SENSORS names; "": it is
+ * not set. */
 const char *flo_sensors_root(void);
 
-/* Reads the names of the interfaces of the default routes, below `root` as
- * above (routes.c); "": none. */
+/* Largest size of an interface's name. */
 #define FLO_INTERFACE 16
 struct flo_routes {
     char v4[FLO_INTERFACE], v6[FLO_INTERFACE];
 };
+/* Reads the interfaces of the default routes of IPv4 and IPv6 below `root` ("":
+ * this machine); "": there is no such route. */
 void flo_routes_read(const char *root, struct flo_routes *out);
-/* Tells whether an interface's name matches a pattern: "wwan0", or "wwan*" for
- * all names that begin so. */
+/* Tells whether an interface's name matches a pattern: "wwan0" matches itself,
+ * "wwan*" all names with that begin. */
 bool flo_interface_fits(const char *name, const char *pattern);
 
-/* Finds out whether the network is metered (metered.c).  To be called once a
+/* Tells whether the network is metered (metered.c).  The caller calls it once a
  * second. */
 bool flo_metered_look(struct flo_metered *metered, const struct flo_config *config,
                       uint64_t now_ms);
 void flo_metered_end(struct flo_metered *metered);
 
-/* Size of the buffer with the newest lines of this process's log (lines.c). */
+/* Size of the buffer that holds the newest log lines of this process
+ * (lines.c). */
 #define FLO_LINES_BYTES_MAX (192u << 10)
-/* Keeps the lines that are logged from now on. */
+/* Begins to store the lines that this process logs from now on. */
 void flo_lines_begin(void);
-/* Makes a JSON list of the newest `lines`, none older than `from_ms` (wall
- * clock), at most bytes_max as text. *cut counts older lines that were left out
- * for lack of room. */
+/* Makes a JSON list of the newest `lines` log lines, none older than `from_ms`
+ * (wall clock).  Its text has at most bytes_max bytes; *cut is the number of
+ * older lines that were left out for that. */
 json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut);
 
 /* checkup.c */
-/* Puts the facts and findings of contracts/rest.md section 8.9 into `out`. */
+/* Puts the facts and findings of this device into `out` (contracts/rest.md
+ * section 8.9). */
 void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
 
-/* The functions of bench.c run a process that measures memory, 8-bit operations
- * and disk of this machine for two seconds.  flo_bench_load() reads the stored
- * numbers, if they are of this machine. */
+/* Loads the stored numbers of the benchmark, if they are of this machine
+ * (bench.c). */
 void flo_bench_load(struct flo_shell *shell);
+/* Starts a process that measures memory, 8-bit operations and disk of this
+ * machine for two seconds. */
 void flo_bench_start(struct flo_shell *shell);
 void flo_bench_cancel(struct flo_shell *shell);
 
-/* Largest size of that process's answer, and of the stored numbers, which
- * bench_read.c reads. */
+/* Largest size of the benchmark's numbers as JSON. */
 #define FLO_BENCH_BYTES_MAX 1024
 FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out,
                                 struct flo_err *err);
 
-/* The functions of variants.c switch to a smaller variant of a release under
- * memory pressure, and back to the larger one.  flo_variants_look() fills in
- * the facts of the models at `places`. */
+/* Finds out which models at `places` may switch to a smaller or larger variant,
+ * and puts that into `facts` (variants.c). */
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
                        struct flo_pressure_facts *facts);
-/* Starts a switch, as the facts allow. */
+/* Starts a switch to a smaller variant, or back to the larger one. */
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
-/* Stores the variant after a good trial.  The event WRITTEN follows. */
+/* Stores which variant serves, after its trial succeeded.  The event
+ * FLO_AGENT_WRITTEN follows. */
 void flo_variants_keep(struct flo_shell *shell, uint32_t place);
 
 /* Begins to read the sensors once a second (watch.c). */
 FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);
 void flo_watch_close(struct flo_shell *shell);
 
-/* The functions of upload.c run one upload at a time, on its own thread. */
+/* An upload runs on its own thread, one at a time (upload.c). */
 struct flo_upload;
 typedef void flo_upload_done(void *context, const char *order, const struct flo_err *err);
-/* Sends `body` (taken) as the report of an order.  `done` is called on the
- * loop's thread; its error is NULL where the controller has the report.
- * FLO_E_STATE: another upload is under way. */
+/* Sends `body` (taken) to the controller as the report that an order asked for.
+ * The event loop calls `done`; its error is NULL when the controller has the
+ * report.
+ * FLO_E_STATE  another upload is in progress */
 FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf *body,
                                   flo_upload_done *done, void *context, struct flo_err *err);
-/* Stops an upload without calling `done`; waits a second at most. */
+/* Stops the upload without calling `done`.  Waits a second at most. */
 void flo_upload_cancel(struct flo_shell *shell);
 
 #endif

@@ -1,18 +1,18 @@
-/* Log lines: keeps the newest lines of this process's log, in a ring of bytes.
+/* Log lines: stores the newest log lines of this process in a ring of bytes.
  *
- * Lines come from any thread.  Secrets are redacted when a line is read out,
- * not when it is stored. */
+ * Any thread may log.  Secrets are hidden when a line is read, not when it is
+ * stored. */
 #include <pthread.h>
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
 
-#define TIME_CHARS 24 /* characters of the time at the beginning of a line */
+#define TIME_CHARS 24 /* number of characters of the time at the beginning of a log line */
 
 static struct {
     pthread_mutex_t lock;
     char text[FLO_LINES_BYTES_MAX];
-    uint64_t begin, end; /* range of the kept bytes, as offsets since the start */
+    uint64_t begin, end; /* range of the stored bytes, counted since the first line */
     uint64_t dropped;    /* dropped lines */
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -21,7 +21,7 @@ static char at(uint64_t place)
     return ring.text[place % sizeof(ring.text)];
 }
 
-/* Returns the offset after the line at `place`. */
+/* Returns the position after the line that contains `place`. */
 static uint64_t line_end(uint64_t place)
 {
     while (place < ring.end && at(place) != '\n') {
@@ -48,8 +48,8 @@ void flo_lines_begin(void)
     flo_log_keep(keep);
 }
 
-/* Copies the line that ends before `end`, redacted.  Returns where it begins.
- */
+/* Copies the line that ends before `end`, with its secrets hidden.  Returns the
+ * position where the line begins. */
 static uint64_t last_line(uint64_t end, char out[FLO_REDACT_BYTES_MAX + 1], uint64_t *at_ms)
 {
     char line[2048];
@@ -87,7 +87,8 @@ static uint64_t count_before(uint64_t end)
 
 json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
 {
-    static char text[FLO_REDACT_BYTES_MAX + 1]; /* static, because only one thread calls this */
+    /* static, because only the thread of the loop calls this */
+    static char text[FLO_REDACT_BYTES_MAX + 1];
     json_t *list = json_array();
     uint64_t end, at_ms;
     size_t bytes = 0;

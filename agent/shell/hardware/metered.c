@@ -1,7 +1,8 @@
-/* Metered: finds out whether the network is metered, by the interface of the
- * default route and by a program of the device's owner.  The program runs once
- * a minute and answers by its exit status (0: not metered, 1: metered).
- * Without an answer the network counts as metered. */
+/* Metered: finds out whether the network is metered, from the interface of the
+ * default route and from a program of the device's owner.
+ *
+ * The program runs once a minute, and its exit status is the answer (0: not
+ * metered, 1: metered).  Without an answer the network counts as metered. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -73,9 +74,9 @@ static void look(struct flo_metered *metered, const struct flo_config *config, u
     if (pid == metered->pid) {
         ended(metered, status);
     } else if (pid < 0 && errno != EINTR) {
-        ended(metered, 0xff00); /* as if it had failed, because the exit status is unknown */
+        ended(metered, 0xff00); /* the exit status is unknown, so it counts as a failure */
     } else if (now_ms - metered->begin_ms >= LIMIT_MS) {
-        kill(metered->pid, SIGKILL); /* the next call handles its end */
+        kill(metered->pid, SIGKILL); /* the next call finds that the process has ended */
     }
 }
 
@@ -87,7 +88,8 @@ bool flo_metered_look(struct flo_metered *metered, const struct flo_config *conf
 
     if (flo_config_texts_count(config, "metered_command") > 0) {
         if (metered->begin_ms == 0) {
-            metered->is_said = true; /* counts as metered until the program answers otherwise */
+            /* the network counts as metered until the program has answered */
+            metered->is_said = true;
         }
         look(metered, config, now_ms);
     }

@@ -5,12 +5,13 @@
 
 #include "agent/shell/hardware/hardware.h"
 
-#define LINES_MAX 4096 /* largest number of lines that are read of the kernel's table */
+/* largest number of lines that are read from the kernel's table of routes */
+#define LINES_MAX 4096
 #define ROUTE_UP 0x1
 #define ROUTE_REJECT 0x200
 
-/* Reads a route of IPv4: "IFACE DESTINATION GATEWAY FLAGS REFS USE METRIC MASK
- * ...", all but the name in hex, METRIC in decimal. */
+/* Reads a line of the IPv4 routes: "IFACE DESTINATION GATEWAY FLAGS REFS USE
+ * METRIC MASK ...".  METRIC is decimal, the other numbers are hex. */
 static bool read_v4(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     unsigned long destination, flags, mask;
@@ -20,8 +21,8 @@ static bool read_v4(const char *line, char name[FLO_INTERFACE], unsigned long *m
            destination == 0 && mask == 0 && (flags & ROUTE_UP) != 0;
 }
 
-/* Reads a route of IPv6: "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS
- * USE FLAGS IFACE", numbers in hex. */
+/* Reads a line of the IPv6 routes: "DESTINATION LENGTH SOURCE LENGTH GATEWAY
+ * METRIC REFS USE FLAGS IFACE", with numbers in hex. */
 static bool read_v6(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     char destination[40];

@@ -16,7 +16,7 @@ const char *flo_sensors_root(void)
     return root == NULL ? "" : root;
 }
 
-/* Reads a small file; "" where it cannot be read. */
+/* Reads a small file below `root`; an unreadable file gives "". */
 static bool read_text(const char *root, const char *path, char out[TEXT_BYTES])
 {
     char whole[TEXT_BYTES];
@@ -47,7 +47,7 @@ static bool read_number(const char *root, const char *path, int64_t *out)
     return end != text;
 }
 
-/* Reads "12.34" as 1234. */
+/* Reads a number with two decimals, such as "12.34", in 1/100: 1234. */
 static uint32_t centi(const char *text)
 {
     double value = strtod(text, NULL);
@@ -94,9 +94,10 @@ static void read_memory(const char *root, struct flo_sensed *out)
 
 /* ---- cgroup ---- */
 
-/* File names of a memory cgroup: version 2, and version 1 of older systems. */
+/* File names of a memory control group, for version 2 and for version 1 of
+ * older systems. */
 struct cgroup {
-    const char *folder; /* folder of the cgroup hierarchy */
+    const char *folder; /* folder of the control groups */
     const char *max, *now, *idle;
 };
 static const struct cgroup cgroups[] = {
@@ -104,8 +105,8 @@ static const struct cgroup cgroups[] = {
     {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
      "\ntotal_inactive_file "}};
 
-/* Returns the bytes of cached pages without recent use, which the kernel drops
- * first. */
+/* Returns the bytes of cached pages that were not used recently.  The kernel
+ * drops them first. */
 static uint64_t droppable(const char *root, const struct cgroup *of, const char *folder)
 {
     char path[TEXT_BYTES + 64], text[TEXT_BYTES];
@@ -129,7 +130,7 @@ static void look_at_cgroup(const char *root, const struct cgroup *of, const char
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->max);
     if (!read_number(root, path, &max) || max <= 0 || max >= NO_LIMIT ||
         (out->cgroup_bytes_max != 0 && (uint64_t)max >= out->cgroup_bytes_max)) {
-        return; /* the word "max" means no limit */
+        return; /* the word "max" stands for no limit */
     }
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->now);
     if (read_number(root, path, &now) && now >= 0) {
@@ -139,7 +140,8 @@ static void look_at_cgroup(const char *root, const struct cgroup *of, const char
     }
 }
 
-/* Reads the tightest limit of this process's cgroup and its parents. */
+/* Finds the tightest memory limit among this process's control group and its
+ * parents. */
 static void read_hierarchy(const char *root, const struct cgroup *of, char *folder,
                            struct flo_sensed *out)
 {
@@ -169,7 +171,7 @@ static void read_cgroup(const char *root, struct flo_sensed *out)
 
 /* ---- heat ---- */
 
-/* Returns the lowest passive trip point of a zone; 0: none. */
+/* Returns the lowest passive trip point of a zone; 0: the zone has none. */
 static int64_t passive_trip(const char *root, const char *zone)
 {
     char path[512];
@@ -200,7 +202,8 @@ static void read_zone(const char *root, const char *zone, struct flo_sensed *out
     snprintf(path, sizeof(path), "/sys/class/thermal/%s/type", zone);
     (void)read_text(root, path, type);
     snprintf(path, sizeof(path), "/sys/class/thermal/%s/temp", zone);
-    /* On Jetson boards the PMIC-Die sensor always says 100 °C. */
+    /* The PMIC-Die sensor of Jetson boards always says 100 °C, so it is not
+     * used. */
     if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) || value <= -100000 ||
         value >= 300000 || (out->has_zone && value <= out->zone_mc)) {
         return;
@@ -224,7 +227,7 @@ static void read_supply(const char *root, const char *supply, struct flo_sensed 
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/scope", supply);
     if (read_text(root, path, text) && strncmp(text, "Device", 6) == 0) {
-        return; /* this is the battery of a peripheral, such as a mouse */
+        return; /* the battery of a peripheral, such as a mouse, does not count */
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/capacity", supply);
     if (!read_number(root, path, &percent) || percent < 0 || percent > 100) {

@@ -1,4 +1,4 @@
-/* Upload: sends a report to the controller. */
+/* Upload: sends a report that an order asked for to the controller. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +13,8 @@ struct flo_upload {
     struct flo_https *https;
 };
 
-/* Judges the answer.  409 is a success: the controller has the report, but its
- * answer to an earlier upload was lost. */
+/* Judges the controller's answer.  Status 409 is a success: the controller has
+ * the report, but its answer to an earlier upload was lost. */
 static int judge(const struct flo_http_answer *answer, struct flo_err *err)
 {
     if (answer->status == 200 || answer->status == 201 || answer->status == 409) {

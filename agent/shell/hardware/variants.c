@@ -2,9 +2,9 @@
  * pressure, and back.
  *
  * The updater chose a variant when the release was staged.  The store names it,
- * and the larger variant that it replaces.  This file finds the next variant.
- * agent/core/memory/pressure.c decides when to switch, and an execution
- * (agent/core/execution/variant.c) does it. */
+ * and the larger variant in whose place it serves.  This file finds the variant
+ * to switch to.  agent/core/memory/pressure.c decides when to switch, and an
+ * execution (agent/core/execution/variant.c) carries it out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,8 @@ static void copy_name(const struct flo_release *release, int variant, char out[F
     snprintf(out, FLO_NAME_MAX + 1, "%s", variant < 0 ? "" : release->variants[variant].name);
 }
 
-/* Finds a smaller variant by the rules of the updater's plan. */
+/* Finds a variant smaller than `chosen`, by the rules of the updater's plan;
+ * -1: there is none. */
 static int find_smaller(struct flo_shell *shell, const struct flo_release *release, int chosen)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -53,7 +54,8 @@ static void learn(struct flo_shell *shell, const struct flo_digest *digest,
     }
 }
 
-/* Refreshes the facts of a model. true: a switch may begin. */
+/* Updates the knowledge about a model's variants.  Returns whether a switch may
+ * begin. */
 static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
 {
     struct flo_variants *variants = &shell->watch.variants[place];
@@ -107,7 +109,8 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
              is_smaller ? variants->smaller : variants->larger);
     flo_policy_default(&execution->policy);
     execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
-    execution->policy.urgent = is_smaller; /* a smaller variant is needed at once */
+    /* memory is short, so the smaller variant does not wait for conditions */
+    execution->policy.urgent = is_smaller;
     variants->is_asked = true;
     flo_queue_post(&shell->queue, &intake->event);
 }

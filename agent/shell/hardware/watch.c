@@ -1,8 +1,8 @@
 /* Watch: reads the sensors once a second.  The pure rules of agent/core/memory
  * decide what the device gives up (pressure.h).
  *
- * A model at a new degradation level is loaded again, smaller, while it has no
- * requests.  Updates wait while the rules forbid them. */
+ * A model at a new degradation level is loaded again while it has no requests.
+ * Updates wait while the rules forbid them. */
 #include <event2/event.h>
 #include <string.h>
 
@@ -166,15 +166,15 @@ static void look_at_waits(struct flo_shell *shell, uint64_t now)
     struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = look_around(shell, now)};
 
     if (event.lacks != shell->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
-        /* if the queue is full, this is tried again in a second */
+        /* If the queue is full, the next second tries again. */
         shell->watch.lacks = event.lacks;
     }
 }
 
 /* ---- memory ---- */
 
-/* Makes the input for a device with one model, which has no plan.  The model
- * may be degraded but never leaves memory. */
+/* Collects the only model of a device, for which no memory plan exists.  The
+ * model may be degraded but never leaves memory. */
 static size_t gather_one(const struct flo_shell *shell, struct flo_memory_model *models,
                          uint32_t *places)
 {
@@ -201,7 +201,8 @@ static bool has_plan(const struct flo_shell *shell)
     return shell->memory.count > 1 && shell->memory.is_planned;
 }
 
-/* Collects the models on the device, as the planner knows them. */
+/* Collects the models on the device with their numbers for the planner.
+ * Returns how many there are. */
 static size_t gather(const struct flo_shell *shell,
                      struct flo_memory_model models[FLO_MEMORY_MODELS_MAX],
                      uint32_t places[FLO_MEMORY_MODELS_MAX])
@@ -212,7 +213,7 @@ static size_t gather(const struct flo_shell *shell,
         return gather_one(shell, models, places);
     }
     if (!memory->is_planned) {
-        return 0; /* there is no plan yet; it will come soon */
+        return 0; /* the first memory plan comes soon */
     }
     for (size_t i = 0; i < memory->count; i++) {
         models[i] = memory->models[i];
@@ -223,7 +224,7 @@ static size_t gather(const struct flo_shell *shell,
     return memory->count;
 }
 
-/* Tests for a model on demand that is in memory and has no requests. */
+/* Tells whether an on-demand model is in memory without a request. */
 static bool is_idle(const struct flo_shell *shell, uint32_t i)
 {
     const struct flo_agent_model *model = &shell->agent.models[i];
@@ -261,7 +262,7 @@ static void post_all(struct flo_shell *shell, chooser *is_it, enum flo_agent_eve
 
         event.error.code = FLO_E_DEVICE_STRAIN;
         if (is_it(shell, i) && !flo_queue_offer(&shell->queue, &event)) {
-            return; /* the queue is full: the next call tries again */
+            return; /* the queue is full, so the next call tries again */
         }
     }
 }
@@ -281,7 +282,7 @@ static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
         if (has_plan(shell)) {
-            shell->memory.is_planned = false; /* makes the plan be computed again */
+            shell->memory.is_planned = false; /* makes the agent compute the memory plan again */
         } else {
             watch->is_due[place] = true;
         }

@@ -1,5 +1,6 @@
-/* Hooks stand-in: a build without runtimes, links and hooks.  A release that
- * names a runtime is refused when it is opened, so no link is ever made. */
+/* Hooks stand-in: takes the place of hooks in a build without runtimes.  A
+ * release that names a runtime is refused when it is opened, so no link is ever
+ * made. */
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/hooks/hooks.h"
 #include "base/left_out.h"

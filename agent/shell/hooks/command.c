@@ -1,5 +1,5 @@
-/* Command: runs a program to its end, in its own process group and with a time
- * limit.  Its last output is kept.
+/* Command: runs a program until it ends, in its own process group and with a
+ * time limit.  The last part of its output is stored.
  *
  * The agent polls for the end of the program and not for the end of its output,
  * because a child in the background may hold the output open for ever. */
@@ -18,7 +18,9 @@
 
 #define LOOK_MS 20
 #define WORDS_MAX 400
-#define READS_MAX 256 /* reads per poll; more than a pipe holds */
+/* largest number of reads per poll; together they read more than a pipe
+ * holds */
+#define READS_MAX 256
 #define NOT_STARTED 127
 
 struct flo_command {
@@ -33,8 +35,8 @@ struct flo_command {
 
 /* ---- the child ---- */
 
-/* Runs in the child between fork and exec: only async-signal-safe calls are
- * allowed. */
+/* Runs in the child process between fork and exec, so it may call only
+ * async-signal-safe functions. */
 _Noreturn static void run(const struct flo_command_spec *spec, int output, pid_t parent)
 {
     union {
@@ -67,9 +69,8 @@ _Noreturn static void run(const struct flo_command_spec *spec, int output, pid_t
 
 /* ---- its end ---- */
 
-/* Reads the pipe, a bounded amount at a time.  A program that writes without
- * end is read again at the next poll, because the agent must keep the time
- * limit. */
+/* Reads a limited part of the program's output.  The rest is read at the next
+ * poll, so that endless output cannot delay the check of the time limit. */
 static void keep_words(struct flo_command *command)
 {
     char data[512];
@@ -106,7 +107,7 @@ static void kill_all(struct flo_command *command)
 {
     if (command->pid > 0) {
         kill(-command->pid, SIGKILL);
-        kill(command->pid, SIGKILL); /* also the process itself, in case it has no group yet */
+        kill(command->pid, SIGKILL); /* the process may have no group yet */
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         command->pid = 0;
@@ -184,7 +185,8 @@ int flo_command_start(struct event_base *base, const struct flo_command_spec *sp
         return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
     }
     command->output = pipes[0];
-    /* only our end does not block; the program's writes may */
+    /* Only the agent's end of the pipe does not block; the program's writes
+     * may. */
     fcntl(pipes[0], F_SETFL, O_NONBLOCK);
     command->pid = fork();
     if (command->pid == 0) {

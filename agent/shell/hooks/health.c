@@ -53,7 +53,7 @@ static void judge(struct flo_health *health, bool is_over)
 
     if (!is_over && n < (ev_ssize_t)sizeof(line) &&
         memchr(line, '\n', n > 0 ? (size_t)n : 0) == NULL) {
-        return; /* the rest of the line is still to come */
+        return; /* the rest of the status line has not arrived yet */
     }
     status = flo_http_status_read(line, n > 0 ? (size_t)n : 0);
     if (status == health->status) {
@@ -130,7 +130,7 @@ static bool begin(struct flo_health *health, struct event_base *base,
                         address->path, is_six ? "[" : "", address->host, is_six ? "]" : "",
                         (unsigned)address->port);
     bufferevent_enable(health->bev, EV_READ | EV_WRITE);
-    /* An immediate error is reported by an event as well. */
+    /* An error that comes at once is reported by an event, too. */
     (void)bufferevent_socket_connect(health->bev, (struct sockaddr *)&to, (int)bytes);
     return true;
 }

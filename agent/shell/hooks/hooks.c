@@ -1,9 +1,8 @@
-/* Hooks: activates a model's release: moves its link, runs its hook, and checks its
- * program's health.  See hooks.h.
+/* Hooks: activates a model's release.  An activation moves the model's link,
+ * runs its hook and checks the health of its program.  See hooks.h.
  *
- * A model has one running hook at a time.  If another release is activated
- * meanwhile, the link moves at once, and the hook runs again after the first
- * has ended. */
+ * A model has at most one running hook.  If another release is activated while
+ * it runs, the link moves at once, and the hook runs again afterwards. */
 #include "agent/shell/hooks/hooks.h"
 
 #include <stdlib.h>
@@ -25,15 +24,16 @@ struct flo_hook {
     struct flo_hook *next;
     struct flo_shell *shell;
     char model[FLO_NAME_MAX + 1];
-    /* release that the link points to; zero digest: the link is removed */
+    /* release to which the link points; zero digest: the link is removed */
     struct flo_release_ref release;
     char runtime[32];
-    bool is_again;  /* the hook runs again in any case */
+    bool is_again;  /* the hook runs even if it has run for this link */
     bool has_other; /* another release was activated while the hook ran */
     struct flo_linking activation;
-    /* Runtime's file; with an empty name it is not read yet. */
+    /* Parsed runtime file; an empty name means that it has not been read
+     * yet. */
     struct flo_device_runtime file;
-    struct flo_command *command; /* the running hook or health command */
+    struct flo_command *command; /* hook or health command that is running; NULL: none */
     struct flo_health *health;
     struct event *timer;
 };
@@ -77,8 +77,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     act(hook, flo_linking_step(&hook->activation, FLO_LINKING_DUE, flo_now_ms()));
 }
 
-/* Returns the model's hook, and creates it if there is none; NULL: no memory.
- */
+/* Finds the hook of a model, or makes one; NULL: no memory. */
 static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 {
     struct flo_hook *hook = shell->hooks;
@@ -103,7 +102,8 @@ static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 
 /* ---- to the core ---- */
 
-/* Posts the result of an activation.  The end of a removal is not reported. */
+/* Reports the result of an activation to the core.  The end of a removal is not
+ * reported. */
 static void post(struct flo_hook *hook, enum flo_agent_event_kind kind, int code, const char *what)
 {
     struct flo_shell *shell = hook->shell;
@@ -175,8 +175,8 @@ static void replace(const struct names *names, const char *text, struct flo_buf 
     flo_buf_add(out, "", 1);
 }
 
-/* Texts for a child process in one buffer; argv and environment point into it.
- */
+/* Texts for a child process, all in one buffer; argv and environment point into
+ * it. */
 struct words {
     struct flo_buf text;
     size_t n_argv, n_environment;
@@ -222,7 +222,8 @@ static void add_environment(const struct names *names, struct words *words)
     }
 }
 
-/* Sets the pointers, once the texts do not move any more. */
+/* Sets argv and environment when all texts are in the buffer, which may have
+ * moved before. */
 static void point(struct words *words)
 {
     char *at = words->text.data;
@@ -235,7 +236,8 @@ static void point(struct words *words)
     }
 }
 
-/* Makes the argument list: the texts under `key`, or try-restart of a unit. */
+/* Makes the arguments of a command: the texts under `key`, or "systemctl
+ * try-restart" with a unit. */
 static int make_words(const struct flo_hook *hook, const char *key, const char *unit,
                       struct words *words, struct flo_err *err)
 {
@@ -283,8 +285,8 @@ static int start(struct flo_hook *hook, const char *key, const char *unit, uint6
 
 static void begin(struct flo_hook *hook);
 
-/* Starts again if the link has moved meanwhile, because the hook that ran was
- * for another release. */
+/* Begins again if another release was activated while the hook ran.  Returns
+ * whether it does. */
 static bool begins_other(struct flo_hook *hook)
 {
     if (hook->has_other) {
@@ -363,14 +365,14 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
     if (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
         link.has_link == !is_removal(hook) &&
         flo_digest_equal(&link.release, &hook->release.digest)) {
-        return 0; /* nothing to do: the link is right, and its hook is pending */
+        return 0; /* the link is right already, and its hook has not run yet */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest, err);
 }
 
-/* Moves the link and then runs the hook.  A hook that cannot run leaves a mark
- * on the disk that says so. */
+/* Moves the link, then runs the hook.  *is_done: no command has been started,
+ * so the activation continues at once. */
 static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
 {
     const struct flo_config *config;
@@ -388,7 +390,7 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
     }
     if (flo_config_text(config, "restart") == NULL &&
         flo_config_texts_count(config, "activate") == 0) {
-        *is_done = true; /* nothing to run: the program watches its link */
+        *is_done = true; /* no hook is configured: the program watches its link itself */
         return 0;
     }
     return start(hook, "activate", flo_config_text(config, "restart"), FLO_HOOK_MS_MAX, on_hooked,
@@ -403,7 +405,7 @@ static void run_hook(struct flo_hook *hook)
     int rv = run(hook, &is_done, &err);
 
     if (rv == FLO_E_RUNTIME_ABSENT && is_removal(hook)) {
-        /* only logged: the end of a removal is not reported */
+        /* The end of a removal is not reported to the core, only logged. */
         flo_log_err(FLO_LOG_WARN, "link", &err);
         hook_done(hook);
     } else if (rv < 0) {
@@ -515,13 +517,13 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* it was reported where it failed */
+    case FLO_LINKING_TELL_FAILED: /* the failure was reported where it happened */
     case FLO_LINKING_NOTHING:
         break;
     }
 }
 
-/* Tests whether the hook already ran for this link, for example before a
+/* Tells whether the hook has already run for this link, for example before a
  * restart of the agent. */
 static bool is_done_already(struct flo_hook *hook)
 {
@@ -537,8 +539,8 @@ static bool is_done_already(struct flo_hook *hook)
            strcmp(link.runtime, hook->runtime) == 0;
 }
 
-/* Gives the time limits; the program of a removed model gets no health check.
- */
+/* Makes the limits of an activation.  A removed model's program gets no health
+ * check. */
 static void limits_of(const struct flo_hook *hook, struct flo_linking_limits *out)
 {
     const struct flo_config *config = hook->file.config;
@@ -560,7 +562,8 @@ static void begin(struct flo_hook *hook)
     bool needs_hook = hook->is_again || !is_done_already(hook);
 
     flo_health_cancel(hook->health);
-    flo_command_cancel(hook->command); /* only a health command can run here */
+    /* no hook is running here, so the command can only be a health command */
+    flo_command_cancel(hook->command);
     hook->health = NULL;
     hook->command = NULL;
     needs_hook = read_file(hook, &err) < 0 || needs_hook;
@@ -568,8 +571,8 @@ static void begin(struct flo_hook *hook)
     act(hook, flo_linking_begin(&hook->activation, &limits, needs_hook, flo_now_ms()));
 }
 
-/* Starts an activation.  While a hook runs only the link moves; the hook
- * follows. */
+/* Starts an activation.  If a hook is running, only the link moves now, and the
+ * hook runs again when it has ended. */
 static void spec(struct flo_hook *hook)
 {
     struct flo_err err = {0};
@@ -652,9 +655,8 @@ bool flo_hooks_has_link(struct flo_shell *shell, const char *model)
            (link.has_link || link.has_mark);
 }
 
-/* Tests whether a model's link can go.  A record that is unreadable or has no
- * place may name the linked release, so its link stays until an order says
- * otherwise. */
+/* Tells whether the model of a link has no release on the device.  A link stays
+ * when the model's record cannot be read. */
 static bool is_gone(struct flo_shell *shell, const char *model)
 {
     struct flo_slots *slots = &shell->other;

@@ -11,7 +11,7 @@
 #include "agent/core/linking.h"
 #include "agent/shell/hooks/hooks.h"
 
-/* Gets the user of a process; false: there is no such process. */
+/* Gives the user of a process.  Returns false when there is no such process. */
 static bool user_of(int pid, uid_t *out)
 {
     char path[32];
@@ -49,7 +49,7 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
         return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_HOOK_FAILED, "%s", pid_file);
     }
     FLO_TRY(read_pid(pid_file, fd, &st, &pid, err));
-    if (!user_of(pid, &user)) { /* the process has ended, or is hidden from us */
+    if (!user_of(pid, &user)) { /* the process has ended, or the agent may not see it */
         return kill(pid, 0) < 0 && errno == ESRCH
                    ? 0
                    : flo_fail(err, FLO_E_HOOK_FAILED, "process %d of %s is another user's", pid,

@@ -13,7 +13,7 @@
 struct flo_https {
     const char *method;
     char url[640];
-    /* paths as they were at the start of the call */
+    /* copies of the paths, made when the call started */
     char ca_file[4200], cert_file[4200], key_file[4200];
     struct flo_buf body;
     size_t answer_bytes_max;
@@ -24,7 +24,7 @@ struct flo_https {
     int wake;
     struct event *ended;
     atomic_bool is_cancelled;
-    /* results of the thread, which are read after it has ended */
+    /* results of the thread; the loop reads them after the thread has ended */
     int code;
     struct flo_err err;
     struct flo_http_answer answer;

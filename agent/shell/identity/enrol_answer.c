@@ -48,9 +48,9 @@ static int check_groups(const json_t *groups, struct flo_err *err)
     return 0;
 }
 
-/* Verifies that the certificate is of the device.  Where the present time is
- * outside its validity, its begin is used as time: the controller's clock was
- * set meanwhile. */
+/* Verifies that the certificate belongs to the device.  If *at_ms is outside of
+ * the certificate's validity, *at_ms becomes the beginning of that validity:
+ * the controller's clock was set meanwhile. */
 static int check_certificate(const char *pem, const char *device, struct flo_certificate *facts,
                              uint64_t *at_ms, struct flo_err *err)
 {

@@ -10,7 +10,7 @@
 
 #define FILE_NAME "identity/identity.json"
 
-/* Adds a group once; an invalid name is ignored. */
+/* Adds a group to the list once.  An invalid name is ignored. */
 static void add_group(struct flo_identity *identity, const char *group)
 {
     size_t i;
@@ -67,8 +67,8 @@ static int read_identity(const struct flo_settings *settings, struct flo_identit
     controller = text != NULL ? text : controller;
     text = flo_config_text(settings->config, "broker");
     broker = text != NULL ? text : broker;
-    /* The addresses are checked whoever wrote the file, because a renewal sends
-     * a request there. */
+    /* The addresses are checked here too, because a renewal sends a request to
+     * them. */
     FLO_TRY(flo_enrol_url_check("controller", controller, &flo_url_http, err));
     FLO_TRY(flo_enrol_url_check("mqtt", broker, &flo_url_mqtt, err));
     snprintf(out->device, sizeof(out->device), "%s", device);

@@ -23,9 +23,11 @@
 
 struct flo_pair {
     bool is_there;
-    uint64_t number;    /* number of the pair, which grows from 1 */
-    uint64_t issued_ms; /* time when it was issued, by the controller's clock */
-    uint64_t taken_ms;  /* time when it arrived, by this device's clock */
+    /* number of the pair; each new pair has a higher one, and the first has
+     * 1 */
+    uint64_t number;
+    uint64_t issued_ms; /* time at which its certificate was issued, by the controller's clock */
+    uint64_t taken_ms;  /* time at which its certificate arrived, by this device's clock */
     struct flo_certificate facts;
 };
 struct flo_identity_pairs {
@@ -33,26 +35,27 @@ struct flo_identity_pairs {
     char files[FLO_PAIRS][4200];
 };
 
-/* pair.c: reads a pair of this device (NULL: of any device).
+/* Reads a pair (pair.c).  It must be of `device`; NULL: of any device.
  * FLO_E_SIG_FORMAT  no pair, or certificate and key do not match
- * FLO_E_NET_TLS     the certificate is of another device */
+ * FLO_E_NET_TLS  the certificate is of another device */
 FLO_MUST_USE int flo_pair_read(const char *data, size_t bytes, const char *device,
                                struct flo_pair *out, struct flo_err *err);
-/* pairs.c: opens both places below a state directory.  A damaged pair counts as
- * absent while the other one is whole.  FLO_E_ABSENT: there is no pair.
- * FLO_E_CFG_PERM: others may read a pair. */
+/* Reads the pairs in both places of a state directory (pairs.c).  A damaged
+ * pair counts as absent while the other one is intact.
+ * FLO_E_ABSENT  there is no pair
+ * FLO_E_CFG_PERM  others may read a pair */
 FLO_MUST_USE int flo_pairs_open(const char *state_dir, const char *device,
                                 struct flo_identity_pairs *out, struct flo_err *err);
-/* Returns the place with the newest pair. */
+/* Returns the place of the pair with the highest number. */
 size_t flo_pairs_newest(const struct flo_identity_pairs *pairs);
-/* Writes a pair into the place that is not `in_use`, and returns that place in
- * *place.  With `in_use` FLO_PAIRS the first place is written and the second
- * removed. */
+/* Writes a pair into the place that is not `in_use`, which it returns in
+ * *place.  FLO_PAIRS for `in_use` means that none is: the first place is
+ * written and the second one is emptied. */
 FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use,
                                  const struct flo_key *key, const char *certificate,
                                  uint64_t issued_ms, uint64_t taken_ms, size_t *place,
                                  struct flo_err *err);
-/* Fills in the paths only. */
+/* Fills in the paths of both places, and reads nothing. */
 FLO_MUST_USE int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out,
                                 struct flo_err *err);
 

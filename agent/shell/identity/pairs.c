@@ -1,4 +1,4 @@
-/* Pairs: reads and writes the two places of pair.h. */
+/* Pairs: reads and writes the two places for pairs that pair.h describes. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,7 +84,7 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place, struct fl
     struct flo_buf text = {.bytes_max = BYTES_MAX};
     int rv = write_text(&pair, key, certificate, &text, err);
 
-    if (rv == 0) { /* the new file is verified by the reader that will load it */
+    if (rv == 0) { /* the reader that will load the file verifies its text before the write */
         rv = flo_pair_read(text.data, text.bytes, NULL, &pair, err);
     }
     if (rv == 0) {

@@ -84,9 +84,9 @@ static int read_groups(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads a desired document.  Only its orders are signed: forged other fields
- * can delay the device, and no more.  A value that is not allowed counts as
- * absent. */
+/* Reads a desired document.  Only its orders are signed, so forged values of
+ * its other fields can only delay the device.  A value out of its range counts
+ * as absent. */
 static int read_desired(size_t bytes, struct flo_heard *out, struct flo_err *err)
 {
     uint64_t v;
@@ -134,7 +134,7 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads a command. It may contain the payload of other topics, in case the
+/* Reads a cmd message.  It may contain what other topics retain, in case the
  * broker lost its retained messages. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
@@ -160,7 +160,8 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Fails if the field is missing, for topics that have a single purpose. */
+/* Fails if the message lacks the list `field`, which is all that its topic is
+ * for. */
 static int demand(const struct flo_heard *heard, const char *field, struct flo_err *err)
 {
     json_t *list;

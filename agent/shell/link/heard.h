@@ -1,8 +1,9 @@
-/* Heard messages: what the controller sends to a device.  These are desired,
- * cmd, a group's orders, trust statements, and the orders of an emergency key.
+/* Heard messages: reads messages of the controller to a device.  These are
+ * desired, cmd, a group's orders, trust statements, and the orders of an
+ * emergency key.
  *
- * The parser turns bytes into a plain struct and does nothing else.  Orders are
- * neither verified nor read here: flo_orders_take does both. */
+ * The parser turns bytes into a plain struct and does nothing else.  It neither
+ * verifies orders nor reads their contents: flo_orders_take does both. */
 #ifndef FLOTILLA_AGENT_HEARD_H
 #define FLOTILLA_AGENT_HEARD_H
 
@@ -10,38 +11,45 @@
 
 #include "base/host/json.h"
 
-#define FLO_HEARD_LIST_MAX 8   /* largest number of orders in the list of a group */
-#define FLO_HEARD_TRUST_MAX 64 /* largest number of statements in one message */
+#define FLO_HEARD_LIST_MAX 8   /* largest number of orders in a group's list */
+#define FLO_HEARD_TRUST_MAX 64 /* largest number of trust statements in one message */
 #define FLO_HEARD_ORDERS_MAX (1 + FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 
 struct flo_heard {
-    json_t *json;          /* owner of the pointers below */
-    uint64_t rev;          /* desired */
-    uint64_t heartbeat_ms; /* in desired: requested heartbeat; 0: none, or not allowed */
-    uint64_t reconnect_ms; /* in desired: period over which reconnects are spread; 0: none, or not
-                              allowed */
-    uint64_t ack;          /* in cmd: number up to which the controller stored events; 0: none */
-    const char *boot;      /* in cmd: boot id of these events; "": not given */
-    const char *op;        /* cmd; "": none */
+    json_t *json; /* parsed message, which owns all texts of this struct */
+    uint64_t rev; /* desired */
+    /* in desired: heartbeat that the controller wants; 0: none, or out of its
+     * range */
+    uint64_t heartbeat_ms;
+    /* in desired: period over which devices spread reconnects; 0: none, or out
+     * of its range */
+    uint64_t reconnect_ms;
+    /* in cmd: number of the last event that the controller has stored; 0:
+     * none */
+    uint64_t ack;
+    const char *boot; /* in cmd: boot id of the acknowledged events; "": not given */
+    const char *op;   /* cmd; "": none */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
-    /* Envelopes, all of them objects.  The statement about groups comes first,
+    /* Envelopes of orders, each an object.  The order about groups is first,
      * because other orders may be for one of those groups.  The orders of the
-     * assignments come last. */
+     * assignments are last. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
-    bool is_list;                             /* the orders come in a list, which is sent once */
-    const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes of statements, the oldest first */
+    /* the orders are those of a group's list: none of them is answered twice */
+    bool is_list;
+    const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes of trust statements, the oldest first */
     size_t trust_count;
-    const char *audit;      /* in mark: newest signed audit line; NULL: none */
-    uint64_t audit_from_ms; /* in mark: lines before this time are obsolete */
-    bool is_for_all;        /* in mark: c/order has all orders of the group */
+    /* in mark: newest signed line of the controller's audit log; NULL: none */
+    const char *audit;
+    uint64_t audit_from_ms; /* in mark: time before which audit lines are obsolete */
+    bool is_for_all;        /* in mark: all orders of the group come on the topic c/order */
 };
 
-/* Reads a message of a topic; for topics not listed above the result is empty.
- * Fields that do not belong to the topic stay 0 or "".
- *
- * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE
+/* Reads a message of a topic.  For a topic that is not named at the top of this
+ * file, the result is empty.  Fields that do not belong to the topic stay 0 or
+ * "".
+ * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE  no valid JSON
  * FLO_E_META_SCHEMA  a field is missing or wrong; nothing is used
  * FLO_E_MQTT_SCHEMA  no object, or a desired document that is too large */
 FLO_MUST_USE int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes,

@@ -1,12 +1,12 @@
-/* Link: receives messages by the MQTT connection to the controller. */
+/* Link: receives the controller's messages over the MQTT connection. */
 #ifndef FLOTILLA_AGENT_LINK_LINK_H
 #define FLOTILLA_AGENT_LINK_LINK_H
 
 #include "agent/shell/loop.h"
 
 FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err);
-/* Has the broker send desired and the lists of orders once more, if an order
- * could not be taken before and may be taken now.  To be called from time to
+/* Makes the broker send desired and the lists of orders again, if an order that
+ * could not be taken may be taken now.  The caller calls it from time to
  * time. */
 void flo_shell_link_ask_again(struct flo_shell *shell);
 

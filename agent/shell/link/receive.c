@@ -1,6 +1,6 @@
-/* Receiver: connections and messages from the controller.
+/* Receiver: handles connections to the broker and messages of the controller.
  *
- * After a connection the device subscribes first and acts second. */
+ * After a connection the device first subscribes to its topics, then acts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +44,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
     } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
-        /* Subscribes for a controller that is older than the topic c/order. */
+        /* A controller older than the topic c/order publishes the list of the
+         * group `all`. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
@@ -58,7 +59,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
-    /* orders may be signed by the new keys, so they are requested again */
+    /* The new keys may have signed orders that were refused, so these are
+     * requested again. */
     if (trust_number(shell) != before) {
         flo_shell_link_ask_again(shell);
     }
@@ -82,7 +84,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key, &err);
 
     if (message->bytes == 0) {
-        return; /* no text: a retained message was cleared */
+        return; /* an empty message says that a retained message was deleted */
     }
     if (rv == 0) {
         rv = flo_heard_read(topic, message->data, message->bytes, &heard, &err);
@@ -108,8 +110,8 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 /* ---- the connection ---- */
 
-/* Subscribes to topics one by one, for a broker whose access rules are older
- * than c/+. */
+/* Subscribes to the common topics one by one, for a broker whose access rules
+ * are older than the filter c/+. */
 static void subscribe_each(struct flo_shell *shell)
 {
     flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST, "");
@@ -142,7 +144,8 @@ static void subscribe_all(struct flo_shell *shell)
 }
 
 /* Subscribes again, so that the broker sends its retained messages once more.
- * A controller whose broker lost them reacts to the presence message. */
+ * If the broker lost them, the presence message makes the controller publish
+ * them again. */
 void flo_shell_link_ask_again(struct flo_shell *shell)
 {
     if (shell->has_unkept && flo_mqtt_is_connected(shell->mqtt)) {
@@ -190,7 +193,7 @@ static void on_disconnected(void *context, const struct flo_err *err, uint64_t r
 }
 
 /* MQTT reason "no matching subscribers": the controller is not connected to the
- * broker yet. */
+ * broker. */
 #define REASON_NOBODY 0x10
 
 static void on_delivered(void *context, uint64_t token, bool was_taken, int reason)
@@ -205,7 +208,7 @@ static void on_delivered(void *context, uint64_t token, bool was_taken, int reas
     if (delivered) {
         flo_shell_link_flush_telemetry(shell);
     } else if (reason >= REASON_NOBODY && !shell->telemetry_is_refused) {
-        /* A window sent again at once would be refused again at once. */
+        /* The broker would refuse a window again if it were sent at once. */
         shell->telemetry_is_refused = true;
         flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
                 "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
@@ -230,8 +233,8 @@ static void on_refused(void *context, const char *topic, int reason)
 /* No session outlives its connection: the outbox and retained messages restore
  * what is lost.
  *
- * mosquitto 2.0.11 crashes on a reload (SIGHUP) while it keeps the session of
- * an absent client whose name comes from its certificate
+ * mosquitto 2.0.11 crashes on a reload (SIGHUP) while it has the session of an
+ * absent client whose name comes from its certificate
  * (docs/decisions/packages.md). */
 int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
 {

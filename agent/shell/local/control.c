@@ -1,7 +1,7 @@
-/* Control socket: an operator at the device sends requests to the running
- * agent.  Only the agent's user and root may connect.
+/* Control socket: receives requests of an operator at the device for the
+ * running agent.  Only the agent's user and root may connect.
  *
- * status answers at once. rollback answers when the core has the outcome.
+ * status answers at once.  rollback answers when the core has the outcome.
  * update reports each state until the release serves on trial or the execution
  * has ended. */
 #include <errno.h>
@@ -19,8 +19,10 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/report/operators.h"
 
-#define REQUEST_BYTES_MAX (128u << 10) /* limit of a request, enough for a trust statement */
-#define UNREAD_BYTES_MAX (1u << 20)    /* limit of answers that a client has not read */
+/* limit of a request's bytes, enough for a trust statement */
+#define REQUEST_BYTES_MAX (128u << 10)
+/* limit of the answer bytes that a client has not read yet */
+#define UNREAD_BYTES_MAX (1u << 20)
 
 /* ---- requests ---- */
 
@@ -45,7 +47,8 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
-    /* the status would lack the blocked releases, which the record also has */
+    /* The core does not know the blocked releases while the device record
+     * cannot be read. */
     if (shell->device_is_unread) {
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
@@ -59,7 +62,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `release`: a digest of zeros names no release");
     }
-    if (bundle[0] != '/') { /* an empty path would mean a download without an order */
+    if (bundle[0] != '/') { /* an empty path would start a download without an order */
         return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path", bundle);
     }
     snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
@@ -68,8 +71,8 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     return flo_loop_install(shell, &execution, err);
 }
 
-/* Carries out an order.  The answer may come at once, or after the core has
- * acted. */
+/* Carries out an operator's order.  The answer comes at once, or after the core
+ * has acted. */
 static int order(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
     struct flo_shell *shell = client->control->shell;
@@ -144,7 +147,8 @@ static void take_request(struct flo_operator *client, const char *line, size_t b
     }
 }
 
-/* Tests for a client that does not read its answers, which is disconnected. */
+/* Tells whether a client does not read its answers, so that it is
+ * disconnected. */
 static bool is_deaf(const struct flo_operator *client)
 {
     return evbuffer_get_length(bufferevent_get_output(client->stream)) > UNREAD_BYTES_MAX;
@@ -233,7 +237,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     control->shell = shell;
     snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    /* The agent holds the state lock, so no other agent uses the socket. */
+    /* The agent holds the state lock, so no other agent uses this socket. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(shell->base, on_accept, control,
@@ -244,7 +248,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
         is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
         rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s", control->path);
         free(control);
-        if (is_stuck) { /* on a read-only disk the agent continues without the socket */
+        if (is_stuck) { /* on a read-only or full disk the agent continues without the socket */
             flo_log_err(FLO_LOG_WARN, "control", err);
             return 0;
         }

@@ -1,5 +1,5 @@
-/* Neighbours stand-in, for a build without neighbours: a configuration that
- * asks for them is refused. */
+/* Neighbours stand-in: refuses a configuration that asks for neighbours, in a
+ * build without them. */
 #include <string.h>
 
 #include "agent/shell/neighbours/neighbours.h"

@@ -12,17 +12,17 @@
 
 #include "agent/shell/shell.h"
 
-/* Opens the neighbourhood.  Nothing is opened if the configuration says off or
- * the device is not enrolled. */
+/* Opens the neighbourhood.  Nothing is opened when the configuration says "off"
+ * or the device is not enrolled. */
 FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
 void flo_neighbours_close(struct flo_shell *shell);
 
-/* Adds the neighbours to ask, and the time to wait for them, to the line that
- * starts a job. */
+/* Adds to the line that starts a job which neighbours to ask, and how long to
+ * wait for them. */
 void flo_neighbours_job_add(const struct flo_shell *shell,
                             const struct flo_agent_execution *execution, json_t *job);
-/* Handles a line of the updater's worker. Neighbours learn which blobs this
- * device is fetching. */
+/* Handles a line of the updater's worker, so that neighbours learn which blobs
+ * this device is fetching. */
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json);
 void flo_neighbours_job_ended(struct flo_shell *shell);
 

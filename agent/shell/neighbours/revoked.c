@@ -1,5 +1,5 @@
-/* Revoked certificates: fetches the controller's list, and keeps it in a file
- * for the process that serves neighbours. */
+/* Revoked certificates: fetches the controller's list of them, and stores it in
+ * a file for the process that serves neighbours. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>
@@ -20,8 +20,8 @@ static bool is_same(const struct flo_neighbourhood *hood, const struct flo_buf *
            bytes == list->bytes && memcmp(text, list->data, bytes) == 0;
 }
 
-/* Takes a newer list. Open connections of newly revoked devices are closed too.
- * */
+/* Takes a newer list.  Connections of devices whose certificate is revoked now
+ * are closed too. */
 static int take_list(struct flo_neighbourhood *hood, const struct flo_buf *list,
                      struct flo_err *err)
 {

@@ -1,6 +1,6 @@
 /* Share: runs the process `flotilla-updater share`, which serves neighbours.
- * It talks to strangers, so its lines are untrusted until they match the
- * format. */
+ * That process talks to strangers, so its lines are not trusted until they
+ * match the format. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -27,7 +27,7 @@ void flo_share_end(struct flo_neighbourhood *hood)
     flo_fd_cleanup(&hood->fd);
     hood->fd = -1;
     if (hood->pid > 0) {
-        kill(hood->pid, SIGKILL); /* this is safe: the process writes no files */
+        kill(hood->pid, SIGKILL); /* the process writes no files, so it can be killed at any time */
         while (waitpid(hood->pid, NULL, 0) < 0 && errno == EINTR) {
         }
     }
@@ -58,7 +58,7 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json, struc
     FLO_TRY(flo_json_get_u64(json, "refused", 0, INT64_MAX / 2, &refused, err));
     uint64_t out = hood->out_before + bytes;
 
-    /* The count never decreases, even if that process reports less. */
+    /* The count never decreases, even if the serving process reports less. */
     counts->out_bytes = out > counts->out_bytes ? out : counts->out_bytes;
     counts->refused = hood->refused_before + refused;
     counts->used_bytes = used;
@@ -120,7 +120,8 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 /* ---- start, tell ---- */
 
-/* Sends a line to the process.  false: it could not be written completely. */
+/* Sends a line to the serving process.  Returns false when it could not be
+ * written completely. */
 static bool say(struct flo_neighbourhood *hood, json_t *json)
 {
     struct flo_buf text = {0};

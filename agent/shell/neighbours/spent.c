@@ -1,5 +1,5 @@
 /* Spent budget: stores on disk how many bytes were sent to neighbours within 24
- * hours.  So a restart of the agent does not reset the budget of a metered
+ * hours.  A restart of the agent must not reset the budget of a metered
  * link. */
 #include <inttypes.h>
 #include <string.h>
@@ -8,22 +8,23 @@
 
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILE_BYTES_MAX 256
-#define JITTER_MS 60000 /* if the start shifts by more than this, it is another day */
-/* Number of bytes by which the stored count is ahead of the bytes sent.  A
- * killed agent then cannot undercount by more than half a second's bytes, and
- * the flash gets few writes. */
+#define JITTER_MS 60000 /* change of the day's begin in ms that is taken for another day */
+/* Number of bytes by which the stored count is ahead of the sent bytes.  So the
+ * count of a killed agent is too low by half a second's bytes at most, and the
+ * flash gets few writes. */
 #define KEEP_BYTES (64u << 20)
 #define KEEP_PARTS 16
-#define AGAIN_MS 10000 /* pause after a failed attempt */
+#define AGAIN_MS 10000 /* pause after a write that failed */
 #define NUMBER_MAX ((uint64_t)INT64_MAX / 2)
 
-/* Numbers of the file. The time since boot does not jump, so it is used within
- * the same boot; across boots the wall clock is used. */
+/* Numbers of the stored file.  Within the same boot the time since boot is
+ * used, because it does not jump.  After another boot the wall clock is
+ * used. */
 struct spent {
     uint64_t used_bytes;
-    uint64_t began_at_ms; /* start of the day by the wall clock */
-    uint64_t kept_at_ms;  /* time since boot at the write */
-    uint64_t since_ms;    /* age of the budget's day at the write */
+    uint64_t began_at_ms; /* wall clock time at the beginning of the day */
+    uint64_t kept_at_ms;  /* time since boot at the write of this file */
+    uint64_t since_ms;    /* age of the budget's day at the write of this file */
     bool is_same_boot;
 };
 
@@ -38,7 +39,7 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     FLO_TRY(flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err));
     FLO_TRY(flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX, &spent.used_bytes, err));
     FLO_TRY(flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX, &spent.began_at_ms, err));
-    /* Absent in files of older agents. */
+    /* A file that an older agent wrote has no boot id. */
     const char *boot = json_string_value(json_object_get(json, "boot_id"));
     spent.is_same_boot =
         boot != NULL && strcmp(boot, hood->shell->boot_id) == 0 &&
@@ -48,8 +49,9 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     return 0;
 }
 
-/* Returns the age of the budget's day.  A wall clock before the start of the
- * day was not set yet: the age is then 0, and the day becomes longer. */
+/* Returns the age of the budget's day.  If the wall clock is before the
+ * beginning of the day, it was not set yet: the age is 0 then, and the day
+ * becomes longer. */
 static uint64_t length_ms(const struct spent *spent, uint64_t now_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -68,7 +70,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     int rv = read_file(hood, &spent, &err);
 
     if (rv < 0) {
-        if (rv != FLO_E_ABSENT) { /* at the first start there is no file */
+        if (rv != FLO_E_ABSENT) { /* a missing file is no error at the first start */
             flo_wrap(&err, rv, "the neighbours' budget begins anew: %s", hood->spent_file);
             flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         }
@@ -80,15 +82,15 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     }
     hood->shell->neighbour_counts.used_bytes = spent.used_bytes;
     hood->kept_bytes = spent.used_bytes;
-    /* The start of the day may be before the boot: times are counted modulo
+    /* The day may have begun before the boot, so times are counted modulo
      * 2^64. */
     hood->day_began_ms = now_ms - since_ms;
     hood->kept_day_ms = hood->day_began_ms;
     hood->began_at_ms = spent.began_at_ms;
 }
 
-/* Returns the bytes to store: more than was sent, but at most the budget.  At
- * the end of the agent they are exact. */
+/* Returns the count to store: more than the bytes sent, but at most the budget.
+ * At the end of the agent it is exact. */
 static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
 {
     uint64_t step = budget / KEEP_PARTS;
@@ -102,8 +104,8 @@ static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
     return most - used < step ? most : used + step;
 }
 
-/* Returns the start of the day by the wall clock.  Within the same day the
- * later value holds, so that an unset clock makes no day old. */
+/* Returns the beginning of the day by the wall clock.  Within one day the
+ * latest value stays, so that an unset clock does not make the day old. */
 static uint64_t began_at(const struct flo_neighbourhood *hood, bool is_new_day)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -143,7 +145,7 @@ void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
     }
     uint64_t began_at_ms = began_at(hood, is_new_day);
     if (write_file(hood, ahead, began_at_ms, &err) < 0) {
-        /* The next try comes soon, because the file counts too little. */
+        /* The stored count is too low, so the next try comes soon. */
         hood->keep_again_ms = now_ms + AGAIN_MS;
         flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         return;

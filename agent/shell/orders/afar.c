@@ -1,7 +1,6 @@
-/* Remote reports: carries out the orders `logs` and `doctor`.  A bounded report
- * goes to the
- * controller over HTTPS, then the order is answered (contracts/rest.md section
- * 8.9).
+/* Remote reports: carries out the orders `logs` and `doctor`.  A limited report
+ * goes to the controller over HTTPS, then the order is answered
+ * (contracts/rest.md section 8.9).
  *
  * A network failure leaves the order open, so the controller sends it again. */
 #include <stdlib.h>
@@ -12,8 +11,7 @@
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
 #define LINES_BYTES_MAX                                                                            \
-    ((size_t)200 << 10) /* facts and findings need 40 KiB                                          \
-                         */
+    ((size_t)200 << 10) /* the facts and findings in a report need 40 KiB in addition */
 #define DOCTOR_LINES 40 /* number of log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);
@@ -88,7 +86,7 @@ void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *orde
     struct flo_afar *asked = &shell->afar[shell->afar_count];
 
     if (shell->afar_count == FLO_COUNT(shell->afar)) {
-        return; /* the list is full: nothing is done, and the controller asks again */
+        return; /* the list is full, so the order is dropped and the controller sends it again */
     }
     for (size_t i = 0; i < shell->afar_count; i++) {
         if (strcmp(shell->afar[i].order, order->id) == 0) {

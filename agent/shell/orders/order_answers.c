@@ -1,7 +1,7 @@
 /* Order answers: sends the outcome of each order once, and again on request.
  *
- * A group's list comes with each connection and each change, and holds old
- * orders.  Outcomes that were already sent are not repeated for such a list. */
+ * A group's list arrives with each connection and each change, and contains old
+ * orders.  An outcome that was already sent is not repeated for such a list. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +66,8 @@ static void acknowledge(struct flo_shell *shell, const char *order, const char *
     }
 }
 
-/* Sends an answer to an order.  `extra` is taken; NULL: none. */
+/* Sends an answer to an order.  Adds `extra` (taken) under `key`; NULL: nothing
+ * is added. */
 static void answer(struct flo_shell *shell, const char *order, const char *outcome, const char *key,
                    json_t *extra, bool is_stored)
 {
@@ -120,11 +121,13 @@ bool flo_shell_is_answered(struct flo_shell *shell, const char *order)
     return text != NULL;
 }
 
-/* Sends the stored outcome again; false: there is none.
+/* Sends the stored outcome of an order again.  Returns false when none is
+ * stored.
  *
- * A group's list comes with each connection and each change, and holds old
- * orders.  Outcomes that were already sent are not repeated for it.  For an
- * answer that was lost the controller asks by order id (cmd). */
+ * A group's list arrives with each connection and each change, and contains old
+ * orders.  An outcome that was already sent is not repeated for it.  If an
+ * answer was lost, the controller asks for it by a cmd message with the
+ * order. */
 bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
 {
     char *text = flo_answers_find(shell->db, order);

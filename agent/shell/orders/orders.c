@@ -1,9 +1,9 @@
 /* Orders: turns a signed envelope into an event of the core.
  *
- * An order must be well signed, in scope and not expired.  It is then compared
- * with the stored orders about its subject (flo_statement_look).  A new order
- * is on the disk before it acts.  The core decides its effect
- * (flo_agent_intake). */
+ * An order must be signed by a trusted key, in scope and not expired.  It is
+ * then compared with the stored orders about the same subject
+ * (flo_statement_look).  A new order is on the disk before it acts.  The core
+ * decides what to do with it (flo_agent_intake). */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,8 +80,8 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
     } else if (order->op == FLO_ORDER_GROUPS) {
         flo_shell_link_groups(shell);
         flo_shell_link_reported(shell);
-        /* reports presence, so that the controller sends the lists of new
-         * groups */
+        /* The presence message makes the controller send the lists of the new
+         * groups. */
         flo_shell_link_present(shell);
     }
     flo_shell_pauses(shell, &out->pauses);
@@ -101,10 +101,9 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
 
 /* ---- where it stands ---- */
 
-/* Stores the order, or fails: after a restart nobody would know an order that
- * is only in memory.  A report order is answered even if it cannot be stored.
- * It would only be requested again, and a failing disk is a reason for such a
- * report. */
+/* Stores the order.  An order that cannot be stored fails, because after a
+ * restart the device would not know it.  Only an order for a report is carried
+ * out all the same: a failing disk is a reason for such a report. */
 static int keep(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)
 {
@@ -129,7 +128,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         *record = record_before;
         return rv;
     }
-    if (kept.slots) { /* order number and time can be stored later */
+    if (kept.slots) { /* the order's number and time, in the device record, may be stored later */
         flo_shell_device_write(shell);
     }
     if (kept.is_folded) {
@@ -138,7 +137,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
     return 0;
 }
 
-/* Tests whether a rollback names a blocked release that runs here, or that is
+/* Tells whether a rollback order names a blocked release that runs here or is
  * being installed. */
 static bool names_here(const struct flo_shell *shell, uint32_t model, const struct flo_order *order)
 {
@@ -163,8 +162,8 @@ static uint64_t aborted_by(const struct flo_shell *shell, const struct flo_order
                : 0;
 }
 
-/* Collects the facts that the core judges by.  `attempt`: that of a new
- * execution. */
+/* Collects the facts by which the core judges an order.  *attempt: number of a
+ * new execution's attempt. */
 static void gather(struct flo_shell *shell, const struct flo_slots *record, uint32_t model,
                    struct flo_intake_facts *facts, uint32_t *attempt)
 {
@@ -218,8 +217,8 @@ static void answer(struct flo_shell *shell, const struct flo_order *order,
     }
 }
 
-/* Lets the core judge, and carries out the verdict. true: the core must get the
- * order as an event. */
+/* Lets the core judge the order, and carries out the verdict.  Returns true
+ * when the core must get the order as an event. */
 static bool judge(struct flo_shell *shell, const struct flo_order *order,
                   const struct flo_slots *record, enum flo_standing standing, uint64_t by,
                   struct flo_intake *out)
@@ -285,7 +284,7 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order, s
     return flo_agent_order_admit(order, shell->identity.device, groups, count, &time, err);
 }
 
-/* Assigns a release; the model has a place from here on. */
+/* Assigns the order's release to its model, which has an entry from here on. */
 static int assign(struct flo_shell *shell, const struct flo_order *order, struct flo_slots **record,
                   struct flo_err *err)
 {
@@ -297,10 +296,10 @@ static int assign(struct flo_shell *shell, const struct flo_order *order, struct
     return 0;
 }
 
-/* Tests for a number far above the others.  Such an order is accepted only if
- * the controller itself confirms that it gave out as many.  Otherwise someone
- * with the order key for a moment could use up all numbers, and the
- * controller's orders would be ignored. */
+/* Tells whether the order's number is far above the others.  Such an order is
+ * taken only if the controller confirms that it issued as many.  Otherwise a
+ * thief of the order key could use up all numbers, and the controller's orders
+ * would be ignored. */
 static bool is_a_leap(const struct flo_shell *shell, const struct flo_order *order)
 {
     uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
@@ -322,13 +321,13 @@ static int check_leap(const struct flo_shell *shell, const struct flo_order *ord
                           (unsigned long long)shell->device.top, (unsigned long long)known);
 }
 
-/* Returns 0 if the order was compared with the stored ones. *is_told: the core
- * must get the order as an event. */
+/* Takes a verified order: compares it with the stored ones, stores it and
+ * judges it.  *is_told: the core must get the order as an event. */
 static int take(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    /* This record is used for an order that names no model. */
+    /* `other` serves as the record of an order that is about no model. */
     struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
@@ -349,7 +348,7 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
         FLO_TRY(assign(shell, order, &record, err));
     }
     if (order->op == FLO_ORDER_REMOVE && record == &shell->other &&
-        /* the model has nothing on the device, so only its record is kept */
+        /* the model has nothing on the device, so only its record changes */
         standing == FLO_STATEMENT_NEW) {
         flo_slots_remove(record);
         FLO_TRY(flo_shell_record_keep(shell, record, err));
@@ -358,8 +357,8 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     return 0;
 }
 
-/* Tests whether the controller was asked since the order arrived. If not, the
- * agent asks, and the order will be sent again. */
+/* Tells whether the controller was asked for its newest order number since the
+ * order first arrived. */
 static bool was_asked(const struct flo_shell *shell)
 {
     return shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms;
@@ -374,8 +373,7 @@ static void ask(struct flo_shell *shell, const struct flo_err *err)
     flo_shell_trust_fetch(shell);
 }
 
-/* Requests trust statements: one that did not arrive yet may name the order's
- * signer. */
+/* Requests trust statements, because a new one may name the order's signer. */
 static void doubt(struct flo_shell *shell)
 {
     if (flo_trust_is_signed(shell->identity.trust)) {
@@ -401,7 +399,7 @@ static void tell_refusal(struct flo_shell *shell, const char *order, const struc
     }
 }
 
-/* Answers a refused order; `order` empty: its id is unknown. */
+/* Answers an order that is not accepted.  `order`: its id; empty: unknown. */
 static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
                    const struct flo_err *err)
 {
@@ -425,7 +423,8 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
     }
     shell->has_unkept = shell->has_unkept || refusal.comes_again;
-    if (refusal.sees_clock) { /* because the clock may be right before the next heartbeat */
+    /* the clock may be set now, before the next heartbeat finds that out */
+    if (refusal.sees_clock) {
         shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     }
     tell_refusal(shell, order, err, &refusal);
@@ -437,9 +436,9 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
     }
 }
 
-/* Answers an order that is well signed but of a later version.  Its scope can
- * still be read.  A device in scope must answer, or the rollout would wait for
- * ever. */
+/* Answers an order of a later version, which a trusted key has signed.  Its
+ * scope can still be read, and a device in scope must answer.  Otherwise the
+ * rollout would wait for ever. */
 static void refuse_unknown(struct flo_shell *shell, const struct flo_order *order,
                            const struct flo_err *err)
 {
@@ -453,7 +452,7 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    /* the size of the message limits the text */
+    /* The size of the message limits the size of this text. */
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_json_dump_canonical(envelope, &text);
@@ -488,7 +487,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     int rv;
 
     if (shell->identity.trust == NULL || shell->trust.is_behind) {
-        return false; /* the order is sent again, so nothing is lost */
+        return false; /* the controller's retained messages bring the order again later */
     }
     shell->is_list = is_list;
     rv = verify(shell, envelope, &verified, &err);
@@ -512,7 +511,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
 
 /* ---- without an order ---- */
 
-/* Gives an execution without a rollout its name and policy. */
+/* Gives an execution without an order its name and its policy. */
 static void name_own(struct flo_shell *shell, const char *word,
                      struct flo_agent_execution *execution)
 {

@@ -22,8 +22,8 @@ static int store_answer(struct flo_outbox_db *db, const char *order, const char 
     return rv;
 }
 
-/* Stores an answer without a sync: one that is lost at a power failure is given
- * again. */
+/* Stores an answer without a sync.  If a power failure loses it, the order is
+ * answered once more. */
 void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text)
 {
     struct flo_err err = {0};

@@ -1,8 +1,8 @@
-/* Events: keeps events until the controller has acknowledged them.
+/* Events: stores events until the controller has acknowledged them.
  *
- * A sync blocks the loop.  An event that is not urgent therefore waits shortly
- * in memory and shares a sync with others (flo_events_flush).  Without a
- * database file, events are sent from memory. */
+ * A sync blocks the loop.  An event that is not urgent therefore waits in
+ * memory for a short time and shares a sync with others (flo_events_flush).
+ * Without a database file, events are sent from memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,9 +64,9 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     return rv;
 }
 
-/* Gives the events in memory, which were never sent and cannot be stored now, a
- * new boot id.  After a restart their numbers are used again under the boot id
- * of the file. */
+/* Gives the events in memory a new boot id.  They cannot be stored now and were
+ * never sent.  After a restart, other events of the file's boot id get their
+ * numbers. */
 static void leave_boot(struct flo_outbox_db *db)
 {
     flo_uuid_make(db->boot);
@@ -76,7 +76,8 @@ static void leave_boot(struct flo_outbox_db *db)
     }
 }
 
-/* Drops the oldest event; one of an execution only if there are no others. */
+/* Drops the oldest event in memory.  An event of an execution is dropped only
+ * if memory has no event of another kind. */
 static void forget_one(struct flo_outbox_db *db)
 {
     size_t i = 0;
@@ -124,7 +125,7 @@ void flo_events_flush(struct flo_outbox_db *db)
     last = db->memory[db->memory_count - 1].sequence;
     rv = store_all(db, &err);
     if (rv < 0 && db->rows > 0) {
-        /* The disk is full: telemetry is dropped for events. */
+        /* If the disk is full, telemetry is dropped to make room for events. */
         flo_outbox_windows_drop(db, db->rows / 2 + 1);
         rv = store_all(db, &err);
     }
@@ -144,9 +145,9 @@ void flo_events_flush(struct flo_outbox_db *db)
     db->flush_failures = 0;
 }
 
-/* Tests whether the event must be on the disk before the next action.  This
- * holds for an end, and for the start of a probe, which may crash the machine.
- */
+/* Tells whether the event must be on the disk before the next action.  The end
+ * of an execution must be, and the start of a probe, which may crash the
+ * machine. */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
     return execution != NULL &&
@@ -163,7 +164,7 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
         return;
     }
     if (db->memory_count == MEMORY_EVENTS_MAX) {
-        flo_events_flush(db); /* this may change the boot id */
+        flo_events_flush(db); /* flo_events_flush() may change the boot id, so it is called first */
     }
     sequence = ++db->sequence;
     json_object_set_new(json, "v", json_integer(1));
@@ -184,8 +185,8 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
     }
 }
 
-/* Returns how many events are not acknowledged.  The database is queried only
- * if events may have been removed since the last call. */
+/* Returns how many events of this kind are not acknowledged.  The database is
+ * asked only if events may have been removed since the last call. */
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
 {
     static const char *const counts[FLO_EVENT_KINDS] = {
@@ -223,9 +224,9 @@ static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
     return text.data;
 }
 
-/* Makes the text to send, with the lowest number that is not acknowledged and
- * the present boot id.  With their old boot id, events stored before would be
- * counted separately, and their acknowledgement would not match. */
+/* Makes the text to send: adds the lowest number that is not acknowledged, and
+ * sets the present boot id.  With an old boot id, the controller would count
+ * stored events separately, and its acknowledgement would not match. */
 static char *sent_text(const struct flo_outbox_db *db, char *stored)
 {
     static const char key[] = "\"boot\":\"";
@@ -274,8 +275,8 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
     return sent_text(db, stored_text(db, sequence));
 }
 
-/* Stores an acknowledgement in one transaction, because a number that is lost
- * from both tables would be given again. */
+/* Stores an acknowledgement in one transaction.  If a number were lost from
+ * both tables, it would be given to another event. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     FLO_TRY(flo_outbox_db_begin(db, err));

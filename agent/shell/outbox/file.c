@@ -1,5 +1,5 @@
-/* Outbox file: opens outbox.db with its tables, and makes it again if it is
- * removed. */
+/* Outbox file: opens outbox.db with its tables, and writes it again if another
+ * process removed it. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -23,12 +23,12 @@ static const char *const schema[] = {
     "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
     " done INTEGER NOT NULL);"
     "CREATE INDEX used_order ON used(ord);",
-    /* Drops facts that the records store now, with pauses and blocked
-     * releases. */
+    /* Removes facts that the device record and the slot records contain now:
+     * pauses and blocked releases. */
     "DROP TABLE used;"
     "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
-    /* Stores event kinds as numbers, and keeps only the last answer to each
-     * order. */
+    /* Adds a number for the kind of each event, and deletes answers that say
+     * "running". */
     "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
     "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
     " OR instr(body, '\"type\":\"security\"');"
@@ -69,7 +69,7 @@ void flo_outbox_db_complain(const struct flo_err *err)
 
 /* ---- a file that was taken away ---- */
 
-/* Copies the open database into a new file. */
+/* Copies the open database to a new file at `path`. */
 static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
 {
     if (unlink(path) < 0 && errno != ENOENT) {
@@ -78,7 +78,8 @@ static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
     return flo_db_copy(db->sqlite, path, err);
 }
 
-/* Renames that file to outbox.db, in place of whatever is there now. */
+/* Renames the file `saved` to outbox.db.  A file that is there now is set
+ * aside. */
 static int put_back(struct flo_outbox_db *db, const char *saved, struct flo_err *err)
 {
     FLO_TRY(flo_db_set_aside(db->path, "replaced", err));
@@ -103,7 +104,7 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     }
     snprintf(saved, sizeof(saved), "%s.saved", db->path);
     int rv = save(db, saved, &err);
-    if (rv < 0) { /* on failure it is tried again at the next write */
+    if (rv < 0) { /* the next write to the database tries again */
         flo_outbox_db_complain(&err);
         return;
     }
@@ -116,5 +117,5 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     if (rv < 0) {
         flo_outbox_db_complain(&err);
     }
-    db->replaced = why; /* it is reported with the next trace */
+    db->replaced = why; /* the next trace that is stored reports it */
 }

@@ -1,12 +1,12 @@
-/* Notes: events of no execution.  These are errors of the device, and the
- * serving release.
+/* Notes: events that belong to no execution, such as errors of the device and
+ * changes of the serving release.
  *
  * Some errors can be caused at any rate: by any sender at the broker (an order
  * without a signature), or by an engine that crashes again and again.  Events
  * stay until the controller acknowledges them, perhaps never.  Therefore an
  * error is sent as `security` at most once a minute, and the number of waiting
  * notes and `serving` events is limited.  Each event carries the number of
- * those dropped before it.  Events of executions and rollbacks are rare, and
+ * events dropped before it.  Events of executions and rollbacks are rare, and
  * not limited. */
 #include <string.h>
 
@@ -16,7 +16,8 @@
 
 #define SERVING_MAX 256
 
-/* Adds the number of events that were dropped before this one. */
+/* Adds to an event how many events were dropped before it, and adds it to the
+ * outbox. */
 static void tell(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *json, uint64_t *more)
 {
     if (*more > 0) {

@@ -30,12 +30,14 @@
 #include "agent/shell/outbox/inside.h"
 
 #define SEQUENCE_MAX (INT64_MAX / 4)
-#define EVENTS_WAITING_MAX (1 << 20) /* more than fit into the bytes of any outbox */
+/* limit of a valid number of unacknowledged events, more than any outbox has
+ * room for */
+#define EVENTS_WAITING_MAX (1 << 20)
 
 /* ---- open ---- */
 
-/* Reads the stored numbers.  Returns false for impossible values, a damage that
- * no checksum shows: events could not be found by them. */
+/* Reads the stored numbers.  Returns false when they are impossible, which is
+ * damage that no checksum shows.  Events could not be found by such numbers. */
 static bool read_numbers(struct flo_outbox_db *db)
 {
     int64_t first = flo_outbox_db_number(db, "SELECT min(seq) FROM event");
@@ -85,8 +87,9 @@ static void read_start(struct flo_outbox_db *db)
     db->is_counted = false;
 }
 
-/* Opens the file. true: the file of a newer agent was set aside, because of
- * `why`. db->sqlite says whether a file is open now, and db->failed why not. */
+/* Opens the file.  Returns true when the file of a newer agent was set aside;
+ * *why says so.  db->sqlite shows whether a file is open now, and db->failed
+ * why not. */
 static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
 {
     struct flo_err again = {0};
@@ -95,8 +98,8 @@ static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
         flo_outbox_db_complain(why);
         db->failed = *why;
     }
-    /* Other errors are transient and the file is intact: it stays, and serving
-     * continues. */
+    /* A file of a newer agent and a damaged file are set aside.  After any
+     * other error the file stays, and the agent serves without it. */
     bool is_newer = why->code == FLO_E_DB_NEWER;
     if (is_newer || why->code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;
@@ -184,15 +187,15 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device, bool i
     if (db->sqlite == NULL || (before != NULL && strcmp(before, device) == 0)) {
         return;
     }
-    if (before == NULL && !is_moved) { /* the file is new, or of an older version */
+    if (before == NULL && !is_moved) { /* the file is new, or an older agent wrote it */
         flo_values_set(db, "device", device);
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
 }
 
-/* Renumbers the events in memory.  They were not sent under the boot id and
- * numbers that they get here, so none is in flight. */
+/* Gives new numbers to the events in memory.  None of them has been sent, so no
+ * acknowledgement for an old number can come. */
 static void number_again(struct flo_outbox_db *db)
 {
     for (size_t i = 0; i < db->memory_count; i++) {

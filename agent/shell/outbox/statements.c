@@ -1,5 +1,4 @@
-/* Statements: runs SQL on outbox.db, and reads and writes small values in
- * it. */
+/* Statements: runs SQL on outbox.db, and stores small values in it. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -8,8 +8,8 @@
 #include "agent/shell/outbox/inside.h"
 #include "proto/policy.h"
 
-/* Returns the planned start of an execution by the wall clock, because that
- * goes on while the device is off. */
+/* Returns the planned start of an execution as wall clock time, which goes on
+ * while the device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 {
     return execution->start_at_ms == 0
@@ -37,8 +37,8 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         (json_int_t)execution->detail.took_ms);
 }
 
-/* Converts a stored start to a time of this run.  The remaining time is at most
- * the whole interval, whatever the clock was set to. */
+/* Converts a stored start to a time since this boot.  The time left is at most
+ * `ms_max`, whatever the clock was set to. */
 static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
 {
     uint64_t now_ms = flo_wall_ms();
@@ -50,8 +50,8 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
     return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
-/* Checks values that no checksum protects: one that no order can have is
- * damage. */
+/* Tells whether the stored values, which no checksum protects, can be those of
+ * an execution. */
 static bool is_possible(const struct flo_agent_execution *execution)
 {
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&
@@ -129,7 +129,7 @@ static int story_keep(struct flo_outbox_db *db, const struct flo_agent_execution
     return rv;
 }
 
-/* Keeps the state in memory longer than its events, which may be acknowledged
+/* The state stays in memory longer than its events, which may be acknowledged
  * while the disk is full. */
 void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution)
 {
@@ -173,7 +173,7 @@ static bool row_read(struct flo_db_statement *statement, struct flo_agent_execut
     return is_whole;
 }
 
-/* Finds the newest open execution of a model. */
+/* Finds the newest open execution of the model. */
 bool flo_stories_open(struct flo_outbox_db *db, const char *model, struct flo_agent_execution *out)
 {
     struct flo_db_statement *statement;

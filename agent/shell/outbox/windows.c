@@ -1,5 +1,5 @@
-/* Windows: keeps telemetry windows in outbox.db.  The number is limited, writes
- * are not synced, and the oldest is dropped first. */
+/* Windows: stores telemetry windows in outbox.db.  Their number is limited: the
+ * oldest is dropped first.  Writes are not synced. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +26,7 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 
 /* ---- in memory: what the file does not take ---- */
 
-/* First id of windows in memory; it is above all ids of rows in the
- * database. */
+/* Id of the first window in memory.  It is above all ids in the database. */
 #define MEMORY_ID (UINT64_C(1) << 62)
 
 static void forget(struct flo_outbox_db *db, size_t place)
@@ -120,8 +119,8 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
     (void)!flo_outbox_db_relax(db, false);
 }
 
-/* Reads the next row; false: there is none. *text is NULL if the row is
- * damaged. */
+/* Reads the next unsent row.  Returns false when there is none.  *text is NULL
+ * when the row is damaged. */
 static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
 {
     struct flo_db_statement *statement;

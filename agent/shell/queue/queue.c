@@ -1,5 +1,5 @@
 /* Queue: events that wait for the core, in a ring. */
-#undef NDEBUG /* an overflow is a bug, so it is checked in any build */
+#undef NDEBUG /* too many events are a bug of the agent, which every build must find */
 #include "agent/shell/queue/queue.h"
 
 #include <assert.h>
@@ -65,7 +65,7 @@ bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out)
     *out = queue->events[queue->first];
     queue->first = (queue->first + 1) % FLO_QUEUE_EVENTS_MAX;
     if (--queue->count == 0) {
-        queue->first = 0; /* the queue is empty: its memory is used from the start again */
+        queue->first = 0; /* the queue is empty, so its memory is used from the start again */
     }
     return true;
 }

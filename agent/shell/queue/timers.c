@@ -1,4 +1,4 @@
-/* Timers: helpers for the event loop. */
+/* Timers: starts timers of the event loop. */
 #include "agent/shell/queue/timers.h"
 
 void flo_shell_later(struct event *event, unsigned in_ms)

@@ -7,21 +7,22 @@
 
 struct flo_asking;
 
-/* Result of a renewal request; valid during the call only. */
+/* Result of a renewal request, valid only during the call of `done`. */
 struct flo_asked {
     const struct flo_key *key; /* new key */
-    const char *answer;        /* bytes of the answer; NULL: the request failed */
+    const char *answer;        /* bytes of the controller's answer; NULL: the request failed */
     size_t answer_bytes;
-    uint64_t after_ms; /* earliest next try, as the controller says; 0: not given */
+    uint64_t after_ms; /* time before the next try that the controller asks for; 0: not given */
     struct flo_err err;
 };
 typedef void flo_asking_done(void *context, const struct flo_asked *asked);
 
-/* Starts a request.  `done` is called once, on the loop's thread, unless the
- * request is cancelled. */
+/* Starts a request for a new certificate.  `done` is called once on the loop's
+ * thread, unless the request is cancelled. */
 FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
                                   struct flo_asking **out, struct flo_err *err);
-/* Cancels a request; blocks until the running call ends.  NULL is fine. */
+/* Cancels the request, and blocks until its call has ended.  NULL is
+ * allowed. */
 void flo_asking_cancel(struct flo_asking *asking);
 
 #endif

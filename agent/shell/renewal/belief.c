@@ -30,8 +30,8 @@ static bool has_statement(const struct flo_shell *shell)
     return trust != NULL && flo_trust_ca_count(trust) > 0;
 }
 
-/* Takes the authorities of a statement.  They are compared even if it is not
- * new, because the last run may have ended before they were stored. */
+/* Trusts the authorities that the trust statement lists.  The list is compared
+ * also at a start, because the last run may have ended before it was stored. */
 bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell)
 {
     const struct flo_trust *trust = shell->identity.trust;
@@ -71,7 +71,7 @@ static bool is_among(const struct flo_authority_names *names, const char *name)
     return false;
 }
 
-/* Appends the authorities that are trusted now and missing in the answer. */
+/* Appends the authorities that are trusted now and that the answer lacks. */
 static int add_old(const struct flo_identity *identity, const char *pems, struct flo_buf *out,
                    struct flo_err *err)
 {

@@ -15,8 +15,8 @@ struct flo_renewal {
     struct flo_shell *shell;
     struct flo_renew core;
     struct event *tick;
-    struct flo_asking *asking; /* request in progress; NULL: none */
-    bool is_proven;            /* a broker has accepted the pair in use */
+    struct flo_asking *asking; /* renewal request in progress; NULL: none */
+    bool is_proven;            /* a broker has accepted the certificate that is in use */
     struct flo_belief belief;
 };
 
@@ -39,8 +39,8 @@ static struct flo_renew_life life_of(const struct flo_identity *identity)
     return life;
 }
 
-/* Connects with the pair in use.  Without memory the connection keeps its old
- * pair until the next start. */
+/* Connects to the broker with the pair that is in use.  If memory is lacking,
+ * the connection uses the old pair until the agent's next start. */
 static void connect_with(struct flo_shell *shell, bool at_once)
 {
     const struct flo_identity *identity = &shell->identity;
@@ -79,7 +79,7 @@ static void tell(struct flo_shell *shell, enum flo_renew_why why)
                    NULL);
 }
 
-/* Stores the new pair, then uses it. */
+/* Stores the pair in the answer, then uses it. */
 static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                 struct flo_renew_answer *answer, struct flo_err *err)
 {
@@ -94,7 +94,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                             answer->at_ms, flo_shell_clock_ms(shell), &place, err));
     flo_identity_use(identity, place);
     renewal->is_proven = false;
-    /* Like an order, the certificate is one source of the time. */
+    /* The date of the new certificate is a source of the trusted time. */
     if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
         shell->device_is_dirty = true;
     }
@@ -187,7 +187,8 @@ void flo_renewal_connected(struct flo_shell *shell)
     }
 }
 
-/* Uses the other pair: another broker may not know the newest authority yet. */
+/* Uses the other pair if it is still valid.  A broker may not know the
+ * authority of the newest pair yet. */
 static void try_other(struct flo_shell *shell)
 {
     struct flo_identity *identity = &shell->identity;

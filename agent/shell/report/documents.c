@@ -10,8 +10,8 @@
 
 #define TEXT_MAX 1024
 
-/* Makes a JSON string from text that may be cut within a character, or come
- * from a program's output. */
+/* Makes a JSON string from text that may end within a character, or that is a
+ * program's output. */
 json_t *flo_report_text(const char *text)
 {
     char clean[TEXT_MAX];
@@ -94,8 +94,8 @@ static const char *state_word(const struct flo_agent_model *agent)
     return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING ? "loading" : "down";
 }
 
-/* Returns the serving release: the candidate during its trial, while the
- * current release only stays on the disk. */
+/* Makes the JSON of the serving release.  During a trial that is the
+ * candidate. */
 static json_t *serving_json(const struct flo_agent_model *agent)
 {
     const struct flo_release_ref *ref = &agent->slots.current;
@@ -171,8 +171,7 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t index)
     return true;
 }
 
-/* Returns why the device refuses its assigned release, or should leave the
- * running one. */
+/* Returns why the device blocks the assigned release, or the running one. */
 static const char *denied_because(const struct flo_slots *slots)
 {
     bool is_there = flo_digest_is_zero(&slots->stated.target) ||
@@ -284,7 +283,7 @@ static json_t *limits_json(const struct flo_pressure_limits *limits)
     return list;
 }
 
-/* Makes the plan, the degradation level, and its cause. */
+/* Makes the JSON of the memory plan, the degradation level and its cause. */
 json_t *flo_report_memory(const struct flo_shell *shell)
 {
     const struct flo_shell_memory *memory = &shell->memory;
@@ -328,7 +327,7 @@ static json_t *model_json(const struct flo_shell_model *model, const struct flo_
     return json;
 }
 
-/* Makes the planner's numbers of a model; NULL: there are none. */
+/* Makes the JSON of the planner's numbers for a model; NULL: there are none. */
 static json_t *figures_json(const struct flo_shell_memory *memory, uint32_t place)
 {
     for (size_t i = 0; i < memory->count; i++) {
@@ -375,7 +374,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     const struct flo_sensed *sensed = &shell->watch.sensed;
 
     if (shell->watch.tick == NULL) {
-        return; /* the sensors were not read yet */
+        return; /* the sensors have not been read yet */
     }
     json_object_set_new(profile, "power",
                         json_pack("{s:b, s:i}", "mains", (int)!sensed->is_discharging,
@@ -385,7 +384,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     }
 }
 
-/* Describes the certificate with which the device connects. */
+/* Makes the JSON of the certificate with which the device connects. */
 static json_t *certificate_json(const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];

@@ -1,4 +1,5 @@
-/* Measures: adds up the values of a window, and writes them as JSON. */
+/* Measures: adds up the values of a telemetry window, and writes them as
+ * JSON. */
 #include "agent/shell/report/measures.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
-/* Measures: adds up the values of proto/metrics.def in one window.
+/* Measures: adds up the values of proto/metrics.def in one telemetry window.
  *
- * A metric is one row of that table and one call of a function below, where it
- * is measured.  Plain data, for one thread at a time. */
+ * A metric is one row of that table, and one call of a function below at the
+ * place where it is measured.  Plain data, for one thread at a time. */
 #ifndef FLOTILLA_AGENT_MEASURES_H
 #define FLOTILLA_AGENT_MEASURES_H
 
@@ -9,24 +9,25 @@
 
 #include "base/host/json.h"
 
-/* Values of one window; zero-initialise.  Memory pages of metrics that are not
- * histograms stay untouched. */
+/* Values of one telemetry window; the caller sets them to zero.  Memory pages
+ * of metrics that are not histograms stay untouched. */
 struct flo_measures {
     bool is_measured[FLO_METRICS_MAX];
     int64_t values[FLO_METRICS_MAX];
     struct flo_histogram histograms[FLO_METRICS_MAX];
 };
 
-/* Adds one value to a HISTOGRAM. */
+/* Adds one value to a metric of type HISTOGRAM. */
 void flo_measure_observe(struct flo_measures *measures, int metric, uint64_t value);
-/* Adds to a COUNTER; 0 says that the event did not happen. */
+/* Adds `more` to a metric of type COUNTER; 0 reports that it did not grow. */
 void flo_measure_count(struct flo_measures *measures, int metric, uint64_t more);
-/* Sets the present value of a GAUGE. */
+/* Sets the present value of a metric of type GAUGE. */
 void flo_measure_set(struct flo_measures *measures, int metric, int64_t value);
 /* Puts "counters", "gauges" and "histograms" into `out`: all counters and
- * histograms, and the gauges that were set. false: no memory. */
+ * histograms, and the gauges that were set.  Returns false when memory is
+ * lacking. */
 bool flo_measures_put(const struct flo_measures *measures, json_t *out);
-/* Clears the values, to begin a window. */
+/* Clears all values, so that a new window begins. */
 void flo_measures_clear(struct flo_measures *measures);
 
 #endif

@@ -31,8 +31,8 @@ void flo_operator_send(struct flo_operator *client, const json_t *json)
     flo_buf_deinit(&text);
 }
 
-/* Sends to all operators that wait for this kind of answer.  A local command
- * keeps the answer. */
+/* Sends an answer to all operators that wait for this kind.  A command that
+ * runs without an agent stores it in shell->local_answer. */
 static void deliver(struct flo_shell *shell, enum flo_operator_wait kind, json_t *json,
                     bool is_done)
 {
@@ -122,7 +122,7 @@ void flo_control_report(struct flo_shell *shell, const struct flo_agent_executio
 
     if (execution->bundle[0] == '\0' ||
         !flo_digest_equal(&execution->release.digest, &shell->installing)) {
-        return; /* nobody waits for this execution */
+        return; /* no operator waits for this execution */
     }
     deliver(shell, FLO_WAIT_UPDATE, flo_report_execution(execution),
             is_end || execution->state == FLO_EXECUTION_SOAKING);

@@ -10,15 +10,15 @@ struct evconnlistener;
 
 #define FLO_OPERATORS_MAX 16
 
-/* ANSWER: result of a rollback or a removal.  UPDATE: until the release serves
- * on trial.  END: until the trial has ended.  ORDER: the answer to a signed
- * order. */
+/* Kind of answer that an operator waits for.  ANSWER: the result of a rollback
+ * or a removal.  UPDATE: states until the release serves on trial.  END: states
+ * until the trial has ended.  ORDER: the answer to a signed order. */
 enum flo_operator_wait {
     FLO_WAIT_NOTHING,
     FLO_WAIT_ANSWER,
     FLO_WAIT_UPDATE,
     FLO_WAIT_END,
-    FLO_WAIT_ORDER, /* waits for the answer to `order` */
+    FLO_WAIT_ORDER, /* the operator waits for the answer to the order `order` */
 };
 
 struct flo_operator {
@@ -35,9 +35,9 @@ struct flo_control {
     struct flo_operator *clients[FLO_OPERATORS_MAX];
 };
 
-/* Sends the answer of an order to the operators that wait for it. */
+/* Sends the answer to an order to the operators that wait for it. */
 void flo_control_ordered(struct flo_shell *shell, const char *order, const json_t *answer);
-/* Tests whether no operator waits for the order's answer any more. */
+/* Tells whether no operator waits for the order's answer any more. */
 bool flo_control_is_answered(const struct flo_shell *shell, const char *order);
 void flo_operator_free(struct flo_operator *client);
 void flo_operator_send(struct flo_operator *client, const json_t *json);

@@ -1,15 +1,16 @@
-/* Proofs: finds the key of this device's proofs, and gives them increasing
- * numbers. */
+/* Proofs: finds the key with which this device proves its messages, and numbers
+ * the proofs in increasing order. */
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/shell/report/proof.h"
 
-/* Bits of the counter in a proof's number, which is a millisecond of the
- * device's time plus a counter, so it is above all earlier numbers even if
- * outbox.db was lost.  For a clock that was set back, a used time is stored
- * every AHEAD_MS.  If the clock was set back by less, numbers are repeated
- * until that time is reached. */
+/* Number of bits of the counter in a proof's number.
+ *
+ * A number is a millisecond of the device's time plus a counter, so it is above
+ * all earlier ones even if outbox.db was lost.  The clock may be set back, so a
+ * used time is stored every AHEAD_MS.  After a smaller change of the clock,
+ * numbers repeat until that time is reached. */
 #define COUNT_BITS 10
 #define MS_MAX (FLO_PROOF_NUMBER_MAX >> (COUNT_BITS + 1))
 #define AHEAD_MS 60000
@@ -26,8 +27,8 @@ static int make_key(struct flo_shell_proof *proof, const struct flo_identity *id
     return flo_proof_key_device(key, &controller, &proof->key, err);
 }
 
-/* Finds the proof key for the device's present pair and the controller's key;
- * false: there is none. */
+/* Finds the proof key for the device's present pair and the controller's key.
+ * Returns false when there is none. */
 static bool look_at_key(struct flo_shell_proof *proof, const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];
@@ -53,7 +54,7 @@ static uint64_t next_number(struct flo_shell *shell)
 {
     struct flo_shell_proof *proof = &shell->proof;
     uint64_t clock_ms = flo_shell_clock_ms(shell);
-    uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a broken clock counts as 0 */
+    uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a time out of range counts as 0 */
 
     if (proof->number == 0) {
         int64_t stored = flo_values_number(shell->db, VALUE);

@@ -1,8 +1,9 @@
 /* Publisher: sends reports, events and telemetry to the controller.
  *
- * A message that the broker confirmed does not count as received by the
- * controller.  Events stay in the outbox until cmd.ack.  The reported document
- * is sent completely on every change and every connection. */
+ * The broker's confirmation does not prove that the controller has a message.
+ * Events stay in the outbox until the controller acknowledges them (cmd.ack).
+ * The reported document is sent completely on every change and every
+ * connection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,9 +79,9 @@ void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, con
     }
 }
 
-/* Subscribes to the orders of the device's groups.  The group `all` uses
- * c/order.  Orders of a group that the device left may still arrive until the
- * session ends, and are then out of scope. */
+/* Subscribes to the orders of the device's groups; those of the group `all`
+ * come on c/order.  Orders of a group that the device has left may still arrive
+ * until the session ends, and are then out of scope. */
 void flo_shell_link_groups(struct flo_shell *shell)
 {
     size_t count;

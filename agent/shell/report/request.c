@@ -1,10 +1,10 @@
-/* Request measures: measures a finished request.  Only numbers are used; the
- * text of a request never gets here. */
+/* Request measures: measures a finished request.  The text of a request never
+ * reaches this file, only its numbers do. */
 #include "agent/shell/report/request.h"
 
 #include <flotilla/metrics.h>
 
-/* Adds the user's waiting time to the measures. */
+/* Adds the time that the user waited. */
 static void latency(struct flo_measures *measures, const struct flo_serve_request_stats *stats)
 {
     flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);

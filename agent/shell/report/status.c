@@ -1,11 +1,11 @@
-/* Status: writes the state of the device for an operator. */
+/* Status: writes the state of the device as JSON for an operator. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"
 
-/* Returns the bytes of the chosen variant's files; 0: no variant is complete
- * here. */
+/* Returns the number of bytes of the files of the release's variant; 0: no
+ * variant is complete on this device. */
 static uint64_t variant_bytes(const struct flo_shell *shell, const struct flo_release_ref *ref,
                               const struct flo_release *release)
 {

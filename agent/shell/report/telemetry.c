@@ -1,4 +1,5 @@
-/* Telemetry: measures a window a last time, closes it and stores it. */
+/* Telemetry: takes the last measurements of a window, closes it and stores
+ * it. */
 #include <unistd.h>
 
 #include <flotilla/metrics.h>
@@ -51,7 +52,7 @@ uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
 }
 
 /* Adds the golden scores, which are measured once for each pair of releases and
- * sent in each window. */
+ * sent in every window. */
 static void set_golden(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measures *measures = &shell->models[model].telemetry.measures;
@@ -66,8 +67,8 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
     }
 }
 
-/* Counts bytes from and to neighbours only if there are any: most windows have
- * none, and then need no space. */
+/* Adds the bytes from and to neighbours if there were any.  Most windows have
+ * none, and then need no space for them. */
 static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_measures *measures)
 {
     if (counts->in_bytes > counts->told_in) {
@@ -82,7 +83,7 @@ static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_mea
     counts->told_out = counts->out_bytes;
 }
 
-/* Takes the values that are measured once per window. */
+/* Adds the values that are measured once in each window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measures *measures = &shell->models[model].telemetry.measures;
@@ -122,9 +123,10 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     struct flo_buf text = {0};
     json_t *json;
 
-    flo_serve_hear_ends(shell->serve); /* handles ends of requests that belong to this window */
+    /* the ends of requests that are still queued belong to this window */
+    flo_serve_hear_ends(shell->serve);
     if (flo_digest_is_zero(&telemetry->release.digest)) {
-        telemetry->begin_ms = now; /* no window: no release has served so far */
+        telemetry->begin_ms = now; /* no release has served so far, so there is no window */
         return;
     }
     measure_now(shell, model);

@@ -1,10 +1,10 @@
-/* Witness: keeps signed lines of the controller's audit log that were sent to this
- * device.
+/* Witness: stores signed lines of the controller's audit log that were sent to
+ * this device.
  *
- * Values in outbox.db: `audit` is the newest line.  `audit_before` is the line
- * before it, until a report has sent it to the controller that told the newer
- * one.  An audit log that was truncated grows again.  Its newer line must not
- * replace the line that proves the truncation. */
+ * outbox.db has two values.  `audit` is the newest line.  `audit_before` is the
+ * line that it replaced, until a report has sent it to the controller that
+ * published the newer one.  An audit log that was truncated grows again, and
+ * its newer line must not replace the line that proves the truncation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,9 @@ struct line {
     uint64_t number, at_ms;
 };
 
-/* Reads "head <number> sha256:<64 hex> <at_ms> <128 hex>", and nothing else.
- * Only the controller can verify the signature, because no device has that key.
- */
+/* Reads a line of the form "head <number> sha256:<64 hex> <at_ms> <128 hex>".
+ * Only the controller can verify the signature, because no device has that
+ * key. */
 static bool read_line(const char *text, struct line *out)
 {
     char number[20], hash[65], at_ms[20], signature[129];
@@ -38,8 +38,9 @@ static bool read_line(const char *text, struct line *out)
     return true;
 }
 
-/* Tests for a valid stored line.  A line from before the controller was
- * restored from a backup is obsolete. */
+/* Reads a stored line.  Returns false when there is none, or when it is
+ * obsolete because it is older than `from_ms`, the restore of the controller's
+ * backup. */
 static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms, struct line *out)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(db, key);
@@ -69,8 +70,8 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
     return false;
 }
 
-/* Clears the older line, which was sent.  Otherwise an obsolete line would be
- * kept instead of a valid one. */
+/* Deletes the older line when a report has sent it.  An obsolete line must not
+ * stay in place of a valid one. */
 void flo_witness_told(struct flo_shell *shell)
 {
     if (!shell->witness_is_told && shell->db != NULL) {

@@ -1,5 +1,5 @@
-/* Adapters: finds the files on this device of releases that consist of a model
- * file and an adapter for it. */
+/* Adapters: finds the files on this device of a release that consists of a
+ * model file and an adapter for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                         release->model, release->version);
     }
     if (!flo_release_is_native(files->variant)) {
-        return 0; /* the runtime interprets the files itself */
+        return 0; /* the runtime's program reads the files itself */
     }
     count = count_adapters(release, files->variant);
     if (count > 1) {
@@ -54,7 +54,8 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     return 0;
 }
 
-/* Finds a variant by name; NULL: the release has no such variant. */
+/* Finds a variant of the release by name; NULL: the release has no such
+ * variant. */
 static const struct flo_release_variant *find_variant(const struct flo_release *release,
                                                       const char *name)
 {
@@ -121,8 +122,8 @@ int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files 
     memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
     adapter->is_private = true;
     model->n_adapters = 1;
-    /* includes memory for the next adapter, which loads while this one
-     * serves */
+    /* Memory for one and a half adapters is counted, because the next one loads
+     * while this one serves */
     model->adapter_bytes = bytes + bytes / 2;
     return 0;
 }

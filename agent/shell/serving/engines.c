@@ -1,4 +1,4 @@
-/* Engines: turns the reports of agent/serve into events for the core. */
+/* Engines: turns the reports of agent/serve into events of the core. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
 
 /* ---- what serve tells ---- */
 
-/* Loads again without the packed weights, which the engine refused. */
+/* Loads the release again without the packed weights, which its engine
+ * refused. */
 static void load_again(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                        const struct flo_err *err)
 {
@@ -53,7 +54,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role, u
     }
     flo_serve_get_status(shell->serve, model, &status);
     if (!status.roles[role].is_loaded) {
-        return; /* the engine has ended since; that is reported next */
+        return; /* the engine has ended meanwhile, and its end is reported next */
     }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
@@ -137,7 +138,7 @@ static void on_drained(void *context, unsigned model, const struct flo_digest *r
 static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
                        const struct flo_err *err)
 {
-    (void)role; /* it is always the current role */
+    (void)role; /* only the current role loads adapters */
     flo_shell_host_adapter(context, model, name, err);
 }
 
@@ -177,7 +178,9 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
         .batch_folder = shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
-        .batch_may_fail = true, /* the device serves even if the batch folder is unusable */
+        /* a batch folder that cannot be used does not stop the device from
+         * serving */
+        .batch_may_fail = true,
         .batch_bytes_max = flo_config_u64(config, "batch_limit"),
         .batch_keep_ms = flo_config_u64(config, "batch_keep"),
         .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),

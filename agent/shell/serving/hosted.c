@@ -1,14 +1,15 @@
 /* Hosted: serves a release with the engine of another release that has the same
  * base model.
  *
- * A request names the adapter that its engine computes with, so releases that
- * differ only in an adapter need one engine.  A candidate is probed in its own
- * process, so that a bad adapter crashes only the probe.  When the candidate
- * serves, its adapter is loaded into the current engine and the process ends.
- * A rollback loads the former adapter, or none.  Where this is impossible
- * (another base, no room), two engines are swapped as for any other release.
+ * A request names the adapter with which its engine computes, so one engine
+ * serves releases that differ only in an adapter.  A candidate is probed in its
+ * own process, so that a bad adapter crashes only that process.  When the
+ * candidate serves, its adapter is loaded into the current engine and the
+ * process ends.  A rollback loads the former adapter, or none.  If another base
+ * or a lack of memory prevents this, two engines are exchanged as for any other
+ * release.
  *
- * The core does not know of this: its two roles share an engine. */
+ * The core does not know of this: for it the two roles have an engine each. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,8 +21,8 @@ static struct flo_hosting *hosting_of(struct flo_shell *shell, uint32_t model)
     return &shell->models[model].hosting;
 }
 
-/* Tests whether the current engine has the base model of this release, opened
- * with the same options. */
+/* Tells whether the current engine has opened the base model of this release,
+ * with the same context. */
 static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_shell_files *files)
 {
     const struct flo_agent_engine *current = &shell->agent.models[model].engines[FLO_AGENT_CURRENT];
@@ -44,7 +45,8 @@ static void drop(struct flo_shell *shell, uint32_t model, const char *name)
 
     if (name[0] != '\0' &&
         flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name, &err) < 0) {
-        /* A failure here only costs the adapter's memory. */
+        /* If the engine cannot drop the adapter, only that adapter's memory is
+         * lost. */
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
 }
@@ -70,7 +72,7 @@ static bool load_adapter(struct flo_shell *shell, uint32_t model,
     return rv == 0;
 }
 
-/* Makes the second role share the current engine. */
+/* Makes the second role use the current engine with the adapter `guest`. */
 static bool share(struct flo_shell *shell, uint32_t model, const char *guest)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
@@ -93,9 +95,8 @@ static void tell_loaded(struct flo_shell *shell, uint32_t model)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Loads a release for a rollback into the current engine, if that has its base
- * model: its adapter is loaded there, or none is needed. true: the event LOADED
- * follows. */
+/* Loads a release for a rollback into the current engine, if that engine has
+ * its base model.  Returns true when the event FLO_AGENT_LOADED follows. */
 static bool host_load(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
@@ -139,7 +140,7 @@ void flo_shell_host_flipped(struct flo_shell *shell, const struct flo_agent_acti
     }
 }
 
-/* Tests whether the load in progress is still wanted. */
+/* Tells whether the adapter that is being loaded is still needed. */
 static bool is_wanted(const struct flo_shell *shell, uint32_t model,
                       const struct flo_hosting *hosting)
 {
@@ -159,7 +160,7 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
     const struct flo_hosting was = *hosting;
 
     if (was.step == FLO_HOSTING_NOTHING || strcmp(name, was.awaited) != 0) {
-        return; /* this was a drop, or a load into an engine that has ended */
+        return; /* the answer is about a drop, or about an engine that has ended */
     }
     hosting->step = FLO_HOSTING_NOTHING;
     if (err != NULL) {
@@ -182,9 +183,9 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
     }
 }
 
-/* Resets the hosting of the current role to a release.  To be called when an
- * engine is loaded or removed, and when the candidate's engine becomes the
- * current one. */
+/* Clears the state of hosting, and sets the current engine's adapter to that of
+ * `release`.  The caller calls it when an engine is loaded or removed, and when
+ * the candidate's engine becomes the current one. */
 static void host_loads(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                        const struct flo_digest *release)
 {
@@ -220,8 +221,7 @@ void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model)
         &shell->agent.models[model].engines[FLO_AGENT_CURRENT].release.digest;
     const struct flo_hosting was = *hosting;
 
-    /* An adapter that was being loaded into the old engine is lost with that
-     * engine. */
+    /* An adapter that was being loaded into the old engine is lost with it. */
     host_loads(shell, model, FLO_AGENT_CURRENT, release);
     if (was.is_shared && strcmp(was.own, was.guest) != 0) {
         drop(shell, model, was.own);

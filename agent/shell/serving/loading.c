@@ -1,10 +1,11 @@
-/* Loading: takes the steps before an engine gets a model:
+/* Loading: carries out the steps before an engine gets a model.
  *
- *   model file hashed -> packed weights (derived.h) -> engine
- *   files of a release for a runtime hashed -> proxy
+ * model file hashed -> packed weights (derived.h) -> engine
  *
- * Files that were staged or derived since the agent started need no new hash,
- * until an engine is lost. */
+ * files of a release for a runtime hashed -> proxy
+ *
+ * A file that was staged or derived since the agent started is not hashed
+ * again, until an engine is lost. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,24 +14,24 @@
 #include "agent/shell/derived/hashing.h"
 #include "agent/shell/serving/serving.h"
 
-#define BEAT_S 30 /* a quarter of the time that the core waits for progress */
+#define BEAT_S 30 /* period of the sign of progress: a quarter of LOAD_MS_MAX of the core */
 
 struct flo_shell_loading {
     struct flo_shell *shell;
     uint32_t model;
     enum flo_agent_role role;
-    /* model, whose descriptor is kept here until the engine starts */
+    /* model to load; its descriptor is owned here until the engine starts */
     struct flo_serve_model source;
-    char *chat_template;      /* ... and the text of its chat template */
-    struct flo_digest digest; /* expected SHA-256 of the model's file */
+    char *chat_template;      /* text of the model's chat template */
+    struct flo_digest digest; /* SHA-256 that the model's file must have */
     struct flo_hashing *hashing;
-    struct event *beat; /* timer that tells the core that the load makes progress */
+    struct event *beat; /* timer that reports the progress of the load to the core */
     struct flo_deriving *deriving;
-    /* texts that a runtime's release names */
+    /* names of the runtime and of its entry file, from the release */
     char *runtime, *entry;
-    struct flo_digest *files; /* digests of the files that are to be hashed */
+    struct flo_digest *files; /* SHA-256 digests that the files of a runtime's release must have */
     uint32_t n_files, next_file;
-    int file_fd; /* file being hashed; -1: none */
+    int file_fd; /* descriptor of the file being hashed; -1: none */
 };
 
 /* ---- the end of it ---- */
@@ -64,8 +65,8 @@ void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model, enum flo_age
     }
 }
 
-/* Tells the core that a step has begun or makes progress, which restarts the
- * core's time limit. */
+/* Reports to the core that the load makes progress, so that the core's time
+ * limit begins again. */
 static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
@@ -73,7 +74,7 @@ static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role ro
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Ends the loading, because the model's bytes are wrong or cannot be read. */
+/* Ends the load, because a file has wrong bytes or cannot be read. */
 static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
     struct flo_shell *shell = loading->shell;
@@ -86,8 +87,8 @@ static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
     flo_shell_lost(shell, index, role, &err);
 }
 
-/* Starts the engine with the packed weights in this descriptor, which is taken;
- * 0: without packed weights. */
+/* Starts the engine with the packed weights in this descriptor (taken); 0:
+ * without packed weights. */
 static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 {
     struct flo_shell *shell = loading->shell;
@@ -100,15 +101,15 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
         model.packed_fd = packed_fd;
         model.lacks_packed =
             packed_fd == 0 && flo_derived_is_lacking(&shell->derived, &loading->digest);
-        /* Prefixes are cached only for requests without an adapter. */
+        /* Only requests without an adapter use cached prefixes. */
         model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }
-    loading->source.fd = -1; /* from here on the engine owns the descriptor */
+    loading->source.fd = -1; /* the engine owns the descriptor from here on */
     loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                             &model, &err);
-    /* Frees the loading, whose texts were needed until here. */
+    /* The texts of the load were needed until here. */
     flo_shell_load_cancel(shell, index, role);
     if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);
@@ -138,8 +139,9 @@ static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
     return 0;
 }
 
-/* Begins a loading and cancels the one under way.  NULL: no memory; the source
- * is closed and its loss is reported. */
+/* Begins a load, and cancels the load in progress of the same role; NULL:
+ * memory is lacking.  The source is then closed and the load reported as
+ * lost. */
 static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
                                        enum flo_agent_role role,
                                        const struct flo_serve_model *source)
@@ -163,7 +165,8 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
     return loading;
 }
 
-/* Checks a hash.  false: it is not `wanted`, and the loading has failed. */
+/* Compares the digest of a file with the `wanted` one.  Returns false when they
+ * differ or the file could not be hashed; the load has then ended. */
 static bool is_right(struct flo_shell_loading *loading, const struct flo_digest *wanted,
                      const struct flo_digest *digest, const struct flo_err *failure)
 {
@@ -176,7 +179,8 @@ static bool is_right(struct flo_shell_loading *loading, const struct flo_digest 
     return false;
 }
 
-/* Starts to hash.  `done` is always called, at once if hashing cannot begin. */
+/* Starts to hash the model's file.  `done` is always called: at once, if
+ * hashing cannot begin. */
 static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
 {
     struct flo_err err = {0};

@@ -1,4 +1,4 @@
-/* Lost engines: reports each loss of an engine once. */
+/* Lost engines: reports each loss of an engine once to the core. */
 #include <string.h>
 
 #include "agent/shell/derived/derived.h"
@@ -9,8 +9,8 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
-    /* Waiting requests get an error at once. After a failed load of an engine
-     * they already got one. */
+    /* Requests that wait for this model get an error at once.  After a failed
+     * load they have already got one. */
     if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {
         struct flo_serve_status status;
         flo_serve_get_status(shell->serve, model, &status);
@@ -19,18 +19,20 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
         }
     }
     if (flo_trouble_is_read(err->code)) {
-        (void)flo_shell_writes(shell); /* a write shows whether the whole disk has failed */
+        /* writing a record shows whether the whole disk has failed */
+        (void)flo_shell_writes(shell);
         flo_shell_unread(shell, err, true);
         shell->models[model].down = *err;
     }
     if (role == FLO_AGENT_CURRENT) {
         shell->models[model].lost = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
     }
-    /* The files may have changed since they were hashed. */
+    /* The files may have changed since they were hashed, so they are hashed
+     * again. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);
-    /* The loss of an engine that ended while the core was busy is already in
-     * the queue. If a call fails because of that end, this is the same loss. */
+    /* An engine may have ended while the core was busy: then its loss is in the
+     * queue. A call that fails because of that end is the same loss. */
     if (flo_queue_has_lost(&shell->queue, model, role)) {
         return;
     }
@@ -39,7 +41,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
     flo_queue_post(&shell->queue, &event);
 }
 
-/* number of losses in a row from which clients are told; fewer count as a
+/* number of losses in a row after which clients get an error; fewer look like a
  * restart */
 #define LOSSES_TOLD 3
 

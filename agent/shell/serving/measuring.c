@@ -1,4 +1,5 @@
-/* Measuring: asks an engine for the memory of a release at each degradation level.
+/* Measuring: asks an engine how much memory a release needs at each degradation
+ * level.
  *
  * Each release is measured once, in a process that reads only the head of the
  * file. */
@@ -33,7 +34,7 @@ const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shel
     return NULL;
 }
 
-/* Takes a free place; if there is none, it is the place of the oldest entry. */
+/* Returns a free entry of `measured`, or the oldest one. */
 static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
 {
     struct flo_shell_measured *out = &memory->measured[memory->next];
@@ -92,7 +93,7 @@ void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release
     struct flo_err err = {0};
 
     if (shell->is_local || !flo_digest_is_zero(&shell->memory.asked)) {
-        return; /* only one measurement runs at a time */
+        return; /* a measurement is already running */
     }
     shell->memory.asked = *release;
     if (ask(shell, release, &err) < 0) {

@@ -1,8 +1,8 @@
-/* Memory: collects the planner's inputs for the releases on the device.
+/* Memory: collects the planner's numbers for the releases on the device.
  *
- * Files that engines map count once.  The rest is what the engine tells for
- * each degradation level (measuring.c).  Until then it is what the release
- * declares, or what the current release of the same model takes. */
+ * A file that several engines map counts once.  An engine measures the other
+ * memory for each degradation level (measuring.c).  Until then the release's
+ * own declaration counts, or the memory of its model's current release. */
 #include <assert.h>
 #include <string.h>
 
@@ -15,9 +15,9 @@ _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 
 /* ---- one release ---- */
 
-/* Takes the memory from the runtime's file; a runtime with an unreadable file
- * is not started either.  A program that reads a link is pinned, because no
- * request would load it again. */
+/* Takes the memory from the runtime's file.  A runtime with an unreadable file
+ * needs none, because it is not started.  A program that reads a link is
+ * pinned, because no request would load it again. */
 static void look_at_runtime(const struct flo_shell *shell, const struct flo_release *release,
                             const struct flo_release_variant *variant, struct flo_memory_model *out)
 {
@@ -33,7 +33,8 @@ static void look_at_runtime(const struct flo_shell *shell, const struct flo_rele
     flo_runtimes_deinit(&runtime);
 }
 
-/* Finds the measured memory of this release, or of its model's current one. */
+/* Returns the measured memory of this release, else that of its model's current
+ * release; NULL: neither is known. */
 static const uint64_t *measured_of(const struct flo_shell *shell, const struct flo_digest *digest,
                                    uint32_t model)
 {
@@ -44,7 +45,8 @@ static const uint64_t *measured_of(const struct flo_shell *shell, const struct f
     return measured != NULL && measured->is_known ? measured->private_bytes : NULL;
 }
 
-/* Makes the planner's numbers for a release, and notes their source. */
+/* Makes the planner's numbers for a release, and says where they come from.
+ * Returns false when the release has no document. */
 static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_digest *release,
                  struct flo_memory_told *told)
 {
@@ -91,8 +93,8 @@ bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
 
 /* ---- all of them ---- */
 
-/* Counts a first release as soon as it is staged, because its engine will be
- * loaded. */
+/* The first release of a model counts as soon as it is staged, because its
+ * engine will be loaded. */
 const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots)
 {
     return flo_digest_is_zero(&slots->current) ? &slots->candidate : &slots->current;
@@ -128,7 +130,7 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         memory->places[memory->count++] = i;
     }
     if (memory->count < 2) {
-        return true; /* without another model any release may be tried */
+        return true; /* a device with one model needs no plan, so any release may be tried */
     }
     for (size_t i = 0; !are_measured && i < memory->count; i++) {
         if (!is_measured(shell, &memory->releases[i], &memory->models[i])) {
@@ -151,8 +153,8 @@ size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
 
 /* ---- a candidate ---- */
 
-/* Lists the models on the device, with `candidate` in its model's place or
- * added. */
+/* Lists the models on the device, with `candidate` in place of its model, or in
+ * addition if its model is new.  Returns their number. */
 static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
                              const struct flo_memory_model *candidate, struct flo_memory_model *out,
                              size_t *own)
@@ -181,14 +183,15 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
         return 0;
     }
     count = with_candidate(shell, model, &candidate, models, &own);
-    return count == 1 ? 0 /* without another model any release may be tried */
+    return count == 1 ? 0 /* a device with one model needs no plan, so any release may be tried */
                       : flo_memory_plan(models, count, shell->machine.memory_bytes, &plan, err);
 }
 
 /* ---- what has no room ---- */
 
-/* Tests for a model on demand that never gets memory.  If all models are
- * pinned, the least important one is meant: together they exceed the budget. */
+/* Tells whether the model is on demand and never gets memory.  If all models
+ * are pinned and exceed the budget together, the least important one is left
+ * out. */
 static bool is_left_out(const struct flo_shell *shell, uint32_t model)
 {
     const struct flo_shell_memory *memory = &shell->memory;
@@ -235,9 +238,9 @@ void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
              "%.255s", why->what);
 }
 
-/* Decides how a candidate is loaded next to its current release.  Candidates do
- * not use the pool, because requests for models on demand would wait for the
- * end of a soak. */
+/* Decides how a candidate is loaded next to its model's current release.  A
+ * candidate does not use the pool of on-demand models, whose requests would
+ * wait until its soak ends. */
 static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
                                const struct flo_memory_model *candidate)
 {
@@ -247,7 +250,8 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
     uint64_t needed;
 
     if (own == FLO_MEMORY_MODELS_MAX || flo_digest_is_zero(&shell->models[model].slots.current)) {
-        return FLO_MEMORY_WARM; /* warm: the plan already counts this release */
+        /* the plan already counts this release, so there is memory for it */
+        return FLO_MEMORY_WARM;
     }
     if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &plan, NULL) <
         0) {
@@ -263,7 +267,7 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 
     (void)flo_shell_memory_inputs(shell);
     if (!flo_shell_memory_candidate(shell, model, beside, &candidate)) {
-        return true; /* nothing to check: no engine must be loaded */
+        return true; /* no document or file of the release is here, so no engine loads it */
     }
     return way(shell, model, &candidate) != FLO_MEMORY_STOP_FIRST &&
            (flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
@@ -272,8 +276,8 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 
 /* ---- rungs ---- */
 
-/* Returns the degradation level for a load in this role.  With one model it is
- * 0, because the engine itself stays within the budget. */
+/* Returns the degradation level for a load in this role.  It is 0 on a device
+ * with one model, whose engine stays within the budget itself. */
 static uint32_t rung_of(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         const struct flo_digest *release)
 {
@@ -309,5 +313,6 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
     out->cache = flo_shell_cache(&rungs[rung]);
-    out->memory_bytes_max = 0; /* no limit here: the plan limits the memory */
+    /* the memory plan limits the engine, so the engine itself does not */
+    out->memory_bytes_max = 0;
 }

@@ -1,7 +1,7 @@
 /* Opening: opens a release as its document and agent.yaml say.
  *
- * A release that was staged since the agent started was just hashed by the
- * updater.  Any other release is hashed before it is loaded, and so is every
+ * The updater has just hashed a release that was staged since the agent
+ * started.  Any other release is hashed before it is loaded, and so is every
  * release after the loss of an engine. */
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,9 @@ static void text_free(char **text)
 }
 
 /* Reads the chat template that agent.yaml names for the model; NULL: none is
- * named.  If the file is unreadable, the engine gets its name, does not know it
- * and refuses to chat.  So no other template is used than the configured one.
- */
+ * named.  If the file is unreadable, its name is returned as the template,
+ * which the engine refuses.  So no other template than the configured one is
+ * used. */
 static char *template_of(const struct flo_config *config, const char *model)
 {
     const json_t *tree = flo_config_tree(config, "templates");
@@ -33,7 +33,8 @@ static char *template_of(const struct flo_config *config, const char *model)
     return text;
 }
 
-/* Starts the runtime that the variant names, on the folder of its files. */
+/* Starts the runtime that the variant names, with the folder of the variant's
+ * files. */
 static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *action,
                         const struct flo_release *release,
                         const struct flo_release_variant *variant, bool is_fresh,
@@ -72,8 +73,8 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     return 0;
 }
 
-/* Applies the reductions that the watch decided: fewer threads for heat and
- * battery, less cache for memory. */
+/* Sets the reductions that the watch decided: fewer threads for heat and
+ * battery, a smaller cache for memory. */
 static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_serve_model *model)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];

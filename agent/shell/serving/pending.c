@@ -1,18 +1,19 @@
-/* Pending loads: a load waits here until the memory plan is known and there is room.
+/* Pending loads: lets a load wait until the memory plan is known and memory is
+ * free.
  *
  * The plan is made for the releases on the device, and again when they change.
- * A model that stays in memory has its own part of it.  Models on demand share
- * the pool: a
- * requested one makes others leave (agent/core/memory), in the order of the
- * requests. */
+ * A model that stays in memory has its own part of the memory.  On-demand
+ * models share the rest, the pool: a requested one makes others leave
+ * (agent/core/memory), in the order of the requests. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/serving/serving.h"
 
-#define ENDING_MS 5 /* interval of checks whether memory is free */
-#define BUSY_MS 50  /* ... and of checks whether a model can be unloaded */
+/* time between two checks whether an engine that ends has freed its memory */
+#define ENDING_MS 5
+#define BUSY_MS 50 /* time between two checks whether a model can be unloaded */
 
 static void look_in(struct flo_shell *shell, unsigned ms)
 {
@@ -38,11 +39,12 @@ static void post(struct flo_shell *shell, uint32_t model, enum flo_agent_event_k
         .kind = kind, .model = model, .is_on_demand = is_on_demand, .is_other_rung = is_other_rung};
 
     if (!flo_queue_offer(&shell->queue, &event)) {
-        look_in(shell, BUSY_MS); /* then the core gets the request */
+        look_in(shell, BUSY_MS); /* the queue is full, so the event is sent again later */
     }
 }
 
-/* Tests whether the current engine has another cache than the plan. */
+/* Tells whether the current engine was loaded at another degradation level than
+ * the plan has. */
 static bool is_at_other_rung(const struct flo_shell *shell, size_t index)
 {
     uint32_t place = shell->memory.places[index];
@@ -92,7 +94,8 @@ static void log_plan(const struct flo_shell_memory *memory)
             (unsigned long long)memory->plan.pool);
 }
 
-/* Makes the memory plan.  false: some model is not measured yet. */
+/* Makes the memory plan.  Returns false when some model has not been measured
+ * yet. */
 static bool plan(struct flo_shell *shell)
 {
     struct flo_shell_memory *memory = &shell->memory;
@@ -116,7 +119,7 @@ static bool plan(struct flo_shell *shell)
     return true;
 }
 
-/* Tests for changes since the last call, and remembers the present state. */
+/* Tells whether the releases have changed since the last call. */
 static bool is_changed(struct flo_shell *shell)
 {
     bool is_other = false;
@@ -162,12 +165,12 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model, struct f
         .load_ms = status.load_ms,
     };
     if (agent->live == -1 || !flo_agent_may_rest(&shell->agent, model)) {
-        out->requests++; /* keeps the model from being unloaded now */
+        out->requests++; /* counted like a request, so that the model is not unloaded now */
     }
 }
 
-/* Tests whether a load is to be next to the model's current engine, outside the
- * pool. */
+/* Tells whether the load is for an engine next to the model's current one,
+ * which does not use the pool. */
 static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
@@ -175,14 +178,14 @@ static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_ag
     return role == FLO_AGENT_BESIDE && agent->has_execution && agent->execution.fits_both;
 }
 
-/* Returns the bytes at the last degradation level. */
+/* Returns the bytes that a model needs at its last degradation level. */
 static uint64_t least_bytes(const struct flo_memory_model *model)
 {
     return model->files[0].bytes + model->private_bytes[model->rungs - 1];
 }
 
-/* Tests whether the release of a pending load is measured; a candidate may need
- * other memory than its model's current release. false: an engine is asked. */
+/* Tells whether the memory of the release to load is known.  If not, an engine
+ * is asked to measure it. */
 static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_digest *release = &shell->models[model].pending[role].release.digest;
@@ -196,7 +199,8 @@ static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     return flo_shell_measured(shell, release) != NULL;
 }
 
-/* Tests whether there is memory for a pending load now. */
+/* Tells whether memory for a pending load is free now.  If it is not, asks the
+ * core to unload other models. */
 static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_shell_memory *memory = &shell->memory;
@@ -218,7 +222,8 @@ static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     memcpy(models, memory->models, memory->count * sizeof(*models));
     if (flo_shell_memory_candidate(shell, model, &shell->models[model].pending[role].release.digest,
                                    &models[own])) {
-        /* The pool becomes larger with a larger candidate. */
+        /* A candidate that needs more memory than its current release enlarges
+         * the pool. */
         uint64_t before = least_bytes(&memory->models[own]);
         uint64_t after = least_bytes(&models[own]);
         plan.pool += after > before ? after - before : 0;
@@ -252,7 +257,8 @@ static void sit(struct flo_shell *shell, uint32_t model, enum flo_agent_role rol
     flo_shell_load(shell, &action);
 }
 
-/* Tells the core that a load waits: the time limit counts from its begin. */
+/* Reports to the core from time to time that a load waits, so that the core's
+ * time limit begins again. */
 static void tell_waits(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
@@ -263,7 +269,8 @@ static void tell_waits(struct flo_shell *shell, uint32_t model, enum flo_agent_r
     }
 }
 
-/* Finds the load that waits longest; false: none waits. */
+/* Finds the load that has waited longest and is not in `is_seen`.  Returns
+ * false when there is none. */
 static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum flo_agent_role *role,
                           const bool *is_seen)
 {
@@ -284,7 +291,7 @@ static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum f
 static void pending_all(struct flo_shell *shell)
 {
     bool is_seen[FLO_AGENT_MODELS_MAX * FLO_AGENT_ROLES] = {false};
-    bool is_behind = false; /* an earlier load already waits for the pool */
+    bool is_behind = false; /* an earlier load waits for memory of the pool */
     enum flo_agent_role role;
     uint32_t model;
 
@@ -330,7 +337,7 @@ void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *a
     shell->models[action->model].pending[action->role].is_waiting = true;
     if (shell->is_local) {
         sit(shell, action->model, action->role);
-    } /* otherwise it begins at the end of this turn of the loop */
+    } /* with a running agent, the load begins at the end of this turn of the loop */
 }
 
 void flo_shell_pending_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)

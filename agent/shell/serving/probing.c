@@ -35,8 +35,8 @@ struct files {
     const struct flo_release *release;
 };
 
-/* Reads a file of the release: golden cases, or a vector file that a case
- * names. */
+/* Reads a file of the release: one with golden cases, or one with a vector that
+ * a case names. */
 static int read_file(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err)
 {
@@ -56,7 +56,7 @@ static int read_file(void *context, const char *name, size_t bytes_max, char **d
                          : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
 }
 
-/* Appends the cases of one golden file. */
+/* Appends the cases in one golden file to the list. */
 static int add_golden(struct files *files, const struct flo_release_file *file,
                       struct flo_golden *golden, struct flo_err *err)
 {
@@ -79,7 +79,7 @@ static bool is_of(const struct flo_release_variant *variant, uint8_t file)
     return memchr(variant->files, file, variant->file_count) != NULL;
 }
 
-/* Reads the cases of all golden files that came with the variant. */
+/* Reads the cases in all golden files of the variant. */
 static int read_golden(struct files *files, const struct flo_release_variant *variant,
                        struct flo_golden *golden, struct flo_err *err)
 {

@@ -90,7 +90,8 @@ const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t pla
     if (model->execution.variant[0] != '\0') {
         return model->execution.variant;
     }
-    /* True if a variant is repaired that serves in place of a larger one. */
+    /* The condition holds when the execution repairs a variant that serves in
+     * place of a larger one. */
     return flo_digest_equal(&model->execution.release.digest, &variants->release) &&
                    variants->larger[0] != '\0'
                ? variants->name

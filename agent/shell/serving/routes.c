@@ -1,4 +1,4 @@
-/* Routes: sets the names by which requests reach a model, and the release that
+/* Routes: sets under which names requests reach a model, and which release
  * answers. */
 #include <string.h>
 
@@ -14,7 +14,7 @@ static uint64_t created_s(struct flo_shell *shell, const struct flo_digest *rele
                : document->created_at_ms / 1000;
 }
 
-/* Tests for a release of a runtime without requests. */
+/* Tells whether a variant is for a runtime that answers no requests. */
 static bool is_silent(const struct flo_shell *shell, const struct flo_release_variant *variant)
 {
     struct flo_device_runtime runtime;
@@ -47,7 +47,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     if (release->version[0] != '\0') {
         memcpy(route.version, release->version, sizeof(route.version));
-    } else { /* the document was missing at the start, and a repair restored it */
+    } else { /* the release's document was missing at the start, and a repair brought it back */
         struct flo_release_ref named;
         flo_shell_ref(shell, &release->digest, &named);
         memcpy(route.version, named.version, sizeof(route.version));

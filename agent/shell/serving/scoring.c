@@ -1,18 +1,19 @@
-/* Scoring: measures how likely a live release finds the golden answers that came
- * with it, and those of the previous release.
+/* Scoring: measures how likely a live release finds its own golden answers, and
+ * those of the previous release.
  *
- * Both scores are measured once after each change of releases and sent in every
- * window.  The controller compares the second score with the first score of the
- * release before (docs/internals/gates.md). */
+ * Both scores are measured once after each change of releases, and sent in
+ * every telemetry window.  The controller compares the second score with the
+ * first score of the previous release (docs/internals/gates.md). */
 #include <string.h>
 
 #include "agent/shell/serving/serving.h"
 
-#define AGAIN_MS 30000 /* pause before the next try, after an interrupted measurement */
+#define AGAIN_MS 30000 /* pause before a measurement that was interrupted begins again */
 
 static void begin(struct flo_shell *shell);
 
-/* Finds the previous release; during a trial this is the committed one. */
+/* Returns the release that served before the live one.  During a trial that is
+ * the current release. */
 static struct flo_digest former_of(const struct flo_slots *slots, const struct flo_digest *live)
 {
     return flo_digest_equal(live, &slots->current) ? slots->previous : slots->current;
@@ -66,7 +67,7 @@ static void begin(struct flo_shell *shell)
     }
 }
 
-/* Tests whether this model still has a score to be measured. */
+/* Tells whether a score of this model has to be measured now. */
 static bool wants(struct flo_shell *shell, uint32_t place)
 {
     struct flo_shell_model *model = &shell->models[place];

@@ -1,6 +1,6 @@
-/* Trust fetch: requests statements by HTTPS, where the broker's list has a gap,
- * and from time to time in any case.  So whoever controls the broker cannot
- * hold a statement back for ever. */
+/* Trust fetch: requests trust statements by HTTPS, when the broker's list has a
+ * gap and about once a day.  So whoever controls the broker cannot hide a
+ * statement for ever. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,9 @@
 #include "agent/shell/trust/trust.h"
 
 #define ANSWER_BYTES_MAX (1u << 20)
-#define FIRST_MS (60u * 60 * 1000)    /* latest time of the first request after the start */
-#define EACH_MS (24ull * 3600 * 1000) /* period of the requests; half of it is random */
+#define FIRST_MS (60u * 60 * 1000) /* longest time from the start to the first request */
+/* longest time between two requests; half of it is random */
+#define EACH_MS (24ull * 3600 * 1000)
 #define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
 #define NUMBER_MAX (UINT64_C(1) << 62)
@@ -23,9 +24,8 @@ static uint64_t within(uint64_t ms)
     return random % ms;
 }
 
-/* Reads the list in an answer or a retained message (contracts/messages.md
- * section 3).  If the controller does not state its newest order number, any
- * number is accepted. */
+/* Reads the list of statements in an answer (contracts/messages.md section 3).
+ * An answer without the controller's newest order number allows any number. */
 static int read_list(const char *data, size_t bytes, json_t **json, const json_t **out,
                      size_t *count, uint64_t *order_number, struct flo_err *err)
 {
@@ -76,7 +76,8 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        flo_shell_trust_fetch(shell); /* asks again: a long chain needs several answers */
+        /* a long chain of statements needs several answers, so it asks again */
+        flo_shell_trust_fetch(shell);
     }
 }
 
@@ -126,7 +127,7 @@ int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
     if (shell->trust.timer == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
-    /* A device that lost its statement asks at once. */
+    /* A device that lost its newest statement asks after a second. */
     flo_shell_later(shell->trust.timer, shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }

@@ -10,8 +10,8 @@
 
 /* ---- what a statement changes ---- */
 
-/* Tests for a number below the minimum release.  The number is known from the
- * release's document or from its order. */
+/* Tells whether a release's number is below the minimum release.  The number is
+ * known from its document or from its order. */
 static bool is_below(const struct flo_shell *shell, uint32_t index,
                      const struct flo_digest *release)
 {
@@ -24,8 +24,8 @@ static bool is_below(const struct flo_shell *shell, uint32_t index,
     return number > 0 && number < flo_trust_floor(shell->identity.trust, model->slots.model);
 }
 
-/* Checks the release that is being installed, if its files are on the device.
- * A running job checks it at its end. */
+/* Checks the release that is being installed against the trusted keys, if its
+ * files are on the device.  A running job checks its release when it ends. */
 static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
                               struct flo_agent_error *out)
 {
@@ -70,7 +70,7 @@ static void act_on_model(struct flo_shell *shell, uint32_t index)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Ends an emergency freeze when no trusted key is left that could end it. */
+/* Ends an emergency freeze if no key is trusted any more that could end it. */
 static void end_freeze(struct flo_shell *shell)
 {
     static const struct flo_order unfreeze = {.op = FLO_ORDER_UNFREEZE};
@@ -93,20 +93,22 @@ static void tell(struct flo_shell *shell)
                              (json_int_t)flo_trust_number(trust), "epoch",
                              (json_int_t)flo_trust_epoch(trust)),
                    NULL);
-    shell->agent.revision++; /* makes the agent send a report to the controller */
+    shell->agent.revision++; /* makes the agent send a report */
 }
 
-/* Acts on changed trusted keys, once for all statements of a message. */
+/* Applies a change of the trusted keys, once for all statements of a
+ * message. */
 static void act(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         act_on_model(shell, i);
     }
     end_freeze(shell);
-    shell->has_unkept = true; /* orders whose keys were unknown are requested again */
+    shell->has_unkept = true; /* orders that an unknown key signed are requested again */
     flo_shell_records_write(shell);
     tell(shell);
-    flo_queue_wake(&shell->queue); /* needed if there is no model */
+    /* without a model no event was posted, so the loop is woken here */
+    flo_queue_wake(&shell->queue);
 }
 
 /* ---- taking ---- */
@@ -170,8 +172,8 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     if (*standing != FLO_TRUST_NEXT) {
         return rv;
     }
-    /* The file is written first: if a start finds it newer than the record, the
-     * start completes the change. */
+    /* The file is written before the record.  If a start finds the file newer
+     * than the record, it completes the change. */
     FLO_TRY(flo_trust_store(shell->identity.trust_file, next, err));
     struct flo_trust *before = shell->identity.trust;
     shell->identity.trust = next;
@@ -185,7 +187,8 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_json_dump_canonical(envelope, &text); /* the reader has limited its size */
+    /* the reader of the message has limited the size of the envelope */
+    flo_json_dump_canonical(envelope, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);
 }
@@ -227,8 +230,8 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uin
                : rv;
 }
 
-/* Tests for a local error: the statement is valid, and is requested again with
- * a heartbeat. */
+/* Tells whether the cause of the error is this device.  The statement may be
+ * valid then, and is requested again with a heartbeat. */
 static bool is_of_this_device(int code)
 {
     return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ || code == FLO_E_IO_WRITE ||
@@ -243,7 +246,7 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     struct flo_err err = {0};
     int rv = take_list(shell, way, list, count, &standing, &err);
 
-    /* this is no attack: the statement is requested from the controller */
+    /* A first statement comes only from the controller; this is no attack. */
     if (rv == FLO_E_TRUST_FIRST) {
         flo_log_err(FLO_LOG_INFO, "trust", &err);
         return true;
@@ -259,7 +262,7 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
 /* ---- what serves, and what served before ---- */
 
 /* Drops the previous release if it is revoked or below the minimum release, so
- * that no rollback goes there.  During a rollback this waits. */
+ * that no rollback goes to it.  During a rollback this waits. */
 static void forget_previous(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];

@@ -1,6 +1,6 @@
-/* Jobs: runs the updater worker, one process per job, which gets one line and
- * answers with event lines (contracts/processes.md section 5).  Its lines are
- * untrusted until they match the format. */
+/* Jobs: runs the updater's worker, one process for each job.  The worker gets
+ * one line, and answers with lines of events (contracts/processes.md section
+ * 5).  Its lines are not trusted until they match the format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +19,13 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-/* pause before another look: a worker ends within some ms after its last
+/* pause before the worker is checked again; it ends some ms after its last
  * line */
 #define AGAIN_MS 20
 #define WAIT_TOLD_MS 1000
-#define WAIT_MS_MAX 60000 /* longest wait; then the core tries again, except for a bundle */
+/* longest wait for an ended process; then the core tries again, except for a
+ * bundle */
+#define WAIT_MS_MAX 60000
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -33,7 +35,7 @@ struct flo_job_child {
     int fd;
     struct event *readable;
     struct flo_digest release;
-    bool has_ended; /* "staged" or "failed" was received */
+    bool has_ended; /* the worker's line "staged" or "failed" has arrived */
     bool is_verifying;
     size_t bytes;
     char line[LINE_BYTES_MAX];
@@ -89,8 +91,8 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
     (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms, NULL);
 }
 
-/* Reports progress.  false: the worker sends more lines than the queue has room
- * for. */
+/* Reports the worker's progress.  Returns false when the queue has no room for
+ * its lines. */
 static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo_execution state)
 {
     struct flo_agent_event event = {
@@ -98,14 +100,14 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
-        event.detail.bytes = 0; /* the plan has reported the bytes already */
+        event.detail.bytes = 0; /* the plan has already reported these bytes */
     }
     return flo_queue_offer(&job->shell->queue, &event);
 }
 
-/* Tests whether old and new release fit into memory at once.  A switch of
- * variants under memory pressure has no room for both; on the way back it is
- * seldom worth the memory. */
+/* Tells whether memory holds the old and the new release at once.  Returns
+ * false for an exchange of variants, because memory is short, or was until
+ * now. */
 static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
     return shell->agent.models[model].execution.variant[0] == '\0' &&
@@ -120,7 +122,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
-    uint64_t found = 0; /* bytes that an earlier, interrupted run of this download has left */
+    uint64_t found = 0; /* bytes of this download that an interrupted run left on the disk */
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0, &event.detail.bytes, NULL);
     (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
     event.detail.bytes =
@@ -139,9 +141,10 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Handles a failed job.  A dropped release stays until the disk is full: it may
- * be the base of a delta, or be ordered again.  The space of its files is free
- * only after its engine has ended. */
+/* Handles a failed job.  If the disk is full, files that no slot names are
+ * removed, and the job waits until their space is free: an engine that uses
+ * them must end first.  Until then such files stay, because a delta or a later
+ * order may need them. */
 static void say_failed(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;
@@ -172,7 +175,8 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
                json_is_true(json_object_get(json, "passing")));
 }
 
-/* Handles a line.  false: the job is over, and was freed. */
+/* Handles a line of the worker.  Returns false when the job has ended and was
+ * freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
 {
     static const struct {
@@ -362,8 +366,8 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job, struct f
     return 0;
 }
 
-/* Waits for a killed process that still syncs.  It holds the lock of the
- * downloads, and disk space that the plan must see as free. */
+/* Lets the job wait for a killed process that still writes.  That process has
+ * the lock of the downloads, and disk space that the plan must find free. */
 static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model, uint32_t number)
 {
     uint64_t now = flo_now_ms();

@@ -1,12 +1,12 @@
-/* Slots: carries out the core's slot actions as writes of the model's record.
- */
+/* Slots: carries out the core's actions on slots by writing the model's
+ * record. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/update/update.h"
 
-/* Takes the release number and minimum release that were signed with the
- * release, and checks whether it may be installed. */
+/* Reads the release number and minimum release that were signed with the
+ * release, and checks whether the release may be installed. */
 static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
                        const struct flo_release_ref *release, struct flo_slots *facts,
                        struct flo_err *err)
@@ -97,8 +97,8 @@ bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_actio
     if (rv == 0) {
         rv = flo_store_slots_write(shell->store, &next, &err);
     }
-    /* If the write failed, the core may ask again.  A candidate that should be
-     * cleared is forgotten in any case; the next write clears it on disk. */
+    /* If the write failed, the core may ask again.  A cleared candidate is
+     * dropped in memory all the same, and the next write clears it on disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         model->slots = next;
         model->slots_is_dirty = rv < 0;
@@ -109,8 +109,8 @@ bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_actio
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     }
-    /* Clearing, a count that was written, and a count that was undone need no
-     * answer. */
+    /* The core needs no answer to FLO_DO_SLOT_CLEAR, FLO_DO_SLOT_UNTRY and a
+     * successful FLO_DO_SLOT_TRY. */
     if (action->kind == FLO_DO_SLOT_CLEAR || action->kind == FLO_DO_SLOT_UNTRY ||
         (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
         return rv == 0;

@@ -1,4 +1,4 @@
-/* Sweep: removes blobs that no record names. */
+/* Sweep: deletes blobs that no record names. */
 #include "agent/shell/update/update.h"
 
 #include <flotilla/plural.h>
