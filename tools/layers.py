@@ -75,7 +75,11 @@ MAY = [
     ("agent/serve/ollama/", SERVE_FRONT + ["agent/serve/ollama/"]),
     ("agent/serve/guard/", SERVE_FRONT + ["agent/serve/requests/names.h",
                                           "agent/serve/guard/"]),
+    ("agent/serve/fallback/", SERVE_FRONT + ["proto/memory/memory.h",
+                                             "agent/serve/requests/names.h",
+                                             "agent/serve/fallback/"]),
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/guard/guard.h",
+                                             "agent/serve/fallback/fallback.h",
                                              "agent/serve/requests/"]),
     ("agent/serve/batch/", SERVE_FRONT + ["agent/serve/openai/",
                                           "agent/serve/responses/responses.h",
@@ -90,7 +94,8 @@ MAY = [
                                 "agent/serve/serve.h",
                                 "agent/serve/model_cache/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
-                      "agent/core/quota.h",
+                      "agent/core/fallback.h", "agent/core/quota.h",
+                      "agent/core/spend.h",
                       "engine/include/flotilla/engine_wire.h"]),
 ] + [("agent/shell/%s/" % room, SHELL_LOW + [
         "agent/shell/%s/" % below for below in SHELL_ROOMS[:i + 1]])

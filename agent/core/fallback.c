@@ -70,8 +70,8 @@ static enum flo_fallback_refusal judge_leaving(const struct flo_fallback_ask *as
                                                                        : FLO_REFUSAL_NONE;
 }
 
-enum flo_fallback_refusal flo_fallback_judge(const struct flo_fallback_ask *ask,
-                                             const struct flo_fallback_target *target)
+static enum flo_fallback_refusal judge(const struct flo_fallback_ask *ask,
+                                       const struct flo_fallback_target *target)
 {
     enum flo_fallback_refusal refusal = FLO_REFUSAL_NONE;
 
@@ -101,7 +101,7 @@ uint32_t flo_fallback_choose(const struct flo_fallback_ask *ask,
 
     assert(count <= FLO_FALLBACK_TARGETS_MAX);
     for (uint32_t i = count; i-- > 0;) {
-        refusals[i] = flo_fallback_judge(ask, &targets[i]);
+        refusals[i] = judge(ask, &targets[i]);
         found = refusals[i] == FLO_REFUSAL_NONE ? i : found;
     }
     return found;

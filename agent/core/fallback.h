@@ -67,12 +67,9 @@ struct flo_fallback_target {
     bool fits_budget; /* the request fits into the rest of the day's budget */
 };
 
-/* Returns why this target does not take the request. */
-enum flo_fallback_refusal flo_fallback_judge(const struct flo_fallback_ask *ask,
-                                             const struct flo_fallback_target *target);
 /* Returns the index of the first target that takes the request, in the order
- * of the route; `count` if none does.  `refusals` gets the answer of
- * flo_fallback_judge() for each. */
+ * of the route; `count` if none does.  `refusals` gets why each
+ * target does not take it. */
 uint32_t flo_fallback_choose(const struct flo_fallback_ask *ask,
                              const struct flo_fallback_target *targets, uint32_t count,
                              enum flo_fallback_refusal refusals[FLO_FALLBACK_TARGETS_MAX]);

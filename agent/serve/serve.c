@@ -35,6 +35,14 @@ static int take_pipelines(struct flo_serve *serve, const struct flo_serve_option
     return 0;
 }
 
+/* Opens the guards and the routes of the device's owner. */
+static int open_owners_rules(struct flo_serve *serve, const struct flo_serve_options *options,
+                             struct flo_err *err)
+{
+    FLO_TRY(flo_guards_open(serve, options, &flo_router_of_guards, err));
+    return flo_fallbacks_open(serve, options, &flo_router_of_fallbacks, err);
+}
+
 int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
                    const struct flo_serve_handlers *handlers, struct flo_serve **out,
                    struct flo_err *err)
@@ -68,8 +76,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     serve->accepts_inexact = options->accepts_inexact;
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
-    rv = rv < 0 ? rv : flo_guards_open(serve, options, &flo_router_of_guards, err);
-    rv = rv < 0 ? rv : flo_fallbacks_open(serve, options, &flo_router_of_fallbacks, err);
+    rv = rv < 0 ? rv : open_owners_rules(serve, options, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv == 0 && options->is_apart) {
         rv = flo_apart_start(serve->apart, err);

@@ -204,8 +204,8 @@ struct flo_serve_guard {
  * it, as it runs a runtime. */
 struct flo_serve_endpoint {
     char name[FLO_NAME_MAX + 1];
-    char model[FLO_NAME_MAX * 2 + 1]; /* name of the model that is asked for there */
-    enum flo_fallback_kind kind;      /* FLO_TARGET_DEVICE or FLO_TARGET_ENDPOINT */
+    char model[FLO_NAME_MAX * 2 + 1];    /* name of the model that is asked for there */
+    enum flo_fallback_kind kind;         /* FLO_TARGET_DEVICE or FLO_TARGET_ENDPOINT */
     char runtime[FLO_ENDPOINT_JSON_MAX]; /* configuration for the proxy, as JSON */
     uint32_t context, sessions, answer_tokens_max;
     uint64_t price_in, price_out; /* of a million tokens, in units of 1e-6 */
@@ -272,12 +272,12 @@ struct flo_serve_options {
     const struct flo_serve_pipeline *pipelines; /* copied */
     /* number of pipelines, at most FLO_SERVE_PIPELINES_MAX */
     uint32_t n_pipelines;
-    const struct flo_serve_guard *guards; /* copied */
-    uint32_t n_guards;                    /* number of guards, at most FLO_SERVE_GUARDS_MAX */
+    const struct flo_serve_guard *guards;       /* copied */
+    uint32_t n_guards;                          /* number of guards, at most FLO_SERVE_GUARDS_MAX */
     const struct flo_serve_endpoint *endpoints; /* copied */
-    uint32_t n_endpoints;                 /* number of endpoints, at most FLO_SERVE_ENDPOINTS_MAX */
+    uint32_t n_endpoints; /* number of endpoints, at most FLO_SERVE_ENDPOINTS_MAX */
     const struct flo_serve_fallback *fallbacks; /* copied */
-    uint32_t n_fallbacks;                 /* number of routes, at most FLO_SERVE_FALLBACKS_MAX */
+    uint32_t n_fallbacks; /* number of routes, at most FLO_SERVE_FALLBACKS_MAX */
     /* file in which the day's use of endpoints is stored; NULL: a restart forgets
      * it */
     const char *spent_file;

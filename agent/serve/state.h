@@ -104,7 +104,7 @@ struct flo_serve {
     bool unbound_have_all;
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;
-    struct guards *guards; /* NULL: none */
+    struct guards *guards;       /* NULL: none */
     struct fallbacks *fallbacks; /* routes; NULL: none */
     bool had_route;
     struct flo_err degraded; /* error of the device that /health shows; code 0: none */

@@ -82,8 +82,8 @@ static int token_of(const struct flo_serve *serve, const struct flo_httpd_reques
 static int admit_device(const struct flo_serve *serve, const struct flo_httpd_request *http,
                         struct flo_err *err)
 {
-    static const char *const paths[] = {"/v1/chat/completions", "/v1/completions",
-                                        "/v1/embeddings", "/health"};
+    static const char *const paths[] = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
+                                        "/health"};
     size_t i = 0;
 
     if (!serve->admits_devices) {

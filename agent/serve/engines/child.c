@@ -74,7 +74,8 @@ static void child_free(struct serve_child *child)
 
 static void tell(struct serve_child *child, enum serve_child_end end, int status)
 {
-    void (*done)(void *context, enum serve_child_end how, int with, struct flo_buf *answer) = child->done;
+    void (*done)(void *context, enum serve_child_end how, int with, struct flo_buf *answer) =
+        child->done;
 
     child->done = NULL;
     if (done != NULL) {

@@ -31,7 +31,8 @@ struct serve_child_spec {
     void (*done)(void *context, enum serve_child_end end, int status, struct flo_buf *answer);
     void *context;
 };
-FLO_MUST_USE int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_child_spec *spec,
+FLO_MUST_USE int flo_serve_child_start(struct serve_child_pool *pool,
+                                       const struct serve_child_spec *spec,
                                        struct serve_child **out, struct flo_err *err);
 /* Ends a program without calling `done`.  NULL is allowed. */
 void flo_serve_child_cancel(struct serve_child *child);

@@ -33,9 +33,8 @@ void flo_fallback_begin(struct serve_request *request)
                    request->params.message.type == FLO_WIRE_EMBED;
 
     _Static_assert(sizeof(request->params.model) > FLO_NAME_MAX, "a model's name fits");
-    detour->route = is_open && request->pipeline == NULL
-                        ? find(request->serve, request->params.model)
-                        : NULL;
+    detour->route =
+        is_open && request->pipeline == NULL ? find(request->serve, request->params.model) : NULL;
     for (uint32_t i = 0; detour->route != NULL && i < detour->route->is.n_to; i++) {
         if (detour->route->endpoints[i] == NULL) {
             strcpy(request->params.model, detour->route->is.to[i]);
@@ -55,7 +54,8 @@ static struct serve_place *home_of(const struct serve_request *request)
     return request->meant != NULL ? request->meant : request->place;
 }
 
-bool flo_fallback_is_away(const struct serve_request *request)
+/* Returns whether a target outside this device has the request. */
+static bool is_away(const struct serve_request *request)
 {
     const struct serve_detour *detour = &request->detour;
 
@@ -380,7 +380,7 @@ bool flo_fallback_prepare(struct serve_request *request)
     struct serve_detour *detour = &request->detour;
     struct flo_err err = {0};
 
-    if (!flo_fallback_is_away(request) || detour->redaction != NULL) {
+    if (!is_away(request) || detour->redaction != NULL) {
         return detour->redaction != NULL;
     }
     int rv = detour->message == NULL ? claim(request, &err) : 0;
@@ -428,17 +428,15 @@ void flo_fallback_end(struct serve_request *request, uint32_t tokens_in, int err
                       has_failed);
     if (endpoint != NULL) {
         /* An endpoint may join tokens in a piece, and so counts more than came. */
-        uint32_t tokens_out = detour->tokens_out > request->tokens_out ? detour->tokens_out
-                                                                       : request->tokens_out;
+        uint32_t tokens_out =
+            detour->tokens_out > request->tokens_out ? detour->tokens_out : request->tokens_out;
         struct flo_spend_amount used = {
             .tokens = (uint64_t)tokens_in + tokens_out,
             .cost = flo_spend_cost(tokens_in, endpoint->is.price_in, tokens_out,
                                    endpoint->is.price_out),
         };
         /* An answer without usage counts as what was claimed for it. */
-        settle(request, error != 0       ? taken(request, error)
-                        : tokens_in == 0 ? detour->claim
-                                         : used);
+        settle(request, error != 0 ? taken(request, error) : tokens_in == 0 ? detour->claim : used);
         flo_endpoint_ended(endpoint, has_failed);
     }
     flo_fallback_cancel(request);

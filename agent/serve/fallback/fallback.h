@@ -44,8 +44,6 @@ struct serve_place *flo_fallback_nowhere(struct flo_serve *serve);
  * each target's refusal if the route has one for this reason.  NULL is fine. */
 bool flo_fallback_take(struct serve_request *request, enum flo_fallback_reason reason,
                        struct flo_err *why);
-/* Is the request with a target that is not a model of this device? */
-bool flo_fallback_is_away(const struct serve_request *request);
 /* Puts the request back to its own model, with the prompt as the client sent it.
  * Nothing happens if it is there. */
 void flo_fallback_home(struct serve_request *request);

@@ -32,7 +32,7 @@ struct fallbacks {
     uint32_t n_endpoints, count;
     struct endpoint endpoints[FLO_SERVE_ENDPOINTS_MAX];
     struct fallback all[FLO_SERVE_FALLBACKS_MAX];
-    struct serve_place nowhere; /* place of requests whose route names no model of this device */
+    struct serve_place nowhere;   /* place of requests whose route names no model of this device */
     struct serve_child_pool pool; /* redactions */
     char *spent_file;             /* NULL: use is not stored */
     bool has_write_failed;        /* the last write of the file failed: it was logged */
@@ -50,7 +50,7 @@ bool flo_endpoint_is_ready(const struct endpoint *endpoint);
  * and after each further one for twice as long, at most a minute. */
 void flo_endpoint_ended(struct endpoint *endpoint, bool has_failed);
 
-/* ---- budget.c---- */
+/* ---- budget.c ---- */
 
 /* Reads the use that is stored.  A damaged file counts as a day that is used up:
  * it is not known what was sent. */

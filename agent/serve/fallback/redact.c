@@ -91,8 +91,8 @@ static int take_answer(struct serve_request *request, const struct flo_buf *answ
     struct serve_params *params = &request->params;
     struct reading reading = {0};
 
-    FLO_TRY(flo_json_parse(answer->data == NULL ? "" : answer->data, answer->bytes,
-                           TEXTS_BYTES_MAX, &json, err));
+    FLO_TRY(flo_json_parse(answer->data == NULL ? "" : answer->data, answer->bytes, TEXTS_BYTES_MAX,
+                           &json, err));
     reading.texts = json_object_get(json, "texts");
     if (each_text(&params->message, take_text, &reading) < 0 ||
         reading.at != json_array_size(reading.texts)) {
@@ -116,8 +116,7 @@ static void on_child(void *context, enum serve_child_end end, int status, struct
         flo_fail(&err, FLO_E_INFER_REDACTION, "no answer within %llu ms",
                  (unsigned long long)request->detour.route->is.redact_ms);
     } else if (end == SERVE_CHILD_TOO_MUCH) {
-        flo_fail(&err, FLO_E_INFER_REDACTION, "its answer has more than %u bytes",
-                 TEXTS_BYTES_MAX);
+        flo_fail(&err, FLO_E_INFER_REDACTION, "its answer has more than %u bytes", TEXTS_BYTES_MAX);
     } else if (status != 0) {
         flo_fail(&err, FLO_E_INFER_REDACTION, "its program ended with status %d", status);
     } else {
@@ -152,8 +151,8 @@ int flo_redact_start(struct fallbacks *fallbacks, struct serve_request *request,
         argv[i] = word;
     }
     flo_buf_text(&question, "{\"texts\":[");
-    int rv = question.failed ? FLO_E_MEMORY
-                             : each_text(&request->params.message, add_text, &question);
+    int rv =
+        question.failed ? FLO_E_MEMORY : each_text(&request->params.message, add_text, &question);
     flo_buf_text(&question, "]}\n");
     if (rv < 0 || question.failed) {
         flo_buf_deinit(&question);

@@ -21,8 +21,8 @@ static void add_requests(const struct fallbacks *fallbacks, bool failed, struct 
                        (unsigned long long)(failed ? route->home_failed : route->at_home));
         for (uint32_t t = 0; t < route->is.n_to; t++) {
             for (int reason = 0; reason < FLO_FALLBACK_REASONS; reason++) {
-                uint64_t count = failed ? route->counts[t][reason].failed
-                                        : route->counts[t][reason].requests;
+                uint64_t count =
+                    failed ? route->counts[t][reason].failed : route->counts[t][reason].requests;
                 if (count > 0) {
                     flo_buf_printf(out, "%s{route=\"%s\",target=\"%s\",reason=\"%s\"} %llu\n", name,
                                    route->is.name, route->is.to[t],
@@ -60,7 +60,6 @@ void flo_fallbacks_metrics(const struct flo_serve *serve, struct flo_buf *out)
              "money that endpoints cost for a route today (UTC), with claims under way");
     for (uint32_t i = 0; i < fallbacks->count; i++) {
         flo_buf_printf(out, "flotilla_route_money_today{route=\"%s\"} %.6f\n",
-                       fallbacks->all[i].is.name,
-                       (double)fallbacks->all[i].spend.used.cost / 1e12);
+                       fallbacks->all[i].is.name, (double)fallbacks->all[i].spend.used.cost / 1e12);
     }
 }

@@ -120,7 +120,7 @@ struct serve_question {
     const struct serve_front *front;
     struct serve_sink sink;
     uint64_t client;
-    int token; /* index of the client's app, as in struct serve_request */
+    int token;                    /* index of the client's app, as in struct serve_request */
     bool escalates, is_from_site; /* as in struct serve_detour */
     struct serve_body body;
 };

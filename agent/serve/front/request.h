@@ -23,10 +23,10 @@ struct serve_detour {
     uint32_t at;            /* index of that target in the route */
     uint32_t tried;         /* a bit for each target that had the request */
     enum flo_fallback_reason reason;
-    uint32_t forms;         /* answers of its own model that did not have the form */
-    struct flo_err own;     /* error of its own model, if that is the reason */
-    uint32_t tokens_out;    /* tokens of the answer, as the target counted them; 0: not told */
-    bool has_claim;         /* `claim` is part of the route's use of claim_day */
+    uint32_t forms;      /* answers of its own model that did not have the form */
+    struct flo_err own;  /* error of its own model, if that is the reason */
+    uint32_t tokens_out; /* tokens of the answer, as the target counted them; 0: not told */
+    bool has_claim;      /* `claim` is part of the route's use of claim_day */
     uint64_t claim_day;
     struct flo_spend_amount claim;
     /* The message as the client sent it, and its texts if the redaction replaced

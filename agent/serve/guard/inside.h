@@ -2,8 +2,8 @@
 #ifndef FLOTILLA_SERVE_GUARD_INSIDE_H
 #define FLOTILLA_SERVE_GUARD_INSIDE_H
 
-#include "agent/serve/front/memory.h"
 #include "agent/serve/engines/child.h"
+#include "agent/serve/front/memory.h"
 #include "agent/serve/guard/guard.h"
 #include "agent/serve/guard/verdict.h"
 

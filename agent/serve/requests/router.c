@@ -12,6 +12,7 @@
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/ends.h"
+#include "agent/serve/requests/match.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
 #include "agent/serve/requests/split.h"
@@ -335,10 +336,10 @@ static void on_lost(void *context, const struct flo_err *err)
     struct flo_err told = *err;
     bool is_over = request->has_begun || request->serve->is_closing;
 
-    if (!is_over && (request->detour.has_left ? flo_fallback_failed(request, &told)
-                                              : request->was_retried &&
-                                                    flo_fallback_take(request, FLO_FALLBACK_DOWN,
-                                                                      &told))) {
+    if (!is_over &&
+        (request->detour.has_left
+             ? flo_fallback_failed(request, &told)
+             : request->was_retried && flo_fallback_take(request, FLO_FALLBACK_DOWN, &told))) {
         begin_again(request);
         return;
     }
@@ -485,83 +486,6 @@ static void refuse_name(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* Writes the adapter that the request or its route names into the message.
- * Fails if the name turns out to be that of another model. */
-static int take_model(struct serve_request *request, struct flo_err *err)
-{
-    struct serve_params *params = &request->params;
-    const struct serve_place *place = request->place;
-    const char *adapter = NULL;
-    double scale = 0;
-    if (params->model[0] != '\0' && request->meant == NULL &&
-        !flo_names_match(place, params->model, &adapter)) {
-        strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served", params->model);
-    }
-    if (adapter == NULL && place->has_route && place->route.adapter[0] != '\0') {
-        adapter = place->route.adapter;
-        scale = place->route.adapter_scale;
-    }
-    if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
-        strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_NOT_BUILT, "vectors with an adapter are not built yet");
-    }
-    if (params->message.type == FLO_WIRE_GENERATE) {
-        params->message.generate.adapter =
-            (struct flo_wire_text){adapter, adapter == NULL ? 0 : strlen(adapter)};
-        params->message.generate.adapter_scale = scale;
-    }
-    return 0;
-}
-
-static int refuse_images(struct serve_request *request, const struct serve_engine *engine,
-                         struct flo_err *err)
-{
-    struct serve_params *params = &request->params;
-
-    strcpy(params->param, "messages");
-    flo_fail(err, FLO_E_INFER_PARAM, "messages[%u] has an image, and the model %s reads text alone",
-             params->message.generate.images[0].message, engine->name);
-    return flo_err_fix(err, "leave images out, or ask a model of a runtime "
-                            "with `images` among its abilities");
-}
-
-static int refuse_ranks(struct serve_request *request, const struct serve_engine *engine,
-                        struct flo_err *err)
-{
-    strcpy(request->params.param, "method");
-    flo_fail(err, FLO_E_INFER_PARAM, "the model %s is no reranker", engine->name);
-    return flo_err_fix(err, "ask a model whose file has a head for that, or "
-                            "order by the cosine of vectors: "
-                            "\"method\":\"embedding\"");
-}
-
-/* Checks that the engine is able to answer the request, before it is sent.  The
- * engine's own error would say less. */
-static int check_abilities(struct serve_request *request, const struct serve_engine *engine,
-                           struct flo_err *err)
-{
-    struct serve_params *params = &request->params;
-    const char *param = "";
-    const char *lack = flo_wire_lacks(&params->message, engine->abilities, &param);
-    if (lack == NULL) {
-        return 0;
-    }
-    if (params->message.type == FLO_WIRE_GENERATE && params->message.generate.n_images > 0 &&
-        (engine->abilities & FLO_ABILITY_IMAGES) == 0) {
-        return refuse_images(request, engine, err);
-    }
-    if (params->message.type == FLO_WIRE_EMBED && params->message.embed.ranks &&
-        (engine->abilities & FLO_ABILITY_RERANK) == 0) {
-        return refuse_ranks(request, engine, err);
-    }
-    param = flo_params_named(params, param);
-    snprintf(params->param, sizeof(params->param), "%s", param);
-    flo_fail(err, FLO_E_INFER_PARAM, "`%s`: the runtime of %s does not have this: %s", param,
-             engine->name, lack);
-    return flo_err_fix(err, "leave `%s` out", param);
-}
-
 /* ---- turns ---- */
 
 static void begin_choices(struct flo_serve *serve)
@@ -643,9 +567,10 @@ static void refuse_removed(struct serve_request *request)
 static void wait_for_model(struct serve_request *request)
 {
     struct flo_err err = request->place->down;
-    bool is_on_demand = request->place->has_route &&
-                        request->place->route.state == FLO_ROUTE_ON_DEMAND;
-    bool is_refused = err.code != 0 || (!is_put_off(request) && flo_demand_admit(request, &err) < 0);
+    bool is_on_demand =
+        request->place->has_route && request->place->route.state == FLO_ROUTE_ON_DEMAND;
+    bool is_refused =
+        err.code != 0 || (!is_put_off(request) && flo_demand_admit(request, &err) < 0);
 
     /* A model on demand is loaded for the request, unless that takes too long. */
     if (!is_put_off(request) && (is_refused || !is_on_demand) &&
@@ -728,12 +653,14 @@ static void request_dispatch(struct serve_request *request)
         request_dispatch(request);
         return;
     }
-    if (take_model(request, &err) < 0 || check_abilities(request, engine, &err) < 0 ||
-        flo_app_check_prompt(request, engine, &err) < 0) {
+    if (flo_match_prepare(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
     }
-    if (flo_guard_prompt(request) || flo_fallback_prepare(request)) {
+    if (flo_guard_prompt(request)) {
+        return;
+    }
+    if (flo_fallback_prepare(request)) {
         return;
     }
     if (!request->is_due && !flo_turns_have_place(request, engine)) {

@@ -184,8 +184,7 @@ static int make_runtime(const struct flo_config *config, const struct flo_api_ru
     add_word(&making, "--to");
     add_word(&making, flo_config_text(config, "url"));
     add_files(&making, config, maps);
-    snprintf(number, sizeof(number), "%llu",
-             (unsigned long long)flo_config_u64(config, "timeout"));
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)flo_config_u64(config, "timeout"));
     add_word(&making, "--timeout");
     add_word(&making, number);
     snprintf(number, sizeof(number), "%u", out->sessions);

@@ -108,8 +108,10 @@ static int read_budget(const struct flo_config *config, const char *where,
     uint64_t amount;
 
     if (!flo_money_parse(money, &amount) || amount > UINT64_MAX / COST_UNITS) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "%s.money_per_day: `%s` is no amount such as "
-                        "\"2.50\"", where, money);
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "%s.money_per_day: `%s` is no amount such as "
+                        "\"2.50\"",
+                        where, money);
     }
     out->most.tokens = flo_config_u64(config, "tokens_per_day");
     out->most.cost = amount * COST_UNITS;

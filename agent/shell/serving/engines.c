@@ -201,8 +201,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .is_apart = !shell->is_local,
     };
 
-    if (!flo_path_join(spent_file, sizeof(spent_file), shell->settings.state_dir,
-                       "routes.json")) {
+    if (!flo_path_join(spent_file, sizeof(spent_file), shell->settings.state_dir, "routes.json")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
     FLO_TRY(flo_serve_engine_find(flo_config_text(config, "backend"), engine, sizeof(engine), err));
