@@ -1,4 +1,5 @@
-/* Audit: hashing a record, walking the chain. */
+/* Audit: hashes records, walks their chain, and compares it with
+ * checkpoints. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,8 @@ void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t
     snprintf(out, FLO_AUDIT_LINE_TEXT, "%s %s\n", text, hex);
 }
 
-/* The text must equal the one made from the parsed numbers, so each checkpoint
- * has one form. */
+/* Parses a line.  The text that the parsed numbers give must equal the line, so
+ * each checkpoint has one form. */
 bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_checkpoint *out,
                           uint8_t *signature)
 {
@@ -119,7 +120,7 @@ bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t 
     if (*count > 0 && checkpoints[*count - 1].number >= checkpoint->number) {
         return false;
     }
-    if (checkpoint->number > 0) { /* number 0: only the restart itself is known */
+    if (checkpoint->number > 0) { /* a restart at number 0 has no record to compare */
         checkpoints[(*count)++] = *checkpoint;
     }
     return true;

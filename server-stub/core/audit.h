@@ -20,13 +20,13 @@ struct flo_audit_record {
     struct flo_digest previous; /* hash of the record before; zero for the first record */
 };
 
-/* Hash of a record. */
+/* Computes the hash of a record. */
 void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *out);
 
 /* Walk over the chain.  Zero-initialise; pass the records in order. */
 struct flo_audit_walk {
     uint64_t number;        /* number of the last good record */
-    struct flo_digest head; /* hash of that record */
+    struct flo_digest head; /* hash of the last good record */
 };
 /* Adds the next record to the walk.  FLO_E_AUDIT_CHAIN: a record does not
  * match; the error names its number. */
@@ -50,7 +50,7 @@ struct flo_audit_checkpoint {
 #define FLO_AUDIT_CHECKPOINT_TEXT 160
 #define FLO_AUDIT_LINE_TEXT 320
 
-/* Writes the text of a checkpoint that is signed. */
+/* Writes the text over which a checkpoint is signed. */
 void flo_audit_checkpoint_text(const struct flo_audit_checkpoint *checkpoint, char *out);
 /* Writes a checkpoint's line of the file, with its line feed: text, blank,
  * signature as hex. */
@@ -60,14 +60,14 @@ void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t
  * checkpoint. */
 bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_checkpoint *out,
                           uint8_t *signature);
-/* Adds a checkpoint in the file's order: a restart drops the checkpoints after
- * its number.  `marks` has room for one more.  Returns false when the number
- * does not grow. */
+/* Adds the next checkpoint of the file to `checkpoints`, which has room for one
+ * more.  A restart drops the checkpoints whose number is not below its own.
+ * Returns false when the number is not above the last checkpoint's. */
 bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t *count,
                                const struct flo_audit_checkpoint *checkpoint);
-/* Compares the record at which the walk stands with the checkpoints.  Returns
+/* Compares the last record of the walk with the checkpoints.  Returns
  * FLO_E_AUDIT_CHAIN when a checkpoint has the record's number but another hash.
- * *next is the first checkpoint whose number is not lower. */
+ * *next gets the index of the first checkpoint whose number is not lower. */
 FLO_MUST_USE int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint *checkpoints,
                                                size_t count, size_t *next,
                                                const struct flo_audit_walk *walk,

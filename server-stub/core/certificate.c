@@ -31,8 +31,8 @@ enum flo_certificate_state flo_certificate_parse(const char *word)
     return (enum flo_certificate_state)state;
 }
 
-/* Checks the end of a certificate.  A replaced one is refused after its end, so
- * that a copy of an old disk is not let in again. */
+/* Returns 0 when the device may renew its expired certificate.  A replaced
+ * certificate is refused, so that a copy of an old disk is not let in again. */
 static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_err *err)
 {
     char text[25];

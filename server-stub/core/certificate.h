@@ -1,5 +1,5 @@
-/* Certificates of devices: which device gets the next one, and which authority
- * may go.  Pure. */
+/* Certificates of devices: decides which device may renew its certificate, and
+ * which certificate authority may be retired.  Pure. */
 #ifndef FLOTILLA_SERVER_CERTIFICATE_H
 #define FLOTILLA_SERVER_CERTIFICATE_H
 
@@ -30,8 +30,9 @@ enum flo_certificate_state flo_certificate_parse(const char *word);
 /* Renewal request: a device shows its certificate and asks for the next one. */
 struct flo_certificate_ask {
     bool is_active; /* the device is known, not retired */
-    bool is_known;  /* the controller has the certificate's row; if not, `state` */
-    enum flo_certificate_state state; /* and its end are not set */
+    bool is_known;  /* the controller has a row of the certificate */
+    /* `state` and `until_ms` are set only if is_known is true */
+    enum flo_certificate_state state;
     uint64_t until_ms;
     bool is_out_of_date; /* the certificate has expired, according to the TLS listener */
     uint64_t count;      /* certificates issued to the device within a twelfth of a life */
@@ -40,14 +41,14 @@ struct flo_certificate_ask {
 /* Returns 0 when the device gets a certificate.
  *
  * FLO_E_CERT_REVOKED  the device is retired, or its certificate was taken back
- * FLO_E_CERT_OVERDUE  it ended too long ago, or a later one replaced it
- * FLO_E_REST_LIMIT    too many in a short time */
+ * FLO_E_CERT_OVERDUE  the certificate ended too long ago, or was replaced
+ * FLO_E_REST_LIMIT    the device got too many certificates in a short time */
 FLO_MUST_USE int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
                                            struct flo_err *err);
 
-/* Tells whether an authority may be retired. FLO_E_STATE: it is the newest one.
- * FLO_E_CA_HELD: `holders` devices still hold its certificates, and the
- * operator did not confirm. */
+/* Tells whether an authority may be retired.  Returns FLO_E_STATE when it is
+ * the newest one.  Returns FLO_E_CA_HELD when `holders` devices still hold its
+ * certificates, and the operator did not confirm. */
 FLO_MUST_USE int flo_authority_may_retire(bool is_newest, uint64_t holders, bool is_confirmed,
                                           struct flo_err *err);
 

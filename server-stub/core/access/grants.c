@@ -1,4 +1,4 @@
-/* Grants: roles by rank, for the fleet or a group. */
+/* Grants: parses them, and checks which role each one permits. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -33,12 +33,14 @@ struct flo_grants {
 /* Returns false unless the text is a list of 1 to FLO_GRANTS_MAX grants.  Only
  * viewer and operator can be limited to a group. */
 bool flo_grants_parse(const char *text, struct flo_grants *out);
-/* Return whether some grant permits `needs`: flo_grants_hold for the whole
- * fleet, _group for this group, _somewhere for at least one group or the
- * fleet. */
+/* Tells whether a grant for the whole fleet permits `needs`. */
 bool flo_grants_hold(const struct flo_grants *grants, enum flo_access needs);
+/* Tells whether a grant for the whole fleet or for this group permits
+ * `needs`. */
 bool flo_grants_hold_group(const struct flo_grants *grants, enum flo_access needs,
                            const char *group);
+/* Tells whether a grant for the whole fleet or for any group permits
+ * `needs`. */
 bool flo_grants_hold_somewhere(const struct flo_grants *grants, enum flo_access needs);
 /* Returns true when `more` permits all that `less` permits. */
 bool flo_grants_include(const struct flo_grants *more, const struct flo_grants *less);

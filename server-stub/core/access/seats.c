@@ -1,4 +1,5 @@
-/* Seats: who has one of the few streams of events. */
+/* Seats: decides whose stream of events ends when a newcomer finds all
+ * taken. */
 #include <string.h>
 
 #include "server-stub/core/access/seats.h"
@@ -13,8 +14,9 @@ static size_t count_of(const struct flo_seat *seats, size_t count, const char *a
     return own;
 }
 
-/* Finds the newest stream of the account that has the most streams; `spared`:
- * accounts of admins are skipped. */
+/* Returns the index of the newest stream of the account that has the most
+ * streams; SIZE_MAX: there is none.  *most gets the account's number of
+ * streams.  Accounts of admins are skipped when `spared` is true. */
 static size_t largest(const struct flo_seat *seats, size_t count, bool spared, size_t *most)
 {
     size_t found = SIZE_MAX;

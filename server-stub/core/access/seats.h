@@ -1,8 +1,9 @@
 /* Seats: which accounts hold the few streams of live events.  Pure.
  *
- * Seats are shared evenly among accounts.  When all are taken, a newcomer takes
- * one from the account that has most, if that has more than its own.  An admin
- * takes one from any account that is no admin's. */
+ * Seats are shared evenly among accounts.  When all are taken, a newcomer gets
+ * a seat of the account that has the most.  This account must have at least two
+ * seats more than the newcomer's account.  An admin gets a seat of any account
+ * that is no admin's. */
 #ifndef FLOTILLA_SERVER_ACCESS_SEATS_H
 #define FLOTILLA_SERVER_ACCESS_SEATS_H
 
@@ -13,9 +14,9 @@ struct flo_seat {
     const char *account;
     bool is_admin;
 };
-/* Returns the seat of the newcomer among these `count` of `max` seats.
- * `count`: a free seat; less: the seat of a holder that has to leave; SIZE_MAX:
- * none. */
+/* Returns the index of the newcomer's seat while `count` of `max` seats are
+ * taken.  The index is `count` for a free seat.  A lower index is a seat whose
+ * holder has to leave.  SIZE_MAX: the newcomer gets no seat. */
 size_t flo_seat_find(const struct flo_seat *seats, size_t count, size_t max,
                      const struct flo_seat *newcomer);
 

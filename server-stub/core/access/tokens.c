@@ -1,4 +1,4 @@
-/* Tokens: written and recognised. */
+/* Tokens: writes and recognises personal tokens and enrolment tokens. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

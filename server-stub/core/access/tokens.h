@@ -13,7 +13,8 @@
 /* Writes a personal token, "flt_pat_<id>_<64 hex>", from 6 + 32 random bytes.
  * `out` holds FLO_TOKEN_TEXT. */
 void flo_access_token_text(const uint8_t random[38], char *id, char *out);
-/* Gets the id from a token of the right form; `id` holds FLO_TOKEN_ID_TEXT. */
+/* Copies the id of a personal token to `id`, which holds FLO_TOKEN_ID_TEXT
+ * bytes.  Returns false when the text has not the form of such a token. */
 bool flo_access_token_parse(const char *token, char *id);
 /* Writes an enrolment token, "flt1.<26 base32>.<32 hex of the authority's
  * fingerprint>". */

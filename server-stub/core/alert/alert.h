@@ -40,8 +40,8 @@ enum flo_alert_level {
 #define FLO_ALERT_TEXT_MAX 256
 struct flo_alert_rule {
     char name[FLO_NAME_MAX + 1];
-    bool is_page; /* severity: page, else ticket */
-    /* DEVICES: selector; the value is the number of devices that match it */
+    bool is_page; /* severity of the alert: page if true, else ticket */
+    /* Selector of devices; the value is the number of devices that match it. */
     char where[FLO_SELECTOR_TEXT_MAX + 1]; /* "": a metric */
     bool is_percent;                       /* the limit is a share of all devices */
     /* METRIC: this metric */
@@ -51,11 +51,13 @@ struct flo_alert_rule {
         char value[FLO_NAME_MAX * 2 + 2];
     } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
-    char by[32]; /* label; each of its values has a series. "": all samples are added up */
+    /* label: each of its values has a series; "": one series adds up all
+     * samples */
+    char by[32];
     bool has_per;
-    enum flo_exposed per; /* metric by whose value the value is divided */
-    double per_least;     /* below this divisor the rule is not judged */
-    uint64_t window_ms;   /* time over which an increase is measured */
+    enum flo_exposed per; /* metric whose value divides the rule's value */
+    double per_least;     /* smallest divisor with which the rule is evaluated */
+    uint64_t window_ms;   /* time over which a counter's increase is measured */
     /* Threshold */
     bool is_below; /* the alert fires below the limit; false: above it */
     double limit;
@@ -65,18 +67,21 @@ struct flo_alert_rule {
     uint64_t repeat_ms; /* pause between reminders; 0: none */
     char text[FLO_ALERT_TEXT_MAX + 1];
 };
-/* Read a rule: {"where",…} or {"metric",…}; docs/internals/contracts/rest.md
- * 8.9.  FLO_E_META_SCHEMA names the member, FLO_E_REST_MEANING members that
- * contradict each other.  The selector is not parsed. */
+/* Parses a rule: {"where",…} or {"metric",…}; docs/internals/contracts/rest.md
+ * 8.9.  Returns FLO_E_META_SCHEMA when a member is malformed; the error names
+ * it.  Returns FLO_E_REST_MEANING when members contradict each other.  The
+ * selector is not parsed. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
                                       struct flo_alert_rule *out, struct flo_err *err);
-/* Tells whether the labels of a sample match the rule.  *by gets the value of
- * the rule's label `by` (FLO_ALERT_SERIES), or "". */
+/* Tells whether the labels of a sample match the rule.  `by` holds
+ * FLO_ALERT_SERIES bytes.  It gets the sample's value of the label that the
+ * rule names in its own `by`, or "". */
 #define FLO_ALERT_SERIES 160
 bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by);
 
-/* Default rules, which stay until somebody deletes them: the rule at `place` as
- * JSON text and its *name; NULL after the last rule. */
+/* Returns the JSON text of the default rule with index `place`, and its *name;
+ * NULL after the last rule.  A fleet has these rules until somebody deletes
+ * them. */
 const char *flo_alert_default(size_t place, const char **name);
 
 /* ---- a counter's increase ---- */
@@ -84,15 +89,17 @@ const char *flo_alert_default(size_t place, const char **name);
 #define FLO_ALERT_SLOTS 30
 /* Zero-initialise. */
 struct flo_alert_increase {
-    /* Increases, as parts of `sum`, from the oldest at `head` on. */
+    /* Ring of the values that `sum` had when each slot began; the oldest is at
+     * `head`. */
     double slots[FLO_ALERT_SLOTS];
     double last, sum; /* sum: all rises */
     uint64_t slot_at_ms;
     uint8_t head, count;
     bool has_last;
 };
-/* Returns the increase within the window, with this newest value.  A counter
- * that fell was reset. */
+/* Adds the newest value of a counter, and returns its increase within the
+ * window.  A counter that fell was reset, so its whole value counts as
+ * increase. */
 double flo_alert_increase(struct flo_alert_increase *increase, double value, uint64_t window_ms,
                           uint64_t now_ms);
 
@@ -102,8 +109,9 @@ struct flo_alert {
     enum flo_alert_state state;
     uint64_t since_ms; /* time when the present state began */
     uint64_t fired_ms; /* time of the first firing since the last ok state; 0: it has not fired */
-    uint64_t told_ms;  /* a person was notified of the firing alert; 0: nobody */
-    bool is_acked;     /* acknowledged by a person: no reminders until it ends */
+    /* time of the last notice that the alert fires; 0: nobody was notified */
+    uint64_t told_ms;
+    bool is_acked; /* acknowledged by a person: no reminders until it ends */
 };
 enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);
 /* Applies the newest level; returns true when the state changes. */
@@ -116,16 +124,17 @@ enum flo_alert_news {
     FLO_ALERT_NEWS_RESOLVED
 };
 const char *flo_alert_news_word(enum flo_alert_news news);
-/* Called after each step: the notification that is due, unless the alert is
- * silenced.  An alert about which nobody was notified ends without a
- * message. */
+/* Returns the notification that is due; call it after each step.  A silenced
+ * alert gives none.  The end of an alert is notified only if somebody was
+ * notified of its firing. */
 enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_alert_rule *rule,
                                    bool is_silenced, uint64_t now_ms);
 
 /* ---- deliveries ---- */
 
-/* Returns the pause before the next attempt after `failed` failed ones: 5 s,
- * doubled each time, up to an hour. 0: no more attempts, after about a day. */
+/* Returns the pause before the next delivery after `failed` failed attempts: 5
+ * s, doubled each time, up to an hour.  Returns 0 when there is no further
+ * attempt, which is after about a day. */
 uint64_t flo_alert_retry_ms(uint64_t failed);
 /* Writes the signature of a message: "v1=" and hex of HMAC-SHA256 over
  * "<seconds>.<body>".  `out` holds FLO_ALERT_SIGNATURE. */

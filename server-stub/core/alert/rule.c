@@ -1,4 +1,4 @@
-/* Alert: parses rules, and extracts their samples. */
+/* Alert: parses rules, and compares the labels of samples with them. */
 #include <math.h>
 #include <string.h>
 

@@ -15,8 +15,8 @@
 #include <flotilla/proto.h>
 
 /* Number of newest published releases of a model whose files always count as
- * held, because new devices and rollbacks use them. `release create` makes
- * deltas from as many. */
+ * held, because new devices and rollbacks use them.  `release create` makes
+ * deltas from the same number of releases. */
 #define FLO_USE_NEWEST 4
 
 /* Deltas of a release that may be of use. */
@@ -36,15 +36,18 @@ struct flo_use {
 /* Marks all files of a release as held.  A device may have any of them,
  * whichever variant it took. */
 void flo_use_hold(struct flo_use *use, const struct flo_release *release);
-/* Judges a release.  Call after all flo_use_hold calls. */
+/* Adds the artifacts of a release to the lists of named and needed ones.  Call
+ * it after all flo_use_hold calls. */
 void flo_use_judge(struct flo_use *use, const struct flo_release *release,
                    enum flo_use_deltas deltas);
 /* Sorts the lists.  Call after all flo_use_judge calls.  FLO_E_MEMORY: the
  * lists are incomplete, so nothing may be decided by them. */
 FLO_MUST_USE int flo_use_sort(struct flo_use *use, struct flo_err *err);
-/* Look an artifact up, after flo_use_sort: whether some release names it, and
- * whether it is of use.  Both are false for an artifact of no release. */
+/* Tells whether some release names the artifact.  Call it after
+ * flo_use_sort. */
 bool flo_use_names(const struct flo_use *use, const struct flo_digest *digest);
+/* Tells whether a device may still need the artifact.  Call it after
+ * flo_use_sort. */
 bool flo_use_needs(const struct flo_use *use, const struct flo_digest *digest);
 void flo_use_deinit(struct flo_use *use);
 
