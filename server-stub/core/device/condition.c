@@ -1,4 +1,5 @@
-/* Condition: the rules; the words and their order are in conditions.def. */
+/* Condition: decides a device's condition; conditions.def has words and
+ * ranks. */
 #include <string.h>
 
 #include <flotilla/proto.h>
@@ -58,8 +59,7 @@ enum flo_condition flo_condition_of_model(const struct flo_condition_model *mode
     if (model->serves ? is_one_of(model->state, "down", "failed") : has_failed) {
         return FLO_CONDITION_FAILED;
     }
-    /* The model serves, and no release is installed that could differ from the
-     * assigned one. */
+    /* The model has no release yet that could differ from the assigned one. */
     if (is_under_way && !model->serves) {
         return FLO_CONDITION_UPDATING;
     }

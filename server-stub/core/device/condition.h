@@ -25,7 +25,8 @@ struct flo_condition_model {
     bool is_let_go; /* the model has no release, and its group no longer assigns one */
 };
 /* Returns FAILED, DRIFT, UPDATING or OK.  A model without a release has no
- * engine that could be down: until its first release it is updating. */
+ * engine that could be down, so it is FAILED only when its installation
+ * failed. */
 enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
 /* Decides a device's condition. `said`: the worst condition that its report

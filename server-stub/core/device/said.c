@@ -54,7 +54,7 @@ static bool fits(struct flo_shape_span type, const json_t *value)
 
 static bool put_all(json_t *to, struct flo_shape_span shape, const json_t *from);
 
-/* Null when `from` is no object, or lacks a member that it must have. */
+/* Returns JSON null when `from` is no object, or lacks a required member. */
 static json_t *view(struct flo_shape_span shape, const json_t *from)
 {
     json_t *out = json_is_object(from) ? json_object() : NULL;

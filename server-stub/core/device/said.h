@@ -6,11 +6,11 @@
 
 #include "base/host/json.h"
 
-/* Builds the API's view of a reported object, by the rows of `word`: a new
- * reference.  It is null when `from` is no object. */
+/* Returns a new reference to the API's view of a reported object.  `word` names
+ * the row of said.def for it.  The view is null when `from` is no object. */
 json_t *flo_said_view(const char *word, const json_t *from);
-/* Adds the members of the row to `to`.  If `from` is no object, they are those
- * of an empty object. */
+/* Adds the members that the row `word` of said.def shows of `from` to `to`.  A
+ * `from` that is no object counts as an empty object. */
 void flo_said_put(json_t *to, const char *word, const json_t *from);
 
 #endif

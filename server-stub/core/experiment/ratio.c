@@ -1,4 +1,4 @@
-/* Sample ratio: see ratio.h. */
+/* Sample ratio: tests whether both arms of an experiment lost devices alike. */
 #include <assert.h>
 
 #include "server-stub/core/experiment/ratio.h"
@@ -8,8 +8,8 @@
 #define LN_2 0.6931471805599453
 
 /* Tests whether the share of hits is above p, or the share of misses above 1 -
- * p.  The mean of the two e-values is an e-value too; if one side is 0, half of
- * the other remains. */
+ * p.  The mean of the two e-values is an e-value too.  When one of them is 0,
+ * the mean is half of the other. */
 static bool is_uneven(double hits, double misses, double p)
 {
     const struct flo_beta_mixture more = {1, 1, hits, misses};

@@ -16,7 +16,7 @@ struct flo_sample_arm {
 
 /* Returns false when a loss this uneven has a chance of at most 0.001 if both
  * arms lose alike.  The bound holds for repeated checks while losses add up.
- * An arm without devices fits. */
+ * Returns true when an arm has no devices. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other);
 
 #endif

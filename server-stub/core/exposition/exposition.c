@@ -53,7 +53,8 @@ static void add_escaped(struct flo_buf *out, const char *text)
     }
 }
 
-/* Adds the labels' text to the pool; 0 is the place of "". */
+/* Adds the text of the labels to the pool and returns its offset there.  Offset
+ * 0 has the empty text. */
 static uint32_t add_labels(struct flo_samples *samples, enum flo_exposed metric,
                            const char *const *values)
 {

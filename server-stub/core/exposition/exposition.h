@@ -64,7 +64,7 @@ const char *flo_samples_labels(const struct flo_samples *samples,
                                const struct flo_exposed_sample *sample);
 bool flo_samples_failed(const struct flo_samples *samples); /* no memory */
 
-/* Appends all samples as Prometheus' text, format 0.0.4.  A row without a
+/* Appends all samples as Prometheus' text, format 0.0.4.  A metric without a
  * sample is left out. */
 void flo_exposition_text(const struct flo_samples *samples, struct flo_buf *out);
 

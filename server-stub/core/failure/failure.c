@@ -1,4 +1,4 @@
-/* Failures by kind: see failure.h. */
+/* Failures: sorts failed updates into kinds, and evaluates abort rules. */
 #include <assert.h>
 #include <string.h>
 
