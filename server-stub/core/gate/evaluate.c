@@ -1,4 +1,5 @@
-/* Gates: a function for each kind, from rule and evidence to a verdict. */
+/* Gates: computes a verdict from a rule and evidence, with a function for each
+ * kind. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -6,11 +7,11 @@
 
 /* ---- share ---- */
 
-/* Devices that fail at once are the first to end, so a few full disks would
- * exceed any share of the ended devices.  The limit therefore counts as
- * exceeded only if it still is when all devices under way succeed.  To pass,
- * the phase must have ended; late devices of an earlier phase do not delay
- * it. */
+/* Tests the share of devices that ended badly.  Devices that fail at once are
+ * the first to end, so a few full disks would exceed any share of the ended
+ * devices.  The limit therefore counts as exceeded only if it still is when all
+ * devices under way succeed.  The gate passes only after the phase ended; late
+ * devices of an earlier phase do not delay it. */
 static void share_test(const struct flo_share_rule *limit, struct flo_gate_result *out,
                        uint32_t told)
 {
@@ -53,8 +54,8 @@ static void evaluate_share(const struct flo_gate_rule *rule,
 
 /* ---- ratio ---- */
 
-/* A value below one unit of the metric counts as one unit, so that no ratio is
- * infinite. */
+/* Computes the value of an arm at the rule's percentile.  A value below one
+ * unit of the metric counts as one unit, so that no ratio is infinite. */
 static struct flo_gate_arm arm_of(const struct flo_gate_rule *rule,
                                   const struct flo_evidence_arm *arm)
 {
@@ -97,8 +98,8 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
     }
 }
 
-/* Returns whether a class has too little evidence; *out also tells whether
- * samples or devices are missing. */
+/* Tells whether the waiting devices of every class gave too little evidence.
+ * *lacks_samples tells whether some class lacks only samples, not devices. */
 static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
@@ -114,9 +115,9 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct fl
     return true;
 }
 
-/* The worst class decides.  In the last phase no device with the old release
- * remains at the end.  If those devices sent too little until then, no more
- * samples come, and the verdicts of earlier phases stand. */
+/* Evaluates a ratio; the worst class decides.  In the last phase no device with
+ * the old release remains at the end.  If those devices sent too little until
+ * then, no more samples come, so the gate passes. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence, struct flo_gate_result *out)
 {

@@ -1,4 +1,4 @@
-/* Evidence: its classes, and its form in the store. */
+/* Evidence: finds hardware classes, and converts evidence to JSON and back. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -15,8 +15,8 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 
-/* Hardware classes that are compared; devices of further classes are left
- * out. */
+/* Largest number of hardware classes that are compared; devices of further
+ * classes are left out. */
 #define FLO_EVIDENCE_CLASSES_MAX 16
 
 struct flo_evidence_arm {
@@ -32,7 +32,7 @@ struct flo_comparison {
     int metric;
     uint32_t phase;   /* phase in which the evidence was collected, from 0 */
     bool is_last;     /* this phase is the rollout's last one */
-    bool is_cut;      /* only the newest rows were read */
+    bool is_cut;      /* only the newest rows of evidence were read */
     uint64_t from_ms; /* times of the first and last window, by the controller's clock */
     uint64_t to_ms;
     uint32_t class_count;

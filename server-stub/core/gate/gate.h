@@ -1,4 +1,4 @@
-/* Gate: from a rule and evidence to a verdict.
+/* Gate: computes a verdict from a rule and evidence.
  *
  * A rule is one condition for leaving a phase, as an operator set it.  The
  * evidence is only numbers: counts of a rollout's devices, or sketches of a
@@ -36,7 +36,8 @@ enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
 
-/* Rules of a rollout: `failed` comes first, then the requested ones. */
+/* Largest number of a rollout's rules: `failed` comes first, then the requested
+ * rules. */
 #define FLO_GATES_MAX 8
 struct flo_gate_rule {
     enum flo_gate gate;
@@ -57,7 +58,7 @@ struct flo_gate_counts {
     uint32_t good;
     uint32_t bad;
     uint32_t members; /* that count */
-    uint32_t queued;  /* not yet ordered to update */
+    uint32_t queued;  /* members that are not yet ordered to update */
     uint32_t here_ended;
     uint32_t here_members;
     uint32_t here_away;

@@ -55,20 +55,22 @@ enum flo_preset {
     FLO_PRESET_COUNT,
     FLO_PRESET_NONE = FLO_PRESET_COUNT
 };
-/* Gets the size of a preset's phases up to `index`, in a fleet of `members` of
- * which `hold_out` keep their release.  Returns false when the preset has no
- * such phase. */
 struct flo_preset_phase {
     const char *name;
     uint32_t devices;
     uint64_t soak_ms;
 };
+/* Gets phase `index` of a preset, from 0, for a fleet of `members`, `hold_out`
+ * of which keep their release.  `devices` gets the number of devices that are
+ * updated by the end of the phase.  Returns false when the preset has no such
+ * phase. */
 bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, uint32_t hold_out,
                       struct flo_preset_phase *out);
 
-#define FLO_FLEET_MIN 200 /* members; a smaller fleet has no hold-out */
-/* Returns the size of a hold-out: the share, but at least 50 and at most
- * 500. */
+#define FLO_FLEET_MIN 200 /* smallest fleet that has a hold-out, in devices */
+/* Returns the number of devices of a hold-out: the share of `members`, but at
+ * least 50 and at most 500.  Returns 0 for a share of 0, and for fewer than
+ * FLO_FLEET_MIN members. */
 uint32_t flo_hold_out(double share_pct, uint32_t members);
 
 /* value of critical_from: the gate has to pass in the last phase only */
@@ -81,10 +83,12 @@ struct flo_analysis_rule {
     double limit; /* largest allowed change in %, or ratio of rates */
     double floor;
     double prove[FLO_PROVE_PHASES_MAX];
-    uint32_t prove_count; /* number of entries; later phases use the last one */
+    /* number of entries of `prove`; later phases use the last one */
+    uint32_t prove_count;
     double weight;
-    uint32_t critical_from; /* first phase in which the gate has to pass, from 1; or one of the
-                               values above */
+    /* first phase in which the gate has to pass, from 1; or FLO_CRITICAL_LAST
+     * or FLO_CRITICAL_NEVER */
+    uint32_t critical_from;
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
@@ -94,15 +98,17 @@ struct flo_analysis_rule {
 };
 struct flo_analysis_rules {
     enum flo_preset preset; /* NONE: only the rollout's own rules, if any */
-    bool is_alarm;          /* alarm only: nothing has to pass */
+    bool is_alarm;          /* the gates only raise alarms; none has to pass */
     struct flo_analysis_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
-    uint32_t cover; /* number of the phase that covers all sites, from 1; 0: none. The next phase
-                       counts it as a wave; it must prove as much as the previous phase */
+    /* number of the phase that covers all sites, from 1; 0: there is none.
+     * This phase must prove as much as the phase before it */
+    uint32_t cover;
     double hold_out_pct;
     uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
     double failed_pct; /* limit of the gate `failed` */
-    bool says_failed;  /* the limit is from the rollout, not from the preset */
+    /* failed_pct is from the rollout's specification, not from the preset */
+    bool says_failed;
 };
 /* Gets the rules of a preset. */
 void flo_analysis_preset(enum flo_preset preset, struct flo_analysis_rules *out);
@@ -123,8 +129,8 @@ void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
-/* Counts of devices far above their own past; needs no baseline
- * (slices/plain.h). */
+/* Numbers of devices far above their own past, among updated devices and among
+ * controls (slices/plain.h). */
 struct flo_analysis_above {
     struct flo_plain_arm treated, control;
 };
@@ -158,17 +164,20 @@ enum flo_slice_hold {
 /* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
  * more errors or crashes (slices/count_scan.h). */
 #define FLO_ANALYSIS_SLICES_MAX 8
-#define FLO_SLICE_TEXT 96 /* bytes; a longer name is cut and gets its checksum */
+/* bytes of a slice's name; a longer one is cut, and its checksum is added */
+#define FLO_SLICE_TEXT 96
 struct flo_analysis_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
     char found[FLO_SLICE_TEXT]; /* wider slice that contains it; "": none */
     enum flo_measure measure;
     bool is_culprit; /* the release is to blame; false: the site itself may have changed */
-    bool is_asked;   /* not a culprit, but the step came with each device's
-                        own swap: updates there wait for a person */
+    /* no culprit is sure, but the change came with each device's own swap: a
+     * person decides about updates there */
+    bool is_asked;
     uint32_t members;
     uint32_t updated, far, controls;
-    double far_controls; /* for errors and crashes: number of far controls, mean over the waves */
+    /* mean number of far controls in a wave; only for errors and crashes */
+    double far_controls;
     double ln_e, threshold;
     struct flo_told told; /* effect on a speed, as shown to people */
     bool has_elsewhere;
@@ -182,7 +191,8 @@ struct flo_analysis_changed {
     bool has_both; /* the updated devices changed as well */
 };
 /* Device of a slice, as shown to people. */
-#define FLO_ANALYSIS_DEVICES_MAX 100 /* the farthest devices of a slice */
+/* largest number of devices that are shown for a slice: the farthest ones */
+#define FLO_ANALYSIS_DEVICES_MAX 100
 struct flo_analysis_device {
     char device[37];
     uint8_t row;  /* index of the slice in rows; FLO_ANALYSIS_SLICES_MAX + i: index i in changed */
@@ -215,18 +225,20 @@ struct flo_analysis_segment {
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
     struct flo_analysis_above above[FLO_MEASURE_COUNT];
 };
-/* Slice with one or two updated devices, far worse than the others there: more
- * devices are needed. */
+/* Slice with one or two updated devices that are far worse than its other
+ * devices: more of its devices are to be updated. */
 #define FLO_ANALYSIS_PROBES_MAX 5
 struct flo_analysis_probe {
-    char device[37];           /* one of the updated devices */
+    char device[37];           /* updated device that is far worse */
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count; /* the device is far in errors or crashes, compared with its own past */
     enum flo_measure measure; /* is_count: the measure */
-    double least;             /* if not is_count: smallest ln ratio to the controls there */
+    /* is_count false: smallest logarithm of the device's ratio to a control of
+     * the slice */
+    double least;
 };
 struct flo_analysis_evidence {
-    uint32_t phase; /* phase from which the evidence is, from 0 */
+    uint32_t phase; /* phase that gave the evidence, from 0 */
     uint32_t block; /* block that ended */
     uint64_t at_ms;
     uint32_t treated; /* in all segments */
@@ -235,7 +247,8 @@ struct flo_analysis_evidence {
                            too few sites to be compared */
     struct flo_analysis_probe probes[FLO_ANALYSIS_PROBES_MAX]; /* largest first */
     uint32_t probe_count;
-    /* RATIO: number of members of both arms that have requests of that kind. */
+    /* RATIO: number of members, of both arms, that have requests of the
+     * measure's kind. */
     uint32_t readers[FLO_MEASURE_COUNT];
     /* Effects over all segments. */
     struct flo_analysis_told told[FLO_MEASURE_COUNT];
@@ -249,9 +262,9 @@ struct flo_analysis_evidence {
 
 /* ---- verdict ---- */
 
-/* Proof by all waves so far, at one evaluation, that a speed hardly changed.  Includes
- * a copy of their sums. */
 #define FLO_ANALYSIS_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
+/* Proof that a speed or memory hardly changed, by all waves up to one
+ * evaluation.  It has a copy of the waves' sums. */
 struct flo_analysis_proof {
     bool is_judged;
     uint32_t count; /* number of waves; the last one is of this phase */
@@ -262,13 +275,14 @@ struct flo_analysis_proof {
  * that fails keeps its verdict. */
 void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_proof *proof,
                         struct flo_statistic_result *result);
-/* Converts sums to an object, a new reference, and back.  Returns false for
- * impossible sums. */
+/* Returns the sums as a JSON object, a new reference. */
 json_t *flo_analysis_sums_json(const struct flo_pooled_sums *sums);
+/* Reads sums from a JSON object.  Returns false when a member is absent, or the
+ * sums are impossible. */
 bool flo_analysis_sums_read(const json_t *json, struct flo_pooled_sums *out);
 
-/* Result of a rule on one segment, or on all of them. */
 #define FLO_SEGMENT_ALL UINT32_MAX
+/* Result of a rule on one segment, or on all segments together. */
 struct flo_analysis_row {
     bool is_tested;
     struct flo_statistic_rule rule;
@@ -289,7 +303,7 @@ struct flo_analysis_results {
     struct flo_analysis_row all[FLO_MEASURE_COUNT];
     struct flo_analysis_steep steep[FLO_MEASURE_COUNT];
     struct flo_analysis_soon soon; /* only for the rule of crashes */
-    /* Proofs of speeds and memory. */
+    /* Proofs of speeds and memory, by index of the rule. */
     struct flo_analysis_proof proofs[FLO_MEASURE_COUNT];
     struct flo_analysis_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
@@ -300,7 +314,8 @@ struct flo_analysis_standing {
     struct flo_analysis_steep steep;
     struct flo_analysis_soon soon;
     struct flo_analysis_told told;
-    enum flo_verdict verdict; /* verdict; a pass of an earlier look is kept */
+    /* newest verdict, but a pass of an earlier look in the phase is kept */
+    enum flo_verdict verdict;
     bool has_result;
 };
 struct flo_analysis_state {
@@ -312,9 +327,11 @@ struct flo_analysis_state {
                          FLO_SEGMENT_ALL: none */
     uint32_t segment; /* segment that fails, or FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
-    struct flo_analysis_row named; /* test of that rule in that segment */
+    struct flo_analysis_row named; /* test of `rule` in `segment` */
     uint16_t excluded;             /* bit for each segment that is excluded; kept over phases */
-    uint16_t excludes;             /* bit for each segment that now fails alone */
+    /* bit for each segment that fails now, while the release passes
+     * elsewhere */
+    uint16_t excludes;
     /* Bit for each segment with too few sites in the newest evidence. */
     uint16_t few_sites;
     uint16_t unread; /* bit for each speed that has no request while another speed has some; such a
@@ -326,10 +343,11 @@ struct flo_analysis_state {
     char held[FLO_ANALYSIS_SLICES_MAX][FLO_SLICE_TEXT];
     uint8_t held_as[FLO_ANALYSIS_SLICES_MAX]; /* enum flo_slice_hold */
     uint32_t held_count;
-    uint16_t further; /* bit for each other rule that may be blamed too, once one has failed (Holm's
-                         method) */
-    bool is_alarmed;  /* an alarm fired while the
-                         hold-out is watched */
+    /* after a failed rule: bit for each further rule that fails by Holm's
+     * method */
+    uint16_t further;
+    bool is_alarmed;                      /* an alarm fired while the
+                                             hold-out is watched */
     uint8_t passed_in[FLO_MEASURE_COUNT]; /* last earlier phase in which the
                                              rule passed, from 1; 0: none */
     struct flo_analysis_standing standing[FLO_MEASURE_COUNT];
@@ -341,8 +359,8 @@ struct flo_analysis {
     struct flo_analysis_rules rules;
     enum flo_on_fail on_fail; /* action for rules that have none of their own */
     uint64_t block_ms;        /* the shortest soak */
-    /* Model whose requests the release shares: each device is compared with it.
-     * Empty: devices are compared with controls. */
+    /* Model whose requests the release shares: the two are compared on each
+     * device.  Empty: updated devices are compared with controls. */
     char split_of[FLO_NAME_MAX + 1];
     /* Newest standard deviation of a control's difference; 0: not known yet. */
     double spread;
@@ -360,7 +378,8 @@ struct flo_analysis_moment {
 };
 /* Sight: the effects that a phase can find, and its odds to prove a release
  * without effect; computed before the phase begins. */
-#define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
+/* spread that is assumed while none is measured: a drift of 5 %, and noise */
+#define FLO_SPREAD_USUAL 0.084
 struct flo_analysis_crowd {
     uint32_t updated;  /* number of devices that update in the phase */
     uint32_t controls; /* controls that remain after the phase */
@@ -403,7 +422,7 @@ struct flo_analysis_seen {
 bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                               uint32_t segments, const struct flo_analysis_crowd *crowds,
                               const struct flo_analysis_past *past, struct flo_analysis_seen *out);
-/* Site with its count of members, and of updated ones. */
+/* Site, with the number of its members and of its updated members. */
 struct flo_analysis_site {
     uint32_t members, updated;
     uint32_t sites; /* number of sites with at least 3 members */
@@ -429,16 +448,17 @@ struct flo_analysis_finding {
     uint16_t changed; /* bit for each rule that is to be reported: its verdict changed, or this was
                          a look */
 };
-/* Leaves out the segments of this bit mask, which the caller rolls back. If one
- * of them is new, the waves' sums are cleared, and begin again without these
- * segments. */
+/* Excludes the segments of this bit mask, which the caller rolls back.  A newly
+ * excluded segment clears the sums of the waves, which begin again without
+ * it. */
 void flo_analysis_exclude(struct flo_analysis *analysis, uint16_t segments);
 /* Returns the index of a held slice.  For a slice that is not held, it is the
  * next free index, or FLO_ANALYSIS_SLICES_MAX if all are used. */
 uint32_t flo_analysis_held(const struct flo_analysis_state *state, const char *name);
 /* Returns how many slices wait for a person. */
 uint32_t flo_analysis_asked(const struct flo_analysis_state *state);
-/* Begins the phase after another one, numbered from 0: looks restart. */
+/* Begins the phase with this number, from 0; the numbering of looks
+ * restarts. */
 void flo_analysis_phase(struct flo_analysis *analysis, uint32_t phase);
 /* Judges a phase by new evidence. */
 void flo_analysis_judge(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence,
@@ -455,15 +475,16 @@ bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
  * there is evidence. */
 bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                               bool is_last);
+/* smallest accepted odds that a release without effect passes */
+#define FLO_ANALYSIS_ODDS_MIN 0.97
 /* Tells, with the newest evidence, whether the phase still waits for this rule.
- * It does not wait for a speed without requests; the speed of batch requests
- * replaces it.  It does not wait for crashes if so few devices cannot prove
- * anything even in the longest soak. */
-#define FLO_ANALYSIS_ODDS_MIN 0.97 /* odds for a release without effect */
+ * A phase does not wait for a speed without requests; the speed of batch
+ * requests replaces it.  A phase does not wait for crashes if so few devices
+ * cannot prove anything even in the longest soak. */
 bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                          bool is_last);
-/* Gets the rule as tested in a phase: for all segments, or for one of
- * `segments`. */
+/* Gets the test of a rule in a phase: over all segments if is_all, else for one
+ * of `segments`. */
 void flo_analysis_test(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                        uint32_t segments, bool is_all, struct flo_statistic_rule *out);
 
@@ -485,13 +506,14 @@ json_t *flo_analysis_record(const struct flo_analysis *analysis, const char *rol
 /* Adds the members "slices", "moved" and "probed", if they are not empty. */
 void flo_analysis_record_slices(const struct flo_analysis_evidence *evidence,
                                 const struct flo_analysis_finding *finding, json_t *record);
-/* Evaluates a record again.  *worst is the largest difference of a number.
- * `on_row`, if not NULL, is called for each rule with the recorded verdict and
- * the finding as a sentence.
- *
- * FLO_E_GATE_EVIDENCE: the record cannot be read, or a verdict differs. */
+/* Receives the recorded verdict of a rule and its finding as a sentence. */
 typedef void (*flo_analysis_row_fn)(void *context, enum flo_measure measure, const char *stands,
                                     const char *text);
+/* Evaluates a record again.  *worst gets the largest relative difference
+ * between a recorded number and the new one.  `on_row` is called for each rule;
+ * NULL: nobody is called.
+ *
+ * FLO_E_GATE_EVIDENCE  the record cannot be read, or a verdict differs */
 FLO_MUST_USE int flo_analysis_replay(const json_t *record, flo_analysis_row_fn on_row,
                                      void *context, double *worst, struct flo_err *err);
 
@@ -517,15 +539,15 @@ struct flo_analysis_scan {
     uint32_t left_values, left_devices;
 };
 void flo_analysis_scan_text(const struct flo_analysis_scan *scan, char *out);
-/* Writes about a device because of which `count` more devices of its slice are
- * updated. */
+/* Writes a sentence about a probed device, because of which `count` more
+ * devices of its slice are updated. */
 void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t count, char *out);
 void flo_analysis_changed_text(const struct flo_analysis_changed *changed, char *out);
 /* Writes the titles of the rules in `further`, separated by ", "; "" for
  * none. */
 void flo_analysis_further(const struct flo_analysis *analysis, char *out);
 /* Writes a sentence about devices compared with their own past, when no test
- * failed.  Returns false without one. */
+ * failed.  Returns false when there is no such sentence. */
 bool flo_analysis_past_text(enum flo_measure measure, const struct flo_analysis_standing *standing,
                             char *out);
 /* Writes the newest finding of a rule in a phase. */

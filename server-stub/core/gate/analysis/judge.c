@@ -1,4 +1,4 @@
-/* Analysis: from evidence to the verdict of a phase. */
+/* Analysis: judges a phase by its evidence. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -224,8 +224,8 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
 
 /* ---- waves ---- */
 
-/* Notes the sums of the present wave.  While a hold-out is watched, there is no
- * present wave. */
+/* Stores the sums of the present wave.  While a hold-out is watched, there is
+ * no present wave. */
 static void note_wave(const struct judgement *judgement)
 {
     uint32_t phase = judgement->moment->phase;
@@ -307,9 +307,9 @@ bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uin
     return awaits;
 }
 
-/* Returns the speeds for which no member has requests.  If there is no request
- * at all, the result has none: missing data is no success, so the phase waits
- * for all speeds. */
+/* Returns a bit for each speed for which no member has requests.  Returns 0
+ * when there is no request at all: missing data is no success, so the phase
+ * waits for all speeds. */
 static uint16_t unread_of(const struct flo_analysis_rules *rules,
                           const struct flo_analysis_evidence *evidence)
 {
@@ -446,8 +446,9 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
     list->gates[list->count++] = gate;
 }
 
-/* Returns the verdict of a rule.  A rule that failed before does not fail if
- * this evidence does not test it: its devices may have left. */
+/* Returns the verdict of a rule.  A failure of earlier evidence becomes
+ * inconclusive when this evidence does not test the rule, because its devices
+ * may have left. */
 static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_verdict stands = judgement->analysis->state.standing[rule].verdict;
@@ -485,8 +486,8 @@ static void list_gates(const struct judgement *judgement, struct gate_list *list
     }
 }
 
-/* Tells whether a leak is found in a segment.  It always pauses, because caches
- * that fill look like one. */
+/* Tells whether gate `i` is a leak in one segment.  Such a leak always pauses
+ * the rollout, because caches that fill look like a leak. */
 static bool is_leak_of_segment(const struct judgement *judgement, const struct gate_list *list,
                                size_t i)
 {
@@ -497,7 +498,9 @@ static bool is_leak_of_segment(const struct judgement *judgement, const struct g
            list->segments[i] != FLO_SEGMENT_ALL;
 }
 
-/* Returns the segments that fail, if no rule fails for all of them. */
+/* Returns a bit for each segment that fails.  Returns 0 when a rule fails over
+ * all segments, or when the failing segments have half of the members or
+ * more. */
 static uint16_t failing_alone(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_analysis_evidence *evidence = judgement->evidence;
@@ -590,8 +593,8 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule, double ti
            result.verdict == FLO_VERDICT_FAIL;
 }
 
-/* Returns the other rules that fail too, by Holm's method: the error rate of
- * the rules that failed is given to the others, by weight. */
+/* Returns a bit for each rule that fails, also by Holm's method: the error rate
+ * of the failed rules is given to the other rules, by weight. */
 static uint16_t further_of(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_analysis_rules *rules = &judgement->analysis->rules;
@@ -645,8 +648,8 @@ static void conclude(const struct judgement *judgement, struct flo_analysis_find
 
 /* ---- spread ---- */
 
-/* Notes the spread of controls in all segments, from the first ratio that has
- * enough of them. */
+/* Stores the spread of the controls of all segments, from the first speed that
+ * has enough controls. */
 static void note_spread(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence)
 {
     for (uint32_t i = 0; i < analysis->rules.count; i++) {

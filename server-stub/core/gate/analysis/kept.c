@@ -251,8 +251,8 @@ static bool kind_parse(const char *word, enum flo_statistic_kind *out)
     return false;
 }
 
-/* Notes the largest difference between a stored number and the new one.  A
- * smaller relative difference counts as equal. */
+/* Compares a stored number with the new one; `worst` gets the largest
+ * difference so far.  The difference is relative for numbers above 1. */
 static void note_difference(struct replay *replay, double stored, double found)
 {
     double off = fabs(stored - found) / fmax(1, fabs(stored));
@@ -301,7 +301,8 @@ static bool is_excluded(const struct replay *replay, size_t segment)
     return json_is_true(json_object_get(json_array_get(segments, segment), "excluded"));
 }
 
-/* Replays one segment by itself, with its part of the weight. */
+/* Replays the test of one segment, with the weight that is stored for the
+ * segment. */
 static int replay_segment(struct replay *replay, const char *gate,
                           const struct flo_statistic_rule *rule, const json_t *stored,
                           size_t segment, const struct flo_statistic_arms *arms)
@@ -362,8 +363,8 @@ static int read_side(const struct replay *replay, const char *gate, const json_t
     return 0;
 }
 
-/* Replays the rule that compares devices with their own past.  Older records
- * lack its member; then no device was above. */
+/* Replays the rule that compares devices with their own past.  In an older
+ * record without the member `above`, no device counts as above its past. */
 static int replay_above(const struct replay *replay, const char *gate, const json_t *row,
                         struct flo_analysis_steep *out)
 {
@@ -408,8 +409,7 @@ static int replay_soon(const struct replay *replay, const char *gate, const json
                : refuse(replay, gate, "crashes after the swap have another verdict now");
 }
 
-/* Replays the proof.  Older records lack its member, because they used the
- * controls of that time only. */
+/* Replays the proof by all waves, and compares it with the stored one. */
 static int replay_proof(struct replay *replay, const char *gate,
                         const struct flo_statistic_rule *rule, const json_t *stored,
                         struct flo_analysis_proof *proof, struct flo_statistic_result *result)

@@ -198,8 +198,8 @@ void flo_analysis_preset(enum flo_preset preset, struct flo_analysis_rules *out)
     }
 }
 
-/* Gets the default rule of a measure that the preset lacks.  It is that of a
- * similar measure of `normal`. */
+/* Gets the default rule of a measure that the preset lacks.  It is the rule
+ * that `normal` has for this measure, or for a measure of the same kind. */
 static void standard_rule(enum flo_measure measure, struct flo_analysis_rule *out)
 {
     enum flo_statistic_kind kind = facts[measure].kind;
@@ -459,8 +459,9 @@ static double all_weights(const struct flo_analysis_rules *rules)
     return all;
 }
 
-/* Gives the preset's leak gate the weight that the rollout's own rules leave.
- * Specifications from before that gate stay as they are. */
+/* Reduces the weight of the preset's leak gate to what the rollout's own rules
+ * leave; drops the gate if they leave nothing.  Specifications older than this
+ * gate thus remain valid. */
 static void yield_leak(const json_t *gates_or_null, struct flo_analysis_rules *rules)
 {
     struct flo_analysis_rule *leak = rule_of(rules, FLO_MEASURE_LEAK);

@@ -50,8 +50,8 @@ static double variance_of(double sd, const struct flo_analysis_crowd *crowd)
     return sd * sd * (thinned(crowd) / crowd->updated + 1.0 / crowd->controls);
 }
 
-/* Returns the standard error over all waves, if the last one has `controls`
- * controls.  0: no wave counts. */
+/* Returns the standard error over all waves, if the last wave has `controls`
+ * controls.  Returns 0 when no wave has both updated devices and controls. */
 static double error_of(double sd, const struct flo_analysis_crowd *crowds, uint32_t phase,
                        double last_controls)
 {
@@ -103,7 +103,7 @@ static uint32_t controls_for(double sd, const struct flo_analysis_crowd *crowds,
     return (uint32_t)high;
 }
 
-/* Returns the smallest `prove_pct` that is proven, rounded to tenths. */
+/* Returns the smallest `prove_pct` that can be proven, rounded up to tenths. */
 static double prove_for(double error)
 {
     double z = 1.8808 + Z_LOOK; /* the 97 % quantile of the normal distribution */
@@ -150,7 +150,7 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
     out->finds_pct = flo_change_pct(find);
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
-    /* without earlier waves: the last wave alone must give the proof too */
+    /* the last wave must give the proof without the earlier waves, too */
     if (crowds[phase].updated > 0) {
         out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }
@@ -209,7 +209,7 @@ static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_
 }
 
 /* Returns the smallest number of crashing updated devices with which the rule
- * fails; 0: none. */
+ * fails; 0: no number is enough. */
 static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, double past)
 {
     struct flo_analysis_crash arms = {
@@ -229,8 +229,8 @@ static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, 
     return 0;
 }
 
-/* Returns the share of devices with which at least `events` of them crash in 95
- * % of cases. */
+/* Returns the smallest share of crashing devices with which at least `events`
+ * of `devices` crash in 95 % of cases. */
 static double share_for(uint32_t events, uint32_t devices)
 {
     double low = 0;

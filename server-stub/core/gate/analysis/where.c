@@ -1,4 +1,4 @@
-/* Analysis: where a release is worse, in the record of an evaluation. */
+/* Analysis: adds to the record of an evaluation where a release is worse. */
 #include <assert.h>
 #include <math.h>
 
@@ -36,8 +36,8 @@ static void add_effect(json_t *json, const struct flo_told *told)
     json_object_set_new(json, "high_pct", pct_json(has_interval, told->high));
 }
 
-/* Builds the slices, which a replay does not judge again: only the largest
- * differences are stored. */
+/* Builds the JSON of the slices.  A replay does not judge slices again, because
+ * only the largest differences are stored. */
 static json_t *slices_json(const struct flo_analysis_slices *slices,
                            const struct flo_analysis_finding *finding)
 {
@@ -62,8 +62,8 @@ static json_t *slices_json(const struct flo_analysis_slices *slices,
     return rows;
 }
 
-/* Builds the sites to which more devices were added, because one was far
- * slower. */
+/* Builds the JSON of the slices to which more devices were added, because one
+ * device there was far worse. */
 static json_t *probed_json(const struct flo_analysis_evidence *evidence,
                            const struct flo_analysis_finding *finding)
 {

@@ -1,4 +1,4 @@
-/* Analysis: findings as sentences. */
+/* Analysis: writes findings as sentences. */
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>
@@ -339,7 +339,7 @@ void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t co
     say(&line, ": %u more there first, the next phase waits until they have soaked", count);
 }
 
-/* Writes that the slice has no controls left to compare with. */
+/* Writes that the slice has no controls, or too few, to compare with. */
 static void say_unclear(struct line *line, const struct flo_analysis_slice *slice,
                         enum flo_slice_end end)
 {

@@ -1,5 +1,5 @@
-/* Baseline: whether a device can be compared once it updates, and from which
- * block on. The plan shows this before a rollout begins. Pure. */
+/* Baseline: tells whether a device can be compared once it updates, and from
+ * which block on.  The plan shows this before a rollout begins.  Pure. */
 #ifndef FLOTILLA_SERVER_OBSERVE_BASE_H
 #define FLOTILLA_SERVER_OBSERVE_BASE_H
 
