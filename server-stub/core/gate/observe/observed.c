@@ -1,4 +1,5 @@
-/* Observed: takes windows, assigns arms of a rollout, ends blocks. */
+/* Observed: takes telemetry windows, assigns a device to an arm of its rollout,
+ * and ends blocks. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -100,8 +101,8 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* Returns the counts that a split compares with.  They are those of the running
- * release, or of an older release with more evidence. */
+/* Returns the counts with which a split compares: those of the running release,
+ * or of an older release if the running one has too few blocks. */
 static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -124,7 +125,8 @@ static struct flo_counters counters_before(const struct flo_observed *observed, 
     return before != NULL ? before->counters : (struct flo_counters){0};
 }
 
-/* Finds the level with the most readings, for rules that need no baseline. */
+/* Finds the level of the running release, or else of any release that has
+ * readings.  It is for rules that need no baseline. */
 static const struct flo_level *any_level(const struct flo_level_table *levels, uint32_t running)
 {
     const struct flo_level *best = flo_levels_of(levels, running);
@@ -138,7 +140,7 @@ static const struct flo_level *any_level(const struct flo_level_table *levels, u
     return best;
 }
 
-/* Split: the release that the device ran before its swap. */
+/* Facts of a split, with the release that the device ran before it. */
 struct parting {
     uint32_t running;
     uint32_t block;
@@ -272,7 +274,8 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
                                           .phase = phase,
                                           .is_control = true});
         if (observed->readings != NULL && observed->readings->memory.from == 0) {
-            begin_memory(observed, block); /* done only once in a rollout */
+            /* the track of memory begins only once in a rollout */
+            begin_memory(observed, block);
         }
     }
 }
@@ -294,7 +297,7 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* Adds the release's change of level to the daily curve. */
+/* Moves each daily curve by the change that the rollout's release caused. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;
@@ -410,8 +413,8 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
-        /* Another release than the rollout's, or a rollback by an older one:
-         * the device is no control until the next split. */
+        /* The device runs another release than the rollout's, or an older
+         * rollout took it back.  It is no control until the next split. */
         observed->split = 0;
         if (observed->readings != NULL) {
             observed->readings->memory = (struct flo_slope_track){0};
@@ -458,8 +461,8 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
     }
 }
 
-/* Tells whether the window counts.  Caches are cold in a window in which the
- * engine or the agent started, and in a release's first blocks. */
+/* Tells whether the samples of a window count.  Caches are cold in a window in
+ * which the engine or the agent started, and in a release's first blocks. */
 static bool is_steady(const struct flo_observed *observed, const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
@@ -467,8 +470,8 @@ static bool is_steady(const struct flo_observed *observed, const struct flo_obse
             window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
-/* Returns the gauge of golden answers.  An updated device is measured by the
- * answers that it had before its swap. */
+/* Returns a gauge of the window.  For the gauge of golden answers, an updated
+ * device is measured by the answers that it had before its swap. */
 static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
@@ -612,9 +615,9 @@ static void end_counters(struct flo_counters *counters)
     }
 }
 
-/* Adds a reading to the daily curve.  A treated device's difference is
- * subtracted first, as the release may have moved all hours; while it is
- * unknown, nothing is added. */
+/* Adds a reading to the daily curve.  The difference of a treated device is
+ * subtracted first, because its release may have moved all hours.  While the
+ * difference is unknown, nothing is added. */
 static void keep_hour(struct flo_observed *observed, int reading, uint32_t block, double x)
 {
     double d = 0;

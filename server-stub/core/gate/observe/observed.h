@@ -46,8 +46,9 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 #define FLO_WARM_BLOCKS 2             /* blocks with cold caches after a swap */
 #define FLO_SKETCH_BLOCKS_MAX 24      /* an open sketch that is older (2 h) is dropped */
 #define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs before its split */
-/* Blocks before an update: the release that ran at that time is the one to
- * compare with. */
+/* Largest number of blocks for which a device may have run a rollout's release
+ * before the rollout is known.  Its former release is then the one to compare
+ * with. */
 #define FLO_AHEAD_BLOCKS 12
 
 /* Blocks after the swap from which growing memory is a leak: caches are full by
@@ -72,7 +73,7 @@ struct flo_readings {
      * is later */
     struct flo_slope_track memory;
     bool has_daily; /* `daily` is fixed */
-    /* kind of each `before` (enum flo_reference). */
+    /* Kind of each reading's baseline (enum flo_reference). */
     uint8_t reference[FLO_READING_COUNT];
     /* Number of each reading's stratum: devices with the same stratum are
      * compared with each other.  It is 0 when the baseline is the release that
@@ -94,46 +95,51 @@ struct flo_counters {
     double errors;
     double requests;
     uint32_t blocks; /* number of blocks with a window of the device */
-    uint32_t judged; /* number of answers that the application rated ... */
-    uint32_t bad;    /* ... and of those rated bad; neither number is stored */
+    uint32_t judged; /* number of answers that the application rated; not packed */
+    /* number of answers that the application rated as bad; not packed */
+    uint32_t bad;
 };
 /* Counts of one release on the device. */
 struct flo_past {
     uint32_t release; /* 0: none */
-    uint32_t heard;   /* block of its last window that counts */
+    uint32_t heard;   /* block of the release's last window that counts */
     struct flo_counters counters;
 };
 struct flo_observed {
     uint32_t release; /* checksum of the release that the device runs; 0: not known yet */
     uint32_t former;  /* checksum of the release before the swap */
-    /* Checksum of the release that its rollout brings; 0: the device is in no
-     * rollout. */
+    /* Checksum of the release that the device's rollout brings; 0: the device
+     * is in no rollout. */
     uint32_t coming;
-    uint32_t rollout;    /* checksum of the rollout that it is in; 0: none */
+    uint32_t rollout;    /* checksum of the device's rollout; 0: it is in none */
     uint32_t split;      /* block of the split; 0: none yet */
     uint32_t moved;      /* block in which the device began to run `release`; 0: not observed */
-    uint32_t heard;      /* block of its last window that counts */
-    uint32_t read;       /* block of its last reading */
+    uint32_t heard;      /* block of the device's last window that counts */
+    uint32_t read;       /* block of the device's last reading */
     uint32_t crashed;    /* hour of the last counted crash */
-    uint32_t hour;       /* hour that bit 0 of the masks below stands for */
+    uint32_t hour;       /* hour that bit 0 of hours_heard and hours_died stands for */
     uint8_t hours_heard; /* bit for each of the last 8 hours in which the device sent a window */
     uint8_t hours_died;
-    uint8_t before_heard; /* both masks as they were at the swap */
+    uint8_t before_heard; /* hours_heard and hours_died as they were at the split */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    uint8_t phase;      /* phase in which it split or swapped, from 1; 0: none */
-    uint16_t leak_from; /* blocks after its swap until growth counts; 0:
-                           FLO_LEAK_BLOCKS */
-    bool is_busy;       /* the device is updating and has not swapped yet */
-    bool is_silent;     /* the device is treated, but sends no more windows */
-    bool died_early;    /* it failed within 2 h of its swap; a control: within 2 h of its split */
-    uint16_t crashes;   /* hours with a crash since the split */
-    uint32_t early;     /* blocks with a window within 2 h of the swap */
+    /* phase in which the device split or swapped, from 1; 0: none */
+    uint8_t phase;
+    /* blocks after the device's swap until growth of memory counts; 0:
+     * FLO_LEAK_BLOCKS */
+    uint16_t leak_from;
+    bool is_busy;   /* the device is updating and has not swapped yet */
+    bool is_silent; /* the device is treated, but sends no more windows */
+    /* the device failed within 2 h of its swap or, as a control, of its
+     * split */
+    bool died_early;
+    uint16_t crashes; /* hours with a crash since the split */
+    uint32_t early;   /* blocks with a window within 2 h of the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
-    struct flo_counters before, since; /* counts before the split, and since then */
-    struct flo_readings *readings;     /* the caller's; NULL: only events are
-                                          counted */
+    struct flo_counters before, since; /* counts before the split, and after it */
+    /* readings, owned by the caller; NULL: only events are counted */
+    struct flo_readings *readings;
 };
 
 /* Numbers of one telemetry window, and the block in which it arrived. */
@@ -150,13 +156,13 @@ struct flo_observed_window {
     /* Histogram of each sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
 };
-/* The rollout that a device is in: the part that its windows need. */
+/* Facts of a rollout that the records of its devices need. */
 struct flo_observed_rollout {
-    uint32_t id;        /* checksum of the rollout */
-    uint32_t release;   /* the rollout's release */
-    uint8_t phase;      /* from 1 */
-    uint16_t leak_from; /* blocks after a swap until growth counts; 0:
-                           FLO_LEAK_BLOCKS */
+    uint32_t id;      /* checksum of the rollout */
+    uint32_t release; /* the rollout's release */
+    uint8_t phase;    /* from 1 */
+    /* blocks after a swap until growth of memory counts; 0: FLO_LEAK_BLOCKS */
+    uint16_t leak_from;
 };
 
 /* Takes one window.  Returns true when the window shows that the device swapped
@@ -167,7 +173,7 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
 /* State of a member, according to its rollout. */
 enum flo_member_way {
     FLO_MEMBER_WAITS, /* runs its old release */
-    FLO_MEMBER_BUSY,  /* updating, from `accepted` until the swap */
+    FLO_MEMBER_BUSY,  /* updating: from the state `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
     FLO_MEMBER_SILENT, /* swapped, but sends no more windows */
     FLO_MEMBER_DIED,   /* swapped, then rolled back */
@@ -182,7 +188,7 @@ bool flo_observed_has_left(const struct flo_observed *observed,
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
 /* Returns the mean that the device adds to its segment's curve of this reading;
- * NULL: none. */
+ * NULL: the device adds none. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
 /* Splits a control at the first swap of the phase: its readings after that are
@@ -191,12 +197,13 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
 /* Ends the device's part in its rollout. */
 void flo_observed_release(struct flo_observed *observed);
 
-/* Ends a block, first part: makes its readings. */
+/* First step at the end of a block: makes the block's readings from sketches
+ * and gauges. */
 void flo_observed_read(struct flo_observed *observed, uint32_t block);
 /* Tells whether the device's readings are part of its segment's curve. */
 bool flo_observed_is_member(const struct flo_observed *observed);
-/* Ends a block, second part: adds its readings to the sums.  `curve` has the
- * segment's value of each reading in this block. */
+/* Second step at the end of a block: adds the block's readings to the sums.
+ * `curve` has the segment's value of each reading in this block. */
 void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve);
 
 /* ---- for a comparison ---- */
@@ -212,9 +219,9 @@ bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_r
  * compared. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
-/* Fixes the device's daily curve.  The first call in a rollout does so, its
- * split at the latest; from then on the curve is subtracted from all
- * readings. */
+/* Fixes the device's daily curve, which is subtracted from all later readings.
+ * Only the first call in a rollout has an effect; a split makes it at the
+ * latest. */
 void flo_observed_fix_daily(struct flo_observed *observed);
 /* Returns the first block whose memory counts for a leak, after a swap in
  * `block`. */
@@ -228,8 +235,9 @@ bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_re
                        uint32_t block, double *mean, uint32_t *stratum);
 /* Gets the counts that would be the baseline of a split made now. */
 void flo_observed_counters(const struct flo_observed *observed, struct flo_counters *out);
-/* Total change on the device, and its number of readings.  The segment's curve
- * is not subtracted.  One reading on each side is enough. */
+/* Total change of a reading on the device, and the number of readings before
+ * and after the split.  The segment's curve is not subtracted.  One reading on
+ * each side is enough. */
 struct flo_observed_change {
     double d;
     uint32_t before, after;
@@ -241,7 +249,7 @@ void flo_observed_change(const struct flo_observed *observed, enum flo_observed_
 extern const enum flo_observed_reading flo_slow_readings[];
 extern const size_t flo_slow_reading_count;
 /* Gets the mean with which an updated device is compared, less its daily curve.
- * Returns false without one. */
+ * Returns false when there is no such mean. */
 bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
                             double *mean);
 /* Returns true when the device had no reading for blocks_max blocks.  *is_known
@@ -251,31 +259,35 @@ bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
 /* Returns the number of hours since the split in which the device sent a
  * window. */
 double flo_observed_hours(const struct flo_observed *observed);
-/* Adds the device to the counts of early deaths: `treated` for a treated
- * device, else `others`. */
+/* Adds the device to the counts of early deaths.  `treated` gets the first 2 h
+ * after its swap.  `others` gets its 8 hours before the swap, or the last 8
+ * hours of a device that is not treated. */
 void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
-/* Hours with crashes: within 2 h after the swap (of a control: after its
- * split), and before. */
+/* Crashes of a device: within 2 h after its swap or split, and in the 8 hours
+ * before. */
 struct flo_observed_crashes {
     bool has_crashed;
-    double hours;        /* hours since the swap or split, at most 2 */
-    double hours_before; /* hours with a window among the 8 hours before */
-    double died_before;  /* hours with a crash among these 8 hours */
+    double hours; /* hours since the swap or split, at most 2 */
+    /* hours with a window among the 8 hours before the swap or split */
+    double hours_before;
+    /* hours with a crash among the 8 hours before the swap or split */
+    double died_before;
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
                           struct flo_observed_crashes *out);
 
 /* ---- kept across a start of the controller ---- */
 
-/* Packs everything except the open sketches, which hold at most one block.
- * `out` holds FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
 #define FLO_OBSERVED_BYTES_MAX 2560
+/* Packs everything except the open sketches, which hold at most one block.
+ * `out` holds FLO_OBSERVED_BYTES_MAX bytes.  Returns the number of bytes
+ * used. */
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* Unpacks a record.  If the bytes have readings, the caller's `readings` is
- * filled and *has_readings is true.  FLO_E_DB on bytes that pack cannot have
- * written. */
+ * filled and *has_readings is true.  Returns FLO_E_DB for bytes that
+ * flo_observed_pack cannot have written. */
 FLO_MUST_USE int flo_observed_unpack(const uint8_t *data, size_t bytes,
                                      struct flo_observed *observed, struct flo_readings *readings,
                                      bool *has_readings, struct flo_err *err);

@@ -1,4 +1,5 @@
-/* Paired comparison: sums of both sides, and pairs of readings. */
+/* Paired: adds up the windows of both sides, and makes pairs of their
+ * readings. */
 #include "server-stub/core/gate/observe/paired.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* Observed: packed as bytes, which are kept when the controller restarts.
+/* Observed: packs a record as bytes, which survive a restart of the controller.
  *
  *   u8  format 3, flags (bit 0: has readings)
  *   the numbers of FIELDS, then two tallies, then u8 pasts, each of them
@@ -6,13 +6,14 @@
  *   for each reading: u8 levels, each of them u32 release, u32 last, a mean
  *   and a day; then u32 running, u32 warm_from; before, first, after,
  *   newest as means; f64 curve, u32 since, u8 reference, u32 stratum
- *   for each but the last: f32 base, u8 hours, each of them u8 hour,
+ *   for each reading but the last: f32 base, u8 hours, each of them u8 hour,
  *   u8 count, i16 mean; then the daily curve as f32: 4 and `before`
- *   u8 1 when that is fixed; u32 from, f64 base and three sums of memory
+ *   u8 1 when the daily curves are fixed; u32 from, f64 base and three sums of
+ *   memory
  *
- * Format 2 is read too: without days, hours, daily curves, `leak_from` and
- * memory.  So is format 1: a base for `release` and one for `former`, no
- * `coming` and no `moved` either.
+ * Format 2 is read too; it has no days, hours, daily curves, `leak_from` and
+ * memory.  Format 1 is read too; it has one base for `release` and one for
+ * `former`, and no `coming` and `moved` either.
  *
  * A mean is f64 sum, u32 count; a day four i16; a sum u32 count and four f64.
  * Little-endian.  Readings are in the order of readings.def, after their
@@ -99,8 +100,8 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint
     cursor->is_broken = cursor->is_broken || observed->arm > FLO_ARM_LEFT;
 }
 
-/* Advances to the next place of a table; when writing, to the next place in
- * use.  A place begins with its `release`.  Returns false after the last
+/* Reads or writes the `release` with which entry `i` of a table begins.
+ * Returns false for an entry that is unused or broken, or behind the last
  * one. */
 static bool next_place(struct flo_bytes *cursor, uint8_t count, int i, uint32_t *release)
 {
@@ -179,8 +180,7 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] =
         series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
-    /* a control has one release here: it ran the same before and after its
-     * split */
+    /* a control ran one release before and after its split */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {
@@ -204,7 +204,7 @@ static void all_bases(struct flo_bytes *cursor, const struct flo_observed *obser
     }
 }
 
-/* Hours that have readings, in order. */
+/* Reads or writes the hours of a curve that have readings, in order. */
 static void hours(struct flo_bytes *cursor, struct flo_shape_kept *kept)
 {
     uint8_t count = 0;

@@ -85,8 +85,8 @@ void flo_since_take(struct flo_since *since, const struct flo_observed *observed
 
 /* ---- the end of a block ---- */
 
-/* Adds a reading of a control.  The daily curve stays in `last`, because a step
- * takes only minutes. */
+/* Adds a reading of a control.  The daily curve is subtracted in `total`, but
+ * not in `last`, because a step takes only minutes. */
 static void read_control(struct flo_since_speed *speed, double x, double daily)
 {
     assert(speed->last_count <= FLO_STEP_READINGS);
@@ -115,7 +115,8 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
 }
 
-/* Adds a reading of memory.  The sums start again when the engine does. */
+/* Notes the sums of memory with which each wave begins.  They are 0 after a
+ * restart of the engine. */
 static void read_memory(struct flo_since *since, const struct flo_slope_track *track,
                         uint32_t block)
 {

@@ -1,10 +1,10 @@
 /* Since: readings and counts of a rollout's member since each wave began.
  *
  * A wave is a set of devices whose swaps begin together.  A control has, for
- * each wave that it saw begin, its past and its sums as they were then.  A
- * device that swaps has a wave of its own from there on, and keeps what it was
- * as a control.  Errors and crashes are of controls alone; those of an updated
- * device stand in its flo_observed.  Kept over a start of the controller.
+ * each wave that it saw begin, its past and its sums at that time.  A device
+ * that swaps belongs to one wave from then on, and keeps its evidence as a
+ * control.  Errors and crashes are counted for controls only; flo_observed has
+ * those of updated devices.  The evidence survives a restart of the controller.
  * Pure: the caller owns the memory. */
 #ifndef FLOTILLA_SERVER_SINCE_H
 #define FLOTILLA_SERVER_SINCE_H
@@ -19,20 +19,21 @@
 /* One speed of a control, since one wave began. */
 struct flo_since_wave {
     double at_sum;     /* sum of `total` as the wave began */
-    double before;     /* mean of its baseline */
-    double first;      /* mean of the first 12 readings since then */
+    double before;     /* mean of the speed's baseline */
+    double first;      /* mean of the first 12 readings since the wave began */
     uint32_t at_count; /* count of `total` as the wave began */
     uint32_t stratum;
 };
 struct flo_since_speed {
     struct flo_mean total; /* all readings of the device while it was a control */
     uint8_t known;         /* bit for each wave for which there is a baseline */
-    uint8_t has_first;     /* bit for each wave that has its 12 readings */
+    uint8_t has_first;     /* bit for each wave whose `first` is complete */
     struct flo_since_wave waves[FLO_SCAN_WAVES_MAX];
     double last[FLO_STEP_READINGS]; /* last readings as a control, newest first */
     uint8_t last_count;
-    struct flo_mean step;  /* the first 3 readings after its own swap */
-    struct flo_mean first; /* mean of the first 12 readings after its swap */
+    struct flo_mean step; /* the first 3 readings after the device's own swap */
+    /* mean of the first 12 readings after the device's own swap */
+    struct flo_mean first;
 };
 _Static_assert(FLO_SCAN_WAVES_MAX <= 8, "a bit for each wave");
 /* Memory of a control since a wave began.  The readings cover the same time as
@@ -50,20 +51,22 @@ struct flo_since_counts {
 };
 struct flo_since_past {
     struct flo_since_counts at;
-    float errors, requests; /* sums before the wave began */
-    uint8_t hours, died;    /* number of the 8 hours before with a window, and with a crash */
+    float errors, requests; /* counts of the baseline, from before the wave began */
+    /* number of hours with a window, and with a crash, among the 8 hours before
+     * the wave */
+    uint8_t hours, died;
     bool is_known;
 };
 struct flo_since {
     uint32_t rollout; /* checksum of the rollout */
     uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
-    uint8_t wave;     /* wave of its own swap, from 1; 0: a control */
+    uint8_t wave;     /* wave of the device's own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
-    uint32_t memory_from; /* first block of the readings of `memory` */
+    uint32_t memory_from; /* `from` of the track of memory to which `memory` refers */
     struct flo_since_memory memory[FLO_SCAN_WAVES_MAX];
-    struct flo_since_speed *speeds; /* [FLO_SPEEDS]; NULL: only events are
-                                       counted */
+    /* array of FLO_SPEEDS; NULL: only events are counted */
+    struct flo_since_speed *speeds;
 };
 
 /* Notes the sums of a control, because a wave began in `block`. */
@@ -74,12 +77,12 @@ void flo_since_swap(struct flo_since *since, uint8_t wave);
 /* Returns true when all waves that the device knows are among the first `waves`
  * of the rollout. */
 bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
-/* Takes a window, after flo_observed_take. */
+/* Adds the counts of a window; call it after flo_observed_take. */
 void flo_since_take(struct flo_since *since, const struct flo_observed *observed,
                     const struct flo_observed_window *window);
-/* Adds the readings of a block that ended, before flo_observed_end.  Returns
- * false when the device is no longer a control and did not swap: the caller
- * then forgets it. */
+/* Adds the readings of a block that ended; call it before flo_observed_end.
+ * Returns false when the device is no longer a control and did not swap; the
+ * caller then drops its record. */
 bool flo_since_read(struct flo_since *since, const struct flo_observed *observed, uint32_t block,
                     const double *curve);
 
@@ -90,11 +93,11 @@ bool flo_since_read(struct flo_since *since, const struct flo_observed *observed
 bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
                           uint32_t *stratum);
 /* Gets the mean change of the first 12 readings since a wave.  The value is
- * kept when the device swaps. */
+ * kept when the device swaps.  Returns false when there are fewer readings. */
 bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
                      uint32_t *stratum);
 /* Gets the step of an updated device: three readings after its swap less three
- * before. */
+ * before.  Returns false when either side has fewer readings. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
 /* Gets the growth of a control's memory since a wave began, or since it became
@@ -109,16 +112,18 @@ struct flo_since_numbers {
     double errors_before, requests_before;
     double crashes_before, hours_before;
 };
-/* Gets the counts of a control since a wave began. If it was no control then,
- * the next wave in which it was one is used; false: there is none. */
+/* Gets the counts of a control since a wave began.  If the device did not see
+ * this wave begin as a control, they are since the next wave that it saw, else
+ * since the last one before.  Returns false when it saw no wave. */
 bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out);
 
 /* ---- kept across a start of the controller ---- */
 
-/* Packs the evidence of a device as a row: `observed` and, for a member of a
- * rollout, `since`.  `out` holds FLO_KEPT_BYTES_MAX; returns the bytes used. */
 #define FLO_SINCE_BYTES_MAX 2560
 #define FLO_KEPT_BYTES_MAX (FLO_OBSERVED_BYTES_MAX + FLO_SINCE_BYTES_MAX)
+/* Packs the evidence of a device as a row: `observed` and, for a member of a
+ * rollout, `since`.  `out` holds FLO_KEPT_BYTES_MAX bytes.  Returns the number
+ * of bytes used. */
 size_t flo_kept_member_pack(const struct flo_observed *observed,
                             const struct flo_since *since_or_null, uint8_t *out);
 struct flo_kept_member {
@@ -128,8 +133,8 @@ struct flo_kept_member {
     struct flo_since_speed speeds[FLO_SPEEDS];
     bool has_readings, has_since, has_speeds;
 };
-/* Unpacks a row.  FLO_E_DB on bytes that no version of pack can have
- * written. */
+/* Unpacks a row.  Returns FLO_E_DB for bytes that no version of
+ * flo_kept_member_pack can have written. */
 FLO_MUST_USE int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
                                         struct flo_kept_member *out, struct flo_err *err);
 

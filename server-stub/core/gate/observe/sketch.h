@@ -5,9 +5,10 @@
 
 #include <flotilla/base.h>
 
-/* A histogram's buckets that are not empty, in order.  When there are more, the
- * two neighbours with the fewest values become one. */
+/* Largest number of pairs of a sketch.  Beyond it, the two neighbouring buckets
+ * with the fewest values become one. */
 #define FLO_PAIRS_MAX 64
+/* Buckets of a histogram that are not empty, in order. */
 struct flo_pairs {
     uint16_t count;
     uint16_t index[FLO_PAIRS_MAX];
