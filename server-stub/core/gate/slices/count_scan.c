@@ -1,4 +1,5 @@
-/* Count scan: passes as in scan.c, on devices that are far or not. */
+/* Count scan: compares shares of far devices, in passes like those of
+ * scan.c. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
 #define LN_20 2.995732273553991
-#define CHANCE_MAX 0.01 /* chance that own controls would show no far device */
+/* largest accepted chance that a slice's own controls show no far device by
+ * luck */
+#define CHANCE_MAX 0.01
 #define TIE 1e-9
 
 struct value {
@@ -27,8 +30,8 @@ struct value {
     double least;            /* smallest number of events of one of its updated devices */
 };
 struct best {
-    struct flo_slice slice; /* largest value of ln e minus its threshold */
-    double over;            /* ln e minus its threshold */
+    struct flo_slice slice; /* slice with the largest ln e less its threshold */
+    double over;            /* ln e of the slice less its threshold */
     struct flo_count_scan_row row;
 };
 struct flo_count_scan_room {
@@ -177,13 +180,13 @@ static bool is_of_the_place(const struct value *value, double far_own)
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         far += value->far_controls[p];
     }
-    /* A single control is no arm, but it must not be far. */
+    /* A single control is too few to compare with, but it must not be far. */
     return far_own > 0 || (value->controls < OWN_MIN && far > 0) ||
            (value->controls > 0 && pow(1 - share, value->controls) > CHANCE_MAX);
 }
 
-/* Returns true if the value has enough far devices, and many more than other
- * places. */
+/* Returns true if the value's share of far devices is at least twice that of
+ * all controls, and twice that of the updated devices elsewhere. */
 static bool is_apart(const struct flo_count_scan_room *room, const struct value *value,
                      double far_everywhere)
 {
@@ -238,7 +241,7 @@ static void look_at_value(const struct flo_count_scan_room *room, struct flo_sli
 /* ---- a part that explains it alone ---- */
 
 struct part {
-    struct flo_slice slice; /* its value is 0 until there is a slice */
+    struct flo_slice slice; /* narrower slice; value 0: none is found yet */
     bool is_whole;
     uint32_t far, devices;
 };
@@ -316,7 +319,7 @@ static void name(struct flo_count_scan_room *room, const struct best *best, uint
 /* ---- turns ---- */
 
 /* Inserts a probe into the list, which is sorted by events, most first.  Among
- * equal ones, the earlier find is first. */
+ * probes with equal events, the one that was found first comes first. */
 static void add_probe(struct flo_count_scan *out, struct flo_slice slice, const struct value *value)
 {
     size_t at = out->probe_count;

@@ -16,7 +16,7 @@ struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
     uint8_t wave;                        /* updated: its own */
-    uint8_t waves;                       /* of a control: number of its waves, at least 1 */
+    uint8_t waves;                       /* control: number of its waves, at least 1 */
     bool is_updated;
 };
 struct flo_count_scan_rule {
@@ -33,11 +33,13 @@ struct flo_count_scan_row {
     bool has_within;
     struct flo_slice within;
     double ln_e, threshold; /* against all controls */
-    double ln_e_own;        /* evidence against the slice's own controls; 0: it has no controls */
-    uint32_t updated, far;  /* devices */
-    uint32_t controls;      /* number of controls in the slice */
-    double far_controls;    /* number of far controls in the slice, mean over the waves */
-    double far_everywhere;  /* number of far controls in the whole fleet, mean over the waves */
+    /* ln e in comparison with the slice's own controls; 0: it has too few
+     * controls */
+    double ln_e_own;
+    uint32_t updated, far; /* devices */
+    uint32_t controls;     /* number of controls in the slice */
+    double far_controls;   /* number of far controls in the slice, mean over the waves */
+    double far_everywhere; /* number of far controls in the whole fleet, mean over the waves */
 };
 struct flo_count_scan {
     size_t row_count;

@@ -1,4 +1,4 @@
-/* Crash: tail probabilities of binomials. */
+/* Crash: compares crashes soon after a swap, by the tail of a binomial. */
 #include <assert.h>
 #include <math.h>
 

@@ -1,14 +1,14 @@
 /* Crash: devices that crashed soon after their swap, in any wave.
  *
- * They are compared with controls of the same hours and, at half weight, with
- * all members' own past.  The comparison with controls alone has to agree.
- * Pure. */
+ * These devices are compared with controls of the same hours and, at half
+ * weight, with all members' own past.  The comparison with controls alone has
+ * to agree.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_CRASH_H
 #define FLOTILLA_SERVER_SLICES_CRASH_H
 
 #include "server-stub/core/gate/share.h"
 
-#define FLO_CRASH_HOURS 2 /* 2 hours after the swap */
+#define FLO_CRASH_HOURS 2 /* hours after a swap within which a crash counts as soon */
 
 /* Number of distinct devices that crashed, and the expected number. */
 struct flo_crash_arm {
@@ -28,7 +28,8 @@ struct flo_crash_result {
     double tail_now;          /* the same chance, compared with the controls alone */
     double ratio;
 };
-/* Returns a device's crashes per hour, from its own past and `rate`. */
+/* Returns a device's crashes per hour, from its own past and from `rate`, all
+ * members' crashes per hour. */
 double flo_crash_rate(double crashes_before, double hours_before, double rate);
 /* Returns a device's chance to crash within `hours`, from its own past and from
  * `rate`, all members' crashes per hour (> 0). */

@@ -1,4 +1,4 @@
-/* Detect: solves the gates' own tests for the effect. */
+/* Detect: computes the smallest effect that a gate's test can find. */
 #include <assert.h>
 #include <math.h>
 
@@ -17,8 +17,7 @@
 
 /* ---- ratios ---- */
 
-/* Returns the t at which the evidence reaches `threshold`.  It is below
- * T_MAX. */
+/* Returns the t, below T_MAX, at which the evidence reaches `threshold`. */
 static double t_at(double r, double nu, double threshold)
 {
     double low = 0;
@@ -178,7 +177,8 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
     if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) || plan->hours_controls <= 0) {
         return 1;
     }
-    /* The more events the controls have, the more may the updated devices have. */
+    /* More events of the controls allow more events of the updated devices, so
+     * `least` only grows. */
     for (double m = 0; m <= 2 * controls + 50; m++) {
         while (least < 2 * updated + 100 &&
                is_proven(plan, least, plan->prove_rate + m / plan->hours_controls)) {

@@ -1,4 +1,4 @@
-/* Detect: effects that a phase can find, computed before it begins.  Pure. */
+/* Detect: computes, before a phase begins, which effects it can find.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_DETECT_H
 #define FLOTILLA_SERVER_SLICES_DETECT_H
 
@@ -10,7 +10,7 @@ struct flo_detect {
     double controls; /* devices */
     double devices_min;
     double sd; /* standard deviation of a device's difference */
-    double nu; /* degrees of freedom; 0: derived from the devices */
+    double nu; /* degrees of freedom; 0: derived from the numbers of devices */
     double alpha, weight;
     double limit_pct;
     double clip; /* limit of a device's difference, in standard deviations: 4 for a gate, 8 for a
@@ -36,15 +36,16 @@ struct flo_detect_events {
     double limit_ratio;
     double least; /* the fewest events with which the test may fail */
 };
-/* *events: the fewest that fail the test when controls have the expected
- * number.  *ratio: ratio of the rates that is found in 95 % of runs.
+/* Gets the fewest events that fail the test when controls have the expected
+ * number.  *ratio gets the smallest ratio of the rates that is found in 95 % of
+ * runs.
  *
  * Returns false when even 10,000 events do not fail, or the plan is not
  * finite. */
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
-/* Time in which rare events are watched, and the difference that is to be
- * proven. */
+/* Plan of a proof by rare events: the hours watched in both arms, the rate, and
+ * the increase to rule out. */
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;

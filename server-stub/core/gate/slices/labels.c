@@ -49,7 +49,7 @@ static struct room room_of(const struct flo_slice_word *words, size_t count)
                          .ties = FLO_SLICE_VALUES_MAX - values_above(words, count, low)};
 }
 
-/* Values of a label that are scanned. */
+/* Value of a label that is scanned, and its index among the words. */
 struct chosen {
     const char *text;
     uint32_t word;

@@ -14,7 +14,7 @@
 
 /* Slice: all members whose label has one value. */
 struct flo_slice {
-    uint16_t label; /* index in the policy's order, from 0 */
+    uint16_t label; /* index of the label in the order of the policy, from 0 */
     uint16_t value; /* from 1 on */
 };
 /* A label of a scan. */
@@ -23,9 +23,9 @@ struct flo_slice_label {
     uint32_t count;         /* highest number in `values` */
     uint32_t judged;        /* number of values with enough members to be judged */
     double tau2;            /* greatest tau2 of the scans so far */
-    bool needs_own;         /* a pair of labels: a value with fewer than two
-                               controls of its own is not judged. Its site
-                               has some, which show a shock of the site. */
+    /* the label is a pair of labels: a value with fewer than two own controls
+     * is not judged, because only its site has controls that show a shock */
+    bool needs_own;
 };
 /* Returns -ln of the part of alpha that each value may use. */
 double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t judged);
@@ -36,17 +36,18 @@ struct flo_slice_word {
     uint32_t members;
 };
 struct flo_slice_values {
-    uint32_t count;                           /* numbers in use */
-    uint32_t judged;                          /* values with at least 3 members */
-    uint32_t left_values;                     /* values beyond 1,000, which
-                                                 are not scanned */
-    uint32_t left_devices;                    /* ... and the members with one of them */
-    uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: index of its
-                                                 word; [0] is not used */
+    uint32_t count;        /* numbers in use */
+    uint32_t judged;       /* values with at least 3 members */
+    uint32_t left_values;  /* values beyond 1,000, which
+                              are not scanned */
+    uint32_t left_devices; /* number of members whose value is not scanned */
+    /* index of the word of each number; [0] is not used */
+    uint32_t words[FLO_SLICE_VALUES_MAX + 1];
 };
-/* Numbers the distinct words; a word without members gets no number. numbers:
- * [count], by index; 0: left out. Among words with equally many
- * members, the earlier ones are numbered first. */
+/* Numbers the distinct words.  `numbers` gets the number of each of the `count`
+ * words; 0: the word is left out.  A word without members gets no number.  When
+ * there are too many words, earlier ones are preferred among those with equally
+ * many members. */
 void flo_slice_words_number(const struct flo_slice_word *words, size_t count, uint16_t *numbers,
                             struct flo_slice_values *out);
 

@@ -1,5 +1,5 @@
-/* Leak: least squares for a device, a clipped difference of means for two
- * arms. */
+/* Leak: fits a device's slope by least squares, and compares the clipped mean
+ * slopes of two arms. */
 #include <assert.h>
 #include <math.h>
 
@@ -12,7 +12,8 @@
 #define READINGS_MIN 10
 #define LATEST_MIN 6
 #define TRACK_FIRST 4
-#define SLOPE_MAX 100.0 /* faster growth is impossible for memory */
+/* largest slope, ln per hour; faster growth is impossible for memory */
+#define SLOPE_MAX 100.0
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.005
 #define VARIANCE_MIN 4e-6
@@ -102,8 +103,8 @@ bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y)
     return true;
 }
 
-/* Returns false with too few readings, or for sums that no readings can
- * have. */
+/* Computes the slope from sums.  Returns false with too few readings, or for
+ * sums that no readings can have. */
 static bool slope_of(const struct flo_slope_sums *sums, uint32_t least, double *out)
 {
     double n = sums->count;
@@ -156,8 +157,9 @@ void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_
 
 /* ---- two arms ---- */
 
-/* Gathers the devices that count: their slopes, then their latest slopes.
- * SIZE_MAX: one is not finite. */
+/* Gathers the slopes of the devices that count, and their latest slopes.
+ * Returns the number of these devices, or SIZE_MAX when a slope is not
+ * finite. */
 static size_t gather(const struct flo_slope *slopes, size_t count, double *numbers, double *latest)
 {
     size_t used = 0;
@@ -252,7 +254,8 @@ static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
     to->devices += from->devices;
 }
 
-/* Weighted mean of both; `share` is the weight of the second. */
+/* Returns the weighted mean of two numbers; `share` is the weight of the
+ * second. */
 static double between(double one, double other, double share)
 {
     assert(share >= 0 && share <= 1);

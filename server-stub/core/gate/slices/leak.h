@@ -7,7 +7,8 @@
 
 #include "server-stub/core/gate/statistics/ratio.h"
 
-/* Logarithm of a gauge in a block of 5 minutes.  Both have any origin. */
+/* Reading of a gauge in a block of 5 minutes; `y` is its logarithm.  Block
+ * numbers and `y` may begin anywhere. */
 struct flo_slope_reading {
     uint32_t block;
     double y;
@@ -15,37 +16,38 @@ struct flo_slope_reading {
 /* Slopes, in ln per hour. */
 struct flo_slope {
     bool has_slope;  /* 10 readings */
-    bool has_latest; /* 6 in their latest half */
+    bool has_latest; /* 6 readings in the latest half */
     double slope;
     double latest;
 };
-/* Gets the slopes of readings in block order, from 30 minutes after the swap
- * on.
+/* Gets the slopes of readings, which are in block order and begin 30 minutes
+ * after the swap.
  *
  * Returns false for a reading that is not finite; *out is empty then. */
 bool flo_slope_of(const struct flo_slope_reading *readings, size_t count, struct flo_slope *out);
 
-/* Sums that give the slopes without storing readings.  `latest` and `newest`
- * together have the latest half to three quarters of the readings: at each
- * power of two the older ones are dropped. */
+/* Sums of a line fit, which give a slope without stored readings. */
 struct flo_slope_sums {
     uint32_t count;
     double t, t2, y, ty; /* t: hours since `from`; y: reading less `base` */
 };
+/* Running sums of a device.  `latest` and `newest` together have the latest
+ * half to three quarters of the readings: at each power of two, older readings
+ * are dropped. */
 struct flo_slope_track {
     uint32_t from; /* first block that counts; 0: none */
     double base;   /* the first reading */
     struct flo_slope_sums all, latest, newest;
 };
-/* Starts again: blocks before `from` do not count, nor earlier readings. */
+/* Empties the sums; only readings from block `from` on count. */
 void flo_slope_begin(struct flo_slope_track *track, uint32_t from);
 /* Adds a reading, at most one per block.  Returns false for numbers that are
  * not finite; nothing changed. */
 bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y);
 void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out);
-/* Gets the slopes of the readings since `before`, an earlier copy of `all`.  So
- * devices whose readings began earlier are measured over the time of another
- * device. */
+/* Gets the slopes of the readings since `before`, an earlier copy of `all`.  A
+ * device whose readings began earlier is thus measured over the same time as
+ * another device. */
 void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_slope_sums *before,
                           struct flo_slope *out);
 
@@ -58,8 +60,10 @@ struct flo_leak_rule {
 /* Sums for a verdict: slopes, clipped and relative to the controls' median. */
 struct flo_leak_arms {
     struct flo_ratio_arm treated, control;
-    double slope;  /* difference of the medians, not clipped */
-    double latest; /* slope of the latest half */
+    double slope; /* difference of the arms' median slopes, not clipped */
+    /* difference of the arms' median slopes in the latest half of the
+     * readings */
+    double latest;
 };
 struct flo_leak_result {
     enum flo_verdict verdict; /* fail (action: pause), or inconclusive */
@@ -67,8 +71,9 @@ struct flo_leak_result {
     uint64_t updated; /* number of devices with both slopes known */
     uint64_t controls;
     double ln_e;
-    bool has_slope; /* enough devices of both arms */
-    double slope;   /* difference of the medians, ln per hour, unclipped */
+    bool has_slope; /* `slope` is set: both arms have enough devices */
+    /* difference of the arms' median slopes, ln per hour, not clipped */
+    double slope;
 };
 /* Sums the slopes of both arms; a device without both slopes does not count.
  * `numbers` is room for twice as many doubles as the greater arm has devices.
@@ -83,7 +88,8 @@ bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
 void flo_leak_add_wave(struct flo_leak_arms *to, const struct flo_leak_arms *wave);
 /* Adds the arms of another segment, which has controls of its own. */
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from);
-/* Returns false for impossible numbers; *out is inconclusive then. */
+/* Judges whether memory leaks.  Returns false for impossible numbers; *out is
+ * inconclusive then. */
 bool flo_leak_judge(const struct flo_leak_rule *rule, const struct flo_leak_arms *arms,
                     struct flo_leak_result *out);
 

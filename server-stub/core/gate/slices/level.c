@@ -1,11 +1,12 @@
-/* Levels: a table of at most four releases for a device and metric. */
+/* Levels: keeps the baselines of at most four releases for a device and
+ * metric. */
 #include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/slices/level.h"
 
 #define WARM_BLOCKS 2     /* blocks after a change of release that do not count: caches are cold */
-#define RESUME_BLOCKS 288 /* 24 h: a level may go on */
+#define RESUME_BLOCKS 288 /* 24 h: longest pause after which a level is continued */
 #define OLD_BLOCKS 2016   /* 7 days: a level this old may serve as baseline */
 
 static struct flo_level *level_of(struct flo_level_table *levels, uint32_t release)
@@ -29,8 +30,8 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint
     return NULL;
 }
 
-/* Finds a free place.  If there is none, it is the place of the release with
- * the oldest newest reading. */
+/* Makes a level for a release.  In a full table it replaces the level that was
+ * read longest ago. */
 static struct flo_level *place_for(struct flo_level_table *levels, uint32_t release)
 {
     struct flo_level *place = &levels->levels[0];

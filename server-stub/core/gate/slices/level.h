@@ -2,9 +2,9 @@
  *
  * A reading belongs to the release that made it.  After a rollback a device
  * therefore has its old level at once, and the bad release keeps its own.
- * Nothing depends on when a rollout's record is deleted.  Readings are
+ * Levels do not depend on when a rollout's record is deleted.  Readings are
  * logarithms less the curve of their block; a block is 5 minutes, numbered
- * upwards.  Sums are kept and no readings.  Pure. */
+ * upwards.  Only sums are stored, no readings.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_LEVEL_H
 #define FLOTILLA_SERVER_SLICES_LEVEL_H
 
@@ -15,8 +15,9 @@
 #define FLO_LEVEL_THIN 3
 
 struct flo_level {
-    uint32_t release; /* checksum of the release that made the readings; 0: the place is free */
-    uint32_t last;    /* block of the newest reading */
+    /* checksum of the release that made the readings; 0: the entry is free */
+    uint32_t release;
+    uint32_t last; /* block of the newest reading */
     struct flo_mean mean;
     int16_t day[4]; /* mean basis of the daily curve over the readings (slices/shape.h) */
 };
@@ -28,32 +29,35 @@ struct flo_level_table {
 };
 
 /* Takes a window of `release` (not 0) in `block`, which is never below that of
- * an earlier call.  `y` is its reading; NULL: too few samples.  After a change
- * of release the next two blocks' readings are dropped.  At 144 readings both
- * sums are halved.  A fifth release replaces the one that was read longest ago;
- * one that comes back after more than 24 h begins from zero.
+ * an earlier call.  `y` is the window's reading; NULL: too few samples.  After
+ * a change of release the readings of the next two blocks are dropped.  At 144
+ * readings both sums are halved.  A fifth release replaces the one that was
+ * read longest ago.  A release that comes back after more than 24 h begins from
+ * zero.
  *
  * Returns false when *y is not finite; nothing changed. */
 bool flo_levels_add(struct flo_level_table *levels, uint32_t release, const double *y,
                     uint32_t block);
 
-/* Returns NULL when the release has no level. */
+/* Returns the level of a release; NULL: the release has none. */
 const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint32_t release);
 /* Kind of baseline for a device that runs `running` and swaps in `block`. */
 enum flo_reference {
     FLO_REFERENCE_NONE,
-    FLO_REFERENCE_OWN,   /* level of its present release, of at least 12 readings */
+    /* level of the device's present release, of at least 12 readings */
+    FLO_REFERENCE_OWN,
     FLO_REFERENCE_OLDER, /* level of another release, of at least 12 readings, the last within 7
                             days */
-    FLO_REFERENCE_THIN   /* level of its present release, of at least 3 readings */
+    /* level of the device's present release, of at least 3 readings */
+    FLO_REFERENCE_THIN
 };
 /* Chooses the baseline.  *level is the chosen level, borrowed from `levels`;
  * NULL with FLO_REFERENCE_NONE. */
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
                                         uint32_t block, const struct flo_level **level);
 
-/* Adds a control's reading after its split.  It is added to a baseline of fewer
- * than 12 readings; otherwise it counts as a reading after the split
+/* Adds a control's reading after its split.  The reading extends a baseline of
+ * fewer than 12 readings; otherwise it counts as a reading after the split
  * (flo_series_after).
  *
  * Returns false when x is not finite; nothing changed. */

@@ -1,4 +1,4 @@
-/* Plain rule: shares of devices that are above their own past. */
+/* Plain rule: compares the shares of devices that are above their own past. */
 #include <assert.h>
 #include <math.h>
 

@@ -23,13 +23,12 @@ struct flo_plain_arm {
     uint32_t above;
 };
 /* Adds a device's latency or memory.  d is the logarithm of after / before, not
- * clipped, without the segment's curve, from `readings` readings.  Returns false when
- * the device could be compared but d is not finite; nothing
- * was added. */
+ * clipped, without the segment's curve.  `before` and `after` are numbers of
+ * readings; a device with too few is not counted.  Returns false when d is not
+ * finite; nothing was added. */
 bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
-/* Adds a device's counts of errors since the swap and before.  Returns false for
- * counts that are negative or not finite; nothing was
- * added. */
+/* Adds a device's counts of errors since the swap and before.  Returns false
+ * for counts that are negative or not finite; nothing was added. */
 bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double requests,
                           double past_events, double past_requests);
 enum flo_plain_verdict flo_plain_judge(const struct flo_plain_arm *updated,
