@@ -1,4 +1,5 @@
-/* Pooled: means over waves, weighed by the inverse of their variance. */
+/* Pooled: computes the mean over waves, weighted by the inverse of their
+ * variance. */
 #include <assert.h>
 #include <math.h>
 

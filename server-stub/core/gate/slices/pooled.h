@@ -20,7 +20,7 @@
     X(freedom)         /* degrees of freedom, summed over both arms */                             \
     X(freedom_updated) /* degrees of freedom of the updated arm */                                 \
     X(squares)         /* squares of distances from the means, summed over both arms */            \
-    X(squares_updated) /* such squares of the updated arm */                                       \
+    X(squares_updated) /* squares of distances from the mean of the updated arm */                 \
     X(change)          /* sum over updated devices of their mean less the controls' mean */        \
     X(load)            /* weight of the controls' standard errors */
 struct flo_pooled_sums {

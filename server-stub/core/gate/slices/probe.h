@@ -14,12 +14,13 @@
 #define FLO_PROBE_UPDATED_MIN 3
 #define FLO_PROBE_CONTROLS_MIN 2
 
-/* Callback: returns the rank of a device among the candidates; FLO_PROBE_NOT:
- * it is no candidate. */
+/* Rank of a device that is no candidate. */
 #define FLO_PROBE_NOT UINT32_MAX
+/* Callback: returns the rank of a device among the candidates, or
+ * FLO_PROBE_NOT. */
 typedef uint32_t flo_probe_rank(const void *context, size_t device);
 /* Picks the `take` (at most three) of `count` devices with the lowest ranks.
- * `out` has FLO_SCAN_PROBE_DEVICES places.  Returns how many were picked. */
+ * `out` holds FLO_SCAN_PROBE_DEVICES indexes.  Returns how many were picked. */
 size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, uint32_t take,
                       size_t *out);
 

@@ -1,4 +1,4 @@
-/* Scan: the passes of one look, each of which names one slice. */
+/* Scan: makes the passes of one evaluation, each of which names one slice. */
 #include <assert.h>
 #include <math.h>
 
@@ -27,8 +27,9 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
 
-/* Returns the lift at an index of the sorted live devices, of which those with
- * this value are left out. */
+/* Returns the lift at an index of the sorted live devices, without those that
+ * have this value.  A lift is a clipped difference less the centre of
+ * controls. */
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
@@ -39,8 +40,9 @@ static double rest_at(const struct flo_scan_room *room, const struct flo_scan_va
     return room->live[place].lift;
 }
 
-/* Returns true when the other updated devices are worse by as much, so the
- * slice is not special. */
+/* Returns true when the slice's mean is less than twice the median of the other
+ * updated devices, so the slice is not special.  Returns true as well when
+ * hardly any other device is updated. */
 static bool is_everywhere(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     size_t rest = room->live_count - (size_t)value->updated.devices;
@@ -90,8 +92,8 @@ struct probes {
     size_t count;
 };
 
-/* Inserts a probe into the list, largest first.  Among equal ones, the earlier
- * find is first. */
+/* Inserts a probe into the list, which is sorted by distance, largest first.
+ * Among equal probes, the one that was found first comes first. */
 static void add_probe(struct probes *probes, struct flo_slice slice, double least,
                       const struct flo_scan_value *value)
 {

@@ -65,8 +65,9 @@ struct flo_scan_changed {
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;
-    double least; /* distance above the controls' median of the closest updated device; in a count
-                     scan: number of events */
+    /* smallest distance of an updated device above the controls' median; in a
+     * count scan: smallest number of events of an updated device */
+    double least;
 };
 struct flo_scan {
     size_t row_count;

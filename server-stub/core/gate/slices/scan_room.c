@@ -9,8 +9,9 @@
 
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
-#define LARGE 10          /* members that a value without controls of its own needs */
-#define OTHERS_MIN 20     /* controls of other values that such a value needs */
+#define LARGE 10 /* members that a value without controls of its own needs */
+/* controls in all that a value without controls of its own needs */
+#define OTHERS_MIN 20
 #define WIDE_VALUES_MIN 8 /* values that are needed to estimate the variance between them */
 
 /* ---- layout ---- */

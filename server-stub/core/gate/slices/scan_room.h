@@ -29,7 +29,9 @@ struct flo_scan_ranked {
 enum flo_scan_mark {
     FLO_SCAN_CONTROL = 1, /* the device is a control: it has a d in some wave */
     FLO_SCAN_REMOVED = 2, /* the device is a member of a slice that was named */
-    FLO_SCAN_FAR = 4,  /* the device is a far member of the current slice: above half of its step */
+    /* the device is a far member of the current slice: above half of the
+     * slice's median z */
+    FLO_SCAN_FAR = 4,
     FLO_SCAN_TAKEN = 8 /* the device is a control of a slice that changed */
 };
 struct flo_scan_room {
@@ -41,12 +43,14 @@ struct flo_scan_room {
     struct flo_clip clips[FLO_SCAN_WAVES_MAX];
     size_t controls; /* number of controls with a difference in any wave */
 
-    double *newest;                /* for each device: a control's last difference, clipped */
-    double *z;                     /* for each updated device: its z for the current label */
-    double *numbers;               /* scratch for `devices` numbers and twice as many as values */
+    double *newest; /* for each device: a control's last difference, clipped */
+    double *z;      /* for each updated device: its z for the current label */
+    /* scratch: one number for each device, and two for each value */
+    double *numbers;
     double *pairs;                 /* flo_told_numbers */
     struct flo_scan_ranked *order; /* updated devices, the lowest lift first */
-    struct flo_scan_ranked *live;  /* those of them that are not removed */
+    /* updated devices that are not removed, the lowest lift first */
+    struct flo_scan_ranked *live;
     uint32_t *group;               /* indexes in `live`, grouped by value, lift ascending */
     uint32_t *owned;               /* controls, by value */
     uint32_t *slice;               /* members of the current slice */

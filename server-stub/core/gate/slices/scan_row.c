@@ -6,7 +6,7 @@
 
 /* ---- the slice itself ---- */
 
-/* Keeps a list of the slice's devices, which is needed while other labels are
+/* Stores a list of the slice's devices, which is needed while other labels are
  * measured. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
@@ -44,7 +44,8 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
-/* Tells whether each device's step came at the time of its own swap. */
+/* Tells whether the change came with each device's own swap: the median step is
+ * at least half of the slice's change. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     assert(row->updated > 0);
@@ -59,7 +60,7 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
 }
 
 /* Marks the slice's far devices for the caller.  *half gets half of their
- * median step. */
+ * median z. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
@@ -122,8 +123,8 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
     }
 }
 
-/* Finds values of another label that hold nearly all far devices of the slice,
- * and hardly any others. */
+/* Finds the best value of another label that holds nearly all far devices of
+ * the slice, and hardly any other devices. */
 static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
                         uint32_t far, double half, struct part *best)
 {

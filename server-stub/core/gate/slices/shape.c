@@ -1,4 +1,4 @@
-/* Shape: least squares of two harmonics on 24 means of equal weight. */
+/* Shape: fits two harmonics to the 24 hourly means by least squares. */
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -191,7 +191,7 @@ void flo_shape_move(struct flo_shape_kept *kept, double x)
 {
     double base = (double)kept->base + x;
 
-    if (fabs(base) <= FLT_MAX) { /* the quotient is used only if the base is finite */
+    if (fabs(base) <= FLT_MAX) { /* a base that no float can hold is not stored */
         kept->base = (float)base;
     }
 }

@@ -36,9 +36,11 @@ uint32_t flo_shape_hour(uint32_t block);
 
 /* ---- of a device, as it is kept ---- */
 
-/* Stored form, 76 bytes.  For each hour it has the mean above `base`, in units
- * of 1/FLO_SHAPE_ONE, and a count of readings, which is halved at 84. */
+/* Units of a stored hourly mean: 1/FLO_SHAPE_ONE of a logarithm. */
 #define FLO_SHAPE_ONE 8192
+/* Stored form of a daily curve, 76 bytes.  For each hour it has the mean above
+ * `base`, in units of 1/FLO_SHAPE_ONE, and a count of readings, which is halved
+ * at 84. */
 struct flo_shape_kept {
     float base; /* the first reading; later it follows the device's level */
     int16_t hours[FLO_SHAPE_HOURS];
@@ -50,14 +52,15 @@ bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x);
 /* Adds x to the mean of all hours. */
 void flo_shape_move(struct flo_shape_kept *kept, double x);
 
-/* Unit of a level's mean day: the mean basis of the hours of its readings, four
- * numbers.  With them, the mean of any curve over those readings is
- * computed. */
+/* Unit of the four numbers that flo_shape_day makes. */
 #define FLO_SHAPE_DAY 32767
+/* Adds the hour of a reading, the count-th one, to `day`: the mean basis of a
+ * level's readings.  From its four numbers flo_shape_daily_mean computes the
+ * mean of any daily curve over these readings. */
 void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
 
-/* Daily curve that a rollout subtracts, as it was at the split. */
 #define FLO_SHAPE_DAILY_MAX 16 /* largest coefficient */
+/* Daily curve that a rollout subtracts, as it was at the split. */
 struct flo_shape_daily {
     float at[4];  /* coefficients of a curve */
     float before; /* mean of the curve over the readings before the split */

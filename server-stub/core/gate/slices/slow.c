@@ -1,4 +1,4 @@
-/* Slow: shares of much slower devices, each compared with its wave and its
+/* Slow: counts much slower devices; each is compared with its wave and its
  * site. */
 #include <assert.h>
 #include <math.h>
@@ -62,7 +62,7 @@ static void insert(struct flo_slow_device *devices, size_t count)
 }
 
 /* Sorts by site.  Devices of a site are often adjacent; then each site is
- * sorted by itself. */
+ * sorted alone. */
 static void sort_by_site(struct flo_slow_device *devices, size_t count)
 {
     size_t at = 1;

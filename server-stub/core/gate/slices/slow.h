@@ -38,15 +38,16 @@ struct flo_slow {
 bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_device *devices,
                        size_t count, double *numbers);
 
+/* Smallest ratio of the shares of slow devices with which a release fails. */
+#define FLO_SLOW_RATIO_MIN 1.5
 /* Returns the share of slow controls in the newest wave, where one slow device
  * is added.  All controls may have become slower meanwhile, so the share of
  * slow updated devices must be FLO_SLOW_RATIO_MIN times as high. */
-#define FLO_SLOW_RATIO_MIN 1.5
 double flo_slow_share_now(const struct flo_slow *slow);
 
 struct flo_slow_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
-    double ln_e;              /* evidence; 0 if an arm has no devices */
+    double ln_e;              /* logarithm of the e-value; 0 if an arm has no devices */
 };
 void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
                     struct flo_slow_result *out);

@@ -1,4 +1,5 @@
-/* Spread: groups in a heap, with the smallest share on top. */
+/* Spread: keeps groups of devices in a heap; the group with the smallest share
+ * taken is on top. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

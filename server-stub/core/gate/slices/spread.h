@@ -1,10 +1,9 @@
 /* Spread: the order in which members get a release.
  *
  * No site should have all devices of a phase, and each should have some of the
- * hold-out.  The
- * next device comes from the group with the smallest share taken so far.  A
- * phase is a range of this order, from its front; the hold-out is taken from
- * its end.  Pure. */
+ * hold-out.  The next device comes from the group with the smallest share taken
+ * so far.  A phase is a range of this order, from its front; the hold-out is
+ * taken from its end.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_SPREAD_H
 #define FLOTILLA_SERVER_SLICES_SPREAD_H
 
@@ -26,21 +25,23 @@ struct flo_spread_group {
     uint32_t first; /* index of the group's first device in the array, which is sorted by bucket,
                        then id */
     uint32_t count;
-    uint32_t front; /* devices taken for phases, and for the hold-out */
+    uint32_t front; /* number of devices taken for phases; `back`: for the hold-out */
     uint32_t back;
     uint32_t order; /* tie-break between groups with equal share and bucket */
     bool is_large;
 };
 struct flo_spread_sizes {
-    size_t held;  /* size of the hold-out: 2 devices for each value with 10 members or more, but at
-                   * most 10 % of the members and at most 500.  If `hold_out` is larger, it is used;
-                   * 0  means no hold-out. */
-    size_t cover; /* number of devices from the front of the order that include one of each such
-                     value */
+    /* number of devices of the hold-out: 2 for each value with 10 members or
+     * more, but at most 10 % of the members and at most 500.  A larger
+     * `hold_out` is used instead; 0 means no hold-out. */
+    size_t held;
+    /* number of devices from the front of the order that include one of each
+     * value with 10 members or more */
+    size_t cover;
 };
-/* Computes the order: the members' indexes in the caller's array, as they get the
- * release.  The hold-out is at its end, and the member taken first for it is last.
- * Reorders `devices`; takes n log n steps.
+/* Computes the order in which members get the release: their indexes in the
+ * caller's array.  The hold-out is at its end, and the member taken first for
+ * it is last.  Reorders `devices`; takes n log n steps.
  *
  * Returns false when the hold-out is larger than the fleet; nothing was
  * written. */

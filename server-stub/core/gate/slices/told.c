@@ -1,4 +1,4 @@
-/* Told: the shift estimator of Hodges and Lehmann with Walsh's averages, and
+/* Told: computes the shift of Hodges and Lehmann with Walsh's averages, and
  * medians with Price and Bonett's standard error. */
 #include <assert.h>
 #include <math.h>
@@ -74,7 +74,8 @@ struct side {
     bool has_width;
 };
 
-/* Fills `out` with the means of all pairs, each device with itself included. */
+/* Fills `out` with the means of all pairs, each device with itself included.
+ * Returns the number of pairs. */
 static size_t pairs_of(const double *values, size_t count, double *out)
 {
     size_t used = 0;

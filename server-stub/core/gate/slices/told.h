@@ -22,7 +22,7 @@ struct flo_told {
 /* Returns the number of doubles that flo_told_effect needs. */
 size_t flo_told_numbers(size_t updated, size_t controls);
 /* Gets the effect from the devices' unclipped differences of logarithms.
- * Reorders `updated` and `controls`; `numbers` is room as above.
+ * Reorders `updated` and `controls`; `numbers` holds flo_told_numbers doubles.
  *
  * Returns false when a difference is not finite; *out then has no effect. */
 bool flo_told_effect(double *updated, size_t updated_count, double *controls, size_t control_count,
@@ -35,7 +35,7 @@ struct flo_told_rate {
     double rate_updated, rate_control;
     double phi; /* overdispersion: how much events cluster on single devices */
     double ratio;
-    double low, high; /* 95 % interval; infinite: it has no bound on that side */
+    double low, high; /* 95 % interval of the ratio; infinite: no bound on that side */
 };
 /* Gets the ratio of the arms' raw rates, without their `expected`.
  *

@@ -18,9 +18,9 @@ struct flo_waves {
     uint8_t count;
 };
 /* Finds the wave of swaps that begin in `block`, which is never before that of
- * an earlier call.  The wave is the newest one if that began less than 30
- * minutes ago and neither is of a probe, or if there are 8 waves.  Otherwise a
- * new wave begins.  Returns its number. */
+ * an earlier call.  Swaps join the newest wave of their kind, probe or not, if
+ * it began at most 30 minutes ago.  Otherwise a new wave begins; after 8 waves
+ * they join the newest one.  Returns the wave's number. */
 uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe);
 
 #endif
