@@ -1,5 +1,5 @@
-/* Count: a sequential conditional binomial test, its variance corrected for
- * clustering by device. */
+/* Count: makes a sequential conditional binomial test, corrected for clustering
+ * of events by device. */
 #include <assert.h>
 #include <math.h>
 

@@ -34,13 +34,13 @@ struct flo_count_rule {
 struct flo_count_result {
     enum flo_verdict verdict;
     enum flo_open open;
-    uint64_t treated; /* the fields below are set */
+    uint64_t treated; /* number of updated devices */
     uint64_t control;
     double ln_e;
-    bool has_numbers; /* `ratio` is set: some device had an event */
-    bool has_ratio;   /* ratio of the rates; infinite: the control arm has no events */
+    bool has_numbers; /* the fields below are set: both arms have exposure */
+    bool has_ratio;   /* `ratio` is set: some device had an event */
     bool has_look;
-    double ratio; /* infinite: the control arm has no events */
+    double ratio; /* ratio of the rates; infinite: the control arm has no events */
     double low, high;
     double upper_ratio, upper_rate; /* upper bounds of ratio and rate that an evaluation proves */
     double events_treated, events_control;
@@ -50,11 +50,13 @@ struct flo_count_result {
 };
 /* Adds one device to the sums. */
 void flo_count_add(struct flo_count_arm *arm, double events, double expected, double exposure);
+/* Largest exposure of a device that counts in full, in medians of the
+ * exposure. */
+#define FLO_USUAL_MAX 4
 /* Adds one device, if it has exposure.  `usual` is the median exposure of the
  * devices: a device with more than FLO_USUAL_MAX times as much counts as that
  * many, at its own rate.  Otherwise the clustering could not be measured when
  * one device has nearly all exposure. */
-#define FLO_USUAL_MAX 4
 void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
                          double usual);
 /* Returns the variance of the summed events relative to independent events, at

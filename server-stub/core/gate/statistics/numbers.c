@@ -1,5 +1,5 @@
-/* Numbers: normal, beta and Poisson distributions in logarithms, and bounds by
- * bisection. */
+/* Numbers: computes normal, beta and Poisson distributions in logarithms, and
+ * bounds by bisection. */
 #include <assert.h>
 #include <math.h>
 
@@ -52,7 +52,7 @@ double flo_look_z(uint32_t look)
     return quantiles[look];
 }
 
-/* Uses three terms of Cornish and Fisher's expansion. */
+/* Computes three terms of Cornish and Fisher's expansion. */
 double flo_student_quantile(double z, double freedom)
 {
     double z3 = z * z * z;
@@ -87,7 +87,8 @@ static double no_zero(double x)
     return fabs(x) < TINY ? TINY : x;
 }
 
-/* Continued fraction by Lentz's method, where it converges fast. */
+/* Computes the continued fraction of the incomplete beta function by Lentz's
+ * method, for x where it converges fast. */
 static double fraction(double a, double b, double x)
 {
     double c = 1;
@@ -137,8 +138,8 @@ struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b)
 
 /* ---- Student ---- */
 
-/* See Lindon, Ham, Tingley and Bojinov, "Anytime-valid inference in linear
- * models". */
+/* Returns ln of the two-sided e-value of a t statistic.  See Lindon, Ham,
+ * Tingley and Bojinov, "Anytime-valid inference in linear models". */
 static double both_sides(double t, double r, double nu)
 {
     double square = t * t;

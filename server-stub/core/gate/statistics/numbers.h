@@ -1,7 +1,7 @@
 /* Numbers of the statistical gates: distribution functions in logarithms.
  *
- * All take doubles and never return NaN for finite input.  Where a value is
- * unbounded the result is INFINITY; the record writes it as null. */
+ * The functions take doubles and never return NaN for finite input.  Where a
+ * value is unbounded the result is INFINITY; the record writes it as null. */
 #ifndef FLOTILLA_SERVER_STATISTICS_NUMBERS_H
 #define FLOTILLA_SERVER_STATISTICS_NUMBERS_H
 
@@ -22,8 +22,8 @@ double flo_ln_cut(double x);
 /* Converts the logarithm of a ratio to a change in %: 100 (e^x - 1). */
 double flo_change_pct(double ln_ratio);
 
-/* Maximum number of evaluations of a phase at which it may pass. They share 5
- * %: evaluation k has 5 % / 2^(k+1). */
+/* Largest number of looks of a phase: evaluations at which it may pass.  They
+ * share an error of 5 %: look k, from 0, has 5 % / 2^(k+1). */
 #define FLO_LOOKS_MAX 8
 double flo_look_alpha(uint32_t look);
 /* Returns the normal quantile of 1 - flo_look_alpha(look). */
@@ -50,13 +50,15 @@ struct flo_interval {
     double high;
 };
 struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture, double centre);
-/* Prior variance of an effect, in standard deviations of one device; the prior
- * is normal.  flo_student_above returns ln of the one-sided e-value of a t
- * statistic with nu degrees of freedom: only the prior's upper half counts.  r
- * is this variance times the pooled variance, divided by the variance of the
- * effect. */
+/* Variance of an effect's normal prior, as a multiple of the variance of one
+ * device. */
 #define FLO_EFFECT_PRIOR 0.5
+/* Returns ln of the one-sided e-value of a t statistic with nu degrees of
+ * freedom: only the prior's upper half counts.  r is the prior's variance
+ * divided by the variance of the effect. */
 double flo_student_above(double t, double r, double nu);
+/* Returns ln of the two-sided e-value of a t statistic; r and nu are those of
+ * flo_student_above. */
 double flo_student_off(double t, double r, double nu);
 
 /* Returns Clopper-Pearson's lower bound: the share p with I_p(hits, misses + 1)

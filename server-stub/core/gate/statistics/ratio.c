@@ -1,4 +1,4 @@
-/* Ratio: differences in differences of logarithms, tested by a Student
+/* Ratio: tests differences in differences of logarithms by a Student
  * mixture. */
 #include <assert.h>
 #include <math.h>

@@ -20,7 +20,8 @@ struct flo_ratio_arm {
     double mean;
     double m2;
 };
-/* Returns false for numbers that are negative or not finite. */
+/* Returns false when a count or a sum of squares is negative, or a number is
+ * not finite. */
 bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm);
 /* Smallest variance: readings agree to 1 % at best. */
 #define FLO_VARIANCE_MIN 1e-4
@@ -47,7 +48,7 @@ struct flo_ratio_rule {
 enum flo_open {
     FLO_OPEN_NOT,
     FLO_OPEN_NOBODY,  /* no updated device has a control */
-    FLO_OPEN_TWO,     /* fewer than two devices in an arm */
+    FLO_OPEN_TWO,     /* too few devices to know how much they scatter */
     FLO_OPEN_FEW,     /* too few devices or too little exposure */
     FLO_OPEN_UNSURE,  /* not proven yet */
     FLO_OPEN_ALONE,   /* there are no controls, so nothing can be proven */
@@ -61,21 +62,25 @@ struct flo_ratio_result {
     uint64_t control;
     uint64_t not_compared; /* number of updated devices in segments without controls */
     double ln_e;
-    bool has_effect;  /* delta is known */
-    bool has_spread;  /* ... and its precision: the fields below are set */
+    bool has_effect; /* delta is known */
+    /* the precision of delta is known: `low`, `high`, `se`, `t`, `nu` and `r`
+     * are set */
+    bool has_spread;
     bool has_look;    /* `upper` is set: this was a look */
     double delta;     /* logarithm of the ratio */
     double low, high; /* 95 % interval of delta; infinite: no bound on that side */
-    double upper;     /* upper bound that an evaluation proves */
+    double upper;     /* upper bound of delta that a look proves */
     double se, t, nu, r;
 };
 
-/* Judges the segments.  `look` is FLO_LOOK_NONE between looks.  `plain`: there are
- * no controls, so devices are compared with their own past and the limit is doubled.
+/* Value of `look` for an evaluation that is no look. */
+#define FLO_LOOK_NONE UINT32_MAX
+/* Judges the segments.  `look` is FLO_LOOK_NONE between looks.  `plain`: there
+ * are no controls, so devices are compared with their own past and the limit is
+ * doubled.
  *
  * Returns false for impossible numbers (negative, not finite); *out is
  * inconclusive then. */
-#define FLO_LOOK_NONE UINT32_MAX
 bool flo_ratio_evaluate(const struct flo_ratio_rule *rule, const struct flo_ratio_segment *segments,
                         size_t count, uint32_t look, bool plain, struct flo_ratio_result *out);
 
