@@ -25,10 +25,12 @@ struct flo_share_rule {
 struct flo_share {
     enum flo_verdict verdict;
     double share_pct; /* share of failed devices in %; 0 when nothing ended */
-    double low_pct;   /* 95 % interval, valid at every check */
+    /* lower end of the 95 % interval, in %; the interval is valid at every
+     * check */
+    double low_pct;
     double high_pct;
     bool has_interval; /* the interval is set: some device ended, and failures are possible */
-    double ln_e;       /* evidence against the limit */
+    double ln_e;       /* logarithm of the e-value against the limit */
     double tail;       /* chance of at least as many failures if the true share is the limit */
 };
 

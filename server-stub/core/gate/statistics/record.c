@@ -188,8 +188,8 @@ static int refuse(struct flo_err *err, const char *key, const char *what)
     return flo_fail(err, FLO_E_GATE_EVIDENCE, "evidence: `%.40s` %s", key, what);
 }
 
-/* Reads a number.  If the key is absent, it is `standard`; if that is no
- * number, an absent key is an error. */
+/* Reads a number.  An absent key gives `standard`, or an error when `standard`
+ * is NaN. */
 static int get(const json_t *json, const char *key, double least, double most, double standard,
                double *out, struct flo_err *err)
 {

@@ -1,10 +1,10 @@
-/* Record: a statistical test as JSON, its numbers, its rule and its result.
+/* Record: a statistical test as JSON: its numbers, its rule and its result.
  *
  * One test is {"kind","rule","look","plain"} and its numbers:
  *
  *   ratio   "segments":[{"treated":{"n","mean","m2"},"control":{…},
  *           "older":{"treated","control"}},…]
- *           `older` stands only where it has devices
+ *           `older` is present only if it has devices
  *
  *   count   "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
  *           "control":{…}
@@ -90,25 +90,32 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
                             const struct flo_statistic_arms *segments, size_t count, uint32_t look,
                             bool plain, struct flo_statistic_result *out);
 
-/* Returns the rule's weight, its share of the level; 0: the rule has no share
- * and is a hard stop. */
+/* Returns the rule's weight, its share of the rollout's error level; 0: the
+ * rule has no share and is a hard stop. */
 double flo_statistic_weight(const struct flo_statistic_rule *rule);
-/* Sets another weight of a rule.  Not for deaths, which have none. */
+/* Sets the weight of a rule.  A rule of deaths has no weight and stays
+ * unchanged. */
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);
-/* Adds the arms of another segment.  Not for a ratio, which keeps segments
- * apart. */
+/* Adds the arms of another segment.  Nothing is added for a ratio, because it
+ * keeps segments apart. */
 void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from);
 
-/* Write a rule and its numbers as JSON: new references; NULL without memory. */
+/* Returns a rule as JSON, a new reference; NULL without memory. */
 json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule);
+/* Returns the numbers of one segment as JSON, a new reference; NULL without
+ * memory. */
 json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
                                 const struct flo_statistic_arms *arms);
+/* Returns a result as JSON, a new reference; NULL without memory. */
 json_t *flo_statistic_result_json(const struct flo_statistic_result *result);
 
-/* Read what the functions above write.  FLO_E_GATE_EVIDENCE names the field. */
+/* Reads a rule that flo_statistic_rule_json wrote.  FLO_E_GATE_EVIDENCE names
+ * the field that is wrong. */
 FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
                                           struct flo_statistic_rule *out, struct flo_err *err);
+/* Reads numbers that flo_statistic_arms_json wrote.  FLO_E_GATE_EVIDENCE names
+ * the field that is wrong. */
 FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
                                           struct flo_statistic_arms *out, struct flo_err *err);
 /* Evaluates a stored test; *out is the result, a new reference. */

@@ -1,4 +1,4 @@
-/* Robust: medians by selection, and clips computed from them. */
+/* Robust: computes medians by selection, and clips from medians. */
 #include <assert.h>
 #include <math.h>
 
@@ -8,7 +8,7 @@
 #define ALONE 1.3862943611198906 /* ln 4 */
 #define NORMAL_MAD 1.4826        /* factor from a median deviation to a standard deviation */
 
-/* Returns the median of three. */
+/* Returns the median of the first, the middle and the last value. */
 static double pivot_of(const double *values, size_t low, size_t high)
 {
     double a = values[low];
@@ -50,8 +50,8 @@ static size_t part_equal(double *values, size_t low, size_t high, double pivot)
     return end;
 }
 
-/* Selection: puts the right value at values[k], smaller ones before it, larger
- * ones behind. */
+/* Puts the value of rank k at values[k], with smaller values before it and
+ * larger ones behind it. */
 double flo_place(double *values, size_t count, size_t k)
 {
     size_t low = 0;

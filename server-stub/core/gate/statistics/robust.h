@@ -1,8 +1,7 @@
 /* Robust: medians, and limits for the distance of a value from them.
  *
  * One device with an absurd value changes neither of them much.  Pure.  The
- * arrays are the
- * caller's; functions that reorder them say so. */
+ * arrays are the caller's; functions that reorder them say so. */
 #ifndef FLOTILLA_SERVER_STATISTICS_ROBUST_H
 #define FLOTILLA_SERVER_STATISTICS_ROBUST_H
 

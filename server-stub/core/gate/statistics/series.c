@@ -1,4 +1,5 @@
-/* Series: quantiles, sums, the segment's curve, and the two arms. */
+/* Series: computes quantiles, sums of a device, the curve of a segment, and
+ * sums of both arms. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -79,8 +80,8 @@ static bool is_power_of_two(uint32_t n)
     return (n & (n - 1)) == 0;
 }
 
-/* Adds a reading.  A leak shows in the newest readings, so older ones are
- * dropped whenever the count reaches a power of two. */
+/* Adds a reading.  Older readings of a gauge are dropped whenever their count
+ * reaches a power of two, because a leak shows in the newest readings. */
 void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge)
 {
     series->curve += curve;
@@ -190,7 +191,7 @@ static void add_difference(const struct flo_difference *item, const struct flo_c
     double d = flo_clipped(clip, item->d);
 
     arm->devices++;
-    arm->mean += d; /* a sum here; it is divided below */
+    arm->mean += d; /* the mean is a sum here; flo_arms_sum divides it */
     *clipped += d < item->d || d > item->d ? 1 : 0;
     *slow += flo_difference_is_slow(item->d) ? 1 : 0;
 }

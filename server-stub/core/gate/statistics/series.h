@@ -36,7 +36,8 @@ void flo_mean_add(struct flo_mean *mean, double x);
 double flo_mean_of(const struct flo_mean *mean);
 
 /* Sums of a series.  `after` has all readings since the split.  For a gauge,
- * `after` and `newest` together have the latest half to three quarters. */
+ * `after` and `newest` together have the latest half to three quarters of
+ * them. */
 struct flo_series {
     struct flo_mean before;
     struct flo_mean first; /* value of `before` at the time of the split */
@@ -46,8 +47,8 @@ struct flo_series {
     uint32_t since; /* number of readings since the split; for a gauge also those no longer in the
                        sums */
 };
-/* Readings in 12 hours of 5-minute blocks.  At this count the sum is halved, so
- * older readings weigh less. */
+/* Number of readings in 12 hours of 5-minute blocks.  At this count the sum is
+ * halved, so older readings weigh less. */
 #define FLO_BASE_READINGS_MAX 144
 
 /* Adds a reading after the split.  `x` is the reading less `curve`. */
@@ -55,14 +56,15 @@ void flo_series_after(struct flo_series *series, double x, double curve, bool is
 /* Adds a reading after the split to `before`, because that has too few
  * readings. */
 void flo_series_grow(struct flo_series *series, double x, double curve);
-/* Splits: later readings are compared with `before`. */
+/* Splits a series: later readings are compared with `before`. */
 void flo_series_split(struct flo_series *series, const struct flo_mean *before);
 /* Gets the difference between after and before.  Returns false with too few
  * readings before or after. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
                            double *out);
-/* Returns the whole change since the split, without subtracting the curve; *after
- * is the count of readings since then.  0 if either side has no reading. */
+/* Returns the whole change since the split, without subtracting the curve;
+ * *after is the number of readings since the split.  Returns 0 if either side
+ * has no reading. */
 double flo_series_change(const struct flo_series *series, uint32_t *after);
 
 /* ---- a segment ---- */

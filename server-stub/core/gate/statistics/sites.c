@@ -4,7 +4,7 @@
 
 #include "server-stub/core/gate/statistics/sites.h"
 
-#define TOGETHER 2 /* devices per site from which on a site counts as one group */
+#define TOGETHER 2 /* updated devices per site from which on whole sites are compared */
 
 /* Compares two devices by site; at a site, updated devices come first. */
 static int by_site(const void *a, const void *b)
@@ -33,7 +33,7 @@ static void sort_by_site(struct flo_difference *items, size_t count)
 
 struct counters {
     size_t treated;       /* number of updated devices that have a site */
-    size_t treated_alone; /* ... and of those at sites without a control */
+    size_t treated_alone; /* number of updated devices at sites without a control */
     size_t sites_treated;
     size_t sites_control;
     size_t sites_other; /* number of sites that have only controls */

@@ -12,7 +12,7 @@
 #define FLO_SITES_MIN 5 /* sites that each arm needs when sites count as devices */
 
 enum flo_sites {
-    FLO_SITES_SPREAD, /* devices are compared, unchanged */
+    FLO_SITES_SPREAD, /* devices are compared, not sites; nothing changes */
     FLO_SITES_JOINED, /* joined: one difference remains for each site and arm */
     FLO_SITES_FEW     /* too few sites: no comparison, nothing remains */
 };
@@ -22,7 +22,8 @@ enum flo_sites flo_sites_look(struct flo_difference *items, size_t count);
 /* Merges sorted differences into one for each site and arm.  Differences
  * without a site stay.  Returns how many remain. */
 size_t flo_sites_merge(struct flo_difference *items, size_t count);
-/* Sorts the differences, and merges them where whole sites were updated. */
+/* Sorts the differences, and merges them where whole sites were updated.
+ * *count gets the number of differences that remain. */
 enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count);
 
 #endif
