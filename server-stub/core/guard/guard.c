@@ -1,4 +1,4 @@
-/* Guard: token buckets, as in core/request/rate.c, and queued bytes. */
+/* Guard: counts a device's use in token buckets, and the bytes sent to it. */
 #include <assert.h>
 
 #include "server-stub/core/guard/guard.h"

@@ -19,16 +19,17 @@ enum flo_guard_share {
 };
 const char *flo_guard_share_word(enum flo_guard_share share);
 
-/* Most subscriptions of a device: its own topics, and those of its groups. */
+/* Largest number of subscriptions of a device: its own topics, and those of its
+ * groups. */
 #define FLO_GUARD_HELD_MAX 64
-/* Limits in bytes.  FLO_GUARD_HEARD_MAX: sent to a connection until it has to
- * reconnect.  FLO_GUARD_HEARD_MORE: further bytes until it has reconnected.
- * FLO_GUARD_MESSAGE_BYTES: the broker's own cost of a message, for its entry,
- * topic and packet. */
+/* Bytes that the broker sends to a connection until the device has to
+ * reconnect. */
 #define FLO_GUARD_HEARD_MAX (5u << 18)
+/* Further bytes that the broker sends until the device has reconnected. */
 #define FLO_GUARD_HEARD_MORE (1u << 18)
+/* Bytes that a message costs the broker itself: its entry, topic and packet. */
 #define FLO_GUARD_MESSAGE_BYTES 512
-/* The broker drops a session after this time offline (mosquitto.conf). */
+/* Time offline after which the broker drops a session (mosquitto.conf). */
 #define FLO_GUARD_SESSION_MS 3600000
 
 /* Zero-initialise. */
@@ -37,13 +38,13 @@ struct flo_guard_device {
         uint64_t used_us; /* time in which the taken tokens are refilled */
         uint64_t at_ms;   /* time of `used_us` */
     } shares[FLO_GUARD_SHARES];
-    uint64_t heard; /* bytes sent to this connection */
+    uint64_t heard; /* bytes sent to the device's connection */
     uint64_t left_ms;
     bool is_away;
 };
 
-/* Takes `count` from a bucket.  Returns false when less is left; nothing was
- * taken. */
+/* Takes `count` tokens from the bucket of a share.  Returns false when fewer
+ * are left; nothing was taken. */
 bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share, uint64_t count,
                     uint64_t now_ms);
 /* Notes that the device subscribes.  is_clean: the session began with this

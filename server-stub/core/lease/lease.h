@@ -1,13 +1,13 @@
 /* Lease: which of several controllers on one database leads.
  *
  * The database holds one row: an epoch, a beat and a holder.  The leader raises
- * the beat.  A follower that saw no other beat for FLO_LEASE_MS by its own
+ * the beat.  A follower that saw no new beat for FLO_LEASE_MS by its own
  * monotonic clock takes the lead with the next epoch, if the row is still the
- * one that it saw.  A leader counts the same time from before each confirmed
+ * one that it saw.  A leader counts FLO_LEASE_MS from before each confirmed
  * beat, and stops acting FLO_LEASE_MARGIN_MS earlier.  So clocks are never
  * compared; their speeds may differ by a fifth, the share of the margin.  The
  * leader's state in memory stays valid until another epoch begins: when the
- * database comes back and the row is still its own, it goes on.
+ * database comes back and the row is still the leader's, it goes on.
  *
  * The lease alone does not fence: a leader may be suspended between reading the
  * clock and its next step.  Each commit checks the epoch in the database too
@@ -20,13 +20,13 @@
 
 #define FLO_LEASE_MS 5000
 #define FLO_LEASE_MARGIN_MS 1000
-#define FLO_LEASE_BEAT_MS 1000 /* time between two beats, and between two reads */
+#define FLO_LEASE_BEAT_MS 1000 /* time between two beats of the leader */
 #define FLO_LEASE_LOOK_MS 500
 /* Without a confirmed beat for this long the database counts as unreachable: a
  * beat is overdue by most of a second. */
 #define FLO_LEASE_UNHEARD_MS 1800
-/* A controller with a wrong clock takes the lead too, once nobody else has for
- * this long. */
+/* Time without a new beat after which a controller with a wrong clock takes the
+ * lead, too. */
 #define FLO_LEASE_LATE_MS 30000
 
 struct flo_lease_row {
@@ -56,7 +56,7 @@ struct flo_lease {
     uint64_t epoch;           /* epoch in which this controller leads or has led */
     struct flo_lease_row row; /* the row at the last read */
     bool has_seen;
-    uint64_t seen_ms;  /* time when that row was first read */
+    uint64_t seen_ms;  /* time when this controller first read `row` */
     uint64_t asked_ms; /* time just before the last request was sent */
     bool is_asking;
     uint64_t until_ms; /* end of the leader's lease */
@@ -69,11 +69,11 @@ struct flo_lease {
 /* Returns the next step at this time.  While an answer is pending, it is only
  * FLO_LEASE_WAIT or FLO_LEASE_STOP. */
 enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms);
-/* Take an answer: _saw the row (for LOOK), the second whether the row was
- * changed (for TAKE and BEAT).  flo_lease_unanswered notes that no answer
- * came. */
+/* Handles the answer to LOOK: the row. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms);
+/* Handles the answer to TAKE or BEAT: whether the row was changed. */
 void flo_lease_changed(struct flo_lease *lease, bool is_changed);
+/* Handles a request to which no answer came. */
 void flo_lease_unanswered(struct flo_lease *lease);
 
 /* Returns true while the controller may act as leader. */
@@ -90,9 +90,9 @@ bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t 
 
 #define FLO_LEASE_SHOW_MS 5000 /* time between two status rows that a controller writes */
 #define FLO_LEASE_SILENT_MS                                                                        \
-    15000 /* after this time without a row, a controller counts as silent                          \
-           */
-#define FLO_LEASE_FORGET_MS 86400000 /* ... and after this time its row is removed */
+    15000 /* time without a new row after which a controller counts as silent */
+/* time without a new row after which a controller's row is removed */
+#define FLO_LEASE_FORGET_MS 86400000
 
 enum flo_lease_place {
     FLO_LEASE_LEADS,

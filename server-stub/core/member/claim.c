@@ -1,4 +1,4 @@
-/* Claims: compares two by priority, then by age. */
+/* Claims: compares two claims by priority, then by age. */
 #include <assert.h>
 #include <string.h>
 

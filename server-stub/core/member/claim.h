@@ -1,8 +1,8 @@
 /* Claims: which of two rollouts decides a device's release of a model.  Pure.
  *
- * A rollout claims the devices of its group: those under way, and the newest
- * completed one of each model, which is the group's assigned release.  Among
- * groups of equal priority the newest rollout decides. */
+ * A rollout under way claims the devices of its group.  So does the newest
+ * completed rollout of each model, whose release is assigned to the group.
+ * Among groups of equal priority the newest rollout decides. */
 #ifndef FLOTILLA_SERVER_CLAIM_H
 #define FLOTILLA_SERVER_CLAIM_H
 

@@ -1,4 +1,4 @@
-/* Membership: finds the first reason that holds. */
+/* Membership: finds the first reason why a device is no member. */
 #include <assert.h>
 #include <string.h>
 

@@ -23,8 +23,8 @@ struct flo_member_facts {
     bool is_outranked; /* another rollout decides: that of a group with a higher priority */
     const char *pin;   /* release pinned on the device, as model@version; NULL: none */
 };
-/* Returns the first reason that holds, in the table's order.  `release` is the
- * rollout's, as model@version. */
+/* Returns the first reason that holds, in the order of excuses.def, or NONE.
+ * `release` is the rollout's release, as model@version. */
 enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts, const char *release);
 
 #endif

@@ -17,9 +17,10 @@ const char *flo_pin_word(enum flo_pin_state state);
 struct flo_pin_facts {
     bool is_current; /* the release is the device's current one */
     bool is_yanked;
-    bool is_ordered;     /* the desired document holds the order for that release */
+    /* the desired document holds the order for the pinned release */
+    bool is_ordered;
     bool is_refused;     /* the device answered that it cannot install it */
-    const char *refusal; /* reason as text; NULL: none given */
+    const char *refusal; /* reason that the device gave, as text; NULL: it gave none */
     /* State of an execution of the release; NULL: none. */
     const char *step;
     bool is_online;

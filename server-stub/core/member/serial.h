@@ -10,8 +10,8 @@
 
 /* Policy for a device whose serial is not on the list. */
 enum flo_unlisted {
-    FLO_UNLISTED_OPEN,   /* enrols, with the name and labels that it sends */
-    FLO_UNLISTED_WAIT,   /* waits in the list until people prepare it */
+    FLO_UNLISTED_OPEN,   /* the device enrols, with the name and labels that it sends */
+    FLO_UNLISTED_WAIT,   /* the device waits in the list until people prepare it */
     FLO_UNLISTED_REFUSE, /* is refused */
     FLO_UNLISTED_COUNT
 };

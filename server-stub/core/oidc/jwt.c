@@ -1,4 +1,5 @@
-/* Tokens: base64url, forms, and the three parts of a signed token. */
+/* Tokens: encodes base64url and forms, and parses the three parts of a signed
+ * token. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -79,7 +80,7 @@ static int refuse(struct flo_err *err, const char *why)
     return flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token %s", why);
 }
 
-/* Reads a part that is a JSON object. */
+/* Reads a part of the token, which has to be a JSON object. */
 static int read_part(const char *text, size_t chars, json_t **out, struct flo_err *err)
 {
     uint8_t data[FLO_JWT_BYTES_MAX];

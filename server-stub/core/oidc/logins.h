@@ -4,8 +4,8 @@
  * `state` returns through the browser; `secret` stays with the client that
  * began, so another person's link cannot complete a login.  Nonce and PKCE's
  * verifier never leave the controller.  A login that began takes no memory, so
- * it cannot be exhausted: all values are derived from state and time with a key
- * in memory.  A restart ends the logins in progress. */
+ * many logins cannot exhaust it: all values are derived from state and time
+ * with a key in memory.  A restart ends the logins in progress. */
 #ifndef FLOTILLA_SERVER_OIDC_LOGINS_H
 #define FLOTILLA_SERVER_OIDC_LOGINS_H
 
@@ -38,12 +38,12 @@ void flo_login_begin(const struct flo_logins *logins, const uint8_t random[24],
  * time.  FLO_E_LOGIN_STATE: unknown, expired, or begun by another client. */
 FLO_MUST_USE int flo_login_take(struct flo_logins *logins, const char *state, const char *secret,
                                 uint64_t now_ms, struct flo_login *out, struct flo_err *err);
-/* Derives PKCE's challenge from a verifier (RFC 7636 §4.2); `out` has
- * FLO_LOGIN_WORD. */
+/* Derives PKCE's challenge from a verifier (RFC 7636 §4.2); `out` holds
+ * FLO_LOGIN_WORD bytes. */
 void flo_login_challenge(const char *verifier, char *out);
-/* Tells whether the provider may redirect a browser there.  Allowed are our
- * page at the origin of the request's `host` (http only if we serve http), and
- * a program on the person's own machine (RFC 8252 §7.3). */
+/* Tells whether the provider may redirect a browser to this address.  Allowed
+ * are our page at the origin of the request's `host` (http only if we serve
+ * http), and a program on the person's own machine (RFC 8252 §7.3). */
 bool flo_login_may_return(const char *redirect, const char *host, bool is_plain);
 
 #endif
