@@ -24,8 +24,9 @@
 /* Encodes bytes as base64url.  `out` holds a character for each six bits, and a
  * NUL. */
 void flo_base64url_encode(const void *data, size_t bytes, char *out);
-/* Decodes base64url strictly: returns -1 for padding, foreign characters and
- * leftover bits. `out` holds 3 * (chars / 4) + 2. */
+/* Decodes base64url strictly and returns the number of bytes.  Returns -1 for
+ * padding, foreign characters and leftover bits.  `out` holds 3 * (chars / 4) +
+ * 2 bytes. */
 ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out);
 
 /* ---- forms ---- */
@@ -49,9 +50,10 @@ struct flo_jwt {
     size_t signature_bytes;
     json_t *claims;
 };
-/* Splits a signed token; nothing in it is verified yet.  FLO_E_LOGIN_TOKEN: it
- * has not three parts, its algorithm is another one ("none" and shared secrets
- * too), it has a critical header, or a part is no JSON. */
+/* Splits a signed token; nothing in it is verified yet.
+ *
+ * FLO_E_LOGIN_TOKEN  the token has not three parts, its algorithm is neither
+ * RS256 nor ES256, it has a critical header, or a part is no JSON */
 FLO_MUST_USE int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out,
                                struct flo_err *err);
 void flo_jwt_deinit(struct flo_jwt *jwt);
@@ -71,8 +73,8 @@ struct flo_jwks {
  * usable keys. */
 FLO_MUST_USE int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out,
                                 struct flo_err *err);
-/* Finds the key that the token names; without a name, the only key of its
- * kind. */
+/* Finds the key that the token names, or, when it names none, the only key of
+ * its algorithm.  Returns NULL when no key fits, or several do. */
 const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct flo_jwt *jwt);
 
 /* ---- the provider's description (OpenID Connect Discovery 1.0) ---- */
@@ -122,9 +124,9 @@ struct flo_oidc_roles {
     size_t count;
     const struct flo_oidc_row *rows;
 };
-/* Gets the roles of all rows that match, without duplicates; `out` has
- * FLO_GRANTS_TEXT.  FLO_E_LOGIN_ROLE: no row matches, or the person would have
- * more than FLO_GRANTS_MAX grants. */
+/* Gets the roles of all rows that match, without duplicates; `out` holds
+ * FLO_GRANTS_TEXT bytes.  FLO_E_LOGIN_ROLE: no row matches, or the person would
+ * have more than FLO_GRANTS_MAX grants. */
 FLO_MUST_USE int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
                                    char *out, struct flo_err *err);
 /* Makes a name for people and the audit, from the claim, else from the subject:

@@ -1,4 +1,4 @@
-/* Answers of devices to orders. */
+/* Answers: derives the consequence of a device's answer to an order. */
 #include <assert.h>
 #include <string.h>
 

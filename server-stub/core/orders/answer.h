@@ -1,5 +1,5 @@
-/* Answers: the consequence of a device's answer to an order, and when an answer
- * is requested again.  Pure. */
+/* Answers: the consequence of a device's answer to an order, and when the
+ * controller requests an answer again.  Pure. */
 #ifndef FLOTILLA_SERVER_ANSWER_H
 #define FLOTILLA_SERVER_ANSWER_H
 
@@ -22,11 +22,12 @@ enum flo_answer_follows {
     FLO_ANSWER_LOOK, /* the device did nothing for this order: its report tells which release serves
                       */
     FLO_ANSWER_BACK, /* the device left the release by this order */
-    FLO_ANSWER_STAYS,      /* the device refused to go back */
-    FLO_ANSWER_ABORTED,    /* inactive executions end */
-    FLO_ANSWER_REJECTED,   /* the deploy has no execution, because the device rejected it */
-    FLO_ANSWER_SUPERSEDED, /* ... because a newer order replaced it */
-    FLO_ANSWER_REMOVED,    /* the device no longer has the model */
+    FLO_ANSWER_STAYS,    /* the device refused to go back */
+    FLO_ANSWER_ABORTED,  /* inactive executions end */
+    FLO_ANSWER_REJECTED, /* the deploy has no execution, because the device rejected it */
+    /* the deploy has no execution, because a newer order replaced it */
+    FLO_ANSWER_SUPERSEDED,
+    FLO_ANSWER_REMOVED, /* the device no longer has the model */
     FLO_ANSWER_COUNT
 };
 
@@ -52,21 +53,22 @@ struct flo_answer_order {
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 
-/* Tells whether an answer is missing.  Its order is then sent to the device
- * once more, after the time that an answer can take, as long as the order is
- * valid. `is_back`: the device was offline, and may never have seen the
- * order. */
+/* Time that an answer may take before the order is sent once more. */
 #define FLO_ANSWER_ASK_AFTER_MS 10000
 /* Minimum time between two requests for an answer to one device. */
 #define FLO_ANSWER_ASK_AGAIN_MS 60000
+/* Tells whether an answer is missing, so that its order is sent to the device
+ * once more.  This is after FLO_ANSWER_ASK_AFTER_MS, as long as the order is
+ * valid.  `is_back`: the device was offline and may never have seen the order,
+ * so its answer is missing at once. */
 bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms,
                            bool is_back);
 
 /* Tells whether the error id is about signatures or signed metadata.  A device
  * that does not trust an order cannot name it in its refusal. */
 bool flo_answer_is_distrust(const char *error);
-/* Tells whether the error id refuses a rollback because the release runs there, and
- * no other one may take its place. */
+/* Tells whether the error id refuses a rollback because the release runs on the
+ * device, and no other release may take its place. */
 bool flo_answer_has_nothing(const char *error);
 
 #endif

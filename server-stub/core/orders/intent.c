@@ -1,4 +1,4 @@
-/* Intent: which order applies, and when it expires. */
+/* Intent: decides which order may be in a device's desired document. */
 #include <assert.h>
 #include <string.h>
 

@@ -21,19 +21,20 @@ enum flo_intent_stop {
     FLO_INTENT_ABORT, /* not covered, but the release is yanked: the rollout ends; a device on which
                          the release is active keeps it, other updates are cancelled */
 };
-/* Decides the effect. is_covered: the rollback is for the rollout's group.  A
- * stopped rollout is recalled too, if devices may still have the release.  A
- * completed one keeps its state and reports the result. */
+/* Decides the effect of a rollback or a yank on a rollout.  is_covered: the
+ * rollback is for the rollout's group.  A stopped rollout is recalled too, if
+ * devices may still have the release.  A completed one keeps its state and
+ * reports the result. */
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked);
 
 /* ---- the newest intent for a device and a model wins ---- */
 
-/* Compares ids, which are numbers of at least four digits: r-9999 is older than
- * r-10000. */
+/* Tells whether rollout `id` is older than `other`.  Ids are numbers of at
+ * least four digits: r-9999 is older than r-10000. */
 bool flo_intent_is_older(const char *id, const char *other);
 
-/* Tells whether the text is an order's name.  A deploy that people ordered has
- * one in place of its rollout. */
+/* Tells whether a person ordered the deploy: it then has the name of an order,
+ * or "", in place of its rollout. */
 bool flo_intent_is_of_people(const char *rollout);
 
 /* Tells whether `rollout` may write an order about its model into a desired

@@ -1,4 +1,4 @@
-/* Orders: selects those of a group's list, and computes age, outcome and
+/* Orders: selects the orders of a group's list, and computes age, outcome and
  * progress. */
 #include <assert.h>
 #include <string.h>
@@ -8,8 +8,9 @@
 #define ROLLBACKS_FIRST 4
 
 /* Returns the weight of an order; the lowest is dropped first when a group has
- * too many.  An old rollback is kept until the last device answered, unless as
- * many newer rollbacks follow; then it is dropped first to make room. */
+ * too many.  An old rollback is kept until the last device answered, unless
+ * ROLLBACKS_FIRST newer rollbacks follow; then it is dropped first to make
+ * room. */
 static int weight(enum flo_order_op op, size_t newer_rollbacks)
 {
     return op == FLO_ORDER_ROLLBACK && newer_rollbacks >= ROLLBACKS_FIRST
@@ -61,8 +62,8 @@ struct listed {
     int weight;
 };
 
-/* Drops the order with the lowest weight.  Among equals it is the oldest, which
- * is the last in this list. */
+/* Drops the order with the lowest weight.  Among orders of equal weight it is
+ * the oldest, which is the last in this list. */
 static void drop_one(struct listed *listed, size_t *count)
 {
     size_t least = 0;

@@ -1,5 +1,5 @@
-/* Orders: the list of a group, the time to sign one again, and its progress.
- * Pure. */
+/* Orders: selects the list of a group, and tells when an order is signed again
+ * and how far it is.  Pure. */
 #ifndef FLOTILLA_SERVER_ORDERS_H
 #define FLOTILLA_SERVER_ORDERS_H
 
@@ -11,7 +11,7 @@
  * old. */
 #define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
 
-/* How long an expired order is kept for people to read. */
+/* Time for which an expired order is stored for people to read. */
 #define FLO_ORDER_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 /* Facts of an order that decide whether a list includes it. */
@@ -27,18 +27,18 @@ struct flo_order_card {
 /* Selects the retained list of a group: indices into `cards` (sorted by seq),
  * at most FLO_GROUP_ORDERS_MAX, ascending.  Returns how many.
  *
- * Deploy orders are not in it: they travel in desired, where one replaces
- * another.  Nor are orders of an earlier epoch: each device would refuse them
- * at every connection, and report it.  Only the newest counts among freezes and
- * unfreezes, among pauses, resumes and aborts of a rollout, and among rollbacks
- * of a release.  If there are too many, all but the newest four rollbacks are
- * dropped first, then the harmless orders. */
+ * Deploy orders are left out: they travel in desired documents, where one
+ * replaces another.  Orders of an earlier epoch are left out, because each
+ * device would refuse them at every connection, and report it.  Only the newest
+ * counts among freezes and unfreezes, among pauses, resumes and aborts of a
+ * rollout, and among rollbacks of a release.  If there are too many, all but
+ * the newest four rollbacks are dropped first, then the harmless orders. */
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count, uint64_t now_ms,
                         size_t *out);
 
-/* Returns true when more than half of the order's lifetime is over: it is then
- * signed again while it is valid. Also true for an order dated in the future,
- * because the clock was set back. */
+/* Returns true when more than half of the order's lifetime is over, so that it
+ * is signed again while it is valid.  Returns true also for an order dated in
+ * the future, because the clock was set back. */
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms);
 
 /* Outcome of an order, as reported by the device. */

@@ -18,9 +18,9 @@ enum flo_return {
     FLO_RETURN_DENIED,   /* the device cannot go back: the earlier release is blocked on it */
     FLO_RETURN_COUNT
 };
-/* Returns the word of a plan ("kept", "download", ...), or of the reason why a
- * device cannot go back; "" if there is none. */
+/* Returns the word of a plan: "kept", "download" and so on. */
 const char *flo_return_word(enum flo_return way);
+/* Returns the reason why a device cannot go back; "" if there is none. */
 const char *flo_return_reason(enum flo_return way);
 bool flo_return_is_possible(enum flo_return way);
 
@@ -38,7 +38,7 @@ enum flo_return flo_return_plan(const json_t *report, const char *from, const ch
  * under way. */
 bool flo_return_names(const json_t *report, const char *release);
 /* Tells whether the release is current for a model of the report.
- * *is_denied_there tells whether that model's device blocks it. */
+ * *is_denied_there tells whether the device blocks the release for a model. */
 bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there);
 /* Tells whether the device succeeded with the release by this rollout, and has it as
  * its current one. */

@@ -20,8 +20,8 @@ const char *flo_removal_word(enum flo_removal way);
 
 #define FLO_REMOVAL_TITLE (2 * FLO_NAME_MAX + 2)
 
-/* Tells whether the report lists the model.  `title` receives "model@version"
- * of the serving or current release, or "". */
+/* Tells whether the report lists the model as not removed.  `title` receives
+ * "model@version" of the serving or current release, or "". */
 bool flo_removal_is_there(const json_t *report, const char *model, char *title);
 /* Plans the removal.  is_assigned: the device's desired document names the
  * model. */

@@ -18,8 +18,9 @@ const char *flo_renewal_word(enum flo_renewal_why why)
     return words[why];
 }
 
-/* Tells whether a newer rollback overtook the order.  Not for a removal in a
- * list: it is also for devices that may have got the model since. */
+/* Tells whether a newer rollback overtook the order.  A removal in a group's
+ * list is never overtaken, because it is also for devices that may have got the
+ * model since. */
 static bool is_overtaken(const struct flo_renewal_order *order)
 {
     return order->seq < order->rollback &&

@@ -35,7 +35,7 @@ struct flo_renewal {
 struct flo_renewal_order {
     enum flo_order_op op;
     uint64_t seq;
-    uint64_t rollback; /* sequence number of the newest rollback of its model */
+    uint64_t rollback; /* sequence number of the newest rollback of the order's model */
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
     uint32_t epoch; /* 0: not checked */
