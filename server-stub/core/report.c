@@ -28,7 +28,7 @@ static void copy(const json_t *from, const struct key *keys, size_t count, json_
     }
 }
 
-/* Reads the lines of a log; a line that is too long is cut. */
+/* Reads the lines of a log; a line that is too long is an error. */
 static int read_lines(const json_t *in, json_t *out, struct flo_err *err)
 {
     json_t *lines = NULL;
@@ -71,7 +71,7 @@ static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads names with a short text, a number or a boolean. */
+/* Reads the facts: names, each with a short text, a number or a boolean. */
 static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
 {
     json_t *facts = NULL;

@@ -11,20 +11,22 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define LEVELS_MAX 256    /* levels of a ramp that are counted; above them the pace is constant */
-#define CHANGES_MAX 20000 /* changes of a window: over 25 years of days */
+#define LEVELS_MAX 256 /* levels of a ramp that are counted; above them the pace is constant */
+/* largest number of openings and closings of a window: over 25 years of days */
+#define CHANGES_MAX 20000
 #define PER_S_MAX 100000.0
 
 /* ---- telling ---- */
 
-/* Ramp: the pace grows as devices that were told to update finish. */
+/* Ramp: the pace grows as devices that were ordered to update finish. */
 struct ramp {
     double at_s;
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed;             /* number of levels for which enough devices were ordered */
-    double crossed_s[LEVELS_MAX]; /* ... and the time at which each was reached */
+    uint32_t crossed; /* number of levels for which enough devices were ordered */
+    /* time at which each of these levels was reached, in s */
+    double crossed_s[LEVELS_MAX];
 };
 
 static double with_ramp_s(const struct flo_rollout_phase *phase, double devices, double first,
@@ -34,7 +36,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* the first level counts from the start, 0 s */
+        ramp.crossed++; /* the devices of the first second reach this level at 0 s */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;
@@ -60,8 +62,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
     return ramp.at_s;
 }
 
-/* Returns the time in which all devices are told to update, at the pace.  The
- * devices of the first second are told at once. */
+/* Returns the seconds until the pace has let all devices be ordered to update.
+ * The devices of the first second are ordered at once. */
 static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase,
                      uint32_t devices, double device_s)
 {
@@ -75,15 +77,15 @@ static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout
                                      : (devices - first) / per_s;
 }
 
-/* Returns the start of the last turn of a phase.  At most `most` devices update
- * together, so a turn begins when the one before has ended. */
+/* Returns the seconds until the last devices may begin.  At most `most` devices
+ * update together, so the next ones begin when the ones before have ended. */
 static double turns_s(uint32_t devices, uint32_t most, double device_s)
 {
     return most == 0 || devices <= most ? 0 : (devices - 1) / most * device_s;
 }
 
-/* Returns the start of the last turn where a limit per label value applies: the
- * value with the most devices decides. */
+/* Returns the seconds until the last devices may begin where a limit per label
+ * value applies: the value with the most devices decides. */
 static double places_s(struct flo_rollout *rollout, uint32_t index, double device_s)
 {
     double longest = 0;
@@ -119,8 +121,8 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
 
 /* ---- windows ---- */
 
-/* Returns the time at which the window was open for `seconds` seconds in
- * all. */
+/* Returns the time by which the window has been open for work_ms since
+ * from_ms. */
 static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
                           uint64_t work_ms)
 {
@@ -142,8 +144,8 @@ static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uin
     return at_ms;
 }
 
-/* Returns the time when the last device is told to update.  Each zone has its
- * share of the pace; the last zone ends the phase. */
+/* Returns the time when the last device is ordered to update.  Each zone has
+ * its share of the pace; the last zone ends the phase. */
 static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index, uint32_t devices,
                         uint64_t from_ms, double work_s, struct flo_rollout_expected *out)
 {

@@ -1,12 +1,11 @@
-/* Pace: decides when each device is told to update.
+/* Pace: decides when each device is ordered to update.
  *
  * Ten thousand devices that begin at once would overload their controller.  A
- * phase tells its devices to update by ranges of buckets, at a limited rate.
- * Deploy orders are only in desired documents, so no device begins before its
- * turn.  A
- * device may still be held in its turn: its window is closed, others of its
- * site are under way, or it waits before a retry.  It is told when that ends.
- * Also here: the deadlines of states. */
+ * phase orders its devices to update by ranges of buckets, at a limited rate.
+ * Deploy orders are only in desired documents, so no device begins earlier.  A
+ * device in a range may still be held: its window is closed, others of its site
+ * are under way, or it waits before a retry.  It is ordered to update when that
+ * ends.  This file also computes the deadlines of states. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -14,8 +13,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* After a gap, at most the devices of this time (or one device) are told at
- * once. */
+/* Longest time whose devices are ordered to update at once after a gap.  One
+ * device is always allowed. */
 #define BURST_MS 2000
 #define BEHIND_MS 60000 /* minimum time between the device's own deadline and the controller's */
 #define STARTS_PER_S_MAX 100000.0
@@ -185,8 +184,8 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
     return FLO_HOLD_NONE;
 }
 
-/* Finds the devices that could be told to update now, if the pace allowed
- * it. */
+/* Marks the devices that could be ordered to update now, if the pace allowed
+ * it.  Returns the counts of devices under way. */
 static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 {
     struct look look = {.now_ms = now_ms};
@@ -215,8 +214,9 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 
 /* ---- telling ---- */
 
-/* Leaves offline devices out if the policy has limits: they would begin
- * whenever they reconnect, and exceed the limits. */
+/* Marks the offline devices of a phase that begins as away.  Called if the
+ * policy has limits: such devices would begin whenever they reconnect, and
+ * exceed the limits. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
     assert(index < rollout->phase_count);
@@ -244,9 +244,9 @@ static uint32_t ready_in(const struct flo_rollout *rollout, uint32_t index)
     return ready;
 }
 
-/* Returns the first phase that began and still has devices to tell or buckets
- * to cover, or phase_count.  A phase that an operator promoted early skips its
- * gates, not its pace. */
+/* Returns the first phase that began and still has devices to order to update
+ * or buckets to cover, or phase_count.  A phase that an operator promoted early
+ * skips its gates, not its pace. */
 static uint32_t phase_that_tells(const struct flo_rollout *rollout)
 {
     uint32_t i = 0;

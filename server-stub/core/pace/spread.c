@@ -64,8 +64,8 @@ static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stra
     return true;
 }
 
-/* Returns how many devices a stratum of `size` gives: one, and a `share` of the
- * others. */
+/* Returns how many devices a stratum of `size` gives: a `share` of them, but at
+ * least one. */
 static uint32_t picks_of(uint32_t size, double share)
 {
     uint32_t picks = (uint32_t)(size * share);
@@ -105,7 +105,8 @@ static double share_for(const struct flo_rollout *rollout, uint32_t wanted)
     return low;
 }
 
-/* Picks the first `most` of a stratum, by bucket. */
+/* Picks the first `most` devices of a stratum, by bucket.  Returns how many
+ * were picked. */
 static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *stratum,
                            uint32_t most)
 {
@@ -123,8 +124,8 @@ static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *st
     return picked;
 }
 
-/* Picks one more of each stratum with `size_min` or more left, up to
- * `wanted`. */
+/* Picks one more device of each stratum that has at least `size_min` left, up
+ * to `wanted` devices.  Returns how many were picked. */
 static uint32_t pick_one_each(struct flo_rollout *rollout, uint32_t size_min, uint32_t wanted)
 {
     struct stratum stratum = {0};
@@ -148,8 +149,8 @@ static uint32_t strata_of(const struct flo_rollout *rollout, uint32_t size_min)
     return count;
 }
 
-/* Picks one of each of the largest strata, when fewer devices than strata are
- * wanted. */
+/* Picks one device of each of the largest strata, when fewer devices than
+ * strata are wanted. */
 static void pick_largest(struct flo_rollout *rollout, uint32_t wanted)
 {
     uint32_t low = 1; /* there are more strata of this size than devices wanted */
@@ -190,8 +191,8 @@ static void pick(struct flo_rollout *rollout, uint32_t wanted)
 
 /* ---- buckets ---- */
 
-/* Members in the range that were not picked swap buckets with picked ones
- * outside of it. */
+/* Swaps buckets between members in the range that were not picked and picked
+ * members outside of it. */
 static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
 {
     size_t inside = 0;
@@ -211,7 +212,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
             }
         }
         if (inside == rollout->member_count) {
-            return; /* no chosen device is left outside the range */
+            return; /* all members in the range are picked now */
         }
         uint32_t bucket = picked->bucket;
         picked->bucket = other->bucket;

@@ -24,7 +24,8 @@ static int day_of(const char *at)
     return -1;
 }
 
-/* Parses "mon-fri" or "sat,sun" and a blank; NULL otherwise. */
+/* Parses days, as in "mon-fri" or "sat,sun", and a blank.  Returns the text
+ * behind them; NULL: the text has another form. */
 static const char *parse_days(const char *at, uint8_t *days)
 {
     *days = 0;
@@ -62,7 +63,8 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Parses "HH:MM" up to 24:00; NULL otherwise. */
+/* Parses a time, "HH:MM" up to 24:00.  Returns the text behind it; NULL: the
+ * text has another form. */
 static const char *parse_time(const char *at, uint32_t *out)
 {
     if (!is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' || !is_digit(at[3]) ||

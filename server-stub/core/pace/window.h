@@ -26,8 +26,8 @@ struct flo_window {
 bool flo_window_parse(const char *text, struct flo_window *out);
 
 /* Tells whether the window is open at `wall_ms`, where local time is `offset_s`
- * ahead of UTC.  *change_ms gets the time of its next change, if the offset
- * stays. */
+ * ahead of UTC.  *change_ms gets the time when it next opens or closes, if the
+ * offset stays. */
 bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint64_t wall_ms,
                         uint64_t *change_ms);
 

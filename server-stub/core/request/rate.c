@@ -6,8 +6,9 @@
 
 #include "server-stub/core/request/rate.h"
 
-/* Limits.  The page asks twice a second at most, our scripts four times. 1,000
- * a second is a fifth of what the controller can answer. */
+/* Limits of requests.  Our page sends at most two requests a second, our
+ * scripts four.  1,000 a second are a fifth of what the controller can
+ * answer. */
 const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS] = {
     [FLO_RATE_DEFAULT] = {"default", 60000, 60000},
     [FLO_RATE_URGENT] = {"urgent", 120, 60000},
@@ -20,7 +21,8 @@ static uint64_t used_at(const struct flo_rate_bucket *bucket, uint64_t now_ms)
     return bucket->used_us > since_ms * 1000 ? bucket->used_us - since_ms * 1000 : 0;
 }
 
-/* Finds the token's bucket, or else the least used one. */
+/* Finds the token's bucket; if there is none, the least used bucket is emptied
+ * for the token. */
 static struct flo_rate_bucket *bucket_of(struct flo_rate_bucket *buckets, const char *token,
                                          uint64_t now_ms)
 {

@@ -103,7 +103,7 @@ static int refused(int code, const char *pointer, struct flo_err *err)
 static int check(struct flo_shape_span shape, const struct place *place, const json_t *object,
                  struct flo_err *err);
 
-/* Checks the value against its row; the error names the place. */
+/* Checks the value against the row of its type; the error names the place. */
 static int check_type(struct flo_shape_span word, const struct place *place, const json_t *value,
                       struct flo_err *err)
 {

@@ -1,28 +1,30 @@
 /* Shape of a request: the allowed members of its body and parameters of its
- * query, and what each may hold.
- * Pure.
+ * query, and the type of each.  Pure.
  *
- * A shape is text, as rest/routes.def holds it: words apart by one blank.
- *   word        a member; its row of types.def says what it may hold
+ * A shape is text in rest/routes.def: words separated by one blank.
+ *   word        a member; its row of types.def has its type
  *   word:type   a member of the type in that row
  *   word!       a member that must be given (after the type)
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside
- *   word[:type] an array of such values
- *   word{:type} an object whose members are names, with such values
- *   word{:type~} the same; a value may be null
+ *   word[:type] an array of values of that type
+ *   word{:type} an object whose members are names, with values of that type
+ *   word{:type~} an object like word{:type}, whose values may be null
  *   word{*}     an object whose members are free
  *   @rollout    the fields of core/spec/spec.def, whose reader checks them
  *   word{@edit} an object of those fields that an edit may change
- *   @order      those of proto/orders.def that people ask for
+ *   @order      the orders of proto/orders.def that people may request
  *   @envelope   a DSSE envelope, whose reader takes one text alone
  *   word{@policy}  an object of proto/policy.def's fields; of gates.def with
  *               @gates, whose own reader checks it
+ *
  * Shapes of answers (rest/objects.def) also have `word?`, which may be absent,
  * `word~`, which may be null, and @names of each other.
- * Where an endpoint does several things, each has a shape of its own, apart by
- * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
- * An unknown name is refused: a typing error must never widen a scope. */
+ *
+ * Where an endpoint does several things, each has its own shape.  The shapes
+ * are separated by `|`, and the first member of a body chooses one of them:
+ * "op=freeze everywhere|op=rollback release".  An unknown name is refused,
+ * because a typing error must never widen a scope. */
 #ifndef FLOTILLA_SERVER_REQUEST_H
 #define FLOTILLA_SERVER_REQUEST_H
 

@@ -37,7 +37,7 @@ static const char *bracket_end(const char *at, const char *end)
     return at;
 }
 
-/* Reads `:type` and the marks after a name. */
+/* Reads `:type` and the marks after a name.  Returns the text behind them. */
 static const char *read_marks(const char *at, const char *end, struct flo_shape_word *out)
 {
     out->type = out->name;

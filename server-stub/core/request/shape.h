@@ -1,5 +1,5 @@
-/* Tokens of a shape, one after another (request.h describes the syntax). Pure.
- * */
+/* Shape words: reads the tokens of a shape, one after another (request.h
+ * describes the syntax).  Pure. */
 #ifndef FLOTILLA_SERVER_REQUEST_SHAPE_H
 #define FLOTILLA_SERVER_REQUEST_SHAPE_H
 

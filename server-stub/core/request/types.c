@@ -127,7 +127,8 @@ static bool is_number_kind(enum flo_rest_kind kind)
     return kind == FLO_REST_WHOLE || kind == FLO_REST_REAL;
 }
 
-/* "`uses`: 0 is no whole number from 1 to 100000" */
+/* Fails with an error that names the place, the expected value and the given
+ * one. */
 static int misfit(const struct flo_rest_type *type, const char *where, const char *value,
                   struct flo_err *err)
 {

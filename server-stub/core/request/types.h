@@ -37,7 +37,7 @@ const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars);
  * ("phases[0].name"). */
 FLO_MUST_USE int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
                                      const json_t *value, struct flo_err *err);
-/* Checks the text of a query parameter. */
+/* Checks the text of a query parameter against its type. */
 FLO_MUST_USE int flo_rest_type_check_text(const struct flo_rest_type *type, const char *where,
                                           const char *value, struct flo_err *err);
 
