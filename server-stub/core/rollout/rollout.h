@@ -19,10 +19,11 @@
 #include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
-#define FLO_ROLLOUT_REASON 1024 /* bytes of a sentence for people */
+#define FLO_ROLLOUT_REASON 1024 /* size of a rollout's reason in bytes */
 #define FLO_ROLLOUT_ACTIONS_MAX 128
 #define FLO_ROLLOUT_MEMBERS_MAX 200000
-/* Devices of a covered label that are rolled back by single orders. */
+/* Largest number of devices that a rollout with a covered label rolls back by
+ * single orders. */
 #define FLO_ROLLOUT_BACK_BY_NAME_MAX 100
 
 enum flo_rollout_state {
@@ -32,8 +33,8 @@ enum flo_rollout_state {
     FLO_ROLLOUT_STATE_COUNT
 };
 const char *flo_rollout_state_word(enum flo_rollout_state state);
-/* Returns the command that helps, with placeholders MODEL and DEVICE; "":
- * none. */
+/* Returns a command that helps people in this state, with placeholders MODEL
+ * and DEVICE; "": there is none. */
 const char *flo_rollout_state_next(enum flo_rollout_state state);
 bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out);
 /* Returns true when the state still changes with time, so ticks are needed. */
@@ -45,8 +46,8 @@ enum flo_phase_state {
     FLO_PHASE_PASSED,
     FLO_PHASE_FAILED,
     FLO_PHASE_PROMOTED, /* promoted by an operator: gates no longer count */
-    FLO_PHASE_HELD      /* all ended, and a gate is inconclusive: a person
-                           decides */
+    /* all devices ended, and a gate is inconclusive: a person decides */
+    FLO_PHASE_HELD
 };
 const char *flo_phase_state_word(enum flo_phase_state state);
 
@@ -54,18 +55,19 @@ const char *flo_phase_state_word(enum flo_phase_state state);
  * end. */
 enum flo_lateness {
     FLO_LATENESS_NONE,
-    FLO_LATENESS_SILENT, /* has or tries the release, and is silent */
-    FLO_LATENESS_OVERDUE /* is heard, but is in one state for too long */
+    FLO_LATENESS_SILENT, /* the device has or tries the release, and is silent */
+    /* the device sends messages, but is in one state for too long */
+    FLO_LATENESS_OVERDUE
 };
 
-/* Limit on the devices of one label value that are under way together. */
 #define FLO_LIMITS_MAX 4
+/* Limit on the devices of one label value that are under way together. */
 struct flo_rollout_limit {
     char label[FLO_NAME_MAX + 1];
     uint32_t most;
 };
-/* Time zone of members: the shell keeps its offset up to date. */
 #define FLO_ZONES_MAX 255
+/* Time zone of members; the shell keeps its offset up to date. */
 struct flo_rollout_zone {
     int32_t offset_s;
     bool is_known;
@@ -73,18 +75,20 @@ struct flo_rollout_zone {
 
 /* Facts from a device's labels, as numbers that the shell assigns. */
 struct flo_rollout_place {
-    uint8_t zone;                   /* index in zones[], from 1; 0: zone unknown */
-    uint32_t stratum;               /* number of the values of the labels
-                                       that spread phases, or of the label
-                                       that the rollout covers */
-    uint32_t site;                  /* checksum of its label `site`; 0: none */
-    uint32_t slots[FLO_LIMITS_MAX]; /* index in busy[], from 1; 0: no such label */
+    uint8_t zone; /* index in zones[], from 1; 0: zone unknown */
+    /* number that stands for the device's values of the labels that spread
+     * phases, or of the covered label */
+    uint32_t stratum;
+    uint32_t site; /* checksum of the device's label `site`; 0: none */
+    /* index in busy[] for each limit, from 1; 0: the device has no such
+     * label */
+    uint32_t slots[FLO_LIMITS_MAX];
 };
 
 /* State of a device in a held slice: it rolls back, or it keeps its release. */
 enum flo_rollout_held { FLO_HELD_NOT, FLO_HELD_BACK, FLO_HELD_THERE };
 
-/* Member: a device in the rollout.  Sorted by device id. */
+/* Member: a device in the rollout.  Members are sorted by device id. */
 struct flo_rollout_member {
     char device[37];
     uint8_t phase;    /* FLO_ROLLOUT_PHASES_MAX: in none */
@@ -94,73 +98,87 @@ struct flo_rollout_member {
     bool is_online;   /* online, according to the last report */
     bool is_away;     /* offline before it tried the release: it is not counted, and updates when it
                          reconnects */
-    bool is_waiting;  /* ... by its own report: for mains power, a cool, an
-                         idle or an unmetered device; is_away is set too */
-    bool is_back;     /* a rollback no longer waits for it: it left the release, or reported that no
-                         earlier release exists */
-    bool is_dirty;    /* changed since the shell stored it */
-    bool has_row;     /* stored in a row of its own, not in the common text */
-    bool is_ready;    /* only the pace still delays it */
-    bool is_fresh;    /* ordered in this step */
-    bool is_probe;    /* a probe moved it into its phase */
-    bool runs_other;  /* succeeded, but its report shows a newer release
-                         since: for people */
-    uint8_t segment;  /* place in segments[] */
-    uint8_t held;     /* enum flo_rollout_held */
-    uint8_t held_of;  /* the slices that hold it, a bit for each index of the
-                         list; 0: unknown, in older rows */
-    uint8_t retries;  /* failed attempts that did not count */
-    uint32_t bucket;  /* from its hash; or swapped with another member, to
-                         spread a phase or to cover a label */
-    uint32_t attempt; /* number of the execution in `state`; 0: none */
+    /* the device reported that it waits for mains power, a cool or idle device,
+     * or an unmetered network; is_away is set too */
+    bool is_waiting;
+    /* a rollback no longer waits for the device: it left the release, or
+     * reported that no earlier release exists */
+    bool is_back;
+    bool is_dirty; /* changed since the shell stored it */
+    bool has_row;  /* the member is stored in its own row, not in the common text */
+    bool is_ready; /* only the pace still delays the member's order */
+    bool is_fresh; /* the member was ordered to update in this step */
+    bool is_probe; /* a probe moved the member into its phase */
+    /* for people: the member succeeded, but its report shows a newer release
+     * since */
+    bool runs_other;
+    uint8_t segment; /* place in segments[] */
+    uint8_t held;    /* enum flo_rollout_held */
+    /* bit for each slice of the list that holds the member; 0: unknown, in
+     * older rows */
+    uint8_t held_of;
+    uint8_t retries; /* failed attempts that did not count */
+    /* bucket from the device's hash, or swapped with another member to spread a
+     * phase or to cover a label */
+    uint32_t bucket;
+    uint32_t attempt; /* number of the execution whose state is `state`; 0: none */
     struct flo_rollout_place place;
-    /* For people: download size of its newest execution, and size of the files
-     * without deltas; 0: not reported. */
+    /* For people: download size of the device's newest execution, and size of
+     * the files without deltas; 0: not reported. */
     uint64_t fetched_bytes, full_bytes;
     uint64_t neighbour_bytes; /* part of fetched_bytes from nearby devices */
     uint64_t heard_at_ms;
-    uint64_t since_at_ms;   /* start of `state`, for people */
-    uint64_t watched_at_ms; /* start of `state` for its deadline, without
-                               outages of the controller and pauses */
+    uint64_t since_at_ms; /* time when `state` began, for people */
+    /* time when `state` began, for its deadline: outages of the controller and
+     * pauses do not count */
+    uint64_t watched_at_ms;
 };
 
 struct flo_rollout_phase {
     char name[FLO_NAME_MAX + 1];
-    /* As requested, exactly one of both; the size includes all earlier
-     * phases. */
+    /* Requested size, including all earlier phases: exactly one of `devices`
+     * and `share_pct` is set. */
     uint32_t devices;
     double share_pct;
-    uint32_t devices_min;   /* minimum, whatever the share; 0: none */
+    /* smallest number of devices, whatever the share; 0: none */
+    uint32_t devices_min;
     uint32_t devices_max;   /* maximum; 0: none */
-    bool is_spread;         /* its devices are picked from all strata */
-    uint64_t soak_ms;       /* wait after the last device succeeded */
+    bool is_spread;         /* the phase's devices are picked from all strata */
+    uint64_t soak_ms;       /* wait after the last execution of the phase ended */
     bool is_until_promoted; /* gates may fail the phase, but only a person
                                promotes it */
-    bool is_hold_out;       /* these keep their release while the others are
-                               watched for ... */
+    /* devices of this phase keep their release while the others are watched for
+     * watch_ms */
+    bool is_hold_out;
     uint64_t watch_ms;
-    double starts_per_s;     /* 0: the rollout's */
-    double ramp_factor;      /* the pace is multiplied by this after ... */
-    uint32_t ramp_successes; /* ... after each multiple of this many successes; 0: no ramp */
-    uint32_t concurrent_max; /* devices updating at once; 0: no limit */
+    double starts_per_s; /* 0: the rollout's */
+    /* factor by which the pace grows after each ramp_successes */
+    double ramp_factor;
+    /* number of successes after which the pace grows again; 0: no ramp */
+    uint32_t ramp_successes;
+    /* largest number of devices that update at once; 0: no limit */
+    uint32_t concurrent_max;
     /* Bucket range [from, to), fixed at the start. */
     uint32_t bucket_from;
     uint32_t bucket_to;
-    uint32_t told_to; /* devices below this bucket have been ordered */
+    uint32_t told_to; /* devices below this bucket have been ordered to update */
     enum flo_phase_state state;
     uint64_t started_at_ms;
-    uint64_t settled_at_ms; /* time of the last end of an execution */
+    uint64_t settled_at_ms; /* time when the last execution of the phase ended */
     uint64_t passed_at_ms;  /* 0: not passed */
-    uint64_t told_at_ms;    /* the pace's budget is charged up to here */
+    uint64_t told_at_ms;    /* time up to which the budget of the pace is used */
     /* Counts of members: */
     uint32_t members;
     uint32_t away;
     uint32_t silent;
     uint32_t overdue;
-    uint32_t excused; /* rejected, because no variant of the release fits them */
-    uint32_t struck;  /* number of devices that failed by the release's fault */
-    uint32_t taken;   /* rolled back by an order, without a fault */
-    uint32_t due;     /* queued and online, so they can be ordered */
+    /* number of devices without the release that did not fail: no variant fits
+     * them, or their segment rolled back */
+    uint32_t excused;
+    uint32_t struck; /* number of devices that failed by the release's fault */
+    uint32_t taken;  /* number of devices that an order rolled back, without a fault */
+    /* number of queued devices that are online, so they can be ordered */
+    uint32_t due;
     uint32_t failures[FLO_FAILURES];
     uint32_t counts[FLO_EXECUTION_COUNT];
 };
@@ -170,7 +188,7 @@ struct flo_rollout_cause {
     const char *id; /* error id, or the reason without one; borrowed from the
                        rollout */
     uint32_t devices;
-    size_t member; /* index of one such member */
+    size_t member; /* index of a member with this cause */
 };
 
 struct flo_rollout {
@@ -188,11 +206,11 @@ struct flo_rollout {
     uint32_t gate_count;
     /* For each gate that compares: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
-    /* Counts with which a share gate failed: they keep its verdict while the
-     * phase counts as failed. */
+    /* Counts with which a share gate failed.  They keep the gate's verdict
+     * while the phase is failed. */
     struct flo_gate_counts broken;
     bool has_broken;
-    struct flo_analysis analysis; /* statistical gates; without a rule: none */
+    struct flo_analysis analysis; /* statistical gates; none if there is no rule */
     /* Hardware class and variant of each segment, fixed at the start. */
     char segments[FLO_SEGMENTS_MAX][FLO_SEGMENT_TEXT];
     uint32_t segment_count;
@@ -202,36 +220,36 @@ struct flo_rollout {
                                 for a person */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
     uint32_t abort_count;
-    double starts_per_s;     /* devices ordered per second; 0: all at once */
-    uint32_t concurrent_max; /* devices updating at once; 0: no limit */
+    double starts_per_s; /* devices ordered per second; 0: all at once */
+    /* largest number of devices that update at once; 0: no limit */
+    uint32_t concurrent_max;
     struct flo_window window;
     struct flo_rollout_zone zones[FLO_ZONES_MAX];
     struct flo_rollout_limit limits[FLO_LIMITS_MAX];
     uint32_t limit_count;
-    uint32_t *busy; /* devices updating per slot; the shell's array */
+    uint32_t *busy; /* number of updating devices in each slot; array of the shell */
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;
     int64_t wall_ahead_ms; /* the wall clock less the core's time */
     uint32_t approvals_needed;
     uint32_t approvals;
-    uint64_t start_at_ms;     /* wall clock; 0: at once */
-    uint64_t expires_at_ms;   /* wall clock; 0: never */
-    uint64_t approve_by_ms;   /* wall clock: approvals are accepted until
-                                 then; 0: no end */
-    bool pauses_when_expired; /* false: the rollout is aborted then */
+    uint64_t start_at_ms;     /* start, by the wall clock; 0: at once */
+    uint64_t expires_at_ms;   /* expiry, by the wall clock; 0: never */
+    uint64_t approve_by_ms;   /* end of approvals, by the wall clock; 0: no end */
+    bool pauses_when_expired; /* an expired rollout pauses; false: it is aborted */
     bool is_covered;          /* members are ordered by the values of a label */
 #define FLO_ROLLOUT_PROBED_MAX 64
     uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* probed slices, as checksums
                                                 of their names */
     uint32_t probed_count;
-    bool is_snapshot;                           /* devices that join after the
-                                                   start are no members */
-    uint64_t put_off_ms;                        /* scheduled: the start is
-                                                   postponed to this, wall
-                                                   clock */
-    uint64_t barred_until_ms;                   /* wall clock: no device starts
-                                                   before; 0: not barred */
+    bool is_snapshot; /* devices that join after the
+                         start are no members */
+    /* scheduled: time to which the start is postponed, by the wall clock */
+    uint64_t put_off_ms;
+    /* end of a change freeze, by the wall clock: no device begins before; 0:
+     * none */
+    uint64_t barred_until_ms;
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* [state]; 0: none */
     uint64_t soak_ms;                           /* minimum soak on each device;
                                                    0: none */
