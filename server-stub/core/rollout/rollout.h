@@ -262,19 +262,21 @@ struct flo_rollout {
                        for: a hint */
     struct flo_rollout_left {
         bool is_known;
-        uint32_t awaited;   /* online: an answer will come */
-        uint32_t silent;    /* offline, and may have the release */
-        uint32_t unreached; /* offline, and never took the order */
-        uint32_t kept;      /* devices that serve it because they have no earlier release */
-    } left;                 /* members that remain after the rollback */
+        uint32_t awaited;   /* number of online devices: an answer will come */
+        uint32_t silent;    /* number of offline devices that may have the release */
+        uint32_t unreached; /* number of offline devices that never took the order */
+        /* number of devices that serve the release because they have no earlier
+         * one */
+        uint32_t kept;
+    } left; /* members that remain after the rollback */
 };
 
 /* Minimum time without progress before a report that does not name an execution
  * ends it, because messages of different topics may overtake each other. */
 #define FLO_ROLLOUT_FORGOTTEN_MS 60000
 
-/* Events.  Their effects in each state are in rollout_events.def, and in
- * rollout_verbs.def for those that people cause. */
+/* Kinds of events.  Their effects in each state are in rollout_events.def, and
+ * in rollout_verbs.def for those that people cause. */
 enum flo_rollout_event_kind {
 #define FLO_ROLLOUT_EVENT(name, ...) FLO_ROLLOUT_EVENT_##name,
 #include "server-stub/core/rollout/rollout_events.def"
@@ -295,57 +297,67 @@ struct flo_rollout_analysis {
     struct flo_analysis_results results;
     struct flo_analysis_finding finding;
     struct flo_analysis analysis; /* rules and state at the judgement */
-    const uint8_t *slices;        /* [member_count] bit for each slice of the
-                                     evidence; NULL: none */
-    const uint8_t *probes;        /* ... one bit for each probe; NULL: none */
+    /* for each member: a bit for each slice of the evidence; NULL: none */
+    const uint8_t *slices;
+    /* for each member: a bit for each probe; NULL: none */
+    const uint8_t *probes;
 };
 
 struct flo_rollout_event {
     enum flo_rollout_event_kind kind;
     uint64_t now_ms;
     const char *device;
-    uint64_t wall_ms; /* 0: same as now_ms */
+    uint64_t wall_ms; /* time by the wall clock; 0: same as now_ms */
     uint32_t bucket;
     uint32_t attempt;
     const struct flo_rollout_place *place; /* joined; NULL: unknown */
     enum flo_execution execution;
     bool is_online;     /* joined */
-    bool is_superseded; /* joined: a newer rollout has the member */
+    bool is_superseded; /* joined: a newer rollout has the device */
     uint8_t segment;    /* joined */
-    uint8_t slices;     /* joined: its slices in the list, a bit each */
-    bool is_ordered;    /* back: by an order about this release, as it reports */
-    bool is_aborted;    /* back: as the answer to an abort */
-    bool is_current;    /* forgotten, stays: the device runs this release */
-    bool is_overtaken;  /* forgotten: its desired document holds another order */
-    bool is_denied;     /* forgotten: this release is blocked on the device */
-    enum {              /* execution: whether the device waits for its conditions */
+    /* joined: bit for each slice of the list in which the device is */
+    uint8_t slices;
+    /* back: the device reports that it left by an order about this release */
+    bool is_ordered;
+    bool is_aborted; /* back: the event is the answer to an abort */
+    bool is_current; /* forgotten, stays: the device runs this release */
+    /* forgotten: the device's desired document holds another order */
+    bool is_overtaken;
+    bool is_denied; /* forgotten: this release is blocked on the device */
+    enum {          /* execution: whether the device waits for its conditions */
            FLO_WAITS_UNSAID,
            FLO_WAITS_NO,
            FLO_WAITS_YES
     } waits;
-    bool is_retained;  /* sent earlier and retained: not a sign of life */
-    const char *note;  /* person, reason or error id; may be NULL */
-    uint64_t until_ms; /* put-off, barred: end by the wall clock; 0: over */
-    uint32_t gate;     /* evidence: index in gates[] */
+    /* the message was sent earlier and retained: it is no sign of life */
+    bool is_retained;
+    const char *note; /* name of a person, reason or error id; or NULL */
+    /* put-off, barred: time when this ends, by the wall clock; 0: it is over */
+    uint64_t until_ms;
+    uint32_t gate; /* evidence: index in gates[] */
     const struct flo_comparison *evidence;
-    struct flo_rollout_analysis *analysis; /* analysis: in and out */
-    const struct flo_rollout *draft;       /* edit: the new request */
-    bool has_new_gates;                    /* edit */
-    const char *slice;                     /* promote, rollback: only this slice;
-                                              NULL: the whole rollout */
+    /* analysis: has the evidence; the step adds its judgement */
+    struct flo_rollout_analysis *analysis;
+    const struct flo_rollout *draft; /* edit: the new request */
+    bool has_new_gates;              /* edit */
+    const char *slice;               /* promote, rollback: only this slice;
+                                        NULL: the whole rollout */
 };
 
 enum flo_rollout_action_kind {
-    FLO_ROLLOUT_DO_STATE,   /* store and audit state and reason */
-    FLO_ROLLOUT_DO_PHASE,   /* store and audit the phase */
-    FLO_ROLLOUT_DO_ORDER,   /* sign `op` for the buckets, publish to the group */
-    FLO_ROLLOUT_DO_DESIRED, /* put the newest order of `op` (and of `phase`,
-                               for a deploy) into the desired documents of
-                               the members of flo_rollout_action_names */
-    FLO_ROLLOUT_DO_RECALL,  /* sign a rollback for each member of
-                               flo_rollout_action_names alone */
-    FLO_ROLLOUT_DO_EACH,    /* sign `op` (of `phase`, for a deploy) for each
-                               of those members alone */
+    FLO_ROLLOUT_DO_STATE, /* store and audit state and reason */
+    FLO_ROLLOUT_DO_PHASE, /* store and audit the phase */
+    /* sign an order `op` for the buckets, and publish it to the group */
+    FLO_ROLLOUT_DO_ORDER,
+    /* put the newest order `op` into the desired documents of the members that
+     * flo_rollout_action_names accepts; a deploy is that of `phase` */
+    FLO_ROLLOUT_DO_DESIRED,
+    /* sign a rollback for each member alone that flo_rollout_action_names
+     * accepts */
+    FLO_ROLLOUT_DO_RECALL,
+    /* sign an order `op` for each member alone that flo_rollout_action_names
+     * accepts; a deploy is that of `phase` */
+    FLO_ROLLOUT_DO_EACH,
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all dirty members */
     FLO_ROLLOUT_DO_FORGET,  /* the event's device is no longer a member */
@@ -360,61 +372,64 @@ struct flo_rollout_action {
     uint32_t phase;
     uint32_t bucket_from;
     uint32_t bucket_to;
-    uint32_t states;  /* bit per enum flo_execution */
-    size_t member;    /* DO_MEMBER; DO_DESIRED, DO_EACH: only this one, or
-                         SIZE_MAX for all */
+    /* bit for each enum flo_execution in which members are concerned */
+    uint32_t states;
+    /* index of the member; DO_DESIRED, DO_EACH: SIZE_MAX means all members */
+    size_t member;
     bool is_fresh;    /* only members ordered in this step */
     bool is_excluded; /* only members of excluded segments and of slices that
                          roll back; for an abort: of slices that keep what
                          they have */
     uint32_t gate;    /* DO_VERDICT */
 };
-/* Actions of a step. `why`: a line for each decision, with its reason, and for
- * each omitted one. */
+/* Size of `why` in bytes. */
 #define FLO_ROLLOUT_WHY 2048
+/* Actions of a step.  `why` has a line for each decision with its reason, and
+ * for each omitted one. */
 struct flo_rollout_actions {
     char why[FLO_ROLLOUT_WHY];
     size_t count;
     struct flo_rollout_action items[FLO_ROLLOUT_ACTIONS_MAX];
 };
 
-/* Tells whether a DO_DESIRED or DO_RECALL is about the member. */
+/* Tells whether a DO_DESIRED, DO_EACH or DO_RECALL concerns the member. */
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
                               const struct flo_rollout_action *action, size_t member);
 
-/* Checks a draft: phases grow, and the numbers are in range.  FLO_E_REST_SCHEMA
- * names the phase. */
+/* Checks a draft: phases have to grow, and numbers to be in range.
+ * FLO_E_REST_SCHEMA names the phase. */
 FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err);
 /* Tells whether an edit to this draft is allowed.  FLO_E_REST_MEANING: phases
- * that began would have other devices.  FLO_E_REST_SCHEMA as above. */
+ * that began would have other devices.  Fails like flo_rollout_check, too. */
 FLO_MUST_USE int flo_rollout_may_edit(const struct flo_rollout *rollout,
                                       const struct flo_rollout *draft, struct flo_err *err);
 /* Sets the bucket ranges of a draft from its members.  START does so too; a
  * plan (dry run) does only this.  A phase given in devices counts online ones,
  * so that a canary is not an offline device. */
 void flo_rollout_divide(struct flo_rollout *rollout);
-/* Times of a device's update, as far as the policy tells them. */
+/* Times of a device's update, as far as the policy gives them. */
 struct flo_rollout_trip {
     uint64_t jitter_ms;
-    uint64_t download_ms; /* 0: the policy does not limit the speed */
+    /* time of the download; 0: the policy does not limit its speed */
+    uint64_t download_ms;
     uint64_t soak_ms;
     bool is_idle[FLO_ROLLOUT_PHASES_MAX]; /* no device of the phase updates */
 };
 struct flo_rollout_expected {
     uint32_t devices;
-    uint32_t zoneless;  /* devices with a window but an unknown zone */
-    uint64_t begins_ms; /* wall clock, as are the fields below */
-    uint64_t told_ms;   /* time when the last device is ordered */
-    uint64_t ends_ms;   /* also the end of its soak */
+    uint32_t zoneless;  /* number of devices with a window but an unknown zone */
+    uint64_t begins_ms; /* begin of the phase by the wall clock, like the times below */
+    uint64_t told_ms;   /* time when the last device is ordered to update */
+    uint64_t ends_ms;   /* end of the phase, including its soak */
 };
-/* including the soak */
+/* Gets the shortest time of each phase: no device fails or is offline.  The
+ * members are divided; `out` has room for all phases. */
 void flo_rollout_expect(struct flo_rollout *rollout, const struct flo_rollout_trip *trip,
                         uint64_t wall_ms, struct flo_rollout_expected *out);
-/* Gets the minimum time of each phase: no device fails or is offline.  The
- * members are divided; `out` has room for all phases. */
-void flo_rollout_deadlines(struct flo_rollout *rollout, const struct flo_policy *policy);
 /* Sets the controller's deadlines of states.  The device has its own; the
- * controller's come half a step (or a minute) later. */
+ * controller's come half a step, but at least a minute, later. */
+void flo_rollout_deadlines(struct flo_rollout *rollout, const struct flo_policy *policy);
+/* Tells whether the phase is the canary: the first of several phases. */
 bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase);
 
 /* Performs one step. actions->count is always set; 0 on failure.
@@ -426,8 +441,8 @@ FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   const struct flo_rollout_event *event,
                                   struct flo_rollout_actions *actions, struct flo_err *err);
 
-/* Tells whether a step would accept the event now; the same errors.  Nothing
- * changes. */
+/* Returns 0 when a step would accept the event now, else the error of the step.
+ * Nothing changes. */
 FLO_MUST_USE int flo_rollout_may(const struct flo_rollout *rollout,
                                  enum flo_rollout_event_kind kind, struct flo_err *err);
 
@@ -438,16 +453,17 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member);
  * the release. An answer about the slice, or a change of labels, may include it
  * again. */
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
-/* Finds a device; SIZE_MAX: none. */
+/* Returns the index of a device; SIZE_MAX: it is no member. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
-/* Finds devices that are looked up in id order; *at begins as 0. */
+/* Returns the index of a device like flo_rollout_find, for look-ups in the
+ * order of ids.  *at begins as 0. */
 size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at);
 /* Recomputes the counts of the phases from the members, after loading. */
 void flo_rollout_count(struct flo_rollout *rollout);
 /* Gets the counts for gates, while `phase` is the present one. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
-/* Counts ends in the phases that count, by kind of failure. */
+/* Counts the failures by kind, in phases that began and were not promoted. */
 void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_counts *out);
 /* Tells whether phases are spread: members then have buckets that are not their
  * hash, so an order for buckets has to include all of them. */
@@ -457,8 +473,8 @@ bool flo_rollout_is_spread(const struct flo_rollout *rollout);
  * rollout. */
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
-/* Tells whether the phase is the last one that updates; only a hold-out may
- * follow. */
+/* Tells whether the phase is the last one that updates devices; only a hold-out
+ * may follow. */
 bool flo_rollout_analysis_is_last(const struct flo_rollout *rollout, uint32_t phase);
 /* Returns the name of a slice that waits for a person in the last phase, so
  * that the rollout does not complete; NULL: none. */
@@ -478,7 +494,8 @@ bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, ui
 /* Writes the finding of a rule in the present phase as a sentence. */
 void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule,
                                char *out); /* FLO_ANALYSIS_TEXT */
-/* Writes the rule that decided. */
+/* Writes a sentence that explains a rule: it decided, or the phase waits for it
+ * (is_awaited). */
 void flo_rollout_analysis_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
                                   char *out); /* FLO_ANALYSIS_TEXT */
 /* Gets the verdict of gates[gate] while `phase` is the present one.  A gate
@@ -489,25 +506,29 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
  * *worst is the gate that gives it. */
 enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout, uint32_t phase,
                                      uint32_t *worst, struct flo_gate_result *result);
-/* Gets the condition that a rollout waits for, and the latest time of its next
- * check, by the core's clock. `report_ms`: the report interval of devices.
- * Returns false for an ended rollout, which waits for nothing. */
+/* Size of `what` in bytes. */
 #define FLO_ROLLOUT_NEXT 240
 struct flo_rollout_next {
     char what[FLO_ROLLOUT_NEXT];
     uint64_t at_ms;
 };
+/* Gets the condition that a rollout waits for, and the latest time of its next
+ * check, by the core's clock.  `report_ms`: the report interval of devices.
+ * Returns false for an ended rollout, which waits for nothing. */
 bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms, uint64_t report_ms,
                       struct flo_rollout_next *out);
-/* Returns the minimum end of a device's trial; 0: it is not on trial. */
+/* Returns the earliest end of a device's trial; 0: the device is not on
+ * trial. */
 uint64_t flo_rollout_soaks_until(const struct flo_rollout *rollout,
                                  const struct flo_rollout_member *member);
-/* Gets the devices on trial and the last end of their trials, or the phase's
- * own soak when all of them ended.  Returns false when nothing soaks. */
+/* Soak of a phase: the trials of its devices, or its own soak after they
+ * ended. */
 struct flo_rollout_soak {
-    uint32_t devices; /* 0: the whole phase soaks */
+    uint32_t devices; /* number of devices on trial; 0: the whole phase soaks */
     uint64_t from_ms, until_ms;
 };
+/* Gets the devices on trial and the last end of their trials, or the phase's
+ * own soak when all of them ended.  Returns false when nothing soaks. */
 bool flo_rollout_soak(const struct flo_rollout *rollout, uint32_t index,
                       struct flo_rollout_soak *out);
 /* Restores the verdict of stored evidence, after loading. */
@@ -519,8 +540,8 @@ const char *flo_rollout_cause_id(const char *id);
 /* Returns the index of an error id in causes[], from 1; 0: the table is
  * full. */
 uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id);
-/* Lists why devices of started phases failed, most frequent first; returns how
- * many. */
+/* Lists why devices of started phases failed, most frequent first; returns the
+ * number of causes. */
 size_t flo_rollout_causes(const struct flo_rollout *rollout, struct flo_rollout_cause *out,
                           size_t max);
 /* Writes the causes as text: "probe.golden 3, disk.full 1". */
