@@ -1,4 +1,4 @@
-/* Actions of a step, and the members and buckets that they are about. */
+/* Actions: adds the actions of a step, and tells which members they concern. */
 
 #include <assert.h>
 #include <stdarg.h>

@@ -29,7 +29,7 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
 }
 
 /* Sends the phase's deploy order again: to members that did not receive it or
- * did not begin, and to members whose turn has come since. */
+ * did not begin, and to members that may begin by now. */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {

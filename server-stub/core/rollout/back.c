@@ -23,11 +23,11 @@ static uint32_t told_of(const struct flo_rollout *rollout)
 
 /* Tells whether devices are ordered back one by one.  An order for buckets
  * selects devices by hash, which does not fit spread phases until all their
- * devices were told.
+ * devices were ordered to update.
  *
- * In an emergency each signature costs time.  So with a covered label one
- * order goes to all, once many devices were told or the last updating phase
- * began.  A device that never had the release only blocks it. */
+ * In an emergency each signature costs time.  So with a covered label one order
+ * goes to all devices, once many were ordered to update or the last updating
+ * phase began.  A device that never had the release only blocks it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
     bool is_for_all =
@@ -176,8 +176,8 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     return false;
 }
 
-/* Returns the count that a member of a started phase belongs to while it has
- * not ended or rolled back; NULL: none. */
+/* Returns the counter of `left` to which a member belongs that has not ended or
+ * rolled back, or cannot roll back; NULL: it belongs to none. */
 static uint32_t *place_in(struct flo_rollout_left *left, const struct flo_rollout *rollout,
                           size_t index, bool goes_back)
 {
@@ -208,7 +208,8 @@ static struct flo_rollout_left left_of(const struct flo_rollout *rollout, bool g
     return left;
 }
 
-/* Updates the counts for one device instead of counting thousands again. */
+/* Adds `sign` to the counter of one device, which avoids counting thousands
+ * again. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign)
 {
     assert(sign == 1 || sign == -1);

@@ -1,4 +1,4 @@
-/* Causes: why devices of a rollout failed, as error ids with counts. */
+/* Causes: tells why devices of a rollout failed, as error ids with counts. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

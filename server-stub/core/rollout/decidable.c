@@ -9,8 +9,8 @@
 
 #include "server-stub/core/rollout/parts.h"
 
-/* Number of members of one class: those updated up to the end of a phase, and
- * those after it. */
+/* Members of one class: those updated by the end of a phase, and those that
+ * wait for later phases. */
 struct arms {
     uint32_t updated, waiting;
 };
@@ -38,8 +38,8 @@ static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
 
 /* ---- ratio ---- */
 
-/* Tells whether this phase leaves too few devices with the old release.  The
- * gate then passes there (evaluate.c).  Never true for the first of several
+/* Tells whether this phase leaves no device with the old release, so that a
+ * ratio gate passes it (evaluate.c).  Returns false for the first of several
  * phases. */
 static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
@@ -62,8 +62,8 @@ static void count_classes(const struct flo_rollout *rollout, const uint8_t *clas
     }
 }
 
-/* Tells whether a ratio gate lacks devices.  The result is for the class that
- * lacks the fewest. */
+/* Tells whether a ratio gate lacks devices.  *out is for the class with the
+ * most devices. */
 static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {
@@ -203,8 +203,8 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
             flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);
 }
 
-/* Suggests smaller numbers for the gate, if some of them would make it
- * decidable. */
+/* Writes a fix: smaller numbers for the gate if they would make it decidable,
+ * else to leave the gate out.  Returns the number of characters. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {
     uint64_t least = lack->updated < lack->waiting ? lack->updated : lack->waiting;

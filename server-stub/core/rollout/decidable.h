@@ -13,10 +13,11 @@
 /* First gate that can never decide, and its phase. */
 struct flo_rollout_lack {
     char gate[FLO_GATE_TITLE];
-    uint32_t phase;      /* from 0 */
-    bool is_ratio;       /* gate `ratio` of gates.def; false: a rule of the analysis */
-    uint64_t updated;    /* devices that the phase can compare */
-    uint64_t waiting;    /* ... and devices with the old release to compare with */
+    uint32_t phase;   /* from 0 */
+    bool is_ratio;    /* gate `ratio` of gates.def; false: a rule of the analysis */
+    uint64_t updated; /* number of updated devices that the phase can compare */
+    /* number of devices with the old release that the phase can compare */
+    uint64_t waiting;
     uint64_t updated_of; /* number of updated devices that the gate needs */
     uint64_t waiting_of;
     uint64_t devices; /* number of devices of the rollout that can ever be compared */
@@ -25,12 +26,13 @@ struct flo_rollout_lack {
 
 /* Looks for a gate that can never decide; returns true if *out is one.  The
  * rollout must be divided.  `class_of`: the hardware class of each member,
- * below FLO_DECIDABLE_CLASSES_MAX; NULL: all have the same. */
+ * below FLO_DECIDABLE_CLASSES_MAX; NULL: all have the same class. */
 bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_of,
                        struct flo_rollout_lack *out);
-/* Size of the sentence that flo_rollout_lack_text writes: what the gate lacks,
- * and the change that makes it decidable. */
+/* Size of `what` and of `fix` in bytes. */
 #define FLO_LACK_TEXT 256
+/* Writes two sentences: what the gate lacks, and the change that makes it
+ * decidable. */
 void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_rollout_lack *lack,
                            char *what, char *fix);
 /* Tells whether a gate of the analysis can never decide the present phase,

@@ -87,7 +87,7 @@ uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uin
             left -= counts[digit++];
         }
         if (digit == DIGITS) {
-            return to; /* there are fewer members than the size */
+            return to; /* fewer than `devices` members are picked in all */
         }
         low += digit << shift;
         if (shift == 0) {

@@ -1,5 +1,5 @@
-/* Edit: changes the request of a rollout under way.  Devices that were ordered
- * to update stay so, and phases that began keep their devices. */
+/* Edit: changes the request of a rollout under way.  It recalls no device that
+ * was ordered to update, and phases that began keep their devices. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +21,9 @@ static bool has_same_devices(const struct flo_rollout_phase *one,
            one->is_spread == other->is_spread && one->is_hold_out == other->is_hold_out;
 }
 
-/* Checks the covering wave, given as the number of its phase, or none. */
+/* Checks that an edit neither adds nor removes the covering wave of a phase
+ * that began.  `wanted`: number of the phase that is to cover all sites; 0:
+ * none. */
 static int check_cover(const struct flo_rollout *rollout, uint32_t wanted, uint32_t begun,
                        struct flo_err *err)
 {

@@ -1,4 +1,5 @@
-/* Members of a rollout, and the counts that each adds to its phase. */
+/* Members: finds and changes the members of a rollout, and keeps the counts of
+ * its phases. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,7 +132,8 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                           member->cause > 0 ? rollout->causes[member->cause - 1] : "");
 }
 
-/* Counts an end by its kind; a device that fell silent counts as an end. */
+/* Adds a member's failure to the counts of its phase, by kind.  A device that
+ * is silent or overdue counts as failed. */
 static void counters_failure(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
                              const struct flo_rollout_member *member, uint32_t sign)
 {
@@ -265,7 +267,8 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     assert(member->state == FLO_EXECUTION_QUEUED);
     member->state = FLO_EXECUTION_CANCELLED;
     member->is_back = true;
-    member->is_away = member->is_waiting = false; /* else it would count twice as another end */
+    /* a cancelled member that is away would count twice */
+    member->is_away = member->is_waiting = false;
     /* the last attempt that began is the one that counts */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;

@@ -1,5 +1,6 @@
-/* Operators' events of a rollout: start, pause, resume, promote, abort,
- * rollback, freeze, and recall by an emergency order. */
+/* Operator: handles the events of a rollout that people cause: start, pause,
+ * resume, promote, abort, rollback, freeze, and recall by an emergency
+ * order. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +93,9 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollo
                                rollout->approvals_needed, flo_s(rollout->approvals_needed));
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms, actions);
         flo_rollout_divide(rollout);
-        store_members(actions); /* stored now, so that a restart finds them */
+        /* members are stored with their phases, so that a restart of the
+         * controller finds them */
+        store_members(actions);
     } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
         schedule(rollout, now_ms, actions);
         flo_rollout_divide(rollout);
@@ -141,7 +144,7 @@ static void barred(struct flo_rollout *rollout, const char *reason_before,
     }
 }
 
-/* Tells whether the rollout has ordered any device. */
+/* Tells whether the rollout may have ordered devices to update. */
 static bool has_begun(const struct flo_rollout *rollout)
 {
     return rollout->state != FLO_ROLLOUT_DRAFT && rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&
@@ -174,7 +177,7 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
 
-/* Returns the end of the present state; 0: none. */
+/* Returns the time at which the present state expires; 0: never. */
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout)
 {
     uint64_t end_ms = rollout->expires_at_ms;
@@ -192,7 +195,8 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
     if (!is_open || end_ms == 0 || flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
-        return !has_begun(rollout); /* no device has begun its update */
+        /* before its start, a rollout has nothing else to do in a tick */
+        return !has_begun(rollout);
     }
     flo_time_text(end_ms, at);
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,

@@ -41,7 +41,7 @@ void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op
                        uint32_t from, uint32_t to, uint32_t states);
 void flo_rollout_state_set(struct flo_rollout *rollout, enum flo_rollout_state state,
                            uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Inserts a device that joined; the array has room. */
+/* Inserts a device that joined, and returns its index; the array has room. */
 size_t flo_rollout_member_insert(struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event);
 /* Removes a member as if it had never joined. */
@@ -54,14 +54,15 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
 /* Takes a queued member out of the queue; does not update the counts. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
 /* Applies a member's changed labels.  `slices` has a bit for each slice of the
- * list in which it now is. If it never began, it waits or continues
- * accordingly; an execution in a held slice ends. An installed release stays,
- * and a member that was rolled back is not updated again. */
+ * list in which the member now is.  A member whose update never began waits or
+ * continues accordingly; an execution in a held slice ends.  An installed
+ * release stays, and a member that was rolled back is not updated again. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
                            bool is_away);
-/* Tells the member to update; an offline device waits and does not count. */
+/* Notes that the member is ordered to update; an offline device counts as
+ * away. */
 void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index, uint64_t now_ms);
 struct flo_rollout_phase *flo_rollout_phase_of(struct flo_rollout *rollout,
                                                const struct flo_rollout_member *member);
@@ -69,27 +70,27 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64
                              struct flo_rollout_actions *actions);
 void flo_rollout_phase_leave(struct flo_rollout *rollout, enum flo_phase_state left_as,
                              uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Tells the members whose turn has come, by the pace (pace.c). */
+/* Orders members to update, by the pace (pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
 /* Orders one member to update: it joined or reconnected after its phase ordered
  * all others. */
 void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
-/* Returns true when every device of the phases that began was told to
+/* Returns true when every device of the phases that began was ordered to
  * update. */
 bool flo_rollout_told_all(const struct flo_rollout *rollout);
 /* Tells whether the number of devices under way together is limited. */
 bool flo_rollout_has_limits(const struct flo_rollout *rollout);
-/* Marks offline members of a phase: they do not count until they come back. */
+/* Marks the offline members of a phase as away: they do not count until they
+ * come back. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index);
 /* Tells whether the member needs a deploy order of its own: for a retry, or in
  * a spread phase. */
 bool flo_rollout_needs_own(const struct flo_rollout *rollout,
                            const struct flo_rollout_member *member);
-/* Reason why a queued member of a phase that began is not told to update, other
- * than pace and limits.  *until_ms gets the end of that reason, or
- * UINT64_MAX. */
+/* Reason why a queued member of a phase that began is not ordered to update,
+ * other than pace and limits. */
 enum flo_hold {
     FLO_HOLD_NONE,
     FLO_HOLD_WINDOW,
@@ -97,13 +98,15 @@ enum flo_hold {
     FLO_HOLD_OFFLINE,
     FLO_HOLD_RETRY
 };
+/* Returns the reason why a queued member is not ordered to update now.
+ * *until_ms gets the end of the reason, or UINT64_MAX. */
 enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
                                   const struct flo_rollout_member *member, uint64_t now_ms,
                                   uint64_t *until_ms);
 /* Picks the devices of spread phases from the strata: members swap buckets
  * (pace/spread.c).  Called once the phases have their sizes. */
 void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first);
-/* Divides the members into this phase and those after it, like
+/* Divides the members among phase `first` and those after it, like
  * flo_rollout_divide. */
 void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first);
 /* Applies an edit to a running rollout (edit.c). */
@@ -117,8 +120,9 @@ bool flo_rollout_has_controls(const struct flo_rollout *rollout);
 /* Fails the present phase.  The caller has set the reason. */
 void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
                               uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Stops ordering excluded members that still wait; `is_back`: the others roll
- * back. */
+/* Cancels the excluded members that still wait for an order.  `is_back`:
+ * excluded members that were ordered to update roll back; false: only their
+ * updates that are not active end. */
 void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
                            struct flo_rollout_actions *actions);
 /* Orders queued members of phases that ordered all others, and repeats orders
@@ -139,10 +143,11 @@ static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
     return open;
 }
 _Static_assert(FLO_ANALYSIS_SLICES_MAX <= 8, "a bit for each");
-/* Check and apply a person's answer about an unclear slice: one without
- * controls (slices.c). */
+/* Checks a person's answer about an unclear slice: one without controls
+ * (slices.c). */
 FLO_MUST_USE int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
                                         struct flo_err *err);
+/* Applies a person's answer about an unclear slice. */
 void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                         struct flo_rollout_actions *actions);
 /* Holds the slices that an analysis named: their members no longer get the
@@ -163,7 +168,8 @@ static inline uint64_t flo_rollout_wall_ms(const struct flo_rollout *rollout, ui
 {
     return (uint64_t)((int64_t)now_ms + rollout->wall_ahead_ms);
 }
-/* Returns the end of the present state, wall clock; 0: none. */
+/* Returns the time at which the present state expires, by the wall clock; 0:
+ * never. */
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout);
 /* Checks start time and expiry.  Returns true when the tick has nothing else to
  * do. */
@@ -176,21 +182,23 @@ void flo_rollout_member_store(size_t index, struct flo_rollout_actions *actions)
 /* Orders every touched device to roll back, and waits for them. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions);
-/* Events of a rollback (back.c).  _seen_back: a device was seen without the
- * release.  _stays: it answered that it cannot leave it.  The third checks
- * whether all devices have answered that the rollout waits for. */
+/* Handles that a device was seen without the release (back.c). */
 void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                            const struct flo_rollout_event *event,
                            struct flo_rollout_actions *actions);
+/* Handles the answer of a device that it cannot leave the release. */
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
                        const struct flo_rollout_event *event, struct flo_rollout_actions *actions);
-/* The order of the rollout repaired the release that runs there, and was taken back:
- * the device still has the release, and nothing to go back to. */
+/* Notes that a device keeps the release and has nothing to go back to: the
+ * rollout's order only repaired the release that ran there. */
 void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
 /* Updates the counts of remaining devices: before (-1) and after (1) a change
- * of a device.  NULL: the counts are forgotten, and made again when needed. */
+ * of a device.  `device` NULL: the counts are dropped, and made again when
+ * needed. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign);
+/* Ends a rollback or an abort once all devices that the rollout waits for have
+ * answered. */
 void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
                             struct flo_rollout_actions *actions);
 int flo_rollout_operator_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,

@@ -81,8 +81,8 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     }
 }
 
-/* Cancels inactive executions, and rolls back devices that have the release and
- * failed. */
+/* Halts the rollout: cancels inactive executions, and rolls back devices that
+ * have the release and failed. */
 static void halt(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     uint32_t touched = flo_rollout_touched(rollout);
@@ -180,7 +180,7 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* Holds the phase, because all devices ended and the verdict is inconclusive: a
  * person is asked.  A device that returns later, or the next evidence, may
- * still decide. */
+ * still decide; is_held is then false, and the phase continues. */
 static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_gate_result *result,
                  bool is_held, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
@@ -303,7 +303,7 @@ static void analysis_broke(struct flo_rollout *rollout, uint64_t now_ms,
     const struct flo_analysis *analysis = &rollout->analysis;
     const struct flo_analysis_rule *rule = &analysis->rules.rules[analysis->state.rule];
     const struct flo_analysis_standing *one = decided(rollout);
-    /* Too few other devices to know that the release is to blame. */
+    /* There are too few other devices to know that the release is to blame. */
     bool is_unsure =
         one != NULL && flo_analysis_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
@@ -333,7 +333,7 @@ static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_acti
 }
 
 /* Holds the phase after the longest soak without a proof: a person is asked,
- * and the phase is not promoted by itself. */
+ * and the phase does not pass without an answer. */
 static void analysis_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
@@ -406,7 +406,8 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
     }
 }
 
-/* Rolls back segments that alone are worse; the others go on. */
+/* Rolls back the segments in which alone the release is worse; the other
+ * segments continue. */
 static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
@@ -456,7 +457,7 @@ static bool analysis_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
-/* Tells whether only a person's approval keeps the phase from passing. */
+/* Tells whether gates, soak and analysis let the phase pass. */
 static bool is_proven(const struct flo_rollout *rollout, enum flo_verdict verdict, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -597,8 +598,8 @@ static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
            !hold_out_waits(rollout, now_ms);
 }
 
-/* Tells whether the rollout may complete.  A completed one accepts no answer
- * about a slice. */
+/* Tells whether the rollout may complete.  It waits for the answer about a
+ * slice, because a completed rollout accepts none. */
 static bool may_complete(const struct flo_rollout *rollout)
 {
     return flo_rollout_told_all(rollout) && flo_rollout_slice_waits(rollout) == NULL;

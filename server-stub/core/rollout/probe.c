@@ -2,8 +2,7 @@
  *
  * The devices move from a later phase to the end of the present one, which
  * waits for them and soaks again.  A slice keeps two controls, because the
- * release cannot
- * be judged there without them. */
+ * release cannot be judged there without them. */
 #include <assert.h>
 #include <string.h>
 
@@ -101,7 +100,7 @@ static uint32_t more_than(uint32_t count, uint32_t kept)
 
 /* Picks devices.  A slice is judged with three updated devices and two
  * controls; with fewer, probing is useless.  Devices under way are awaited
- * first.  Returns how many of `picked` follow. */
+ * first.  Returns the number of devices in `picked`. */
 static size_t pick(const struct slice *slice, size_t *picked)
 {
     struct there there = there_of(slice);

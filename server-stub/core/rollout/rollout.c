@@ -1,7 +1,8 @@
-/* The rollout's step: see rollout.h.
+/* Rollout: handles those events of a rollout's step that are about devices and
+ * time.
  *
- * Handles events about devices and time.  Operators' events are in operator.c;
- * actions that follow from the phases' counts are in phases.c. */
+ * Operators' events are in operator.c; actions that follow from the phases'
+ * counts are in phases.c. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,8 +28,8 @@ static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 
-/* Tells whether the member's turn has come: its phase has put a deploy order
- * into its desired document. */
+/* Tells whether the member's phase has put a deploy order into its desired
+ * document. */
 static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
@@ -136,8 +137,8 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* Tells whether the member has not tried the release yet, so that its trouble
- * has another cause. */
+/* Tells whether the member has not tried the release yet, so that a failure has
+ * another cause. */
 static bool is_before_trial(const struct flo_rollout_member *member)
 {
     return (FLO_STATES_BEFORE_TRIAL & 1u << member->state) != 0;
@@ -158,7 +159,7 @@ static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_a
 }
 
 /* Handles a newer rollout's claim of the member.  If the member's update began,
- * the device reports its end; otherwise it ends here. */
+ * the device reports its end; otherwise the update ends here. */
 static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
@@ -235,7 +236,7 @@ static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_ro
 }
 
 /* Returns true if the member tries again: a failure that a retry may fix does
- * not count, and the device waits for its turn again. */
+ * not count, and the device is queued again. */
 static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                            struct flo_rollout_actions *actions)
 {
@@ -570,7 +571,7 @@ int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event
     flo_rollout_left_move(rollout, event->device, -1);
     int rv = dispatch(rollout, event, actions, err);
     flo_rollout_left_move(rollout, event->device, 1);
-    /* Most of these events change nothing.  Without an action only effects of
+    /* Most `heard` events change nothing.  Without an action only effects of
      * time remain, which the tick handles. */
     bool is_nothing = event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
     if (rv == 0 && !is_nothing) {

@@ -13,7 +13,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Returns the action of the measure's rule, else the rollout's. */
+/* Returns the action for a slice: pause when it is unclear, else that of the
+ * measure's rule, else the rollout's. */
 static enum flo_on_fail action_for(const struct flo_analysis *analysis,
                                    const struct flo_analysis_slice *slice)
 {
@@ -183,8 +184,8 @@ static void begin_again(struct flo_rollout_member *member)
     }
 }
 
-/* Releases the members of a slice that no other slice holds.  A member that
- * never began waits for its turn again. */
+/* Releases the members of a slice that no other slice holds.  A member whose
+ * update never began is queued again. */
 static void let_go(struct flo_rollout *rollout, uint8_t open)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {

@@ -1,4 +1,4 @@
-/* Words of a rollout: its states, events and choices. */
+/* Words: names the states, the phase states and the events of a rollout. */
 #include <assert.h>
 #include <string.h>
 
