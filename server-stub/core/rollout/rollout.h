@@ -372,7 +372,8 @@ struct flo_rollout_action {
     uint32_t phase;
     uint32_t bucket_from;
     uint32_t bucket_to;
-    /* bit for each enum flo_execution in which members are concerned */
+    /* bit for each enum flo_execution; the action concerns members in these
+     * states */
     uint32_t states;
     /* index of the member; DO_DESIRED, DO_EACH: SIZE_MAX means all members */
     size_t member;

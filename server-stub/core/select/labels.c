@@ -1,4 +1,4 @@
-/* Labels: checks names and short texts, and changes some of them. */
+/* Labels: checks the labels of a device, and merges changes into them. */
 #include <string.h>
 
 #include "server-stub/core/select/labels.h"

@@ -1,4 +1,5 @@
-/* Labels of a device: checks them, and changes some.  Pure. */
+/* Labels: checks the labels of a device, and merges changes into them.
+ * Pure. */
 #ifndef FLOTILLA_SERVER_LABELS_H
 #define FLOTILLA_SERVER_LABELS_H
 

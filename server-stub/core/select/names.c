@@ -1,4 +1,4 @@
-/* Selectors: names of fields, and values in their units. */
+/* Selectors: reads the names of fields, and values in their units. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -160,7 +160,8 @@ static const struct scale times[] = {
 };
 static const struct scale plain[] = {{"", 1}, {"%", 1}};
 
-/* Reads digits with at most one point; *end is after them.  NAN: none. */
+/* Reads digits with at most one point; *end gets the text behind them.  Returns
+ * NAN when there are no digits. */
 static double digits(const char *text, const char **end)
 {
     double value = 0;

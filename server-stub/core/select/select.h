@@ -5,16 +5,16 @@
  *   any    := all { "or" all }
  *   all    := one { ("and" | ",") one }
  *   one    := ("not" | "!") one | "(" any ")" | term
- *   term   := name | name operator value | name ["not"] "in" "(" value {","
- * value} ")"
+ *   term   := name | name operator value
+ *             | name ["not"] "in" "(" value {"," value} ")"
  *
  * Operators are = == != < <= > >=.  A name is a field of fields.def, a label's
- * key, `label.KEY` or `release.MODEL`; alone it asks whether that is there.  A
- * value with blanks or signs stands in quotes.  Texts are ordered as people
+ * key, `label.KEY` or `release.MODEL`; a name alone matches devices that have
+ * it.  A value with blanks or signs is quoted.  Texts are ordered as people
  * count (flo_natural_compare).
  *
- * A device that does not say a value is in no comparison with it.  `!=` and
- * `not in` are the opposites of `=` and `in`, so it is in those. */
+ * A device that lacks a value matches no comparison with it.  Only `!=` and
+ * `not in` match it, because they are the opposites of `=` and `in`. */
 #ifndef FLOTILLA_SERVER_SELECT_H
 #define FLOTILLA_SERVER_SELECT_H
 
@@ -31,7 +31,7 @@ enum flo_select_field {
 #undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
     FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the name is a label's key */
-    /* the name is a model: the version of its serving release. */
+    /* the name is a model; the value is the version of its serving release */
     FLO_SELECT_VERSION
 };
 
@@ -40,7 +40,7 @@ union flo_select_value {
     const char *text;        /* TEXT */
     const char *const *list; /* LIST: ends with NULL */
     double number;           /* NUMBER */
-    uint64_t at_ms;          /* AGE: wall clock; 0: never */
+    uint64_t at_ms;          /* AGE: time of the event by the wall clock; 0: never */
     bool flag;               /* FLAG */
 };
 struct flo_select_label {
@@ -49,9 +49,9 @@ struct flo_select_label {
 };
 struct flo_select_device {
     union flo_select_value values[FLO_SELECT_FIELDS];
-    const struct flo_select_label *labels; /* the last one has the key NULL; NULL: no labels */
-    const char *zone;                      /* time zone of its profile; NULL:
-                                              none */
+    /* labels, ended by one with the key NULL; NULL: no labels */
+    const struct flo_select_label *labels;
+    const char *zone; /* time zone in the device's profile; NULL: none */
     bool has_reported;
 };
 /* Returns the value of the device's label; "": it has none. */
@@ -106,7 +106,8 @@ FLO_MUST_USE int flo_selector_parse(const char *text, const struct flo_select_kn
                                     struct flo_selector *out, struct flo_err *err);
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device, uint64_t now_ms);
-/* Returns the first field whose value changes by itself, or NULL. */
+/* Returns the word of the first field whose value changes with time; NULL:
+ * there is none. */
 const char *flo_selector_moving(const struct flo_selector *selector);
 /* Tells whether the selector uses the label of this key. */
 bool flo_selector_reads_label(const struct flo_selector *selector, const char *key);

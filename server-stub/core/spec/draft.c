@@ -4,7 +4,7 @@
 
 #include "server-stub/core/spec/spec.h"
 
-/* `abort` is a synonym of halt */
+/* Returns the action of a word's index; `abort`, the last word, means halt. */
 static enum flo_on_fail on_fail_of(uint32_t word)
 {
     return word > FLO_ON_FAIL_PAUSE ? FLO_ON_FAIL_HALT : (enum flo_on_fail)word;

@@ -1,4 +1,4 @@
-/* Values of a specification, read by kind. */
+/* Kinds: reads the values of a specification, each by its kind. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +91,8 @@ static int read_count(const struct field *field, const struct place *place, cons
     return 0;
 }
 
-/* A phase may give its size only once. */
+/* Sets the size of a phase.  A phase may give its size only once, so that a
+ * second size is an error. */
 static int put_size(const struct field *field, const struct place *place, struct flo_spec_size size)
 {
     struct flo_spec_size *out = flo_spec_at(field, place);
@@ -244,7 +245,8 @@ static bool read_label(const char *text, struct flo_spec_label *out)
     return true;
 }
 
-/* A pair of labels is the same in either order. */
+/* Tells whether two labels, or two pairs of labels in either order, are the
+ * same. */
 static bool is_same_label(const struct flo_spec_label *one, const struct flo_spec_label *other)
 {
     return (strcmp(one->key, other->key) == 0 && strcmp(one->second, other->second) == 0) ||

@@ -1,5 +1,5 @@
-/* Values of a specification that contain names: labels, kinds of failures,
- * states. */
+/* Named: reads the values of a specification that contain names: labels, kinds
+ * of failures, states. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

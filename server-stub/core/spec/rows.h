@@ -76,14 +76,18 @@ bool flo_spec_number_name(const struct field *field, char *out, size_t bytes);
 FLO_MUST_USE int flo_spec_read_number(const struct field *field, const struct place *place,
                                       const char *name, const json_t *value);
 
-/* Read values that contain names: the kinds PER, FAILURE, RETRIES and DEADLINES
- * (named.c). */
+/* Reads the limits per_LABEL of the place (kind PER). */
 FLO_MUST_USE int flo_spec_read_per(const struct field *field, const struct place *place);
+/* Tells whether the name begins with "per_". */
 bool flo_spec_is_per(const char *name);
+/* Reads a kind of failure, or "any" (kind FAILURE). */
 FLO_MUST_USE int flo_spec_read_failure(const struct field *field, const struct place *place,
                                        const json_t *value);
+/* Reads numbers of retries by kind of failure, or one for all (kind
+ * RETRIES). */
 FLO_MUST_USE int flo_spec_read_retries(const struct field *field, const struct place *place,
                                        const json_t *value);
+/* Reads deadlines by state of an execution (kind DEADLINES). */
 FLO_MUST_USE int flo_spec_read_deadlines(const struct field *field, const struct place *place,
                                          const json_t *value);
 

@@ -1,4 +1,5 @@
-/* Specification of a rollout: read by the rows of spec.def.  See spec.h. */
+/* Spec: reads and checks the specification of a rollout, by the rows of
+ * spec.def. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -309,8 +310,9 @@ static int read_list(const struct field *field, const struct place *place, const
 
 #define UNSAID_MS UINT64_MAX
 
-/* Default phases: one device first.  In a small fleet 1 % of the buckets may
- * hold no device, and an empty phase is passed at once. */
+/* Sets the default phases, the first of which is one device.  In a small fleet
+ * 1 % of the buckets may hold no device, and an empty phase is passed at
+ * once. */
 static void phases_standard(struct flo_spec *spec)
 {
     static const double shares[] = {1, 10, 100};

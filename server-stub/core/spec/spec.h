@@ -22,7 +22,7 @@ struct flo_spec_size {
     uint32_t devices; /* or the share */
     double share_pct;
 };
-/* Ramp: the pace is multiplied by `factor` after each `successes` successful
+/* Ramp: the pace is multiplied by `factor` after each `on_successes` successful
  * devices. */
 struct flo_spec_ramp {
     double factor;
@@ -32,7 +32,8 @@ struct flo_spec_ramp {
 struct flo_spec_phase {
     char name[FLO_NAME_MAX + 1];
     struct flo_spec_size size;
-    uint64_t min_devices; /* 0: no minimum; likewise in the fields below */
+    uint64_t min_devices; /* smallest number of devices of the phase; 0: no minimum */
+    /* largest number of devices of the phase; 0: no maximum */
     uint64_t max_devices;
     char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
     bool covers; /* the phase updates a device at each value of `cover` */
@@ -41,11 +42,12 @@ struct flo_spec_phase {
     double rate_per_min;
     struct flo_spec_ramp ramp;
     uint64_t max_concurrent;
-    uint32_t until; /* 0: ends when passed; 1: when promoted */
+    /* end of the phase: 0 when its gates pass, 1 when a person promotes it */
+    uint32_t until;
     uint64_t watch_ms;
 };
-/* Label whose values are scanned for a worse release, or a pair of labels. */
 #define FLO_SPEC_LABELS_MAX 16
+/* Label whose values are scanned for a worse release, or a pair of labels. */
 struct flo_spec_label {
     char key[FLO_NAME_MAX + 1];
     char second[FLO_NAME_MAX + 1]; /* empty: no pair */
@@ -67,9 +69,9 @@ struct flo_spec {
     struct flo_spec_target target;
     char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
     uint32_t membership;    /* 0: continuous; 1: snapshot */
-    uint64_t start_at_ms;   /* wall clock; 0: at once */
-    uint64_t expires_at_ms; /* wall clock; 0: never */
-    uint32_t on_expiry;     /* 0: abort; 1: pause */
+    uint64_t start_at_ms;   /* start, by the wall clock; 0: at once */
+    uint64_t expires_at_ms; /* expiry, by the wall clock; 0: never */
+    uint32_t on_expiry;     /* action at the expiry: 0 abort, 1 pause */
     uint64_t approvals;
     struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
     uint32_t phase_count;
@@ -83,7 +85,7 @@ struct flo_spec {
     bool has_gates;
     bool has_on_fail;
     uint32_t on_fail;         /* enum flo_on_fail */
-    uint32_t on_inconclusive; /* 0: hold; 1: pause */
+    uint32_t on_inconclusive; /* action when a gate is not sure: 0 hold, 1 pause */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
     uint32_t abort_count;
     uint32_t retries[FLO_FAILURES];
@@ -110,16 +112,18 @@ FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec, struct flo_er
  *                     ("phases[1].soak: ...")
  * FLO_E_REST_UNKNOWN  unknown field: its path, and the nearest known one */
 FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err);
-/* Makes a draft without members, id and time. */
+/* Makes the draft of a rollout from a specification, without members, id and
+ * time. */
 void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
-/* Makes the specification of an edit, a new reference: `spec` with the members
- * of `change`; null removes one.  Lists, `gates`, `retries` and `deadlines` are
- * replaced whole.  `names` holds FLO_SPEC_NAMES_MAX and gets the changed
- * members: "rate, phases"; empty: nothing changes.
- *
- * FLO_E_REST_MEANING: the member cannot be changed.  Unknown members are refused when
- * the result is read. */
+/* Size of `names` in bytes. */
 #define FLO_SPEC_NAMES_MAX 256
+/* Makes the specification of an edit, a new reference: `spec` with the members
+ * of `change`; null removes a member.  Lists, `gates`, `retries` and
+ * `deadlines` are replaced whole.  `names` gets the changed members, as "rate,
+ * phases"; empty: nothing changes.
+ *
+ * FLO_E_REST_MEANING: the member cannot be changed.  Unknown members are
+ * refused when the result is read. */
 FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
                                 struct flo_err *err);
 /* Gets the path with which an error of flo_spec_read begins; empty: none.
@@ -131,7 +135,7 @@ void flo_spec_path(const struct flo_err *err, char *out);
 /* Parses a size: "10" devices or "2.5%".  Returns false for other texts and for
  * numbers out of range. */
 bool flo_spec_size_parse(const char *text, struct flo_spec_size *out);
-/* Parses "300/min", "5/s" or "20/h".  Returns false for other text. */
+/* Parses a rate: "300/min", "5/s" or "20/h".  Returns false for other text. */
 bool flo_spec_rate_parse(const char *text, double *per_min);
 
 /* ---- the table ---- */
@@ -144,8 +148,8 @@ enum flo_spec_part {
     FLO_SPEC_RAMP,
     FLO_SPEC_PHASE
 };
-/* Phases in which an edit may change a field: never, only phases that have not
- * begun, always. */
+/* Times at which an edit may change a field: never, only in phases that have
+ * not begun, or always. */
 enum flo_spec_change { FLO_CHANGE_FIXED, FLO_CHANGE_AHEAD, FLO_CHANGE_EDIT };
 struct flo_spec_field {
     enum flo_spec_part part;
@@ -159,7 +163,7 @@ struct flo_spec_field {
 /* Parses the word of a part, such as "PHASE".  Returns false for an unknown
  * one. */
 bool flo_spec_part_parse(const char *word, enum flo_spec_part *out);
-/* Gets row `index` of spec.def.  Returns false after the last. */
+/* Gets row `index` of spec.def.  Returns false after the last row. */
 bool flo_spec_field(size_t index, struct flo_spec_field *out);
 
 #endif

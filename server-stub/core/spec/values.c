@@ -1,4 +1,4 @@
-/* Values of a specification that are texts: sizes and rates. */
+/* Values: parses the sizes and the rates of a specification. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
