@@ -1,4 +1,4 @@
-/* Tick of the controller; see tick.h. */
+/* Tick: decides which work of the controller is due. */
 #include "server-stub/core/tick.h"
 
 #include "server-stub/core/timers.h"

@@ -6,8 +6,10 @@
 
 struct flo_tick {
     uint64_t ticked_ms; /* the last one */
-    uint64_t hour;      /* hour of the wall clock, because orders age by this clock */
-    uint64_t heard_ms;  /* time of the next check of connected devices */
+    /* hour of the last hourly work, by the wall clock, because orders age by
+     * it */
+    uint64_t hour;
+    uint64_t heard_ms; /* time of the next check of connected devices */
 };
 struct flo_tick_now {
     uint64_t now_ms, wall_ms;
@@ -19,15 +21,17 @@ struct flo_tick_due {
     bool steps;      /* rollouts are stepped */
     bool is_stalled; /* the process stalled since the last tick, so that time is no silence of
                         devices */
-    bool hears;      /* connected devices are not silent, even if they report seldom */
-    bool is_hourly;  /* orders are signed again, and old rows are deleted */
+    /* connected devices are to count as heard, even if they report seldom */
+    bool hears;
+    bool is_hourly; /* orders are signed again, and old rows are deleted */
 };
 /* Gets the parts of the work that are due now.  If there are none, no
  * transaction is opened. */
 void flo_tick_next(struct flo_tick *tick, const struct flo_tick_now *now, struct flo_tick_due *out);
-/* Note that a part was begun, so that it is not due again within the minute or
- * the hour. */
+/* Notes that connected devices were counted as heard, which is due again after
+ * a minute. */
 void flo_tick_heard(struct flo_tick *tick, uint64_t now_ms);
+/* Notes that the hourly work was begun, which is due again in the next hour. */
 void flo_tick_took_hour(struct flo_tick *tick, uint64_t wall_ms);
 
 #endif

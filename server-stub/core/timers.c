@@ -1,4 +1,5 @@
-/* Pauses and silences of the controller: the rules of timers.h. */
+/* Timers: computes the pauses of the controller, and tells silence from
+ * stalls. */
 #include "server-stub/core/timers.h"
 
 #include <assert.h>
@@ -10,8 +11,8 @@
 #define RETRY_MS_MAX 10000
 #define STALL_MS 5000
 #define REFUSAL_MS 3600000
-/* time that is planned for each reconnection; a handshake takes 1,000 of the
- * broker's CPU time */
+/* microseconds that are planned for each reconnection; a handshake takes 1,000
+ * us of the broker's CPU time */
 #define RECONNECT_US 1500
 
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms)

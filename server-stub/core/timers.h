@@ -11,16 +11,16 @@
  * before its last start.  A broker that lived for 5 s starts again at once;
  * otherwise the pause grows each time, up to 10 s. */
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms);
-/* Returns the pause after a start that failed. */
+/* Returns the longest pause, which follows a start that failed. */
 uint64_t flo_broker_retry_ms_max(void);
 
 /* Returns the time over which devices that lost the broker connect again,
  * evenly spread.  It follows from the broker's processor time for each
  * handshake. */
 uint64_t flo_reconnect_ms(uint64_t devices);
-/* Returns when postponed documents are sent: after so many devices had time to
- * answer an order. due_ms: the time set for documents that already wait; 0:
- * none. Further orders do not postpone these again. */
+/* Returns the time at which postponed documents are sent, after `devices`
+ * devices had time to answer an order.  due_ms: the time set for documents that
+ * already wait; 0: none wait.  Further orders do not postpone these again. */
 uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 
 /* ---- a broker without its controller ---- */

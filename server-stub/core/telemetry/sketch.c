@@ -1,4 +1,4 @@
-/* Sketch: adds windows, packs and unpacks. */
+/* Sketch: adds telemetry windows to a sketch, packs it and unpacks it. */
 #include <assert.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 
-/* Counters and gauges, over all windows; a counter has only its sum. */
+/* Counter or gauge, over all windows; a counter has only its sum. */
 struct flo_sketch_number {
     uint64_t count; /* number of windows that had the metric; 0: none */
     int64_t sum, min, max;
@@ -20,7 +20,7 @@ struct flo_sketch {
 };
 
 void flo_sketch_clear(struct flo_sketch *sketch);
-/* Adds one more window. */
+/* Adds a telemetry window to the sketch. */
 void flo_sketch_add(struct flo_sketch *sketch, const struct flo_telemetry_window *window);
 /* Appends the blob to `out`.  Bytes: format 1, then for each metric it has
  *
@@ -37,8 +37,9 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
  * write: `sketch` may then have a part of them. */
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
-/* Reads only one metric: its number or, for a histogram, `histogram`. Its count
- * is 0 when the blob has no such metric. Other metrics are skipped. */
+/* Reads one metric of a blob and skips the others: a counter or gauge to
+ * `number`, a histogram to `histogram`.  The count of `number` is 0 when the
+ * blob has no such metric. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                                  struct flo_sketch_number *number, struct flo_histogram *histogram,
                                  struct flo_err *err);

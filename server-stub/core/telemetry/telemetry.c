@@ -72,8 +72,8 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     return 0;
 }
 
-/* Gets the number of parts.  A payload of version 1 has one model and no
- * list. */
+/* Gets the number of parts of a payload.  A payload of version 1 has one model
+ * and no list. */
 int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
 {
     json_t *models = NULL;

@@ -26,7 +26,7 @@
 struct flo_telemetry_window {
     size_t part; /* index of the part in its message, from 0 */
     uint64_t seq;
-    uint64_t at_ms; /* device's clock: only shown to people */
+    uint64_t at_ms; /* time by the device's clock, only shown to people */
     uint64_t window_ms;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -37,11 +37,12 @@ struct flo_telemetry_window {
 };
 #define FLO_TELEMETRY_PARTS_MAX 16
 /* Gets the number of parts in a payload, at least one: without requests a
- * device sends only its own gauges.  FLO_E_MQTT_SCHEMA. */
+ * device sends only its own gauges.  Returns FLO_E_MQTT_SCHEMA for a malformed
+ * list. */
 FLO_MUST_USE int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err);
 /* Reads one part of a payload.  The device's own gauges belong to each part.
- * Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a whole number,
- * negative, above 2^53, or a broken histogram. */
+ * Unknown metrics are skipped.  Returns FLO_E_MQTT_SCHEMA for a value that is
+ * not whole, negative or above 2^53, or for a broken histogram. */
 FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
                                      struct flo_telemetry_window *out, struct flo_err *err);
 
@@ -66,14 +67,14 @@ FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json, struct flo_teleme
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
 
 /* Gets the hardware class from a device's profile: "x86_64 avx2 4g", with
- * memory rounded up to a power of two; "unknown" when the profile names none
- * that is possible.  `out` holds FLO_HARDWARE_TEXT. */
+ * memory rounded up to a power of two; "unknown" when the profile has no valid
+ * architecture.  `out` holds FLO_HARDWARE_TEXT bytes. */
 void flo_hardware_class(const json_t *profile_or_null, char *out);
 /* Gets the hardware class from its parts; `memory` in bytes, NAN: unknown. */
 void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null, double memory,
                            char *out);
 
-/* Stored row, sorted by key and time. */
+/* Stored row; rows are sorted by key and time. */
 struct flo_telemetry_row {
     const char *release;  /* digest text */
     const char *device;   /* "": a total */
@@ -85,8 +86,8 @@ struct flo_telemetry_row {
     const struct flo_histogram *histogram; /* or NULL */
 };
 
-/* Folds rows into series.  Zero-initialise and set query; `histograms` points
- * to two histograms of the caller. */
+/* Fold of rows into series.  Zero-initialise, set `query`, and let both
+ * histogram members point to histograms of the caller. */
 struct flo_telemetry_fold {
     const struct flo_telemetry_query *query;
     struct flo_histogram *step_histogram;

@@ -52,11 +52,13 @@ void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, ui
 /* Returns the median of at least one value; sorts the values. */
 double flo_trend_median(double *values, size_t count);
 
-/* Packs all trends of a device, without open spans. */
+/* Largest size of a device's packed trends in bytes. */
 #define FLO_TREND_BYTES_MAX (1 + FLO_TREND_COUNT * (1 + 8 * FLO_TREND_POINTS))
+/* Packs all trends of a device, without open spans.  `out` holds
+ * FLO_TREND_BYTES_MAX bytes.  Returns the number of bytes used. */
 size_t flo_trend_pack(const struct flo_trend *trends, uint8_t *out);
-/* Unpacks.  Returns false for bytes that pack does not write; the trends are
- * empty then. */
+/* Unpacks all trends of a device.  Returns false for bytes that flo_trend_pack
+ * does not write; the trends are empty then. */
 FLO_MUST_USE bool flo_trend_unpack(const uint8_t *data, size_t bytes, struct flo_trend *out);
 
 #endif
