@@ -5,9 +5,9 @@
 
 #include <flotilla/base.h>
 
-/* Renewal begins 30 days before the end, which is longer than any outage of a
- * controller.  A short life keeps the list of revoked certificates short and
- * makes a stolen key useless soon. */
+/* Life of a device's certificate.  Renewal begins 30 days before the end, which
+ * is longer than any outage of a controller.  A short life keeps the list of
+ * revoked certificates short and makes a stolen key useless soon. */
 #define FLO_CERTIFICATE_LIFE_MS (UINT64_C(90) * 86400000)
 /* A device that was in storage may renew its certificate this long after the
  * certificate ended. */

@@ -17,7 +17,8 @@ static bool is_short(const json_t *value, size_t bytes_max)
            strlen(json_string_value(value)) == json_string_length(value);
 }
 
-/* Copies the members that are short texts, or numbers, as `keys` wants them. */
+/* Copies each member that `keys` names, if it is a short text or a number, as
+ * the key requires. */
 static void copy(const json_t *from, const struct key *keys, size_t count, json_t *to)
 {
     for (size_t i = 0; i < count; i++) {

@@ -1,7 +1,7 @@
-/* Tokens: their forms.  Pure.
+/* Tokens: forms of personal tokens and enrolment tokens.  Pure.
  *
- * The controller keeps only the SHA-256 of a token: its secret is 256 random
- * bits, which need no slow hash. */
+ * The controller stores only the SHA-256 of a token.  Its secret is random, so
+ * no slow hash is needed. */
 #ifndef FLOTILLA_SERVER_ACCESS_TOKENS_H
 #define FLOTILLA_SERVER_ACCESS_TOKENS_H
 

@@ -3,9 +3,11 @@
  *
  * A rule is a threshold on a value, for each series of it.  The value is the
  * number or share of the devices that a selector means, or a metric of
- * exposed.def: a gauge as it is, a counter by its increase, a time by its
- * distance from now.  An alert fires and ends only after its condition held for
- * a while; reminders are rare.  Pure: values and times come with the call. */
+ * exposed.def.  A gauge counts as it is, a counter by its increase, a time by
+ * its distance from now.
+ *
+ * An alert fires and ends only after its condition held for a while; reminders
+ * are rare.  Pure: values and times come with the call. */
 #ifndef FLOTILLA_SERVER_ALERT_H
 #define FLOTILLA_SERVER_ALERT_H
 
@@ -31,7 +33,7 @@ enum flo_alert_level {
     FLO_ALERT_BAD,
     FLO_ALERT_MIDDLE,
     FLO_ALERT_WELL,
-    FLO_ALERT_LASTED /* no new value: the state has lasted its time */
+    FLO_ALERT_LASTED /* level without a new value: the state has lasted its time */
 };
 
 /* ---- rules ---- */
@@ -73,10 +75,11 @@ struct flo_alert_rule {
  * selector is not parsed. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
                                       struct flo_alert_rule *out, struct flo_err *err);
+/* Size of `by` in bytes. */
+#define FLO_ALERT_SERIES 160
 /* Tells whether the labels of a sample match the rule.  `by` holds
  * FLO_ALERT_SERIES bytes.  It gets the sample's value of the label that the
  * rule names in its own `by`, or "". */
-#define FLO_ALERT_SERIES 160
 bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by);
 
 /* Returns the JSON text of the default rule with index `place`, and its *name;
@@ -136,9 +139,10 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_ale
  * s, doubled each time, up to an hour.  Returns 0 when there is no further
  * attempt, which is after about a day. */
 uint64_t flo_alert_retry_ms(uint64_t failed);
-/* Writes the signature of a message: "v1=" and hex of HMAC-SHA256 over
- * "<seconds>.<body>".  `out` holds FLO_ALERT_SIGNATURE. */
+/* Size of a signature in bytes. */
 #define FLO_ALERT_SIGNATURE 68
+/* Writes the signature of a message: "v1=" and hex of HMAC-SHA256 over
+ * "<seconds>.<body>".  `out` holds FLO_ALERT_SIGNATURE bytes. */
 void flo_alert_sign(const char *secret, uint64_t seconds, const char *body, size_t bytes,
                     char *out);
 

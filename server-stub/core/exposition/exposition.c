@@ -1,4 +1,4 @@
-/* Exposition: samples, and their text for Prometheus. */
+/* Exposition: collects samples, and writes them as text for Prometheus. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

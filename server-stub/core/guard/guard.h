@@ -1,7 +1,8 @@
 /* Guard: limits one device's use of the broker.  Pure.
  *
  * mosquitto bounds a client's messages, but neither its subscriptions nor its
- * requests, and lets a client that reads nothing pile up what is sent to it.
+ * requests.  If a client reads nothing, mosquitto queues for it without limit.
+ *
  * Each device has a token bucket for each limit in shares.def.  A bucket
  * refills with time and outlives connections.  Also, the broker ends a
  * connection after a number of bytes was sent to it, as it cannot tell whether

@@ -1,13 +1,13 @@
 /* Lease: which of several controllers on one database leads.
  *
  * The database holds one row: an epoch, a beat and a holder.  The leader raises
- * the beat.  A follower that saw no new beat for FLO_LEASE_MS by its own
- * monotonic clock takes the lead with the next epoch, if the row is still the
- * one that it saw.  A leader counts FLO_LEASE_MS from before each confirmed
- * beat, and stops acting FLO_LEASE_MARGIN_MS earlier.  So clocks are never
- * compared; their speeds may differ by a fifth, the share of the margin.  The
- * leader's state in memory stays valid until another epoch begins: when the
- * database comes back and the row is still the leader's, it goes on.
+ * the beat.  A follower takes the lead with the next epoch when it saw no new
+ * beat for FLO_LEASE_MS by its own monotonic clock.  It only does so if the row
+ * is still the one that it saw.  A leader counts FLO_LEASE_MS from before each
+ * confirmed beat, and stops acting FLO_LEASE_MARGIN_MS earlier.  So clocks are
+ * never compared; their speeds may differ by a fifth, the share of the margin.
+ * The leader's state in memory stays valid until another epoch begins.  When
+ * the database comes back and the row is still the leader's, it goes on.
  *
  * The lease alone does not fence: a leader may be suspended between reading the
  * clock and its next step.  Each commit checks the epoch in the database too

@@ -1,5 +1,5 @@
-/* Stands in for the identity provider in a build without one.  People who
- * logged in by a provider before keep their names. */
+/* Replaces the code for an identity provider in a build without one.  People
+ * who logged in by a provider before keep their names. */
 #include <string.h>
 
 #include "server-stub/core/oidc/oidc.h"

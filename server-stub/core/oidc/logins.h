@@ -3,9 +3,9 @@
  *
  * `state` returns through the browser; `secret` stays with the client that
  * began, so another person's link cannot complete a login.  Nonce and PKCE's
- * verifier never leave the controller.  A login that began takes no memory, so
- * many logins cannot exhaust it: all values are derived from state and time
- * with a key in memory.  A restart ends the logins in progress. */
+ * verifier never leave the controller.  A login in progress takes no memory, so
+ * many logins cannot exhaust it.  All its values are derived from state and
+ * time with a key in memory.  A restart ends the logins in progress. */
 #ifndef FLOTILLA_SERVER_OIDC_LOGINS_H
 #define FLOTILLA_SERVER_OIDC_LOGINS_H
 
@@ -42,8 +42,9 @@ FLO_MUST_USE int flo_login_take(struct flo_logins *logins, const char *state, co
  * FLO_LOGIN_WORD bytes. */
 void flo_login_challenge(const char *verifier, char *out);
 /* Tells whether the provider may redirect a browser to this address.  Allowed
- * are our page at the origin of the request's `host` (http only if we serve
- * http), and a program on the person's own machine (RFC 8252 §7.3). */
+ * is our page at the origin of the request's `host`; http only if we serve
+ * http.  A program on the person's own machine is allowed too (RFC 8252
+ * §7.3). */
 bool flo_login_may_return(const char *redirect, const char *host, bool is_plain);
 
 #endif

@@ -32,7 +32,7 @@ static bool is_over(enum flo_order_outcome outcome)
 }
 
 /* Returns the consequence of an answer to a rollback.  A superseded or ignored
- * rollback does not tell which release serves: a newer order or a removal may
+ * rollback does not tell which release serves.  A newer order or a removal may
  * be under way while the device still serves the old one. */
 static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
 {

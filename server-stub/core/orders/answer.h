@@ -47,9 +47,9 @@ struct flo_answer_order {
     const char *release;
     uint64_t seq;
 };
-/* Tells whether the answer to one order also answers an earlier one about the
- * same subject, which was signed or requested again with it.  Requests for
- * reports are never about the same subject. */
+/* Tells whether the answer to one order also answers an earlier one.  It does
+ * if the later order repeats the earlier one: both have the same operation and
+ * subject.  Requests for reports are answered one by one. */
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 

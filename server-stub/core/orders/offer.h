@@ -9,8 +9,8 @@
  * other than 0 ends the listing and is returned. */
 typedef int (*flo_offer_fn)(void *context, const struct flo_digest *digest, struct flo_err *err);
 /* Lists each file of the release, its list of chunks, its compressed forms and
- * deltas, and the base of each delta, which a device may have to repair.  An
- * artifact that the document names twice is listed twice. */
+ * its deltas.  The base of each delta is listed too, because a device may have
+ * to repair it.  An artifact that the document names twice is listed twice. */
 FLO_MUST_USE int flo_offer_each(const struct flo_release *release, flo_offer_fn fn, void *context,
                                 struct flo_err *err);
 /* Returns the artifact's size as the release states it.  If it states several,

@@ -16,9 +16,10 @@ enum flo_renewal_why {
     FLO_RENEWAL_AGED,      /* more than half of the order's lifetime has passed */
     FLO_RENEWAL_OVERTAKEN, /* the order is a deploy or removal older than a rollback: devices that
                               know the rollback refuse it */
-    FLO_RENEWAL_IN_TURN, /* the order is a rollback in a list, and an earlier one was signed again:
-                            their order must stay */
-    FLO_RENEWAL_EPOCH,   /* devices no longer accept the order's epoch */
+    /* the order is a rollback in a list, and an earlier one was signed again:
+     * their sequence must stay */
+    FLO_RENEWAL_IN_TURN,
+    FLO_RENEWAL_EPOCH, /* devices no longer accept the order's epoch */
     FLO_RENEWAL_COUNT
 };
 const char *flo_renewal_word(enum flo_renewal_why why);
@@ -52,10 +53,10 @@ bool flo_renewal_is_of_model(enum flo_order_op op);
 /* Largest number of devices for which an order is signed again one by one, each
  * with that device as its scope.  With more devices the order keeps its scope.
  *
- * With the group's scope and a new number, whoever relays messages could replay
- * it to members that got another order since.  It would be the newest there
- * too.  With many holders, an order for each costs too much right after a
- * rollback. */
+ * An order with the group's scope and a new number would be the newest for
+ * every member.  Whoever relays messages could then replay it to members that
+ * got another order since.  But an order for each of many holders costs too
+ * much right after a rollback. */
 #define FLO_RENEWAL_OWN_MAX 64
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders);
 

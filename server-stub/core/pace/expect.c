@@ -2,7 +2,7 @@
  * starts.
  *
  * The estimate uses pace, limits, windows and soak.  It assumes that no device
- * fails or is offline and that no person has to decide, so it is the shortest
+ * fails or is offline and that no person has to decide.  So it is the shortest
  * time that the plan allows.  A download counts only if the policy limits its
  * speed. */
 #include <assert.h>

@@ -2,10 +2,11 @@
  *
  * Ten thousand devices that begin at once would overload their controller.  A
  * phase orders its devices to update by ranges of buckets, at a limited rate.
- * Deploy orders are only in desired documents, so no device begins earlier.  A
- * device in a range may still be held: its window is closed, others of its site
- * are under way, or it waits before a retry.  It is ordered to update when that
- * ends.  This file also computes the deadlines of states. */
+ * Deploy orders are only in desired documents, so no device begins earlier.
+ *
+ * A device in a range may still be held, because its window is closed, others
+ * of its site are under way, or it waits before a retry.  It is ordered to
+ * update when that ends.  This file also computes the deadlines of states. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -70,9 +71,9 @@ struct look {
     uint32_t of_phase[FLO_ROLLOUT_PHASES_MAX];
 };
 
-/* Returns true when the member was ordered to update and has not ended: it may
- * begin at any moment, even while it waits for its conditions. A device that is
- * silent for long does not count, so others continue. */
+/* Returns true when the member was ordered to update and has not ended.  It may
+ * begin at any moment, even while it waits for its conditions.  A device that
+ * is silent for long does not count, so others continue. */
 static bool is_busy(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                     uint64_t now_ms)
 {

@@ -1,7 +1,7 @@
 /* Spread: picks the devices of a phase evenly from the strata of the fleet.
  *
  * A stratum is the set of devices with equal values of some labels (hardware
- * and site, say).  Each stratum gives one device, and more by its size; within
+ * and site, say).  Each stratum gives one device, and more by its size.  Within
  * a stratum the order of buckets decides, so the same rollout picks the same
  * devices.  The picked members then swap buckets with others, so that a phase
  * is still a range of buckets.

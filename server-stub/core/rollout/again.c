@@ -5,7 +5,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Signs the orders again that are for single members. */
+/* Signs again the orders that are for single members. */
 static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_rollout_actions *actions)
 {

@@ -7,8 +7,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Kinds of causes: numbers after the ids are for members without an error
- * id. */
+/* Kinds of causes: first the index of an error id, then the kinds of members
+ * without one. */
 enum { SILENT = FLO_ROLLOUT_CAUSES_MAX, OVERDUE, OTHER, KINDS };
 static const char *const words[] = {"silent", "overdue", "other"};
 

@@ -202,7 +202,8 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
              rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? ": nobody approved it" : "");
     flo_rollout_why(actions, "%s", rollout->reason);
-    rollout->expires_at_ms = 0; /* once only, because a person may resume the rollout */
+    /* it expires only once, because a person may resume it. */
+    rollout->expires_at_ms = 0;
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
         abort_(rollout, now_ms, actions);
     } else if (rollout->state == FLO_ROLLOUT_RUNNING) {

@@ -66,7 +66,9 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 struct there {
     uint32_t begun;    /* number of devices that have the release or update to it */
     uint32_t controls; /* number of members that are not yet ordered to update */
-    uint32_t probes;   /* devices that another slice's probe brought, such as the site of a pair */
+    /* number of probed devices, also by the probe of another slice, such as the
+     * site of a pair */
+    uint32_t probes;
 };
 
 static struct there there_of(const struct slice *slice)

@@ -303,10 +303,10 @@ static void executed(struct flo_rollout *rollout, size_t index,
     }
 }
 
-/* Ends an execution of which the device lost the record: by a power failure
- * with a full disk, a damaged outbox or an old copy of its state.  Only the
- * controller can end it.  The attempt does not count, because the device will
- * use its number again. */
+/* Ends an execution of which the device lost the record.  Causes are a power
+ * failure with a full disk, a damaged outbox or an old copy of its state.  Only
+ * the controller can end it.  The attempt does not count, because the device
+ * will use its number again. */
 static void forgotten(struct flo_rollout *rollout, size_t index,
                       const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {

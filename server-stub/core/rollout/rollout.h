@@ -6,8 +6,8 @@
  * late and in any order: a device's execution only moves forward and ends once.
  *
  * The step changes the struct and lists the shell's work in `actions`, in
- * order.  It uses no clock, heap or log: the event carries the time, and the
- * shell owns the array of members and grows it before it is full. */
+ * order.  It uses no clock, heap or log.  The event carries the time.  The
+ * shell owns the array of members, and grows it before it is full. */
 #ifndef FLOTILLA_SERVER_ROLLOUT_H
 #define FLOTILLA_SERVER_ROLLOUT_H
 
@@ -461,7 +461,7 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at);
 /* Recomputes the counts of the phases from the members, after loading. */
 void flo_rollout_count(struct flo_rollout *rollout);
-/* Gets the counts for gates, while `phase` is the present one. */
+/* Gets the counts for gates, with `phase` as the present phase. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
 /* Counts the failures by kind, in phases that began and were not promoted. */
@@ -470,8 +470,8 @@ void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_
  * hash, so an order for buckets has to include all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
 /* Tells whether the member's segment was worse with the release than the
- * others: it was rolled back, and does not get the release again in this
- * rollout. */
+ * others.  The segment was rolled back, and does not get the release again in
+ * this rollout. */
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
 /* Tells whether the phase is the last one that updates devices; only a hold-out
@@ -499,7 +499,7 @@ void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule,
  * (is_awaited). */
 void flo_rollout_analysis_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
                                   char *out); /* FLO_ANALYSIS_TEXT */
-/* Gets the verdict of gates[gate] while `phase` is the present one.  A gate
+/* Gets the verdict of gates[gate], with `phase` as the present phase.  A gate
  * that needs evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t phase,
                       struct flo_gate_result *out);

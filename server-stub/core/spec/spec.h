@@ -1,7 +1,7 @@
 /* Specification of a rollout: the operator's request, read and checked.
  *
  * rollout.yaml, the REST body and the stored row are one JSON tree with the
- * fields of spec.def; the command line builds the same tree from its flags.
+ * fields of spec.def.  The command line builds the same tree from its flags.
  * This reader turns it into plain data.  Pure; the command line uses it too, so
  * a wrong field is reported with its line before anything is sent. */
 #ifndef FLOTILLA_SERVER_SPEC_H

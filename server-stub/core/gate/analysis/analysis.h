@@ -97,8 +97,9 @@ struct flo_analysis_rule {
     bool has_action;
 };
 struct flo_analysis_rules {
-    enum flo_preset preset; /* NONE: only the rollout's own rules, if any */
-    bool is_alarm;          /* the gates only raise alarms; none has to pass */
+    /* preset of the rollout; NONE: only the rollout's own rules apply */
+    enum flo_preset preset;
+    bool is_alarm; /* the gates only raise alarms; none has to pass */
     struct flo_analysis_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
     /* number of the phase that covers all sites, from 1; 0: there is none.
@@ -106,7 +107,7 @@ struct flo_analysis_rules {
     uint32_t cover;
     double hold_out_pct;
     uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
-    double failed_pct; /* limit of the gate `failed` */
+    double failed_pct; /* limit of the gate `failed`, in % */
     /* failed_pct is from the rollout's specification, not from the preset */
     bool says_failed;
 };
@@ -161,11 +162,11 @@ enum flo_slice_hold {
     FLO_SLICE_ASKED, /* the slice is held until a person answers */
     FLO_SLICE_LET_GO /* a person released the slice: updates go on there */
 };
-/* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
- * more errors or crashes (slices/count_scan.h). */
 #define FLO_ANALYSIS_SLICES_MAX 8
 /* bytes of a slice's name; a longer one is cut, and its checksum is added */
 #define FLO_SLICE_TEXT 96
+/* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
+ * more errors or crashes (slices/count_scan.h). */
 struct flo_analysis_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
     char found[FLO_SLICE_TEXT]; /* wider slice that contains it; "": none */
@@ -190,16 +191,17 @@ struct flo_analysis_changed {
     double shift;
     bool has_both; /* the updated devices changed as well */
 };
-/* Device of a slice, as shown to people. */
 /* largest number of devices that are shown for a slice: the farthest ones */
 #define FLO_ANALYSIS_DEVICES_MAX 100
+/* Device of a slice, as shown to people. */
 struct flo_analysis_device {
     char device[37];
     uint8_t row;  /* index of the slice in rows; FLO_ANALYSIS_SLICES_MAX + i: index i in changed */
     uint8_t wave; /* wave in which the device swapped, from 1; 0: it runs its old release */
     bool has_effect;
-    double effect; /* change of the device, less the median change of the others there; logarithm of
-                      a ratio */
+    /* change of the device, less the median change of the controls; logarithm
+     * of a ratio */
+    double effect;
 };
 struct flo_analysis_slices {
     struct flo_analysis_slice rows[FLO_ANALYSIS_SLICES_MAX];
@@ -376,8 +378,6 @@ struct flo_analysis_moment {
     double soaked_s; /* time of the soak so far; <0: some devices are still updating */
     double soak_s;
 };
-/* Sight: the effects that a phase can find, and its odds to prove a release
- * without effect; computed before the phase begins. */
 /* spread that is assumed while none is measured: a drift of 5 %, and noise */
 #define FLO_SPREAD_USUAL 0.084
 struct flo_analysis_crowd {
@@ -387,6 +387,8 @@ struct flo_analysis_crowd {
     uint32_t thin;
     double hours; /* hours of the soak */
 };
+/* Sight: the effects that a phase can find, and its odds to prove a release
+ * without effect; computed before the phase begins. */
 struct flo_analysis_sight {
     bool has_find;
     double finds_pct; /* smallest change that the test finds in 95 % of cases */
@@ -395,7 +397,8 @@ struct flo_analysis_sight {
     /* Two remedies for odds below FLO_ANALYSIS_ODDS_MIN; either of them is
      * enough: a larger `prove_pct`, or more controls. */
     double helps_pct;
-    uint32_t helps_controls; /* 0: no number of controls is enough */
+    /* number of controls that is enough; 0: no number is enough */
+    uint32_t helps_controls;
 };
 /* Computes the sight of a rule.  `crowds` has all phases up to this one.
  * Returns false when the rule is neither of speed nor of memory, or there are
@@ -415,7 +418,7 @@ struct flo_analysis_seen {
     double finds; /* smallest effect that is found: errors per request, share of devices that crash,
                      or % an hour */
     double usual; /* expected number of events without an effect */
-    double hours; /* hours after the swap */
+    double hours; /* hours after the swap in which events are counted */
 };
 /* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
  * for other rules, without devices to compare, or without a usable past. */
@@ -503,7 +506,8 @@ json_t *flo_analysis_record(const struct flo_analysis *analysis, const char *rol
                             const struct flo_analysis_moment *moment,
                             const struct flo_analysis_results *results,
                             const struct flo_analysis_finding *finding);
-/* Adds the members "slices", "moved" and "probed", if they are not empty. */
+/* Adds the members "slices", "moved" and "probed" to the record, each unless it
+ * is empty. */
 void flo_analysis_record_slices(const struct flo_analysis_evidence *evidence,
                                 const struct flo_analysis_finding *finding, json_t *record);
 /* Receives the recorded verdict of a rule and its finding as a sentence. */

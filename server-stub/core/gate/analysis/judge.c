@@ -593,8 +593,8 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule, double ti
            result.verdict == FLO_VERDICT_FAIL;
 }
 
-/* Returns a bit for each rule that fails, also by Holm's method: the error rate
- * of the failed rules is given to the other rules, by weight. */
+/* Returns a bit for each rule that fails, also by Holm's method.  It shares the
+ * error rate of the failed rules among the other rules, by weight. */
 static uint16_t further_of(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_analysis_rules *rules = &judgement->analysis->rules;

@@ -101,8 +101,9 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* Returns the counts with which a split compares: those of the running release,
- * or of an older release if the running one has too few blocks. */
+/* Returns the counts with which a split compares.  They are those of the
+ * running release, or of an older release if the running one has too few
+ * blocks. */
 static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -206,7 +207,8 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
                : 0;
 }
 
-/* Begins the comparison of the device with its time under `running`. */
+/* Begins the comparison of the device with its past on the release that it
+ * ran. */
 static void split(struct flo_observed *observed, const struct parting *of)
 {
     assert(of->block > 0);
@@ -401,7 +403,7 @@ bool flo_observed_place(struct flo_observed *observed, const struct flo_observed
 
 /* ---- windows ---- */
 
-/* Handles a change of release.  Returns true when the new one is the
+/* Handles a change of release.  Returns true when the new release is the
  * rollout's. */
 static bool moves(struct flo_observed *observed, const struct flo_observed_window *window,
                   const struct flo_observed_rollout *rollout)

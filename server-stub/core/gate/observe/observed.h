@@ -87,7 +87,7 @@ enum flo_arm {
     FLO_ARM_NONE,
     FLO_ARM_CONTROL,
     FLO_ARM_TREATED,
-    FLO_ARM_ENDED, /* was treated, then failed: its sums no longer change */
+    FLO_ARM_ENDED, /* the device was treated, then failed: its sums no longer change */
     FLO_ARM_LEFT   /* left the comparison */
 };
 
@@ -172,19 +172,18 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
 
 /* State of a member, according to its rollout. */
 enum flo_member_way {
-    FLO_MEMBER_WAITS, /* runs its old release */
+    FLO_MEMBER_WAITS, /* the member runs its old release */
     FLO_MEMBER_BUSY,  /* updating: from the state `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
-    FLO_MEMBER_SILENT, /* swapped, but sends no more windows */
-    FLO_MEMBER_DIED,   /* swapped, then rolled back */
+    FLO_MEMBER_SILENT, /* the member swapped, but sends no more windows */
+    FLO_MEMBER_DIED,   /* the member swapped, then rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
 /* Returns true when the member swapped in a rollout, but has changed its
  * release again since.  Its evidence then does not belong to the rollout. */
 bool flo_observed_has_left(const struct flo_observed *observed,
                            const struct flo_observed_rollout *rollout, enum flo_member_way way);
-/* Sets the state of a member in its rollout.  Returns true when it swaps
- * now. */
+/* Returns true when the member swaps now. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
 /* Returns the mean that the device adds to its segment's curve of this reading;
@@ -228,9 +227,9 @@ void flo_observed_fix_daily(struct flo_observed *observed);
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
-/* Gets the baseline of a device that runs its old release: mean and stratum of
- * the level that it would be compared with, less its daily curve.  Returns
- * false without a level of 12 readings. */
+/* Gets the baseline of a device that runs its old release.  It is mean and
+ * stratum of the level that the device would be compared with, less its daily
+ * curve.  Returns false without a level of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
 /* Gets the counts that would be the baseline of a split made now. */

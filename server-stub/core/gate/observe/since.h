@@ -112,9 +112,9 @@ struct flo_since_numbers {
     double errors_before, requests_before;
     double crashes_before, hours_before;
 };
-/* Gets the counts of a control since a wave began.  If the device did not see
- * this wave begin as a control, they are since the next wave that it saw, else
- * since the last one before.  Returns false when it saw no wave. */
+/* Gets the counts of a control since a wave began.  If it did not see this wave
+ * begin, they are since the next wave that it saw, else since the last one
+ * before.  Returns false when it saw no wave. */
 bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out);
 
 /* ---- kept across a start of the controller ---- */

@@ -10,8 +10,8 @@
 
 #include "server-stub/core/gate/slices/scan.h"
 
-/* Events of a device, and how many its own past predicts: since its own swap,
- * or, for a control, since the first swap of each wave. */
+/* Events of a device, and how many its own past predicts.  An updated device is
+ * counted since its swap, a control since the first swap of each wave. */
 struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */

@@ -25,7 +25,9 @@ struct flo_crash_result {
     bool has_tail_now;        /* `tail_now` is set: crashes are expected in the controls alone */
     bool has_ratio;           /* the ratio is set: the other arm had crashes, so it is finite */
     double tail;              /* chance of at least as many crashes without an effect */
-    double tail_now;          /* the same chance, compared with the controls alone */
+    /* chance of at least as many crashes without an effect, compared with the
+     * controls alone */
+    double tail_now;
     double ratio;
 };
 /* Returns a device's crashes per hour, from its own past and from `rate`, all

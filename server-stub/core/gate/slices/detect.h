@@ -25,8 +25,8 @@ struct flo_detected {
     double find;   /* smallest ln ratio that is found in 95 % of runs */
     double odds;   /* chance that a release without effect is proven */
 };
-/* Computes what a test of a ratio finds.  Returns false for numbers that are
- * not finite; *out is empty then. */
+/* Computes the effect that a test of a ratio finds, and its odds.  Returns
+ * false for numbers that are not finite; *out is empty then. */
 bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out);
 
 struct flo_detect_events {

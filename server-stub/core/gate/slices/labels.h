@@ -23,7 +23,7 @@ struct flo_slice_label {
     uint32_t count;         /* highest number in `values` */
     uint32_t judged;        /* number of values with enough members to be judged */
     double tau2;            /* greatest tau2 of the scans so far */
-    /* the label is a pair of labels: a value with fewer than two own controls
+    /* the label is a pair of labels.  A value with fewer than two own controls
      * is not judged, because only its site has controls that show a shock */
     bool needs_own;
 };

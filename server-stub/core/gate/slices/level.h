@@ -19,7 +19,9 @@ struct flo_level {
     uint32_t release;
     uint32_t last; /* block of the newest reading */
     struct flo_mean mean;
-    int16_t day[4]; /* mean basis of the daily curve over the readings (slices/shape.h) */
+    /* mean over the readings of the daily curve's basis, its cosines and sines
+     * (slices/shape.h) */
+    int16_t day[4];
 };
 /* Levels of one device and metric.  All zero: no readings. */
 struct flo_level_table {

@@ -22,7 +22,7 @@
     X(squares)         /* squares of distances from the means, summed over both arms */            \
     X(squares_updated) /* squares of distances from the mean of the updated arm */                 \
     X(change)          /* sum over updated devices of their mean less the controls' mean */        \
-    X(load)            /* weight of the controls' standard errors */
+    X(load)            /* sum of n^2 / controls: weight of the controls' variance */
 struct flo_pooled_sums {
 #define FLO_POOLED_FIELD(name) double name;
     FLO_POOLED_SUMS(FLO_POOLED_FIELD)

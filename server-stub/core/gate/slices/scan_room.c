@@ -245,7 +245,8 @@ static void list_devices(struct flo_scan_room *room)
     }
 }
 
-/* Computes the mean of an arm's numbers and the squares about it. */
+/* Computes the mean of an arm's numbers, and the sum of their squared distances
+ * from it. */
 static void add_up(struct flo_ratio_arm *arm, const double *numbers)
 {
     double sum = 0;

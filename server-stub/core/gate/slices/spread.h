@@ -32,7 +32,7 @@ struct flo_spread_group {
 };
 struct flo_spread_sizes {
     /* number of devices of the hold-out: 2 for each value with 10 members or
-     * more, but at most 10 % of the members and at most 500.  A larger
+     * more.  It is at most 10 % of the members and at most 500.  A larger
      * `hold_out` is used instead; 0 means no hold-out. */
     size_t held;
     /* number of devices from the front of the order that include one of each

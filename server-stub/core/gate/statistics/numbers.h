@@ -54,7 +54,7 @@ struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
  * device. */
 #define FLO_EFFECT_PRIOR 0.5
 /* Returns ln of the one-sided e-value of a t statistic with nu degrees of
- * freedom: only the prior's upper half counts.  r is the prior's variance
+ * freedom.  Only the upper half of the prior counts.  r is the prior's variance
  * divided by the variance of the effect. */
 double flo_student_above(double t, double r, double nu);
 /* Returns ln of the two-sided e-value of a t statistic; r and nu are those of

@@ -24,9 +24,9 @@ struct flo_clip {
     double reach;
 };
 /* Returns the clip around the controls' median: its reach is `deviations`
- * robust deviations, but at least `least`.  With fewer than 20 controls
- * outliers are unknown, so the reach is a factor of four.  Overwrites the
- * values. */
+ * robust deviations, but at least `least`.  Fewer than 20 controls do not show
+ * what an outlier is; the clip is then a factor of four around no change.
+ * Overwrites the values. */
 struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least);
 static inline double flo_clipped(const struct flo_clip *clip, double x)
 {
