@@ -17,9 +17,9 @@
 #define FLO_CERTIFICATES_MAX 8
 
 enum flo_certificate_state {
-    FLO_CERTIFICATE_ISSUED,   /* not yet confirmed by the device */
-    FLO_CERTIFICATE_HELD,     /* confirmed by the device */
-    FLO_CERTIFICATE_REPLACED, /* the device holds a later one */
+    FLO_CERTIFICATE_ISSUED,   /* the device has not confirmed the certificate yet */
+    FLO_CERTIFICATE_HELD,     /* the device confirmed the certificate */
+    FLO_CERTIFICATE_REPLACED, /* the device holds a later certificate */
     FLO_CERTIFICATE_REVOKED,  /* the device was retired */
     FLO_CERTIFICATE_STATES
 };
@@ -29,7 +29,7 @@ enum flo_certificate_state flo_certificate_parse(const char *word);
 
 /* Renewal request: a device shows its certificate and asks for the next one. */
 struct flo_certificate_ask {
-    bool is_active; /* the device is known, not retired */
+    bool is_active; /* the controller knows the device, and it is not retired */
     bool is_known;  /* the controller has a row of the certificate */
     /* `state` and `until_ms` are set only if is_known is true */
     enum flo_certificate_state state;

@@ -1,4 +1,4 @@
-/* Seats: decides whose stream of events ends when a newcomer finds all
+/* Seats: decides whose stream of events ends when a new stream finds all seats
  * taken. */
 #include <string.h>
 

@@ -53,8 +53,8 @@ struct flo_alert_rule {
         char value[FLO_NAME_MAX * 2 + 2];
     } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
-    /* label: each of its values has a series; "": one series adds up all
-     * samples */
+    /* label each of whose values has a series of its own; "": one series adds
+     * up all samples */
     char by[32];
     bool has_per;
     enum flo_exposed per; /* metric whose value divides the rule's value */
@@ -114,7 +114,9 @@ struct flo_alert {
     uint64_t fired_ms; /* time of the first firing since the last ok state; 0: it has not fired */
     /* time of the last notice that the alert fires; 0: nobody was notified */
     uint64_t told_ms;
-    bool is_acked; /* acknowledged by a person: no reminders until it ends */
+    /* a person acknowledged the alert, so there are no reminders until it
+     * ends */
+    bool is_acked;
 };
 enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);
 /* Applies the newest level; returns true when the state changes. */

@@ -21,13 +21,14 @@
 
 /* Deltas of a release that may be of use. */
 enum flo_use_deltas {
-    FLO_USE_ALL,  /* all deltas: the release is a draft or young */
-    FLO_USE_HELD, /* only deltas whose base some device can have */
-    FLO_USE_NONE, /* none: the release is yanked, so no device installs it */
+    FLO_USE_ALL,  /* all deltas are needed, because the release is a draft or young */
+    FLO_USE_HELD, /* only deltas are needed whose base some device can have */
+    FLO_USE_NONE, /* no delta is needed, because no device installs a yanked release */
 };
 
 struct flo_use {
-    struct flo_digest_list held;   /* possible bases of deltas */
+    /* artifacts that devices may hold, so deltas from them are possible */
+    struct flo_digest_list held;
     struct flo_digest_list named;  /* artifacts that any release names */
     struct flo_digest_list needed; /* artifacts that stay */
     bool is_sorted;

@@ -36,7 +36,8 @@ struct flo_abort_rule {
     uint64_t executed_min;
     uint32_t action; /* enum flo_on_fail, or */
 };
-#define FLO_ABORT_ACTION_NONE UINT32_MAX /* no action of its own: the rollout's action applies */
+/* Value of `action` when the rule has none; the rollout's action applies. */
+#define FLO_ABORT_ACTION_NONE UINT32_MAX
 struct flo_failure_counts {
     uint32_t ended;
     uint32_t failed[FLO_FAILURES];

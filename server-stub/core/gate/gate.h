@@ -49,7 +49,9 @@ struct flo_gate_rule {
     uint64_t silence_ms_max; /* a device silent this long with the release
                                 counts as failed */
     enum flo_on_fail action;
-    bool has_action; /* false: the rollout's on_fail applies */
+    /* the rule has an action of its own; false: the rollout's on_fail
+     * applies */
+    bool has_action;
 };
 
 /* Counts of a rollout's devices.  Those named here_… are for the present phase;
@@ -65,8 +67,10 @@ struct flo_gate_counts {
     bool is_struck; /* a canary failed by the release's own fault */
 };
 struct flo_gate_evidence {
-    const struct flo_gate_counts *counts; /* for SHARE; may be NULL for RATIO */
-    const struct flo_comparison *arms;    /* for RATIO; NULL: no evidence yet */
+    /* counts of devices; may be NULL for a gate of kind RATIO */
+    const struct flo_gate_counts *counts;
+    /* evidence for a gate of kind RATIO; NULL: none yet */
+    const struct flo_comparison *arms;
 };
 
 struct flo_gate_arm {
@@ -85,14 +89,17 @@ struct flo_gate_result {
     uint32_t done;  /* number of devices that ended, well or badly */
     uint32_t members; /* that count */
     struct flo_share share;
-    /* for RATIO: numbers of the class that decides, or of the class that lacks
+    /* RATIO: there is evidence, and the fields below are set.  Their values are
+     * those of the hardware class that decides, or of the class that lacks
      * evidence. */
     bool has_evidence;
     bool is_last;       /* after this phase no device has the old release */
     bool is_cut;        /* older rows of evidence were left out */
     bool lacks_samples; /* nothing was compared: enough devices have the old release, but they sent
                            too few samples */
-    double ratio;       /* 0: nothing could be compared */
+    /* ratio of the updated devices' value to that of the waiting ones; 0:
+     * nothing could be compared */
+    double ratio;
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_gate_arm updated;
     struct flo_gate_arm waiting;

@@ -30,9 +30,11 @@
 #define FLO_LEASE_LATE_MS 30000
 
 struct flo_lease_row {
-    uint64_t epoch; /* 0: no controller has led yet */
+    /* number of the leader's term, which only grows; 0: no controller has led
+     * yet */
+    uint64_t epoch;
     uint64_t beat;
-    bool is_held; /* false: the leader released the lease */
+    bool is_held; /* a leader has the lease; false: the leader released it */
 };
 
 enum flo_lease_state {

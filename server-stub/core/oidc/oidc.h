@@ -34,7 +34,7 @@ ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out);
 /* Appends "name=value", percent-encoded, to a form.  An "&" comes before it,
  * except at the start. */
 void flo_form_add(struct flo_buf *out, const char *name, const char *value);
-/* Appends only a percent-encoded value. */
+/* Appends a percent-encoded value, without a name. */
 void flo_form_encode(struct flo_buf *out, const char *value);
 
 /* ---- a token ---- */

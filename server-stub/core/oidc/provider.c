@@ -148,7 +148,8 @@ const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct fl
             continue;
         }
         if (found != NULL) {
-            return NULL; /* ambiguous: the token names no key, and two fit */
+            /* the token names no key and two keys fit, so neither is sure */
+            return NULL;
         }
         found = key;
     }

@@ -18,8 +18,10 @@ enum flo_intent_stop {
     FLO_INTENT_STAYS,  /* nothing changes */
     FLO_INTENT_RECALL, /* the rollback covers this rollout: it rolls back and waits for its devices
                         */
-    FLO_INTENT_ABORT, /* not covered, but the release is yanked: the rollout ends; a device on which
-                         the release is active keeps it, other updates are cancelled */
+    /* the rollout is not covered, but its release is yanked, so the rollout
+     * ends.  A device on which the release is active keeps it; other updates
+     * are cancelled */
+    FLO_INTENT_ABORT,
 };
 /* Decides the effect of a rollback or a yank on a rollout.  is_covered: the
  * rollback is for the rollout's group.  A stopped rollout is recalled too, if

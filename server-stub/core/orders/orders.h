@@ -1,5 +1,5 @@
-/* Orders: selects the list of a group, and tells when an order is signed again
- * and how far it is.  Pure. */
+/* Orders: selects the list of a group, tells when an order is signed again, and
+ * counts the answers of devices.  Pure. */
 #ifndef FLOTILLA_SERVER_ORDERS_H
 #define FLOTILLA_SERVER_ORDERS_H
 

@@ -25,7 +25,7 @@ struct ramp {
     double per_s;
     uint32_t level;
     uint32_t crossed; /* number of levels for which enough devices were ordered */
-    /* time at which each of these levels was reached, in s */
+    /* time in s at which enough devices were ordered for each level */
     double crossed_s[LEVELS_MAX];
 };
 

@@ -16,8 +16,10 @@
 #define FLO_WINDOW_ALL_DAYS 0x7fu
 
 struct flo_window {
-    uint32_t from_s;                    /* start, as a second of the local day */
-    uint32_t length_s;                  /* 0: no window, any time is allowed */
+    uint32_t from_s; /* start, as a second of the local day */
+    /* length of the window in s; 0: there is no window, so any time is
+     * allowed */
+    uint32_t length_s;
     uint8_t days;                       /* bit 0: Monday */
     bool is_local;                      /* the window is in each device's own zone */
     char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this zone */

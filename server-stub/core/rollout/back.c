@@ -176,8 +176,8 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     return false;
 }
 
-/* Returns the counter of `left` to which a member belongs that has not ended or
- * rolled back, or cannot roll back; NULL: it belongs to none. */
+/* Returns the counter of `left` for a member that still has to answer, or that
+ * keeps the release.  Returns NULL for any other member. */
 static uint32_t *place_in(struct flo_rollout_left *left, const struct flo_rollout *rollout,
                           size_t index, bool goes_back)
 {

@@ -655,7 +655,8 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_COMPLETED && actions->count > 0) {
-        struct outcome out = outcome_of(rollout); /* some devices have ended since */
+        /* devices that ended after the completion change the reason */
+        struct outcome out = outcome_of(rollout);
         say_outcome(rollout, &out);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&

@@ -45,7 +45,8 @@ enum flo_phase_state {
     FLO_PHASE_RUNNING,
     FLO_PHASE_PASSED,
     FLO_PHASE_FAILED,
-    FLO_PHASE_PROMOTED, /* promoted by an operator: gates no longer count */
+    /* an operator promoted the phase, so its gates no longer count */
+    FLO_PHASE_PROMOTED,
     /* all devices ended, and a gate is inconclusive: a person decides */
     FLO_PHASE_HELD
 };
@@ -95,16 +96,17 @@ struct flo_rollout_member {
     uint8_t state;    /* enum flo_execution */
     uint8_t lateness; /* enum flo_lateness */
     uint8_t cause;    /* index in causes[] of its failure, from 1; 0: unknown */
-    bool is_online;   /* online, according to the last report */
-    bool is_away;     /* offline before it tried the release: it is not counted, and updates when it
-                         reconnects */
+    bool is_online;   /* the device is online, according to its last report */
+    /* the device is offline and has not tried the release.  It is not counted,
+     * and updates when it reconnects */
+    bool is_away;
     /* the device reported that it waits for mains power, a cool or idle device,
      * or an unmetered network; is_away is set too */
     bool is_waiting;
     /* a rollback no longer waits for the device: it left the release, or
      * reported that no earlier release exists */
     bool is_back;
-    bool is_dirty; /* changed since the shell stored it */
+    bool is_dirty; /* the member changed since the shell stored it */
     bool has_row;  /* the member is stored in its own row, not in the common text */
     bool is_ready; /* only the pace still delays the member's order */
     bool is_fresh; /* the member was ordered to update in this step */
@@ -126,7 +128,7 @@ struct flo_rollout_member {
     /* For people: download size of the device's newest execution, and size of
      * the files without deltas; 0: not reported. */
     uint64_t fetched_bytes, full_bytes;
-    uint64_t neighbour_bytes; /* part of fetched_bytes from nearby devices */
+    uint64_t neighbour_bytes; /* part of fetched_bytes that came from nearby devices */
     uint64_t heard_at_ms;
     uint64_t since_at_ms; /* time when `state` began, for people */
     /* time when `state` began, for its deadline: outages of the controller and
@@ -245,7 +247,8 @@ struct flo_rollout {
     uint32_t probed_count;
     bool is_snapshot; /* devices that join after the
                          start are no members */
-    /* scheduled: time to which the start is postponed, by the wall clock */
+    /* time to which the start of a scheduled rollout is postponed, by the wall
+     * clock */
     uint64_t put_off_ms;
     /* end of a change freeze, by the wall clock: no device begins before; 0:
      * none */
@@ -258,11 +261,12 @@ struct flo_rollout {
     struct flo_rollout_member *members; /* the shell's array */
     size_t member_count;
     size_t member_capacity;
-    size_t awaited; /* index of a member that the rollback recently waited
-                       for: a hint */
+    /* index of a member that the rollback recently waited for; the search
+     * begins there */
+    size_t awaited;
     struct flo_rollout_left {
         bool is_known;
-        uint32_t awaited;   /* number of online devices: an answer will come */
+        uint32_t awaited;   /* number of online devices, whose answer will come */
         uint32_t silent;    /* number of offline devices that may have the release */
         uint32_t unreached; /* number of offline devices that never took the order */
         /* number of devices that serve the release because they have no earlier
@@ -310,38 +314,43 @@ struct flo_rollout_event {
     uint64_t wall_ms; /* time by the wall clock; 0: same as now_ms */
     uint32_t bucket;
     uint32_t attempt;
-    const struct flo_rollout_place *place; /* joined; NULL: unknown */
+    /* event `joined`: facts from the device's labels; NULL: unknown */
+    const struct flo_rollout_place *place;
     enum flo_execution execution;
-    bool is_online;     /* joined */
-    bool is_superseded; /* joined: a newer rollout has the device */
-    uint8_t segment;    /* joined */
-    /* joined: bit for each slice of the list in which the device is */
+    /* event `joined`: the device is online */
+    bool is_online;
+    bool is_superseded; /* event `joined`: a newer rollout has the device */
+    /* event `joined`: index of the device's segment */
+    uint8_t segment;
+    /* event `joined`: bit for each slice of the list in which the device is */
     uint8_t slices;
-    /* back: the device reports that it left by an order about this release */
+    /* event `back`: the device reports that it left by an order about this
+     * release */
     bool is_ordered;
-    bool is_aborted; /* back: the event is the answer to an abort */
-    bool is_current; /* forgotten, stays: the device runs this release */
-    /* forgotten: the device's desired document holds another order */
+    bool is_aborted; /* event `back`: the device answered an abort */
+    /* events `forgotten` and `stays`: the device runs this release */
+    bool is_current;
+    /* event `forgotten`: the device's desired document holds another order */
     bool is_overtaken;
-    bool is_denied; /* forgotten: this release is blocked on the device */
-    enum {          /* execution: whether the device waits for its conditions */
-           FLO_WAITS_UNSAID,
-           FLO_WAITS_NO,
-           FLO_WAITS_YES
-    } waits;
+    bool is_denied; /* event `forgotten`: this release is blocked on the device */
+    /* event `execution`: tells whether the device waits for its conditions */
+    enum { FLO_WAITS_UNSAID, FLO_WAITS_NO, FLO_WAITS_YES } waits;
     /* the message was sent earlier and retained: it is no sign of life */
     bool is_retained;
     const char *note; /* name of a person, reason or error id; or NULL */
-    /* put-off, barred: time when this ends, by the wall clock; 0: it is over */
+    /* events `put-off` and `barred`: time when the obstacle ends, by the wall
+     * clock; 0: it is over */
     uint64_t until_ms;
-    uint32_t gate; /* evidence: index in gates[] */
+    uint32_t gate; /* event `evidence`: index of the gate in gates[] */
     const struct flo_comparison *evidence;
-    /* analysis: has the evidence; the step adds its judgement */
+    /* event `analysis`: the evidence, to which the step adds its judgement */
     struct flo_rollout_analysis *analysis;
-    const struct flo_rollout *draft; /* edit: the new request */
-    bool has_new_gates;              /* edit */
-    const char *slice;               /* promote, rollback: only this slice;
-                                        NULL: the whole rollout */
+    const struct flo_rollout *draft; /* event `edit`: the new request */
+    /* event `edit`: the draft's gates differ from the present ones */
+    bool has_new_gates;
+    /* events `promote` and `rollback`: the only slice that is meant; NULL: the
+     * whole rollout */
+    const char *slice;
 };
 
 enum flo_rollout_action_kind {
@@ -377,16 +386,17 @@ struct flo_rollout_action {
     uint32_t states;
     /* index of the member; DO_DESIRED, DO_EACH: SIZE_MAX means all members */
     size_t member;
-    bool is_fresh;    /* only members ordered in this step */
-    bool is_excluded; /* only members of excluded segments and of slices that
-                         roll back; for an abort: of slices that keep what
-                         they have */
-    uint32_t gate;    /* DO_VERDICT */
+    bool is_fresh; /* the action concerns only members ordered in this step */
+    /* the action concerns only members of excluded segments and of slices that
+     * roll back.  For an abort it concerns members of slices that keep what
+     * they have */
+    bool is_excluded;
+    uint32_t gate; /* DO_VERDICT */
 };
 /* Size of `why` in bytes. */
 #define FLO_ROLLOUT_WHY 2048
-/* Actions of a step.  `why` has a line for each decision with its reason, and
- * for each omitted one. */
+/* Actions of a step.  `why` has a line for each decision with its reason, also
+ * for a decision to do nothing. */
 struct flo_rollout_actions {
     char why[FLO_ROLLOUT_WHY];
     size_t count;

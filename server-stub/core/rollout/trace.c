@@ -1,4 +1,5 @@
-/* Trace: writes a step as text. */
+/* Trace: writes a step of a rollout as text: the event, the actions and their
+ * reasons. */
 
 #include <assert.h>
 #include <string.h>

@@ -38,10 +38,11 @@ enum flo_select_field {
 /* Value of a field for one device.  Zero (NAN for numbers) means unknown. */
 union flo_select_value {
     const char *text;        /* TEXT */
-    const char *const *list; /* LIST: ends with NULL */
+    const char *const *list; /* texts of a field of kind LIST, ended by NULL */
     double number;           /* NUMBER */
-    uint64_t at_ms;          /* AGE: time of the event by the wall clock; 0: never */
-    bool flag;               /* FLAG */
+    /* AGE: time of the event by the wall clock; 0: it never happened */
+    uint64_t at_ms;
+    bool flag; /* FLAG */
 };
 struct flo_select_label {
     const char *key;
@@ -62,7 +63,7 @@ void flo_select_device_init(struct flo_select_device *device);
 /* Name of a field, a label or a version, in a selector or in a sort order. */
 struct flo_select_name {
     uint8_t field;              /* enum flo_select_field */
-    char key[FLO_NAME_MAX + 1]; /* for LABEL: its key; for VERSION: the model */
+    char key[FLO_NAME_MAX + 1]; /* key of a label, or model of a version */
 };
 
 /* Tells whether the name's values are texts: a label, a text or a list. */

@@ -68,7 +68,8 @@ struct flo_spec {
     char model_version[FLO_NAME_MAX + 1];
     struct flo_spec_target target;
     char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
-    uint32_t membership;    /* 0: continuous; 1: snapshot */
+    /* devices that join the group later: 0 become members, 1 do not */
+    uint32_t membership;
     uint64_t start_at_ms;   /* start, by the wall clock; 0: at once */
     uint64_t expires_at_ms; /* expiry, by the wall clock; 0: never */
     uint32_t on_expiry;     /* action at the expiry: 0 abort, 1 pause */
@@ -77,7 +78,8 @@ struct flo_spec {
     uint32_t phase_count;
     char cover[FLO_NAME_MAX + 1]; /* label; empty: none */
     struct flo_spec_label labels[FLO_SPEC_LABELS_MAX];
-    uint32_t label_count; /* 0: the default labels are scanned */
+    /* number of labels to scan; 0: the default labels are scanned */
+    uint32_t label_count;
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_analysis_rules analysis;

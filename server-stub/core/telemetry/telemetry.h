@@ -78,7 +78,7 @@ void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null,
 struct flo_telemetry_row {
     const char *release;  /* digest text */
     const char *device;   /* "": a total */
-    const char *hardware; /* "": the row is of a device */
+    const char *hardware; /* hardware class of a total; "": the row is of a device */
     const char *model;    /* "": not known */
     uint64_t at_ms;
     uint64_t count;
@@ -105,7 +105,7 @@ struct flo_telemetry_fold {
     bool has_step;
 };
 void flo_telemetry_fold_add(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row);
-/* Ends the last series. */
+/* Ends the last series; call it after the last row. */
 void flo_telemetry_fold_end(struct flo_telemetry_fold *fold);
 
 #endif

@@ -44,7 +44,7 @@ struct flo_trend_finding {
     bool is_known; /* there is a finding: enough points, and the newest is at most two spans old */
     bool is_there; /* the trend is significant, and fast enough to matter */
     double slope;  /* per day */
-    double full_s; /* for FILLING: time until the disk is full */
+    double full_s; /* time until the disk is full; only for FILLING */
 };
 void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
                      struct flo_trend_finding *out);

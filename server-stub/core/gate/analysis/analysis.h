@@ -184,7 +184,8 @@ struct flo_analysis_slice {
     bool has_elsewhere;
     double elsewhere; /* effect on the updated devices outside the slice, logarithm of a ratio */
 };
-/* Slice whose controls changed too: due to the site, not the release. */
+/* Slice whose controls changed too, so its site is the cause, not the
+ * release. */
 struct flo_analysis_changed {
     char name[FLO_SLICE_TEXT];
     enum flo_measure measure;
@@ -231,7 +232,8 @@ struct flo_analysis_segment {
  * devices: more of its devices are to be updated. */
 #define FLO_ANALYSIS_PROBES_MAX 5
 struct flo_analysis_probe {
-    char device[37];           /* updated device that is far worse */
+    /* id of an updated device that is far worse than the others of the slice */
+    char device[37];
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count; /* the device is far in errors or crashes, compared with its own past */
     enum flo_measure measure; /* is_count: the measure */
@@ -304,7 +306,9 @@ struct flo_analysis_results {
     /* results over all segments, by index of the rule */
     struct flo_analysis_row all[FLO_MEASURE_COUNT];
     struct flo_analysis_steep steep[FLO_MEASURE_COUNT];
-    struct flo_analysis_soon soon; /* only for the rule of crashes */
+    /* result of the crashes soon after a swap; only the rule of crashes has
+     * it */
+    struct flo_analysis_soon soon;
     /* Proofs of speeds and memory, by index of the rule. */
     struct flo_analysis_proof proofs[FLO_MEASURE_COUNT];
     struct flo_analysis_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
@@ -446,8 +450,10 @@ struct flo_analysis_finding {
     uint16_t excludes; /* bit for each segment to exclude: it fails alone, and has fewer than half
                           of the members */
     uint16_t holds;    /* bit for each slice of the evidence that is to be held now */
-    uint8_t ends[FLO_ANALYSIS_SLICES_MAX];   /* enum flo_slice_end of each slice */
-    uint8_t probed[FLO_ANALYSIS_PROBES_MAX]; /* devices added for each probe */
+    /* what happens to each slice: enum flo_slice_end */
+    uint8_t ends[FLO_ANALYSIS_SLICES_MAX];
+    /* number of devices that were added for each probe */
+    uint8_t probed[FLO_ANALYSIS_PROBES_MAX];
     uint16_t changed; /* bit for each rule that is to be reported: its verdict changed, or this was
                          a look */
 };
@@ -474,8 +480,8 @@ void flo_analysis_crash_judge(const struct flo_analysis_crash *arms, struct flo_
 /* Tells whether the rule fails by devices far above their own past, not by its
  * test. */
 bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
-/* Tells whether a phase waits for this rule to pass, as far as known before
- * there is evidence. */
+/* Tells whether a phase waits for this rule to pass.  Evidence may change this:
+ * flo_analysis_awaits tells it then. */
 bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                               bool is_last);
 /* smallest accepted odds that a release without effect passes */

@@ -113,7 +113,7 @@ static void because_deaths(const struct flo_deaths_result *result, enum flo_verd
              100 * result->tail);
 }
 
-/* Explains the verdict of a leak, or why it has none. */
+/* Explains the verdict about a leak of memory, or what is missing for one. */
 static void because_leak(const struct flo_analysis_rule *rule, const struct flo_leak_result *result,
                          const struct flo_told *told, enum flo_verdict verdict, char *out)
 {

@@ -1,4 +1,4 @@
-/* Analysis: writes findings as sentences. */
+/* Analysis: writes its findings as sentences for people. */
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>

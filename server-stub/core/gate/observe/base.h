@@ -8,14 +8,16 @@
 /* Baseline of an update that begins in a given block, as flo_levels_reference()
  * chooses it. */
 enum flo_base {
-    FLO_BASE_NONE,  /* none: no reading is expected */
-    FLO_BASE_LATER, /* none yet: the release is too new; a baseline comes later */
-    FLO_BASE_THIN,  /* only a few readings of the device, which scatter more */
+    FLO_BASE_NONE, /* no baseline, and no reading is expected */
+    /* no baseline yet, because the release is too new; one comes later */
+    FLO_BASE_LATER,
+    FLO_BASE_THIN,  /* the baseline has only a few readings, so it scatters more */
     FLO_BASE_OLDER, /* readings of an older release are the baseline */
     FLO_BASE_OWN
 };
 struct flo_observed_base {
-    uint8_t kinds[FLO_READING_COUNT]; /* enum flo_base for an update now */
+    /* kind of baseline (enum flo_base) if the device updated now */
+    uint8_t kinds[FLO_READING_COUNT];
     /* First block in which an update can be compared, and first block with a
      * full baseline, if each block has a reading; 0: now. */
     uint32_t from[FLO_READING_COUNT];

@@ -44,7 +44,7 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
 #define FLO_WARM_BLOCKS 2             /* blocks with cold caches after a swap */
-#define FLO_SKETCH_BLOCKS_MAX 24      /* an open sketch that is older (2 h) is dropped */
+#define FLO_SKETCH_BLOCKS_MAX 24      /* age at which an open sketch is dropped: 2 h */
 #define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs before its split */
 /* Largest number of blocks for which a device may have run a rollout's release
  * before the rollout is known.  Its former release is then the one to compare
@@ -152,7 +152,9 @@ struct flo_observed_window {
     uint64_t engine_ends;
     bool is_after_start;         /* the agent started in this window */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */
-    uint64_t golden_former;      /* value of GOLDEN once the device is treated; 0: none */
+    /* value of GOLDEN for an updated device, by the golden answers from before
+     * its swap; 0: none */
+    uint64_t golden_former;
     /* Histogram of each sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
 };
@@ -173,7 +175,8 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
 /* State of a member, according to its rollout. */
 enum flo_member_way {
     FLO_MEMBER_WAITS, /* the member runs its old release */
-    FLO_MEMBER_BUSY,  /* updating: from the state `accepted` until the swap */
+    /* the member updates: it is in a state from `accepted` until the swap */
+    FLO_MEMBER_BUSY,
     FLO_MEMBER_SWAPPED,
     FLO_MEMBER_SILENT, /* the member swapped, but sends no more windows */
     FLO_MEMBER_DIED,   /* the member swapped, then rolled back */

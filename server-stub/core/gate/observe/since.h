@@ -63,7 +63,8 @@ struct flo_since {
     uint8_t wave;     /* wave of the device's own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
-    uint32_t memory_from; /* `from` of the track of memory to which `memory` refers */
+    /* `from` of the track of memory of which `memory` has copies */
+    uint32_t memory_from;
     struct flo_since_memory memory[FLO_SCAN_WAVES_MAX];
     /* array of FLO_SPEEDS; NULL: only events are counted */
     struct flo_since_speed *speeds;

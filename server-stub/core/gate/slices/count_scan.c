@@ -38,11 +38,12 @@ struct flo_count_scan_room {
     const struct flo_count_scan_rule *rule;
     const struct flo_count_scan_device *devices;
     size_t count;
-    uint8_t *far;     /* for each device: bit p is set if it is far in wave p (updated devices: only
-                         their own wave) */
-    uint8_t *removed; /* for each device: whether it is a member of a named slice */
-    struct value all; /* all live devices, whatever their
-                         labels */
+    uint8_t *far; /* for each device: bit p is set if it is far in wave p (updated devices: only
+                     their own wave) */
+    /* for each device: true if the scan already named a slice with it */
+    uint8_t *removed;
+    struct value all;                    /* all live devices, whatever their
+                                            labels */
     const struct flo_slice_label *label; /* the label counted most recently */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };

@@ -16,7 +16,7 @@ struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
     uint8_t wave;                        /* updated: its own */
-    uint8_t waves;                       /* control: number of its waves, at least 1 */
+    uint8_t waves;                       /* number of waves that a control saw, at least 1 */
     bool is_updated;
 };
 struct flo_count_scan_rule {

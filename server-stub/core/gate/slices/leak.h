@@ -16,7 +16,7 @@ struct flo_slope_reading {
 /* Slopes, in ln per hour. */
 struct flo_slope {
     bool has_slope;  /* 10 readings */
-    bool has_latest; /* 6 readings in the latest half */
+    bool has_latest; /* `latest` is set: the latest half has at least 6 readings */
     double slope;
     double latest;
 };

@@ -13,8 +13,9 @@
 
 enum flo_sites {
     FLO_SITES_SPREAD, /* devices are compared, not sites; nothing changes */
-    FLO_SITES_JOINED, /* joined: one difference remains for each site and arm */
-    FLO_SITES_FEW     /* too few sites: no comparison, nothing remains */
+    /* sites are compared: one difference remains for each site and arm */
+    FLO_SITES_JOINED,
+    FLO_SITES_FEW /* there are too few sites to compare, so no difference remains */
 };
 /* Decides how a segment's differences are compared, and sorts them by
  * `site`. */
