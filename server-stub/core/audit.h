@@ -72,8 +72,9 @@ FLO_MUST_USE int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint
                                                size_t count, size_t *next,
                                                const struct flo_audit_walk *walk,
                                                struct flo_err *err);
-/* Called at the end of the table.  Returns FLO_E_AUDIT_CHAIN when a checkpoint
- * has a higher number than the last record. */
+/* Checks the remaining checkpoints at the end of the table.  Returns
+ * FLO_E_AUDIT_CHAIN when a checkpoint has a higher number than the last
+ * record. */
 FLO_MUST_USE int flo_audit_checkpoints_end(const struct flo_audit_checkpoint *checkpoints,
                                            size_t count, const struct flo_audit_walk *walk,
                                            struct flo_err *err);

@@ -24,7 +24,7 @@ enum flo_certificate_state {
     FLO_CERTIFICATE_STATES
 };
 const char *flo_certificate_word(enum flo_certificate_state state);
-/* Returns FLO_CERTIFICATE_STATES for an unknown word. */
+/* Returns the state of a word; FLO_CERTIFICATE_STATES for an unknown word. */
 enum flo_certificate_state flo_certificate_parse(const char *word);
 
 /* Renewal request: a device shows its certificate and asks for the next one. */

@@ -11,7 +11,7 @@
 #define FLO_TOKEN_TEXT 128
 
 /* Writes a personal token, "flt_pat_<id>_<64 hex>", from 6 + 32 random bytes.
- * `out` holds FLO_TOKEN_TEXT. */
+ * `id` holds FLO_TOKEN_ID_TEXT bytes, `out` FLO_TOKEN_TEXT. */
 void flo_access_token_text(const uint8_t random[38], char *id, char *out);
 /* Copies the id of a personal token to `id`, which holds FLO_TOKEN_ID_TEXT
  * bytes.  Returns false when the text has not the form of such a token. */

@@ -13,13 +13,14 @@ enum flo_condition {
 };
 const char *flo_condition_word(enum flo_condition condition);
 bool flo_condition_parse(const char *word, enum flo_condition *out);
-/* Returns <0 when the first condition is worse. */
+/* Compares two conditions by rank.  Returns <0 when the first is worse, and >0
+ * when the second is. */
 int flo_condition_compare(const char *word, const char *other);
 
 /* State of one model as the device reports it; NULL: not reported. */
 struct flo_condition_model {
     const char *state;     /* the engine's state: ready, loading, down, … */
-    const char *execution; /* a word of execution.def */
+    const char *execution; /* state of the model's execution, a word of execution.def */
     bool serves;           /* some release of the model can serve */
     bool drifts;
     bool is_let_go; /* the model has no release, and its group no longer assigns one */

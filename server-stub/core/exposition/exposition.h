@@ -31,8 +31,9 @@ bool flo_exposed_parse(const char *word, enum flo_exposed *out);
 #define FLO_EXPOSED_QUANTILES 3
 extern const double flo_exposed_quantiles[FLO_EXPOSED_QUANTILES];
 
-/* Kind of value in `part`: below FLO_EXPOSED_QUANTILES the index of a summary's
- * quantile, then its sum, its count, or a plain value. */
+/* Values of `part`.  A value below FLO_EXPOSED_QUANTILES is the index of a
+ * summary's quantile.  The others stand for a summary's sum, its count, and a
+ * plain value. */
 enum { FLO_PART_SUM = FLO_EXPOSED_QUANTILES, FLO_PART_COUNT, FLO_PART_VALUE };
 struct flo_exposed_sample {
     double value;

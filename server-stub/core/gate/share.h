@@ -34,7 +34,8 @@ struct flo_share {
     double tail;       /* chance of at least as many failures if the true share is the limit */
 };
 
-/* Returns false for impossible numbers; *out is inconclusive then. */
+/* Tests the share of `bad` among `done` ended devices.  Returns false for
+ * impossible numbers; *out is inconclusive then. */
 bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad, uint64_t done,
                         uint64_t members, struct flo_share *out);
 

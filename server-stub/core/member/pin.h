@@ -19,7 +19,7 @@ struct flo_pin_facts {
     bool is_yanked;
     /* the desired document holds the order for the pinned release */
     bool is_ordered;
-    bool is_refused;     /* the device answered that it cannot install it */
+    bool is_refused;     /* the device answered that it cannot install the release */
     const char *refusal; /* reason that the device gave, as text; NULL: it gave none */
     /* State of an execution of the release; NULL: none. */
     const char *step;

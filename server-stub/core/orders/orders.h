@@ -21,7 +21,7 @@ struct flo_order_card {
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
     struct flo_digest release;      /* for a rollback: the release to leave */
-    bool is_over; /* devices refuse the key that signed it: the key's epoch is over */
+    bool is_over;                   /* devices refuse the order's key, because its epoch is over */
 };
 
 /* Selects the retained list of a group: indices into `cards` (sorted by seq),

@@ -118,8 +118,8 @@ static int check_type(struct flo_shape_span word, const struct place *place, con
     return rv < 0 ? refused(rv, place->pointer, err) : 0;
 }
 
-/* Checks that the value is the object or array that a bracket requires, where
- * types.def has no row. */
+/* Checks that the value is an object or an array, as the word's bracket
+ * requires.  Called for words without a row in types.def. */
 static int check_kind(const struct flo_shape_word *word, const struct place *place,
                       const json_t *value, struct flo_err *err)
 {

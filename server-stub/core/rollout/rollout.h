@@ -119,7 +119,7 @@ struct flo_rollout_member {
     /* bit for each slice of the list that holds the member; 0: unknown, in
      * older rows */
     uint8_t held_of;
-    uint8_t retries; /* failed attempts that did not count */
+    uint8_t retries; /* number of failed attempts that did not count */
     /* bucket from the device's hash, or swapped with another member to spread a
      * phase or to cover a label */
     uint32_t bucket;
@@ -144,9 +144,10 @@ struct flo_rollout_phase {
     double share_pct;
     /* smallest number of devices, whatever the share; 0: none */
     uint32_t devices_min;
-    uint32_t devices_max;   /* maximum; 0: none */
-    bool is_spread;         /* the phase's devices are picked from all strata */
-    uint64_t soak_ms;       /* wait after the last execution of the phase ended */
+    uint32_t devices_max; /* maximum; 0: none */
+    bool is_spread;       /* the phase's devices are picked from all strata */
+    /* time for which the phase waits after its last execution ended */
+    uint64_t soak_ms;
     bool is_until_promoted; /* gates may fail the phase, but only a person
                                promotes it */
     /* devices of this phase keep their release while the others are watched for
@@ -369,10 +370,11 @@ enum flo_rollout_action_kind {
     FLO_ROLLOUT_DO_EACH,
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all dirty members */
-    FLO_ROLLOUT_DO_FORGET,  /* the event's device is no longer a member */
-    FLO_ROLLOUT_DO_RECORD,  /* store the event's analysis */
-    FLO_ROLLOUT_DO_VERDICT  /* the verdict of gates[gate] changed: store the
-                               event's evidence */
+    /* delete the row of the event's device, which is no longer a member */
+    FLO_ROLLOUT_DO_FORGET,
+    FLO_ROLLOUT_DO_RECORD, /* store the event's analysis */
+    FLO_ROLLOUT_DO_VERDICT /* the verdict of gates[gate] changed: store the
+                              event's evidence */
 };
 struct flo_rollout_action {
     enum flo_rollout_action_kind kind;

@@ -44,7 +44,7 @@ enum flo_select_kind flo_select_kind_of(const struct flo_select_name *name);
 
 enum flo_select_token_kind {
     FLO_SELECT_TOKEN_WORD, /* also in quotes */
-    FLO_SELECT_TOKEN_SIGN, /* = == != < <= > >= ( ) , ! */
+    FLO_SELECT_TOKEN_SIGN, /* one of = == != < <= > >= ( ) , ! */
     FLO_SELECT_TOKEN_END
 };
 struct flo_select_token {

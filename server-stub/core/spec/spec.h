@@ -128,8 +128,8 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
  * refused when the result is read. */
 FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
                                 struct flo_err *err);
-/* Gets the path with which an error of flo_spec_read begins; empty: none.
- * `out` holds FLO_SPEC_PATH_MAX. */
+/* Gets the path with which an error of flo_spec_read begins, or "".  `out`
+ * holds FLO_SPEC_PATH_MAX bytes. */
 void flo_spec_path(const struct flo_err *err, char *out);
 
 /* ---- values, also for the command line ---- */

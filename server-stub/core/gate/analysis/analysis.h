@@ -172,8 +172,8 @@ struct flo_analysis_slice {
     char found[FLO_SLICE_TEXT]; /* wider slice that contains it; "": none */
     enum flo_measure measure;
     bool is_culprit; /* the release is to blame; false: the site itself may have changed */
-    /* no culprit is sure, but the change came with each device's own swap: a
-     * person decides about updates there */
+    /* the cause is unclear, but the change came with each device's own swap, so
+     * a person decides about updates there */
     bool is_asked;
     uint32_t members;
     uint32_t updated, far, controls;
@@ -228,17 +228,17 @@ struct flo_analysis_segment {
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
     struct flo_analysis_above above[FLO_MEASURE_COUNT];
 };
-/* Slice with one or two updated devices that are far worse than its other
- * devices: more of its devices are to be updated. */
 #define FLO_ANALYSIS_PROBES_MAX 5
+/* Slice with one or two updated devices that are far worse than its other
+ * devices, so more of its devices are to be updated. */
 struct flo_analysis_probe {
     /* id of an updated device that is far worse than the others of the slice */
     char device[37];
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count; /* the device is far in errors or crashes, compared with its own past */
     enum flo_measure measure; /* is_count: the measure */
-    /* is_count false: smallest logarithm of the device's ratio to a control of
-     * the slice */
+    /* smallest logarithm of the device's ratio to a control of the slice; only
+     * if is_count is false */
     double least;
 };
 struct flo_analysis_evidence {
@@ -342,8 +342,9 @@ struct flo_analysis_state {
     uint16_t few_sites;
     uint16_t unread; /* bit for each speed that has no request while another speed has some; such a
                         speed is not judged */
-    uint16_t beyond; /* bit for each rule whose events are too rare to prove
-                        anything in this phase; it can only fail */
+    /* bit for each rule whose events are too rare to prove anything in this
+     * phase; such a rule can only fail */
+    uint16_t beyond;
     /* Slices that no longer get the release, or wait for a person's answer;
      * kept over phases. */
     char held[FLO_ANALYSIS_SLICES_MAX][FLO_SLICE_TEXT];
@@ -425,7 +426,8 @@ struct flo_analysis_seen {
     double hours; /* hours after the swap in which events are counted */
 };
 /* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
- * for other rules, without devices to compare, or without a usable past. */
+ * for a rule that is not of errors, crashes or leaks, without devices to
+ * compare, or without a usable past. */
 bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                               uint32_t segments, const struct flo_analysis_crowd *crowds,
                               const struct flo_analysis_past *past, struct flo_analysis_seen *out);

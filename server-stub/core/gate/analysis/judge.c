@@ -695,8 +695,8 @@ uint32_t flo_analysis_asked(const struct flo_analysis_state *state)
 }
 
 /* Tells whether a slice has to be held.  A person is asked once about an
- * unclear slice.  A slice whose release is to blame is held whatever the answer
- * was. */
+ * unclear slice.  A slice in which the release is to blame is held whatever the
+ * answer was. */
 static bool is_to_hold(const struct flo_analysis_state *state,
                        const struct flo_analysis_slice *slice)
 {

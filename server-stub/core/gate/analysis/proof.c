@@ -14,7 +14,7 @@ void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_p
     proof->is_judged = true;
     flo_pooled_judge(prove, proof->waves, proof->count, &proof->result);
     if (ratio->open != FLO_OPEN_UNSURE || !proof->result.has_effect) {
-        return; /* the rule fails, or there are too few devices */
+        return; /* no proof is possible: the rule fails, or there are too few devices */
     }
     ratio->has_look = true;
     ratio->upper = proof->result.upper;

@@ -135,7 +135,7 @@ struct flo_observed {
      * split */
     bool died_early;
     uint16_t crashes; /* hours with a crash since the split */
-    uint32_t early;   /* blocks with a window within 2 h of the swap */
+    uint32_t early;   /* number of blocks with a window, within 2 h after the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
     struct flo_counters before, since; /* counts before the split, and after it */
     /* readings, owned by the caller; NULL: only events are counted */
@@ -186,7 +186,8 @@ enum flo_member_way {
  * release again since.  Its evidence then does not belong to the rollout. */
 bool flo_observed_has_left(const struct flo_observed *observed,
                            const struct flo_observed_rollout *rollout, enum flo_member_way way);
-/* Returns true when the member swaps now. */
+/* Assigns the device to the rollout and, by the member's state, to an arm.
+ * Returns true when this call finds that the member swapped. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
 /* Returns the mean that the device adds to its segment's curve of this reading;

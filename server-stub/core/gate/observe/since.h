@@ -128,9 +128,13 @@ bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_si
 size_t flo_kept_member_pack(const struct flo_observed *observed,
                             const struct flo_since *since_or_null, uint8_t *out);
 struct flo_kept_member {
-    struct flo_observed observed; /* `readings` is NULL here */
+    /* record of the device; its pointer `readings` is NULL, because the member
+     * below has them */
+    struct flo_observed observed;
     struct flo_readings readings;
-    struct flo_since since; /* `speeds` is NULL here */
+    /* evidence since the waves; its pointer `speeds` is NULL, because the
+     * member below has them */
+    struct flo_since since;
     struct flo_since_speed speeds[FLO_SPEEDS];
     bool has_readings, has_since, has_speeds;
 };

@@ -22,7 +22,8 @@ struct flo_slice_label {
     const uint16_t *values; /* number of the value of each device; 0: the device has no value */
     uint32_t count;         /* highest number in `values` */
     uint32_t judged;        /* number of values with enough members to be judged */
-    double tau2;            /* greatest tau2 of the scans so far */
+    /* greatest variance between values (tau2) that the scans so far found */
+    double tau2;
     /* the label is a pair of labels.  A value with fewer than two own controls
      * is not judged, because only its site has controls that show a shock */
     bool needs_own;
@@ -36,10 +37,10 @@ struct flo_slice_word {
     uint32_t members;
 };
 struct flo_slice_values {
-    uint32_t count;        /* numbers in use */
-    uint32_t judged;       /* values with at least 3 members */
-    uint32_t left_values;  /* values beyond 1,000, which
-                              are not scanned */
+    uint32_t count;  /* numbers in use */
+    uint32_t judged; /* number of values with at least 3 members */
+    /* number of values beyond the first 1,000; they are not scanned */
+    uint32_t left_values;
     uint32_t left_devices; /* number of members whose value is not scanned */
     /* index of the word of each number; [0] is not used */
     uint32_t words[FLO_SLICE_VALUES_MAX + 1];

@@ -9,7 +9,8 @@
 
 #define FREEDOM_MIN 8
 #define Z_LOOK 1.96
-#define SUM_MAX 1e15 /* limit for sums over devices: of numbers, and of squared logarithms */
+/* largest possible sum over devices, of numbers or of squared logarithms */
+#define SUM_MAX 1e15
 
 /* ---- one wave ---- */
 

@@ -20,7 +20,8 @@ struct flo_spread_device {
     bool is_away;   /* the device is offline: reachable devices of its site go first */
     uint32_t place; /* index in the caller's array; set by flo_spread_order */
 };
-/* Group of devices.  The caller gives as many as there are devices. */
+/* Group of devices.  The caller provides an array of as many groups as there
+ * are devices. */
 struct flo_spread_group {
     uint32_t first; /* index of the group's first device in the array, which is sorted by bucket,
                        then id */

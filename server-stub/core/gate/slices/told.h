@@ -8,7 +8,9 @@
 
 #include "server-stub/core/gate/statistics/count.h"
 
-#define FLO_TOLD_PAIRS_DEVICES_MAX 200 /* with more devices than this, the median is used */
+/* with more updated devices than this, their median replaces that of the
+ * pairs */
+#define FLO_TOLD_PAIRS_DEVICES_MAX 200
 
 struct flo_told {
     uint64_t updated;

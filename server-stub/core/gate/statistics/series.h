@@ -89,7 +89,7 @@ struct flo_difference {
 struct flo_arms {
     struct flo_ratio_segment arms;
     uint64_t clipped_treated, clipped_control;
-    /* number of devices that are slower by half or more; not clipped */
+    /* numbers of devices that are slower by half or more, before clipping */
     uint64_t slow_treated, slow_control;
 };
 /* Returns the clip of a segment's differences, computed from its controls.
