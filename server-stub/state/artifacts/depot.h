@@ -26,7 +26,7 @@ struct flo_depot_job {
      * success. */
     void (*done)(void *context, const struct flo_depot_job *job, const struct flo_err *err);
     struct flo_depot_job *next;
-    struct flo_depot_job *same; /* next of the jobs with the same digest */
+    struct flo_depot_job *same; /* next job in the list of jobs with the same digest */
     struct flo_err err;
 };
 struct flo_depot {

@@ -14,9 +14,10 @@
 #include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/controller.h"
 
-#define LISTED 64    /* releases in one step */
-#define ASKED 4      /* device reports read in one step */
-#define JUST_SEEN 16 /* number of releases in the cache that the last devices had */
+#define LISTED 64 /* number of releases that one step lists */
+#define ASKED 4   /* device reports read in one step */
+/* number of a digest list's last entries that are searched for a repetition */
+#define JUST_SEEN 16
 
 struct row {
     char model[FLO_NAME_MAX + 1];
@@ -37,12 +38,12 @@ enum phase { LIST, ASK, HOLD, JUDGE, TELL, SWEEP, DONE };
 struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
-    size_t at;              /* next index, in rows or in entries */
+    size_t at;              /* index of the next item in the present phase's list */
     uint64_t young_from_ms; /* files newer than this (wall clock) are kept */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
-    char device[37];              /* the last device whose report was read */
+    char device[37];              /* id of the last device whose report was read */
     size_t asked;                 /* by this step */
     struct flo_digest_list slots; /* releases in the devices' slots */
     struct flo_use use;
@@ -144,8 +145,8 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- devices ---- */
 
-/* Adds a release once; neighbouring devices mostly have the same ones, so a
- * small cache is checked first. */
+/* Adds a release, unless it is among the last few that were added: neighbouring
+ * devices mostly have the same releases. */
 static void add_slot(struct flo_digest_list *slots, const struct flo_digest *digest)
 {
     size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
@@ -413,7 +414,8 @@ static int end_sweep(struct flo_collect_pass *pass, struct flo_err *err)
                                                                  : flo_dir_sync(pass->folder, err);
 }
 
-/* Goes to the next phase when the list of this one is finished. */
+/* Starts the next phase of the pass when the present phase has processed its
+ * list. */
 static int go_on(struct flo_collect_pass *pass, struct flo_err *err)
 {
     int rv = 0;

@@ -16,8 +16,8 @@ FLO_MUST_USE int flo_artifact_collect(const struct flo_controller *controller,
  * FLO_E_MEMORY. */
 struct flo_collect_pass *flo_pass_new(struct flo_controller *controller, bool is_dry,
                                       flo_collect_fn fn, void *context, struct flo_err *err);
-/* Processes one document or one file; call until the pass is done.  Errors:
- * those of flo_collect_all. */
+/* Processes one document or one file.  The caller repeats the call until the
+ * pass is done.  Errors are those of flo_collect_all. */
 FLO_MUST_USE int flo_pass_step(struct flo_collect_pass *pass, struct flo_err *err);
 bool flo_pass_is_done(const struct flo_collect_pass *pass);
 const struct flo_artifact_counts *flo_pass_counts(const struct flo_collect_pass *pass);

@@ -50,7 +50,7 @@ struct pulled {
     const char *last;     /* last line of the file; NULL: the file has no line */
     size_t last_bytes;
     uint64_t lines; /* number of lines in the file */
-    uint64_t rows;  /* number of rows read so far, from the file's last line on */
+    uint64_t rows;  /* number of rows read so far, starting at the file's last line */
     bool differs;
 };
 
@@ -105,8 +105,9 @@ static int take_any(void *context, uint64_t number, const char *text)
     return 1;
 }
 
-/* Handles the case that no row has the number of the file's last line: there
- * are no rows yet, or the newest were removed. */
+/* Runs when no row has the number of the file's last line.  If the table has no
+ * rows, stores all lines of the file.  If it has rows, the newest were removed,
+ * and *differs is set. */
 static int first_time(struct flo_controller *controller, const char *text, bool *differs,
                       struct flo_err *err)
 {
