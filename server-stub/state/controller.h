@@ -73,8 +73,8 @@ struct flo_controller_options {
      * thread; NULL: it is the only controller. */
     bool (*may_act)(void *context);
     void *may_act_context;
-    /* Callback of the store, as in flo_fleet_on_wait (store/store.h); its context
-     * is may_act_context. */
+    /* Callback of the store while it waits, as in flo_fleet_on_wait
+     * (store/store.h); its context is may_act_context. */
     bool (*may_wait)(void *context, bool is_commit);
     /* Reports the controllers that are connected to the database
      * (store/lead.h); its context is may_act_context. */
@@ -83,8 +83,9 @@ struct flo_controller_options {
     /* Called five times a second by the state's thread; NULL: no callback. */
     void (*on_tick)(void *context);
     /* Called when a listener is open.  Takes ownership of `fd`, a copy of the
-     * listener's socket.  No connection is accepted on it while this thread
-     * accepts them.  TLS: NULL for none.  Its context is on_tick_context. */
+     * listener's socket.  No connection is accepted on it while the state's
+     * thread accepts them.  `tls_or_null` is NULL for a listener without TLS.
+     * Its context is on_tick_context. */
     void (*on_listening)(void *context, int fd, const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
     uint64_t unused_kept_ms; /* time for which unused artifacts are kept; 0: default */
@@ -96,9 +97,10 @@ struct flo_controller_options {
     /* Lifetime of the devices' certificates and of our own; 0: standard. */
     uint64_t certificate_life_ms;
     uint64_t certificate_grace_ms; /* how long after its end a certificate may still be renewed */
-    bool is_restored; /* restored from a backup: new orders and rollouts get numbers above any that
-            devices saw, and rollouts in it are paused */
-    bool is_tls;      /* HTTPS for people, even on loopback */
+    /* the data come from a backup: new orders and rollouts get numbers above
+     * any that devices saw, and rollouts in the backup are paused */
+    bool is_restored;
+    bool is_tls;                 /* HTTPS for people, even on loopback */
     const char *webhook_ca;      /* certificate authority of webhooks; NULL: the system's */
     const char *alert_command;   /* program that is run for each message, or NULL */
     const char *oidc;            /* file that describes the identity provider; NULL: none */
@@ -106,7 +108,9 @@ struct flo_controller_options {
     bool makes_order_key;        /* replace a lost order key even if devices know the lost one */
     bool seals_again; /* seal all token and user rows again, even those with wrong seals */
     enum flo_unproved {
-        FLO_UNPROVED_STORED, /* as the store says: a new fleet refuses, an old one accepts */
+        /* use the stored policy: a new fleet refuses such messages, an old one
+         * accepts them */
+        FLO_UNPROVED_STORED,
         FLO_UNPROVED_TAKE,
         FLO_UNPROVED_REFUSE
     } unproved; /* policy for messages of devices that never proved a message */

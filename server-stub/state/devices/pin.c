@@ -49,9 +49,9 @@ static int read_release(struct flo_controller *controller, const char *title, st
                                  err);
 }
 
-/* Decides which blocks of the release the order lifts.  Blocks by a recall are
- * lifted, as in a rollout of the release.  A fault that the device found still
- * blocks. */
+/* Decides which blocks of the release the pin's order lifts.  A block by a
+ * recall is lifted, as a rollout of the release does.  A block stays if the
+ * device itself found a fault. */
 static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
@@ -150,12 +150,12 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     return rv;
 }
 
-/* The order in a desired document that may belong to a pin: a person's
- * deploy. */
+/* An order in a desired document that may belong to a pin, because a person
+ * gave it as a deploy. */
 struct held {
     bool is_of_people;
     char release[FLO_DIGEST_TEXT];
-    char name[FLO_NAME_MAX + 1]; /* name under which the end of the update is reported */
+    char name[FLO_NAME_MAX + 1]; /* name under which the device reports the end of the update */
 };
 
 static int take_held(void *context, const struct flo_fleet_order *order)
@@ -206,9 +206,9 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     return rv;
 }
 
-/* Sets the pins; rollouts evaluate the device again before and after. A rollout
- * that dropped the pinned device may add it again. A rollout that has not begun
- * on the device drops it before its order is overwritten. */
+/* Replaces the device's pins.  Rollouts evaluate the device both before and
+ * after the change: a rollout that has not begun on a newly pinned device drops
+ * it, and a rollout that dropped an unpinned device may add it again. */
 int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                     const json_t *before, const json_t *after, struct flo_err *err)
 {
@@ -270,8 +270,8 @@ static const json_t *model_of(const json_t *reported, const char *name)
     return NULL;
 }
 
-/* Returns the state of the execution towards the release, if it is a known
- * word. */
+/* Returns the state of the device's running update to this release, or NULL if
+ * none runs. */
 static const char *step_of(const json_t *model, const char *release)
 {
     const char *word = flo_json_text(json_object_get(model, "execution"), "state", "");

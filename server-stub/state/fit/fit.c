@@ -14,7 +14,9 @@
 
 struct scene {
     const json_t *reported;
-    const json_t *model; /* the model's part of the report; NULL: none */
+    /* part of the report about the model; NULL: the report lists no such
+     * model */
+    const json_t *model;
     const struct flo_forecast_order *order;
     flo_forecast_find_fn find;
     void *context;
@@ -176,7 +178,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    /* the disk sets no limit for the releases that it has */
+    /* For files that the device already has, free disk space is no limit. */
     scene->profile.disk_free_bytes = UINT64_MAX;
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
@@ -232,8 +234,8 @@ static void candidate_figures(const struct scene *scene, const struct flo_memory
     flo_memory_figures(release, variant, entry, is_measured ? measured : NULL, out);
 }
 
-/* Reads the models that the device's memory plan contains; SIZE_MAX: not
- * reported. */
+/* Reads from the report which models the device's memory plan contains.
+ * Returns their number, or SIZE_MAX if the device does not report it. */
 static size_t read_models(const struct scene *scene, struct flo_memory_told *out)
 {
     size_t count = 0;
@@ -295,7 +297,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
         return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
-    out->memory = "alone"; /* a device without another model may always try to load it */
+    out->memory = "alone"; /* a device without another model always tries to load it */
     if (count == 1) {
         return 0;
     }

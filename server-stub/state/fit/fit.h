@@ -25,7 +25,7 @@ struct flo_forecast_order {
     const struct flo_release *release;
     struct flo_digest digest;
     bool below_floor;
-    bool lifts; /* the order lifts blocks that are no fault of the release */
+    bool lifts; /* the order lifts those blocks that were not caused by a fault of the release */
 };
 /* Callback that finds a release by its id; the result is borrowed until the
  * next call.  NULL: not known. */
@@ -37,14 +37,16 @@ struct flo_forecast {
     char variant[FLO_NAME_MAX + 1];
     uint64_t bytes;      /* over the network */
     uint64_t full_bytes; /* size of the files that the device lacks */
-    const char *memory;  /* how the memory for the candidate is found: a way of the memory planner,
-                  "on-demand", "alone", or "unknown" */
+    /* how the device gets memory for the candidate: a way of the memory
+     * planner, "on-demand", "alone", or "unknown" */
+    const char *memory;
     char before[FLO_NAME_MAX + 1]; /* version that the device runs now, to which a rollback goes
                                       without a download; "": none */
     bool is_frozen;
     struct flo_err why;
 };
-/* Forecasts one device by its last report.  Pure, if `find` is. */
+/* Forecasts how one device would answer the order, by its last report.  The
+ * function has no side effects, unless `find` has some. */
 void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,
                          flo_forecast_find_fn find, void *context, struct flo_forecast *out);
 

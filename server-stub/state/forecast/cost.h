@@ -8,7 +8,8 @@ struct flo_fleet_device;
 struct flo_observe_bases;
 struct flo_rollout;
 
-/* largest number of groups or versions; further ones are not counted */
+/* largest number of groups or versions with a sum; further ones are not
+ * counted */
 #define FLO_FORECAST_SUMS_MAX 256
 
 struct flo_forecast_sum {
@@ -27,19 +28,22 @@ struct flo_forecast_costs {
     size_t before_count;
     uint32_t kept;       /* devices whose rollback needs no download */
     uint32_t first;      /* devices without an earlier release of the model */
-    uint64_t bytes_most; /* bytes of the device that downloads most */
-    /* Telemetry thread's data for a comparison of the members; NULL: unknown. */
+    uint64_t bytes_most; /* number of bytes for the device that downloads most */
+    /* Data of the telemetry thread by which members can be compared; NULL:
+     * unknown. */
     const struct flo_observe_bases *bases;
-    uint8_t *takes; /* for each member: whether it takes the release; NULL: not needed */
+    /* for each member, whether it takes the release; NULL: nobody needs the
+     * answer */
+    uint8_t *takes;
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
                            const struct flo_fleet_device *device, const struct flo_forecast *one);
-/* Adds to the plan, whose phases are there: which devices can be compared, what
- * the gates can detect, and where their result is uncertain. */
+/* Adds to a plan with phases: which devices can be compared, what the gates can
+ * detect, and where their result is uncertain. */
 void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
                         json_t *plan);
-/* Adds to the plan: phases with their duration, groups, the rollback, and
- * obstacles to the start. */
+/* Adds to the plan the phases with their duration, the groups, the rollback,
+ * and the obstacles to a start. */
 void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan);
 

@@ -10,8 +10,9 @@ struct flo_controller;
 struct flo_observe_bases;
 struct flo_rollout_entry;
 
-/* Forecasts one device and one release.  The result is FLO_FORECAST_SILENT if
- * the release has no document here, or the device never reported. */
+/* Forecasts how one device would answer a deploy of one release.  The result is
+ * FLO_FORECAST_SILENT if the release has no document here, or the device never
+ * reported. */
 FLO_MUST_USE int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
                                   const struct flo_digest *digest, bool lifts,
                                   struct flo_forecast *out, struct flo_err *err);

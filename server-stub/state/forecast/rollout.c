@@ -11,8 +11,8 @@
 #include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* devices that are listed by name for each reason */
-#define RELEASES_MAX 32u /* releases in memory at the same time, 65 KB each */
+#define NAMES_MAX 5      /* number of devices that the plan lists by name for each reason */
+#define RELEASES_MAX 32u /* largest number of releases in memory at the same time, 65 KB each */
 
 struct known {
     struct flo_digest digest;
@@ -94,7 +94,8 @@ int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
 
 /* ---- counting ---- */
 
-/* Returns the row with these two texts, a new one if there is none. */
+/* Returns the row of the list with these two texts, and adds the row if there
+ * is none. */
 static json_t *row_of(json_t *list, const char *key, const char *word, const char *key_2,
                       const char *word_2)
 {
@@ -168,7 +169,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
     return item;
 }
 
-/* Counts a device that will not be a member, for the reason `excuse`. */
+/* Counts a device that the rollout excludes for the reason `excuse`. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
     json_t *row = row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse), "id",
