@@ -9,7 +9,8 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
-/* first sequence number of their rows, above all assigned ones */
+/* first sequence number of the foreign orders' rows; all assigned numbers are
+ * lower */
 #define ROWS_FROM (UINT64_C(1) << 62)
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -40,8 +41,9 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
     return words[kind];
 }
 
-/* Notes a report; returns whether it is new.  Each kind has its own table, so
- * that many reports of one kind do not displace another kind. */
+/* Notes a report, and returns whether it is new.  Each kind of report has a
+ * table of its own, so that many reports of one kind do not displace those of
+ * another. */
 static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
     struct flo_foreign_item *items = controller->foreign->items[kind];

@@ -42,15 +42,16 @@ FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char
 /* Records a device's report of a refusal. The report counts if it begins with
  * the digests of a statement (agent/shell/trust/take.c). */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
-/* Records the devices in whose name messages without a valid proof arrived;
- * removes them from controller->proofs. */
+/* Records the devices in whose name messages without a valid proof arrived, and
+ * clears this list in controller->proofs. */
 void flo_foreign_unproved(struct flo_controller *controller);
-/* Records rows that the store met without a right seal (store/seals.h): each
- * gets an audit record, once for each start.  Outside of a transaction. */
-#define FLO_FOREIGN_ROWS_MAX 64 /* limit of audit records in one run of the controller */
+/* Records rows of the store without a right seal (store/seals.h).  Each such
+ * row gets one audit record for each start.  Called outside of a
+ * transaction. */
+#define FLO_FOREIGN_ROWS_MAX 64 /* limit of these audit records in one run of the controller */
 FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
-/* Reads the report at a place; false: after the last.  A report that was not
- * repeated for a day is left out. */
+/* Reads the report at this index.  Returns false after the last one.  A report
+ * that was not repeated for a day is left out. */
 bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
                     enum flo_foreign_kind *kind, const char **what);
 

@@ -21,9 +21,9 @@ struct flo_groups {
     size_t rule_count;
     struct flo_group_rank *ranks;
     size_t rank_count, rank_room;
-    bool is_read;         /* the rules are as in the store */
-    bool is_moving;       /* a selector uses facts that change with time */
-    bool ends;            /* a group is to be deleted when it is empty */
+    bool is_read;         /* the rules in memory are those of the store */
+    bool is_moving;       /* some selector uses facts that change with time */
+    bool ends;            /* some group is to be deleted when it is empty */
     uint64_t sweep_at_ms; /* time when all devices are evaluated again */
 };
 
@@ -135,8 +135,8 @@ int flo_groups_priority(struct flo_controller *controller, const char *group, ui
     return rv;
 }
 
-/* Reads a rule.  A stored selector was valid once; its labels may be gone
- * since. */
+/* Reads a group's rule from its row.  A label that the stored selector names
+ * may be gone by now. */
 static int read_rule(void *context, const struct flo_fleet_group *group)
 {
     struct reading *reading = context;
@@ -212,8 +212,8 @@ static bool is_member(const struct flo_select_device *device, const char *group)
     return false;
 }
 
-/* Finds all changes of groups before one is made, because a change alters the
- * facts that selectors read. */
+/* Finds all changes of the device's groups before any is made, because a change
+ * alters the facts that selectors read. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {

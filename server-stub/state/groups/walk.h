@@ -21,12 +21,14 @@ struct flo_group_walk {
     void *context;
 };
 
-/* Begins a walk; `group` "all" is the whole fleet.  `fn` receives each device;
- * an error of it ends the slice.  Call flo_group_walk_end in any case. */
+/* Begins a walk over the group, or over the whole fleet for "all".  `fn`
+ * receives each device, and its error ends the slice.  The caller calls
+ * flo_group_walk_end in any case. */
 FLO_MUST_USE int flo_group_walk_begin(struct flo_group_walk *walk, struct flo_fleet_store *store,
                                       const char *group, flo_fleet_device_fn fn,
                                       struct flo_err *err);
-/* Visits the next devices until `until_ms` (flo_now_ms), a few at least. */
+/* Visits at least a few of the next devices, and further ones until `until_ms`
+ * (flo_now_ms). */
 FLO_MUST_USE int flo_group_walk_on(struct flo_group_walk *walk, uint64_t until_ms, void *context,
                                    bool *is_whole, struct flo_err *err);
 void flo_group_walk_end(struct flo_group_walk *walk);

@@ -43,7 +43,7 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
         flo_secret_wipe(text, bytes);
         free(text);
     }
-    return rv == FLO_E_ABSENT ? 0 : rv; /* 0: the file was removed meanwhile */
+    return rv == FLO_E_ABSENT ? 0 : rv; /* 0: the file was removed while the folder was read */
 }
 
 static int read_folder(const char *dir, const char *folder, json_t *files, struct flo_err *err)
@@ -182,7 +182,7 @@ static int has_files(const char *dir, const char *digest, bool *out, struct flo_
     return rv;
 }
 
-/* Reads a file; *out NULL: the folder has no such file. */
+/* Reads a file of the folder.  *out is NULL if the folder has no such file. */
 static int read_text(const char *dir, const char *name, char **out, struct flo_err *err)
 {
     char path[4096];

@@ -83,8 +83,8 @@ FLO_MUST_USE int flo_keyring_dismissed_set(const char *dir, const char *keyid, b
                                            struct flo_err *err);
 FLO_MUST_USE int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
                                        struct flo_err *err);
-/* Checks that the folder may take the keyring of that number: an older one is
- * refused.
+/* Checks that the folder may take the keyring with this number, and refuses an
+ * older one.
  *
  * FLO_E_KEYS_ABSENT  the folder held a newer keyring */
 FLO_MUST_USE int flo_keyring_number_check(const char *dir, uint64_t number, struct flo_err *err);
@@ -101,7 +101,7 @@ FLO_MUST_USE int flo_keyring_load(struct flo_controller *controller, struct flo_
 /* Transaction hook: stores the keyring at the end of a transaction when
  * controller->has_new_files. */
 extern const struct flo_transaction_part flo_keyring_part;
-/* Ends a transaction: after a failed one the admissions and dismissals in it
+/* Ends a transaction.  After a failed one the admissions and dismissals in it
  * are undone. */
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed);
 bool flo_keyring_is_admitted(const struct flo_controller *controller, const char *keyid);

@@ -16,7 +16,7 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10 /* length of a turn in ms; then other work runs */
+#define TURN_MS 10 /* length of a turn in ms; after a turn other work runs */
 
 /* ---- one ---- */
 
@@ -53,7 +53,8 @@ static int change(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-/* Evaluates a device: its groups by selector, its rollouts, its statement. */
+/* Evaluates a device that changed: which groups' selectors it matches, what its
+ * rollouts do, and whether it needs a statement about its groups. */
 static int look(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
@@ -61,7 +62,8 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     int rv = flo_groups_read(controller, err);
     size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
 
-    /* Leaving groups first frees places for the groups to join. */
+    /* The device leaves groups before it joins others, because its number of
+     * groups is limited. */
     for (int joins = 0; joins < 2; joins++) {
         for (size_t i = 0; i < count && rv == 0; i++) {
             bool is_news = false;
@@ -85,8 +87,9 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
 
     FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
 
-    /* An order to the group applies to devices that were members when the order
-     * was given. */
+    /* Before the device leaves, the missing rows of older orders are made: an
+     * order to the group applies to devices that were members when it was
+     * given. */
     FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
     int rv =
         flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);

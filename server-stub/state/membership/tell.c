@@ -16,7 +16,7 @@
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
     bool is_any;                                          /* the desired document has a statement */
-    bool is_said;                                         /* the statement has the present groups */
+    bool is_said; /* that statement names the device's present groups */
 };
 
 static int take_groups(void *context, const struct flo_fleet_device *device)
@@ -71,8 +71,8 @@ static int sign(struct flo_controller *controller, const char *device, const str
     return rv;
 }
 
-/* Removes the statement from the desired document, because the device knows its
- * groups. */
+/* Removes the statement from the desired document, because the device now knows
+ * its groups. */
 static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};
