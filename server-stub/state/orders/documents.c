@@ -11,7 +11,7 @@
 
 #define CARDS_MAX 1024
 
-/* State of a desired document that is being written. */
+/* State while a desired document is written. */
 struct desired {
     char orders[FLO_ASSIGNMENTS_MAX][FLO_NAME_MAX + 1]; /* their ids */
     size_t count;
@@ -36,8 +36,8 @@ static int collect_order(void *context, const char *model, const char *order)
     return 0;
 }
 
-/* Writes an order: one about a model as its assignment, one about a rollout as
- * a statement. */
+/* Writes an order into the document: an order about a model becomes its
+ * assignment, an order about a rollout a statement. */
 static int write_order(void *context, const struct flo_fleet_order *row)
 {
     struct desired *desired = context;
@@ -142,8 +142,8 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-/* Returns whether the order's epoch is over.  In a fleet's first epoch the
- * orders need not be read. */
+/* Returns whether the order was given in an earlier epoch.  In a fleet's first
+ * epoch the answer is always no, and no order is read. */
 static bool is_over(const struct cards *cards, const struct flo_fleet_order *row)
 {
     struct flo_order order;

@@ -70,8 +70,8 @@ static int complete(struct flo_controller *controller, struct flo_order *order, 
 
     snprintf(order->id, sizeof(order->id), "o-%04llu", (unsigned long long)order->seq);
     if (order->op == FLO_ORDER_DEPLOY && order->rollout[0] == '\0') {
-        /* The order has no rollout, so devices report its end under the order's
-         * own id. */
+        /* Devices report the end of an order without a rollout under the
+         * order's own id. */
         memcpy(order->rollout, order->id, sizeof(order->rollout));
     }
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);

@@ -8,7 +8,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* The order that a desired document holds. */
+/* The order about the model that a desired document holds. */
 struct held_order {
     char release[FLO_DIGEST_TEXT];
     uint64_t seq;
@@ -63,8 +63,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
     return has;
 }
 
-/* Waits for the removal's answer from a device that has the model, or is
- * ordered to have it. */
+/* Waits for the device's answer to the removal, if the device has the model or
+ * its desired document orders it. */
 int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool is_there,
                      struct flo_err *err)
 {

@@ -13,19 +13,20 @@
 /* State of a slice of one order. */
 struct slice {
     struct flo_controller *controller;
-    struct flo_making making; /* copy of the order's progress, because the store's own changes */
+    /* copy of the order's progress, because the store overwrites its own */
+    struct flo_making making;
     struct flo_scope_list order;
     char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
     char send[FLO_NAME_MAX + 1]; /* id of the deploy order of `to`; "": none yet */
     enum flo_return way;         /* `way` of the last device that was to go back */
-    /* No list carries the rollback or removal: reports say which devices need
-     * it. */
+    /* No group's list carries the rollback or removal, so the devices' reports
+     * say which devices need it. */
     bool is_by_report;
     bool is_there;               /* the last device that was read has the model */
     char held[FLO_NAME_MAX + 1]; /* id of the last order that was checked */
-    bool is_kept;                /* the order stays in desired documents */
+    bool is_kept; /* the order that the devices hold stays in their desired documents */
     struct place {
         char device[37];
         bool has_order; /* about the model */
@@ -41,8 +42,8 @@ static void take_model(struct slice *slice, const struct flo_fleet_order *order)
     slice->order.model = slice->model;
 }
 
-/* Reads the target of a rollback that no list carries: each device's previous
- * release, or `to`. */
+/* Reads which release a rollback goes to: `to`, or each device's previous
+ * release.  Called for a rollback that no group's list carries. */
 static int take_target(struct slice *slice, const char *body)
 {
     struct flo_order order;
@@ -118,8 +119,8 @@ static int note_held(void *context, const char *device, const char *order)
     return rv;
 }
 
-/* Marks the desired document to be updated later: the device has the order from
- * the group's list already. */
+/* Marks the device's desired document for a later update, because the device
+ * already gets the order from the group's list. */
 static int rewrite(struct slice *slice, const char *device)
 {
     flo_outgoing_later(slice->controller, device);
@@ -127,8 +128,9 @@ static int rewrite(struct slice *slice, const char *device)
                                  slice->making.order, slice->err);
 }
 
-/* Counts the members from `from` on that one range of buckets can cover: no
- * other device lies between them, and all have an order about the model. */
+/* Counts the members from `from` on that one range of buckets can cover.  Each
+ * of them has an order about the model, and no other device lies between
+ * them. */
 static size_t run_of(const struct slice *slice, size_t from)
 {
     bool is_all = strcmp(slice->making.group, "all") == 0;
@@ -232,7 +234,7 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* a row of this device was written before its slice ran */
+    place->does_stay = is_there; /* true if the device's row was written before this slice ran */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 
@@ -251,7 +253,7 @@ static uint64_t slice_devices(const struct slice *slice)
     return given > 0 ? given : slice->is_by_report ? FLO_MAKING_REPORTS : FLO_MAKING_DEVICES;
 }
 
-/* Makes one slice of an order, and stores where it ends. */
+/* Runs one slice of an order, and stores how far the order is. */
 static int make_slice(struct flo_controller *controller, const struct flo_making *making,
                       struct flo_err *err)
 {
@@ -276,7 +278,8 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
     return controller->orders->leave(controller, NULL, NULL, err);
 }
 
-/* Makes slices until `until_ms`, the oldest order first; at least one. */
+/* Runs at least one slice, and more until `until_ms`, of the oldest order
+ * first. */
 int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_t *left,
                      struct flo_err *err)
 {
@@ -317,7 +320,7 @@ int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
     return flo_making_until(controller, UINT64_MAX, &left, err);
 }
 
-/* Makes the row of one device, as a slice of its own. */
+/* Makes an order's row for one device, in a slice of its own. */
 static int make_one(struct flo_controller *controller, const struct flo_making *making,
                     const char *device, struct flo_err *err)
 {

@@ -10,21 +10,21 @@
 
 struct flo_controller;
 
-/* Devices in a slice; a turn (FLO_TURN_MS) has at least one slice. */
+/* number of devices in a slice; a turn (FLO_TURN_MS) has at least one slice */
 #define FLO_MAKING_DEVICES 250
-#define FLO_MAKING_REPORTS 100 /* devices in a slice that reads their reports */
+#define FLO_MAKING_REPORTS 100 /* number of devices in a slice that reads their reports */
 
-/* Begins to make the rows of an order for its group.  The first slices are made
- * now; for a small group these are all. */
+/* Begins to make an order's rows for the devices of its group.  The first
+ * slices run now; for a small group these are all. */
 FLO_MUST_USE int flo_making_begin(struct flo_controller *controller, const char *order,
                                   const char *group, struct flo_err *err);
-/* Makes the next slices, in a transaction of their own; true: there are
- * more. */
+/* Runs the next slices, in a transaction of their own.  Returns true if more
+ * slices are left. */
 bool flo_making_turn(struct flo_controller *controller);
-/* Makes all remaining slices at once, in the present transaction. */
+/* Runs all remaining slices at once, in the present transaction. */
 FLO_MUST_USE int flo_making_finish(struct flo_controller *controller, struct flo_err *err);
-/* Makes the missing rows of one device now.  Called before anything is decided
- * about the device. */
+/* Makes the missing rows of one device now.  Called before the controller
+ * decides anything about the device. */
 FLO_MUST_USE int flo_making_reach(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
 /* Returns whether a rollback has still to change desired documents. */

@@ -10,19 +10,19 @@
 
 struct flo_controller;
 
-/* Callback when a model is removed from a device: no rollout of the model
- * brings it back.  device NULL: the last call, at which changed rollouts are
- * written. */
+/* Callback when a person removes a model from a device, so that no rollout of
+ * the model brings it back.  After the last device it is called with `device`
+ * NULL, and changed rollouts are written. */
 typedef int (*flo_orders_leave_fn)(struct flo_controller *controller, const char *device,
                                    const char *model, struct flo_err *err);
 struct flo_orders;
-/* Creates the state of orders, without an order; NULL: no memory. */
+/* Creates the empty state of orders; NULL: no memory. */
 struct flo_orders *flo_orders_new(flo_orders_leave_fn leave);
 void flo_orders_free(struct flo_orders *orders);
 /* Returns how many orders were signed since the start. */
 uint64_t flo_orders_signed(const struct flo_orders *orders);
-/* Returns whether a rollback is newer than deploys in desired documents; then
- * flo_orders_overtaken is due. */
+/* Returns whether a rollback is newer than some deploys in desired documents.
+ * Then flo_orders_overtaken must be called. */
 bool flo_orders_are_overtaken(const struct flo_orders *orders);
 
 /* Completes (id, seq, times), signs and stores an order; `id` receives its
@@ -69,27 +69,27 @@ FLO_MUST_USE int flo_orders_outrank(struct flo_controller *controller, const cha
  * holds it. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller, const char *device,
                                        const char *order, struct flo_err *err);
-/* Removes orders for groups that a device left from its desired document, and
- * no longer awaits their answers. */
+/* Removes from the desired document those orders whose group the device left,
+ * and no longer waits for its answers to them. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
 /* Stops waiting for answers of a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
-/* If the device's desired document still contains orders of rollouts of groups
- * that it left, signs these orders again for this device. */
+/* Signs those orders in the device's desired document again, for this device
+ * alone, that belong to rollouts of groups that it left. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
-/* Signs an order of a group again for one device, and puts it into its desired
- * document. */
+/* Signs a group's order again for one device, and puts the new order into the
+ * device's desired document. */
 FLO_MUST_USE int flo_orders_by_name(struct flo_controller *controller, const char *device,
                                     const char *order, struct flo_err *err);
-/* Removes a removed model from the device's desired document, unless that holds
- * another order about the model by now. */
+/* Deletes a removed model from the device's desired document, unless the
+ * document holds another order about the model by now. */
 FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller, const char *device,
                                     const char *model, struct flo_err *err);
-/* Issues the orders `logs` and `doctor`: one device is asked for a report,
- * which arrives by PUT /v1/reports/ID. */
+/* Issues an order `logs` or `doctor`, which asks one device for a report.  The
+ * report arrives by PUT /v1/reports/ID. */
 FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo_order *order,
                                    char *id, struct flo_err *err);
 /* Appends the text of a device's desired document. */

@@ -19,7 +19,7 @@ struct held {
 struct all_held {
     struct held *items;
     size_t count, room;
-    bool is_listed; /* the orders are in lists of groups; false: in desired documents */
+    bool is_listed; /* true: the orders are in lists of groups; false: in desired documents */
     struct flo_err *err;
 };
 
@@ -96,7 +96,7 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    /* one more than the maximum means: there are too many */
+    /* A count above the maximum means that too many devices hold the order. */
     if (holders->count <= FLO_RENEWAL_OWN_MAX) {
         flo_text_list_add(holders, device);
     }
@@ -182,8 +182,8 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device, co
                : 0;
 }
 
-/* Finds rollbacks.  Orders come sorted by sequence, so orders of one rollout
- * are adjacent. */
+/* Finds the rollbacks among the orders.  Orders come sorted by sequence, so
+ * orders of one rollout are adjacent. */
 static int find_rollbacks(struct flo_controller *controller, struct all_held *all,
                           struct flo_err *err)
 {
@@ -264,7 +264,9 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
     if (flo_making_is_open(controller)) {
-        return 0; /* the renewal is tried again at the next tick */
+        /* The renewal waits until the rollback's slices are done; the next tick
+         * tries it again. */
+        return 0;
     }
     controller->orders->is_overtaken = false;
     return renew_held(controller, false, err);

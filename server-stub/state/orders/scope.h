@@ -1,5 +1,4 @@
-/* Scope: the devices of an order, and the way in which each of them carries it
- * out. */
+/* Scope: the devices of an order, and how each device carries it out. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 
@@ -21,13 +20,15 @@ struct flo_scope_member {
 struct flo_scope_list {
     struct flo_controller *controller;
     const char *order;
-    uint64_t seq;        /* number of the order; 0: newer than all others */
-    const char *model;   /* the order's model; NULL: the whole fleet */
-    const char *release; /* digest of the release that is rolled back, as text; NULL: it is another
-                            operation (with a model: a removal) */
-    const char *to;      /* digest of the release to return to, as text; NULL: each device's own */
-    const char *send;    /* deploy order of `to`, for devices that must fetch
-                          * it */
+    uint64_t seq;      /* number of the order; 0: newer than all others */
+    const char *model; /* the order's model; NULL: the whole fleet */
+    /* digest of the release that is rolled back, as text; NULL: the order is no
+     * rollback but, with a model, a removal */
+    const char *release;
+    /* digest of the release to return to, as text; NULL: each device's previous
+     * release */
+    const char *to;
+    const char *send; /* id of the deploy order of `to`, for devices that must download it */
     bool is_sliced; /* devices are read in slices (making.h): reading ends at the first device that
                   can go back */
     struct flo_scope_member *items;
@@ -43,14 +44,14 @@ struct flo_scope_kept {
 };
 FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                                  struct flo_scope_kept *out, struct flo_err *err);
-/* Waits for the order's answer from one device, for which the report gives
- * `way`.  The order is put into the device's desired document, because no
- * group's list has it. */
+/* Waits for the device's answer to an order that no group's list has, and puts
+ * the order into the device's desired document.  `way` comes from the device's
+ * report. */
 FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
                                 enum flo_return way, struct flo_err *err);
 /* Returns whether the device's report lists the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* Waits for the removal's answer from one device; a device without the model is
+/* Waits for the device's answer to a removal; a device without the model is
  * skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);

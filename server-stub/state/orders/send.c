@@ -86,7 +86,7 @@ int flo_orders_send(struct flo_controller *controller, const char *back, char *i
     FLO_TRY(flo_fleet_order_get(store, back, recall, &sending, err));
     flo_digest_text(&sending.back.to, digest);
     rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
-    /* The release was yanked meanwhile. */
+    /* A release that was yanked meanwhile is not deployed. */
     if (rv == 0 && !sending.is_published) {
         snprintf(id, FLO_NAME_MAX + 1, "%s", back);
         return 0;
