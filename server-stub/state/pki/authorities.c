@@ -218,9 +218,8 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- open ---- */
 
-/* Adds an authority when all have expired: without one the controller could not
- * start, and nobody could add one.  Its devices must enrol again:
- * docs/runbook.md. */
+/* Adds an authority when all have expired, because the controller could not
+ * start without one.  Devices must then enrol again (docs/runbook.md). */
 static int follow_ended(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = controller->pki;
@@ -300,7 +299,9 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     forget_key(controller, &gone);
     authority_free(&gone);
     memset(&pki->authorities[pki->authority_count], 0, sizeof(gone));
-    rv = flo_pki_leaves(controller, err); /* the authority may have issued our certificates */
+    /* The removed authority may have issued the controller's own certificates,
+     * so these are issued again. */
+    rv = flo_pki_leaves(controller, err);
     flo_outgoing_authorities(controller, true);
     return rv;
 }

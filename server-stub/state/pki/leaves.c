@@ -30,8 +30,9 @@ static void hosts_add(struct hosts *hosts, const char *host)
     }
 }
 
-/* Makes a certificate.  Its chain includes the authority, because devices that
- * enrol know only the authority's fingerprint. */
+/* Makes a certificate for the controller itself.  Its chain includes the
+ * authority, because a device that enrols knows only the authority's
+ * fingerprint. */
 static int leaf_make(struct flo_controller *controller, const char *key_name, char *key_file,
                      const char *name, char *file, const struct flo_certificate_spec *spec,
                      struct flo_err *err)

@@ -29,7 +29,7 @@ struct flo_authority {
     uint64_t from_ms, until_ms;
 };
 
-/* Paths below DIR (keys.c). */
+/* Paths of the PKI's files below DIR (keys.c). */
 struct flo_pki_files {
     char ca_file[4096]; /* path of the PEM of all authorities, the oldest first */
     char revoked_file[4096];
@@ -53,7 +53,8 @@ uint64_t flo_pki_leaves_until_ms(const struct flo_pki *pki);
 /* Returns the key that signs orders, and its public half as PEM. */
 struct flo_key *flo_pki_order_key(const struct flo_pki *pki);
 const char *flo_pki_order_pem(const struct flo_pki *pki);
-/* Replaces the order key.  Takes `key`; the caller frees the one before. */
+/* Replaces the order key, and takes ownership of `key`.  The caller frees the
+ * replaced one. */
 void flo_pki_use_order_key(struct flo_pki *pki, struct flo_key *key);
 
 /* Returns an authority, the oldest first; NULL after the last. */
@@ -64,32 +65,35 @@ size_t flo_pki_authority_count(const struct flo_pki *pki);
 const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
 const struct flo_authority *flo_pki_newest(const struct flo_pki *pki);
 
-/* Makes the missing keys and certificates below DIR and reads all; the server
- * certificate names the addresses' hosts.  `has_keyless`: the store has
- * certificates whose key it does not know.
+/* Makes the missing keys and certificates below DIR, and reads all of them.
+ * The server certificate names the hosts of the addresses.  `has_keyless`: the
+ * store has certificates whose key it does not know.
  *
- * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
+ * FLO_E_KEYS_ABSENT  a key is missing that enrolled devices know */
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, bool has_keyless,
                               struct flo_err *err);
 
 /* ---- authorities.c: inside a transaction ---- */
 
-/* Finds an authority by its name or the first digits of it; NULL: none. */
+/* Finds an authority by its name, or by the first digits of its name; NULL:
+ * none. */
 const struct flo_authority *flo_pki_authority(const struct flo_pki *pki, const char *name);
-/* Adds an authority, the newest from now on.  Readers of ca_file and brokers
- * are told after the commit (outgoing.h).  FLO_E_STATE: there are
- * FLO_AUTHORITIES_MAX. */
+/* Adds an authority, which is the newest from now on.  After the commit,
+ * readers of ca_file and brokers are notified (outgoing.h).  FLO_E_STATE: there
+ * are FLO_AUTHORITIES_MAX already. */
 FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err);
-/* Retires an authority: it is refused from now on, and its key is deleted.  The
- * newest cannot be retired. */
+/* Retires an authority, so that its certificates are refused from now on, and
+ * deletes its key.  The newest authority cannot be retired. */
 FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller, const char *name,
                                 struct flo_err *err);
 
 /* ---- leaves.c ---- */
 
-/* Issues our own certificates for the present addresses.  The keys stay. */
+/* Issues the controller's own certificates again for the present addresses.
+ * The keys stay. */
 FLO_MUST_USE int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err);
-/* Returns whether two thirds of our certificates' lifetime are over. */
+/* Returns whether two thirds of the lifetime of the controller's own
+ * certificates are over. */
 bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 
 /* ---- certificates.c: inside a transaction ---- */
@@ -113,10 +117,10 @@ FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller, flo_pki_hold
 
 /* ---- ask.c ---- */
 
-/* Asks connected devices to renew, in a transaction: those whose certificate
- * expires soon (their clock may stand still), and those with a certificate of
- * an older authority.  FLO_PKI_ASKED_MAX at most; the next call continues from
- * there. */
+/* Asks connected devices to renew their certificate, in a transaction.  Asked
+ * are devices whose certificate expires soon, because their clock may stand
+ * still, and devices with a certificate of an older authority.  One call asks
+ * at most FLO_PKI_ASKED_MAX, and the next call continues from there. */
 #define FLO_PKI_ASKED_MAX 500
 FLO_MUST_USE int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
                              struct flo_err *err);
@@ -125,18 +129,20 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
 
 /* ---- seals.c ---- */
 
-/* Reads or makes the key of the store's seals; called before the first token is
- * made.  A lost key is logged, and the store has none then. */
+/* Reads or makes the key of the store's seals.  Called before the first token
+ * is made.  If the key is lost, this is logged, and the store has no key
+ * then. */
 FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err);
-/* Seals the rows that are older than seals, once; with options.seals_again all
- * rows.  Outside of a transaction. */
+/* Seals once the rows that were stored before seals existed, or all rows with
+ * options.seals_again.  Called outside of a transaction. */
 FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err);
 
 /* ---- keys.c ---- */
 
 /* Writes an admin's token to DIR/admin.token at the first start. */
 FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err);
-/* Makes and stores an access token; its text goes to `out` (FLO_TOKEN_TEXT). */
+/* Makes and stores an access token.  Its text is written to `out`, which holds
+ * FLO_TOKEN_TEXT bytes. */
 FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
                                 const struct flo_fleet_token *spec, char *id, char *out,
                                 struct flo_err *err);
