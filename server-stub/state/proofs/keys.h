@@ -11,18 +11,23 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/store/store.h"
 
-/* Number of topics that devices write, from FLO_TOPIC_REPORTED on. */
+/* Number of topics on which devices send messages, from FLO_TOPIC_REPORTED
+ * on. */
 #define FLO_PROOFS_CHANNELS 5
 #define FLO_PROOFS_REPORTED 0
 #define FLO_PROOFS_TELE (FLO_TOPIC_TELE - FLO_TOPIC_REPORTED)
 #define FLO_PROOFS_PRESENCE (FLO_TOPIC_PRESENCE - FLO_TOPIC_REPORTED)
-/* order keys that proofs may be for: the one in use, and the one before */
+/* Number of order keys for which devices may prove messages: the one in use,
+ * and the one before. */
 #define FLO_PROOFS_ORDER_KEYS 2
-#define FLO_PROOFS_BEHIND 16 /* old messages in a row until a device counts as behind */
-/* devices without proof that are kept until the caller asks for them */
+/* number of messages with used numbers in a row after which a device counts as
+ * behind */
+#define FLO_PROOFS_BEHIND 16
+/* Largest number of devices with unproved messages that are remembered until
+ * the caller reads them. */
 #define FLO_PROOFS_TOLD 16
-/* longest time by which messages of one connection may be later than the
- * other's */
+/* Longest time by which a device's messages on one of its two connections may
+ * arrive later than those on the other. */
 #define FLO_PROOFS_LATE_MS 600000
 
 /* Parts of a key that exist only for a device that sent a message since the
@@ -32,18 +37,18 @@ struct flo_proofs_heard {
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
     uint64_t seen[FLO_PROOFS_CHANNELS]; /* turn in which a channel's number was last used */
 };
-/* A device's messages come by two connections.  The value names the one whose
- * last message was not yet proved with the new order key, which the other one
- * uses already. */
+/* Connection of a device that is late.  A device sends by two connections, and
+ * one of them may already use the new order key while the last message on the
+ * late one was proved with the old key. */
 enum flo_proofs_late { FLO_PROOFS_NONE_LATE, FLO_PROOFS_TELE_LATE, FLO_PROOFS_OTHERS_LATE };
 /* A device's key from one certificate. */
 struct flo_proofs_key {
     struct flo_proofs_key *older; /* the previous key; NULL: none */
     uint64_t issued_at_ms;
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
-    uint64_t used[FLO_PROOFS_CHANNELS]; /* used numbers of each channel */
+    uint64_t used[FLO_PROOFS_CHANNELS]; /* highest used message number of each channel */
     bool is_held;
-    bool is_left;              /* a newer key is in use, so this one only proves telemetry */
+    bool is_left; /* a newer key of the device is in use, and this one may only prove telemetry */
     enum flo_proofs_late late; /* connection that may still use the older order key */
     /* Time, by the monotonic clock, from which `late` holds. */
     uint64_t late_since_ms;
@@ -58,7 +63,7 @@ struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
     bool is_proved;
     bool is_touched; /* a report or presence of the device waits to be stored */
-    uint32_t old;    /* messages with used numbers since the last good one */
+    uint32_t old;    /* number of messages with used numbers since the last good message */
 };
 
 struct flo_proofs {
@@ -71,7 +76,7 @@ struct flo_proofs {
     uint64_t turn;     /* grows when the broker sends its retained messages again */
     size_t dirty;      /* keys */
     size_t from;       /* index of the next device to be checked */
-    uint32_t *touched; /* indexes of the devices that are touched */
+    uint32_t *touched; /* indexes of the devices whose is_touched is set */
     size_t touched_count, touched_capacity;
     uint64_t counts[FLO_PROOF_WORDS];
     struct flo_proofs_list {
@@ -80,10 +85,10 @@ struct flo_proofs {
     } told, behind;
 };
 
-/* Adds a key; under the mutex, or before another thread knows `proofs`.  Stored
- * rows come in any order: a key that is not in use yet is newer than one that
- * is.  A key that was issued now (`is_newest`) is newer than all, whatever the
- * clock says. */
+/* Adds a key to a device.  Called under the mutex, or before another thread
+ * knows `proofs`.  Stored rows come in any order, and a key that is not in use
+ * yet counts as newer than one that is.  A key that was issued just now
+ * (`is_newest`) is newer than all, whatever the clock says. */
 FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
                                 bool is_newest, struct flo_err *err);
 
