@@ -31,8 +31,8 @@ static void take_way(struct flo_orders_plan *plan)
     flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes, item);
 }
 
-/* Returns whether the rollout ordered anything to the device; its rollback
- * skips others. */
+/* Returns whether the rollout ordered anything to the device.  The rollout's
+ * rollback skips devices without an order. */
 static bool is_touched(const struct flo_rollout *rollout, const char *device)
 {
     size_t index = flo_rollout_find(rollout, device);
@@ -42,7 +42,8 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 
 struct taking {
     struct flo_orders_plan *plan;
-    /* rollout of the plan, in this slice; NULL: the plan is about a release */
+    /* rollout that the plan is about, as found for this slice; NULL: the plan
+     * is about a release */
     const struct flo_rollout *rollout;
     struct flo_err *err;
 };
@@ -121,7 +122,8 @@ static struct flo_orders_plan *plan_new(struct flo_controller *controller, struc
     return plan;
 }
 
-/* Makes the plan's own copy of a text. */
+/* Copies a text into the plan, because the caller's text may be freed before
+ * the plan ends.  Returns the copy. */
 static const char *own(struct flo_orders_plan *plan, size_t place, const char *text_or_null)
 {
     if (text_or_null == NULL) {

@@ -24,23 +24,25 @@ struct flo_recall {
 };
 /* Begins a preview of a rollback's effect, from the devices' reports.  Devices
  * are read in slices; nothing changes.  The plan copies its arguments.
- * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT as of the order. */
+ * FLO_E_GROUP_ABSENT and FLO_E_DEVICE_ABSENT have the meaning that
+ * flo_orders_recall gives them. */
 struct flo_orders_plan;
 FLO_MUST_USE int flo_orders_plan_rollback(struct flo_controller *controller,
                                           const struct flo_recall *what,
                                           struct flo_orders_plan **out, struct flo_err *err);
-/* Begins the preview of a rollout's rollback, with the devices that the rollout
- * ordered the release to.  FLO_E_ROLLOUT_STATE and others, as of the rollback
- * itself. */
+/* Begins the preview of a rollout's rollback, for the devices that the rollout
+ * ordered to take the release.  Errors are those of the rollback itself, such
+ * as FLO_E_ROLLOUT_STATE. */
 FLO_MUST_USE int flo_orders_plan_rollout(struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry,
                                          struct flo_orders_plan **out, struct flo_err *err);
-/* Processes the next devices until `until_ms` (flo_now_ms), a few at least. */
+/* Processes at least a few of the next devices, and further ones until
+ * `until_ms` (flo_now_ms). */
 FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms, bool *is_whole,
                                     struct flo_err *err);
-/* Ends the preview after all devices; call once.  *out receives counts, targets
- * with their downloads, and reasons.  It also lists some devices, first those
- * that need a person.
+/* Ends the preview after all devices; the caller calls it once.  *out receives
+ * counts, targets with their downloads, and reasons.  It also lists some
+ * devices, first those that need a person.
  *
  * FLO_E_ORDER_NOBODY  for a removal: no device in scope has the model */
 FLO_MUST_USE int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,

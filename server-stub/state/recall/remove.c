@@ -16,8 +16,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 
-/* Checks desired documents: a device that reports nothing of the model may
- * still be ordered to have it. */
+/* Checks the desired document of a device that does not report the model: the
+ * device may still be ordered to install it. */
 static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
 {
     struct flo_scope_member *member = &list->items[0];
@@ -40,12 +40,12 @@ static bool is_told(const struct flo_scope_member *member)
 
 /* ---- does anybody have it? ---- */
 
-#define ENOUGH 1 /* result, not an error: some device has the model */
+#define ENOUGH 1 /* result that ends a listing: some device has the model */
 
 struct looking {
     struct flo_fleet_store *store;
     const char *model;
-    bool is_found; /* a device was found; the listing itself does not say why it ended */
+    bool is_found; /* the listing found a device; its own result does not tell why it ended */
     struct flo_err *err;
 };
 
@@ -86,7 +86,9 @@ static int look_for_one(struct flo_controller *controller, const struct flo_remo
     if (rv == 0 && !looking.is_found) {
         rv = flo_fleet_desired_between(controller->store, what->model, "", "g", is_ordered, NULL,
                                        err);
-        if (rv == ENOUGH) { /* some device has the model; checks whether one in the group does */
+        /* Some device of the fleet has the model, so the group's devices are
+         * checked next. */
+        if (rv == ENOUGH) {
             rv = flo_fleet_group_each(controller->store, what->group, is_assigned, &looking, err);
         }
     }
@@ -115,8 +117,9 @@ static bool is_ended_by(const struct flo_rollout_entry *entry, const struct flo_
            (strcmp(what->group, "all") == 0 || strcmp(what->group, entry->group) == 0);
 }
 
-/* Ends rollouts for the scope at once.  Others lose its devices now: a new
- * phase must not bring the model to a device whose slice is still to come. */
+/* Ends rollouts of the model that the scope covers, and takes the scope's
+ * devices out of other rollouts.  This happens at once: a new phase must not
+ * bring the model to a device whose slice is still to come. */
 static int end_rollouts(struct flo_controller *controller, const struct flo_remove *what,
                         struct flo_scope_list *list, struct flo_err *err)
 {

@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/sayings.h"
 
-#define ENOUGH 1 /* result, not an error: the listing found enough devices */
+#define ENOUGH 1 /* result that ends a listing: it found enough devices */
 
 static int stop_at_first(void *context, const char *device)
 {
@@ -92,7 +92,8 @@ static int read_until_one(struct flo_scope_list *list, const char *group, const 
         .group = group, .release = title, .online = -1, .limit = FLO_SCOPE_LOOKS};
     int rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
-    /* No device serves it now, but it may be on trial or stopped. */
+    /* If no device serves the release now, devices that have it on trial or
+     * stopped are read. */
     if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;

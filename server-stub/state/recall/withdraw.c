@@ -84,8 +84,9 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Removes the deploys from desired documents, with nothing in their place.  So
- * a device that returns to a completed rollout begins nothing either. */
+/* Removes the release's deploys from desired documents and puts nothing in
+ * their place.  A device that belongs to an earlier completed rollout therefore
+ * starts no update either. */
 static int let_go(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
