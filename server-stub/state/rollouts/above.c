@@ -10,8 +10,8 @@
 
 struct above {
     const struct flo_rollout_entry *entry;
-    bool is_known; /* the newest claim on the model was found */
-    bool is_other; /* the claim is for another release */
+    bool is_known; /* the newest claim on the group's model was found */
+    bool is_other; /* that claim is for another release */
 };
 
 static int look_at_claim(void *context, const struct flo_fleet_claim *claim)

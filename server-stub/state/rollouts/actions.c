@@ -10,9 +10,8 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
-/* Members whose clocks have the same offset; the members of a phase share one
- * order for each offset.  `held`: the highest number of an order that one of
- * them has. */
+/* Members of a phase whose clocks have the same UTC offset, and which share one
+ * order.  `held` is the highest number of an order that one of them has. */
 struct clock {
     uint8_t zone;
     uint64_t held;
@@ -63,7 +62,7 @@ static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Finds the members that the action names and that may be ordered. */
+/* Finds the members that the action names and to which orders may be given. */
 static int find_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action, struct meant *out,
                       struct flo_err *err)

@@ -14,7 +14,7 @@
 
 /* ---- the begin ---- */
 
-/* Leaves those devices to a newer rollout of the model that it has as
+/* Drops those devices from the rollout that a newer rollout of the model has as
  * members. */
 static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_err *err)
@@ -53,7 +53,8 @@ static int put_off(struct flo_controller *controller, struct flo_rollout_entry *
                              err);
 }
 
-/* Returns whether an error is about the rollout itself, not about the store. */
+/* Returns whether an error code is about the rollout itself, and not about the
+ * store. */
 static bool is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
@@ -100,7 +101,7 @@ static bool is_person(const char *account)
     return strncmp(account, "user:", 5) == 0;
 }
 
-/* Returns whether the account is the same, or has a name that people could
+/* Returns whether the caller has this account, or a name that people could
  * confuse with it. */
 static bool is_same(const char *name, const char *account, const struct flo_actor *by)
 {
@@ -181,8 +182,8 @@ static int look_at_bars(struct flo_controller *controller, struct flo_rollout_en
                              err);
 }
 
-/* Returns whether obstacles are to be checked now.  They are checked from time
- * to time, when rules change, and when a freeze ends. */
+/* Returns whether it is time to check for obstacles.  They are checked at
+ * intervals, and at once when rules change or a freeze ends. */
 static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          uint64_t wall_ms)
 {

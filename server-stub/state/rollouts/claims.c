@@ -31,7 +31,7 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 {
     FLO_TRY(flo_groups_read(controller, err));
     if (flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return 0; /* the list is already sorted by age */
+        return 0; /* the list is already sorted by age, and no group has a priority */
     }
     for (size_t i = 1; i < ids->count; i++) {
         for (size_t at = i; at > 0; at--) {
@@ -50,8 +50,8 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 }
 
 /* Tells whether the model was removed from the rollout's group since the
- * rollout began.  Sequence numbers decide: a changed clock could reverse the
- * two. */
+ * rollout began.  Their sequence numbers decide, because a changed clock could
+ * reverse the order of the two times. */
 int flo_rollouts_is_taken_away(struct flo_controller *controller,
                                const struct flo_rollout_entry *entry, bool *out,
                                struct flo_err *err)
@@ -93,8 +93,9 @@ static int read_held(struct flo_controller *controller, const char *device, cons
     return flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
 }
 
-/* Returns whether an order is due.  A person's order stays.  A device without
- * any order had the release before it changed its group. */
+/* Returns whether the device needs an order of the rollout `winner`.  An order
+ * that a person gave stays.  A device without any order needs one if it had
+ * completed the rollout before it changed its group. */
 static bool is_due(const struct held *held, const struct flo_claim *winner,
                    const struct flo_rollout_member *member)
 {
@@ -110,8 +111,9 @@ static bool may_have(const struct flo_rollout *core, size_t index)
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
-/* Gives the order if it is due.  A change freeze delays it.  A device gets none
- * if fixed membership left it out, or a held slice stops it. */
+/* Gives the device an order of the rollout, if one is due.  A change freeze
+ * delays it.  A device that fixed membership left out, or that a held slice
+ * stops, gets none. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
@@ -147,8 +149,8 @@ static int return_to(struct flo_controller *controller, const char *rollout, con
     snprintf(model, sizeof(model), "%s", entry->model);
     FLO_TRY(read_held(controller, device, model, &held, err));
     FLO_TRY(claim_of(controller, rollout, &winner, err));
-    /* This rollout is looked up again, because the lookup of the other one may
-     * have evicted it. */
+    /* This rollout is looked up again, because the lookup of another one may
+     * have evicted it from memory. */
     FLO_TRY(flo_rollouts_find(controller, rollout, &entry, err));
     return order_if_due(controller, entry, device, &held, &winner, err);
 }

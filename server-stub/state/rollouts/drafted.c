@@ -21,7 +21,9 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 
-#define AT_ONCE 4000 /* number of rows that a call makes itself, in about 8 ms */
+/* number of rows that the call which starts a rollout makes itself, in about 8
+ * ms */
+#define AT_ONCE 4000
 
 /* Returns whether the text has all facts that a row of the member would
  * have. */
@@ -117,8 +119,9 @@ static bool has_row(const struct reading *reading, const struct flo_rollout_memb
     return bsearch(member, core->members, reading->rows, sizeof(*core->members), by_device) != NULL;
 }
 
-/* Parses a line; false: it was not written by this file.  sscanf is not used,
- * because it searches the end of its text, which is megabytes away. */
+/* Parses a member's line.  Returns false if this file did not write the line.
+ * sscanf is not used, because it searches the end of its text, which is
+ * megabytes away. */
 static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout_member *out)
 {
     char line[sizeof(out->device) + 32];
@@ -158,8 +161,8 @@ static int take_text(void *context, const char *text)
     struct flo_rollout_member member;
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
-    /* If the device's row cannot be read, the device is not treated as
-     * retired. */
+    /* A failure to read the devices' facts ends here, so that it makes no
+     * device look retired. */
     int rv =
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 

@@ -104,7 +104,7 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
     }
     log_lines(entry, actions);
     flo_rollout_trace(&entry->core, event, actions, &entry->own->trace);
-    if (entry->own->trace.failed) { /* out of memory: the trace is emptied and begins again */
+    if (entry->own->trace.failed) { /* Without memory the trace is emptied and begins again. */
         flo_buf_deinit(&entry->own->trace);
         entry->own->trace = (struct flo_buf){0};
         return;
@@ -151,7 +151,7 @@ static json_t *decision(const struct flo_controller *controller,
     size_t chars = strcspn(step, "\n");
 
     if (close == NULL || close >= step + chars) {
-        close = step - 1; /* this is the rest of a truncated step */
+        close = step - 1; /* The text is the rest of a truncated step, without a time. */
     }
     add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {
@@ -175,8 +175,8 @@ static json_t *decisions(const struct flo_controller *controller,
         const char *end = next != NULL ? next : step + strlen(step);
         if (*step == '[' && !is_of_device(step)) {
             json_t *one = decision(controller, entry, step, end);
-            /* an event without further lines decided nothing, so it is left
-             * out */
+            /* An event with one line only decided nothing, so it is left
+             * out. */
             if (json_array_size(json_object_get(one, "lines")) > 1) {
                 json_array_append(list, one);
             }

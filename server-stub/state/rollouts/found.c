@@ -125,7 +125,8 @@ static void add_rows(const struct flo_controller *controller, const struct flo_r
     }
 }
 
-/* Adds first the slices that no longer get the release. */
+/* Adds those earlier slices that stay listed: slices without the release, and
+ * probes. */
 static void add_lasting(const json_t *before, json_t *list)
 {
     size_t probes = 0;
@@ -354,8 +355,8 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
 
     if (evidence->number != flo_json_number(shown->one, "block") ||
         flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
-        /* The record was deleted because of its age, so its devices are not
-         * known. */
+        /* The devices are unknown, because the record was deleted due to its
+         * age. */
         return 0;
     }
     list = json_array();

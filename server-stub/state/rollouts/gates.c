@@ -67,7 +67,7 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     return out;
 }
 
-/* Adds the numbers of a rule's newest finding. */
+/* Adds the numbers of a rule's newest evaluation. */
 static void view_finding(const struct flo_analysis_standing *standing, json_t *out)
 {
     const struct flo_statistic_result *result = &standing->result;
@@ -92,8 +92,9 @@ static void view_finding(const struct flo_analysis_standing *standing, json_t *o
     json_object_set_new(out, "result", numbers);
 }
 
-/* Returns the verdict of this phase.  If this phase cannot decide, the verdict
- * of an earlier phase is returned: the last phase leaves no controls. */
+/* Returns the verdict of the present phase.  If the present phase cannot decide
+ * and the gate passed in an earlier phase, returns that verdict and that phase:
+ * the last phase has no control devices left. */
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {
@@ -154,7 +155,7 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     return out;
 }
 
-/* Lists the gates, one row each, for the present phase. */
+/* Lists the gates of the present phase, one row each. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 {
     json_t *gates = json_array();

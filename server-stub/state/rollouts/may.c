@@ -53,8 +53,8 @@ int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rol
     return rv;
 }
 
-/* Finds the active change freeze that lasts longest; *until_ms 0: none is
- * active. */
+/* Finds the active change freeze that lasts longest.  *until_ms is 0 if no
+ * freeze is active. */
 int flo_rollouts_bar_of(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         uint64_t wall_ms, const struct flo_rule_freeze **which, uint64_t *until_ms,
                         struct flo_err *err)
