@@ -22,7 +22,8 @@
 
 /* ---- building ---- */
 
-/* Returns a member's window in UTC; length_s 0: there is none. */
+/* Returns a member's time window in UTC. length_s is 0 if the member has no
+ * window. */
 static struct flo_window window_of(const struct flo_rollout_entry *entry,
                                    const struct flo_rollout_member *member)
 {
@@ -96,8 +97,8 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
     return 0;
 }
 
-/* Sets the scope.  Members that exchanged buckets for the cover have other
- * buckets than their hash. */
+/* Sets the order's scope.  If members were given other buckets than their hash,
+ * the scope contains all buckets. */
 static void scope_of(const struct flo_rollout_entry *entry, uint32_t from, uint32_t to,
                      struct flo_scope *out)
 {
@@ -131,7 +132,9 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     char id[FLO_NAME_MAX + 1];
 
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
-        return 0; /* order_for makes one order for each UTC offset, when it is needed */
+        /* Nothing to do here: order_for makes one order for each UTC offset
+         * when it is needed. */
+        return 0;
     }
     FLO_TRY(build(controller, entry, action->op, action->phase, &none, &order, err));
     scope_of(entry, action->bucket_from, action->bucket_to, &order.scope);
@@ -144,7 +147,7 @@ static int take_id(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Returns the phase number under which an order for one UTC offset is
+/* Returns the number under which a phase's order for one UTC offset is
  * stored. */
 static uint64_t row_phase_of(uint32_t phase, const struct flo_window *window)
 {
@@ -167,7 +170,9 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
     int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
                                 take_id, id, err);
 
-    if (rv == 0) { /* after a long pause, or for a late device, the order may be old */
+    /* The order may be too old after a long pause, or for a late device, and is
+     * renewed then. */
+    if (rv == 0) {
         return flo_orders_freshen(controller, id, held, err);
     }
     if (rv != FLO_E_ABSENT || window.length_s == 0) {

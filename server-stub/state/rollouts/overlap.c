@@ -27,9 +27,9 @@ static bool is_left_out(const struct flo_rollout_entry *entry,
                              : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
 }
 
-/* Tells whether a later rollout in the list brings the device to the same
- * model.  A rollout that leaves the device out does not: a new device there
- * gets the earlier release. */
+/* Tells whether a later rollout in the list brings the device another release
+ * of the same model.  A later rollout that leaves the device out does not
+ * count. */
 static int is_overruled(struct flo_controller *controller, const struct flo_text_list *ids,
                         size_t place, const char *device, const char *model, bool *out,
                         struct flo_err *err)
@@ -70,7 +70,9 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
-    if (rv == 0) { /* the lookup of others may have evicted this rollout */
+    /* This rollout is found again, because the lookup of others may have
+     * evicted it from memory. */
+    if (rv == 0) {
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
     if (rv == 0) {
@@ -189,8 +191,8 @@ static int supersede_device(struct flo_controller *controller, struct flo_rollou
     return is_done ? flo_rollouts_forget_order(controller, older, device, err) : rv;
 }
 
-/* Ends a running rollout before the newer one takes its devices: without any
- * device it would count as completed. */
+/* Ends a running rollout before the newer one takes its devices, because a
+ * rollout without any device would count as completed. */
 static int end_running(struct flo_controller *controller, struct flo_rollout_entry *running,
                        const char *newer, struct flo_err *err)
 {
@@ -202,9 +204,9 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
-/* Ends the older rollout for devices that were ordered to update and have not
- * begun.  The newer rollout's order replaces theirs, so no device would answer
- * for it. */
+/* Ends the older rollout for devices that have its order and have not begun to
+ * update.  The newer rollout's order replaces that order, so these devices
+ * would never answer it. */
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {

@@ -45,7 +45,8 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
     }
 }
 
-/* Returns the zone's number; 0: unknown, or too many zones. */
+/* Returns the number of a time zone.  Returns 0 if the zone is unknown, or if
+ * there are too many zones. */
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
     size_t before = entry->own->zone_names.count;
@@ -88,7 +89,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
-    if (entry->core.is_covered) { /* stratum 0: the device has no value */
+    if (entry->core.is_covered) { /* A device without a value of the label gets stratum 0. */
         const char *value = flo_select_label_value(device, entry->spec.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }
@@ -98,13 +99,14 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
             flo_buf_printf(&key, "%s\n", flo_select_label_value(device, phase->spread[k]));
         }
         if (key.bytes > 0) {
-            break; /* all phases are spread by the same labels */
+            break; /* One phase is enough, because all phases are spread by the same labels. */
         }
     }
     return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);
 }
 
-/* Makes room for the slot, because the core counts in an array of all slots. */
+/* Makes room for one more slot, because the core counts in an array of all
+ * slots. */
 static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 {
     struct flo_rollout *core = &entry->core;

@@ -79,7 +79,7 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
     for (size_t i = 0; i < count && rv == 0; i++) {
         json_t *one = view_of(controller, core, members[i]);
         devices[i] = members[i]->device;
-        add_said(one, "", ""); /* replaced when the device's row is read */
+        add_said(one, "", ""); /* The empty texts are replaced when the device's row is read. */
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
