@@ -19,7 +19,7 @@
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define READ_MAX 5000 /* members that one call reads, in some milliseconds */
+#define READ_MAX 5000 /* number of members that one call reads, which takes some milliseconds */
 #define UNREAD UINT32_MAX
 
 #define BETWEEN '\x1f' /* separator of a pair's values; no value contains it */
@@ -28,8 +28,10 @@ struct label {
     struct flo_spec_label key;
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
-    uint32_t *of;                   /* for each member: number of its word; 0: none */
-    uint16_t *numbers;              /* by word - 1: number among the scanned values */
+    uint32_t *of; /* for each member, number of its value in `words`; 0: none */
+    /* for each value in `words`, at index number - 1: its number among the
+     * scanned values */
+    uint16_t *numbers;
     struct flo_slice_values values; /* scanned ones */
     uint32_t judged; /* number of values that were judged at the rollout's first check */
 };
@@ -37,7 +39,7 @@ struct flo_rollout_labels {
     size_t count;
     struct label labels[FLO_SLICE_LABELS_MAX];
     size_t member_count;
-    char (*ids)[37]; /* device ids, sorted as the rollout's members are */
+    char (*ids)[37]; /* ids of the devices, in the order of the rollout's members */
     size_t unread;   /* number of members still to be read */
     size_t next;     /* index of the member that is read next */
     bool is_numbered;
@@ -72,8 +74,9 @@ static void add_key(struct flo_rollout_labels *labels, const char *key)
     }
 }
 
-/* Adds the labels that the rollout names.  The scan names the slice of the
- * earlier label where two explain equally much, so pairs come last. */
+/* Adds the labels that the rollout's specification names, either single labels
+ * or pairs.  Pairs are added last, because the scan prefers the earlier label
+ * where two explain equally much. */
 static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *spec, bool is_pair)
 {
     _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
@@ -383,7 +386,9 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        return UINT8_MAX; /* all bits: the labels are unknown, so the device may be in any slice */
+        /* Returns all bits, because a device with unknown labels may be in any
+         * slice. */
+        return UINT8_MAX;
     }
     add_keys(keys, &entry->spec);
     for (size_t l = 0; l < keys->count; l++) {
@@ -399,8 +404,8 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
 
 /* ---- for an analysis ---- */
 
-/* Returns whether slices are searched; not in a comparison of two models on one
- * device. */
+/* Returns whether slices are searched.  A rollout that compares two models on
+ * the same device searches none. */
 static bool is_scanned(const struct flo_rollout_entry *entry)
 {
     return entry->core.analysis.rules.count > 0 && entry->core.analysis.split_of[0] == '\0';
@@ -533,7 +538,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
     return 0;
 }
 
-/* Sets the slice's bit for its members. */
+/* Sets the slice's bit for each member in the slice. */
 static void mark(const struct flo_rollout_labels *labels, const struct flo_slice *slice,
                  uint8_t bit, uint8_t *out)
 {
@@ -557,7 +562,7 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
-        /* the answer is outdated: members were added or removed meanwhile */
+        /* The answer is outdated if members were added or removed meanwhile. */
         !is_of(labels, &entry->core)) {
         *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;

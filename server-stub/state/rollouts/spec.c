@@ -58,7 +58,8 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         memcpy(entry->group, entry->spec.target.group, sizeof(entry->group));
         memcpy(entry->model, entry->spec.model, sizeof(entry->model));
         memcpy(entry->version, entry->spec.model_version, sizeof(entry->version));
-        /* Last, so that a malformed request is refused for its form first. */
+        /* The release is looked up last, so that a malformed request is refused
+         * for its form first. */
         rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_release,
                                    entry, err);
     }
