@@ -19,9 +19,9 @@ struct flo_transaction_part {
     /* Called at the end of the transaction, when the store has all of it or
      * nothing; or NULL. */
     void (*settle)(struct flo_controller *controller, bool is_committed);
-    /* Reads memory again that differs from the store: after a rolled-back
-     * transaction, and before the next one.  Returns 0 if nothing differs.
-     * NULL: nothing to read. */
+    /* Reads memory again that differs from the store.  Called after a
+     * rolled-back transaction, and before the next one.  Returns 0 if nothing
+     * differs.  NULL: the module has nothing to read. */
     int (*read_again)(struct flo_controller *controller, struct flo_err *err);
 };
 

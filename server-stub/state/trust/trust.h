@@ -1,5 +1,5 @@
-/* Trust: trusted keys of the fleet.  The controller makes the list, until
- * operators publish statements signed by root keys. */
+/* Trust: the fleet's trusted keys.  The controller makes the list of them,
+ * until operators publish statements signed by root keys. */
 #ifndef FLOTILLA_SERVER_STATE_TRUST_TRUST_H
 #define FLOTILLA_SERVER_STATE_TRUST_TRUST_H
 
@@ -14,7 +14,7 @@ struct flo_order_verified;
 
 struct flo_trust_change;
 extern const struct flo_transaction_part flo_trust_part;
-/* Creates an empty change; NULL: no memory. */
+/* Creates an empty change of trust; NULL: no memory. */
 struct flo_trust_change *flo_trust_change_new(void);
 void flo_trust_change_free(struct flo_trust_change *change);
 
@@ -34,13 +34,14 @@ FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller, const char
  * device must not enrol then, because anybody could replace its list of
  * keys. */
 FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err);
-/* Makes a new order key, which a later statement may name; returns the same key
- * until then.  `pem` holds FLO_PUBLIC_KEY_PEM_MAX. */
+/* Makes a new order key, which a later statement may name.  Further calls
+ * return this key until a statement does.  `pem` holds
+ * FLO_PUBLIC_KEY_PEM_MAX. */
 FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyid,
                                      struct flo_err *err);
-/* Appends {"v":1,"number":N,"statements":[...]}: statements above `after`, the
- * oldest first; or, with `is_newest`, the newest ones.  The text has at most
- * bytes_max bytes. */
+/* Appends {"v":1,"number":N,"statements":[...]} with the statements after
+ * number `after`, the oldest first.  With `is_newest` the newest statements are
+ * chosen.  The text has at most bytes_max bytes. */
 FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
                                            bool is_newest, size_t bytes_max, struct flo_buf *out,
                                            struct flo_err *err);
@@ -50,9 +51,9 @@ FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, ui
 /* Name of the broker account that may write c/emergency, as in its
  * certificate. */
 #define FLO_EMERGENCY_CLIENT "emergency"
-/* Records an order of an emergency key that was seen on its way to devices, or
- * that is to be sent to them.  FLO_E_SIG_...  when no emergency key signed
- * it. */
+/* Records an emergency order that was seen on its way to devices, or that is to
+ * be sent to them.  FLO_E_SIG_... means that no emergency key signed the
+ * order. */
 FLO_MUST_USE int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope,
                                     bool *is_news, struct flo_err *err);
 /* Appends the retained message with the emergency orders that have not expired,
@@ -61,8 +62,8 @@ FLO_MUST_USE int flo_emergency_text(struct flo_controller *controller, struct fl
                                     size_t *count, struct flo_err *err);
 /* Returns whether `order` names an emergency order. */
 bool flo_emergency_is_named(const char *order);
-/* Records a device's answer to an emergency order, which this controller may
- * not have seen. */
+/* Records a device's answer to an emergency order, even if this controller
+ * never saw the order. */
 FLO_MUST_USE int flo_emergency_answered(struct flo_controller *controller, const char *order,
                                         const char *device, const char *outcome, uint64_t took_ms,
                                         struct flo_err *err);
