@@ -9,7 +9,8 @@
 #include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
-#define FIRST_SHIPPED 20 /* number of default rules in a fleet whose setting is "1" */
+/* number of default rules that a fleet with the setting "1" has already */
+#define FIRST_SHIPPED 20
 
 static int put(struct flo_controller *controller, enum flo_watch_kind kind, const char *id,
                json_t *json, struct flo_err *err)
@@ -53,7 +54,8 @@ const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, 
     return place < watch->rule_count ? &watch->rules[place] : NULL;
 }
 
-/* Inserts a rule, sorted by name; there is room. */
+/* Inserts a rule by its name, in sorted order.  The caller made sure that there
+ * is room. */
 static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char *name)
 {
     size_t at = watch->rule_count++;
@@ -66,8 +68,9 @@ static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char 
     return &watch->rules[at];
 }
 
-/* Keeps a rule.  A stored rule stays valid when the last device with its label
- * goes, so `known_or_null` is given for a person's request only. */
+/* Parses a rule and keeps it in memory.  A stored rule stays valid when the
+ * last device with its label goes, so `known_or_null` is given for a person's
+ * request only. */
 static int keep_rule(struct flo_controller *controller, const char *name, json_t *json,
                      const struct flo_select_known *known_or_null, struct flo_watch_rule **out,
                      struct flo_err *err)
@@ -359,8 +362,8 @@ static int write_webhook(struct flo_controller *controller, const struct flo_wat
                err);
 }
 
-/* Adds new default rules.  A store gets each once: a deleted one does not come
- * back.  The setting is the number of rules added so far. */
+/* Adds new default rules to the store, each once: a deleted one does not come
+ * back.  The setting holds the number of rules added so far. */
 static int ship_rules(struct flo_controller *controller, struct flo_err *err)
 {
     const char *name;
