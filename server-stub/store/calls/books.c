@@ -16,7 +16,7 @@ static void set(struct flo_outcome_book *book, size_t number, enum flo_order_out
         size_t count = number + number / 2 + 64;
         uint8_t *items = realloc(book->items, count);
         if (items == NULL) {
-            book->order[0] = '\0'; /* the book must be read again */
+            book->order[0] = '\0'; /* An empty order id makes the book be read again. */
             return;
         }
         memset(items + book->count, 0, count - book->count);
@@ -26,7 +26,8 @@ static void set(struct flo_outcome_book *book, size_t number, enum flo_order_out
     book->items[number] = (uint8_t)outcome + 1;
 }
 
-/* Returns NULL when the order's progress was not requested recently. */
+/* Returns the book of an order.  Returns NULL when the order's progress was not
+ * requested recently. */
 static struct flo_outcome_book *book_of(struct flo_fleet_store *store, const char *order)
 {
     for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
@@ -66,7 +67,7 @@ static void await_number(void *context, size_t number)
     }
 }
 
-/* A device whose row is still to be made is awaited too. */
+/* Counts devices whose row is still to be made as awaited, too. */
 static int await_unmade(struct flo_fleet_store *store, const char *order,
                         struct flo_outcome_book *book, struct flo_err *err)
 {

@@ -1,11 +1,11 @@
-/* Store: events of devices, and each outbox's acknowledgement. */
+/* Store: events of devices, and the acknowledgement of each outbox. */
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT 2000 /* number of newest events kept per device */
-/* Old events are pruned after each so many events of all devices, so that no
+#define KEPT 2000 /* number of newest events that are kept for each device */
+/* Old events are pruned after this many events of all devices, so that no
  * device can avoid it. */
 #define PRUNE_EVERY 64
 
@@ -30,7 +30,8 @@ static int take_mark(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Gets the number of a device's event book; 0: none. */
+/* Gets the number under which a device's events are stored.  0: the device has
+ * no event yet. */
 static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
                    struct flo_err *err)
 {
@@ -62,7 +63,8 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
     return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
-/* Stores the checkpoint with the first event of an outbox. */
+/* Gives an outbox its number with its first event.  The first outbox of a
+ * device also gives the device its number. */
 static int outbox_begin(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                         struct flo_err *err)
 {
@@ -96,7 +98,7 @@ static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fa
     return rv;
 }
 
-/* Moves the checkpoint to the last event before a gap. */
+/* Moves the checkpoint to the last event before a gap in the event numbers. */
 static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
@@ -120,7 +122,7 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
 
     FLO_TRY(rv);
     fact->is_mark_dirty = false;
-    fact->boot[0] = '\0'; /* unset until all is read */
+    fact->boot[0] = '\0'; /* The outbox stays unset until all its fields are read. */
     rv = mark_get(store, device, boot, fact, err);
     FLO_TRY(rv);
     if (fact->is_mark_known &&
@@ -131,10 +133,11 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
     return 0;
 }
 
-/* Returns where the checkpoint begins; it is on the last event before a gap.  A
- * device tells its lowest unacknowledged event: earlier ones are not awaited.
- * Older agents do not.  Then the first event of an outbox is the first awaited
- * one.  An event that comes a second time means that earlier ones are lost. */
+/* Returns the event number at which an outbox's checkpoint begins.  A device
+ * reports its lowest unacknowledged event, so earlier events are not awaited.
+ * Older agents do not report it: then the first event of an outbox is the first
+ * awaited one.  An event above the checkpoint that comes a second time shows
+ * that the events before it are lost. */
 static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
                            bool is_new)
 {
@@ -172,8 +175,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
 
 /* ---- what is too old ---- */
 
-/* Gets the id of the event `count` places after the newest one below
- * `below`. */
+/* Gets the id of the event that comes `count` places after the newest event
+ * with an id below `below`. */
 static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t below,
                         uint64_t offset, uint64_t *id, bool *found, struct flo_err *err)
 {
@@ -191,7 +194,7 @@ static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t b
     return rv;
 }
 
-/* Keeps the newest events of a device, and the checkpoints of their
+/* Deletes all but the newest events of a device and the checkpoints of their
  * outboxes. */
 static int events_prune(struct flo_fleet_store *store, const char *device, uint64_t book,
                         struct flo_err *err)
