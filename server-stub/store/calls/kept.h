@@ -1,4 +1,5 @@
-/* Facts, books and queues of the typed calls, in memory; not for others. */
+/* Kept: facts, books and queues of the typed calls, in memory.  Private to the
+ * store. */
 #ifndef FLOTILLA_SERVER_CALLS_KEPT_H
 #define FLOTILLA_SERVER_CALLS_KEPT_H
 
@@ -10,29 +11,30 @@
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
 
-/* Facts of a device in memory (facts.c). 0: not known yet. */
+/* Facts of a device in memory (facts.c).  A value of 0 means that the fact is
+ * not known yet. */
 struct flo_fleet_fact {
-    bool is_active; /* known, and not retired */
+    bool is_active; /* the device is known, and not retired */
     bool is_online_known, is_online;
-    bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
-    bool is_mark_dirty;  /* the checkpoint is not written yet */
+    bool is_dirty;       /* seen_at_ms or rss_bytes is not written to the table yet */
+    bool is_mark_dirty;  /* the checkpoint is not written to the table yet */
     bool awaits_nothing; /* a lookup found that no tracked order awaits the device */
-    char *awaits;        /* the only order that awaits the device; NULL: look it up */
+    char *awaits; /* the only order that awaits the device; NULL: the order must be looked up */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us;     /* 95th percentile of the newest window; 0: none */
-    uint32_t hardware;    /* checksum of its class; 0: unknown */
-    uint32_t certificate; /* checksum of the serial of its certificate */
-    uint32_t models;      /* checksum of its models; 0: unknown */
-    uint32_t model_names; /* checksum of their names alone */
-    bool is_back;         /* connected, and not asked for answers since then */
+    uint64_t ttft_us;     /* 95th percentile of time to first token in the newest window; 0: none */
+    uint32_t hardware;    /* checksum of the device's hardware class; 0: unknown */
+    uint32_t certificate; /* checksum of the serial of the device's certificate */
+    uint32_t models;      /* checksum of the device's models; 0: unknown */
+    uint32_t model_names; /* checksum of the names of the models alone */
+    bool is_back;         /* the device connected, and was not asked for answers since then */
     uint64_t asked_at_ms; /* time of the last request for answers, by flo_now_ms; 0: never */
-    char boot[37];        /* outbox of the fields below; "": none yet */
+    char boot[37];        /* outbox to which the fields below belong; "": none yet */
     bool is_mark_known;
     uint64_t mark;   /* checkpoint; see mark_move */
-    uint64_t newest; /* newest event, even after a gap */
-    uint64_t book;   /* number of the device in its events; 0: none yet */
-    uint64_t outbox; /* number of `boot`; 0: none yet */
+    uint64_t newest; /* number of the newest event, even if it comes after a gap */
+    uint64_t book;   /* number of the device in the table of events; 0: none yet */
+    uint64_t outbox; /* number of the outbox `boot`; 0: none yet */
 };
 struct flo_fleet_facts {
     struct flo_ids ids;
@@ -40,8 +42,8 @@ struct flo_fleet_facts {
     size_t capacity;
 };
 
-/* Answers to an order (books.c): outcome + 1, by device number; 0: not in
- * scope. */
+/* Answers of devices to an order (books.c).  An item is the device's outcome +
+ * 1, by device number; 0 means that the device is not in scope. */
 struct flo_outcome_book {
     char order[FLO_NAME_MAX + 1]; /* "": unused */
     uint8_t *items;
@@ -52,12 +54,12 @@ struct flo_outcome_books {
     size_t next;
 };
 
-/* Orders whose device rows are being made (making.c). */
+/* Orders under way, whose device rows are being made (making.c). */
 struct flo_making;
 struct flo_fleet_makings {
     struct flo_making *items;
     size_t count, room;
-    bool is_known;   /* the value as stored in the table */
+    bool is_known;   /* the list was read from the table */
     bool is_changed; /* by this transaction */
 };
 
@@ -67,15 +69,15 @@ struct flo_fleet_queue {
     pthread_t tidier;
     void (*wake)(void *context);
     void *context;
-    bool runs;             /* false: each commit is durable when the call returns */
-    pthread_mutex_t mutex; /* guards the members below */
+    bool runs; /* true: the thread runs; false: each commit is durable when its call returns */
+    pthread_mutex_t mutex; /* guards the members that follow it */
     pthread_cond_t work, tidy, done;
     uint64_t committed; /* number of the newest commit */
     uint64_t durable;   /* newest durable commit */
     struct flo_err failed;
-    bool is_busy; /* the queue's thread uses the engine */
+    bool is_busy; /* the queue's thread is using the engine */
     bool is_tidy_due;
-    bool is_tidying; /* the other thread is using the engine */
+    bool is_tidying; /* the tidying thread is using the engine */
     bool ends;
 };
 
@@ -85,7 +87,7 @@ struct flo_fleet_seals {
     bool has_key;
     uint8_t key[FLO_DIGEST_BYTES];
     char fleet[FLO_NAME_MAX + 1];
-    char met[16][FLO_FLEET_UNSEALED_TEXT]; /* rows found with an invalid seal */
+    char met[16][FLO_FLEET_UNSEALED_TEXT]; /* rows with an invalid seal that were found */
     size_t count;
 };
 
@@ -102,14 +104,14 @@ struct flo_fleet_wanted {
     bool is_changed; /* by this transaction */
 };
 
-/* Forms used last (forms.c), by their text. */
+/* Forms that were used last, with their text and number (forms.c). */
 #define FLO_FORM_BYTES_MAX 512
 struct flo_fleet_forms {
     struct {
         uint64_t number; /* 0: free */
         char text[FLO_FORM_BYTES_MAX + 1];
     } items[64];
-    uint64_t looked_at; /* number of the last form checked */
+    uint64_t looked_at; /* number of the form that was checked last */
 };
 /* Event: its JSON, and the values of its columns. */
 struct flo_event_text {
@@ -119,70 +121,75 @@ struct flo_event_text {
 };
 
 struct flo_fleet_store {
-    struct flo_store_engine *engine; /* owned: closed with the store */
+    struct flo_store_engine *engine; /* the engine, which is closed with the store */
     struct flo_fleet_facts facts;
     struct flo_outcome_books books;
     struct flo_fleet_makings makings;
-    struct flo_device_index device_index; /* by number in facts.ids */
+    struct flo_device_index device_index; /* its items are in the order of facts.ids */
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
     struct flo_fleet_wanted wanted;
     uint64_t statements;
-    uint64_t changes;        /* statements that may have changed something */
-    uint64_t changes_before; /* `changes` at the transaction's start */
-    uint64_t events;         /* events added since the store was opened */
+    uint64_t changes;        /* number of statements that may have changed something */
+    uint64_t changes_before; /* value of `changes` at the transaction's start */
+    uint64_t events;         /* number of events added since the store was opened */
     struct flo_fleet_forms forms;
     struct {
         char order[FLO_NAME_MAX + 1];
-        char release[FLO_DIGEST_TEXT]; /* "": not a deploy */
-    } deploy;                          /* order that was added or looked up last */
+        char release[FLO_DIGEST_TEXT]; /* digest of the release; "": the order is no deploy */
+    } deploy;                          /* the order that was added or looked up last */
     bool is_open;                      /* a transaction is open */
 };
 
-/* Makes a store over an open engine.  FLO_E_MEMORY; the engine is closed
- * then. */
+/* Makes a store that uses an open engine.  FLO_E_MEMORY: the engine was
+ * closed. */
 FLO_MUST_USE int flo_fleet_over(struct flo_store_engine *engine, struct flo_fleet_store **out,
                                 struct flo_err *err);
 
-/* Called before a transaction: waits while too many commits are queued, or
+/* Called before a transaction.  Waits while too many commits are queued, or
  * until a failed sync is settled. */
 FLO_MUST_USE int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err);
 /* Called after a commit that changed something. */
 void flo_fleet_queue_add(struct flo_fleet_store *store);
 
-/* Gets a fact, created if missing; NULL without memory. */
+/* Gets the facts of a device, which are created if missing.  Returns NULL
+ * without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char *id);
-/* Notes that only this order awaits the device; NULL: unknown, look it up. */
+/* Notes that only this order awaits the device.  NULL: the order is unknown,
+ * and must be looked up. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order_or_null);
-/* Returns the number of a device's fact; SIZE_MAX without memory. */
+/* Returns the index of a device's facts; SIZE_MAX without memory. */
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
 /* Reads the device's row into the device index again. */
 FLO_MUST_USE int flo_fleet_device_index_again(struct flo_fleet_store *store, const char *id,
                                               struct flo_err *err);
-/* Tells whether the device is connected; from memory after the first call. */
+/* Tells whether the device is connected.  After the first call the answer is in
+ * memory. */
 FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
                                             bool *out, struct flo_err *err);
-/* A transaction was rolled back: connections, checkpoints and forms in memory
- * may differ from the tables. */
+/* Forgets connections, checkpoints and forms in memory that may differ from the
+ * tables.  Called after a rollback. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
-/* All rows say offline, so no row needs to be read for that. */
+/* Notes for all devices that they are offline, as their rows say now, so that
+ * no row must be read for that. */
 void flo_fleet_facts_offline(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                                     const struct flo_fleet_fact *fact, struct flo_err *err);
 /* ---- forms of events (forms.c) ---- */
 
-/* Gets the number of an event's form, and the rest of its text. 0: no form, the
- * rest is the whole text. */
+/* Gets the number of an event's form, and the text that remains without the
+ * form.  Number 0: the event has no form, and the whole text remains. */
 FLO_MUST_USE int flo_fleet_form_take(struct flo_fleet_store *store,
                                      const struct flo_event_text *event, uint64_t *number,
                                      struct flo_buf *rest, struct flo_err *err);
-/* Joins form and rest to the event's text. */
+/* Joins a form and the remaining text to the event's text. */
 void flo_fleet_form_join(const char *form, const struct flo_event_text *rest, struct flo_buf *out);
 /* Allows a device to fetch the release that an order in its desired document
  * deploys. */
 FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
                                      const char *order, struct flo_err *err);
-/* Remembers an order, which is most likely the next offer's. */
+/* Remembers an order, because the next offer is most likely for the same
+ * order. */
 void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, const char *op,
                               const char *release);
 FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device,
@@ -198,13 +205,14 @@ void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
  * deleted. */
 void flo_outcome_books_forget(struct flo_fleet_store *store);
 void flo_outcome_books_deinit(struct flo_fleet_store *store);
-/* Lists the devices of a group with ids above `after`, by number. */
+/* Callback for a device, by its number in facts.ids.  The call lists the
+ * devices of a group with ids above `after`. */
 typedef void (*flo_fleet_number_fn)(void *context, size_t number);
 FLO_MUST_USE int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group,
                                         const char *after, flo_fleet_number_fn fn, void *context,
                                         struct flo_err *err);
-/* Wanted releases: loaded with the device index, then updated with each change of a
- * rollout or a release. */
+/* Loads the wanted releases, together with the device index.  Each later change
+ * of a rollout or a release updates them. */
 FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err);
 void flo_fleet_wanted_rollout(struct flo_fleet_store *store, const char *release, uint64_t number,
                               const char *state);
@@ -212,12 +220,13 @@ void flo_fleet_wanted_release(struct flo_fleet_store *store, const char *release
                               const char *state);
 void flo_fleet_wanted_doubt(struct flo_fleet_store *store);
 void flo_fleet_wanted_deinit(struct flo_fleet_store *store);
-/* Computes the seal of the row that these changes make; they include all sealed
- * fields.  FLO_E_KEYS_ABSENT: there is no key. */
+/* Computes the seal of the row that these changes make.  The changes must
+ * include all sealed fields.  FLO_E_KEYS_ABSENT: the store has no key. */
 FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
                                 const struct flo_field_change *changes, size_t count,
                                 char out[FLO_FLEET_SEAL_TEXT], struct flo_err *err);
-/* Tells whether the row's seal is valid; an invalid one is noted (seals.h). */
+/* Tells whether the row's seal is valid.  A row with an invalid seal is noted
+ * (seals.h). */
 bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *row);
 
 /* ---- an engine's calls, counted ---- */
@@ -231,17 +240,19 @@ FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_qu
 FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store, const struct flo_query *query,
                                  const enum flo_field *by, size_t by_count, flo_count_take take,
                                  void *context, struct flo_err *err);
-/* Counts all rows of the query. */
+/* Counts all rows that the query matches. */
 FLO_MUST_USE int flo_fleet_count_all(struct flo_fleet_store *store, const struct flo_query *query,
                                      uint64_t *out, struct flo_err *err);
-/* FLO_E_STATE when the row exists; with `is_new` that is no failure. */
+/* Adds a row.  If a row with its key exists, *is_new becomes false; with
+ * `is_new` NULL the call fails with FLO_E_STATE. */
 FLO_MUST_USE int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
                                   const struct flo_field_change *changes, size_t count,
                                   bool *is_new, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
                                const struct flo_field_change *changes, size_t count,
                                struct flo_err *err);
-/* `changed` may be NULL: the engine may then delay the update. */
+/* Updates rows, and counts them in *changed.  With `changed` NULL the engine
+ * may delay the update. */
 FLO_MUST_USE int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
                                   const struct flo_field_change *changes, size_t count,
                                   const struct flo_match *matches, size_t match_count,
@@ -312,7 +323,7 @@ static inline struct flo_match one_of(enum flo_field field, const struct flo_val
     return (struct flo_match){
         .field = field, .how = FLO_MATCH_ONE_OF, .list = list, .count = count};
 }
-/* Match that most rows fulfil. */
+/* Match for a number that most rows have. */
 static inline struct flo_match common_number(enum flo_field field, uint64_t number)
 {
     return (struct flo_match){.field = field, .is_common = true, .value.number = number};

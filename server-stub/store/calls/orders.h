@@ -1,4 +1,4 @@
-/* Orders: reading an order from a row.  Private to this folder. */
+/* Orders: reads an order from a row.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_CALLS_ORDERS_H
 #define FLOTILLA_SERVER_CALLS_ORDERS_H
 
@@ -14,17 +14,17 @@ int flo_fleet_take_order(void *context, const struct flo_row *row);
 
 /* ---- books.c: what devices made of an order, in memory ---- */
 
-/* Gets the book, reads it if missing; valid until the next call of this
- * folder. */
+/* Gets the book of an order, which is read if missing.  The book is valid until
+ * the next call of this folder. */
 FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
                                        struct flo_outcome_book **out, struct flo_err *err);
-/* Notes the new outcome of a row. */
+/* Notes a device's new outcome of an order in the order's book. */
 void flo_outcome_book_write(struct flo_fleet_store *store, const char *order, const char *device,
                             enum flo_order_outcome outcome);
 enum flo_outcome_news {
-    FLO_NEWS_NONE,  /* the row will not change */
-    FLO_NEWS_SURE,  /* the row will change */
-    FLO_NEWS_MAYBE, /* unknown here: the row has to be read */
+    FLO_NEWS_NONE,  /* the outcome in the row will not change */
+    FLO_NEWS_SURE,  /* the outcome in the row will change */
+    FLO_NEWS_MAYBE, /* memory cannot tell, so the row must be read */
 };
 enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store, const char *order,
                                             const char *device, enum flo_order_outcome next);
