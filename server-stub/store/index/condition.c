@@ -1,4 +1,5 @@
-/* Condition: reads a report for the core. */
+/* Condition: reads from a device's report what the core needs to judge the
+ * device's condition. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
@@ -14,7 +15,7 @@ static bool may_let_go(const json_t *model)
 }
 
 struct pins {
-    const char *const *titles; /* model@version texts, ends with NULL */
+    const char *const *titles; /* texts model@version; a NULL ends the list */
     bool have;
 };
 
