@@ -1,4 +1,5 @@
-/* The connection, its schema and its lease; not for others. */
+/* PostgreSQL: the connection, its schema and its lease.  Private to this
+ * folder. */
 #ifndef FLOTILLA_SERVER_POSTGRESQL_CONNECTION_H
 #define FLOTILLA_SERVER_POSTGRESQL_CONNECTION_H
 
@@ -26,18 +27,18 @@ extern const size_t flo_postgresql_step_count;
  * machines are never compared. */
 #define FLO_POSTGRESQL_NOW "(extract(epoch from clock_timestamp())*1000)::bigint"
 
-/* Members (members.c): writes the row of this controller.  `is_news`: it just
- * began to stand by, or to lead. */
+/* Writes the row of this controller in the table of members (members.c).
+ * `is_news`: the controller just began to stand by, or to lead. */
 struct flo_lead_self;
 struct flo_lead_view;
 FLO_MUST_USE int flo_postgresql_show(struct flo_pg *pg, const struct flo_lead_self *self,
                                      const struct flo_err *lacks, bool is_news,
                                      struct flo_err *err);
-/* Deletes members that left long ago. */
+/* Deletes the rows of members that left long ago. */
 FLO_MUST_USE int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err);
 FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg, struct flo_lead_view *out,
                                      struct flo_err *err);
-/* Notes that the holder ended in good order. */
+/* Notes in the member's row that its process ended in good order. */
 void flo_postgresql_leave(struct flo_pg *pg, const char *holder);
 
 void flo_postgresql_pause(uint64_t ms);
