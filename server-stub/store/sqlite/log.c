@@ -1,8 +1,7 @@
-/* SQLite: syncs of the log outside of commits.
- *
- * With synchronous=NORMAL a commit only appends to control.db-wal.  All in it
- * is durable after a sync of that file.  A second handle moves the log into
- * control.db, next to the commits of the first one. */
+/* SQLite: syncs of the log outside of commits.  With synchronous=NORMAL a
+ * commit only appends to control.db-wal, and a sync of that file makes all
+ * commits in it durable.  A second handle moves the log into control.db while
+ * the first one commits. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,9 +9,10 @@
 
 #include "server-stub/store/sqlite/file.h"
 
-#define MOVE_PAGES 2500       /* 10 MiB: pages that change often are moved once */
-#define FULL_PAGES 16000      /* 64 MiB */
-#define PIECE_BYTES (1 << 16) /* piece size for writing the log again */
+#define MOVE_PAGES 2500  /* 10 MiB; a page that changes often is then moved only once */
+#define FULL_PAGES 16000 /* 64 MiB */
+/* number of bytes that are written at a time when the log is written again */
+#define PIECE_BYTES (1 << 16)
 #define BUSY_MS 5000
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)

@@ -73,16 +73,17 @@ const char *const flo_sqlite_schema[] = {
     "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
     "CREATE INDEX member_accepted ON member(rollout)"
     " WHERE state = 'accepted';",
-    /* A release is its signed body; devices fetch its envelope. */
+    /* A release is stored as its signed body; devices fetch the envelope, which
+     * is stored in a table of its own. */
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
     "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
-    /* For emergencies: the time since the order's issue, and the reason of a
-     * refusal. */
+    /* Columns for emergencies: the time from the order's issue to the answer,
+     * and the reason of a refusal. */
     "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
-    /* Readiness checks and enrolments count devices; without this index that
-     * reads all reports. */
+    /* Index for readiness checks and enrolments, which count devices.  Without
+     * it, counting reads all reports. */
     "CREATE INDEX device_count ON device(retired, online);",
     "CREATE INDEX ord_listed ON ord(op, seq) WHERE desired_only = 0;"
     "CREATE INDEX ord_release ON ord(release, op, seq);",
@@ -165,7 +166,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN note TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN maintenance TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN pins TEXT NOT NULL DEFAULT '';",
-    /* Records by which statistical gates were judged. */
+    /* Table for the evidence by which statistical gates were judged. */
     "ALTER TABLE member ADD COLUMN segment INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE evidence (rollout TEXT NOT NULL, n INTEGER NOT NULL,"
     " at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, n));"
@@ -208,8 +209,8 @@ const char *const flo_sqlite_schema[] = {
     " at INTEGER NOT NULL);"
     "CREATE INDEX delivery_due ON delivery(state, next_at);"
     "CREATE INDEX delivery_target ON delivery(target, n);",
-    /* Certificates are looked up by device.  An index that begins with the
-     * state would be used instead, and lists the whole fleet. */
+    /* Certificates are looked up by device.  SQLite would use an index that
+     * begins with the state instead, and list the whole fleet. */
     "DROP INDEX certificate_until;"
     "CREATE INDEX certificate_until ON certificate(until, state);",
     "CREATE TABLE offer (device TEXT NOT NULL, release TEXT NOT NULL,"
@@ -233,16 +234,17 @@ const char *const flo_sqlite_schema[] = {
     /* Rows that grant rights have seals. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
-    /* Keyring: for controllers that share a database, else empty. */
+    /* The keyring, for controllers that share a database; else the table is
+     * empty. */
     "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
     " body TEXT NOT NULL);",
-    /* Reason of an order; the signed text has it only for rollbacks. */
+    /* Reason of an order, because the signed text has it only for rollbacks. */
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
     /* Signed heads of the audit, for controllers that share a database. */
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
-    /* Members of slices that no longer get the release. */
+    /* Marks members of slices that no longer get the release. */
     "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
-    /* Orders whose device rows are being made. */
+    /* Progress of orders whose device rows are being made. */
     "CREATE TABLE making (ord TEXT PRIMARY KEY, seq INTEGER NOT NULL,"
     " grp TEXT NOT NULL, made TEXT NOT NULL, devices INTEGER NOT NULL,"
     " n INTEGER NOT NULL) WITHOUT ROWID;",

@@ -9,7 +9,8 @@
 
 #define BUSY_MS 5000
 
-/* Older files had a row per metric and window, which is no longer read. */
+/* Scripts of the schema.  The first ones do nothing: older files had a row per
+ * metric and window, which is no longer read. */
 static const char *const schema[] = {
     "SELECT 1",
     "SELECT 1",
@@ -17,19 +18,19 @@ static const char *const schema[] = {
     "DROP TABLE IF EXISTS merged;"
     "CREATE TABLE name (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
     " text TEXT NOT NULL, UNIQUE (kind, text));"
-    /* `step` and `at` are in seconds. */
+    /* The columns `step` and `at` are in seconds. */
     "CREATE TABLE window (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " device INTEGER NOT NULL, release INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, device, release)) WITHOUT ROWID;"
     "CREATE TABLE total (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " release INTEGER NOT NULL, hardware INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, release, hardware)) WITHOUT ROWID;"
-    /* Windows that were added: QoS 1 may deliver one twice. */
+    /* Windows that were added, because QoS 1 may deliver a window twice. */
     "CREATE TABLE merged (device INTEGER NOT NULL, at INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
-    /* The model of a release.  "" until its next window. */
+    /* The model of a release, which is "" until the release's next window. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
     /* Sums of each model on a device, for statistical gates. */
     "CREATE TABLE observed (device TEXT NOT NULL, model TEXT NOT NULL,"
@@ -38,7 +39,8 @@ static const char *const schema[] = {
 
 /* ---- opening ---- */
 
-/* Opens the file without a full check, as it may be large and may be lost. */
+/* Opens the file without a full check, because the file may be large and may be
+ * lost. */
 static int open_file(struct flo_windows *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
@@ -62,7 +64,8 @@ static int replace_file(struct flo_windows *store, struct flo_err *err)
     return open_file(store, err);
 }
 
-/* Checks that the open file is sound, and that the next start will find it. */
+/* Checks that the open file is sound, and that the next start would open this
+ * file. */
 static int look(struct flo_db *db)
 {
     struct flo_err err = {0};
@@ -77,7 +80,7 @@ static int look(struct flo_db *db)
     return rv;
 }
 
-/* Replaces a file that was removed by a new one. */
+/* Opens a new file if the open one was removed, or is damaged. */
 static int ready(struct flo_windows *store, struct flo_err *err)
 {
     struct flo_db *db = store->db;
@@ -138,7 +141,9 @@ int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 void flo_windows_roll_back(struct flo_windows *store)
 {
     store->total_count = 0;
-    store->name_count = 0; /* some names may be from this transaction */
+    /* The cache is emptied, because the rolled-back transaction may have added
+     * names. */
+    store->name_count = 0;
     if (store->db != NULL) {
         flo_db_roll_back(store->db);
     }
@@ -165,8 +170,8 @@ static int name_read(struct flo_windows *store, int kind, const char *text, cons
     return 0;
 }
 
-/* Gets the number of a text.  The newest ones are cached by hash: releases and
- * classes all fit, a fleet's devices do not. */
+/* Gets the number of a text.  The numbers used last are cached by hash: the
+ * cache has room for all releases and classes, but not for all devices. */
 static int number_of(struct flo_windows *store, int kind, const char *text, const char *model,
                      int64_t *n, struct flo_err *err)
 {
@@ -207,7 +212,8 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
     const void *data = flo_db_column_blob(row, 0, &bytes);
     struct flo_err broken = {0};
     if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
-        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* the sum starts again, empty */
+        /* The sum starts at zero again, because the stored one is damaged. */
+        flo_log_err(FLO_LOG_WARN, "telemetry", &broken);
     }
     flo_db_reset(row);
     return 0;
@@ -353,7 +359,7 @@ static int note_merged(struct flo_windows *store, int64_t device,
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
-        return 0; /* the first part of a message was checked */
+        return 0; /* A later part of a message is new if its first part was. */
     }
     int rv = flo_db_run(store->db, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
                         FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms),

@@ -28,9 +28,9 @@ static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
     key[2] = flo_db_text(query->model);
 }
 
-/* Returns the statement for each order of rows, which is the order of the
- * series.  A release belongs to one model, so a series of a release does
- * too. */
+/* Returns the statement whose rows are in the query's order, so that the rows
+ * of a series are adjacent.  A release belongs to one model, and so does a
+ * series of a release. */
 static const char *rows_of(const struct flo_telemetry_query *query)
 {
 #define ORDERS(keys)                                                                               \
@@ -46,8 +46,8 @@ static const char *rows_of(const struct flo_telemetry_query *query)
                                                              : 0];
 }
 
-/* Fails: the newest row beyond the limit tells how far back the query may
- * go. */
+/* Fails, because the query has too many rows.  The error tells how far back the
+ * query may go, by the newest row beyond the limit. */
 static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
