@@ -9,8 +9,8 @@
 
 #define REFUSED_MS 600000 /* interval between two audit records */
 
-/* Tells whether this device was audited within ten minutes, so that many
- * requests do not fill the audit. */
+/* Tells whether this device got an audit record within the last ten minutes, so
+ * that many refused requests do not fill the audit. */
 static bool is_told_already(struct flo_rest *rest, const char *device)
 {
     uint64_t now_ms = flo_now_ms();

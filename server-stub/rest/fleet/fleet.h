@@ -1,4 +1,4 @@
-/* Shared by the files of this folder; private to them. */
+/* Fleet: functions that the files of this folder share; private to them. */
 #ifndef FLOTILLA_SERVER_REST_FLEET_H
 #define FLOTILLA_SERVER_REST_FLEET_H
 
@@ -18,8 +18,8 @@ FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call, const char *w
                                        struct flo_fleet_query *query, struct flo_err *err);
 void flo_fleet_query_deinit(struct flo_fleet_query *query);
 
-/* Devices that match; borrowed until the next change of the store.  The caller
- * frees `items`, also after a failed search. */
+/* Devices that match a query, borrowed until the next change of the store.  The
+ * caller frees `items`, also after a failed search. */
 struct flo_fleet_found {
     const struct flo_select_device **items;
     size_t count, room;
