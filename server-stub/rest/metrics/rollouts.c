@@ -7,7 +7,7 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* Tells whether the end needs attention. */
+/* Tells whether a rollout's state is an end that needs attention. */
 static bool is_odd_end(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
@@ -63,8 +63,9 @@ static void add_gates(const struct flo_rollout *rollout, struct flo_samples *sam
     }
 }
 
-/* Tells whether a rollout ended well.  A held slice outlives its rollout: its
- * devices keep a worse release. */
+/* Tells whether a rollout completed within the last day and no newer one
+ * followed.  A slice that it held back keeps the worse release, so its metrics
+ * stay. */
 static bool is_over_well(const struct flo_controller *controller,
                          const struct flo_rollout_entry *entry, uint64_t now_ms)
 {
