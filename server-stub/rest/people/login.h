@@ -22,15 +22,17 @@ struct flo_login_settings {
     uint64_t session_ms;
 };
 
-/* Request to the provider: where to send the browser, or who has returned. */
+/* A request to the provider.  It asks where to send the browser, or who has
+ * returned from there. */
 struct flo_login_job {
     struct flo_login_job *next;
     struct flo_rest *rest;
     struct flo_httpd_request *request; /* NULL: the client disconnected */
     uint64_t asked_at_ms;
-    char client[64]; /* client's address, for the log */
+    char client[64]; /* address of the client, for the log */
     bool has_come_back;
-    struct flo_login login; /* without a state until the redirect is known */
+    /* state of the login; empty until the address of the redirect is known */
+    struct flo_login login;
     char code[FLO_LOGIN_CODE];
     /* the answer */
     struct flo_err err;
@@ -44,9 +46,10 @@ struct flo_login_job {
 struct flo_login_desk {
     const struct flo_login_settings *settings;
     struct flo_logins logins;
-    bool is_plain; /* people use HTTP, perhaps through a proxy */
-    /* Takes ownership of the job; flo_rest_login_done follows later, on the
-     * same loop.  FLO_E_REST_LIMIT: too many wait; the caller keeps the job. */
+    bool is_plain; /* people reach the controller by HTTP, perhaps through a proxy */
+    /* Sends a job to the asker, which takes ownership. flo_rest_login_done
+     * follows later on the same event loop.  FLO_E_REST_LIMIT: too many jobs
+     * wait, and the caller keeps this one. */
     int (*ask)(void *context, struct flo_login_job *job, struct flo_err *err);
     void *context;
 };
