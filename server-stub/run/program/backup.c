@@ -20,20 +20,22 @@ enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
 
 struct done {
     uint64_t files, bytes; /* copied */
-    bool has_tables;       /* false: the tables are in PostgreSQL, and not copied */
+    /* control.db has the tables; false: they are in PostgreSQL, and are not
+     * copied */
+    bool has_tables;
 };
 
 struct copying {
     const char *from, *to; /* `to` is TO.part */
     struct done *out;
-    uint64_t stamp; /* combined stamp of the small files */
+    uint64_t stamp; /* stamp of all small files together */
     bool only_looks;
 };
 
 /* ---- one file, one folder ---- */
 
-/* Gives root's copy of a service's file or folder to the owner of the original;
- * other users own what they make.  The top folder is root's until it is
+/* Gives a copy that root made to the owner of the original file or folder.
+ * Other users own their copies anyway.  The top folder stays root's until it is
  * complete, so that nobody can move names inside. */
 static int give(const char *path, const struct stat *like, struct flo_err *err)
 {
@@ -57,7 +59,8 @@ static int send_all(int from, int to, const char *path, uint64_t *bytes, struct 
     return 0;
 }
 
-/* Copies a file; one deleted since its folder was listed is skipped. */
+/* Copies a file.  A file that was deleted since its folder was listed is
+ * skipped. */
 static int copy_file(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -109,7 +112,7 @@ static uint64_t stamp_of(const struct stat *st)
     return sum * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
-/* Joins `name` with both folders. */
+/* Writes the paths of `name` in both folders. */
 static int join(const char *from, const char *to, const char *name, char from_out[PATH_BYTES],
                 char to_out[PATH_BYTES], struct flo_err *err)
 {
@@ -146,7 +149,7 @@ static int copy_entries(struct copying *copying, const char *from, const char *t
     return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
 }
 
-/* Copies a file, or a folder with its content; ignores a missing one. */
+/* Copies a file, or a folder with its content.  A missing one is ignored. */
 static int copy_part(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     struct stat st;
@@ -183,7 +186,9 @@ static int copy_database(struct copying *copying, const char *name, bool *is_the
 
     int rv = join(copying->from, copying->to, name, from, to, err);
 
-    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would create a missing file */
+    /* The file is looked for first, because opening it would create a missing
+     * one. */
+    *is_there = rv == 0 && stat(from, &st) == 0;
     if (!*is_there) {
         return rv;
     }
@@ -235,15 +240,15 @@ static int copy_small(struct copying *copying, struct flo_err *err)
     return rv;
 }
 
-/* Copies keys and tables of one moment: repeats if a small file changed
- * meanwhile. */
+/* Copies keys and tables as of one moment.  The copy is repeated if a small
+ * file changed meanwhile. */
 static int copy_moment(struct copying *copying, struct flo_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct done){0};
         FLO_TRY(make_place(copying, err));
-        /* copied first, so that the audit's checkpoint is older than the table
-         * */
+        /* This file is copied first, so that the audit's checkpoint is older
+         * than the copied table. */
         int rv = copy_named(copying, "audit.head", err);
         if (rv == 0) {
             rv = copy_small(copying, err);
@@ -329,7 +334,9 @@ static int make(const char *from, const char *to, bool has_telemetry, struct don
     }
     FLO_TRY(rv);
     rv = copy_moment(&copying, err);
-    if (rv == 0) { /* newer than the tables, so all named blobs exist */
+    /* The blobs are copied after the tables, so that all blobs which the tables
+     * name are there. */
+    if (rv == 0) {
         rv = copy_named(&copying, "blobs", err);
     }
     if (rv == 0 && has_telemetry) {
