@@ -10,9 +10,10 @@
 
 #include "server-stub/mqtt/broker/process.h"
 
-/* Number of descriptors that the broker needs for other purposes. */
+/* Number of descriptors that the broker needs for other purposes than
+ * connections. */
 #define RESERVED 32
-#define DESCRIPTORS_MAX 1000000 /* limit of the descriptors that are requested */
+#define DESCRIPTORS_MAX 1000000 /* largest number of descriptors that is requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {
