@@ -13,7 +13,6 @@
  *                   proof, and the caller sets the last byte to a brace
  * 1                 the device sent it again after a lost connection, so it
  *                   can be dropped
- *
  * FLO_E_MQTT_PROOF  the proof is invalid, and the message must be ignored
  *
  * *is_retained becomes true for a message that the broker had retained, even if
