@@ -53,7 +53,9 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        return; /* no memory: nothing is done here, and the next start logs it again */
+        /* Without memory the command is lost, and repeated only at the next
+         * start of the controller. */
+        return;
     }
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);
@@ -112,8 +114,8 @@ static void query_free(struct flo_lane_query *query)
     }
 }
 
-/* Reserves a place for a query; false: none is free for this account.  The
- * caller holds the mutex. */
+/* Reserves a place for a query.  Returns false if no place is free for the
+ * query's account.  The caller holds the mutex. */
 static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
 {
     size_t place = FLO_LANE_QUERIES_MAX;
@@ -251,7 +253,7 @@ static void on_commit(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(context);
 }
 
-/* Tells the control thread that there are devices with news, once it has
+/* Passes the devices with news to the control thread, if that thread has
  * collected the last ones. */
 static void tell_news(struct flo_lane *lane)
 {
@@ -266,7 +268,7 @@ static void tell_news(struct flo_lane *lane)
     }
     struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
     if (facts == NULL) {
-        return; /* not stored yet: it is tried again the next time */
+        return; /* Without memory the news stay, and the next call tries again. */
     }
     for (size_t i = 0; i < devices->news_count; i++) {
         struct flo_lane_device *device = &devices->items[devices->news[i]];
