@@ -74,8 +74,7 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
-/* Gets the counts of an updated device since its swap, and its past before
- * that. */
+/* Gets an updated device's counts since its swap, and those of its past. */
 static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
     *out = (struct flo_since_numbers){.errors = observed->since.errors,
@@ -108,9 +107,9 @@ static uint32_t members_of(const struct flo_observe_analysis *analysis, struct f
     return members;
 }
 
-/* Adds a slice.  If the wider slice has fewer members, it is held itself: three
- * of a site's four devices may by chance share a hardware class with half of
- * the fleet. */
+/* Adds a slice to the found ones.  If the wider slice has fewer members, that
+ * one is held instead: three of a site's four devices may by chance share a
+ * hardware class with half of the fleet. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider)
 {
