@@ -1,5 +1,4 @@
-/* Observe: scans the labels of a rollout for values at which a speed is
- * worse. */
+/* Observe: scans the labels of a rollout for values at which speed is worse. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/scan.h"
@@ -8,8 +7,9 @@
 
 #define ALPHA 0.01
 #define LIMIT_PCT 10
-#define AFTER_MIN 3         /* readings after the swap that a device needs */
-#define OWN_CONTROLS_MANY 5 /* number of controls from which on no single one decides */
+#define AFTER_MIN 3 /* number of readings after the swap that a device needs */
+/* number of a slice's own controls from which on no single one decides */
+#define OWN_CONTROLS_MANY 5
 
 struct look {
     struct flo_crowd crowd;
@@ -24,8 +24,8 @@ struct look {
     struct flo_scan scan;
 };
 
-/* Finds the stratum of most updated devices: their own release, or one pair of
- * releases. */
+/* Finds the stratum of most updated devices: their own earlier release, or one
+ * pair of releases. */
 static uint32_t stratum_of(const struct look *look)
 {
     uint32_t best = 0;
@@ -90,8 +90,8 @@ static size_t fill(struct look *look)
     return updated;
 }
 
-/* Devices that a median is taken over: all controls, the controls of a slice,
- * the updated devices of a slice, or the controls elsewhere. */
+/* Set of devices over which a median is taken: all controls, the controls in a
+ * slice, the updated devices in a slice, or the controls outside of it. */
 enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
 static bool is_of(const struct look *look, enum side side, const struct flo_slice *slice,
@@ -106,8 +106,8 @@ static bool is_of(const struct look *look, enum side side, const struct flo_slic
     return device->known != 0 && !device->is_updated && (side == SIDE_CONTROLS || is_in);
 }
 
-/* Gets the median of a side's newest, unclipped changes.  Returns false with
- * fewer than two. */
+/* Gets the median of a side's newest, unclipped changes.  Returns false if the
+ * side has fewer than two. */
 static bool median_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -126,7 +126,7 @@ static bool median_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Gets the median change of a side, less that of all controls. */
+/* Gets the median change of a side, less the median change of all controls. */
 static bool change_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -139,10 +139,10 @@ static bool change_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Tells whether controls elsewhere confirm a finding.  With few controls in a
- * slice, one that was fast for a while makes all others look slow.  So the
- * updated devices must also be slower than controls elsewhere, by half as
- * much. */
+/* Tells whether the controls outside the slice confirm a finding.  With few
+ * controls in a slice, one that was fast for a while makes all other devices
+ * look slow.  So the updated devices must also be slower than the controls
+ * elsewhere, by half as much. */
 static bool is_borne_out(const struct look *look, const struct flo_scan_row *row)
 {
     double moved;
@@ -190,8 +190,8 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
-/* Stores a probe: all of the slice's updated devices that could be compared are
- * far. */
+/* Requests a probe of a slice in which all updated devices that could be
+ * compared are far slower. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -208,7 +208,8 @@ static void keep_probe(const struct look *look, const struct flo_scan_probe *spe
     }
 }
 
-/* Stores tau2, the greatest variance between label values so far. */
+/* Stores tau2, which is the largest variance between a label's values that was
+ * found so far. */
 static void keep_tau2(struct look *look)
 {
     double *tau2 = look->cohort->kept.tau2[look->reading];
@@ -237,8 +238,8 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* The call cannot fail: means of readings are finite, and the waves are the
-     * cohort's. */
+    /* The call cannot fail, because means of readings are finite, and the waves
+     * are the cohort's. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {
