@@ -3,7 +3,7 @@
 
 #include "server-stub/cli/cli.h"
 
-#define NAMES_MAX "500" /* largest number of names; more do not help a person who types */
+#define NAMES_MAX "500" /* largest number of names; further ones do not help a person who types */
 
 /* ---- scripts ---- */
 
@@ -46,10 +46,11 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- names ---- */
 
-/* Words of usages and flag values, and the source of their names. */
+/* Places in usages and flags at which a name stands, and the path from which
+ * the names come. */
 static const struct {
-    const char *noun; /* noun of the command; NULL: any */
-    const char *what; /* prefix of the argument */
+    const char *noun; /* noun of the command; NULL: the place is in commands of any noun */
+    const char *what; /* word of the usage, or its beginning */
     const char *path, *name, *meaning;
 } places[] = {
     {"device", "NAME", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
@@ -79,7 +80,7 @@ static void add_name(struct flo_buf *out, const char *name, const char *meaning)
     flo_buf_printf(out, "%s\t%s\n", line, more);
 }
 
-/* Adds each name once. */
+/* Adds the names of the items, each of them once. */
 static void add_names(const json_t *items, const char *name, const char *meaning, json_t *seen,
                       struct flo_buf *out)
 {
@@ -105,7 +106,7 @@ static void add_names(const json_t *items, const char *name, const char *meaning
     }
 }
 
-/* Adds error ids, which need no request. */
+/* Adds the error ids, which are known without a request. */
 static void add_errors(struct flo_buf *out)
 {
     int code;

@@ -1,5 +1,5 @@
-/* Golden prompts: checks, makes or plays those of a new release before it is
- * signed. */
+/* Golden prompts: checks, makes or plays the prompts of a new release before
+ * the release is signed. */
 #include "server-stub/cli/create/create.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ static int run_model(const char *const *words, struct flo_err *err)
     int status = 0;
     pid_t pid;
 
-    /* With llama.cpp's library it also plays the architectures of that. */
+    /* The program with llama.cpp's library is preferred, because it also plays
+     * the architectures of that library. */
     if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
         !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
@@ -45,7 +46,7 @@ static int run_model(const char *const *words, struct flo_err *err)
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* Checks golden prompts with the device's own reader. */
+/* Checks golden prompts with the reader that devices use. */
 int flo_create_golden_check(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -63,9 +64,9 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* Chooses the model that runs the prompts: the release's, or --base with the
- * adapter, which shows whether they fit.  Appends to `words` from `count`
- * on. */
+/* Chooses the model that plays the prompts: the release's own model, or the one
+ * of --base with the adapter, which shows whether they fit.  Appends its flags
+ * to `words` from `count` on. */
 static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
                       size_t *count, struct flo_err *err)
 {
