@@ -1,10 +1,10 @@
-/* Flags: has the flags of each command, in one table. */
+/* Flags: the flags of each command, in one table. */
 #include "server-stub/cli/cli.h"
 
 #define FLAGS(name) const struct flo_flag flo_flags_##name[]
 #define END FLO_FLAGS_END
 
-/* Flags that several commands have. */
+/* Flags that several commands have in common. */
 #define FLAG(name, value, help, ...)                                                               \
     {                                                                                              \
         name, value, help, FLO_ASKED, __VA_ARGS__                                                  \
@@ -394,7 +394,7 @@ FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};
 
-/* Flags of plain verbs. */
+/* Flags of the plain verbs, from plain.def. */
 #define FLO_PLAIN_NOUN(...)
 #define FLO_PLAIN_SOME(...)
 #define FLO_PLAIN_LIST(function, ...) FLAGS(function) = {END};
