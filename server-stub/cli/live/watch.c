@@ -15,8 +15,8 @@
 
 #define POLL_MS 250
 
-/* Block of lines.  On a terminal it is redrawn in place, cut to the screen;
- * otherwise only changes are printed. */
+/* A block of lines.  On a terminal it is redrawn in place, cut to the screen;
+ * elsewhere only changes are printed. */
 struct block {
     struct flo_view view;
     struct flo_buf last;
@@ -66,8 +66,8 @@ static void draw(const struct flo_cli *cli, const json_t *rollout, struct block 
     block->last = text;
 }
 
-/* Ends the block, because other lines follow below it.  The next block is a new
- * one. */
+/* Ends the block, because other lines follow below it.  The next lines are a
+ * new block. */
 static void block_ends(struct block *block)
 {
     flo_buf_deinit(&block->last);
@@ -85,8 +85,8 @@ static bool is_in(const char *word, const char *const *words)
     return false;
 }
 
-/* Tells whether the rollout no longer changes by itself; a draft has not
- * begun. */
+/* Tells whether a rollout in this state changes only by an action of a person.
+ * A draft has not begun. */
 static bool is_end(const char *state)
 {
     static const struct {
@@ -128,8 +128,8 @@ static int verdict(const json_t *rollout, const char *wanted, struct flo_err *er
                              id, id);
 }
 
-/* Ends the wait after the timeout; prints the rollout's waiting condition and
- * the command that resolves it. */
+/* Ends the wait after its timeout.  The error tells for what the rollout waits,
+ * and the command that resolves it. */
 static int is_late(const json_t *rollout, uint64_t timeout_ms, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
@@ -160,11 +160,11 @@ static int rollout_goes_on(const char *id, struct flo_err *err)
     return flo_stop_told(err, what, next);
 }
 
-/* Presence of the controller.  One that answered before and no longer does may
- * return soon. */
+/* State of the connection to the controller.  A controller that answered before
+ * and no longer does may return soon. */
 struct presence {
     bool was_there;
-    uint64_t away_at_ms; /* time since which it is unreachable; 0: it is reachable */
+    uint64_t away_at_ms; /* time since which the controller is unreachable; 0: it is reachable */
 };
 
 static const char *absence(int rv)
@@ -176,7 +176,8 @@ static const char *absence(int rv)
                                         : NULL;
 }
 
-/* Tells whether to try again.  Prints the loss once, and its end. */
+/* Tells whether the command tries again after a failed call.  Prints once that
+ * the connection is lost, and when it is back. */
 static bool is_only_away(const struct flo_cli *cli, struct presence *presence, int rv)
 {
     uint64_t now_ms = flo_now_ms();
@@ -197,8 +198,8 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence, i
     return true;
 }
 
-/* Tells whether every device of the phase is offline, so that nothing ends
- * until one returns. */
+/* Tells whether every device of the phase is offline, so that none ends until
+ * one returns. */
 static bool is_nobody_there(const json_t *rollout)
 {
     const json_t *phase = json_array_get(json_object_get(rollout, "phases"),
@@ -209,7 +210,7 @@ static bool is_nobody_there(const json_t *rollout)
            flo_out_u64(phase, "away") == devices;
 }
 
-/* Prints, once, that every device is offline; the line is below the block. */
+/* Prints, once, that every device is offline.  The line is below the block. */
 static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct block *block,
                        bool *is_said)
 {
@@ -314,13 +315,15 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* number of devices among those that failed */
-    uint64_t awaited; /* number of devices that are online and have not ended, without those that
-                         answered and went offline */
+    uint64_t failed; /* number of the devices in `ended` that failed */
+    /* number of online devices that have not ended; a device that answered and
+     * went offline does not count */
+    uint64_t awaited;
 };
 typedef struct answers answers_fn(const json_t *now);
 
-/* Tells whether the controller lists awaited devices; an older one does not. */
+/* Tells whether the controller counts the awaited devices, which an older one
+ * does not. */
 static bool says_awaited(const json_t *now)
 {
     return json_object_get(now, "awaited") != NULL;
@@ -367,7 +370,8 @@ static struct answers answers_of_rollback(const json_t *rollout)
     return answers;
 }
 
-/* The path ends with an order or a rollout. */
+/* Fails with FLO_E_STOPPED, because the order or rollout at the end of the path
+ * continues on the controller. */
 static int answers_go_on(const char *path, struct flo_err *err)
 {
     const char *id = strrchr(path, '/') + 1;
@@ -378,8 +382,9 @@ static int answers_go_on(const char *path, struct flo_err *err)
     return flo_stop_told(err, id, next);
 }
 
-/* Waits until all online devices answered.  The devices are read at the start
- * and at the end; if the controller does not count them, each time. */
+/* Waits until all online devices have answered.  The devices are read at the
+ * start and at the end.  A controller that does not count them makes the
+ * command read them each time. */
 static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, uint64_t timeout_ms,
                          json_t **out, struct flo_err *err)
 {
