@@ -7,8 +7,8 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Builds a row: the device's release at this label, and the action that follows
- * for it. */
+/* Builds the row of a device, with the release that the device has, "new" or
+ * "old".  An old one has no wave. */
 static json_t *row_of(const json_t *device)
 {
     json_t *row = json_deep_copy(device);
