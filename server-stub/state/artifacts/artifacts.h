@@ -4,12 +4,10 @@
  * A delta of a release stays while a device may have the delta's base
  * (core/artifacts/use.h), or while the release is young.  A file that no
  * release names stays as long as a young release.  Each hour a pass in small
- * steps removes the others; a person can also start a pass at once.  A removed
- * delta leaves an empty marker file, so that it does not count as lost.
- * Devices then take another way, and an upload of the same bytes restores the
- * delta.
- *
- * All functions run on the state's thread. */
+ * steps removes all other files; a person can also start a pass at once.  A
+ * removed delta leaves an empty marker file, so that it does not count as lost.
+ * Devices then download another file, and an upload of the same bytes restores
+ * the delta.  All functions run on the state's thread. */
 #ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_H
 #define FLOTILLA_SERVER_STATE_ARTIFACTS_H
 
@@ -39,7 +37,7 @@ void flo_artifact_is_wanted(const struct flo_controller *controller,
 #define FLO_UNUSED_KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* standard */
 
 struct flo_artifact_counts {
-    uint64_t at_ms;        /* wall clock at the end of the pass; 0: no pass yet */
+    uint64_t at_ms;        /* wall clock at the end of the pass; 0: no pass has ended yet */
     uint64_t files, bytes; /* kept ones */
     uint64_t deltas;       /* number of deltas whose base no device has */
     uint64_t delta_bytes;
@@ -66,7 +64,7 @@ struct flo_artifact_removed flo_collector_removed(const struct flo_collector *co
 typedef void (*flo_collect_fn)(void *context, const struct flo_digest *digest, const char *release,
                                const char *file, uint64_t bytes);
 
-/* Returns how long unneeded artifacts are kept. */
+/* Returns for how long artifacts are kept that no device needs. */
 uint64_t flo_collect_kept_ms(const struct flo_controller *controller);
 /* Runs a step of the hourly pass, which first begins an hour after the start.
  * Returns true if the pass has more steps to run soon. */

@@ -13,8 +13,8 @@
 #define STEPS 8 /* number of documents or files that one turn processes */
 
 struct flo_collector {
-    struct flo_collect_pass *pass;    /* pass in progress; NULL: none */
-    uint64_t due_ms;                  /* start of the next pass, monotonic */
+    struct flo_collect_pass *pass; /* the pass in progress; NULL: none */
+    uint64_t due_ms;               /* time at which the next pass begins, by the monotonic clock */
     struct flo_artifact_counts found; /* counts of the last complete pass */
     struct flo_artifact_removed removed;
 };

@@ -15,7 +15,7 @@
 #include "server-stub/state/controller.h"
 
 #define LISTED 64 /* number of releases that one step lists */
-#define ASKED 4   /* device reports read in one step */
+#define ASKED 4   /* number of device reports that one step reads */
 /* number of a digest list's last entries that are searched for a repetition */
 #define JUST_SEEN 16
 
@@ -39,13 +39,13 @@ struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
     size_t at;              /* index of the next item in the present phase's list */
-    uint64_t young_from_ms; /* files newer than this (wall clock) are kept */
+    uint64_t young_from_ms; /* wall clock; newer files are kept */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
     char device[37];              /* id of the last device whose report was read */
     size_t asked;                 /* by this step */
-    struct flo_digest_list slots; /* releases in the devices' slots */
+    struct flo_digest_list slots; /* digests of the releases in the devices' slots */
     struct flo_use use;
     struct entry *entries;
     size_t entry_count, entry_room;
@@ -156,8 +156,8 @@ static void add_slot(struct flo_digest_list *slots, const struct flo_digest *dig
     }
 }
 
-/* Adds the releases in a device's slots.  A model that is not loaded, or down,
- * serves nothing and still has its slots. */
+/* Adds the releases in a device's slots.  A model has slots even if it serves
+ * nothing, because it is not loaded or has stopped. */
 static int take_device(void *context, const struct flo_fleet_device *device)
 {
     static const char *const names[] = {"current", "previous", "candidate"};
@@ -205,8 +205,8 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- documents ---- */
 
-/* Loads a release.  NULL: its document is unknown, so its artifacts are unknown
- * too. */
+/* Loads a release.  Returns NULL if the release's document cannot be read,
+ * because then its artifacts are not known. */
 static struct flo_release *load(struct flo_collect_pass *pass, const struct row *row,
                                 struct flo_err *err)
 {
@@ -249,8 +249,8 @@ static int judge(struct flo_collect_pass *pass, const struct row *row, struct fl
     return 0;
 }
 
-/* Reports the deltas of a release that are removed.  Deltas of intermediate
- * steps belong to other releases. */
+/* Reports those deltas of a release that are removed.  Deltas of intermediate
+ * steps are left out, because they belong to other releases. */
 static int tell(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);
@@ -338,7 +338,7 @@ static int sweep_file(struct flo_collect_pass *pass, const struct flo_digest *di
 
     if (!flo_artifact_path(pass->controller, digest, path) || lstat(path, &st) < 0 ||
         !S_ISREG(st.st_mode)) {
-        return 0; /* the file is gone, or is no artifact */
+        return 0; /* the file was deleted meanwhile, or is no artifact */
     }
     uint64_t bytes = (uint64_t)st.st_size;
     bool is_young = (uint64_t)st.st_mtim.tv_sec * 1000 >= pass->young_from_ms;

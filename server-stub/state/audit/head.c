@@ -26,14 +26,14 @@ struct flo_audit_head {
     uint64_t marked_at_ms;
     struct flo_audit_walk walk; /* walk that checks the table from its start, again and again */
     size_t next;                /* index of the next checkpoint that the walk will compare */
-    size_t lines;               /* number of good lines in the file */
+    size_t lines;               /* number of valid lines in the file */
     /* Time of the file's first line, or of its last restart line. */
     uint64_t from_ms;
     uint64_t latest_ms; /* latest time of all lines in the file */
     /* newest line of the file; "": the file has no line, or the newest is a
      * restart line */
     char line[FLO_AUDIT_LINE_TEXT];
-    char file_what[128]; /* error in the file as text; "": none */
+    char file_what[128]; /* error text about the file; "": the file is valid */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -68,7 +68,7 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
     return 0;
 }
 
-/* Keeps a line of the file in memory. */
+/* Keeps a line of audit.head in memory. */
 static void remember(struct flo_audit_head *head, const struct flo_audit_checkpoint *checkpoint,
                      const char *line, size_t bytes)
 {
@@ -126,8 +126,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     return rv;
 }
 
-/* Reads the file.  A last line without its end was being written during a power
- * cut. */
+/* Reads audit.head.  A last line without its line feed is left out, because a
+ * power cut interrupted its writing. */
 static int read_file(struct flo_audit_head *head, const char *path, off_t *whole,
                      struct flo_err *err)
 {
@@ -170,7 +170,9 @@ static int write_checkpoint(struct flo_controller *controller,
     if (rv == 0 && fdatasync(head->fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
     }
-    if (rv < 0) { /* removes the half line, which would damage the next one */
+    /* A line that was not written completely is removed, because it would
+     * damage the next one. */
+    if (rv < 0) {
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
             flo_log(FLO_LOG_ERROR, "audit", "half a line stays in audit.head: %s", strerror(errno));
         }

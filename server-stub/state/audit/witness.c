@@ -1,4 +1,4 @@
-/* Witness: lines that devices received, compared with the table. */
+/* Witness: compares lines that devices report with the audit's table. */
 #include "server-stub/state/audit/witness.h"
 
 #include <string.h>
