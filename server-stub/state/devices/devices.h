@@ -42,8 +42,8 @@ FLO_MUST_USE int flo_devices_may_pin(struct flo_controller *controller, const ch
  * model whose pin is removed follows the device's groups again. */
 FLO_MUST_USE int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                                  const json_t *before, const json_t *after, struct flo_err *err);
-/* Returns the pins, [{"model","release","state","runs","why"}], with a row for
- * each; new reference. */
+/* Returns a row for each pin of the device:
+ * [{"model","release","state","runs","why"}]; new reference. */
 json_t *flo_devices_pins(struct flo_controller *controller, const struct flo_fleet_device *device);
 
 #endif

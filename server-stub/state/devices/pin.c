@@ -1,6 +1,7 @@
 /* Pins: orders that bring a device to the release that people pinned on it.
- * The order stays in the device's desired document until the pin is removed,
- * and is renewed as all orders there. */
+ *
+ * The order stays in the device's desired document until the pin is removed.
+ * It is renewed like all other orders in desired documents. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
@@ -184,8 +185,8 @@ static int read_held(struct flo_controller *controller, const char *id, const ch
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Removes a pin's order from the desired document.  Another order of people,
- * such as a rollback, stays. */
+/* Removes a pin's order from the desired document.  Any other order that people
+ * gave, such as a rollback, stays. */
 static int take_off(struct flo_controller *controller, const char *id, const char *model,
                     const char *title, struct flo_err *err)
 {

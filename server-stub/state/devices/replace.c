@@ -1,6 +1,6 @@
-/* Replace: other hardware takes the place of a broken device.  The new identity
- * enrolled as any other.  It inherits the decisions of people about the old
- * one, so that its groups bring it to the same releases. */
+/* Replace: other hardware takes the place of a broken device.  The new device
+ * enrolled under an identity of its own.  It inherits what people decided about
+ * the old device, so that its groups bring it to the same releases. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>

@@ -73,7 +73,7 @@ static int read_holder(struct flo_controller *controller, const char *device, st
 /* ---- a device enrols ---- */
 
 struct row {
-    json_t *body; /* content of the row; NULL: no row was prepared */
+    json_t *body; /* content of the prepared row; NULL: no row was prepared */
     char device[37];
     uint64_t at_ms;
 };
