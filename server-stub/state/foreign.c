@@ -15,7 +15,7 @@
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 struct flo_foreign_item {
-    char what[160]; /* name of the alert's series */
+    char what[160]; /* name of the series under which the alert shows the report */
     uint64_t at_ms; /* wall clock of the last report; 0: the place is free */
 };
 struct flo_foreign {
@@ -151,7 +151,7 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
 
 /* ---- orders ---- */
 
-/* Tells whether the order was one of ours, like o-0012: its number was
+/* Finds out whether the controller once gave this order: its number was
  * assigned, and its row was deleted since. */
 static int is_forgotten(struct flo_controller *controller, const char *order, bool *out,
                         struct flo_err *err)

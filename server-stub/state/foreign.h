@@ -23,24 +23,27 @@ enum flo_foreign_kind {
     FLO_FOREIGN_KINDS
 };
 
-/* number of reports that are kept for each kind; then the oldest are dropped */
+/* largest number of reports that are kept of each kind; a further one replaces
+ * the oldest */
 #define FLO_FOREIGN_MAX 16
 #define FLO_FOREIGN_ORDERS_MAX 32
-/* operation of a foreign order's row; the row's id is foreign-<id> */
+/* operation in the row of a foreign order, whose id is foreign-<id> */
 #define FLO_FOREIGN_OP "foreign"
 
 struct flo_foreign;
-/* Creates an empty list of reports; NULL: no memory. */
+/* Creates an empty list of reports about foreign orders and messages; NULL: no
+ * memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
 /* Returns "order", "statement", "message" or "row". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
- * transaction.  An order of ours that was forgotten is not foreign. */
+ * transaction.  An order of this controller whose row was deleted is not
+ * foreign. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
-/* Records a device's report of a refusal. The report counts if it begins with
- * the digests of a statement (agent/shell/trust/take.c). */
+/* Records that a device refused a trust statement.  A report counts only if it
+ * begins with the digests of a statement (agent/shell/trust/take.c). */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
 /* Records the devices in whose name messages without a valid proof arrived, and
  * clears this list in controller->proofs. */

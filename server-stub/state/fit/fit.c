@@ -35,7 +35,8 @@ const char *flo_forecast_word(enum flo_forecast_result result)
 
 /* ---- what the report says ---- */
 
-/* Returns the release in a slot of a model's report; zero: none. */
+/* Returns the digest of the release in a slot of a model's report.  The digest
+ * is zero if the slot is empty. */
 static struct flo_digest release_of(const json_t *slot)
 {
     struct flo_digest digest;
@@ -108,7 +109,8 @@ static void add_present(struct scene *scene, const struct flo_digest *digest)
     }
 }
 
-/* Adds the files of the variant that the device took of a release. */
+/* Adds the files of a release that the device has: those of the variant that it
+ * took. */
 static void add_release(struct scene *scene, const struct flo_digest *digest)
 {
     const struct flo_release *release =
@@ -197,7 +199,8 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
 
 /* ---- has it memory? ---- */
 
-/* Returns the memory that a runtime may take, as the device reports. */
+/* Returns how much memory a runtime may take on the device, as the device
+ * reports. */
 static uint64_t runtime_memory(const json_t *profile, const char *name)
 {
     size_t i;
@@ -271,8 +274,8 @@ static const char *way_to_memory(const struct flo_memory_model *models, size_t c
                      flo_memory_candidate(models, count, &plan, own, candidate, false, &needed));
 }
 
-/* Plans the memory of all models, with the new release in place of its model's
- * present one. */
+/* Plans the memory of all models on the device, with the new release in place
+ * of its model's present one. */
 static int find_memory(const struct scene *scene, struct flo_forecast *out, struct flo_err *err)
 {
     struct flo_memory_told told[MODELS_MAX];

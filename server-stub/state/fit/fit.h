@@ -1,10 +1,11 @@
-/* Fit: whether one device would accept a release, by which way, with how much
- * memory, or why not.
+/* Fit: whether one device would accept a release, which files it would
+ * download, how much memory the release gets, or why it fails.
  *
  * The device's own functions (minimum releases, plan of the download, memory
- * planner) run on the device's last report.  So the result is the device's own
- * decision.  Facts outside of a report (files without a slot, a release that
- * its engine has not measured) can make the device decide otherwise. */
+ * planner) run here on the device's last report.  So the result is what the
+ * device itself would decide.  Facts outside of a report can change the
+ * device's decision: files without a slot, or a release that its engine has not
+ * measured. */
 #ifndef FLOTILLA_SERVER_STATE_FIT_H
 #define FLOTILLA_SERVER_STATE_FIT_H
 
@@ -16,11 +17,11 @@ enum flo_forecast_result {
     FLO_FORECAST_TAKES,
     FLO_FORECAST_HAS,    /* the device runs the release */
     FLO_FORECAST_CANNOT, /* the device cannot take the release; the reason is in `why` */
-    FLO_FORECAST_SILENT, /* unknown: the device never reported */
+    FLO_FORECAST_SILENT, /* unknown, because the device never reported */
 };
 const char *flo_forecast_word(enum flo_forecast_result result);
 
-/* The order that the rollout would give. */
+/* The order that the rollout would give to the device. */
 struct flo_forecast_order {
     const struct flo_release *release;
     struct flo_digest digest;
@@ -33,7 +34,7 @@ typedef const struct flo_release *(*flo_forecast_find_fn)(void *context,
                                                           const struct flo_digest *digest);
 struct flo_forecast {
     enum flo_forecast_result result;
-    const char *way; /* way of the download: "present", "adapter", "delta" or "whole" */
+    const char *way; /* kind of the download: "present", "adapter", "delta" or "whole" */
     char variant[FLO_NAME_MAX + 1];
     uint64_t bytes;      /* over the network */
     uint64_t full_bytes; /* size of the files that the device lacks */

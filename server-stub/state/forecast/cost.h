@@ -16,7 +16,7 @@ struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
-    uint32_t idle; /* devices that already have the release, or cannot take it */
+    uint32_t idle; /* number of devices that already have the release, or cannot take it */
     uint64_t bytes;
 };
 /* Zero-initialise. */
@@ -26,8 +26,8 @@ struct flo_forecast_costs {
     size_t group_count;
     struct flo_forecast_sum before[FLO_FORECAST_SUMS_MAX]; /* by version */
     size_t before_count;
-    uint32_t kept;       /* devices whose rollback needs no download */
-    uint32_t first;      /* devices without an earlier release of the model */
+    uint32_t kept;       /* number of devices whose rollback needs no download */
+    uint32_t first;      /* number of devices without an earlier release of the model */
     uint64_t bytes_most; /* number of bytes for the device that downloads most */
     /* Data of the telemetry thread by which members can be compared; NULL:
      * unknown. */

@@ -1,4 +1,5 @@
-/* Rollout: the forecast of a rollout's devices, counted by way and reason. */
+/* Rollout: the forecast of a rollout's devices, counted by kind of download and
+ * by reason. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Sight: which faults a rollout's gates can detect and prove with the devices
- * that get the release. */
+/* Sight: finds out which faults a rollout's gates can detect and prove with the
+ * devices that get the release. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +125,8 @@ static void clock_of(const struct sight *sight, uint32_t block, char out[16])
     strftime(out, 16, "%H:%M UTC", &utc);
 }
 
-/* Returns the speed reading by which most devices can be compared.  Among equal
- * ones it is the first. */
+/* Returns the reading of speed by which most devices can be compared, the first
+ * one among equal ones. */
 static enum flo_observed_reading best_reading(const struct sight *sight)
 {
     const struct flo_analysis_rules *rules = &sight->core->analysis.rules;

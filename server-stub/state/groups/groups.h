@@ -1,5 +1,5 @@
-/* Groups: the groups of the store, their selectors and priorities.  membership/
- * moves devices. */
+/* Groups: the groups of the store, with their selectors and priorities.
+ * membership/ moves devices into groups. */
 #ifndef FLOTILLA_SERVER_STATE_GROUPS_H
 #define FLOTILLA_SERVER_STATE_GROUPS_H
 
@@ -10,7 +10,7 @@ struct flo_controller;
 
 #define FLO_FLEET_GROUPS_MAX 256
 
-/* A group with a priority other than the standard one. */
+/* A group whose priority is not the standard one. */
 struct flo_group_rank {
     char name[FLO_NAME_MAX + 1];
     uint64_t priority;
@@ -40,7 +40,7 @@ size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out);
 /* Returns whether some group is to be deleted when it is empty. */
 bool flo_groups_any_ends(const struct flo_groups *groups);
-/* Deletes the groups whose last member left and that end when empty. */
+/* Deletes those groups that end when empty and whose last member left. */
 FLO_MUST_USE int flo_groups_delete_ended(struct flo_controller *controller, struct flo_err *err);
 /* Every minute, marks all devices for a new evaluation if some selector depends
  * on facts that change with time. */

@@ -1,4 +1,5 @@
-/* Rules: groups by selector, which devices match them, and priorities. */
+/* Rules: finds the groups whose selectors match a device, and the priorities of
+ * groups. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,9 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define SWEEP_MS 60000 /* interval at which facts that change with time are evaluated */
+/* interval at which devices are evaluated again, because some facts change with
+ * time */
+#define SWEEP_MS 60000
 
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
@@ -24,7 +27,7 @@ struct flo_groups {
     bool is_read;         /* the rules in memory are those of the store */
     bool is_moving;       /* some selector uses facts that change with time */
     bool ends;            /* some group is to be deleted when it is empty */
-    uint64_t sweep_at_ms; /* time when all devices are evaluated again */
+    uint64_t sweep_at_ms; /* time at which all devices are evaluated again */
 };
 
 struct flo_groups *flo_groups_new(void)

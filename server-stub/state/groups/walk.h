@@ -13,10 +13,10 @@
 struct flo_group_walk {
     struct flo_fleet_store *store;
     char group[FLO_NAME_MAX + 1]; /* "": all */
-    char last[37];                /* id of the last device; "": none yet */
+    char last[37];                /* id of the device that was visited last; "": none yet */
     uint64_t taken;               /* number of devices visited in this slice */
-    struct flo_text_list ids;     /* members of its group */
-    size_t at;                    /* index of the next id */
+    struct flo_text_list ids;     /* ids of the group's members */
+    size_t at;                    /* index of the member that is visited next */
     flo_fleet_device_fn fn;
     void *context;
 };
