@@ -121,9 +121,10 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return flo_rollouts_load(controller, err);
 }
 
-/* Skips numbers after a restore, because devices accept no number twice.  Since
- * the backup, rollouts may have been rolled back and the fleet been frozen.  An
- * unfreeze in the backup must not be signed again. */
+/* Skips numbers after a restore, because devices accept no number twice, and
+ * freezes the fleet.  Since the backup was made, rollouts may have been rolled
+ * back and the fleet frozen.  An unfreeze in the backup must not be signed
+ * again. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
@@ -160,8 +161,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 #define FILE_NAME "control.db"
 #define MOVED_NAME "control.db.imported"
 
-/* Imports the tables. Tables in two places would make two fleets, so the older
- * file is renamed and cannot be used by mistake. */
+/* Imports the tables of a file.  The file is renamed afterwards, because tables
+ * in two places could be used by mistake and make two fleets. */
 static int import(struct flo_controller *controller, const char *file, const char *moved,
                   struct flo_err *err)
 {

@@ -111,8 +111,8 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out, size
     return 0;
 }
 
-/* Builds the signed text: the document without the signature, after the
- * context's name. */
+/* Builds the text that is signed: the name CONTEXT, and then the document
+ * without its signature. */
 static int signed_text(json_t *document, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_copy(document);

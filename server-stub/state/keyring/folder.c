@@ -1,4 +1,5 @@
-/* Keyring: its files below the folder of a controller. */
+/* Keyring: reads and writes the keyring's files below the folder of a
+ * controller. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +14,8 @@
 #include "server-stub/state/pki/pki.h"
 
 #define OWN_KEY "controller.key"
-/* Name of the file that has the highest number of a keyring that this folder
- * accepted.  With it, an older document that somebody restores is refused. */
+/* Name of the file with the highest number of a keyring that this folder
+ * accepted.  An older document, which somebody restored, is refused by it. */
 #define NUMBER "keyring.number"
 
 static const char *const folders[] = {"pki", "keys", "trust"};
@@ -102,8 +103,9 @@ static int write_one(const char *dir, const char *name, const json_t *text, stru
                           is_secret(name) ? 0600 : 0644, err);
 }
 
-/* Writes or removes files. Keys are written before the list that names them,
- * and removed after that list. */
+/* Writes the files that differ: keys with `keys`, else all others.  The caller
+ * writes keys before the list that names them, and removes keys after that
+ * list. */
 static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;
@@ -136,7 +138,8 @@ static int remove_others(const char *dir, json_t *files, json_t *there, struct f
     return rv;
 }
 
-/* Writes each file that differs, and removes others with such names. */
+/* Writes each file of the keyring that differs, and removes files with such
+ * names that are not in the keyring. */
 static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *there = NULL;
@@ -287,8 +290,8 @@ static int take(const char *dir, const char *digest, const char *text, size_t by
     return flo_keyring_number_set(dir, keyring.number, err);
 }
 
-/* Checks that this controller was not dismissed.  If two controllers share a
- * folder, the list of dismissed keys is there. */
+/* Checks that this controller was not dismissed.  The folder has the list of
+ * dismissed keys if two controllers share it. */
 static int check_dismissed(const char *dir, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;

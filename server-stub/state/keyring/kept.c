@@ -1,5 +1,5 @@
 /* Kept: the leader's part of the keyring.  Without a shared database there is
- * none. */
+ * no keyring. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,9 +102,8 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
-        /* The controller has the files from elsewhere.  Controllers that were
-         * admitted before must be admitted again by people, because nobody else
-         * knows their keys. */
+        /* The controller has the files from elsewhere.  People must admit the
+         * other controllers again, because nobody else knows their keys. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring->as_stored.number = number;
         rv = 0;
@@ -205,7 +204,8 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 
 const struct flo_transaction_part flo_keyring_part = {.write = keep, .settle = flo_keyring_settle};
 
-/* Sets the row of this key; NULL removes it. */
+/* Sets the row of the controller with this key in the keyring; NULL removes
+ * it. */
 static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,
                   struct flo_err *err)
 {

@@ -9,7 +9,7 @@ struct flo_keyring_kept {
     /* the stored keyring, without files; its number is 0 when none is stored */
     struct flo_keyring as_stored;
     json_t *before;  /* admitted controllers before this transaction; NULL: unchanged */
-    bool is_written; /* the keyring was stored in this transaction */
+    bool is_written; /* this transaction stored the keyring */
     /* Digest of the stored files; "": unknown. */
     char digest[FLO_KEYRING_DIGEST];
     char own[FLO_KEYID_TEXT]; /* key of the controller that leads */

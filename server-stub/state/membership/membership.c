@@ -1,4 +1,5 @@
-/* Membership: evaluates changed devices, one after another. */
+/* Membership: evaluates devices that changed, one after another, and moves them
+ * between groups. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -42,7 +43,8 @@ static int change(struct flo_controller *controller, const char *device,
     FLO_TRY(change->is_member ? 0 : flo_making_reach(controller, device, err));
     int rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member,
                                     since, is_news, &full);
-    /* The device stays out of the group, and the log says why. */
+    /* A device in too many groups stays out of this one, and the log says
+     * why. */
     if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
         return 0;

@@ -17,8 +17,8 @@ struct flo_controller;
 FLO_MUST_USE int flo_groups_member(struct flo_controller *controller, const char *group,
                                    const char *device, bool is_member, bool *is_news,
                                    struct flo_err *err);
-/* Checks whether a device may name this group at its enrolment.  FLO_E_STATE:
- * the group has a selector, or it ends when empty. */
+/* Checks whether a device may name this group when it enrols.  FLO_E_STATE: the
+ * group has a selector, or it ends when empty. */
 FLO_MUST_USE int flo_groups_may_enrol(struct flo_controller *controller, const char *group,
                                       struct flo_err *err);
 /* Checks what flo_groups_may_enrol checks, and creates the group when it does

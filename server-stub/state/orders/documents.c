@@ -1,5 +1,5 @@
-/* Documents: writes orders as they are published, in desired documents and
- * lists of groups. */
+/* Documents: writes the texts of orders that are published, in desired
+ * documents and in lists of groups. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +162,8 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "deploy") == 0) {
         return 0;
     }
-    if (cards->count == CARDS_MAX) { /* the list is in ascending order, so the oldest is dropped */
+    /* The list is in ascending order, so its oldest order is dropped. */
+    if (cards->count == CARDS_MAX) {
         free(cards->envelopes[0]);
         memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));
         memmove(&cards->envelopes[0], &cards->envelopes[1],

@@ -92,8 +92,8 @@ int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *o
     return sign(controller, order, &body, envelope, err);
 }
 
-/* Audits the order. The body is too long for a record, so its digest is
- * recorded. */
+/* Adds the order to the audit. The order's body is too long for a record, so
+ * its digest is recorded. */
 static int audit(struct flo_controller *controller, const struct flo_order *order,
                  const char *release, const struct flo_buf *body, struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Kept: decides which desired documents a rollback changes, and which stay the
- * same. */
+/* Kept: decides which desired documents a rollback changes, and which it leaves
+ * as they are. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -43,8 +43,8 @@ int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
         return 0;
     }
     int rv = flo_fleet_order_get(list->controller->store, order, note_order, &held, err);
-    /* An abort was issued with this rollback, which ended the rollouts: it does
-     * not count as newer. */
+    /* An abort that was issued together with this rollback does not count as
+     * newer, because it only ended the rollouts. */
     out->is_newer = rv == 0 && list->seq > 0 && held.seq > list->seq && !held.is_abort;
     out->is_kept =
         rv == 0 &&
@@ -85,7 +85,7 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool
 }
 
 /* Puts the order into the desired document of a device whose report names the
- * release, whatever the document held then. */
+ * release, in place of any order that was there. */
 int flo_scope_open(const struct flo_scope_list *list, const char *device, enum flo_return way,
                    struct flo_err *err)
 {

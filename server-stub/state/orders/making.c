@@ -1,4 +1,4 @@
-/* Making: creates the rows of orders to large groups in slices. */
+/* Making: creates the rows of orders to large groups, in slices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* State of a slice of one order. */
+/* State of an order's slice. */
 struct slice {
     struct flo_controller *controller;
     /* copy of the order's progress, because the store overwrites its own */
@@ -19,13 +19,13 @@ struct slice {
     char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
-    char send[FLO_NAME_MAX + 1]; /* id of the deploy order of `to`; "": none yet */
-    enum flo_return way;         /* `way` of the last device that was to go back */
+    char send[FLO_NAME_MAX + 1]; /* id of the order that deploys `to`; "": it is not issued yet */
+    enum flo_return way;         /* `way` of the last device that was read and is to go back */
     /* No group's list carries the rollback or removal, so the devices' reports
      * say which devices need it. */
     bool is_by_report;
     bool is_there;               /* the last device that was read has the model */
-    char held[FLO_NAME_MAX + 1]; /* id of the last order that was checked */
+    char held[FLO_NAME_MAX + 1]; /* id of the order that was checked last */
     bool is_kept; /* the order that the devices hold stays in their desired documents */
     struct place {
         char device[37];
@@ -86,8 +86,8 @@ static int slice_init(struct slice *slice, struct flo_controller *controller,
 
 /* ---- desired documents, which a rollback changes ---- */
 
-/* Checks the order that a device holds, with a cache: thousands of devices hold
- * a few orders about the model. */
+/* Checks the order that a device holds.  The result is cached, because
+ * thousands of devices hold a few different orders about the model. */
 static int look_at_held(struct slice *slice, const char *held)
 {
     int rv = 0;
@@ -101,7 +101,8 @@ static int look_at_held(struct slice *slice, const char *held)
     return rv;
 }
 
-/* Notes the order that a device holds; both lists are in ascending order. */
+/* Notes which order a device of the slice holds.  Devices of the slice and of
+ * this listing come in ascending order. */
 static int note_held(void *context, const char *device, const char *order)
 {
     struct slice *slice = context;

@@ -27,7 +27,7 @@ FLO_MUST_USE int flo_making_finish(struct flo_controller *controller, struct flo
  * decides anything about the device. */
 FLO_MUST_USE int flo_making_reach(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
-/* Returns whether a rollback has still to change desired documents. */
+/* Returns whether some rollback still has to change desired documents. */
 bool flo_making_is_open(struct flo_controller *controller);
 
 #endif

@@ -25,8 +25,8 @@ uint64_t flo_orders_signed(const struct flo_orders *orders);
  * Then flo_orders_overtaken must be called. */
 bool flo_orders_are_overtaken(const struct flo_orders *orders);
 
-/* Completes (id, seq, times), signs and stores an order; `id` receives its
- * id. */
+/* Completes an order (id, seq, times), signs it and stores it.  `id` receives
+ * the order's id. */
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                                   bool is_tracked, uint64_t release_bytes, char *id,
                                   struct flo_err *err);
@@ -34,26 +34,28 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_
  * transported. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *order,
                                       struct flo_fleet_order row, char *id, struct flo_err *err);
-/* Completes and signs an order that gets no row of its own.  Its envelope is
- * appended to `envelope`. */
+/* Completes and signs an order that gets no row of its own, and appends its
+ * signed envelope. */
 FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
                                        struct flo_buf *envelope, struct flo_err *err);
 /* Renews the orders that are due (core/orders/renewal.h): first those in lists
  * of groups (flo_fleet_order_standing), then those in desired documents. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller, struct flo_err *err);
-/* Renews at once, after a rollback, the orders in desired documents that are
- * about its model. */
+/* Renews at once, after a rollback, those orders in desired documents that are
+ * about the rollback's model. */
 FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err);
-/* Renews all orders, because devices know higher numbers than this store. */
+/* Renews all orders, because devices know higher order numbers than this store
+ * has given. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err);
-/* Renews an order, if due, with its present scope, for a rollout that brings it
- * to devices; `id` becomes the new one's.  An order is also due when its number
- * is below `held`, the number of an order which one of the devices has.  Such a
- * device would otherwise answer that it has a newer order. */
+/* Renews an order with its present scope, if that is due, for a rollout that
+ * brings the order to devices.  `id` becomes that of the new order.  An order
+ * is also due when its number is below `held`, the number of an order that one
+ * of the devices has.  Such a device would otherwise answer that it has a newer
+ * order. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                                     struct flo_err *err);
-/* Renews, for one device, the orders about the model in its desired document
- * that are not newer than this rollback.  The rollback goes to this device
+/* Renews, for one device, those orders about the model in its desired document
+ * that are older than this rollback.  The rollback goes to this device
  * alone. */
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller, const char *device,
                                     const char *model, uint64_t rollback, struct flo_err *err);
@@ -65,15 +67,15 @@ FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller, const cha
 FLO_MUST_USE int flo_orders_outrank(struct flo_controller *controller, const char *device,
                                     const char *model, const char *order, bool *is_sent,
                                     struct flo_err *err);
-/* Signs an order again that reached a device too late, if its desired document
- * holds it. */
+/* Signs an order again for a device that it reached too late, if the device's
+ * desired document holds the order. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller, const char *device,
                                        const char *order, struct flo_err *err);
 /* Removes from the desired document those orders whose group the device left,
  * and no longer waits for its answers to them. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
-/* Stops waiting for answers of a device that leaves the fleet. */
+/* Stops waiting for answers from a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
 /* Signs those orders in the device's desired document again, for this device
@@ -95,7 +97,8 @@ FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo
 /* Appends the text of a device's desired document. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller, const char *device,
                                          struct flo_buf *out, struct flo_err *err);
-/* Appends the text of a group's retained list; FLO_ORDERS_NONE: it has none. */
+/* Appends the text of a group's retained list, which is FLO_ORDERS_NONE if the
+ * group has no orders. */
 #define FLO_ORDERS_NONE "{\"v\":1,\"orders\":[]}"
 FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller, const char *group,
                                        struct flo_buf *out, struct flo_err *err);

@@ -55,7 +55,9 @@ struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
     char model[FLO_NAME_MAX + 1];
-    char reason[4 * 512 + 1]; /* a reason of 512 characters in UTF-8 (core/request/types.def) */
+    /* A reason may have 512 characters (core/request/types.def), of up to 4
+     * bytes in UTF-8. */
+    char reason[4 * 512 + 1];
     const char *fleet;
     struct flo_err *err;
 };
@@ -252,8 +254,9 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
     return rv;
 }
 
-/* Renews the orders, unless a rollback's slices still have to remove deploys
- * from desired documents: a renewed deploy would be newer than the rollback. */
+/* Renews the orders.  It waits while a rollback's slices still have to remove
+ * deploys from desired documents, because a renewed deploy would be newer than
+ * the rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_making_finish(controller, err));
@@ -279,8 +282,9 @@ int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err
     return renew_held(controller, true, err);
 }
 
-/* Renews an order for a rollout.  An order that no device held when the epoch
- * changed was not signed again then. */
+/* Renews an order for a rollout.  Such an order may be of an earlier epoch,
+ * because an order that no device held when the epoch changed was not signed
+ * again. */
 int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                        struct flo_err *err)
 {
