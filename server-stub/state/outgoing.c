@@ -315,7 +315,8 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *con
     all->count = kept;
 }
 
-/* Sends all messages to all subscribers, sorted and without repetitions. */
+/* Sends all messages of a transaction to all subscribers, sorted and without
+ * repetitions. */
 static void flush(struct flo_controller *controller)
 {
     const struct flo_subscribers *all = controller->subscribers;

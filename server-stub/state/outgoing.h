@@ -46,7 +46,7 @@ enum flo_object {
 };
 const char *flo_object_word(enum flo_object object);
 
-/* Notice that an object has changed that people see. */
+/* Notice that an object which people see has changed. */
 struct flo_change {
     enum flo_object object;
     char key[2 * FLO_NAME_MAX + 2]; /* id, or model@version */
@@ -63,11 +63,11 @@ struct flo_outgoing {
     struct flo_text_list cleared; /* ids of devices whose retained messages are to be removed */
     struct flo_text_list came; /* ids of devices that connected to a broker that retains nothing */
     struct flo_text_list renewals; /* ids of devices that are to request a new certificate */
-    struct flo_text_list groups;   /* groups whose order list changed */
+    struct flo_text_list groups;   /* groups whose lists of orders changed */
     struct flo_acks acks;
     struct flo_asks asks;
     struct flo_changes changes;
-    struct flo_text_list audit; /* JSON of each new record */
+    struct flo_text_list audit; /* JSON text of each new audit record */
     size_t telemetry_devices;   /* number of devices that sent telemetry */
     bool has_retired;           /* a device was retired */
     bool has_emergency;         /* a new order of an emergency key was seen */
@@ -89,7 +89,8 @@ struct flo_subscriber {
 struct flo_subscribers;
 
 extern const struct flo_transaction_part flo_outgoing_part;
-/* Creates an empty list of messages or subscribers; NULL: no memory. */
+/* Creates an empty list of messages; NULL: no memory. flo_subscribers_new
+ * creates an empty list of subscribers. */
 struct flo_outgoing *flo_outgoing_new(void);
 struct flo_subscribers *flo_subscribers_new(void);
 void flo_outgoing_free(struct flo_outgoing *outgoing);
@@ -123,7 +124,7 @@ void flo_outgoing_change(struct flo_controller *controller, enum flo_object obje
  * transaction. */
 void flo_outgoing_trust(struct flo_controller *controller);
 void flo_outgoing_emergency(struct flo_controller *controller);
-/* Queues an audit record, and takes its reference. */
+/* Queues an audit record for live clients, and takes its reference. */
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
 /* Queues a request to the device to renew its certificate. */
 void flo_outgoing_renewal(struct flo_controller *controller, const char *device);
@@ -140,7 +141,7 @@ void flo_outgoing_telemetry(struct flo_controller *controller, size_t devices);
 /* Notifies all subscribers up to which commit the store is durable. */
 void flo_outgoing_durable(struct flo_controller *controller);
 
-/* Appends an acknowledgement; false: no memory. */
+/* Appends an acknowledgement; returns false without memory. */
 bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack);
 /* Keeps only the highest acknowledgement of each outbox. */
 void flo_acks_newest(struct flo_acks *acks);

@@ -11,7 +11,7 @@ struct flo_controller;
 struct flo_scope_member {
     char id[37];
     char name[FLO_NAME_MAX + 1];
-    char title[FLO_RETURN_TITLE]; /* release that the device still has */
+    char title[FLO_RETURN_TITLE]; /* title of the release that the device still has */
     bool is_online;
     enum flo_return way;
     enum flo_removal removal;
@@ -29,15 +29,16 @@ struct flo_scope_list {
      * release */
     const char *to;
     const char *send; /* id of the deploy order of `to`, for devices that must download it */
-    bool is_sliced; /* devices are read in slices (making.h): reading ends at the first device that
-                  can go back */
+    /* devices are read in slices (making.h), and the reading ends at the first
+     * device that can go back */
+    bool is_sliced;
     struct flo_scope_member *items;
     size_t count, room;
     struct flo_err *err;
 };
 
-/* Result of flo_scope_keeps: whether a desired document with this order stays
- * as it is. */
+/* Result of flo_scope_keeps, which tells whether a desired document with this
+ * order stays unchanged. */
 struct flo_scope_kept {
     bool is_kept;
     bool is_newer; /* the document is kept because its order is newer than the rollback */
@@ -55,9 +56,9 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
  * skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);
-/* Finds the deploy order for those devices of the rollback `back` (its id) that
- * do not keep `to`.  The order is issued for the first of them.  If `to` was
- * yanked since, the id is the rollback's own. */
+/* Finds the deploy order for those devices of the rollback with the id `back`
+ * that do not keep `to`.  The order is issued for the first such device.  If
+ * `to` was yanked since, `id` becomes the rollback's own. */
 FLO_MUST_USE int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
                                  struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Ask: asks devices to renew their certificates. */
+/* Ask: finds devices that must renew their certificates, and asks them. */
 #include <string.h>
 
 #include "proto/lifetime.h"
@@ -20,8 +20,8 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
                                      : pause_ms;
 }
 
-/* Returns whether devices accept the newest authority. If a trust statement
- * lists authorities, devices accept only those. */
+/* Returns whether devices accept the newest authority. If the trust statement
+ * lists authorities, devices accept only those listed. */
 static bool is_newest_known(const struct flo_controller *controller)
 {
     const struct flo_trust *trust = controller->trust;

@@ -41,7 +41,7 @@ static int list_text(const struct flo_pki *pki, struct flo_buf *out, struct flo_
     return out->failed ? flo_fail(err, FLO_E_MEMORY, "authorities") : 0;
 }
 
-/* Writes the list from memory; then updates pki->ca. */
+/* Writes the file of authorities from memory, and then updates pki->ca. */
 static int list_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -255,8 +255,8 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
 
 /* ---- retired ---- */
 
-/* Deletes the key, after the list on disk no longer has it.  A key that remains
- * does no harm. */
+/* Deletes an authority's key, when the list on disk no longer has the
+ * authority.  A key that remains does no harm. */
 static void forget_key(const struct flo_controller *controller,
                        const struct flo_authority *authority)
 {

@@ -1,11 +1,12 @@
-/* PKI: the fleet's certificate authorities, our certificates, those of devices,
- * the order key.
+/* PKI: the fleet's certificate authorities, the controller's own certificates,
+ * those of devices, and the order key.
  *
  * Authorities are sorted from the oldest to the newest; devices accept all of
- * them.  The oldest signs our own certificates, because every device knows it.
- * A device's certificate is signed by the newest authority that the device
- * knows.  So an authority is rotated in two steps: a new one is added, and the
- * oldest is retired when no device holds a certificate of it any more. */
+ * them.  The oldest signs the controller's own certificates, because every
+ * device knows it.  A device's certificate is signed by the newest authority
+ * that the device knows.  So an authority is rotated in two steps: a new one is
+ * added, and the oldest is retired when no device holds a certificate of it any
+ * more. */
 #ifndef FLOTILLA_SERVER_STATE_PKI_H
 #define FLOTILLA_SERVER_STATE_PKI_H
 
@@ -46,11 +47,12 @@ struct flo_pki;
 struct flo_pki *flo_pki_new(void);
 void flo_pki_free(struct flo_pki *pki);
 const struct flo_pki_files *flo_pki_files(const struct flo_pki *pki);
-/* Returns the text of ca_file. */
+/* Returns the text of the file with all authorities. */
 const struct flo_buf *flo_pki_ca(const struct flo_pki *pki);
-/* Returns when our own certificates expire. */
+/* Returns when the controller's own certificates expire. */
 uint64_t flo_pki_leaves_until_ms(const struct flo_pki *pki);
-/* Returns the key that signs orders, and its public half as PEM. */
+/* Returns the key that signs orders; flo_pki_order_pem returns its public half
+ * as PEM. */
 struct flo_key *flo_pki_order_key(const struct flo_pki *pki);
 const char *flo_pki_order_pem(const struct flo_pki *pki);
 /* Replaces the order key, and takes ownership of `key`.  The caller frees the
@@ -99,12 +101,13 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 /* ---- certificates.c: inside a transaction ---- */
 
 /* Issues a device's certificate for the key in its request, signed by an
- * authority.  It is appended to `out`.  Errors as of flo_certificate_issue. */
+ * authority, and appends it to `out`.  Errors are those of
+ * flo_certificate_issue. */
 FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
                                const struct flo_authority *authority, const char *device,
                                const char *csr, struct flo_buf *pem, struct flo_certificate *facts,
                                struct flo_err *err);
-/* Writes key and certificate of an external broker to DIR/broker. */
+/* Writes the key and certificate of an external broker to DIR/broker. */
 FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller, const char *host,
                                 struct flo_err *err);
 /* Writes the revocation lists, one for each authority. */
@@ -139,7 +142,7 @@ FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct fl
 
 /* ---- keys.c ---- */
 
-/* Writes an admin's token to DIR/admin.token at the first start. */
+/* Writes the token of an admin to DIR/admin.token at the first start. */
 FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err);
 /* Makes and stores an access token.  Its text is written to `out`, which holds
  * FLO_TOKEN_TEXT bytes. */

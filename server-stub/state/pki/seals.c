@@ -95,8 +95,8 @@ static int seal_all(struct flo_controller *controller, uint64_t wrong, struct fl
     return flo_controller_commit(controller, err);
 }
 
-/* Seals the rows.  The marker is written last, when the sealed rows are on
- * disk. */
+/* Seals the rows of tokens and people.  The marker file is written last, when
+ * the sealed rows are on disk. */
 int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
 {
     char path[4096];
