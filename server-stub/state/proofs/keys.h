@@ -33,9 +33,11 @@
 /* Parts of a key that exist only for a device that sent a message since the
  * start. */
 struct flo_proofs_heard {
-    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* secrets, computed at first use */
+    /* secrets shared with the order keys, each computed at its first use */
+    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS];
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
-    uint64_t seen[FLO_PROOFS_CHANNELS]; /* turn in which a channel's number was last used */
+    /* for each channel, the value of `turn` when its number was last used */
+    uint64_t seen[FLO_PROOFS_CHANNELS];
 };
 /* Connection of a device that is late.  A device sends by two connections, and
  * one of them may already use the new order key while the last message on the
@@ -49,12 +51,14 @@ struct flo_proofs_key {
     uint64_t used[FLO_PROOFS_CHANNELS]; /* highest used message number of each channel */
     bool is_held;
     bool is_left; /* a newer key of the device is in use, and this one may only prove telemetry */
-    enum flo_proofs_late late; /* connection that may still use the older order key */
+    /* the connection of the device that may still use the older order key */
+    enum flo_proofs_late late;
     /* Time, by the monotonic clock, from which `late` holds. */
     uint64_t late_since_ms;
     bool is_gone;  /* the device was reported gone since its last presence message */
-    bool is_dirty; /* memory differs from the stored row */
-    /* Id of the order key of the device's last proof; "": none. */
+    bool is_dirty; /* the key's numbers in memory differ from the stored row */
+    /* Id of the order key for which the device made its last proof; "":
+     * none. */
     char of_order[FLO_PROOF_CONTROLLER_TEXT];
     struct flo_public_key point;
     char serial[]; /* serial of the certificate */
@@ -73,9 +77,9 @@ struct flo_proofs {
     struct flo_proofs_device *devices; /* by number */
     size_t capacity;
     uint64_t proved;   /* devices */
-    uint64_t turn;     /* grows when the broker sends its retained messages again */
+    uint64_t turn;     /* counter that grows when the broker sends its retained messages again */
     size_t dirty;      /* keys */
-    size_t from;       /* index of the next device to be checked */
+    size_t from;       /* index of the next device whose numbers are checked for writing */
     uint32_t *touched; /* indexes of the devices whose is_touched is set */
     size_t touched_count, touched_capacity;
     uint64_t counts[FLO_PROOF_WORDS];

@@ -239,7 +239,8 @@ static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_
     return FLO_PROOFS_ORDER_KEYS;
 }
 
-/* Returns the secret shared with this order key, borrowed; NULL: none. */
+/* Returns the secret that a device's key shares with this order key, borrowed.
+ * NULL: it cannot be computed. */
 static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
                                              struct flo_proofs_key *key, size_t order)
 {
@@ -304,8 +305,8 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
     }
 }
 
-/* Returns whether the channel carries states: a new message replaces the one
- * before. */
+/* Returns whether the messages of a channel are states, of which a new one
+ * replaces the one before. */
 static bool is_state(size_t channel)
 {
     return channel == FLO_PROOFS_REPORTED || channel == FLO_PROOFS_PRESENCE;
@@ -403,9 +404,9 @@ static void list_add(struct flo_proofs_list *list, const char *device)
     }
 }
 
-/* Reports a device with an unproved message.  Only known devices are reported,
- * because strangers can invent names.  An old number is not reported: the
- * network may deliver a message twice. */
+/* Reports a device in whose name a message without a valid proof arrived.  Only
+ * known devices are reported, because strangers can invent names.  A used
+ * number is not reported, because the network may deliver a message twice. */
 static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device, const char *id,
                  enum flo_proof_word word, bool refuses)
 {

@@ -42,15 +42,15 @@ FLO_MUST_USE int flo_proofs_new(struct flo_proofs **out, struct flo_err *err);
  * true if the store has certificates without their key. */
 FLO_MUST_USE int flo_proofs_load(struct flo_controller *controller, bool *has_keyless,
                                  struct flo_err *err);
-/* Makes a new fleet refuse messages without a proof. */
+/* Sets the policy of a new fleet, which refuses messages without a proof. */
 FLO_MUST_USE int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err);
 void flo_proofs_free(struct flo_proofs *proofs);
 /* Sets the order key in use, and the previous one or NULL.  A device that does
  * not know the newer key yet proves with the previous one. */
 FLO_MUST_USE int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
                                 const struct flo_key *before_or_null, struct flo_err *err);
-/* Adds the key of a newly issued certificate, with which the device may prove
- * from now on. */
+/* Adds the key of a certificate that was issued now.  From now on the device
+ * may prove messages with this key. */
 FLO_MUST_USE int flo_proofs_issued(struct flo_proofs *proofs,
                                    const struct flo_fleet_certificate *certificate,
                                    struct flo_err *err);
@@ -63,7 +63,8 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *device, const char *
 /* Notes that the device was reported gone, so that an older presence message is
  * not accepted again. */
 void flo_proofs_gone(struct flo_proofs *proofs, const char *device);
-/* Notes that the broker sends its retained messages again. */
+/* Notes that the broker will send its retained messages again, because the
+ * controller subscribes. */
 void flo_proofs_again(struct flo_proofs *proofs);
 /* Writes the numbers of the reports and presences of a batch, in the batch's
  * transaction.  So a number is used up together with its message.  The caller
@@ -87,7 +88,7 @@ bool flo_proofs_told(struct flo_proofs *proofs, char *device);
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
 /* Returns how many of the fleet's `devices` devices never proved a message. */
 uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);
-/* Forgets a retired device: its keys are no longer accepted. */
+/* Forgets a retired device, whose keys are no longer accepted. */
 void flo_proofs_forget(struct flo_proofs *proofs, const char *device);
 
 /* ---- any thread ---- */

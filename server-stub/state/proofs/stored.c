@@ -1,4 +1,5 @@
-/* Stored: reads and writes keys and message numbers in the store. */
+/* Stored: reads keys and message numbers of devices from the store, and writes
+ * numbers there. */
 #include <stdlib.h>
 #include <string.h>
 

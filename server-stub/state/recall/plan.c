@@ -144,7 +144,8 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
                                                            group, take_device, err);
 }
 
-/* Returns a plan that could begin in *out; otherwise frees it. */
+/* Returns the plan in *out if it could begin; otherwise frees it and returns
+ * the error. */
 static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {
@@ -266,8 +267,8 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_recall *what = &plan->back;
-    /* in a frozen fleet, devices that must download wait for the end of the
-     * freeze */
+    /* In a frozen fleet, devices that must download a release wait for the end
+     * of the freeze. */
     bool is_frozen = false;
 
     if (plan->remove.model != NULL) {

@@ -17,7 +17,7 @@ struct flo_recall_release {
     char state[16];
 };
 
-/* The release that is rolled back, and the release to return to. */
+/* The release that is rolled back, and the release to which devices return. */
 struct flo_recall_pair {
     struct flo_recall_release from;
     struct flo_recall_release to;
@@ -44,7 +44,8 @@ FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *gro
  * late devices does not add these again. */
 FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
                                  struct flo_err *err);
-/* Counts the devices whose way is between `from` and `to`. */
+/* Counts the devices whose way back is in the range of flo_return from `from`
+ * to `to`. */
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to);
 
 /* Checks that the group or the device exists, so that a typing error does not
@@ -88,8 +89,8 @@ FLO_MUST_USE int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
 
 /* ---- withdraw.c ---- */
 
-/* Ends the rollouts of the release, given as digest text.  core/orders/intent.h
- * decides how. */
+/* Ends the rollouts of the release whose digest is `release`.
+ * core/orders/intent.h decides how each of them ends. */
 FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                                           const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);

@@ -186,7 +186,7 @@ static int issue_back(struct flo_controller *controller, const struct flo_recall
 
 /* Carries out the recall.  Desired documents are rewritten last, because the
  * rollback takes precedence over an abort there.  An order to all in a list
- * reaches each device as one text, so their documents can wait. */
+ * reaches each device as one text, so the devices' documents can wait. */
 static int carry_out(struct flo_controller *controller, const struct flo_recall *what,
                      const struct flo_recall_pair *both, struct flo_scope_list *list,
                      struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Recall: emergency orders.  They roll back or yank a release, remove a model,
+/* Recall: emergency orders, which roll back or yank a release, remove a model,
  * or freeze the whole fleet. */
 #ifndef FLOTILLA_SERVER_STATE_RECALL_H
 #define FLOTILLA_SERVER_STATE_RECALL_H
@@ -11,14 +11,17 @@
 struct flo_controller;
 struct flo_rollout_entry;
 
-/* The release that is rolled back, and its devices. */
+/* A recall: the release that is rolled back, and the devices that it
+ * concerns. */
 struct flo_recall {
     const char *release; /* model@version */
-    const char *group;   /* group in scope; "all": the whole fleet; NULL: one device */
-    const char *device;  /* the device's id, or NULL */
-    const char *to;      /* model@version to return to; NULL: each device's previous release */
-    bool is_yanked;      /* the release is yanked, so no device starts it again */
-    bool is_decided;     /* the operator chose explicitly: yank or keep */
+    const char *group;   /* group of the devices; "all": the whole fleet; NULL: one device */
+    const char *device;  /* id of the only device, or NULL */
+    /* release model@version to which devices return; NULL: each device's
+     * previous release */
+    const char *to;
+    bool is_yanked;  /* the release is yanked, so no device starts it again */
+    bool is_decided; /* the operator chose explicitly whether the release is yanked or kept */
     const char *by;
     const char *reason;
 };
@@ -70,16 +73,16 @@ FLO_MUST_USE int flo_orders_recall(struct flo_controller *controller, const stru
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
                                      const struct flo_digest *release, const char *group,
                                      const char *note, struct flo_err *err);
-/* Ends a yank: the release may be rolled out again.  Rollbacks that are still
- * awaited stay in the desired documents of their devices only. */
+/* Ends a yank, so that the release may be rolled out again.  Rollbacks that
+ * devices have not answered stay in these devices' desired documents only. */
 FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller, const char *release,
                                    struct flo_err *err);
 /* A removal: the model and its devices. */
 struct flo_remove {
     const char *model;
-    const char *group;  /* group in scope; "all": the whole fleet; NULL: one device */
-    const char *device; /* the device's id, or NULL */
-    bool keeps_blobs;   /* the model's files stay until the disk has little room */
+    const char *group;  /* group of the devices; "all": the whole fleet; NULL: one device */
+    const char *device; /* id of the only device, or NULL */
+    bool keeps_blobs;   /* the model's files stay on devices until the disk has little room */
     const char *by;
     const char *reason;
 };

@@ -73,8 +73,8 @@ static int is_assigned(void *context, const char *device)
     return order[0] != '\0' ? ENOUGH : 0;
 }
 
-/* Looks for one device with the model, in reports, then in desired documents.
- * If there is none at all, the model's name may have a typing error. */
+/* Looks for one device with the model, in reports first and then in desired
+ * documents.  If no device has it, the model's name may have a typing error. */
 static int look_for_one(struct flo_controller *controller, const struct flo_remove *what, bool *out,
                         struct flo_err *err)
 {
@@ -143,8 +143,8 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
     return flo_rollouts_write(controller, err);
 }
 
-/* Removes the device from rollouts of the model, also from ended ones, which
- * add late devices. */
+/* Removes the device from rollouts of the model.  This includes ended rollouts,
+ * because these add late devices. */
 int flo_orders_leave_model(struct flo_controller *controller, const char *device, const char *model,
                            struct flo_err *err)
 {

@@ -73,7 +73,8 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Reads reports until a device can go back. */
+/* Adds a device from a listing, which ends at the first device that can go
+ * back. */
 static int collect_until_one(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
@@ -82,8 +83,8 @@ static int collect_until_one(void *context, const struct flo_fleet_device *devic
     return flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
 }
 
-/* Reads some devices until one can go back.  Ids are random, so the devices
- * that are read represent the others. */
+/* Reads some devices, until one can go back.  Ids are random, so these devices
+ * represent all others. */
 static int read_until_one(struct flo_scope_list *list, const char *group, const char *title,
                           struct flo_err *err)
 {

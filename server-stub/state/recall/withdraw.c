@@ -13,8 +13,8 @@ struct of_release {
     const char *release;
 };
 
-/* Collects the ids of the release's rollouts.  Other rollouts are not read, to
- * be fast in an emergency. */
+/* Collects the ids of the release's rollouts.  Other rollouts are not read,
+ * because an emergency order must be fast. */
 static int collect_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;
@@ -45,8 +45,9 @@ static int stop_rollout(struct flo_controller *controller, struct flo_rollout_en
                      err);
 }
 
-/* Stops the rollouts. Running rollouts are in memory. An ended rollout that
- * cannot be read must not block an emergency order. */
+/* Stops the release's rollouts.  Running rollouts are in memory.  An ended
+ * rollout that cannot be read is skipped, because it must not block an
+ * emergency order. */
 int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                              const char *group, bool is_yanked, const char *note,
                              struct flo_err *err)
