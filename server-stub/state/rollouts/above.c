@@ -1,5 +1,6 @@
-/* Above: groups with a higher priority than a rollout's own.  A device in one
- * of them is no member while that group has another release of the model. */
+/* Above: finds groups with a higher priority than a rollout's own.  A device in
+ * such a group is no member while that group has another release of the
+ * model. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

@@ -22,7 +22,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* for each device: index in clocks[] */
+    uint8_t *clock_of; /* for each device, the index of its clock in clocks[] */
     size_t room;
 };
 

@@ -1,5 +1,5 @@
-/* Analysis: the statistical analysis of rollouts: its default, its stored state,
- * and its records. */
+/* Analysis: the statistical analysis of rollouts: defaults, stored state, and
+ * records. */
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -28,8 +28,8 @@ static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
     flo_json_put_number(phase, "soak_ms", soak_ms);
 }
 
-/* Returns the phases of a preset, each larger than the one before; a small
- * fleet has fewer. */
+/* Returns the phases of a preset, each larger than the one before.  A small
+ * fleet has fewer phases. */
 json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint32_t members,
                                    const struct flo_rollout_cover *cover)
 {
@@ -323,8 +323,8 @@ static void read_slices(struct flo_analysis_state *state, const json_t *names,
     }
 }
 
-/* Reads the stored state; an unreadable field counts as if the phase had just
- * begun. */
+/* Reads the stored state of an analysis.  An unreadable field counts as at the
+ * begin of the phase. */
 void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_analysis_state *state = &core->analysis.state;

@@ -1,5 +1,5 @@
-/* Begin: takes approvals of a rollout, and starts it when its time has come and
- * no obstacle remains. */
+/* Begin: takes approvals of a rollout, and starts the rollout when its time has
+ * come and no obstacle remains. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
-#define BARS_MS 10000 /* interval of checks for obstacles to the begin */
+#define BARS_MS 10000 /* interval at which obstacles to a rollout's begin are checked */
 
 /* ---- the begin ---- */
 
@@ -108,8 +108,8 @@ static bool is_same(const char *name, const char *account, const struct flo_acto
     return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;
 }
 
-/* Checks who approves.  A token without a person may belong to whoever started
- * the rollout. */
+/* Checks who approves the rollout.  If a person started it, a token without a
+ * person is refused, because that token may belong to the same person. */
 static int may_approve(const struct flo_rollout_entry *entry, const struct flo_actor *by,
                        struct flo_err *err)
 {

@@ -25,7 +25,8 @@ static int claim_of(struct flo_controller *controller, const char *rollout, stru
     return flo_groups_priority(controller, entry->group, &out->priority, err);
 }
 
-/* Sorts ids by priority, the highest last; there are few. */
+/* Sorts the ids of rollouts by priority, the highest last.  The sort is simple,
+ * because there are few. */
 int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
                       struct flo_err *err)
 {

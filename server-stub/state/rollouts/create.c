@@ -1,5 +1,5 @@
-/* Create: makes a rollout: its members, whether it may start, and older
- * rollouts with the same devices. */
+/* Create: makes a rollout.  It finds the members, checks whether the rollout
+ * may start, and finds older rollouts with the same devices. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>

@@ -1,5 +1,5 @@
-/* Decidable: refuses a gate that can never decide, in a plan and before
- * anything is ordered. */
+/* Decidable: refuses a rollout with a gate that can never decide, in a plan and
+ * before anything is ordered. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +21,8 @@ struct classes {
     uint8_t last_class;
 };
 
-/* Returns the number of a class.  Surplus classes count as one, so the estimate
- * is optimistic. */
+/* Returns the number of a hardware class.  Classes beyond the limit share one
+ * number, so the estimate is optimistic. */
 static uint8_t class_of(struct classes *classes, const char *name)
 {
     for (size_t i = 0; i < classes->count; i++) {

@@ -25,8 +25,8 @@
  * ms */
 #define AT_ONCE 4000
 
-/* Returns whether the text has all facts that a row of the member would
- * have. */
+/* Returns whether the text of the draft has all facts about the member, so that
+ * a row would add none. */
 static bool is_plain(const struct flo_rollout_member *member, uint64_t since_at_ms)
 {
     return !member->has_row && member->state == FLO_EXECUTION_QUEUED && member->attempt == 0 &&
@@ -98,7 +98,7 @@ int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_ent
 struct reading {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
-    size_t rows; /* number of members with a row, which are in the order of ids */
+    size_t rows; /* number of members with a row, which come first and are sorted by id */
     flo_rollouts_load_fn load;
     void *context;
     struct flo_err *err;

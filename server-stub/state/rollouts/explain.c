@@ -12,9 +12,9 @@
 
 #define FLO_EXPLAIN_BYTES 65536
 
-/* Returns whether a step concerns a single device.  Ten thousand of these would
- * hide why a phase continued.  A step is an event's line and the indented lines
- * below it. */
+/* Returns whether a step concerns a single device.  Ten thousand such steps
+ * would hide why a phase continued.  A step is an event's line and the indented
+ * lines below it. */
 static bool is_of_device(const char *step)
 {
     const char *line = strchr(step, '\n');
@@ -55,7 +55,7 @@ static void thin(struct flo_rollout_entry *entry)
     trace->data[trace->bytes] = '\0';
 }
 
-/* Drops the older half at once, at the end of a line. */
+/* Drops the older half of the trace at once, up to the end of a line. */
 static void cut(struct flo_rollout_entry *entry)
 {
     struct flo_buf *trace = &entry->own->trace;
@@ -114,8 +114,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
 
 /* ---- the decisions alone ---- */
 
-/* Returns whether a line is a detail: it carries out a decision, or concerns a
- * single device. */
+/* Returns whether a line is a detail, which carries out a decision or concerns
+ * a single device. */
 static bool is_detail(const char *line)
 {
     static const char *const begins[] = {"device ", "devices ", "desired ", "order ",

@@ -1,4 +1,5 @@
-/* Gates: writes a rollout's gates, as REST and the live stream show them. */
+/* Gates: writes the gates of a rollout as JSON, for REST and the live
+ * stream. */
 #include <math.h>
 
 #include "server-stub/state/controller.h"
@@ -118,7 +119,8 @@ static const char *unit_of(const struct flo_measure_fact *fact)
                                               : "times";
 }
 
-/* Returns a statistical gate, which is a rule of the rollout's analysis. */
+/* Returns a statistical gate as JSON.  Such a gate is a rule of the rollout's
+ * analysis. */
 static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
 {
     const struct flo_analysis *analysis = &core->analysis;

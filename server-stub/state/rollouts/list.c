@@ -1,5 +1,5 @@
-/* List: keeps rollouts in memory, sorted by age.  An ended one is evicted when
- * there is no room. */
+/* List: keeps rollouts in memory, sorted by age.  An ended rollout is evicted
+ * when there is no room. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -15,7 +15,7 @@
  * which is quicker then. */
 #define PART 8
 
-/* The order about the model that a device's desired document holds. */
+/* The order about the model in a device's desired document. */
 struct holding {
     char order[FLO_NAME_MAX + 1]; /* "": unknown */
     char rollout[FLO_NAME_MAX + 1];

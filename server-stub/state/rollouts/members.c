@@ -5,7 +5,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Returns the device's pin of the model, "model@version"; NULL: none. */
+/* Returns the release to which the device is pinned, "model@version"; NULL: the
+ * model is not pinned. */
 static const char *pin_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *one = device->values[FLO_SELECT_PINNED].list;

@@ -16,8 +16,9 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Longest start jitter of a rollout without one of its own.  Devices that come
- * back together (the broker was away) then begin no faster than the pace. */
+/* Longest start jitter of a rollout that sets none of its own.  By it, devices
+ * that come back together after an outage of the broker begin no faster than
+ * the pace. */
 #define JITTER_MS_MAX 60000
 
 /* ---- building ---- */
@@ -65,7 +66,7 @@ static int take_number(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Fills in all of the order except its scope. */
+/* Fills in all members of an order except its scope. */
 static int build(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                  enum flo_order_op op, uint32_t phase, const struct flo_window *window,
                  struct flo_order *out, struct flo_err *err)

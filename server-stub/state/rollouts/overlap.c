@@ -1,5 +1,5 @@
-/* Overlap: handles rollouts that have a device in common.  New devices join,
- * and the newest intent for a device and model wins. */
+/* Overlap: handles rollouts that have a device in common.  New devices join
+ * rollouts, and the newest intent for a device and model wins. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -17,7 +17,8 @@ static int add_id(void *context, const char *id)
     return 0;
 }
 
-/* Returns whether the rollout leaves out the device's slice or segment. */
+/* Returns whether the rollout leaves the device out, because of its slice or
+ * segment. */
 static bool is_left_out(const struct flo_rollout_entry *entry,
                         const struct flo_select_device *facts, const char *device)
 {

@@ -1,7 +1,9 @@
 /* Places: the numbers that a rollout's core uses for members' labels and time
- * zones.  A device's zone is its label `tz`, else the zone in its profile: a
- * name ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer
- * time, so this file updates them regularly, and the core gets numbers. */
+ * zones.
+ *
+ * A device's zone is its label `tz`, or else the zone in its profile: a name
+ * ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer time,
+ * so this file updates them regularly, and the core gets numbers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@
 
 #define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
-#define LOOK_MS 20000 /* interval at which the offsets are updated */
+#define LOOK_MS 20000 /* interval at which the zones' offsets are updated */
 
 static bool has_places(const struct flo_rollout_entry *entry)
 {

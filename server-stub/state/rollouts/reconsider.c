@@ -20,7 +20,8 @@ static bool keeps(const struct flo_rollout *core)
             core->state == FLO_ROLLOUT_COMPLETED);
 }
 
-/* Removes the device from the members, if it has not begun. */
+/* Removes the device from the rollout's members, if it has not begun to
+ * update. */
 static int withdraw(struct flo_controller *controller, struct flo_rollout_entry *entry,
                     const char *device, struct flo_err *err)
 {

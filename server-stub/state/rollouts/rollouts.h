@@ -1,5 +1,5 @@
-/* Rollouts: the rollouts in memory.  This header finds, starts, steps and
- * writes them. */
+/* Rollouts: the rollouts in memory.  The functions of this header find, start,
+ * step and write them. */
 #ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
 #define FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
 
@@ -37,7 +37,7 @@ struct flo_actor {
 
 struct flo_observe_analysis;
 struct flo_rollout_own;
-/* Entry: a rollout in memory, with the core's struct and the facts that orders
+/* A rollout in memory, with the core's struct and the facts that orders
  * need. */
 struct flo_rollout_entry {
     struct flo_rollout core;
@@ -125,7 +125,7 @@ bool flo_rollouts_begin_evidence(struct flo_rollouts *rollouts, uint64_t now_ms,
  * one, -1 for an answered one. */
 void flo_rollouts_count_evidence(struct flo_rollouts *rollouts, int change);
 
-/* Reads the stored rollouts that are still relevant. */
+/* Reads the stored rollouts that may still change, and some that ended. */
 FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err);
 void flo_rollouts_forget(struct flo_controller *controller);
 /* Finds a rollout by id.  FLO_E_ROLLOUT_ABSENT. */
@@ -162,14 +162,14 @@ FLO_MUST_USE int flo_rollouts_edit(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_approve(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry, const struct flo_actor *by,
                                       const char *note, struct flo_err *err);
-/* Checks for a change freeze.  FLO_E_CHANGE_FREEZE: one is active; *until_ms is
- * its end. */
+/* Checks for an active change freeze.  FLO_E_CHANGE_FREEZE: one is active, and
+ * *until_ms is its end. */
 FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry, uint64_t *until_ms,
                                          struct flo_err *err);
 /* Checks whether the rollout may start.  The release must be published, and
- * there must be room.  No rollout of its model and group may run, except one
- * that it supersedes.  FLO_E_ROLLOUT_RUNNING. */
+ * there must be room for the rollout.  No other rollout of its model and group
+ * may run, except one that it supersedes.  FLO_E_ROLLOUT_RUNNING: one runs. */
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry, struct flo_err *err);
 /* Returns the newest completed rollout of the same model and group that is
@@ -180,8 +180,8 @@ const struct flo_rollout_entry *flo_rollouts_follower(const struct flo_controlle
 /* Returns whether the rollout begins at once: it needs no approvals, and has no
  * start time. */
 bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);
-/* Begins rollouts whose time came, and checks change freezes; called before
- * each tick. */
+/* Begins those rollouts whose time has come, and checks change freezes.  Called
+ * before each tick. */
 FLO_MUST_USE int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err);
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
 /* Lists other releases of the rollout's model, which waiting devices may run.
@@ -197,7 +197,7 @@ void flo_rollouts_release_added(struct flo_controller *controller, const char *m
 FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry, struct flo_rollout_event event,
                                    struct flo_err *err);
-/* Returns the decisions and their reasons:
+/* Returns a rollout's decisions with their reasons:
  * {"id","state","reason","created_at_ms","cut_bytes", "trace":[line,…]}; new
  * reference. */
 json_t *flo_rollouts_explained(const struct flo_controller *controller,
@@ -224,14 +224,14 @@ FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
 /* Filters for a page of a rollout's devices, in the order of their ids. */
 enum flo_members {
     FLO_MEMBERS_ALL,
-    FLO_MEMBERS_FAILED,  /* devices that failed, or are silent or overdue */
-    FLO_MEMBERS_NOT_DONE /* members that failed, or are not finished */
+    FLO_MEMBERS_FAILED,  /* devices that failed, are silent, or are overdue */
+    FLO_MEMBERS_NOT_DONE /* devices that failed, or that are not finished */
 };
 struct flo_members_page {
     const char *after; /* id of the last device on the previous page; "": this is the first page */
     size_t limit;
     enum flo_members which;
-    /* selector of the devices, which leaves out retired ones; NULL: all
+    /* selector of the devices, by which retired ones are left out; NULL: all
      * devices */
     const struct flo_selector *where;
 };

@@ -1,5 +1,5 @@
-/* Rows: writes the rows of a rollout's members: one, all that changed, or those
- * that are missing. */
+/* Rows: writes the rows of a rollout's members: the row of one, of all that
+ * changed, or of those without a row. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

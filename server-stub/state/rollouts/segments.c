@@ -7,7 +7,7 @@
 #include "server-stub/state/fit/fit.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define MEMBERS_MIN 20 /* smallest number of members in a segment; smaller segments are merged */
+#define MEMBERS_MIN 20 /* smallest number of members in a segment; smaller ones are merged */
 #define DRAFTS_MAX 255
 #define OTHER "other"
 
