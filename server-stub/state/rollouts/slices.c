@@ -33,7 +33,9 @@ struct label {
      * scanned values */
     uint16_t *numbers;
     struct flo_slice_values values; /* scanned ones */
-    uint32_t judged; /* number of values that were judged at the rollout's first check */
+    /* number of the label's values that were judged at the rollout's first
+     * check */
+    uint32_t judged;
 };
 struct flo_rollout_labels {
     size_t count;
@@ -117,8 +119,9 @@ static bool is_of(const struct flo_rollout_labels *labels, const struct flo_roll
     return is_same;
 }
 
-/* Copies known facts of members that stay, from the sorted old list to the
- * sorted new one.  The new lists are empty; the old ones are freed. */
+/* Copies the known facts of members that stay, from the old list to the new
+ * one.  Both are sorted.  The new list is empty before, and the old one is
+ * freed. */
 static void take_over(struct flo_rollout_labels *labels, const struct flo_rollout *core,
                       char (*ids)[37], uint32_t *of[FLO_SLICE_LABELS_MAX])
 {
@@ -173,7 +176,8 @@ static int follow(struct flo_rollout_labels *labels, const struct flo_rollout *c
 
 /* ---- values of a member ---- */
 
-/* Returns a label's value, borrowed from the device, or in `hardware`. */
+/* Returns a device's value of a label, borrowed from the device or written to
+ * `hardware`. */
 static const char *value_of(const struct flo_select_device *device, const char *key, char *hardware)
 {
     const char *value = flo_select_label_value(device, key);
@@ -305,10 +309,12 @@ static uint16_t number_of(const struct label *label, size_t member)
 
 /* ---- its name ---- */
 
-/* Bytes kept of a long name; a suffix makes it unique. */
+/* Number of bytes that remain of a long name; a suffix makes the name
+ * unique. */
 #define CUT_BYTES 75
 
-/* Returns the largest length up to `bytes` at which no character is cut. */
+/* Returns the largest length up to `bytes` that does not cut a character of the
+ * text. */
 static size_t cut(const char *text, size_t bytes)
 {
     while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {

@@ -229,8 +229,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
             (i > core->phase && phase->state != FLO_PHASE_WAITING)) {
             return flo_fail(err, FLO_E_DB, "rollout %s: phase %u cannot be read", core->id, i + 1);
         }
-        /* The controller was away, and its clock may have been changed: the
-         * phase's waiting time starts again. */
+        /* The waiting time of a running phase starts again, because the
+         * controller was away and its clock may have been changed. */
         if (phase->state == FLO_PHASE_RUNNING) {
             phase->settled_at_ms = now_ms;
             phase->told_at_ms = now_ms;
@@ -289,12 +289,11 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     return core_read(entry, row->core, words, flo_controller_now_ms(load->controller), load->err);
 }
 
-/* Largest size accepted from a device, a terabyte: sums over all devices stay
- * far below 2^64. */
+/* Largest size that is accepted from a device, a terabyte.  Sums over all
+ * devices then stay far below 2^64. */
 #define FLO_BYTES_SAID_MAX ((json_int_t)1 << 40)
 
-/* Returns the number of the cause for the error that is stored with a
- * member. */
+/* Returns the number of the cause to which a member's stored error belongs. */
 static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -420,9 +419,9 @@ struct wanted {
     size_t open;
 };
 
-/* Selects rollouts to read, the newest first: all under way, those that wait
- * for devices to leave their release, and a few ended ones for devices that
- * come back late. */
+/* Selects the rollouts that are read, the newest first.  These are all under
+ * way, those that wait for devices to leave their release, and a few ended ones
+ * for devices that come back late. */
 static int want_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct wanted *wanted = context;
@@ -489,8 +488,8 @@ static void begin(struct flo_controller *controller)
     controller->rollouts->has_changed = false;
 }
 
-/* Ends a transaction.  After a failed one the rollouts are read again later.
- * This loses the times of the devices' last messages. */
+/* Ends a transaction in the rollouts' memory.  After a failed one the rollouts
+ * are read again later, which loses the times of the devices' last messages. */
 static void settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_rollouts *rollouts = controller->rollouts;

@@ -4,7 +4,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define FAILED_MS 5000 /* pause after a failure, because all rollouts are read again then */
+#define FAILED_MS 5000 /* pause after a failed turn, because all rollouts are read again then */
 #define ROWS 250       /* number of rows in a slice */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)

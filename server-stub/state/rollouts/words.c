@@ -1,4 +1,4 @@
-/* Words: maps strings to numbers; see words.h. */
+/* Words: maps strings to numbers by a hash table. */
 #include <stdlib.h>
 #include <string.h>
 

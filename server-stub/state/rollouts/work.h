@@ -14,7 +14,9 @@ struct flo_zone;
 struct flo_rollout_labels;
 /* Facts of a rollout that only this folder uses. */
 struct flo_rollout_own {
-    uint64_t removal; /* number of the model's last removal before the rollout began; 0: none */
+    /* number of the order that last removed the model before the rollout began;
+     * 0: none */
+    uint64_t removal;
     /* newest other releases of the model, owned by the rollout; NULL: not
      * listed yet */
     struct flo_digest *others;
@@ -24,15 +26,16 @@ struct flo_rollout_own {
     json_t *approvals;              /* [{"by","account","at_ms"}] */
     uint64_t rules_seen;            /* revision of the rules at the last check */
     uint64_t bars_at_ms;            /* time of the next check of change freezes */
-    /* The stored row lacks changes by device events of this transaction. */
+    /* The stored row does not have the changes that device events of this
+     * transaction made. */
     bool is_unwritten;
     bool is_drafted; /* some members have no row yet (drafted.c) */
     size_t made;     /* all members before this index have a row; later ones may have one, too */
     json_t *spec;    /* as requested */
-    /* Devices of the rollout's group that were no members at the start, counted
-     * by reason. */
+    /* Numbers of devices in the rollout's group that were no members at the
+     * start, by reason. */
     uint32_t excused[FLO_EXCUSE_COUNT];
-    struct flo_text_list above; /* groups of higher priority (above.c) */
+    struct flo_text_list above; /* groups with a higher priority than the rollout's own (above.c) */
     /* overlaps of the rollout with others at its start; NULL: the rollout was
      * read from the store */
     json_t *overlaps;
@@ -50,7 +53,7 @@ struct flo_rollout_own {
     struct flo_rollout_labels *labels;
     json_t *slices;       /* slices that the analysis found (found.c); NULL: none */
     struct flo_buf trace; /* lines of the trace, the newest last (explain.c) */
-    uint64_t trace_cut;   /* bytes dropped from the trace */
+    uint64_t trace_cut;   /* number of bytes that were dropped from the trace */
     uint64_t used; /* value of the list's counter `uses` when this rollout was last looked up */
 };
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
@@ -67,11 +70,11 @@ struct flo_rollouts {
     struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
     size_t count;
     uint64_t uses;
-    bool has_changed;        /* the rollouts were changed in the present transaction */
-    bool is_stale;           /* rollouts must be read again after a transaction was rolled back */
+    bool has_changed; /* the present transaction changed rollouts */
+    bool is_stale;    /* the rollouts must be read again, because a transaction was rolled back */
     struct flo_said said;    /* facts that the device reported with the event that is handled now */
     uint64_t evidence_at_ms; /* time of the next request to the telemetry thread */
-    size_t evidence_asked;   /* number of requests without an answer yet */
+    size_t evidence_asked;   /* number of requests to the telemetry thread without an answer */
     uint64_t turn_at_ms;     /* time of the next turn that makes rows of members */
     struct flo_update_counts updates;
 };
@@ -105,7 +108,7 @@ FLO_MUST_USE int flo_rollouts_make_rows(struct flo_controller *controller,
  * selected.  Growing step by step would copy the members again and again. */
 FLO_MUST_USE int flo_rollouts_reserve(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry, struct flo_err *err);
-/* Makes room for one more member. */
+/* Makes room for one more member of the rollout. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err);
 /* Counts the approvals that the rollout needs, by its own specification and by
  * the rules of groups. */
@@ -134,7 +137,7 @@ uint32_t flo_rollouts_site(const struct flo_select_device *device);
 /* Writes the numbers of a device's labels and zone into its member. */
 void flo_rollouts_place(struct flo_rollout_entry *entry, const struct flo_select_device *device,
                         struct flo_rollout_place *out);
-/* Places all members after loading. */
+/* Computes the places of all members, after the rollout was loaded. */
 FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
                                         struct flo_rollout_entry *entry, struct flo_err *err);
 /* Chooses the label whose values a preset's phases cover: the given label,
@@ -142,7 +145,8 @@ FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
  * `site` and `hw`. */
 FLO_MUST_USE int flo_rollouts_choose_cover(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry, struct flo_err *err);
-/* Coverage of a label's values by the first wave and by the hold-out. */
+/* Sizes by which the first wave and the hold-out cover the values of a
+ * label. */
 struct flo_rollout_cover {
     /* size of the hold-out: as given, or larger to keep two devices of each
      * larger value */
@@ -159,10 +163,10 @@ json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint3
  * when the device is unknown. */
 uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device);
-/* Updates the place of a member whose labels changed. */
+/* Computes the place of a member again, because its labels changed. */
 void flo_rollouts_place_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               const struct flo_select_device *device);
-/* Makes the member's slices be read again. */
+/* Marks a member as unread, so that its slices are read again. */
 void flo_rollouts_slices_forget(struct flo_rollout_entry *entry, const char *device);
 /* Updates the UTC offsets of the members' zones, which change with summer time.
  * Called from time to time before a step. */
@@ -188,7 +192,9 @@ FLO_MUST_USE int flo_rollouts_order_for(struct flo_controller *controller,
  * write. */
 struct flo_rollouts_meant {
     size_t index;
-    uint64_t held; /* number of the order about the model in its desired document; 0: none */
+    /* number of the order about the model in the member's desired document; 0:
+     * none */
+    uint64_t held;
     bool is_left_out;
 };
 /* Lists the affected members in the order of their ids.  The caller frees *out

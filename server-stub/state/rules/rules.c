@@ -1,4 +1,4 @@
-/* Rules for rollouts: see rules.h. */
+/* Rules: reads, changes and stores the rules for rollouts. */
 #include <stdlib.h>
 #include <string.h>
 

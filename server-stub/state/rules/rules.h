@@ -45,7 +45,8 @@ extern const struct flo_transaction_part flo_rules_part;
 /* Creates an empty list of rules; NULL: no memory. */
 struct flo_rules *flo_rules_new(void);
 void flo_rules_free(struct flo_rules *rules);
-/* Reads the rules from the setting, also after a rolled-back change. */
+/* Reads the rules from their setting.  Called at the start, and after a change
+ * was rolled back. */
 FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
 /* Returns a rule in stored order; NULL after the last. */
 const struct flo_rule_approval *flo_rules_approval_at(const struct flo_rules *rules, size_t place);
@@ -65,10 +66,11 @@ FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                                          struct flo_err *err);
 
-/* Checks whether one person may bring the device, without a rollout, to a
- * release that it neither serves nor served just before.  Pins and rollbacks to
- * a release use this check.  FLO_E_CHANGE_FREEZE.  FLO_E_ORDER_APPROVAL: a
- * group of the device needs approvals of other people. */
+/* Checks whether one person alone may bring the device, without a rollout, to a
+ * release that the device neither serves nor served just before.  Pins and
+ * rollbacks to a release use this check.  FLO_E_CHANGE_FREEZE: a freeze is
+ * active.  FLO_E_ORDER_APPROVAL: a group of the device needs approvals of other
+ * people. */
 struct flo_fleet_device;
 FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
                                      const struct flo_fleet_device *device, struct flo_err *err);
