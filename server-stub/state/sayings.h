@@ -1,4 +1,4 @@
-/* Sayings: JSON texts of the store, parsed for answers. */
+/* Sayings: parses JSON texts of the store for answers of the API. */
 #ifndef FLOTILLA_SERVER_STATE_SAYINGS_H
 #define FLOTILLA_SERVER_STATE_SAYINGS_H
 

@@ -54,8 +54,8 @@ static bool may_come(void *context, const char *device, const struct flo_mqtt_me
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
 
-/* Sets up the handover of telemetry facts between leaders that share a
- * database. */
+/* Sets up the handover, by which leaders that share a database pass telemetry
+ * evidence on. */
 static int hand_on(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;

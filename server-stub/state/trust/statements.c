@@ -20,7 +20,8 @@
 #define NEXT_KEY "keys/order-next.key"
 #define BEFORE_KEY "keys/order-before.key"
 
-/* Values that a transaction replaces; they are kept until it is committed. */
+/* Values that a transaction replaced, which are kept until the transaction is
+ * committed. */
 struct flo_trust_change {
     bool is_open;
     struct flo_trust *trust;   /* the one before */
@@ -172,9 +173,9 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
     return rv;
 }
 
-/* Renames the key in use to its final name.  The file of the previous key
- * stays, because a power cut may still undo the commit.  After a crash the next
- * start finds the right one. */
+/* Renames the file of the key in use to its final name.  The file of the
+ * previous key stays, because a power cut may still undo the commit.  After a
+ * crash the next start finds the right file. */
 static void name_key(struct flo_controller *controller)
 {
     char path[4096];
@@ -289,9 +290,9 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- publishing ---- */
 
-/* Checks the listed authorities.  Devices accept only those that a statement
- * lists: without the issuer of the controller's certificates all devices would
- * be cut off. */
+/* Checks the authorities that a statement lists.  Devices accept only those:
+ * without the issuer of the controller's certificates in the list, all devices
+ * would be cut off. */
 static int check_authorities(const struct flo_controller *controller, const struct flo_trust *next,
                              struct flo_err *err)
 {

@@ -19,7 +19,8 @@ struct flo_trust_change *flo_trust_change_new(void);
 void flo_trust_change_free(struct flo_trust_change *change);
 
 /* statements.c */
-/* Opens the newest statement, or the list of DIR/trust and the order key. */
+/* Opens the trust: the newest statement, or else the list of DIR/trust and the
+ * order key. */
 FLO_MUST_USE int flo_trust_open(struct flo_controller *controller, struct flo_err *err);
 /* Publishes a statement that follows the newest one.  Devices receive it, and
  * orders are signed by a key that it names.  *is_news: it was not published
@@ -30,8 +31,8 @@ FLO_MUST_USE int flo_trust_open(struct flo_controller *controller, struct flo_er
  * FLO_E_STATE         it names no order key of this controller */
 FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller, const char *text,
                                    size_t bytes, bool *is_news, struct flo_err *err);
-/* Checks that a trust statement exists.  FLO_E_TRUST_NONE: there is none.  A
- * device must not enrol then, because anybody could replace its list of
+/* Checks that a trust statement exists.  FLO_E_TRUST_NONE: there is none, and
+ * then a device must not enrol, because anybody could replace its list of
  * keys. */
 FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err);
 /* Makes a new order key, which a later statement may name.  Further calls
@@ -48,19 +49,19 @@ FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, ui
 
 /* emergency.c */
 #define FLO_EMERGENCIES_SENT_MAX 8
-/* Name of the broker account that may write c/emergency, as in its
- * certificate. */
+/* Name of the broker's account that may write the topic c/emergency, as its
+ * certificate has it. */
 #define FLO_EMERGENCY_CLIENT "emergency"
 /* Records an emergency order that was seen on its way to devices, or that is to
  * be sent to them.  FLO_E_SIG_... means that no emergency key signed the
  * order. */
 FLO_MUST_USE int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope,
                                     bool *is_news, struct flo_err *err);
-/* Appends the retained message with the emergency orders that have not expired,
- * the newest first. */
+/* Appends the text of the retained message with the emergency orders that have
+ * not expired, the newest first. */
 FLO_MUST_USE int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out,
                                     size_t *count, struct flo_err *err);
-/* Returns whether `order` names an emergency order. */
+/* Returns whether `order` is the name of an emergency order. */
 bool flo_emergency_is_named(const char *order);
 /* Records a device's answer to an emergency order, even if this controller
  * never saw the order. */

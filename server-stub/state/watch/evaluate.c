@@ -1,4 +1,4 @@
-/* Evaluate: computes the values of rules, steps their alerts, and sends
+/* Evaluate: computes the values of alert rules, steps their alerts, and sends
  * messages about them. */
 #include <math.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_
 
 /* ---- values ---- */
 
-/* A rule about devices, and the count of matching devices. */
+/* A rule about devices, and the number of devices that match it. */
 struct counted {
     const struct flo_alert_rule *rule;
     struct flo_watch_alert *alert;

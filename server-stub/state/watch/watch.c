@@ -278,7 +278,7 @@ const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *co
     return found;
 }
 
-/* Returns whether a rule is a default one; people's rules have no section in
+/* Returns whether a rule is a default one.  Rules of people have no section in
  * the runbook. */
 static bool is_shipped(const char *rule)
 {
@@ -378,7 +378,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* a rule that a person edited is kept */
+            continue; /* The default rule is not written over one that a person edited. */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

@@ -19,8 +19,9 @@ struct flo_controller;
 
 struct flo_watch_rule {
     struct flo_alert_rule rule;
-    json_t *json;               /* as requested */
-    uint64_t silenced_until_ms; /* end of the silence, wall clock; 0: not silenced */
+    json_t *json; /* as requested */
+    /* time when the silence ends, wall clock; 0: the rule is not silenced */
+    uint64_t silenced_until_ms;
     char silenced_by[65];
     char silence_reason[257];
 };
@@ -32,7 +33,7 @@ struct flo_watch_alert {
     char series[FLO_ALERT_SERIES];
     struct flo_alert core; /* times: wall clock */
     double value;
-    bool has_value; /* `value` was measured in this evaluation */
+    bool has_value; /* the present evaluation measured `value` */
     double total, per;
     struct flo_alert_increase increase, per_increase;
     char acked_by[65];
@@ -52,12 +53,12 @@ extern const struct flo_transaction_part flo_watch_part;
  * the default rules. */
 FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
-/* Sets whether each message also goes to the alert command (mail). */
+/* Sets whether each message is also passed to the alert command (mail). */
 void flo_watch_use_command(struct flo_watches *watch, bool has_command);
 bool flo_watch_has_command(const struct flo_watches *watch);
 
-/* Evaluates all rules with these samples, in a transaction of its own where
- * something changed. */
+/* Evaluates all rules with these samples.  If something changed, it is stored
+ * in a transaction of its own. */
 FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
                                     const struct flo_samples *samples, uint64_t now_ms,
                                     struct flo_err *err);
