@@ -13,7 +13,7 @@
 
 /* Reads all devices into memory.  Called once, before any selector is used. */
 FLO_MUST_USE int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *err);
-/* Gets the labels that devices have, for flo_selector_parse. */
+/* Gets the labels that some device has, for flo_selector_parse. */
 struct flo_select_known flo_fleet_known(struct flo_fleet_store *store);
 /* Callback for a device.  The call lists every device that is not retired and
  * matches all of `count` selectors.  The facts are borrowed until the next
@@ -27,8 +27,8 @@ FLO_MUST_USE int flo_fleet_select(struct flo_fleet_store *store,
  * order of ids.  The facts are borrowed until the next change of the store. */
 FLO_MUST_USE int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
                                       flo_fleet_select_fn fn, void *context, struct flo_err *err);
-/* Gets the facts of one device; NULL when it is unknown.  Borrowed until the
- * next call of the store. */
+/* Gets the facts of one device, which are borrowed until the next call of the
+ * store.  NULL: the device is unknown. */
 const struct flo_select_device *flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 
 /* Gets the device's name, borrowed until the next call of the store.  NULL: the
@@ -58,7 +58,8 @@ struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
  * yanked. */
 bool flo_fleet_lets_go(struct flo_fleet_store *store, const struct flo_select_device *device,
                        const json_t *model);
-/* Lists devices that lack the release that they were ordered to run. */
+/* Lists the devices that do not run a release which they were ordered to
+ * run. */
 int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void *context);
 /* Returns true unless the release was yanked, or its newest rollout was
  * stopped. */
@@ -87,8 +88,8 @@ FLO_MUST_USE int flo_fleet_device_edit(struct flo_fleet_store *store, const char
 FLO_MUST_USE int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old,
                                            const char *next, struct flo_err *err);
 
-/* Lists certificates in any of these states that end after `until_ms`,
- * unordered, in one pass over all rows. */
+/* Lists certificates in any of these states that end after `until_ms`.  The
+ * order is undefined, and one pass reads all rows. */
 FLO_MUST_USE int flo_fleet_certificate_each(struct flo_fleet_store *store,
                                             const enum flo_certificate_state *states, size_t count,
                                             uint64_t until_ms, flo_fleet_certificate_fn fn,

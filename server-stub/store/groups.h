@@ -21,7 +21,8 @@ typedef int (*flo_fleet_group_fn)(void *context, const struct flo_fleet_group *g
 /* Adds a group, or changes the one of its name. */
 FLO_MUST_USE int flo_fleet_group_put(struct flo_fleet_store *store,
                                      const struct flo_fleet_group *group, struct flo_err *err);
-/* Gets a group; fn may be NULL.  FLO_E_GROUP_ABSENT. */
+/* Gets a group by its name.  `fn` may be NULL.  FLO_E_GROUP_ABSENT: there is
+ * none. */
 FLO_MUST_USE int flo_fleet_group_get(struct flo_fleet_store *store, const char *name,
                                      flo_fleet_group_fn fn, void *context, struct flo_err *err);
 /* Lists by name. */
@@ -82,7 +83,8 @@ enum flo_groups_news {
     FLO_GROUPS_TOLD    /* the device reported its groups, so the statement can be removed */
 };
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device);
-/* Tells whether any device changed. */
+/* Tells whether some device changed, so that flo_fleet_changed_next returns
+ * one. */
 bool flo_fleet_changed_any(const struct flo_fleet_store *store);
 
 #endif

@@ -46,8 +46,8 @@ void flo_handed_put(void *handed, const char *device, const char *name, const vo
                     size_t bytes);
 /* Makes the thread write the rows that were put. */
 void flo_handed_send(struct flo_handed *handed);
-/* Waits for the batch at most `ms`; returns false when it is still being
- * written. */
+/* Waits at most `ms` until the batch is written.  Returns false when it is
+ * still being written. */
 bool flo_handed_settle(struct flo_handed *handed, uint64_t ms);
 
 #endif

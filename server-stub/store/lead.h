@@ -40,7 +40,7 @@ struct flo_lead_member {
     /* public key of the controller, PEM; "": the controller is of an older
      * version */
     char key[FLO_LEAD_KEY];
-    char lacks[FLO_LEAD_LACKS]; /* why the controller cannot lead; "": it can */
+    char lacks[FLO_LEAD_LACKS]; /* reason why the controller cannot lead; "": it can */
     /* Time since which the controller stands by or leads, by the reader's wall
      * clock. */
     uint64_t since_at_ms;
@@ -96,7 +96,7 @@ struct flo_lead_self {
  * Copies `self`. */
 FLO_MUST_USE int flo_lead_open(const char *address, const struct flo_lead_self *self,
                                struct flo_lead **out, struct flo_err *err);
-/* Ends the thread and gives the lease back.  NULL is allowed. */
+/* Ends the lead's thread, and gives the lease back.  NULL is allowed. */
 void flo_lead_close(struct flo_lead *lead);
 
 /* Tells from any thread whether this process may act as leader.  *epoch_or_null

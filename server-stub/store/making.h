@@ -39,7 +39,7 @@ typedef int (*flo_fleet_unmade_fn)(void *context, const char *device, bool is_th
 FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
                                        const struct flo_making *making, uint64_t limit,
                                        flo_fleet_unmade_fn fn, void *context, struct flo_err *err);
-/* Tells whether the device's row is still to be made. */
+/* Tells whether the device's row for this order is still to be made. */
 FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
                                          const struct flo_making *making, const char *device,
                                          bool *out, struct flo_err *err);

@@ -8,7 +8,8 @@
 
 /* ---- tokens ---- */
 
-/* How long an expired token is kept, so that people learn why it is refused. */
+/* Time for which an expired token is kept, so that people learn why it is
+ * refused. */
 #define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 struct tokens {

@@ -112,9 +112,9 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
     return rv;
 }
 
-/* Loads the checkpoint when an event is from another outbox than the last one.
- * The checkpoint may be older than the events, because it is written only
- * occasionally. */
+/* Loads the checkpoint of another outbox when an event comes from it.  The
+ * stored checkpoint may be older than the events, because it is written only
+ * from time to time. */
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
@@ -161,7 +161,7 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
         return 0;
     }
     /* The first checkpoint of an outbox is stored at once, because nothing else
-     * tells that no event before it is awaited. */
+     * shows that no earlier event is awaited. */
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
     fact->mark = mark;

@@ -109,7 +109,7 @@ static int form_find(struct flo_fleet_store *store, const char *text, uint64_t *
     return rv;
 }
 
-/* Checks one form and deletes it if no event refers to it. */
+/* Checks an old form, and deletes it if no event refers to it. */
 static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_number next = {.field = FLO_FIELD_EVENT_FORM_NUMBER};

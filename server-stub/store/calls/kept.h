@@ -18,7 +18,7 @@ struct flo_fleet_fact {
     bool is_online_known, is_online;
     bool is_dirty;       /* seen_at_ms or rss_bytes is not written to the table yet */
     bool is_mark_dirty;  /* the checkpoint is not written to the table yet */
-    bool awaits_nothing; /* a lookup found that no tracked order awaits the device */
+    bool awaits_nothing; /* a lookup found that no tracked order awaits the device's answer */
     char *awaits; /* the only order that awaits the device; NULL: the order must be looked up */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
@@ -28,8 +28,10 @@ struct flo_fleet_fact {
     uint32_t models;      /* checksum of the device's models; 0: unknown */
     uint32_t model_names; /* checksum of the names of the models alone */
     bool is_back;         /* the device connected, and was not asked for answers since then */
-    uint64_t asked_at_ms; /* time of the last request for answers, by flo_now_ms; 0: never */
-    char boot[37];        /* outbox to which the fields below belong; "": none yet */
+    /* time when the device was last asked for answers, by flo_now_ms; 0:
+     * never */
+    uint64_t asked_at_ms;
+    char boot[37]; /* outbox to which the fields below belong; "": none yet */
     bool is_mark_known;
     uint64_t mark;   /* checkpoint; see mark_move */
     uint64_t newest; /* number of the newest event, even if it comes after a gap */
@@ -63,7 +65,7 @@ struct flo_fleet_makings {
     bool is_changed; /* by this transaction */
 };
 
-/* Queue of commits that are not durable yet (queue.c). */
+/* Queue of the commits that are not durable yet (queue.c). */
 struct flo_fleet_queue {
     pthread_t thread;
     pthread_t tidier;
@@ -81,7 +83,7 @@ struct flo_fleet_queue {
     bool ends;
 };
 
-/* Seals of rows that grant rights (seals.c). */
+/* Key and findings of the seals on rows that grant rights (seals.c). */
 #define FLO_FLEET_SEAL_TEXT (2 * FLO_DIGEST_BYTES + 1)
 struct flo_fleet_seals {
     bool has_key;
@@ -91,11 +93,11 @@ struct flo_fleet_seals {
     size_t count;
 };
 
-/* Releases that have a rollout or were yanked (wanted.c). */
+/* A release that has a rollout or was yanked (wanted.c). */
 struct flo_wanted {
     char release[FLO_DIGEST_TEXT];
-    uint64_t rollout; /* number of the newest rollout */
-    bool is_stopped;  /* the newest rollout is stopped */
+    uint64_t rollout; /* number of the release's newest rollout */
+    bool is_stopped;  /* the release's newest rollout is stopped */
     bool is_yanked;
 };
 struct flo_fleet_wanted {
@@ -113,7 +115,7 @@ struct flo_fleet_forms {
     } items[64];
     uint64_t looked_at; /* number of the form that was checked last */
 };
-/* Event: its JSON, and the values of its columns. */
+/* Text of an event as JSON, and the values of the event's columns. */
 struct flo_event_text {
     const char *json;
     const char *boot;
@@ -149,7 +151,7 @@ FLO_MUST_USE int flo_fleet_over(struct flo_store_engine *engine, struct flo_flee
 /* Called before a transaction.  Waits while too many commits are queued, or
  * until a failed sync is settled. */
 FLO_MUST_USE int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err);
-/* Called after a commit that changed something. */
+/* Queues a commit.  Called after a commit that changed something. */
 void flo_fleet_queue_add(struct flo_fleet_store *store);
 
 /* Gets the facts of a device, which are created if missing.  Returns NULL
@@ -194,15 +196,15 @@ void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, 
                               const char *release);
 FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device,
                                         struct flo_err *err);
-/* Removes all assignments of a retired device. */
+/* Removes all orders in the desired document of a retired device. */
 FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
                                           struct flo_err *err);
 /* Revokes all certificates of a device. */
 FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
-/* Forgets the books, because a transaction was rolled back or rows were
- * deleted. */
+/* Forgets all books of outcomes, because a transaction was rolled back or rows
+ * were deleted. */
 void flo_outcome_books_forget(struct flo_fleet_store *store);
 void flo_outcome_books_deinit(struct flo_fleet_store *store);
 /* Callback for a device, by its number in facts.ids.  The call lists the
@@ -233,7 +235,7 @@ bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *ro
 
 FLO_MUST_USE int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query,
                                 flo_row_take take, void *context, struct flo_err *err);
-/* Finds at most one row; *found tells whether there was one. */
+/* Finds at most one row.  *found tells whether there was one. */
 FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
                                     flo_row_take take, void *context, bool *found,
                                     struct flo_err *err);
@@ -266,7 +268,8 @@ struct flo_number {
     uint64_t number;
 };
 int flo_fleet_take_number(void *context, const struct flo_row *row);
-/* Row callback that passes a text on: `context` is a struct flo_text. */
+/* Row callback that passes a text to another callback: `context` is a struct
+ * flo_text. */
 struct flo_text {
     enum flo_field field;
     flo_fleet_text_fn fn;
@@ -346,7 +349,8 @@ static inline struct flo_field_change add_number(enum flo_field field, uint64_t 
     return (struct flo_field_change){.field = field, .how = FLO_CHANGE_ADD, .value.number = number};
 }
 
-/* Checks that a device may have this name.  FLO_E_META_NAME. devices.c */
+/* Checks that a device may have this name (devices.c).  FLO_E_META_NAME: it may
+ * not. */
 FLO_MUST_USE int flo_fleet_name_check(const char *name, struct flo_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Store: orders whose device rows are being made. */
+/* Store: the progress of orders whose device rows are being made. */
 #include <stdlib.h>
 #include <string.h>
 

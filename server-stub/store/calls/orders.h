@@ -4,7 +4,7 @@
 
 #include "server-stub/store/calls/kept.h"
 
-/* Row callback that passes an order on: `context` is a struct
+/* Row callback that passes an order to another callback: `context` is a struct
  * flo_orders_take. */
 struct flo_orders_take {
     flo_fleet_order_fn fn; /* or NULL */

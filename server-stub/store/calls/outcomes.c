@@ -1,4 +1,4 @@
-/* Store: outcomes of tracked orders on devices. */
+/* Store: outcomes of tracked orders on the devices in their scope. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -39,7 +39,7 @@ static bool grow(struct flo_device_index *device_index, size_t number)
     return true;
 }
 
-/* Appends a number to a list. */
+/* Appends a number to a list, which grows; returns false without memory. */
 static bool append(size_t **list, size_t *count, size_t *room, size_t number)
 {
     if (*count == *room) {

@@ -39,7 +39,8 @@ static const char *text_of(struct block *block, const char *text)
     return place;
 }
 
-/* Returns a text of a device, or NULL when it is too long or missing. */
+/* Returns a text of the JSON if it is short enough for a device's fact.  NULL:
+ * the text is too long or missing. */
 static const char *short_text(const json_t *json, size_t bytes_max)
 {
     const char *text = json_string_value(json);
