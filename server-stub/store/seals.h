@@ -19,7 +19,7 @@ void flo_fleet_seal_with(struct flo_fleet_store *store, const uint8_t key[FLO_DI
 /* Checks the seals of all rows, and counts the valid and the invalid ones. */
 FLO_MUST_USE int flo_fleet_seals_count(struct flo_fleet_store *store, uint64_t *right,
                                        uint64_t *wrong, struct flo_err *err);
-/* Seals all rows as they are; *count becomes their number. */
+/* Seals all rows as they are.  *count becomes the number of rows. */
 FLO_MUST_USE int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count,
                                     struct flo_err *err);
 /* Gets a row with an invalid seal that was found since the last call, as "token

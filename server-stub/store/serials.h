@@ -6,7 +6,7 @@
 #include "server-stub/store/store.h"
 
 struct flo_fleet_serial {
-    const char *serial; /* serial in the form of flo_serial_normal */
+    const char *serial; /* serial number in the form that flo_serial_normal makes */
     const char *body;   /* JSON {"name","labels","note","groups"}; "": a device used the serial
                            without a prepared row */
     const char *device; /* device that last used the serial, or "" */
@@ -25,7 +25,7 @@ FLO_MUST_USE int flo_fleet_serial_delete(struct flo_fleet_store *store, const ch
 FLO_MUST_USE int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after,
                                        uint64_t limit, flo_fleet_serial_fn fn, void *context,
                                        struct flo_err *err);
-/* Counts serials without a prepared row. */
+/* Counts the serials that a device used without a prepared row. */
 FLO_MUST_USE int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out,
                                           struct flo_err *err);
 

@@ -4,15 +4,15 @@
 
 #include "server-stub/store/tables.h"
 
-/* Row in memory.  A row never changes: a change replaces it.  So a listing
- * continues over the rows that it found, and a rollback restores the old
- * ones. */
+/* A row in memory.  A row never changes: a change replaces it by another.  So a
+ * listing continues over the rows that it found, and a rollback restores the
+ * replaced rows. */
 struct flo_memory_row {
-    struct flo_memory_row *next; /* next in the list of removed rows */
+    struct flo_memory_row *next; /* next row in the list of removed rows */
     struct flo_value values[];
 };
 
-/* Rows sorted by the index's fields, then by the table's keys. */
+/* An index: rows sorted by the index's fields, then by the table's keys. */
 struct flo_memory_index {
     struct flo_index_facts facts;
     struct flo_memory_row **rows;
@@ -47,8 +47,9 @@ struct flo_memory {
 void flo_memory_init(struct flo_memory *memory);
 void flo_memory_deinit(struct flo_memory *memory);
 int flo_memory_compare(enum flo_field field, const struct flo_value *a, const struct flo_value *b);
-/* Finds the first index whose row is not before `values`, by the first `fields`
- * fields of the index.  `values` are in the order of the table's fields. */
+/* Returns the position of the first row in the index that is not before
+ * `values`, compared by the first `fields` fields of the index.  `values` are
+ * in the order of the table's fields. */
 size_t flo_memory_place(const struct flo_memory_index *index, const struct flo_value *values,
                         int fields);
 /* Finds the row that has these values in the index's fields; NULL: none. */

@@ -72,8 +72,8 @@ static int list_page(struct flo_handed *handed, struct place *from, flo_handed_f
     return rv;
 }
 
-/* Deletes rows of devices that left.  Listings skip such rows, so a failure is
- * harmless: the next leader tries again. */
+/* Deletes the rows of devices that are no longer members.  Listings skip such
+ * rows, so a failure is harmless: the next leader tries again. */
 static void sweep(struct flo_handed *handed)
 {
     struct flo_err err = {0};

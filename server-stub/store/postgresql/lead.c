@@ -22,7 +22,7 @@ struct flo_lead {
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
     char key[FLO_LEAD_KEY];
-    char has[65];         /* digest of the controller's own keyring */
+    char has[65];         /* digest of the keyring that this controller has */
     struct flo_err lacks; /* error that tells what is missing for leading; code 0: nothing */
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[12];

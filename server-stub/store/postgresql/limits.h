@@ -1,4 +1,4 @@
-/* Limits: how long a database session waits, in ms. */
+/* Limits: how long the database sessions of store and lead wait, in ms. */
 #ifndef FLOTILLA_SERVER_POSTGRESQL_LIMITS_H
 #define FLOTILLA_SERVER_POSTGRESQL_LIMITS_H
 
@@ -11,8 +11,8 @@ struct flo_postgresql_limits {
     struct flo_pg_limits pg;
     uint64_t pause_ms; /* pause before a request that failed is repeated */
     uint64_t ask_ms;   /* for the store: time to find out whether a commit happened */
-    /* Limits enforced by the server, which ends longer statements, lock waits
-     * and idle transactions. 0: the server's setting. */
+    /* Time limits that the server enforces: it ends longer statements, lock
+     * waits and idle transactions.  0: the server's own setting. */
     uint64_t statement_ms, lock_ms, idle_ms;
 };
 

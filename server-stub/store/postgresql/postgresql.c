@@ -28,7 +28,7 @@ struct postgresql {
     uint64_t epoch;   /* epoch in which this process commits */
     uint64_t commits; /* number of the newest commit of this process */
     uint64_t doubted; /* number of the commit whose answer is missing; 0: none */
-    char session[48]; /* name of the session; "": no lease */
+    char session[48]; /* name of the database session; "": this process has no lease */
     char name[80];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[16];

@@ -123,8 +123,8 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {7, ADD("member", "held" NUMBER)},
     {8, MAKE("making", "ord" TEXT ", seq" NUMBER ", grp" TEXT ", made" TEXT ", devices" NUMBER
                        ", n" NUMBER ", PRIMARY KEY (ord)")},
-    /* An event has the number of its outbox, and that of the form that it
-     * shares with other events (calls/forms.c). */
+    /* Adds the numbers of an event's outbox, and of the form that the event
+     * shares with others (calls/forms.c). */
     {9, ADD("event_mark", "book" NUMBER)},
     {9, ADD("event_mark", "outbox" NUMBER)},
     {9, MAKE("event_form", "number" NUMBER ", text" TEXT ", PRIMARY KEY (number)")},

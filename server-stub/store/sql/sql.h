@@ -11,14 +11,14 @@ struct flo_sql_dialect {
     bool has_unary;    /* a unary + before a field prevents the use of an index for it */
     bool has_no_order; /* without ORDER BY the order of rows is undefined */
     const char *quote; /* quote around a name, because the name may be a reserved word */
-    const char *max;   /* function that returns the larger of two values */
+    const char *max;   /* SQL function that returns the larger of two values */
     /* Natural sort by name: text in front of the field, and text after it. */
     const char *natural, *natural_end;
     const char *first, *last; /* text that puts rows without a joined row first, or last */
 };
 extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 
-/* Statement: its text, and the values of its parameters in order. */
+/* A statement: its text, and the values of its parameters in order. */
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     const struct flo_sql_dialect *dialect;

@@ -18,7 +18,7 @@ struct flo_sqlite {
 
 /* ---- durability (log.c) ---- */
 
-/* Opens the log's file and syncs it. */
+/* Opens the file of the log and syncs it. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err);
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on, struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);

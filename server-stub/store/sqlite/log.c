@@ -25,7 +25,7 @@ int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
     return flo_db_look(sqlite_of(engine)->db, err);
 }
 
-/* Syncs the log, and checks that the next start will find it. */
+/* Syncs the log, and checks that the next start would find this log. */
 static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     return fdatasync(sqlite->log_fd) < 0
@@ -75,8 +75,8 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
     return sync_log(sqlite_of(engine), err);
 }
 
-/* Moves the log.  A move that a reader or a commit interrupts syncs nothing,
- * and succeeds even if the disk still fails. */
+/* Moves the log's pages into the tables.  A move that a reader or a commit
+ * interrupts syncs nothing, and succeeds even if the disk still fails. */
 static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     int rv = flo_db_log_move(sqlite->mover, err);
@@ -105,9 +105,9 @@ bool flo_sqlite_is_full(struct flo_store_engine *engine)
     return flo_db_log_pages(sqlite_of(engine)->db) >= FULL_PAGES;
 }
 
-/* Writes the log again.  After a failed write the system may treat a page as
- * clean, and the next sync would succeed.  Writing the same bytes again marks
- * the page dirty.  No commit appends to the log meanwhile. */
+/* Writes the log's bytes again, after a sync failed.  The system may treat an
+ * unwritten page as clean, so that the next sync would succeed.  Equal bytes
+ * make the page dirty again.  No commit appends to the log meanwhile. */
 static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char *piece = malloc(PIECE_BYTES);

@@ -90,7 +90,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX device_count;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
-    /* Each value used by a query has a column of its own. */
+    /* Adds a column for each value by which queries select. */
     "ALTER TABLE device ADD COLUMN serving TEXT NOT NULL DEFAULT '';"
     "UPDATE device SET serving = coalesce(CASE WHEN json_valid(reported)"
     " THEN json_extract(reported, '$.serving.model') || '@' ||"
@@ -119,7 +119,7 @@ const char *const flo_sqlite_schema[] = {
     " AND newer.grp = ord.grp AND newer.release = ord.release);"
     "CREATE INDEX ord_newest ON ord(rollout, op, phase, grp, release)"
     " WHERE superseded = 0;",
-    /* A device has an assignment for each model, and reports its models. */
+    /* A device has an order for each model, and reports its models. */
     "ALTER TABLE ord ADD COLUMN model TEXT NOT NULL DEFAULT '';"
     "UPDATE ord SET model = coalesce(CASE WHEN json_valid(body)"
     " THEN json_extract(body, '$.args.model') END, (SELECT release.model"
@@ -200,7 +200,8 @@ const char *const flo_sqlite_schema[] = {
     " issued_at INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX certificate_device ON certificate(device, issued_at);"
     "CREATE INDEX certificate_until ON certificate(state, until);",
-    /* Alert rules, alerts and webhooks, and messages about alerts. */
+    /* Tables of alert rules, alerts and webhooks, and of messages about
+     * alerts. */
     "CREATE TABLE watch (kind TEXT NOT NULL, id TEXT NOT NULL,"
     " body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
     "CREATE TABLE delivery (n INTEGER PRIMARY KEY, target TEXT NOT NULL,"
@@ -228,10 +229,10 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';",
     "CREATE TABLE claim (serial TEXT PRIMARY KEY, body TEXT NOT NULL,"
     " device TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
-    /* Devices prove their messages with the keys of their certificates. */
+    /* Adds the key of a certificate, with which its device proves messages. */
     "ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE certificate ADD COLUMN proved TEXT NOT NULL DEFAULT '';",
-    /* Rows that grant rights have seals. */
+    /* Adds the seals of rows that grant rights. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
     /* The keyring, for controllers that share a database; else the table is
@@ -240,7 +241,8 @@ const char *const flo_sqlite_schema[] = {
     " body TEXT NOT NULL);",
     /* Reason of an order, because the signed text has it only for rollbacks. */
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
-    /* Signed heads of the audit, for controllers that share a database. */
+    /* Table of the audit's signed heads, for controllers that share a
+     * database. */
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
     /* Marks members of slices that no longer get the release. */
     "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
@@ -248,8 +250,8 @@ const char *const flo_sqlite_schema[] = {
     "CREATE TABLE making (ord TEXT PRIMARY KEY, seq INTEGER NOT NULL,"
     " grp TEXT NOT NULL, made TEXT NOT NULL, devices INTEGER NOT NULL,"
     " n INTEGER NOT NULL) WITHOUT ROWID;",
-    /* An event has the number of its outbox, and that of the form that it
-     * shares with other events (calls/forms.c). */
+    /* Adds the numbers of an event's outbox, and of the form that the event
+     * shares with others (calls/forms.c). */
     "INSERT OR IGNORE INTO event_mark SELECT device, boot, max(seq)"
     " FROM event GROUP BY device, boot;"
     "CREATE TABLE event_marks (device TEXT NOT NULL, boot TEXT NOT NULL,"
@@ -299,7 +301,8 @@ const char *const flo_sqlite_schema[] = {
     "CREATE UNIQUE INDEX event_seq ON event(book, outbox, seq);"
     "CREATE INDEX event_book ON event(book, id);"
     "CREATE INDEX event_form_used ON event(form);",
-    /* Members of a large rollout before their rows are made. */
+    /* Table of the members of large rollouts, as texts until their rows are
+     * made. */
     "CREATE TABLE member_draft (rollout TEXT PRIMARY KEY, members TEXT NOT"
     " NULL);",
 };

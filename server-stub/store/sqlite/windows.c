@@ -32,7 +32,8 @@ static const char *const schema[] = {
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
     /* The model of a release, which is "" until the release's next window. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
-    /* Sums of each model on a device, for statistical gates. */
+    /* Table of the evidence for statistical gates: sums of each model on a
+     * device. */
     "CREATE TABLE observed (device TEXT NOT NULL, model TEXT NOT NULL,"
     " data BLOB NOT NULL, PRIMARY KEY (device, model)) WITHOUT ROWID",
 };
@@ -298,9 +299,9 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
     return rv;
 }
 
-/* Adds to the totals in memory, which are written at the end of the
+/* Adds a window to the totals in memory, which are written at the end of the
  * transaction.  One more row for each window would cost as much as the device's
- * own. */
+ * own row. */
 static int total_add(struct flo_windows *store, int64_t release, int64_t hardware, uint64_t at_ms,
                      const struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -343,8 +344,8 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* ---- windows ---- */
 
-/* Returns the time of a window: its own, even if it waited for the network,
- * unless its clock is implausible. */
+/* Returns the time of a window.  This is the window's own time, even if it
+ * waited for the network, unless the device's clock is implausible. */
 static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     bool fits =

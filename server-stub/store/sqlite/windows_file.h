@@ -15,7 +15,7 @@ struct flo_telemetry_name {
     char text[FLO_DIGEST_TEXT];
 };
 
-/* Sums of a transaction's windows, by release and hardware class. */
+/* Sum of a transaction's windows, for a release on a hardware class. */
 struct flo_telemetry_total {
     uint64_t at_ms; /* time at which the total's step of the fine resolution begins */
     int64_t release, hardware;
@@ -26,7 +26,7 @@ struct flo_telemetry_total {
 #define FLO_TELEMETRY_TOTALS_MAX 32
 
 struct flo_windows {
-    struct flo_db *db; /* NULL: reopening the file failed */
+    struct flo_db *db; /* database file; NULL: opening it again failed */
     char path[4096];
     uint64_t fine_from_ms; /* time of the oldest rows in the fine resolution */
     size_t name_count;
@@ -37,7 +37,7 @@ struct flo_windows {
     struct flo_telemetry_name names[FLO_TELEMETRY_NAMES_MAX];
 };
 
-/* Statements whose plans the tests check. */
+/* Statements of telemetry.db whose query plans the tests check. */
 extern const char flo_telemetry_prune_window[];
 extern const char flo_telemetry_prune_total[];
 extern const char flo_telemetry_prune_merged[];

@@ -1,4 +1,4 @@
-/* Telemetry store: reads rows for queries, and prunes rows. */
+/* Telemetry store: reads the rows of a query, and deletes old rows. */
 #include <string.h>
 
 #include "server-stub/store/sqlite/windows_file.h"
