@@ -52,8 +52,8 @@ struct flo_fleet_store;
  * leads (lead.h), or 0 without one. */
 FLO_MUST_USE int flo_fleet_open(const char *dir, uint64_t epoch, struct flo_fleet_store **out,
                                 struct flo_err *err);
-/* Sets the callback that tells whether to keep waiting for a database that does
- * not answer.  Called on the waiting thread (lead.h: flo_lead_may_wait). */
+/* Sets the callback that tells, while a database does not answer, whether to go
+ * on waiting.  Called on the waiting thread (lead.h: flo_lead_may_wait). */
 void flo_fleet_on_wait(struct flo_fleet_store *store,
                        bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
 void flo_fleet_close(struct flo_fleet_store *store);
@@ -86,8 +86,8 @@ uint64_t flo_fleet_committed(const struct flo_fleet_store *store);
  * 0: no sync failed. */
 uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or_null);
 /* Checks that the store's files are still those that were opened.  If not, no
- * commit is durable from now on (FLO_E_DB_REPLACED).  The state's thread checks
- * each second; each sync checks too. */
+ * commit is durable from now on (FLO_E_DB_REPLACED).  The state's thread makes
+ * this check each second, and each sync makes it, too. */
 void flo_fleet_look(struct flo_fleet_store *store);
 /* Waits outside of a transaction until all commits are durable. */
 FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err);
@@ -118,8 +118,8 @@ struct flo_fleet_device {
     const char *name;
     const char *labels;      /* JSON object */
     const char *profile;     /* JSON object */
-    const char *reported;    /* JSON object; "": none */
-    const char *groups;      /* JSON array of names */
+    const char *reported;    /* last report of the device, a JSON object; "": none */
+    const char *groups;      /* JSON array of the names of the device's groups */
     const char *note;        /* words of people */
     const char *maintenance; /* reason for taking no rollouts; "": the device takes rollouts */
     const char *pins;        /* JSON object from model to model@version; "": no pins */
@@ -352,7 +352,7 @@ FLO_MUST_USE int flo_fleet_desired_full(struct flo_fleet_store *store, const cha
 /* Callback for a device with an order about the model of the listing
  * (making.h). */
 typedef int (*flo_fleet_held_fn)(void *context, const char *device, const char *order);
-/* Lists the devices whose desired document holds this order. */
+/* Lists the devices whose desired document contains this order. */
 FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
                                            flo_fleet_text_fn fn, void *context,
                                            struct flo_err *err);
@@ -521,7 +521,7 @@ struct flo_fleet_order {
     /* the order was signed again only for devices whose desired document holds
      * it, so no group's list has it */
     bool is_desired_only;
-    const char *reason; /* reason given by the operator; NULL: none */
+    const char *reason; /* reason that the operator gave; NULL: none */
 };
 typedef int (*flo_fleet_order_fn)(void *context, const struct flo_fleet_order *order);
 /* Adds an order.  Older orders with the same content (rollout, kind, phase,
@@ -563,7 +563,7 @@ FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t
 #define FLO_FLEET_PRUNE_ORDERS 500
 FLO_MUST_USE int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
                                        uint64_t *from, struct flo_err *err);
-/* Lists the orders that some desired document holds. */
+/* Lists the orders that some desired document contains. */
 FLO_MUST_USE int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,
                                       void *context, struct flo_err *err);
 /* Gets the highest number of an order with this operation and model, 0 for
@@ -685,7 +685,7 @@ FLO_MUST_USE int flo_fleet_report_add(struct flo_fleet_store *store,
 /* FLO_E_ABSENT. */
 FLO_MUST_USE int flo_fleet_report_get(struct flo_fleet_store *store, const char *order,
                                       flo_fleet_report_fn fn, void *context, struct flo_err *err);
-/* Lists a device's reports, newest first. */
+/* Lists a device's reports, the newest first. */
 FLO_MUST_USE int flo_fleet_report_list(struct flo_fleet_store *store, const char *device,
                                        flo_fleet_report_fn fn, void *context, struct flo_err *err);
 /* Deletes reports older than FLO_FLEET_REPORT_KEPT_MS. */
@@ -762,11 +762,11 @@ FLO_MUST_USE int flo_fleet_person_list(struct flo_fleet_store *store, const char
  * such person. */
 FLO_MUST_USE int flo_fleet_person_delete(struct flo_fleet_store *store, const char *name,
                                          struct flo_err *err);
-/* Lists the tokens of a person. */
+/* Lists the tokens that a person owns. */
 FLO_MUST_USE int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name,
                                          flo_fleet_token_fn fn, void *context, struct flo_err *err);
-/* Deletes enrolment tokens that expired 30 days ago, or that expired without
- * uses left. */
+/* Deletes enrolment tokens that expired 30 days ago, and those that expired
+ * with no use left. */
 FLO_MUST_USE int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
                                        struct flo_err *err);
 

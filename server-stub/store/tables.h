@@ -36,8 +36,8 @@ enum flo_table {
     FLO_TABLES
 };
 
-/* Fields, numbered by table.  FLO_FIELDS_DEVICE is the first field of the
- * table, FLO_FIELDS_END_DEVICE the number after its last one. */
+/* Fields of all tables.  FLO_FIELDS_DEVICE is the first field of the table
+ * DEVICE, and FLO_FIELDS_END_DEVICE the number after its last one. */
 enum flo_field {
 #define FLO_TABLE(name, word, keys)                                                                \
     FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,
@@ -205,7 +205,7 @@ struct flo_store_ops {
     int (*sync)(struct flo_store_engine *engine, struct flo_err *err);
     /* Moves the log into the tables.  Called after `sync`. */
     void (*tidy)(struct flo_store_engine *engine);
-    /* Tells whether commits must wait until `tidy` has finished. */
+    /* Tells whether commits must wait until `tidy` has ended. */
     bool (*is_full)(struct flo_store_engine *engine);
     /* Makes all commits durable after a failed sync, outside of a transaction:
      * the system may have dropped pages that were to be written. */

@@ -48,7 +48,7 @@ struct flo_fleet_delivery {
     const char *target;
     const char *state;
     const char *body;
-    const char *error;   /* error of the last attempt; "": none */
+    const char *error;   /* error of the last attempt to deliver; "": none */
     uint64_t failed;     /* attempts */
     uint64_t next_at_ms; /* wall clock before which no further attempt is made */
     uint64_t at_ms;      /* time of creation */
@@ -70,7 +70,7 @@ FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t 
 FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
                                          uint64_t below, uint64_t limit, flo_fleet_delivery_fn fn,
                                          void *context, struct flo_err *err);
-/* Queues all dead deliveries of a target again. */
+/* Queues those deliveries of a target again that were given up. */
 FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
                                            uint64_t now_ms, uint64_t *count, struct flo_err *err);
 /* Deletes the deliveries made before `before_ms`, and all deliveries of the
