@@ -83,7 +83,8 @@ static int as_request(int code, struct flo_err *err)
     return to;
 }
 
-/* Converts 7.0 to the whole number 7, as JSON Schema does. */
+/* Makes a number such as 7.0 the whole number 7, because JSON Schema treats
+ * both alike. */
 static json_t *whole_numbers(json_t *json)
 {
     const char *name;

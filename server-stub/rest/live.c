@@ -50,7 +50,7 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
-    uint64_t telemetry_at_ms; /* earliest time of the next telemetry event */
+    uint64_t telemetry_at_ms; /* earliest time at which the next telemetry event is sent */
     uint64_t heard_at_ms;     /* last time at which a client was connected; 0: never */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;

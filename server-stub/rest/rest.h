@@ -25,7 +25,7 @@
 /* An answer that waits until its commit is durable (held.c). */
 struct flo_rest_held {
     struct flo_rest_held *next;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     uint64_t number;                   /* number of the commit for which the answer waits */
     int status;
     size_t bytes;
@@ -52,7 +52,8 @@ struct flo_rest_use {
     uint64_t at_ms;
 };
 
-/* REST state.  The caller sets these pointers before the first call arrives. */
+/* State of REST.  The caller sets its pointers before the first call
+ * arrives. */
 struct flo_rest {
     struct flo_controller *controller;
     struct event_base *base;
@@ -64,11 +65,11 @@ struct flo_rest {
     struct flo_rest_held_list held;
     /* Checks of the audit that are in progress (verify.c). */
     struct flo_rest_check *checks;
-    struct flo_rest_plan *plans; /* plans in progress (plans.c) */
+    struct flo_rest_plan *plans; /* plans that are in progress (plans.c) */
     /* Event for the next slice of the first plan; NULL: there was no plan
      * yet. */
     struct event *plan_turn;
-    bool has_lane; /* the telemetry lane was connected once */
+    bool has_lane; /* the telemetry lane was connected at least once */
     uint64_t requests;
     uint64_t renewals;            /* renewed certificates */
     uint64_t strangers_refused;   /* number of refused enrolments without an audit row */
@@ -99,7 +100,7 @@ struct flo_rest_call {
     /* account of the caller: user:NAME, or token:ID without an owner */
     char account[FLO_ACCOUNT_TEXT];
     char token_id[64]; /* id of the token, for which idempotency keys are valid; "": no token */
-    char told[192];    /* body without its secret, for the audit */
+    char told[192];    /* body of the call without its secret, for the audit */
     json_t *in;        /* body, or NULL */
     int status;        /* status of the answer: from answers.def, unless the handler changes it */
     json_t *out;       /* the answer as JSON, which the listener takes over */
@@ -118,7 +119,7 @@ typedef int (*flo_rest_handler)(struct flo_rest_call *call, struct flo_err *err)
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 
-/* Calls that stream, in the order of routes.def. */
+/* Calls that stream, numbered in the order of routes.def. */
 enum flo_rest_stream {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
@@ -158,7 +159,7 @@ void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms);
 /* Returns the name of the local user who owns the token.  Returns null for a
  * session, whose account is no local user. */
 json_t *flo_rest_view_user(const struct flo_fleet_token *token);
-/* Returns the token as the list of tokens shows it. */
+/* Returns a token in the form of the list of tokens. */
 json_t *flo_rest_view_token(const struct flo_rest *rest, const struct flo_fleet_token *token);
 /* Registers the paths of artifacts, which stream and so have handlers of their
  * own. */
@@ -171,7 +172,7 @@ FLO_MUST_USE int flo_rest_may_read(struct flo_controller *controller,
  * may fetch both. */
 FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *err);
 FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest, struct flo_err *err);
-/* Registers reports, which devices upload as streams. */
+/* Registers the paths of reports, which devices upload as streams. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 /* The dashboard's files. */
 FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
@@ -197,7 +198,8 @@ bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name, bool s
  * its error. */
 void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request, int status,
                      const char *body, size_t bytes);
-/* Answers with an error; a server error is logged with the request's id. */
+/* Answers a call with an error.  A server error is logged with the request's
+ * id. */
 void flo_rest_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
 /* Computes the call's ETag from a text with all that a change decides. */
 void flo_rest_etag_of(struct flo_rest_call *call, const char *text);

@@ -1,4 +1,4 @@
-/* REST: rolls and retires the fleet's authorities. */
+/* REST: rotates the fleet's certificate authorities, and retires one. */
 #include <string.h>
 
 #include <flotilla/errors/ca.h>

@@ -297,7 +297,7 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
-    uint64_t synced; /* number of bytes already synced */
+    uint64_t synced; /* number of bytes of the upload that are synced */
     int fd;
     char path[4096];
     char who[96];
@@ -380,7 +380,7 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
     return fdatasync(upload->fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path) : 0;
 }
 
-/* Renames the temporary file to its final name. */
+/* Gives an uploaded file its final name. */
 static int upload_finish(struct flo_controller *controller, struct upload *upload, int *status,
                          struct flo_err *err)
 {
@@ -431,7 +431,7 @@ static void upload_audit(struct flo_controller *controller, const struct upload 
     }
 }
 
-/* Ends an upload: the file is stored, or storing it failed. */
+/* Ends an upload, and answers whether storing the file succeeded. */
 static void end_put(struct upload *upload, const struct flo_err *err)
 {
     struct flo_httpd_request *request = upload->request;

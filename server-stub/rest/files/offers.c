@@ -7,7 +7,7 @@
 #include "server-stub/rest/files/offers.h"
 #include "server-stub/state/audit/audit.h"
 
-#define REFUSED_MS 600000 /* interval between two audit records */
+#define REFUSED_MS 600000 /* pause between two audit records about refused requests of a device */
 
 /* Tells whether this device got an audit record within the last ten minutes, so
  * that many refused requests do not fill the audit. */

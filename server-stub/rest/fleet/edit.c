@@ -89,8 +89,8 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, 
                : 0;
 }
 
-/* Checks groups that a label decides: with a role for other groups only, nobody
- * may move a device into or out of this one. */
+/* Checks a group that a change of a label decides.  A person with a role for
+ * other groups only may not move a device into or out of it. */
 static int may_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     (void)label;
@@ -222,7 +222,7 @@ static void take_some(const struct flo_rest_call *call, const struct flo_fleet_f
     }
 }
 
-/* Finds at most `max` devices that match `where`, as ids. */
+/* Finds the ids of at most `max` devices that match `where`. */
 static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_list *ids, char *next,
                      struct flo_err *err)
 {

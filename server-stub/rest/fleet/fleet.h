@@ -7,13 +7,13 @@
 
 /* ---- query.c ---- */
 
-/* Selectors that must all match; the caller deinits it, also after a failed
- * read. */
+/* Selectors, of which each device must match all.  The caller deinits the
+ * query, also after a failed read. */
 struct flo_fleet_query {
     struct flo_selector *selectors[3];
     size_t count;
 };
-/* Adds one more selector. */
+/* Adds one more selector to the query. */
 FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call, const char *where,
                                        struct flo_fleet_query *query, struct flo_err *err);
 void flo_fleet_query_deinit(struct flo_fleet_query *query);

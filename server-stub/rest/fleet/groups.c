@@ -1,4 +1,5 @@
-/* REST: groups, with named members or by a selector, and their members. */
+/* REST: groups with named members or with a selector, and changes of their
+ * members. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -31,7 +31,7 @@ struct rows {
     size_t place_count;
 };
 
-/* Facet: counts of devices by the values of a label. */
+/* A facet: counts of devices by the values of a label. */
 struct facet {
     /* Key of the label, borrowed from a device; NULL: the facet is the hardware
      * class. */

@@ -16,7 +16,7 @@
 struct flo_rest_plan {
     struct flo_rest_plan *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     char etag[24]; /* "" none */
     const struct flo_rest_planner *planner;

@@ -1,4 +1,4 @@
-/* Controllers: tells who leads the fleet and who stands by. */
+/* Controllers: finds out who leads the fleet and who stands by. */
 #ifndef FLOTILLA_SERVER_REST_CONTROLLERS_H
 #define FLOTILLA_SERVER_REST_CONTROLLERS_H
 

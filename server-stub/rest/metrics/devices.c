@@ -212,7 +212,7 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_UNHEARD,
                         (const char *const[]){unheard[i].text}, (double)pass->unheard[i]);
     }
-    /* Retired devices do not count. */
+    /* The loop leaves out retired devices. */
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_CONDITION,
                         (const char *const[]){flo_condition_word((enum flo_condition)i)},

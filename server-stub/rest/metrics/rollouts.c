@@ -13,8 +13,8 @@ static bool is_odd_end(enum flo_rollout_state state)
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
 }
 
-/* Tells whether the rollout is shown: active, or recently halted or partly back
- * without a newer completed one. */
+/* Tells whether metrics show the rollout.  Shown are active rollouts, and those
+ * that were halted or went partly back lately, unless a newer one completed. */
 static bool is_shown(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
                      uint64_t now_ms)
 {

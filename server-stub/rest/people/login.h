@@ -16,7 +16,7 @@ struct flo_login_settings {
     const char *issuer;
     const char *client_id;
     const char *scopes;
-    const char *name; /* label of the page's button */
+    const char *name; /* text of the page's button for the login */
     const char *name_claim;
     struct flo_oidc_roles roles;
     uint64_t session_ms;
@@ -27,7 +27,7 @@ struct flo_login_settings {
 struct flo_login_job {
     struct flo_login_job *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     uint64_t asked_at_ms;
     char client[64]; /* address of the client, for the log */
     bool has_come_back;
@@ -54,6 +54,6 @@ struct flo_login_desk {
     void *context;
 };
 
-/* Sends the answer of the finished job and frees the job. */
+/* Answers the call of a finished job, and frees the job. */
 void flo_rest_login_done(struct flo_login_job *job);
 #endif

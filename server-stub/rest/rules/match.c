@@ -1,5 +1,5 @@
-/* REST: ETag and If-Match.  A tag covers the state that people decide, not
- * counters, so it only changes with a decision. */
+/* REST: ETag and If-Match.  A tag covers what people decide, and not counters,
+ * so that only a decision changes it. */
 #include <string.h>
 
 #include <flotilla/errors/rest.h>

@@ -19,7 +19,7 @@
 struct flo_rest_check {
     struct flo_rest_check *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     struct flo_audit_check check;
     struct event *event;
