@@ -23,7 +23,7 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-#define THREADS 3 /* the first thread is only for uploads */
+#define THREADS 3 /* number of the depot's threads; the first one only uploads */
 #define JOBS_MAX 1024
 /* largest number of waiting downloads; the other places are reserved for
  * uploads */
@@ -47,8 +47,8 @@ enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 struct hand {
     struct flo_depot_threads *threads;
     struct flo_http *http;
-    struct flo_depot_job *job; /* job in progress; guarded by the mutex */
-    int queue;                 /* queue that this thread serves first */
+    struct flo_depot_job *job; /* job that this thread works on; guarded by the mutex */
+    int queue;                 /* index of the queue that this thread serves first */
     bool is_final;             /* the store's last answer was final, so no retry helps */
 };
 
@@ -133,7 +133,7 @@ struct transfer {
     struct flo_sha256 sha;
     uint64_t bytes;
     uint64_t bytes_max; /* largest number of bytes of an answer; the rest is cut off */
-    uint64_t looked;    /* value of `bytes` when the disk's free space was last checked */
+    uint64_t looked;    /* value of `bytes` when the disk's free space was checked last */
     int fd;             /* file that is sent or written; -1: only the digest is wanted */
     bool is_stated;     /* a release stated bytes_max; otherwise bytes_max is BYTES_MAX */
     bool is_too_large;

@@ -39,10 +39,10 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200    /* interval at which the thread reports that it runs */
+#define BEAT_MS 200    /* interval at which the state's thread reports that it runs */
 #define FACTS_MS 15000 /* interval between two rounds that write changed facts */
 #define FACTS_TICK 1000
-#define PROOFS_MS 300000  /* interval for writing the numbers of proofs */
+#define PROOFS_MS 300000  /* interval at which the numbers of proofs are written */
 #define GROUPS_MS 200     /* delay from a change of devices until the devices are evaluated */
 #define GROUPS_PAUSE_MS 5 /* pause between two batches of changed devices */
 #define MAKING_MS 100     /* delay from an order until its missing rows are made */
@@ -182,7 +182,7 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
-/* Deletes certificates that can no longer be renewed. */
+/* Deletes those certificates that can no longer be renewed. */
 static int prune_certificates(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();

@@ -17,7 +17,8 @@ const struct flo_login_settings *flo_oidc_file_settings(const struct flo_oidc_fi
 const char *flo_oidc_file_ca(const struct flo_oidc_file *file);
 const char *flo_oidc_file_secret(const struct flo_oidc_file *file); /* "": none */
 
-/* Opens the login service of rest->login.  `file` must outlive it. */
+/* Opens the service by which people log in; flo_asker_desk returns its desk for
+ * rest->login.  `file` must outlive the service. */
 FLO_MUST_USE int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
                                 bool is_plain, struct flo_asker **out, struct flo_err *err);
 struct flo_login_desk *flo_asker_desk(struct flo_asker *asker);

@@ -101,7 +101,7 @@ static int copy_folder(const struct stat *st, const char *to, struct flo_err *er
 
 /* ---- a part of the folder ---- */
 
-/* Returns a stamp that changes when a file is written, replaced, added or
+/* Returns a number that changes when the file is written, replaced, added or
  * removed. */
 static uint64_t stamp_of(const struct stat *st)
 {
@@ -227,7 +227,7 @@ static int make_place(const struct copying *copying, struct flo_err *err)
                                         : 0;
 }
 
-/* Copies the small files on which the tables rely. */
+/* Copies the small files that belong to the tables. */
 static int copy_small(struct copying *copying, struct flo_err *err)
 {
     static const char *const names[] = {"keys", "pki", "trust", "admin.token"};

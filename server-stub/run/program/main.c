@@ -250,7 +250,7 @@ static void on_listening(void *context, int fd, const struct flo_httpd_tls *tls_
     flo_pulse_guard(context, fd, tls_or_null);
 }
 
-/* Runs the controller as leader, or alone. */
+/* Runs the controller, which is the leader or the only one. */
 static int serve(struct flo_controller_options *options, struct flo_service *service,
                  struct flo_err *err)
 {
@@ -360,7 +360,8 @@ static int run(void *state, struct flo_err *err)
     }
     struct flo_service *service = flo_service_open();
     if (rv == 0) {
-        dir = realpath(options->dir, NULL); /* mosquitto needs an absolute path */
+        /* The path must be absolute, because mosquitto needs that. */
+        dir = realpath(options->dir, NULL);
         options->dir = dir != NULL ? dir : options->dir;
     }
     if (rv == 0 && !line.is_check) {

@@ -82,7 +82,8 @@ static uint64_t silence_ms(struct flo_pulse *pulse)
     return flo_now_ms() - atomic_load(&pulse->told_ms);
 }
 
-/* Tells whether the state's thread blocks on an unreachable database. */
+/* Tells whether the state's thread waits for a database that cannot be
+ * reached. */
 static bool is_stuck(struct flo_pulse *pulse)
 {
     if (atomic_load(&pulse->state) != FLO_PULSE_LEADS || silence_ms(pulse) < STILL_MS) {

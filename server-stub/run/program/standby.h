@@ -24,7 +24,7 @@ struct flo_standby_spec {
     /* host by which other controllers reach this one; NULL: the hosts of the
      * listeners */
     const char *peer_host;
-    const char *joins; /* fingerprint of the authority to trust; NULL: none */
+    const char *joins; /* fingerprint of the authority that the controller trusts; NULL: none */
     bool is_alone;     /* the call fails instead of standing by */
     bool is_check;     /* the call only checks whether this controller could stand by */
 };

@@ -8,7 +8,8 @@
 struct event_base;
 struct flo_sender;
 
-/* Messages of the rule "store-failing", which cannot be stored. */
+/* Messages about a failing store (rule "store-failing"), which cannot be stored
+ * themselves. */
 struct flo_unstored {
     uint64_t since_ms; /* wall clock when the store began to fail; 0: it works */
     bool is_told, is_over;
@@ -22,7 +23,7 @@ struct flo_unstored {
 struct flo_watching {
     struct flo_rest *rest;
     struct flo_sender *sender;
-    uint64_t evaluate_at_ms; /* earliest time of the next evaluation */
+    uint64_t evaluate_at_ms; /* earliest time at which alerts are evaluated next */
     uint64_t prune_at_ms;
     struct flo_unstored unstored;
 };
