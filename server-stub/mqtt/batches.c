@@ -30,7 +30,8 @@
 /* Time in which the broker's emergency orders arrive, before the controller's
  * replace them. */
 #define EMERGENCY_MS 1000
-/* Time limit of a write, because people's requests wait meanwhile. */
+/* Longest time that one batch may take, because people's requests wait
+ * meanwhile. */
 #define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
 /* largest number of queued messages of a device; an agent sends far fewer
@@ -62,8 +63,8 @@ struct flo_batches {
     struct flo_ingest ingest;
     struct event *batch;
     struct line lines[LINES];
-    uint64_t pause_ms;         /* pause before the next batch */
-    struct flo_mqtt_room room; /* shared room of both queues */
+    uint64_t pause_ms;         /* pause until the next batch is written */
+    struct flo_mqtt_room room; /* room that both queues share */
     uint64_t batches;          /* since the start */
     uint64_t refused;          /* number of messages that were dropped because there was no room */
     uint64_t dropped_before;   /* number of dropped messages at the last check */
@@ -139,8 +140,9 @@ static int write_line(struct flo_batches *batches, const struct line *line, uint
     return rv;
 }
 
-/* Writes as many messages as fit into BATCH_TURN_MS, in one transaction.  They
- * stay queued until the commit; if the store fails they are tried again. */
+/* Writes as many messages as fit into BATCH_TURN_MS, in one transaction.  The
+ * messages stay queued until the commit; if the store fails they are tried
+ * again. */
 static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct flo_err *err)
 {
     struct flo_controller *controller = batches->controller;
@@ -389,9 +391,10 @@ static bool has_emergency(const struct flo_batches *batches)
            flo_mqtt_room_waiting(&batches->room, topic) > 0;
 }
 
-/* Sends the emergency orders after a connection.  The topic keeps one message, and
- * the present one may have an order that came while the controller was away.  That
- * order is stored first, or a controller that ends in between would lose it. */
+/* Sends the emergency orders after a connection.  The topic keeps one message,
+ * which may have an order that came while the controller was away.  That order
+ * is stored first: otherwise a controller that ends in between would lose the
+ * order. */
 static void tell_emergency(struct flo_batches *batches)
 {
     if (batches->emergency_at_ms != 0 && flo_now_ms() >= batches->emergency_at_ms &&

@@ -21,7 +21,7 @@ struct flo_held_messages {
 
 void flo_held_init(struct flo_held_messages *held);
 void flo_held_clear(struct flo_held_messages *held);
-/* Adds a message.  Returns false without memory. */
+/* Adds a message at the end.  Returns false without memory. */
 bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
                   const char *key, const void *data, size_t bytes);
 /* Removes and returns the first message if its commit is at most `number`; the

@@ -264,7 +264,7 @@ static int executions(const struct flo_message *message, const json_t *models, s
     return rv;
 }
 
-/* Notes the certificate with which the device connects. */
+/* Notes the certificate with which the device is connected. */
 static int certificate(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *object = json_object_get(message->json, "certificate");
@@ -405,8 +405,8 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic, str
     }
 }
 
-/* Marks a device that sends a message as online, because its presence message
- * may have been lost. */
+/* Marks a device as online when it sends a message, because its presence
+ * message may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     bool is_news = false;

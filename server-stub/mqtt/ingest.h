@@ -28,7 +28,9 @@ struct flo_ingest {
     /* number of messages that were malformed, foreign, of an unknown device, or
      * too many */
     uint64_t dropped;
-    uint64_t top_known;   /* highest order number that this controller is known to have issued */
+    /* highest order number that this controller issued, as far as it looked it
+     * up */
+    uint64_t top_known;
     uint64_t top_foreign; /* highest foreign order number that was reported last */
     /* people were notified of an order number that this controller did not
      * issue */
@@ -44,7 +46,8 @@ struct flo_ingest {
 FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
                             size_t bytes, bool retained, struct flo_err *err);
 
-/* Counts a dropped message, and logs it unless there are very many. */
+/* Counts a message that was dropped.  Logs it, too, unless there are very
+ * many. */
 void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why);
 
 #endif

@@ -191,8 +191,8 @@ static int back_on_orders(const struct flo_message *message, struct flo_err *err
     return rv;
 }
 
-/* Tells whether the device knew its newest desired document when it wrote the
- * report. */
+/* Finds out whether the device knew its newest desired document when it wrote
+ * the report. */
 static int report_counts(const struct flo_message *message, uint64_t rev, bool *out,
                          struct flo_err *err)
 {

@@ -35,13 +35,13 @@ FLO_MUST_USE int flo_ingest_step(const struct flo_message *message, struct flo_r
  * rollout. */
 FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller, const char *id,
                                     struct flo_rollout_entry **out, struct flo_err *err);
-/* Ends executions that a device's report does not know, if the device has no
- * more events to send. */
+/* Ends those executions that a device's report does not mention, if the device
+ * has no more events to send. */
 FLO_MUST_USE int flo_ingest_forgotten(const struct flo_message *message, const json_t *models,
                                       struct flo_err *err);
-/* Checks whether the report shows that the device left a release as ordered.
- * The report counts when the device knows `rev`, its newest desired
- * document. */
+/* Checks whether the report shows that the device left a release as it was
+ * ordered to.  The report counts only if the device knows `rev`, its newest
+ * desired document. */
 FLO_MUST_USE int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev,
                                            struct flo_err *err);
 /* Requests answers that may have been lost.  An answer that is awaited for some

@@ -30,7 +30,7 @@
 /* largest text of a statement; a packet holds 65536 bytes, with its topic */
 #define TRUST_BYTES_MAX 64512
 
-/* Devices whose desired documents are still to be sent. */
+/* Queue of devices whose desired documents are still to be sent. */
 struct spread {
     struct event *event;
     struct flo_text_list devices;
@@ -41,7 +41,8 @@ struct spread {
     void *then_context;
 };
 
-/* Documents that can wait until the fleet has answered. */
+/* Queue of devices whose desired documents can wait until the fleet has
+ * answered. */
 struct quiet {
     struct event *event;
     struct flo_text_list devices;
@@ -53,7 +54,7 @@ struct flo_publisher {
     struct flo_controller *controller;
     struct flo_mqtt *mqtt;     /* connection to the broker; NULL: not connected yet */
     struct flo_broker *broker; /* NULL: external */
-    bool is_due;               /* the broker's files have to be written again */
+    bool is_due;               /* the broker's files must be written again */
     bool is_restart_due;       /* the broker has to be restarted */
     bool has_skipped;          /* a message was not sent, because another controller may lead now */
     struct spread spread;

@@ -29,7 +29,7 @@ struct flo_broker {
     struct event *watch;
     pid_t pid; /* process id of mosquitto, or of its keeper; 0: none is running */
     uint64_t pid_started;
-    bool is_kept; /* mosquitto has a keeper and may outlive the controller */
+    bool is_kept; /* mosquitto has a keeper, and may outlive the controller */
     /* file descriptor of the lock that the controller holds, and by which the
      * keeper knows that the controller lives */
     int lock;
@@ -39,7 +39,7 @@ struct flo_broker {
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max;        /* number of devices for which the broker has descriptors */
+    uint64_t devices_max;        /* number of devices for which the broker has file descriptors */
     struct flo_broker_said said; /* output of a broker without a keeper, for the controller's log */
 };
 
@@ -296,8 +296,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- one that is there already ---- */
 
-/* Tells whether the process of the pid file still runs, and its pid was not
- * reused. */
+/* Tells whether the process of the pid file still runs.  A process with another
+ * start time has reused the pid. */
 static bool is_alive(pid_t pid, uint64_t started)
 {
     return pid > 1 && started != 0 && flo_broker_started(pid) == started;

@@ -15,13 +15,14 @@ struct event_base;
 
 struct flo_broker;
 
-/* Runs the keeper's process: `flotilla-controller FLO_BROKER_KEEPER DIR
- * LINGER_MS CONFIG`.  Returns its exit code. */
+/* Runs the keeper's process, whose command line is `flotilla-controller
+ * FLO_BROKER_KEEPER DIR LINGER_MS CONFIG`.  Returns its exit code. */
 #define FLO_BROKER_KEEPER "--keep-broker-of"
 int flo_broker_keeper(const char *dir, const char *linger_ms, const char *config);
 
-/* Checks --broker: embedded (also NULL), or an address that the client accepts.
- * Used by --check and at start.  FLO_E_CFG_RANGE. */
+/* Checks the value of --broker: embedded (or NULL), or an address that the
+ * client accepts.  The option --check uses it, and the start.  FLO_E_CFG_RANGE:
+ * the value is another. */
 FLO_MUST_USE int flo_broker_check(const char *broker_or_null, struct flo_err *err);
 /* Writes the broker's files, and starts and watches the broker.  Sets the MQTT
  * addresses.  *out may be set even after a failure, and the caller then closes
@@ -56,10 +57,10 @@ void flo_broker_account_gone_text(const char *device, struct flo_buf *out);
 typedef void flo_broker_share_fn(void *context, const char *device, const char *share);
 void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,
                        flo_broker_share_fn *take, void *context);
-/* Returns how often mosquitto was started. */
+/* Returns how often mosquitto was started since the controller's start. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
-/* Returns how many devices can be connected at once; 0: unknown, the broker is
- * external. */
+/* Returns how many devices can be connected at once.  Returns 0 for an external
+ * broker, whose limit is not known. */
 uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null);
 
 /* Checks that the broker has room for another device.  FLO_E_REST_LIMIT: it has

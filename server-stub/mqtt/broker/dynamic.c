@@ -25,7 +25,7 @@ static void acl(struct flo_buf *out, const char *type, const char *fleet, const 
     flo_buf_printf(out, "%s\",\"priority\":0,\"allow\":true}", path);
 }
 
-/* Appends the rights of one device, from the table of topics. */
+/* Appends the rights of one device, by the table of topics. */
 static void device_acls(struct flo_buf *out, const char *fleet, const char *device)
 {
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {

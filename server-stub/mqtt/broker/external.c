@@ -26,7 +26,7 @@ static int write_file(const struct flo_controller *controller, const char *name,
 }
 
 #define FILE_BYTES_MAX (64u << 20)
-#define PORT 8883 /* port that is used if an address has none */
+#define PORT 8883 /* port of an address that names none */
 
 /* Splits mqtts://HOST[:PORT], where an IPv6 HOST is in brackets.  Returns false
  * for any other address, such as mqtt:// on loopback. */

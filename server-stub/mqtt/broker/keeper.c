@@ -39,8 +39,8 @@ uint64_t flo_broker_started(pid_t pid)
     if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return 0;
     }
-    /* Field 3 begins after the last bracket, because the process name may contain
-     * anything. */
+    /* Field 3 begins after the last bracket, because the process's name in
+     * field 2 may contain anything. */
     const char *at = strrchr(text, ')');
     bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
     for (int field = 2; !is_dead && at != NULL && field < 22; field++) {

@@ -16,7 +16,7 @@
 struct flo_broker_lines {
     char line[FLO_BROKER_LINE_MAX];
     size_t bytes;
-    uint64_t count;      /* number of connections lost since the last logged count */
+    uint64_t count;      /* number of connections lost since the count was logged last */
     uint64_t tell_at_ms; /* earliest time at which the count is logged again */
 };
 

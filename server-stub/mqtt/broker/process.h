@@ -15,12 +15,13 @@ struct flo_broker_pids {
 };
 /* Reads the pid file.  Returns false when the file is missing or damaged. */
 bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out);
-/* Returns when a process started; 0: it does not exist, or is a zombie. */
+/* Returns the time at which a process started; 0: the process does not exist,
+ * or is a zombie. */
 uint64_t flo_broker_started(pid_t pid);
-/* Opens DIR/mosquitto/controller.lock, which a controller holds for its
- * life. */
+/* Opens DIR/mosquitto/controller.lock.  A controller holds this lock as long as
+ * it lives. */
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
-/* Returns mosquitto's path; NULL: it is not installed. */
+/* Returns the path of mosquitto; NULL: mosquitto is not installed. */
 const char *flo_broker_program(void);
 /* Output of a mosquitto process, which it writes to stderr. */
 struct flo_broker_said {
@@ -38,7 +39,8 @@ void flo_broker_said(struct flo_broker_said *said, struct flo_buf *out);
 /* authorities.c: write DIR/mosquitto/authorities. */
 FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller, struct flo_err *err);
 
-/* Appends the ACL's text: controller, patterns for devices, retired devices. */
+/* Appends the text of the broker's ACL: rules for the controller, patterns for
+ * devices, and retired devices. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                                      struct flo_err *err);
 /* Values for the text of mosquitto.conf.  With `host` "" the broker listens on

@@ -10,8 +10,8 @@
 #define REPORT "mosquitto/shares"
 #define REPORT_BYTES_MAX 16384
 
-/* Finds the plugin next to the controller (a build), or where it is
- * installed. */
+/* Finds the guard's plugin: next to the controller as in a build, or where it
+ * is installed. */
 static bool find(char *out, size_t bytes)
 {
     return (flo_process_sibling(PROGRAM, out, bytes) && access(out, R_OK) == 0) ||
