@@ -22,7 +22,7 @@
 struct flo_counters;
 
 struct flo_counters_time {
-    uint64_t recent; /* number of values in the last minutes, for the quantiles */
+    uint64_t recent; /* number of values in the last minutes, of which the quantiles are */
     uint64_t quantiles[FLO_EXPOSED_QUANTILES];
     uint64_t count, sum; /* since the start */
 };

@@ -1,4 +1,4 @@
-/* Lane: runs the thread, and passes data to it and from it. */
+/* Lane: runs the telemetry thread, and exchanges data with it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "server-stub/telemetry/lane_thread.h"
 
 #define TRENDS_PER_SECOND 500
-#define NICE 10 /* the thread has low priority on the machine */
+#define NICE 10 /* low priority of the thread on its machine */
 #define QUEUE_MESSAGES_MAX 20000
 #define QUEUE_DEVICE_MAX 1024
 #define PRUNE_PAUSE_MS 20
@@ -43,7 +43,8 @@ static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, con
     return command;
 }
 
-/* Appends a command for the thread.  The caller holds the mutex. */
+/* Appends a command to those for the lane's thread.  The caller holds the
+ * mutex. */
 static void append(struct flo_lane *lane, struct flo_lane_command *command)
 {
     *lane->last = command;

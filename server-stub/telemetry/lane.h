@@ -85,8 +85,9 @@ struct flo_lane_query {
     struct flo_lane_evidence *evidence;
     struct flo_observe_analysis *analysis; /* or this */
     struct flo_observe_bases *bases;       /* or this */
-    char account[FLO_LANE_ACCOUNT]; /* account that sent the query; "": the controller itself */
-    void *context; /* argument of the callbacks; NULL: the answer is no longer wanted */
+    /* account that sent the query; "": the controller itself sent it */
+    char account[FLO_LANE_ACCOUNT];
+    void *context; /* argument of the callbacks; NULL: nobody wants the answer any more */
     /* Called on the control thread with the answer; the query is freed
      * afterwards.  `text` is the answer as JSON, and `err` the error if
      * err->code is not 0. */
@@ -103,7 +104,7 @@ struct flo_lane_query {
 #define FLO_LANE_QUERIES_MAX 16
 /* number of places for queries of people; the other places are for gates */
 #define FLO_LANE_PEOPLE_MAX 12
-#define FLO_LANE_ACCOUNT_MAX 8 /* largest number of queries of one account */
+#define FLO_LANE_ACCOUNT_MAX 8 /* largest number of places for queries of one account */
 /* Tells whether the lane has the evidence of the former leader.  If not, a
  * query for evidence may wait as long as the database is unreachable. */
 bool flo_lane_has_past(const struct flo_lane *lane);
@@ -137,7 +138,7 @@ struct flo_lane_counters {
     bool listens;
 };
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
-/* Returns the sums by release and hardware class; they live as long as the
+/* Returns the counters by release and hardware class, which live as long as the
  * lane. */
 struct flo_counters *flo_lane_counters(const struct flo_lane *lane);
 struct flo_trends *flo_lane_trends(const struct flo_lane *lane);

@@ -25,7 +25,7 @@ struct flo_lane_evidence {
     uint8_t *seen;       /* for each device and each of the two arms, a bit per gate; owned */
     size_t device_count;
     uint64_t from_ms; /* wall clock */
-    /* Number of gates that need evidence, which are in `items`. */
+    /* Number of gates that need evidence; `items` has an item for each. */
     size_t count;
     uint32_t gates[FLO_GATES_MAX];
     struct flo_comparison *items; /* [count]; owned */

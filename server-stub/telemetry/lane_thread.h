@@ -77,15 +77,16 @@ struct flo_lane {
     pthread_t thread;
     bool is_running;
     struct event_base *base; /* event loop that the lane's thread runs */
-    struct flo_mqtt *mqtt; /* connection to the broker; NULL: windows only come by flo_lane_feed */
+    /* connection to the broker; NULL: windows arrive only by flo_lane_feed */
+    struct flo_mqtt *mqtt;
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 
     struct flo_lane_judge judge;
-    /* handover between leaders; NULL: evidence stays in the local store */
+    /* handover to the next leader; NULL: evidence stays in the local store */
     struct flo_handed *handed;
     atomic_bool is_stopping;
-    atomic_bool has_past; /* the former leader's evidence was taken over */
+    atomic_bool has_past; /* the former leader's evidence was taken over, or there is none */
 
     /* Members that only the lane's thread uses. */
     struct flo_windows *store;
@@ -111,7 +112,7 @@ struct flo_lane {
 
     pthread_mutex_t mutex; /* guards the members that follow it */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* space that is left for queued messages */
+    struct flo_mqtt_room room; /* room that is left for queued messages */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];
@@ -125,9 +126,9 @@ struct flo_lane {
     atomic_bool listens;
 };
 
-/* Handles a message on the lane's thread (lane_take.c). */
+/* Handles a telemetry message, on the lane's thread (lane_take.c). */
 void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
-/* Commits the open transaction. */
+/* Commits the transaction that is open, if any. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);

@@ -24,7 +24,7 @@ struct flo_trends {
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
-    bool is_handed;                     /* rows are handed to the next leader and are not stored */
+    bool is_handed;                     /* rows are handed to the next leader, and not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };

@@ -26,19 +26,19 @@ struct flo_observer_entry {
     /* the entry's part in the waves of its rollout; NULL: it is in no rollout,
      * or there was no memory */
     struct flo_since *since;
-    /* Newest readings while the device is in no rollout, newest first. */
+    /* Newest readings of a device that is in no rollout, the newest first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
     uint64_t seq;     /* number of the last window for the entry */
     uint64_t at_ms;   /* time at which the last window arrived */
-    uint16_t model;   /* index of the entry's model */
+    uint16_t model;   /* index of the model that the entry is about */
     uint8_t side;     /* enum flo_paired_side */
     bool is_swapping; /* the device swaps to the release in the present evaluation */
     bool is_late;     /* the device is still sending windows that it stored during an outage */
     bool is_probe;    /* a probe added the device, so its swap is in a wave of probes */
     uint32_t handed;  /* block in which the entry was last written for the next leader; 0: never */
     bool is_dirty;
-    bool is_forgotten; /* the device was retired */
+    bool is_forgotten; /* the entry's device was retired */
 };
 _Static_assert(sizeof(struct flo_observer_entry) + sizeof(struct flo_readings) <= 4096,
                "of a model on a device");
@@ -74,8 +74,8 @@ struct flo_observer {
     struct flo_observer_entry *entries;
     size_t count, capacity;
     size_t saved;   /* index of the entry that is checked next for storing */
-    bool is_handed; /* rows are handed to the next leader and are not stored here */
-    /* Rollouts whose rows the next leader must delete. */
+    bool is_handed; /* rows are handed to the next leader, and not stored here */
+    /* Names of rollouts whose rows the next leader must delete. */
     char gone[FLO_OBSERVER_COHORTS_MAX][FLO_NAME_MAX + 1];
     size_t gone_count;
     char (*models)[FLO_NAME_MAX + 1];
@@ -110,7 +110,7 @@ FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t
 FLO_MUST_USE int flo_observer_pairs_analysis(struct flo_observer *observer,
                                              struct flo_observe_analysis *analysis, uint32_t cohort,
                                              uint64_t now_ms, struct flo_err *err);
-/* Ends the comparison of two models on the entry's device. */
+/* Ends the comparison with another model on the entry's device. */
 void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
 /* Adds the entry's readings in a block to the comparison of its device.
  * flo_observer_pairs_end completes the comparisons of all devices
@@ -135,7 +135,8 @@ bool flo_observer_may_take(const struct flo_observer *observer,
  * part of another rollout. */
 void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
                          uint32_t cohort);
-/* Notes that the device swapped, by a window or by its rollout. */
+/* Notes that the device swapped to the release, as a window or the rollout
+ * shows. */
 void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
 /* Adds the entry's readings in a block to its waves, before the block ends.
  * `curve` has, for each reading, the value of the curve. */
@@ -162,7 +163,7 @@ FLO_MUST_USE int flo_observer_list(struct flo_observer *observer,
                                    struct flo_observe_analysis *analysis, uint32_t number,
                                    struct flo_err *err);
 
-/* Stores at most `most` changed entries. */
+/* Stores changed entries, at most `most` of them. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 
 #endif

@@ -1,5 +1,5 @@
-/* Observe: scans the labels of a rollout for values with more errors or
- * crashes. */
+/* Observe: scans the labels of a rollout for values with more errors or crashes
+ * than elsewhere. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/count_scan.h"
@@ -19,7 +19,8 @@ struct look {
     /* Rate of all devices before the rollout.  It is expected of a device
      * without a past of its own. */
     double rate;
-    struct flo_count_scan_device *devices; /* devices of the scan, by index in the crowd */
+    /* devices of the scan, with the same indexes as in the crowd */
+    struct flo_count_scan_device *devices;
     uint8_t *far;
     void *room;
     struct flo_count_scan scan;

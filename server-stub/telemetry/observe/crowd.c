@@ -10,7 +10,7 @@ bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
            (entry->observed.arm == FLO_ARM_TREATED || entry->observed.arm == FLO_ARM_ENDED);
 }
 
-/* Tells whether the entry is a control that saw a wave begin. */
+/* Tells whether the entry is of a control that was there when a wave began. */
 static bool is_control(const struct flo_observer_entry *entry)
 {
     struct flo_since_numbers numbers;

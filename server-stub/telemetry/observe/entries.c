@@ -1,4 +1,4 @@
-/* Observe: finds and makes entries by device and model. */
+/* Observe: finds the entry of a device and a model, or makes one. */
 #include <stdlib.h>
 #include <string.h>
 

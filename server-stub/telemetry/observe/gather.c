@@ -570,7 +570,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
     gather_told(gather, measure);
 }
 
-/* Counts the devices that are far above their own past. */
+/* Counts those compared devices that are far above their own past. */
 static void gather_above(struct gather *gather, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -776,7 +776,7 @@ static uint32_t coverage_blocks(const struct flo_observer *observer,
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
 }
 
-/* Allocates the arms' arrays.  Returns false without memory. */
+/* Allocates the arrays of the shown effect.  Returns false without memory. */
 static bool told_open(struct told_arms *arms, size_t devices)
 {
     size_t pairs = flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, devices);

@@ -19,7 +19,7 @@ struct listing {
     enum flo_measure measure;
     struct flo_slice slice;
     bool is_own; /* devices are compared with the slice's own controls; false: with all controls */
-    uint32_t stratum;                /* stratum of most updated devices in the slice */
+    uint32_t stratum;                /* stratum that most updated devices in the slice have */
     double base[FLO_SCAN_WAVES_MAX]; /* for each wave, median change of the controls in the slice */
     uint8_t known;                   /* a bit for each wave with a median in `base` */
     struct pick *picks;              /* [crowd.count] */

@@ -277,7 +277,8 @@ static void end_entry(struct flo_observer *observer, struct flo_observer_entry *
     }
     flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
-    /* The entry's row may have been stored while the block was open. */
+    /* The row of an entry may have been stored before the block ended, so it is
+     * stored again. */
     entry->is_dirty = entry->is_dirty || entry->observed.heard == block;
 }
 

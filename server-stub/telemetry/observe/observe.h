@@ -42,8 +42,8 @@ void flo_observer_save(struct flo_observer *observer);
 
 /* ---- handed on to the next leader ---- */
 
-/* Drops all evidence that the store had, because the leader's rows are
- * newer. */
+/* Drops all evidence that came from the local store, because the leader's rows
+ * are newer. */
 void flo_observer_empty(struct flo_observer *observer);
 /* Takes a row that the former leader handed over.  FLO_E_MEMORY: no memory. */
 FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer, const char *device,
@@ -102,7 +102,7 @@ struct flo_observe_analysis {
     struct flo_observe_member *members; /* owned */
     size_t member_count;
     bool is_kept; /* the members are only placed into arms, and nothing is gathered */
-    bool is_new;  /* `evidence` is about a block that was not judged before */
+    bool is_new;  /* `evidence` is of a block that was not judged before */
     /* the evidence; its names and members belong to the caller */
     struct flo_analysis_evidence evidence;
 };

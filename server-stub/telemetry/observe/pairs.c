@@ -104,7 +104,7 @@ struct pairing {
     struct flo_analysis_evidence *evidence;
     uint32_t cohort;
     double rate;           /* errors per request of the old model, over all devices */
-    double bad;            /* share of the old model's rated answers that were bad */
+    double bad;            /* share of the old model's rated answers that were rated bad */
     double usual_requests; /* median number of requests over the sides that have any */
     double usual_judged;
     struct flo_difference *differences;

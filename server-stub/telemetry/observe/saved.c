@@ -52,7 +52,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     struct flo_err err = {0};
 
     if (model[0] == '\0') {
-        return 0; /* the row has trends of the device (telemetry/trends.h) */
+        return 0; /* A row without a model has trends of the device (telemetry/trends.h). */
     }
     if (strcmp(model, FLO_OBSERVER_WAVES) == 0) {
         load_waves(observer, device, data, bytes);

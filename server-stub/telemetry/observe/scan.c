@@ -17,7 +17,8 @@ struct look {
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
-    struct flo_scan_device *devices; /* devices of the scan, by index in the crowd */
+    /* devices of the scan, with the same indexes as in the crowd */
+    struct flo_scan_device *devices;
     double *numbers;
     uint8_t *far;
     void *room;
