@@ -12,7 +12,8 @@
 /* ---- the call ---- */
 
 struct flo_cli {
-    struct flo_args args; /* must be the first member (base/args) */
+    /* arguments of the command, which base/args expects as the first member */
+    struct flo_args args;
     struct flo_http *http;
     char controller[512];
     char token[256];
@@ -34,11 +35,13 @@ struct flo_cli {
  * FLO_E_REST_AUTH  the stored token is for another controller, and a secret
  *                  is sent only to its own */
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
-/* Loads only the address and the authority, for callers without a token. */
+/* Loads only the controller's address and the authority, for commands that send
+ * no token. */
 FLO_MUST_USE int flo_context_know(struct flo_cli *cli, struct flo_err *err);
 /* Deletes the stored token that the command uses.  The stored address stays. */
 FLO_MUST_USE int flo_context_forget(struct flo_cli *cli, struct flo_err *err);
-/* Returns an environment variable; NULL also when --context overrides it. */
+/* Returns an environment variable.  Returns NULL if it is not set, or if
+ * --context overrides it. */
 const char *flo_context_variable(const struct flo_cli *cli, const char *name);
 /* Stores the controller's address, the token and the authority.  The authority
  * is stored as a copy of its file, or as its fingerprint. */
@@ -69,16 +72,18 @@ FLO_MUST_USE int flo_api_stream(struct flo_cli *cli, const char *path, const cha
                                 int (*on_data)(void *context, const void *data, size_t bytes),
                                 int (*on_progress)(void *context, uint64_t done, uint64_t total),
                                 void *context, struct flo_err *err);
-/* Gets the first `standard` elements of a list, or as many as --limit says, or
- * all with --all. */
+/* Gets the first elements of a list: as many as --limit says, all with --all,
+ * else `standard` of them. */
 FLO_MUST_USE int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
                               json_t **items, struct flo_err *err);
 /* Gets all pages of a list as an array. */
 FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
                               struct flo_err *err);
-/* Appends "?key=value" or "&key=value", encoded; nothing for NULL. */
+/* Appends a parameter, encoded, as "?key=value" or "&key=value".  Appends
+ * nothing if the value is NULL. */
 void flo_api_query_add(struct flo_buf *path, const char *key, const char *value);
-/* Gets all pages of a list, only of the model of --model if that is given. */
+/* Gets all pages of a list.  With --model only elements of that model are
+ * requested. */
 FLO_MUST_USE int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
                                     struct flo_err *err);
 /* Sends raw bytes, such as a signed document, as the body of a POST. */
@@ -86,10 +91,11 @@ FLO_MUST_USE int flo_api_send(struct flo_cli *cli, const char *path, const void 
                               json_t **answer, struct flo_err *err);
 FLO_MUST_USE int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest, bool *out,
                                   struct flo_err *err);
-/* Uploads a file's blob, whether or not the controller has it. */
+/* Uploads a file's blob, even if the controller has the blob already. */
 FLO_MUST_USE int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
                                   const char *path, struct flo_err *err);
-/* Gets the signed envelope of a release, by its id; does not verify it. */
+/* Gets the signed envelope of a release by the release's id, without verifying
+ * it. */
 FLO_MUST_USE int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release,
                                       struct flo_buf *out, struct flo_err *err);
 FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest,

@@ -1,4 +1,4 @@
-/* Commands about the audit: check it, also against lines that were stored
+/* Commands about the audit: they check it, also against lines that were stored
  * elsewhere. */
 #include <stdlib.h>
 #include <string.h>

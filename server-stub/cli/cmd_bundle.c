@@ -39,7 +39,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
     return 0;
 }
 
-/* Downloads the files of the bundle into its folder. */
+/* Downloads the files of a release into the bundle's folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
 {

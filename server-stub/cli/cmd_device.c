@@ -277,7 +277,7 @@ static void print_pins(const json_t *device)
     }
 }
 
-/* Prints the certificate's state, as the device reports it. */
+/* Prints the state of the device's certificate, as the device reports it. */
 static void print_certificate(const json_t *device)
 {
     const json_t *certificate = json_object_get(device, "certificate");

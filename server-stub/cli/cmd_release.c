@@ -183,7 +183,7 @@ int flo_cmd_release_unyank(struct flo_cli *cli, struct flo_err *err)
                         err);
 }
 
-/* Signs the document `body` with the key in a file. */
+/* Signs the document `body` with the key in the file `key_path`. */
 static int sign_with(const char *key_path, const char *body, size_t bytes, struct flo_buf *out,
                      struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Completion: prints scripts for shells, and existing names. */
+/* Completion: prints scripts for shells, and the names that complete a word. */
 #include <string.h>
 
 #include "server-stub/cli/cli.h"

@@ -9,7 +9,7 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
-#define FLO_CREATE_BASES_MAX 32 /* largest number of bases, of all models together */
+#define FLO_CREATE_BASES_MAX 32 /* largest number of bases of all models together */
 #define FLO_CREATE_STEPS_MAX 8
 
 /* A file of an earlier release that is the base of a delta. */
@@ -38,14 +38,15 @@ struct flo_create {
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
-    bool has_golden;        /* files[1] contains the golden prompts */
+    bool has_golden;        /* files[1] has the golden prompts */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
     struct flo_author_variant variant; /* requirements that each variant has */
     struct flo_author author;
-    struct flo_ticker ticker; /* progress while downloads are made */
+    struct flo_ticker ticker; /* shows progress while files are downloaded */
 };
 
-/* Returns the index of the base with this digest; base_count: there is none. */
+/* Returns the index of the base with this digest, or base_count if there is
+ * none. */
 size_t flo_create_base_at(const struct flo_create *create, const struct flo_digest *digest);
 
 /* Finds the number of the new release, and the releases whose files are bases.

@@ -10,7 +10,8 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
-/* Runs a command of flotilla-model, which prints its own progress on stderr. */
+/* Runs a command of the program flotilla-model, which prints its own progress
+ * on stderr. */
 static int run_model(const char *const *words, struct flo_err *err)
 {
     char program[4096];

@@ -32,7 +32,7 @@ FLO_MUST_USE int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, st
  * adapter's base. */
 FLO_MUST_USE int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
                                      struct flo_err *err);
-/* Parses a release document, as REST returns it; the caller frees it. */
+/* Parses a release's document, as REST returns it.  The caller frees *out. */
 FLO_MUST_USE int flo_parts_read_document(const json_t *document, struct flo_release **out,
                                          struct flo_err *err);
 void flo_parts_deinit(struct flo_parts *parts);

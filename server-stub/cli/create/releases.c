@@ -30,7 +30,7 @@ static bool digest_of(const json_t *release, const struct flo_author_file *of, b
     return found != NULL && flo_digest_parse(found, out);
 }
 
-/* Counts the devices that run the release. */
+/* Counts the devices that run the release now. */
 static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devices,
                          struct flo_err *err)
 {

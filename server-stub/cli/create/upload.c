@@ -183,7 +183,7 @@ json_t *flo_create_ways(const struct flo_create *create, const struct flo_author
     return ways;
 }
 
-/* Tells whether the deltas are for more than one file. */
+/* Tells whether the listed deltas are for more than one file. */
 static bool are_of_several(const json_t *ways)
 {
     const char *first = NULL;

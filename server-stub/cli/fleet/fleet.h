@@ -12,7 +12,7 @@
  * "name,site\ngw-1,lyon" becomes [{"name":"gw-1","site":"lyon"}].  Quotes are
  * those of RFC 4180.  FLO_E_USAGE names the wrong line. */
 FLO_MUST_USE int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err);
-/* Parses a CSV file; "-" is stdin. */
+/* Parses a CSV file; "-" reads from stdin. */
 FLO_MUST_USE int flo_csv_read(const char *path, json_t **rows, struct flo_err *err);
 
 #endif

@@ -23,7 +23,7 @@ struct doctor {
     json_t *findings;
     json_t *version, *ready;
     uint64_t took_ms;
-    int exit; /* exit code of the first failed check */
+    int exit; /* exit code of the command, by the first failed check */
 };
 
 /* Prints the result of a check.  `next` is the command or step that helps; ""
@@ -48,7 +48,7 @@ static void tell(struct doctor *doctor, enum level level, const char *check, con
     }
 }
 
-/* Reports a failed call as a finding. */
+/* Reports a failed call as the result of a check. */
 static void tell_error(struct doctor *doctor, const char *check, const struct flo_err *err)
 {
     tell(doctor, BAD, check, err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code), "%s: %s",

@@ -138,7 +138,8 @@ static void count_devices(struct top *top, struct flo_err *err)
     }
 }
 
-/* Formats cells for people: milliseconds, tokens per second, per cent. */
+/* Formats the cells of all rows for people: milliseconds, tokens per second,
+ * per cent. */
 static void finish_rows(struct top *top)
 {
     size_t i;

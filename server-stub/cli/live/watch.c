@@ -228,7 +228,8 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
                       struct flo_err *err)
 {
-    char path[256], brief[256]; /* URL paths of the answer with devices, and of the one without */
+    /* URL path of the answer with devices, and of the answer without them */
+    char path[256], brief[256];
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};
@@ -342,8 +343,8 @@ static struct answers answers_of_order(const json_t *order)
                                                            : 0};
 }
 
-/* Counts devices that received the release and left it, or reported that they
- * cannot leave it. */
+/* Counts the devices that received the release and have left it, or have
+ * reported that they cannot. */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
     struct answers answers = {0};

@@ -1,4 +1,4 @@
-/* Cell: formats a value of the API for people, and for a machine. */
+/* Cell: formats a value of the API, for a person or for a program. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,7 +126,7 @@ static void list_of(const json_t *value, struct flo_buf *out)
     }
 }
 
-/* Appends "key=value,..." for labels and other maps of scalars. */
+/* Appends a map, such as labels, as "key=value,...". */
 static void map_of(const json_t *value, struct flo_buf *out)
 {
     const char *key, *gap = "";

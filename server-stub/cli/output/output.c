@@ -7,8 +7,8 @@
 
 #include "server-stub/cli/cli.h"
 
-static struct flo_err refused; /* error of the first unknown field in --fields or --sort */
-static bool is_told;           /* an answer was printed on stdout */
+static struct flo_err refused; /* error about the first unknown field in --fields or --sort */
+static bool is_told;           /* the command printed an answer on stdout */
 
 enum flo_out_form flo_out_form(const struct flo_cli *cli)
 {

@@ -3,8 +3,8 @@
  *
  * columns.def has the objects.  A list or an object of the API becomes an
  * aligned table, JSON, JSON lines, YAML, CSV or names; --fields and --sort work
- * for each form.  Rendering is pure: text into a buffer, width and colour
- * given. */
+ * for each form.  Rendering has no side effects: it writes text into a buffer,
+ * and the caller gives width and colour. */
 #ifndef FLOTILLA_CLI_OUTPUT_H
 #define FLOTILLA_CLI_OUTPUT_H
 
@@ -35,7 +35,7 @@ struct flo_column {
     const char *head;
     const char *path;
     enum flo_cell form;
-    bool is_wide; /* the column is only shown by -o wide and csv */
+    bool is_wide; /* the column is shown only with -o wide and in CSV */
 };
 
 /* Arguments of flo_out_table() for an object of columns.def: its columns, and
@@ -143,7 +143,8 @@ FLO_MUST_USE int flo_out_end(struct flo_err *err);
 /* Sorts items by "name" in natural order: gw-2 before gw-10.  *items becomes a
  * new array. */
 void flo_out_sort(json_t **items);
-/* Returns the value at a dotted path; NULL when absent. */
+/* Returns the value at a path with dots, such as "serving.version"; NULL: there
+ * is none. */
 const json_t *flo_out_at(const json_t *json, const char *path);
 const char *flo_out_text(const json_t *json, const char *path, const char *standard);
 /* Copies a text for a terminal, without control sequences, and returns `out`,
@@ -155,7 +156,7 @@ uint64_t flo_out_u64(const json_t *json, const char *path);
  * "850 ms", "2.1 s" or "4 m 02 s".  `out` holds 32 bytes. */
 void flo_out_bytes(uint64_t bytes, char *out);
 void flo_out_ms(uint64_t ms, char *out);
-/* Prints a line of progress on stderr, unless -q. */
+/* Prints a line of progress on stderr; nothing with -q. */
 void flo_out_say(const struct flo_cli *cli, const char *format, ...) FLO_PRINTF(2, 3);
 /* Asks the person to type a word, unless --confirm gives it.  FLO_E_USAGE: the
  * word is another, or there is no terminal. */

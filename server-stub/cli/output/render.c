@@ -24,7 +24,7 @@ int flo_out_form_parse(const char *word, enum flo_out_form *out)
 
 /* ---- CSV ---- */
 
-/* Tells whether a spreadsheet would read the cell as a formula. */
+/* Tells whether a spreadsheet would take the text of a cell for a formula. */
 static bool is_formula(const char *text)
 {
     return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;

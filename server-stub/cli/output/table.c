@@ -1,4 +1,4 @@
-/* Table: aligns columns for people. */
+/* Table: writes rows as aligned columns for people. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Callback: parses the query of an address. */
+/* Callback: parses the query of the address to which a provider sends the
+ * browser. */
 #include "server-stub/cli/people/callback.h"
 
 #include <string.h>

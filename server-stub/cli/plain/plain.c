@@ -1,4 +1,5 @@
-/* Plain verbs: runs lists and single calls of plain.def. */
+/* Plain verbs: runs the commands of plain.def, which print lists or make single
+ * calls. */
 #include "server-stub/cli/plain/plain.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* Plain verbs: declarations for the rows of plain.def. */
+/* Plain verbs: types and functions for the rows of plain.def. */
 #ifndef FLOTILLA_CLI_PLAIN_H
 #define FLOTILLA_CLI_PLAIN_H
 
@@ -39,8 +39,8 @@ struct flo_plain_call {
     const struct flo_plain_field *fields; /* fields of the body; the last item has no member */
 };
 
-/* Builds the body from flags; *out is a new reference, NULL for a call without
- * fields.  FLO_E_USAGE names the flag. */
+/* Builds the body of a call from flags.  *out is a new reference, or NULL for a
+ * call without fields.  FLO_E_USAGE names the wrong flag. */
 FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli, const struct flo_plain_field *fields,
                                 json_t **out, struct flo_err *err);
 
