@@ -16,8 +16,8 @@
 
 #define EXPERIMENTS_SHOWN 56 /* largest page size that the controller allows */
 
-/* Finds the phase that lasts until a person promotes it; NULL: there is
- * none. */
+/* Finds the phase that lasts until a person promotes the rollout; NULL: there
+ * is none. */
 static json_t *lasting(const json_t *spec)
 {
     json_t *phase;
@@ -181,7 +181,7 @@ static void change_text(const json_t *gate, double value, char out[32])
     snprintf(out, 32, is_share ? "%+.1f %%" : "%.2f times", value);
 }
 
-/* Returns a statistical gate as a row; a new reference. */
+/* Returns a statistical gate as a row of the table; a new reference. */
 static json_t *measure_of(const json_t *gate)
 {
     const json_t *interval = json_object_get(gate, "interval");

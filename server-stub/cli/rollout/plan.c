@@ -1,5 +1,5 @@
-/* Plan: prints the plan of a rollout: devices, cost, minimum time, and the cost
- * of a rollback. */
+/* Plan: prints the plan of a rollout: its devices, cost and shortest time, and
+ * the cost of a rollback. */
 #include <string.h>
 
 #include <flotilla/plural.h>

@@ -19,14 +19,14 @@ bool flo_rollout_edit_is_asked(const struct flo_args *args);
 /* Tells whether an edit changes the members of this field one by one, as for
  * `limits` and `policy`. */
 bool flo_rollout_has_members(const char *name);
-/* Sends the specification, or with --dry-run shows its plan.  --wait follows
- * the rollout to its end. */
+/* Sends the specification to the controller, or with --dry-run shows its plan.
+ * With --wait the rollout is followed to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *err);
 /* Prints the rollout's phases, and its devices, the failed and active ones
  * first.  With -o wide all devices are printed. */
 void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout);
-/* Prints " (full would be 1.6 MiB; saved 82 %)" if something is saved, and the
- * line end. */
+/* Prints how much was saved, such as " (full would be 1.6 MiB; saved 82 %)",
+ * and then the end of the line.  If nothing was saved, only the line ends. */
 void flo_rollout_print_saved(uint64_t bytes, uint64_t full_bytes);
 /* Prints a rollout and its `plan`, from the answer to a dry run. */
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);

@@ -1,5 +1,5 @@
-/* Where: implements `rollout explain --devices`: the found slices, device by
- * device. */
+/* Where: implements `rollout explain --devices`, which prints the found slices
+ * device by device. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Trust: declarations shared by the commands on trust statements. */
+/* Trust: functions that the commands on trust statements share. */
 #ifndef FLOTILLA_CLI_TRUST_TRUST_H
 #define FLOTILLA_CLI_TRUST_TRUST_H
 
@@ -17,7 +17,8 @@ FLO_MUST_USE int flo_pair_create(const char *dir, const char *name, char path[FL
 /* Gets the statement, or the unsigned list, that devices hold: from the file of
  * --from, or else from the controller. */
 FLO_MUST_USE int flo_trust_held(struct flo_cli *cli, struct flo_trust **out, struct flo_err *err);
-/* Reads a draft file with its signatures so far, or a finished statement. */
+/* Reads a trust statement from a file: a draft with its signatures so far, or a
+ * finished statement. */
 FLO_MUST_USE int flo_trust_file(const char *path, struct flo_trust **out, struct flo_err *err);
 /* Gets the draft at --to, if it exists, or else a new one that follows `held`.
  * FLO_E_STATE: the draft has signatures already, or follows another

@@ -6,7 +6,7 @@
 #include "server-stub/cli/view/view.h"
 
 #define BAR 20
-#define TREND_MS 5000 /* interval between two values of a trend */
+#define TREND_MS 5000 /* shortest interval between two values of a trend */
 
 static unsigned long long number(const json_t *json, const char *path)
 {

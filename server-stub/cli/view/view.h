@@ -15,7 +15,7 @@ struct flo_view {
         char name[64];
         double values[FLO_TREND_VALUES];
         size_t count;
-        uint64_t at_ms; /* time of the newest value */
+        uint64_t at_ms; /* time at which the newest value was added */
     } gates[FLO_TREND_GATES];
     size_t gate_count;
     uint64_t begin_ms, begin_good; /* start of watching */
