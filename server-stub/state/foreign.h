@@ -1,13 +1,14 @@
-/* Foreign: signs that somebody else acts in the fleet's name.
+/* Foreign: signs that somebody else acts in the fleet's name, of four kinds:
  *
- * There are four kinds.  Order: a device obeyed an order that this controller
- * never gave.  Statement: a device refused a trust statement.  Message: a
- * message in the name of a device came without its proof.  Row: a token or user
- * in the database has no right seal.  Foreign orders get a row in the list of
- * orders; all kinds raise an alert for a day (core/alert/defaults.def).
+ * order      a device obeyed an order that this controller never gave
+ * statement  a device refused a trust statement
+ * message    a message in the name of a device came without its proof
+ * row        a token or user in the database has no valid seal
  *
- * Any device can report the first two falsely, and the broker the third, so the
- * number of kept reports is limited. */
+ * A foreign order gets a row in the list of orders, and each kind raises an
+ * alert for a day (core/alert/defaults.def).  Any device can report the first
+ * two kinds falsely, and the broker the third, so the number of reports is
+ * limited. */
 #ifndef FLOTILLA_SERVER_STATE_FOREIGN_H
 #define FLOTILLA_SERVER_STATE_FOREIGN_H
 

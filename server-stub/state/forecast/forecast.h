@@ -1,6 +1,6 @@
-/* Forecast: the plan of a rollout before it starts.  The plan says which
- * devices take the release, how many bytes they download by which way, and
- * which devices cannot take it and why. */
+/* Forecast: the plan of a rollout before it starts.  The plan tells which
+ * devices take the release, how many bytes they download as which kind of file,
+ * and which devices cannot take it and why. */
 #ifndef FLOTILLA_SERVER_STATE_FORECAST_H
 #define FLOTILLA_SERVER_STATE_FORECAST_H
 

@@ -38,8 +38,8 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct 
  * signed envelope. */
 FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
                                        struct flo_buf *envelope, struct flo_err *err);
-/* Renews the orders that are due (core/orders/renewal.h): first those in lists
- * of groups (flo_fleet_order_standing), then those in desired documents. */
+/* Renews the orders that are due (core/orders/renewal.h): first those in
+ * groups' lists (flo_fleet_order_standing), then those in desired documents. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller, struct flo_err *err);
 /* Renews at once, after a rollback, those orders in desired documents that are
  * about the rollback's model. */

@@ -120,10 +120,11 @@ FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller, flo_pki_hold
 
 /* ---- ask.c ---- */
 
-/* Asks connected devices to renew their certificate, in a transaction.  Asked
- * are devices whose certificate expires soon, because their clock may stand
- * still, and devices with a certificate of an older authority.  One call asks
- * at most FLO_PKI_ASKED_MAX, and the next call continues from there. */
+/* Asks connected devices to renew their certificate, in a transaction.  It asks
+ * devices whose certificate expires soon, because a device whose clock stands
+ * still does not renew by itself.  It also asks devices with a certificate of
+ * an older authority.  One call asks at most FLO_PKI_ASKED_MAX, and the next
+ * call continues from there. */
 #define FLO_PKI_ASKED_MAX 500
 FLO_MUST_USE int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
                              struct flo_err *err);

@@ -2,13 +2,12 @@
  *
  * Each device proves its messages with the key of its certificate and the
  * controller's order key (proto/proof.h).  Somebody who owns only the broker
- * can hold messages back, and cannot forge any.  Once a device proved a
- * message, all its later ones need a proof.  A fleet from before proofs accepts
- * messages without one from devices that never sent one, until its operator
- * refuses them.
- *
- * Each message number is accepted once.  There is one exception: a broker sends
- * its retained messages again to a controller that connects. */
+ * can hold messages back, but cannot forge any.  Once a device proved a
+ * message, all its later ones need a proof.  A fleet that is older than proofs
+ * accepts messages without one from devices that never sent one, until its
+ * operator refuses them.  Each message number is accepted once.  The only
+ * exception: a broker sends its retained messages again to a controller that
+ * connects. */
 #ifndef FLOTILLA_SERVER_STATE_PROOFS_H
 #define FLOTILLA_SERVER_STATE_PROOFS_H
 

@@ -228,8 +228,9 @@ static json_t *plan_rollouts(struct flo_controller *controller, const struct flo
     return ids;
 }
 
-/* Order of the ways in the plan's list.  Devices that need a person come first:
- * those that cannot go back, must download, or never reported. */
+/* Order in which the plan lists devices by their way back.  Devices that need a
+ * person come first: those that cannot go back, must download, or never
+ * reported. */
 static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT, FLO_RETURN_KEPT};
 

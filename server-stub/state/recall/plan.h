@@ -75,8 +75,9 @@ struct flo_orders_plan {
 };
 _Static_assert((int)FLO_REMOVAL_COUNT <= (int)FLO_RETURN_COUNT, "ways");
 
-/* Adds a device to the plan (plan_rows.c): its `way`, and the release `to` it
- * goes to, "" for none.  Takes ownership of `item`. */
+/* Adds a device to the plan (plan_rows.c).  `way` is how the device goes back,
+ * and `to` the release to which it returns, or "".  Takes ownership of
+ * `item`. */
 void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
                    bool is_online, uint64_t bytes, json_t *item);
 

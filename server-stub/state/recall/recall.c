@@ -114,8 +114,8 @@ static int look(struct flo_controller *controller, const struct flo_recall *what
 }
 
 /* Checks that some device can go back.  A yank alone does not help a device
- * that serves the release, so the operator must know before the order that none
- * can. */
+ * that serves the release, so the operator must learn before the order that
+ * none can. */
 static int check_somebody(const struct flo_recall *what, const struct flo_scope_list *list,
                           struct flo_err *err)
 {

@@ -51,19 +51,20 @@ FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until
 FLO_MUST_USE int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
-/* Recalls a release: issues the order, yanks the release when asked, stops
- * rollouts, rewrites desired documents.  Without a yank nothing changes outside
- * the scope: rollouts of other groups go on, without the scope's devices.
+/* Recalls a release: issues the order, yanks the release if asked, stops
+ * rollouts, and rewrites desired documents.
  *
- * With `to`, devices that keep that release switch to it.  Others fetch it by a
- * deploy order of their own, whose end counts for this order.
+ * Without a yank nothing changes outside the scope: rollouts of other groups
+ * continue without the scope's devices.  With `to`, devices that still have the
+ * release `to` switch to it.  All other devices download it by a deploy order
+ * of their own, whose end counts for this order.  The errors below change
+ * nothing.
  *
- * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
- * FLO_E_ORDER_NOBODY  no device that runs it can leave it, and the operator did
- *                     not choose yank or keep; nothing changed
- * FLO_E_CHANGE_FREEZE, FLO_E_ORDER_APPROVAL  `to` is a change for a device that
- *                                            did not serve it just before;
- *                                            nothing changed */
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  there is no such group or device
+ * FLO_E_ORDER_NOBODY  no device that runs the release can leave it, and the
+ *                     operator did not choose yank or keep
+ * FLO_E_CHANGE_FREEZE, FLO_E_ORDER_APPROVAL  `to` is a change for a device
+ *                     that did not serve it just before */
 FLO_MUST_USE int flo_orders_recall(struct flo_controller *controller, const struct flo_recall *what,
                                    char *id, struct flo_err *err);
 /* Yanks a release, so that no device installs it any more. A rollout of it ends
@@ -89,12 +90,14 @@ struct flo_remove {
 FLO_MUST_USE int flo_orders_plan_removal(struct flo_controller *controller,
                                          const struct flo_remove *what,
                                          struct flo_orders_plan **out, struct flo_err *err);
-/* Removes a model.  The order stays in the desired document of each device that
- * has the model, or is ordered to have it, until the device reports it gone.
- * Rollouts of the model for this scope end; others go on without its devices.
+/* Removes a model from devices.  The order stays in the desired document of
+ * each device that has the model, or is ordered to have it, until the device
+ * reports that the model is gone.  Rollouts of the model for this scope end;
+ * other rollouts continue without the scope's devices.  The errors below change
+ * nothing.
  *
- * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
- * FLO_E_ORDER_NOBODY  no device in scope has the model; nothing changed */
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  there is no such group or device
+ * FLO_E_ORDER_NOBODY  no device in scope has the model */
 FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what,
                                    char *id, struct flo_err *err);
 /* Callback of type flo_orders_leave_fn: removes the device from rollouts of the
