@@ -1,15 +1,15 @@
 /* Drafted: members of a large rollout before their rows are made.
  *
- * A rollout of 100,000 devices begins with one text of all its members; their
+ * A rollout of 100,000 devices begins with one text of all its members, whose
  * rows follow in slices.  A row takes precedence over the text: a member that
  * changes meanwhile gets its row at once.  When the rollout is read again,
  * members of the text without a row are added, and the slices continue.
  *
  * The first line of the text is the time when the members joined.  Then comes a
- * line for each member: device, bucket, segment, and whether it is away:
+ * line for each member with device, bucket, segment, and whether it is away:
  *
- *       1795718772345
- *       00000007-7777-4777-8777-777777777777 123456789 0 1 */
+ * 1795718772345
+ * 00000007-7777-4777-8777-777777777777 123456789 0 1 */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

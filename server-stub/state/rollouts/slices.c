@@ -1,9 +1,11 @@
-/* Slices: the labels by which a rollout's analysis scans, as numbers.  They are
- * those of the policy, else the hardware class, the label `site`, and those by
- * which its phases are spread or cover.  A pair of labels counts as one label
- * with values of its own.  A member's labels are read once, from memory, some
- * members at a time.  A member that joins, or whose labels change, is read
- * alone.  While a member is unread, no slice is searched. */
+/* Slices: the labels by which a rollout's analysis scans, as numbers.
+ *
+ * The labels are those of the policy.  Without them they are the hardware
+ * class, the label `site`, and the labels by which the rollout's phases are
+ * spread or cover.  A pair of labels counts as one label with values of its
+ * own.  A member's labels are read once, from memory, some members at a time.
+ * A member that joins, or whose labels change, is read alone.  While some
+ * member is unread, no slice is searched. */
 #include <stdlib.h>
 #include <string.h>
 
