@@ -1,37 +1,37 @@
 /* Store: typed calls for everything that the controller must remember.
  *
- * The calls are written once (calls/), above a seam of few calls on tables
- * (tables.h).  An engine stands below the seam: sqlite/ keeps control.db in
- * DIR with FULL sync, memory/ keeps all in memory for tests, fuzz targets and
- * the simulator.  Nothing else in the controller knows an engine or SQL.
+ * The calls are written once (calls/), and use a few calls on tables
+ * (tables.h), which engines offer.  The engine in sqlite/ keeps control.db in
+ * DIR with FULL sync, and memory/ keeps all in memory for tests, fuzz targets
+ * and the simulator.  Nothing else in the controller knows an engine or SQL.
  * Telemetry has a file and a thread of its own (windows.h), so that it never
  * delays an order.
  *
- * Durability.  Until the queue is started a commit that returned 0 is durable.
- * Afterwards no commit waits for the disk:
- * - Commits have numbers.  A thread of the store syncs them in their order, all
- *   that are there with one sync, and calls `wake` after it.
+ * Until the queue is started, a commit that returned 0 is durable.  Afterwards
+ * no commit waits for the disk, and these rules hold:
+ *
+ * - Commits have numbers.  A thread of the store syncs them in their order,
+ *   all that wait with one sync, and then calls `wake`.
  * - A caller that promises something to the world (an answer, an
- *   acknowledgement, an order) notes flo_fleet_committed with the promise, and
- *   sends it when flo_fleet_durable has reached that number.
+ *   acknowledgement, an order) notes flo_fleet_committed with the promise,
+ *   and sends it when flo_fleet_durable has reached that number.
  * - A read sees the newest commit, durable or not.
- * - At most 64 commits wait.  Then begin waits for the disk.
- * - A sync that fails makes no number durable, and nothing is rolled back.  Each
- *   waiter can read the error.  The next begin writes all of it once more, and
- *   refuses while that fails.
+ * - At most 64 commits wait; then flo_fleet_begin waits for the disk.
+ * - A sync that fails makes no number durable, and nothing is rolled back.
+ *   Each waiter can read the error.  The next flo_fleet_begin writes all of
+ *   it once more, and fails as long as that fails.
  * - A commit without room on the disk fails at once and is rolled back.
  * - SQLite syncs the head of its log itself, once in 4 MiB, in a commit.
  *
  * A message costs two statements at most.  Facts that each message needs are in
- * memory (calls/facts.c) and are written in batches.  An engine behind a
+ * memory (calls/facts.c), and are written in batches.  An engine behind a
  * network may hold changes back and send them together, but not past the
  * commit.
  *
- * One thread.  Everything that changes something happens between
- * flo_fleet_begin and flo_fleet_commit.  Rows are handed to callbacks as
- * structs whose texts are borrowed for the call; a callback must not call the
- * same listing again.  A callback's answer other than 0 ends the listing and
- * is returned. */
+ * One thread calls.  Everything that changes something happens between
+ * flo_fleet_begin and flo_fleet_commit.  A callback receives a row as a struct
+ * whose texts are borrowed for the call, and must not call the same listing
+ * again.  A callback's result other than 0 ends the listing and is returned. */
 #ifndef FLOTILLA_SERVER_STORE_H
 #define FLOTILLA_SERVER_STORE_H
 

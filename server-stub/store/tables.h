@@ -1,21 +1,20 @@
-/* Tables: the seam between the store's typed calls and an engine.
+/* Tables: the calls on tables by which the store's typed calls use an engine.
  *
- * The typed calls of store.h are above it, once for all engines (calls/).
- * Below it, an engine keeps the tables of tables.def and offers the calls of
- * `struct flo_store_ops`: sqlite/ in a file, memory/ in memory.  An engine
- * knows tables, fields and matches, and nothing of devices or orders.
+ * The typed calls of store.h (calls/) are the same for all engines.  An engine
+ * keeps the tables of tables.def, and offers the calls of `struct
+ * flo_store_ops`: sqlite/ in a file, memory/ in memory.  An engine knows
+ * tables, fields and matches, and nothing of devices or orders.  It promises:
  *
- * Promises of an engine:
  * - The changes between begin and commit are atomic.
- * - A commit that returned 0 is durable.  While `hold` is on it is
+ * - A commit that returned 0 is durable.  While `hold` is on, a commit is
  *   ordered after all earlier ones, and durable after the next `sync`.
  * - A read sees each change that was made before it, durable or not.
  * - No value is NULL: texts and digests that were not given are empty.
- * - An engine behind a network may hold back a change whose `changed` is NULL,
- *   and send such changes together.  It must send them before it reads.  Their
- *   errors come then, or with the commit.
- * - One thread calls, but `sync` and `tidy` have a thread each.  Meanwhile the
- *   first may call all but `hold` and `settle`. */
+ * - An engine behind a network may hold back a change whose `changed` is
+ *   NULL, and send such changes together.  It must send them before it
+ *   reads.  Their errors come then, or with the commit.
+ * - One thread calls, but `sync` and `tidy` have a thread each.  Meanwhile
+ *   the first thread may make all calls but `hold` and `settle`. */
 #ifndef FLOTILLA_SERVER_TABLES_H
 #define FLOTILLA_SERVER_TABLES_H
 

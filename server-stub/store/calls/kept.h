@@ -26,7 +26,7 @@ struct flo_fleet_fact {
     uint32_t hardware;    /* checksum of the device's hardware class; 0: unknown */
     uint32_t certificate; /* checksum of the serial of the device's certificate */
     uint32_t models;      /* checksum of the device's models; 0: unknown */
-    uint32_t model_names; /* checksum of the names of the models alone */
+    uint32_t model_names; /* checksum of the names of the device's models, whatever they serve */
     bool is_back;         /* the device connected, and was not asked for answers since then */
     /* time when the device was last asked for answers, by flo_now_ms; 0:
      * never */

@@ -1,15 +1,16 @@
 /* PostgreSQL engine: the tables in a database on a server.
  *
- * Changes whose result is not needed are sent in libpq's pipeline: a
+ * Changes whose result is not needed are sent in libpq's pipeline.  So a
  * transaction costs a round trip for each read, and one for its commit.  A
  * commit waits for the server's disk, so the store's queue has nothing to sync
  * here.
  *
- * A lost connection ends its transaction.  The next begin connects again.  If
- * it is lost during a commit, a row that the transaction wrote tells whether it
- * was committed.  If that row cannot be read soon, the commit counts as failed;
- * if it was committed after all, the epoch ends.  The process's state in memory
- * is stale then, and it starts again (core/lease). */
+ * A lost connection ends its transaction, and the next begin connects again.
+ * If the connection is lost during a commit, a row that the transaction wrote
+ * tells whether the transaction was committed.  If that row cannot be read
+ * soon, the commit counts as failed.  If the transaction was committed after
+ * all, the epoch ends: the process's state in memory is stale then, and the
+ * process starts again (core/lease). */
 #include <stdlib.h>
 #include <string.h>
 

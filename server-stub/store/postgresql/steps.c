@@ -3,11 +3,10 @@
  *
  * A new database is made from tables.def itself (schema.c) and begins at the
  * newest step.  A change of tables.def is a new step after the last one, never
- * an edit, because databases have taken these.  A test compares both results,
- * column by column.
- *
- * Databases of builds that did not count are at step 1.  Each of those builds
- * added something, so step 2 checks what exists. */
+ * an edit of a step, because databases have taken these.  A test compares both
+ * results, column by column.  A database of a build that did not count steps is
+ * at step 1.  Each of those builds added something, so step 2 checks what
+ * exists. */
 #include "server-stub/store/postgresql/connection.h"
 
 #define TEXT " text COLLATE \"C\" NOT NULL DEFAULT ''"
