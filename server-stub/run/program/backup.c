@@ -311,15 +311,17 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
 }
 
 /* Copies the controller's folder `from` to the folder `to`, which must not
- * exist: keys and authorities, trust, the audit's head, control.db, blobs, and
- * with has_telemetry telemetry.db.  Everything is of one moment, except that
- * blobs may be newer.  `to` appears complete and synced, or not at all.  It is
- * made as TO.part; one of an interrupted backup is removed first.  Copies made
- * by root belong to the owners of the originals.
+ * exist.
  *
- * FLO_E_IO_OPEN       `to` is there
+ * The copy has keys and authorities, trust, the audit's head, control.db and
+ * the blobs, and with has_telemetry telemetry.db.  Everything is of one moment,
+ * except that blobs may be newer.  `to` appears complete and synced, or not at
+ * all.  The copy is made as TO.part; one that an interrupted backup left is
+ * removed first.  Copies made by root belong to the owners of the originals.
+ *
+ * FLO_E_IO_OPEN       `to` exists already
  * FLO_E_ABSENT        `from` is no controller's folder
- * FLO_E_DB_DAMAGED    of control.db
+ * FLO_E_DB_DAMAGED    control.db is damaged
  * FLO_E_STATE_LOCKED  keys or authorities change all the time */
 static int make(const char *from, const char *to, bool has_telemetry, struct done *out,
                 struct flo_err *err)
