@@ -129,16 +129,18 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-/* Writes mosquitto.conf.  Devices and controllers use neither QoS 2, topic
- * aliases nor sessions that outlive their connection.  All messages in flight
- * to a controller fit into its window of 65,535.  So the broker stores nothing
- * that a client could pile up: a QoS 2 message, for example, stays until its
- * sender releases it.
+/* Writes the text of mosquitto.conf.
  *
- * There is one listener, so its rights are the broker's.  With rights per
- * listener, mosquitto 2.0.21 stores nothing for an offline session.  On a busy
- * machine it disconnects clients with the highest keep-alive within a second,
- * so devices (20 min at most) stay below it. */
+ * The broker stores nothing that a client could pile up.  For this, devices and
+ * controllers use no QoS 2, no topic aliases, and no sessions that outlive
+ * their connection; a QoS 2 message, for example, stays until its sender
+ * releases it.  All messages in flight to a controller fit into its window of
+ * 65,535.
+ *
+ * There is one listener, so its rights are the broker's: with rights per
+ * listener, mosquitto 2.0.21 stores nothing for an offline session.  A busy
+ * mosquitto disconnects clients with the highest keep-alive within a second, so
+ * devices use 20 min at most. */
 void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places)
 {

@@ -1,11 +1,11 @@
 /* Broker: the mosquitto that the controller starts itself.
  *
- * DIR/mosquitto has the configuration, the ACL (made from proto/topics.def) and
- * the port, which is chosen once and kept.  The broker persists nothing:
- * everything is published again after it restarts.  A broker that ends is
- * restarted.  It outlives the controller for some time (--broker-linger), so
- * that a restarted controller takes it over and the fleet stays connected; see
- * keeper.c. */
+ * DIR/mosquitto has the broker's configuration, its ACL (made from
+ * proto/topics.def) and its port, which is chosen once and stays.  The broker
+ * stores nothing on disk, because everything is published again after it
+ * restarts.  A broker that ends is restarted.  It outlives the controller for
+ * some time (--broker-linger), so that a restarted controller takes it over and
+ * the fleet stays connected (keeper.c). */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 #define FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 

@@ -1,10 +1,12 @@
-/* Broker keeper: the parent of mosquitto that outlives the controller.
+/* Broker keeper: the parent process of mosquitto, which outlives the
+ * controller.
  *
  * A restart of the controller must not disconnect the fleet.  Therefore
  * mosquitto is the child of a small process, the keeper.  Without a controller
- * the keeper waits for some time and then ends both.  A held lock tells the
- * keeper that a controller lives.  A pid file names the running processes for
- * the next controller, with start times, because pids are reused. */
+ * the keeper waits for some time, and then ends mosquitto and itself.  A lock
+ * that a controller holds shows the keeper that the controller lives.  A pid
+ * file names the running processes for the next controller.  It has their start
+ * times, because pids are reused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

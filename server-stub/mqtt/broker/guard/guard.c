@@ -1,11 +1,11 @@
 /* Guard: mosquitto's plugin that limits each device.
  *
- * mosquitto asks about every subscription and message before it reads the
- * ACL file: the guard refuses those over the limit, and leaves the rest to
- * the file.  mosquitto_plugin options: `fleet`, and `report`, the file with
- * the devices that exceeded a limit (DEVICE SHARE SECONDS-SINCE-1970, a line
- * each, at most 64).  The controller reads it: shares.c.  One thread, the
- * broker's. */
+ * mosquitto asks the guard about every subscription and message before it reads
+ * the ACL file.  The guard refuses those over a limit, and leaves all others to
+ * the ACL file.  The option `fleet` in mosquitto.conf names the fleet, and
+ * `report` a file.  The guard lists there the devices that exceeded a limit, at
+ * most 64, a line each (DEVICE SHARE SECONDS-SINCE-1970), and the controller
+ * reads it (shares.c).  Only the broker's thread calls. */
 #include <stdlib.h>
 #include <string.h>
 
