@@ -1,4 +1,4 @@
-/* Commands about the fleet's authorities. */
+/* Commands about the fleet's certificate authorities. */
 #include <string.h>
 
 #include <flotilla/plural.h>
