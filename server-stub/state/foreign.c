@@ -16,7 +16,7 @@
 
 struct flo_foreign_item {
     char what[160]; /* name of the series under which the alert shows the report */
-    uint64_t at_ms; /* wall clock of the last report; 0: the place is free */
+    uint64_t at_ms; /* wall clock of the last report; 0: the item is free */
 };
 struct flo_foreign {
     struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];

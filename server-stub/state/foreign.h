@@ -52,7 +52,9 @@ void flo_foreign_unproved(struct flo_controller *controller);
 /* Records rows of the store without a right seal (store/seals.h).  Each such
  * row gets one audit record for each start.  Called outside of a
  * transaction. */
-#define FLO_FOREIGN_ROWS_MAX 64 /* limit of these audit records in one run of the controller */
+/* largest number of audit records about such rows in one run of the
+ * controller */
+#define FLO_FOREIGN_ROWS_MAX 64
 FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
 /* Reads the report at this index.  Returns false after the last one.  A report
  * that was not repeated for a day is left out. */

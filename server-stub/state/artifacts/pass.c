@@ -39,7 +39,7 @@ struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
     size_t at;              /* index of the next item in the present phase's list */
-    uint64_t young_from_ms; /* wall clock; newer files are kept */
+    uint64_t young_from_ms; /* time, by the wall clock, from which on files are young and stay */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */

@@ -163,8 +163,8 @@ static int take_over(struct flo_controller *controller, const struct place *old,
 {
     FLO_TRY(old->is_retired ? 0 : flo_devices_retire(controller, old->id, err));
     FLO_TRY(take_texts(controller, old, next, err));
-    /* The device leaves groups before it joins others, because its number of
-     * groups is limited. */
+    /* A device leaves groups before it joins others, because it can be in a
+     * limited number of groups. */
     FLO_TRY(move(controller, next->id, next->groups, old->groups, false, err));
     FLO_TRY(move(controller, next->id, old->groups, next->groups, true, err));
     FLO_TRY(flo_fleet_device_replaced(controller->store, old->id, next->id, err));

@@ -64,8 +64,8 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     int rv = flo_groups_read(controller, err);
     size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
 
-    /* The device leaves groups before it joins others, because its number of
-     * groups is limited. */
+    /* A device leaves groups before it joins others, because it can be in a
+     * limited number of groups. */
     for (int joins = 0; joins < 2; joins++) {
         for (size_t i = 0; i < count && rv == 0; i++) {
             bool is_news = false;
