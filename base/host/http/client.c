@@ -6,7 +6,6 @@
 #include "base/host/http_client.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,15 +20,12 @@
 #include <flotilla/errors/rest.h>
 
 #include "base/host/http/pace.h"
-#include "base/host/http/pin.h"
+#include "base/host/http/setup.h"
 #include "base/host/tls_time.h"
 
 #define ANSWER_BYTES_DEFAULT (1u << 20)
-#define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
-#define LOW_SPEED_MS 30000
-#define NAP_US 100000 /* longest sleep between two checks for a cancel */
-#define LOOPBACK "127.0.0.1,localhost,::1"
+#define NAP_US 100000 /* longest sleep between checks for a cancel */
 
 struct flo_http {
     CURL *curl;
@@ -51,58 +47,23 @@ struct call {
     int code;             /* error code that a callback returned to stop the transfer */
 };
 
-static void start_curl(void)
-{
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static bool copy_text(const char **out, const char *text)
-{
-    *out = text == NULL ? NULL : strdup(text);
-    return text == NULL || *out != NULL;
-}
-
-static void free_text(const char **text)
-{
-    void *owned;
-
-    memcpy(&owned, text, sizeof owned);
-    free(owned);
-    *text = NULL;
-}
-
 int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
                   struct flo_err *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct flo_http *http = calloc(1, sizeof *http);
 
-    (void)pthread_once(&once, start_curl);
-    flo_tls_watch();
+    flo_http_start();
     if (http == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
     }
-    http->options = *options;
+    int rv = flo_http_options_copy(options, &http->options, err);
     http->curl = curl_easy_init();
-    bool copied = copy_text(&http->options.ca_file, options->ca_file);
-    copied &= copy_text(&http->options.cert_file, options->cert_file);
-    copied &= copy_text(&http->options.key_file, options->key_file);
-    copied &= copy_text(&http->options.bearer, options->bearer);
-    copied &= copy_text(&http->options.s3_region, options->s3_region);
-    copied &= copy_text(&http->options.s3_access_key, options->s3_access_key);
-    copied &= copy_text(&http->options.s3_secret_key, options->s3_secret_key);
-    copied &= copy_text(&http->options.unix_socket, options->unix_socket);
-    copied &= copy_text(&http->options.ca_fingerprint, options->ca_fingerprint);
-    if (!copied || http->curl == NULL) {
-        flo_http_close(http);
-        return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
+    if (rv == 0 && http->curl == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
     }
-    if (options->ca_fingerprint != NULL &&
-        !flo_http_fingerprint_is_valid(options->ca_fingerprint)) {
+    if (rv < 0) {
         flo_http_close(http);
-        return flo_fail(err, FLO_E_NET_TLS,
-                        "the CA fingerprint is no run of 32 to 64 lower-case "
-                        "hex digits");
+        return rv;
     }
     *out = http;
     return 0;
@@ -114,15 +75,7 @@ void flo_http_close(struct flo_http *http)
         return;
     }
     curl_easy_cleanup(http->curl);
-    free_text(&http->options.ca_file);
-    free_text(&http->options.cert_file);
-    free_text(&http->options.key_file);
-    free_text(&http->options.bearer);
-    free_text(&http->options.s3_region);
-    free_text(&http->options.s3_access_key);
-    free_text(&http->options.s3_secret_key);
-    free_text(&http->options.unix_socket);
-    free_text(&http->options.ca_fingerprint);
+    flo_http_options_free(&http->options);
     free(http);
 }
 
@@ -366,31 +319,6 @@ static int build_headers(const struct call *call, struct curl_slist **list, stru
     return rv;
 }
 
-static long seconds_of(uint64_t ms)
-{
-    uint64_t seconds = (ms + 999) / 1000;
-
-    return seconds > 86400 ? 86400 : (long)seconds;
-}
-
-/* Exempts loopback and the hosts in no_proxy from proxies.  libcurl ignores the
- * environment's no_proxy once CURLOPT_NOPROXY is set. */
-static void set_no_proxy(CURL *curl)
-{
-    const char *hosts = getenv("no_proxy");
-    struct flo_buf list = {0};
-
-    if (hosts == NULL || hosts[0] == '\0') {
-        hosts = getenv("NO_PROXY");
-    }
-    if (hosts == NULL || strcmp(hosts, "*") != 0) {
-        flo_buf_text(&list, LOOPBACK ",");
-    }
-    flo_buf_text(&list, hosts == NULL ? "" : hosts);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, list.failed ? LOOPBACK : list.data);
-    flo_buf_deinit(&list);
-}
-
 static curl_socket_t open_direct(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct flo_http *http = context;
@@ -434,32 +362,18 @@ static void sign_for_s3(CURL *curl, const struct flo_http_options *options)
 
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
-    uint64_t connect_ms = options->connect_timeout_ms;
-    uint64_t slow_bytes = options->low_speed_bytes;
-    uint64_t slow_ms = options->low_speed_ms;
+    uint64_t slow_bytes =
+        options->low_speed_bytes == 0 ? LOW_SPEED_BYTES : options->low_speed_bytes;
     uint64_t rate = options->rate_bytes_per_s;
 
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    set_no_proxy(curl);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "flotilla/" FLO_VERSION);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)(connect_ms == 0 ? CONNECT_TIMEOUT_MS : connect_ms));
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
-    slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
-    if (rate > 0 && slow_bytes > rate / 2) {
-        slow_bytes = rate / 2; /* the rate limit makes the transfer slow on purpose */
-    }
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
-                     seconds_of(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
+    flo_http_setup(curl, options);
     if (rate > 0) {
+        /* Slow on purpose: the rate limit. */
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
+                         (long)(slow_bytes > rate / 2 ? rate / 2 : slow_bytes));
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)flo_http_pace_piece(rate));
         curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, narrow);
     }
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (options->is_direct) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_direct);
@@ -467,21 +381,8 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     if (options->s3_region != NULL) {
         sign_for_s3(curl, options);
     }
-    if (options->meets_device) {
-        flo_http_meet_device(curl);
-    }
     if (options->unix_socket != NULL) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
-    }
-    if (options->cert_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, options->cert_file);
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, options->key_file);
-    }
-    if (options->ca_fingerprint != NULL) {
-        flo_http_pin(curl, options->ca_fingerprint);
-    } else if (options->ca_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_file);
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
     }
 }
 
@@ -614,7 +515,8 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     set_callbacks(&call);
     if (request->low_speed_ms != 0) {
-        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME, seconds_of(request->low_speed_ms));
+        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME,
+                         flo_http_seconds(request->low_speed_ms));
     }
     int rv = set_body(&call, err);
     if (rv == 0) {

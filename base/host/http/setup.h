@@ -1,0 +1,26 @@
+/* Setup of libcurl's handles, common to the blocking client (client.c) and the
+ * one on an event loop (async.c): options and TLS. */
+#ifndef FLOTILLA_HOST_HTTP_SETUP_H
+#define FLOTILLA_HOST_HTTP_SETUP_H
+
+#include <curl/curl.h>
+
+#include "base/host/http_client.h"
+
+/* Starts libcurl, once in a process. */
+void flo_http_start(void);
+
+/* Copies the options with their strings.  FLO_E_MEMORY, FLO_E_NET_TLS (the
+ * fingerprint); free them in either case. */
+FLO_MUST_USE int flo_http_options_copy(const struct flo_http_options *options,
+                                       struct flo_http_options *out, struct flo_err *err);
+void flo_http_options_free(struct flo_http_options *options);
+
+/* Sets what any call needs: protocols, no redirects, proxies, timeouts, TLS.
+ * The options must live as long as the handle. */
+void flo_http_setup(CURL *curl, const struct flo_http_options *options);
+
+/* Seconds of a time limit, rounded up; at most a day. */
+long flo_http_seconds(uint64_t ms);
+
+#endif
