@@ -1,20 +1,13 @@
-/* HTTP client on libcurl: see http_client.h.
- *
- * Only http and https are allowed, no redirect is followed, and every length
- * has a bound. Content is not decoded, because a digest is over the bytes on
- * the wire. */
+/* HTTP client on libcurl, blocking: see http_client.h. */
 #include "base/host/http_client.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <curl/curl.h>
 
 #include <flotilla/errors/net.h>
 #include <flotilla/errors/rest.h>
@@ -81,70 +74,12 @@ void flo_http_close(struct flo_http *http)
 
 /* ---- what the other side says ---- */
 
-/* Copies the value of "Name: value\r\n" to `out`.  Returns false for a header
- * with another name. */
-static bool header_value(const char *line, size_t bytes, const char *name, char *out,
-                         size_t out_bytes)
-{
-    size_t name_bytes = strlen(name);
-
-    if (bytes <= name_bytes || line[name_bytes] != ':' ||
-        strncasecmp(line, name, name_bytes) != 0) {
-        return false;
-    }
-    const char *value = line + name_bytes + 1;
-    const char *end = line + bytes;
-    while (value < end && (*value == ' ' || *value == '\t')) {
-        value++;
-    }
-    while (end > value && (unsigned char)end[-1] <= ' ') {
-        end--;
-    }
-    /* A value that does not fit is ignored, because a cut one would be
-     * wrong. */
-    size_t value_bytes = (size_t)(end - value);
-    if (value_bytes < out_bytes) {
-        memcpy(out, value, value_bytes);
-        out[value_bytes] = '\0';
-    }
-    return true;
-}
-
-static void clear_answer(struct flo_http_answer *answer)
-{
-    flo_buf_deinit(&answer->body);
-    memset(answer, 0, sizeof *answer);
-}
-
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
     struct call *call = context;
-    struct flo_http_answer *answer = call->answer;
-    size_t bytes = size * count;
-    char number[32] = "";
 
-    if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
-        long status = 0;
-        clear_answer(answer); /* discards the head of an interim (1xx) answer */
-        (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE, &status);
-        answer->status = (int)status;
-        return bytes;
-    }
-    if (header_value(line, bytes, "etag", answer->etag, sizeof answer->etag) ||
-        header_value(line, bytes, "content-type", answer->content_type,
-                     sizeof answer->content_type) ||
-        header_value(line, bytes, "content-range", answer->content_range,
-                     sizeof answer->content_range) ||
-        header_value(line, bytes, "location", answer->location, sizeof answer->location)) {
-        return bytes;
-    }
-    if (header_value(line, bytes, "content-length", number, sizeof number)) {
-        answer->content_bytes = strtoull(number, NULL, 10);
-    } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
-        uint64_t seconds = strtoull(number, NULL, 10);
-        answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
-    }
-    return bytes;
+    flo_http_head_line(call->http->curl, line, size * count, call->answer);
+    return size * count;
 }
 
 /* Tells whether a 206 answer has the range that was asked for.  Another range
@@ -268,53 +203,32 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_of
 
 /* ---- setting one call up ---- */
 
-static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
-    FLO_PRINTF(3, 4);
-static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
-{
-    char line[4096];
-    va_list arguments;
-
-    va_start(arguments, format);
-    int chars = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (chars < 0 || (size_t)chars >= sizeof line || strpbrk(line, "\r\n") != NULL) {
-        return flo_fail(err, FLO_E_USAGE, "a request header is too long or has a line break");
-    }
-    struct curl_slist *longer = curl_slist_append(*list, line);
-    if (longer == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for a request header");
-    }
-    *list = longer;
-    return 0;
-}
-
 static int build_headers(const struct call *call, struct curl_slist **list, struct flo_err *err)
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
-    /* "Expect:" is left out with S3, because libcurl would include it in the
-     * signature without sending it. */
-    int rv = options->s3_region != NULL ? 0 : add_header(list, err, "Expect:");
+    /* libcurl would include this header in the signature without sending it. */
+    int rv = options->s3_region != NULL ? 0 : flo_http_header_add(list, err, "Expect:");
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
-        rv = add_header(list, err, "Content-Type: %s",
-                        request->content_type == NULL ? "application/json" : request->content_type);
+        rv = flo_http_header_add(list, err, "Content-Type: %s",
+                                 request->content_type == NULL ? "application/json"
+                                                               : request->content_type);
     }
     if (rv == 0 && options->bearer != NULL) {
-        rv = add_header(list, err, "Authorization: Bearer %s", options->bearer);
+        rv = flo_http_header_add(list, err, "Authorization: Bearer %s", options->bearer);
     }
     if (rv == 0 && request->range_from > 0) {
-        rv = add_header(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
+        rv = flo_http_header_add(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
     }
     if (rv == 0 && request->range_from > 0 && request->if_range != NULL) {
-        rv = add_header(list, err, "If-Range: %s", request->if_range);
+        rv = flo_http_header_add(list, err, "If-Range: %s", request->if_range);
     }
     for (size_t i = 0; rv == 0 && request->headers != NULL; i++) {
         if (request->headers[i] == NULL) {
             break;
         }
-        rv = add_header(list, err, "%s", request->headers[i]);
+        rv = flo_http_header_add(list, err, "%s", request->headers[i]);
     }
     return rv;
 }
@@ -430,47 +344,6 @@ static void set_callbacks(struct call *call)
 
 /* ---- what went wrong ---- */
 
-/* Tells whether the first byte of an answer has arrived.  After that libcurl's
- * errors are about the answer: "unsupported protocol" for a first line that is
- * not HTTP, "out of memory" for a header line above its limit. */
-static bool has_begun(CURL *curl)
-{
-    curl_off_t first_us = 0;
-
-    (void)curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &first_us);
-    return first_us > 0;
-}
-
-static int code_of(CURL *curl, CURLcode result, const char *reason)
-{
-    switch (result) {
-    case CURLE_OPERATION_TIMEDOUT:
-        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED : FLO_E_NET_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT:
-        return FLO_E_NET_TLS;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_USAGE;
-    case CURLE_OUT_OF_MEMORY:
-        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_MEMORY;
-    case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_FILESIZE_EXCEEDED:
-    case CURLE_RANGE_ERROR:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_HTTP2:
-        return FLO_E_NET_CONTENT;
-    default:
-        return FLO_E_NET_UNREACHABLE;
-    }
-}
-
 static int call_fail(const struct call *call, CURLcode result, struct flo_err *err)
 {
     const char *reason = call->http->curl_error;
@@ -490,13 +363,7 @@ static int call_fail(const struct call *call, CURLcode result, struct flo_err *e
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
-    char problem[FLO_TLS_PROBLEM_BYTES];
-    int code = code_of(call->http->curl, result, reason);
-    if (code == FLO_E_NET_TLS && flo_tls_problem(problem)) {
-        reason = problem;
-    }
-    return flo_fail(err, code, "%s: %s", url,
-                    reason[0] != '\0' ? reason : curl_easy_strerror(result));
+    return flo_http_fail_curl(call->http->curl, result, url, reason, err);
 }
 
 int flo_http_call(struct flo_http *http, const struct flo_http_request *request,

@@ -147,3 +147,135 @@ void flo_http_setup(CURL *curl, const struct flo_http_options *options)
         curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
     }
 }
+
+/* ---- heads ---- */
+
+int flo_http_header_add(struct curl_slist **list, struct flo_err *err, const char *format, ...)
+{
+    char line[4096];
+    va_list arguments;
+
+    va_start(arguments, format);
+    int chars = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (chars < 0 || (size_t)chars >= sizeof line || strpbrk(line, "\r\n") != NULL) {
+        return flo_fail(err, FLO_E_USAGE, "a request header is too long or has a line break");
+    }
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (longer == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a request header");
+    }
+    *list = longer;
+    return 0;
+}
+
+/* Copies the value of "Name: value\r\n" to `out`; false: another header. */
+static bool header_value(const char *line, size_t bytes, const char *name, char *out,
+                         size_t out_bytes)
+{
+    size_t name_bytes = strlen(name);
+
+    if (bytes <= name_bytes || line[name_bytes] != ':' ||
+        strncasecmp(line, name, name_bytes) != 0) {
+        return false;
+    }
+    const char *value = line + name_bytes + 1;
+    const char *end = line + bytes;
+    while (value < end && (*value == ' ' || *value == '\t')) {
+        value++;
+    }
+    while (end > value && (unsigned char)end[-1] <= ' ') {
+        end--;
+    }
+    /* A truncated value would be wrong: ignore it. */
+    size_t value_bytes = (size_t)(end - value);
+    if (value_bytes < out_bytes) {
+        memcpy(out, value, value_bytes);
+        out[value_bytes] = '\0';
+    }
+    return true;
+}
+
+void flo_http_head_line(CURL *curl, const char *line, size_t bytes, struct flo_http_answer *answer)
+{
+    char number[32] = "";
+
+    if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
+        long status = 0;
+        flo_buf_deinit(&answer->body);
+        memset(answer, 0, sizeof *answer); /* discard an interim (1xx) answer */
+        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        answer->status = (int)status;
+        return;
+    }
+    if (header_value(line, bytes, "etag", answer->etag, sizeof answer->etag) ||
+        header_value(line, bytes, "content-type", answer->content_type,
+                     sizeof answer->content_type) ||
+        header_value(line, bytes, "content-range", answer->content_range,
+                     sizeof answer->content_range) ||
+        header_value(line, bytes, "location", answer->location, sizeof answer->location)) {
+        return;
+    }
+    if (header_value(line, bytes, "content-length", number, sizeof number)) {
+        answer->content_bytes = strtoull(number, NULL, 10);
+    } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
+        uint64_t seconds = strtoull(number, NULL, 10);
+        answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
+    }
+}
+
+/* ---- what went wrong ---- */
+
+/* Returns whether the first byte of an answer has come. From then on libcurl's
+ * errors are about the answer: "unsupported protocol" for a first line that is
+ * not HTTP, "out of memory" for a header line above its limit. */
+static bool has_begun(CURL *curl)
+{
+    curl_off_t first_us = 0;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &first_us);
+    return first_us > 0;
+}
+
+static int code_of(CURL *curl, CURLcode result, const char *reason)
+{
+    switch (result) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED : FLO_E_NET_TIMEOUT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+        return FLO_E_NET_TLS;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_USAGE;
+    case CURLE_OUT_OF_MEMORY:
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_MEMORY;
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_FILESIZE_EXCEEDED:
+    case CURLE_RANGE_ERROR:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_HTTP2:
+        return FLO_E_NET_CONTENT;
+    default:
+        return FLO_E_NET_UNREACHABLE;
+    }
+}
+
+int flo_http_fail_curl(CURL *curl, CURLcode result, const char *url, const char *reason,
+                       struct flo_err *err)
+{
+    char problem[FLO_TLS_PROBLEM_BYTES];
+    int code = code_of(curl, result, reason);
+
+    if (code == FLO_E_NET_TLS && flo_tls_problem(problem)) {
+        reason = problem;
+    }
+    return flo_fail(err, code, "%s: %s", url,
+                    reason[0] != '\0' ? reason : curl_easy_strerror(result));
+}
