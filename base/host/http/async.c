@@ -200,3 +200,137 @@ size_t flo_http_async_calls(const struct flo_http_async *client)
 {
     return client->count;
 }
+
+/* ---- an answer as it comes ---- */
+
+static size_t on_header(char *line, size_t size, size_t count, void *context)
+{
+    struct flo_http_async_call *call = context;
+    size_t bytes = size * count;
+
+    if (call->has_head) {
+        return bytes; /* a trailer */
+    }
+    flo_http_head_line(call->curl, line, bytes, &call->answer);
+    if (line[0] != '\r' && line[0] != '\n') {
+        return bytes;
+    }
+    if (call->answer.status >= 200) {
+        call->has_head = true;
+        call->code = call->events->on_head(call->context, &call->answer, &call->err);
+    }
+    return call->code == 0 ? bytes : 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context)
+{
+    struct flo_http_async_call *call = context;
+    const struct flo_http_options *options = &call->client->options;
+    size_t bytes = size * count;
+
+    if (!call->has_body) {
+        call->has_body = true;
+        curl_easy_setopt(call->curl, CURLOPT_LOW_SPEED_LIMIT, (long)options->low_speed_bytes);
+        curl_easy_setopt(call->curl, CURLOPT_LOW_SPEED_TIME,
+                         flo_http_seconds(options->low_speed_ms));
+    }
+    int rv = call->events->on_data(call->context, data, bytes, &call->err);
+    if (rv == FLO_HTTP_WAIT) {
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    call->code = rv;
+    return rv == 0 ? bytes : 0;
+}
+
+/* ---- the beginning of a call ---- */
+
+static void set_call(struct flo_http_async_call *call, const struct flo_http_request *request)
+{
+    CURL *curl = call->curl;
+
+    flo_http_setup(curl, &call->client->options);
+    curl_easy_setopt(curl, CURLOPT_SHARE, call->client->sessions);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 0L); /* not before the body */
+    curl_easy_setopt(curl, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->reason);
+    curl_easy_setopt(curl, CURLOPT_URL, call->url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
+    if (request->body != NULL) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
+    }
+    if (request->method != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+    }
+}
+
+static int add_headers(struct flo_http_async_call *call, const struct flo_http_request *request,
+                       struct flo_err *err)
+{
+    FLO_TRY(flo_http_header_add(&call->headers, err, "Expect:"));
+    if (request->body != NULL) {
+        FLO_TRY(flo_http_header_add(&call->headers, err, "Content-Type: %s",
+                                    request->content_type == NULL ? "application/json"
+                                                                  : request->content_type));
+    }
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++) {
+        FLO_TRY(flo_http_header_add(&call->headers, err, "%s", request->headers[i]));
+    }
+    return 0;
+}
+
+int flo_http_async_begin(struct flo_http_async *client, const struct flo_http_request *request,
+                         const struct flo_http_async_events *events, void *context,
+                         struct flo_http_async_call **out, struct flo_err *err)
+{
+    struct flo_http_async_call *call = calloc(1, sizeof *call);
+
+    if (call == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a call");
+    }
+    call->client = client;
+    call->events = events;
+    call->context = context;
+    call->next = client->calls;
+    client->calls = call;
+    client->count++;
+    call->url = strdup(request->url);
+    int rv = add_headers(call, request, err);
+    call->curl = curl_easy_init();
+    if (rv == 0 && (call->url == NULL || call->curl == NULL)) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for a call");
+    }
+    if (rv == 0) {
+        set_call(call, request);
+        if (curl_multi_add_handle(client->multi, call->curl) != CURLM_OK) {
+            rv = flo_fail(err, FLO_E_MEMORY, "no memory for a call");
+        }
+    }
+    if (rv < 0) {
+        free_call(call);
+        return rv;
+    }
+    *out = call;
+    return 0;
+}
+
+void flo_http_async_go_on(struct flo_http_async_call *call)
+{
+    CURLcode result = curl_easy_pause(call->curl, CURLPAUSE_CONT);
+
+    /* libcurl may call on_data at once, and only tells that it failed. */
+    if (result != CURLE_OK || call->code != 0) {
+        end_call(call, result);
+    }
+}
+
+void flo_http_async_cancel(struct flo_http_async_call *call)
+{
+    free_call(call);
+}
