@@ -190,4 +190,12 @@ bool flo_sandbox_has_landlock(void);
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
                                    enum flo_sandbox_net net, struct flo_err *err);
 
+/* Files that TLS with the system's authorities and name lookup read, for a
+ * process that connects to servers. */
+#define FLO_SANDBOX_NETWORK_PATHS 21
+void flo_sandbox_network_paths(struct flo_sandbox_path out[FLO_SANDBOX_NETWORK_PATHS]);
+/* Does one lookup before the sandbox: a resolver reads its list of services
+ * once, and stats paths before it reads the list again. */
+void flo_sandbox_network_begin(void);
+
 #endif

@@ -10,11 +10,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -250,67 +248,18 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS
 
 /* ---- files ---- */
 
-/* Returns the folder of resolv.conf.  On many systems resolv.conf is a link to
- * a file that a service replaces by renaming, so the folder must be readable.
- * Folders that other programs share are not allowed. */
-static const char *resolver(char path[PATH_MAX])
-{
-    static const char *const shared[] = {"", "/etc", "/tmp", "/run", "/var/run"};
-    char *slash;
-
-    if (realpath("/etc/resolv.conf", path) == NULL) {
-        return NULL;
-    }
-    slash = strrchr(path, '/');
-    *slash = '\0';
-    for (size_t i = 0; i < FLO_COUNT(shared); i++) {
-        if (strcmp(path, shared[i]) == 0) {
-            *slash = '/';
-            break;
-        }
-    }
-    return path;
-}
-
 static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 {
     static const char *const stores[] = {"blobs", "partial", "prefix", "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
-    char resolv[PATH_MAX];
-    /* The worker can read TLS trust without the keys next to it, name
-     * resolution files, and the boot id for download maps. */
-    struct flo_sandbox_path paths[] = {
-        {own[0], FLO_SANDBOX_SHELF},
-        {own[1], FLO_SANDBOX_STORE},
-        {own[2], FLO_SANDBOX_STORE},
-        {own[3], FLO_SANDBOX_STORE},
-        {job->trust_file, FLO_SANDBOX_READ},
-        {job->bundle, FLO_SANDBOX_READ},
-        {job->ca_file, FLO_SANDBOX_READ},
-        {job->cert_file, FLO_SANDBOX_READ},
-        {job->key_file, FLO_SANDBOX_READ},
-        {resolver(resolv), FLO_SANDBOX_READ},
-        {"/etc/hosts", FLO_SANDBOX_READ},
-        {"/etc/host.conf", FLO_SANDBOX_READ},
-        {"/etc/nsswitch.conf", FLO_SANDBOX_READ},
-        {"/etc/gai.conf", FLO_SANDBOX_READ},
-        {"/etc/services", FLO_SANDBOX_READ},
-        {"/etc/ssl/certs", FLO_SANDBOX_READ},
-        {"/etc/ssl/cert.pem", FLO_SANDBOX_READ},
-        {"/etc/ssl/ca-bundle.pem", FLO_SANDBOX_READ},
-        {"/etc/ssl/openssl.cnf", FLO_SANDBOX_READ},
-        {"/etc/pki/ca-trust", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/certs", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/cert.pem", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/openssl.cnf", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/openssl.d", FLO_SANDBOX_READ},
-        {"/etc/ca-certificates", FLO_SANDBOX_READ},
-        {"/etc/crypto-policies", FLO_SANDBOX_READ},
-        {"/etc/localtime", FLO_SANDBOX_READ},
-        {"/usr", FLO_SANDBOX_READ},
-        {"/lib", FLO_SANDBOX_READ},
-        {"/lib64", FLO_SANDBOX_READ},
-        {"/proc/sys/kernel/random/boot_id", FLO_SANDBOX_READ},
+    /* Readable: TLS trust without the keys next to it, name resolution files,
+     * and the boot id for download maps. */
+    struct flo_sandbox_path paths[16 + FLO_SANDBOX_NETWORK_PATHS] = {
+        {own[0], FLO_SANDBOX_SHELF},         {own[1], FLO_SANDBOX_STORE},
+        {own[2], FLO_SANDBOX_STORE},         {own[3], FLO_SANDBOX_STORE},
+        {job->trust_file, FLO_SANDBOX_READ}, {job->bundle, FLO_SANDBOX_READ},
+        {job->ca_file, FLO_SANDBOX_READ},    {job->cert_file, FLO_SANDBOX_READ},
+        {job->key_file, FLO_SANDBOX_READ},   {"/proc/sys/kernel/random/boot_id", FLO_SANDBOX_READ},
     };
 
     for (size_t i = 0; i < FLO_COUNT(stores); i++) {
@@ -318,22 +267,12 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
             return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", job->state_dir);
         }
     }
+    flo_sandbox_network_paths(paths + 16);
     return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS, err);
 }
 
-/* Looks up one name before the sandbox.  A resolver reads its list of services
- * once, and stats paths before it reads the list again. */
-static void warm_up(void)
-{
-    struct addrinfo *found = NULL;
-
-    if (getaddrinfo("localhost", NULL, NULL, &found) == 0) {
-        freeaddrinfo(found);
-    }
-}
-
-/* Virtual memory for libraries, stacks and the allocators' per-thread reserves,
- * in bytes; little of it is resident. */
+/* Virtual memory for libraries, stacks and the allocators' per-thread reserves;
+ * little of it is resident. */
 #define AROUND_BYTES (1ULL << 30)
 
 static void bound_memory(uint64_t bytes_max)
@@ -401,7 +340,7 @@ static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 
 int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err)
 {
-    warm_up();
+    flo_sandbox_network_begin();
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 64);
     bound_memory(job->memory_bytes_max);
