@@ -55,6 +55,7 @@ static const char *reason_of(int status)
         {501, "Not Implemented"},
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < FLO_COUNT(reasons); i++) {
@@ -261,8 +262,8 @@ static void problem_body(const struct flo_httpd_request *request, const struct f
     flo_buf_text(body, "}\n");
 }
 
-void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                              const struct flo_err *err)
+void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
+                             const struct flo_err *err)
 {
     const struct flo_httpd_options *options = &request->connection->httpd->options;
     if (request->is_answered) {
@@ -293,7 +294,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
 
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err)
 {
-    flo_httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
+    flo_httpd_answer_status(request, flo_httpd_status_of(err->code), err);
 }
 
 /* ---- files ---- */
@@ -435,7 +436,7 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char
         flo_httpd_add_header(request, "Content-Range", text);
         flo_fail(&err, FLO_E_REST_HEADER, "the range begins behind the %llu bytes of this file",
                  (unsigned long long)size);
-        flo_httpd_answer_refusal(request, 416, &err);
+        flo_httpd_answer_status(request, 416, &err);
         return;
     }
     if (range == RANGE_GIVEN) {

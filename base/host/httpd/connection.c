@@ -167,7 +167,7 @@ static void refuse(struct httpd_connection *connection, int status, const struct
     connection->state = HTTPD_HANDLER;
     event_del(connection->timer);
     request_abandon(connection->request);
-    flo_httpd_answer_refusal(connection->request, status, err);
+    flo_httpd_answer_status(connection->request, status, err);
 }
 
 /* ---- head ---- */

@@ -127,10 +127,8 @@ void flo_httpd_routes_free(struct flo_httpd *httpd);
 bool flo_httpd_preflight(struct flo_httpd_request *request);
 
 /* answer.c */
-void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                              const struct flo_err *err);
-/* Puts the next piece of the file into the output.  Returns false when reading
- * the file failed. */
+/* Puts the next piece of the file into the output. false: reading the file
+ * failed. */
 bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* pause.c */
