@@ -265,3 +265,139 @@ def test_devices_know_each_other_by_the_fleet(folder, start, authority, pair):
     assert problem(relay.ask())[0] == 502
     refuses.close()
     assert refuses.asked == []
+
+
+def test_a_body_of_20_mb_is_refused(server, start):
+    relay = start(server.at)
+    client = relay.client()
+    client.putrequest("POST", PATH)
+    client.putheader("Content-Length", str(20_000_000))
+    client.endheaders()
+    answer = client.getresponse()
+    assert answer.status == 413 and json.loads(answer.read())["code"] == "rest.too_large"
+    client.close()
+    body = b"x" * (8 << 20)  # the most
+    assert relay.ask(body=body)[0] == 200
+    assert server.asked[0][2] == body
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_answer_has_at_most_64_mib(server, start, is_told):
+    part = b"x" * (1 << 20)
+
+    def answer(handler):
+        if is_told:
+            plain(handler, body=part * 65)
+        else:
+            begin_events(handler)
+            for _ in range(65):
+                piece(handler, part)
+
+    server.answer = answer
+    relay = start(server.at)
+    if is_told:
+        assert problem(relay.ask())[:2] == (502, "net.content")
+    else:
+        with pytest.raises(Exception) as cut:
+            relay.ask()
+        assert "IncompleteRead" in repr(cut.value), cut
+
+
+def test_a_slow_reader_slows_the_server(server, start):
+    part, count = b"x" * (1 << 18), 200
+    sent = []
+
+    def answer(handler):
+        begin_events(handler)
+        for _ in range(count):
+            piece(handler, part)
+            sent.append(len(part))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    server.answer = answer
+    relay = start(server.at, "--timeout", "3600000")
+    relay.ask("GET", "/health")
+    before = relay.memory()
+    client = relay.client()
+    client.request("POST", PATH, b"{}")
+    got = client.getresponse()
+
+    # Turns of the relay's loop, in each of which it could read on.
+    still = was = 0
+    while still < 300 and len(sent) < count:
+        relay.ask("GET", "/health")
+        still, was = (still + 1 if len(sent) == was else 0), len(sent)
+    assert len(sent) < count
+    assert relay.memory() - before < 8 << 20
+    assert len(got.read()) == count * len(part)
+    assert relay.memory() - before < 8 << 20
+    client.close()
+
+
+def test_further_calls_are_told_to_wait(server, start):
+    end = threading.Event()
+
+    def answer(handler):
+        end.wait(HANG_S)
+        plain(handler)
+
+    server.answer = answer
+    relay = start(server.at, "--sessions", "2")
+    clients = [relay.client() for _ in range(2)]
+    for client in clients:
+        client.request("POST", PATH, b"{}")
+    until("both are there", lambda: len(server.asked) == 2)
+    status, headers, body = relay.ask()
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert json.loads(body)["code"] == "infer.busy"
+    assert relay.ask("GET", "/health")[0] == 200
+    end.set()
+    assert [client.getresponse().status for client in clients] == [200, 200]
+
+
+def test_a_wrong_line_is_refused(folder, key_file, authority):
+    wide = os.path.join(folder, "wide")
+    with open(wide, "w", encoding="ascii") as file:
+        file.write(KEY)
+    os.chmod(wide, 0o644)
+    empty = os.path.join(folder, "empty")
+    write_key(empty, "")
+    for words, code in ((["--to", "http://example.com/v1"], "cfg.range"),
+                        (["--to", "https://u:p@example.com"], "cfg.range"),
+                        (["--to", "https://example.com/a?b"], "cfg.range"),
+                        (["--key-file", wide], "cfg.perm"),
+                        (["--key-file", empty], "cfg.range"),
+                        (["--key-file", key_file + ".no"], "absent"),
+                        (["--device", "--ca-file", authority.file], "usage"),
+                        (["--cert-file", key_file], "usage"),
+                        (["--listen", "127.0.0.1:0"], "usage"),
+                        (["--sessions", "17"], "usage")):
+        done = subprocess.run(
+            [os.path.join(BIN, "flotilla-relay"), "--listen", "unix:%s/s" % folder,
+             "--to", "https://127.0.0.1:1", *words],
+            capture_output=True, text=True, check=False, timeout=HANG_S)
+        assert done.returncode != 0 and code in done.stderr, (words, done.stderr)
+        assert KEY not in done.stderr
+
+
+def test_the_relay_ends_with_its_parent(folder):
+    """Its parent is a program that starts it, says its number and waits."""
+    words = [os.path.join(BIN, "flotilla-relay"), "--listen", "unix:%s/parent" % folder,
+             "--to", "https://127.0.0.1:1", "--sandbox", "preferred"]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys\n"
+         "one = subprocess.Popen(sys.argv[1:])\nprint(one.pid, flush=True)\none.wait()", *words],
+        stdout=subprocess.PIPE, text=True)
+    number = int(parent.stdout.readline())
+    until("it listens", lambda: os.path.exists(folder + "/parent"))
+    parent.kill()
+    parent.wait()
+
+    def is_gone():
+        try:
+            with open("/proc/%d/stat" % number, encoding="ascii") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    until("the relay has ended", is_gone)
