@@ -9,7 +9,7 @@
 
 #define FLO_SHELL_PROGRAMS                                                                         \
     "flotilla flotilla-agent flotilla-controller flotilla-engine "                                 \
-    "flotilla-model flotilla-updater"
+    "flotilla-model flotilla-relay flotilla-updater"
 
 static const struct shell {
     const char *name;
