@@ -248,6 +248,88 @@ static void a_piece_that_was_not_taken_comes_again(void **state)
     flo_buf_deinit(&seen.body);
 }
 
+static void a_cancelled_call_closes_its_connection(void **state)
+{
+    struct world *world = *state;
+    struct seen seen = {0};
+
+    assert_int_equal(begin(world, "/hold", "", &seen), 0);
+    while (world->held == NULL) {
+        turn(world);
+    }
+    flo_http_async_cancel(seen.call);
+    wait_for(world, &world->is_closed);
+    assert_false(seen.has_ended);
+    assert_int_equal(flo_http_async_calls(world->client), 0);
+}
+
+static void a_callback_stops_its_call_with_its_own_error(void **state)
+{
+    struct world *world = *state;
+    struct seen at_once = {.refusal = FLO_E_REST_TOO_LARGE};
+    struct seen later = {.waits = 1};
+
+    assert_int_equal(begin(world, "/echo", "a", &at_once), 0);
+    wait_for(world, &at_once.has_ended);
+    assert_int_equal(at_once.err.code, FLO_E_REST_TOO_LARGE);
+    assert_string_equal(at_once.err.what, "refused by the test");
+
+    assert_int_equal(begin(world, "/echo", "a", &later), 0);
+    while (later.waits > 0) {
+        turn(world);
+    }
+    later.refusal = FLO_E_REST_TOO_LARGE;
+    flo_http_async_go_on(later.call);
+    wait_for(world, &later.has_ended);
+    assert_int_equal(later.err.code, FLO_E_REST_TOO_LARGE);
+}
+
+static void what_goes_wrong_is_told_once(void **state)
+{
+    struct world *world = *state;
+    struct seen cut = {0}, late = {0}, absent = {0}, wrong = {0};
+    uint16_t port = world->port;
+
+    assert_int_equal(begin(world, "/cut", "", &cut), 0);
+    wait_for(world, &cut.has_ended);
+    assert_int_equal(cut.err.code, FLO_E_NET_UNREACHABLE);
+    assert_string_equal(cut.body.data, "half");
+    flo_buf_deinit(&cut.body);
+
+    assert_int_equal(open_client(world, 20), 0);
+    assert_int_equal(begin(world, "/hold", "", &late), 0);
+    wait_for(world, &late.has_ended);
+    assert_int_equal(late.err.code, FLO_E_NET_TIMEOUT);
+
+    assert_int_equal(open_client(world, 0), 0);
+    world->port = 1; /* nobody there */
+    assert_int_equal(begin(world, "/echo", "", &absent), 0);
+    wait_for(world, &absent.has_ended);
+    assert_int_equal(absent.err.code, FLO_E_NET_UNREACHABLE);
+    world->port = port;
+
+    const char *const headers[] = {"A: b\r\nC: d", NULL};
+    const struct flo_http_request request = {.url = "http://127.0.0.1", .headers = headers};
+    assert_int_equal(
+        flo_http_async_begin(world->client, &request, &events, &wrong, &wrong.call, &wrong.err),
+        FLO_E_USAGE);
+    assert_int_equal(flo_http_async_calls(world->client), 0);
+}
+
+static void closing_ends_calls_silently(void **state)
+{
+    struct world *world = *state;
+    struct seen seen[2] = {{0}};
+
+    assert_int_equal(begin(world, "/hold", "", &seen[0]), 0);
+    while (world->held == NULL) {
+        turn(world);
+    }
+    assert_int_equal(begin(world, "/hold", "", &seen[1]), 0);
+    assert_int_equal(open_client(world, 0), 0);
+    assert_false(seen[0].has_ended || seen[1].has_ended);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -256,6 +338,10 @@ int main(void)
         TEST(calls_run_together_and_each_gets_its_answer),
         TEST(pieces_come_as_they_are_sent),
         TEST(a_piece_that_was_not_taken_comes_again),
+        TEST(a_cancelled_call_closes_its_connection),
+        TEST(a_callback_stops_its_call_with_its_own_error),
+        TEST(what_goes_wrong_is_told_once),
+        TEST(closing_ends_calls_silently),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
