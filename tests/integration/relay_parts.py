@@ -101,7 +101,7 @@ class Server(threading.Thread):
         self.start()
 
     def run(self):
-        self.server.serve_forever()
+        self.server.serve_forever(0.02)
 
     def close(self):
         self.server.shutdown()

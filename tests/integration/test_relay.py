@@ -292,6 +292,7 @@ def test_an_answer_has_at_most_64_mib(server, start, is_told):
             begin_events(handler)
             for _ in range(65):
                 piece(handler, part)
+            handler.wfile.write(b"0\r\n\r\n")
 
     server.answer = answer
     relay = start(server.at)
