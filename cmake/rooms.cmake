@@ -31,7 +31,7 @@ flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share")
 flotilla_room(FLOTILLA_ROUTES "routes to other devices and to endpoints"
     "agent/relay/"
-    "test_relay_settings|e2e_relay")
+    "test_relay_(settings|sandbox)|e2e_relay.*")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
     "test_(anthropic|collected|ollama|responses)|test_serve_guards.*|fuzz_ollama")
