@@ -134,7 +134,10 @@ static void explain(const struct relay *relay, struct flo_err *err)
         flo_err_fix(err, "check the endpoint's address, its CA file%s, and this device's clock",
                     relay->settings->cert_file != NULL ? ", our certificate" : "");
     } else if (err->code == FLO_E_NET_UNREACHABLE) {
-        flo_err_fix(err, "check the endpoint's address, this device's network and the server");
+        /* With TLS 1.3 a server refuses a certificate after the handshake. */
+        flo_err_fix(err, "check the endpoint's address, this device's network and the server%s",
+                    relay->settings->cert_file != NULL ? ", and that it trusts our certificate"
+                                                       : "");
     }
 }
 

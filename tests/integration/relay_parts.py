@@ -37,7 +37,7 @@ class Authority:
         with open(more, "w", encoding="ascii") as file:
             file.write("extendedKeyUsage=%s\n" % kind)
             if kind == "serverAuth":
-                file.write("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+                file.write("subjectAltName=IP:127.0.0.1,IP:127.0.0.2\n")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-subj", "/CN=" + name, "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key,
@@ -62,6 +62,7 @@ class Server(threading.Thread):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = HANG_S
+            disable_nagle_algorithm = True
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -131,6 +132,50 @@ def piece(handler, data):
     handler.wfile.flush()
 
 
+class Tunnel(threading.Thread):
+    """A proxy for HTTPS: every name is this machine.  It keeps what it was
+    asked for."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.asked = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.at = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        self.asked.append(head.decode())
+        port = int(head.split()[1].rsplit(b":", 1)[1])
+        server = socket.create_connection(("127.0.0.1", port))
+        client.sendall(b"HTTP/1.1 200 Made\r\nX-Tunnel: yes\r\n\r\n")
+        back = threading.Thread(target=pour, args=(server, client), daemon=True)
+        back.start()
+        pour(client, server)
+
+    def close(self):
+        self.listener.close()
+
+
+def pour(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # one side has gone
+
+
 class Client(http.client.HTTPConnection):
     """One connection to the relay's socket."""
 
@@ -147,13 +192,14 @@ class Client(http.client.HTTPConnection):
 class Relay:
     """A process of flotilla-relay, with its socket and what it says."""
 
-    def __init__(self, folder, to, *more):
+    def __init__(self, folder, to, *more, **environment):
         self.socket = os.path.join(folder, "relay-%d" % len(os.listdir(folder)))
         self.log = self.socket + ".log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BIN, "flotilla-relay"), "--listen", "unix:" + self.socket,
-                 "--to", to, "--sandbox", "preferred", *more], stderr=log)
+                 "--to", to, "--sandbox", "preferred", *more], stderr=log,
+                env={**os.environ, **environment})
         until("the relay listens", self.listens)
 
     def listens(self):

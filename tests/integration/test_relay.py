@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from conftest import BIN
-from relay_parts import PATH, Authority, Relay, Server, begin_events, piece, plain
+from relay_parts import (PATH, Authority, Relay, Server, Tunnel, begin_events, piece,
+                         plain)
 from waits import HANG_S, until
 
 KEY, SECOND = "key-one-5d3f", "key-two-91ac"
@@ -39,8 +40,8 @@ def start(folder, authority):
     """Starts a relay that trusts the authority; all end with the test."""
     relays = []
 
-    def begin(to, *more, ca=None):
-        relays.append(Relay(folder, to, "--ca-file", ca or authority.file, *more))
+    def begin(to, *more, ca=None, **environment):
+        relays.append(Relay(folder, to, "--ca-file", ca or authority.file, *more, **environment))
         return relays[-1]
 
     yield begin
@@ -262,9 +263,30 @@ def test_devices_know_each_other_by_the_fleet(folder, start, authority, pair):
     other = stranger.issue("dev-d", "clientAuth")
     refuses = Server(authority.issue("dev-e", "clientAuth"), authority.file)
     relay = start(refuses.at, "--device", "--cert-file", other, "--cert-key-file", other)
-    assert problem(relay.ask())[0] == 502
+    status, _, _, fix = problem(relay.ask())
     refuses.close()
+    assert status == 502 and "trusts our certificate" in fix
     assert refuses.asked == []
+
+
+def test_a_proxy_of_the_environment_carries_endpoints_alone(server, start, authority, key_file):
+    tunnel = Tunnel()
+    port = server.at.rsplit(":", 1)[1]
+    named = "https://127.0.0.2:" + port  # where nobody listens
+    relay = start(named + "/v1", "--key-file", key_file, https_proxy=tunnel.at)
+    status, headers, body = relay.ask()
+    assert (status, body) == (200, b'{"ok":true}') and "X-Tunnel" not in headers
+    (head,) = tunnel.asked
+    assert head.startswith("CONNECT 127.0.0.2:%s " % port) and KEY not in head
+
+    ours = authority.issue("dev-p", "clientAuth")
+    relay = start(named, "--device", "--cert-file", ours, "--cert-key-file", ours,
+                  https_proxy=tunnel.at)
+    assert problem(relay.ask())[1] == "net.unreachable"
+    relay = start(server.at, https_proxy=tunnel.at)  # this machine
+    assert relay.ask()[0] == 200
+    assert len(tunnel.asked) == 1
+    tunnel.close()
 
 
 def test_a_body_of_20_mb_is_refused(server, start):
