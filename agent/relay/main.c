@@ -47,6 +47,7 @@ static const struct flo_verb verb = {
     .flags = {flags},
     .state = &line,
     .run = run,
+    .example = "--listen unix:/tmp/relay.sock --to https://api.example.com/v1 --key-file api.key",
     .more = "The agent starts it for each endpoint of its configuration.  Redirects are not\n"
             "followed, so the key goes to the named host alone.\n",
 };
