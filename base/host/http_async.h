@@ -34,7 +34,8 @@ struct flo_http_async_events {
 };
 
 /* Opens a client with these options: TLS, timeouts, `meets_device`.  The limit
- * of low_speed counts from the body's first byte, as a server may think before.
+ * of low_speed counts from the body's first byte, as a server may think before;
+ * 0: none.
  * Bearer, S3, rates, is_direct and unix_socket are not used.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_http_async_open(struct event_base *base,
                                      const struct flo_http_options *options,

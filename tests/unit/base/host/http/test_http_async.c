@@ -77,13 +77,18 @@ static void on_cut(void *context, struct flo_httpd_request *request)
     flo_httpd_stream_abort(request);
 }
 
+static int open_client_as(struct world *world, const struct flo_http_options *options)
+{
+    flo_http_async_close(world->client);
+    world->client = NULL;
+    return flo_http_async_open(world->base, options, &world->client, NULL);
+}
+
 static int open_client(struct world *world, uint64_t timeout_ms)
 {
-    const struct flo_http_options options = {
-        .timeout_ms = timeout_ms, .low_speed_bytes = 1, .low_speed_ms = 3600000};
+    const struct flo_http_options options = {.timeout_ms = timeout_ms};
 
-    flo_http_async_close(world->client);
-    return flo_http_async_open(world->base, &options, &world->client, NULL);
+    return open_client_as(world, &options);
 }
 
 static int set_up(void **state)
@@ -316,6 +321,25 @@ static void what_goes_wrong_is_told_once(void **state)
     assert_int_equal(flo_http_async_calls(world->client), 0);
 }
 
+static void a_body_that_stands_still_is_stopped(void **state)
+{
+    const struct flo_http_options options = {.low_speed_bytes = 1000, .low_speed_ms = 1000};
+    struct world *world = *state;
+    struct seen seen = {0};
+
+    assert_int_equal(open_client_as(world, &options), 0);
+    assert_int_equal(begin(world, "/hold", "", &seen), 0);
+    while (world->held == NULL) {
+        turn(world);
+    }
+    flo_httpd_stream_begin(world->held, 200, "text/plain");
+    assert_true(flo_httpd_stream_chunk(world->held, "piece", 5, 0));
+    wait_for(world, &seen.has_ended);
+    assert_int_equal(seen.err.code, FLO_E_NET_STALLED);
+    assert_string_equal(seen.body.data, "piece");
+    flo_buf_deinit(&seen.body);
+}
+
 static void closing_ends_calls_silently(void **state)
 {
     struct world *world = *state;
@@ -341,6 +365,7 @@ int main(void)
         TEST(a_cancelled_call_closes_its_connection),
         TEST(a_callback_stops_its_call_with_its_own_error),
         TEST(what_goes_wrong_is_told_once),
+        TEST(a_body_that_stands_still_is_stopped),
         TEST(closing_ends_calls_silently),
     };
 
