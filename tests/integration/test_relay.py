@@ -1,5 +1,6 @@
 """The relay to an endpoint passes answers on as they come, and tells its key to
 one host alone."""
+import http.client
 import json
 import os
 import socket
@@ -164,11 +165,16 @@ def test_a_server_that_hangs_within_an_answer_cuts_it(server, start):
         end.wait(HANG_S)
 
     server.answer = answer
-    relay = start(server.at, "--timeout", "300")
-    with pytest.raises(Exception) as cut:
-        relay.ask()
+    for timeout in ("300", "3000", "30000", "300000"):  # the head comes within one
+        relay = start(server.at, "--timeout", timeout)
+        try:
+            assert relay.ask()[0] == 504
+        except http.client.IncompleteRead as cut:
+            assert cut.partial == b"data: 1\n\n"
+            break
+    else:
+        pytest.fail("no answer has begun")
     end.set()
-    assert "IncompleteRead" in repr(cut.value), cut
 
 
 def test_a_client_that_leaves_ends_the_call(server, start):
@@ -321,9 +327,8 @@ def test_an_answer_has_at_most_64_mib(server, start, is_told):
     if is_told:
         assert problem(relay.ask())[:2] == (502, "net.content")
     else:
-        with pytest.raises(Exception) as cut:
+        with pytest.raises(http.client.IncompleteRead):
             relay.ask()
-        assert "IncompleteRead" in repr(cut.value), cut
 
 
 def test_a_slow_reader_slows_the_server(server, start):
