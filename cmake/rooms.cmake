@@ -30,8 +30,8 @@ flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
     "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share")
 flotilla_room(FLOTILLA_ROUTES "routes to other devices and to endpoints"
-    "agent/relay/"
-    "test_relay_(settings|sandbox)|e2e_relay.*")
+    "agent/relay/|agent/serve/fallback/|agent/serve/rules/(endpoints|routes|absent_routes)[.]c"
+    "test_relay_(settings|sandbox)|test_fallback|e2e_rela.*|e2e_route.*")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
     "test_(anthropic|collected|ollama|responses)|test_serve_guards.*|fuzz_ollama")
