@@ -12,7 +12,8 @@ struct serve_child_pool {
     struct event_base *base;
     struct serve_child *children; /* list of the programs that run or are ending */
     uint32_t count;
-    /* called when a process has ended, so that another program may start */
+    /* Called when a process has ended, so that another program may start.  NULL:
+     * no program waits for that. */
     void (*freed)(void *context);
     void *context;
 };

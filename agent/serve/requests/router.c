@@ -12,6 +12,7 @@
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/ends.h"
+#include "agent/serve/requests/lists.h"
 #include "agent/serve/requests/match.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
@@ -30,54 +31,11 @@
 static void request_dispatch(struct serve_request *request);
 static void send_answer(struct serve_request *request, const struct flo_wire_done *done);
 
-/* ---- lists ---- */
-
-static void list_add(struct serve_request **list, struct serve_request *request)
-{
-    while (*list != NULL) {
-        /* a new request goes to the end, so the list has the order of
-         * arrival */
-        list = &(*list)->next;
-    }
-    request->next = NULL;
-    *list = request;
-}
-
-static void list_remove(struct serve_request **list, struct serve_request *request)
-{
-    while (*list != NULL && *list != request) {
-        list = &(*list)->next;
-    }
-    if (*list != NULL) {
-        *list = request->next;
-    }
-}
-
-static void unlist(struct serve_request *request)
-{
-    struct flo_serve *serve = request->serve;
-    if (request->is_held) {
-        list_remove(&serve->held, request);
-        serve->n_held--;
-        request->place->n_held--;
-        request->is_held = false;
-    } else {
-        list_remove(&serve->running, request);
-        serve->n_running--;
-    }
-}
-
 void flo_router_next_turn(struct flo_serve *serve)
 {
     if (!serve->is_closing) {
         event_active(serve->turn, 0, 0);
     }
-}
-
-static void list_running(struct serve_request *request)
-{
-    list_add(&request->serve->running, request);
-    request->serve->n_running++;
 }
 
 /* ---- the end of a request ---- */
@@ -89,7 +47,7 @@ static void request_end(struct serve_request *request, uint32_t tokens_in, int e
     flo_router_next_turn(request->serve);
     flo_guard_cancel(request);
     flo_fallback_cancel(request);
-    unlist(request);
+    flo_lists_leave(request);
     flo_serve_engine_cancel(&request->call);
     request->place->used_ms = flo_now_ms();
     if (request->hold != NULL) {
@@ -181,8 +139,8 @@ static void go_on(struct serve_request *request, const struct flo_wire_done *don
     }
     flo_app_bind(request);
     request->looked_at = NULL;
-    unlist(request);
-    list_running(request);
+    flo_lists_leave(request);
+    flo_lists_run(request);
     request_dispatch(request);
 }
 
@@ -233,8 +191,8 @@ static void begin_again(struct serve_request *request)
     request->last_us = 0;
     flo_guard_cancel(request);
     flo_answer_forget(request);
-    unlist(request);
-    list_running(request);
+    flo_lists_leave(request);
+    flo_lists_run(request);
     request_dispatch(request);
 }
 
@@ -413,9 +371,9 @@ static void on_patience(evutil_socket_t fd, short what, void *context)
     }
     after = request->place;
     request->place = before; /* the list of held requests counts for this place */
-    unlist(request);
+    flo_lists_leave(request);
     request->place = after;
-    list_running(request);
+    flo_lists_run(request);
     if (request->hold != NULL) {
         event_free(request->hold);
         request->hold = NULL;
@@ -443,17 +401,14 @@ static void begin_patience(struct serve_request *request)
 static void request_hold(struct serve_request *request)
 {
     struct flo_serve *serve = request->serve;
-    unlist(request);
+    flo_lists_leave(request);
     if (request->meant != NULL) {
         /* a waiting request belongs to the model that it named, not to
          * another target */
         leave(request);
     }
     begin_patience(request);
-    list_add(&serve->held, request);
-    serve->n_held++;
-    request->place->n_held++;
-    request->is_held = true;
+    flo_lists_hold(request);
     request->is_waiting = false;
     if (request->place->route.state == FLO_ROUTE_ON_DEMAND) {
         request->held_us = flo_now_us();
@@ -729,8 +684,8 @@ void flo_router_release_held(struct serve_place *place)
             request->load_us += flo_now_us() - request->held_us;
             request->held_us = 0;
         }
-        unlist(request);
-        list_running(request);
+        flo_lists_leave(request);
+        flo_lists_run(request);
         if (request->hold != NULL) {
             event_del(request->hold);
             event_free(request->hold);
@@ -845,7 +800,7 @@ void flo_router_submit(struct serve_request *request)
         place = flo_fallback_nowhere(serve);
     }
     request->place = place == NULL ? &serve->places[0] : place;
-    list_running(request);
+    flo_lists_run(request);
     if (rv < 0) {
         request_fail(request, &err);
         return;
