@@ -21,8 +21,8 @@ class Site:
     """A device with a route, and a cloud that it may ask."""
 
     def __init__(self, bin_dir, folder, cloud=None, endpoint=None, tokens=None,
-                 options=(), other=None, **route):
-        self.folder = folder
+                 options=(), other=None, name=NAME, guards=None, **route):
+        self.bin_dir, self.folder = bin_dir, folder
         self.cloud = cloud or Cloud()
         key = write(os.path.join(folder, "cloud.key"), KEY + "\n")
         endpoints = {"cloud": {"url": self.cloud.url, "model": "gpt-cloud",
@@ -31,7 +31,7 @@ class Site:
             endpoints["other"] = {"url": other.url, "model": "gpt-other"}
         route = {"to": [NAME, "cloud"] + (["other"] if other else []), **route}
         rules = write_rules(folder, tokens=tokens or {}, endpoints=endpoints,
-                            routes={NAME: route})
+                            guards=guards or {}, routes={name: route})
         self.server = Server(bin_dir, folder,
                              options=("--rules", rules, *options))
 
@@ -231,6 +231,42 @@ def test_only_the_owner_s_apps_and_priorities_leave(site):
     assert one.ask(escalate)[1]["X-Flotilla-Served-By"].startswith(NAME)
     assert served("shop", service_tier="flex").startswith(NAME)
     assert len(one.cloud.requests) == before
+
+
+def test_a_route_gives_no_app_a_model_that_it_may_not_use(site):
+    one = site(tokens={"desk": {"models": ["other"]}})
+    one.away()
+    before = len(one.cloud.requests)
+    status, _, body = ask_as(one.server, "desk", model=NAME)
+    assert status == 404 and body["error"]["code"] == "infer.model"
+    assert len(one.cloud.requests) == before
+
+
+def test_a_name_without_a_model_goes_to_its_target_and_past_no_guard(
+        site, folder):
+    one = site(name="chat", to=["chat-local", "cloud"])
+
+    def served():
+        answer = one.ask(model="chat")
+        return answer if answer[0] == 200 else Seen(answer)
+    assert until("the cloud", served)[1]["X-Flotilla-Served-By"] == \
+        "cloud; reason=down"
+    program = write(os.path.join(folder, "guard.py"), """#!%s
+print('{"verdict": "refuse", "reason": "no"}')
+""" % sys.executable, 0o755)
+    guarded = os.path.join(folder, "guarded")
+    os.mkdir(guarded)
+    two = Site(one.bin_dir, guarded, name="chat", to=["chat-local", "cloud"],
+               guards={"words": {"models": ["chat-local"],
+                                 "stages": ["prompt"],
+                                 "command": [program]}})
+
+    def refused():
+        status, _, body = two.ask(model="chat")
+        return same((status, body["error"]["code"]), (400, "infer.guard"))
+    until("the guard's word", refused)
+    assert two.cloud.requests == []
+    two.close()
 
 
 def test_a_redaction_edits_what_leaves_and_nothing_else(site, folder):

@@ -20,9 +20,9 @@ void flo_fallback_begin(struct serve_request *request)
     (void)request;
 }
 
-struct serve_place *flo_fallback_nowhere(struct flo_serve *serve)
+struct serve_place *flo_fallback_nowhere(const struct serve_request *request)
 {
-    (void)serve;
+    (void)request;
     return NULL;
 }
 

@@ -356,18 +356,15 @@ static void leave(struct serve_request *request)
     }
 }
 
-/* The request has waited so long that its queue is a reason to leave it. */
-static void on_patience(evutil_socket_t fd, short what, void *context)
+/* Sends a waiting request to another target of its route.  false: there is none,
+ * and it waits on. */
+static bool go_elsewhere(struct serve_request *request, enum flo_fallback_reason reason)
 {
-    struct serve_request *request = context;
     struct serve_place *before = request->place;
     struct serve_place *after;
-    (void)fd;
-    (void)what;
 
-    if ((!request->is_held && !request->is_waiting) ||
-        !flo_fallback_take(request, FLO_FALLBACK_QUEUE, NULL)) {
-        return;
+    if (!flo_fallback_take(request, reason, NULL)) {
+        return false;
     }
     after = request->place;
     request->place = before; /* the list of held requests counts for this place */
@@ -380,6 +377,19 @@ static void on_patience(evutil_socket_t fd, short what, void *context)
     }
     request->is_waiting = false;
     request_dispatch(request);
+    return true;
+}
+
+/* The request has waited so long that its queue is a reason to leave it. */
+static void on_patience(evutil_socket_t fd, short what, void *context)
+{
+    struct serve_request *request = context;
+    (void)fd;
+    (void)what;
+
+    if (request->is_held || request->is_waiting) {
+        (void)go_elsewhere(request, FLO_FALLBACK_QUEUE);
+    }
 }
 
 /* Starts the time after which the queue is a reason, if there is one. */
@@ -797,7 +807,7 @@ void flo_router_submit(struct serve_request *request)
     flo_fallback_begin(request);
     struct serve_place *place = flo_names_place(serve, request->params.model, request->token);
     if (place == NULL && request->detour.route != NULL) {
-        place = flo_fallback_nowhere(serve);
+        place = flo_fallback_nowhere(request);
     }
     request->place = place == NULL ? &serve->places[0] : place;
     flo_lists_run(request);
@@ -861,8 +871,23 @@ static void refuse_redaction(struct serve_request *request, const struct flo_err
     fail_or_go_on(request, &told);
 }
 
+/* An endpoint became ready: requests whose model is down may go there. */
+static void endpoint_ready(struct flo_serve *serve)
+{
+    struct serve_request *request = serve->held;
+
+    flo_router_next_turn(serve);
+    while (request != NULL) {
+        bool is_on_demand = request->place->route.state == FLO_ROUTE_ON_DEMAND;
+        bool may_go =
+            !is_put_off(request) && !is_on_demand && flo_serve_engine_live(request->place) == NULL;
+        /* The list changes when a request goes. */
+        request = may_go && go_elsewhere(request, FLO_FALLBACK_DOWN) ? serve->held : request->next;
+    }
+}
+
 const struct fallback_router flo_router_of_fallbacks = {
     .go_on = request_dispatch,
     .refuse = refuse_redaction,
-    .next_turn = flo_router_next_turn,
+    .ready = endpoint_ready,
 };
