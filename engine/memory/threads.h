@@ -38,9 +38,9 @@ struct flo_threads {
 };
 
 unsigned flo_threads_next(const struct flo_threads *threads);
-/* Records a pass with flo_threads_next() threads: its time `cost` in
- * µs (of a pass, or of a row for all passes of a kind), and for how much of it the first thread
- * had a CPU, `ran`. */
+/* Records a pass with flo_threads_next() threads.  `cost` is its time in µs, of
+ * the pass or of one of its rows, but the same for all passes of a kind.  `ran`
+ * is the part of that time in which the first thread had a CPU. */
 void flo_threads_learn(struct flo_threads *threads, double cost, double ran);
 
 #endif
