@@ -101,7 +101,7 @@ static bool has_cleared(struct flo_threads *t, double cost, double ran)
     return t->was_busy && t->clear_us >= CLEAR_US;
 }
 
-/* The neighbours have gone.  What was learnt beside them says nothing any more:
+/* The neighbours have gone.  The means learnt next to them no longer hold:
  * a trial of fewer threads ends, and more threads are tried at once. */
 static void clear(struct flo_threads *t)
 {

@@ -203,7 +203,7 @@ static double drawn(uint32_t *random)
     return (*random >> 8) / (double)(1u << 24);
 }
 
-/* A neighbour computes for 0.3 to 1 s, and passes beside it take longer by chance.
+/* A neighbour computes for 0.3 to 1 s, and passes next to it take longer by chance.
  * Returns the time after that until the engine stays with both threads, in ms. */
 static double way_back(uint32_t seed, double one, double two)
 {
