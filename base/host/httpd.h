@@ -26,7 +26,9 @@ struct flo_httpd_options {
     uint64_t idle_timeout_ms;  /* limit for an idle kept-alive connection; 0: 60000 */
     uint64_t write_timeout_ms; /* limit while the client reads no bytes; 0: 60000 */
     const char *server_name;   /* value of the header Server; NULL: no header */
-    /* host names, without ports, that requests over TCP may use; NULL: any */
+    /* Host names, without ports, that requests over TCP may use; NULL: any.  A
+     * listener that requires client certificates takes any: no web page of another
+     * site has one. */
     const char *const *hosts;
     /* true: any IP address is allowed as Host too, because DNS rebinding needs
      * a name */

@@ -206,7 +206,8 @@ static bool host_is_allowed(const struct httpd_connection *connection)
 {
     const char *const *hosts = connection->httpd->options.hosts;
     const char *host = flo_httpd_head_find(&connection->request->head, "host");
-    if (hosts == NULL || connection->listener->unix_path != NULL) {
+    if (hosts == NULL || connection->listener->unix_path != NULL ||
+        connection->listener->files.client_cert_required) {
         return true;
     }
     return host != NULL && (flo_httpd_host_is(hosts, host) ||
