@@ -185,8 +185,9 @@ static const struct flo_flag flags[] = {
      "are taken",
      TO_TEXT(door.token_file)},
     {"rules", "FILE",
-     "apps with their limits, and guards: `tokens` and `guards` as in "
-     "agent.yaml (docs/reference/local-api.md)",
+     "apps with their limits, guards, endpoints and routes: "
+     "`tokens`, `guards`, `endpoints` and `routes` as in agent.yaml "
+     "(docs/reference/local-api.md, docs/routes.md)",
      TO_TEXT(door.rules_file)},
     {"lora", "NAME=FILE",
      "an adapter of the model; requests name it as NAME or MODEL:NAME; may be repeated",
