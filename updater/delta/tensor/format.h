@@ -37,7 +37,9 @@ enum tensor_op {
 };
 
 struct tensor_head {
-    unsigned predictor; /* FLO_TENSOR_PREDICTOR, _FOLLOWS or _INTEGERS */
+    /* lowest version of the predictor that can decode the patch:
+     * FLO_TENSOR_PREDICTOR, _FOLLOWS or _INTEGERS */
+    unsigned predictor;
     uint64_t old_bytes;
     uint64_t new_bytes;
     struct flo_digest old_digest;
@@ -61,7 +63,8 @@ struct tensor_entry {
     uint64_t old_bytes;
     uint64_t payload_at;
     uint32_t payload_bytes; /* 0: the part has no payload, or continues an earlier one */
-    /* id of the old tensor type; typed parts only, as the next three fields */
+    /* id of the old tensor's type; this field and the next three are used only
+     * in parts with tensor values */
     uint8_t old_id;
     uint8_t new_id;
     uint32_t columns;
