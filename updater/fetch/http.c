@@ -12,7 +12,7 @@
 
 /* Private codes, outside the table of errors, which tell why on_data ended a
  * transfer. */
-#define STOP_JUMP (-10000) /* the disk already has the next bytes */
+#define STOP_JUMP (-10000) /* the transfer ends, because the disk already has the next bytes */
 
 struct transfer {
     struct flo_fetch *fetch;
