@@ -27,9 +27,9 @@ struct flo_neighbours {
     const char *urls[FLO_NEIGHBOURS_MAX]; /* "https://host:port" */
     size_t count;
     /* Time limits, counted from the job's first request to a neighbour.  Before
-     * turn_ms no mirror is asked, because a neighbour may begin to download.
-     * Before wait_ms no mirror is asked for bytes that a neighbour is
-     * downloading. */
+     * turn_ms a download that has not begun asks no mirror, because a neighbour
+     * may begin it.  Before wait_ms no mirror is asked for bytes that a
+     * neighbour is downloading. */
     uint64_t turn_ms, wait_ms;
     uint64_t pause_ms;    /* pause before all neighbours are asked again; 0: 1000, then growing */
     uint64_t patience_ms; /* timeout to connect; a slow answer gets five times as long; 0: 1000 */

@@ -121,7 +121,8 @@ static int take(struct transfer *transfer, const char *data, size_t bytes, struc
 {
     uint64_t position = flo_part_position(transfer->part);
 
-    /* A server without Range support sends all bytes from the beginning. */
+    /* A server without Range support sends all bytes from the beginning; those
+     * that are here already are skipped. */
     if (transfer->offset < position) {
         uint64_t known = position - transfer->offset;
         size_t skip = known < bytes ? (size_t)known : bytes;
@@ -294,8 +295,8 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *
         }
         outcome = flo_get_judge(rv, &answer);
     } else if (answer.status >= 200 && answer.status < 300) {
-        /* The transfer is complete, or the server closed early without a
-         * Content-Length. */
+        /* All bytes have arrived, or a server that sent no Content-Length
+         * closed the connection early. */
         outcome = FLO_GET_GOOD;
         if (flo_part_position(part) != total) {
             flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu", url,
