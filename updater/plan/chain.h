@@ -1,10 +1,10 @@
-/* Patch chains: several patches in a row, when the base of a way is not on
- * disk.
+/* Patch chains: several patches in a row, for a device that lacks the old file
+ * which a delta needs.
  *
  * A release may have files of role `step`: versions between an old one and its
- * own, which belong to no variant.  Each such file has ways from older
- * versions.  A device makes one after the other; the last one is the base that
- * was missing. */
+ * own, which belong to no variant.  Each such file has deltas from older
+ * versions.  A device makes these files one after the other; the last one is
+ * the old file that was missing. */
 #ifndef FLOTILLA_UPDATER_PLAN_CHAIN_H
 #define FLOTILLA_UPDATER_PLAN_CHAIN_H
 

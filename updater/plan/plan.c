@@ -25,7 +25,8 @@
 struct making {
     const struct flo_plan_input *input;
     bool spares_disk; /* true: the plan saves disk space rather than downloads */
-    /* bytes of the largest artifact that must be stored next to its result */
+    /* size of the largest download that must be on disk together with the file
+     * made from it */
     uint64_t largest_aside;
     uint64_t largest_file;
     struct flo_plan plan;
@@ -267,8 +268,8 @@ static bool mends(const struct flo_plan_input *input, const struct flo_release_f
            flo_plan_holds(input->damaged, input->damaged_count, &file->digest);
 }
 
-/* Returns the reason for the chosen way: it is the smallest, or why a smaller
- * one is not possible. */
+/* Returns why this download of the file was chosen: because it is the smallest,
+ * or why a smaller one is not possible. */
 static const char *why_full(const struct flo_plan_input *input, uint32_t file,
                             const struct flo_way *taken)
 {

@@ -31,9 +31,9 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* files that landlock allows.  O_PATH is refused, because with fstat it
-     * works as a stat, and O_TRUNC, because landlock before version 3 cannot
-     * restrict it */
+    /* Calls on files, most of which landlock forbids.  O_PATH is refused,
+     * because with fstat it works as a stat.  O_TRUNC is refused, because
+     * landlock before version 3 cannot restrict it. */
     FLO_CALL(EVER, pwrite64),
     FLO_CALL_IF(EVER, openat, 2, O_PATH | O_TRUNC, 0),
 #ifdef SYS_open

@@ -40,9 +40,10 @@ struct stage {
     struct flo_digest wanted[PRESENT_MAX]; /* downloads that this release needs */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
     struct flo_digest *chunks; /* chunk hashes of the file that is being fetched; NULL: none */
-    uint64_t done_before;      /* bytes of the plan in files that are complete */
-    uint64_t progress_at_ms;   /* time of the last progress event */
-    bool is_last;              /* true: this is the plan's last step */
+    /* number of the plan's bytes to fetch that belong to finished files */
+    uint64_t done_before;
+    uint64_t progress_at_ms; /* time of the last progress event */
+    bool is_last;            /* true: this is the plan's last step */
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
