@@ -162,7 +162,9 @@ enum jinja_kind {
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    bool is_said;  /* the value came from a message or the tools; texts have marks for that */
+    /* the value came from a message or the tools; a text has a mark for each
+     * byte as well */
+    bool is_said;
     bool is_whole; /* `real` is an integer that is too large for 64 bits */
     union {
         int64_t number;
