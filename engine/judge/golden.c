@@ -25,7 +25,7 @@
 enum {
     TOKENS_DEFAULT = 32,
     TOKENS_MAX = 4096,         /* most tokens of a case that a device accepts */
-    SURE_TOKENS_MIN = 3,       /* fewer tokens, if no end follows them, are no test */
+    SURE_TOKENS_MIN = 3,       /* fewest tokens of a case whose answer goes on after them */
     PROMPT_BYTES_MAX = 65536,  /* most bytes of a prompt that a device accepts */
     PROMPTS_MAX = 1000,        /* most prompts of a file that a device accepts */
     FILE_BYTES_MAX = 1 << 20,  /* most bytes of a file that a device accepts */
@@ -56,8 +56,10 @@ static const char *const built_in[] = {
 };
 
 struct golden_case {
-    struct flo_suite_case asked; /* the case; tokens_max is that of the certain part */
-    const int32_t *tokens;       /* ids of the expected answer; NULL: only the text is compared */
+    /* the case as it is asked; tokens_max is the length of the answer's certain
+     * part */
+    struct flo_suite_case asked;
+    const int32_t *tokens; /* ids of the expected answer; NULL: only the text is compared */
     uint32_t n_tokens;
     double gap;
     char id[64];
@@ -492,7 +494,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
-        /* The error of opening the file already names it. */
+        /* If the file could not be opened, the error names it already. */
         return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));

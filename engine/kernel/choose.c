@@ -42,7 +42,8 @@ enum {
      * packing are slow. */
     CHECK_SOURCES = 5,
     CHECK_STRIPS = 2,
-    CHECK_HEAD = 96,      /* size of a head that needs wide and narrow steps */
+    /* head size for which kernels use both their wide and their narrow loops */
+    CHECK_HEAD = 96,
     CHECK_POSITIONS = 37, /* positions that end inside a block of the cache */
 };
 
@@ -58,8 +59,8 @@ static size_t first_count(bool is_extreme)
     return is_extreme ? FLO_COUNT(token_counts) - 1 : 0;
 }
 
-/* Data of a check.  Codes for PRECISION_16 are followed by those for
- * PRECISION_8. */
+/* Data of a check.  Arrays with the factor 2 have the codes and results for
+ * PRECISION_16 first, then those for PRECISION_8. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
     int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];
@@ -75,8 +76,8 @@ struct check {
     uint64_t random;
 };
 
-/* Returns the number of the distinct row that is used at `row`.  Rows that are
- * 1, 2, 4, 8 or 16 apart differ, because a bug could swap their lanes.
+/* Returns which of the few distinct rows is used at `row`.  Rows that are 1, 2,
+ * 4, 8 or 16 apart differ, so that swapped lanes of a register are noticed.
  * Adjacent strips differ too. */
 static size_t source_of(size_t row)
 {
@@ -144,8 +145,8 @@ static bool products_are_near(const float *a, const float *b, size_t count, bool
     return are_within(a, b, count, is_extreme ? 1e-3 : 1e-4);
 }
 
-/* Fills the weights with random bytes.  Where the type has floats, they are
- * valid.  With is_extreme, rows have the largest and the smallest codes. */
+/* Fills the weights with random bytes, and gives the floats among them valid
+ * values.  With is_extreme, rows have the largest and the smallest codes. */
 static void fill_weights(struct check *check, const struct flo_quant_type *type, bool is_extreme)
 {
     static const uint8_t extremes[CHECK_SOURCES] = {0xff, 0x00, 0x7f, 0x80, 0xf0};

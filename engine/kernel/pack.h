@@ -39,7 +39,9 @@
 
 /* Layout of a strip, in bytes. */
 struct flo_strip {
-    size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
+    /* number of blocks with common f16 scales, 1 or 8; 0: the type is not
+     * packed */
+    size_t group;
     size_t halves;    /* bytes of f16 d and dmin in front of a group's blocks */
     size_t low, high; /* offsets of the planes in a block, which begins with its scales */
     size_t block;

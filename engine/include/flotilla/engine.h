@@ -104,8 +104,8 @@ struct flo_engine_options {
 
 /* Memory that a model will need, computed before it is loaded. */
 struct flo_engine_plan {
-    /* bytes of both mapped files; processes share them, the system can drop
-     * them */
+    /* bytes of the mapped model file and of its packed weights; processes share
+     * them, and the system can drop them */
     uint64_t weights_bytes;
     /* bytes reserved for all sessions' caches; memory is used as they grow */
     uint64_t kv_bytes;

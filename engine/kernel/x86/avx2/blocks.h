@@ -71,9 +71,10 @@ FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
     return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits), bits);
 }
 
-/* Loads four bytes of each block, from p, p + step, ...: of parts {0, 1, 2, 3}
- * and {4, 5, 6, 7}; missing parts give 0.  Combined in registers, because a
- * load of the whole would wait for the stores of its parts. */
+/* Four bytes of each of eight parts, read at p, p + step and so on: `low` has
+ * those of parts 0 to 3, `high` those of parts 4 to 7.  Missing parts give 0.
+ * They are combined in registers, because a load of what was just stored would
+ * wait. */
 struct flo_words {
     __m128i low, high;
 };
@@ -370,8 +371,8 @@ FLO_INLINE struct flo_codes codes_q2_k(const uint8_t *p, size_t part)
                               flo_scaled(flo_bytes_q2_k(q + 16, part), scales[1] & 15)};
 }
 
-/* Unpacks the minima, which change every 16 weights: codes of their own, times
- * the offset. */
+/* Unpacks the minima of a part, one for each 16 weights.  The group's offset is
+ * multiplied with them later. */
 FLO_INLINE struct flo_codes minima_q2_k(const uint8_t *p, size_t part)
 {
     return (struct flo_codes){_mm256_set1_epi16(p[part * 2] >> 4),
@@ -415,7 +416,7 @@ FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 enum flo_offsets {
     FLO_OFFSETS_NONE,
     FLO_OFFSETS_BY_32, /* offsets of flo_scales */
-    FLO_OFFSETS_BY_16, /* offsets of flo_scales, times minima */
+    FLO_OFFSETS_BY_16, /* offsets of flo_scales, times a minimum for each 16 weights */
 };
 
 typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);
