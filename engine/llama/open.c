@@ -204,7 +204,7 @@ static struct llama_model *load_model(int fd, struct flo_err *err)
 
     params.devices = none;
     params.n_gpu_layers = 0;
-    /* otherwise the library would copy the weights instead of sharing the
+    /* with true the library would copy the weights instead of sharing the
      * mapping */
     params.use_extra_bufts = false;
     if (file == NULL || fseek(file, 0, SEEK_SET) != 0) {

@@ -19,8 +19,8 @@ enum {
 /* A trial has lost if it exceeds the mean by this factor, and by three
  * deviations for its number of passes. */
 #define LOSES 1.25
-/* A thread that runs for less of its time shares its CPU with others, or waits
- * for threads that do. */
+/* Least share of its time in which a thread must have a CPU.  A thread below it
+ * shares its CPU with another program, or waits for a thread that does. */
 #define RUNS 0.8
 /* A pass that runs for more of its time had its CPU for itself.  When passes in a
  * row did so for this time, in µs, the neighbours have gone: they take turns of
