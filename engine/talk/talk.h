@@ -1,12 +1,16 @@
 /* Talk: lets a person chat with a model in a terminal, or ask a single
  * question.
  *
- *   settings.c  values that a person may set    input.c    lines to whole texts
- *   command.c   lines that begin with "/"       history.c  the turns so far
- *   said.c      a model's text, made safe       console.c  the terminal
- *   local.c     a model of this process         served.c   one behind the local
- *   chat.c      the conversation                           API
- *   event.c     a part of its stream
+ *   settings.c  values that a person may set
+ *   input.c     lines to whole texts
+ *   command.c   lines that begin with "/"
+ *   history.c   the turns so far
+ *   said.c      a model's text, made safe for a terminal
+ *   console.c   the terminal
+ *   local.c     a model in this process
+ *   served.c    a model behind the local API
+ *   chat.c      the conversation
+ *   event.c     an event of the local API's stream
  *
  * settings.c, input.c, command.c, history.c, said.c and event.c do no I/O. */
 #ifndef FLOTILLA_ENGINE_TALK_H

@@ -185,8 +185,8 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
         if (end != 0) {
             return p.at > at ? p.at : end;
         }
-        /* Where one position of a run does not match, no later one of the run
-         * does. */
+        /* If no match begins at a character of a run of `body` characters, none
+         * begins later in this run. */
         p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
     }
     return p.at;

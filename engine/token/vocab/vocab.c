@@ -24,7 +24,7 @@ static const char *const ends[] = {
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
-        return false; /* nearly all tokens return here, which is fast */
+        return false; /* nearly all tokens end here, so the loop is rarely needed */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (flo_token_is(token, ends[i], strlen(ends[i]))) {
