@@ -85,7 +85,7 @@ uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes, uint64_t
 /* ---- a candidate next to the others ---- */
 
 enum flo_memory_way {
-    FLO_MEMORY_WARM,  /* the candidate fits at its own level */
+    FLO_MEMORY_WARM,  /* the candidate fits at the degradation level that its model has now */
     FLO_MEMORY_EVICT, /* the candidate fits after idle on-demand models are unloaded */
     /* the candidate fits only at its last level, which takes least memory,
      * until it has replaced the current engine */

@@ -193,7 +193,9 @@ struct flo_way {
 };
 struct flo_release_file {
     char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */
-    char role[16];                    /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
+    /* role of the file, such as "model", "adapter", "config", "golden" or
+     * "step" */
+    char role[16];
     struct flo_digest digest;
     uint64_t bytes;
     uint32_t scale_ppm;           /* scale of an adapter, in millionths; 0 for other roles */
@@ -233,7 +235,9 @@ struct flo_release_serve {
      * which is installed next to it.  Empty: this release gets only requests
      * that name it. */
     char split_of[FLO_NAME_MAX + 1];
-    uint32_t split_pct; /* share of those requests, 1 to 99 */
+    /* share of the requests for the model `split_of` that this release gets, 1
+     * to 99 */
+    uint32_t split_pct;
 };
 #define FLO_SPLIT_PCT_MAX 99
 /* A release document.  The struct has about 65 KB: allocate it on the heap. */

@@ -403,8 +403,8 @@ struct flo_bundle_handlers {
  *
  * A bundle may begin with `trust.json`.  Then comes `release.json` (the
  * envelope), or `release-0.json` to `release-7.json`.  Then come
- * `blobs/sha256-<hex>`: ways and chunk lists of these releases.  For each
- * release there is at least one way of each file of some variant, unless
+ * `blobs/sha256-<hex>`: downloads and chunk lists of these releases.  For each
+ * release there is at least one download of each file of some variant, unless
  * on_lacking accepts that.  The format is plain tar or tar.zst.
  * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
  * FLO_E_IO_READ, or the error of flo_release_verify.  The receiver must drop a
@@ -458,11 +458,11 @@ FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spe
 
 struct flo_author_file {
     const char *name; /* name in the release, such as model.gguf */
-    const char *role; /* "model", "golden" or "adapter" */
+    const char *role; /* role of the file: "model", "golden" or "adapter" */
     const char *path;
     uint32_t scale_ppm; /* scale of an adapter, in millionths; 0: unchanged */
-    /* The file as an earlier release published it: its ways are used, and
-     * `path` and bases are ignored.  NULL: not published. */
+    /* The file as an earlier release published it: its downloads are used
+     * again, and `path` and bases are ignored.  NULL: not published. */
     const struct flo_release_file *published;
     /* Paths of files of earlier releases, which are bases of deltas. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
@@ -498,7 +498,8 @@ struct flo_author {
     uint64_t created_at_ms;
     const struct flo_author_file *files;
     size_t file_count;
-    const struct flo_author_variant *variants; /* none: a single variant, "default" */
+    /* variants of the release; none: there is one, named "default" */
+    const struct flo_author_variant *variants;
     size_t variant_count;
     uint64_t floor;                 /* 0: none */
     struct flo_digest base_release; /* base release of the adapters; zero: none */
@@ -519,11 +520,13 @@ struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
     char file[FLO_FILE_NAME_MAX + 1]; /* name of the file that the blob belongs to */
-    bool is_chunk_list;               /* a list of chunk hashes, not a way */
+    bool is_chunk_list;               /* true: a list of chunk hashes; false: a download */
     enum flo_codec codec;
     struct flo_digest base; /* file that a delta starts from; zero: none */
     uint64_t create_ms;
-    bool kept; /* false: the way was measured, but saves too little, so no blob is written */
+    /* false: the download was made and measured, but saves too little, so no
+     * blob is written */
+    bool kept;
 };
 
 struct flo_author_result {
@@ -540,9 +543,10 @@ struct flo_author_result {
  * that devices would refuse is FLO_E_MODEL_NONFINITE or FLO_E_GGUF_.... */
 FLO_MUST_USE int flo_release_build(const struct flo_author *author, const char *out_dir,
                                    struct flo_author_result *out, struct flo_err *err);
-/* Makes the release that flo_release_build() would make, without ways, chunks
- * or a scan.  A file with the path "" does not exist yet and has no digest.
- * The caller frees the result with flo_release_free(). */
+/* Makes the release that flo_release_build() would make, but without downloads
+ * and chunk hashes, and without checking models.  A file with the path "" does
+ * not exist yet and has no digest.  The caller frees the result with
+ * flo_release_free(). */
 FLO_MUST_USE int flo_release_outline(const struct flo_author *author, struct flo_release **out,
                                      struct flo_err *err);
 /* Tells whether the existing release was made from other inputs than the
@@ -573,7 +577,9 @@ struct flo_profile {
     /* bytes of cached beginnings of prompts, which may be removed and so count
      * as free */
     uint64_t kept_bytes;
-    uint64_t prefix_bytes; /* bytes of the prefix that the device will cache for this release */
+    /* bytes of the prompt's beginning that the device will cache for this
+     * release */
+    uint64_t prefix_bytes;
     /* true: the device also packs the model, so both need disk space */
     bool packs;
 };
@@ -608,16 +614,18 @@ struct flo_plan {
     uint64_t disk_bytes;  /* peak use of disk in bytes, packed_bytes and prefix_bytes included */
     /* most bytes of packed weights; 0: no room, or the device does not pack */
     uint64_t packed_bytes;
-    uint64_t prefix_bytes; /* bytes for the cached prefix; 0: no room for it */
-    uint64_t drop_bytes;   /* bytes of cached prefixes that must be removed first */
-    enum flo_codec codec;  /* index of the chosen download in the file's `ways` */
+    uint64_t prefix_bytes; /* bytes for the cached beginning of prompts; 0: no room for it */
+    uint64_t drop_bytes;   /* bytes of cached beginnings of prompts that must be removed first */
+    enum flo_codec codec;  /* codec of the largest file that is fetched */
     uint32_t step_count;
     struct {
         uint8_t file; /* index into release->files */
-        uint8_t way;  /* index into the file's ways */
+        uint8_t way;  /* index of the chosen download in the file's `ways` */
         bool is_present;
     } steps[FLO_RELEASE_FILES_MAX];
-    char reason[96];  /* "smallest way", "no room for a smaller way" */
+    /* why the downloads were chosen, such as "smallest way" or "no room for a
+     * smaller way" */
+    char reason[96];
     char chosen[192]; /* why the earlier variants were not chosen */
 };
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,

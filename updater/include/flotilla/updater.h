@@ -63,7 +63,8 @@ struct flo_slots {
     struct flo_digest current;
     struct flo_digest previous;
     struct flo_digest candidate;
-    struct flo_digest baseline; /* the last resort, which garbage collection never removes */
+    /* release that garbage collection never removes, as a last resort */
+    struct flo_digest baseline;
     uint64_t current_number;
     uint64_t previous_number;
     uint64_t candidate_number;
@@ -126,8 +127,8 @@ FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots, struct flo_err *er
  * normally. */
 void flo_slots_return_try(struct flo_slots *slots);
 /* Commits the candidate: previous <- current <- candidate.  Raises the minimum
- * release to the candidate's number, and marks an order for it as done.
- * Returns FLO_E_STATE when no candidate is on trial. */
+ * release to the candidate's number, and marks the order that asked for it as
+ * done.  Returns FLO_E_STATE when no candidate is on trial. */
 FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
 /* Drops the candidate, because it failed, was cancelled or superseded.  Does
  * nothing when there is no candidate. */
@@ -142,8 +143,8 @@ FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *er
  * Staging a release ends the tombstone. */
 void flo_slots_remove(struct flo_slots *slots);
 /* Finishes a step that a power cut interrupted; called at the start.  Drops a
- * candidate that is blocked, or on trial without tries left, and then blocks
- * it.  Rolls back a blocked current release, unless the device refused that
+ * blocked candidate.  Blocks and drops a candidate on trial that has no tries
+ * left.  Rolls back a blocked current release, unless the device refused that
  * rollback.  Forgets a blocked previous release.  Returns true when the slots
  * must be written. */
 bool flo_slots_heal(struct flo_slots *slots);
@@ -336,7 +337,9 @@ FLO_MUST_USE int flo_statement_look(const struct flo_device *device, const struc
  * write them before the order acts. */
 struct flo_kept {
     bool device, slots;
-    bool is_folded; /* true: a blocked release was folded, which is worth a log line */
+    /* true: a full table lost a block to `folded` of struct flo_slots, which is
+     * worth a log line */
+    bool is_folded;
 };
 /* Stores the order in the records.  A superseded order changes only which
  * releases are blocked. */
