@@ -237,8 +237,8 @@ struct task {
     const struct author_build *build;
     int fd;             /* descriptor of the file, shared by all tasks */
     const char *choice; /* codec word for flo_delta_create */
-    bool is_optional;   /* true: the way is left out if it cannot be made */
-    int base_fd;        /* file that the delta starts from; -1: the way needs none */
+    bool is_optional;   /* true: the download is left out if it cannot be made */
+    int base_fd;        /* file that the delta starts from; -1: the download is no delta */
     uint64_t base_bytes;
     struct flo_digest base;
     const char *base_path;
@@ -308,8 +308,8 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     return left[0] == '\0';
 }
 
-/* Waits until a thread has ended, and meanwhile reports the unfinished ways
- * each second. */
+/* Waits until a thread has ended, and meanwhile reports the unfinished
+ * downloads each second. */
 static void wait_for(const struct author_build *build, const char *file, struct tasks *tasks,
                      pthread_t thread, uint64_t began_ms)
 {

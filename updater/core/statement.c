@@ -234,8 +234,7 @@ static bool keep_about_device(struct flo_device *device, const struct flo_order 
 }
 
 /* Stores the epoch and the number of an accepted order in the device record.
- * core/time.c decides which epochs are allowed and how time advances; the owner
- * of the records calls it. */
+ * The caller has checked the epoch before (core/time.c). */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;

@@ -66,7 +66,8 @@ struct flo_fetch {
 
     /* Results. */
     uint64_t fetched_bytes; /* bytes of answers' bodies that came from the network */
-    /* bytes of the first artifact that an earlier run left in partial/ */
+    /* bytes of the first artifact that were in partial/ already, from an
+     * earlier run */
     uint64_t found_bytes;
     /* result: the last error may be temporary, so a later attempt may
      * succeed */

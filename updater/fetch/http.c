@@ -16,7 +16,8 @@
 
 struct transfer {
     struct flo_fetch *fetch;
-    struct flo_part *part; /* NULL: curl collects a document */
+    /* download that gets the bytes; NULL: curl collects a document in memory */
+    struct flo_part *part;
     const struct flo_http_answer *answer;
     uint64_t offset; /* offset of the next body byte; set at the first byte */
     bool has_begun;

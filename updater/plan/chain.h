@@ -28,8 +28,8 @@ struct flo_chain {
 bool flo_chain_find(const struct flo_plan_input *input, const struct flo_digest *base,
                     struct flo_chain *out);
 
-/* Tells whether this device can decode and fetch a way; the presence of its
- * base is not checked. */
+/* Tells whether this device can decode a download and get its bytes.  Does not
+ * check whether the file that a delta starts from is here. */
 bool flo_plan_can_decode(const struct flo_plan_input *input, const struct flo_way *way);
 /* Tells whether a digest is on the disk. */
 bool flo_plan_is_present(const struct flo_plan_input *input, const struct flo_digest *digest);

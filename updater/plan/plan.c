@@ -1,11 +1,12 @@
 /* Download plan: which files of a release a device fetches, and how.
  *
  * The first variant that fits is chosen; publishers list the best one first.  A
- * way is possible when its codec is supported, its base is on disk, its memory
- * fits and its artifact is available.  It must not have failed in this job. For
- * each file the smallest possible way wins.  A file on disk with some damaged
- * chunks is repaired.  If the disk has no room for that way, the file itself is
- * fetched, which needs no second copy.  The plan is pure. */
+ * download of a file is possible when its codec is supported, the file that a
+ * delta starts from is on disk, its memory fits, and its bytes are available.
+ * It must not have failed in this job.  For each file the smallest possible
+ * download wins.  A file on disk with some damaged chunks is repaired.  If the
+ * disk has no room for that, the file itself is fetched, which needs no second
+ * copy.  The plan is pure. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #include "updater/plan/chain.h"
 
-/* Bytes of packed weights beyond 17/16 of the model's size. */
+/* Bytes that packed weights may need beyond 17/16 of the model's size. */
 #define PACKED_BYTES_MORE (1u << 20)
 
 /* A plan that is being made. */
@@ -259,8 +260,8 @@ static bool is_itself(const struct flo_release_file *file, const struct flo_way 
     return flo_digest_equal(&way->digest, &file->digest);
 }
 
-/* Tells whether the way is the file itself, of which only damaged chunks are
- * fetched. */
+/* Tells whether the download is the file itself, which is on disk with some
+ * damaged chunks, so that only these are fetched. */
 static bool mends(const struct flo_plan_input *input, const struct flo_release_file *file,
                   const struct flo_way *way)
 {
@@ -326,8 +327,8 @@ static bool is_possible(const struct making *making, const struct flo_way *way,
             flo_chain_find(making->input, &way->base, chain));
 }
 
-/* Returns the index of the cheapest possible way, or -1.  Writes the chain that
- * must be made first to `chain`. */
+/* Returns the index of the cheapest possible download of the file, or -1.
+ * Writes the chain of intermediate files that must be made first to `chain`. */
 static int choose_way(const struct making *making, uint32_t file, struct flo_chain *chain)
 {
     const struct flo_plan_input *input = making->input;

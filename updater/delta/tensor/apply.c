@@ -269,7 +269,8 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry, st
                : fail_part(entry, "its zstd frame is damaged", err);
 }
 
-/* Makes a piece of a copied or zero part in apply->fresh. */
+/* Fills apply->fresh with a piece of a part that is copied from the old file or
+ * is all zeros. */
 static int make_piece(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
                       size_t bytes, struct flo_err *err)
 {

@@ -7,7 +7,7 @@
 struct floats {
     unsigned width;    /* bits */
     unsigned fraction; /* bits of it */
-    unsigned spare;    /* extra bits below the last place, in the size of a change */
+    unsigned spare;    /* bits below the last place in which the size of a change is counted */
     bool is_followed;
     int exponent_most; /* largest exponent of the old values */
 };
@@ -181,7 +181,9 @@ struct group {
     size_t count;
     uint8_t levels[GROUP_VALUES];
     uint8_t likely[GROUP_VALUES];
-    uint8_t below[GROUP_VALUES]; /* bits of each value below the largest exponent; at most 40 */
+    /* how much smaller each value's exponent is than the largest one; at most
+     * 40 */
+    uint8_t below[GROUP_VALUES];
     /* weighted sizes of the differences between values and guesses */
     uint32_t sizes[GROUP_VALUES];
 };
