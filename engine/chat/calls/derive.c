@@ -128,7 +128,8 @@ static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_
 /* ---- renderings ---- */
 
 /* Renders a user's and an assistant's message.  `more` are further members of
- * the latter.  `data` of the result is NULL if the template refuses them. */
+ * the assistant's message.  `data` of the result is NULL if the template
+ * refuses them. */
 static struct part answer(const struct flo_derivation *d, const char *text, const char *more,
                           const char *tools, struct flo_buf *out)
 {
@@ -411,8 +412,8 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
     }
     size_t same = common_end(lead, gap);
 
-    /* The tool's name must be followed by some text, so the field's mark begins
-     * at a blank. */
+    /* If the mark before a field takes all text after the tool's name, it is
+     * shortened to begin at a blank, because some text must follow the name. */
     while (same > 0 && same >= lead.bytes) {
         do {
             same--;

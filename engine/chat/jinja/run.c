@@ -104,7 +104,7 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int6
         is_bad = __builtin_mul_overflow(a, b, &out);
     } else if (b == 0 || (b == -1 && a == INT64_MIN)) {
         is_bad = true;
-    } else { /* the result is rounded down, as in Python */
+    } else { /* rounds the quotient down, as Python does */
         int64_t rest = a % b;
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;

@@ -98,7 +98,8 @@ struct flo_engine_options {
     struct flo_pool *pool;
     /* filler that computes; NULL: the first of flo_computes that can */
     const struct flo_compute *compute;
-    /* opens also models that the version of the library computes wrongly */
+    /* opens also models that this version of llama.cpp is known to compute
+     * wrongly */
     bool accepts_inexact;
 };
 
@@ -221,7 +222,7 @@ uint32_t flo_session_position(const struct flo_session *session);
 
 enum flo_logits {
     FLO_LOGITS_NONE, /* compute no logits: only fill the cache */
-    FLO_LOGITS_LAST, /* compute logits of the last token: flo_session_logits() */
+    FLO_LOGITS_LAST, /* compute logits of the last token, which flo_session_logits() then returns */
 };
 
 /* Appends `count` tokens, in passes over many tokens, which are far cheaper
@@ -384,7 +385,7 @@ struct flo_engine_template {
 void flo_engine_template(const struct flo_engine *engine, struct flo_engine_template *out);
 
 struct flo_engine_message {
-    const char *role; /* "system" "user" "assistant" "tool" */
+    const char *role; /* who wrote the message: "system", "user", "assistant" or "tool" */
     const char *text;
     size_t bytes;
     /* Other members of the message as a JSON object, as in OpenAI's API; NULL:

@@ -103,7 +103,9 @@ enum flo_wire_cache {
 struct flo_wire_planned {
     /* bytes of mapped weights, which all processes that map the file share */
     uint64_t weights_bytes;
-    uint64_t private_bytes; /* bytes of all other memory, without that of the process itself */
+    /* bytes of memory that only this engine uses, without those of the process
+     * itself */
+    uint64_t private_bytes;
     uint32_t context, sessions;
 };
 
@@ -112,17 +114,18 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes; /* memory reserved for LOAD, besides the adapters that OPEN names */
-                            /* The last descriptor is a file of a fixed size,
-                             * which the engine reads and writes.  It keeps the
-                             * prefix that requests share. */
+    /* memory reserved for LOAD, besides the adapters that OPEN names */
+    uint64_t adapter_bytes;
+    /* The last descriptor is a file of a fixed size, which the engine reads and
+     * writes.  It keeps the prefix that requests share. */
     bool keeps_prefix;
     uint32_t cache; /* enum flo_wire_cache */
     /* chat template that replaces the model's; contains no NUL */
     struct flo_wire_text chat_template;
     /* Fields for a runtime behind `flotilla-engine proxy`. */
-    bool is_tree;               /* the first descriptor is a folder */
-    struct flo_wire_text entry; /* name of the file in that folder to start with */
+    bool is_tree; /* the first descriptor is a folder */
+    /* name of the file to start with, in the folder of the first descriptor */
+    struct flo_wire_text entry;
     /* the runtime's configuration as JSON; contracts/processes.md 4.1 */
     struct flo_wire_text runtime;
     uint32_t n_adapters;
@@ -136,7 +139,7 @@ struct flo_wire_open {
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0,  /* a user's request, computed before the others */
+    FLO_WIRE_USER = 0,  /* a user's request, which is computed before probes and batch requests */
     FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its measured times are right */
     FLO_WIRE_BATCH = 2, /* may wait */
 };
