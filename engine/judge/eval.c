@@ -22,7 +22,7 @@
 #define TOKENS_DEFAULT 128
 
 struct eval {
-    struct flo_tool tool; /* options; count is the most tokens per answer */
+    struct flo_tool tool; /* options of the command; their `count` is the most tokens per answer */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
     double exact_least, kl_most; /* values of --min-exact and --max-kl */

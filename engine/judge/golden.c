@@ -77,7 +77,8 @@ struct heard {
 };
 
 struct golden {
-    struct flo_tool tool; /* options; count is the most tokens of an answer */
+    /* options of the command; their `count` is the most tokens of an answer */
+    struct flo_tool tool;
     const char *prompts_path, *out_path;
     bool is_raw;
     char *text; /* text of the prompts or of the golden file */

@@ -56,8 +56,8 @@ static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
     return (b / at->group + 1) * at->halves + b * at->block;
 }
 
-/* Returns the bytes of a strip, or 0 if the type is not packed, as float
- * types. */
+/* Returns the bytes of a strip, or 0 if weights of this type are not packed, as
+ * floats are not. */
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns);
 
 /* Packs `count` rows (1 to 16) of `row_bytes` each.  Missing rows become zeros.

@@ -66,8 +66,8 @@ static uint32_t shape_of(const struct flo_gguf *gguf, const char *arch, const ch
     return value > INT32_MAX ? INT32_MAX : (uint32_t)value;
 }
 
-/* Returns how a text's vector or score is made, as the file says.  The file of
- * a ranking model may have only the head. */
+/* Returns how a text's vector or score is made, as the file says.  A file with
+ * a ranking head is for scores, even if it does not say so. */
 static enum llama_pooling_type pooling_of(const struct flo_gguf *gguf)
 {
     char arch[64] = "";

@@ -276,7 +276,8 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     FLO_TRY(e->compute->load(e, options, fd, err));
     FLO_TRY(load_vocabulary(e, options, err));
     fill_info(e);
-    flo_gguf_drop_pages(e->gguf); /* frees pages: the head's data is in tables now */
+    /* frees the pages of the file's head, whose data is in tables now */
+    flo_gguf_drop_pages(e->gguf);
     return 0;
 }
 

@@ -186,8 +186,9 @@ struct flo_job {
     struct flo_wire_done counts; /* numbers to be sent in DONE */
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
-    uint64_t mark_cpu_us, mark_wall_us; /* times when the last token or step ended */
-    struct flo_buf *out;                /* buffer for the frames that the current pass sends */
+    /* CPU time and wall time when the last token or step ended */
+    uint64_t mark_cpu_us, mark_wall_us;
+    struct flo_buf *out; /* buffer for the frames that the current pass sends */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */

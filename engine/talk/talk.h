@@ -40,9 +40,10 @@ void flo_talk_settings_deinit(struct flo_talk_settings *settings);
 int flo_talk_setting_find(const char *word);
 /* Returns the flag of a row, or NULL after the last row. */
 const char *flo_talk_setting_flag(int row);
-/* Sets the value of a row from text.  "default" restores the initial value.
- * FLO_E_USAGE names the setting as `called`, with the value and the range, and
- * nothing changes.  FLO_E_MEMORY. */
+/* Sets the value of the setting in row `row` of settings.def from text.
+ * "default" restores the initial value.  FLO_E_USAGE names the setting as
+ * `called`, with the value and the range, and nothing changes.
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
                                       const char *called, const char *text, struct flo_err *err);
 /* Runs the command /set with its words, which are NAME VALUE, or "" to list all

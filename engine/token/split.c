@@ -23,8 +23,8 @@ struct text {
     size_t bytes;
 };
 
-/* A position in a text, with the sets of the character there.  There are none
- * at the text's end. */
+/* A position in a text, with the character sets to which the character there
+ * belongs (none at the text's end). */
 struct place {
     size_t at;
     size_t next;
@@ -45,10 +45,12 @@ enum form {
 
 struct rule {
     enum form form;
-    uint16_t lead; /* sets of a first character that may be absent */
-    uint16_t body; /* sets of one or more characters, which must be there */
+    uint16_t lead; /* character sets of the first character, which may be absent */
+    /* character sets of the characters in the middle, of which there must be
+     * one or more */
+    uint16_t body;
     uint16_t most; /* 0: any number */
-    uint16_t tail; /* sets of any number of characters that follow */
+    uint16_t tail; /* character sets of any number of characters at the end */
 };
 
 /* Alternatives of one regular expression.  The first one that matches

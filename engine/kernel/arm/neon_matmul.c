@@ -301,7 +301,7 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form, const void
 
     for (size_t r = 0; r < rows; r += ROWS) {
         size_t here = rows - r < ROWS ? rows - r : ROWS;
-        const uint8_t *row[ROWS]; /* rows of the tile; behind the last row, the last one again */
+        const uint8_t *row[ROWS]; /* rows of the tile; a missing row is replaced by the last one */
 
         for (size_t i = 0; i < ROWS; i++) {
             size_t index = r + (i < here ? i : here - 1);

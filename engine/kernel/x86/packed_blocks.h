@@ -57,11 +57,11 @@ enum { FLO_GROUPS = 8 }; /* 4 columns each */
 
 /* Scales of a type, which decide how its sums are combined. */
 enum flo_scales_kind {
-    FLO_SCALES_HALF, /* f16 per 32 columns */
-    FLO_SCALES_PAIR, /* f16 scale and f16 offset per 32 columns */
-    FLO_SCALES_BYTE, /* f16 per 256 columns times a byte per 32 */
+    FLO_SCALES_HALF, /* one f16 scale per 32 columns */
+    FLO_SCALES_PAIR, /* one f16 scale and one f16 offset per 32 columns */
+    FLO_SCALES_BYTE, /* one f16 scale per 256 columns, times a byte per 32 */
     FLO_SCALES_K4,   /* f16 per 256 columns times a byte per 32, for a scale and a minimum */
-    FLO_SCALES_16,   /* f16 per 256 columns times a byte per 16 */
+    FLO_SCALES_16,   /* one f16 scale per 256 columns, times a byte per 16 */
     FLO_SCALES_K2,   /* f16 per 256 columns times a byte per 16, for a scale and a minimum */
 };
 

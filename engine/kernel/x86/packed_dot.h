@@ -104,7 +104,8 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups, const
     }
 }
 
-/* Sums both bytes of 16-bit codes; acc begins with `start`. */
+/* Sums the products of both bytes of 16-bit codes.  The sums begin at
+ * `start`. */
 FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
                               const int bytes, const struct flo_weights_32 *w, const int from,
                               const int8_t *x, const flo_ints *start, flo_ints acc[][4])

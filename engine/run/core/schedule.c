@@ -126,7 +126,8 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* a prompt is computed in the same pass as forced tokens */
+    /* true: a prompt needs rows too, so answers get fewer for forced tokens */
+    bool has_prompt = false;
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);

@@ -356,7 +356,8 @@ FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
         flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part), flo_quant_k3_scale(scales, part * 2 + 1))};
 }
 
-/* Reads the scales; the offsets belong to minima_q2_k(). */
+/* Reads the scale of a group, and the offset with which minima_q2_k() is
+ * multiplied. */
 FLO_INLINE struct flo_scales scales_q2_k(const uint8_t *p, size_t parts)
 {
     (void)parts;
@@ -403,7 +404,7 @@ FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
     return flo_codes_of_grid(p + 8 + part * 16);
 }
 
-/* Stands in for types without minima. */
+/* Returns zeros, for types without minima. */
 FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 {
     (void)p;
@@ -422,7 +423,8 @@ enum flo_offsets {
 typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);
 typedef struct flo_codes flo_codes_fn(const uint8_t *group, size_t part);
 
-/* type, bytes of a group, offsets, minima */
+/* Calls X for each type: its name, the bytes of a group of 256 weights, the
+ * kind of its offsets, and the function for its minima. */
 #define FLO_AVX2_TYPES(X)                                                                          \
     X(q4_0, 144, FLO_OFFSETS_NONE, minima_none)                                                    \
     X(q4_1, 160, FLO_OFFSETS_BY_32, minima_none)                                                   \
