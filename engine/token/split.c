@@ -98,7 +98,7 @@ static size_t run(const struct text *text, const struct rule *rule, struct place
  * takes as many as it can, and gives the last one back if L would get none. */
 static size_t run_by_case(const struct text *text, struct place p)
 {
-    struct place lower = p; /* last place where L+ may begin */
+    struct place lower = p; /* last place where a run of letters of the set LOWER (L+) may begin */
     for (; (p.is & UPPER) != 0; p = place_at(text, p.next)) {
         lower = (p.is & LOWER) != 0 ? p : lower;
     }

@@ -38,7 +38,7 @@ static void held_of_model(const struct flo_device *device, const struct flo_slot
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
         held->body = &slots->stated.body;
-    } else { /* the number that counts for all models without a stored order */
+    } else { /* no order about this model is stored: this number counts for all such models */
         held->number = device->models_folded;
         held->is_folded = true;
     }

@@ -52,12 +52,12 @@ enum flo_wire_type {
     FLO_WIRE_TOKENISE = 6, /* asks for token ids; answered by TOKENS or FAILED */
 
     /* Packs the weights; sent instead of OPEN.  With only the model's
-     * descriptor, PACKED tells the file size needed.  With a second descriptor,
-     * of a file of that size, the engine fills the file and answers PACKED
-     * again.  FAILED is not.built if this machine's kernel reads no packed
-     * weights. */
+     * descriptor, the answer PACKED tells the file size needed.  With a second
+     * descriptor, of a file of that size, the engine fills the file and answers
+     * PACKED again.  FAILED is not.built if this machine's kernel reads no
+     * packed weights. */
     FLO_WIRE_PACK = 7,
-    FLO_WIRE_DETOKENISE = 8, /* asks for the text of ids; answered by TEXT or FAILED */
+    FLO_WIRE_DETOKENISE = 8, /* asks for the text of token ids; answered by TEXT or FAILED */
     FLO_WIRE_EMBED = 9,      /* asks for vectors; answered by EMBEDDING..., then DONE or FAILED */
 
     /* Loads an adapter from its descriptor.  A loaded adapter with its name is
@@ -370,10 +370,10 @@ void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
  * entry is u32 kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
     FLO_WIRE_PART_THOUGHT = 1, /* more text of the model's reasoning */
-    FLO_WIRE_PART_CALL = 2,    /* a new call begins, and this is the name of the tool */
-                               /* More JSON of the arguments of the call that
-                                * began last.  They are complete unless the
-                                * answer's reason is LENGTH. */
+    /* a new call begins, and the part's text is the tool's name */
+    FLO_WIRE_PART_CALL = 2,
+    /* More JSON of the arguments of the call that began last.  They are
+     * complete unless the answer's reason is LENGTH. */
     FLO_WIRE_PART_ARGUMENTS = 3,
 };
 struct flo_wire_part {

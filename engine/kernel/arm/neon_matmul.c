@@ -208,7 +208,8 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 /* ---- products ---- */
 
-/* parts of a weight besides scale and code, by type */
+/* forms of a weight besides scale * code, by type: with an offset, with a scale
+ * for each half of the block, or with both */
 enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET };
 
 /* A block of four rows, with codes widened to 16 bits. */

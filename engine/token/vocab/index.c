@@ -20,7 +20,7 @@
 /* Most probes of the whole table, to which STEPS_EACH per entry is added. */
 #define STEPS_MIN 65536
 #define STEPS_EACH 64
-#define AHEAD 16 /* so many tokens are hashed ahead of the one that is inserted */
+#define AHEAD 16 /* number of tokens that are hashed ahead of the one that is inserted */
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
 _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");

@@ -339,7 +339,7 @@ static void make(struct tensor_desk *desk, struct tensor_group *group, size_t fi
         add_typed(desk, group, first, end, &coding);
     } else if (end - first == 1) {
         pack_part(desk, group, part);
-    } else { /* the group saves too little: try each part alone */
+    } else { /* the group saves too little, so each part is tried alone */
         for (size_t i = first; i < end; i++) {
             make(desk, group, i, i + 1);
         }

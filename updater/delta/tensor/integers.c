@@ -139,7 +139,8 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
     return rest;
 }
 
-/* Chooses the cheapest mode.  Sets *one to the ratio of the whole part. */
+/* Chooses how ratios are coded, by the smallest estimated size.  Sets *one to
+ * the ratio of all values of the part. */
 static enum mode choose(struct tensor_model *model, const struct table *table, uint16_t *one)
 {
     uint64_t values = table->part->values;

@@ -25,7 +25,7 @@ struct tensor_part {
     const uint8_t *old; /* flo_tensor_bytes(old_type, values) */
     uint64_t values;
     uint32_t columns; /* values per row, at least 1 */
-    bool is_followed; /* true: predict by row directions, if the part allows it */
+    bool is_followed; /* true: values are predicted by row directions, if the part allows it */
 };
 
 /* Tells whether values of the new type can be predicted from the old type in a

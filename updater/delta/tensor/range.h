@@ -202,8 +202,8 @@ RANGE_INLINE uint32_t slot_rate(uint32_t count)
     return flo_slot_rates[count];
 }
 
-/* Updates a probability by the coded bit.  The step toward 2^22 - 1 is the step
- * toward 0 with all bits inverted. */
+/* Moves a probability toward the coded bit.  The step toward 2^22 - 1 is the
+ * step toward 0 with all bits inverted. */
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;

@@ -509,7 +509,7 @@ struct flo_author {
      * 1.5 */
     double speed_ratio_max;
     uint64_t memory_bytes_max; /* the probe's limit on memory; 0: not set */
-    bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
+    bool allow_nonfinite;      /* true: models are not scanned (tests, demo) */
     /* Called each second during a long step, with the step's name ("model.gguf:
      * zstd") and the seconds since it began.  May be NULL. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
@@ -633,13 +633,13 @@ struct flo_plan {
  * a measured bandwidth takes a variant that requires a rate only if it is the
  * last one.
  *
- * For each file it chooses the smallest way whose base is on disk and whose
- * memory fits.  If the disk has no room for that, it fetches the file itself.
- * Messages contain the numbers.
+ * For each file it chooses the smallest download whose base is on disk and
+ * whose memory fits.  If the disk has no room for that, it fetches the file
+ * itself.  Messages contain the numbers.
  *
  * Fails with FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET (a variant fits
- * except for memory), FLO_E_DISK_FULL or FLO_E_BLOB_ABSENT (a file has no way
- * left). */
+ * except for memory), FLO_E_DISK_FULL or FLO_E_BLOB_ABSENT (a file has no
+ * possible download). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                                struct flo_err *err);
 /* Returns the index of the largest variant that fits and needs less memory than
