@@ -221,8 +221,10 @@ void flo_session_truncate(struct flo_session *session, uint32_t position);
 uint32_t flo_session_position(const struct flo_session *session);
 
 enum flo_logits {
-    FLO_LOGITS_NONE, /* compute no logits: only fill the cache */
-    FLO_LOGITS_LAST, /* compute logits of the last token, which flo_session_logits() then returns */
+    FLO_LOGITS_NONE, /* computes no logits, only fills the cache */
+    /* computes logits of the last token, which flo_session_logits() then
+     * returns */
+    FLO_LOGITS_LAST,
 };
 
 /* Appends `count` tokens, in passes over many tokens, which are far cheaper
@@ -419,7 +421,7 @@ FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  struct flo_err *err);
 /* Does what flo_engine_chat() does, with a setting: tools, and thinking on or
  * off.  `setting` may be NULL.  Returns FLO_E_INFER_PARAM also if the tools or
- * a message's `more` are not such JSON. */
+ * a message's `more` are not JSON as in OpenAI's API. */
 FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
                                       const struct flo_engine_setting *setting,
                                       const struct flo_engine_message *messages,

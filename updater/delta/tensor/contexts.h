@@ -69,8 +69,9 @@ struct tensor_model {
     struct slots slots;
     struct activity moved[ACTIVITIES];
     int64_t step_mean;
-    /* Outcomes of the last blocks: unchanged or not, and the bits of their
-     * factors' differences. */
+    /* one bit for each of the last blocks, which tells whether it was
+     * unchanged; then the bit lengths of the last changes of the two f16
+     * factors */
     unsigned same_history;
     unsigned last_bits[2];
     struct directions directions;

@@ -13,8 +13,8 @@
 /* Ratios are in units of 2^-14. */
 #define RATIO_ONE (1 << 14)
 #define RATIO_BITS_FIRST 4
-/* Indices of the contexts for codes of 8 bits, which the integers of a part
- * are, and of those for ratios. */
+/* Indices of contexts: CODES_OF_8_BITS for integers, which are coded as codes
+ * of 8 bits, and RATIOS for ratios. */
 #define CODES_OF_8_BITS (8 * 2)
 #define RATIOS 2
 

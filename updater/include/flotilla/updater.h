@@ -28,7 +28,7 @@ enum flo_slot_phase {
 /* The newest signed order about a model's release. */
 struct flo_stated {
     uint64_t number;          /* sequence number of the order; 0: none in this era */
-    struct flo_digest target; /* release that the order assigns; zero: keep the current release */
+    struct flo_digest target; /* release that the order assigns; zero: the current release stays */
     struct flo_digest body;   /* SHA-256 of the signed order */
     enum flo_order_op op;     /* FLO_ORDER_DEPLOY, FLO_ORDER_ROLLBACK or FLO_ORDER_REMOVE */
     enum flo_stated_outcome outcome;
