@@ -97,6 +97,14 @@ struct flo_identity {
     struct flo_trust *trust;         /* NULL: none */
     uint64_t enrolled_at_ms;         /* date of the device's first certificate; 0: not known */
 };
+/* Most accelerators that a device reports. */
+#define FLO_ACCELERATORS_MAX 4
+/* A GPU or NPU that programs of this machine can open. */
+struct flo_accelerator {
+    char kind[16];         /* "cuda", "npu", "rocm" or "vulkan" */
+    char name[64];         /* name that the kernel tells; "": it tells none */
+    uint64_t memory_bytes; /* memory of its own; 0: the kernel does not tell it */
+};
 struct flo_machine {
     char arch[16];
     char kernel[16]; /* fastest engine kernel that the CPU supports: avx2, ... */
@@ -104,6 +112,8 @@ struct flo_machine {
     /* bytes of memory for models: the configured budget, or the machine's
      * memory */
     uint64_t memory_bytes;
+    struct flo_accelerator accelerators[FLO_ACCELERATORS_MAX];
+    size_t accelerator_count;
     struct flo_bench {
         char of[FLO_DIGEST_TEXT]; /* digest of the hardware, kernel and engine that were measured */
         uint64_t at_ms, took_ms;
