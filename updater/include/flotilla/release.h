@@ -626,7 +626,8 @@ struct flo_plan {
     /* why the downloads were chosen, such as "smallest way" or "no room for a
      * smaller way" */
     char reason[96];
-    char chosen[192]; /* why the earlier variants were not chosen */
+    /* why each earlier variant was not chosen: "gpu needs accelerator cuda" */
+    char chosen[256];
 };
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,
  * memory, speed and disk; publishers list the best one first.  A device without
