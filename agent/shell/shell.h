@@ -132,6 +132,7 @@ struct flo_metered {
 struct flo_variants {
     struct flo_digest release;      /* release whose variants these are; zero: none */
     char name[FLO_NAME_MAX + 1];    /* variant that serves */
+    bool is_choice;                 /* the release has further variants */
     char smaller[FLO_NAME_MAX + 1]; /* name of the next smaller variant; empty: there is none */
     /* name of the variant in whose place `name` serves; empty: none */
     char larger[FLO_NAME_MAX + 1];

@@ -237,8 +237,7 @@ static void print_no_memory(const json_t *device)
     }
 }
 
-/* Prints the models of which the device serves a smaller variant under memory
- * pressure. */
+/* Prints which variant serves each model whose release has several. */
 static void print_variants(const json_t *device)
 {
     size_t i;
@@ -252,6 +251,9 @@ static void print_variants(const json_t *device)
                    flo_out_plain(model, "model", "?", name),
                    flo_out_plain(model, "variant", "?", variant),
                    flo_out_plain(model, "instead_of", "?", of));
+        } else if (json_is_string(json_object_get(model, "variant"))) {
+            printf("%s: variant %s serves\n", flo_out_plain(model, "model", "?", name),
+                   flo_out_plain(model, "variant", "?", variant));
         }
     }
 }

@@ -622,8 +622,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
         }
         int rv = try_variant(input, i, out, &no);
         if (rv == 0) {
-            snprintf(out->chosen, sizeof(out->chosen), "%s",
-                     why[0] != '\0' ? why : "the first variant");
+            snprintf(out->chosen, sizeof(out->chosen), "%s", why[0] != '\0' ? why : FLO_PLAN_FIRST);
             return 0;
         }
         if (failed == 0) {

@@ -175,6 +175,18 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
                json_is_true(json_object_get(json, "passing")));
 }
 
+/* Logs which variant of the release the device takes, if it is not the first
+ * one. */
+static void log_variant(const json_t *json)
+{
+    const char *chosen = flo_json_text(json, "chosen", "");
+
+    if (chosen[0] != '\0' && strcmp(chosen, FLO_PLAN_FIRST) != 0) {
+        flo_log(FLO_LOG_INFO, "updater", "%s: variant %s is taken: %s",
+                flo_json_text(json, "title", "?"), flo_json_text(json, "variant", "?"), chosen);
+    }
+}
+
 /* Handles a line of the worker.  Returns false when the job has ended and was
  * freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
@@ -208,7 +220,9 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
             return false;
         }
     }
-    if (strcmp(word, "resumed") == 0) {
+    if (strcmp(word, "planned") == 0) {
+        log_variant(json);
+    } else if (strcmp(word, "resumed") == 0) {
         flo_log(FLO_LOG_INFO, "updater", "an update goes on after a cut: %lld of %lld bytes stand",
                 (long long)json_integer_value(json_object_get(json, "kept")),
                 (long long)json_integer_value(json_object_get(json, "total")));

@@ -629,6 +629,8 @@ struct flo_plan {
     /* why each earlier variant was not chosen: "gpu needs accelerator cuda" */
     char chosen[256];
 };
+/* Text of `chosen` for the release's first variant. */
+#define FLO_PLAN_FIRST "the first variant"
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,
  * memory, speed and disk; publishers list the best one first.  A device without
  * a measured bandwidth takes a variant that requires a rate only if it is the
