@@ -230,6 +230,7 @@ static bool knows_memory(const json_t *plan)
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
 {
     const json_t *plan = json_object_get(rollout, "plan");
+    const json_t *ways = json_object_get(plan, "ways");
     char release[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
 
     printf("plan for %s on %s: %llu device%s\n", flo_out_plain(rollout, "release", "?", release),
@@ -249,8 +250,9 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     if (json_array_size(json_object_get(plan, "sites")) > 0) {
         flo_out_table(cli, json_object_get(plan, "sites"), FLO_COLUMNS(planned_site));
     }
-    if (json_array_size(json_object_get(plan, "ways")) > 1) {
-        flo_out_table(cli, json_object_get(plan, "ways"), FLO_COLUMNS(planned_way));
+    if (json_array_size(ways) > 1 ||
+        json_is_string(json_object_get(json_array_get(ways, 0), "why"))) {
+        flo_out_table(cli, ways, FLO_COLUMNS(planned_way));
     }
     if (knows_memory(plan)) {
         flo_out_table(cli, json_object_get(plan, "memory"), FLO_COLUMNS(planned_memory));

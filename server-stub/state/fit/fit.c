@@ -191,6 +191,9 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     FLO_TRY(flo_plan_make(&input, &scene->plan, err));
     const struct flo_release_variant *variant = &input.release->variants[scene->plan.variant];
     memcpy(out->variant, variant->name, sizeof(out->variant));
+    if (input.release->variant_count > 1) {
+        memcpy(out->chosen, scene->plan.chosen, sizeof(out->chosen));
+    }
     out->way = way_of(scene, variant);
     out->bytes = scene->plan.fetch_bytes;
     out->full_bytes = scene->plan.full_bytes;

@@ -36,6 +36,9 @@ struct flo_forecast {
     enum flo_forecast_result result;
     const char *way; /* kind of the download: "present", "adapter", "delta" or "whole" */
     char variant[FLO_NAME_MAX + 1];
+    /* why the device takes none of the release's earlier variants; "": the
+     * release has a single variant */
+    char chosen[sizeof(((struct flo_plan *)NULL)->chosen)];
     uint64_t bytes;      /* over the network */
     uint64_t full_bytes; /* size of the files that the device lacks */
     /* how the device gets memory for the candidate: a way of the memory

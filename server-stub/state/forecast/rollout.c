@@ -120,6 +120,9 @@ static void count_way(json_t *plan, const struct flo_forecast *one)
     json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way, "variant", one->variant);
     uint64_t most = flo_json_number(row, "bytes_each");
 
+    if (flo_json_number(row, "devices") == 0) {
+        flo_json_put_text(row, "why", one->chosen);
+    }
     flo_json_count(row, "devices", 1);
     flo_json_count(row, "bytes", one->bytes);
     flo_json_count(row, "full_bytes", one->full_bytes);
@@ -162,6 +165,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
                                                one->variant, "bytes", (json_int_t)one->bytes,
                                                "full_bytes", (json_int_t)one->full_bytes, "memory",
                                                one->memory));
+        flo_json_put_text(item, "why", one->chosen);
     } else if (one->result == FLO_FORECAST_CANNOT) {
         json_object_set_new(
             item, "error",
