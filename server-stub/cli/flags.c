@@ -152,7 +152,9 @@ FLAGS(release_create) = {
      "one more file: tokenizer, config, asset (default), golden; repeated", FLO_ASKED},
     {"base", "MODEL@VERSION", "release whose model the adapter is for", FLO_ASKED},
     {"adapter", "FILE[:SCALE]", "LoRA adapter as GGUF, in place of a model", FLO_ASKED},
-    {"runtime", "NAME", "program of the device that serves it (native)", FLO_ASKED},
+    {"runtime", "NAME",
+     "program of the device that serves it (native); auto[:NAME]: GPU, engine or NAME (llamacpp)",
+     FLO_ASKED},
     {"entry", "FILE", "the file that is served, by its name in the release", FLO_ASKED},
     {"variant", "NAME=FILE,FILE", "files of a variant, the best one first", FLO_ASKED},
     {"needs", "[VARIANT:]KEY=VALUE", "runtime"

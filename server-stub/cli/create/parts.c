@@ -286,13 +286,15 @@ static int read_variants(const struct flo_cli *cli, struct flo_parts *parts, str
 {
     const char *runtime = flo_args_text(&cli->args, "runtime", NULL);
     const char *entry = flo_args_text(&cli->args, "entry", NULL);
-    int rv = read_each(cli, parts, "variant", read_variant, err);
+    bool is_auto = flo_auto_is(runtime);
+    int rv = is_auto ? flo_auto_read(cli, runtime, parts, err)
+                     : read_each(cli, parts, "variant", read_variant, err);
 
     parts->is_used = parts->is_used || runtime != NULL || entry != NULL;
     if (rv == 0 && parts->variant_count == 0) {
         parts->variants[parts->variant_count++].name = "default";
     }
-    for (size_t i = 0; i < parts->variant_count; i++) {
+    for (size_t i = 0; !is_auto && i < parts->variant_count; i++) {
         parts->variants[i].runtime = runtime;
         parts->variants[i].entry = entry;
     }

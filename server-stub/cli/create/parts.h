@@ -12,7 +12,8 @@
 struct flo_parts {
     bool is_used; /* some flag was given that describes such parts */
     bool is_native;
-    const char *adapter; /* path; NULL: none */
+    const char *auto_runtime; /* runtime of the variants of --runtime auto; NULL: not auto */
+    const char *adapter;      /* path; NULL: none */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
     size_t file_count;
     struct flo_author_variant variants[FLO_RELEASE_VARIANTS_MAX];
@@ -28,6 +29,12 @@ struct flo_parts {
 /* Reads the flags that describe the parts.  FLO_E_USAGE names the wrong
  * flag. */
 FLO_MUST_USE int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err);
+/* Tells whether the value of --runtime is auto or auto:RUNTIME. */
+bool flo_auto_is(const char *runtime);
+/* Makes the variants of --runtime auto (auto.c).  FLO_E_USAGE: the other flags
+ * do not fit. */
+FLO_MUST_USE int flo_auto_read(const struct flo_cli *cli, const char *value,
+                               struct flo_parts *parts, struct flo_err *err);
 /* Gets the release of --base from the controller, and makes its model the
  * adapter's base. */
 FLO_MUST_USE int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
