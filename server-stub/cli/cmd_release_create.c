@@ -286,6 +286,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         rv = add_parts(create, err);
     }
     FLO_TRY(rv);
+    FLO_TRY(flo_create_known(cli, create, err));
     return check_model(create, &create->files[0], err);
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from controller_parts import BIN, ROOT, Device
+from runtime_parts import of_unknown_architecture
 from waits import HANG_S, until
 
 FLOTILLA = os.path.join(BIN, "flotilla")
@@ -123,6 +124,19 @@ def test_without_its_model_program_nothing_is_signed_unplayed(create, folder):
                             env=env)
     assert code == 3 and "flotilla-model" in err and out == "", err
     assert "--skip-play" in err, err
+
+
+@pytest.mark.skipif(os.path.exists(os.path.join(BIN, "flotilla-model-llama")),
+                    reason="the library takes any architecture")
+def test_an_architecture_that_nobody_knows_has_its_ways_out(create, folder):
+    model = of_unknown_architecture(V2, folder)
+    ways = ("update Flotilla", "flotilla-engine-llama", "--runtime auto")
+    code, out, err = create("odd@1", "--golden", GOLDEN, model=model)
+    assert code == 7 and "error[model.arch]" in err and out == "", err
+    assert "mamba" in err and all(way in err for way in ways), err
+    code, out, err = create("odd@1", "--golden", GOLDEN, "--skip-play",
+                            model=model)
+    assert code == 0 and all(way in err for way in ways), err
 
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")

@@ -39,6 +39,8 @@ struct flo_create {
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
     bool has_golden;        /* files[1] has the golden prompts */
+    /* no engine of this machine computes the model, so nothing is played */
+    bool is_unknown;
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
     struct flo_author_variant variant; /* requirements that each variant has */
     struct flo_author author;
@@ -70,6 +72,12 @@ void flo_create_add_steps(struct flo_create *create);
  * name; "": none differs. */
 FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const json_t *document,
                                        char *out, size_t out_bytes, struct flo_err *err);
+
+/* Checks whether this machine's engine knows the model's architecture.
+ * FLO_E_MODEL_ARCH: it does not, and the golden prompts would be played; the
+ * fix lists the ways out.  Without a play it prints them as a warning. */
+FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
+                                  struct flo_err *err);
 
 /* Checks golden prompts with the reader that devices use. */
 FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
