@@ -277,7 +277,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", prompts);
     }
     if (create->golden[0] != '\0') {
-        rv = flo_create_golden_check(create->golden, err);
+        rv = flo_create_golden_check(create->golden, create->parts.auto_runtime, err);
     }
     if (rv == 0) {
         rv = flo_parts_take_base(cli, &create->parts, err);

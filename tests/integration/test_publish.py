@@ -139,6 +139,21 @@ def test_an_architecture_that_nobody_knows_has_its_ways_out(create, folder):
     assert code == 0 and all(way in err for way in ways), err
 
 
+def test_runtime_auto_refuses_what_its_runtime_cannot_judge(create, folder):
+    ids = os.path.join(folder, "ids.json")
+    with open(ids, "w", encoding="utf-8") as file:
+        json.dump({"format": "flotilla-golden-1", "cases": [
+            {"id": "a", "prompt": "a", "max_new_tokens": 2, "must_contain": [],
+             "expect_tokens": [1], "min_logit_gap": 2}]}, file)
+    for words, code, what, fix in (
+            (("--prompts", GOLDEN), 2, "token ids", "format 2"),
+            (("--golden", ids), 7, "token ids alone", "format 2"),
+            (("--variant", "a=model.gguf"), 2, "--variant", "llamacpp")):
+        got, out, err = create("auto@1", "--runtime", "auto", *words)
+        assert got == code and out == "", err
+        assert what in err and fix in err, err
+
+
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
 

@@ -79,8 +79,11 @@ FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const js
 FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
                                   struct flo_err *err);
 
-/* Checks golden prompts with the reader that devices use. */
-FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
+/* Checks golden prompts with the reader that devices use.  `runtime` is the name
+ * of a runtime that must be able to judge a case; NULL: none must.
+ * FLO_E_PROBE_GOLDEN: the runtime can judge no case. */
+FLO_MUST_USE int flo_create_golden_check(const char *path, const char *runtime,
+                                         struct flo_err *err);
 
 /* Makes the golden prompts, or plays those that were given, as the flags
  * say. */
