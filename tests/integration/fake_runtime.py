@@ -2,9 +2,9 @@
 """A runtime for tests of `flotilla-engine proxy`: OpenAI's way over HTTP.
 
 fake_runtime.py --tree DIR --entry FILE (--socket PATH | --port N)
-                [--fault F[:N]]
+                [--fault F[:N]] [--answers PATH]
 
-The file at DIR/FILE is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
+The file at DIR/FILE, or at PATH, is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
 that is not there is answered "?", or as it was understood where images stand in
 it: texts, and type and digest of each image.  An answer may be {"thought": "...",
 "calls": [["name", "arguments"], ...]} where the request has tools.  Faults:
@@ -51,7 +51,7 @@ def seen(image):
 
 
 parser = argparse.ArgumentParser()
-for name in ("tree", "entry", "socket", "fault"):
+for name in ("tree", "entry", "socket", "fault", "answers"):
     parser.add_argument("--" + name, default="")
 parser.add_argument("--port", type=int, default=0)
 options = parser.parse_args()
@@ -63,7 +63,9 @@ if fault == "slow":  # a test may copy this file alone
 
 if fault == "refuse":
     sys.exit("the configuration does not please me" if not amount else amount)
-with open(os.path.join(options.tree, options.entry)) as file:
+entry = os.path.join(options.tree, options.entry)
+assert os.path.exists(entry), entry
+with open(options.answers or entry) as file:
     answers = json.load(file)["answers"]
 if fault == "fork" and os.fork() == 0:
     os.setsid()
