@@ -50,7 +50,7 @@ function facts(d, site) {
     ["power", typeof power.mains !== "boolean" ? null : `${power.mains ? "mains" : "battery"}${power.battery_pct > 0 || !power.mains ? `, ${text(power.battery_pct)} %` : ""}`],
     ["temperature", num(p.temperature_mc) && `${(p.temperature_mc / 1000).toFixed(1)} °C`],
     ["runtimes", (p.runtimes || []).map((r) => `${text(r.name)} ${text(r.state)}`).join(", ")],
-    ["accelerators", (p.accelerators || []).map((a) => `${text(a.kind)} ${text(a.name)} ${bytes(a.memory_bytes ?? null)}`).join(", ")],
+    ["accelerators", (p.accelerators || []).map((a) => [text(a.kind), a.name && text(a.name), a.memory_bytes && bytes(a.memory_bytes)].filter(Boolean).join(" ")).join(", ")],
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
     ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${
       pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]), ["note", typeof d.note === "string" ? d.note : ""],
