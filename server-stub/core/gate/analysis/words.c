@@ -112,8 +112,8 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* Writes the growth of memory per hour.  Without a shown effect, it is the
- * difference of the medians. */
+/* Writes the growth of memory per hour.  This is the effect as shown to people,
+ * else the difference of both arms' median slopes. */
 static void say_leak(struct line *line, const struct flo_leak_rule *rule,
                      const struct flo_leak_result *result, const struct flo_told *told)
 {
