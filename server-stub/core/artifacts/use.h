@@ -37,8 +37,9 @@ struct flo_use {
 /* Marks all files of a release as held.  A device may have any of them,
  * whichever variant it took. */
 void flo_use_hold(struct flo_use *use, const struct flo_release *release);
-/* Adds the artifacts of a release to the lists of named and needed ones.  Call
- * it after all flo_use_hold calls. */
+/* Adds the artifacts of a release to the list of artifacts that releases name.
+ * Those that a device may still fetch are added to the list of needed artifacts
+ * as well.  Call it after all flo_use_hold calls. */
 void flo_use_judge(struct flo_use *use, const struct flo_release *release,
                    enum flo_use_deltas deltas);
 /* Sorts the lists.  Call after all flo_use_judge calls.  FLO_E_MEMORY: the

@@ -26,8 +26,8 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 /* ---- sketches ---- */
 
-/* Drops the open sketches, because their samples are not from the release that
- * runs now. */
+/* Drops the sketches that collect samples, because their samples are not from
+ * the release that runs now. */
 static void forget_open(struct flo_readings *readings)
 {
     if (readings != NULL) {
@@ -101,9 +101,9 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* Returns the counts with which a split compares.  They are those of the
- * running release, or of an older release if the running one has too few
- * blocks. */
+/* Returns the counts before the split, for the comparison with those after it.
+ * They are those of the running release.  A release with too few blocks is
+ * replaced by an older one that has enough. */
 static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -147,8 +147,9 @@ struct parting {
     uint32_t block;
     uint8_t phase;
     bool is_control;
-    bool is_same; /* the device already runs the rollout's release, so only a full baseline can be
-                     compared */
+    /* The device already ran the rollout's release before the split.  Only a
+     * full baseline of that release can be compared. */
+    bool is_same;
 };
 
 static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
@@ -282,8 +283,8 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
     }
 }
 
-/* Drops the level of golden answers that was measured with the former release's
- * answers. */
+/* Drops the device's level of the GOLDEN reading under the rollout's release.
+ * It was measured with the golden answers of the release before the swap. */
 static void forget_former(struct flo_observed *observed)
 {
     struct flo_level_table *levels;
@@ -415,8 +416,9 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
-        /* The device runs another release than the rollout's, or an older
-         * rollout took it back.  It is no control until the next split. */
+        /* The device now runs a release that its rollout did not bring, or an
+         * older rollout rolled it back.  So it is no control until the next
+         * split. */
         observed->split = 0;
         if (observed->readings != NULL) {
             observed->readings->memory = (struct flo_slope_track){0};
@@ -434,8 +436,8 @@ static bool is_since(const struct flo_observed *observed)
            (observed->arm != FLO_ARM_TREATED || observed->release == observed->coming);
 }
 
-/* Adds a window's counts.  Rated answers that do not fit the counter are
- * dropped, good and bad alike. */
+/* Adds a window's counts.  When the counter would overflow, the window's rated
+ * answers are dropped, good and bad ones together. */
 static void add_counters(struct flo_counters *counters, const struct flo_observed_window *window)
 {
     uint64_t room = UINT32_MAX - counters->judged;
@@ -617,9 +619,9 @@ static void end_counters(struct flo_counters *counters)
     }
 }
 
-/* Adds a reading to the daily curve.  The difference of a treated device is
- * subtracted first, because its release may have moved all hours.  While the
- * difference is unknown, nothing is added. */
+/* Adds a reading to the device's daily curve.  The device's change since its
+ * swap is subtracted first, because the new release may have moved all hours.
+ * While this change is unknown, the reading is not added. */
 static void keep_hour(struct flo_observed *observed, int reading, uint32_t block, double x)
 {
     double d = 0;
@@ -632,8 +634,8 @@ static void keep_hour(struct flo_observed *observed, int reading, uint32_t block
     }
 }
 
-/* Adds a reading after the split.  `taken` is subtracted from it: the segment's
- * curve in the block plus the device's daily curve. */
+/* Adds a reading after the split.  `taken` is the segment's curve in the block
+ * plus the device's daily curve; it is subtracted from the reading. */
 static void add_since(struct flo_observed *observed, int reading, uint32_t block, double y,
                       double taken)
 {
@@ -645,8 +647,8 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
-    /* `before` includes the mean of the daily curve, which is subtracted
-     * here */
+    /* The level before the split includes the mean of the daily curve
+     * (`before`), so the reading keeps this mean as well. */
     if (reading < FLO_SHAPES) {
         taken -= (double)readings->daily[reading].before;
     }

@@ -94,7 +94,8 @@ enum flo_arm {
 struct flo_counters {
     double errors;
     double requests;
-    uint32_t blocks; /* number of blocks with a window of the device */
+    uint32_t blocks; /* number of blocks in which the device sent a telemetry
+                        window */
     uint32_t judged; /* number of answers that the application rated; not packed */
     /* number of answers that the application rated as bad; not packed */
     uint32_t bad;
@@ -102,7 +103,7 @@ struct flo_counters {
 /* Counts of one release on the device. */
 struct flo_past {
     uint32_t release; /* 0: none */
-    uint32_t heard;   /* block of the release's last window that counts */
+    uint32_t heard;   /* block of the newest telemetry window of this release */
     struct flo_counters counters;
 };
 struct flo_observed {
@@ -114,13 +115,15 @@ struct flo_observed {
     uint32_t rollout;    /* checksum of the device's rollout; 0: it is in none */
     uint32_t split;      /* block of the split; 0: none yet */
     uint32_t moved;      /* block in which the device began to run `release`; 0: not observed */
-    uint32_t heard;      /* block of the device's last window that counts */
+    uint32_t heard;      /* block of the newest telemetry window of the device */
     uint32_t read;       /* block of the device's last reading */
     uint32_t crashed;    /* hour of the last counted crash */
     uint32_t hour;       /* hour that bit 0 of hours_heard and hours_died stands for */
-    uint8_t hours_heard; /* bit for each of the last 8 hours in which the device sent a window */
+    uint8_t hours_heard; /* bit for each of the last 8 hours in which the device
+                            sent a telemetry window */
     uint8_t hours_died;
-    uint8_t before_heard; /* hours_heard and hours_died as they were at the split */
+    uint8_t before_heard; /* Copies, made at the split, of hours_heard and
+                             (before_died) of hours_died. */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
@@ -135,7 +138,8 @@ struct flo_observed {
      * split */
     bool died_early;
     uint16_t crashes; /* hours with a crash since the split */
-    uint32_t early;   /* number of blocks with a window, within 2 h after the swap */
+    uint32_t early;   /* number of blocks with a telemetry window, within 2 h
+                         after the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
     struct flo_counters before, since; /* counts before the split, and after it */
     /* readings, owned by the caller; NULL: only events are counted */
@@ -152,8 +156,8 @@ struct flo_observed_window {
     uint64_t engine_ends;
     bool is_after_start;         /* the agent started in this window */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */
-    /* value of GOLDEN for an updated device, by the golden answers from before
-     * its swap; 0: none */
+    /* Value of the GOLDEN reading for an updated device.  It is measured with
+     * the golden answers of the release before the swap; 0: none. */
     uint64_t golden_former;
     /* Histogram of each sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
@@ -167,8 +171,8 @@ struct flo_observed_rollout {
     uint16_t leak_from;
 };
 
-/* Takes one window.  Returns true when the window shows that the device swapped
- * to the rollout's release.  `rollout` may be NULL. */
+/* Takes one telemetry window of the device.  Returns true when it shows that
+ * the device swapped to the rollout's release.  `rollout` may be NULL. */
 bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout);
 
@@ -190,8 +194,9 @@ bool flo_observed_has_left(const struct flo_observed *observed,
  * Returns true when this call finds that the member swapped. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
-/* Returns the mean that the device adds to its segment's curve of this reading;
- * NULL: the device adds none. */
+/* Returns the device's mean for this reading under its present release; the
+ * segment's curve is measured from it.  Returns NULL when the device has
+ * none. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
 /* Splits a control at the first swap of the phase: its readings after that are
@@ -231,9 +236,9 @@ void flo_observed_fix_daily(struct flo_observed *observed);
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
-/* Gets the baseline of a device that runs its old release.  It is mean and
- * stratum of the level that the device would be compared with, less its daily
- * curve.  Returns false without a level of 12 readings. */
+/* Gets the mean, less its daily curve, and the stratum with which a device that
+ * runs its old release would be compared if it updated.  Returns false when no
+ * release has a level of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
 /* Gets the counts that would be the baseline of a split made now. */
@@ -255,12 +260,13 @@ extern const size_t flo_slow_reading_count;
  * Returns false when there is no such mean. */
 bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
                             double *mean);
-/* Returns true when the device had no reading for blocks_max blocks.  *is_known
- * is false when it is too early to say. */
+/* Returns true when the device had no reading for more than blocks_max blocks.
+ * *is_known is false when it had none since its split, but too little time has
+ * passed. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);
 /* Returns the number of hours since the split in which the device sent a
- * window. */
+ * telemetry window. */
 double flo_observed_hours(const struct flo_observed *observed);
 /* Adds the device to the counts of early deaths.  `treated` gets the first 2 h
  * after its swap.  `others` gets its 8 hours before the swap, or the last 8
@@ -273,7 +279,8 @@ void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_
 struct flo_observed_crashes {
     bool has_crashed;
     double hours; /* hours since the swap or split, at most 2 */
-    /* hours with a window among the 8 hours before the swap or split */
+    /* hours with a telemetry window among the 8 hours before the swap or
+     * split */
     double hours_before;
     /* hours with a crash among the 8 hours before the swap or split */
     double died_before;
@@ -284,9 +291,9 @@ void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
 /* ---- kept across a start of the controller ---- */
 
 #define FLO_OBSERVED_BYTES_MAX 2560
-/* Packs everything except the open sketches, which hold at most one block.
- * `out` holds FLO_OBSERVED_BYTES_MAX bytes.  Returns the number of bytes
- * used. */
+/* Packs a device's record.  The open sketches are left out, because they hold
+ * at most one block of samples.  `out` holds FLO_OBSERVED_BYTES_MAX bytes.
+ * Returns the number of bytes used. */
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* Unpacks a record.  If the bytes have readings, the caller's `readings` is
  * filled and *has_readings is true.  Returns FLO_E_DB for bytes that
