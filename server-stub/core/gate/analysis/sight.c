@@ -21,12 +21,10 @@
  * across sites.  It includes shocks and daily curves of sites.  The proof has a
  * smaller one, because it compares each site with its own controls. */
 #define SPREAD_ACROSS 0.106
-#define SPREAD_MEMORY                                                                              \
-    0.022 /* standard deviation of a device's memory: a drift                                      \
-             of 2 %, and noise */
-#define SPREAD_SLOPE                                                                               \
-    0.0157 /* standard deviation of a memory slope per hour,                                       \
-              over 10 readings */
+/* standard deviation of a device's memory: a drift of 2 %, and noise */
+#define SPREAD_MEMORY 0.022
+/* standard deviation of a memory slope per hour, over 10 readings */
+#define SPREAD_SLOPE 0.0157
 #define SLOPE_READINGS 10
 #define BLOCKS_AN_HOUR 12
 #define SURE 0.95
@@ -43,7 +41,7 @@ static double find_of(const struct flo_detect *plan)
 }
 
 /* Returns a factor for the variance of the updated devices.  A device whose
- * baseline has only a few readings counts twice. */
+ * baseline has only a few readings has twice the variance. */
 static double thinned(const struct flo_analysis_crowd *crowd)
 {
     return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
