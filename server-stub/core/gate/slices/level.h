@@ -15,7 +15,7 @@
 #define FLO_LEVEL_THIN 3
 
 struct flo_level {
-    /* checksum of the release that made the readings; 0: the entry is free */
+    /* checksum of the release that made the readings; 0: the entry is unused */
     uint32_t release;
     uint32_t last; /* block of the newest reading */
     struct flo_mean mean;
@@ -58,9 +58,9 @@ enum flo_reference {
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
                                         uint32_t block, const struct flo_level **level);
 
-/* Adds a control's reading after its split.  The reading extends a baseline of
- * fewer than 12 readings; otherwise it counts as a reading after the split
- * (flo_series_after).
+/* Adds a control's reading after its split.  While the baseline has fewer than
+ * 12 readings, the reading extends it.  Later the reading counts as one after
+ * the split (flo_series_after).
  *
  * Returns false when x is not finite; nothing changed. */
 bool flo_levels_control(struct flo_series *series, double x, double curve, bool is_gauge);

@@ -14,10 +14,11 @@ enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
     FLO_PLAIN_PAUSE,     /* too few controls for a decision */
-    FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too: the finding is only reported */
+    FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too, so the release is
+                            not to blame: this is only reported */
 };
-/* Counts of one arm: devices that could be compared, and those of them that are
- * above. */
+/* Counts of one arm: devices that could be compared with their past, and those
+ * of them that are far worse. */
 struct flo_plain_arm {
     uint32_t devices;
     uint32_t above;

@@ -42,14 +42,15 @@ struct flo_scan_row {
     bool is_culprit; /* the release is to blame; false: unclear, because the slice has no controls
                         left */
     bool with_swap;  /* for an unclear slice: the change coincides with each device's own swap */
-    bool has_within; /* a narrower slice explains the effect alone */
+    bool has_within; /* a narrower slice explains the whole effect */
     struct flo_slice within;
     size_t same_count; /* number of slices that have exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
     double ln_e, threshold;
-    double delta; /* mean of the clipped differences, used by the test */
+    double delta; /* mean of the devices' changes after outliers were limited,
+                     as used by the test */
     uint32_t updated, controls;
-    uint32_t far; /* number of updated devices above the limit */
+    uint32_t far; /* number of the slice's updated devices whose change is above the limit */
     struct flo_told told;
 };
 /* A slice whose controls changed: the cause is the site, not the release. */
@@ -60,8 +61,9 @@ struct flo_scan_changed {
     uint32_t controls;
     bool has_both; /* the updated devices changed like the controls */
 };
-/* Slice with one or two updated devices, all of them far: `take` more are
- * needed before the rollout goes on. */
+/* Slice with one or two updated devices, all of them much worse than its
+ * controls.  Before the rollout goes on, `take` more of its devices are to be
+ * updated. */
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;

@@ -9,8 +9,8 @@
 
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
-#define LARGE 10 /* members that a value without controls of its own needs */
-/* controls in all that a value without controls of its own needs */
+#define LARGE 10 /* number of members that a value needs if it has no controls of its own */
+/* number of controls elsewhere that a value needs if it has none of its own */
 #define OTHERS_MIN 20
 #define WIDE_VALUES_MIN 8 /* values that are needed to estimate the variance between them */
 
@@ -261,8 +261,8 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
     }
 }
 
-/* Computes the mean of a value's controls for each wave.  Without controls it
- * is the centre of all controls. */
+/* Computes, for each wave, the mean of the controls that have this value.  A
+ * value without controls gets the centre of all controls. */
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {

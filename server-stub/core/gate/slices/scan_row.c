@@ -6,8 +6,8 @@
 
 /* ---- the slice itself ---- */
 
-/* Stores a list of the slice's devices, which is needed while other labels are
- * measured. */
+/* Copies the slice's devices to a list, because measuring other labels
+ * overwrites the groups. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     assert((size_t)value->updated.devices <= room->live_count);
@@ -59,8 +59,8 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
     return flo_median(room->numbers, row->updated) >= 0.5 * row->delta;
 }
 
-/* Marks the slice's far devices for the caller.  *half gets half of their
- * median z. */
+/* Marks the slice's far devices in `far`.  *half gets half of the median z of
+ * these devices. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {

@@ -61,8 +61,8 @@ static const double cosines[PARTS] = {1,
                                       0.96592582628906829,
                                       0.99144486137381041};
 
-/* Gets the basis of the fit at the middle of an hour: cosine and sine with one
- * and with two periods a day. */
+/* Gets the four functions of the fit at the middle of an hour: cosine and sine
+ * with one and with two periods a day. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
     assert(hour < FLO_SHAPE_HOURS);
