@@ -19,8 +19,8 @@ enum flo_verdict { FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS, FLO_VERDICT_FAIL 
 
 struct flo_share_rule {
     double limit_pct;
-    double alpha;  /* share of false halts, for all gates of a rollout */
-    double weight; /* this gate's share of alpha */
+    double alpha;  /* share of good rollouts that may be halted, for all gates together */
+    double weight; /* part of `alpha` that this gate may use */
 };
 struct flo_share {
     enum flo_verdict verdict;
