@@ -156,7 +156,8 @@ void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *dra
     change_rest(rollout, draft);
     rollout->edits++;
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_dirty = true; /* the member's phase may have changed */
+        rollout->members[i].is_dirty = true; /* the edit may have moved the
+                                                member to another phase */
     }
     flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }

@@ -162,8 +162,8 @@ static void recall(struct flo_rollout *rollout, uint8_t place, uint8_t open)
     }
 }
 
-/* Prepares a new attempt.  An abort ended the attempt of this device, so it
- * only begins again by a newer order of its own. */
+/* Queues the member for another update, as a new attempt.  An abort ended its
+ * last attempt, so the device needs a new order of its own. */
 static void begin_again(struct flo_rollout_member *member)
 {
     uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &
