@@ -24,8 +24,11 @@ struct ramp {
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed; /* number of levels for which enough devices were ordered */
-    /* time in s at which enough devices were ordered for each level */
+    /* Number of steps of the ramp for which enough devices were ordered to
+     * update.  The pace grows once these devices succeed. */
+    uint32_t crossed;
+    /* time in s at which enough devices were ordered for each step of the
+     * ramp */
     double crossed_s[LEVELS_MAX];
 };
 
@@ -36,7 +39,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* the devices of the first second reach this level at 0 s */
+        ramp.crossed++; /* the devices that are ordered at once, in the first
+                           second, are enough for this step of the ramp */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;
@@ -189,8 +193,8 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
     bool is_idle = trip->is_idle[index];
     uint64_t device_ms = is_idle ? 0 : trip->download_ms + trip->soak_ms;
     uint64_t jitter_ms = is_idle ? 0 : trip->jitter_ms;
-    /* Within the start jitter, a device begins in the middle on average, and the last
-     * one at the end. */
+    /* The start jitter delays a device by half of it on average.  Only the end
+     * of the phase counts the whole jitter. */
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     assert(index < rollout->phase_count);
