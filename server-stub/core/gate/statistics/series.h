@@ -40,7 +40,7 @@ double flo_mean_of(const struct flo_mean *mean);
  * them. */
 struct flo_series {
     struct flo_mean before;
-    struct flo_mean first; /* value of `before` at the time of the split */
+    struct flo_mean first; /* sum and count of `before` at the time of the split */
     struct flo_mean after;
     struct flo_mean newest;
     double curve;   /* sum of the curve values subtracted since the split */
