@@ -180,7 +180,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    /* For files that the device already has, free disk space is no limit. */
+    /* Free disk space does not limit which files the device already has. */
     scene->profile.disk_free_bytes = UINT64_MAX;
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
@@ -303,7 +303,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
         return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
-    out->memory = "alone"; /* a device without another model always tries to load it */
+    out->memory = "alone"; /* with one model only, the device always tries to load it */
     if (count == 1) {
         return 0;
     }

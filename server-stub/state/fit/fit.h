@@ -26,7 +26,8 @@ struct flo_forecast_order {
     const struct flo_release *release;
     struct flo_digest digest;
     bool below_floor;
-    bool lifts; /* the order lifts those blocks that were not caused by a fault of the release */
+    bool lifts; /* the device may install the release although it blocked it,
+                   unless it did so for a fault of the release */
 };
 /* Callback that finds a release by its id; the result is borrowed until the
  * next call.  NULL: not known. */
@@ -41,8 +42,8 @@ struct flo_forecast {
     char chosen[sizeof(((struct flo_plan *)NULL)->chosen)];
     uint64_t bytes;      /* over the network */
     uint64_t full_bytes; /* size of the files that the device lacks */
-    /* how the device gets memory for the candidate: a way of the memory
-     * planner, "on-demand", "alone", or "unknown" */
+    /* How the device gets memory for the new release: a word of the memory
+     * planner, "on-demand", "alone", or "unknown". */
     const char *memory;
     char before[FLO_NAME_MAX + 1]; /* version that the device runs now, to which a rollback goes
                                       without a download; "": none */

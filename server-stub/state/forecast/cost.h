@@ -16,7 +16,8 @@ struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
-    uint32_t idle; /* number of devices that already have the release, or cannot take it */
+    uint32_t idle; /* number of devices without an update: they have the release
+                      already, or cannot take it */
     uint64_t bytes;
 };
 /* Zero-initialise. */
@@ -29,8 +30,8 @@ struct flo_forecast_costs {
     uint32_t kept;       /* number of devices whose rollback needs no download */
     uint32_t first;      /* number of devices without an earlier release of the model */
     uint64_t bytes_most; /* number of bytes for the device that downloads most */
-    /* Data of the telemetry thread by which members can be compared; NULL:
-     * unknown. */
+    /* Data of the telemetry thread: which members can be compared with others
+     * in the rollout's gates; NULL: unknown. */
     const struct flo_observe_bases *bases;
     /* for each member, whether it takes the release; NULL: nobody needs the
      * answer */

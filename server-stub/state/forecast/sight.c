@@ -45,7 +45,7 @@ static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 struct based {
     uint32_t devices;
     uint32_t kinds[FLO_BASE_OWN + 1];
-    uint32_t from; /* latest of the blocks from which on a waiting device can be compared */
+    uint32_t from; /* block of time from which on all waiting devices can be compared */
 };
 
 static uint32_t compared_of(const struct based *based)
@@ -104,9 +104,9 @@ static void count_crowds(struct sight *sight, int reading)
                             block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
             crowd.updated = compared_of(&based);
             crowd.thin = based.kinds[FLO_BASE_THIN];
-            /* Devices of this phase are controls of earlier phases.  Those with
-             * too few readings now count too, because they collect more until
-             * then. */
+            /* Devices of this phase are controls in earlier phases.  Some have
+             * too few readings now, but will have enough by then, so they count
+             * too. */
             behind += crowd.updated + based.kinds[FLO_BASE_LATER];
         } else {
             behind += crowd.updated;
@@ -304,8 +304,9 @@ static int by_value(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Counts the members of each site.  The sizes replace the list of the members'
- * sites, the smallest first. */
+/* Counts the members of each site from the list `values` of the members' sites.
+ * Writes the sizes to the front of `values`, the smallest first, and returns
+ * their number. */
 static size_t sizes_of(uint32_t *values, size_t count, uint32_t least)
 {
     size_t sizes = 0;
@@ -344,8 +345,8 @@ static void add_site(struct sight *sight, const struct flo_analysis_site *site)
     }
 }
 
-/* Adds to the plan the smallest, median and largest site among those that the
- * cover reaches. */
+/* Adds to the plan the smallest, the median and the largest of the sites that
+ * are large enough for the covering phase. */
 static void add_sites(struct sight *sight)
 {
     const struct flo_rollout *core = sight->core;

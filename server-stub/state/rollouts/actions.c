@@ -22,7 +22,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* for each device, the index of its clock in clocks[] */
+    uint8_t *clock_of; /* for each device, the index in clocks[] of its UTC offset */
     size_t room;
 };
 
@@ -62,7 +62,8 @@ static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Finds the members that the action names and to which orders may be given. */
+/* Finds the members that an action is about and whose desired documents it may
+ * change. */
 static int find_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action, struct meant *out,
                       struct flo_err *err)

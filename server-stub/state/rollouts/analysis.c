@@ -18,8 +18,8 @@ static json_t *add_phase(json_t *phases, const char *name, json_t *size)
     return phase;
 }
 
-/* Adds the wave that covers the values of a label, in front of the second
- * phase. */
+/* Adds the phase that updates a device at each value of a label; it is the
+ * second phase. */
 static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 {
     json_t *phase = add_phase(phases, "cover", json_integer((json_int_t)wave));
@@ -106,8 +106,8 @@ static void learn_spread(const struct flo_controller *controller, struct flo_rol
     }
 }
 
-/* Counts the members of a draft's hold-out, which are those in no earlier
- * phase. */
+/* Counts the members of a draft's hold-out: those that no earlier phase
+ * updates. */
 static uint32_t held_by(const struct flo_rollout *core)
 {
     uint32_t members = (uint32_t)core->member_count;

@@ -32,7 +32,8 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 {
     FLO_TRY(flo_groups_read(controller, err));
     if (flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return 0; /* the list is already sorted by age, and no group has a priority */
+        return 0; /* no group has a priority, so the order by age, in which the
+                     list is, is the result */
     }
     for (size_t i = 1; i < ids->count; i++) {
         for (size_t at = i; at > 0; at--) {
@@ -51,8 +52,8 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 }
 
 /* Tells whether the model was removed from the rollout's group since the
- * rollout began.  Their sequence numbers decide, because a changed clock could
- * reverse the order of the two times. */
+ * rollout began.  The removal's order number is compared, because times could
+ * be reversed by a changed clock. */
 int flo_rollouts_is_taken_away(struct flo_controller *controller,
                                const struct flo_rollout_entry *entry, bool *out,
                                struct flo_err *err)
@@ -95,8 +96,8 @@ static int read_held(struct flo_controller *controller, const char *device, cons
 }
 
 /* Returns whether the device needs an order of the rollout `winner`.  An order
- * that a person gave stays.  A device without any order needs one if it had
- * completed the rollout before it changed its group. */
+ * that a person gave stays.  A device without an order about the model needs
+ * one if it completed that rollout before. */
 static bool is_due(const struct held *held, const struct flo_claim *winner,
                    const struct flo_rollout_member *member)
 {
@@ -112,9 +113,10 @@ static bool may_have(const struct flo_rollout *core, size_t index)
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
-/* Gives the device an order of the rollout, if one is due.  A change freeze
- * delays it.  A device that fixed membership left out, or that a held slice
- * stops, gets none. */
+/* Orders the device to take the rollout's release, if it needs an order.  A
+ * change freeze delays this.  No order is given to a device that is no member
+ * of a rollout with fixed members.  A device whose slice is held gets none
+ * either. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)

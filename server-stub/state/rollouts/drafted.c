@@ -161,8 +161,8 @@ static int take_text(void *context, const char *text)
     struct flo_rollout_member member;
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
-    /* A failure to read the devices' facts ends here, so that it makes no
-     * device look retired. */
+    /* If facts of devices cannot be read, the function ends here.  Otherwise
+     * devices without facts would look like retired ones. */
     int rv =
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 

@@ -63,8 +63,8 @@ static int check_spread(const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Keeps an expiry that has passed and that the edit does not name, so that it
- * does not end the rollout again. */
+/* Keeps an expiry as over that the rollout passed before, unless the edit sets
+ * a new one.  It thus does not pause or abort the rollout twice. */
 static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollout_entry *wanted)
 {
     if (entry->core.expires_at_ms == 0 && entry->spec.expires_at_ms == wanted->spec.expires_at_ms) {

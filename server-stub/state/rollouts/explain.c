@@ -151,7 +151,7 @@ static json_t *decision(const struct flo_controller *controller,
     size_t chars = strcspn(step, "\n");
 
     if (close == NULL || close >= step + chars) {
-        close = step - 1; /* The text is the rest of a truncated step, without a time. */
+        close = step - 1; /* a line without a time: the step before it was cut off */
     }
     add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {

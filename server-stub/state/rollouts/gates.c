@@ -93,9 +93,10 @@ static void view_finding(const struct flo_analysis_standing *standing, json_t *o
     json_object_set_new(out, "result", numbers);
 }
 
-/* Returns the verdict of the present phase.  If the present phase cannot decide
- * and the gate passed in an earlier phase, returns that verdict and that phase:
- * the last phase has no control devices left. */
+/* Returns a rule's verdict in the present phase.  If that is inconclusive
+ * although the rule passed in an earlier phase, returns the pass and sets
+ * *phase to that phase.  The last phase has no controls left, so it often
+ * cannot decide. */
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {

@@ -98,8 +98,9 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
     return 0;
 }
 
-/* Sets the order's scope.  If members were given other buckets than their hash,
- * the scope contains all buckets. */
+/* Sets the order's scope to a range of buckets.  In a rollout that gave members
+ * other buckets than their hash, the scope has all buckets, because devices
+ * compute the hash. */
 static void scope_of(const struct flo_rollout_entry *entry, uint32_t from, uint32_t to,
                      struct flo_scope *out)
 {
@@ -133,8 +134,8 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     char id[FLO_NAME_MAX + 1];
 
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
-        /* Nothing to do here: order_for makes one order for each UTC offset
-         * when it is needed. */
+        /* A rollout with a time window has one order for each UTC offset, which
+         * flo_rollouts_order_for makes when a device needs it. */
         return 0;
     }
     FLO_TRY(build(controller, entry, action->op, action->phase, &none, &order, err));

@@ -205,9 +205,9 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
-/* Ends the older rollout for devices that have its order and have not begun to
- * update.  The newer rollout's order replaces that order, so these devices
- * would never answer it. */
+/* Ends the older rollout for members of the newer one that it ordered to update
+ * but that have not begun.  The newer rollout's order replaces the older order,
+ * so these devices would never answer that. */
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {

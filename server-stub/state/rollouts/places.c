@@ -107,8 +107,8 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
     return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);
 }
 
-/* Makes room for one more slot, because the core counts in an array of all
- * slots. */
+/* Makes room for the counter of one more label value.  The core counts the
+ * updating devices of each limited value in this array. */
 static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 {
     struct flo_rollout *core = &entry->core;

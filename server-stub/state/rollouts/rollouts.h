@@ -19,10 +19,11 @@ struct flo_controller;
 
 #define FLO_ACCOUNT_TEXT 72
 
-/* Limits of rollouts in memory: all active ones, and some that ended, for
- * reading and for devices that come back late.  The limits of active rollouts
- * are lower: one for new rollouts, and one that includes rollouts rolled back
- * after their end. */
+/* Largest number of rollouts in memory: all active ones, and some that ended,
+ * for reading and for devices that come back late.  At most
+ * FLO_ROLLOUTS_STARTED_MAX are active when a new one starts.  At most
+ * FLO_ROLLOUTS_ACTIVE_MAX are active in all, with those rolled back after their
+ * end. */
 #define FLO_ROLLOUTS_MAX 64
 #define FLO_ROLLOUTS_STARTED_MAX 48
 #define FLO_ROLLOUTS_ACTIVE_MAX 56
@@ -47,7 +48,9 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_spec spec; /* its parsed specification */
-    uint64_t lift;        /* blocks of the release by orders with at most this number are lifted */
+    /* order number up to which devices remove the release from their blocked
+     * ones when they get the rollout's order */
+    uint64_t lift;
     struct flo_rollout_own *own; /* facts that only this folder uses */
 };
 
@@ -57,10 +60,10 @@ FLO_MUST_USE int flo_rollouts_slices_ask(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          struct flo_observe_analysis *analysis,
                                          struct flo_err *err);
-/* Sets the names of the slices and probes in an analysis's answer.  *out is a
- * new array of 2 x members bytes.  The first half has a bit per row for each
- * member, and the second half a bit per probe.  *out is NULL if the answer has
- * no slice and no probe. */
+/* Sets the names of the slices and probes that an analysis found.  *out is a
+ * new array of bytes, two for each member, or NULL if nothing was found.  The
+ * first half has a bit for each slice that contains the member.  The second
+ * half has a bit for each probe. */
 FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_analysis *analysis,
                                           struct flo_analysis_evidence *evidence, uint8_t **out,
@@ -96,8 +99,8 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry);
  * nothing if there is no such slice. */
 void flo_rollouts_found_text(const struct flo_rollout_entry *entry, struct flo_buf *out);
 
-/* Copies the bytes that a device fetched, from its execution's `detail`, to the
- * device's member.  `detail` is NULL if the device reported none. */
+/* Copies how many bytes a device downloaded to its member, from the `detail`
+ * that its execution reports.  `detail` is NULL if the device reported none. */
 void flo_rollouts_carried(struct flo_rollout *rollout, const char *device, const json_t *detail);
 
 struct flo_rollouts;
@@ -193,7 +196,8 @@ FLO_MUST_USE int flo_rollouts_others(struct flo_controller *controller,
 /* Makes all rollouts of the model list its releases again, because a release
  * was added. */
 void flo_rollouts_release_added(struct flo_controller *controller, const char *model);
-/* Steps a rollout with an event, and carries out the resulting actions. */
+/* Applies an event to a rollout's core, and carries out the resulting
+ * actions. */
 FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry, struct flo_rollout_event event,
                                    struct flo_err *err);
@@ -243,10 +247,10 @@ FLO_MUST_USE int flo_rollouts_show_page(struct flo_controller *controller,
  * under way makes no progress, as the device itself reports. */
 FLO_MUST_USE int flo_rollouts_show_why(struct flo_controller *controller, const char *rollout,
                                        json_t *members, struct flo_err *err);
-/* Steps every rollout in memory that the event can concern. */
+/* Applies an event to each rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event, struct flo_err *err);
-/* Steps the running rollouts only. */
+/* Applies an event to the running rollouts only. */
 FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event, struct flo_err *err);
 /* Returns why a device of the group is no member of the rollout.  The function
@@ -258,9 +262,9 @@ enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
  * device may drop it, and the device joins the rollouts that apply to it. */
 FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
-/* Updates a device whose labels changed.  Limits and windows use its present
- * site and zone, even in a rollout with fixed members.  The device is also
- * compared in its new slice, and a held slice stops it. */
+/* Updates a device in all rollouts because its labels changed.  Limits and
+ * windows use its present site and zone, even in a rollout with fixed members.
+ * It is also compared within its new slice, and stops if that slice is held. */
 FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
 /* Adds a device to the rollouts of its groups. */

@@ -31,8 +31,8 @@ struct label {
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
     uint32_t *of; /* for each member, number of its value in `words`; 0: none */
-    /* for each value in `words`, at index number - 1: its number among the
-     * scanned values */
+    /* For each value in `words`, by its number - 1: the number of this value in
+     * the scan; 0: it is not scanned. */
     uint16_t *numbers;
     struct flo_slice_values values; /* scanned ones */
     /* number of the label's values that were judged at the rollout's first
@@ -121,9 +121,8 @@ static bool is_of(const struct flo_rollout_labels *labels, const struct flo_roll
     return is_same;
 }
 
-/* Copies the known facts of members that stay, from the old list to the new
- * one.  Both are sorted.  The new list is empty before, and the old one is
- * freed. */
+/* Copies the label values of members that stay from the old list to the new
+ * one.  Both lists are sorted by device id.  The old one is freed. */
 static void take_over(struct flo_rollout_labels *labels, const struct flo_rollout *core,
                       char (*ids)[37], uint32_t *of[FLO_SLICE_LABELS_MAX])
 {
@@ -394,8 +393,8 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        /* Returns all bits, because a device with unknown labels may be in any
-         * slice. */
+        /* a device with unknown labels may be in any slice, so it counts as in
+         * all of them */
         return UINT8_MAX;
     }
     add_keys(keys, &entry->spec);
@@ -570,7 +569,8 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
-        /* The answer is outdated if members were added or removed meanwhile. */
+        /* members were added or removed since the question, so the answer does
+         * not fit */
         !is_of(labels, &entry->core)) {
         *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;

@@ -25,7 +25,8 @@ static int make_until(struct flo_controller *controller, struct flo_rollout_entr
 {
     size_t rows = (size_t)controller->options.slice_devices;
 
-    controller->rollouts->has_changed = true; /* The slices change the stored progress. */
+    controller->rollouts->has_changed = true; /* the transaction changes how far
+                                                 the rows of rollouts are made */
     do {
         FLO_TRY(flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err));
     } while (entry->own->is_drafted && flo_now_ms() < until_ms);

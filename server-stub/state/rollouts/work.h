@@ -54,7 +54,8 @@ struct flo_rollout_own {
     json_t *slices;       /* slices that the analysis found (found.c); NULL: none */
     struct flo_buf trace; /* lines of the trace, the newest last (explain.c) */
     uint64_t trace_cut;   /* number of bytes that were dropped from the trace */
-    uint64_t used; /* value of the list's counter `uses` when this rollout was last looked up */
+    uint64_t used;        /* position in time of the last look-up: the list's counter
+                             `uses` at that moment */
 };
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
@@ -128,7 +129,8 @@ void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze, uint64_t until_
  * abort; NULL: none. */
 struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
                                                 const struct flo_rollout_entry *entry);
-/* Lifts all blocks of the release by orders up to the newest one now. */
+/* Lets the rollout's orders remove the release from devices' blocked ones, up
+ * to the newest order number. */
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
 bool flo_rollouts_is_online(const struct flo_select_device *device);
@@ -137,7 +139,8 @@ uint32_t flo_rollouts_site(const struct flo_select_device *device);
 /* Writes the numbers of a device's labels and zone into its member. */
 void flo_rollouts_place(struct flo_rollout_entry *entry, const struct flo_select_device *device,
                         struct flo_rollout_place *out);
-/* Computes the places of all members, after the rollout was loaded. */
+/* Sets, for all members, the numbers that stand for their labels and time
+ * zones; called after the rollout was loaded. */
 FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
                                         struct flo_rollout_entry *entry, struct flo_err *err);
 /* Chooses the label whose values a preset's phases cover: the given label,
@@ -145,8 +148,8 @@ FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
  * `site` and `hw`. */
 FLO_MUST_USE int flo_rollouts_choose_cover(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry, struct flo_err *err);
-/* Sizes by which the first wave and the hold-out cover the values of a
- * label. */
+/* Sizes of the first wave and of the hold-out with which all larger values of a
+ * label are included. */
 struct flo_rollout_cover {
     /* size of the hold-out: as given, or larger to keep two devices of each
      * larger value */
@@ -163,7 +166,8 @@ json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint3
  * when the device is unknown. */
 uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device);
-/* Computes the place of a member again, because its labels changed. */
+/* Sets the numbers that stand for a member's labels and time zone again,
+ * because its labels changed. */
 void flo_rollouts_place_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               const struct flo_select_device *device);
 /* Marks a member as unread, so that its slices are read again. */
