@@ -162,7 +162,8 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "deploy") == 0) {
         return 0;
     }
-    /* The list is in ascending order, so its oldest order is dropped. */
+    /* the orders are in ascending order, so the first one is the oldest and is
+     * dropped */
     if (cards->count == CARDS_MAX) {
         free(cards->envelopes[0]);
         memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));

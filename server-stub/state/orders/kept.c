@@ -27,12 +27,11 @@ static int note_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Decides whether a rollback leaves a desired document unchanged. A document
- * with an order for another release, or for none, is unchanged: the rollback in
- * the group's list is enough. So is one with an order newer than the rollback,
- * whose slices may still be running. If no list contains the rollback, devices
- * with the release get it in their desired document, whatever the document
- * contains. */
+/* Decides whether a rollback leaves a device's desired document unchanged,
+ * given the order about the model in it. An order for another release stays:
+ * the rollback in the group's list is enough. An order newer than the rollback
+ * stays too, because the rows of a rollback are made later. A rollback that no
+ * list has goes into the desired document of each device with the release. */
 int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                     struct flo_scope_kept *out, struct flo_err *err)
 {

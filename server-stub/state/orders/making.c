@@ -10,7 +10,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* State of an order's slice. */
+/* Work on some devices of an order, in one turn. */
 struct slice {
     struct flo_controller *controller;
     /* copy of the order's progress, because the store overwrites its own */
@@ -20,13 +20,14 @@ struct slice {
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
     char send[FLO_NAME_MAX + 1]; /* id of the order that deploys `to`; "": it is not issued yet */
-    enum flo_return way;         /* `way` of the last device that was read and is to go back */
+    enum flo_return way;         /* how the last device that was read goes back;
+                                    only set if it does */
     /* No group's list carries the rollback or removal, so the devices' reports
      * say which devices need it. */
     bool is_by_report;
     bool is_there;               /* the last device that was read has the model */
     char held[FLO_NAME_MAX + 1]; /* id of the order that was checked last */
-    bool is_kept; /* the order that the devices hold stays in their desired documents */
+    bool is_kept;                /* id of the order in a desired document that was checked last */
     struct place {
         char device[37];
         bool has_order; /* about the model */
@@ -86,8 +87,9 @@ static int slice_init(struct slice *slice, struct flo_controller *controller,
 
 /* ---- desired documents, which a rollback changes ---- */
 
-/* Checks the order that a device holds.  The result is cached, because
- * thousands of devices hold a few different orders about the model. */
+/* Checks whether the order in a device's desired document stays.  Thousands of
+ * devices have the same few orders about the model, so the last result is
+ * kept. */
 static int look_at_held(struct slice *slice, const char *held)
 {
     int rv = 0;
@@ -101,8 +103,9 @@ static int look_at_held(struct slice *slice, const char *held)
     return rv;
 }
 
-/* Notes which order a device of the slice holds.  Devices of the slice and of
- * this listing come in ascending order. */
+/* Notes which order about the model a device's desired document has.  The
+ * slice's devices and the calls of this function come in ascending order of
+ * device ids. */
 static int note_held(void *context, const char *device, const char *order)
 {
     struct slice *slice = context;
@@ -129,9 +132,10 @@ static int rewrite(struct slice *slice, const char *device)
                                  slice->making.order, slice->err);
 }
 
-/* Counts the members from `from` on that one range of buckets can cover.  Each
- * of them has an order about the model, and no other device lies between
- * them. */
+/* Returns for how many devices from index `from` on one statement can change
+ * all desired documents.  Each of these devices has an order about the model
+ * that must change.  No other device of the fleet is between them, because the
+ * order is for all. */
 static size_t run_of(const struct slice *slice, size_t from)
 {
     bool is_all = strcmp(slice->making.group, "all") == 0;
@@ -235,7 +239,8 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* true if the device's row was written before this slice ran */
+    place->does_stay = is_there; /* the row of this device was written before
+                                    this slice, so nothing has to change */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 

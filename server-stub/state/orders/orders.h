@@ -47,23 +47,22 @@ FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller, struct 
 /* Renews all orders, because devices know higher order numbers than this store
  * has given. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err);
-/* Renews an order with its present scope, if that is due, for a rollout that
- * brings the order to devices.  `id` becomes that of the new order.  An order
- * is also due when its number is below `held`, the number of an order that one
- * of the devices has.  Such a device would otherwise answer that it has a newer
- * order. */
+/* Renews an order with the same scope, if that is due, before a rollout gives
+ * it to devices.  `id` becomes the id of the new order.  An order is also due
+ * when its number is below `held`, the highest number of an order that one of
+ * these devices has.  Such a device would otherwise refuse the order as
+ * older. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                                     struct flo_err *err);
-/* Renews, for one device, those orders about the model in its desired document
- * that are older than this rollback.  The rollback goes to this device
+/* Renews the orders about the model in one device's desired document that are
+ * older than the rollback with this number.  The rollback is for this device
  * alone. */
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller, const char *device,
                                     const char *model, uint64_t rollback, struct flo_err *err);
 /* Signs a group's order again for a device that knows a newer order about the
- * model.  This happens only if the desired document still holds the group's
- * order.  The new order names the device and is newer than all others: an order
- * that removed the model by name may lie between the rollout and the day on
- * which the device joined its group. */
+ * model, if its desired document still has the group's order.  The new order
+ * names this device and is newer than all others.  Such a device may have
+ * joined the group after an order removed the model from it by name. */
 FLO_MUST_USE int flo_orders_outrank(struct flo_controller *controller, const char *device,
                                     const char *model, const char *order, bool *is_sent,
                                     struct flo_err *err);
@@ -78,8 +77,8 @@ FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char 
 /* Stops waiting for answers from a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
-/* Signs those orders in the device's desired document again, for this device
- * alone, that belong to rollouts of groups that it left. */
+/* Signs orders in the device's desired document again, for this device alone:
+ * those of rollouts to groups that the device has left. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
 /* Signs a group's order again for one device, and puts the new order into the

@@ -98,7 +98,8 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    /* A count above the maximum means that too many devices hold the order. */
+    /* One more than the maximum is enough to know that too many devices have
+     * the order. */
     if (holders->count <= FLO_RENEWAL_OWN_MAX) {
         flo_text_list_add(holders, device);
     }
@@ -238,10 +239,10 @@ static int renew_listed(struct flo_controller *controller, bool is_each, struct 
     return rv;
 }
 
-/* Renews orders in desired documents, each only for the devices that hold it.
- * Other members of the scope hold something newer, and must not find it again
- * in their group's list.  An order in no desired document stays in the list,
- * for a device that was away for longer than the order is valid. */
+/* Renews the orders in desired documents, each only for the devices that have
+ * it there.  Other devices of its group have a newer order, and must not find
+ * the old one in their list.  An order that no desired document has is not
+ * renewed here. */
 static int renew_held(struct flo_controller *controller, bool is_each, struct flo_err *err)
 {
     struct all_held all = {.err = err};
@@ -282,9 +283,9 @@ int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err
     return renew_held(controller, true, err);
 }
 
-/* Renews an order for a rollout.  Such an order may be of an earlier epoch,
- * because an order that no device held when the epoch changed was not signed
- * again. */
+/* Renews an order for a rollout.  The order may be of an earlier epoch of keys.
+ * When an epoch ends, only orders that devices have in desired documents are
+ * signed again. */
 int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                        struct flo_err *err)
 {

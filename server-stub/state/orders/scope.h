@@ -29,8 +29,8 @@ struct flo_scope_list {
      * release */
     const char *to;
     const char *send; /* id of the deploy order of `to`, for devices that must download it */
-    /* devices are read in slices (making.h), and the reading ends at the first
-     * device that can go back */
+    /* Devices are read in parts by making.h.  This list only needs one device
+     * that can go back. */
     bool is_sliced;
     struct flo_scope_member *items;
     size_t count, room;
@@ -45,20 +45,20 @@ struct flo_scope_kept {
 };
 FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                                  struct flo_scope_kept *out, struct flo_err *err);
-/* Waits for the device's answer to an order that no group's list has, and puts
- * the order into the device's desired document.  `way` comes from the device's
- * report. */
+/* Puts an order that no group's list has into the device's desired document,
+ * and notes that its answer is awaited.  `way` says how the device goes back,
+ * by its report. */
 FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
                                 enum flo_return way, struct flo_err *err);
 /* Returns whether the device's report lists the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* Waits for the device's answer to a removal; a device without the model is
- * skipped. */
+/* Notes that the device's answer to a removal is awaited; a device without the
+ * model is skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);
-/* Finds the deploy order for those devices of the rollback with the id `back`
- * that do not keep `to`.  The order is issued for the first such device.  If
- * `to` was yanked since, `id` becomes the rollback's own. */
+/* Finds the deploy order of release `to` for devices that must download it in
+ * the rollback with the id `back`.  The order is issued for the first such
+ * device.  If `to` was yanked since, `id` becomes the id of the rollback. */
 FLO_MUST_USE int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
                                  struct flo_err *err);
 

@@ -31,8 +31,8 @@ static void take_way(struct flo_orders_plan *plan)
     flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes, item);
 }
 
-/* Returns whether the rollout ordered anything to the device.  The rollout's
- * rollback skips devices without an order. */
+/* Returns whether the rollout ordered the device to update.  A rollback of the
+ * rollout skips devices that it did not order. */
 static bool is_touched(const struct flo_rollout *rollout, const char *device)
 {
     size_t index = flo_rollout_find(rollout, device);

@@ -30,8 +30,9 @@ struct flo_recall_pair {
 /* ---- scope.c ---- */
 
 /* Reads all devices of the group, or one device; the caller frees `items`.
- * With is_sliced it reads only devices that serve `title`, until one can go
- * back, and at most FLO_SCOPE_LOOKS of them. */
+ * With list->is_sliced only devices that serve the release `title` are read.
+ * Reading then ends at the first device that can go back, or after
+ * FLO_SCOPE_LOOKS devices. */
 #define FLO_SCOPE_LOOKS 1000
 FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
                                 const char *title, struct flo_err *err);
@@ -96,9 +97,9 @@ FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, con
                                           const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);
 
-/* Withdraws a release by a rollback, as flo_orders_withdraw does.  With
- * `is_for_all`, the rollback replaces the release's deploys in each desired
- * document (making.h); without it, the deploys are removed. */
+/* Yanks a release for a rollback, as flo_orders_withdraw does.  With
+ * `is_for_all`, the rollback later replaces the release's deploys in all
+ * desired documents (making.h).  Otherwise the deploys are removed here. */
 FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
                                         const struct flo_digest *release, const char *group,
                                         const char *note, bool is_for_all, struct flo_err *err);

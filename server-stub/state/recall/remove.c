@@ -45,7 +45,8 @@ static bool is_told(const struct flo_scope_member *member)
 struct looking {
     struct flo_fleet_store *store;
     const char *model;
-    bool is_found; /* the listing found a device; its own result does not tell why it ended */
+    bool is_found; /* A device with the model was found.  The listing's result
+                      cannot tell, because it also ends with errors. */
     struct flo_err *err;
 };
 
@@ -117,9 +118,10 @@ static bool is_ended_by(const struct flo_rollout_entry *entry, const struct flo_
            (strcmp(what->group, "all") == 0 || strcmp(what->group, entry->group) == 0);
 }
 
-/* Ends rollouts of the model that the scope covers, and takes the scope's
- * devices out of other rollouts.  This happens at once: a new phase must not
- * bring the model to a device whose slice is still to come. */
+/* Aborts rollouts of the model whose devices are all in the removal's scope,
+ * and removes the scope's devices from other rollouts.  This is done at once: a
+ * new phase could otherwise bring the model to a device whose row is made
+ * later. */
 static int end_rollouts(struct flo_controller *controller, const struct flo_remove *what,
                         struct flo_scope_list *list, struct flo_err *err)
 {

@@ -85,9 +85,9 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Removes the release's deploys from desired documents and puts nothing in
- * their place.  A device that belongs to an earlier completed rollout therefore
- * starts no update either. */
+/* Removes the release's deploy orders from desired documents, and puts no other
+ * order there.  So a device does not return to the release of an earlier
+ * rollout by itself. */
 static int let_go(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
