@@ -94,16 +94,17 @@ struct flo_controller_options {
     /* Called five times a second by the state's thread; NULL: no callback. */
     void (*on_tick)(void *context);
     /* Called when a listener is open.  Takes ownership of `fd`, a copy of the
-     * listener's socket.  No connection is accepted on it while the state's
-     * thread accepts them.  `tls_or_null` is NULL for a listener without TLS.
-     * Its context is on_tick_context. */
+     * listener's socket, on which no connection is accepted while the state's
+     * thread does so.  `tls_or_null` is NULL for a listener without TLS.  Its
+     * context is on_tick_context. */
     void (*on_listening)(void *context, int fd, const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
     /* time for which artifacts are kept that no device needs; 0: the default */
     uint64_t unused_kept_ms;
     /* Block length of statistical gates; 0: FLO_BLOCK_MS. */
     uint64_t evidence_block_ms;
-    /* number of devices in one slice; 0: as many as fit into a short turn */
+    /* number of devices that are processed before other work runs; 0: as many
+     * as fit into FLO_TURN_MS */
     uint64_t slice_devices;
     bool imports; /* copy the tables of control.db in `dir` into the empty `store` */
     /* Lifetime of the certificates of devices and of the controller; 0: the
@@ -122,8 +123,8 @@ struct flo_controller_options {
     bool makes_order_key;        /* replace a lost order key, even if devices know the lost one */
     bool seals_again; /* seal all token and user rows again, even those with wrong seals */
     enum flo_unproved {
-        /* use the stored policy: a new fleet refuses such messages, an old one
-         * accepts them */
+        /* use the stored policy: a new fleet refuses unproved messages, an old
+         * one accepts them */
         FLO_UNPROVED_STORED,
         FLO_UNPROVED_TAKE,
         FLO_UNPROVED_REFUSE

@@ -9,13 +9,13 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
-/* first sequence number of the foreign orders' rows; all assigned numbers are
- * lower */
+/* Sequence number of the first row that stands for a foreign order; it is
+ * higher than any number of the controller's own orders. */
 #define ROWS_FROM (UINT64_C(1) << 62)
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 struct flo_foreign_item {
-    char what[160]; /* name of the series under which the alert shows the report */
+    char what[160]; /* text of the report, which the alert shows as its series */
     uint64_t at_ms; /* wall clock of the last report; 0: the item is free */
 };
 struct flo_foreign {

@@ -50,8 +50,8 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what);
  * clears this list in controller->proofs. */
 void flo_foreign_unproved(struct flo_controller *controller);
 /* Records rows of the store without a right seal (store/seals.h).  Each such
- * row gets one audit record for each start.  Called outside of a
- * transaction. */
+ * row gets one audit record for each start, at most FLO_FOREIGN_ROWS_MAX in
+ * all.  Called outside of a transaction. */
 /* largest number of audit records about such rows in one run of the
  * controller */
 #define FLO_FOREIGN_ROWS_MAX 64

@@ -5,8 +5,9 @@
 
 #include "server-stub/state/controller.h"
 
-/* Reads memory again that a cancelled transaction changed.  A cancel cannot do
- * so while the store fails, and no change is allowed until it was done. */
+/* Reads the modules' memory from the store again after a transaction was
+ * cancelled.  While the store fails this cannot be done, so it is tried again
+ * before the next transaction. */
 static int read_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = 0;

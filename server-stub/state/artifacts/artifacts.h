@@ -3,11 +3,11 @@
  *
  * A delta of a release stays while a device may have the delta's base
  * (core/artifacts/use.h), or while the release is young.  A file that no
- * release names stays as long as a young release.  Each hour a pass in small
- * steps removes all other files; a person can also start a pass at once.  A
- * removed delta leaves an empty marker file, so that it does not count as lost.
- * Devices then download another file, and an upload of the same bytes restores
- * the delta.  All functions run on the state's thread. */
+ * release names stays for the same time as a young release.  Each hour a pass
+ * in small steps removes all other files; a person can also start a pass at
+ * once.  A removed delta leaves an empty marker file, so that it does not count
+ * as lost.  Devices then download another file, and an upload of the same bytes
+ * restores the delta.  All functions run on the state's thread. */
 #ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_H
 #define FLOTILLA_SERVER_STATE_ARTIFACTS_H
 

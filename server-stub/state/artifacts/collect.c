@@ -10,7 +10,7 @@
 #include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
-#define STEPS 8 /* number of documents or files that one turn processes */
+#define STEPS 8 /* number of documents or files that are processed before other work runs */
 
 struct flo_collector {
     struct flo_collect_pass *pass; /* the pass in progress; NULL: none */

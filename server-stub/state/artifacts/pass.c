@@ -1,8 +1,8 @@
 /* Pass: one pass of the garbage collection over the artifacts.
  *
- * The pass lists the releases and reads the devices' reports.  It holds the
- * files that devices may have, judges each release, and then sweeps the
- * folder. */
+ * The pass lists the releases and reads the devices' reports.  It then finds
+ * out which files devices may have, and which files of each release they may
+ * still need.  At last it removes all other files of the folder. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@
 
 #define LISTED 64 /* number of releases that one step lists */
 #define ASKED 4   /* number of device reports that one step reads */
-/* number of a digest list's last entries that are searched for a repetition */
+/* Number of digests at a list's end that are compared with a new one, so that
+ * repetitions are left out. */
 #define JUST_SEEN 16
 
 struct row {
@@ -38,14 +39,16 @@ enum phase { LIST, ASK, HOLD, JUDGE, TELL, SWEEP, DONE };
 struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
-    size_t at;              /* index of the next item in the present phase's list */
+    size_t at;              /* index of the next item in the list that the
+                               present step of the pass reads */
     uint64_t young_from_ms; /* time, by the wall clock, from which on files are young and stay */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
     char device[37];              /* id of the last device whose report was read */
     size_t asked;                 /* by this step */
-    struct flo_digest_list slots; /* digests of the releases in the devices' slots */
+    struct flo_digest_list slots; /* digests of the releases that devices have,
+                                     as they report */
     struct flo_use use;
     struct entry *entries;
     size_t entry_count, entry_room;
@@ -106,8 +109,8 @@ static int take_row(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Counts the files of each model's newest releases as held by devices; the list
- * is sorted by model and number. */
+/* Marks each model's newest releases as possibly on devices.  The list is
+ * sorted by model and number. */
 static void hold_newest(struct flo_collect_pass *pass)
 {
     unsigned newest = 0;
@@ -249,8 +252,9 @@ static int judge(struct flo_collect_pass *pass, const struct row *row, struct fl
     return 0;
 }
 
-/* Reports those deltas of a release that are removed.  Deltas of intermediate
- * steps are left out, because they belong to other releases. */
+/* Reports the deltas of a release that are removed to the caller's callback.  A
+ * delta of an intermediate step is left out, because it belongs to another
+ * release. */
 static int tell(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);

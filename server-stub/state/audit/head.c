@@ -113,8 +113,9 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     if (!is_signed(head, &checkpoint, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
-    /* A restart line allows gaps in the lines above it. An old restart line
-     * that somebody copied or moved could hide a cut. */
+    /* A restart line says that the lines above it may be missing.  An old
+     * restart line, copied or moved here, would hide that later lines were cut
+     * off. */
     if (checkpoint.is_restart && checkpoint.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }

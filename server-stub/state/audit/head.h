@@ -23,8 +23,8 @@ FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct f
 FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
                                          struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
-/* Transaction hook that appends a checkpoint after a commit when 64 records
- * have none. */
+/* Transaction hook: after a commit, appends a checkpoint if 64 records came
+ * since the last one. */
 extern const struct flo_transaction_part flo_audit_part;
 /* Compares a part of the audit's table, and appends a checkpoint.  A timer
  * calls it each minute. */

@@ -106,9 +106,9 @@ static int take_any(void *context, uint64_t number, const char *text)
     return 1;
 }
 
-/* Runs when no row has the number of the file's last line.  If the table has no
- * rows, stores all lines of the file.  If it has rows, the newest were removed,
- * and *differs is set. */
+/* Decides when no row of the database has the number of the file's last line.
+ * A database without any lines gets all lines of the file.  Otherwise its
+ * newest lines were removed, so *differs is set. */
 static int first_time(struct flo_controller *controller, const char *text, bool *differs,
                       struct flo_err *err)
 {

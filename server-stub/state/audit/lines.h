@@ -15,9 +15,9 @@
  * has a line that the database lacks. */
 FLO_MUST_USE int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
                                       bool *differs, struct flo_err *err);
-/* Stores a line, with its line feed, under this number outside of a
- * transaction.  Number 0 is the first line, and storing it deletes all other
- * lines. */
+/* Stores a line, which ends with a line feed, as the row with this number.
+ * Number 0 is the first line: storing it deletes all other lines.  Called
+ * outside of a transaction. */
 FLO_MUST_USE int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
                                      const char *line, struct flo_err *err);
 

@@ -50,9 +50,9 @@ static int read_release(struct flo_controller *controller, const char *title, st
                                  err);
 }
 
-/* Decides which blocks of the release the pin's order lifts.  A block by a
- * recall is lifted, as a rollout of the release does.  A block stays if the
- * device itself found a fault. */
+/* Decides up to which order number the device removes the release from its
+ * blocked ones.  A block by a recall is removed, as a rollout of the release
+ * does.  A block stays if the device itself found a fault. */
 static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
@@ -151,12 +151,13 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     return rv;
 }
 
-/* An order in a desired document that may belong to a pin, because a person
- * gave it as a deploy. */
+/* Order in a device's desired document.  It may be the order of a pin if a
+ * person gave it and it is a deploy. */
 struct held {
     bool is_of_people;
     char release[FLO_DIGEST_TEXT];
-    char name[FLO_NAME_MAX + 1]; /* name under which the device reports the end of the update */
+    char name[FLO_NAME_MAX + 1]; /* name under which the device reports how the
+                                    order's update ended */
 };
 
 static int take_held(void *context, const struct flo_fleet_order *order)
@@ -207,9 +208,10 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     return rv;
 }
 
-/* Replaces the device's pins.  Rollouts evaluate the device both before and
- * after the change: a rollout that has not begun on a newly pinned device drops
- * it, and a rollout that dropped an unpinned device may add it again. */
+/* Replaces the device's pins.  Rollouts check the device again before and after
+ * this.  A rollout whose release the new pin excludes drops the device, unless
+ * the device has begun.  A rollout that dropped the device for a removed pin
+ * may add it again. */
 int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                     const json_t *before, const json_t *after, struct flo_err *err)
 {

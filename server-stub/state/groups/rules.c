@@ -15,8 +15,8 @@
 
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
-    /* selector of the group; NULL: the group ends when empty, and has no
-     * member */
+    /* selector of the group; NULL: the group has no selector, is empty, and is
+     * to be deleted */
     struct flo_selector *selector;
 };
 struct flo_groups {

@@ -44,7 +44,8 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
         flo_secret_wipe(text, bytes);
         free(text);
     }
-    return rv == FLO_E_ABSENT ? 0 : rv; /* 0: the file was removed while the folder was read */
+    return rv == FLO_E_ABSENT ? 0 : rv; /* FLO_E_ABSENT: somebody removed the
+                                           file while the folder was read */
 }
 
 static int read_folder(const char *dir, const char *folder, json_t *files, struct flo_err *err)
@@ -103,9 +104,9 @@ static int write_one(const char *dir, const char *name, const json_t *text, stru
                           is_secret(name) ? 0600 : 0644, err);
 }
 
-/* Writes the files that differ: keys with `keys`, else all others.  The caller
- * writes keys before the list that names them, and removes keys after that
- * list. */
+/* Writes the files that differ from those in the folder: only keys if `keys`,
+ * else all others.  The caller writes keys before the list that names them.
+ * Keys that are not needed are removed after that list was written. */
 static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;
@@ -290,8 +291,9 @@ static int take(const char *dir, const char *digest, const char *text, size_t by
     return flo_keyring_number_set(dir, keyring.number, err);
 }
 
-/* Checks that this controller was not dismissed.  The folder has the list of
- * dismissed keys if two controllers share it. */
+/* Checks that people did not dismiss this controller.  Only a folder that it
+ * shares with another controller has the list with its key, because a dismissed
+ * controller gets no new files. */
 static int check_dismissed(const char *dir, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;

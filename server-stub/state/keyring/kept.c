@@ -102,8 +102,9 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
-        /* The controller has the files from elsewhere.  People must admit the
-         * other controllers again, because nobody else knows their keys. */
+        /* This controller cannot open the stored document, but has the files
+         * from elsewhere.  It does not know the other controllers' keys, so
+         * people must admit them again. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring->as_stored.number = number;
         rv = 0;

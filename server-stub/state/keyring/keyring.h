@@ -71,9 +71,10 @@ FLO_MUST_USE int flo_keyring_read(const char *dir, json_t **out, struct flo_err 
 /* Reads the key of this folder's controller, and makes the key if there is
  * none. */
 FLO_MUST_USE int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err);
-/* Installs the files with this digest from `text` into the folder, unless the
- * folder has them.  Called before this controller leads.  `joins_or_null` is
- * the fingerprint of the authority to trust the first time.
+/* Writes the keyring's files from the document `text` into the folder, unless
+ * it has the files with this digest already.  Called before this controller
+ * leads.  `joins_or_null` is the fingerprint of the authority to trust the
+ * first time.
  *
  * FLO_E_KEYS_ABSENT  the files cannot be obtained; the message says why */
 FLO_MUST_USE int flo_keyring_take(const char *dir, const char *digest, const char *text,

@@ -89,9 +89,9 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
 
     FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
 
-    /* Before the device leaves, the missing rows of older orders are made: an
-     * order to the group applies to devices that were members when it was
-     * given. */
+    /* An order to a group is for all devices that were members when it was
+     * given. Rows of older orders that are still missing for this device are
+     * therefore made before it leaves. */
     FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
     int rv =
         flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);

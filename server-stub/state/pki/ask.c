@@ -42,7 +42,7 @@ static bool is_newest_known(const struct flo_controller *controller)
 struct asking {
     struct flo_controller *controller;
     uint64_t now_ms;
-    bool is_rolled; /* a certificate from an older authority must be renewed, too */
+    bool is_rolled; /* certificates of older authorities are to be renewed as well */
     size_t count;
     /* number of certificates that were issued before the controller kept
      * their keys */

@@ -58,8 +58,8 @@ static int tell_held(void *context, const struct flo_fleet_certificate *one)
     return newest->fn(newest->context, one->device, one->authority);
 }
 
-/* Returns whether the device reported its certificate.  Devices are asked for
- * in the order of the sorted list. */
+/* Returns whether the device reported that it has its certificate.  Calls come
+ * in the order of device ids, as the list `held` is sorted. */
 static bool has_held(struct newest *newest, const char *device)
 {
     const struct flo_text_list *held = &newest->held;

@@ -36,12 +36,13 @@ struct flo_proofs_heard {
     /* secrets shared with the order keys, each computed at its first use */
     struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS];
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
-    /* for each channel, the value of `turn` when its number was last used */
+    /* for each channel: value of the counter `turn` when the channel's message
+     * number was last used */
     uint64_t seen[FLO_PROOFS_CHANNELS];
 };
-/* Connection of a device that is late.  A device sends by two connections, and
- * one of them may already use the new order key while the last message on the
- * late one was proved with the old key. */
+/* A device sends by two connections: one for telemetry, one for all other
+ * messages.  After a change of the order key, messages that were proved with
+ * the old key may still arrive by one of them. */
 enum flo_proofs_late { FLO_PROOFS_NONE_LATE, FLO_PROOFS_TELE_LATE, FLO_PROOFS_OTHERS_LATE };
 /* A device's key from one certificate. */
 struct flo_proofs_key {
@@ -50,10 +51,12 @@ struct flo_proofs_key {
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* highest used message number of each channel */
     bool is_held;
-    bool is_left; /* a newer key of the device is in use, and this one may only prove telemetry */
-    /* the connection of the device that may still use the older order key */
+    bool is_left; /* the device uses a newer key; this one is only accepted for
+                     telemetry that is late */
+    /* connection by which messages proved with the older order key may still
+     * arrive */
     enum flo_proofs_late late;
-    /* Time, by the monotonic clock, from which `late` holds. */
+    /* time, by the monotonic clock, when `late` was set */
     uint64_t late_since_ms;
     bool is_gone;  /* the device was reported gone since its last presence message */
     bool is_dirty; /* the key's numbers in memory differ from the stored row */
@@ -89,10 +92,11 @@ struct flo_proofs {
     } told, behind;
 };
 
-/* Adds a key to a device.  Called under the mutex, or before another thread
- * knows `proofs`.  Stored rows come in any order, and a key that is not in use
- * yet counts as newer than one that is.  A key that was issued just now
- * (`is_newest`) is newer than all, whatever the clock says. */
+/* Adds the key of a certificate to a device, sorted by age.  Stored rows come
+ * in any order, and a key that is not in use yet counts as newer than one that
+ * is.  `is_newest` means that the key was issued just now, and is the newest
+ * whatever the clock says.  Called under the mutex, or before another thread
+ * knows `proofs`. */
 FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
                                 bool is_newest, struct flo_err *err);
 

@@ -54,10 +54,11 @@ FLO_MUST_USE int flo_proofs_issued(struct flo_proofs *proofs,
                                    const struct flo_fleet_certificate *certificate,
                                    struct flo_err *err);
 /* Notes that a device uses this certificate, so that its older keys are no
- * longer accepted.  Telemetry comes by a connection of its own, and may be
- * checked after messages that were sent later.  So the previous key and the
- * older order key stay accepted for telemetry, until the first telemetry with
- * the newer ones, and for ten minutes at most. */
+ * longer accepted.  Telemetry comes by a connection of its own, and may arrive
+ * later than other messages that were sent after it.  For telemetry the
+ * previous key and the older order key therefore stay accepted.  This ends with
+ * the first telemetry that uses the newer ones, and after ten minutes at
+ * most. */
 void flo_proofs_held(struct flo_proofs *proofs, const char *device, const char *serial);
 /* Notes that the device was reported gone, so that an older presence message is
  * not accepted again. */
@@ -81,9 +82,10 @@ FLO_MUST_USE int flo_proofs_write(struct flo_controller *controller, size_t coun
  * since the last call.  Writes its id to `device`, which holds 37 bytes.
  * Returns false if the list is empty. */
 bool flo_proofs_told(struct flo_proofs *proofs, char *device);
-/* Removes from the list the next device that has sent used numbers for a long
- * time, because its disk lost the numbers.  A new certificate restarts them.
- * Arguments and result are as for flo_proofs_told. */
+/* Removes from the list the next device whose messages have had used numbers
+ * for a long time.  Its disk lost the last number, and a new certificate
+ * restarts the numbers.  Writes the device's id to `device`, which holds 37
+ * bytes.  Returns false if the list is empty. */
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
 /* Returns how many of the fleet's `devices` devices never proved a message. */
 uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);
@@ -93,9 +95,10 @@ void flo_proofs_forget(struct flo_proofs *proofs, const char *device);
 /* ---- any thread ---- */
 
 /* Checks a message on a topic of a device, and counts the result.  For GOOD and
- * AGAIN the number is used up, and *bytes becomes the length without the proof,
- * whose place the last brace takes.  With `refuses`, the device is reported for
- * NONE, too. */
+ * AGAIN the message's number is used up.  The closing brace then replaces the
+ * proof at the message's end, and *bytes becomes the new length.  With
+ * `refuses`, a device with a message without proof (NONE) is reported as
+ * well. */
 enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs, enum flo_topic topic,
                                      const char *device, const char *path, const char *message,
                                      size_t *bytes, bool refuses);

@@ -9,7 +9,8 @@
 #include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
-/* number of default rules that a fleet with the setting "1" has already */
+/* A fleet whose setting `alert_rules` is "1", an older form, has this many
+ * default rules already. */
 #define FIRST_SHIPPED 20
 
 static int put(struct flo_controller *controller, enum flo_watch_kind kind, const char *id,
