@@ -82,8 +82,8 @@ static int take_device(void *context, const struct flo_row *row)
     return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH : rv;
 }
 
-/* Checks that a name is valid and has not the form of a device id, because
- * calls accept both. */
+/* Checks that a device's name is valid.  It must not have the form of a device
+ * id, because calls accept a name or an id. */
 int flo_fleet_name_check(const char *name, struct flo_err *err)
 {
     return flo_uuid_is_valid(name)
@@ -177,8 +177,8 @@ static struct flo_match has_model(enum flo_field where, const char *text)
                               .value.text = text};
 }
 
-/* Lists the devices that match the filter.  Labels are compared here, because
- * an engine cannot compare them. */
+/* Lists the devices that match the filter.  An engine cannot compare labels,
+ * which are in a JSON text, so labels are compared here. */
 int flo_fleet_device_list(struct flo_fleet_store *store,
                           const struct flo_fleet_device_filter *filter, flo_fleet_device_fn fn,
                           void *context, struct flo_err *err)

@@ -5,8 +5,8 @@
 #include "server-stub/store/calls/kept.h"
 
 #define KEPT 2000 /* number of newest events that are kept for each device */
-/* Old events are pruned after this many events of all devices, so that no
- * device can avoid it. */
+/* Old events are deleted whenever this many events of all devices were added.
+ * A device thus cannot avoid it by sending few events. */
 #define PRUNE_EVERY 64
 
 static struct flo_query outbox(const struct flo_fleet_fact *fact)
@@ -30,7 +30,7 @@ static int take_mark(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Gets the number under which a device's events are stored.  0: the device has
+/* Gets the number under which a device's events are stored; 0: the device has
  * no event yet. */
 static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
                    struct flo_err *err)
@@ -98,7 +98,8 @@ static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fa
     return rv;
 }
 
-/* Moves the checkpoint to the last event before a gap in the event numbers. */
+/* Moves the outbox's checkpoint forward to the last event before the first
+ * missing one. */
 static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
@@ -112,9 +113,9 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
     return rv;
 }
 
-/* Loads the checkpoint of another outbox when an event comes from it.  The
- * stored checkpoint may be older than the events, because it is written only
- * from time to time. */
+/* Loads the checkpoint of another outbox of the device when an event comes from
+ * it.  The stored checkpoint is written only from time to time, so it is moved
+ * over events that were stored since. */
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
@@ -122,7 +123,7 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
 
     FLO_TRY(rv);
     fact->is_mark_dirty = false;
-    fact->boot[0] = '\0'; /* The outbox stays unset until all its fields are read. */
+    fact->boot[0] = '\0'; /* The outbox counts as unknown until all of its fields are read. */
     rv = mark_get(store, device, boot, fact, err);
     FLO_TRY(rv);
     if (fact->is_mark_known &&
@@ -133,11 +134,11 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
     return 0;
 }
 
-/* Returns the event number at which an outbox's checkpoint begins.  A device
- * reports its lowest unacknowledged event, so earlier events are not awaited.
- * Older agents do not report it: then the first event of an outbox is the first
- * awaited one.  An event above the checkpoint that comes a second time shows
- * that the events before it are lost. */
+/* Returns the number from which on the events of an outbox are awaited.  A
+ * device reports its lowest unacknowledged event, so earlier ones are not
+ * awaited.  Older agents do not report it: then the first event of an outbox is
+ * the first awaited one.  If a later event comes a second time, the missing
+ * ones before it are lost. */
 static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
                            bool is_new)
 {
@@ -160,8 +161,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
     if (fact->is_mark_known && mark == fact->mark) {
         return 0;
     }
-    /* The first checkpoint of an outbox is stored at once, because nothing else
-     * shows that no earlier event is awaited. */
+    /* The first checkpoint of an outbox is stored at once.  After a restart
+     * only this row tells that earlier events are not awaited. */
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
     fact->mark = mark;

@@ -40,8 +40,8 @@ size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
     return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
 }
 
-/* Notes the only order that awaits the device.  Without memory nothing is
- * noted, and the order is looked up again. */
+/* Notes the only order whose answer the device still owes.  Without memory
+ * nothing is noted, and the order is looked up again. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order)
 {
     free(fact->awaits);

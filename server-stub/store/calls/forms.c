@@ -31,8 +31,8 @@ static bool is_common(const char *key, const json_t *value)
     return false;
 }
 
-/* Tells whether the event's columns have exactly the values of these JSON
- * members. */
+/* Tells whether boot, seq and at_ms in the event's JSON have the values of the
+ * row's columns, so that they need not be stored twice. */
 static bool is_said(const json_t *json, const struct flo_event_text *event)
 {
     return flo_json_says(json, "boot", event->boot) && event->seq > 0 && event->at_ms > 0 &&

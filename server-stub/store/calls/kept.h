@@ -1,5 +1,5 @@
-/* Kept: facts, books and queues of the typed calls, in memory.  Private to the
- * store. */
+/* Kept: what the typed calls of the store keep in memory: facts of devices,
+ * outcomes of orders, and queues.  Private to the store. */
 #ifndef FLOTILLA_SERVER_CALLS_KEPT_H
 #define FLOTILLA_SERVER_CALLS_KEPT_H
 
@@ -18,8 +18,10 @@ struct flo_fleet_fact {
     bool is_online_known, is_online;
     bool is_dirty;       /* seen_at_ms or rss_bytes is not written to the table yet */
     bool is_mark_dirty;  /* the checkpoint is not written to the table yet */
-    bool awaits_nothing; /* a lookup found that no tracked order awaits the device's answer */
-    char *awaits; /* the only order that awaits the device; NULL: the order must be looked up */
+    bool awaits_nothing; /* no order that a person requested awaits an answer of
+                            the device, as a lookup found */
+    char *awaits;        /* the only order whose answer the device still owes; NULL: it
+                            must be looked up */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint64_t ttft_us;     /* 95th percentile of time to first token in the newest window; 0: none */
@@ -35,7 +37,7 @@ struct flo_fleet_fact {
     bool is_mark_known;
     uint64_t mark;   /* checkpoint; see mark_move */
     uint64_t newest; /* number of the newest event, even if it comes after a gap */
-    uint64_t book;   /* number of the device in the table of events; 0: none yet */
+    uint64_t book;   /* number that stands for the device in the table of events; 0: none yet */
     uint64_t outbox; /* number of the outbox `boot`; 0: none yet */
 };
 struct flo_fleet_facts {
@@ -127,7 +129,9 @@ struct flo_fleet_store {
     struct flo_fleet_facts facts;
     struct flo_outcome_books books;
     struct flo_fleet_makings makings;
-    struct flo_device_index device_index; /* its items are in the order of facts.ids */
+    /* facts of all devices for selectors; a device has the same index here as
+     * in facts.ids */
+    struct flo_device_index device_index;
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
     struct flo_fleet_wanted wanted;
@@ -157,8 +161,8 @@ void flo_fleet_queue_add(struct flo_fleet_store *store);
 /* Gets the facts of a device, which are created if missing.  Returns NULL
  * without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char *id);
-/* Notes that only this order awaits the device.  NULL: the order is unknown,
- * and must be looked up. */
+/* Notes that the device still owes an answer to this order only.  NULL: the
+ * order is unknown and must be looked up. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order_or_null);
 /* Returns the index of a device's facts; SIZE_MAX without memory. */
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
@@ -169,11 +173,11 @@ FLO_MUST_USE int flo_fleet_device_index_again(struct flo_fleet_store *store, con
  * memory. */
 FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
                                             bool *out, struct flo_err *err);
-/* Forgets connections, checkpoints and forms in memory that may differ from the
- * tables.  Called after a rollback. */
+/* Forgets what is in memory about connections, checkpoints of events and forms.
+ * After a rollback these may differ from the tables. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
-/* Notes for all devices that they are offline, as their rows say now, so that
- * no row must be read for that. */
+/* Notes in memory that all devices are offline, as their rows now say.  So no
+ * row has to be read for that. */
 void flo_fleet_facts_offline(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                                     const struct flo_fleet_fact *fact, struct flo_err *err);
@@ -203,8 +207,8 @@ FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store, const c
 FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
-/* Forgets all books of outcomes, because a transaction was rolled back or rows
- * were deleted. */
+/* Forgets the outcomes of all orders in memory, because a transaction was
+ * rolled back or rows were deleted. */
 void flo_outcome_books_forget(struct flo_fleet_store *store);
 void flo_outcome_books_deinit(struct flo_fleet_store *store);
 /* Callback for a device, by its number in facts.ids.  The call lists the
@@ -326,7 +330,8 @@ static inline struct flo_match one_of(enum flo_field field, const struct flo_val
     return (struct flo_match){
         .field = field, .how = FLO_MATCH_ONE_OF, .list = list, .count = count};
 }
-/* Match for a number that most rows have. */
+/* Makes a condition on a number that holds for most rows, so that no index is
+ * used for it. */
 static inline struct flo_match common_number(enum flo_field field, uint64_t number)
 {
     return (struct flo_match){.field = field, .is_common = true, .value.number = number};

@@ -107,8 +107,8 @@ static int find_number(struct flo_fleet_store *store, struct flo_query query, en
     return 0;
 }
 
-/* Gets the sequence number of the last order in the batch of orders to
- * prune. */
+/* Gets the number of the last order in the next batch of orders that are
+ * checked for deletion. */
 static int end_of_piece(struct flo_fleet_store *store, uint64_t from, uint64_t *out,
                         struct flo_err *err)
 {
@@ -197,8 +197,9 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const 
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* Gets the number of the newest removal of a model.  Orders that were only
- * signed again are skipped, because nobody requested them. */
+/* Gets the number of the newest order that removed a model from the group or
+ * the whole fleet.  Only orders that a person requested count, not their later
+ * signatures. */
 int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, const char *group,
                             uint64_t *out, struct flo_err *err)
 {
@@ -358,8 +359,8 @@ static int add_resume(void *context, const struct flo_row *row)
                                          SORTED(DOWN(ORDER_SEQ))});
 }
 
-/* Adds the newest resume of each active rollout as long as accepted members may
- * wait for it. */
+/* Adds, for each active rollout, the newest order that resumed it.  The rollout
+ * must have a member in state `accepted`, which may still wait for it. */
 static int add_resumes(struct standing *standing)
 {
     static const struct flo_value states[] = {{.text = "running"}, {.text = "completed"}};
@@ -376,8 +377,8 @@ static int add_resumes(struct standing *standing)
         add_resume, standing, standing->err);
 }
 
-/* Adds the newest rollback of the same release for the same group, if some
- * device has not answered the order in `row`. */
+/* Adds the newest rollback for the release and the group of the order in `row`,
+ * of which some device owes an answer. */
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(

@@ -14,11 +14,13 @@ int flo_fleet_take_order(void *context, const struct flo_row *row);
 
 /* ---- books.c: what devices made of an order, in memory ---- */
 
-/* Gets the book of an order, which is read if missing.  The book is valid until
- * the next call of this folder. */
+/* Gets the outcomes of an order on all devices, and reads them from the table
+ * if they are not in memory.  They are valid until the next call of this
+ * folder. */
 FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
                                        struct flo_outcome_book **out, struct flo_err *err);
-/* Notes a device's new outcome of an order in the order's book. */
+/* Sets a device's outcome of an order in memory, if the order's outcomes are
+ * there. */
 void flo_outcome_book_write(struct flo_fleet_store *store, const char *order, const char *device,
                             enum flo_order_outcome outcome);
 enum flo_outcome_news {

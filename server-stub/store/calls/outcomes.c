@@ -66,8 +66,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
     if (count == 0 || news == FLO_NEWS_NONE) {
         return 0;
     }
-    /* With a certain change no result is requested, so that an engine may send
-     * many updates together. */
+    /* If memory already tells that the row changes, the number of changed rows
+     * is not requested.  An engine may then send many updates together. */
     flo_fleet_json_text(error, "id", reason, sizeof(reason));
     int rv = flo_fleet_update(store, FLO_TABLE_OUTCOME,
                               CHANGES(set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),
@@ -167,8 +167,8 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order, uin
 }
 
 /* Counts the outcomes of an order.  Progress is requested often while devices
- * answer, so no row is read: the book has the outcomes, and memory knows who is
- * connected. */
+ * answer, so no row is read.  The outcomes are in memory, and so is which
+ * device is connected. */
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                struct flo_order_progress *out, struct flo_err *err)
 {

@@ -63,8 +63,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Main function of the tidying thread.  After a failed sync it moves no pages
- * into the tables, because the pages are doubtful. */
+/* Main function of the thread that moves the log's pages into the tables.
+ * After a failed sync it moves none, because these pages may not be on disk. */
 static void *run_tidy(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -188,7 +188,7 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
     return durable;
 }
 
-/* Writes pages again that a failed sync left in doubt.  No commit runs
+/* Writes again what a failed sync may not have written.  No commit runs
  * meanwhile, and both threads pause. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {

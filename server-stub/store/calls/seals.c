@@ -127,7 +127,8 @@ int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
     return 0;
 }
 
-/* Records a row without a valid seal, once until a caller reads the record. */
+/* Notes that a row has no valid seal.  Each row is noted once, until a caller
+ * reads the notes. */
 static void tell(struct flo_fleet_seals *seals, const struct sealed *sealed,
                  const struct flo_row *row)
 {

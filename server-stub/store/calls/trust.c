@@ -107,7 +107,8 @@ static int take_trusts(void *context, const struct flo_row *row, uint64_t count)
         at--;
     }
     if (at == FLO_COUNT(trusts->list)) {
-        return 0; /* only the statements with the highest numbers are listed */
+        return 0; /* the list is full, and this statement's number is lower than
+                     all numbers in it */
     }
     if (trusts->count < FLO_COUNT(trusts->list)) {
         trusts->count++;

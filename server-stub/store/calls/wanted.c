@@ -63,9 +63,10 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *releas
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
-/* Marks devices that lack a release as stale, if the release was yanked or its
- * newest rollout stopped.  Both facts count separately, because only a yank
- * frees devices on which the release is pinned. */
+/* Marks devices that lack a release for a new evaluation, if the release was
+ * yanked or its newest rollout stopped, or either was undone.  Each of the two
+ * facts counts, because only a yank also concerns devices on which the release
+ * is pinned. */
 static void changed(struct flo_fleet_store *store, struct flo_wanted was,
                     const struct flo_wanted *now)
 {

@@ -32,8 +32,8 @@ static int read_device(void *context, const struct flo_fleet_device *device)
 int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {.online = -1};
-    /* The list of orders under way is loaded now, because each message needs
-     * it. */
+    /* Read here once, because each message of a device needs the list of orders
+     * whose rows are being made. */
     const struct flo_making *makings;
     size_t count;
 
@@ -71,7 +71,8 @@ int flo_fleet_device_index_again(struct flo_fleet_store *store, const char *id, 
     return rv;
 }
 
-/* Reads those devices from their rows that are stale after a rollback. */
+/* Reads those devices again from their rows whose entries in the index are out
+ * of date, for example after a rollback. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_device_index *device_index = &store->device_index;
@@ -88,7 +89,8 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
             if (rv == 0) {
                 device_index->items[i].is_stale = false;
                 device_index->stale_count--;
-            } else { /* The device stays stale, because its row could not be read. */
+            } else { /* the entry stays out of date, because the device's row
+                        could not be read */
                 device_index->items[i].is_there = was_there;
             }
         }
@@ -277,7 +279,8 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
     int rv = put_in_order(store, err);
     size_t count = rv == 0 ? device_index->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
-        if (i >= device_index->ordered) { /* The callback `fn` caused the index to be read again. */
+        if (i >= device_index->ordered) { /* the callback `fn` caused a new load
+                                             of the index, which made it shorter */
             return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
         }
         size_t number = device_index->order[i];
