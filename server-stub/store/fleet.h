@@ -48,14 +48,15 @@ FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store, const 
 struct flo_fleet_said {
     enum flo_condition condition; /* the condition that has precedence over all others */
     bool drifts;
-    bool may_let_go; /* some release is missing on the device, wanted or not */
+    bool may_let_go; /* the device lacks some release that it was ordered to
+                        run, even if that release is no longer wanted */
 };
 struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
                                      const struct flo_select_device *device, const json_t *report);
-/* Tells whether a model of the report runs another release because the ordered
- * one is no longer wanted.  Such a device does not drift.  A release pinned on
- * the device stays wanted there until the pin is removed or the release is
- * yanked. */
+/* Tells whether the device may keep another release of the model than the
+ * ordered one, because the ordered one is no longer wanted.  Such a device does
+ * not drift.  A release that is pinned on the device stays wanted until it is
+ * yanked or the pin is removed. */
 bool flo_fleet_lets_go(struct flo_fleet_store *store, const struct flo_select_device *device,
                        const json_t *model);
 /* Lists the devices that do not run a release which they were ordered to

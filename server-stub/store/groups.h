@@ -80,7 +80,8 @@ void flo_fleet_changed_all(struct flo_fleet_store *store);
 enum flo_groups_news {
     FLO_GROUPS_KNOWN,  /* nothing to do: the device knows its groups, or is offline */
     FLO_GROUPS_DIFFER, /* the device knows an old list of its groups, and needs a statement */
-    FLO_GROUPS_TOLD    /* the device reported its groups, so the statement can be removed */
+    FLO_GROUPS_TOLD    /* the device reported its groups as they are, so its
+                          statement can be removed */
 };
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device);
 /* Tells whether some device changed, so that flo_fleet_changed_next returns

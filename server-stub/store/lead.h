@@ -76,9 +76,9 @@ struct flo_lead_self {
     const char *devices;
     const char *key; /* public key of the controller, PEM; NULL: none */
     /* Called on the lead's thread before this process leads.  Makes the
-     * controller's keyring equal to the digest, if necessary from the document
-     * ("": there is none).  After a failure the process does not lead, and the
-     * function is called again.  NULL: any keyring is right. */
+     * controller's keyring the one with this digest; `document` has it, or is
+     * "".  After a failure the process does not lead, and the function is
+     * called again.  NULL: any keyring will do. */
     int (*fit)(void *context, const char *digest, const char *document, size_t bytes,
                struct flo_err *err);
     /* Called on the lead's thread, which ends afterwards.  Another epoch began,

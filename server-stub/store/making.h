@@ -32,9 +32,9 @@ FLO_MUST_USE int flo_fleet_making_begin(struct flo_fleet_store *store, const cha
  * are made. */
 FLO_MUST_USE int flo_fleet_making_move(struct flo_fleet_store *store, const char *order,
                                        const char *made, uint64_t count, struct flo_err *err);
-/* Callback for a device whose row is due.  The call lists the next devices of
- * the group, at most `limit`, in the order of ids.  With `is_there` the device
- * was awaited before its turn, so its row exists. */
+/* Callback for a device whose row for the order is to be made next.  The call
+ * lists at most `limit` devices of the group, in the order of ids.  is_there:
+ * the device's row exists already, because it was needed before. */
 typedef int (*flo_fleet_unmade_fn)(void *context, const char *device, bool is_there);
 FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
                                        const struct flo_making *making, uint64_t limit,
@@ -43,8 +43,8 @@ FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
                                          const struct flo_making *making, const char *device,
                                          bool *out, struct flo_err *err);
-/* Takes a device out of the pending ones, because it need not answer.  Called
- * when its row would be due. */
+/* Counts a device as done whose row would be made next, because it need not
+ * answer the order. */
 void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order, const char *device);
 /* Lists the devices with ids above `after`, up to `to`, whose desired document
  * has an order about the model.  The ids ascend. */

@@ -307,7 +307,8 @@ FLO_MUST_USE int flo_fleet_emergency_put(struct flo_fleet_store *store,
                                          struct flo_err *err);
 typedef int (*flo_fleet_emergency_fn)(void *context, const struct flo_fleet_emergency *emergency);
 /* Lists at most count_max emergency orders, the newest first.  With `is_whole`
- * only those with an envelope are listed. */
+ * only orders with a signed envelope are listed, not those of which only an
+ * answer came. */
 FLO_MUST_USE int flo_fleet_emergencies(struct flo_fleet_store *store, bool is_whole,
                                        size_t count_max, flo_fleet_emergency_fn fn, void *context,
                                        struct flo_err *err);
@@ -558,8 +559,8 @@ FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t
                                          struct flo_err *err);
 /* Deletes orders that are no longer needed (calls/orders.c), among the next
  * FLO_FLEET_PRUNE_ORDERS after number *from.  *from becomes the start of the
- * next batch, or FLO_FLEET_ALL after the last.  Orders that people requested
- * stay, as rollouts do. */
+ * next batch, or FLO_FLEET_ALL after the last one.  Orders that people
+ * requested are kept for ever, as rollouts are. */
 #define FLO_FLEET_PRUNE_ORDERS 500
 FLO_MUST_USE int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
                                        uint64_t *from, struct flo_err *err);
@@ -629,9 +630,9 @@ FLO_MUST_USE int flo_fleet_outcome_list(struct flo_fleet_store *store, const cha
                                         struct flo_err *err);
 FLO_MUST_USE int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                             struct flo_order_progress *out, struct flo_err *err);
-/* Tells whether the controller may ask the device for its answers.  It may if
- * it did not ask within pause_ms, or not since the device connected (*is_back).
- * If the result is true, this call counts as asking. */
+/* Tells whether the controller may ask the device again for answers that it
+ * owes.  It may if the last time was more than pause_ms ago, or if the device
+ * connected since (*is_back).  A call that returns true counts as asking. */
 bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device, uint64_t pause_ms,
                               bool *is_back);
 /* Tells whether a tracked order still awaits the device's answer. */

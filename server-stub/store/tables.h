@@ -121,10 +121,10 @@ enum flo_match_how {
     FLO_MATCH_ABOVE,
     FLO_MATCH_FROM,
     FLO_MATCH_ONE_OF, /* the field is one of `count` values in `list` */
-    /* the field equals field `among` of some row; with `where`, only rows in
-     * which that field is `value` count */
+    /* The field equals the field `among` of some row of that field's table.  If
+     * `where` is set, only rows count whose field `where` equals `value`. */
     FLO_MATCH_AMONG,
-    FLO_MATCH_NOT_AMONG /* no row that FLO_MATCH_AMONG would accept has the field's value */
+    FLO_MATCH_NOT_AMONG /* the field's value is not found by FLO_MATCH_AMONG */
 };
 #define FLO_MATCH_LIST_MAX 16
 struct flo_match {
@@ -198,7 +198,8 @@ struct flo_store_ops {
     /* Commits the transaction.  A failed commit is rolled back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
     void (*cancel)(struct flo_store_engine *engine);
-    /* Switches, by `on`, whether commits become durable only by `sync`. */
+    /* Switches between two kinds of commits.  With `on`, commits become durable
+     * only by `sync`; otherwise each is durable when it returns. */
     int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);
     /* Makes all earlier commits durable. */
     int (*sync)(struct flo_store_engine *engine, struct flo_err *err);

@@ -24,12 +24,13 @@ FLO_MUST_USE int flo_windows_begin(struct flo_windows *store, struct flo_err *er
 FLO_MUST_USE int flo_windows_commit(struct flo_windows *store, struct flo_err *err);
 void flo_windows_roll_back(struct flo_windows *store);
 
-/* Adds a window of a device of this hardware class to both resolutions.  Its
- * time is the device's if that is plausible, else `now_ms`.  *is_new is false,
- * and nothing changes, when the window (device, at_ms, seq) was added before;
- * the store remembers this for two hours.  Parts of one message come in order,
- * and later parts only if the first one was new.  A release belongs to one
- * model: rows have the model that the release's last window named. */
+/* Adds a telemetry window of a device of this hardware class to the rows of
+ * both resolutions.  Its time is the device's if that is plausible, else
+ * `now_ms`.  *is_new is false, and nothing changes, when the window (device,
+ * at_ms, seq) was added before.  The store remembers windows for two hours.
+ * The caller passes later parts of a message only if the first part was new.  A
+ * release belongs to one model: its rows have the model that its last window
+ * named. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
                                  const struct flo_telemetry_window *window, bool *is_new,

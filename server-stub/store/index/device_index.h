@@ -22,7 +22,8 @@ struct flo_device_index_entry {
     uint32_t groups_are;  /* checksum of the device's groups; 0: unknown */
     uint32_t groups_said; /* checksum of the groups that the device reported */
     uint8_t stated; /* whether the desired document has a group statement: 0 unknown, 1 no, 2 yes */
-    uint8_t condition_said; /* enum flo_condition that follows from the device's report */
+    uint8_t condition_said; /* condition that follows from the device's report,
+                               an enum flo_condition */
     bool may_let_go;
     /* time of the last message when the row was read; newer times are in the
      * facts */
@@ -48,7 +49,8 @@ struct flo_device_index {
 };
 
 void flo_device_index_deinit(struct flo_device_index *device_index);
-/* Sets a device's facts from its row, or from its report. */
+/* Sets a device's facts from its row in the store.  flo_device_index_report
+ * sets those from its report. */
 void flo_device_index_row(struct flo_device_index *device_index, size_t number,
                           const struct flo_fleet_device *device);
 void flo_device_index_report(struct flo_device_index *device_index, size_t number,

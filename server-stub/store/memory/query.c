@@ -12,8 +12,10 @@
 struct plan {
     const struct flo_memory_index *index;
     struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* fixed values */
-    int fixed;      /* number of leading index fields that the query fixes to one value each */
-    bool has_start; /* `from` also has a lower bound for the field after the fixed ones */
+    int fixed;      /* Number of fields at the front of the index for which the
+                       query gives one value each. */
+    bool has_start; /* `from` also has the least value of the index field after
+                       the first `fixed` ones */
     bool is_sorted, is_down;
 };
 
@@ -209,8 +211,8 @@ static int list_add(struct flo_memory_list *list, const struct flo_memory_found 
     return 0;
 }
 
-/* Compares two found rows by the query's order.  A row without a joined row
- * comes before all others. */
+/* Compares two found rows by the query's order.  If a query joins a second
+ * table, a row without a match there counts as the lowest. */
 static int compare_found(const void *a, const void *b, void *context)
 {
     const struct flo_query *query = context;
@@ -252,7 +254,7 @@ static void range(const struct plan *plan, size_t *from, size_t *to)
     *from = flo_memory_place(index, plan->from, plan->fixed + plan->has_start);
     *to = *from;
     size_t high = index->count;
-    while (*to < high) { /* finds the first row after the range */
+    while (*to < high) { /* bisection: finds the first row after the range */
         size_t middle = *to + (high - *to) / 2;
         const struct flo_value *values = index->rows[middle]->values;
         int order = 0;

@@ -29,9 +29,11 @@ struct flo_handed {
     pthread_t thread;
     pthread_mutex_t mutex; /* guards all members after it, except `pg` */
     pthread_cond_t changed;
-    struct flo_pg *pg; /* connection, which the listing uses first, and then the thread */
+    struct flo_pg *pg; /* connection: used by the call that lists the rows at
+                          first, and by the thread from then on */
     uint64_t epoch;
-    struct row *rows; /* FLO_HANDED_ROWS_MAX rows; only the thread uses them while is_sent */
+    struct row *rows; /* FLO_HANDED_ROWS_MAX rows of the next batch; only the
+                         thread uses them while is_sent is true */
     size_t count;
     char session[48];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];

@@ -10,7 +10,8 @@
 struct flo_postgresql_limits {
     struct flo_pg_limits pg;
     uint64_t pause_ms; /* pause before a request that failed is repeated */
-    uint64_t ask_ms;   /* for the store: time to find out whether a commit happened */
+    uint64_t ask_ms;   /* how long the store tries to find out whether a commit
+                          happened, before the commit counts as failed */
     /* Time limits that the server enforces: it ends longer statements, lock
      * waits and idle transactions.  0: the server's own setting. */
     uint64_t statement_ms, lock_ms, idle_ms;

@@ -118,9 +118,10 @@ static int end_sessions(struct postgresql *store, struct flo_err *err)
     return rv;
 }
 
-/* Asks whether the doubtful transaction was committed.  Only this process
- * commits in this epoch.  After another epoch began the answer is unknown and
- * irrelevant, because this process's state is stale. */
+/* Asks the database whether the transaction was committed whose commit got no
+ * answer.  The number of commits in this epoch tells it, because only this
+ * process commits in it.  In another epoch the answer no longer matters,
+ * because this process must start again. */
 static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
 {
     uint64_t found = 0;
@@ -337,7 +338,8 @@ static void cancel(struct flo_store_engine *engine)
     struct postgresql *store = of(engine);
 
     if (store->is_open) {
-        /* An error of an earlier change does not matter any more. */
+        /* the result is ignored: an earlier change that failed is rolled back
+         * anyway */
         (void)!flo_pg_flush(store->pg, NULL);
         (void)!flo_pg_run(store->pg, "ROLLBACK", FLO_DB_NONE, NULL, NULL);
     }

@@ -15,7 +15,8 @@
 #define MAKE(table, fields) "CREATE TABLE IF NOT EXISTS " table " (" fields ")"
 #define INDEX(name, fields) "CREATE INDEX IF NOT EXISTS " name " ON " fields
 
-/* Table of events without a column for the device; this step runs once. */
+/* Moves events from tables that name the device in each row to tables that use
+ * numbers.  Older databases have such a column, so this runs once. */
 #define EVENTS_BY_NUMBER                                                                           \
     "DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="                           \
     " 'event'::regclass AND attname = 'device' AND NOT attisdropped) THEN"                         \

@@ -14,7 +14,8 @@ struct flo_sql_dialect {
     const char *max;   /* SQL function that returns the larger of two values */
     /* Natural sort by name: text in front of the field, and text after it. */
     const char *natural, *natural_end;
-    const char *first, *last; /* text that puts rows without a joined row first, or last */
+    const char *first, *last; /* text that puts rows without a match in the
+                                 joined table first, or last */
 };
 extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 
@@ -26,8 +27,8 @@ struct flo_sql {
     struct flo_buf text;
     struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;
-    /* Fields that the present `text` writes.  Thousands of puts with this text
-     * may follow each other, and it is built once. */
+    /* Table and fields that the present `text` writes.  The text is kept,
+     * because thousands of puts with the same fields may follow each other. */
     enum flo_table table;
     struct {
         enum flo_field field;

@@ -273,8 +273,8 @@ void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enu
     add_from(sql, query);
     for (size_t i = 0; i < by_count; i++) {
         add(sql, i == 0 ? " GROUP BY " : ", ");
-        /* The + keeps SQLite from choosing an index by the groups, instead of
-         * by the matches and the join. */
+        /* The unary + makes SQLite choose its index by the conditions and the
+         * join, not by GROUP BY. */
         add(sql, query->join != 0 && sql->dialect->has_unary ? "+" : "");
         add_name(sql, by[i]);
     }

@@ -13,7 +13,7 @@ struct flo_sqlite {
     bool is_stuck;        /* moving the log failed, and the error was logged */
     char *path;           /* control.db */
     int log_fd;           /* control.db-wal */
-    struct flo_sql sql;   /* text of the newest call, whose plan tests check */
+    struct flo_sql sql;   /* text of the newest call; tests check its query plan */
 };
 
 /* ---- durability (log.c) ---- */

@@ -25,7 +25,8 @@ int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
     return flo_db_look(sqlite_of(engine)->db, err);
 }
 
-/* Syncs the log, and checks that the next start would find this log. */
+/* Syncs the log, and checks that its file is still the one that the next start
+ * would open. */
 static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     return fdatasync(sqlite->log_fd) < 0
@@ -76,7 +77,8 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
 }
 
 /* Moves the log's pages into the tables.  A move that a reader or a commit
- * interrupts syncs nothing, and succeeds even if the disk still fails. */
+ * stopped does not sync the file.  After an earlier failure the file is
+ * therefore synced here, which shows whether the disk works again. */
 static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     int rv = flo_db_log_move(sqlite->mover, err);

@@ -146,8 +146,9 @@ const char *const flo_sqlite_schema[] = {
     " op TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX report_device ON report(device, at);",
-    /* Rows of a kilobyte do not belong in the nodes of an index: a page held
-     * three of them, and the tree was eight levels deep. */
+    /* Moves devices to a table with row ids.  Rows of a kilobyte in a table
+     * WITHOUT ROWID filled the index's pages with three rows each, and the tree
+     * was eight levels deep. */
     "CREATE TABLE device_rows ("
     " id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
     " online INTEGER NOT NULL DEFAULT 0, retired INTEGER NOT NULL DEFAULT 0,"

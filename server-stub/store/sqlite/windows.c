@@ -30,7 +30,8 @@ static const char *const schema[] = {
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
-    /* The model of a release, which is "" until the release's next window. */
+    /* Adds to each release's name its model, which is "" until the next window
+     * of the release comes. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
     /* Table of the evidence for statistical gates: sums of each model on a
      * device. */
@@ -65,8 +66,8 @@ static int replace_file(struct flo_windows *store, struct flo_err *err)
     return open_file(store, err);
 }
 
-/* Checks that the open file is sound, and that the next start would open this
- * file. */
+/* Checks that the open file is not damaged, and is still the one that the next
+ * start would open. */
 static int look(struct flo_db *db)
 {
     struct flo_err err = {0};
@@ -142,8 +143,8 @@ int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 void flo_windows_roll_back(struct flo_windows *store)
 {
     store->total_count = 0;
-    /* The cache is emptied, because the rolled-back transaction may have added
-     * names. */
+    /* The cache of names is emptied: the rolled-back transaction may have added
+     * some that are not in the table now. */
     store->name_count = 0;
     if (store->db != NULL) {
         flo_db_roll_back(store->db);
@@ -213,7 +214,7 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
     const void *data = flo_db_column_blob(row, 0, &bytes);
     struct flo_err broken = {0};
     if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
-        /* The sum starts at zero again, because the stored one is damaged. */
+        /* The stored sum is damaged, so the new sum starts at zero. */
         flo_log_err(FLO_LOG_WARN, "telemetry", &broken);
     }
     flo_db_reset(row);
@@ -360,7 +361,8 @@ static int note_merged(struct flo_windows *store, int64_t device,
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
-        return 0; /* A later part of a message is new if its first part was. */
+        return 0; /* A later part is only passed here if the message's first
+                     part was new, so it is new as well. */
     }
     int rv = flo_db_run(store->db, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
                         FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms),
