@@ -10,7 +10,8 @@
 #define FILE_BYTES_MAX (64u << 20)
 #define KEPT_MAX 64 /* largest number of newest lines that are compared */
 
-/* Number and hash of a record, as a witness has them. */
+/* Number and hash of an audit record, as somebody noted them outside of the
+ * controller. */
 struct kept {
     unsigned long long number;
     char hash[FLO_DIGEST_TEXT];

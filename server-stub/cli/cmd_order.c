@@ -7,7 +7,8 @@
 
 #include "server-stub/cli/live/live.h"
 
-/* Prints the devices that have not reached the order's target, or not yet. */
+/* Prints the devices that have not carried out the order, or have not answered
+ * yet. */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();

@@ -406,8 +406,8 @@ static int recall(struct flo_cli *cli, struct flo_err *err)
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        /* error that does not matter: without all devices, the first ones are
-         * shown */
+        /* The error is ignored: if not all devices can be read, the first ones
+         * are printed. */
         struct flo_err gone = {0};
         (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);

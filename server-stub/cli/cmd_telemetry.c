@@ -9,7 +9,8 @@
 struct query {
     const char *metric, *by;
     bool is_sheet;    /* plain numbers */
-    const json_t *of; /* devices or releases, which give the series their names */
+    const json_t *of; /* list of devices or of releases in which the names for
+                         the series are found */
     /* series with the numbers of requests, by which the rate of errors is
      * computed */
     const json_t *requests;

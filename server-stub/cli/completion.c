@@ -46,8 +46,8 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- names ---- */
 
-/* Places in usages and flags at which a name stands, and the path from which
- * the names come. */
+/* For each word in usages and flags that stands for a name: the path from which
+ * completion gets the names. */
 static const struct {
     const char *noun; /* noun of the command; NULL: the place is in commands of any noun */
     const char *what; /* word of the usage, or its beginning */

@@ -34,7 +34,8 @@ struct flo_create {
     struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
     size_t step_count;
     char golden[1200];   /* folder of the golden prompts, which the user gave or the command made */
-    char player[1200];   /* path of the downloaded model to which --base belongs */
+    char player[1200];   /* path of the model of --base, which was downloaded to
+                            play the prompts with the adapter */
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */

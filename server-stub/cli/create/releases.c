@@ -7,9 +7,9 @@
 
 #include "base/host/digest.h"
 
-/* Gets the digest of a file in a release as REST returns it.  The file has the
- * name and role of `of`.  With `is_first`, the first file with the role is
- * taken if none has the name. */
+/* Gets the digest of the file in a release that has the name and role of `of`.
+ * With `is_first` the name may differ if no file has it: then the first file
+ * with the role counts.  `release` is JSON from the API. */
 static bool digest_of(const json_t *release, const struct flo_author_file *of, bool is_first,
                       struct flo_digest *out)
 {
@@ -76,8 +76,8 @@ static bool is_model_here(const struct flo_author_file *file)
            file->path[0] != '\0';
 }
 
-/* Adds an earlier release's files as bases.  The first file gets one, and each
- * further model, because a release may have several. */
+/* Adds an earlier release's files as bases: one for the new release's first
+ * file, and one for each further model in it. */
 static int add_base(struct flo_cli *cli, struct flo_create *create, const char *version,
                     struct flo_err *err)
 {
@@ -169,9 +169,10 @@ static int find_candidates(struct flo_create *create, const json_t *items, struc
     return 0;
 }
 
-/* Warns if the new version is lower than an existing one.  Numbers follow the
- * creation: a device that ran the new release refuses one with a higher version
- * that was created before. */
+/* Warns if the new version is lower than an existing one.  Devices compare the
+ * numbers that releases get when they are created.  A device that ran the new
+ * release thus refuses a release with a higher version that was created
+ * before. */
 static void tell_order(struct flo_cli *cli, const struct flo_create *create, const json_t *items)
 {
     const char *highest = create->version;

@@ -22,8 +22,8 @@ static bool is_step(const struct flo_create *create, const struct flo_digest *di
     return false;
 }
 
-/* Adds those deltas of an earlier file whose base has no delta to the new
- * release. */
+/* Copies, from an earlier release's file, the deltas whose base has no delta to
+ * the new release. */
 static void take_ways(const struct flo_create *create, const struct flo_release_file *from,
                       struct flo_release_file *out)
 {

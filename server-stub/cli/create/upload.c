@@ -10,7 +10,8 @@
 
 #define SAID_BYTES_MIN (16u << 20) /* size in bytes from which on an upload is announced */
 
-/* Announces a step, because it takes time for this number of bytes. */
+/* Prints what is done to a file and its size, if the size is large enough to
+ * take time. */
 static void say_bytes(const struct flo_cli *cli, const char *what, const char *file, uint64_t bytes)
 {
     char size[32];
@@ -54,8 +55,9 @@ static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, co
     return rv;
 }
 
-/* Uploads blobs, in up to two rounds.  A file that was uploaded before the
- * document may be collected, as no release has it; the answer then lists it as
+/* Uploads the blobs that the controller needs.  Called before the release's
+ * document is sent, and once more after it.  A file that no release names yet
+ * may be deleted in between; then the controller's answer lists it as
  * missing. */
 static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
                      const struct flo_author_result *made, const json_t *release,
@@ -120,9 +122,9 @@ static uint64_t best_full_bytes(const struct flo_author_result *made, const char
     return best;
 }
 
-/* Adds facts about the base of a delta.  They are the newest release that has
- * the base, and the number of devices with such a release, or the name of
- * another model of this release. */
+/* Adds facts about the base of a delta: the newest release that has the base,
+ * and the number of devices with such a release.  If the base belongs to
+ * another model of this release, its name is added. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
                            const struct flo_author_result *made, const struct flo_author_blob *blob)
 {

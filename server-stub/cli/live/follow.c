@@ -9,8 +9,8 @@
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 
-/* interval of redrawing while the position in the event stream is not known
- * yet */
+/* interval of redrawing until the first event has told the position in the
+ * event stream */
 #define FIRST_MS 2000
 /* interval of redrawing, because times pass and some changes have no event */
 #define LATER_MS 15000

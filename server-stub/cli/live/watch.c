@@ -323,8 +323,8 @@ struct answers {
 };
 typedef struct answers answers_fn(const json_t *now);
 
-/* Tells whether the controller counts the awaited devices, which an older one
- * does not. */
+/* Tells whether the answer has the number of awaited devices; an older
+ * controller does not send it. */
 static bool says_awaited(const json_t *now)
 {
     return json_object_get(now, "awaited") != NULL;
@@ -383,9 +383,9 @@ static int answers_go_on(const char *path, struct flo_err *err)
     return flo_stop_told(err, id, next);
 }
 
-/* Waits until all online devices have answered.  The devices are read at the
- * start and at the end.  A controller that does not count them makes the
- * command read them each time. */
+/* Waits until all online devices have answered.  The list of devices is only
+ * requested at the start and at the end.  An older controller sends no number
+ * of awaited devices, so the list is then requested each time. */
 static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, uint64_t timeout_ms,
                          json_t **out, struct flo_err *err)
 {

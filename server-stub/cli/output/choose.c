@@ -69,7 +69,8 @@ static int refuse(const char *flag, const char *word, const json_t *items,
                         : flo_err_fix(err, "fields are %s, …; -o json shows all", all);
 }
 
-/* A column that the table lacks, made from the words of its path. */
+/* Column for a field that the table has no column for: its header is made of
+ * the words of the field's path. */
 struct unknown {
     char path[64], head[64];
 };

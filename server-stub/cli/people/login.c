@@ -248,7 +248,8 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *me = NULL;
     const char *name = flo_args_text(&cli->args, "name", "default");
 
-    /* The address is treated like a flag, so that it gets the flag's checks. */
+    /* The address, which is the command's first word, is stored as the flag
+     * --controller, whose checks it then gets. */
     static const struct flo_flag address = {.name = "controller"};
     cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = cli->args.words[0];

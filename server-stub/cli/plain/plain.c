@@ -21,8 +21,9 @@ struct call {
 
 /* ---- the word ---- */
 
-/* Refuses the command's first word as no valid name.  The error calls it by the
- * noun, which is "alert-rule" for "alert-rule delete". */
+/* Fails because the command's first word is no valid name, or names nothing.
+ * The error calls it by the command's noun, such as "alert-rule" for
+ * "alert-rule delete". */
 static int refuse_word(const struct call *call, bool makes, struct flo_err *err)
 {
     const char *name = call->cli->args.verb->name;

@@ -45,8 +45,8 @@ static void say_head(struct told *told)
     printf(": %s\n", flo_out_text(record, "verdict", "?"));
 }
 
-/* Prints a row when the verdict of a rule changed, and at each look of the
- * analysis. */
+/* Prints a rule's result in a record when its verdict changed. At a look, an
+ * evaluation at which the phase may pass, it is always printed. */
 static void on_row(void *context, enum flo_measure measure, const char *stands, const char *text)
 {
     struct told *told = context;

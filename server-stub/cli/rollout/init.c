@@ -158,8 +158,8 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
                        "[--dry-run]\n"
                        "# All but `release` may be left out.\n\n");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        /* `group` is left out, because it is a short form of the target, which
-         * is printed. */
+        /* `group` is not printed, because it is another way to write the
+         * target, which is printed. */
         if (field.part == FLO_SPEC_SPEC && is_for_people(&field) &&
             strcmp(field.name, "group") != 0) {
             print_field(&out, &printer, &field);

@@ -110,7 +110,7 @@ static bool is_replaced(const json_t *envelope, const struct flo_order *order)
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_envelope parts = {0};
     struct flo_order there = {0};
-    bool is = true; /* an unreadable order is replaced, too */
+    bool is = true; /* an order that cannot be read is replaced by the new one */
 
     flo_json_dump_canonical(envelope, &text);
     if (!text.failed &&

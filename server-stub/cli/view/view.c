@@ -6,7 +6,7 @@
 #include "server-stub/cli/view/view.h"
 
 #define BAR 20
-#define TREND_MS 5000 /* shortest interval between two values of a trend */
+#define TREND_MS 5000 /* shortest interval between two values in the small chart of a gate */
 
 static unsigned long long number(const json_t *json, const char *path)
 {
@@ -48,8 +48,8 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
-    /* The devices that follow in brackets are already among the counts by
-     * state. */
+    /* These counts follow in brackets: their devices are already in the counts
+     * by state. */
     bool is_any = false;
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
@@ -69,7 +69,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
     json_t *phase;
 
     if (json_array_size(phases) < 2) {
-        return; /* A single phase has a line of its own, which shows this already. */
+        return; /* with a single phase, its own line already shows these numbers */
     }
     flo_buf_text(out, " all");
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
@@ -140,8 +140,8 @@ static void trend_of(const struct flo_view *view, const char *name, struct flo_b
     }
 }
 
-/* Sets a cell of the row to the first number that one of these paths has, as
- * text. */
+/* Writes the first number found at one of these paths of a gate into a cell of
+ * the row, as text with the unit. */
 static void set_number(json_t *row, const char *key, const json_t *gate, const char *const *paths,
                        const char *unit)
 {
@@ -303,8 +303,8 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
     }
 }
 
-/* Returns the sum of the soaks in phases that have not begun, on a device and
- * of the phase. */
+/* Returns the sum of the soaks in phases that have not begun. Each phase counts
+ * its own soak and the trial on its devices. */
 static uint64_t soaks_to_come(const json_t *rollout)
 {
     const json_t *phases = flo_out_at(rollout, "spec.phases");
@@ -378,8 +378,8 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, ui
     }
     uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
     if (soak_left(rollout, now_ms) > 0 && only_soaks(rollout)) {
-        /* While all devices only soak, none can end, so the pace of the devices
-         * is unknown. */
+        /* all devices only soak, so no further device ends before, and only the
+         * soaks remain */
         return soaks_ms;
     }
     if (good <= view->begin_good || took_ms == 0) {

@@ -19,11 +19,14 @@ struct flo_view {
     } gates[FLO_TREND_GATES];
     size_t gate_count;
     uint64_t begin_ms, begin_good; /* start of watching */
-    uint64_t moved_ms, moved_good; /* time of the newest success, and number of successes then */
+    uint64_t moved_ms, moved_good; /* time of the newest success that was seen,
+                                      and the number of successes then */
 };
 
-/* Draws the present state in lines of any length.  A terminal also gets facts
- * that change with time: which gates wait for a look, and the time left. */
+/* Draws the present state of a rollout, in lines of any length.  A terminal
+ * also gets facts that change with time, such as the time left.  It also gets
+ * gates that wait for their next look, an evaluation at which the phase may
+ * pass. */
 void flo_view_rollout(struct flo_view *view, const json_t *rollout, uint64_t now_ms, bool is_tty,
                       bool has_colour, struct flo_buf *out);
 /* Draws one phase in a line, with its name, a bar and its counts. */
