@@ -20,12 +20,13 @@
 #include "server-stub/state/rollouts/rollouts.h"
 
 #define BATCH_MS 20
-#define RUSH 64 /* number of answers in a batch by which a fleet-wide order is noticed */
-/* time between two batches while the fleet answers; batches are then larger, so
- * that each page is written once */
+#define RUSH 64 /* A batch with this many answers means that a whole fleet answers an order. */
+/* Time between two batches while a whole fleet answers.  Longer batches write
+ * each page of the database only once. */
 #define RUSH_MS 100
 #define AUDIT_MS 300000 /* shortest time between two messages with a newer line of the audit */
-/* time without a dropped message after which dropped messages are recovered */
+/* Time without a dropped message after which the controller asks devices again
+ * for what was dropped. */
 #define HEAL_MS 5000
 /* Time in which the broker's emergency orders arrive, before the controller's
  * replace them. */
@@ -75,7 +76,8 @@ struct flo_batches {
     bool listens;             /* the controller has subscribed since it connected */
     uint64_t emergency_at_ms; /* time at which emergency orders are sent; 0: they were sent */
     uint64_t mark;
-    uint64_t told, told_at_ms; /* number of the newest audit line that was sent, and the time */
+    uint64_t told, told_at_ms; /* number of the newest audit line that was sent
+                                  to devices, and the time of sending */
 };
 
 /* ---- batches ---- */
@@ -305,10 +307,11 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
     return 0;
 }
 
-/* Catches up after a new subscription.  A connected device reports again by its
- * retained presence, or when asked for its report (options.broker_forgets).
- * The time without a subscription does not count as silence.  Orders that may
- * have expired meanwhile are signed again before any is sent. */
+/* Catches up after a new subscription to the devices' messages.  A connected
+ * device reports again by its retained presence, or when asked for its report
+ * (options.broker_forgets).  The time without a subscription does not count as
+ * silence of devices.  Orders that may have expired meanwhile are signed again
+ * before any is sent. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_controller_begin(controller, err));
@@ -359,10 +362,10 @@ static void tell_audit(struct flo_batches *batches)
     }
 }
 
-/* Subscribes to the devices' messages and catches up.  If one of the two fails,
- * both are repeated: the time without a subscription would otherwise count as
- * silence and end devices.  Answers to the orders that are sent here are
- * received. */
+/* Subscribes to the devices' messages and catches up with what was missed.  If
+ * one of the two fails, both are repeated later: otherwise the time without a
+ * subscription would count as silence of devices.  Orders are only sent after
+ * this, so that their answers arrive. */
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};

@@ -44,8 +44,9 @@ static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence
     }
 }
 
-/* Tells whether the phase leaves no device to compare with.  This is never so
- * in the first of several phases, because nothing was compared before. */
+/* Tells whether the phase leaves no device with the old release to compare
+ * with.  The first of several phases never counts as such, because no phase
+ * before it was compared. */
 static bool is_last(const struct flo_rollout *core)
 {
     uint32_t behind = 0;
@@ -130,8 +131,8 @@ static void add_members(const struct flo_rollout *core, struct flo_observe_analy
     }
 }
 
-/* Converts a time of the rules to blocks.  An hour is always 12 blocks, even in
- * tests with shorter blocks. */
+/* Returns after how many blocks of 5 minutes the leak gate counts memory.
+ * Tests with shorter blocks use the same number. */
 static uint16_t leak_from(const struct flo_analysis_rules *rules)
 {
     uint64_t from_ms = 0;

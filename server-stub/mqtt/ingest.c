@@ -161,8 +161,8 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     uint64_t newest = 0;
     int rv = 0;
 
-    /* The number is higher than any known, so it is compared with the newest
-     * that this controller issued. */
+    /* The device knows a higher order number than this process read last, so
+     * the newest number is read again. */
     if (top > ingest->top_known) {
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
@@ -337,8 +337,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = flo_ingest_back_by_report(message, rev, err);
     }
-    /* A retained report requests no answers here, because the presence message
-     * that arrives soon after it does. */
+    /* A retained report is old, so it does not make the controller ask for
+     * missing answers.  The presence message, which arrives soon after it,
+     * does. */
     return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
 }
 

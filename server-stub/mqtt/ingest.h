@@ -28,10 +28,11 @@ struct flo_ingest {
     /* number of messages that were malformed, foreign, of an unknown device, or
      * too many */
     uint64_t dropped;
-    /* highest order number that this controller issued, as far as it looked it
-     * up */
+    /* newest order number of this controller, when it was last read from the
+     * store */
     uint64_t top_known;
-    uint64_t top_foreign; /* highest foreign order number that was reported last */
+    uint64_t top_foreign; /* order number of the last report about an order that
+                             this controller never issued */
     /* people were notified of an order number that this controller did not
      * issue */
     bool top_is_told;

@@ -74,9 +74,9 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
     return rv;
 }
 
-/* Counts a success that the device's report shows, in rollouts that go back.  A
- * device may go on with an update after an end that it could not write, and its
- * message of success may be lost. */
+/* Counts a success that the device's report shows, in rollouts that roll back.
+ * The device may have lost the record of an earlier end and continued its
+ * update, and its message of success may be lost. */
 static int tell_of_success(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -259,7 +259,9 @@ static int back_by_last_report(const struct flo_message *message, struct flo_err
 
 /* ---- asking again ---- */
 
-#define ASKED_MAX 8 /* largest number of rollbacks that are sent at once; further ones wait */
+/* largest number of rollbacks that are sent to one device at once; further ones
+ * wait */
+#define ASKED_MAX 8
 struct asked {
     const struct flo_message *message;
     bool is_back; /* the device was offline, and its session at the broker has expired */
@@ -299,8 +301,8 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
         return 0;
     }
     FLO_TRY(flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err));
-    /* A rollback that is sent by name may be newer than the deploy that the
-     * device should carry out, so that deploy is signed again. */
+    /* Such a rollback may be newer than the deploy that the device should carry
+     * out, and would overtake it.  The deploy is then signed again. */
     for (size_t i = 0; i < asked.count; i++) {
         FLO_TRY(flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
                                    asked.rollbacks[i].seq, err));
@@ -350,8 +352,8 @@ static int acked_find(struct flo_ingest *ingest, const char *order, struct flo_a
     return rv;
 }
 
-/* Ends the execution of a deploy that the device refused or that was
- * superseded, because the device never begins it.  `by` is 1 when the device
+/* Ends the execution of a deploy that the device refused, or that a newer order
+ * replaced, because the device will never begin it.  `by` is 1 when the device
  * named the order, so that the refusal is final. */
 static int deploy_refused(const struct flo_message *message, const char *rollout, uint32_t by,
                           enum flo_execution end, struct flo_err *err)
@@ -548,9 +550,9 @@ static int outcome_of_earlier(const struct flo_message *message, const struct fl
     return rv;
 }
 
-/* Tells whether a new order can have a higher number than the order that the
- * device has.  A number that was never given here may be higher than all that
- * can be signed. */
+/* Tells whether a new order would have a higher number than the order that the
+ * device has.  If this controller never gave that number, it may be higher than
+ * all numbers that it can sign. */
 static int may_outrank(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *by = json_object_get(message->json, "by");

@@ -37,8 +37,8 @@ void flo_ingest_dump(const json_t *json, struct flo_buf *out)
     }
 }
 
-/* Tells whether a store or a step failed, after which the batch cannot
- * continue. */
+/* Tells whether the error is one of the store or of a rollout's step, and not
+ * one of the message.  After such an error the batch cannot continue. */
 bool flo_ingest_is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;

@@ -24,8 +24,8 @@ FLO_MUST_USE int flo_ingest_text(const struct flo_message *message, struct flo_b
                                  struct flo_err *err);
 /* Appends the JSON value as text, unless it is missing or null. */
 void flo_ingest_dump(const json_t *json, struct flo_buf *out);
-/* Tells whether a store or a step failed, after which the batch cannot
- * continue. */
+/* Tells whether the error is one of the store or of a rollout's step, and not
+ * one of the message.  After such an error the batch cannot continue. */
 bool flo_ingest_is_ours(int code);
 /* Steps a rollout.  A step that fails midway has already changed the rollout in
  * memory, so the batch must be rolled back for any failure (FLO_E_INTERNAL). */
@@ -51,8 +51,8 @@ FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message, struct flo_er
 /* Handles a security problem, such as a rejected signature, that a device
  * reports. */
 FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err);
-/* Notes how the update to a release ended which people ordered to a device, by
- * a rollback --to or by a pin. */
+/* Notes the end of an update that people ordered for this device, by `rollback
+ * --to` or by a pin. */
 FLO_MUST_USE int flo_ingest_sent(const struct flo_message *message, const char *order, bool is_good,
                                  struct flo_err *err);
 FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message, struct flo_err *err);

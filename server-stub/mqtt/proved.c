@@ -29,7 +29,8 @@ int flo_proved_look(const struct flo_controller *controller, const struct flo_mq
 
     if (flo_topic_parse(message->topic, controller->fleet, &topic, device, NULL) < 0 ||
         !flo_topic_fact(topic)->is_device_writing || message->bytes == 0) {
-        return 0; /* Accepts the message here, because ingest reports its error later. */
+        return 0; /* such a message is accepted here, because ingest refuses it
+                     later with its own error */
     }
     if (is_farewell(message, topic)) {
         flo_proofs_gone(controller->proofs, device);

@@ -20,12 +20,15 @@
 #include "server-stub/store/fleet.h"
 
 #define PIECE_MS 5
-#define QUIET_PIECE 5 /* number of postponed documents that are sent together before a pause */
+/* number of postponed desired documents that are sent before each pause */
+#define QUIET_PIECE 5
 #define QUIET_MS 20
 #define QUIET_AGAIN_MS 1000 /* without a broker */
-#define ACKS_RUSH 64 /* number of acknowledgements in a commit from which on they are delayed */
-/* shortest delay of many acknowledgements, in which later ones replace earlier
- * ones */
+/* a commit with this many acknowledgements makes them wait, so that they can be
+ * merged */
+#define ACKS_RUSH 64
+/* time for which acknowledgements wait to be merged; a later one to the same
+ * device replaces an earlier one */
 #define ACKS_MS 1000
 /* largest text of a statement; a packet holds 65536 bytes, with its topic */
 #define TRUST_BYTES_MAX 64512
@@ -367,9 +370,10 @@ static void bring_lists(struct flo_publisher *publisher, const struct flo_text_l
     flo_text_list_clear(&groups);
 }
 
-/* Sends a device, one by one, the lists that it would otherwise find as
- * retained messages, but not its desired document.  Trust comes before the
- * orders that it verifies. */
+/* Sends to each of these devices what it would otherwise find as retained
+ * messages: trust, emergency orders and order lists.  Trust is sent first,
+ * because devices verify orders by it.  The desired document is sent
+ * elsewhere. */
 static void welcome(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
@@ -592,10 +596,10 @@ bool flo_publisher_skipped(struct flo_publisher *publisher)
 
 /* ---- everything ---- */
 
-/* Tells whether all devices must get their messages at once, and not when each
- * of them connects (ingest.c).  A broker that forgets may not report
- * connections, so each device is asked for its report.  A broker with accounts
- * lets no device connect without one. */
+/* Tells whether all devices must get their messages now, instead of when they
+ * connect (ingest.c).  A broker that loses retained messages may lose reports
+ * of connections as well.  A broker with accounts lets no device connect before
+ * it gets its account. */
 static bool is_told_at_once(const struct flo_publisher *publisher)
 {
     const struct flo_controller_options *options = &publisher->controller->options;

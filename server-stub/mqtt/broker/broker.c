@@ -53,8 +53,9 @@ static int path_of(const struct flo_controller *controller, const char *name, ch
 
 /* ---- ACL ---- */
 
-/* Appends a line of the ACL.  The place of the device in "d/{d}/desired"
- * becomes %u, which mosquitto compares with the certificate's CN, or +. */
+/* Appends a rule of the ACL for a topic.  A placeholder for the device, as in
+ * "d/{d}/desired", becomes %u, for which mosquitto puts the CN of the client
+ * certificate.  Any other placeholder becomes +, which matches all names. */
 static void acl_line(struct flo_buf *out, const char *fleet, const struct flo_topic_fact *fact)
 {
     const char *brace = strchr(fact->path, '{');
@@ -157,8 +158,8 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
                          "persistent_client_expiration 1h\n"
                          "max_packet_size 65536\n");
     if (geteuid() == 0) {
-        /* Root's broker stays root, so that it can read the keys of the
-         * folder's owner. */
+        /* mosquitto would drop root's rights; it keeps them here to read the
+         * keys of the folder's owner */
         flo_buf_text(text, "user root\n");
     }
     flo_buf_printf(text,
