@@ -29,7 +29,8 @@ struct enrol {
     const char *name;
     const char *serial;
     struct flo_serial_found claim;
-    json_t *made; /* labels that come from the prepared list alone; owned */
+    json_t *made; /* labels that the prepared list gives and the device itself
+                     did not send; owned */
     json_t *labels;
     json_t *profile;
     char id[37];
@@ -73,7 +74,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
         rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol, &absent);
     }
-    if (rv == 0) { /* A device with an enrolment token of this fleet is known. */
+    if (rv == 0) { /* the token belongs to this fleet, so the audit may name it as the caller */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
         snprintf(call->who, sizeof(call->who), "enrolment %.12s", enrol->token_id);
     }

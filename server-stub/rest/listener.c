@@ -58,7 +58,8 @@ static const struct route routes[] = {
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 };
-/* Context that httpd passes to a handler.  It lives as long as the process. */
+/* Context that the HTTP server passes to the handler of a route; it lives as
+ * long as the process. */
 struct binding {
     struct flo_rest *rest;
     const struct route *route;
@@ -66,7 +67,8 @@ struct binding {
 
 /* ---- body ---- */
 
-/* Turns the error of a parser into an error of the request. */
+/* Converts an error code of a JSON or YAML parser to the code for a wrong
+ * request. */
 static int as_request(int code, struct flo_err *err)
 {
     int to = code == FLO_E_META_TOO_LARGE    ? FLO_E_REST_TOO_LARGE

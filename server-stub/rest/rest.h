@@ -201,7 +201,8 @@ void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request, i
 /* Answers a call with an error.  A server error is logged with the request's
  * id. */
 void flo_rest_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
-/* Computes the call's ETag from a text with all that a change decides. */
+/* Computes the call's ETag.  `text` has all facts that a change by people can
+ * set. */
 void flo_rest_etag_of(struct flo_rest_call *call, const char *text);
 /* Checks If-Match.  FLO_E_REST_STALE: it names another tag than call->etag.
  * `what` names the object in the error, such as "rollout r-0001". */
@@ -274,9 +275,10 @@ static inline bool flo_rest_page_is_full(const struct flo_rest_page *page)
 /* Answers with the page.  `next` in the answer is the key of the last
  * element. */
 void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page);
-/* Reads ?cursor= as "<text>@<number>" or "<number>.<text>", where `mark` is the
- * character between.  Without a cursor the number is 0 and the text "".  `text`
- * has FLO_CURSOR_TEXT bytes.  FLO_E_REST_MEANING: no list gave this cursor. */
+/* Reads the parameter `cursor`: a text and a number, separated by the character
+ * `mark`.  Its form is "<text>@<number>" or "<number>.<text>".  Without a
+ * cursor the number is 0 and the text "".  `text` holds FLO_CURSOR_TEXT bytes.
+ * FLO_E_REST_MEANING: no list gave this cursor. */
 FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
                                  uint64_t *number, struct flo_err *err);
 /* Adds the header Link with rel="next" (RFC 8288) if the answer is a page with

@@ -87,7 +87,8 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 
 struct ids {
     struct flo_text_list list;
-    const char *word; /* word by which the cursor tells active rollouts from ended ones */
+    const char *word; /* word in the cursor that tells whether active or ended
+                         rollouts follow */
     struct flo_rest_page *page;
 };
 

@@ -13,7 +13,7 @@
 struct holders {
     const struct flo_pki *pki;
     uint64_t counts[FLO_AUTHORITIES_MAX];
-    uint64_t others; /* number of certificates that were signed by deleted authorities */
+    uint64_t others; /* number of certificates whose authority was deleted */
 };
 
 static int count_holder(void *context, const char *device, const char *authority)

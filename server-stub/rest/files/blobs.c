@@ -24,7 +24,7 @@
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
 /* bytes that are synced in one step, because the event loop waits meanwhile */
 #define SYNC_BYTES (UINT64_C(8) << 20)
-#define BRINGERS_MAX 16 /* number of releases that are checked for a digest */
+#define BRINGERS_MAX 16 /* number of releases in which the size of an artifact is looked up */
 #define TEMPORARY ".upload-"
 
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, struct flo_err *err)
@@ -406,7 +406,8 @@ static int upload_finish(struct flo_controller *controller, struct upload *uploa
     }
     flo_artifact_is_wanted(controller, &digest);
     if (controller->depot != NULL) {
-        return 0; /* The answer comes later: the file gets its name when the depot has it. */
+        return 0; /* the file is renamed, and the request answered, when the
+                     depot has the file */
     }
     close(upload->fd);
     upload->fd = -1;

@@ -22,12 +22,13 @@ struct row {
     size_t of[FLO_CONDITION_COUNT];
 };
 
-/* Rows by name: a hash table with open addressing, of which half the places
- * stay free. */
+/* Rows found by name.  The hash table has open addressing, and half of its
+ * entries stay unused. */
 struct rows {
     struct row *items;
     size_t count, room;
-    uint32_t *places; /* hash table of row indexes + 1; 0: the place is free */
+    uint32_t *places; /* hash table whose entries are indexes of rows + 1; 0:
+                         the entry is unused */
     size_t place_count;
 };
 

@@ -21,7 +21,7 @@ struct flo_rest_plan {
     char etag[24]; /* "" none */
     const struct flo_rest_planner *planner;
     void *context; /* the planner's data, which the planner frees */
-    bool is_asked; /* the lane has a request of this plan now */
+    bool is_asked; /* the telemetry thread is answering a request of this plan */
 };
 
 static void unlist(struct flo_rest_plan *plan)
@@ -95,8 +95,8 @@ static void answer(struct flo_rest_plan *plan, const struct flo_observe_bases *b
     flo_httpd_answer(plan->request, 200, "application/json", body.data, body.bytes);
 }
 
-/* Context of a request to the lane.  `plan` is still NULL when a refused
- * request is freed. */
+/* Context of a request to the telemetry thread.  `plan` is NULL until the
+ * request is accepted, so a refused request does not free the plan. */
 struct asked {
     struct flo_rest_plan *plan;
 };
@@ -122,8 +122,8 @@ static void on_bases(void *context, const struct flo_lane_query *query, const ch
     }
 }
 
-/* Asks the lane for baselines of the plan's devices.  Returns false when the
- * plan is answered without them. */
+/* Asks the telemetry thread for baselines of the plan's devices.  Returns false
+ * when the plan is answered without them. */
 static bool ask_for_bases(struct flo_rest_plan *plan)
 {
     struct flo_lane *lane = plan->rest->controller->lane;
@@ -145,7 +145,8 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
     query->drop = asked_free;
     query->context = asked;
     if (flo_lane_ask(lane, query, &err) < 0) {
-        return false; /* The lane refuses the request when too many wait. */
+        return false; /* the telemetry thread has too many waiting requests, and
+                         refused this one */
     }
     asked->plan = plan;
     plan->is_asked = true;
@@ -265,8 +266,8 @@ int flo_rest_plan_begin(struct flo_rest_call *call, const struct flo_rest_planne
     return 0;
 }
 
-/* Ends all plans in progress.  A plan that the lane has is freed by the
- * lane. */
+/* Ends all plans in progress.  A plan of which the telemetry thread has a
+ * request is freed with that request. */
 void flo_rest_plans_close(struct flo_rest *rest)
 {
     struct flo_rest_plan *plan;

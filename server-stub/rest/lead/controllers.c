@@ -35,8 +35,8 @@ void flo_controllers_view(const struct flo_rest *rest, struct flo_lead_view *out
     }
 }
 
-/* Tells whether a former leader ended without notice, because its last row is
- * older than the epoch that followed its lead. */
+/* Tells whether a former leader was lost: it has written no row since another
+ * controller took the lead. */
 static bool is_lost(const struct flo_lead_view *view, const struct flo_lead_member *one)
 {
     for (size_t i = 1; i < view->change_count; i++) { /* newest first */

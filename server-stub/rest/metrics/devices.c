@@ -80,9 +80,9 @@ static struct pair *find(struct pass *pass, const char *release, size_t class)
     return NULL;
 }
 
-/* Finds the series of a release on a hardware class.  Beyond PAIRS_APART a
- * release has a single series, of class "other", so that 128 more releases
- * still have series of their own. */
+/* Finds the series of a release on a hardware class, or adds it.  Once
+ * PAIRS_APART series are used, a further release only gets one series, of class
+ * "other".  So 128 more releases have series of their own. */
 static struct pair *pair_of(struct pass *pass, const char *release, size_t class)
 {
     struct pair *pair = find(pass, release, class);

@@ -31,7 +31,8 @@ struct flo_login_job {
     uint64_t asked_at_ms;
     char client[64]; /* address of the client, for the log */
     bool has_come_back;
-    /* state of the login; empty until the address of the redirect is known */
+    /* the login in progress; empty until the provider's address for the browser
+     * is known */
     struct flo_login login;
     char code[FLO_LOGIN_CODE];
     /* the answer */

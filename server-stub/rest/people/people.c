@@ -218,8 +218,8 @@ int flo_rest_user_delete(struct flo_rest_call *call, struct flo_err *err)
     struct person person = {.name = ""};
     int rv = find(call, &person, &absent);
 
-    /* Absence is no error here, because a row with an invalid seal may
-     * exist. */
+    /* The person may be missing only because the row's seal is invalid; such a
+     * row can be deleted. */
     if (rv < 0 && rv != FLO_E_ABSENT) {
         *err = absent;
         return rv;
