@@ -133,9 +133,10 @@ struct transfer {
     struct flo_sha256 sha;
     uint64_t bytes;
     uint64_t bytes_max; /* largest number of bytes of an answer; the rest is cut off */
-    uint64_t looked;    /* value of `bytes` when the disk's free space was checked last */
+    uint64_t looked;    /* number of bytes transferred at the last check of the
+                           disk's free space */
     int fd;             /* file that is sent or written; -1: only the digest is wanted */
-    bool is_stated;     /* a release stated bytes_max; otherwise bytes_max is BYTES_MAX */
+    bool is_stated;     /* bytes_max is a size that a release states; false: it is BYTES_MAX */
     bool is_too_large;
     struct flo_err *err;
 };
@@ -700,7 +701,8 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     } else if (fits) {
         *threads->last[job->what] = job;
         threads->last[job->what] = &job->next;
-        /* Wakes all threads, because look() waits on the same condition. */
+        /* all threads are woken: the one that only checks the store waits on
+         * this condition, too */
         pthread_cond_broadcast(&threads->work);
     }
     pthread_mutex_unlock(&threads->mutex);

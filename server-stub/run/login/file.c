@@ -39,8 +39,8 @@ static int read_row(const json_t *json, struct flo_oidc_row *out, struct flo_err
         rv = flo_json_get_text(json, "role", FLO_GRANTS_TEXT - 1, &out->role, err);
     }
     if (rv < 0) {
-        /* The error becomes one of the configuration, because the file is no
-         * publisher's document. */
+        /* The error has the code of a signed document's parser, so it gets a
+         * code for configuration files. */
         err->code = FLO_E_CFG_TYPE;
         return FLO_E_CFG_TYPE;
     }

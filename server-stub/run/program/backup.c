@@ -28,7 +28,8 @@ struct done {
 struct copying {
     const char *from, *to; /* `to` is TO.part */
     struct done *out;
-    uint64_t stamp; /* stamp of all small files together */
+    uint64_t stamp; /* number that changes when any small file changes, made
+                       from the stamps of all of them */
     bool only_looks;
 };
 

@@ -368,8 +368,8 @@ static int run(void *state, struct flo_err *err)
         rv = flo_pulse_open(line.listen_health, &pulse, err);
         options->on_tick = on_tick;
         options->on_tick_context = pulse;
-        /* The pulse takes over connections only if the tables are in
-         * PostgreSQL: a local file is always reachable. */
+        /* Health checks answer clients of a blocked leader only if the tables
+         * are in PostgreSQL: a local file is always reachable. */
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {

@@ -40,7 +40,8 @@ struct flo_pulse {
     atomic_uint_least64_t told_ms, epoch;
     pthread_mutex_t mutex; /* guards all below */
     struct guard guards[GUARDS_MAX];
-    size_t guard_count, opened; /* number of guards, and of the first ones that listen already */
+    size_t guard_count, opened; /* number of guards; the first `opened` of them
+                                   listen already */
     bool (*is_heard)(void *context);
     void *is_heard_context;
     struct flo_err lacks; /* reason why the controller cannot lead; code 0: it can */

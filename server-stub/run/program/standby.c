@@ -34,7 +34,8 @@
 
 static struct {
     char **argv, **environment;
-    char *again; /* first variable of the environment, with the number of failed leads */
+    char *again; /* entry in the new process's environment that holds the number
+                    of failed leads */
     char path[4096];
     sigset_t signals;
     int failures; /* number of failed leads in a row; -1: this is the first start */
@@ -220,9 +221,10 @@ static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *ro
     return row->lease.is_held && row->lease.epoch != 0 && now_ms - standby->beaten_ms < BEAT_MS;
 }
 
-/* Tells whether a controller that must be alone is refused, because another one
- * leads or this one cannot.  A dead leader's last beat may arrive after the
- * first read, so only a second beat shows a living leader. */
+/* Tells whether a controller that must be the only one gives up, because
+ * another one leads or this one cannot lead.  The last beat of a dead leader
+ * may be found after the start, so only a second new beat shows a living
+ * leader. */
 static bool is_refused(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t waited_ms = flo_now_ms() - standby->since_ms;
@@ -495,8 +497,8 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
                                  .context = standby};
     int rv = read_holder(options->dir, standby->holder, err);
 
-    /* A start that repairs creates the files itself that a leader must have, so
-     * it takes no keyring. */
+    /* A start that repairs the fleet creates the files that a leader must have,
+     * so it does not take them from the keyring. */
     self.fit =
         options->is_restored || options->makes_order_key || options->seals_again || options->imports
             ? NULL

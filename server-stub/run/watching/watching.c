@@ -142,8 +142,8 @@ static void send_due(struct flo_watching *watching)
 
 /* ---- the store itself fails ---- */
 
-/* Begins notices about the failing store, with all targets as the next to be
- * notified. */
+/* Begins notices that the store fails: lists all webhooks and the alert command
+ * as targets to notify. */
 static void unstored_begin(struct flo_watching *watching)
 {
     const struct flo_watches *watch = watching->rest->controller->watch;
