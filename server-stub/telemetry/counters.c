@@ -11,10 +11,12 @@
 #define SPANS 2
 
 struct pair {
-    /* names, counters, numbers of values and sums of times of the pair */
+    /* release, class and counters, and for each time metric the number of
+     * values and their sum */
     struct flo_counters_line sums;
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
-    uint64_t span[SPANS]; /* number of the five minutes for which each span counts */
+    uint64_t span[SPANS]; /* number of the five-minute period of which each span
+                             has the histograms */
     /* name of the only device that reports the pair; "": several devices do */
     char device[FLO_NAME_MAX + 1];
     uint64_t heard_ms;

@@ -102,9 +102,10 @@ struct flo_lane_query {
     struct flo_err err;
 };
 #define FLO_LANE_QUERIES_MAX 16
-/* number of places for queries of people; the other places are for gates */
+/* largest number of waiting queries of people; the rest of FLO_LANE_QUERIES_MAX
+ * is kept for gates */
 #define FLO_LANE_PEOPLE_MAX 12
-#define FLO_LANE_ACCOUNT_MAX 8 /* largest number of places for queries of one account */
+#define FLO_LANE_ACCOUNT_MAX 8 /* largest number of waiting queries of one account */
 /* Tells whether the lane has the evidence of the former leader.  If not, a
  * query for evidence may wait as long as the database is unreachable. */
 bool flo_lane_has_past(const struct flo_lane *lane);

@@ -24,8 +24,8 @@ static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter, uint6
     atomic_store(&lane->left_out_at_ms, flo_now_ms());
 }
 
-/* Tells whether a line about an event may be logged again.  *at_ms is the
- * earliest time for it, and becomes the next one. */
+/* Tells whether a log line may be written again.  *at_ms is the earliest time
+ * for that, and is moved on by a pause when the result is true. */
 static bool may_log(uint64_t *at_ms)
 {
     uint64_t now_ms = flo_now_ms();

@@ -25,7 +25,7 @@ struct flo_lane_command {
     enum flo_lane_command_kind kind;
     struct flo_lane_query *query;
     size_t bytes;
-    char *key;  /* device, digest or topic; `key` and `data` point into the command's own block */
+    char *key;  /* id of the device, digest or topic; `key` and `data` point into `block` */
     char *data; /* hardware class ("" for none), model@version, or payload */
     char block[];
 };
@@ -41,10 +41,11 @@ struct flo_lane_device {
     uint64_t rss_bytes;
     uint64_t ttft_us; /* time to first token, from the newest window with requests */
     struct flo_lane_memory {
-        /* bytes of the agent and of the engines, added up over the round's
-         * models so far */
+        /* memory of the agent, and of the engines of the models that reported
+         * in this round */
         uint64_t bytes;
-        uint32_t first;        /* checksum of the name of the first model in the round; 0: none */
+        uint32_t first;        /* checksum of the name of the model that began
+                                  the round; 0: no round began */
         uint32_t parts;        /* models so far */
         uint32_t parts_before; /* number of models in the previous round */
     } memory;
@@ -54,7 +55,8 @@ struct flo_lane_device {
 struct flo_lane_devices {
     struct flo_ids ids;
     struct flo_lane_device *items; /* by number */
-    uint32_t *news;                /* numbers of the devices that have news */
+    uint32_t *news;                /* indexes of the devices about which the
+                                      control thread must be told something new */
     size_t capacity, news_count;
 };
 /* Finds a device.  Returns NULL for an unknown device, or without memory. */

@@ -286,8 +286,8 @@ static bool is_fresh(const struct item *item, enum flo_trend_kind kind, uint64_t
            now_ms < item->found_at_ms[kind] + 2 * flo_trend_fact(kind)->span_ms;
 }
 
-/* Sums one kind of trend over the devices of one class.  `slopes` has room for
- * all devices. */
+/* Sums one kind of trend over the devices of one hardware class.  `slopes` has
+ * room for the slopes of all devices. */
 static void sum_up(const struct flo_trends *trends, size_t count, size_t class,
                    enum flo_trend_kind kind, uint64_t now_ms, double *slopes,
                    struct flo_trend_line *line)

@@ -13,7 +13,7 @@
 /* An entry of the observer, for one model on one device. */
 struct flo_observer_entry {
     struct flo_observed observed;
-    uint32_t device; /* number of the device */
+    uint32_t device; /* number that stands for the device in the observer */
     uint32_t next;   /* index of the next entry of the device, or FLO_OBSERVER_NONE */
     /* index of the class of hardware and model, which has a curve outside
      * rollouts */
@@ -151,8 +151,9 @@ FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
 
 /* Returns the checksum of a rollout's name; never 0. */
 uint32_t flo_observer_rollout_id(const char *name);
-/* Name under which the waves of a rollout have a row (saved.c). */
-#define FLO_OBSERVER_WAVES "/waves" /* name that stands in place of a model */
+/* Name that a row has in place of a model: the row stores the waves of a
+ * rollout (saved.c). */
+#define FLO_OBSERVER_WAVES "/waves"
 size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 /* Deletes the stored waves of a rollout that has ended. */
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);

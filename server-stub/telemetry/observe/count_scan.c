@@ -16,8 +16,8 @@ struct look {
     struct flo_crowd crowd;
     uint8_t waves;
     enum flo_measure measure; /* ERRORS or CRASHES */
-    /* Rate of all devices before the rollout.  It is expected of a device
-     * without a past of its own. */
+    /* errors per request, or crashes per hour, of all members before the
+     * rollout; expected of a device that has no past */
     double rate;
     /* devices of the scan, with the same indexes as in the crowd */
     struct flo_count_scan_device *devices;
@@ -28,8 +28,9 @@ struct look {
 
 /* ---- numbers of a device ---- */
 
-/* Returns the rate of all members before the rollout: before the first wave
- * that a control saw, or before a device's swap. */
+/* Returns the errors per request, or crashes per hour, of all members before
+ * the rollout.  For a control this is the time before the first wave that it
+ * saw, for an updated device that before its swap. */
 static double rate_of(const struct look *look)
 {
     struct flo_since_numbers one;

@@ -107,9 +107,9 @@ static uint32_t members_of(const struct flo_observe_analysis *analysis, struct f
     return members;
 }
 
-/* Adds a slice to the found ones.  If the wider slice has fewer members, that
- * one is held instead: three of a site's four devices may by chance share a
- * hardware class with half of the fleet. */
+/* Adds a slice to those that the analysis found.  The wider slice that contains
+ * it is taken instead if it has fewer members: three of a site's four devices
+ * may by chance share a hardware class with half of the fleet. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider)
 {

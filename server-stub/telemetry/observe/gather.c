@@ -85,8 +85,9 @@ static bool was_split(const struct flo_observer *observer, uint32_t number, uint
     return false;
 }
 
-/* Begins the waves of devices that swap, when all controls of the rollout are
- * known: a wave notes the controls' past. */
+/* Begins waves for the devices that swap now.  Called when all controls of the
+ * rollout are known, because a wave stores what each control had measured
+ * before. */
 static void begin_waves(struct flo_observer *observer, uint32_t number)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -172,12 +173,16 @@ struct gather {
     /* compared devices, in the order of their entries */
     const struct flo_observer_entry **compared;
     size_t compared_count;
-    uint32_t *by_site;       /* indexes into `compared`, in the order that flo_sites_look needs */
-    struct changed *changed; /* changes in the present reading, with the indexes of `by_site` */
+    /* Indexes into `compared`, sorted by site, then updated devices first, as
+     * flo_sites_look needs them. */
+    uint32_t *by_site;
+    struct changed *changed; /* change of each device in the present reading, by
+                                its index in `compared` */
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    /* for each segment, stratum of the older baseline in the present reading */
+    /* For each segment: number of the pair of releases by which devices with an
+     * older baseline are compared, in the present reading. */
     uint32_t older[FLO_SEGMENTS_MAX];
 };
 
@@ -373,9 +378,9 @@ static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
     return strata[best].id;
 }
 
-/* Collects, by site, the differences of those devices of a segment that are
- * compared with each other.  With a `phase` (from 1) only the devices that
- * swapped in it and its controls are taken; 0: all. */
+/* Collects the changes of those devices of a segment that are compared with
+ * each other, sorted by site.  With `phase` above 0 only devices of that phase,
+ * counted from 1, are collected. */
 static size_t differences_of(struct gather *gather, uint32_t segment, uint32_t stratum,
                              uint32_t phase)
 {
@@ -501,7 +506,8 @@ static bool crashes_of(const struct gather *gather, const struct flo_observer_en
     return true;
 }
 
-/* Adds a control's crashes since the split; an updated device is left out. */
+/* Adds a control's crashes since the split to the rate at which devices begin
+ * to crash.  An updated device is left out. */
 static void add_first(struct flo_analysis_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
@@ -614,7 +620,8 @@ struct slopes {
     uint32_t segment;
     size_t wave; /* wave, or NO_WAVE */
     size_t updated, controls;
-    size_t told_for; /* number of updated devices in the wave whose controls people see */
+    size_t told_for; /* number of updated devices in the wave whose controls are
+                        in the effect shown to people */
     size_t told_from;
 };
 
@@ -661,9 +668,9 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Adds the slopes of a wave to the effect that people see, less the median of
- * the wave's controls.  The controls that people see are those of the wave with
- * the most updated devices. */
+/* Adds the slopes of a wave's updated devices, less the median of the wave's
+ * controls, to the effect shown to people.  The shown controls are those of the
+ * wave with the most updated devices. */
 static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
@@ -690,9 +697,9 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Sums the slopes of a wave.  A step of all devices, or of the subtracted
- * curve, changes a slope the more, the fewer readings the slope has.  So each
- * wave is compared with the controls during its own time. */
+/* Sums the slopes of memory over all waves.  A sudden change of all devices
+ * moves a slope more, the fewer readings the slope has.  Each wave is therefore
+ * compared with controls over the same time. */
 static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_leak_arms *out)
 {
     struct flo_leak_arms arms;
@@ -712,7 +719,7 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
                             slopes->numbers, &arms);
         flo_leak_add_wave(out, &arms);
         if (is_last && out->treated.devices == 0) {
-            *out = arms; /* Without any updated device the controls alone are counted. */
+            *out = arms; /* while no device is updated, only the controls are counted */
         }
         if (!is_excluded(gather, slopes->segment)) {
             told_slopes(gather, slopes);

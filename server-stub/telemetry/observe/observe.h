@@ -64,8 +64,8 @@ struct flo_observe_member {
     uint8_t way;   /* enum flo_member_way */
     uint32_t site; /* checksum of the device's label `site`; 0: the label has no value */
     bool is_probe; /* a probe added the device */
-    /* index of the device's entry in this analysis, from 1, which the observer
-     * sets; 0: there is none */
+    /* index of the record of the device and model in the observer, plus 1; set
+     * by the observer; 0: it has none */
     uint32_t entry;
 };
 /* Slice of a found row of the evidence.  The caller replaces the slice by its
@@ -134,7 +134,8 @@ struct flo_observe_bases {
 /* Allocates a query with room for `count` devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);
 void flo_observe_bases_free(struct flo_observe_bases *bases);
-/* Fills in all members of the query, except the devices' names. */
+/* Computes the baselines of the query's devices, and the sums over their past.
+ * The caller has set the devices' ids before. */
 void flo_observer_bases(struct flo_observer *observer, struct flo_observe_bases *bases,
                         uint64_t now_ms);
 

@@ -200,10 +200,10 @@ static void add_counts(struct pairing *pairing)
     }
 }
 
-/* Adds a ratio, such as errors per request.  As a control the old model is
- * compared with itself, which gives a difference of 0.  Its variance of 0 is
- * pooled with that of the differences, so the interval is at most 1.22 times
- * too wide. */
+/* Adds a ratio, such as the time to the first token.  The control arm has a
+ * change of 0 for each device, as the old model compared with itself.  This
+ * arm's variance of 0 is pooled with that of the updated arm, so the interval
+ * is at most 1.22 times too wide. */
 static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_t segment)
 {
     int reading = flo_measure_fact(measure)->reading;

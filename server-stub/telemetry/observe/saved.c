@@ -4,8 +4,8 @@
 
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Loads the waves of a rollout.  Its analysis soon asks for them; if the
- * rollout is over, their place is freed. */
+/* Loads the waves of a rollout into a free cohort.  If no analysis of this
+ * rollout follows soon, the cohort is freed again. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
 {

@@ -8,7 +8,8 @@
 #define ALPHA 0.01
 #define LIMIT_PCT 10
 #define AFTER_MIN 3 /* number of readings after the swap that a device needs */
-/* number of a slice's own controls from which on no single one decides */
+/* A slice with this many controls of its own cannot be decided by a single one
+ * of them. */
 #define OWN_CONTROLS_MANY 5
 
 struct look {
