@@ -141,14 +141,15 @@ static const struct flo_level *any_level(const struct flo_level_table *levels, u
     return best;
 }
 
-/* Facts of a split, with the release that the device ran before it. */
+/* Facts with which a device's comparison begins (a split), among them the
+ * release that it ran before. */
 struct parting {
     uint32_t running;
     uint32_t block;
     uint8_t phase;
     bool is_control;
-    /* The device already ran the rollout's release before the split.  Only a
-     * full baseline of that release can be compared. */
+    /* The device already ran the rollout's release before the comparison began.
+     * Only a full baseline of that release can be compared. */
     bool is_same;
 };
 
@@ -300,7 +301,8 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* Moves each daily curve by the change that the rollout's release caused. */
+/* Moves the mean of each daily curve by the change that the rollout's release
+ * caused. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;
@@ -345,7 +347,7 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->since = (struct flo_counters){0};
 }
 
-/* Returns true if the device had the release early: its windows showed the
+/* Returns true if the device had the release early: its telemetry showed the
  * release before its rollout was known. */
 static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
@@ -418,7 +420,7 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
     if (observed->arm == FLO_ARM_CONTROL) {
         /* The device now runs a release that its rollout did not bring, or an
          * older rollout rolled it back.  So it is no control until the next
-         * split. */
+         * phase begins a comparison. */
         observed->split = 0;
         if (observed->readings != NULL) {
             observed->readings->memory = (struct flo_slope_track){0};
@@ -429,15 +431,15 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
 }
 
 /* Tells whether the device's present readings count as readings after its
- * split. */
+ * split, the moment when its comparison began. */
 static bool is_since(const struct flo_observed *observed)
 {
     return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
            (observed->arm != FLO_ARM_TREATED || observed->release == observed->coming);
 }
 
-/* Adds a window's counts.  When the counter would overflow, the window's rated
- * answers are dropped, good and bad ones together. */
+/* Adds a telemetry window's counts.  When the counter would overflow, the
+ * window's rated answers are dropped, good and bad ones together. */
 static void add_counters(struct flo_counters *counters, const struct flo_observed_window *window)
 {
     uint64_t room = UINT32_MAX - counters->judged;
@@ -465,8 +467,9 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
     }
 }
 
-/* Tells whether the samples of a window count.  Caches are cold in a window in
- * which the engine or the agent started, and in a release's first blocks. */
+/* Tells whether the samples of a telemetry window count.  Caches are cold in a
+ * window in which the engine or the agent started, and in a release's first
+ * blocks. */
 static bool is_steady(const struct flo_observed *observed, const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
@@ -474,8 +477,8 @@ static bool is_steady(const struct flo_observed *observed, const struct flo_obse
             window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
-/* Returns a gauge of the window.  For the gauge of golden answers, an updated
- * device is measured by the answers that it had before its swap. */
+/* Returns a gauge of a telemetry window.  For the gauge GOLDEN, an updated
+ * device is measured by the golden answers of the release before its swap. */
 static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
@@ -665,7 +668,8 @@ static void end_reading(struct flo_observed *observed, int reading, uint32_t blo
     double x = readings->y[reading] - curve;
     bool is_fresh = (readings->fresh >> reading & 1) != 0;
 
-    /* The call cannot fail: bucket bounds and gauges are whole numbers, so x is finite. */
+    /* The result is ignored: the call only fails for an x that is not finite,
+     * which whole numbers never give. */
     (void)flo_levels_add(&readings->levels[reading], observed->release, is_fresh ? &x : NULL,
                          block);
     if (!is_fresh) {

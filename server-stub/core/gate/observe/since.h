@@ -75,7 +75,8 @@ struct flo_since {
     struct flo_since_speed *speeds;
 };
 
-/* Notes the sums of a control, because a wave began in `block`. */
+/* Stores the sums that a control has now, because a wave (devices whose swaps
+ * begin together) began in `block`. */
 void flo_since_wave(struct flo_since *since, const struct flo_observed *observed, uint8_t wave,
                     uint32_t block);
 /* Notes that the device swapped: it belongs to `wave` from now on. */
