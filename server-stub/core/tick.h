@@ -28,8 +28,8 @@ struct flo_tick_due {
 /* Gets the parts of the work that are due now.  If there are none, no
  * transaction is opened. */
 void flo_tick_next(struct flo_tick *tick, const struct flo_tick_now *now, struct flo_tick_due *out);
-/* Notes that connected devices were counted as heard.  They are to be counted
- * again after a minute. */
+/* Notes that connected devices were counted as present, even if they report
+ * seldom.  They are to be counted again after a minute. */
 void flo_tick_heard(struct flo_tick *tick, uint64_t now_ms);
 /* Notes that the hourly work was begun.  It is due again in the next hour. */
 void flo_tick_took_hour(struct flo_tick *tick, uint64_t wall_ms);

@@ -1,11 +1,13 @@
 /* Use: which artifacts of a model's releases may a device still fetch?  Pure.
  *
  * A delta is of use while some device may have its base.  A base is a file of a
- * release in a device's slot, or of one of the newest releases.  It may also be
+ * release that a device has, or of one of the newest releases.  It may also be
  * made by another useful delta in a chain (updater/plan/chain.h).  Whole files
  * and lists of chunks are always of use.
  *
- *   hold each release that devices may have, then judge every release, then ask
+ * The caller first calls flo_use_hold for each release that devices may have.
+ * Then it calls flo_use_judge for every release, and at last asks about
+ * artifacts.
  *
  * Zero-initialise; deinit frees.  One thread. */
 #ifndef FLOTILLA_SERVER_USE_H

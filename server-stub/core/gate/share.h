@@ -3,7 +3,7 @@
  *
  * An e-value decides that the limit is exceeded.  It may be checked after each
  * device without raising the rate of false alarms.  The phase goes on when as
- * many failures are likely at the limit.  Between the two the result is
+ * many failures are likely at the limit.  If neither is so, the result is
  * inconclusive, and a person is asked.  Pure. */
 #ifndef FLOTILLA_SERVER_SHARE_H
 #define FLOTILLA_SERVER_SHARE_H

@@ -125,7 +125,7 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
 
 /* ---- windows ---- */
 
-/* Returns the time by which the window has been open for work_ms since
+/* Returns the time by which the time window has been open for work_ms since
  * from_ms. */
 static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
                           uint64_t work_ms)

@@ -39,7 +39,8 @@ static int by_device(const void *a, const void *b)
     return strcmp(one->device, other->device);
 }
 
-/* Stratum: a run in the array sorted by strata. */
+/* Stratum: the members of one stratum, which are adjacent in the sorted
+ * array. */
 struct stratum {
     size_t from, end;
     uint32_t size; /* number of devices that may be picked */

@@ -99,9 +99,10 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
     flo_rollout_divide_from(rollout, begun);
 }
 
-/* Changes the gates.  The old verdicts followed the old rules, so looks
- * restart, and a failed or inconclusive gate is evaluated again.  Excluded
- * segments and finished waves stay as they are. */
+/* Changes the gates.  The old verdicts followed the old rules, so evaluations
+ * at which the phase may pass are counted from 0 again.  A failed or
+ * inconclusive gate is evaluated again.  Excluded segments and finished waves
+ * stay as they are. */
 static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];

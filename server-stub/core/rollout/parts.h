@@ -53,11 +53,11 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
                             const char *cause, uint64_t now_ms);
 /* Takes a queued member out of the queue; does not update the counts. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
-/* Applies a member's changed labels.  `slices` has a bit for each slice in the
- * list of held ones to which the member now belongs.  Inside a held slice, a
- * member that has not updated waits, and an update under way ends.  Outside, it
- * may update again.  An installed release stays, and a member that was rolled
- * back does not update again. */
+/* Applies a member's changed labels.  `slices` has a bit for each held slice
+ * that the member is now in.  A member of a held slice does not begin to
+ * update, and its update under way ends.  A member of no held slice may begin.
+ * An installed release stays, and a member that was rolled back does not update
+ * again. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
@@ -95,7 +95,7 @@ bool flo_rollout_needs_own(const struct flo_rollout *rollout,
 enum flo_hold {
     FLO_HOLD_NONE,
     FLO_HOLD_WINDOW,
-    FLO_HOLD_ZONE, /* the window exists, but its time zone is unknown */
+    FLO_HOLD_ZONE, /* the rollout has a time window, but the member's time zone is unknown */
     FLO_HOLD_OFFLINE,
     FLO_HOLD_RETRY
 };

@@ -433,7 +433,8 @@ struct flo_rollout_trip {
 };
 struct flo_rollout_expected {
     uint32_t devices;
-    uint32_t zoneless;  /* number of devices with a window but an unknown zone */
+    uint32_t zoneless;  /* number of devices whose time zone is unknown,
+                           although the rollout has a time window */
     uint64_t begins_ms; /* begin of the phase by the wall clock, like the times below */
     uint64_t told_ms;   /* time when the last device is ordered to update */
     uint64_t ends_ms;   /* end of the phase, including its soak */
@@ -477,7 +478,8 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at);
 /* Recomputes the counts of the phases from the members, after loading. */
 void flo_rollout_count(struct flo_rollout *rollout);
-/* Gets the counts for gates, with `phase` as the present phase. */
+/* Gets the counts of devices that a gate needs, with `phase` as the present
+ * phase. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
 /* Counts the failures by kind, in phases that began and were not promoted. */
@@ -506,9 +508,9 @@ enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *memb
  * release without effect, together with earlier phases. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_analysis_sight *out);
-/* Gets the number, from 1, and the time of the next look at the present phase:
- * an evaluation at which it may pass.  Returns false when devices are under
- * way, or no look remains. */
+/* Gets the number, from 1, and the time of the next evaluation at which the
+ * present phase may pass (a look).  Returns false when devices are under way,
+ * or no look remains. */
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, uint64_t *at_ms);
 /* Writes the finding of a rule in the present phase as a sentence. */
 void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule,

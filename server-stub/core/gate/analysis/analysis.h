@@ -131,15 +131,15 @@ void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
-/* Numbers of devices far above their own past, among updated devices and among
- * controls (slices/plain.h). */
+/* Numbers of devices that are far worse than their own past, among updated
+ * devices and among controls (slices/plain.h). */
 struct flo_analysis_above {
     struct flo_plain_arm treated, control;
 };
 /* Returns true for latency, memory and errors. */
 bool flo_analysis_has_above(enum flo_measure measure);
 
-/* Effect as shown to people, never clipped (slices/told.h). */
+/* Effect as shown to people; outliers are not limited (slices/told.h). */
 struct flo_analysis_told {
     struct flo_told effect;    /* effect of a RATIO or a LEAK */
     struct flo_told_rate rate; /* rate of errors */
@@ -234,8 +234,9 @@ struct flo_analysis_segment {
     struct flo_analysis_above above[FLO_MEASURE_COUNT];
 };
 #define FLO_ANALYSIS_PROBES_MAX 5
-/* Slice with one or two updated devices that are far worse than its other
- * devices, so more of its devices are to be updated. */
+/* Slice with only one or two updated devices, which are far worse than its
+ * other devices.  More of its devices are to be updated, so that it can be
+ * judged. */
 struct flo_analysis_probe {
     /* id of an updated device that is far worse than the others of the slice */
     char device[37];
@@ -411,7 +412,8 @@ struct flo_analysis_crowd {
 struct flo_analysis_sight {
     bool has_find;
     double finds_pct; /* smallest change that the test finds in 95 % of cases */
-    double odds;      /* odds that a release without effect is proven by all waves so far */
+    double odds;      /* chance that all waves up to this phase prove a release
+                         without effect */
     double prove_pct; /* change that the proof has to rule out */
     /* Two remedies for odds below FLO_ANALYSIS_ODDS_MIN; either of them is
      * enough: a larger `prove_pct`, or more controls. */
@@ -500,8 +502,8 @@ void flo_analysis_judge(struct flo_analysis *analysis, const struct flo_analysis
  * their swap.  Otherwise its test decided. */
 bool flo_analysis_is_soon(const struct flo_analysis_standing *standing);
 void flo_analysis_crash_judge(const struct flo_analysis_crash *arms, struct flo_analysis_soon *out);
-/* Tells whether the rule fails because devices are far above their own past.
- * Otherwise its test decided. */
+/* Tells whether the rule fails because devices are far worse than their own
+ * past.  Otherwise its test decided. */
 bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
 /* Tells whether the rules make a phase wait until this rule passes.
  * flo_analysis_awaits takes the evidence into account as well. */

@@ -527,7 +527,8 @@ static uint16_t failing_alone(const struct judgement *judgement, const struct ga
 }
 
 /* Returns the number of the look that is due, or FLO_LOOK_NONE.  A look is an
- * evaluation at which the phase may pass; look k is due after 2^k soaks. */
+ * evaluation at which the phase may pass.  The first is due after one soak, and
+ * each next one after twice the time. */
 static uint32_t look_now(const struct flo_analysis *analysis,
                          const struct flo_analysis_moment *moment)
 {

@@ -1,5 +1,5 @@
-/* Count scan: compares shares of far devices, in passes like those of
- * scan.c. */
+/* Count scan: compares the shares of devices with unexplained errors or
+ * crashes, in passes like those of scan.c. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -69,8 +69,8 @@ static bool is_possible(double events, double expected)
     return isfinite(events) && isfinite(expected) && events >= 0 && expected >= 0;
 }
 
-/* Finds the waves in which a device is far; *far has a bit for each.  Returns
- * false for impossible numbers. */
+/* Finds the waves in which the device's own past does not explain its events;
+ * *far has a bit for each.  Returns false for impossible numbers. */
 static bool look_at_device(const struct flo_count_scan_rule *rule,
                            const struct flo_count_scan_device *device, uint8_t *far)
 {

@@ -23,7 +23,8 @@ struct flo_count_scan_device {
 struct flo_count_scan_rule {
     double alpha; /* significance level of the whole scan: 0.01 */
     double weight;
-    double least; /* number of unexpected events that make a device far: errors 8, crashes 1 */
+    double least; /* number of unexpected events with which a device counts as
+                     far worse: errors 8, crashes 1 */
     const struct flo_slice_label *labels; /* labels whose values are scanned;
                                              their field tau2 is not used */
     size_t label_count;

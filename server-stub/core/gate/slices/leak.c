@@ -1,5 +1,5 @@
-/* Leak: fits a device's slope by least squares, and compares the clipped mean
- * slopes of two arms. */
+/* Leak: fits a device's slope by least squares, and compares the mean slopes of
+ * two arms after outliers were limited. */
 #include <assert.h>
 #include <math.h>
 

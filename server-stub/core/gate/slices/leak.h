@@ -59,10 +59,11 @@ struct flo_leak_rule {
     uint64_t devices_min;
     uint64_t controls_min;
 };
-/* Sums for a verdict: slopes, clipped and relative to the controls' median. */
+/* Sums for a verdict: slopes less the median of the controls, with outliers
+ * limited. */
 struct flo_leak_arms {
     struct flo_ratio_arm treated, control;
-    double slope; /* difference of the arms' median slopes, not clipped */
+    double slope; /* difference of the arms' median slopes; outliers are not limited */
     /* difference of the arms' median slopes in the latest half of the
      * readings */
     double latest;
@@ -75,7 +76,8 @@ struct flo_leak_result {
     uint64_t controls;
     double ln_e;
     bool has_slope; /* `slope` is set: both arms have enough devices */
-    /* difference of the arms' median slopes, ln per hour, not clipped */
+    /* difference of the arms' median slopes, ln per hour; outliers are not
+     * limited */
     double slope;
 };
 /* Sums the slopes of both arms; a device without both slopes does not count.

@@ -23,10 +23,10 @@ struct flo_plain_arm {
     uint32_t devices;
     uint32_t above;
 };
-/* Adds a device's latency or memory.  d is the logarithm of after / before, not
- * clipped, without the segment's curve.  `before` and `after` are numbers of
- * readings; a device with too few is not counted.  Returns false when d is not
- * finite; nothing was added. */
+/* Adds a device's latency or memory.  d is the logarithm of after / before,
+ * without the common change of its segment; outliers are not limited.  `before`
+ * and `after` are numbers of readings; a device with too few is not counted.
+ * Returns false when d is not finite; nothing was added. */
 bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
 /* Adds a device's counts of errors since the swap and before.  Returns false
  * for counts that are negative or not finite; nothing was added. */

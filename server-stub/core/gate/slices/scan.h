@@ -20,8 +20,9 @@
 /* Device of a scan.  A wave is a set of devices whose swaps begin together,
  * numbered from 0. */
 struct flo_scan_device {
-    double d[FLO_SCAN_WAVES_MAX]; /* differences, not clipped. A control has one since each wave's
-                                     first swap; an updated device has only d[wave] */
+    /* Changes of the device; outliers are not limited.  A control has a change
+     * since each wave's first swap.  An updated device has only d[wave]. */
+    double d[FLO_SCAN_WAVES_MAX];
     double step; /* updated devices: mean of 3 readings after the swap less the mean of 3 before */
     uint8_t known; /* bit p is set if d[p], the difference in wave p, is known */
     uint8_t wave;  /* updated: its own */

@@ -1,5 +1,5 @@
-/* Scan room: working memory of one look, and the values of one label at a time.
- * Only for scan.c and scan_row.c. */
+/* Scan room: working memory of one scan, with the values of one label at a
+ * time.  Only for scan.c and scan_row.c. */
 #ifndef FLOTILLA_SERVER_SLICES_SCAN_ROOM_H
 #define FLOTILLA_SERVER_SLICES_SCAN_ROOM_H
 
@@ -33,8 +33,8 @@ struct flo_scan_ranked {
 enum flo_scan_mark {
     FLO_SCAN_CONTROL = 1, /* the device is a control: its change is known in some wave */
     FLO_SCAN_REMOVED = 2, /* the device is a member of a slice that was named */
-    /* the device counts as far in the current slice: its z is above half of the
-     * slice's median z */
+    /* the device counts as much worse in the current slice: its z is above half
+     * of the slice's median z */
     FLO_SCAN_FAR = 4,
     FLO_SCAN_TAKEN = 8 /* the device is a control of a slice whose controls changed, too */
 };
@@ -98,8 +98,8 @@ struct flo_scan_best {
     struct flo_slice slice;
     double ln_e, threshold, delta;
 };
-/* Names the slice: fills the row, removes its devices from the scan and marks
- * them in `far`. */
+/* Names the slice: fills the row, removes its devices from the scan, and marks
+ * the much worse ones in `far`. */
 void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *best, uint8_t number,
                        uint8_t *far, struct flo_scan_row *row);
 

@@ -59,8 +59,8 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
     return flo_median(room->numbers, row->updated) >= 0.5 * row->delta;
 }
 
-/* Marks the slice's far devices in `far`.  *half gets half of the median z of
- * these devices. */
+/* Marks the much worse devices of the slice in `far`.  *half gets half of the
+ * median z of these devices. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
@@ -123,8 +123,8 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
     }
 }
 
-/* Finds the best value of another label that holds nearly all far devices of
- * the slice, and hardly any other devices. */
+/* Finds the best value of another label that nearly all much worse devices of
+ * the slice have, and hardly any other devices. */
 static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
                         uint32_t far, double half, struct part *best)
 {

@@ -62,9 +62,11 @@ void flo_shape_move(struct flo_shape_kept *kept, double x);
 void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
 
 #define FLO_SHAPE_DAILY_MAX 16 /* largest coefficient */
-/* Daily curve that a rollout subtracts, as it was at the split. */
+/* Daily curve that is subtracted during a rollout, as it was when the device's
+ * comparison began. */
 struct flo_shape_daily {
-    float at[4];  /* coefficients of a curve */
+    float at[4];  /* Coefficients of the curve: cosine and sine with one and
+                     with two periods a day. */
     float before; /* mean of the curve over the readings of the baseline, which
                      are before the split */
 };

@@ -1,10 +1,10 @@
 /* Slow: finds devices that became much slower and share no label value.
  *
  * A mean hides one device in twenty that doubled.  Each device is judged once,
- * by the mean of its first readings after its swap; a control by those after
- * the wave's split.  Controls of all waves count, for the time in which they
- * were controls.  At a site hit by a shock, devices are compared with that
- * site.  Pure. */
+ * by the mean of its first readings after its swap.  A control is judged by
+ * those after the first swap of a wave.  Controls of all waves count, for the
+ * time in which they were controls.  At a site hit by a shock, devices are
+ * compared with that site.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_SLOW_H
 #define FLOTILLA_SERVER_SLICES_SLOW_H
 
@@ -13,7 +13,8 @@
 #define FLO_SLOW_READINGS 12 /* readings within the first hour after the swap */
 
 struct flo_slow_device {
-    double d;       /* difference, not clipped; used only for compared devices */
+    double d;       /* change of the device; outliers are not limited; used only
+                       for compared devices */
     uint32_t value; /* number of the device's site; 0: none */
     uint32_t segment;
     bool is_updated;

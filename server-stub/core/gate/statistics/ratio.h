@@ -76,10 +76,11 @@ struct flo_ratio_result {
     double se, t, nu, r;
 };
 
-/* Value of `look` for an evaluation that is no look. */
+/* value of `look` for an evaluation at which the phase may not pass */
 #define FLO_LOOK_NONE UINT32_MAX
-/* Judges the segments.  `look` is FLO_LOOK_NONE between looks.  `plain`: there
- * are no controls, so devices are compared with their own past and the limit is
+/* Judges the segments.  `look` is the number of the look, an evaluation at
+ * which the phase may pass; FLO_LOOK_NONE otherwise.  `plain`: there are no
+ * controls, so devices are compared with their own past and the limit is
  * doubled.
  *
  * Returns false for impossible numbers (negative, not finite); *out is

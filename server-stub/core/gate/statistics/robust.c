@@ -1,4 +1,4 @@
-/* Robust: computes medians by selection, and clips from medians. */
+/* Robust: computes medians by selection, and limits outliers by them. */
 #include <assert.h>
 #include <math.h>
 
