@@ -35,13 +35,13 @@ struct flo_counters_line {
 
 struct flo_counters *flo_counters_new(void); /* NULL: no memory */
 void flo_counters_free(struct flo_counters *counters);
-/* Adds a stored window of a device.  `release` is model@version, or "" if it is
- * unknown. */
+/* Adds a telemetry window that was stored.  `release` is model@version, or ""
+ * if it is unknown. */
 void flo_counters_add(struct flo_counters *counters, const char *device, const char *release,
                       const char *hardware, const struct flo_telemetry_window *window,
                       uint64_t now_ms);
 /* Returns the lines, allocated by malloc for the caller; NULL: there are none.
- * The lane waits meanwhile, about 15 us a pair. */
+ * The telemetry thread waits meanwhile, about 15 us a pair. */
 struct flo_counters_line *flo_counters_read(struct flo_counters *counters, uint64_t now_ms,
                                             size_t *count);
 

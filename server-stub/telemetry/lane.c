@@ -43,7 +43,7 @@ static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, con
     return command;
 }
 
-/* Appends a command to those for the lane's thread.  The caller holds the
+/* Appends a command to those for the telemetry thread.  The caller holds the
  * mutex. */
 static void append(struct flo_lane *lane, struct flo_lane_command *command)
 {
@@ -54,7 +54,7 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        /* Without memory the command is lost, and repeated only at the next
+        /* The command is lost without memory, and repeated only at the next
          * start of the controller. */
         return;
     }
@@ -269,7 +269,7 @@ static void tell_news(struct flo_lane *lane)
     }
     struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
     if (facts == NULL) {
-        return; /* Without memory the news stay, and the next call tries again. */
+        return; /* the news are kept without memory, and the next call tries again */
     }
     for (size_t i = 0; i < devices->news_count; i++) {
         struct flo_lane_device *device = &devices->items[devices->news[i]];

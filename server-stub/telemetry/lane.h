@@ -27,22 +27,21 @@
 struct event_base;
 struct flo_lane;
 
-/* Name by which the lane connects to the embedded broker. */
+/* Name by which the telemetry thread connects to the embedded broker. */
 #define FLO_LANE_CLIENT "controller-telemetry"
 
-/* Burst limit of a device, in windows: more than a day's windows, one a minute,
- * which may arrive after an outage.  After a burst the device may send five a
- * second, the shortest interval. */
+/* Burst limit of a device, in telemetry windows.  It is more than a day's
+ * windows, one a minute, which may arrive after an outage.  After a burst the
+ * device may send five a second, the shortest interval. */
 #define FLO_LANE_BURST 2048
 #define FLO_LANE_PER_SECOND 5
 
 /* Opens the lane, without starting its thread.  `dir` is ":memory:" in tests.
- * `block_ms` is FLO_BLOCK_MS, or less where a statistical gate has to decide
- * soon. */
+ * `block_ms` is FLO_BLOCK_MS, or less in tests of statistical gates. */
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                                struct flo_lane **out, struct flo_err *err);
-/* Callback that verifies a message's device, on the lane's thread.  The caller
- * sets it before the start; without it every message is accepted. */
+/* Callback that verifies a message's device, on the telemetry thread.  The
+ * caller sets it before the start; without it every message is accepted. */
 struct flo_lane_judge {
     bool (*may_come)(void *context, const char *device, const struct flo_mqtt_message *message);
     void *context;
@@ -52,27 +51,27 @@ void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge);
  * and go to the next one.  Called before the start.  Takes ownership of
  * `handed`. */
 void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed);
-/* Stops the thread and stores the windows that it has.  Called before the event
- * loop `base` of flo_lane_start ends. */
+/* Stops the telemetry thread and stores the windows that it has.  Called before
+ * the event loop `base` of flo_lane_start ends. */
 void flo_lane_stop(struct flo_lane *lane);
-/* Stops the thread and frees the lane.  Queries without an answer are freed,
- * too. */
+/* Stops the telemetry thread and frees its data.  Queries without an answer are
+ * freed, too. */
 void flo_lane_close(struct flo_lane *lane);
-/* Starts the thread.  `mqtt_or_null` has the options of its connection; NULL:
- * windows only come by flo_lane_feed.  Answers and news arrive on `base`, the
- * event loop of the calling thread. */
+/* Starts the telemetry thread.  `mqtt_or_null` has the options of its
+ * connection; NULL: telemetry only comes by flo_lane_feed.  Answers and news
+ * arrive on `base`, the event loop of the calling thread. */
 FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
                                 const struct flo_mqtt_options *mqtt_or_null,
                                 void (*on_news)(void *context), void *context, struct flo_err *err);
 
-/* Informs the lane about a device and its hardware class; NULL: the device was
- * retired. */
+/* Informs the telemetry thread about a device and its hardware class; NULL: the
+ * device was retired. */
 void flo_lane_device(struct flo_lane *lane, const char *device, const char *hardware_or_null);
-/* Informs the lane about a release.  Telemetry of releases that the lane does
- * not know is stored as "of no known release". */
+/* Informs the telemetry thread about a release.  Telemetry of releases that it
+ * does not know is stored as "of no known release". */
 void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
                       const char *version);
-/* Passes a message from an external broker to the lane. */
+/* Passes a message from an external broker to the telemetry thread. */
 void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message);
 
 /* ---- queries ---- */
@@ -95,7 +94,7 @@ struct flo_lane_query {
                  const struct flo_err *err);
     /* Called last, even if there was no answer; may be NULL. */
     void (*drop)(void *context);
-    /* Next query in the lane's list; only the lane uses it. */
+    /* next query in the telemetry thread's list; only that thread uses it */
     struct flo_lane_query *next;
     size_t place;
     struct flo_buf text;
@@ -106,11 +105,11 @@ struct flo_lane_query {
  * is kept for gates */
 #define FLO_LANE_PEOPLE_MAX 12
 #define FLO_LANE_ACCOUNT_MAX 8 /* largest number of waiting queries of one account */
-/* Tells whether the lane has the evidence of the former leader.  If not, a
- * query for evidence may wait as long as the database is unreachable. */
+/* Tells whether the telemetry thread has the evidence of the former leader.  If
+ * not, a query for evidence may wait as long as the database is unreachable. */
 bool flo_lane_has_past(const struct flo_lane *lane);
-/* Sends a query to the lane, and takes ownership of it (from calloc).
- * FLO_E_REST_LIMIT: too many queries wait, and this one was freed. */
+/* Sends a query to the telemetry thread, and takes ownership of it (from
+ * calloc).  FLO_E_REST_LIMIT: too many queries wait, and this one was freed. */
 FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                               struct flo_err *err);
 
@@ -122,7 +121,7 @@ struct flo_lane_fact {
     uint64_t rss_bytes;  /* bytes of memory of agent and engines; 0: not reported */
     uint64_t ttft_us;    /* 95th percentile of the time to first token; 0: not reported */
 };
-/* Returns the devices that sent windows since the last call, allocated by
+/* Returns the devices that sent telemetry since the last call, allocated by
  * malloc; NULL: there are none.  News arrive at most once a second. */
 struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
 
@@ -132,9 +131,10 @@ struct flo_lane_counters {
     /* number of messages that were unreadable, of an unknown device, or not
      * verified */
     uint64_t dropped;
-    uint64_t shed;    /* number of windows that were dropped because the queue was full */
-    uint64_t limited; /* number of windows above the limit of their device */
-    uint64_t lost;    /* number of windows that the store refused */
+    uint64_t shed;    /* number of telemetry windows that were dropped because
+                         the queue was full */
+    uint64_t limited; /* number of telemetry windows above the limit of their device */
+    uint64_t lost;    /* number of telemetry windows that the store refused */
     uint64_t queries;
     bool listens;
 };

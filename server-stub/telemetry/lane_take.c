@@ -104,10 +104,10 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
     return NULL;
 }
 
-/* Checks the release that a window names.  Only published releases get rows of
- * their own, because a device could invent any number of others.  A release's
- * model is the publisher's, whatever a device reports.  Returns the release's
- * model@version, or "" if it is unknown. */
+/* Checks the release that a telemetry window names.  Only published releases
+ * get rows of their own, because a device could invent any number of others.  A
+ * release's model is the publisher's, whatever a device reports.  Returns the
+ * release's model@version, or "" if it is unknown. */
 static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
@@ -124,9 +124,9 @@ static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
     return window->has[metric] ? (uint64_t)window->values[metric] : 0;
 }
 
-/* Sums a device's memory.  The device sends the windows of its models in turn.
- * So the engines are summed over one round, which lasts from a model's window
- * to that model's next one. */
+/* Sums the memory of a device's engines.  The device sends a telemetry window
+ * for one model after the other.  So the sum is taken over one round, from a
+ * model's window to that model's next one. */
 static void note_memory(struct flo_lane_device *device, const struct flo_telemetry_window *window)
 {
     struct flo_lane_memory *memory = &device->memory;

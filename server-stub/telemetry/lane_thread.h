@@ -19,7 +19,7 @@ enum flo_lane_command_kind {
     FLO_LANE_QUERY,
     FLO_LANE_STOP
 };
-/* A command that the control thread sends to the lane's thread. */
+/* A command that the control thread sends to the telemetry thread. */
 struct flo_lane_command {
     struct flo_lane_command *next;
     enum flo_lane_command_kind kind;
@@ -34,12 +34,13 @@ struct flo_lane_device {
     char id[37];
     char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
     bool is_news;
-    uint32_t tokens; /* number of windows that the device may still send, in thousandths */
+    uint32_t tokens; /* number of telemetry windows that the device may still
+                        send, in thousandths */
     uint64_t tokens_at_ms;
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us; /* time to first token, from the newest window with requests */
+    uint64_t ttft_us; /* time to first token, from the newest telemetry window with requests */
     struct flo_lane_memory {
         /* memory of the agent, and of the engines of the models that reported
          * in this round */
@@ -51,7 +52,7 @@ struct flo_lane_device {
     } memory;
 };
 
-/* Devices that the lane knows; only the lane's thread uses them. */
+/* Devices that the telemetry thread knows; only that thread uses them. */
 struct flo_lane_devices {
     struct flo_ids ids;
     struct flo_lane_device *items; /* by number */
@@ -63,8 +64,8 @@ struct flo_lane_devices {
 struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id);
 struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id);
 void flo_lane_devices_free(struct flo_lane_devices *devices);
-/* Tells whether the device's limit allows another window, which is then
- * counted. */
+/* Tells whether the device's limit allows another telemetry window, which is
+ * then counted. */
 bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 
 #define FLO_LANE_RELEASES_MAX 4096
@@ -78,8 +79,9 @@ struct flo_lane {
     char fleet[FLO_NAME_MAX + 1];
     pthread_t thread;
     bool is_running;
-    struct event_base *base; /* event loop that the lane's thread runs */
-    /* connection to the broker; NULL: windows arrive only by flo_lane_feed */
+    struct event_base *base; /* event loop of the telemetry thread */
+    /* connection to the broker; NULL: telemetry arrives only by
+     * flo_lane_feed */
     struct flo_mqtt *mqtt;
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
@@ -90,7 +92,7 @@ struct flo_lane {
     atomic_bool is_stopping;
     atomic_bool has_past; /* the former leader's evidence was taken over, or there is none */
 
-    /* Members that only the lane's thread uses. */
+    /* Members that only the telemetry thread uses. */
     struct flo_windows *store;
     struct flo_lane_devices devices;
     struct flo_observer *observer;
@@ -100,11 +102,12 @@ struct flo_lane {
     /* counters by release and class; they have a mutex of their own */
     struct flo_counters *counters;
     struct flo_trends *trends; /* trends of devices; they have a mutex of their own */
-    size_t batch;              /* number of windows in the open transaction */
+    size_t batch;              /* number of telemetry windows in the open transaction */
     bool is_open;              /* a transaction is open */
     bool stops;
     uint64_t limited_log_at_ms, failed_log_at_ms, hour;
-    uint64_t dropped_before; /* number of windows that the connection had dropped a second ago */
+    uint64_t dropped_before; /* number of telemetry windows that the connection
+                                had dropped a second ago */
 
     /* Members that only the control thread uses. */
     struct event *news;
@@ -128,14 +131,14 @@ struct flo_lane {
     atomic_bool listens;
 };
 
-/* Handles a telemetry message, on the lane's thread (lane_take.c). */
+/* Handles a telemetry message, on the telemetry thread (lane_take.c). */
 void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
 /* Commits the transaction that is open, if any. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);
 
-/* The functions of the handover, which the lane's thread calls
+/* The functions of the handover, which the telemetry thread calls
  * (lane_handed.c). */
 
 /* Takes over the former leader's evidence and trends, before anything else is

@@ -1,5 +1,5 @@
-/* Trends: adds windows of devices to their trends, and sums them by class; see
- * trends.h. */
+/* Trends: adds telemetry windows of devices to their trends, and sums them by
+ * class; see trends.h. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ struct item {
     /* findings of each trend, as of its newest point */
     struct flo_trend_finding found[FLO_TREND_COUNT];
     uint64_t found_at_ms[FLO_TREND_COUNT];
-    uint16_t class; /* index of the hardware class + 1; 0: no window since the start */
+    uint16_t class; /* index of the hardware class + 1; 0: no telemetry window
+                       since the start */
     bool is_dirty;
     bool is_gone; /* the device was retired, and its row must be deleted */
 };
@@ -162,7 +163,8 @@ void flo_trends_take(struct flo_trends *trends, const char *device, const char *
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
         int metric = flo_trend_fact(kind)->metric;
-        /* A counter that the window lacks did not change, so it counts as 0. */
+        /* A counter that the telemetry window lacks did not change, so it
+         * counts as 0. */
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;
         if ((window->has[metric] || is_counter) &&

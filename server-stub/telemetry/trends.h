@@ -18,7 +18,7 @@ struct flo_trends;
 FLO_MUST_USE int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
                                  struct flo_err *err);
 void flo_trends_close(struct flo_trends *trends);
-/* Takes a window of a known device.  `now_ms` is the wall clock. */
+/* Takes a telemetry window of a known device.  `now_ms` is the wall clock. */
 void flo_trends_take(struct flo_trends *trends, const char *device, const char *hardware,
                      const struct flo_telemetry_window *window, uint64_t now_ms);
 /* Forgets the trends of a retired device. */

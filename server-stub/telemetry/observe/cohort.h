@@ -15,11 +15,11 @@ struct flo_observer_entry {
     struct flo_observed observed;
     uint32_t device; /* number that stands for the device in the observer */
     uint32_t next;   /* index of the next entry of the device, or FLO_OBSERVER_NONE */
-    /* index of the class of hardware and model, which has a curve outside
-     * rollouts */
+    /* index of the class of hardware and model; devices outside rollouts have a
+     * curve per class */
     uint32_t class;
     uint32_t site;   /* number of the device's site in the analysis */
-    uint32_t cohort; /* index of the cohort of the entry's rollout, or FLO_OBSERVER_NONE */
+    uint32_t cohort; /* index of the entry's rollout in `cohorts`, or FLO_OBSERVER_NONE */
     /* Comparison with another model on the device.  The entry with
      * FLO_PAIRED_NEW owns it.  NULL: there is none. */
     struct flo_paired *paired;
@@ -29,12 +29,13 @@ struct flo_observer_entry {
     /* Newest readings of a device that is in no rollout, the newest first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
-    uint64_t seq;     /* number of the last window for the entry */
-    uint64_t at_ms;   /* time at which the last window arrived */
+    uint64_t seq;     /* number of the last telemetry window for the entry */
+    uint64_t at_ms;   /* time at which the last telemetry window arrived */
     uint16_t model;   /* index of the model that the entry is about */
     uint8_t side;     /* enum flo_paired_side */
     bool is_swapping; /* the device swaps to the release in the present evaluation */
-    bool is_late;     /* the device is still sending windows that it stored during an outage */
+    bool is_late;     /* the device is still sending telemetry windows that it
+                         stored during an outage */
     bool is_probe;    /* a probe added the device, so its swap is in a wave of probes */
     uint32_t handed;  /* block in which the entry was last written for the next leader; 0: never */
     bool is_dirty;
@@ -52,7 +53,8 @@ struct flo_observer_class {
 };
 struct flo_observer_cohort {
     struct flo_observed_rollout rollout; /* id 0: free */
-    bool is_split; /* some device swapped in this phase, so the controls are split */
+    bool is_split;                       /* some device was updated in this phase, so the comparison
+                                            of the controls has begun */
     char name[FLO_NAME_MAX + 1];
     uint64_t asked_at_ms;
     struct flo_kept_waves kept;
@@ -93,8 +95,8 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
 /* FLO_OBSERVER_NONE without memory. */
 uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
                                const char *model);
-/* Splits the cohort at the first swap of a phase.  From then on controls are
- * compared with their own time before. */
+/* Begins the comparison of a rollout's controls at the first update of a phase.
+ * From then on controls are compared with their own time before. */
 void flo_observer_split(struct flo_observer *observer, uint32_t cohort);
 /* Ends all blocks of time that are over at `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
@@ -131,15 +133,16 @@ bool flo_observer_may_take(const struct flo_observer *observer,
 /* The functions of waves.c keep the waves of a rollout.  A wave consists of
  * swaps that begin together, and of the controls' readings since. */
 
-/* Makes the device a member of the cohort from now on.  It is then no longer
+/* Makes the device a member of the rollout from now on.  It is then no longer
  * part of another rollout. */
 void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
                          uint32_t cohort);
-/* Notes that the device swapped to the release, as a window or the rollout
- * shows. */
+/* Notes that the device was updated to the release, as a telemetry window or
+ * the rollout shows. */
 void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
-/* Adds the entry's readings in a block to its waves, before the block ends.
- * `curve` has, for each reading, the value of the curve. */
+/* Adds the entry's readings in a block of time to its waves, before the block
+ * ends.  `curve` has, for each reading, the common change of the segment's
+ * controls. */
 void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 

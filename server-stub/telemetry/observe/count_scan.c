@@ -8,7 +8,8 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 #define ALPHA 0.01
-#define ERRORS_LEAST 8 /* number of errors from which on a device counts as far above its past */
+/* number of errors with which a device counts as far worse than its past */
+#define ERRORS_LEAST 8
 #define CRASHES_LEAST 1
 #define RATE_MIN 1e-6 /* rate of crashes an hour that is assumed when no device had one */
 
@@ -92,7 +93,7 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     out->measure = look->measure;
     out->is_culprit = row->is_culprit;
     /* A person is asked if the release is not clearly to blame, although each
-     * device is far above its own past since its swap. */
+     * device is far worse than its own past since its update. */
     out->is_asked = !row->is_culprit;
     out->updated = row->updated;
     out->far = row->far;
@@ -102,8 +103,8 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     out->threshold = row->threshold;
 }
 
-/* Requests a probe of a slice in which all updated devices are far above their
- * past. */
+/* Requests a probe, more updated devices, for a slice in which all updated
+ * devices are far worse than their past. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -138,8 +139,8 @@ static void scan(struct look *look, enum flo_measure measure)
     for (size_t i = 0; i < crowd->count; i++) {
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
-    /* The call cannot fail, because sums of whole numbers are valid, and the
-     * waves are the cohort's. */
+    /* The result is ignored: the call only fails for invalid sums, or waves
+     * that the rollout does not have. */
     (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
                               &look->scan);
     for (size_t i = 0; i < look->scan.row_count; i++) {

@@ -34,8 +34,8 @@ struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct f
                                          struct flo_slice wider);
 
 /* Adds a request for more updated devices of a slice.  `place` is the index in
- * the crowd of a device that is far above its past.  Returns NULL if they were
- * requested already, or there is no room. */
+ * the crowd of a device that is far worse than its past.  Returns NULL if they
+ * were requested already, or there is no room. */
 struct flo_analysis_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
                                            size_t place);
 

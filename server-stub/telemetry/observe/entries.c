@@ -96,8 +96,8 @@ static size_t model_place(struct flo_observer *observer, const char *model)
     return observer->model_count++;
 }
 
-/* Allocates the readings of an entry.  Without memory only its events are
- * counted. */
+/* Allocates the readings of an entry.  If there is no memory, only its events
+ * are counted. */
 static void give_readings(const struct flo_observer *observer, struct flo_observer_entry *entry,
                           const char *device)
 {

@@ -71,8 +71,8 @@ static uint32_t cohort_of(struct flo_observer *observer,
     return free_place;
 }
 
-/* Tells whether the controls of this phase are split already, as stored before
- * the controller started. */
+/* Tells whether the comparison of this phase's controls had begun before the
+ * controller started, as stored. */
 static bool was_split(const struct flo_observer *observer, uint32_t number, uint8_t phase)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -166,8 +166,8 @@ struct gather {
     uint32_t coverage_blocks;
     double control_rate; /* errors per request of the controls before the wave */
     double control_bad;  /* share of the controls' rated answers that were bad, before the wave */
-    /* Median number of requests since the split, over the devices that have
-     * any. */
+    /* Median number of requests since the comparison began, over the devices
+     * that have any. */
     double usual_requests;
     double usual_judged;
     /* compared devices, in the order of their entries */
@@ -352,8 +352,9 @@ static void read_changes(struct gather *gather, enum flo_observed_reading readin
     }
 }
 
-/* Finds the stratum of the older baseline, which is the pair of releases that
- * most updated devices have. */
+/* Finds the pair of releases that most updated devices have: the one that they
+ * ran last, and an older one that is their baseline.  Only devices with the
+ * same pair are compared. */
 static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 {
     struct {
@@ -471,7 +472,8 @@ static void gather_told(struct gather *gather, enum flo_measure measure)
             told_stratum(gather, s, gather->older[s], arms);
         }
     }
-    /* The call cannot fail, because means of readings are finite. */
+    /* the result is ignored: the call only fails for changes that are not
+     * finite */
     (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls, arms->control_count,
                           arms->numbers, &evidence->told[measure].effect);
 }
@@ -506,8 +508,8 @@ static bool crashes_of(const struct gather *gather, const struct flo_observer_en
     return true;
 }
 
-/* Adds a control's crashes since the split to the rate at which devices begin
- * to crash.  An updated device is left out. */
+/* Adds a control's crashes since its comparison began to the rate at which
+ * devices begin to crash.  An updated device is left out. */
 static void add_first(struct flo_analysis_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
@@ -515,8 +517,8 @@ static void add_first(struct flo_analysis_crash *crash, const struct flo_observe
     }
 }
 
-/* Sums crashes soon after the swap, over all phases.  Crashes of controls count
- * since the split of this phase. */
+/* Sums crashes soon after the update, over all phases.  Crashes of controls
+ * count since their comparison in this phase began. */
 static void gather_crashes(struct gather *gather)
 {
     struct flo_analysis_crash *crash = &gather->analysis->evidence.crash;
@@ -576,7 +578,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
     gather_told(gather, measure);
 }
 
-/* Counts those compared devices that are far above their own past. */
+/* Counts those compared devices that are far worse than their own past. */
 static void gather_above(struct gather *gather, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -588,8 +590,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
         struct flo_analysis_above *above =
             &gather->analysis->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
-        /* The calls cannot fail, because whole numbers and their logarithms are
-         * finite. */
+        /* the results are ignored: the calls only fail for numbers that are not
+         * finite */
         if (measure == FLO_MEASURE_ERRORS) {
             (void)flo_plain_add_errors(arm, of->since.errors, of->since.requests, of->before.errors,
                                        of->before.requests);
@@ -713,7 +715,8 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
             continue;
         }
         read_controls(gather, slopes);
-        /* The call cannot fail, because slopes that were read are finite. */
+        /* the result is ignored: the call only fails for slopes that are not
+         * finite */
         (void)flo_leak_arms(slopes->items, slopes->updated,
                             &slopes->items[slopes->end - slopes->controls], slopes->controls,
                             slopes->numbers, &arms);

@@ -19,7 +19,9 @@ struct listing {
     enum flo_measure measure;
     struct flo_slice slice;
     bool is_own; /* devices are compared with the slice's own controls; false: with all controls */
-    uint32_t stratum;                /* stratum that most updated devices in the slice have */
+    /* number of the releases of the baseline that most updated devices in the
+     * slice have */
+    uint32_t stratum;
     double base[FLO_SCAN_WAVES_MAX]; /* for each wave, median change of the controls in the slice */
     uint8_t known;                   /* a bit for each wave with a median in `base` */
     struct pick *picks;              /* [crowd.count] */

@@ -12,8 +12,8 @@
 /* Time without a request after which an analysis is over.  While it runs, it
  * asks for evidence every few seconds. */
 #define COHORT_LIFE_MS 120000
-/* Largest count that a window may add, which limits a device's influence on
- * sums. */
+/* Largest count that a telemetry window may add, which limits a device's
+ * influence on sums. */
 #define COUNT_MAX 1000000
 
 /* Marks the entries of a retired device as forgotten: they stay in memory, but
@@ -53,9 +53,9 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
     observer->connected_at_ms = now_ms;
 }
 
-/* Tells whether a window is late.  Windows that a device stored during an
- * outage arrive at shorter intervals than those at which they were made.  The
- * first window after a gap covers the gap. */
+/* Tells whether a telemetry window is late.  Windows that a device stored
+ * during an outage arrive at shorter intervals than those at which they were
+ * made.  The first window after a gap covers the gap. */
 static bool is_late(const struct flo_observer *observer, struct flo_observer_entry *entry,
                     uint64_t now_ms, uint64_t window_ms)
 {
@@ -136,12 +136,12 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
                        const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
-        return; /* A window of an unknown release is no evidence. */
+        return; /* telemetry of an unknown release is no evidence */
     }
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
     if (entry == NULL) {
-        return; /* Without memory the window is dropped. */
+        return; /* without memory for the entry, the telemetry window is dropped */
     }
     bool is_after_start = window->seq < entry->seq;
     entry->seq = window->seq;
@@ -183,8 +183,9 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
     return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
 
-/* A member with its curve.  Members are sorted by curve, and within a curve by
- * entry, because sums must always be added in this order. */
+/* A member with its curve, the common change of the controls with which it is
+ * compared.  Members are sorted by curve, and within a curve by entry, because
+ * sums must always be added in this order. */
 struct placed {
     struct flo_curve *curves; /* curves of the readings to which the member belongs */
     uint32_t entry;
@@ -232,8 +233,8 @@ static bool off_of(const struct flo_observed *observed, int reading, double *d)
     return true;
 }
 
-/* Ends the block for all curves of one reading.  `numbers` has room for each
- * member twice. */
+/* Ends the block of time for all curves of one reading.  `numbers` has room for
+ * each member twice. */
 static void end_curves_of(struct flo_observer *observer, int reading, const struct placed *members,
                           size_t count, double *numbers)
 {
@@ -249,8 +250,8 @@ static void end_curves_of(struct flo_observer *observer, int reading, const stru
     }
 }
 
-/* Ends the block for all curves.  Without memory the curves keep the values of
- * the block before. */
+/* Ends the block of time for all curves.  If there is no memory, the curves
+ * keep the values of the block before. */
 static void end_curves(struct flo_observer *observer)
 {
     struct placed *members = calloc(observer->count + 1, sizeof(*members));

@@ -26,13 +26,14 @@ struct flo_observer;
 FLO_MUST_USE int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
                                    struct flo_observer **out, struct flo_err *err);
 void flo_observer_close(struct flo_observer *observer);
-/* Takes a window of a known device and release.  `now_ms` is the wall clock. */
+/* Takes a telemetry window of a known device and release.  `now_ms` is the wall
+ * clock. */
 void flo_observer_take(struct flo_observer *observer, const char *device, const char *hardware,
                        const struct flo_telemetry_window *window, uint64_t now_ms);
 /* Forgets the evidence of a retired device. */
 void flo_observer_forget(struct flo_observer *observer, const char *device);
-/* Notes that the connection to the broker is back.  Windows that devices stored
- * meanwhile are no evidence of the present. */
+/* Notes that the connection to the broker is back.  Telemetry that devices
+ * stored meanwhile is no evidence of the present. */
 void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms);
 /* Ends a block when its time is over, and stores some changed entries.  Called
  * once a second. */

@@ -3,8 +3,9 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Returns the cohort of the rollout that owns the device's evidence.  After a
- * start, the stored row of waves shows that a rollout was active. */
+/* Returns the rollout, as an index in `cohorts`, that may use the device's
+ * evidence.  After a start, the stored row of waves shows that a rollout was
+ * active. */
 static uint32_t owner_of(const struct flo_observer *observer,
                          const struct flo_observer_entry *entry)
 {

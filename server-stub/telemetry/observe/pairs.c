@@ -76,7 +76,8 @@ static int place(struct flo_observer *observer, const struct flo_observe_analysi
         struct flo_observer_entry *old =
             flo_observer_find(observer, member->device, analysis->split_of);
         if (new == NULL || old == NULL) {
-            continue; /* One of the two models has sent no window from this device yet. */
+            continue; /* one of the two models has sent no telemetry window from
+                         this device yet */
         }
         if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;
@@ -231,8 +232,8 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_
     (void)flo_pooled_add(&pairing->evidence->wave[reading], &arms.arms);
 }
 
-/* Adds the changes of all segments to the effect that people see.  Large
- * changes are not clipped here. */
+/* Adds the changes of all segments to the effect that people see.  Outliers are
+ * not limited here. */
 static void add_told(struct pairing *pairing, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;

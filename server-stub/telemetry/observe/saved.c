@@ -4,8 +4,8 @@
 
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Loads the waves of a rollout into a free cohort.  If no analysis of this
- * rollout follows soon, the cohort is freed again. */
+/* Loads the waves of a rollout.  If no analysis of this rollout follows soon,
+ * they are dropped again. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
 {
@@ -28,8 +28,8 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
     }
 }
 
-/* Loads a member's part in the waves (`since`).  Without memory the entry is in
- * no wave. */
+/* Loads a member's part in the waves (`since`).  If there is no memory, the
+ * entry is in no wave. */
 static void load_since(struct flo_observer_entry *entry, const struct flo_kept_member *kept)
 {
     flo_observer_waves_forget(entry);

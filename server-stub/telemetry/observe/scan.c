@@ -26,8 +26,9 @@ struct look {
     struct flo_scan scan;
 };
 
-/* Finds the stratum of most updated devices: their own earlier release, or one
- * pair of releases. */
+/* Finds the releases of the baseline that most updated devices have: their own
+ * earlier release, or a pair of releases.  Only devices with the same ones are
+ * compared. */
 static uint32_t stratum_of(const struct look *look)
 {
     uint32_t best = 0;
@@ -192,8 +193,8 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
-/* Requests a probe of a slice in which all updated devices that could be
- * compared are far slower. */
+/* Requests a probe, more updated devices, for a slice.  All its updated devices
+ * that could be compared are much slower. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -240,8 +241,8 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* The call cannot fail, because means of readings are finite, and the waves
-     * are the cohort's. */
+    /* The result is ignored: the call only fails for changes that are not
+     * finite, or waves that the rollout does not have. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {

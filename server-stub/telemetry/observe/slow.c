@@ -147,7 +147,9 @@ static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t s
             look->devices[count++] = look->devices[i];
         }
     }
-    for (uint32_t s = 0; s < segments; s++) { /* The calls cannot fail, because means are finite. */
+    /* The results are ignored: the calls only fail for means that are not
+     * finite. */
+    for (uint32_t s = 0; s < segments; s++) {
         (void)flo_slow_add_wave(&slows[s], s, look->devices, count, look->numbers);
     }
 }
@@ -170,7 +172,8 @@ static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)
     }
 }
 
-/* Finds the stratum that most updated devices have. */
+/* Finds the releases of the baseline that most updated devices have.  Only
+ * devices with the same ones are compared. */
 static uint32_t stratum_of(const struct flo_observer *observer, uint32_t cohort,
                            enum flo_observed_reading reading)
 {

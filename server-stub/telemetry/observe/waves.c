@@ -63,7 +63,7 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));
     if (entry->since == NULL) {
-        return; /* Without memory the entry is in no wave. */
+        return; /* without memory for its part in the waves, the entry is in no wave */
     }
     entry->since->rollout = rollout;
     /* An entry without memory for readings only counts events, so it needs no
