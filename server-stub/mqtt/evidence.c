@@ -1,5 +1,5 @@
-/* Evidence for gates: selects devices and releases for a request to the lane,
- * and passes the answer to the rollout. */
+/* Evidence for gates: selects devices and releases for a request to the
+ * telemetry thread, and passes the answer to the rollout. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,7 +218,8 @@ static int step(struct flo_controller *controller, const struct flo_lane_evidenc
     return 0;
 }
 
-/* Passes the lane's answer to its rollout, in a transaction of its own. */
+/* Passes the telemetry thread's answer to its rollout, in a transaction of its
+ * own. */
 static int take(struct flo_controller *controller, const struct flo_lane_query *query,
                 struct flo_err *err)
 {

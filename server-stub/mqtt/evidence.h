@@ -1,5 +1,5 @@
-/* Evidence for gates: requests it from the telemetry lane, and passes it to the
- * rollouts. */
+/* Evidence for gates: requests it from the telemetry thread, and passes it to
+ * the rollouts. */
 #ifndef FLOTILLA_SERVER_MQTT_EVIDENCE_H
 #define FLOTILLA_SERVER_MQTT_EVIDENCE_H
 

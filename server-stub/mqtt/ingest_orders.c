@@ -411,8 +411,9 @@ static int distrust_one(void *context, const char *model, const char *order)
 }
 
 /* Handles a device's report that it rejects a signature.  The device cannot
- * name the rejected order.  If it was ordered to deploy and has not begun, that
- * deploy is taken for it; if it begins after all, its own report shows that. */
+ * name the rejected order.  If it was ordered to deploy and has not begun, this
+ * deploy counts as rejected.  Should the device begin it after all, its own
+ * report shows that. */
 int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err)
 {
     struct distrusted distrusted = {message, err};

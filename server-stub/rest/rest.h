@@ -69,7 +69,7 @@ struct flo_rest {
     /* Event for the next slice of the first plan; NULL: there was no plan
      * yet. */
     struct event *plan_turn;
-    bool has_lane; /* the telemetry lane was connected at least once */
+    bool has_lane; /* the telemetry thread was connected to the broker at least once */
     uint64_t requests;
     uint64_t renewals;            /* renewed certificates */
     uint64_t strangers_refused;   /* number of refused enrolments without an audit row */
@@ -224,8 +224,8 @@ void flo_rest_held_close(struct flo_rest *rest);
 FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
                                         struct flo_err *err);
 /* A kind of plan, as functions.  `on` runs the plan's next slice until the time
- * until_ms (flo_now_ms).  `bases` returns a query to the telemetry lane about
- * the plan's devices, which the lane frees, or NULL for none.  `end` makes the
+ * until_ms (flo_now_ms).  `bases` returns a query to the telemetry thread about
+ * the plan's devices, or NULL for none; that thread frees it.  `end` makes the
  * answer, a new reference. */
 struct flo_rest_planner {
     bool is_urgent; /* plan of an emergency order, whose slices run before those of others */

@@ -36,9 +36,9 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
     flo_lane_count(controller->lane, &lane);
-    /* The controller is not ready before the telemetry lane is connected once,
-     * so that no telemetry is lost at the start.  Later a lost connection of
-     * the lane does not make it "not ready". */
+    /* The controller is not ready before the telemetry thread is connected
+     * once, so that no telemetry is lost at the start.  Later a lost connection
+     * of that thread does not make it "not ready". */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.online >= devices_max;
     (void)flo_fleet_durable(controller->store, &failed);

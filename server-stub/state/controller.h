@@ -35,9 +35,8 @@ struct flo_transaction_part;
 struct flo_trust_change;
 struct flo_watches;
 
-/* Time budget of one turn.  Work on many devices runs in turns of this length,
- * so that other calls are answered between two turns
- * (docs/decisions/slices.md). */
+/* Time for which work on many devices runs before other calls are answered.
+ * Such work is done in slices of this length (docs/decisions/slices.md). */
 #define FLO_TURN_MS 8
 
 struct flo_controller_options {

@@ -42,7 +42,7 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
 }
 
 /* Checks a telemetry message's proof, and returns whether the message is
- * accepted.  Called on the lane's thread. */
+ * accepted.  Called on the telemetry thread. */
 static bool may_come(void *context, const char *device, const struct flo_mqtt_message *message)
 {
     const struct flo_controller *controller = context;

@@ -5,11 +5,11 @@
 
 #include "server-stub/state/controller.h"
 
-/* Opens the lane's store, and informs the lane which devices and releases
- * exist. */
+/* Opens the telemetry thread's store, and informs that thread which devices and
+ * releases exist. */
 FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err);
-/* Gives the lane a device's new profile, because its hardware class may have
- * changed.  NULL: the device has none. */
+/* Gives the telemetry thread a device's new profile, because its hardware class
+ * may have changed.  NULL: the device has none. */
 void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
 

@@ -25,7 +25,7 @@ FLO_MUST_USE int flo_fleet_makings(struct flo_fleet_store *store, const struct f
 /* Gets the progress of an order under way; NULL: all of its rows are made. */
 FLO_MUST_USE int flo_fleet_making_of(struct flo_fleet_store *store, const char *order,
                                      const struct flo_making **out, struct flo_err *err);
-/* Begins an order's progress, with no row made yet. */
+/* Stores that rows of an order are to be made, and that none is made yet. */
 FLO_MUST_USE int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
                                         const char *group, struct flo_err *err);
 /* Notes that `count` more rows were made, up to the device `made`; NULL: all

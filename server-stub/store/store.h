@@ -271,8 +271,8 @@ FLO_MUST_USE int flo_fleet_device_trusts(struct flo_fleet_store *store, flo_flee
 
 /* ---- trust statements and emergency orders ---- */
 
-/* Callback for the keyring, the only one, which several controllers share
- * (state/keyring). */
+/* Callback for the keyring that several controllers share (state/keyring).  The
+ * store has at most one keyring. */
 typedef int (*flo_fleet_keyring_fn)(void *context, uint64_t number, const char *digest,
                                     const char *body);
 FLO_MUST_USE int flo_fleet_keyring(struct flo_fleet_store *store, flo_fleet_keyring_fn fn,
@@ -587,7 +587,8 @@ FLO_MUST_USE int flo_fleet_order_standing(struct flo_fleet_store *store, flo_fle
 /* Tells whether the fleet is frozen, which means that the newest freeze or
  * unfreeze is a freeze. */
 FLO_MUST_USE int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out, struct flo_err *err);
-/* Sets the outcome of a tracked order on a device in the order's scope. */
+/* Sets the outcome of an order that people requested, on a device that the
+ * order is for. */
 FLO_MUST_USE int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,
                                        const char *device, enum flo_order_outcome outcome,
                                        uint64_t took_ms, struct flo_err *err);
@@ -635,10 +636,12 @@ FLO_MUST_USE int flo_fleet_outcome_progress(struct flo_fleet_store *store, const
  * connected since (*is_back).  A call that returns true counts as asking. */
 bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device, uint64_t pause_ms,
                               bool *is_back);
-/* Tells whether a tracked order still awaits the device's answer. */
+/* Tells whether the device still has to answer an order that people
+ * requested. */
 FLO_MUST_USE int flo_fleet_device_is_awaited(struct flo_fleet_store *store, const char *device,
                                              bool *out, struct flo_err *err);
-/* Lists the tracked orders that still await an answer of this device. */
+/* Lists the orders that people requested and that the device still has to
+ * answer. */
 FLO_MUST_USE int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
                                            flo_fleet_order_fn fn, void *context,
                                            struct flo_err *err);

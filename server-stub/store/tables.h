@@ -151,7 +151,7 @@ struct flo_query {
     /* Join of a second table: its unique field `join` equals the field `by` of
      * the query's table.  Both are 0 without a join. */
     enum flo_field join, by;
-    bool needs_joined; /* rows without a joined row are left out */
+    bool needs_joined; /* a row without a match in the joined table is left out */
     struct flo_match matches[FLO_MATCHES_MAX];
     size_t match_count;
     struct flo_sort sorts[FLO_SORTS_MAX];

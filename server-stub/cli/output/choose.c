@@ -222,7 +222,7 @@ static json_t *sorted(const json_t *items, int (*order)(const void *, const void
 
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_array_get(items, i);
-        if (list == NULL) { /* Without memory the items keep their order. */
+        if (list == NULL) { /* without memory for the sorted copy, the items keep their order */
             json_array_append(out, item);
         } else {
             list[i] = item;

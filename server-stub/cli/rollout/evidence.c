@@ -84,8 +84,8 @@ static bool is_untouched(const json_t *record)
     return strcmp(hex, flo_out_text(record, "digest", "")) == 0;
 }
 
-/* Prints the slices that are worse, and the sites that changed: each once, in
- * order. */
+/* Prints, from a record, the slices in which the release is worse, or the sites
+ * that changed by themselves. Each is printed once, when it first appears. */
 static void tell_slices(struct told *told, const char *member)
 {
     char plain[FLO_OUT_PLAIN];

@@ -25,8 +25,7 @@ struct flo_view {
 
 /* Draws the present state of a rollout, in lines of any length.  A terminal
  * also gets facts that change with time, such as the time left.  It also gets
- * gates that wait for their next look, an evaluation at which the phase may
- * pass. */
+ * the gates that wait for the next evaluation at which the phase may pass. */
 void flo_view_rollout(struct flo_view *view, const json_t *rollout, uint64_t now_ms, bool is_tty,
                       bool has_colour, struct flo_buf *out);
 /* Draws one phase in a line, with its name, a bar and its counts. */

@@ -1,5 +1,5 @@
-/* REST: planners of rollouts and orders.  The last step asks the telemetry lane
- * for the baseline of each device. */
+/* REST: planners of rollouts and orders.  The last step asks the telemetry
+ * thread for the baseline of each device. */
 #include <stdlib.h>
 
 #include "base/host/yaml.h"

@@ -187,7 +187,7 @@ static struct flo_rest_plan *next_of(struct flo_rest *rest)
     return first;
 }
 
-/* Runs a slice of the first plan.  The next turn comes after other waiting
+/* Runs a slice of the first plan.  The next slice runs after other waiting
  * events. */
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {

@@ -90,7 +90,8 @@ static void send_to(struct flo_watching *watching, const struct flo_watch_webhoo
     if (sending == NULL || body == NULL) {
         free(sending);
         free(body);
-        return; /* Without memory the message is sent at the next attempt. */
+        return; /* the message is not sent without memory; the store has it, so
+                   the next attempt sends it */
     }
     sending->body = body;
     sending->number = delivery->number;

@@ -159,8 +159,8 @@ static void add_slot(struct flo_digest_list *slots, const struct flo_digest *dig
     }
 }
 
-/* Adds the releases in a device's slots.  A model has slots even if it serves
- * nothing, because it is not loaded or has stopped. */
+/* Adds the releases that a device reports for each of its models, even if the
+ * model serves nothing. */
 static int take_device(void *context, const struct flo_fleet_device *device)
 {
     static const char *const names[] = {"current", "previous", "candidate"};

@@ -21,8 +21,9 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
-/* Returns the contents of a model's slots, each with the model's name. A report
- * has one member for each slot; the API shows one list. */
+/* Returns one list of the releases that a device has of a model, each with the
+ * model's name. A report has a member for each place of a release, such as
+ * current or previous. */
 static json_t *view_slots(const json_t *model, json_t *name)
 {
     json_t *json = flo_said_view("slots", model);

@@ -35,8 +35,8 @@ const char *flo_forecast_word(enum flo_forecast_result result)
 
 /* ---- what the report says ---- */
 
-/* Returns the digest of the release in a slot of a model's report.  The digest
- * is zero if the slot is empty. */
+/* Returns the digest of a release in a model's report; zero if the report has
+ * none at this place. */
 static struct flo_digest release_of(const json_t *slot)
 {
     struct flo_digest digest;

@@ -4,8 +4,8 @@
  * The device's own functions (minimum releases, plan of the download, memory
  * planner) run here on the device's last report.  So the result is what the
  * device itself would decide.  Facts outside of a report can change the
- * device's decision: files without a slot, or a release that its engine has not
- * measured. */
+ * device's decision: files that it has besides its releases, or a release whose
+ * memory it has not measured. */
 #ifndef FLOTILLA_SERVER_STATE_FIT_H
 #define FLOTILLA_SERVER_STATE_FIT_H
 

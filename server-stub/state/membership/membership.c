@@ -17,7 +17,7 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10 /* length of a turn in ms; after a turn other work runs */
+#define TURN_MS 10 /* time in ms for which devices are evaluated before other work runs */
 
 /* ---- one ---- */
 

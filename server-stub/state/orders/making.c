@@ -20,8 +20,8 @@ struct slice {
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
     char send[FLO_NAME_MAX + 1]; /* id of the order that deploys `to`; "": it is not issued yet */
-    enum flo_return way;         /* how the last device that was read goes back;
-                                    only set if it does */
+    enum flo_return way;         /* how the device that was read last goes back
+                                    to an earlier release */
     /* No group's list carries the rollback or removal, so the devices' reports
      * say which devices need it. */
     bool is_by_report;
@@ -259,7 +259,8 @@ static uint64_t slice_devices(const struct slice *slice)
     return given > 0 ? given : slice->is_by_report ? FLO_MAKING_REPORTS : FLO_MAKING_DEVICES;
 }
 
-/* Runs one slice of an order, and stores how far the order is. */
+/* Makes the rows of an order for some devices, and stores how far the order
+ * is. */
 static int make_slice(struct flo_controller *controller, const struct flo_making *making,
                       struct flo_err *err)
 {

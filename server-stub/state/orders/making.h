@@ -10,7 +10,7 @@
 
 struct flo_controller;
 
-/* number of devices in a slice; a turn (FLO_TURN_MS) has at least one slice */
+/* number of devices whose rows are made at a time */
 #define FLO_MAKING_DEVICES 250
 #define FLO_MAKING_REPORTS 100 /* number of devices in a slice that reads their reports */
 

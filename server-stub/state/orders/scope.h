@@ -52,8 +52,8 @@ FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *d
                                 enum flo_return way, struct flo_err *err);
 /* Returns whether the device's report lists the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* Notes that the device's answer to a removal is awaited; a device without the
- * model is skipped. */
+/* Notes that the device has to answer a removal.  A device without the model is
+ * skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);
 /* Finds the deploy order of release `to` for devices that must download it in

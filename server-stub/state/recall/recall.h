@@ -67,10 +67,11 @@ void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
  *                     that did not serve it just before */
 FLO_MUST_USE int flo_orders_recall(struct flo_controller *controller, const struct flo_recall *what,
                                    char *id, struct flo_err *err);
-/* Yanks a release, so that no device installs it any more. A rollout of it ends
- * as rolled back if the rollback `note` of `group` ("" none) covers the
- * rollout, else as aborted. Desired documents with the release become empty,
- * and are sent at once. */
+/* Yanks a release, so that no device installs it any more.
+ *
+ * Its rollouts end: as rolled back if the rollback `note` of the group `group`
+ * covers them, else as aborted; `note` "": there is no rollback.  Desired
+ * documents with the release become empty, and are sent at once. */
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
                                      const struct flo_digest *release, const char *group,
                                      const char *note, struct flo_err *err);

@@ -87,8 +87,8 @@ static bool asks_gates(const json_t *before, const json_t *wanted)
     return !is_same;
 }
 
-/* Computes the members' places again, because limits and windows may need
- * labels and zones for the first time. */
+/* Sets the numbers for the members' labels and time zones again, because an
+ * edit's limits and windows may need them for the first time. */
 static int place(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  const struct flo_rollout *wanted, struct flo_err *err)
 {

@@ -104,7 +104,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
     }
     log_lines(entry, actions);
     flo_rollout_trace(&entry->core, event, actions, &entry->own->trace);
-    if (entry->own->trace.failed) { /* Without memory the trace is emptied and begins again. */
+    if (entry->own->trace.failed) { /* without memory for the text, the trace is
+                                       emptied and begins again */
         flo_buf_deinit(&entry->own->trace);
         entry->own->trace = (struct flo_buf){0};
         return;

@@ -91,7 +91,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
-    if (entry->core.is_covered) { /* A device without a value of the label gets stratum 0. */
+    if (entry->core.is_covered) { /* a device without a value of the label gets the number 0 */
         const char *value = flo_select_label_value(device, entry->spec.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }

@@ -114,12 +114,13 @@ size_t flo_rollouts_count(const struct flo_rollouts *rollouts);
 struct flo_rollout_entry *flo_rollouts_at(const struct flo_rollouts *rollouts, size_t place);
 /* Returns the counts of updates that ended since the start. */
 const struct flo_update_counts *flo_rollouts_updates(const struct flo_rollouts *rollouts);
-/* Sets the error and the detail (JSON, or NULL) that are written with the
- * device's member at the next event. */
+/* Sets the error and the detail (JSON, or NULL) of a device's report.  They are
+ * stored with the device's row in a rollout when the next event changes that
+ * row. */
 void flo_rollouts_say(struct flo_rollouts *rollouts, const char *device, const char *error,
                       const char *detail);
-/* Clears the facts that flo_rollouts_say set.  Returns true if no member was
- * written with them. */
+/* Clears the facts that flo_rollouts_say set.  Returns true if no row of a
+ * device was stored with them. */
 bool flo_rollouts_unsay(struct flo_rollouts *rollouts);
 /* Returns whether evidence should be requested now: no request is pending, and
  * the last pause is over. If so, a pause of `pause_ms` begins. */

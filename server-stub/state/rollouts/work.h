@@ -42,8 +42,8 @@ struct flo_rollout_own {
     /* Evidence of the newest verdicts, in the order of the gates.  A gate
      * without evidence has null; the whole is NULL if there is none. */
     json_t *evidence;
-    /* Values of strata, labels and time zones, whose numbers are stored in the
-     * members' places. */
+    /* Values of labels and time zones that members have.  Their numbers stand
+     * in the members' fields `place`. */
     struct flo_word_set strata, values, zone_names;
     /* Time zones by number; an item is NULL if this machine does not know the
      * zone. */
@@ -59,8 +59,8 @@ struct flo_rollout_own {
 };
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
-/* Facts for people about one device, which are written with its member at the
- * next event. */
+/* Facts for people from a device's report.  They are stored with the device's
+ * row in a rollout at the next event. */
 struct flo_said {
     const char *device; /* id of the device; NULL: there are no such facts, or they were written */
     const char *error;
@@ -76,7 +76,7 @@ struct flo_rollouts {
     struct flo_said said;    /* facts that the device reported with the event that is handled now */
     uint64_t evidence_at_ms; /* time of the next request to the telemetry thread */
     size_t evidence_asked;   /* number of requests to the telemetry thread without an answer */
-    uint64_t turn_at_ms;     /* time of the next turn that makes rows of members */
+    uint64_t turn_at_ms;     /* time at which the next rows of members are made */
     struct flo_update_counts updates;
 };
 

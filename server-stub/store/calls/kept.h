@@ -47,7 +47,7 @@ struct flo_fleet_facts {
 };
 
 /* Answers of devices to an order (books.c).  An item is the device's outcome +
- * 1, by device number; 0 means that the device is not in scope. */
+ * 1, by device number; 0 means that the order is not for the device. */
 struct flo_outcome_book {
     char order[FLO_NAME_MAX + 1]; /* "": unused */
     uint8_t *items;

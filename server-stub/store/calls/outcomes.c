@@ -1,4 +1,5 @@
-/* Store: outcomes of tracked orders on the devices in their scope. */
+/* Store: outcomes of the orders that people requested, on each device that they
+ * are for. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -25,7 +25,8 @@ static const char *const schema[] = {
     "CREATE TABLE total (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " release INTEGER NOT NULL, hardware INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, release, hardware)) WITHOUT ROWID;"
-    /* Windows that were added, because QoS 1 may deliver a window twice. */
+    /* Telemetry windows that were added in the last hours, because MQTT may
+     * deliver a window twice. */
     "CREATE TABLE merged (device INTEGER NOT NULL, at INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
@@ -300,9 +301,9 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
     return rv;
 }
 
-/* Adds a window to the totals in memory, which are written at the end of the
- * transaction.  One more row for each window would cost as much as the device's
- * own row. */
+/* Adds a telemetry window to the totals in memory, which are written at the end
+ * of the transaction.  One more row for each window would cost as much as the
+ * device's own row. */
 static int total_add(struct flo_windows *store, int64_t release, int64_t hardware, uint64_t at_ms,
                      const struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -345,8 +346,8 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* ---- windows ---- */
 
-/* Returns the time of a window.  This is the window's own time, even if it
- * waited for the network, unless the device's clock is implausible. */
+/* Returns the time of a telemetry window.  This is the window's own time, even
+ * if it waited for the network, unless the device's clock is implausible. */
 static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     bool fits =

@@ -1,4 +1,4 @@
-/* Telemetry store: the file of windows.  Private to this folder. */
+/* Telemetry store: the file of telemetry windows.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_WINDOWS_FILE_H
 #define FLOTILLA_SERVER_WINDOWS_FILE_H
 
@@ -15,7 +15,8 @@ struct flo_telemetry_name {
     char text[FLO_DIGEST_TEXT];
 };
 
-/* Sum of a transaction's windows, for a release on a hardware class. */
+/* Sum of the telemetry windows in a transaction, for a release on a hardware
+ * class. */
 struct flo_telemetry_total {
     uint64_t at_ms; /* time at which the total's step of the fine resolution begins */
     int64_t release, hardware;

@@ -168,10 +168,10 @@ int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t fr
 
 /* ---- forgetting ---- */
 
-/* Deletes the first `limit` matching rows by key, without reading any row that
- * stays.  The rows end before the key of the row after them or, if fewer match,
- * before the lowest key that cannot match.  A list of keys would be looked up
- * in all rows of the step. */
+/* Deletes the first `limit` rows that match, in the order of their key, without
+ * reading any row that stays.  It deletes up to the key of the next row, or of
+ * the first row that cannot match.  A list of keys would be looked up in all
+ * rows of the step. */
 #define FIRST(table, fits, key, end, limit)                                                        \
     "DELETE FROM " table " WHERE " fits " AND (" key ") <"                                         \
     " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits " ORDER BY " key            \
