@@ -25,8 +25,8 @@ void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *ou
 
 /* Walk over the chain.  Zero-initialise; pass the records in order. */
 struct flo_audit_walk {
-    uint64_t number;        /* number of the last good record */
-    struct flo_digest head; /* hash of the last good record */
+    uint64_t number;        /* number of the newest record that matched */
+    struct flo_digest head; /* hash of the newest record that matched */
 };
 /* Adds the next record to the walk.  FLO_E_AUDIT_CHAIN: a record does not
  * match; the error names its number. */

@@ -19,8 +19,8 @@ struct flo_tick_now {
 };
 struct flo_tick_due {
     bool steps;      /* rollouts are stepped */
-    bool is_stalled; /* the process stalled since the last tick, so that time is no silence of
-                        devices */
+    bool is_stalled; /* the process stalled since the last tick, so a device
+                        that was not heard in that time is not counted as silent */
     /* connected devices are to count as heard, even if they report seldom */
     bool hears;
     bool is_hourly; /* orders are signed again, and old rows are deleted */

@@ -54,11 +54,11 @@ struct flo_alert_rule {
         char value[FLO_NAME_MAX * 2 + 2];
     } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
-    /* label each of whose values has a series of its own; "": one series adds
-     * up all samples */
+    /* name of a label: each of its values has a series of its own; "": one
+     * series adds up all samples */
     char by[32];
     bool has_per;
-    enum flo_exposed per; /* metric whose value divides the rule's value */
+    enum flo_exposed per; /* metric by whose value the rule's value is divided */
     double per_least;     /* smallest divisor with which the rule is evaluated */
     uint64_t window_ms;   /* time over which a counter's increase is measured */
     /* Threshold */

@@ -93,7 +93,7 @@ struct flo_analysis_rule {
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
-    uint64_t from_ms; /* LEAK: time after the swap at which readings begin */
+    uint64_t from_ms; /* LEAK: time after the swap from which readings count */
     enum flo_on_fail action;
     bool has_action;
 };
@@ -136,7 +136,8 @@ void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
 struct flo_analysis_above {
     struct flo_plain_arm treated, control;
 };
-/* Returns true for latency, memory and errors. */
+/* Returns true for a measure whose rows count the devices far worse than their
+ * past: latency, memory and errors. */
 bool flo_analysis_has_above(enum flo_measure measure);
 
 /* Effect as shown to people; outliers are not limited (slices/told.h). */
@@ -261,7 +262,7 @@ struct flo_analysis_evidence {
     /* RATIO: number of members, of both arms, that have requests of the
      * measure's kind. */
     uint32_t readers[FLO_MEASURE_COUNT];
-    /* Effects over all segments. */
+    /* Effects of each measure over all segments together. */
     struct flo_analysis_told told[FLO_MEASURE_COUNT];
     struct flo_analysis_crash crash; /* crashes over all segments */
     /* Sums of the devices that swapped in this phase, and of their controls. */
@@ -303,7 +304,8 @@ struct flo_analysis_row {
     struct flo_analysis_told told; /* effect as shown to people; only over all segments */
 };
 struct flo_analysis_steep {
-    /* Sums of the arms of all segments that are not excluded. */
+    /* Numbers of devices far worse than their past, over all segments that are
+     * not excluded. */
     struct flo_analysis_above arms;
     enum flo_plain_verdict verdict;
 };
@@ -398,7 +400,8 @@ struct flo_analysis_moment {
                         are still updating */
     double soak_s;
 };
-/* spread that is assumed while none is measured: a drift of 5 %, and noise */
+/* standard deviation of the controls' differences that is assumed until one is
+ * measured: from a drift of 5 %, and noise */
 #define FLO_SPREAD_USUAL 0.084
 struct flo_analysis_crowd {
     uint32_t updated;  /* number of devices that update in the phase */
@@ -422,9 +425,9 @@ struct flo_analysis_sight {
      * suffices */
     uint32_t helps_controls;
 };
-/* Computes the sight of a rule.  `crowds` has all phases up to this one.
- * Returns false when the rule is neither of speed nor of memory, or there are
- * no devices to compare. */
+/* Computes the effect that a phase can find by a rule, and its odds.  `crowds`
+ * has all phases up to this one.  Returns false when the rule is neither of
+ * speed nor of memory, or there are no devices to compare. */
 bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                        uint32_t segments, const struct flo_analysis_crowd *crowds,
                        struct flo_analysis_sight *out);
@@ -436,7 +439,7 @@ struct flo_analysis_past {
     double crashes, hours; /* Device hours with a crash, and device hours with a
                               telemetry window. */
 };
-/* Sight of the rules of errors, crashes and leaks. */
+/* Effect that a phase can find by a rule of errors, crashes or leaks. */
 struct flo_analysis_seen {
     bool has_find;
     double finds; /* smallest effect that the phase can find: errors per
@@ -473,7 +476,7 @@ struct flo_analysis_finding {
                           may pass), or FLO_LOOK_NONE */
     uint16_t excludes; /* bit for each segment to exclude: it fails alone, and has fewer than half
                           of the members */
-    uint16_t holds;    /* bit for each slice of the evidence that is to be held now */
+    uint16_t holds;    /* bit for each slice of the evidence whose updates are to be held now */
     /* what happens to each slice: enum flo_slice_end */
     uint8_t ends[FLO_ANALYSIS_SLICES_MAX];
     /* number of devices that were added for each probe */
@@ -577,8 +580,8 @@ struct flo_analysis_scan {
     uint32_t left_values, left_devices;
 };
 void flo_analysis_scan_text(const struct flo_analysis_scan *scan, char *out);
-/* Writes a sentence about a probed device, because of which `count` more
- * devices of its slice are updated. */
+/* Writes a sentence about a probe: because of it, `count` more devices of its
+ * slice are updated. */
 void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t count, char *out);
 void flo_analysis_changed_text(const struct flo_analysis_changed *changed, char *out);
 /* Writes the titles of the rules in `further`, separated by ", "; "" for

@@ -651,8 +651,9 @@ static void conclude(const struct judgement *judgement, struct flo_analysis_find
 
 /* ---- spread ---- */
 
-/* Stores the spread of the controls of all segments, from the first speed that
- * has enough controls. */
+/* Stores the standard deviation of the controls' differences.  The first
+ * measure of speed that has enough controls in all segments together gives
+ * it. */
 static void note_spread(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence)
 {
     for (uint32_t i = 0; i < analysis->rules.count; i++) {

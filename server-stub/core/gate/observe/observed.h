@@ -99,8 +99,10 @@ struct flo_counters {
     double requests;
     uint32_t blocks; /* number of blocks in which the device sent a telemetry
                         window */
-    uint32_t judged; /* number of answers that the application rated; not packed */
-    /* number of answers that the application rated as bad; not packed */
+    uint32_t judged; /* number of answers that the application rated; not in the
+                        stored record */
+    /* number of answers that the application rated as bad; not in the stored
+     * record */
     uint32_t bad;
 };
 /* Counts of one release on the device. */

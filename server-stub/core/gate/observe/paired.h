@@ -28,7 +28,8 @@ struct flo_paired_sums {
     double crashes; /* number of hours with a crash */
     /* number of blocks in which a telemetry window of the side came */
     double blocks;
-    struct flo_mean open[FLO_READING_COUNT]; /* readings since the last pair */
+    struct flo_mean open[FLO_READING_COUNT]; /* sums and counts of readings
+                                                since the last pair */
 };
 struct flo_paired {
     struct flo_paired_sums sides[FLO_PAIRED_SIDES];
@@ -42,7 +43,8 @@ void flo_paired_take(struct flo_paired *paired, enum flo_paired_side side,
  * `fresh` a bit for each value that is set. */
 void flo_paired_read(struct flo_paired *paired, enum flo_paired_side side, uint32_t block,
                      uint8_t fresh, const double *y);
-/* Ends a block after flo_paired_read of both sides: completes the pairs. */
+/* Ends a block after flo_paired_read of both sides.  Each reading that both
+ * sides have forms a pair. */
 void flo_paired_end(struct flo_paired *paired);
 /* Returns true when a reading of this kind was added for either side, even if
  * it has no pair yet. */

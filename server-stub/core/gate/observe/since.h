@@ -45,7 +45,7 @@ struct flo_since_memory {
     uint32_t from; /* first block of the comparison of memory; 0: the device was
                       no control when the wave began */
     bool has_begun;
-    struct flo_slope_sums at; /* sums of the readings before block `from` */
+    struct flo_slope_sums at; /* sums of the readings in blocks before `from` */
 };
 struct flo_since_counts {
     uint32_t errors, requests;

@@ -43,7 +43,8 @@ struct flo_count_scan_room {
     /* For each device: bit p is set if its own past does not explain its events
      * in wave p.  An updated device only has a bit for its own wave. */
     uint8_t *far;
-    /* for each device: true if the scan already named a slice with it */
+    /* for each device: true if the scan named a slice with it, so that it no
+     * longer counts */
     uint8_t *removed;
     /* counts over all devices that no named slice contains, whatever their
      * labels */

@@ -13,7 +13,7 @@
 enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
-    FLO_PLAIN_PAUSE,     /* too few controls for a decision */
+    FLO_PLAIN_PAUSE,     /* too few controls for a decision, so the rollout pauses */
     FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too, so the release is
                             not to blame: this is only reported */
 };

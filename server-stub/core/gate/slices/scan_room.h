@@ -16,12 +16,13 @@ struct flo_scan_value {
     /* Sums of z over the value's updated devices.  z is a device's limited
      * change less that of the value's own controls. */
     struct flo_ratio_arm updated;
-    struct flo_ratio_arm controls; /* sums, over the value's controls, of each
-                                      control's newest limited change */
-    uint32_t members;              /* all devices */
-    uint32_t first;                /* index in `group` of the first updated
-                                      device with this value */
-    uint32_t own;                  /* index in `owned` of the first control with this value */
+    /* sum over the value's controls: each control's newest change, with
+     * outliers limited */
+    struct flo_ratio_arm controls;
+    uint32_t members; /* all devices */
+    uint32_t first;   /* index in `group` of the first updated
+                         device with this value */
+    uint32_t own;     /* index in `owned` of the first control with this value */
     /* number of devices of this value that are in the current slice as well,
      * and of the far ones among them */
     uint32_t part, part_far;
@@ -32,7 +33,8 @@ struct flo_scan_ranked {
 };
 enum flo_scan_mark {
     FLO_SCAN_CONTROL = 1, /* the device is a control: its change is known in some wave */
-    FLO_SCAN_REMOVED = 2, /* the device is a member of a slice that was named */
+    FLO_SCAN_REMOVED = 2, /* the scan named a slice with this device, and no
+                             longer counts the device */
     /* the device counts as much worse in the current slice: its z is above half
      * of the slice's median z */
     FLO_SCAN_FAR = 4,
@@ -74,7 +76,8 @@ struct flo_scan_room {
     struct flo_scan_changed found[FLO_SCAN_FOUND_MAX];
 };
 
-/* Lays out the room.  Returns false for impossible evidence. */
+/* Fills the room's arrays from the devices.  Returns false for impossible
+ * evidence. */
 bool flo_scan_room_open(struct flo_scan_room *room, const struct flo_scan_rule *rule,
                         const struct flo_scan_device *devices, size_t count);
 /* Fills `live` from `order`, without removed devices. */

@@ -1,8 +1,8 @@
 /* Told: the effect that is shown to people, with its interval.
  *
- * Tests clip outliers; the shown effect does not.  The effect is the median of
- * the means of all pairs of updated devices, less the median of the controls.
- * Pure. */
+ * Tests limit outliers, but the shown effect does not.  The effect is a median
+ * of updated devices, less the median of the controls.  The median of updated
+ * devices is over the means of all pairs of them.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_TOLD_H
 #define FLOTILLA_SERVER_SLICES_TOLD_H
 

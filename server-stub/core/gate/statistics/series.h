@@ -21,7 +21,7 @@ struct flo_bucket {
     uint32_t count;
 };
 /* Gets the quantile q, interpolated in its bucket.  Returns false with fewer
- * than `least` values, or none. */
+ * than `least` values, or with no values at all. */
 bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count, double q, uint64_t least,
                           double *out);
 
@@ -61,8 +61,8 @@ void flo_series_after(struct flo_series *series, double x, double curve, bool is
 void flo_series_grow(struct flo_series *series, double x, double curve);
 /* Splits a series: later readings are compared with `before`. */
 void flo_series_split(struct flo_series *series, const struct flo_mean *before);
-/* Gets the difference between after and before.  Returns false with too few
- * readings before or after. */
+/* Gets the mean after the split less the mean before it.  Returns false with
+ * too few readings before or after. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
                            double *out);
 /* Returns the whole change since the split, without subtracting the segment's
