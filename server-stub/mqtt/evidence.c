@@ -44,9 +44,9 @@ static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence
     }
 }
 
-/* Tells whether the phase leaves no device with the old release to compare
- * with.  The first of several phases never counts as such, because no phase
- * before it was compared. */
+/* Tells whether no device has the old release after this phase, so that none
+ * remains to compare with.  A rollout's first of several phases never counts as
+ * such: no phase before it was compared. */
 static bool is_last(const struct flo_rollout *core)
 {
     uint32_t behind = 0;

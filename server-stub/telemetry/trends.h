@@ -26,8 +26,8 @@ void flo_trends_forget(struct flo_trends *trends, const char *device);
 /* Stores up to `most` devices that have a new point, or all for SIZE_MAX.  The
  * caller has no open transaction. */
 void flo_trends_store(struct flo_trends *trends, size_t most);
-/* Functions that hand the points over to the next leader, as flo_observer_empty
- * and the functions after it do. */
+/* Functions that hand the points over to the next leader.  Each does the same
+ * as the function of flo_observer with that name. */
 void flo_trends_empty(struct flo_trends *trends);
 FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends, const char *device,
                                       const void *data, size_t bytes);

@@ -39,7 +39,7 @@ static int put_blob(struct flo_cli *cli, const struct flo_create *create,
 }
 
 /* Tells whether the controller needs the blob.  `release` is the controller's
- * answer to the document, or NULL before that. */
+ * answer to the release document; NULL: there is no answer yet. */
 static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, const json_t *release,
                      bool *out, struct flo_err *err)
 {

@@ -23,8 +23,8 @@ struct flo_broker_lines {
 /* Appends the lines among these bytes to `out` that the log keeps. */
 void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data, size_t bytes,
                            struct flo_buf *out);
-/* Appends a line with the count when it is due.  Called after each piece of
- * output, and from time to time. */
+/* Appends a line with the number of lost connections when that line is due.
+ * Called after each piece of output, and from time to time. */
 void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,
                            struct flo_buf *out);
 

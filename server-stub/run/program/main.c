@@ -346,8 +346,8 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0 && line.listen_health != NULL) {
         rv = flo_address_check(line.listen_health, err);
     }
-    /* root may run this command, but keys and files belong to the owner of the
-     * folder, as whom the process goes on. */
+    /* root may start this program, but keys and files belong to the owner of
+     * the folder.  The program therefore goes on as that owner. */
     if (rv == 0) {
         rv = flo_process_as_owner(options->dir, err);
     }

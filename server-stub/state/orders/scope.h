@@ -29,8 +29,8 @@ struct flo_scope_list {
      * release */
     const char *to;
     const char *send; /* id of the deploy order of `to`, for devices that must download it */
-    /* Devices are read in parts by making.h.  This list only needs one device
-     * that can go back. */
+    /* true: making.h reads the devices in parts later, so this list ends at the
+     * first device that can go back */
     bool is_sliced;
     struct flo_scope_member *items;
     size_t count, room;

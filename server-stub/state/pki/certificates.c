@@ -176,8 +176,8 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
     pki->revoked_at_ms =
         now_ms / 1000 > pki->revoked_at_ms / 1000 ? now_ms : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        /* Certificates of an expired authority are refused anyway, so it needs
-         * no list. */
+        /* Certificates of an expired authority are refused without a
+         * revocation list, too. */
         if (now_ms < pki->authorities[i].until_ms) {
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }

@@ -216,8 +216,8 @@ static int check(struct flo_controller *controller, const struct flo_remove *wha
 }
 
 /* Issues the removal.  Desired documents are rewritten last, because the
- * removal takes precedence over an abort there.  Devices of a group come in
- * slices (making.h). */
+ * removal takes precedence over an abort there.  Devices of a group get their
+ * rows later, in parts (making.h). */
 int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what, char *id,
                       struct flo_err *err)
 {

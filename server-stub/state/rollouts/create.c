@@ -231,7 +231,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
-        return 0; /* A plan ends here; its caller frees the entry and rolls back. */
+        return 0; /* A plan is not stored.  The caller frees the entry and rolls back. */
     }
     controller->rollouts->has_changed = true;
     FLO_TRY(flo_rollouts_keep(controller, entry, err));

@@ -59,8 +59,8 @@ void flo_device_index_report(struct flo_device_index *device_index, size_t numbe
 /* Gets a device's facts as they were read.  NULL: no device has this number. */
 const struct flo_select_device *flo_device_index_say(const struct flo_device_index *device_index,
                                                      size_t number);
-/* Marks devices that lack a release as stale, because another release may be
- * wanted now. */
+/* Marks devices that lack a release as stale, so that their rows are read
+ * again: another release may be wanted now. */
 void flo_device_index_lacking_stale(struct flo_device_index *device_index);
 void flo_device_index_online(struct flo_device_index *device_index, size_t number, bool online);
 /* Tells whether the device is connected, by its row.  Returns false when the

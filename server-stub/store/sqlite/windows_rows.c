@@ -28,7 +28,7 @@ static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
     key[2] = flo_db_text(query->model);
 }
 
-/* Returns the statement whose rows are in the query's order, so that the rows
+/* Returns the SQL statement of the query.  Its rows are sorted so that the rows
  * of a series are adjacent.  A release belongs to one model, and so does a
  * series of a release. */
 static const char *rows_of(const struct flo_telemetry_query *query)
