@@ -62,8 +62,9 @@ static void count_classes(const struct flo_rollout *rollout, const uint8_t *clas
     }
 }
 
-/* Tells whether every hardware class has too few devices for this ratio gate.
- * *out then has the numbers of the class with the most devices. */
+/* Tells whether every hardware class has too few updated or waiting devices for
+ * this ratio gate.  *out then has the numbers of the class with the most
+ * devices. */
 static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {

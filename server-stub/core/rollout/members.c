@@ -150,7 +150,8 @@ static void counters_failure(const struct flo_rollout *rollout, struct flo_rollo
     }
 }
 
-/* Adds a member to the counts; sign: 1 adds it, UINT32_MAX removes it. */
+/* Adds a member to the counts of its phase.  `sign` is 1 to add it, or
+ * UINT32_MAX (-1) to remove it. */
 static void counters(struct flo_rollout *rollout, const struct flo_rollout_member *member,
                      uint32_t sign)
 {
@@ -271,8 +272,8 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     member->is_back = true;
     /* a cancelled member is no longer away, so it counts only once */
     member->is_away = member->is_waiting = false;
-    /* `attempt` names the last attempt that began; the cancelled one never
-     * did */
+    /* `attempt` is the number of the last attempt that began, and the cancelled
+     * one never began */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;
 }

@@ -143,8 +143,9 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     return 0;
 }
 
-/* Returns a bit for each slice that keeps the member out.  Older rows do not
- * say which slices; then the member waits for the answers about all of them. */
+/* Returns a bit for each slice that keeps the member out.  Rows of older
+ * versions do not say which slices do; then the member waits for the answers
+ * about all of them. */
 static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 {
     return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;

@@ -146,7 +146,7 @@ static int read_value(const struct field *field, const struct place *place, cons
     case GATES:
         return read_gates(place, field, value);
     case POLICY:
-        return 0; /* already read: other fields may override the policy, so it comes first */
+        return 0; /* the policy was read first, because other fields may override it */
     default:
         return flo_spec_read_value(field, place, value);
     }

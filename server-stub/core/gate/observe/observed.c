@@ -149,7 +149,7 @@ struct parting {
     uint8_t phase;
     bool is_control;
     /* The device already ran the rollout's release before the comparison began.
-     * Only a full baseline of that release can be compared. */
+     * A comparison then needs a full baseline of that release. */
     bool is_same;
 };
 

@@ -24,7 +24,7 @@ struct flo_scan_value {
                          device with this value */
     uint32_t own;     /* index in `owned` of the first control with this value */
     /* number of devices of this value that are in the current slice as well,
-     * and of the far ones among them */
+     * and how many of these are far */
     uint32_t part, part_far;
 };
 struct flo_scan_ranked {

@@ -56,8 +56,8 @@ struct flo_series {
 /* Adds a reading after the split.  `x` is the reading less `curve`, the common
  * change of the segment in its block. */
 void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge);
-/* Adds a reading after the split to the sum `before`, which has too few
- * readings. */
+/* Adds a reading to the sum `before` although it came after the split, because
+ * `before` has too few readings. */
 void flo_series_grow(struct flo_series *series, double x, double curve);
 /* Splits a series: later readings are compared with `before`. */
 void flo_series_split(struct flo_series *series, const struct flo_mean *before);
