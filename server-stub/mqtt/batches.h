@@ -2,8 +2,9 @@
  *
  * Messages are queued as they arrive.  A batch is written in one transaction,
  * at most 20 ms after its first message, and acknowledged after the commit.
- * Telemetry has a thread and connection of its own, the lane (lane.h).
- * Telemetry that arrives here from an external broker is passed to it. */
+ * Telemetry has a thread and connection of its own, the telemetry thread
+ * (lane.h).  Telemetry that arrives here from an external broker is passed to
+ * it. */
 #ifndef FLOTILLA_SERVER_MQTT_BATCHES_H
 #define FLOTILLA_SERVER_MQTT_BATCHES_H
 

@@ -1,11 +1,11 @@
 /* Telemetry store: the windows of devices, in a file of its own.
  *
- * Only the thread of the telemetry lane writes and reads telemetry.db, so a
- * slow query there delays nothing else.  One row per device and span holds all
- * metrics as a sketch (core/telemetry/sketch.h); next to these rows are the
- * totals of each release on each hardware class.  The data may be lost: a
- * damaged file is renamed, and an empty one is started.  Only one thread uses
- * the store at a time, and no other code uses its SQL. */
+ * Only the telemetry thread writes and reads telemetry.db, so a slow query
+ * there delays nothing else.  One row per device and span holds all metrics as
+ * a sketch (core/telemetry/sketch.h); next to these rows are the totals of each
+ * release on each hardware class.  The data may be lost: a damaged file is
+ * renamed, and an empty one is started.  Only one thread uses the store at a
+ * time, and no other code uses its SQL. */
 #ifndef FLOTILLA_SERVER_WINDOWS_H
 #define FLOTILLA_SERVER_WINDOWS_H
 

@@ -1,6 +1,6 @@
 /* Counters: telemetry of the last minutes, by release and hardware class.
  *
- * The lane's thread adds windows; the control thread reads the sums for
+ * The telemetry thread adds windows; the control thread reads the sums for
  * /metrics and alerts, without the store.  Times are kept in two spans of five
  * minutes, so quantiles are of the last five to ten.  At most 256 pairs of
  * release and class have counters, 28 KiB each.  A new pair replaces one that

@@ -1,15 +1,17 @@
-/* Lane: takes telemetry from the broker to its store, on a thread of its own.
+/* Lane: takes telemetry from the broker to its store, on a thread of its own,
+ * the telemetry thread.
  *
- * The lane has a connection of its own to the embedded broker, and its own
- * queue, store and low-priority thread.  Orders, answers, events, presence and
- * REST therefore never wait for telemetry.  Excess telemetry is dropped and
- * counted here; a device that sends too much loses its own.  With an external
- * broker the controller has only one identity, so there the control thread
- * passes telemetry on.
+ * This thread has a connection of its own to the embedded broker, its own queue
+ * and store, and a low priority.  Orders, answers, events, presence and REST
+ * therefore never wait for telemetry.  Excess telemetry is dropped and counted
+ * here; a device that sends too much loses its own.  With an external broker
+ * the controller has only one identity, so there the control thread passes
+ * telemetry on.
  *
- * The control thread informs the lane about known devices and releases.  It
- * sends queries to the lane, and now and then collects the devices that sent
- * telemetry.  All functions are for the control thread, and none waits. */
+ * The control thread informs the telemetry thread about known devices and
+ * releases.  It sends queries to that thread, and now and then collects the
+ * devices that sent telemetry.  All functions are for the control thread, and
+ * none waits. */
 #ifndef FLOTILLA_SERVER_LANE_H
 #define FLOTILLA_SERVER_LANE_H
 
@@ -36,8 +38,9 @@ struct flo_lane;
 #define FLO_LANE_BURST 2048
 #define FLO_LANE_PER_SECOND 5
 
-/* Opens the lane, without starting its thread.  `dir` is ":memory:" in tests.
- * `block_ms` is FLO_BLOCK_MS, or less in tests of statistical gates. */
+/* Opens the telemetry thread's data, without starting the thread.  `dir` is
+ * ":memory:" in tests.  `block_ms` is FLO_BLOCK_MS, or less in tests of
+ * statistical gates. */
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                                struct flo_lane **out, struct flo_err *err);
 /* Callback that verifies a message's device, on the telemetry thread.  The
@@ -139,8 +142,8 @@ struct flo_lane_counters {
     bool listens;
 };
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
-/* Returns the counters by release and hardware class, which live as long as the
- * lane. */
+/* Returns the counters by release and hardware class, which flo_lane_close
+ * frees. */
 struct flo_counters *flo_lane_counters(const struct flo_lane *lane);
 struct flo_trends *flo_lane_trends(const struct flo_lane *lane);
 /* Tells whether telemetry was dropped within the last minute. */

@@ -1,9 +1,9 @@
-/* Lane evidence: evidence for a rollout, which the lane gathers from the
- * telemetry store.
+/* Lane evidence: evidence for a rollout, which the telemetry thread (the lane)
+ * gathers from its store.
  *
- * The control thread names the devices and releases that count.  The lane reads
- * the newest rows of its store and adds their sketches by metric, hardware
- * class and arm.  Then it returns the request.  At most the newest
+ * The control thread names the devices and releases that count.  The telemetry
+ * thread reads the newest rows of its store and adds their sketches by metric,
+ * hardware class and arm.  Then it returns the request.  At most the newest
  * FLO_EVIDENCE_ROWS_MAX rows are read; a device has one a minute. */
 #ifndef FLOTILLA_SERVER_LANE_EVIDENCE_H
 #define FLOTILLA_SERVER_LANE_EVIDENCE_H

@@ -1,5 +1,5 @@
 /* Lane: handles windows, queries and commands of the control thread, on the
- * lane's thread. */
+ * telemetry thread. */
 #include <stdlib.h>
 #include <string.h>
 

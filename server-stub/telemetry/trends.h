@@ -1,6 +1,6 @@
 /* Trends: each device's temperature, free space and crashes over the last days.
  *
- * The lane's thread adds windows; the control thread reads the lines for
+ * The telemetry thread adds windows; the control thread reads the lines for
  * /metrics and alerts.  Points are also stored in telemetry.db, in the table of
  * evidence, or handed to the next leader: each device has a row without a
  * model.  The trends take 424 bytes a device.  Any thread may call. */

@@ -120,8 +120,8 @@ void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry 
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
 
-/* The function of owner.c decides between rollouts of one model that share a
- * device. */
+/* The function of owner.c chooses one of several rollouts of a model that share
+ * a device. */
 
 /* Tells whether the rollout of `cohort` may use the device's evidence.  Among
  * rollouts that share the device, the newest active one uses it.  A rollout

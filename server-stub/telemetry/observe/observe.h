@@ -1,6 +1,6 @@
 /* Observe: the evidence of all devices, updated block by block.
  *
- * The lane's thread passes each window here.  At the end of a block windows
+ * The telemetry thread passes each window here.  At the end of a block windows
  * become readings and sums (core/gate/observe).  An analysis of a rollout gives
  * the arm of each member, and gets the sums by segment.  The sums are also
  * stored in telemetry.db, so a restarted controller continues with them;
