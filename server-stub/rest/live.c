@@ -349,7 +349,7 @@ static void replay(struct flo_live *live, struct live_client *client, const char
 }
 
 /* Makes room for a new client, if necessary by disconnecting another one.
- * Returns false if the new client gets no place. */
+ * Returns false if there is no room for the new client. */
 static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
 {
     struct flo_seat seats[CLIENTS_MAX];
@@ -410,8 +410,8 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base, st
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     live->controller = controller;
-    /* Event numbers keep growing over restarts, because there are never 1,000
-     * events a millisecond. */
+    /* Event numbers begin above those before a restart, because there are never
+     * 1,000 events in a millisecond. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
     flo_outgoing_subscribe(controller,

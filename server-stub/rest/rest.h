@@ -66,8 +66,8 @@ struct flo_rest {
     /* Checks of the audit that are in progress (verify.c). */
     struct flo_rest_check *checks;
     struct flo_rest_plan *plans; /* plans that are in progress (plans.c) */
-    /* Event for the next slice of the first plan; NULL: there was no plan
-     * yet. */
+    /* Event for the next slice of the first plan's work; NULL: there was no
+     * plan yet. */
     struct event *plan_turn;
     bool has_lane; /* the telemetry thread was connected to the broker at least once */
     uint64_t requests;
@@ -223,12 +223,12 @@ void flo_rest_held_close(struct flo_rest *rest);
  * emergency orders. */
 FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
                                         struct flo_err *err);
-/* A kind of plan, as functions.  `on` runs the plan's next slice until the time
- * until_ms (flo_now_ms).  `bases` returns a query to the telemetry thread about
- * the plan's devices, or NULL for none; that thread frees it.  `end` makes the
- * answer, a new reference. */
+/* A kind of plan, as functions.  `on` runs slices of the plan's work until the
+ * time until_ms (flo_now_ms).  `bases` returns a query to the telemetry thread
+ * about the plan's devices, or NULL for none; that thread frees it.  `end`
+ * makes the answer, a new reference. */
 struct flo_rest_planner {
-    bool is_urgent; /* plan of an emergency order, whose slices run before those of others */
+    bool is_urgent; /* plan of an emergency order, whose work runs before that of others */
     int (*on)(void *plan, uint64_t until_ms, bool *is_whole, struct flo_err *err);
     struct flo_observe_bases *(*bases)(void *plan);
     int (*end)(void *plan, const struct flo_observe_bases *bases_or_null, json_t **out,

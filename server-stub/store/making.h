@@ -1,4 +1,4 @@
-/* Store: orders whose device rows are still being made, in slices.
+/* Store: orders whose device rows are still being made, in slices of work.
  *
  * An order to a large group is signed, stored and published at once.  The rows
  * of the awaited devices follow, in the order of ids.  A row of the table

@@ -85,9 +85,9 @@ int flo_create_golden_check(const char *path, const char *runtime, struct flo_er
     return 0;
 }
 
-/* Chooses the model that plays the prompts: the release's own model, or the one
- * of --base with the adapter, which shows whether they fit.  Appends its flags
- * to `words` from `count` on. */
+/* Chooses the model that plays the prompts.  This is the release's own model,
+ * or for an adapter the model of --base with it, which shows whether they fit.
+ * Appends its flags to `words` from `count` on. */
 static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
                       size_t *count, struct flo_err *err)
 {

@@ -486,7 +486,8 @@ static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *
     upload->job->context = upload;
     upload->job->done = on_kept;
     FLO_TRY(depot->ask(depot->self, upload->job, err));
-    close(upload->fd); /* The job owns the file from now on, so it is closed here. */
+    close(upload->fd); /* The job owns the file at its path from now on, so the
+                          descriptor is closed here. */
     upload->fd = -1;
     flo_httpd_set_user(upload->request, upload, on_left);
     return 0;

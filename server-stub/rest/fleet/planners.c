@@ -16,7 +16,7 @@ struct of_rollout {
     struct flo_rollout_entry *entry;
     struct flo_forecast_plan *forecast;
     json_t *file; /* the specification in the form for `rollout start --file` */
-    json_t *out;  /* the plan; NULL: the first slice has not run yet */
+    json_t *out;  /* the plan; NULL: the first slice of work has not run yet */
 };
 
 static int first_slice(struct of_rollout *plan, struct flo_err *err)

@@ -155,8 +155,8 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
 
 /* ---- its slices ---- */
 
-/* Runs a slice of a plan.  Returns true when the plan is complete, or when no
- * client waits for it. */
+/* Runs a slice of a plan's work.  Returns true when the plan is complete, or
+ * when no client waits for it. */
 static bool slice(struct flo_rest_plan *plan)
 {
     struct flo_err err = {0};
@@ -187,8 +187,8 @@ static struct flo_rest_plan *next_of(struct flo_rest *rest)
     return first;
 }
 
-/* Runs a slice of the first plan.  The next slice runs after other waiting
- * events. */
+/* Runs a slice of the first plan's work.  The next slice runs after other
+ * waiting events. */
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval soon = {.tv_usec = 1};

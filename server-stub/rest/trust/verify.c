@@ -1,4 +1,4 @@
-/* REST: the check of the whole audit, in slices.
+/* REST: the check of the whole audit, in slices of work.
  *
  * After years an audit has 100,000 records, and the check runs on the thread
  * that answers all requests.  Other requests are answered between two slices.

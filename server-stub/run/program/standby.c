@@ -38,13 +38,14 @@ static struct {
                     of failed leads */
     char path[4096];
     sigset_t signals;
-    int failures; /* number of failed leads in a row; -1: this is the first start */
+    int failures; /* number of times in a row that taking the lead failed; -1:
+                     this is the first start */
 } started;
 
 extern char **environ;
 
-/* Reads the number of failed leads and removes it from the environment, so that
- * child processes do not inherit it. */
+/* Reads how often taking the lead failed, and removes that number from the
+ * environment, so that child processes do not inherit it. */
 static void remember_failures(void)
 {
     const char *again = getenv(AGAIN);

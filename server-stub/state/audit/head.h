@@ -35,14 +35,14 @@ FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller, struc
 /* State of a verification of the whole chain and of every checkpoint.  The
  * verification runs in slices, between which other work runs.  Records that are
  * added meanwhile are verified, too.  The caller zero-initialises it; `walk` is
- * at the last record that was found good. */
+ * at the newest record that was found correct. */
 struct flo_audit_check {
     struct flo_audit_walk walk;
     size_t next; /* index of the next checkpoint to compare */
     bool is_over;
 };
-/* Verifies the next slice.  FLO_E_AUDIT_CHAIN or FLO_E_AUDIT_CUT: the audit is
- * broken, and the verification ends. */
+/* Verifies some further records, a slice of the work.  FLO_E_AUDIT_CHAIN or
+ * FLO_E_AUDIT_CUT: the audit is broken, and the verification ends. */
 FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
                                     struct flo_audit_check *check, struct flo_err *err);
 /* Returns the newest checkpoint.  Its number is 0 if there is none. */

@@ -1,9 +1,9 @@
-/* Membership: moves devices into groups and out of them, and sends them a statement
- * about it.
+/* Membership: moves devices into groups and out of them, and sends them a
+ * statement about it.
  *
  * A device that changed is evaluated: selectors decide its groups, and a signed
  * statement (contracts/documents.md section 2.2) tells the device.  Many
- * devices are evaluated in slices, so that nothing else waits. */
+ * devices are evaluated in slices of work, so that nothing else waits. */
 #ifndef FLOTILLA_SERVER_STATE_MEMBERSHIP_H
 #define FLOTILLA_SERVER_STATE_MEMBERSHIP_H
 

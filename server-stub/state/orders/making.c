@@ -1,4 +1,4 @@
-/* Making: creates the rows of orders to large groups, in slices. */
+/* Making: creates the rows of orders to large groups, in slices of work. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,8 +104,8 @@ static int look_at_held(struct slice *slice, const char *held)
 }
 
 /* Notes which order about the model a device's desired document has.  The
- * slice's devices and the calls of this function come in ascending order of
- * device ids. */
+ * devices of a slice of work and the calls of this function come in ascending
+ * order of device ids. */
 static int note_held(void *context, const char *device, const char *order)
 {
     struct slice *slice = context;
@@ -240,7 +240,7 @@ static int take_one(void *context, const char *device, bool is_there)
 
     snprintf(place->device, sizeof(place->device), "%s", device);
     place->does_stay = is_there; /* the row of this device was written before
-                                    this slice, so nothing has to change */
+                                    this slice of work, so nothing has to change */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 
@@ -285,8 +285,8 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
     return controller->orders->leave(controller, NULL, NULL, err);
 }
 
-/* Runs at least one slice, and more until `until_ms`, of the oldest order
- * first. */
+/* Runs at least one slice of work, and more until `until_ms`, of the oldest
+ * order first. */
 int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_t *left,
                      struct flo_err *err)
 {
@@ -327,7 +327,7 @@ int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
     return flo_making_until(controller, UINT64_MAX, &left, err);
 }
 
-/* Makes an order's row for one device, in a slice of its own. */
+/* Makes an order's row for one device, in a slice of work of its own. */
 static int make_one(struct flo_controller *controller, const struct flo_making *making,
                     const char *device, struct flo_err *err)
 {

@@ -11,8 +11,8 @@ struct flo_orders {
 };
 
 /* making.c */
-/* Runs at least one slice, and more until `until_ms`.  *left receives the
- * number of orders whose rows are not complete. */
+/* Runs at least one slice of work, and more until `until_ms`.  *left receives
+ * the number of orders whose rows are not complete. */
 FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
                                   size_t *left, struct flo_err *err);
 

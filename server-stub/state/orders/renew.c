@@ -255,9 +255,9 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
     return rv;
 }
 
-/* Renews the orders.  It waits while a rollback's slices still have to remove
- * deploys from desired documents, because a renewed deploy would be newer than
- * the rollback. */
+/* Renews the orders.  It waits while a rollback still has to remove deploys
+ * from desired documents, because a renewed deploy would be newer than the
+ * rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_making_finish(controller, err));
@@ -268,8 +268,8 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
     if (flo_making_is_open(controller)) {
-        /* The renewal waits until the rollback's slices are done; the next tick
-         * tries it again. */
+        /* The renewal waits until the rollback has changed all desired
+         * documents; the next tick tries it again. */
         return 0;
     }
     controller->orders->is_overtaken = false;

@@ -42,8 +42,8 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 
 struct taking {
     struct flo_orders_plan *plan;
-    /* rollout that the plan is about, as found for this slice; NULL: the plan
-     * is about a release */
+    /* rollout that the plan is about, as found for this slice of work; NULL:
+     * the plan is about a release */
     const struct flo_rollout *rollout;
     struct flo_err *err;
 };

@@ -26,7 +26,7 @@ struct flo_recall {
     const char *reason;
 };
 /* Begins a preview of a rollback's effect, from the devices' reports.  Devices
- * are read in slices; nothing changes.  The plan copies its arguments.
+ * are read in slices of work; nothing changes.  The plan copies its arguments.
  * FLO_E_GROUP_ABSENT and FLO_E_DEVICE_ABSENT have the meaning that
  * flo_orders_recall gives them. */
 struct flo_orders_plan;

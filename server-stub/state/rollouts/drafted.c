@@ -1,9 +1,9 @@
 /* Drafted: members of a large rollout before their rows are made.
  *
- * A rollout of 100,000 devices begins with one text of all its members, whose
- * rows follow in slices.  A row takes precedence over the text: a member that
- * changes meanwhile gets its row at once.  When the rollout is read again,
- * members of the text without a row are added, and the slices continue.
+ * A rollout of 100,000 devices begins with one text of all its members.  Their
+ * rows follow in slices of work.  A row takes precedence over the text: a
+ * member that changes meanwhile gets its row at once.  When the rollout is read
+ * again, members of the text without a row are added, and the work continues.
  *
  * The first line of the text is the time when the members joined.  Then comes a
  * line for each member with device, bucket, segment, and whether it is away:

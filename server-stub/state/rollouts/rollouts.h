@@ -278,8 +278,8 @@ FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller, const 
 /* Notes that a successfully updated member now reports another release, or this
  * release again. */
 void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device);
-/* Makes the next slice of rows for members of large rollouts, in a transaction
- * of its own.  Returns true if more rows are missing. */
+/* Makes some further rows for members of large rollouts, in a transaction of
+ * its own.  Returns true if more rows are missing. */
 bool flo_rollouts_drafted_turn(struct flo_controller *controller);
 /* Returns how many members have a row. */
 size_t flo_rollouts_made(const struct flo_rollout_entry *entry);

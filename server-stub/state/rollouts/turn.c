@@ -5,7 +5,7 @@
 #include "server-stub/state/rollouts/work.h"
 
 #define FAILED_MS 5000 /* pause after a failed turn, because all rollouts are read again then */
-#define ROWS 250       /* number of rows in a slice */
+#define ROWS 250       /* number of rows that a slice of work makes */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 {
@@ -19,7 +19,8 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
     return NULL;
 }
 
-/* Makes at least one slice of rows, and more until the time `until_ms`. */
+/* Makes some rows in at least one slice of work, and more until the time
+ * `until_ms`. */
 static int make_until(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       uint64_t until_ms, struct flo_err *err)
 {

@@ -69,7 +69,7 @@ static void await_number(void *context, size_t number)
     }
 }
 
-/* Counts devices as awaited for which the order's row is still to be made. */
+/* Counts the devices whose row for the order is not made yet as awaited. */
 static int await_unmade(struct flo_fleet_store *store, const char *order,
                         struct flo_outcome_book *book, struct flo_err *err)
 {

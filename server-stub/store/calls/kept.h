@@ -20,8 +20,8 @@ struct flo_fleet_fact {
     bool is_mark_dirty;  /* the checkpoint is not written to the table yet */
     bool awaits_nothing; /* no order that a person requested awaits an answer of
                             the device, as a lookup found */
-    char *awaits;        /* the only order whose answer the device still owes; NULL: it
-                            must be looked up */
+    char *awaits;        /* id of an order whose answer the device still owes,
+                            if there is only one; NULL: it must be looked up */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint64_t ttft_us;     /* 95th percentile of time to first token in the newest window; 0: none */
