@@ -23,8 +23,8 @@ struct flo_depot_keys {
 };
 FLO_MUST_USE int flo_depot_keys_read(const char *path, struct flo_depot_keys *out,
                                      struct flo_err *err);
-/* Checks that a URL is https://, or http:// on loopback.  FLO_E_USAGE: it is
- * another. */
+/* Checks that a URL is https://, or http:// on loopback.  FLO_E_USAGE: the URL
+ * is of another kind. */
 FLO_MUST_USE int flo_depot_url_check(const char *url, struct flo_err *err);
 
 struct flo_depot_options {

@@ -54,8 +54,8 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        /* The command is lost without memory, and repeated only at the next
-         * start of the controller. */
+        /* Without memory the command is not given.  The controller only gives
+         * it again at its next start. */
         return;
     }
     pthread_mutex_lock(&lane->mutex);

@@ -37,8 +37,7 @@ enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
 
-/* Largest number of a rollout's rules: `failed` comes first, then the requested
- * rules. */
+/* largest number of rules of a rollout, of which `failed` is the first */
 #define FLO_GATES_MAX 8
 struct flo_gate_rule {
     enum flo_gate gate;

@@ -188,8 +188,8 @@ struct flo_rollout_phase {
 
 #define FLO_ROLLOUT_CAUSES_MAX 31
 struct flo_rollout_cause {
-    const char *id; /* error id, or the reason without one; borrowed from the
-                       rollout */
+    const char *id; /* error id; for a failure without an id, its reason.  The
+                       text belongs to the rollout */
     uint32_t devices;
     size_t member; /* index of a member with this cause */
 };
@@ -209,8 +209,8 @@ struct flo_rollout {
     uint32_t gate_count;
     /* For each gate that compares: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
-    /* counts with which a gate on shares failed; its verdict rests on them as
-     * long as the phase is failed */
+    /* counts with which a gate on shares failed the phase; its verdict is
+     * computed from them as long as the phase is failed */
     struct flo_gate_counts broken;
     bool has_broken;
     struct flo_analysis analysis; /* statistical gates; none if there is no rule */

@@ -318,8 +318,8 @@ static int add_device(struct flo_rest_call *call, const char *id, const struct f
     return 0;
 }
 
-/* Answers with the first `limit` of the remaining devices; only these are put
- * in order. */
+/* Answers with the first `limit` of the remaining devices.  Only that many are
+ * sorted. */
 static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
                        size_t limit, struct sorting *sorting, const struct fields *fields,
                        struct flo_err *err)

@@ -35,7 +35,7 @@
 static struct {
     char **argv, **environment;
     char *again; /* entry in the new process's environment that holds the number
-                    of failed leads */
+                    of failed tries to take the lead */
     char path[4096];
     sigset_t signals;
     int failures; /* number of times in a row that taking the lead failed; -1:
@@ -103,8 +103,8 @@ static noreturn void execute(void)
     _exit(1);
 }
 
-/* Executes the program again.  Runs on the lead's thread, and no other thread
- * continues after it. */
+/* Executes the program again, in this process.  Runs on the thread of struct
+ * flo_lead, and no other thread continues after it. */
 static void start_again(void *context)
 {
     (void)context;

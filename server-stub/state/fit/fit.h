@@ -29,8 +29,8 @@ struct flo_forecast_order {
     bool lifts; /* the device may install the release although it blocked it,
                    unless it did so for a fault of the release */
 };
-/* Callback that finds a release by its id; the result is borrowed until the
- * next call.  NULL: not known. */
+/* Callback that finds a release by its id.  Its result is borrowed until the
+ * next call; NULL: no such release is known. */
 typedef const struct flo_release *(*flo_forecast_find_fn)(void *context,
                                                           const struct flo_digest *digest);
 struct flo_forecast {

@@ -22,12 +22,12 @@ struct slice {
     char send[FLO_NAME_MAX + 1]; /* id of the order that deploys `to`; "": it is not issued yet */
     enum flo_return way;         /* how the device that was read last goes back
                                     to an earlier release */
-    /* No group's list carries the rollback or removal, so the devices' reports
-     * say which devices need it. */
+    /* The group's list never has this order (a rollback or a removal).  The
+     * devices' reports say which devices need it. */
     bool is_by_report;
     bool is_there;               /* the last device that was read has the model */
     char held[FLO_NAME_MAX + 1]; /* id of the order that was checked last */
-    bool is_kept;                /* id of the order in a desired document that was checked last */
+    bool is_kept;                /* that order stays in desired documents */
     struct place {
         char device[37];
         bool has_order; /* about the model */

@@ -23,8 +23,8 @@
 /* number of messages with used numbers in a row after which a device counts as
  * behind */
 #define FLO_PROOFS_BEHIND 16
-/* Largest number of devices with unproved messages that are remembered until
- * the caller reads them. */
+/* Largest number of remembered devices in whose name messages without a proof
+ * came.  The caller reads them by flo_proofs_told. */
 #define FLO_PROOFS_TOLD 16
 /* Longest time by which a device's messages on one of its two connections may
  * arrive later than those on the other. */

@@ -191,8 +191,8 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
     return false;
 }
 
-/* Returns the index of a slice that a person answered in the list of held
- * slices. FLO_ANALYSIS_SLICES_MAX: no person answered it. */
+/* Returns the index of a slice in the list of held slices, if a person answered
+ * it. FLO_ANALYSIS_SLICES_MAX: no person answered it. */
 static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_analysis_state *state = &core->analysis.state;

@@ -377,8 +377,8 @@ static int add_resumes(struct standing *standing)
         add_resume, standing, standing->err);
 }
 
-/* Adds the newest rollback for the release and the group of the order in `row`,
- * of which some device owes an answer. */
+/* Adds a rollback of which some device owes an answer: the newest one for the
+ * release and the group of the order in `row`. */
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(

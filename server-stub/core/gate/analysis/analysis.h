@@ -265,7 +265,8 @@ struct flo_analysis_evidence {
     /* Effects of each measure over all segments together. */
     struct flo_analysis_told told[FLO_MEASURE_COUNT];
     struct flo_analysis_crash crash; /* crashes over all segments */
-    /* Sums of the devices that swapped in this phase, and of their controls. */
+    /* Sums of readings: of the devices that swapped in this phase, and of their
+     * controls. */
     struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_analysis_slices slices;
     uint32_t segment_count;

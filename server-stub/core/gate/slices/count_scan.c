@@ -12,7 +12,9 @@
 #define FAR_MIN 2
 /* number of controls that a slice of common size needs among its own members */
 #define OWN_MIN 2
-#define LARGE 10 /* number of members from which a slice needs fewer controls of its own */
+/* number of members from which a slice needs no controls of its own, unless its
+ * label requires them */
+#define LARGE 10
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
 #define LN_20 2.995732273553991

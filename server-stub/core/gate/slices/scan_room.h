@@ -28,7 +28,8 @@ struct flo_scan_value {
     uint32_t part, part_far;
 };
 struct flo_scan_ranked {
-    double lift; /* limited change of the device less the centre of its wave's controls */
+    double lift; /* change of the device, with outliers limited, less the centre
+                    of its wave's controls */
     uint32_t device;
 };
 enum flo_scan_mark {
