@@ -67,7 +67,7 @@ struct flo_lease {
     bool is_late;      /* the wall clock is wrong: others take the lead first */
 };
 
-/* A struct of zeros is a follower that has read nothing. */
+/* A zero-initialised struct is a follower that has read nothing. */
 
 /* Returns the next step at this time.  While an answer is pending, it is only
  * FLO_LEASE_WAIT or FLO_LEASE_STOP. */

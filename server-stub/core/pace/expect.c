@@ -39,8 +39,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* the devices that are ordered at once, in the first
-                           second, are enough for this step of the ramp */
+        ramp.crossed++; /* this step of the ramp needs no more devices than
+                           those of the first second, which are ordered at once */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;

@@ -196,9 +196,9 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
  * already ran there, so the rollout's order only repaired it. */
 void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
-/* Updates the counts of devices that remain in a rollback.  Call it with sign
- * -1 before a device changes, and with 1 after.  With `device` NULL the counts
- * are discarded, and computed again when needed. */
+/* Updates the counts of devices that remain in a rollback.  The caller calls it
+ * with sign -1 before a device changes, and with 1 after.  NULL for `device`
+ * discards the counts: they are computed again when needed. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign);
 /* Ends a rollback or an abort once all devices that the rollout waits for have
  * answered. */

@@ -230,8 +230,8 @@ struct flo_rollout {
     struct flo_rollout_zone zones[FLO_ZONES_MAX];
     struct flo_rollout_limit limits[FLO_LIMITS_MAX];
     uint32_t limit_count;
-    uint32_t *busy; /* number of updating devices for each limited label value;
-                       array of the shell */
+    uint32_t *busy; /* number of updating devices for each limited label value.
+                       The shell owns the array */
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;

@@ -513,7 +513,7 @@ bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
  * flo_analysis_awaits takes the evidence into account as well. */
 bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                               bool is_last);
-/* smallest accepted odds that a release without effect passes */
+/* Smallest accepted chance that a phase proves a release without effect. */
 #define FLO_ANALYSIS_ODDS_MIN 0.97
 /* Tells whether the phase still waits for this rule, given the newest evidence.
  * A phase does not wait for a speed without requests: it waits for the speed of

@@ -650,8 +650,8 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
-    /* The level before the split includes the mean of the daily curve
-     * (`before`), so the reading keeps this mean as well. */
+    /* `before`, the mean of the daily curve, is part of the level before the
+     * split.  The reading must therefore keep this mean, too. */
     if (reading < FLO_SHAPES) {
         taken -= (double)readings->daily[reading].before;
     }

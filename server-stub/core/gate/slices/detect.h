@@ -46,8 +46,8 @@ struct flo_detect_events {
  * not finite. */
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
-/* Plan of a proof by rare events.  It has the hours watched in both arms, the
- * rate of events, and the increase to rule out. */
+/* Inputs to the chance of a proof from rare events.  They are the hours watched
+ * in both arms, the rate of events, and the increase to rule out. */
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;

@@ -13,7 +13,8 @@
 #include "server-stub/core/gate/statistics/ratio.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-/* Sums of a wave; all zero: no devices.  The record uses these names. */
+/* Sums of a wave.  All are zero if the wave has no devices.  The record of the
+ * evidence has them by these names. */
 #define FLO_POOLED_SUMS(X)                                                                         \
     X(updated)         /* number of updated devices that have a control */                         \
     X(controls)        /* number of controls; one that serves several strata is counted in each */ \

@@ -1,4 +1,5 @@
-/* Scan room: measures a label in one pass over the devices. */
+/* Scan room: computes the sums of a label's values in one pass over the
+ * devices. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
