@@ -49,7 +49,7 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 /* For each word in usages and flags that stands for a name: the path from which
  * completion gets the names. */
 static const struct {
-    const char *noun; /* noun of the command; NULL: the place is in commands of any noun */
+    const char *noun; /* noun of the command; NULL: the row is for commands of all nouns */
     const char *what; /* word of the usage, or its beginning */
     const char *path, *name, *meaning;
 } places[] = {

@@ -40,8 +40,8 @@
 #define GET_STALLED_MS 10000           /* longest pause of a client that reads a download */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* Bits for the kinds of requests that fail.  A success of a kind clears its
- * bit. */
+/* Bits for the kinds of requests to the store.  A bit is set when a request of
+ * its kind failed, and cleared when one succeeded. */
 enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 
 struct hand {
@@ -425,9 +425,9 @@ static int take_in(struct hand *hand, const struct flo_depot_job *job, struct fl
     return flo_dir_sync(hand->threads->folder, err);
 }
 
-/* Tells whether nobody waits any more for a download and for later jobs of its
- * digest.  The mutex is taken, because such jobs may arrive until the download
- * is done. */
+/* Tells whether nobody waits any more for a download, nor for a later job of
+ * its digest.  The mutex is taken, because such jobs may arrive until the
+ * download is done. */
 static bool is_left(struct flo_depot_threads *threads, const struct flo_depot_job *job)
 {
     bool is_left = job->what == FLO_DEPOT_GET;

@@ -8,8 +8,8 @@
 /* Opens the telemetry thread's store, and informs that thread which devices and
  * releases exist. */
 FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err);
-/* Gives the telemetry thread a device's new profile, because its hardware class
- * may have changed.  NULL: the device has none. */
+/* Tells the telemetry thread a device's new profile, because the hardware class
+ * may differ.  NULL: the device has no profile. */
 void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
 

@@ -45,8 +45,9 @@ struct flo_forecast {
     /* How the device gets memory for the new release: a word of the memory
      * planner, "on-demand", "alone", or "unknown". */
     const char *memory;
-    char before[FLO_NAME_MAX + 1]; /* version that the device runs now, to which a rollback goes
-                                      without a download; "": none */
+    /* version that the device runs now; a rollback returns to it without a
+     * download; "": none */
+    char before[FLO_NAME_MAX + 1];
     bool is_frozen;
     struct flo_err why;
 };

@@ -30,8 +30,8 @@ struct flo_forecast_costs {
     uint32_t kept;       /* number of devices whose rollback needs no download */
     uint32_t first;      /* number of devices without an earlier release of the model */
     uint64_t bytes_most; /* number of bytes for the device that downloads most */
-    /* Data of the telemetry thread: which members can be compared with others
-     * in the rollout's gates; NULL: unknown. */
+    /* Members that can be compared with others in the rollout's gates, as the
+     * telemetry thread found; NULL: not known. */
     const struct flo_observe_bases *bases;
     /* for each member, whether it takes the release; NULL: nobody needs the
      * answer */

@@ -114,7 +114,7 @@ static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *d
     return key != NULL;
 }
 
-/* Takes a changed key of the next touched device, from index *at on.  Returns
+/* Gets a changed key of the next touched device, from index *at on.  Returns
  * false if there is none. */
 static bool next_touched(struct flo_proofs *proofs, size_t *at, struct used *out)
 {

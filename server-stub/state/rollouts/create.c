@@ -149,7 +149,8 @@ static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *er
     return flo_err_fix(err, "correct the label, or give it to the devices");
 }
 
-/* Time after which a rollout without its approvals expires. */
+/* Time in which people may approve a new rollout.  Without enough approvals it
+ * expires then. */
 #define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
 static int settle_people(struct flo_controller *controller, struct flo_rollout_entry *entry,

@@ -101,7 +101,8 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
             flo_buf_printf(&key, "%s\n", flo_select_label_value(device, phase->spread[k]));
         }
         if (key.bytes > 0) {
-            break; /* One phase is enough, because all phases are spread by the same labels. */
+            break; /* All phases are spread by the same labels, so the first
+                      such phase is enough. */
         }
     }
     return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);

@@ -31,8 +31,8 @@ struct label {
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
     uint32_t *of; /* for each member, number of its value in `words`; 0: none */
-    /* For each value in `words`, by its number - 1: the number of this value in
-     * the scan; 0: it is not scanned. */
+    /* Number in the scan of each value in `words`, at the value's number in
+     * `words` less 1.  0: the value is not scanned. */
     uint16_t *numbers;
     struct flo_slice_values values; /* scanned ones */
     /* number of the label's values that were judged at the rollout's first
@@ -310,7 +310,7 @@ static uint16_t number_of(const struct label *label, size_t member)
 
 /* ---- its name ---- */
 
-/* Number of bytes that remain of a long name; a suffix makes the name
+/* Number of bytes to which a long name is cut.  A suffix then makes the name
  * unique. */
 #define CUT_BYTES 75
 

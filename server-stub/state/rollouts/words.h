@@ -15,8 +15,8 @@ struct flo_word_set {
 };
 /* Empties the set; a zero-initialised set is empty. */
 void flo_word_set_clear(struct flo_word_set *set);
-/* Returns the word's number.  A new word gets a new number.  Returns 0 without
- * memory. */
+/* Returns the word's number.  A word that is not in the set is added.  Returns
+ * 0 without memory. */
 uint32_t flo_word_number(struct flo_word_set *set, const char *word);
 
 #endif

@@ -54,8 +54,8 @@ struct flo_rollout_own {
     json_t *slices;       /* slices that the analysis found (found.c); NULL: none */
     struct flo_buf trace; /* lines of the trace, the newest last (explain.c) */
     uint64_t trace_cut;   /* number of bytes that were dropped from the trace */
-    uint64_t used;        /* position in time of the last look-up: the list's counter
-                             `uses` at that moment */
+    uint64_t used;        /* value of the list's counter `uses` at the last
+                             look-up of this rollout */
 };
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 

@@ -299,8 +299,9 @@ static void end_block(struct flo_observer *observer)
     observer->closed = block;
 }
 
-/* Moves to the present block.  A block that passed without an observer has no
- * reading.  After the clock was set back, blocks continue from there. */
+/* Moves to the present block.  A block in which the controller did not run has
+ * no reading.  Blocks continue from an earlier time when the clock was set
+ * back. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms)
 {
     uint32_t block = (uint32_t)(now_ms / observer->block_ms % UINT32_MAX) + 1;
