@@ -85,8 +85,8 @@ static void print_next(const json_t *rollout)
     }
 }
 
-/* Prints the devices that still have the release of a partly-back rollout, and
- * what helps. */
+/* Prints the devices of a partly-back rollout that still have its release.
+ * Prints below them what the operator can do. */
 static void print_remaining(const json_t *rollout)
 {
     const json_t *remaining = json_object_get(rollout, "remaining");

@@ -41,7 +41,8 @@ static int take_view(void *context, const struct flo_fleet_release *release)
 struct gone {
     const struct flo_controller *controller;
     json_t *missing;   /* to be uploaded */
-    json_t *collected; /* deltas that were collected, because no device could apply them */
+    json_t *collected; /* deltas that the garbage collection removed, because no
+                          device could apply them */
 };
 
 static void note_gone(struct gone *gone, const struct flo_digest *digest)

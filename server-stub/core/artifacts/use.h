@@ -21,7 +21,7 @@
  * deltas from the same number of releases. */
 #define FLO_USE_NEWEST 4
 
-/* Deltas of a release that may be of use. */
+/* Deltas of a release that are needed. */
 enum flo_use_deltas {
     FLO_USE_ALL,  /* all deltas are needed, because the release is a draft or young */
     FLO_USE_HELD, /* only deltas are needed whose base some device can have */

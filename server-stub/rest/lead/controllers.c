@@ -54,7 +54,7 @@ enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
                               now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 
-/* Returns the controller's name that people gave it, or else its address. */
+/* Returns the name that people gave to the controller, or else its address. */
 static const char *name_of(const char *name, const char *otherwise)
 {
     return name[0] != '\0' ? name : otherwise;

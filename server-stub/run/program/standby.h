@@ -49,8 +49,8 @@ void flo_standby_close(struct flo_standby *standby);
  * that must be alone. */
 bool flo_standby_may_again(const struct flo_standby *standby, int rv);
 /* Executes this program again.  Called after flo_standby_close.  The new
- * process asks for the lead after 1 s, doubled with each failed lead in a row,
- * and waits for the database. */
+ * process asks for the lead after 1 s, and waits for the database.  This time
+ * doubles each time that taking the lead fails again. */
 void flo_standby_again(const struct flo_err *why);
 
 #endif

@@ -15,7 +15,7 @@
  * which is quicker then. */
 #define PART 8
 
-/* The order about the model in a device's desired document. */
+/* Order in a device's desired document that is about the model. */
 struct holding {
     char order[FLO_NAME_MAX + 1]; /* "": unknown */
     char rollout[FLO_NAME_MAX + 1];

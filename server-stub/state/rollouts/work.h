@@ -109,7 +109,8 @@ FLO_MUST_USE int flo_rollouts_make_rows(struct flo_controller *controller,
  * selected.  Growing step by step would copy the members again and again. */
 FLO_MUST_USE int flo_rollouts_reserve(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry, struct flo_err *err);
-/* Makes room for one more member of the rollout. */
+/* Makes room for one more member in the rollout's array.  FLO_E_REST_LIMIT: it
+ * has the largest size. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err);
 /* Counts the approvals that the rollout needs, by its own specification and by
  * the rules of groups. */

@@ -35,8 +35,8 @@ FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller, const char
  * then a device must not enrol, because anybody could replace its list of
  * keys. */
 FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err);
-/* Makes a new order key, which a later statement may name.  Further calls
- * return this key until a statement does.  `pem` holds
+/* Makes a new order key, which a later statement may name.  Each further call
+ * returns the same key, until a statement names it.  `pem` holds
  * FLO_PUBLIC_KEY_PEM_MAX. */
 FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyid,
                                      struct flo_err *err);

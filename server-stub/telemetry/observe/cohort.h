@@ -112,7 +112,7 @@ FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t
 FLO_MUST_USE int flo_observer_pairs_analysis(struct flo_observer *observer,
                                              struct flo_observe_analysis *analysis, uint32_t cohort,
                                              uint64_t now_ms, struct flo_err *err);
-/* Ends the comparison with another model on the entry's device. */
+/* Ends the comparison of the entry's model with another one on the device. */
 void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
 /* Adds the entry's readings in a block to the comparison of its device.
  * flo_observer_pairs_end completes the comparisons of all devices

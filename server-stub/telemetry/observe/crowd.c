@@ -74,7 +74,7 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
-/* Gets an updated device's counts since its swap, and those of its past. */
+/* Gets counts of an updated device: those since its swap, and those before. */
 static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
     *out = (struct flo_since_numbers){.errors = observed->since.errors,

@@ -181,8 +181,9 @@ struct gather {
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    /* For each segment: number of the pair of releases by which devices with an
-     * older baseline are compared, in the present reading. */
+    /* Each segment's number of a pair of releases, for the present reading.
+     * Devices with an older baseline are compared only if they have this pair;
+     * 0: there is none. */
     uint32_t older[FLO_SEGMENTS_MAX];
 };
 

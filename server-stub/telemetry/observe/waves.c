@@ -58,7 +58,8 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
     entry->cohort = cohort;
     if (entry->since != NULL && entry->since->rollout == rollout &&
         (is_in || flo_since_is_of(entry->since, observer->cohorts[cohort].kept.waves.count))) {
-        return; /* The entry's waves are known already, even after a start. */
+        return; /* The entry has its part in the rollout's waves already; after
+                   a start it was loaded. */
     }
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));

@@ -285,8 +285,8 @@ double flo_observed_hours(const struct flo_observed *observed);
 void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
-/* Crashes of a device: within 2 h after its update or the start of its
- * comparison, and in the 8 hours before. */
+/* Crashes of a device in two spans: the 2 h after its update or the start of
+ * its comparison, and the 8 h before. */
 struct flo_observed_crashes {
     bool has_crashed;
     double hours; /* hours since the update or the start of the comparison, at most 2 */

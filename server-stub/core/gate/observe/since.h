@@ -151,8 +151,8 @@ struct flo_kept_member {
 FLO_MUST_USE int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
                                         struct flo_kept_member *out, struct flo_err *err);
 
-/* Waves of a rollout, and tau2: how much the values of a label differ without
- * the release as cause, as a variance. */
+/* Waves of a rollout.  tau2 is a variance: how much the values of a label
+ * differ for other causes than the release. */
 struct flo_kept_waves {
     struct flo_waves waves;
     double tau2[FLO_SPEEDS][FLO_SLICE_LABELS_MAX];
