@@ -18,7 +18,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
     struct flo_create *create = context;
     char line[160];
 
-    (void)seconds; /* the ticker counts the seconds itself */
+    (void)seconds; /* the ticker itself counts the seconds */
     (void)snprintf(line, sizeof(line), "   computing    %s", what);
     flo_ticker_tell(&create->ticker, line, 0, 0);
 }

@@ -701,8 +701,8 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     } else if (fits) {
         *threads->last[job->what] = job;
         threads->last[job->what] = &job->next;
-        /* all threads are woken: the one that only checks the store waits on
-         * this condition, too */
+        /* all threads are woken, because the one that only checks the store
+         * waits for this condition, too */
         pthread_cond_broadcast(&threads->work);
     }
     pthread_mutex_unlock(&threads->mutex);

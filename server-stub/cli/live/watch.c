@@ -66,8 +66,8 @@ static void draw(const struct flo_cli *cli, const json_t *rollout, struct block 
     block->last = text;
 }
 
-/* Ends the block, because other lines follow below it.  The next lines are a
- * new block. */
+/* Ends the block, because other lines follow below it.  The next lines begin
+ * another block. */
 static void block_ends(struct block *block)
 {
     flo_buf_deinit(&block->last);

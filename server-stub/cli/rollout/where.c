@@ -7,8 +7,8 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Builds the row of a device, with the release that the device has, "new" or
- * "old".  An old one has no wave. */
+/* Builds the row of a device.  `release` tells whether it has the "new" or the
+ * "old" one.  A device with the old one has no wave. */
 static json_t *row_of(const json_t *device)
 {
     json_t *row = json_deep_copy(device);

@@ -25,7 +25,7 @@ struct ramp {
     double per_s;
     uint32_t level;
     /* Number of steps of the ramp for which enough devices were ordered to
-     * update.  The pace grows once these devices succeed. */
+     * update.  Each step makes the pace grow, once its devices succeeded. */
     uint32_t crossed;
     /* time in s at which enough devices were ordered for each step of the
      * ramp */

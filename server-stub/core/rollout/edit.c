@@ -6,7 +6,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Counts the phases that keep their devices. */
+/* Counts the phases that began: these keep their devices. */
 static uint32_t phases_begun(const struct flo_rollout *rollout)
 {
     return rollout->state == FLO_ROLLOUT_SCHEDULED ? 0 : rollout->phase + 1;

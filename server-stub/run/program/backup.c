@@ -28,8 +28,8 @@ struct done {
 struct copying {
     const char *from, *to; /* `to` is TO.part */
     struct done *out;
-    uint64_t stamp; /* number that changes when any small file changes, made
-                       from the stamps of all of them */
+    uint64_t stamp; /* number made from the stamps of all small files; it
+                       changes when any of them changes */
     bool only_looks;
 };
 

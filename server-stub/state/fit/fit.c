@@ -180,7 +180,8 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    /* Free disk space does not limit which files the device already has. */
+    /* The files that the device already has are found without a limit of disk
+     * space. */
     scene->profile.disk_free_bytes = UINT64_MAX;
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {

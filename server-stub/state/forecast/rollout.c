@@ -43,7 +43,8 @@ static struct flo_release *read_release(struct flo_controller *controller,
     return flo_controller_release(controller, NULL, text);
 }
 
-/* Finds a release in a cache that drops the least recently used one. */
+/* Finds a release among those in memory, or reads it and replaces the one that
+ * was not used for longest. */
 static const struct flo_release *find_release(void *context, const struct flo_digest *digest)
 {
     struct flo_forecast_plan *all = context;

@@ -71,8 +71,8 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
-    /* This rollout is found again, because the lookup of others may have
-     * evicted it from memory. */
+    /* The entry is looked up once more, because the look-up of other rollouts
+     * may have removed it from memory. */
     if (rv == 0) {
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }

@@ -313,8 +313,9 @@ void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json);
 FLO_MUST_USE int flo_rollouts_record(struct flo_controller *controller,
                                      struct flo_rollout_entry *entry,
                                      const struct flo_rollout_analysis *of, struct flo_err *err);
-/* Keeps the slices of a new record, or parses those that are stored (new
- * reference). */
+/* flo_rollouts_found_keep updates the found slices of the rollout by a new
+ * record.  flo_rollouts_found_read parses stored ones, and returns a new
+ * reference. */
 void flo_rollouts_found_keep(const struct flo_controller *controller,
                              struct flo_rollout_entry *entry, const json_t *record);
 json_t *flo_rollouts_found_read(const json_t *stored);

@@ -176,8 +176,8 @@ FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store, const
 /* Forgets what is in memory about connections, checkpoints of events and forms.
  * After a rollback these may differ from the tables. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
-/* Notes in memory that all devices are offline, as their rows now say.  So no
- * row has to be read for that. */
+/* Notes in memory that all devices are offline, as their rows now say.  These
+ * rows need not be read for that later. */
 void flo_fleet_facts_offline(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                                     const struct flo_fleet_fact *fact, struct flo_err *err);

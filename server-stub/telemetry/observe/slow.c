@@ -172,8 +172,9 @@ static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)
     }
 }
 
-/* Finds the releases of the baseline that most updated devices have.  Only
- * devices with the same ones are compared. */
+/* Finds the pair of releases (the one that devices ran last, and that of their
+ * baseline) that most updated devices have.  Only devices with the same pair
+ * are compared. */
 static uint32_t stratum_of(const struct flo_observer *observer, uint32_t cohort,
                            enum flo_observed_reading reading)
 {

@@ -44,8 +44,8 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
-/* Tells whether the change came with each device's own swap: the median step is
- * at least half of the slice's change. */
+/* Tells whether the devices changed at their own swaps: the median step there
+ * is at least half of the slice's change. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     assert(row->updated > 0);

@@ -24,7 +24,7 @@ struct flo_slow_arm {
     uint64_t devices;
     uint64_t slow;
 };
-/* Sums over the waves so far.  All zero: no wave. */
+/* Sums over the waves so far; all are zero before the first wave. */
 struct flo_slow {
     struct flo_slow_arm updated;
     struct flo_slow_arm controls;
