@@ -94,8 +94,8 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
-/* Copies the spread between devices from an earlier rollout of the same
- * model. */
+/* Copies the standard deviation of the controls' differences from an earlier
+ * rollout of the same model. */
 static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts->count; i++) {

@@ -14,8 +14,8 @@ struct plan {
     struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* fixed values */
     int fixed;      /* Number of fields at the front of the index for which the
                        query gives one value each. */
-    bool has_start; /* `from` also has the least value of the index field after
-                       the first `fixed` ones */
+    bool has_start; /* `from` also has the lower limit that the query sets for
+                       the next field of the index */
     bool is_sorted, is_down;
 };
 

@@ -19,8 +19,8 @@ struct listing {
     enum flo_measure measure;
     struct flo_slice slice;
     bool is_own; /* devices are compared with the slice's own controls; false: with all controls */
-    /* number of the releases of the baseline that most updated devices in the
-     * slice have */
+    /* number of the pair of releases (flo_observed_stratum) that most updated
+     * devices in the slice have */
     uint32_t stratum;
     double base[FLO_SCAN_WAVES_MAX]; /* for each wave, median change of the controls in the slice */
     uint8_t known;                   /* a bit for each wave with a median in `base` */

@@ -109,8 +109,8 @@ static bool is_of(const struct look *look, enum side side, const struct flo_slic
     return device->known != 0 && !device->is_updated && (side == SIDE_CONTROLS || is_in);
 }
 
-/* Gets the median of a side's newest, unclipped changes.  Returns false if the
- * side has fewer than two. */
+/* Gets the median of a side's newest changes; no outlier is limited.  Returns
+ * false if the side has fewer than two. */
 static bool median_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {

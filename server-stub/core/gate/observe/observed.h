@@ -233,8 +233,8 @@ bool flo_observed_difference(const struct flo_observed *observed, enum flo_obser
 /* Tells whether the device has or had requests that this reading measures.  A
  * single request is enough, even before there is a reading. */
 bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading);
-/* Returns the number of a reading's stratum; only devices with the same number
- * are compared. */
+/* Returns the number of the pair of releases that a reading is compared by
+ * (`stratum`).  Only devices with the same number are compared. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
 /* Fixes the device's daily curve, which is subtracted from all later readings.
@@ -246,9 +246,10 @@ void flo_observed_fix_daily(struct flo_observed *observed);
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
-/* Gets the mean, less its daily curve, and the stratum with which a device that
- * runs its old release would be compared if it updated.  Returns false when no
- * release has a level of 12 readings. */
+/* Gets the baseline of a device that runs its old release, as if it updated
+ * now.  *mean is the mean less its daily curve, *stratum the number that
+ * flo_observed_stratum would return.  Returns false when no release has a level
+ * of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
 /* Gets the counts that would be the baseline if a comparison of the device

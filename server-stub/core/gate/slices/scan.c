@@ -27,9 +27,9 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
 
-/* Returns one lift among the updated devices that do not have this value.
- * `place` counts these devices in ascending order of lift.  A lift is a
- * device's limited change less the centre of the controls. */
+/* Returns one `lift` among the updated devices that do not have this value.
+ * `place` counts these devices in ascending order of `lift`.  It is a device's
+ * change, with outliers limited, less the centre of the controls. */
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
@@ -117,8 +117,8 @@ static void add_probe(struct probes *probes, struct flo_slice slice, double leas
         .least = least};
 }
 
-/* Returns the smallest distance of the slice's updated devices above the median
- * of their own controls.  Waves without controls are skipped. */
+/* Returns the smallest change among the slice's updated devices, less the
+ * median of their own controls.  Waves without controls are skipped. */
 static double least_lift(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     double least = INFINITY;

@@ -217,8 +217,8 @@ static void count_devices(struct flo_scan_room *room)
     }
 }
 
-/* Makes a list of devices for each value: updated devices sorted by lift,
- * controls in the order of the array. Devices without the label (value 0) have
+/* Makes a list of devices for each value: updated devices sorted by `lift`,
+ * controls in the order of the array.  Devices without the label (value 0) have
  * a list too, which is never read. */
 static void list_devices(struct flo_scan_room *room)
 {

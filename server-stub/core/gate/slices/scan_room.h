@@ -13,8 +13,8 @@
 
 /* One value of the label that was measured last. */
 struct flo_scan_value {
-    /* Sums of z over the value's updated devices.  z is a device's limited
-     * change less that of the value's own controls. */
+    /* Sums of z over the value's updated devices.  z is the change of a device,
+     * with outliers limited, less that of the value's own controls. */
     struct flo_ratio_arm updated;
     /* sum over the value's controls: each control's newest change, with
      * outliers limited */
@@ -51,16 +51,18 @@ struct flo_scan_room {
     size_t controls; /* number of controls with a difference in any wave */
 
     double *newest; /* for each device: the last change of a control, with outliers limited */
-    double *z;      /* For each updated device: its limited change less that of
-                       the controls with the same value of the current label. */
+    /* For each updated device: its change, with outliers limited, less that of
+     * the controls with the same value of the current label. */
+    double *z;
     /* scratch: one number for each device, and two for each value */
     double *numbers;
     double *pairs;                 /* flo_told_numbers */
-    struct flo_scan_ranked *order; /* updated devices, the lowest lift first */
-    /* updated devices that are in no named slice, the lowest lift first */
+    struct flo_scan_ranked *order; /* updated devices, the smallest `lift` first */
+    /* updated devices that are in no named slice, the smallest `lift` first */
     struct flo_scan_ranked *live;
-    uint32_t *group;               /* indexes of devices in `live`, grouped by
-                                      label value, in ascending order of lift */
+    /* indexes of devices in `live`, grouped by label value, those with the
+     * smallest `lift` first */
+    uint32_t *group;
     uint32_t *owned;               /* controls, by value */
     uint32_t *slice;               /* members of the current slice */
     struct flo_scan_value *values; /* [values + 1] */
