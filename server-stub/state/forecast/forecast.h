@@ -31,9 +31,9 @@ FLO_MUST_USE int flo_forecast_plan_new(struct flo_controller *controller,
  * `until_ms` (flo_now_ms). */
 FLO_MUST_USE int flo_forecast_plan_on(struct flo_forecast_plan *plan, uint64_t until_ms,
                                       bool *is_whole, struct flo_err *err);
-/* Ends the forecast after all devices; the caller calls it once.
- * `bases_or_null` is the telemetry thread's answer for the same members; NULL:
- * unknown.  New reference. */
+/* Completes the forecast and returns it, a new reference.  Called once, after
+ * all devices were processed.  `bases_or_null` is the telemetry thread's answer
+ * for the same members; NULL: there is no answer. */
 json_t *flo_forecast_plan_end(struct flo_forecast_plan *plan,
                               const struct flo_observe_bases *bases_or_null);
 void flo_forecast_plan_free(struct flo_forecast_plan *plan); /* or NULL */

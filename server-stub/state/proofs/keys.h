@@ -70,8 +70,7 @@ struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
     bool is_proved;
     bool is_touched; /* a report or presence of the device waits to be stored */
-    uint32_t old;    /* number of messages with used numbers since the newest
-                        message that was accepted */
+    uint32_t old;    /* number of messages with used numbers in a row */
 };
 
 struct flo_proofs {

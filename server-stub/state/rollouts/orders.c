@@ -172,8 +172,8 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
     int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
                                 take_id, id, err);
 
-    /* The order may be too old after a long pause, or for a late device, and is
-     * renewed then. */
+    /* After a long pause, or for a late device, an order that exists may be too
+     * old.  It is renewed then. */
     if (rv == 0) {
         return flo_orders_freshen(controller, id, held, err);
     }

@@ -35,7 +35,8 @@ static double below_half(double n, size_t c)
     return sum;
 }
 
-/* Returns the z with Phi(-z) = p. */
+/* Returns the value that a standard normal variable exceeds with the chance
+ * p. */
 static double normal_tail(double p)
 {
     double low = 0;
