@@ -20,7 +20,7 @@ enum flo_fallback_reason {
 };
 /* Returns the reason's word, as configurations and answers have it. */
 const char *flo_fallback_word(enum flo_fallback_reason reason);
-/* Parses a reason's word; false: unknown. */
+/* Parses the word of a reason.  Returns false when the word is unknown. */
 bool flo_fallback_parse(const char *word, enum flo_fallback_reason *out);
 
 enum flo_fallback_kind {
@@ -41,12 +41,15 @@ enum flo_fallback_refusal {
     FLO_REFUSAL_APP,       /* `apps` of the route does not list the client */
     FLO_REFUSAL_PRIORITY,  /* `never` of the route lists the request's priority */
     FLO_REFUSAL_BUDGET,    /* the day's tokens or money are used up */
-    FLO_REFUSAL_MEDIA,     /* the redaction command reads text, and the request has more */
+    /* the redaction command reads only text, but the request has images, speech
+     * or token ids */
+    FLO_REFUSAL_MEDIA,
 };
 /* Returns the refusal as the end of a sentence: "the day's budget is used". */
 const char *flo_fallback_refusal_words(enum flo_fallback_refusal refusal);
 
-/* A request that looks for another target. */
+/* A request that its own model cannot answer, so a route looks for another
+ * target. */
 struct flo_fallback_ask {
     enum flo_fallback_reason reason;
     bool is_off;          /* a signed order keeps prompts on this device */
