@@ -175,8 +175,8 @@ static void boot(struct step *s)
     s->model = &agent->models[0];
 }
 
-/* Gives the step's entry to the model of a deploy.  The entry is free, or an
- * idle one of another model. */
+/* Writes the name of the model to deploy into the step's entry.  The entry is
+ * free, or its former model has nothing on the device. */
 static void name_model(struct step *s)
 {
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
@@ -201,8 +201,9 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* Lowers *next to `at_ms` if that time is in the future.  A time that has
- * passed needs no timer, because the execution waits for something else. */
+/* Lowers *next, the time of the next step, to `at_ms` if that time is in the
+ * future.  A past time is ignored, because the execution then waits for
+ * something else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {

@@ -131,8 +131,9 @@ static void check_target(const struct flo_agent_model *model, const struct flo_o
     }
 }
 
-/* Returns whether the order takes back the previous release, which is the only
- * one that this device can run. */
+/* Returns whether the order names the previous release as one to roll back,
+ * while the engine refuses the current one.  Then the previous release is the
+ * only one that runs on this device. */
 static bool is_last_resort(const struct flo_agent_model *model, const struct flo_order *order)
 {
     return flo_engine_refuses_current(model) && is_in(order, &model->slots.previous);
@@ -303,9 +304,10 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* Continues after the shell has written the rotated slots, also when that
- * failed.  The block may be on disk already, and then the next start repairs
- * the slots.  Returns false when no such write was in progress. */
+/* Continues a rollback after the shell has written the rotated slots to the
+ * disk, or has tried to.  After a failed write, the block of the release may be
+ * on the disk already; the next start then repairs the slots.  Returns false
+ * when no such write was in progress. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -315,8 +317,8 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    /* If the current release was damaged meanwhile, its slots have been rotated
-     * for that reason already. */
+    /* If the current release was found damaged during the rollback, its slots
+     * have been rotated already. */
     flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
                                                                           : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
@@ -350,9 +352,9 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
-/* Ends a rollback whose target cannot be loaded.  The trial has ended as
- * requested.  A repair of the current release, or the next wanted release,
- * brings the model back. */
+/* Ends a rollback from a trial when the release to go back to cannot be loaded.
+ * The order is done, because the trial has ended.  The model serves again after
+ * a repair of that release, or with the next wanted release. */
 void flo_back_given_up(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;
