@@ -11,8 +11,8 @@ const char *flo_fronts_path(size_t i);
 bool flo_fronts_is_on(const struct flo_serve *serve, const char *path);
 /* Returns the front that answers a path; NULL: there is none. */
 const struct serve_front *flo_fronts_of(const char *path);
-/* Writes an error in the form of the path's API, before a request exists.
- * Unknown paths get OpenAI's form. */
+/* Writes an error that occurred before the body was read, in the form of the
+ * API to which the path belongs.  Unknown paths get OpenAI's form. */
 void flo_fronts_error_body(const struct flo_httpd_request *request, const struct flo_err *err,
                            int status, struct flo_buf *body);
 

@@ -1,5 +1,6 @@
-/* Desk: runs a thread between two queues, and handles the calls that need the
- * folder. */
+/* Desk: runs the thread that owns the folder of batches, and handles the calls
+ * that need that folder.  Two queues connect the thread with the serving
+ * thread. */
 #include "agent/serve/batch/desk.h"
 
 #include <event2/event.h>
@@ -184,7 +185,9 @@ static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upl
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
-        (void)unlink(path); /* a file that was stored has another name by now */
+        /* deletes bytes that became no file; those of a stored file have
+         * another name by now */
+        (void)unlink(path);
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
 }
@@ -213,7 +216,8 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
-    int rv = upload->failure.code; /* the upload has ended, so no more pieces arrive */
+    /* error of the upload, which has ended, so no more of its bytes arrive */
+    int rv = upload->failure.code;
 
     *err = upload->failure;
     flo_object_id_make("file-", file.id);
@@ -432,8 +436,8 @@ static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *
     }
 }
 
-/* Frees the object of a note, because the desk closes before a callback can
- * take it. */
+/* Frees the object that a queued note points to, when the desk closes before
+ * the note is handled. */
 static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;
@@ -461,8 +465,9 @@ static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note 
     }
 }
 
-/* Waits for notes until `until_ms`, a time of flo_now_ms().  Returns false when
- * the thread must end. */
+/* Waits for notes, which the serving thread sends to the desk's thread, until
+ * `until_ms` (a time of flo_now_ms()).  Returns false when the desk's thread
+ * must end. */
 static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
                        struct flo_batch_note **notes)
 {
@@ -474,7 +479,7 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
            flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
-    /* the desk frees the remaining notes when it closes */
+    /* at the end no more notes are taken; the desk frees them when it closes */
     *notes = goes_on ? take_all(&desk->in) : NULL;
     pthread_mutex_unlock(&desk->lock);
     return goes_on;

@@ -63,8 +63,8 @@ struct flo_batch_ask {
 };
 void flo_batch_ask_free(struct flo_batch_ask *ask);
 
-/* Callbacks for the results of the desk.  The serving thread owns each result
- * from then on. */
+/* Callbacks with which the desk passes results to the serving thread, which
+ * owns each result from then on. */
 struct flo_batch_desk_out {
     void *context;
     void (*answered)(void *context, struct flo_batch_ask *ask);

@@ -27,7 +27,8 @@ FLO_MUST_USE int flo_batch_in_next(struct flo_batch_in *in, struct flo_err *err)
 bool flo_batch_in_is_torn(const struct flo_batch_in *in);
 void flo_batch_in_deinit(struct flo_batch_in *in);
 
-/* State of a check for equal names, which reads all lines in several steps. */
+/* State of the check that no custom_id is on two lines.  The check reads all
+ * lines of the file, in several steps. */
 struct flo_batch_check {
     struct flo_twice twice;
     uint64_t count; /* number of requests read in this pass over the file */

@@ -303,8 +303,9 @@ static void send(struct flo_batch_work *work, struct flo_batch_slot *slot)
     work->submit(work->context, job);
 }
 
-/* Reads a line of the input into a slot, and sends its request.  If the line is
- * wrong, its answer is an error. */
+/* Reads a line of the input into slot `at` (there is one slot for each request
+ * that may run at once), and sends its request.  If the line is wrong, its
+ * answer is an error. */
 static void take_line(struct flo_batch_work *work, size_t at)
 {
     struct flo_batch_slot *slot = &work->slots[at];
@@ -336,14 +337,15 @@ static void take_line(struct flo_batch_work *work, size_t at)
     send(work, slot);
 }
 
-/* Tells whether a slot is free, so that a line may be read now. */
+/* Tells whether another line may be read now, because fewer than
+ * FLO_BATCH_AHEAD requests run and no pause is in force. */
 static bool has_next(const struct flo_batch_work *work)
 {
     return !work->is_ended && work->count < FLO_BATCH_AHEAD &&
            (work->is_late || flo_now_ms() >= work->pause_ms);
 }
 
-/* Reads lines into all free slots. */
+/* Reads lines of the input until FLO_BATCH_AHEAD requests run. */
 static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
     while (has_next(work)) {

@@ -104,7 +104,9 @@ static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wi
         return FLO_WIRE_INPUTS_MAX;
     }
     if (message->type == FLO_WIRE_GENERATE && in->shifts && in->max_tokens > max) {
-        return in->max_tokens; /* with context shifts, an answer may be longer than the context */
+        /* a context shift drops the oldest tokens, so with shifts an answer may
+         * be longer than the context */
+        return in->max_tokens;
     }
     return max;
 }
