@@ -18,7 +18,8 @@
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
 #define PIECES_MAX 16 /* largest number of reads in one turn of the loop */
-/* largest number of polls when the server closes; a keeper ends earlier */
+/* largest number of checks, when the server closes, for keepers (supervisors of
+ * guards' programs) that have not ended */
 #define CLOSE_LOOKS_MAX 700
 
 struct serve_child {
@@ -281,8 +282,9 @@ int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_chil
     return 0;
 }
 
-/* Ends the keepers and waits for them.  A keeper ends as soon as its processes
- * have ended. */
+/* Ends the keepers, which supervise the programs of guards, and waits for them
+ * for some seconds at most.  A keeper ends as soon as the processes of its
+ * program have ended. */
 void flo_serve_child_pool_close(struct serve_child_pool *pool)
 {
     for (struct serve_child *c = pool->children; c != NULL; c = c->next) {

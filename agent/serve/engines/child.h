@@ -20,9 +20,10 @@ struct serve_child_pool {
 
 enum serve_child_end { SERVE_CHILD_STATUS, SERVE_CHILD_LATE, SERVE_CHILD_TOO_MUCH };
 
-/* Settings for a program's start.  The question is taken, also on failure.
- * `done` is called once from the loop with how the program ended, its status
- * (or 128 + signal) and all of its output.
+/* Settings for the start of a guard's program.  The start owns `question` from
+ * then on, even if it fails.  `done` is called once, from the event loop: it
+ * gets how the program ended, its status (or 128 + signal) and all of its
+ * output.
  * FLO_E_PROCESS, FLO_E_MEMORY  the start failed */
 struct serve_child_spec {
     const char *const *argv;

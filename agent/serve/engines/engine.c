@@ -237,7 +237,8 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
         engine->end = *err;
     }
     /* The process has not been reaped, so its pid is still valid.  A runtime
-     * gets time to stop: its proxy ends it when the socket is closed. */
+     * with a stop time is not killed here: its proxy ends it when the socket is
+     * closed. */
     if (engine->stop_ms == 0) {
         end_process(engine);
     }
@@ -470,7 +471,8 @@ static int on_frame(struct serve_engine *engine, const struct flo_wire_message *
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        /* the last frame of a process, which is about the whole process */
+        /* a FAILED frame without a request is the last frame of a process, and
+         * says why the process ends */
         if (message->request == 0) {
             engine->is_end_told = true;
             return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
@@ -508,8 +510,8 @@ static void on_read(struct bufferevent *bev, void *context)
         if (evbuffer_copyout(input, head, sizeof(head)) != (ev_ssize_t)sizeof(head)) {
             return;
         }
-        /* flo_wire_read() checks the head.  No more bytes than those of one
-         * frame may be accepted. */
+        /* A frame of an impossible size is not awaited, because flo_wire_read()
+         * refuses its head. */
         uint32_t payload = flo_get_u32(head + 4);
         bytes += payload <= FLO_WIRE_PAYLOAD_BYTES_MAX ? payload : 0;
         if (evbuffer_get_length(input) < bytes) {
