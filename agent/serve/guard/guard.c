@@ -359,8 +359,9 @@ static void look(struct guarding *guarding)
     }
 }
 
-/* Starts the programs that wait, the longest wait first, when a program has
- * ended.  A program that cannot be started fails and takes no slot. */
+/* Starts the guards' programs that wait, the longest wait first, when a
+ * program has ended.  A program that cannot be started fails, so the next one
+ * is tried. */
 static void on_freed(void *context)
 {
     struct guards *guards = context;
@@ -369,8 +370,8 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            /* the request may have been freed, so the list is searched from the
-             * start */
+            /* the guard's check may have freed the request, so the search
+             * begins again */
             request = guards->serve->running;
         } else {
             request = request->next;
