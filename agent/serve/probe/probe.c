@@ -170,8 +170,8 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
                      "case %s cannot run: %s", c->id, err.what);
 }
 
-/* Stores the vector of an answer.  One is expected, because the case has one
- * text. */
+/* Stores the vector of a case's answer.  Only one is expected, because a case
+ * has one text. */
 static void on_embedding(struct probe *probe, const struct flo_wire_embedding *embedding)
 {
     uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));

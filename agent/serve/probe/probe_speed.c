@@ -20,7 +20,7 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* computing time of a pair, of both engines together */
+#define PAIR_US 20000 /* computing time of one comparison, of both engines together */
 /* Number of tokens per engine that is enough with wall-clock times, because the
  * overhead of a request is the largest part of them. */
 #define WALL_TOKENS 6

@@ -1,5 +1,5 @@
-/* Apps: limits how much a client with a bound token may ask for, and how
- * often. */
+/* Apps: limits how much an app may ask for, and how often.  An app is a client
+ * with a token of its own. */
 #include "agent/serve/requests/apps.h"
 
 #include "agent/serve/front/choices.h"
@@ -157,7 +157,8 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
         return 0;
     }
     app->refused++;
-    /* the error is about the app, and not about a stage of the pipeline */
+    /* no pipeline is set, so that the error names the app and no stage of the
+     * pipeline */
     request->pipeline = NULL;
     /* a wait does not help, so the error is not 429, after which clients
      * retry */

@@ -1,9 +1,9 @@
 /* Router: chooses the engine for each request, and handles the loss of an
  * engine.
  *
- * New requests go to the live role, or are held while no role is live.  A
- * request that has sent nothing to its client survives the crash of its engine
- * once.  So a flip, a crash or a swap loses no request. */
+ * New requests go to the model's live engine, or are held while none is live.
+ * A request that has sent nothing to its client survives one crash of its
+ * engine.  So no crash and no change of the live engine loses a request. */
 #include "agent/serve/requests/requests.h"
 
 #include "agent/serve/fallback/fallback.h"
@@ -74,7 +74,7 @@ void flo_router_abandon(struct serve_request *request)
 {
     request->sink = (struct serve_sink){0};
     if (request->choices != NULL) {
-        request->choices->is_over = true; /* the next turn of the loop ends and frees the choices */
+        request->choices->is_over = true; /* the loop ends and frees the choices later */
         flo_router_next_turn(request->serve);
         return;
     }
@@ -196,8 +196,8 @@ static void begin_again(struct serve_request *request)
     request_dispatch(request);
 }
 
-/* Handles a failure of the engine that has the request.  A target of its route
- * may take it; else it ends with the error. */
+/* Handles a failure of the engine that has the request.  The request begins
+ * again, perhaps at another target of its route, or ends with the error. */
 static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
 {
     struct serve_detour *detour = &request->detour;
@@ -226,8 +226,8 @@ static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
 
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
-    /* Names of the field that an engine's error is about.  The agent has
-     * already checked all other fields. */
+    /* Fields that an engine's error can be about, by the kind of the request.
+     * The agent has already checked all other fields. */
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
@@ -346,7 +346,7 @@ static void on_hold_end(evutil_socket_t fd, short what, void *context)
     refuse_held(context);
 }
 
-/* Puts a request back to the model that it named. */
+/* Moves a request from another target back to the model that it named. */
 static void leave(struct serve_request *request)
 {
     if (request->detour.has_left) {
@@ -392,7 +392,7 @@ static void on_patience(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Starts the time after which the queue is a reason, if there is one. */
+/* Starts the timer after which the queue is a reason to leave the model. */
 static void begin_patience(struct serve_request *request)
 {
     uint64_t ms = flo_fallback_queue_ms(request);
@@ -413,8 +413,7 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     flo_lists_leave(request);
     if (request->meant != NULL) {
-        /* a waiting request belongs to the model that it named, not to
-         * another target */
+        /* a held request waits at the model that it named */
         leave(request);
     }
     begin_patience(request);
@@ -505,8 +504,8 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* Makes room for a new request when there are too many, by refusing one of a
- * client that has more.  Returns false when that would not be fair. */
+/* Makes room for a new request by refusing one of the client that has most.
+ * Returns false when no client has more than the new request's client. */
 static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
@@ -537,7 +536,8 @@ static void wait_for_model(struct serve_request *request)
     bool is_refused =
         err.code != 0 || (!is_put_off(request) && flo_demand_admit(request, &err) < 0);
 
-    /* A model on demand is loaded for the request, unless that takes too long. */
+    /* Another target takes requests for a model that is down or slow to
+     * load. */
     if (!is_put_off(request) && (is_refused || !is_on_demand) &&
         flo_fallback_take(request, is_on_demand ? FLO_FALLBACK_LOADING : FLO_FALLBACK_DOWN,
                           is_refused ? &err : NULL)) {
@@ -569,7 +569,7 @@ static bool moves_on(struct serve_request *request)
     return true;
 }
 
-/* Sets the release that answers the request, as the route names it. */
+/* Sets the release that answers: the route's, or else the engine's. */
 static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
@@ -759,7 +759,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            leave(request); /* the request goes back to the model that it named */
+            leave(request); /* this model had only a share of the named one's requests */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -794,8 +794,7 @@ void flo_router_submit(struct serve_request *request)
     }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        /* a quarter of the room stays for requests of users, who wait for their
-         * answer */
+        /* requests for which no user waits get three quarters of the room */
         most -= most / 4;
     }
     request->came_us = flo_now_us();
