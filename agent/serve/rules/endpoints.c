@@ -16,7 +16,9 @@
 #define MEMORY_BYTES (64u << 20)
 #define READY_MS 10000
 #define STOP_MS 1000
-#define RUNTIME_PATHS_MAX 16 /* as the proxy allows */
+/* largest number of paths in a runtime's configuration; the proxy allows no
+ * more */
+#define RUNTIME_PATHS_MAX 16
 #define MONEY_DIGITS 6
 #define MONEY_MAX (UINT64_C(1) << 50)
 
@@ -32,7 +34,8 @@ static const struct flo_config_row rows[] = {
 bool flo_money_parse(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
-    int digits = 0, places = -1; /* places: digits after the point; -1: no point yet */
+    /* places: number of digits after the point; -1: no point was read yet */
+    int digits = 0, places = -1;
 
     for (; *text != '\0'; text++) {
         if (*text == '.' && places < 0 && digits > 0) {
