@@ -11,7 +11,7 @@
 struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
-    bool is_whole;  /* OUT exists, and it has all answers */
+    bool is_whole;  /* the answer file OUT exists, and it has all answers */
     uint64_t bytes; /* length of the whole lines of OUT or OUT.part */
     uint64_t lines, failed;
     uint64_t first_failed; /* line in IN of the first request that failed; 0: none failed */

@@ -15,9 +15,11 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
-/* result of a reader that stopped after the documents; no FLO_E_ code */
+/* result of a reader that stopped after the bundle's documents; none of the
+ * FLO_E_ codes */
 #define HEAD_READ (-100000)
-/* result of a reader that stopped after the trust statements */
+/* result of a reader that stopped after the bundle's trust statements; none of
+ * the FLO_E_ codes */
 #define TRUST_READ (-100001)
 
 struct update {

@@ -95,9 +95,9 @@ void flo_shell_trust_hold(struct flo_shell *shell);
  * agent does not overwrite it and takes no order, and updates wait as in a
  * freeze. */
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err);
-/* Ends the freezes of an earlier fleet, now or when the device record is read.
- * The value "fleet" names the present fleet, whose controller sends its own
- * freezes again. */
+/* Ends the freezes that an earlier fleet ordered, now or when the device record
+ * can be read.  The stored value "fleet" names the present fleet, whose
+ * controller sends its own freezes again. */
 void flo_shell_device_move(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* Writes the device record, and returns whether it is on the disk. */

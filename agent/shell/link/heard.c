@@ -160,8 +160,8 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Fails if the message lacks the list `field`, which is all that its topic is
- * for. */
+/* Fails if the message lacks the list `field`, which a message of its topic
+ * must have. */
 static int demand(const struct flo_heard *heard, const char *field, struct flo_err *err)
 {
     json_t *list;
