@@ -275,8 +275,9 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
     return sent_text(db, stored_text(db, sequence));
 }
 
-/* Stores an acknowledgement in one transaction.  If a number were lost from
- * both tables, it would be given to another event. */
+/* Stores that the events up to `sequence` are acknowledged, and deletes them,
+ * in one transaction.  If a power cut could separate the two, the number of an
+ * acknowledged event might be given to another event. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     FLO_TRY(flo_outbox_db_begin(db, err));

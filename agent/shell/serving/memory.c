@@ -239,8 +239,8 @@ void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
 }
 
 /* Decides how a candidate is loaded next to its model's current release.  A
- * candidate does not use the pool of on-demand models, whose requests would
- * wait until its soak ends. */
+ * candidate does not use the memory that on-demand models share, because their
+ * requests would wait until the candidate's soak ends. */
 static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
                                const struct flo_memory_model *candidate)
 {

@@ -107,7 +107,8 @@ static void act(struct flo_shell *shell)
     shell->has_unkept = true; /* orders that an unknown key signed are requested again */
     flo_shell_records_write(shell);
     tell(shell);
-    /* without a model no event was posted, so the loop is woken here */
+    /* without a model no event was posted that would wake the loop, so it is
+     * woken here */
     flo_queue_wake(&shell->queue);
 }
 
@@ -172,8 +173,9 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     if (*standing != FLO_TRUST_NEXT) {
         return rv;
     }
-    /* The file is written before the record.  If a start finds the file newer
-     * than the record, it completes the change. */
+    /* The trust file is written before the device record.  If the agent finds
+     * at its start that the file is newer than the record, it completes the
+     * change. */
     FLO_TRY(flo_trust_store(shell->identity.trust_file, next, err));
     struct flo_trust *before = shell->identity.trust;
     shell->identity.trust = next;
@@ -246,7 +248,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     struct flo_err err = {0};
     int rv = take_list(shell, way, list, count, &standing, &err);
 
-    /* A first statement comes only from the controller; this is no attack. */
+    /* A device accepts its first statement only from the controller by HTTPS.
+     * One that comes in another way is no attack, so it is only logged. */
     if (rv == FLO_E_TRUST_FIRST) {
         flo_log_err(FLO_LOG_INFO, "trust", &err);
         return true;

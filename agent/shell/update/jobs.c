@@ -105,9 +105,9 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
     return flo_queue_offer(&job->shell->queue, &event);
 }
 
-/* Tells whether memory holds the old and the new release at once.  Returns
- * false for an exchange of variants, because memory is short, or was until
- * now. */
+/* Tells whether memory holds the old and the new release at once.  For an
+ * exchange of variants it says no, because memory is short then, or was short
+ * until now. */
 static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
     return shell->agent.models[model].execution.variant[0] == '\0' &&
