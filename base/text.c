@@ -65,7 +65,9 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
 }
 
 #define MISSING "…"
-#define CUT_BACK 24 /* a longer last word is cut inside */
+/* limit of a last word that is left out as a whole; a longer one is cut
+ * inside */
+#define CUT_BACK 24
 
 /* Returns the end of the last whole word within `bytes`, or else of the last
  * whole character. */
