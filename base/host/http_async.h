@@ -3,8 +3,8 @@
  * Calls run together, and each answer is passed on piece by piece.  Everything
  * runs on the thread of the event base.  Connections and TLS sessions are kept
  * between calls.  Only HTTP/1.1 is spoken: an answer that is not taken stops
- * the server, and a cancelled call closes its connection.  Proxies as in
- * http_client.h. */
+ * the server, and a cancelled call closes its connection.  Proxies are handled
+ * as in http_client.h. */
 #ifndef FLOTILLA_HOST_HTTP_ASYNC_H
 #define FLOTILLA_HOST_HTTP_ASYNC_H
 
@@ -16,7 +16,8 @@ struct event_base;
 struct flo_http_async;
 struct flo_http_async_call;
 
-/* Returned by on_data: the piece was not taken. */
+/* Result of on_data() when it has not taken the piece, and wants it again
+ * later. */
 #define FLO_HTTP_WAIT 1
 
 /* Callbacks of a call.  A negative result stops the call with that code, whose
@@ -33,14 +34,15 @@ struct flo_http_async_events {
     void (*on_end)(void *context, const struct flo_err *err);
 };
 
-/* Opens a client with these options: TLS, timeouts, `meets_device`.  The limit
- * of low_speed counts from the body's first byte, as a server may think before;
- * 0: none.
- * Bearer, S3, rates, is_direct and unix_socket are not used.  FLO_E_MEMORY. */
+/* Opens a client with these options.  Only those about TLS, timeouts and
+ * `meets_device` are used, but not unix_socket, is_direct, bearer, S3 and
+ * rates.  The limit of low_speed counts from the body's first byte, because a
+ * server may think before; 0: no limit.  Fails with FLO_E_MEMORY. */
 FLO_MUST_USE int flo_http_async_open(struct event_base *base,
                                      const struct flo_http_options *options,
                                      struct flo_http_async **out, struct flo_err *err);
-/* Cancels its calls, and closes.  NULL is fine.  Not from inside a callback. */
+/* Cancels the calls of the client, and closes it.  `client` may be NULL.  A
+ * callback must not call this. */
 void flo_http_async_close(struct flo_http_async *client);
 /* Number of calls that have not ended. */
 size_t flo_http_async_calls(const struct flo_http_async *client);

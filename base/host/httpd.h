@@ -202,7 +202,8 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status, const char 
  * for rest.too_large, 429 for limits, and 503 with Retry-After for
  * infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
-/* As flo_httpd_answer_err, with this status. */
+/* Answers with an error as flo_httpd_answer_err() does, but with this HTTP
+ * status. */
 void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
                              const struct flo_err *err);
 int flo_httpd_status_of(int code);

@@ -193,8 +193,8 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     flo_secret_wipe(copy, bytes);
     free(copy);
     if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
-        /* mbedTLS also returns this code when memory for the public half is
-         * out. */
+        /* mbedTLS uses this code for an invalid key, and also when memory for
+         * the public half is out.  libcrypto tells which it was. */
         FLO_TRY(flo_x509_key_look(pem, bytes, err));
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }

@@ -16,7 +16,7 @@ struct flo_http_async {
     struct event_base *base;
     struct flo_http_options options; /* a copy with its own strings */
     CURLM *multi;
-    CURLSH *sessions; /* TLS sessions, for all calls */
+    CURLSH *sessions; /* TLS sessions that all calls share */
     struct event *timer;
     struct flo_http_async_call *calls;
     size_t count;
@@ -89,8 +89,9 @@ static void end_those_done(struct flo_http_async *client)
 
 /* ---- sockets and timer ---- */
 
-/* The reason for a refused certificate is kept for the whole process: cleared
- * here, it is of a call that ends in this step. */
+/* Lets libcurl work on a socket, or after a timer.  The reason for a refused
+ * certificate is stored once for the process.  It is cleared here first, so
+ * that a reason found afterwards belongs to a call that ends in this step. */
 static void step(struct flo_http_async *client, curl_socket_t fd, int ready)
 {
     int running;
@@ -252,7 +253,8 @@ static void set_call(struct flo_http_async_call *call, const struct flo_http_req
     curl_easy_setopt(curl, CURLOPT_SHARE, call->client->sessions);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 0L); /* not before the body */
+    /* no speed is too low before the body begins */
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 0L);
     curl_easy_setopt(curl, CURLOPT_PRIVATE, call);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->reason);
     curl_easy_setopt(curl, CURLOPT_URL, call->url);

@@ -26,7 +26,7 @@ struct flo_http {
     /* A copy of the options, which owns its strings. */
     struct flo_http_options options;
     struct flo_http_pace pace;
-    bool was_refused; /* true: an address was refused for is_direct */
+    bool was_refused; /* true: is_direct made the client refuse an address */
 };
 
 /* State of one call. */
@@ -282,7 +282,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
 
     flo_http_setup(curl, options);
     if (rate > 0) {
-        /* Slow on purpose: the rate limit. */
+        /* A call that the rate limit slows down must not count as too slow. */
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
                          (long)(slow_bytes > rate / 2 ? rate / 2 : slow_bytes));
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)flo_http_pace_piece(rate));

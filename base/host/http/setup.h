@@ -10,8 +10,10 @@
 /* Starts libcurl, once in a process. */
 void flo_http_start(void);
 
-/* Copies the options with their strings.  FLO_E_MEMORY, FLO_E_NET_TLS (the
- * fingerprint); free them in either case. */
+/* Copies the options with their strings.  The caller frees the copy in any
+ * case.
+ * FLO_E_NET_TLS  the fingerprint is invalid
+ * FLO_E_MEMORY  no memory */
 FLO_MUST_USE int flo_http_options_copy(const struct flo_http_options *options,
                                        struct flo_http_options *out, struct flo_err *err);
 void flo_http_options_free(struct flo_http_options *options);

@@ -92,7 +92,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_LEAD_NONE:
     case FLO_E_NEIGHBOUR_FETCHES:
     case FLO_E_NEIGHBOUR_BUSY:
-    case FLO_E_STATE_SUPERSEDED: /* this controller has just lost its leadership */
+    case FLO_E_STATE_SUPERSEDED: /* another controller has just become the leader */
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:
