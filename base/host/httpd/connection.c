@@ -281,7 +281,9 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
         if (request->is_answered) {
-            return; /* refused already, e.g. the file exists; on_kick continues */
+            /* the handler has refused the upload, for example because the file
+             * exists; on_kick() continues */
+            return;
         }
     }
     connection->state = HTTPD_BODY;
@@ -633,7 +635,9 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
             request->connection = connection;
             request->number = ++connection->httpd->numbers;
             connection->request = request;
-            connection->body_ended = false; /* the client may still send the rest of the head */
+            /* the rest of the head may still arrive, so the connection waits
+             * for it while it closes */
+            connection->body_ended = false;
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
                      (unsigned long long)head_timeout(connection));
             refuse(connection, 408, &err);

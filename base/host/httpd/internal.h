@@ -54,7 +54,9 @@ struct httpd_connection {
     struct httpd_listener *listener;
     struct bufferevent *bev;
     struct event *timer; /* deadline of the head, body, idle or linger state */
-    struct event *kick;  /* continues from the event loop after an answer is complete */
+    /* event by which the loop continues the connection after its answer is
+     * complete */
+    struct event *kick;
     enum httpd_state state;
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
@@ -66,7 +68,7 @@ struct httpd_connection {
     bool body_ended;
     bool is_held;          /* true: reading of the body is paused */
     uint64_t body_bytes;   /* bytes of this body received so far */
-    uint64_t window_bytes; /* part of body_bytes that came since the timer was set */
+    uint64_t window_bytes; /* bytes of the body that arrived since the timer was last set */
     struct httpd_chunked chunked;
     int file_fd; /* descriptor of the file that is being sent, or -1 */
     uint64_t file_offset, file_left;

@@ -224,7 +224,7 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv =
             flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
-        (void)rv; /* if it fails, the last will has nearly the same content */
+        (void)rv; /* a failure does no harm, because the last will says nearly the same */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
     disconnect.context = mqtt;

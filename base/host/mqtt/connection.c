@@ -347,10 +347,11 @@ static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
     evtimer_add(mqtt->retry, &later);
 }
 
-/* Gives pending requests a second before the disconnect.  After it paho reports
- * them as undelivered, though it sends them later.  A message that has no
- * request is sent again in the same session.  paho itself would check only
- * every three seconds. */
+/* Gives pending requests a second to end, then disconnects.  Requests that are
+ * pending at the disconnect would be reported as undelivered, though paho
+ * sends their messages later.  A message without a request is sent again in
+ * the same session.  The checks come soon, because paho's own come every three
+ * seconds. */
 static bool go_on_leaving(struct flo_mqtt *mqtt)
 {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;

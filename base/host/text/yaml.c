@@ -17,7 +17,9 @@
 struct flo_yaml {
     json_t *root;
     char *name;
-    uint32_t *lines; /* [count] lines of the nodes: the root first, children after their parent */
+    /* line of each of the `count` nodes: the root first, children after their
+     * parent */
+    uint32_t *lines;
     size_t count;
 };
 
