@@ -30,8 +30,8 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_e
         has_more = has_more || had.permitted != data[i].permitted ||
                    had.effective != data[i].effective || had.inheritable != 0;
     }
-    /* The call is left out, because a service manager's filter may refuse
-     * capset to a process without capabilities. */
+    /* A process without rights to give up makes no call, because a service
+     * manager's filter may refuse it capset. */
     return !has_more || syscall(SYS_capset, &head, data) == 0
                ? 0
                : flo_fail_errno(err, FLO_E_PROCESS, "give up root's rights");
