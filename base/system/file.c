@@ -294,8 +294,8 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        /* tells a link apart, for which O_NOFOLLOW with O_DIRECTORY gives
-         * ENOTDIR */
+        /* finds a symbolic link first, because O_NOFOLLOW with O_DIRECTORY
+         * would give ENOTDIR for it */
         struct stat st;
         if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
             errno = ELOOP;

@@ -24,7 +24,9 @@
 enum {
     PASSED_FD = 3,
     DESCRIPTORS_MAX = 1 << 20,
-    KEEPER_LOOKS_MAX = 5000, /* most checks, a millisecond apart */
+    /* largest number of checks whether children are left, a millisecond
+     * apart */
+    KEEPER_LOOKS_MAX = 5000,
 };
 
 struct start {
@@ -40,8 +42,8 @@ int flo_process_close_at_exec(unsigned first)
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
         return 0;
     }
-    /* Kernels before 5.11 lack close_range() with close-on-exec, so each
-     * descriptor is set. */
+    /* Kernels before 5.11 cannot set close-on-exec by close_range(), so it is
+     * set for each descriptor. */
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MAX) {
         return -1;
@@ -449,7 +451,8 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
     long ticks_per_s = sysconf(_SC_CLK_TCK);
     unsigned long user, system;
     char state;
-    const char *end = read_stat(pid, &text); /* the fields from 3 on; 3, 14 and 15 are used */
+    /* the fields from 3 on: 3 is the state, 14 and 15 are the CPU times */
+    const char *end = read_stat(pid, &text);
 
     if (ticks_per_s <= 0 || end == NULL ||
         sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &state, &user,
