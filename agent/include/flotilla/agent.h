@@ -108,7 +108,8 @@ bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
-    /* id of the order that asks for it; empty: a bundle or a repair does */
+    /* id of the order that asks for the execution; empty: a bundle or a repair
+     * asks for it */
     char order[FLO_NAME_MAX + 1];
     /* path of the bundle file; empty: the files come from the network */
     char bundle[256];
@@ -187,7 +188,7 @@ struct flo_agent_removal {
  * starts. */
 struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* names; empty: free */
-    bool all; /* true: there are too many to list, so all rollouts are paused */
+    bool all; /* too many rollouts are paused to list them, so all count as paused */
 };
 /* Largest number of models on one device.  The device's configuration may set a
  * lower limit. */
@@ -268,7 +269,7 @@ enum flo_agent_event_kind {
      * error) */
     FLO_AGENT_ILL,
     FLO_AGENT_LOST,    /* the engine with this role died, hung or failed to load (role, error) */
-    FLO_AGENT_DRAINED, /* the engine that was draining has ended */
+    FLO_AGENT_DRAINED, /* an engine that only ended its last requests (draining) is gone */
     /* the probe of the candidate has ended; error code 0: it passed;
      * FLO_E_PROBE_UNSURE: it gave no verdict (detail, error) */
     FLO_AGENT_PROBED,
@@ -327,8 +328,8 @@ struct flo_agent_event {
     bool is_linked; /* the loaded engine answers no requests */
     bool is_forgotten;
     bool is_split; /* the current release only serves a share of another model's requests */
-    /* for an order to unfreeze: the device stays frozen by its other freeze
-     * (normal or emergency) */
+    /* for an order to unfreeze: the device stays frozen, because its other
+     * freeze (normal or emergency) goes on */
     bool stays_frozen;
     struct flo_agent_error error;
     struct flo_agent_detail detail;
@@ -581,9 +582,9 @@ struct flo_agent_time {
  * device: then nothing was decided, and the controller must send the order
  * again. */
 bool flo_agent_is_verdict(int code);
-/* Checks that this order is for this device and for now.  FLO_E_CMD_SCOPE,
- * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no
- * release). */
+/* Checks that this order is for this device, and that its time is valid now.
+ * Returns FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED or FLO_E_CMD_FUTURE if not, and
+ * FLO_E_CMD_FORMAT when it names no release. */
 FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char *device,
                                        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                                        const struct flo_agent_time *time, struct flo_err *err);
@@ -595,8 +596,8 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* An execution ends after this number of probes without a verdict. */
 #define FLO_AGENT_UNSURE_MAX 4
-/* Longest pause before an unsure probe is repeated; a changed clock does not
- * lengthen it. */
+/* Longest pause before a probe that gave no verdict is repeated; a changed
+ * clock does not lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
 /* An execution ends after this number of probes that the runtime failed. */
 #define FLO_AGENT_RUNTIME_TRIES 3
