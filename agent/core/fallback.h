@@ -53,20 +53,20 @@ const char *flo_fallback_refusal_words(enum flo_fallback_refusal refusal);
 struct flo_fallback_ask {
     enum flo_fallback_reason reason;
     bool is_off;          /* a signed order keeps prompts on this device */
-    bool is_from_site;    /* another device of the site sent it */
+    bool is_from_site;    /* another device of the site sent the request */
     bool is_app_allowed;  /* the route allows the client's app to leave the device */
-    bool is_never;        /* the route never lets this priority leave */
+    bool is_never;        /* the route never lets requests of this priority leave the device */
     bool needs_redaction; /* the route has a redaction command */
     bool has_media;       /* images, speech or token ids, which no command redacts */
 };
-/* A target, as it is at this moment. */
+/* A target of a route, in its present state. */
 struct flo_fallback_target {
     enum flo_fallback_kind kind;
     bool is_named;    /* the model that the request named */
     bool was_tried;   /* the target has already failed this request */
-    bool is_ready;    /* its engine or its endpoint's process takes requests */
-    bool is_allowed;  /* the app's token may use this model; models only */
-    bool is_able;     /* it has every ability that the request needs */
+    bool is_ready;    /* the target's engine, or its endpoint's process, takes requests */
+    bool is_allowed;  /* for a model: the app's token may use it */
+    bool is_able;     /* the target has every ability that the request needs */
     bool fits_budget; /* the request fits into the rest of the day's budget */
 };
 

@@ -57,7 +57,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
 }
 
 /* Returns whether even the fastest tenth of the candidate's runs is too slow.
- * Other work can only lengthen a run, so it is not the cause then. */
+ * Other work on the machine only lengthens runs, so it cannot be the cause of
+ * that. */
 static bool best_is_over(const struct flo_speed *speed)
 {
     return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),

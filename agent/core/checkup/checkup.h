@@ -108,9 +108,12 @@ struct flo_server_program {
     const char *name;    /* of the runtime */
     const char *title;   /* for people */
     const char *program; /* name of the program in PATH; empty: the program is found by `files` */
-    /* patterns of the files that show that it is installed, ':' between them */
+    /* patterns of the files that show that the program is installed, ':'
+     * between them */
     const char *files;
-    const char *keys; /* YAML of its file in runtimes.d; '@' stands for the program's path */
+    /* YAML keys for the program's file in runtimes.d; '@' stands for the
+     * program's path */
+    const char *keys;
 };
 /* Gives the list of all known server programs, and returns its length. */
 size_t flo_server_programs(const struct flo_server_program **out);

@@ -43,7 +43,7 @@ static void deny_all(struct step *s, const struct flo_digest *list, uint32_t cou
 
 /* ---- after a commit ---- */
 
-/* Stops the probes of other models to free their memory.  They are repeated
+/* Stops the probes of other models to free memory.  The probes are repeated
  * later. */
 static void end_other_probes(struct step *s)
 {

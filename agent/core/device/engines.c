@@ -233,8 +233,8 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    /* the current engine is draining, because memory holds only one: stop it
-     * now */
+    /* memory holds only one engine, so the current one, which ends its last
+     * requests, is stopped now */
     if (model->execution.is_draining) {
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;

@@ -24,8 +24,10 @@
 /* factor by which the pause grows after each further probe without a verdict */
 #define UNSURE_WAIT_FACTOR 30
 #define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
-#define KILL_WAIT_MS_MIN 1000 /* pause before the next probe after the first kill of its engine */
-#define KILL_WAIT_FACTOR 30   /* factor by which the pause grows with each further kill */
+/* pause before the next probe, after the probed engine was killed for the first
+ * time */
+#define KILL_WAIT_MS_MIN 1000
+#define KILL_WAIT_FACTOR 30 /* factor by which the pause grows with each further kill */
 /* largest number of failures in a row for lack of memory or file descriptors;
  * with the pauses between them they take about 15 min */
 #define LACKS_MAX 20u
@@ -158,7 +160,7 @@ void flo_linked_look(struct step *s);
 /* Returns the execution of the step's model; NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
 /* Moves the execution to its next state and reports that state.
- * `deadline_in_ms` is its longest time there; 0: no limit. */
+ * `deadline_in_ms` is the longest time in that state; 0: no limit. */
 void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms);
 /* Moves the execution to a state at the start of the agent, without a
  * report. */
