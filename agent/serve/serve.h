@@ -451,11 +451,11 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const stru
 
 /* Reports that the model has no engine for now, for another reason than the
  * contents of its files, such as a failing disk.  Waiting and new requests get
- * this error at once, until the next flip. */
+ * this error at once, until an engine is made live again. */
 void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 /* Reports that several engines of the model in a row failed with this error.
- * /health says `down` until the next flip.  Requests still wait for the next
- * start. */
+ * /health says `down` until an engine is made live again.  Requests still wait
+ * for the next start of an engine. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
 /* Sets the error of the device that /health shows; NULL: there is none. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
@@ -528,15 +528,18 @@ struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
     int packed_fd;          /* descriptor of the model's packed weights, which is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
-    uint32_t count;         /* number of ways to open the model, from 1 to FLO_SERVE_PLANS_MAX */
+    /* number of settings (context and sessions) for which memory is computed,
+     * from 1 to FLO_SERVE_PLANS_MAX */
+    uint32_t count;
     struct {
-        /* context and sessions for this way, as in struct flo_serve_model */
+        /* context and sessions with which the model would be opened, as in
+         * struct flo_serve_model */
         uint32_t context, sessions;
         enum flo_serve_cache cache;
     } ways[FLO_SERVE_PLANS_MAX];
     void *context;
-    /* Called when the planner is gone: with one plan for each way to open the
-     * model, or with an error, such as that of a load of the model. */
+    /* Called when the planner is gone: with one plan for each of the settings,
+     * or with an error, such as that of a load of the model. */
     void (*done)(void *context, const struct flo_serve_planned *plans, const struct flo_err *err);
 };
 struct serve_planner;

@@ -65,7 +65,8 @@ static bool find_app(const struct flo_serve *serve, const char *app, int *token)
     return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
 }
 
-/* Tells whether any model is known.  Until then, no model name is refused. */
+/* Tells whether any model is known yet.  Before that, no model name is
+ * refused. */
 static bool knows_a_model(const struct flo_serve *serve)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -85,7 +86,8 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-/* Answers a job with an error, before it becomes a request. */
+/* Answers a job, which is one request of a batch, with an error in place of
+ * sending it. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job, int code,
                        const char *what)
 {

@@ -50,8 +50,10 @@ struct flo_batch_desk {
     int wake_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct queue in, out; /* queues to the thread and from it; the lock protects them */
-    bool is_to_end;       /* the same */
+    /* queues of notes to the desk's thread and from it; the lock protects
+     * both */
+    struct queue in, out;
+    bool is_to_end; /* the same */
 };
 
 /* ---- queues ---- */

@@ -15,7 +15,8 @@ struct flo_batch_in {
     size_t at, bytes;
     bool is_ended;
 };
-/* Continues after this number of lines and bytes. */
+/* Continues the reading after this number of lines, at this offset in the
+ * file. */
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset);
 /* Reads the next line.  Returns 1 if there is a line, 0 at the end of the file.
  * FLO_E_IO_READ  the disk failed */

@@ -129,7 +129,9 @@ static int read_body(const json_t *json, struct flo_batch_line *out, struct flo_
     if (json_object_set_new(body, "priority", json_string("batch")) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a line");
     }
-    out->body.bytes_max = 2 * LINE_MAX; /* a character may become longer by its escape */
+    /* an escape makes a character longer, so the body may become longer than
+     * its line */
+    out->body.bytes_max = 2 * LINE_MAX;
     flo_json_dump(body, &out->body);
     return out->body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a line") : 0;
 }

@@ -118,7 +118,7 @@ void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, u
     call->tokens = 0;
     call->bytes_waiting = 0;
     call->next = NULL;
-    /* the id is new, so the place is at the end of the list */
+    /* the id is new, so the call is added at the end of the list */
     *flo_serve_call_place(engine, id) = call;
     engine->n_calls++;
 }

@@ -24,7 +24,8 @@
 #define USER_SESSIONS 4 /* number of sessions that is assumed for an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-/* number of ticks that a runtime gets to end, after its own stop time */
+/* number of ticks that a runtime gets to end, in addition to its own stop
+ * time */
 #define REAP_TICKS_MAX 20
 
 /* ---- roles ---- */
@@ -589,8 +590,8 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv;
     }
     rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
-    /* the start above may wait for a disk, so serving is paused only from here
-     * on */
+    /* the start of the process may wait for a disk, so serving is paused only
+     * from here on */
     FLO_INSIDE(serve);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);

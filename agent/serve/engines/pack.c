@@ -30,7 +30,9 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room;  /* the first answer has arrived, and the file has been given its size */
+    /* the packer's first answer has arrived, and the file has been given its
+     * size */
+    bool has_room;
     bool is_silent; /* the packer closed its socket without an answer */
     unsigned end_looks;
     uint64_t bytes;

@@ -21,7 +21,7 @@ struct serve_tool_call {
 };
 
 struct serve_kept {
-    struct flo_buf text; /* text of the answer, or its vectors in the front's form */
+    struct flo_buf text; /* text of the answer, or its vectors in the form of the client's API */
     struct flo_buf thoughts;
     uint32_t thought_tokens; /* tokens with thoughts */
     uint32_t thought_at;     /* number of the last token that has thoughts */

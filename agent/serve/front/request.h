@@ -31,7 +31,7 @@ struct serve_detour {
     /* error of the request's own model, if the request left the model because
      * of it */
     struct flo_err own;
-    uint32_t tokens_out; /* tokens of the answer, as the target counted them; 0: not told */
+    uint32_t tokens_out; /* tokens of the answer, as the target counted them; 0: it has not said */
     bool has_claim;      /* `claim` is counted in the route's use of the day claim_day */
     uint64_t claim_day;
     struct flo_spend_amount claim;
@@ -54,7 +54,8 @@ struct serve_request {
     /* request to whose body this one is one of several answers (a choice);
      * NULL: it is no choice */
     struct serve_request *asker;
-    uint32_t index; /* index of this request among the choices */
+    /* index of this request among the several answers (choices) to its body */
+    uint32_t index;
     struct flo_serve *serve;
     struct serve_place *place; /* model that answers */
     /* model that the client named, when another one answers a share of that

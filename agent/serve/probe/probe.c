@@ -393,7 +393,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    /* this may wait for the disk, so serving is not paused yet */
+    /* reading the files may wait for the disk, so serving is not paused yet */
     int rv = read_files(golden, limits, err);
     if (rv < 0) {
         flo_golden_deinit(golden);

@@ -44,8 +44,8 @@ struct probe {
     enum probe_phase phase;
     uint64_t progress_ms; /* time at which an engine last sent a frame */
     uint64_t token_us;    /* time that the candidate's last token took */
-    /* The members from here on are the current answer, while cases are
-     * played. */
+    /* The members up to n_vector belong to the golden case that is played
+     * now. */
     uint32_t next_case;
     struct flo_buf text;
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];

@@ -133,8 +133,8 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota, 
     }
 }
 
-/* Returns how many requests this one counts for.  The first choice of a body
- * counts for all of its choices, the others for 0. */
+/* Returns how many requests this one counts for.  A body may ask for several
+ * answers (choices); the first one counts for all of them, the others for 0. */
 static uint32_t requests_of(const struct serve_request *request)
 {
     return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;

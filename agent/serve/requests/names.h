@@ -30,10 +30,11 @@ void flo_names_gone_error(const struct serve_place *place, int code, struct flo_
 /* Tells whether the model answers no requests, because its program only reads
  * the files through a link. */
 bool flo_names_is_silent(const struct serve_place *place);
-/* Tells whether this entry has a route or an engine, and its model was not
- * removed. */
+/* Tells whether a model uses this entry of serve->places: the entry has a route
+ * or an engine, and its model was not removed. */
 bool flo_names_is_used(const struct serve_place *place);
-/* Gives this entry to a model.  The counters of a removed model are cleared. */
+/* Gives this entry of serve->places to a model.  The counters of a removed
+ * model are cleared. */
 void flo_names_take(struct serve_place *place);
 
 #endif

@@ -675,8 +675,8 @@ static struct serve_request *first_held(const struct serve_place *place)
     return request;
 }
 
-/* Returns the first held request of the model that may continue; NULL: there is
- * none. */
+/* Returns the first request that waits for the model and may continue now;
+ * NULL: there is none. */
 static struct serve_request *first_ready(const struct serve_place *place)
 {
     struct serve_request *request = place->serve->held;
@@ -862,7 +862,7 @@ const struct guard_router flo_router_of_guards = {
     .drop = flo_router_abandon,
 };
 
-/* The owner's program did not redact the prompt, so it was not sent. */
+/* Handles a request that was not sent, because its redaction failed. */
 static void refuse_redaction(struct serve_request *request, const struct flo_err *err)
 {
     struct flo_err told = *err;
