@@ -200,7 +200,7 @@ struct flo_shell_memory {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine measured the numbers of this model */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine has measured the memory of this model */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -339,7 +339,9 @@ struct flo_shell {
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
     bool device_is_unread; /* the device record cannot be read, so updates wait as in a freeze */
-    bool device_is_moved;  /* the device record that this start read is from another enrolment */
+    /* the device record that was read at this start is from another
+     * enrolment */
+    bool device_is_moved;
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;

@@ -28,7 +28,8 @@ struct update {
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
     struct flo_agent_execution execution; /* installation under way */
-    /* the command waits until the trial of this installation has ended */
+    /* the command waits until the trial of the release that it installs has
+     * ended */
     bool is_to_end;
     bool is_quiet;
     json_t *trust; /* trust statements of the bundle */

@@ -122,8 +122,8 @@ FLO_MUST_USE int flo_shell_model_asked(const struct flo_shell *shell, const char
                                        uint32_t *out, struct flo_err *err);
 /* Frees the entry of a model that has nothing on the device any more. */
 void flo_shell_model_free(struct flo_shell *shell, uint32_t model);
-/* Finds the record of a model in its entry, or reads it into `shell->other`,
- * where it is valid until the next call. */
+/* Gives the record of a model.  If the model has no entry in shell->models, its
+ * record is read into `shell->other`, where it is valid until the next call. */
 FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots **out,
                                   struct flo_err *err);
 /* Writes a record that flo_shell_record() gave.  If there are too many records,

@@ -77,7 +77,8 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        /* a long chain of statements needs several answers, so it asks again */
+        /* a long chain of trust statements needs several answers, so the next
+         * ones are requested */
         flo_shell_trust_fetch(shell);
     }
 }

@@ -265,7 +265,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
 /* ---- what serves, and what served before ---- */
 
 /* Drops the previous release if it is revoked or below the minimum release, so
- * that no rollback goes to it.  During a rollback this waits. */
+ * that no rollback goes to it.  While a rollback is in progress, it is not
+ * dropped yet. */
 static void forget_previous(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];

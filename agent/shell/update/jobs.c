@@ -19,12 +19,12 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-/* pause before the worker is checked again; it ends some ms after its last
- * line */
+/* pause before the worker process is checked again; it ends some ms after its
+ * last line */
 #define AGAIN_MS 20
 #define WAIT_TOLD_MS 1000
-/* longest wait for an ended process; then the core tries again, except for a
- * bundle */
+/* longest time that a job waits for a killed process; then the core repeats the
+ * job later, but one of a bundle goes on waiting */
 #define WAIT_MS_MAX 60000
 
 struct flo_job_child {
