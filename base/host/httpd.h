@@ -163,7 +163,7 @@ const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
 struct flo_httpd_peer {
     char name[FLO_NAME_MAX + 1]; /* CN */
     char serial[65];             /* hex */
-    bool is_out_of_date;         /* true: it has expired, or is not yet valid */
+    bool is_out_of_date;         /* true: the certificate has expired, or is not yet valid */
 };
 /* Returns the client's certificate, or NULL when the client showed none.  A
  * certificate out of date is returned only if the listener accepts those. */

@@ -14,7 +14,7 @@
 
 struct flo_http_async {
     struct event_base *base;
-    struct flo_http_options options; /* a copy with its own strings */
+    struct flo_http_options options; /* copy of the options, which owns its strings */
     CURLM *multi;
     CURLSH *sessions; /* TLS sessions that all calls share */
     struct event *timer;
@@ -326,7 +326,8 @@ void flo_http_async_go_on(struct flo_http_async_call *call)
 {
     CURLcode result = curl_easy_pause(call->curl, CURLPAUSE_CONT);
 
-    /* libcurl may call on_data at once, and only tells that it failed. */
+    /* libcurl may have called on_data already, and reports only that it
+     * failed. */
     if (result != CURLE_OK || call->code != 0) {
         end_call(call, result);
     }

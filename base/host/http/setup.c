@@ -187,7 +187,8 @@ static bool header_value(const char *line, size_t bytes, const char *name, char 
     while (end > value && (unsigned char)end[-1] <= ' ') {
         end--;
     }
-    /* A truncated value would be wrong: ignore it. */
+    /* A value that does not fit is ignored, because a truncated one would be
+     * wrong. */
     size_t value_bytes = (size_t)(end - value);
     if (value_bytes < out_bytes) {
         memcpy(out, value, value_bytes);

@@ -149,7 +149,7 @@ static void connection_free(struct httpd_connection *connection)
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
     if (ssl != NULL && SSL_is_init_finished(ssl)) {
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-        SSL_shutdown(ssl); /* may fail: without it the client sees a truncated connection */
+        SSL_shutdown(ssl); /* this may fail; the client then sees a truncated connection */
     }
     bufferevent_free(connection->bev);
     free(connection);
@@ -499,7 +499,8 @@ static void connection_process(struct httpd_connection *connection)
         request->route->handler(request->route->context, request);
     }
     if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
-        event_active(connection->kick, 0, 0); /* there was no memory for a request */
+        /* there was no memory for a request; on_kick() continues */
+        event_active(connection->kick, 0, 0);
     }
 }
 
@@ -595,7 +596,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
                        (connection->state == HTTPD_FLUSH ||
                         (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
-        connection->saw_eof = true; /* the client may still read the answer after its own end */
+        connection->saw_eof = true; /* the client sends no more, but may still read the answer */
         return;
     }
     if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&

@@ -33,7 +33,7 @@ struct httpd_listener {
     struct evconnlistener *evl;
     struct event *resume; /* timer that accepts connections again after an error */
     SSL_CTX *tls;
-    struct flo_httpd_tls files; /* the options of `tls`, with strings of its own */
+    struct flo_httpd_tls files; /* options from which `tls` was made, with strings of its own */
     int tag;
     char *unix_path; /* path of the socket, unlinked at the end; NULL: TCP */
     bool is_off;

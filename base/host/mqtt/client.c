@@ -203,7 +203,7 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
 }
 
 /* Waits until another thread sets *flag, at most CLOSE_WAIT_MS.  Returns
- * whether it did. */
+ * whether *flag was set. */
 static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 {
     int rv = 0;
