@@ -302,7 +302,7 @@ struct flo_agent_booted {
      * belongs to it. */
     const struct flo_agent_execution *open;
     bool has_ended; /* the execution has ended; only its leftovers are removed */
-    /* Whether and why the record blocks the execution's release. */
+    /* Tells whether and why the record blocks the execution's release. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
     bool fits_both; /* memory holds the candidate and the current release together */
