@@ -21,7 +21,7 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
         return;
     }
     if (facts->code == FLO_E_CMD_SCOPE) {
-        return; /* an order for another device is no error */
+        return; /* an order for another device is no error, and needs no answer */
     }
     if (!flo_agent_is_verdict(facts->code)) {
         out->comes_again = out->is_degraded = true;

@@ -152,7 +152,7 @@ static size_t hidden_chars(const char *line, const char *at, size_t left, size_t
     if (begins(at, left, "flt1.") || begins(at, left, "-----BEGIN")) {
         return begins(at, left, "-") ? left : value_chars(line, at, left);
     }
-    if (begins(at, left, "//")) { /* a URL begins, and a user name may follow */
+    if (begins(at, left, "//")) { /* the two slashes of a URL, after which a user name may come */
         *run = 2;
         return 0;
     }

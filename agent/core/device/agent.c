@@ -89,7 +89,7 @@ static void take_order(struct step *s)
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
         return;           /* the order is answered later, when the rollback is finished */
-    case FLO_ORDER_PAUSE: /* the event's list of paused rollouts has been copied above */
+    case FLO_ORDER_PAUSE: /* the paused rollouts were copied above, so nothing is left to do */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -114,7 +114,8 @@ static void take_order(struct step *s)
     case FLO_ORDER_COUNT:
         return;
     }
-    /* only an order is answered; the device itself may have caused this step */
+    /* the device may have caused this step itself; only an order gets an
+     * answer */
     if (order->id[0] != '\0') {
         flo_do_ack(s, order->id, "done", NULL);
     }

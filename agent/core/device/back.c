@@ -216,7 +216,8 @@ void flo_back_order(struct step *s)
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back", flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
-        /* the rollback of a trial waits until the current release is loaded */
+        /* the rollback of a trial ends when the current release is loaded; its
+         * order is answered then */
         if (back->is_active) {
             memcpy(back->order, order->id, sizeof(back->order));
         } else {

@@ -575,7 +575,8 @@ static void take_request(struct step *s)
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
-        /* a lack of memory or descriptors is no fault of the release */
+        /* a lack of memory or descriptors is no fault of the release, so it
+         * keeps its own error code */
         int code = s->event->error.code;
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
                           "%llu of %llu request%s failed, %u of the last %u, at most %llu "
