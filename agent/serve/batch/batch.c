@@ -172,7 +172,8 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    /* A batch has metadata, so an answer contains fewer batches than files. */
+    /* A batch has metadata and so is longer than a file, so a list has fewer
+     * batches. */
     bool is_short = ask->kind == ASK_BATCHES;
     const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
     ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;

@@ -573,7 +573,9 @@ static int start(struct flo_batch_desk *desk, struct event_base *base, struct fl
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
     }
-    sigfillset(&all); /* the caller's thread handles all signals */
+    /* all signals are blocked in the new thread, because the caller's thread
+     * handles them */
+    sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -147,7 +147,9 @@ static int parse(const struct flo_batch_reader *reader, json_t **json, struct fl
     }
     int rv = flo_json_parse(reader->line.data, reader->line.bytes, reader->bytes_max, json, err);
     if (rv < 0 && rv != FLO_E_MEMORY) {
-        rv = FLO_E_REST_SCHEMA; /* the error's text says where the JSON is invalid */
+        /* invalid JSON gets this code; the error's text says where the JSON is
+         * invalid */
+        rv = FLO_E_REST_SCHEMA;
         if (err != NULL) {
             err->code = rv;
         }

@@ -507,8 +507,8 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
 }
 
 /* Deletes a file that has no document, because its upload was interrupted or
- * its document was deleted.  A document that cannot be read at the moment
- * protects its file. */
+ * its document was deleted.  If the document exists but cannot be read at the
+ * moment, the file stays. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";

@@ -217,7 +217,8 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
         (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
-        return fail(work, &why, err); /* the input or some answers are lost */
+        /* the batch fails, because its input or some answers are lost */
+        return fail(work, &why, err);
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
         show_progress(work);

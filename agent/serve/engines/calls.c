@@ -142,7 +142,9 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* flo_wire_write() checks the size of the frame */
+    /* the buffer needs no limit, because flo_wire_write() checks the size of
+     * the frame */
+    call->frame = (struct flo_buf){0};
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : flo_serve_engine_say(engine, message, err);
     if (rv < 0) {

@@ -113,7 +113,8 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
         return;
     }
     child->bytes_sent += n > 0 ? (size_t)n : 0;
-    /* A program may give its verdict before it has read the whole question. */
+    /* A program may give its verdict before it has read the whole question, so
+     * a failed write is no error. */
     if (n < 0 || child->bytes_sent == child->question.bytes) {
         end_event(&child->writable);
         flo_fd_cleanup(&child->in);

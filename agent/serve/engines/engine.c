@@ -259,7 +259,7 @@ static void describe_end(struct serve_engine *engine, int status)
     } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
                  engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-        if (WTERMSIG(status) == SIGBUS) { /* the disk did not return a page of a mapped file */
+        if (WTERMSIG(status) == SIGBUS) { /* a page of a mapped file could not be read */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
                      "bytes of its files (signal %d)",

@@ -237,8 +237,8 @@ static void end_cases(struct probe *probe)
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
-        /* A program without requests has no times per token that could be
-         * compared. */
+        /* A program without requests has no times per token to compare, so its
+         * memory is checked next. */
         flo_probe_judge_memory(probe);
         return;
     }
@@ -407,7 +407,9 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         flo_golden_deinit(golden);
         return rv;
     }
-    flo_score_stop(serve->score, true); /* a score of golden answers would disturb the timings */
+    /* the measurement of golden scores stops, because it would disturb the
+     * timings */
+    flo_score_stop(serve->score, true);
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);
@@ -432,7 +434,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
-        /* An engine has no exit status that a case could check. */
+        /* An engine has no exit status, so no case can check one. */
         probe->without |= 1u << FLO_GOLDEN_EXIT;
     }
     probe->deadline = evtimer_new(serve->base, on_deadline, probe);

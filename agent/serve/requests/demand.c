@@ -115,7 +115,7 @@ void flo_demand_tell(struct flo_serve *serve)
         }
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
-            demand->is_asked = false; /* all requests that waited are gone */
+            demand->is_asked = false; /* no request waits for the model any more */
         } else {
             flo_news_wanted(serve->news, i);
         }

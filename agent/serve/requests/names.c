@@ -56,7 +56,9 @@ bool flo_names_match(const struct serve_place *place, const char *name, const ch
         return true;
     }
     if (has_model && flo_serve_engine_live(place) == NULL) {
-        return true; /* the model's adapters are not known before its engine is ready */
+        /* the name may be an adapter's: the model's adapters are not known
+         * before its engine is ready */
+        return true;
     }
     *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
     return *adapter != NULL;

@@ -88,7 +88,8 @@ static int ask(struct serve_request *request, struct flo_err *err)
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
     in->n_messages = 1;
-    in->tells_parts = true; /* thoughts must not become part of the answer */
+    /* thoughts come apart from the text, so they are no part of the answer */
+    in->tells_parts = true;
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
     in->messages[0].content =
         (struct flo_wire_text){request->kept.text.data, request->kept.text.bytes};
