@@ -139,8 +139,9 @@ static void degraded_look(struct flo_shell *shell)
 /* divisor: a change of the free disk space is reported if it is larger than
  * this part of the space reported before */
 #define FREE_TOLD_SHARE 16
-/* Tells whether the free disk space has changed enough to report it.  Selectors
- * and alerts of the controller use the report, not telemetry. */
+/* Tells whether the free disk space has changed enough to report it.  The
+ * report must be up to date, because the controller's selectors and alerts use
+ * it. */
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);

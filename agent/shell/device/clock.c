@@ -22,7 +22,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static bool is_synchronised(void)
 {
-    /* adjtimex() reads the kernel's state then, and sets nothing */
+    /* with modes 0, adjtimex() only reads the kernel's state */
     struct timex kernel = {.modes = 0};
 
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;

@@ -517,7 +517,7 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* the failure was reported where it happened */
+    case FLO_LINKING_TELL_FAILED: /* the failure was already reported where it happened */
     case FLO_LINKING_NOTHING:
         break;
     }

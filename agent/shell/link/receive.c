@@ -44,8 +44,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
     } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
-        /* A controller older than the topic c/order publishes the list of the
-         * group `all`. */
+        /* A controller older than the topic c/order publishes the orders for
+         * the group `all` as that group's list. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {

@@ -455,7 +455,7 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    /* The size of the message limits the size of this text. */
+    /* The text needs no limit, because the size of the message limits it. */
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_json_dump_canonical(envelope, &text);

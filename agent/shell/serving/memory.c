@@ -313,6 +313,6 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
     out->cache = flo_shell_cache(&rungs[rung]);
-    /* the memory plan limits the engine, so the engine itself does not */
+    /* the memory plan limits the engine, so the engine itself needs no limit */
     out->memory_bytes_max = 0;
 }

@@ -93,7 +93,7 @@ static void tell(struct flo_shell *shell)
                              (json_int_t)flo_trust_number(trust), "epoch",
                              (json_int_t)flo_trust_epoch(trust)),
                    NULL);
-    shell->agent.revision++; /* makes the agent send a report */
+    shell->agent.revision++; /* a new revision makes the agent send a report */
 }
 
 /* Applies a change of the trusted keys, once for all statements of a
@@ -189,7 +189,8 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    /* the reader of the message has limited the size of the envelope */
+    /* the text needs no limit, because the reader of the message limited the
+     * envelope */
     flo_json_dump_canonical(envelope, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);

@@ -23,7 +23,7 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
         facts->candidate_floor = document->floor;
         flo_release_deinit(document);
         rv = flo_slots_admit(slots, &release->digest, facts->candidate_number, err);
-        if (rv == 0) { /* the trusted keys may have changed since the job began */
+        if (rv == 0) { /* checked again, because the trusted keys may have changed */
             rv = flo_shell_check_signature(shell, &release->digest, err);
         }
     }
