@@ -190,7 +190,8 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
         va_start(args, format);
         format_clean(text, sizeof(text), format, args);
         va_end(args);
-        /* The GNU strerror_r may return a static text instead of `reason`. */
+        /* The GNU strerror_r may return a static text in place of `reason`, so
+         * its result is used. */
         const char *name = strerror_r(number, reason, sizeof(reason));
         flo_fail(err, code, "%s: %s", text, name);
     }

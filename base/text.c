@@ -249,7 +249,7 @@ const char *flo_nearest(const char *word, const char *const *words, size_t count
         if (other > WORD_MAX) {
             continue;
         }
-        /* A third of the word may differ, and always one character. */
+        /* Up to a third of the word may differ, and always one character. */
         size_t edits_max = (chars > other ? chars : other) / 3;
         edits_max = edits_max < 1 ? 1 : edits_max;
         size_t edits = edit_distance(word, chars, words[i], other);
