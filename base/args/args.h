@@ -67,7 +67,8 @@ struct flo_args {
     const struct flo_verb *verb;
     const char *words[FLO_ARGS_MAX + 1]; /* words after the verb; NULL ends the list */
     size_t word_count;
-    /* Rows of the flags that were given, in order.  The program may add one. */
+    /* Rows of the flags that were given, in order.  There is room for one more,
+     * which the program may add. */
     const struct flo_flag *flags[FLO_ARGS_MAX + 1];
     const char *values[FLO_ARGS_MAX + 1]; /* values of these flags; "" for a switch */
     size_t flag_count;
@@ -111,7 +112,8 @@ struct flo_args_program {
     const struct flo_flag *flags;    /* flags that every verb has, or NULL */
     const char *const (*aliases)[2]; /* pairs {"ls", "list"}, then NULL */
     const char *standard;            /* verb that runs when the line names none */
-    const char *const *elsewhere;    /* verbs that another program has, for a hint */
+    /* verbs that another program has; a user who types one gets a hint */
+    const char *const *elsewhere;
     const char *elsewhere_program, *elsewhere_package;
     bool tells_json; /* errors also go to stdout when JSON is requested */
     /* Called in place of the verb's own run().  NULL: the verb's run() is
