@@ -204,7 +204,7 @@ void flo_http_head_line(CURL *curl, const char *line, size_t bytes, struct flo_h
     if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
         long status = 0;
         flo_buf_deinit(&answer->body);
-        memset(answer, 0, sizeof *answer); /* discard an interim (1xx) answer */
+        memset(answer, 0, sizeof *answer); /* an interim (1xx) answer is discarded */
         (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         answer->status = (int)status;
         return;

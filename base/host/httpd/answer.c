@@ -170,7 +170,9 @@ static void write_head(struct flo_httpd_request *request, int status, const char
         connection->closes = true;
     }
     if (request->head.method != NULL && !connection->body_ended) {
-        connection->closes = true; /* the answer comes before the whole body was read */
+        /* the answer comes before the whole body was read, so the connection
+         * closes after it */
+        connection->closes = true;
     }
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
@@ -270,7 +272,7 @@ void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
         return;
     }
     if (request->is_begun) {
-        finish(request); /* an answer that has begun cannot become an error */
+        finish(request); /* an answer that has begun cannot become an error, so it ends here */
         return;
     }
     struct flo_buf body = {.bytes_max = 65536};

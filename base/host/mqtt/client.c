@@ -306,7 +306,7 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
         say_bye(mqtt, bye);
     } else if (mqtt->is_connecting && !is_destroyed_in_time(mqtt)) {
         (void)on_exit(end_at_once, NULL);
-        return; /* paho's threads still use `mqtt` */
+        return; /* `mqtt` is not freed, because paho's threads still use it */
     }
     if (mqtt->client != NULL) {
         MQTTAsync_destroy(&mqtt->client);

@@ -353,7 +353,7 @@ static int read_document(struct reader *reader, const yaml_event_t *start)
     yaml_event_delete(&event);
     FLO_TRY(rv);
     FLO_TRY(next_event(reader, &event));
-    yaml_event_delete(&event); /* event of the document's end */
+    yaml_event_delete(&event); /* the event that ends the document */
     return 0;
 }
 
