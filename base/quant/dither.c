@@ -259,7 +259,7 @@ static float nearest_f32(int64_t value, int exponent)
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
     int drop = bit_length(size) - 24;
     if (drop + exponent < -149) {
-        drop = -149 - exponent; /* drop: the result is subnormal */
+        drop = -149 - exponent; /* a subnormal result has fewer bits, so more are dropped */
     }
     if (drop > 0 && drop < 64) {
         uint64_t lost = size & (((uint64_t)1 << drop) - 1);
