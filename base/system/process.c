@@ -73,7 +73,8 @@ static void child_run(const struct start *start, int report_fd, pid_t parent)
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
     for (int i = 1; i < NSIG; i++) {
-        sigaction(i, &plain, NULL); /* SIGKILL and SIGSTOP refuse, which does not matter */
+        /* the call fails for SIGKILL and SIGSTOP, which does not matter */
+        sigaction(i, &plain, NULL);
     }
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
@@ -196,7 +197,9 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     sigfillset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGCHLD, &action, NULL);
-    setpgid(0, 0); /* a terminal's Ctrl-C then reaches the agent only */
+    /* in a group of its own the keeper gets no Ctrl-C of a terminal; only the
+     * agent does */
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (program = fork()) < 0) {
         int number = errno;
@@ -212,7 +215,8 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     close_all();
     int status = keep(program);
     if (is_keeper_asked) {
-        /* the program is not reaped yet, so the number is still its own */
+        /* the program is not reaped yet, so its process number is still
+         * valid */
         kill(-program, SIGKILL);
     }
     end_children();
