@@ -1,6 +1,7 @@
 /* Refusal: decides how a device answers an order that it does not accept. Pure.
- * Some errors are about the order.  Others are only about this device: then
- * nothing is decided, and the controller must send the order again. */
+ * Some errors are about the order.  Others, such as a full disk, are only about
+ * this device.  Then the order is not decided, and the controller must send it
+ * again. */
 #ifndef FLOTILLA_AGENT_CORE_REFUSAL_H
 #define FLOTILLA_AGENT_CORE_REFUSAL_H
 
