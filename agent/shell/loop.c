@@ -306,8 +306,8 @@ void flo_loop_flush_later(struct flo_shell *shell)
 
 /* Delays the report after an order from a group's list, because all devices of
  * the group act at once.  Reports are spread over the time that the broker
- * needs for so many.  Events of a rollback are spread too, because its answer,
- * which is sent at once, already says it. */
+ * needs for so many.  Events of a rollback are spread too: its answer, which is
+ * sent at once, already tells the result. */
 static void spread_reports(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     uint64_t random;

@@ -145,9 +145,9 @@ void flo_events_flush(struct flo_outbox_db *db)
     db->flush_failures = 0;
 }
 
-/* Tells whether the event must be on the disk before the next action.  The end
- * of an execution must be, and the start of a probe, which may crash the
- * machine. */
+/* Tells whether the event must be on the disk before the next action.  This
+ * holds for the end of an execution, and for the start of a probe, because a
+ * probe may crash the machine. */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
     return execution != NULL &&
