@@ -279,9 +279,10 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
     }
 }
 
-/* Tells whether a loss is probably a takeover.  mosquitto 2.0 closes the older
- * of two clients with one identity without a reason.  For the older client the
- * broker always answers and soon disconnects. */
+/* Tells whether a loss is probably a takeover, by counting short connections in
+ * a row.  mosquitto 2.0 closes the older of two clients with one identity, and
+ * gives no reason.  So such a client connects with success each time, and is
+ * soon disconnected. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
     if (!mqtt->is_connected || flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
