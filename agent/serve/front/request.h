@@ -31,7 +31,7 @@ struct serve_detour {
     /* error of the request's own model, if the request left the model because
      * of it */
     struct flo_err own;
-    uint32_t tokens_out; /* tokens of the answer, as the target counted them; 0: it has not said */
+    uint32_t tokens_out; /* tokens of the answer that the target reported; 0: none yet */
     bool has_claim;      /* `claim` is counted in the route's use of the day claim_day */
     uint64_t claim_day;
     struct flo_spend_amount claim;
