@@ -222,8 +222,8 @@ static void add_environment(const struct names *names, struct words *words)
     }
 }
 
-/* Sets argv and environment when all texts are in the buffer, which may have
- * moved before. */
+/* Sets the pointers in argv and environment into the buffer.  The buffer must
+ * be complete, because a buffer that grows may move in memory. */
 static void point(struct words *words)
 {
     char *at = words->text.data;
