@@ -1,0 +1,27 @@
+/* Form: checks the finished answer of a runtime against the form that was asked
+ * for.  A runtime only promises a form; our own engine's grammar keeps it.
+ *
+ *   equal.c    compares values; numbers as decimals of any length
+ *
+ * The keywords are those of the grammar's schemas (schema/walk.c), with the
+ * meaning that JSON Schema 2020-12 gives them.  So some schemas that no grammar
+ * can keep can still be checked: a length next to a pattern, a limit with a
+ * fraction, alternatives of oneOf that may hold together.  Pure. */
+#ifndef FLOTILLA_GRAMMAR_FORM_H
+#define FLOTILLA_GRAMMAR_FORM_H
+
+#include "base/tree/tree.h"
+
+#define FLO_FORM_VALUES_MAX 65536u /* most values of an answer */
+#define FLO_FORM_DEPTH_MAX 1024    /* most schemas that are applied one within the other */
+#define FLO_FORM_IN_PLACE_MAX 64   /* most of them that are applied to one value */
+
+/* ---- inside this folder ---- */
+
+/* Returns a number below, at or above 0 when the number `a` is below, at or
+ * above `b`.  Exponents beyond 10^15 count as that. */
+int flo_form_compare(const struct flo_tree_node *a, const struct flo_tree_node *b);
+/* Tells whether a number has no fraction.  1.0 and 1e2 have none. */
+bool flo_form_is_whole(const struct flo_tree_node *number);
+
+#endif
