@@ -1,7 +1,10 @@
-/* Equal: compares JSON values. */
-#include <stddef.h>
+/* Equal: compares JSON values, and finds members that stand in an object
+ * twice. */
+#include <stdlib.h>
+#include <string.h>
 
 #include "engine/grammar/form/form.h"
+#include "engine/grammar/schema/schema.h"
 
 #define EXPONENT_MAX 1000000000000000
 
@@ -107,4 +110,103 @@ bool flo_form_is_whole(const struct flo_tree_node *number)
     struct decimal value = read_decimal(number);
 
     return value.count == 0 || value.exponent >= (int64_t)value.count;
+}
+
+/* ---- values ---- */
+
+static bool same_members(struct flo_schema *s, const struct flo_tree_node *a,
+                         const struct flo_tree_node *b)
+{
+    const struct flo_tree_node *n = a->first;
+
+    if (flo_schema_count(s, a) != flo_schema_count(s, b)) {
+        return false;
+    }
+    for (; s->rv == 0 && n != NULL; n = n->next) {
+        const struct flo_tree_node *other = flo_schema_get(s, b, n->key, n->key_bytes);
+        if (other == NULL || !flo_form_same(s, n, other)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool flo_form_same(struct flo_schema *s, const struct flo_tree_node *a,
+                   const struct flo_tree_node *b)
+{
+    const struct flo_tree_node *x = a->first, *y = b->first;
+
+    if (a->kind != b->kind || !flo_schema_walk(s, 1 + (a->bytes + b->bytes) / 16)) {
+        return false;
+    }
+    switch (a->kind) {
+    case FLO_TREE_NUMBER:
+        return flo_form_compare(a, b) == 0;
+    case FLO_TREE_OBJECT:
+        return same_members(s, a, b);
+    case FLO_TREE_ARRAY:
+        while (x != NULL && y != NULL && flo_form_same(s, x, y)) {
+            x = x->next;
+            y = y->next;
+        }
+        return x == NULL && y == NULL;
+    default:
+        return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
+    }
+}
+
+/* ---- members twice ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct flo_tree_node *x = *(const struct flo_tree_node *const *)a;
+    const struct flo_tree_node *y = *(const struct flo_tree_node *const *)b;
+    size_t least = x->key_bytes < y->key_bytes ? x->key_bytes : y->key_bytes;
+    int order = memcmp(x->key, y->key, least);
+
+    return order != 0                     ? order
+           : x->key_bytes != y->key_bytes ? (x->key_bytes > y->key_bytes ? 1 : -1)
+                                          : (x > y) - (x < y);
+}
+
+static bool has_same_name(const struct flo_tree_node *a, const struct flo_tree_node *b)
+{
+    return a->key_bytes == b->key_bytes && memcmp(a->key, b->key, a->key_bytes) == 0;
+}
+
+/* Finds a member of this object that stands in it twice.  `sorted` has room for
+ * all members. */
+static const struct flo_tree_node *find_in(const struct flo_tree_node *object,
+                                           const struct flo_tree_node **sorted)
+{
+    size_t count = 0;
+
+    for (const struct flo_tree_node *n = object->first; n != NULL; n = n->next) {
+        sorted[count++] = n;
+    }
+    qsort(sorted, count, sizeof(*sorted), by_name);
+    for (size_t i = 1; i < count; i++) {
+        if (has_same_name(sorted[i - 1], sorted[i])) {
+            return sorted[i];
+        }
+    }
+    return NULL;
+}
+
+int flo_form_find_twice(const struct flo_tree *tree, const struct flo_tree_node **out,
+                        struct flo_err *err)
+{
+    const struct flo_tree_node **sorted = malloc((tree->count + 1) * sizeof(*sorted));
+
+    if (sorted == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the names of %u values", tree->count);
+    }
+    *out = NULL;
+    for (uint32_t i = 0; i < tree->count && *out == NULL; i++) {
+        if (tree->nodes[i].kind == FLO_TREE_OBJECT) {
+            *out = find_in(&tree->nodes[i], sorted);
+        }
+    }
+    free(sorted);
+    return 0;
 }

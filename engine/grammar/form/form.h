@@ -18,10 +18,19 @@
 
 /* ---- inside this folder ---- */
 
+struct flo_schema;
 /* Returns a number below, at or above 0 when the number `a` is below, at or
  * above `b`.  Exponents beyond 10^15 count as that. */
 int flo_form_compare(const struct flo_tree_node *a, const struct flo_tree_node *b);
 /* Tells whether a number has no fraction.  1.0 and 1e2 have none. */
 bool flo_form_is_whole(const struct flo_tree_node *number);
+/* Tells whether two values are equal.  The order of members does not count.
+ * Counts steps of `s`. */
+bool flo_form_same(struct flo_schema *s, const struct flo_tree_node *a,
+                   const struct flo_tree_node *b);
+/* Finds a member whose name stands in its object before.  *out is NULL if each
+ * name of the tree is unique in its object.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_form_find_twice(const struct flo_tree *tree, const struct flo_tree_node **out,
+                                     struct flo_err *err);
 
 #endif
