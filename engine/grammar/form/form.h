@@ -2,6 +2,7 @@
  * for.  A runtime only promises a form; our own engine's grammar keeps it.
  *
  *   equal.c    compares values; numbers as decimals of any length
+ *   format.c   dates, addresses and the other words of `format`
  *
  * The keywords are those of the grammar's schemas (schema/walk.c), with the
  * meaning that JSON Schema 2020-12 gives them.  So some schemas that no grammar
@@ -32,5 +33,9 @@ bool flo_form_same(struct flo_schema *s, const struct flo_tree_node *a,
  * name of the tree is unique in its object.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_form_find_twice(const struct flo_tree *tree, const struct flo_tree_node **out,
                                      struct flo_err *err);
+
+typedef bool flo_form_format_fn(const char *text, size_t bytes);
+/* Returns the check of a format, or NULL if the format is not supported. */
+flo_form_format_fn *flo_form_format(const struct flo_tree_node *name);
 
 #endif
