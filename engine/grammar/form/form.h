@@ -1,6 +1,7 @@
 /* Form: checks the finished answer of a runtime against the form that was asked
  * for.  A runtime only promises a form; our own engine's grammar keeps it.
  *
+ *   accept.c   tells whether answers can be checked against a schema
  *   equal.c    compares values; numbers as decimals of any length
  *   format.c   dates, addresses and the other words of `format`
  *
@@ -17,6 +18,11 @@
 #define FLO_FORM_DEPTH_MAX 1024    /* most schemas that are applied one within the other */
 #define FLO_FORM_IN_PLACE_MAX 64   /* most of them that are applied to one value */
 
+/* Checks that answers can be checked against a schema.
+ *
+ * FLO_E_INFER_SCHEMA names the JSON pointer of what is not supported.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_form_accept(const char *schema, size_t bytes, struct flo_err *err);
 /* ---- inside this folder ---- */
 
 struct flo_schema;
