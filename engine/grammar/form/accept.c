@@ -199,6 +199,76 @@ static void take_keyword(struct flo_schema *s, const struct flo_tree_node *keywo
     }
 }
 
+/* ---- schemas that are applied to one value ---- */
+
+enum { HEIGHT_OPEN = 255 }; /* the height is being measured */
+
+/* Heights of schemas, by their nodes' places in the tree.  The height is the
+ * number of schemas that are applied one within the other to the same value;
+ * 0: not measured yet. */
+struct heights {
+    struct flo_schema *s;
+    uint8_t *of;
+};
+
+static uint32_t height_of(struct heights *h, const struct flo_tree_node *schema, uint32_t depth);
+
+static uint32_t highest(struct heights *h, const struct flo_tree_node *list, uint32_t depth)
+{
+    uint32_t most = 0;
+
+    for (const struct flo_tree_node *n = flo_tree_first(list); h->s->rv == 0 && n != NULL;
+         n = n->next) {
+        uint32_t height = height_of(h, n, depth);
+        most = height > most ? height : most;
+    }
+    return most;
+}
+
+/* Measures a schema, at `depth` schemas within others.  Refuses one that leads
+ * back to itself. */
+static uint32_t height_of(struct heights *h, const struct flo_tree_node *schema, uint32_t depth)
+{
+    static const char *const lists[] = {"anyOf", "oneOf", "allOf"};
+    const struct flo_tree_node *ref = FLO_GET(h->s, schema, "$ref");
+    uint8_t *height = &h->of[schema - h->s->tree.nodes];
+    uint32_t most = 0;
+
+    if (*height == HEIGHT_OPEN || depth + *height > FLO_FORM_IN_PLACE_MAX) {
+        flo_schema_refuse(h->s, "", "leads back to itself, or to more than %d schemas",
+                          FLO_FORM_IN_PLACE_MAX);
+        return 0;
+    }
+    if (*height > 0) {
+        return *height;
+    }
+    *height = HEIGHT_OPEN;
+    if (ref != NULL) {
+        most = height_of(h, flo_schema_resolve(h->s, ref), depth + 1);
+    }
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        uint32_t other =
+            highest(h, flo_schema_get(h->s, schema, lists[i], strlen(lists[i])), depth + 1);
+        most = other > most ? other : most;
+    }
+    *height = (uint8_t)(most + 1);
+    return *height;
+}
+
+static void measure(struct flo_schema *s)
+{
+    struct heights h = {s, calloc(s->tree.count, sizeof(uint8_t))};
+
+    if (h.of == NULL) {
+        s->rv = flo_fail(s->err, FLO_E_MEMORY, "a schema's heights");
+        return;
+    }
+    for (s->at = 0; s->rv == 0 && s->at < s->count; s->at++) {
+        (void)height_of(&h, s->items[s->at].schema, 0);
+    }
+    free(h.of);
+}
+
 /* ---- the whole ---- */
 
 static void take_items(struct flo_schema *s)
@@ -243,6 +313,9 @@ int flo_form_accept(const char *schema, size_t bytes, struct flo_err *err)
     }
     if (s.rv == 0) {
         take_items(&s);
+    }
+    if (s.rv == 0) {
+        measure(&s);
     }
     flo_tree_deinit(&s.tree);
     free(s.items);
