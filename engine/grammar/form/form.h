@@ -2,6 +2,7 @@
  * for.  A runtime only promises a form; our own engine's grammar keeps it.
  *
  *   accept.c   tells whether answers can be checked against a schema
+ *   check.c    checks an answer
  *   equal.c    compares values; numbers as decimals of any length
  *   format.c   dates, addresses and the other words of `format`
  *
@@ -23,6 +24,17 @@
  * FLO_E_INFER_SCHEMA names the JSON pointer of what is not supported.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_form_accept(const char *schema, size_t bytes, struct flo_err *err);
+/* Checks an answer against a schema that flo_form_accept() has accepted.
+ * Without a schema (NULL) the answer must be a JSON object.  An answer in which
+ * an object has a member twice, or a text has U+0000 or half of a surrogate
+ * pair, has no form.
+ *
+ * FLO_E_INFER_FORM names the JSON pointer of the value, the form that it must
+ * have, and its kind and size.  No text or number of the answer is in the
+ * error, because errors are logged.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_form_check(const char *schema, size_t schema_bytes, const char *answer,
+                                size_t bytes, struct flo_err *err);
+
 /* ---- inside this folder ---- */
 
 struct flo_schema;

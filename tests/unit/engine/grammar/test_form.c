@@ -17,6 +17,53 @@ struct row {
     const char *schema, *answer, *says;
 };
 
+static void expect(const struct row *row)
+{
+    struct flo_err err = {0};
+    size_t bytes = row->schema == NULL ? 0 : strlen(row->schema);
+    int rv = row->schema == NULL ? 0 : flo_form_accept(row->schema, bytes, &err);
+
+    if (rv == 0) {
+        rv = flo_form_check(row->schema, bytes, row->answer, strlen(row->answer), &err);
+    }
+    if (row->says == NULL ? rv != 0 : rv != FLO_E_INFER_FORM || strcmp(err.what, row->says) != 0) {
+        fail_msg("%s\nof\n%s\nis %d: %s", row->answer, row->schema, rv, err.what);
+    }
+}
+
+static void expect_all(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        expect(&rows[i]);
+    }
+}
+
+static void any_object_is_one_json_object(void **state)
+{
+    static const struct row rows[] = {
+        {NULL, "{}", NULL},
+        {NULL, " \n\t{\"a\": [1, {\"b\": null}]}\r\n", NULL},
+        {NULL, "[]", "answer /: must be a JSON object, is an array of 0 elements"},
+        {NULL, "\"{}\"", "answer /: must be a JSON object, is a string of 2 characters"},
+        {NULL, "7", "answer /: must be a JSON object, is an integer"},
+        {NULL, "null", "answer /: must be a JSON object, is null"},
+        {NULL, "", "answer: no JSON at byte 0, or more than 64 levels"},
+        {NULL, "Sure: {}", "answer: no JSON at byte 0, or more than 64 levels"},
+        {NULL, "```json\n{}\n```", "answer: no JSON at byte 0, or more than 64 levels"},
+        {NULL, "{} {}", "answer: no JSON at byte 3, or more than 64 levels"},
+        {NULL, "{\"a\":1,}", "answer: no JSON at byte 7, or more than 64 levels"},
+        {NULL, "{\"a\":01}", "answer: no JSON at byte 6, or more than 64 levels"},
+        {NULL, "{\"a\":\"\xff\"}", "answer: no JSON at byte 6, or more than 64 levels"},
+        {NULL, "{\"a\":\"\\u0000\"}", "answer: a text with U+0000 or half of a surrogate pair"},
+        {NULL, "{\"\\ud83d\":1}", "answer: a text with U+0000 or half of a surrogate pair"},
+        {NULL, "{\"a\":1,\"b\":{\"c\":1,\"\\u0063\":2}}",
+         "answer /b/c: must be in its object once, is an integer"},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -66,10 +113,32 @@ static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **s
     }
 }
 
+static void more_values_than_the_limit_have_no_form(void **state)
+{
+    struct flo_buf answer = {0};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_buf_text(&answer, "{\"a\":[0");
+    for (unsigned i = 3; i < FLO_FORM_VALUES_MAX; i++) {
+        flo_buf_text(&answer, ",0");
+    }
+    size_t most = answer.bytes;
+    flo_buf_text(&answer, "]}");
+    assert_int_equal(flo_form_check(NULL, 0, answer.data, answer.bytes, &err), 0);
+    answer.bytes = most;
+    flo_buf_text(&answer, ",0]}");
+    assert_int_equal(flo_form_check(NULL, 0, answer.data, answer.bytes, &err), FLO_E_INFER_FORM);
+    assert_string_equal(err.what, "answer: 65537 values, at most 65536");
+    flo_buf_deinit(&answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_object_is_one_json_object),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
+        cmocka_unit_test(more_values_than_the_limit_have_no_form),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
