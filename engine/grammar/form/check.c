@@ -10,6 +10,7 @@
 
 enum {
     PLACE_BYTES_MAX = 160, /* bytes of a JSON pointer in an error */
+    KEYWORD_STEPS = 16,    /* steps that the lookup of one keyword counts as */
 };
 
 /* The first fault of an answer, or of an alternative. */
@@ -33,6 +34,8 @@ struct place {
     int depth, schemas;
 };
 
+static bool fits(struct check *c, const struct flo_tree_node *schema, struct place at);
+
 /* Notes a fault, and returns false. */
 static FLO_PRINTF(3, 4) bool fault(struct check *c, struct place at, const char *format, ...)
 {
@@ -44,6 +47,127 @@ static FLO_PRINTF(3, 4) bool fault(struct check *c, struct place at, const char 
     vsnprintf(c->fault.wanted, sizeof(c->fault.wanted), format, list);
     va_end(list);
     return false;
+}
+
+/* ---- types and values ---- */
+
+static bool is_of(const struct flo_tree_node *value, const struct flo_tree_node *type)
+{
+    static const char *const names[] = {
+        [FLO_TREE_NULL] = "null",     [FLO_TREE_BOOLEAN] = "boolean", [FLO_TREE_NUMBER] = "number",
+        [FLO_TREE_STRING] = "string", [FLO_TREE_ARRAY] = "array",     [FLO_TREE_OBJECT] = "object",
+    };
+
+    return flo_tree_is(type, names[value->kind]) ||
+           (value->kind == FLO_TREE_NUMBER && flo_tree_is(type, "integer") &&
+            flo_form_is_whole(value));
+}
+
+static bool fits_type(struct check *c, const struct flo_tree_node *type, struct place at)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {.bytes_max = 100};
+    bool is_list = type->kind == FLO_TREE_ARRAY;
+    const struct flo_tree_node *n = is_list ? type->first : type;
+
+    for (; n != NULL && !is_of(at.value, n); n = is_list ? n->next : NULL) {
+        flo_buf_printf(&names, "%s%s", names.bytes > 0 ? " or " : "", n->text);
+    }
+    return n != NULL ||
+           fault(c, at, "must be of type %s", names.failed ? "another list" : names.data);
+}
+
+static bool fits_enum(struct check *c, const struct flo_tree_node *list, struct place at)
+{
+    const struct flo_tree_node *n = list->first;
+    size_t count = 0;
+
+    for (; n != NULL && c->s.rv == 0 && !flo_form_same(&c->s, n, at.value); n = n->next) {
+        count++;
+    }
+    return n != NULL || fault(c, at, "must be one of %zu value%s", count, flo_s(count));
+}
+
+static bool fits_const(struct check *c, const struct flo_tree_node *value, struct place at)
+{
+    return flo_form_same(&c->s, value, at.value) || fault(c, at, "must be the value of `const`");
+}
+
+/* ---- numbers ---- */
+
+/* Compares a number with a limit.  Another value has no limit. */
+static bool fits_limit(struct check *c, const struct flo_tree_node *limit, struct place at,
+                       int sign, bool may_equal, const char *words)
+{
+    if (at.value->kind != FLO_TREE_NUMBER) {
+        return true;
+    }
+    int order = sign * flo_form_compare(at.value, limit);
+    return order > 0 || (order == 0 && may_equal) ||
+           fault(c, at, "must be %s %.*s", words, flo_schema_cut(limit->bytes), limit->text);
+}
+
+static bool fits_minimum(struct check *c, const struct flo_tree_node *limit, struct place at)
+{
+    return fits_limit(c, limit, at, 1, true, "at least");
+}
+
+static bool fits_maximum(struct check *c, const struct flo_tree_node *limit, struct place at)
+{
+    return fits_limit(c, limit, at, -1, true, "at most");
+}
+
+static bool fits_above(struct check *c, const struct flo_tree_node *limit, struct place at)
+{
+    return fits_limit(c, limit, at, 1, false, "above");
+}
+
+static bool fits_below(struct check *c, const struct flo_tree_node *limit, struct place at)
+{
+    return fits_limit(c, limit, at, -1, false, "below");
+}
+
+/* ---- one schema ---- */
+
+static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
+                         const struct flo_tree_node *keyword, struct place at)
+{
+    static const struct {
+        const char *name;
+        bool (*fits)(struct check *c, const struct flo_tree_node *keyword, struct place at);
+    } keywords[] = {
+        {"type", fits_type},
+        {"enum", fits_enum},
+        {"const", fits_const},
+        {"minimum", fits_minimum},
+        {"maximum", fits_maximum},
+        {"exclusiveMinimum", fits_above},
+        {"exclusiveMaximum", fits_below},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
+        if (flo_schema_key_is(keyword, keywords[i].name)) {
+            return keywords[i].fits(c, keyword, at);
+        }
+    }
+    return true; /* an annotation */
+}
+
+/* Tells whether a value fits a schema.  Otherwise the fault is noted, or the
+ * steps are used up. */
+static bool fits(struct check *c, const struct flo_tree_node *schema, struct place at)
+{
+    if (schema->kind == FLO_TREE_BOOLEAN) {
+        return !flo_schema_is_false(schema) || fault(c, at, "must not be there");
+    }
+    if (++at.schemas > FLO_FORM_DEPTH_MAX) {
+        return fault(c, at, "must fit %d schemas, one within the other", FLO_FORM_DEPTH_MAX);
+    }
+    for (const struct flo_tree_node *n = schema->first; n != NULL; n = n->next) {
+        if (!flo_schema_walk(&c->s, KEYWORD_STEPS) || !fits_keyword(c, schema, n, at)) {
+            return false;
+        }
+    }
+    return c->s.rv == 0;
 }
 
 /* ---- telling ---- */
@@ -155,11 +279,22 @@ static int read_answer(struct check *c, char *text, size_t bytes, struct flo_err
 
 static int check(struct check *c, char *answer, size_t bytes, struct flo_err *err)
 {
+    struct flo_err why = {0};
+
     FLO_TRY(read_answer(c, answer, bytes, err));
     const struct place root = {.value = c->tree.nodes};
-    return root.value->kind == FLO_TREE_OBJECT || fault(c, root, "must be a JSON object")
-               ? 0
-               : tell(c, err);
+    c->s.err = &why;
+    if (c->s.tree.count == 0) {
+        return root.value->kind == FLO_TREE_OBJECT || fault(c, root, "must be a JSON object")
+                   ? 0
+                   : tell(c, err);
+    }
+    bool is_fine = fits(c, c->s.tree.nodes, root);
+    if (c->s.rv < 0) {
+        return flo_fail(err, c->s.rv == FLO_E_MEMORY ? c->s.rv : FLO_E_INFER_FORM, "answer: %s",
+                        why.what);
+    }
+    return is_fine ? 0 : tell(c, err);
 }
 
 int flo_form_check(const char *schema, size_t schema_bytes, const char *answer, size_t bytes,

@@ -64,6 +64,64 @@ static void any_object_is_one_json_object(void **state)
     expect_all(rows, FLO_COUNT(rows));
 }
 
+static void each_type_has_its_values(void **state)
+{
+    static const struct row rows[] = {
+        {"true", "[7]", NULL},
+        {"{}", "null", NULL},
+        {"false", "{}", "answer /: must not be there, is an object of 0 members"},
+        {"{\"type\":\"integer\"}", "-0", NULL},
+        {"{\"type\":\"integer\"}", "1.0", NULL},
+        {"{\"type\":\"integer\"}", "1.50e1", NULL},
+        {"{\"type\":\"integer\"}", "123456789012345678901234567890", NULL},
+        {"{\"type\":\"integer\"}", "1.5", "answer /: must be of type integer, is a number"},
+        {"{\"type\":\"integer\"}", "15e-1", "answer /: must be of type integer, is a number"},
+        {"{\"type\":\"integer\"}", "\"1\"",
+         "answer /: must be of type integer, is a string of 1 character"},
+        {"{\"type\":\"number\"}", "1", NULL},
+        {"{\"type\":[\"string\",\"null\"]}", "null", NULL},
+        {"{\"type\":[\"string\",\"null\"]}", "false",
+         "answer /: must be of type string or null, is a boolean"},
+        {"{\"type\":\"object\"}", "[]",
+         "answer /: must be of type object, is an array of 0 elements"},
+        {"{\"title\":\"t\",\"x-a\":1,\"default\":2}", "{\"b\":[]}", NULL},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
+static void numbers_compare_as_numbers(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"const\":1}", "1.0", NULL},
+        {"{\"const\":100}", "1E2", NULL},
+        {"{\"const\":0}", "-0.00e7", NULL},
+        {"{\"const\":0.1}", "1000e-4", NULL},
+        {"{\"const\":9007199254740993}", "9007199254740993", NULL},
+        {"{\"const\":9007199254740993}", "9007199254740992",
+         "answer /: must be the value of `const`, is an integer"},
+        {"{\"const\":1e400}", "1e401", "answer /: must be the value of `const`, is an integer"},
+        {"{\"const\":1e400}", "10e399", NULL},
+        {"{\"enum\":[1,\"1\",null]}", "\"1\"", NULL},
+        {"{\"enum\":[2,\"1\",null]}", "1", "answer /: must be one of 3 values, is an integer"},
+        {"{\"minimum\":-2.5}", "-2.50", NULL},
+        {"{\"minimum\":-2.5}", "-2.51", "answer /: must be at least -2.5, is a number"},
+        {"{\"maximum\":10}", "9.99", NULL},
+        {"{\"maximum\":10}", "10.01", "answer /: must be at most 10, is a number"},
+        {"{\"exclusiveMinimum\":0}", "1e-400", NULL},
+        {"{\"exclusiveMinimum\":0}", "0.0", "answer /: must be above 0, is an integer"},
+        {"{\"exclusiveMaximum\":0.5}", "0.5", "answer /: must be below 0.5, is a number"},
+        {"{\"maximum\":99999999999999999999}", "100000000000000000000",
+         "answer /: must be at most 99999999999999999999, is an integer"},
+        {"{\"maximum\":1e20}", "99999999999999999999.5", NULL},
+        {"{\"minimum\":5}", "\"no number\"", NULL},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -137,6 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_object_is_one_json_object),
+        cmocka_unit_test(each_type_has_its_values),
+        cmocka_unit_test(numbers_compare_as_numbers),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
     };
