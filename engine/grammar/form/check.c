@@ -1,4 +1,5 @@
 /* Check: holds a finished answer against a schema. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,11 @@ static FLO_PRINTF(3, 4) bool fault(struct check *c, struct place at, const char 
     vsnprintf(c->fault.wanted, sizeof(c->fault.wanted), format, list);
     va_end(list);
     return false;
+}
+
+static struct place into(struct place at, const struct flo_tree_node *child)
+{
+    return (struct place){child, at.depth + 1, at.schemas};
 }
 
 /* ---- types and values ---- */
@@ -126,6 +132,84 @@ static bool fits_below(struct check *c, const struct flo_tree_node *limit, struc
     return fits_limit(c, limit, at, -1, false, "below");
 }
 
+/* ---- counts ---- */
+
+static size_t characters_of(const struct flo_tree_node *text)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < text->bytes; i++) {
+        count += ((unsigned char)text->text[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+static bool fits_count(struct check *c, const struct flo_tree_node *keyword, struct place at,
+                       enum flo_tree_kind kind, const char *noun)
+{
+    bool is_least = keyword->key[1] == 'i'; /* minItems, not maxItems */
+    int64_t limit = 0, count;
+
+    if (at.value->kind != kind) {
+        return true;
+    }
+    count = (int64_t)(kind == FLO_TREE_STRING ? characters_of(at.value)
+                                              : flo_schema_count(&c->s, at.value));
+    (void)flo_tree_whole(keyword, 0, INT64_MAX, &limit);
+    return (is_least ? count >= limit : count <= limit) ||
+           fault(c, at, "must have at %s %" PRId64 " %s%s", is_least ? "least" : "most", limit,
+                 noun, flo_s((uint64_t)limit));
+}
+
+static bool fits_member_count(struct check *c, const struct flo_tree_node *keyword, struct place at)
+{
+    return fits_count(c, keyword, at, FLO_TREE_OBJECT, "member");
+}
+
+/* ---- objects ---- */
+
+static bool fits_properties(struct check *c, const struct flo_tree_node *properties,
+                            struct place at)
+{
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_OBJECT ? at.value->first : NULL;
+
+    for (; n != NULL && c->s.rv == 0; n = n->next) {
+        const struct flo_tree_node *schema =
+            flo_schema_get(&c->s, properties, n->key, n->key_bytes);
+        if (schema != NULL && !fits(c, schema, into(at, n))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fits_additional(struct check *c, const struct flo_tree_node *extra,
+                            const struct flo_tree_node *schema, struct place at)
+{
+    const struct flo_tree_node *properties = FLO_GET(&c->s, schema, "properties");
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_OBJECT ? at.value->first : NULL;
+
+    for (; n != NULL && c->s.rv == 0; n = n->next) {
+        if (flo_schema_get(&c->s, properties, n->key, n->key_bytes) == NULL &&
+            !fits(c, extra, into(at, n))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fits_required(struct check *c, const struct flo_tree_node *names, struct place at)
+{
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_OBJECT ? names->first : NULL;
+
+    for (; n != NULL && c->s.rv == 0; n = n->next) {
+        if (flo_schema_get(&c->s, at.value, n->text, n->bytes) == NULL) {
+            return fault(c, at, "must have the member '%.*s'", flo_schema_cut(n->bytes), n->text);
+        }
+    }
+    return true;
+}
+
 /* ---- one schema ---- */
 
 static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
@@ -138,12 +222,19 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
         {"type", fits_type},
         {"enum", fits_enum},
         {"const", fits_const},
+        {"properties", fits_properties},
+        {"required", fits_required},
+        {"minProperties", fits_member_count},
+        {"maxProperties", fits_member_count},
         {"minimum", fits_minimum},
         {"maximum", fits_maximum},
         {"exclusiveMinimum", fits_above},
         {"exclusiveMaximum", fits_below},
     };
 
+    if (flo_schema_key_is(keyword, "additionalProperties")) {
+        return fits_additional(c, keyword, schema, at);
+    }
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
         if (flo_schema_key_is(keyword, keywords[i].name)) {
             return keywords[i].fits(c, keyword, at);
@@ -204,16 +295,6 @@ static void put_place(const struct flo_tree_node *root, const struct flo_tree_no
         out->bytes = flo_utf8_valid(out->data, PLACE_BYTES_MAX);
         flo_buf_text(out, "...");
     }
-}
-
-static size_t characters_of(const struct flo_tree_node *text)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < text->bytes; i++) {
-        count += ((unsigned char)text->text[i] & 0xc0) != 0x80;
-    }
-    return count;
 }
 
 static void describe(const struct flo_tree_node *value, char *out, size_t bytes)

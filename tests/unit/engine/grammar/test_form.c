@@ -12,6 +12,11 @@
 
 #include "engine/grammar/form/form.h"
 
+#define PERSON                                                                                     \
+    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"age\":{\"type\":"       \
+    "\"integer\",\"minimum\":0,\"maximum\":150}},\"required\":[\"name\",\"age\"],"                 \
+    "\"additionalProperties\":false}"
+
 /* An answer, and the end of the error (NULL: it fits). */
 struct row {
     const char *schema, *answer, *says;
@@ -122,6 +127,40 @@ static void numbers_compare_as_numbers(void **state)
     expect_all(rows, FLO_COUNT(rows));
 }
 
+static void members_have_any_order_and_white_space(void **state)
+{
+    static const struct row rows[] = {
+        {PERSON, "{\"name\":\"Ada\",\"age\":36}", NULL},
+        {PERSON, "{\n  \"age\" : 36 ,\n\t\"name\":\"Ada\"\r\n}", NULL},
+        {PERSON, "{\"n\\u0061me\":\"Ada\",\"age\":36}", NULL},
+        {PERSON, "{\"name\":\"Ada\"}",
+         "answer /: must have the member 'age', is an object of 1 member"},
+        {PERSON, "{\"name\":\"Ada\",\"age\":-1}", "answer /age: must be at least 0, is an integer"},
+        {PERSON, "{\"name\":\"Ada\",\"age\":\"36\"}",
+         "answer /age: must be of type integer, is a string of 2 characters"},
+        {PERSON, "{\"name\":\"Ada\",\"age\":36,\"Age\":36}",
+         "answer /Age: must not be there, is an integer"},
+        {PERSON, "{\"name\":\"Ada\",\"age\":36,\"name\":\"Eve\"}",
+         "answer /name: must be in its object once, is a string of 3 characters"},
+        {"{\"properties\":{\"a\":true}}", "{\"b\":1}", NULL},
+        {"{\"required\":[\"a\"]}", "[]", NULL},
+        {"{\"properties\":{\"a\":true},\"additionalProperties\":{\"type\":\"null\"}}",
+         "{\"a\":1,\"b\":null,\"~/\":2}", "answer /~0~1: must be of type null, is an integer"},
+        {"{\"minProperties\":1,\"maxProperties\":2}", "{\"a\":1,\"b\":2}", NULL},
+        {"{\"minProperties\":1}", "{}",
+         "answer /: must have at least 1 member, is an object of 0 members"},
+        {"{\"maxProperties\":2}", "{\"a\":1,\"b\":2,\"c\":3}",
+         "answer /: must have at most 2 members, is an object of 3 members"},
+        {"{\"const\":{\"a\":[1,{\"b\":2}],\"c\":null}}", "{\"c\":null,\"a\":[1.0,{\"b\":2e0}]}",
+         NULL},
+        {"{\"const\":{\"a\":1}}", "{\"a\":1,\"b\":1}",
+         "answer /: must be the value of `const`, is an object of 2 members"},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -171,6 +210,26 @@ static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **s
     }
 }
 
+static void an_error_is_short_and_has_no_text_of_the_answer(void **state)
+{
+    static const char schema[] = "{\"additionalProperties\":{\"type\":\"null\"}}";
+    struct flo_buf answer = {0};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_buf_text(&answer, "{\"");
+    for (int i = 0; i < 1000; i++) {
+        flo_buf_text(&answer, "\xc3\xbc");
+    }
+    flo_buf_text(&answer, "\": \"a secret\"}");
+    assert_int_equal(flo_form_check(schema, strlen(schema), answer.data, answer.bytes, &err),
+                     FLO_E_INFER_FORM);
+    assert_true(strlen(err.what) < 260);
+    assert_non_null(strstr(err.what, "...: must be of type null, is a string of 8 characters"));
+    assert_null(strstr(err.what, "secret"));
+    flo_buf_deinit(&answer);
+}
+
 static void more_values_than_the_limit_have_no_form(void **state)
 {
     struct flo_buf answer = {0};
@@ -197,7 +256,9 @@ int main(void)
         cmocka_unit_test(any_object_is_one_json_object),
         cmocka_unit_test(each_type_has_its_values),
         cmocka_unit_test(numbers_compare_as_numbers),
+        cmocka_unit_test(members_have_any_order_and_white_space),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
+        cmocka_unit_test(an_error_is_short_and_has_no_text_of_the_answer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
     };
 
