@@ -161,6 +161,11 @@ static bool fits_count(struct check *c, const struct flo_tree_node *keyword, str
                  noun, flo_s((uint64_t)limit));
 }
 
+static bool fits_item_count(struct check *c, const struct flo_tree_node *keyword, struct place at)
+{
+    return fits_count(c, keyword, at, FLO_TREE_ARRAY, "element");
+}
+
 static bool fits_member_count(struct check *c, const struct flo_tree_node *keyword, struct place at)
 {
     return fits_count(c, keyword, at, FLO_TREE_OBJECT, "member");
@@ -210,6 +215,53 @@ static bool fits_required(struct check *c, const struct flo_tree_node *names, st
     return true;
 }
 
+/* ---- arrays ---- */
+
+static bool fits_prefix(struct check *c, const struct flo_tree_node *prefix, struct place at)
+{
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_ARRAY ? at.value->first : NULL;
+    const struct flo_tree_node *schema = prefix->first;
+
+    for (; n != NULL && schema != NULL && c->s.rv == 0; n = n->next, schema = schema->next) {
+        if (!fits(c, schema, into(at, n))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Checks the elements behind those of prefixItems. */
+static bool fits_items(struct check *c, const struct flo_tree_node *items,
+                       const struct flo_tree_node *schema, struct place at)
+{
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_ARRAY ? at.value->first : NULL;
+    size_t skipped = flo_schema_count(&c->s, FLO_GET(&c->s, schema, "prefixItems"));
+
+    for (; n != NULL && skipped > 0; n = n->next) {
+        skipped--;
+    }
+    for (; n != NULL && c->s.rv == 0; n = n->next) {
+        if (!fits(c, items, into(at, n))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fits_unique(struct check *c, const struct flo_tree_node *is_unique, struct place at)
+{
+    const struct flo_tree_node *n = at.value->kind == FLO_TREE_ARRAY ? at.value->first : NULL;
+
+    for (; n != NULL && c->s.rv == 0 && !flo_schema_is_false(is_unique); n = n->next) {
+        for (const struct flo_tree_node *m = at.value->first; m != n; m = m->next) {
+            if (flo_form_same(&c->s, m, n)) {
+                return fault(c, into(at, n), "must differ from each element before it");
+            }
+        }
+    }
+    return true;
+}
+
 /* ---- one schema ---- */
 
 static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
@@ -226,6 +278,10 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
         {"required", fits_required},
         {"minProperties", fits_member_count},
         {"maxProperties", fits_member_count},
+        {"prefixItems", fits_prefix},
+        {"minItems", fits_item_count},
+        {"maxItems", fits_item_count},
+        {"uniqueItems", fits_unique},
         {"minimum", fits_minimum},
         {"maximum", fits_maximum},
         {"exclusiveMinimum", fits_above},
@@ -234,6 +290,9 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
 
     if (flo_schema_key_is(keyword, "additionalProperties")) {
         return fits_additional(c, keyword, schema, at);
+    }
+    if (flo_schema_key_is(keyword, "items")) {
+        return fits_items(c, keyword, schema, at);
     }
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
         if (flo_schema_key_is(keyword, keywords[i].name)) {

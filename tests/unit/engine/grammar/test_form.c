@@ -161,6 +161,34 @@ static void members_have_any_order_and_white_space(void **state)
     expect_all(rows, FLO_COUNT(rows));
 }
 
+static void elements_are_counted_and_compared(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"items\":{\"type\":\"integer\"}}", "[1,2,\"3\"]",
+         "answer /2: must be of type integer, is a string of 1 character"},
+        {"{\"prefixItems\":[{\"type\":\"string\"},{\"type\":\"integer\"}],\"items\":false}",
+         "[\"a\",1]", NULL},
+        {"{\"prefixItems\":[{\"type\":\"string\"},{\"type\":\"integer\"}],\"items\":false}",
+         "[\"a\"]", NULL},
+        {"{\"prefixItems\":[{\"type\":\"string\"}],\"items\":false}", "[\"a\",1]",
+         "answer /1: must not be there, is an integer"},
+        {"{\"prefixItems\":[{\"type\":\"string\"}],\"items\":{\"type\":\"null\"}}", "[7]",
+         "answer /0: must be of type string, is an integer"},
+        {"{\"minItems\":2,\"maxItems\":2.0}", "[1]",
+         "answer /: must have at least 2 elements, is an array of 1 element"},
+        {"{\"maxItems\":1}", "[1,2]",
+         "answer /: must have at most 1 element, is an array of 2 elements"},
+        {"{\"maxItems\":1}", "{\"a\":1,\"b\":2}", NULL},
+        {"{\"uniqueItems\":true}", "[1,\"1\",true,null,[],{}]", NULL},
+        {"{\"uniqueItems\":true}", "[{\"a\":1,\"b\":2},{\"b\":2.0,\"a\":1}]",
+         "answer /1: must differ from each element before it, is an object of 2 members"},
+        {"{\"uniqueItems\":false}", "[1,1]", NULL},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -257,6 +285,7 @@ int main(void)
         cmocka_unit_test(each_type_has_its_values),
         cmocka_unit_test(numbers_compare_as_numbers),
         cmocka_unit_test(members_have_any_order_and_white_space),
+        cmocka_unit_test(elements_are_counted_and_compared),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
         cmocka_unit_test(an_error_is_short_and_has_no_text_of_the_answer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
