@@ -7,11 +7,16 @@
 #include <flotilla/plural.h>
 
 #include "engine/grammar/form/form.h"
+#include "engine/grammar/grammar.h"
+#include "engine/grammar/matcher.h"
 #include "engine/grammar/schema/schema.h"
 
 enum {
+    PATTERNS_MAX = 8,      /* patterns that are kept ready */
     PLACE_BYTES_MAX = 160, /* bytes of a JSON pointer in an error */
+    CHUNK_BYTES = 64,      /* bytes of a text between two chances to make room */
     KEYWORD_STEPS = 16,    /* steps that the lookup of one keyword counts as */
+    PATTERN_STEPS = 4096,  /* steps that the compilation of one pattern counts as */
 };
 
 /* The first fault of an answer, or of an alternative. */
@@ -21,11 +26,20 @@ struct fault {
     char wanted[160];
 };
 
+/* A compiled pattern.  The matcher has the program of the pattern in use. */
+struct pattern {
+    const struct flo_tree_node *of; /* the keyword; NULL: the slot is free */
+    struct flo_program *program;
+};
+
 struct check {
     struct flo_schema s; /* for references and steps */
     struct flo_schema_item top;
     struct flo_tree tree; /* of the answer */
     struct fault fault;
+    struct pattern patterns[PATTERNS_MAX];
+    uint32_t next_pattern; /* slot that is used again next */
+    struct flo_matcher *matcher;
 };
 
 /* A value of the answer, with its depth there and the number of schemas that
@@ -161,6 +175,11 @@ static bool fits_count(struct check *c, const struct flo_tree_node *keyword, str
                  noun, flo_s((uint64_t)limit));
 }
 
+static bool fits_length(struct check *c, const struct flo_tree_node *keyword, struct place at)
+{
+    return fits_count(c, keyword, at, FLO_TREE_STRING, "character");
+}
+
 static bool fits_item_count(struct check *c, const struct flo_tree_node *keyword, struct place at)
 {
     return fits_count(c, keyword, at, FLO_TREE_ARRAY, "element");
@@ -169,6 +188,92 @@ static bool fits_item_count(struct check *c, const struct flo_tree_node *keyword
 static bool fits_member_count(struct check *c, const struct flo_tree_node *keyword, struct place at)
 {
     return fits_count(c, keyword, at, FLO_TREE_OBJECT, "member");
+}
+
+/* ---- texts ---- */
+
+static void drop_pattern(struct check *c, struct pattern *slot)
+{
+    if (c->matcher != NULL && c->matcher->program == slot->program) {
+        (void)flo_matcher_swap(c->matcher, NULL);
+    }
+    free(slot->program);
+    *slot = (struct pattern){0};
+}
+
+/* Returns the program of a pattern, or NULL after an error. */
+static struct flo_program *program_of(struct check *c, const struct flo_tree_node *pattern)
+{
+    struct pattern *slot = &c->patterns[c->next_pattern];
+
+    for (size_t i = 0; i < PATTERNS_MAX; i++) {
+        if (c->patterns[i].of == pattern) {
+            return c->patterns[i].program;
+        }
+    }
+    if (!flo_schema_walk(&c->s, PATTERN_STEPS)) {
+        return NULL;
+    }
+    drop_pattern(c, slot);
+    c->s.rv = flo_pattern_compile(pattern->text, pattern->bytes, &slot->program, c->s.err);
+    if (c->s.rv == 0) {
+        slot->of = pattern;
+        c->next_pattern = (c->next_pattern + 1) % PATTERNS_MAX;
+    }
+    return slot->program;
+}
+
+/* Returns the matcher with the program of a pattern, or NULL after an error. */
+static struct flo_matcher *matcher_of(struct check *c, const struct flo_tree_node *pattern)
+{
+    static const struct flo_pieces none;
+    struct flo_program *program = program_of(c, pattern);
+
+    if (program != NULL && c->matcher == NULL) {
+        c->s.rv = flo_matcher_open(NULL, &none, 1, &c->matcher, c->s.err);
+    }
+    if (program == NULL || c->s.rv < 0) {
+        return NULL;
+    }
+    if (c->matcher->program != program) {
+        (void)flo_matcher_swap(c->matcher, program);
+    }
+    return c->matcher;
+}
+
+static bool fits_pattern(struct check *c, const struct flo_tree_node *pattern, struct place at)
+{
+    static const uint8_t begin = FLO_PATTERN_BEGIN, end = FLO_PATTERN_END;
+    const struct flo_tree_node *text = at.value;
+
+    if (text->kind != FLO_TREE_STRING) {
+        return true;
+    }
+    struct flo_matcher *m = matcher_of(c, pattern);
+    if (m == NULL || !flo_schema_walk(&c->s, text->bytes)) {
+        return false;
+    }
+    m->is_ambiguous = false;
+    uint32_t state = flo_matcher_start(m);
+    bool is_fine = flo_matcher_walk(m, &state, &begin, 1);
+    for (size_t i = 0; is_fine && i < text->bytes; i += CHUNK_BYTES) {
+        size_t left = text->bytes - i;
+        is_fine =
+            flo_matcher_walk(m, &state, text->text + i, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+    }
+    is_fine = is_fine && flo_matcher_walk(m, &state, &end, 1) && m->states[state].may_end;
+    if (m->is_ambiguous) {
+        return fault(c, at, "must match a pattern that has too many readings");
+    }
+    return is_fine ||
+           fault(c, at, "must match '%.*s'", flo_schema_cut(pattern->bytes), pattern->text);
+}
+
+static bool fits_format(struct check *c, const struct flo_tree_node *format, struct place at)
+{
+    return at.value->kind != FLO_TREE_STRING ||
+           flo_form_format(format)(at.value->text, at.value->bytes) ||
+           fault(c, at, "must be of the format %s", format->text);
 }
 
 /* ---- objects ---- */
@@ -282,6 +387,10 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
         {"minItems", fits_item_count},
         {"maxItems", fits_item_count},
         {"uniqueItems", fits_unique},
+        {"minLength", fits_length},
+        {"maxLength", fits_length},
+        {"pattern", fits_pattern},
+        {"format", fits_format},
         {"minimum", fits_minimum},
         {"maximum", fits_maximum},
         {"exclusiveMinimum", fits_above},
@@ -453,6 +562,10 @@ int flo_form_check(const char *schema, size_t schema_bytes, const char *answer, 
         memcpy(text + schema_bytes, answer, bytes);
         rv = check(&c, text + schema_bytes, bytes, err);
     }
+    for (size_t i = 0; i < PATTERNS_MAX; i++) {
+        drop_pattern(&c, &c.patterns[i]);
+    }
+    flo_matcher_close(c.matcher);
     flo_tree_deinit(&c.s.tree);
     flo_tree_deinit(&c.tree);
     free(text);

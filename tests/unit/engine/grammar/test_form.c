@@ -189,6 +189,68 @@ static void elements_are_counted_and_compared(void **state)
     expect_all(rows, FLO_COUNT(rows));
 }
 
+static void texts_have_characters_patterns_and_formats(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"maxLength\":3}", "\"\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80\"", NULL},
+        {"{\"maxLength\":3}", "\"\\u00fc\\u20ac\\ud83d\\ude00\"", NULL},
+        {"{\"maxLength\":1}", "\"\\ud83d\\ude00\\n\"",
+         "answer /: must have at most 1 character, is a string of 2 characters"},
+        {"{\"minLength\":2}", "\"\\\"\"",
+         "answer /: must have at least 2 characters, is a string of 1 character"},
+        {"{\"minLength\":2,\"pattern\":\"^a\",\"format\":\"hostname\"}", "\"ab\"", NULL},
+        {"{\"enum\":[\"\\u00fc\"]}", "\"\xc3\xbc\"", NULL},
+        {"{\"pattern\":\"b\"}", "\"abc\"", NULL},
+        {"{\"pattern\":\"^b\"}", "\"abc\"",
+         "answer /: must match '^b', is a string of 3 characters"},
+        {"{\"pattern\":\"b$\"}", "\"abc\"",
+         "answer /: must match 'b$', is a string of 3 characters"},
+        {"{\"pattern\":\"^a|c$\"}", "\"ab\"", NULL},
+        {"{\"pattern\":\"^a|c$\"}", "\"bc\"", NULL},
+        {"{\"pattern\":\"^a|c$\"}", "\"bcb\"",
+         "answer /: must match '^a|c$', is a string of 3 characters"},
+        {"{\"pattern\":\"(^|-)x(-|$)\"}", "\"a-x\"", NULL},
+        {"{\"pattern\":\"^[^a]$\"}", "\"\\\"\"", NULL},
+        {"{\"pattern\":\"^[^a]$\"}", "\"\\u0001\"", NULL},
+        {"{\"pattern\":\"^.$\"}", "\"\xf0\x9f\x98\x80\"", NULL},
+        {"{\"pattern\":\"^.$\"}", "\"\\n\"",
+         "answer /: must match '^.$', is a string of 1 character"},
+        {"{\"pattern\":\"^\\\\d{3,}\\\\.$\"}", "\"1234.\"", NULL},
+        {"{\"pattern\":\"^(a|b)*$\"}", "\"abbac\"",
+         "answer /: must match '^(a|b)*$', is a string of 5 characters"},
+        {"{\"pattern\":\"\"}", "\"\"", NULL},
+        {"{\"format\":\"date\"}", "\"2024-02-29\"", NULL},
+        {"{\"format\":\"date\"}", "\"2023-02-29\"",
+         "answer /: must be of the format date, is a string of 10 characters"},
+        {"{\"format\":\"time\"}", "\"23:59:60.123456789Z\"", NULL},
+        {"{\"format\":\"time\"}", "\"23:59:59\"",
+         "answer /: must be of the format time, is a string of 8 characters"},
+        {"{\"format\":\"date-time\"}", "\"2024-12-31t08:00:00+05:30\"", NULL},
+        {"{\"format\":\"date-time\"}", "\"2024-12-31 08:00:00Z\"",
+         "answer /: must be of the format date-time, is a string of 20 characters"},
+        {"{\"format\":\"uuid\"}", "\"0F8fad5b-d9cb-469f-a165-70867728950e\"", NULL},
+        {"{\"format\":\"uuid\"}", "\"0f8fad5b-d9cb-469f-a165-70867728950\"",
+         "answer /: must be of the format uuid, is a string of 35 characters"},
+        {"{\"format\":\"ipv4\"}", "\"10.0.0.255\"", NULL},
+        {"{\"format\":\"ipv4\"}", "\"10.0.0.01\"",
+         "answer /: must be of the format ipv4, is a string of 9 characters"},
+        {"{\"format\":\"ipv4\"}", "\"10.0.0.256\"",
+         "answer /: must be of the format ipv4, is a string of 10 characters"},
+        {"{\"format\":\"hostname\"}", "\"Gate-7.example\"", NULL},
+        {"{\"format\":\"hostname\"}", "\"gate-.example\"",
+         "answer /: must be of the format hostname, is a string of 13 characters"},
+        {"{\"format\":\"email\"}", "\"a.b+c@example.org\"", NULL},
+        {"{\"format\":\"email\"}", "\"a..b@example.org\"",
+         "answer /: must be of the format email, is a string of 16 characters"},
+        {"{\"format\":\"email\"}", "\"example.org\"",
+         "answer /: must be of the format email, is a string of 11 characters"},
+        {"{\"format\":\"email\"}", "7", NULL},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -286,6 +348,7 @@ int main(void)
         cmocka_unit_test(numbers_compare_as_numbers),
         cmocka_unit_test(members_have_any_order_and_white_space),
         cmocka_unit_test(elements_are_counted_and_compared),
+        cmocka_unit_test(texts_have_characters_patterns_and_formats),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
         cmocka_unit_test(an_error_is_short_and_has_no_text_of_the_answer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
