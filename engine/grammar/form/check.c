@@ -367,6 +367,63 @@ static bool fits_unique(struct check *c, const struct flo_tree_node *is_unique, 
     return true;
 }
 
+/* ---- several schemas ---- */
+
+static bool fits_all(struct check *c, const struct flo_tree_node *list, struct place at)
+{
+    const struct flo_tree_node *n = list->first;
+
+    while (n != NULL && c->s.rv == 0 && fits(c, n, at)) {
+        n = n->next;
+    }
+    return n == NULL;
+}
+
+/* Counts the alternatives that a value fits, up to `most`.  If there is none,
+ * the fault stays that lies deepest within the value. */
+static int count_fitting(struct check *c, const struct flo_tree_node *list, struct place at,
+                         int most)
+{
+    struct fault deepest = {.depth = at.depth};
+    int count = 0;
+
+    for (const struct flo_tree_node *n = list->first; n != NULL && c->s.rv == 0 && count < most;
+         n = n->next) {
+        if (fits(c, n, at)) {
+            count++;
+        } else if (c->fault.depth > deepest.depth) {
+            deepest = c->fault;
+        }
+    }
+    if (deepest.value != NULL) {
+        c->fault = deepest;
+    } else {
+        size_t choices = flo_schema_count(&c->s, list);
+        (void)fault(c, at, "must fit one of %zu alternative%s", choices, flo_s(choices));
+    }
+    return count;
+}
+
+static bool fits_any(struct check *c, const struct flo_tree_node *list, struct place at)
+{
+    return count_fitting(c, list, at, 1) > 0;
+}
+
+static bool fits_one(struct check *c, const struct flo_tree_node *list, struct place at)
+{
+    int count = count_fitting(c, list, at, 2);
+
+    return count == 1 ||
+           (count > 1 && fault(c, at, "must fit one alternative of `oneOf`, and no second one"));
+}
+
+static bool fits_reference(struct check *c, const struct flo_tree_node *reference, struct place at)
+{
+    const struct flo_tree_node *target = flo_schema_resolve(&c->s, reference);
+
+    return target != NULL && fits(c, target, at);
+}
+
 /* ---- one schema ---- */
 
 static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
@@ -379,6 +436,10 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
         {"type", fits_type},
         {"enum", fits_enum},
         {"const", fits_const},
+        {"anyOf", fits_any},
+        {"oneOf", fits_one},
+        {"allOf", fits_all},
+        {"$ref", fits_reference},
         {"properties", fits_properties},
         {"required", fits_required},
         {"minProperties", fits_member_count},

@@ -12,6 +12,11 @@
 
 #include "engine/grammar/form/form.h"
 
+#define TREE                                                                                       \
+    "{\"$ref\":\"#/$defs/tree\",\"$defs\":{\"tree\":{\"type\":\"object\",\"properties\":{"         \
+    "\"name\":{\"$ref\":\"#/$defs/na~1me\"},\"children\":{\"type\":\"array\",\"items\":{"          \
+    "\"$ref\":\"#/$defs/tree\"}}},\"required\":[\"name\"],\"additionalProperties\":false},"        \
+    "\"na/me\":{\"type\":\"string\",\"maxLength\":3}}}"
 #define PERSON                                                                                     \
     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"age\":{\"type\":"       \
     "\"integer\",\"minimum\":0,\"maximum\":150}},\"required\":[\"name\",\"age\"],"                 \
@@ -251,6 +256,38 @@ static void texts_have_characters_patterns_and_formats(void **state)
     expect_all(rows, FLO_COUNT(rows));
 }
 
+static void schemas_combine_and_refer_to_each_other(void **state)
+{
+    static const struct row rows[] = {
+        {TREE, "{\"children\":[{\"name\":\"b\",\"children\":[]}],\"name\":\"a\"}", NULL},
+        {TREE, "{\"name\":\"a\",\"children\":[{\"name\":\"b\",\"children\":[{}]}]}",
+         "answer /children/0/children/0: must have the member 'name', is an object of 0 "
+         "members"},
+        {TREE, "{\"name\":\"a\",\"children\":[{\"name\":\"b\"},{\"name\":\"long\"}]}",
+         "answer /children/1/name: must have at most 3 characters, is a string of 4 characters"},
+        {"{\"$ref\":\"#/allOf/0\",\"allOf\":[{\"type\":\"integer\"}]}", "1.5",
+         "answer /: must be of type integer, is a number"},
+        {"{\"allOf\":[{\"minimum\":1},{\"maximum\":2}]}", "3",
+         "answer /: must be at most 2, is an integer"},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"minimum\":3}]}", "null", NULL},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"minimum\":3}]}", "2",
+         "answer /: must fit one of 2 alternatives, is an integer"},
+        /* The alternative that fits further is told. */
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"properties\":{\"a\":{\"type\":\"string\"}}}]}",
+         "{\"a\":1}", "answer /a: must be of type string, is an integer"},
+        {"{\"oneOf\":[{\"minimum\":3},{\"maximum\":5}]}", "7", NULL},
+        {"{\"oneOf\":[{\"minimum\":3},{\"maximum\":5}]}", "4",
+         "answer /: must fit one alternative of `oneOf`, and no second one, is an integer"},
+        {"{\"oneOf\":[{\"minimum\":3},{\"minimum\":5}]}", "2",
+         "answer /: must fit one of 2 alternatives, is an integer"},
+        {"{\"type\":\"object\",\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}",
+         "{\"c\":1}", "answer /: must fit one of 2 alternatives, is an object of 1 member"},
+    };
+
+    (void)state;
+    expect_all(rows, FLO_COUNT(rows));
+}
+
 static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **state)
 {
     static const struct row rows[] = {
@@ -298,6 +335,25 @@ static void a_schema_that_cannot_be_checked_is_refused_with_its_pointer(void **s
             fail_msg("%s: %d %s", rows[i].schema, rv, err.what);
         }
     }
+}
+
+/* Alternatives that call each other cost a power of two of steps. */
+static void a_check_ends_after_a_bounded_number_of_steps(void **state)
+{
+    static const char schema[] =
+        "{\"anyOf\":[{\"items\":{\"$ref\":\"#\"},\"maxItems\":1,\"type\":\"array\"},"
+        "{\"items\":{\"$ref\":\"#\"},\"maxItems\":2,\"type\":\"array\"}]}";
+    char answer[2 * 60 + 2] = "";
+    struct flo_err err = {0};
+
+    (void)state;
+    memset(answer, '[', 60);
+    answer[60] = '7';
+    memset(answer + 61, ']', 60);
+    assert_int_equal(flo_form_accept(schema, strlen(schema), &err), 0);
+    assert_int_equal(flo_form_check(schema, strlen(schema), answer, strlen(answer), &err),
+                     FLO_E_INFER_FORM);
+    assert_non_null(strstr(err.what, "takes more than 33554432 steps"));
 }
 
 static void an_error_is_short_and_has_no_text_of_the_answer(void **state)
@@ -349,7 +405,9 @@ int main(void)
         cmocka_unit_test(members_have_any_order_and_white_space),
         cmocka_unit_test(elements_are_counted_and_compared),
         cmocka_unit_test(texts_have_characters_patterns_and_formats),
+        cmocka_unit_test(schemas_combine_and_refer_to_each_other),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
+        cmocka_unit_test(a_check_ends_after_a_bounded_number_of_steps),
         cmocka_unit_test(an_error_is_short_and_has_no_text_of_the_answer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
     };
