@@ -20,7 +20,7 @@ endfunction()
 # On a device.
 flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, calls"
     "engine/grammar/"
-    "test_(calls|format|grammar.*|job|worker_sharing)|fuzz_(calls|grammar|schema)|test_(choices|serve_calls)")
+    "test_(calls|form|format|grammar.*|job|worker_sharing)|fuzz_(calls|form|grammar|schema)|test_(choices|serve_calls)")
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
     "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls|derive|session|worker_answers|worker_adapters|prefix_process)|fuzz_(jinja|template).*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
