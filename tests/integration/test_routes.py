@@ -9,8 +9,10 @@ import sys
 import pytest
 
 from fake_cloud import ANSWER, Cloud
+from runtime_parts import Runtimes
 from test_apps import SECRETS, ask_as, write, write_rules
 from test_local_api import NAME, SEVERITY, Server
+from test_runtimes import QUESTION, fake, publish
 from waits import HANG_S, Seen, same, until
 
 KEY = "sk-a-secret-of-the-owner"
@@ -343,3 +345,66 @@ def engine_of(server):
                 found.append(int(pid))
         return found if len(found) == 1 else Seen(found)
     return until("one engine", look)[0]
+
+
+def test_an_answer_of_the_cloud_without_its_form_costs_its_claim(site):
+    one = site(tokens_per_day=100000, endpoint={"answer_tokens_max": 900})
+    one.away()
+    escalate = {"X-Flotilla-Escalate": "1"}
+    status, headers, _ = one.ask(
+        escalate, response_format={"type": "json_object"}, max_tokens=64)
+    assert status == 200 and len(one.cloud.requests) == 2
+    assert headers["X-Flotilla-Served-By"].startswith(NAME)
+    # The answer took less, but nobody counted it.
+    used = one.metric('flotilla_route_tokens_today{route="%s"}' % NAME)
+    assert used >= 16 + 64
+
+
+def test_a_schema_that_cannot_be_checked_is_no_fault_of_the_cloud(site):
+    one = site()
+    one.away()
+    escalate = {"X-Flotilla-Escalate": "1"}
+    status, _, body = one.ask(escalate, response_format={
+        "type": "json_schema", "json_schema": {"schema": {"not": {}}}})
+    assert status == 400 and body["error"]["code"] == "infer.schema"
+    assert len(one.cloud.requests) == 1
+    # Such a request gives the endpoint no pause.
+    assert one.ask(escalate)[1]["X-Flotilla-Served-By"].startswith("cloud")
+
+
+@pytest.mark.skipif(os.geteuid() != 0,
+                    reason="files of runtimes.d belong to root")
+def test_a_runtime_that_keeps_no_form_leaves_the_request_to_the_cloud(fleet):
+    low = '{"severity": "low"}'
+    cloud = Cloud(answer=low)
+    one = Runtimes(fleet, config="endpoints: %s\nroutes: %s\n" % (
+        json.dumps({"cloud": {"url": cloud.url, "model": "gpt-cloud"}}),
+        json.dumps({"desk": {"to": ["desk", "cloud"]}})))
+    fake(one, "form:1000000", ["json"])
+    fleet.roll(publish(one, "1", "severity: low"))
+
+    def ask(**fields):
+        status, text = one.device.post("/v1/chat/completions", {
+            "model": "desk", "messages": [
+                {"role": "user", "content": QUESTION}], **fields})
+        body = json.loads(text)
+        return status, body.get("flotilla"), body
+    form = {"response_format": {"type": "json_object"}}
+
+    def of_the_cloud():
+        answer = ask(**form)
+        assert answer[0] == 200 or \
+            answer[2]["error"]["code"] == "infer.form", answer
+        return answer if answer[0] == 200 else Seen(answer)
+    _, served, body = until("an answer of the cloud", of_the_cloud)
+    assert served == {"served_by": "cloud", "reason": "form"}
+    assert body["choices"][0]["message"]["content"] == low
+    assert cloud.requests[-1][2]["response_format"] == form["response_format"]
+    # Without a form the runtime's answer is fine.
+    before = len(cloud.requests)
+    assert ask()[1]["reason"] is None and len(cloud.requests) == before
+    # A cloud that keeps no form either: the runtime's error is told.
+    cloud.answer = ANSWER
+    assert ask(**form)[2]["error"]["code"] == "infer.form"
+    assert len(cloud.requests) == before + 1
+    cloud.close()

@@ -328,16 +328,26 @@ void flo_fallback_home(struct serve_request *request)
     detour->is_sent = false;
 }
 
+/* Tells whether the request was refused before the endpoint got it. */
+static bool is_unsent(int error)
+{
+    return error == FLO_E_INFER_SCHEMA;
+}
+
 /* Returns what an endpoint took of a request that failed there.  An endpoint
- * that refuses takes nothing; another one may have read the prompt. */
+ * that refuses takes nothing; another one may have read the prompt.  An answer
+ * without its form was held back, so its length is not known. */
 static struct flo_spend_amount taken(const struct serve_request *request, int error)
 {
     const struct serve_detour *detour = &request->detour;
     const struct flo_serve_endpoint *is = &detour->route->endpoints[detour->at]->is;
     uint64_t tokens_in = request->params.parts.bytes / 4;
 
-    if (error == FLO_E_INFER_BUSY || error == FLO_E_INFER_PARAM) {
+    if (error == FLO_E_INFER_BUSY || error == FLO_E_INFER_PARAM || is_unsent(error)) {
         return (struct flo_spend_amount){0};
+    }
+    if (error == FLO_E_INFER_FORM) {
+        return detour->claim;
     }
     return (struct flo_spend_amount){
         .tokens = tokens_in + request->tokens_out,
@@ -361,7 +371,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
                       reason, true);
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
-        flo_endpoint_ended(detour->route->endpoints[detour->at], true);
+        flo_endpoint_ended(detour->route->endpoints[detour->at], !is_unsent(err->code));
     }
     flo_fallback_home(request);
     request->tokens_in = request->tokens_out = 0;
