@@ -135,6 +135,9 @@ static void take_pattern(struct flo_schema *s, const struct flo_tree_node *keywo
     bool is_text = keyword->kind == FLO_TREE_STRING;
     int rv = is_text ? flo_pattern_compile(keyword->text, keyword->bytes, &program, &err) : 0;
 
+    if (program != NULL) {
+        flo_schema_walk(s, FLO_FORM_NODE_STEPS * program->node_count);
+    }
     free(program);
     if (!is_text) {
         refuse(s, keyword, "must be a text");

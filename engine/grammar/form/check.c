@@ -14,9 +14,8 @@
 enum {
     PATTERNS_MAX = 8,      /* patterns that are kept ready */
     PLACE_BYTES_MAX = 160, /* bytes of a JSON pointer in an error */
-    CHUNK_BYTES = 64,      /* bytes of a text between two chances to make room */
     KEYWORD_STEPS = 16,    /* steps that the lookup of one keyword counts as */
-    PATTERN_STEPS = 4096,  /* steps that the compilation of one pattern counts as */
+    READING_STEPS = 4,     /* steps that one reading of a pattern counts as */
 };
 
 /* The first fault of an answer, or of an alternative. */
@@ -211,15 +210,13 @@ static struct flo_program *program_of(struct check *c, const struct flo_tree_nod
             return c->patterns[i].program;
         }
     }
-    if (!flo_schema_walk(&c->s, PATTERN_STEPS)) {
-        return NULL;
-    }
     drop_pattern(c, slot);
     c->s.rv = flo_pattern_compile(pattern->text, pattern->bytes, &slot->program, c->s.err);
-    if (c->s.rv == 0) {
-        slot->of = pattern;
-        c->next_pattern = (c->next_pattern + 1) % PATTERNS_MAX;
+    if (c->s.rv < 0 || !flo_schema_walk(&c->s, FLO_FORM_NODE_STEPS * slot->program->node_count)) {
+        return NULL;
     }
+    slot->of = pattern;
+    c->next_pattern = (c->next_pattern + 1) % PATTERNS_MAX;
     return slot->program;
 }
 
@@ -256,10 +253,10 @@ static bool fits_pattern(struct check *c, const struct flo_tree_node *pattern, s
     m->is_ambiguous = false;
     uint32_t state = flo_matcher_start(m);
     bool is_fine = flo_matcher_walk(m, &state, &begin, 1);
-    for (size_t i = 0; is_fine && i < text->bytes; i += CHUNK_BYTES) {
-        size_t left = text->bytes - i;
-        is_fine =
-            flo_matcher_walk(m, &state, text->text + i, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+    for (size_t i = 0; is_fine && i < text->bytes; i++) {
+        uint64_t before = m->work;
+        is_fine = flo_matcher_walk(m, &state, &text->text[i], 1) &&
+                  flo_schema_walk(&c->s, READING_STEPS * (size_t)(m->work - before));
     }
     is_fine = is_fine && flo_matcher_walk(m, &state, &end, 1) && m->states[state].may_end;
     if (m->is_ambiguous) {

@@ -18,6 +18,7 @@
 #define FLO_FORM_VALUES_MAX 65536u /* most values of an answer */
 #define FLO_FORM_DEPTH_MAX 1024    /* most schemas that are applied one within the other */
 #define FLO_FORM_IN_PLACE_MAX 64   /* most of them that are applied to one value */
+#define FLO_FORM_NODE_STEPS 16u    /* steps that a node of a compiled pattern counts as */
 
 /* Checks that answers can be checked against a schema.
  *

@@ -356,6 +356,43 @@ static void a_check_ends_after_a_bounded_number_of_steps(void **state)
     assert_non_null(strstr(err.what, "takes more than 33554432 steps"));
 }
 
+/* Each place of the text begins another reading of the pattern. */
+static void a_pattern_with_many_readings_ends_as_well(void **state)
+{
+    static const char schema[] = "{\"pattern\":\"a.{0,3000}b\"}";
+    struct flo_buf answer = {0};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_buf_text(&answer, "\"");
+    for (int i = 0; i < 100000; i++) {
+        flo_buf_text(&answer, i % 7 == 0 ? "x" : "a");
+    }
+    flo_buf_text(&answer, "\"");
+    assert_int_equal(flo_form_accept(schema, strlen(schema), &err), 0);
+    assert_int_equal(flo_form_check(schema, strlen(schema), answer.data, answer.bytes, &err),
+                     FLO_E_INFER_FORM);
+    assert_non_null(strstr(err.what, "takes more than 33554432 steps"));
+    flo_buf_deinit(&answer);
+}
+
+/* Each pattern has tens of thousands of nodes. */
+static void patterns_cost_steps_of_the_schema(void **state)
+{
+    struct flo_buf schema = {0};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_buf_text(&schema, "{\"allOf\":[true");
+    for (int i = 0; i < 200; i++) {
+        flo_buf_text(&schema, ",{\"pattern\":\"^(ab?){12000}$\"}");
+    }
+    flo_buf_text(&schema, "]}");
+    assert_int_equal(flo_form_accept(schema.data, schema.bytes, &err), FLO_E_INFER_SCHEMA);
+    assert_non_null(strstr(err.what, "takes more than 33554432 steps"));
+    flo_buf_deinit(&schema);
+}
+
 static void an_error_is_short_and_has_no_text_of_the_answer(void **state)
 {
     static const char schema[] = "{\"additionalProperties\":{\"type\":\"null\"}}";
@@ -408,6 +445,8 @@ int main(void)
         cmocka_unit_test(schemas_combine_and_refer_to_each_other),
         cmocka_unit_test(a_schema_that_cannot_be_checked_is_refused_with_its_pointer),
         cmocka_unit_test(a_check_ends_after_a_bounded_number_of_steps),
+        cmocka_unit_test(a_pattern_with_many_readings_ends_as_well),
+        cmocka_unit_test(patterns_cost_steps_of_the_schema),
         cmocka_unit_test(an_error_is_short_and_has_no_text_of_the_answer),
         cmocka_unit_test(more_values_than_the_limit_have_no_form),
     };
