@@ -76,6 +76,9 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     }
     FLO_TRY(flo_store_open(shell->settings.state_dir, true, &shell->store, err));
     int rv = flo_identity_load(&shell->settings, &shell->identity, err);
+    if (rv == 0 && !is_local && shell->identity.is_there) {
+        flo_identity_link(&shell->identity); /* before the endpoints' processes start */
+    }
     if (rv == 0) {
         flo_machine_look(&shell->settings, &shell->machine);
         flo_accelerators_look(flo_sensors_root(), &shell->machine);

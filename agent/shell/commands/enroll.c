@@ -167,6 +167,7 @@ static int save_pair(struct spec *spec, const struct flo_key *key,
     FLO_TRY(flo_pairs_name(spec->state_dir, &pairs, err));
     FLO_TRY(flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate, answer->at_ms,
                             flo_wall_ms(), &place, err));
+    FLO_TRY(flo_pairs_link(&pairs, place, err));
     spec->told =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device", answer->device, "name",
                   spec->name, "fleet", answer->fleet, "controller", spec->controller, "broker",

@@ -110,6 +110,15 @@ void flo_identity_use(struct flo_identity *identity, size_t place)
     snprintf(identity->key_file, sizeof(identity->key_file), "%s", file);
 }
 
+void flo_identity_link(const struct flo_identity *identity)
+{
+    struct flo_err err = {0};
+
+    if (flo_pairs_link(&identity->pairs, identity->pair, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "certificate", &err);
+    }
+}
+
 static int read_pairs(const char *state_dir, struct flo_identity *out, struct flo_err *err)
 {
     int rv = flo_pairs_open(state_dir, out->device, &out->pairs, err);

@@ -11,6 +11,9 @@ void flo_identity_deinit(struct flo_identity *identity);
 /* Uses the pair (key and certificate) in this place for new connections.  A
  * device has two places for pairs. */
 void flo_identity_use(struct flo_identity *identity, size_t place);
+/* Makes FLO_PAIR_LINK name the pair in use, if it does not yet.  A failure is
+ * logged. */
+void flo_identity_link(const struct flo_identity *identity);
 
 /* Largest number of certificate authorities that this device trusts in TLS
  * (authorities.c). */

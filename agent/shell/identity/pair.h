@@ -33,6 +33,7 @@ struct flo_pair {
 struct flo_identity_pairs {
     struct flo_pair list[FLO_PAIRS];
     char files[FLO_PAIRS][4200];
+    char link[4200]; /* path of FLO_PAIR_LINK */
 };
 
 /* Reads a pair (pair.c).  It must be of `device`; NULL: of any device.
@@ -55,6 +56,10 @@ FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use
                                  const struct flo_key *key, const char *certificate,
                                  uint64_t issued_ms, uint64_t taken_ms, size_t *place,
                                  struct flo_err *err);
+/* Makes FLO_PAIR_LINK a link to the pair at this place, in one step.  Nothing is
+ * synced: the agent makes the link at each start.  FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_pairs_link(const struct flo_identity_pairs *pairs, size_t place,
+                                struct flo_err *err);
 /* Fills in the paths of both places, and reads nothing. */
 FLO_MUST_USE int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out,
                                 struct flo_err *err);

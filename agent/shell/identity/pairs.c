@@ -17,7 +17,9 @@ int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out, struct
             return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
         }
     }
-    return 0;
+    return flo_path_join(out->link, sizeof(out->link), state_dir, FLO_PAIR_LINK)
+               ? 0
+               : flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
 }
 
 static int read_place(struct flo_identity_pairs *pairs, size_t place, const char *device,
@@ -116,5 +118,30 @@ int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use, const struc
     }
     FLO_TRY(write_place(pairs, to, pair, key, certificate, err));
     *place = to;
+    return 0;
+}
+
+/* ---- the link ---- */
+
+/* Returns the name of a place's file in its folder. */
+static const char *name_of(const struct flo_identity_pairs *pairs, size_t place)
+{
+    return strrchr(pairs->files[place], '/') + 1;
+}
+
+int flo_pairs_link(const struct flo_identity_pairs *pairs, size_t place, struct flo_err *err)
+{
+    const char *name = name_of(pairs, place);
+    char fresh[sizeof(pairs->link) + 8], was[64];
+    ssize_t chars = readlink(pairs->link, was, sizeof(was));
+
+    if (chars == (ssize_t)strlen(name) && memcmp(was, name, (size_t)chars) == 0) {
+        return 0;
+    }
+    snprintf(fresh, sizeof(fresh), "%s+new", pairs->link);
+    unlink(fresh);
+    if (symlink(name, fresh) < 0 || rename(fresh, pairs->link) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", pairs->link);
+    }
     return 0;
 }

@@ -93,6 +93,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     FLO_TRY(flo_pairs_write(&identity->pairs, identity->pair, asked->key, answer->certificate,
                             answer->at_ms, flo_shell_clock_ms(shell), &place, err));
     flo_identity_use(identity, place);
+    flo_identity_link(identity);
     renewal->is_proven = false;
     /* The date of the new certificate is a source of the trusted time. */
     if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
@@ -155,6 +156,7 @@ static void look(struct flo_renewal *renewal)
     struct flo_renew_now at = now(shell);
     struct flo_err err = {0};
 
+    flo_identity_link(&shell->identity); /* an earlier try may have failed */
     if (flo_belief_of_statement(&renewal->belief, shell)) {
         want(shell, FLO_RENEW_AUTHORITY);
     }
@@ -197,6 +199,7 @@ static void try_other(struct flo_shell *shell)
 
     if (pair->is_there && pair->facts.not_after_ms > flo_shell_clock_ms(shell)) {
         flo_identity_use(identity, other);
+        flo_identity_link(identity);
         flo_log(FLO_LOG_INFO, "certificate", "refused: the next try is with number %llu",
                 (unsigned long long)pair->number);
         connect_with(shell, false);

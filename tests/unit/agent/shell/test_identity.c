@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -137,12 +138,44 @@ static void an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state
     }
 }
 
+/* The link's text; "": there is none. */
+static const char *link_text(const struct flo_identity_pairs *pairs)
+{
+    static char text[64];
+    ssize_t chars = readlink(pairs->link, text, sizeof(text) - 1);
+
+    text[chars < 0 ? 0 : chars] = '\0';
+    return text;
+}
+
+static void the_link_names_the_pair_in_use(void **state)
+{
+    struct flo_identity_pairs pairs;
+    char path[128], left[4300];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/identity", dir);
+    assert_int_equal(flo_dir_make(path, 0700, NULL), 0);
+    assert_int_equal(flo_pairs_name(dir, &pairs, NULL), 0);
+    snprintf(left, sizeof(left), "%s+new", pairs.link);
+    assert_int_equal(symlink("of an agent that was killed", left), 0);
+    for (size_t i = 0; i < 4; i++) { /* twice the same, too */
+        assert_int_equal(flo_pairs_link(&pairs, i / 2, NULL), 0);
+        assert_string_equal(link_text(&pairs), i / 2 == 0 ? "device-a.pem" : "device-b.pem");
+    }
+    assert_int_equal(access(left, F_OK), -1);
+    remove_tree(path);
+    assert_int_equal(flo_pairs_link(&pairs, 0, NULL), FLO_E_IO_WRITE);
+    assert_string_equal(link_text(&pairs), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_about_one_device_and_one_fleet_with_a_root),
         cmocka_unit_test_setup_teardown(an_address_without_tls_is_this_machines_or_none, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_link_names_the_pair_in_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_error_names_the_file_and_the_address, set_up,
                                         tear_down),
     };
