@@ -651,4 +651,15 @@ struct flo_serve_status {
 void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
                           struct flo_serve_status *out);
 
+/* Status of an endpoint. */
+struct flo_serve_endpoint_status {
+    char name[FLO_NAME_MAX + 1];
+    enum flo_fallback_kind kind;
+    bool is_ready; /* requests may be sent to it now */
+};
+/* Fills in the status of each endpoint, in the order of the options, and returns
+ * their number. */
+uint32_t flo_serve_get_endpoints(const struct flo_serve *serve,
+                                 struct flo_serve_endpoint_status out[FLO_SERVE_ENDPOINTS_MAX]);
+
 #endif

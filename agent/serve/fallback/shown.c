@@ -2,6 +2,10 @@
  * requests. */
 #include "agent/serve/fallback/inside.h"
 
+#include <string.h>
+
+#include "agent/serve/apart/apart.h"
+
 static void add_head(struct flo_buf *out, const char *name, const char *type, const char *help)
 {
     flo_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -34,6 +38,19 @@ static void add_requests(const struct fallbacks *fallbacks, bool failed, struct 
     }
 }
 
+/* Writes for each endpoint whether requests may be sent to it. */
+static void add_endpoints(const struct fallbacks *fallbacks, struct flo_buf *out)
+{
+    const char *name = "flotilla_endpoint_ready";
+
+    add_head(out, name, "gauge", "whether requests may be sent to an endpoint now");
+    for (uint32_t i = 0; i < fallbacks->n_endpoints; i++) {
+        const struct endpoint *endpoint = &fallbacks->endpoints[i];
+        flo_buf_printf(out, "%s{endpoint=\"%s\"} %d\n", name, endpoint->is.name,
+                       flo_endpoint_is_ready(endpoint));
+    }
+}
+
 void flo_fallbacks_metrics(const struct flo_serve *serve, struct flo_buf *out)
 {
     const struct fallbacks *fallbacks = serve->fallbacks;
@@ -43,6 +60,7 @@ void flo_fallbacks_metrics(const struct flo_serve *serve, struct flo_buf *out)
     }
     add_requests(fallbacks, false, out);
     add_requests(fallbacks, true, out);
+    add_endpoints(fallbacks, out);
     add_head(out, "flotilla_route_refused_total", "counter",
              "times that a request had a reason to leave its model and found no target");
     for (uint32_t i = 0; i < fallbacks->count; i++) {
@@ -62,4 +80,20 @@ void flo_fallbacks_metrics(const struct flo_serve *serve, struct flo_buf *out)
         flo_buf_printf(out, "flotilla_route_money_today{route=\"%s\"} %.6f\n",
                        fallbacks->all[i].is.name, (double)fallbacks->all[i].spend.used.cost / 1e12);
     }
+}
+
+uint32_t flo_serve_get_endpoints(const struct flo_serve *serve,
+                                 struct flo_serve_endpoint_status out[FLO_SERVE_ENDPOINTS_MAX])
+{
+    FLO_INSIDE(serve);
+    const struct fallbacks *fallbacks = serve->fallbacks;
+    uint32_t count = fallbacks == NULL ? 0 : fallbacks->n_endpoints;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct endpoint *endpoint = &fallbacks->endpoints[i];
+        strcpy(out[i].name, endpoint->is.name);
+        out[i].kind = endpoint->is.kind;
+        out[i].is_ready = flo_endpoint_is_ready(endpoint);
+    }
+    return count;
 }
