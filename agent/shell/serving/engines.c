@@ -189,9 +189,10 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .guards = rules->guards,
         .n_guards = rules->n_guards,
         .endpoints = rules->endpoints,
-        .n_endpoints = rules->n_endpoints,
+        /* the engines of a command answer no client, so nothing leaves */
+        .n_endpoints = shell->is_local ? 0 : rules->n_endpoints,
         .fallbacks = rules->fallbacks,
-        .n_fallbacks = rules->n_fallbacks,
+        .n_fallbacks = shell->is_local ? 0 : rules->n_fallbacks,
         .spent_file = spent_file,
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
