@@ -90,7 +90,8 @@ static int admit_device(const struct flo_serve *serve, const struct flo_httpd_re
     if (!serve->admits_devices) {
         return flo_fail(err, FLO_E_LOCAL_AUTH, "the list of revoked certificates is not recent");
     }
-    if (flo_httpd_peer_name(http) == NULL) {
+    const char *device = flo_httpd_peer_name(http);
+    if (device == NULL || !flo_uuid_is_valid(device)) {
         return flo_fail(err, FLO_E_LOCAL_AUTH, "no certificate of a device of the fleet");
     }
     while (i < FLO_COUNT(paths) && strcmp(paths[i], flo_httpd_path(http)) != 0) {
