@@ -317,6 +317,13 @@ struct flo_neighbour_counts {
     uint64_t told_in, told_out;  /* bytes that telemetry has already reported */
 };
 
+/* State of the listener for other devices of the site (neighbours/site.c). */
+struct flo_site {
+    bool is_wanted; /* the configuration has `site_listen` */
+    bool is_on;     /* devices are let in */
+    uint16_t port;  /* 0: not open */
+};
+
 /* State of the proofs of this device's messages (report/proof.c). */
 struct flo_shell_proof {
     struct flo_proof_key key;
@@ -349,6 +356,7 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_neighbourhood *neighbours; /* NULL: off */
     struct flo_neighbour_counts neighbour_counts;
+    struct flo_site site;
     struct flo_hook *hooks; /* list of activations, one for each model that has a link */
     struct flo_job_child *job;
     uint32_t probing; /* index of the model whose candidate is being probed */

@@ -309,6 +309,7 @@ static int check_neighbours(const struct flo_settings *settings, struct flo_err 
     const struct flo_config *config = settings->config;
     const char *word = flo_config_text(config, "neighbours");
     const char *listen = flo_config_text(config, "neighbours_listen");
+    const char *site = flo_config_text(config, "site_listen");
     size_t count = flo_config_texts_count(config, "neighbours_at");
     int rv = 0;
 
@@ -322,6 +323,9 @@ static int check_neighbours(const struct flo_settings *settings, struct flo_err 
     }
     if (listen != NULL && !is_host_port(listen)) {
         return flo_fail(err, FLO_E_CFG_RANGE, "neighbours_listen: `%.80s` is no HOST:PORT", listen);
+    }
+    if (site != NULL && !is_host_port(site)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "site_listen: `%.80s` is no HOST:PORT", site);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = check_neighbour(flo_config_texts_get(config, "neighbours_at", i), err);

@@ -1,5 +1,5 @@
-/* Neighbours stand-in: refuses a configuration that asks for neighbours, in a
- * build without them. */
+/* Neighbours stand-in: refuses a configuration that asks for neighbours or for
+ * the site's listener, in a build without them. */
 #include <string.h>
 
 #include "agent/shell/neighbours/neighbours.h"
@@ -9,6 +9,10 @@ int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err)
 {
     const char *word = flo_config_text(shell->settings.config, "neighbours");
 
+    if (flo_config_text(shell->settings.config, "site_listen") != NULL) {
+        return flo_wrap(err, flo_left_out(err, "neighbours", "FLOTILLA_NEIGHBOURS"),
+                        "`site_listen`");
+    }
     return strcmp(word, "off") == 0
                ? 0
                : flo_wrap(err, flo_left_out(err, "neighbours", "FLOTILLA_NEIGHBOURS"),

@@ -8,6 +8,14 @@
 
 struct flo_https;
 
+/* Files of the site's listener: the pair, the authorities, the list of revoked
+ * certificates. */
+#define FLO_SITE_FILES 3
+/* How a file was when it was read.  A replaced file has another inode or time. */
+struct flo_site_note {
+    uint64_t inode, changed_ns;
+};
+
 struct flo_neighbourhood {
     struct flo_shell *shell;
     struct event *tick;
@@ -35,6 +43,10 @@ struct flo_neighbourhood {
     uint64_t keep_again_ms; /* time before which no write is tried again; 0: no write has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
+    /* site.c */
+    struct flo_site_note site_notes[FLO_SITE_FILES]; /* the files at the last look */
+    bool site_is_read;      /* the listener has read its files as they are now */
+    uint64_t site_again_ms; /* time before which nothing is tried again; 0: nothing has failed */
     /* neighbours.c */
     json_t *fetched; /* digests that the running job fetches; NULL: no job runs */
     bool moves;
@@ -42,8 +54,8 @@ struct flo_neighbourhood {
 
 /* Requests the list of revoked certificates when it is due. */
 void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms);
-/* Tells whether the list of revoked certificates is recent enough to serve
- * neighbours. */
+/* Tells whether the list of revoked certificates is recent enough to let other
+ * devices in. */
 #define FLO_REVOKED_HOLDS_MS (24ull * 3600 * 1000)
 static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood, uint64_t now_ms)
 {
@@ -54,6 +66,9 @@ static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood, uint6
  * certificate and the configuration require. */
 void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 void flo_share_end(struct flo_neighbourhood *hood);
+/* Opens the site's listener, lets devices in or not, and makes the listener read
+ * files that were replaced.  Nothing happens without `site_listen`. */
+void flo_site_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 /* Loads the stored part of the budget, so that a day that an earlier agent
  * began continues. */
 void flo_spent_load(struct flo_neighbourhood *hood);

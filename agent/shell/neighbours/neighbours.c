@@ -85,6 +85,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     (void)fd, (void)events;
     flo_revoked_look(hood, now_ms);
     flo_share_look(hood, now_ms);
+    flo_site_look(hood, now_ms);
 }
 
 static int open_hood(struct flo_shell *shell, struct flo_err *err)
@@ -108,7 +109,9 @@ static int open_hood(struct flo_shell *shell, struct flo_err *err)
     if (hood->tick == NULL || event_add(hood->tick, &each) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
-    flo_spent_load(hood);
+    if (shell->neighbour_counts.serves) {
+        flo_spent_load(hood);
+    }
     flo_revoked_look(hood, flo_now_ms());
     return 0;
 }
@@ -123,7 +126,9 @@ int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err)
     counts->uses = counts->serves || strcmp(word, "use") == 0;
     counts->budget = flo_config_u64(config, "neighbours_budget");
     flo_store_keep_patches(shell->store, counts->serves);
-    return counts->serves && shell->identity.is_there ? open_hood(shell, err) : 0;
+    shell->site.is_wanted = flo_config_text(config, "site_listen") != NULL;
+    bool is_open = counts->serves || shell->site.is_wanted;
+    return is_open && shell->identity.is_there ? open_hood(shell, err) : 0;
 }
 
 void flo_neighbours_close(struct flo_shell *shell)

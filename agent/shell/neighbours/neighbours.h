@@ -4,6 +4,7 @@
  *   neighbours.c  jobs, counts
  *   share.c       the process: start, messages to and from it
  *   revoked.c     the list of revoked certificates, from the controller
+ *   site.c        the listener for devices that ask this device's models
  *
  * Nothing is served without a list of revoked certificates that is younger than
  * a day. */
@@ -13,7 +14,7 @@
 #include "agent/shell/shell.h"
 
 /* Opens the neighbourhood.  Nothing is opened when the configuration says "off"
- * or the device is not enrolled. */
+ * and has no `site_listen`, or the device is not enrolled. */
 FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
 void flo_neighbours_close(struct flo_shell *shell);
 

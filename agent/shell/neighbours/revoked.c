@@ -1,5 +1,5 @@
 /* Revoked certificates: fetches the controller's list of them, and stores it in
- * a file for the process that serves neighbours. */
+ * a file for the process that serves neighbours and for the site's listener. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>
@@ -59,6 +59,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     }
     hood->list_at_ms = now_ms;
     flo_share_look(hood, now_ms);
+    flo_site_look(hood, now_ms);
 }
 
 void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms)

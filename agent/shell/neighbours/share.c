@@ -206,6 +206,9 @@ void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms)
     bool holds = flo_revoked_holds(hood, now_ms);
     struct flo_err err = {0};
 
+    if (!hood->shell->neighbour_counts.serves) {
+        return;
+    }
     if (hood->pid > 0 &&
         (!holds || strcmp(hood->cert_file, hood->shell->identity.cert_file) != 0)) {
         flo_log(FLO_LOG_INFO, "neighbours", "%s",
