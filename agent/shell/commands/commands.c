@@ -432,6 +432,27 @@ static void print_neighbours(const json_t *json)
     printf("\n");
 }
 
+static void print_site(const json_t *json)
+{
+    if (!json_is_true(json_object_get(json, "wanted"))) {
+        return;
+    }
+    printf("site %s on port %lld\n",
+           json_is_true(json_object_get(json, "on")) ? "lets other devices ask"
+                                                     : "lets no device ask now",
+           (long long)json_integer_value(json_object_get(json, "port")));
+}
+
+static void print_endpoints(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        printf("endpoint %s%s %s\n", json_string_value(json_object_get(one, "name")),
+               json_is_true(json_object_get(one, "device")) ? " (a device)" : "",
+               json_is_true(json_object_get(one, "ready")) ? "ready" : "not ready now");
+    }
+}
+
 static void print_degraded(const json_t *degraded)
 {
     if (json_is_object(degraded)) {
@@ -458,6 +479,8 @@ static void print_status(const json_t *json)
     print_degraded(json_object_get(json, "degraded"));
     print_models(json_object_get(json, "models"), is_running);
     print_neighbours(json_object_get(json, "neighbours"));
+    print_site(json_object_get(json, "site"));
+    print_endpoints(json_object_get(json, "endpoints"));
 }
 
 static int status(void *line, struct flo_err *err)

@@ -114,6 +114,26 @@ static json_t *neighbours_status(const struct flo_neighbour_counts *counts)
                      "budget_bytes", (json_int_t)counts->budget);
 }
 
+static json_t *site_status(const struct flo_site *site)
+{
+    return json_pack("{s:b, s:b, s:i}", "wanted", (int)site->is_wanted, "on", (int)site->is_on,
+                     "port", (int)site->port);
+}
+
+static json_t *endpoints_status(const struct flo_serve *serve)
+{
+    struct flo_serve_endpoint_status endpoints[FLO_SERVE_ENDPOINTS_MAX];
+    uint32_t count = serve == NULL ? 0 : flo_serve_get_endpoints(serve, endpoints);
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < count; i++) {
+        json_array_append_new(list, json_pack("{s:s, s:b, s:b}", "name", endpoints[i].name,
+                                              "device", endpoints[i].kind == FLO_TARGET_DEVICE,
+                                              "ready", (int)endpoints[i].is_ready));
+    }
+    return list;
+}
+
 json_t *flo_control_status(struct flo_shell *shell)
 {
     json_t *json = json_pack(
@@ -127,5 +147,7 @@ json_t *flo_control_status(struct flo_shell *shell)
         "neighbours", neighbours_status(&shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
+    json_object_set_new(json, "site", site_status(&shell->site));
+    json_object_set_new(json, "endpoints", endpoints_status(shell->serve));
     return json;
 }
