@@ -184,6 +184,20 @@ static int follow_files(struct relay_upstream *upstream, struct flo_err *err)
     return 0;
 }
 
+/* Checks that the files are there.  The sandbox, which is entered next, lets the
+ * process read the folders of those alone. */
+static int check_files(const struct relay_settings *settings, struct flo_err *err)
+{
+    const char *paths[FILES] = {settings->ca_file, settings->cert_file, settings->cert_key_file};
+
+    for (size_t i = 0; i < FILES; i++) {
+        if (paths[i] != NULL && look_at(paths[i]).inode == 0) {
+            return flo_fail(err, FLO_E_ABSENT, "%s cannot be read", paths[i]);
+        }
+    }
+    return 0;
+}
+
 int relay_upstream_open(struct event_base *base, const struct relay_settings *settings,
                         struct relay_upstream **out, struct flo_err *err)
 {
@@ -194,7 +208,10 @@ int relay_upstream_open(struct event_base *base, const struct relay_settings *se
     }
     upstream->base = base;
     upstream->settings = settings;
-    int rv = read_key(upstream, err);
+    int rv = check_files(settings, err);
+    if (rv == 0) {
+        rv = read_key(upstream, err);
+    }
     if (rv == 0) {
         rv = follow_files(upstream, err);
     }
