@@ -158,11 +158,24 @@ static void add_file(struct making *making, const char *option, const char *path
                                             : json_stringn(path, (size_t)(end - path)));
 }
 
+/* Adds the proxy of the agent's environment, by which servers outside are
+ * reached.  A device of the site is asked directly. */
+static void add_proxy(struct making *making)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL) {
+            json_object_set_new(making->env, names[i], json_string(value));
+        }
+    }
+}
+
 /* Adds the files that TLS and name lookup need, as far as this machine has them.
  * A runtime may read the system's libraries in any case. */
 static void add_network(struct making *making)
 {
-    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
     struct flo_sandbox_path paths[FLO_SANDBOX_NETWORK_PATHS];
 
     flo_sandbox_network_paths(paths);
@@ -172,12 +185,6 @@ static void add_network(struct making *making)
         if (!is_system && access(path, R_OK) == 0 &&
             json_array_size(making->read) < RUNTIME_PATHS_MAX) {
             json_array_append_new(making->read, json_string(path));
-        }
-    }
-    for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL) {
-            json_object_set_new(making->env, names[i], json_string(value));
         }
     }
 }
@@ -227,6 +234,9 @@ static int make_runtime(const struct flo_config *config, const struct flo_api_ru
     *strrchr(program, '/') = '\0';
     json_array_append_new(making.read, json_string(program));
     add_network(&making);
+    if (out->kind == FLO_TARGET_ENDPOINT) {
+        add_proxy(&making);
+    }
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_pack(
         "{s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:I, s:s, s:o, s:[], s:o}",
