@@ -28,7 +28,7 @@ flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks
     "test_hooks|test_serve_runtime")
 flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
-    "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share")
+    "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share|e2e_route_fleet")
 flotilla_room(FLOTILLA_ROUTES "routes to other devices and to endpoints"
     "agent/relay/|agent/serve/fallback/|agent/serve/rules/(endpoints|routes|absent_routes)[.]c"
     "test_relay_(settings|sandbox)|test_fallback|e2e_rela.*|e2e_route.*")

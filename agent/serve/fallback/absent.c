@@ -70,3 +70,10 @@ void flo_fallbacks_metrics(const struct flo_serve *serve, struct flo_buf *out)
 {
     (void)serve, (void)out;
 }
+
+uint32_t flo_serve_get_endpoints(const struct flo_serve *serve,
+                                 struct flo_serve_endpoint_status out[FLO_SERVE_ENDPOINTS_MAX])
+{
+    (void)serve, (void)out;
+    return 0;
+}
