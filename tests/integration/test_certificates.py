@@ -168,6 +168,9 @@ def test_devices_renew_while_they_answer_and_update(up):
         up.devices["busy"]).count("certificate renewed") >= 2 and
         log_of(up.devices["busy"]))
     renewed = log.count("certificate renewed")
+    link = os.path.join(up.devices["busy"].state, "identity", "device.pem")
+    until("the link names the newest pair", lambda: same(
+        os.path.realpath(link), pairs(up.devices["busy"])[-1]))
 
     def told():
         return sorted(e["number"] for e in up.ask(
