@@ -105,10 +105,10 @@ void flo_site_look(struct flo_neighbourhood *hood, uint64_t now_ms)
     }
     if (!hood->site_is_read && holds && now_ms >= hood->site_again_ms) {
         hood->site_is_read = read_files(hood, &err) == 0;
-        if (!hood->site_is_read) {
-            flo_log_err(FLO_LOG_WARN, "site", &err);
-            hood->site_again_ms = now_ms + AGAIN_MS;
-        }
+        hood->site_again_ms = hood->site_is_read ? 0 : now_ms + AGAIN_MS;
     }
     turn(hood, holds && hood->site_is_read);
+    if (err.code != 0) { /* told when it has its effect */
+        flo_log_err(FLO_LOG_WARN, "site", &err);
+    }
 }
