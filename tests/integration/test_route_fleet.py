@@ -293,12 +293,15 @@ def test_without_a_readable_list_nobody_is_let_in(site):
 
 
 def shown(site, device, context):
-    """The certificate that the site's listener of a device shows."""
+    """The certificate that the site's listener of a device shows, or why it
+    ended the connection: it ends all when it reads its files."""
     connection = http.client.HTTPSConnection(
         HOST, site.ports[device], timeout=HANG_S, context=context)
     try:
         connection.connect()
         return connection.sock.getpeercert(True)
+    except OSError as error:
+        return error
     finally:
         connection.close()
 
