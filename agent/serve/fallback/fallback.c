@@ -383,7 +383,11 @@ bool flo_fallback_prepare(struct serve_request *request)
     if (!is_away(request) || detour->redaction != NULL) {
         return detour->redaction != NULL;
     }
-    int rv = detour->message == NULL ? claim(request, &err) : 0;
+    /* the order may have come while the request waited or was redacted */
+    int rv = request->serve->limits.keeps_prompts
+                 ? flo_fail(&err, FLO_E_INFER_BUSY, "a signed order keeps prompts on this device")
+                 : 0;
+    rv = rv == 0 && detour->message == NULL ? claim(request, &err) : rv;
     detour->is_sent = rv == 0 && (detour->route->is.n_words == 0 || detour->parts.data != NULL);
     if (detour->is_sent) {
         return false;

@@ -127,5 +127,6 @@ json_t *flo_control_status(struct flo_shell *shell)
         "neighbours", neighbours_status(&shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
+    json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));
     return json;
 }

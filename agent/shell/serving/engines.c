@@ -193,6 +193,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .fallbacks = rules->fallbacks,
         .n_fallbacks = rules->n_fallbacks,
         .spent_file = spent_file,
+        .keeps_prompts = flo_shell_prompts_stay(shell),
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),
