@@ -278,6 +278,8 @@ FLAGS(rollout_rollback) = {
     END};
 FLAGS(rollout_freeze) = {REASON, END};
 FLAGS(rollout_unfreeze) = {REASON, END};
+FLAGS(prompts_stay) = {REASON, END};
+FLAGS(prompts_go) = {REASON, END};
 FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
                      {"all", NULL, "each there ever was", FLO_ASKED},
                      WATCH,
@@ -350,6 +352,7 @@ FLAGS(trust_publish) = {END};
 FLAGS(trust_status) = {END};
 FLAGS(emergency_freeze) = {EMERGENCY, END};
 FLAGS(emergency_unfreeze) = {EMERGENCY, END};
+FLAGS(emergency_prompts) = {EMERGENCY, END};
 FLAGS(emergency_rollback) = {
     TAKEN_BACK,
     {"back-to", "DIGEST|MODEL@VERSION", "go to this one (previous)", FLO_ASKED},
