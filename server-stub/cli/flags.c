@@ -296,6 +296,10 @@ FLAGS(telemetry_query) = {
     {"since", "DURATION", "how far back (10m)", FLO_ASKED},
     {"step", "DURATION", "width of a point (10s; 5m by device)", FLO_ASKED},
     END};
+FLAGS(telemetry_away) = {{"by", "release|model|hardware|device", "one row for each", FLO_ASKED},
+                         {"model", "M", "of this model alone", FLO_ASKED},
+                         {"since", "DURATION", "how far back (10m)", FLO_ASKED},
+                         END};
 FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people", FLO_ASKED},
                        {"group", "G", "devices land in this group", FLO_ASKED},
                        {"role", "ROLE[:GROUP],…",

@@ -145,6 +145,24 @@ def test_a_device_that_was_away_gets_the_newest_order_at_its_return(up):
     up.leaves()
 
 
+def test_what_left_is_counted_by_its_reason_and_no_word_of_it(up):
+    def left():
+        rows = up.ask("telemetry", "away", "--since", "1h")
+        return rows[0]["left"] if rows else 0
+    up.leaves()
+    before = left()
+    for _ in range(3):
+        assert up.served_by() == "cloud; reason=app"
+    until("three more", lambda: left() >= before + 3 or Seen(left()))
+    [row] = up.ask("telemetry", "away", "--since", "1h", "--by", "device")
+    assert row["name"] == "a" and row["app"] == row["left"] > 0, row
+    assert row["requests"] == row["here"] + row["left"], row
+    assert row["down"] == row["failed"] == 0, row
+    assert 0 < row["share"] < 100, row
+    shown = up.cli("telemetry", "away", "--since", "1h")[1]
+    assert "tiny@1" in shown and " %" in shown, shown
+
+
 def test_an_order_of_a_stranger_changes_nothing(up):
     up.obeys("stay")
     folder, file = os.path.join(up.dir, "keys"), os.path.join(up.dir, "go.json")
