@@ -292,8 +292,8 @@ enum flo_trust_hold {
  * keys.  A later epoch begins a new era of numbers, for both normal and
  * emergency orders.  So does an enrolment with other order keys, since a key
  * may have been stolen.  Blocked releases, freezes, and orders to keep
- * prompts stay.  What an emergency key froze or kept ends when no key is left
- * that could end it. */
+ * prompts stay.  A freeze or a keeping of prompts by an emergency key ends when
+ * no key is left that could end it. */
 enum flo_trust_hold flo_device_trust(struct flo_device *device,
                                      const struct flo_trust_facts *facts);
 /* Returns the time for expiry checks: max(wall clock, build time, last verified
