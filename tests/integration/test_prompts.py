@@ -2,6 +2,8 @@
 say; a second one gives the routes back, and no more."""
 import json
 import os
+import sys
+import threading
 
 import pytest
 
@@ -14,7 +16,7 @@ QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 ROUTE = """endpoints:
   cloud: {url: "%s", model: gpt-cloud}
 routes:
-  tiny: {to: [tiny, cloud]}
+  tiny: {to: [tiny, cloud]%s}
 """
 
 
@@ -26,7 +28,7 @@ class Site(Small):
         self.up([])
         self.device = self.devices["a"] = F.Device(self, "a")
         self.device.enroll(self.token)
-        self.device.write_config(ROUTE % self.cloud.url)
+        self.device.write_config(ROUTE % (self.cloud.url, ""))
         self.device.start()
         self.online(["a"])
         self.publish_whole("tiny@1", "tiny-v2.Q4_0.gguf",
@@ -152,6 +154,39 @@ def test_a_device_that_was_away_gets_the_newest_order_at_its_return(up):
     up.leaves()
 
 
+def test_an_order_that_comes_during_a_redaction_keeps_the_prompt(up):
+    begun, go_on = (os.path.join(up.dir, name) for name in ("begun", "go-on"))
+    for pipe in begun, go_on:
+        os.mkfifo(pipe)
+    program = os.path.join(up.dir, "redact.py")
+    with open(program, "w") as file:
+        file.write("#!%s\nimport sys\ntext = sys.stdin.read()\n"
+                   "open(%r, 'w').close()\nopen(%r).read()\nprint(text)\n" %
+                   (sys.executable, begun, go_on))
+    os.chmod(program, 0o755)
+    up.device.write_config(ROUTE % (
+        up.cloud.url, ", redact: ['%s'], redact_timeout: 60s" % program))
+    up.restart()
+    before, is_kept, answers = len(up.cloud.requests), threading.Event(), []
+
+    def ask():  # until one leaves its model, and is redacted
+        while not is_kept.is_set():
+            answers.append(up.served_by())
+    asks = threading.Thread(target=ask)
+    asks.start()
+    with open(begun) as pipe:
+        pipe.read()
+    up.obeys("stay")
+    is_kept.set()
+    with open(go_on, "w"):
+        pass
+    asks.join()
+    assert set(answers) == {"tiny@1"} and len(up.cloud.requests) == before
+    up.device.write_config(ROUTE % (up.cloud.url, ""))
+    up.restart()
+    up.obeys("go")
+
+
 def test_what_left_is_counted_by_its_reason_and_no_word_of_it(up):
     def left():
         rows = up.ask("telemetry", "away", "--since", "1h")
@@ -162,9 +197,10 @@ def test_what_left_is_counted_by_its_reason_and_no_word_of_it(up):
         assert up.served_by() == "cloud; reason=app"
     until("three more", lambda: left() >= before + 3 or Seen(left()))
     [row] = up.ask("telemetry", "away", "--since", "1h", "--by", "device")
-    assert row["name"] == "a" and row["app"] == row["left"] > 0, row
+    assert row["name"] == "a" and row["app"] >= 3, row
+    assert row["left"] == sum(row[why] for why in (
+        "down", "loading", "queue", "long", "form", "app")), row
     assert row["requests"] == row["here"] + row["left"], row
-    assert row["down"] == row["failed"] == 0, row
     assert 0 < row["share"] < 100, row
     shown = up.cli("telemetry", "away", "--since", "1h")[1]
     assert "tiny@1" in shown and " %" in shown, shown

@@ -311,6 +311,24 @@ static struct flo_spend_amount taken(const struct serve_request *request, int er
         .cost = flo_spend_cost(tokens_in, is->price_in, request->tokens_out, is->price_out)};
 }
 
+/* Tells whether a signed order, and no failure, ends the request's detour to an
+ * endpoint, which got nothing. */
+static bool is_kept(const struct serve_request *request)
+{
+    return is_away(request) && !request->detour.is_sent && request->serve->limits.keeps_prompts;
+}
+
+static void count_failure(struct serve_request *request)
+{
+    const struct serve_detour *detour = &request->detour;
+    const struct endpoint *endpoint = detour->route->endpoints[detour->at];
+
+    detour->route->counts[detour->at][detour->reason].failed++;
+    flo_news_fallback(request->serve->news, home_of(request)->model,
+                      endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind, detour->reason,
+                      true);
+}
+
 bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
 {
     struct serve_detour *detour = &request->detour;
@@ -320,12 +338,9 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
         return false;
     }
     flo_log_err(FLO_LOG_INFO, "routes", err);
-    detour->route->counts[detour->at][reason].failed++;
-    flo_news_fallback(request->serve->news, home_of(request)->model,
-                      detour->route->endpoints[detour->at] == NULL
-                          ? FLO_TARGET_MODEL
-                          : detour->route->endpoints[detour->at]->is.kind,
-                      reason, true);
+    if (!is_kept(request)) {
+        count_failure(request);
+    }
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
         flo_endpoint_ended(detour->route->endpoints[detour->at], true);
