@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import chromium
 import fleet as F
 from conftest import Small
 from fake_cloud import Cloud
@@ -201,9 +202,34 @@ def test_what_left_is_counted_by_its_reason_and_no_word_of_it(up):
     assert row["left"] == sum(row[why] for why in (
         "down", "loading", "queue", "long", "form", "app")), row
     assert row["requests"] == row["here"] + row["left"], row
-    assert 0 < row["share"] < 100, row
+    assert 0 < row["share"] <= 100, row
     shown = up.cli("telemetry", "away", "--since", "1h")[1]
     assert "tiny@1" in shown and " %" in shown, shown
+
+
+@pytest.mark.skipif(not chromium.PROGRAM,
+                    reason="chromium-headless-shell is not installed")
+def test_the_dashboard_shows_which_share_left_and_why(up):
+    up.leaves()
+    until("a count", lambda: up.ask("telemetry", "away", "--since", "1h"))
+    page = chromium.Page(up.dir)
+    page.open(up.url)
+    with open(up.admin_token) as file:
+        page.run("sessionStorage.setItem('flotilla.token', %s)" %
+                 json.dumps(file.read().strip()))
+    page.open("about:blank")
+    page.open(up.url)
+    page.until("document.querySelector('[aria-label=Summary]')")
+    for path, name in ("telemetry", "tiny@1"), ("devices/a", "1"):
+        table = "[aria-label='Requests that left']"
+        chromium.go(page, path, table)
+        chromium.has(page, table + " tbody", "app ")
+        cells = page.text(table + " tbody").split("\t")
+        assert name in cells, cells
+        assert page.run("document.querySelector(%s).getAttribute("
+                        "'aria-label')" % json.dumps(
+                            table + " svg")).endswith("left")
+    page.close()
 
 
 def test_an_order_of_a_stranger_changes_nothing(up):
