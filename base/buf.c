@@ -85,7 +85,9 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
         buf->bytes += (size_t)chars;
         return;
     }
-    buf->data[buf->bytes] = '\0'; /* removes the part of the text that fitted */
+    /* the text does not fit as a whole, so the part that did is removed
+     * again */
+    buf->data[buf->bytes] = '\0';
     if (chars < 0 || !buf_reserve(buf, (size_t)chars)) {
         buf->failed = true;
         return;

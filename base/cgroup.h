@@ -33,7 +33,8 @@ FLO_MUST_USE int flo_cgroup_prepare(const struct flo_cgroup *own, struct flo_err
 /* Tells whether groups with a memory limit can be made in `own`. */
 bool flo_cgroup_is_prepared(const struct flo_cgroup *own);
 /* Makes a group `name` with limits on memory and threads.  When the group
- * exceeds the memory limit, the kernel ends all its processes.
+ * exceeds the memory limit, the kernel ends all its processes.  Returns
+ * FLO_E_PROCESS when the group cannot be made.
  * FLO_E_PROCESS. */
 FLO_MUST_USE int flo_cgroup_make(const struct flo_cgroup *own, const char *name,
                                  uint64_t memory_bytes, uint32_t threads, struct flo_cgroup *out,

@@ -17,7 +17,9 @@ struct flo_crash {
     char signal[16]; /* name of the signal, such as SIGSEGV */
     /* true: the work named here was done, and the crash came after it */
     bool is_after;
-    char who[FLO_CRASH_WHO]; /* for whom; the three texts are printable, and cut if too long */
+    /* person or program that the work was for; the three texts are printable,
+     * and cut if too long */
+    char who[FLO_CRASH_WHO];
     /* method and path of the request, such as "PUT /v1/alert-rules/eu" */
     char what[FLO_CRASH_WHAT];
     char text[FLO_CRASH_TEXT]; /* body of the request, or "" */

@@ -150,8 +150,9 @@ static void format_clean(char *out, size_t out_bytes, const char *format, va_lis
     flo_text_clean(text, bytes, out, out_bytes);
 }
 
-/* Code of the last failure that had no struct flo_err.  A `return
- * flo_err_fix(err, ...)` after that failure must not return success. */
+/* Code of the last failure in this thread, for a caller that passes no struct
+ * flo_err.  Functions such as flo_err_fix() return it then, because `return
+ * flo_err_fix(err, ...)` must not return success. */
 static _Thread_local int unheard;
 
 int flo_fail(struct flo_err *err, int code, const char *format, ...)
@@ -189,7 +190,8 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
         va_start(args, format);
         format_clean(text, sizeof(text), format, args);
         va_end(args);
-        /* The GNU strerror_r may return a static text instead of `reason`. */
+        /* The GNU strerror_r may return a static text in place of `reason`, so
+         * its result is used. */
         const char *name = strerror_r(number, reason, sizeof(reason));
         flo_fail(err, code, "%s: %s", text, name);
     }

@@ -2,9 +2,11 @@
  *
  * Values below 64 have a bucket each.  Each octave above, up to 2^40, has 32
  * equal buckets.  Larger values fall into the last bucket.  So a bucket's upper
- * bound is at most 1/32 above any value in it.¶The text has varints in base64.
- * Each bucket that is not empty has a pair: its index minus the index of the
- * pair before (-1 for the first), and its count.  Then 0 and the sum follow. */
+ * bound is at most 1/32 above any value in it.
+ *
+ * The text form has varints in base64.  Each bucket that is not empty has a
+ * pair: its index minus the index of the pair before (-1 for the first), and
+ * its count.  Then 0 and the sum follow. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Left-out parts: one sentence for every part that a build does not have. */
+/* Left-out parts: makes the error for a part that this build does not have. */
 #include "base/left_out.h"
 
 int flo_left_out(struct flo_err *err, const char *part, const char *option)

@@ -1,5 +1,5 @@
-/* Left-out rooms (cmake/rooms.cmake): the error for a caller that needs a room
- * which this build lacks. */
+/* Left-out rooms: the error for a caller that needs a room, which is a part of
+ * the program, that this build lacks (cmake/rooms.cmake). */
 #ifndef FLOTILLA_BASE_LEFT_OUT_H
 #define FLOTILLA_BASE_LEFT_OUT_H
 

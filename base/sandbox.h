@@ -144,6 +144,42 @@ struct flo_sandbox_rule {
             }                                                                                      \
         }                                                                                          \
     }
+/* Kills the process: a call that only an attacker would make. */
+#define FLO_CALL_KILL(stages, name)                                                                \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_KILL, 0,                                                   \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#ifdef SYS_fcntl64
+#define FLO_SANDBOX_FCNTL SYS_fcntl64
+#else
+#define FLO_SANDBOX_FCNTL SYS_fcntl
+#endif
+#define FLO_CALL_FCNTL(stages, command)                                                            \
+    {                                                                                              \
+        FLO_SANDBOX_FCNTL, stages, FLO_SANDBOX_ALLOW, 0,                                           \
+        {                                                                                          \
+            {                                                                                      \
+                1, FLO_SANDBOX_WORD, command                                                       \
+            }                                                                                      \
+        }                                                                                          \
+    }
+/* Allows socket() or socketpair() of one kind, with or without SOCK_CLOEXEC and
+ * SOCK_NONBLOCK. */
+#define FLO_CALL_SOCKET(stages, name, domain, kind, protocol)                                      \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                                                  \
+        {                                                                                          \
+            {0, FLO_SANDBOX_INT, domain}, {1, 0xfu, kind},                                         \
+            {                                                                                      \
+                2, FLO_SANDBOX_INT, protocol                                                       \
+            }                                                                                      \
+        }                                                                                          \
+    }
 #define FLO_SANDBOX_EVER 0xff /* all stages */
 #define FLO_SANDBOX_INT UINT32_MAX
 #define FLO_SANDBOX_WORD UINT64_MAX
@@ -189,5 +225,13 @@ bool flo_sandbox_has_landlock(void);
  * has no landlock (version 2 or later), or FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
                                    enum flo_sandbox_net net, struct flo_err *err);
+
+/* Files that TLS with the system's authorities and name lookup read, for a
+ * process that connects to servers. */
+#define FLO_SANDBOX_NETWORK_PATHS 21
+void flo_sandbox_network_paths(struct flo_sandbox_path out[FLO_SANDBOX_NETWORK_PATHS]);
+/* Does one lookup before the sandbox: a resolver reads its list of services
+ * once, and stats paths before it reads the list again. */
+void flo_sandbox_network_begin(void);
 
 #endif

@@ -65,7 +65,9 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
 }
 
 #define MISSING "…"
-#define CUT_BACK 24 /* a longer last word is cut inside */
+/* limit of a last word that is left out as a whole; a longer one is cut
+ * inside */
+#define CUT_BACK 24
 
 /* Returns the end of the last whole word within `bytes`, or else of the last
  * whole character. */
@@ -247,7 +249,7 @@ const char *flo_nearest(const char *word, const char *const *words, size_t count
         if (other > WORD_MAX) {
             continue;
         }
-        /* A third of the word may differ, and always one character. */
+        /* Up to a third of the word may differ, and always one character. */
         size_t edits_max = (chars > other ? chars : other) / 3;
         edits_max = edits_max < 1 ? 1 : edits_max;
         size_t edits = edit_distance(word, chars, words[i], other);

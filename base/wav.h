@@ -1,4 +1,4 @@
-/* WAV files: checks whether data is one, for several parts. */
+/* WAV files: checks whether data is a WAV file. */
 #ifndef FLOTILLA_BASE_WAV_H
 #define FLOTILLA_BASE_WAV_H
 

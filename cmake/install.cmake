@@ -27,7 +27,7 @@ if(Python3_FOUND)
     endforeach()
 endif()
 foreach(PROGRAMS flotilla flotilla-agent flotilla-controller flotilla-engine
-        flotilla-model flotilla-updater)
+        flotilla-model flotilla-relay flotilla-updater)
     foreach(shell bash zsh fish)
         configure_file(server-stub/cli/shells/flotilla.${shell}
             completion/${PROGRAMS}.${shell} @ONLY)

@@ -20,7 +20,7 @@ endfunction()
 # On a device.
 flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, calls"
     "engine/grammar/"
-    "test_(calls|format|grammar.*|job|worker_sharing)|fuzz_(calls|grammar|schema)|test_(choices|serve_calls)")
+    "test_(calls|form|format|grammar.*|job|worker_sharing)|fuzz_(calls|form|grammar|schema)|test_(choices|serve_calls)")
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
     "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls|derive|session|worker_answers|worker_adapters|prefix_process)|fuzz_(jinja|template).*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
@@ -29,6 +29,9 @@ flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks
 flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
     "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share")
+flotilla_room(FLOTILLA_ROUTES "routes to other devices and to endpoints"
+    "agent/relay/|agent/serve/fallback/|agent/serve/rules/(endpoints|routes|absent_routes)[.]c"
+    "test_relay_(settings|sandbox)|test_fallback|e2e_rela.*|e2e_route.*")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
     "test_(anthropic|collected|ollama|responses)|test_serve_guards.*|fuzz_ollama")

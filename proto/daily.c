@@ -31,7 +31,7 @@ bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *cha
             return is_open;
         }
     }
-    return false; /* the window opens on no day */
+    return false; /* never open, because no day of the week is set */
 }
 
 bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms)

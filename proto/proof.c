@@ -77,8 +77,8 @@ void flo_proof_add(const struct flo_proof_key *key, const char *topic, uint64_t 
     flo_buf_printf(out, MEMBER "%s%s" END, head, hex);
 }
 
-/* Copies `chars` lower-case hex digits and skips the character `end` after
- * them. */
+/* Copies `chars` lower-case hex digits from *at, and moves *at behind the
+ * character `end` that follows them.  Returns false for any other text. */
 static bool take(const char **at, size_t chars, char end, char *out)
 {
     memcpy(out, *at, chars);

@@ -60,7 +60,8 @@ int flo_topic_common(const char *fleet, char *out, struct flo_err *err)
     return 0;
 }
 
-/* Tells whether `rest` has the form of `path`, with a valid name as key. */
+/* Tells whether `rest` has the form of `path`, in which {d} or {g} stands for a
+ * valid name.  Copies this name to `key`. */
 static bool path_matches(const char *path, const char *rest, char *key)
 {
     const char *after;

@@ -507,7 +507,8 @@ def programs():
 
     calls = [*commands("flotilla-controller"), *commands("flotilla-agent"),
              *commands("flotilla-engine"),
-             *commands("flotilla-model"), *commands("flotilla-updater")]
+             *commands("flotilla-model"), *commands("flotilla-updater"),
+             *commands("flotilla-relay")]
     return ("# The other programs\n\n" +
             NOTE.replace("`%s`", "%s") % "each program's `--help`" +
             "`flotilla` itself: cli.md.\n" + "".join(

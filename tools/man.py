@@ -26,6 +26,8 @@ PAGES = [
      "programs.md", "flotilla-model"),
     ("flotilla-updater", 1, "deltas, bundles and signed releases by hand",
      "programs.md", "flotilla-updater"),
+    ("flotilla-relay", 1, "forward requests of a device to one server",
+     "programs.md", "flotilla-relay"),
     ("agent.yaml", 5, "configuration of flotilla-agent", "config.md", None),
     ("flotilla-errors", 7, "ids of errors, exit codes, what to do",
      "errors.md", None),

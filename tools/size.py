@@ -19,7 +19,8 @@ import circles  # noqa: E402
 
 ROOT = circles.ROOT
 PAGE = os.path.join(ROOT, "docs/internals/size.md")
-SIDES = (("device", ("flotilla-agent", "flotilla-engine", "flotilla-updater")),
+SIDES = (("device", ("flotilla-agent", "flotilla-engine", "flotilla-updater",
+                     "flotilla-relay")),
          ("controller", ("flotilla-controller", "flotilla")))
 PROGRAMS = SIDES[0][1] + SIDES[1][1] + ("flotilla-model",)
 STALE_LINES, STALE_SHARE = 150, 0.03  # a page is stale beyond both

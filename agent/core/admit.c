@@ -71,7 +71,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;
     case FLO_E_PROBE_MEMORY:
-    case FLO_E_ENGINE_KILLED: /* each such kill blocks the release, until an order unblocks it */
+    case FLO_E_ENGINE_KILLED: /* a killed engine counts as one that needs too much memory */
         return FLO_DENIAL_MEMORY;
     default:
         break;
@@ -103,7 +103,7 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_GUARD:
     case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_REST_TOO_LARGE:
-        return false; /* the client caused this result, or it does not count as an error */
+        return false; /* such a result does not count against the release on trial */
     default:
         return true;
     }

@@ -1,12 +1,12 @@
 /* Sequential test (bet): finds out whether a share is certainly above, or
  * certainly below, a limit.
  *
- * The test bets against the claim that the share equals the limit.  The stake
- * on each answer follows Laplace's rule, (yes + 1) / (count + 2), which needs
- * no prior knowledge.  If the claim is true, a stake of 1 grows to N with a
- * probability of at most 1/N, after any number of answers (Ville's inequality).
- * This also holds for the claim that the share is on the wrong side of the
- * limit.  So the odds may be read after every answer. */
+ * The test bets against the claim that the share equals the limit, with a stake
+ * of 1.  Its bet on each answer follows Laplace's rule, (yes + 1) / (count +
+ * 2), which needs no prior knowledge.  If the claim is true, the stake grows to
+ * N with a probability of at most 1/N, after any number of answers (Ville's
+ * inequality).  The same holds if the share is on the wrong side of the limit.
+ * So a stake of N, read after any answer, means odds of N against the claim. */
 #include <flotilla/agent.h>
 
 #include <assert.h>

@@ -1,10 +1,10 @@
 /* Derived artifacts: decides which ones the agent makes, how often it tries,
- * and for how long.
+ * and how long a try may take.
  *
- * Packed weights are optional.  After a failed try, packing is not tried again
- * until the agent restarts.  After two failures of the disk or the time limit,
- * this version of the agent never tries again.  One such failure may only mean
- * that the machine was busy. */
+ * Packed weights are optional.  After a failed try, the agent packs the model
+ * again only after its own restart.  After two tries that failed because of the
+ * disk or the time limit, this version of the agent does not pack the model any
+ * more.  One such failure may only mean that the machine was busy. */
 #include <assert.h>
 #include <string.h>
 

@@ -47,7 +47,8 @@ const char *flo_fallback_refusal_words(enum flo_fallback_refusal refusal)
     return sentences[refusal];
 }
 
-/* Judges the conditions under which a prompt may leave the device. */
+/* Returns the reason why the prompt may not leave the device for this target.
+ * Returns FLO_REFUSAL_NONE when it may. */
 static enum flo_fallback_refusal judge_leaving(const struct flo_fallback_ask *ask,
                                                const struct flo_fallback_target *target)
 {

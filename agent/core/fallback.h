@@ -20,7 +20,7 @@ enum flo_fallback_reason {
 };
 /* Returns the reason's word, as configurations and answers have it. */
 const char *flo_fallback_word(enum flo_fallback_reason reason);
-/* Parses a reason's word; false: unknown. */
+/* Parses the word of a reason.  Returns false when the word is unknown. */
 bool flo_fallback_parse(const char *word, enum flo_fallback_reason *out);
 
 enum flo_fallback_kind {
@@ -41,29 +41,32 @@ enum flo_fallback_refusal {
     FLO_REFUSAL_APP,       /* `apps` of the route does not list the client */
     FLO_REFUSAL_PRIORITY,  /* `never` of the route lists the request's priority */
     FLO_REFUSAL_BUDGET,    /* the day's tokens or money are used up */
-    FLO_REFUSAL_MEDIA,     /* the redaction command reads text, and the request has more */
+    /* the redaction command reads only text, but the request has images, speech
+     * or token ids */
+    FLO_REFUSAL_MEDIA,
 };
 /* Returns the refusal as the end of a sentence: "the day's budget is used". */
 const char *flo_fallback_refusal_words(enum flo_fallback_refusal refusal);
 
-/* A request that looks for another target. */
+/* A request that its own model cannot answer, so a route looks for another
+ * target. */
 struct flo_fallback_ask {
     enum flo_fallback_reason reason;
     bool is_off;          /* a signed order keeps prompts on this device */
-    bool is_from_site;    /* another device of the site sent it */
+    bool is_from_site;    /* another device of the site sent the request */
     bool is_app_allowed;  /* the route allows the client's app to leave the device */
-    bool is_never;        /* the route never lets this priority leave */
+    bool is_never;        /* the route never lets requests of this priority leave the device */
     bool needs_redaction; /* the route has a redaction command */
     bool has_media;       /* images, speech or token ids, which no command redacts */
 };
-/* A target, as it is at this moment. */
+/* A target of a route, in its present state. */
 struct flo_fallback_target {
     enum flo_fallback_kind kind;
     bool is_named;    /* the model that the request named */
     bool was_tried;   /* the target has already failed this request */
-    bool is_ready;    /* its engine or its endpoint's process takes requests */
-    bool is_allowed;  /* the app's token may use this model; models only */
-    bool is_able;     /* it has every ability that the request needs */
+    bool is_ready;    /* the target's engine, or its endpoint's process, takes requests */
+    bool is_allowed;  /* for a model: the app's token may use it */
+    bool is_able;     /* the target has every ability that the request needs */
     bool fits_budget; /* the request fits into the rest of the day's budget */
 };
 

@@ -36,9 +36,10 @@ static double loss_of(double logprob)
                                                  : -logprob;
 }
 
-/* Returns the loss of the golden token at the place where the model differs.
- * It is the lowest loss of a reported token that continues the golden answer.
- * If none does, it is the highest reported loss, as a lower bound. */
+/* Returns the loss (-ln of the probability) of the next token of the golden
+ * answer, when the model has chosen another token.  It is the lowest loss among
+ * the reported alternatives that continue the golden answer.  If none does, it
+ * is the highest reported loss, as a lower bound. */
 static double departure(const struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                         size_t count)
 {

@@ -1,4 +1,5 @@
-/* Likelihood: computes how likely a model finds a golden answer.
+/* Likelihood: computes how likely a model finds a golden answer (the answer
+ * that a test case expects).
  *
  * The model answers greedily and reports for each token its log-probability and
  * those of the most likely alternatives.  While its answer equals the golden

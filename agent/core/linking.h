@@ -1,9 +1,9 @@
-/* Activation of a linked release: runs a hook, then checks the health of a
- * program.
+/* Activation of a linked release, whose files a program reads through a link:
+ * runs a hook that tells the program, then checks the program's health.
  *
- * The device's core (core/device/linked.c) decides which release has the link.
- * This file decides the steps after the link has changed.  Pure, as all of
- * core/. */
+ * The device's core (core/device/linked.c) decides to which release the link
+ * points.  This file decides the steps after the link has changed.  Pure, as
+ * all of core/. */
 #ifndef FLOTILLA_AGENT_CORE_LINKING_H
 #define FLOTILLA_AGENT_CORE_LINKING_H
 

@@ -7,8 +7,8 @@
 /* Delays in ms, counted from the device's first request to its neighbours. */
 struct flo_uplink_turn {
     uint64_t turn_ms; /* time before which the device fetches nothing from the uplink */
-    /* time before which it does not fetch a blob that a neighbour is
-     * downloading */
+    /* time before which the device does not fetch from the uplink what a
+     * neighbour is downloading */
     uint64_t wait_ms;
 };
 

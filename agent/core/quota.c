@@ -17,8 +17,8 @@ static uint64_t slice_ms(enum flo_quota_kind kind)
     return (is_day ? FLO_QUOTA_DAY_MS : FLO_QUOTA_MINUTE_MS) / FLO_QUOTA_SLICES;
 }
 
-/* Advances the window until `slice` is its newest, and drops slices that are
- * too old. */
+/* Advances the window to the slice with the number `slice` (a slice is 1/60 of
+ * the window's time).  Slices that are too old are dropped. */
 static void move(struct flo_quota_window *window, uint64_t slice)
 {
     uint64_t steps = slice > window->last ? slice - window->last : 0;
@@ -60,7 +60,8 @@ static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind
     return (slice + RING) * slice_ms(kind) - now_ms;
 }
 
-/* Looks whether a window has room for `count` requests, or for one token. */
+/* Writes how much of a limit is used.  Also writes the time until the limit
+ * allows `count` more requests, or one more token. */
 static void look(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_ms, uint32_t count,
                  struct flo_quota_state *out)
 {

@@ -28,9 +28,10 @@ enum flo_quota_kind {
 struct flo_quota {
     uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none */
     struct flo_quota_window {
-        uint64_t last; /* number of the newest slice */
-        uint64_t used; /* sum of the counts in all slices */
-        /* counts of the slices, as a ring that includes the newest */
+        uint64_t last; /* number of the newest slice; a slice is 1/60 of the window's time */
+        uint64_t used; /* number of requests or tokens in all slices of the window */
+        /* number of requests or tokens in each slice, as a ring that includes
+         * the newest slice */
         uint64_t slices[FLO_QUOTA_SLICES + 1];
     } windows[FLO_QUOTA_KINDS];
 };
@@ -38,8 +39,8 @@ struct flo_quota {
 struct flo_quota_state {
     enum flo_quota_kind kind;
     uint64_t used, limit;
-    uint64_t wait_ms;  /* time until there is room; 0: there is room now, or never */
-    uint64_t whole_ms; /* time until nothing is counted any more */
+    uint64_t wait_ms;  /* time until the limit allows the request; 0: it does so now, or never */
+    uint64_t whole_ms; /* time until the window counts no request or token any more */
 };
 
 /* Counts `count` requests at once, at least 1.  Returns false, and counts none,

@@ -11,8 +11,8 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
     if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
-        /* no answer is sent, because the statement of the order's signer may
-         * come later */
+        /* The order's epoch is the next one.  No answer is sent, because the
+         * trust statement that names its signer may still arrive. */
         out->is_told = out->doubts = true;
         return;
     }
@@ -21,7 +21,7 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
         return;
     }
     if (facts->code == FLO_E_CMD_SCOPE) {
-        return; /* an order for another device is no error */
+        return; /* an order for another device is no error, and needs no answer */
     }
     if (!flo_agent_is_verdict(facts->code)) {
         out->comes_again = out->is_degraded = true;

@@ -1,6 +1,7 @@
 /* Refusal: decides how a device answers an order that it does not accept. Pure.
- * Some errors are about the order.  Others are only about this device: then
- * nothing is decided, and the controller must send the order again. */
+ * Some errors are about the order.  Others, such as a full disk, are only about
+ * this device.  Then the order is not decided, and the controller must send it
+ * again. */
 #ifndef FLOTILLA_AGENT_CORE_REFUSAL_H
 #define FLOTILLA_AGENT_CORE_REFUSAL_H
 
@@ -13,8 +14,8 @@ struct flo_refusal_facts {
     /* the order's epoch is the one after that of the device's trust
      * statement */
     bool is_next_epoch;
-    /* for a jump in order numbers: the controller was asked about it since the
-     * order first came */
+    /* for an order number that jumps ahead: the controller has been asked about
+     * it since the order first arrived */
     bool was_asked;
 };
 enum flo_refusal_answer {
@@ -27,11 +28,15 @@ struct flo_refusal {
     bool is_told;     /* the device reports the refusal as a security event */
     bool comes_again; /* nothing was decided */
     bool is_degraded; /* the cause is in this device, which is degraded now */
-    bool sees_clock;  /* the device checks its clock, which may have been set since */
-    /* A trust statement that has not arrived may name the order's signer: the
-     * device asks for it. */
+    /* the order failed because of its time, so the device checks whether its
+     * clock has been set since */
+    bool sees_clock;
+    /* the device requests trust statements, because one that has not arrived
+     * yet may name the order's signer */
     bool doubts;
-    bool asks; /* the device asks the controller whether it issued all those order numbers */
+    /* the device asks the controller whether it has issued order numbers as
+     * high as this one */
+    bool asks;
 };
 void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal *out);
 

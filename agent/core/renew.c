@@ -82,8 +82,9 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now)
 {
     *renew = (struct flo_renew){.life = *life, .since_ms = now->now_ms};
-    /* All devices are due after a long absence of the controller, so they
-     * spread their requests. */
+    /* A certificate is due at the start of the agent mostly after a long
+     * absence of the controller.  Then those of all devices are due, so each
+     * device waits for a random time. */
     if (is_due(renew, now)) {
         renew->next_ms = now->now_ms + now->random % retry_ms_min(renew);
     }

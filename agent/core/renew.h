@@ -33,8 +33,8 @@ struct flo_renew_life {
     uint64_t issued_ms; /* time at which the CA issued it, by the controller's clock */
     uint64_t until_ms;  /* time at which it expires, by the controller's clock */
     uint64_t taken_ms;  /* time at which it arrived, by this device's clock; 0: unknown */
-    /* place of this device among those enrolled on one day, as a share of
-     * 2^32 */
+    /* position of this device among those enrolled on one day, as a share of
+     * 2^32; it delays the renewal by that share of the spread */
     uint32_t place;
 };
 

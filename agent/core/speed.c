@@ -5,17 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5 /* share of pairs over the limit when the true ratio equals the limit */
-/* odds that a pass needs; they are low because soak and gates check again */
+/* share of the measured pairs (one time of each release) that are over the
+ * limit when the true ratio equals it */
+#define HALF 0.5
+/* odds that the candidate is fast enough, needed for a pass; low, because soak
+ * and gates check again */
 #define FAST_ODDS 100
-/* odds that a failure needs; they are high because the release is then
- * blocked */
+/* odds that the candidate is too slow, needed for a failure; high, because the
+ * release is then blocked */
 #define SLOW_ODDS 1e6
-/* pause in ms for each pair by which those over the limit outnumber those under
- * it */
+/* pause in ms for each pair of times by which pairs over the limit outnumber
+ * those under it */
 #define PAUSE_MS 20
 #define PAUSE_MS_MAX 250
-/* the candidate's fastest runs are compared: one in this many */
+/* the fastest runs of both releases are compared: one run in this many */
 #define BEST_PARTS 10
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)
@@ -38,8 +41,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Returns the value below which one of `parts` equal parts of the values
- * lies. */
+/* Returns the value that has 1/`parts` of the values below it.  With 2 parts it
+ * is the median. */
 static double part_of(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
@@ -54,7 +57,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
 }
 
 /* Returns whether even the fastest tenth of the candidate's runs is too slow.
- * Other work can only lengthen a run, so it is not the cause then. */
+ * Other work on the machine only lengthens runs, so it cannot be the cause of
+ * that. */
 static bool best_is_over(const struct flo_speed *speed)
 {
     return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),

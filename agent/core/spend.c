@@ -1,7 +1,8 @@
 /* Spend: claims, settles and stores the use of a day; see spend.h. */
 #include "agent/core/spend.h"
 
-/* The stored use is ahead of the real one by this part of the limit. */
+/* Divisor: the stored use of a day is ahead of the real use by the daily limit
+ * divided by this. */
 #define KEEP_PARTS 16
 
 void flo_spend_begin(struct flo_spend *spend, uint64_t day)
@@ -50,7 +51,8 @@ void flo_spend_settle(struct flo_spend *spend, uint64_t day, struct flo_spend_am
     spend->used.cost = replaced(spend->used.cost, claim.cost, used.cost);
 }
 
-/* Returns the use to store: a step beyond the real one, at most the limit. */
+/* Returns the use to store: the real use plus a part of the limit, but at most
+ * the limit. */
 static uint64_t ahead_of(uint64_t used, uint64_t most)
 {
     uint64_t ahead = sum(used, most / KEEP_PARTS);

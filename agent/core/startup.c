@@ -32,8 +32,9 @@ void flo_startup_execution(const struct flo_startup_execution *facts,
     if (!facts->has_candidate) {
         return;
     }
-    /* A trial whose success was reported is committed again, because the half
-     * of the record that had the commit is damaged. */
+    /* The success of this trial was reported, but the commit is missing,
+     * because its half of the record is damaged.  So the trial is committed
+     * again. */
     out->commits = facts->has_ended && facts->has_succeeded && facts->is_trial;
     if (!out->commits) {
         out->source = FLO_STARTUP_SLOTS;

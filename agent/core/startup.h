@@ -51,7 +51,7 @@ struct flo_startup_verdict {
     /* the candidate is made current, because the success of its trial was
      * reported */
     bool commits;
-    bool has_ended; /* only leftovers of the execution exist, so it counts as ended */
+    bool has_ended; /* the execution has ended already, so only its leftovers are removed */
 };
 void flo_startup_execution(const struct flo_startup_execution *facts,
                            struct flo_startup_verdict *out);
@@ -59,13 +59,15 @@ void flo_startup_execution(const struct flo_startup_execution *facts,
 /* ---- a device that is enrolled again ---- */
 
 enum flo_startup_enrolled {
-    FLO_STARTUP_STAYS,    /* no update of an earlier rollout is in progress, so nothing changes */
-    FLO_STARTUP_DROPPED,  /* a candidate that has not served is removed */
-    FLO_STARTUP_NAMELESS, /* a trial continues, and any order of the new controller supersedes it */
+    FLO_STARTUP_STAYS,   /* the record has no candidate, so nothing changes */
+    FLO_STARTUP_DROPPED, /* a candidate that has not served is removed */
+    /* the candidate on trial continues to serve until any order of the new
+     * controller replaces it */
+    FLO_STARTUP_NAMELESS,
 };
 enum flo_startup_enrolled flo_startup_enrolled(bool has_candidate, bool is_trial);
-/* Returns the outcome that the device reports to a new controller for its
- * newest order about a model. */
+/* Converts the stored outcome of the newest order about a model to the one that
+ * the device reports to a new controller. */
 enum flo_stated_outcome flo_startup_outcome(enum flo_stated_outcome outcome);
 
 /* ---- the device's record can be read again ---- */
@@ -76,8 +78,12 @@ struct flo_startup_device {
     bool is_enrolled;
 };
 struct flo_startup_again {
-    bool is_news;   /* the record can be read now, so the trusted time is known again */
-    bool unfreezes; /* updates waited only because the record could not be read, and may continue */
+    /* the record could not be read before and can be read now, so the trusted
+     * time is known again */
+    bool is_news;
+    /* updates may continue, because they waited only until the record could be
+     * read */
+    bool unfreezes;
     bool connects;
 };
 struct flo_startup_again flo_startup_device_again(const struct flo_startup_device *facts);

@@ -12,7 +12,8 @@
 #define RESTART_MS_MIN 100 /* pause before the first restart; it doubles with each loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
-/* divisor: this part of the spread time is left to the devices' answers */
+/* divisor: this part of the spread time comes first, and only answers to orders
+ * are sent in it */
 #define REPORT_QUIET 4
 
 /* ---- an engine without a sign of life ---- */

@@ -2,8 +2,8 @@
  *
  * Engines and loads report errors; the disk is not tested otherwise.  One error
  * may be a bad sector, and a period without errors may have had no reads.  So
- * FLO_TROUBLE_READS errors set the trouble, and FLO_TROUBLE_LOOKS periods
- * without an error clear it. */
+ * the disk counts as failing after FLO_TROUBLE_READS errors, and as healthy
+ * again after FLO_TROUBLE_LOOKS periods without an error. */
 #ifndef FLOTILLA_AGENT_CORE_TROUBLE_H
 #define FLOTILLA_AGENT_CORE_TROUBLE_H
 
@@ -15,16 +15,19 @@
 struct flo_trouble {
     int code; /* error code (FLO_E_...) of the trouble; 0: none */
     char what[256];
-    uint32_t errors; /* number of errors since the last quiet period */
-    uint32_t quiet;  /* number of periods since the last error */
+    /* number of read errors, at most FLO_TROUBLE_READS; enough quiet periods
+     * clear it */
+    uint32_t errors;
+    uint32_t quiet; /* number of periods since the last error */
 };
 
 /* Returns whether this error says that a disk did not return its data. */
 bool flo_trouble_is_read(int code);
-/* Records a read error.  `is_whole`: the data is essential, so one error sets
- * the trouble. */
+/* Records a read error.  `is_whole`: the data is essential, so this one error
+ * is enough for the trouble to begin. */
 void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
-/* Ends a period, which counts as quiet if no error occurred. */
+/* Ends a period of observation.  Enough periods without a read error end the
+ * trouble. */
 void flo_trouble_look(struct flo_trouble *trouble);
 
 #endif

@@ -1,8 +1,9 @@
-/* Roles: keeps a model's current engine and its candidate's engine, and which
- * of the two is live.
+/* Roles: keeps the engines of a model's current release and of its candidate.
+ * One of the two is live, which means that it gets new requests.
  *
- * The agent loads, flips, unloads and promotes.  Engines report when they are
- * ready, idle or gone.  A flip never ends a request. */
+ * The agent loads, unloads and promotes engines, and makes one live.  Engines
+ * report when they are ready, idle or gone.  A change of the live engine never
+ * ends a request. */
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
@@ -147,8 +148,8 @@ static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
     return &serve->places[model];
 }
 
-/* Makes the role free for a new engine.  Events about its previous engine are
- * dropped. */
+/* Makes the role (current or candidate) free for a new engine.  Waiting events
+ * about the engine that had this role are dropped. */
 static int take_role(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     FLO_INSIDE(place->serve);
@@ -243,13 +244,15 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
     FLO_TRY(check_ready(place, role, err));
-    place->is_live = false; /* new requests wait until the flip below */
+    /* no engine is live until the call of flo_serve_flip() below, so new
+     * requests wait for the new route */
+    place->is_live = false;
     int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
     FLO_TRY(rv);
     FLO_TRY(flo_serve_flip(serve, model, role, err));
-    /* A release becomes live here whose engine was live before, so its first
-     * answer is reported too. */
+    /* The release is new to the model, but its engine was live already.  Its
+     * first answer is reported all the same. */
     if (is_news && !place->awaits_first_answer) {
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;

@@ -65,7 +65,9 @@ struct flo_serve_model {
     uint32_t threads_max; /* largest number of threads of the engine; 0: no limit */
     uint32_t sessions; /* number of requests answered at once; 0: 4, or as many as fit the budget */
     enum flo_serve_cache {
-        FLO_SERVE_CACHE_AUTO, /* f16 numbers, or q8_0 if the memory budget requires it */
+        /* f16 numbers in the KV cache, or q8_0 if the memory budget requires
+         * it */
+        FLO_SERVE_CACHE_AUTO,
         FLO_SERVE_CACHE_F16,
         FLO_SERVE_CACHE_Q8_0,
     } cache;                   /* type of the numbers in the KV cache */
@@ -131,18 +133,19 @@ struct flo_serve_handlers {
      * is not reported. */
     void (*on_first_answer)(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms);
-    /* Called when a request waits for a model whose route is on demand.  The
-     * caller loads and flips the model, or calls flo_serve_wanted_failed().  It
-     * is called once per load, and once more when a user begins to wait where
-     * only batch requests did (status: is_wanted_softly).  NULL: no route is on
-     * demand. */
+    /* Called when a request waits for a model that is loaded on demand.  The
+     * caller loads the model and makes it live, or calls
+     * flo_serve_wanted_failed().  The call comes once per load, and once more
+     * when a user begins to wait where only batch requests waited.  NULL: no
+     * model is on demand. */
     void (*on_wanted)(void *context, unsigned model);
-    /* Called when a request for the model was answered, or was not, by another
-     * target of its route.  NULL: not reported. */
+    /* Called when a request for the model went to another target of its route,
+     * which has answered or has failed (has_failed).  NULL: such requests are
+     * not reported. */
     void (*on_fallback)(void *context, unsigned model, enum flo_fallback_kind kind,
                         enum flo_fallback_reason reason, bool has_failed);
-    /* Called when the engine that a flip replaced has no request left.  NULL:
-     * it is not reported. */
+    /* Called when an engine that is not live any more has answered its last
+     * request.  NULL: it is not reported. */
     void (*on_drained)(void *context, unsigned model, const struct flo_digest *release);
 };
 
@@ -161,7 +164,7 @@ struct flo_serve_bounds {
      * names it */
     uint32_t n_models;
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
-    /* limits by kind; 0: none, here and in the fields below */
+    /* limits of the app by kind; 0: no limit, here and in the fields below */
     uint64_t limits[FLO_QUOTA_KINDS];
     uint32_t prompt_tokens_max, answer_tokens_max;
     bool is_batch; /* all requests of the app are batch requests */
@@ -204,28 +207,37 @@ struct flo_serve_guard {
  * it, as it runs a runtime. */
 struct flo_serve_endpoint {
     char name[FLO_NAME_MAX + 1];
-    char model[FLO_NAME_MAX * 2 + 1];    /* name of the model that is asked for there */
+    /* name of the model that requests to this endpoint ask for */
+    char model[FLO_NAME_MAX * 2 + 1];
     enum flo_fallback_kind kind;         /* FLO_TARGET_DEVICE or FLO_TARGET_ENDPOINT */
     char runtime[FLO_ENDPOINT_JSON_MAX]; /* configuration for the proxy, as JSON */
     uint32_t context, sessions, answer_tokens_max;
-    uint64_t price_in, price_out; /* of a million tokens, in units of 1e-6 */
+    /* prices of a million tokens of prompts and of answers, in units of 1e-6 */
+    uint64_t price_in, price_out;
 };
-/* Fallback: what happens to requests for a model that it cannot answer.  In
- * agent.yaml it is called a route. */
+/* Fallback: other targets that may answer requests for a name when its model
+ * cannot.  In agent.yaml it is called a route. */
 struct flo_serve_fallback {
     char name[FLO_NAME_MAX + 1]; /* name in clients' requests */
     uint32_t n_to;
-    char to[FLO_FALLBACK_TARGETS_MAX][FLO_NAME_MAX + 1]; /* models and endpoints, in order */
-    uint32_t reasons;  /* a bit for each enum flo_fallback_reason */
-    uint64_t queue_ms; /* time in the queue that is a reason */
+    /* names of the models and endpoints that may answer, in the order in which
+     * they are tried */
+    char to[FLO_FALLBACK_TARGETS_MAX][FLO_NAME_MAX + 1];
+    /* set of the reasons to try another target, one bit for each enum
+     * flo_fallback_reason */
+    uint32_t reasons;
+    uint64_t queue_ms; /* time in the queue after which a request may go to another target */
     bool has_apps;     /* only the listed tokens' requests may leave the device */
     uint32_t n_apps;
     char apps[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
     bool keeps_interactive, keeps_batch; /* requests of this priority never leave the device */
     uint32_t n_words; /* number of words in the redaction's command line; 0: none */
-    char words[FLO_GUARD_WORD_BYTES_MAX]; /* these words, each with its NUL */
+    /* words of the redaction's command line, one after the other, each with its
+     * NUL */
+    char words[FLO_GUARD_WORD_BYTES_MAX];
     uint64_t redact_ms;
-    struct flo_spend_amount most; /* limits of a day for endpoints; 0: none */
+    /* limits of what this route may spend on endpoints in a day; 0: no limit */
+    struct flo_spend_amount most;
 };
 /* Listener for other devices of the fleet, which use this device as an
  * endpoint.  All files are PEM. */
@@ -245,9 +257,11 @@ FLO_MUST_USE int flo_serve_engine_find(const char *backend, char *path, size_t b
                                        struct flo_err *err);
 
 struct flo_serve_options {
-    const char *engine_path;   /* from flo_serve_engine_find() */
-    const char *backend;       /* as of flo_serve_engine_find() */
-    bool accepts_inexact;      /* serves also models that this version computes wrongly */
+    const char *engine_path; /* from flo_serve_engine_find() */
+    const char *backend;     /* as of flo_serve_engine_find() */
+    /* true: models that this version computes wrongly are served all the
+     * same */
+    bool accepts_inexact;
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     /* token that TCP clients must send; NULL: a TCP address cannot be opened */
     const char *token;
@@ -335,7 +349,8 @@ FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
  * any case. */
 void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                       bool drain);
-/* Makes `role` live: new requests go to it, and held ones are released.
+/* Makes `role` live: its engine gets new requests, and also those that were
+ * held while no engine was live.
  * FLO_E_STATE  the role is not loaded
  * FLO_E_ENGINE_CRASH or another reason  the engine has just ended, and
  * on_engine_lost is not called for that */
@@ -393,8 +408,8 @@ struct flo_serve_route {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t created_s; /* date of the release; 0: unknown */
-    /* Name in the engine of the release's adapter, which every new request
-     * gets.  Empty: the release has none. */
+    /* Name by which the engine knows the release's adapter; every new request
+     * is computed with that adapter.  Empty: the release has none. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
@@ -415,9 +430,9 @@ struct flo_serve_route {
  * FLO_E_META_NAME, FLO_E_CFG_RANGE  the route is invalid */
 FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
                                      const struct flo_serve_route *route, struct flo_err *err);
-/* Sets the route and flips at once, so that a request that the flip releases
- * has the new route.  Fails as flo_serve_route_set() and flo_serve_flip() do;
- * the route is unchanged then. */
+/* Sets the route and makes `role` live at once, so that requests that were held
+ * until now have the new route.  Fails as flo_serve_route_set() and
+ * flo_serve_flip() do; the route is unchanged then. */
 FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
                                       enum flo_serve_role role, const struct flo_serve_route *route,
                                       struct flo_err *err);
@@ -437,11 +452,11 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const stru
 
 /* Reports that the model has no engine for now, for another reason than the
  * contents of its files, such as a failing disk.  Waiting and new requests get
- * this error at once, until the next flip. */
+ * this error at once, until an engine is made live again. */
 void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 /* Reports that several engines of the model in a row failed with this error.
- * /health says `down` until the next flip.  Requests still wait for the next
- * start. */
+ * /health says `down` until an engine is made live again.  Requests still wait
+ * for the next start of an engine. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
 /* Sets the error of the device that /health shows; NULL: there is none. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
@@ -505,22 +520,27 @@ void flo_serve_pack_cancel(struct serve_packer *packer);
 struct flo_serve_planned {
     /* bytes of mapped weights, which all processes that map the file share */
     uint64_t weights_bytes;
-    uint64_t private_bytes; /* bytes of all other memory, without the process itself */
+    /* bytes of all other memory for the model, without that of the engine
+     * process itself */
+    uint64_t private_bytes;
     uint32_t context, sessions;
 };
 struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
     int packed_fd;          /* descriptor of the model's packed weights, which is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
-    uint32_t count;         /* number of ways to open the model, from 1 to FLO_SERVE_PLANS_MAX */
+    /* number of settings (context and sessions) for which memory is computed,
+     * from 1 to FLO_SERVE_PLANS_MAX */
+    uint32_t count;
     struct {
-        /* context and sessions for this way, as in struct flo_serve_model */
+        /* context and sessions with which the model would be opened, as in
+         * struct flo_serve_model */
         uint32_t context, sessions;
         enum flo_serve_cache cache;
     } ways[FLO_SERVE_PLANS_MAX];
     void *context;
-    /* Called when the planner is gone: with one plan for each way to open the
-     * model, or with an error, such as that of a load of the model. */
+    /* Called when the planner is gone: with one plan for each of the settings,
+     * or with an error, such as that of a load of the model. */
     void (*done)(void *context, const struct flo_serve_planned *plans, const struct flo_err *err);
 };
 struct serve_planner;
@@ -622,7 +642,8 @@ struct flo_serve_status {
     bool is_wanted_softly; /* only batch requests wait for the load of an on-demand model */
     uint64_t load_ms;      /* time that the load of the live engine took; 0: no engine is live */
     uint64_t loaded_ms;    /* time of flo_now_ms() at which the live engine was loaded */
-    /* time of flo_now_ms() at which its last request ended; 0: it had none */
+    /* time of flo_now_ms() at which the model's last request ended; 0: it had
+     * none */
     uint64_t used_ms;
     uint32_t threads; /* number of threads of the live engine */
     uint32_t context;

@@ -66,7 +66,9 @@ struct serve_place {
     uint64_t n_held;
     bool has_route;
     struct flo_serve_route route;
-    bool is_removed;          /* the model was removed, and no engine has been loaded here since */
+    /* the model was removed, and no engine has been loaded in this entry
+     * since */
+    bool is_removed;
     enum flo_serve_gone gone; /* reason why the model is gone; `route` is then its last one */
     struct event *removal;    /* timer that ends the running requests of a removed model */
     struct serve_demand demand;

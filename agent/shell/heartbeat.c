@@ -90,8 +90,8 @@ static const struct flo_agent_error *lacking(const struct flo_agent *agent)
     return NULL;
 }
 
-/* Tells whether the device is degraded by a cause that shows without an attempt
- * to write. */
+/* Tells whether the device is degraded for a reason that shows without a test
+ * write to the disk. */
 static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
@@ -113,8 +113,8 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
-/* Checks whether the device is still degraded.  A degraded device stays so
- * until the orders that it could not store have come again. */
+/* Checks whether the device is still degraded.  It stays so until the
+ * controller has sent again the orders that the device could not store. */
 static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};
@@ -136,10 +136,12 @@ static void degraded_look(struct flo_shell *shell)
     shell->degraded.is_news = false;
 }
 
-/* a change by less than this part of the space is not reported */
+/* divisor: a change of the free disk space is reported if it is larger than
+ * this part of the space reported before */
 #define FREE_TOLD_SHARE 16
-/* Tells whether the free disk space has changed enough to report it.  Selectors
- * and alerts of the controller use the report, not telemetry. */
+/* Tells whether the free disk space has changed enough to report it.  The
+ * report must be up to date, because the controller's selectors and alerts use
+ * it. */
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);
@@ -162,8 +164,8 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {
-        /* the report is sent if no telemetry window was closed, or the free
-         * disk space has changed */
+        /* the heartbeat sends the report if it closed no telemetry window, or
+         * if the free disk space has changed */
         flo_shell_link_reported(shell);
     }
     device_again(shell);

@@ -134,7 +134,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* the device record, stored before, says which freeze it is */
+    case FLO_DO_FREEZE: /* the device record has this freeze already, so nothing is done */
     case FLO_DO_NOTE:   /* the trace shows the note, so the shell does nothing */
         return true;
     default:
@@ -306,8 +306,8 @@ void flo_loop_flush_later(struct flo_shell *shell)
 
 /* Delays the report after an order from a group's list, because all devices of
  * the group act at once.  Reports are spread over the time that the broker
- * needs for so many.  Events of a rollback are spread too, because its answer,
- * which is sent at once, already says it. */
+ * needs for so many.  Events of a rollback are spread too: its answer, which is
+ * sent at once, already tells the result. */
 static void spread_reports(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     uint64_t random;
@@ -401,8 +401,8 @@ void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event
     end_turn(shell);
 }
 
-/* The waiting events are handled before `intake` is filled, because they may
- * use it too. */
+/* The waiting events are handled first, because they may use shell->intake,
+ * which the order needs next. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);

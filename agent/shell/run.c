@@ -78,6 +78,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     int rv = flo_identity_load(&shell->settings, &shell->identity, err);
     if (rv == 0) {
         flo_machine_look(&shell->settings, &shell->machine);
+        flo_accelerators_look(flo_sensors_root(), &shell->machine);
         rv = flo_start_open(shell, err);
     }
     if (rv == 0) {

@@ -82,7 +82,9 @@ struct flo_settings {
     size_t pipeline_count;
 };
 struct flo_identity {
-    bool is_there; /* the device is enrolled; false: the local API works all the same */
+    /* the device is enrolled; a device that is not serves the local API all the
+     * same */
+    bool is_there;
     char device[37];
     char fleet[FLO_NAME_MAX + 1];
     char name[FLO_NAME_MAX + 1];
@@ -97,6 +99,14 @@ struct flo_identity {
     struct flo_trust *trust;         /* NULL: none */
     uint64_t enrolled_at_ms;         /* date of the device's first certificate; 0: not known */
 };
+/* Most accelerators that a device reports. */
+#define FLO_ACCELERATORS_MAX 4
+/* A GPU or NPU that programs of this machine can open. */
+struct flo_accelerator {
+    char kind[16];         /* "cuda", "npu", "rocm" or "vulkan" */
+    char name[64];         /* name that the kernel tells; "": it tells none */
+    uint64_t memory_bytes; /* memory of its own; 0: the kernel does not tell it */
+};
 struct flo_machine {
     char arch[16];
     char kernel[16]; /* fastest engine kernel that the CPU supports: avx2, ... */
@@ -104,6 +114,8 @@ struct flo_machine {
     /* bytes of memory for models: the configured budget, or the machine's
      * memory */
     uint64_t memory_bytes;
+    struct flo_accelerator accelerators[FLO_ACCELERATORS_MAX];
+    size_t accelerator_count;
     struct flo_bench {
         char of[FLO_DIGEST_TEXT]; /* digest of the hardware, kernel and engine that were measured */
         uint64_t at_ms, took_ms;
@@ -122,10 +134,12 @@ struct flo_metered {
 struct flo_variants {
     struct flo_digest release;      /* release whose variants these are; zero: none */
     char name[FLO_NAME_MAX + 1];    /* variant that serves */
+    bool is_choice;                 /* the release has further variants */
     char smaller[FLO_NAME_MAX + 1]; /* name of the next smaller variant; empty: there is none */
-    /* name of the variant in whose place `name` serves; empty: none */
+    /* name of the larger variant that `name` replaces at present; empty:
+     * none */
     char larger[FLO_NAME_MAX + 1];
-    uint64_t more_bytes; /* bytes that the larger variant needs in addition */
+    uint64_t more_bytes; /* bytes of memory that the larger variant would need in addition */
     bool is_asked;       /* a switch of variants is in progress */
     /* time before which no other switch begins, after one that failed */
     uint64_t again_ms;
@@ -152,7 +166,7 @@ struct flo_watch {
     uint64_t bench_again_ms;
 };
 struct flo_measure_window {
-    uint64_t begin_ms; /* beginning of the window; 0: no window has been closed yet */
+    uint64_t begin_ms; /* beginning of the telemetry window; 0: no window has been closed yet */
     struct flo_release_ref release;
     struct flo_measures measures;
 };
@@ -186,7 +200,7 @@ struct flo_shell_memory {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine measured the numbers of this model */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine has measured the memory of this model */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -204,9 +218,11 @@ struct flo_shell_loading;
 struct flo_hosting {
     enum {
         FLO_HOSTING_NOTHING,
-        FLO_HOSTING_BACK, /* loading the adapter of a release that is to serve again */
-        /* loading the adapter of the candidate, which still has its own
-         * engine */
+        /* the current engine loads the adapter of a release that is to serve
+         * again */
+        FLO_HOSTING_BACK,
+        /* the current engine loads the adapter of the candidate, which still
+         * serves from an engine of its own */
         FLO_HOSTING_MOVE,
     } step;                         /* load under way */
     struct flo_release_ref release; /* release whose adapter is being loaded */
@@ -214,7 +230,8 @@ struct flo_hosting {
     /* Name in the engine of the current release's adapter; empty: it has
      * none. */
     char own[FLO_NAME_MAX + 1];
-    /* name in the engine of the second role's adapter; empty: it has none */
+    /* name in the engine of the adapter that the second role uses; empty:
+     * none */
     char guest[FLO_NAME_MAX + 1];
     bool is_shared; /* both roles use one engine */
 };
@@ -225,23 +242,26 @@ struct flo_shell_model {
     bool slots_is_dirty;
     /* error code with which the current engine was last lost */
     int lost;
-    /* read error of the disk for which the last engine was lost; code 0:
-     * none, or clients know it */
+    /* read error of the disk for which the last engine was lost, until clients
+     * know of it; code 0: none */
     struct flo_err down;
     struct flo_order assigned; /* newest deploy order about this model that the core received */
     bool is_interrupted;       /* a rollback with a lower number interrupted the assigned order */
     struct {
         struct flo_digest release; /* release whose signature was checked */
-        uint64_t number;           /* number of the trust statement with which it was checked */
-        int why;                   /* FLO_E_SIG_...; 0: trusted */
-    } signature;          /* check of the current release, which serves on if it is not trusted */
+        /* number of the trust statement whose keys were used for the check of
+         * the signature */
+        uint64_t number;
+        int why;          /* FLO_E_SIG_...; 0: trusted */
+    } signature;          /* check of the current release, which serves even if untrusted */
     enum flo_drift drift; /* as last reported */
     uint64_t drift_at_ms;
     struct {
         struct flo_digest release; /* release that memory does not hold; zero: none */
         char why[256];
     } no_memory; /* numbers for that release, from the planner or the updater */
-    /* events of this model that may wait in the queue */
+    /* memory for two events of this model while they wait in the queue: a
+     * repair, and an exchange of variants */
     struct flo_intake repair, exchange;
     /* load in progress of each role, before its engine starts */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES];
@@ -271,8 +291,8 @@ struct flo_shell_trust {
     bool is_behind;
     struct flo_https *fetch; /* request for trust statements in progress; NULL: none */
     struct event *timer;     /* timer of the next request for trust statements */
-    /* time before which no request is made for a reason that strangers can
-     * cause */
+    /* time before which the device does not request trust statements for a
+     * reason that strangers can cause */
     uint64_t doubt_ms;
     /* Highest order number that the controller has issued, and the time of its
      * answer by HTTPS; 0: not known. */
@@ -300,7 +320,7 @@ struct flo_neighbour_counts {
 /* State of the proofs of this device's messages (report/proof.c). */
 struct flo_shell_proof {
     struct flo_proof_key key;
-    bool has_key;                  /* `key` was made from the pair of keys below */
+    bool has_key;                  /* `key` was made from the two keys whose ids are below */
     char of_order[FLO_KEYID_TEXT]; /* id of the controller's key; "": no key was looked for yet */
     char of_pair[FLO_KEYID_TEXT];  /* id of the device's own key */
     uint64_t number;               /* number of the last proof; 0: none yet */
@@ -319,7 +339,9 @@ struct flo_shell {
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
     bool device_is_unread; /* the device record cannot be read, so updates wait as in a freeze */
-    bool device_is_moved;  /* the device record that this start read is from another enrolment */
+    /* the device record that was read at this start is from another
+     * enrolment */
+    bool device_is_moved;
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -342,7 +364,9 @@ struct flo_shell {
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    uint32_t stepless_job; /* number of the last job for which steps of its release were removed */
+    /* number of the last job for which the intermediate steps of its release
+     * were deleted to free disk space */
+    uint32_t stepless_job;
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
@@ -386,9 +410,13 @@ struct flo_shell {
     char told[32][FLO_NAME_MAX + 1]; /* ring of orders whose answers were sent */
     size_t told_next;
     bool witness_is_told; /* a report has sent the newest audit lines */
-    bool is_traced;       /* the order being handled was already seen since the start */
-    bool is_list;         /* the order being handled comes from a group's list */
-    bool has_unkept;      /* an order must come again: it was undecided, or the clock was set */
+    /* the order that is being handled was seen before, since the agent
+     * started */
+    bool is_traced;
+    bool is_list; /* the order being handled comes from a group's list */
+    /* an order must be sent again, because nothing was decided about it or
+     * because the clock was set */
+    bool has_unkept;
     struct {
         /* error for which the device is degraded; code 0: it is not */
         struct flo_agent_error error;

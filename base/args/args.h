@@ -16,8 +16,8 @@
 
 /* Types of the member in the verb's state that a flag fills. */
 enum flo_flag_kind {
-    /* fills no member: the program reads the flag by flo_args_text() and
-     * similar functions */
+    /* the flag fills no member; the program reads its value by flo_args_text()
+     * and similar functions */
     FLO_FLAG_ASKED,
     FLO_FLAG_TEXT, /* const char * */
     FLO_FLAG_SWITCH,
@@ -52,7 +52,7 @@ struct flo_flag {
     /* bounds of a number or duration; max 0: the type of the member is the
      * bound */
     uint64_t min, max;
-    char letter; /* 'o': the flag is also "-o" */
+    char letter; /* short form of the flag: with 'o' the flag is also "-o" */
     bool is_needed;
     const char *unless; /* name of a flag that makes this one unnecessary */
     /* Called each time the flag is given, in place of filling a member.  NULL:
@@ -67,7 +67,8 @@ struct flo_args {
     const struct flo_verb *verb;
     const char *words[FLO_ARGS_MAX + 1]; /* words after the verb; NULL ends the list */
     size_t word_count;
-    /* Rows of the flags that were given, in order.  The program may add one. */
+    /* Rows of the flags that were given, in order.  There is room for one more,
+     * which the program may add. */
     const struct flo_flag *flags[FLO_ARGS_MAX + 1];
     const char *values[FLO_ARGS_MAX + 1]; /* values of these flags; "" for a switch */
     size_t flag_count;
@@ -78,14 +79,16 @@ struct flo_args {
 };
 
 struct flo_verb {
-    const char *name; /* "status", "device list"; "": the program has one verb only */
+    /* name of the verb with its noun, such as "status" or "device list"; "":
+     * the program has no other verb */
+    const char *name;
     /* The words and flags of the verb: "IN [OUT] [--flag N]".  The words come
      * first, in capitals.  "[X]" is optional and "X..." may be repeated.  " | "
      * means that all words are optional. */
     const char *usage;
     const char *help; /* one line */
     const struct flo_flag *flags[FLO_VERB_TABLES + 1];
-    void *state; /* what the verb's flags fill; it begins with a struct flo_args */
+    void *state; /* struct that the verb's flags fill; its first member is a struct flo_args */
     /* Runs the verb.  Returns an exit code or FLO_E_...; the caller prints the
      * error.  NULL: the program runs the verb itself, or the build leaves it
      * out. */
@@ -109,7 +112,8 @@ struct flo_args_program {
     const struct flo_flag *flags;    /* flags that every verb has, or NULL */
     const char *const (*aliases)[2]; /* pairs {"ls", "list"}, then NULL */
     const char *standard;            /* verb that runs when the line names none */
-    const char *const *elsewhere;    /* verbs that another program has, for a hint */
+    /* verbs that another program has; a user who types one gets a hint */
+    const char *const *elsewhere;
     const char *elsewhere_program, *elsewhere_package;
     bool tells_json; /* errors also go to stdout when JSON is requested */
     /* Called in place of the verb's own run().  NULL: the verb's run() is
@@ -137,9 +141,9 @@ extern const struct flo_flag flo_flags_json[];
 int flo_args_main(const struct flo_args_program *program, int argc, char **argv);
 
 /* Finds the verb and fills its state.  If `help` has text afterwards, that text
- * is the answer and no verb may run.  On an error *out may be set nevertheless:
- * its is_json says how to print the error.  FLO_E_USAGE; `err` must not
- * be NULL. */
+ * is the answer and no verb may run.  *out may be set even after an error: its
+ * is_json then says how to print the error.  `err` must not be NULL.
+ * FLO_E_USAGE  the command line is invalid */
 FLO_MUST_USE int flo_args_read(const struct flo_args_program *program, int argc, char *const *argv,
                                struct flo_args **out, struct flo_buf *help, struct flo_err *err);
 /* Writes a help text: of the program (noun and verb NULL), of a noun's verbs,
@@ -161,8 +165,9 @@ size_t flo_args_words(const char *usage, size_t *min, size_t *max);
  * flag was not given.  A flag of the verb hides the program's flag of the same
  * name. */
 const char *flo_args_text(const struct flo_args *args, const char *name, const char *standard);
-/* Returns the value of a flag of the program, as flo_args_text() does for all
- * flags. */
+/* Returns the value of a flag of the program, even if the verb has a flag of
+ * the same name.  Returns "" for a switch, and `standard` when the flag was not
+ * given. */
 const char *flo_args_global(const struct flo_args *args, const char *name, const char *standard);
 bool flo_args_has(const struct flo_args *args, const char *name);
 /* Gives value `index` of a flag that may be repeated.  Returns false after the

@@ -11,8 +11,8 @@ static const struct flo_flag *row_of(const struct flo_flag *flags, const char *n
     return flags == NULL || flags->name == NULL ? NULL : flags;
 }
 
-/* Returns the program's flag of that name when a flag of the verb hides it,
- * else NULL. */
+/* Returns the program's flag of that name if the verb has a flag of the same
+ * name, which hides it.  Returns NULL if not. */
 static const struct flo_flag *hidden(const struct flo_args *args, const char *name)
 {
     const struct flo_flag *own = NULL;

@@ -10,7 +10,7 @@
 
 struct spot {
     const struct flo_args_program *program;
-    struct flo_args line; /* flags that are typed so far, for the program's names() */
+    struct flo_args line; /* flags that were typed before the cursor, for the program's names() */
     const char *noun;
     const struct flo_flag *open; /* the flag whose value is being typed */
     const char *prefix;

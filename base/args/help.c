@@ -121,8 +121,8 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
 
 /* ---- a program whose verbs have groups ---- */
 
-/* Prints a line for each noun with the names of its verbs.  A verb without a
- * noun has its help text in that place. */
+/* Prints a line for each noun, with the names of its verbs.  A verb without a
+ * noun has a line with its help text. */
 static void help_group(const struct flo_args_program *program, const char *group,
                        struct flo_buf *out)
 {

@@ -37,8 +37,8 @@ FLO_MUST_USE int flo_args_read_ms(const struct flo_flag *flag, const char *text,
 
 /* ---- verb.c ---- */
 
-/* A verb, with the indices in argv of its first and last word.  0: the line
- * does not have the word. */
+/* A verb of the command line, with the indices in argv of its first and last
+ * word.  An index of 0 means that the line does not have that word. */
 struct flo_args_place {
     const struct flo_verb *verb;
     int first, last;

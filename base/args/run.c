@@ -75,8 +75,8 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
         return FLO_EXIT_OK;
     }
     if (argc > 1 && strcmp(argv[1], "__read") == 0) {
-        /* the word __read is left out: the rest of the line is read, but not
-         * run */
+        /* the rest of the line is read as if the word __read were not in it,
+         * and the verb is not run */
         argv[1] = argv[0];
         int rv = flo_args_read(program, argc - 1, argv + 1, &args, &help, &err);
         flo_buf_deinit(&help);

@@ -1,12 +1,12 @@
 /* Finite search: finds NaN and infinity in a model's bytes; see finite.h.
  *
- * Golden prompts can pass with a NaN in a norm.  So each update is searched
- * before it is staged, in the same pass as its hash.  A float is not finite
- * when its exponent bits are all ones.  Then adding one at the lowest exponent
- * bit carries out of the field.  Plain floats are tested eight bytes at a time
- * with integers.  In block types only the scales can be broken, one or two f16
- * per block.  After a hit the same bytes are searched again for the exact
- * element. */
+ * A model may pass its golden prompts (test cases) although a weight is NaN.
+ * So each update is searched before it is staged, in the same pass as its hash.
+ * A float is not finite when its exponent bits are all ones.  Then adding one
+ * at the lowest exponent bit carries out of the field.  Plain floats are tested
+ * eight bytes at a time with integers.  In block types only the scales can be
+ * broken, one or two f16 per block.  After a hit the same bytes are searched
+ * again for the exact element. */
 #include "base/finite/finite.h"
 
 #include <inttypes.h>

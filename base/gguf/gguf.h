@@ -64,11 +64,13 @@ struct flo_gguf_kv {
 
 struct flo_gguf_tensor {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
-    uint8_t dim_count;                /* number of dimensions, 1 to 4 */
-    uint32_t type;                    /* type id, as in base/quant/quant.h */
-    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0]: values of a row; unused dimensions are 1 */
-    uint64_t values;                  /* number of values: the product of dims */
-    uint64_t offset;                  /* offset from the beginning of the file */
+    uint8_t dim_count; /* number of dimensions, 1 to 4 */
+    uint32_t type;     /* type id, as in base/quant/quant.h */
+    /* number of values in each dimension; dims[0] is the length of a row, and
+     * unused dimensions are 1 */
+    uint64_t dims[FLO_GGUF_DIMS_MAX];
+    uint64_t values; /* number of values: the product of dims */
+    uint64_t offset; /* offset from the beginning of the file */
     uint64_t bytes;
 };
 
@@ -78,10 +80,12 @@ struct flo_gguf; /* an open file */
 FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
                                struct flo_err *err);
 /* Maps a regular file read-only and opens it.  The caller may close the
- * descriptor afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
+ * descriptor afterwards.  Fails as flo_gguf_open() does, and with FLO_E_IO_READ
+ * or FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err);
-/* Opens a file by its path, as flo_gguf_open_fd() does.  The path is in front
- * of the error's text.  Also FLO_E_ABSENT, FLO_E_IO_OPEN. */
+/* Opens a file by its path, as flo_gguf_open_fd() does.  Fails also with
+ * FLO_E_ABSENT or FLO_E_IO_OPEN; the text of each error begins with the
+ * path. */
 FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
 /* Closes the file and unmaps it if flo_gguf_open_fd() or _path() mapped it.
  * NULL is allowed. */

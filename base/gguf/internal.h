@@ -15,9 +15,9 @@ struct flo_gguf {
     size_t tensor_count;
     struct flo_gguf_kv *kvs;         /* in file order */
     struct flo_gguf_tensor *tensors; /* in file order */
-    uint32_t *kv_by_key;             /* indices sorted by key */
+    uint32_t *kv_by_key;             /* indices of `kvs`, sorted by key */
     uint32_t *tensor_by_name;        /* indices of the tensors, sorted by name */
-    uint32_t *tensor_by_offset;      /* indices sorted by offset */
+    uint32_t *tensor_by_offset;      /* indices of `tensors`, sorted by offset */
 };
 
 /* Cursor over a header.  A read that fails sets the error. */

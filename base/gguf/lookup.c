@@ -140,7 +140,9 @@ int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out, st
 
 int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out, struct flo_err *err)
 {
-    uint64_t value = UINT64_MAX; /* a value that no u32 has; it stays when the key is absent */
+    /* a value that no u32 has; if it stays, the key is absent and *out is left
+     * unchanged */
+    uint64_t value = UINT64_MAX;
     int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, err);
     if (value <= UINT32_MAX) {
         *out = (uint32_t)value;

@@ -1,8 +1,9 @@
 /* GGUF scan: gives the tensor offsets of a file, for the search for NaN and
  * infinity.
  *
- * Golden prompts can pass with a NaN in a norm.  So each update is searched
- * before it is staged, in the same pass as its hash. */
+ * A model may pass its golden prompts (test cases) although a weight is NaN.
+ * So each update is searched before it is staged, in the same pass as its
+ * hash. */
 #include <flotilla/errors/gguf.h>
 
 #include "base/gguf/internal.h"

@@ -162,7 +162,7 @@ static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_te
                          uint64_t data_bytes, flo_gguf_tensor_source *replace, void *context,
                          int fd, struct flo_err *err)
 {
-    uint64_t position = 0; /* offset in the data section */
+    uint64_t position = 0; /* offset in the data section of the next byte to write */
     for (size_t i = 0; i < source->tensor_count; i++) {
         uint32_t index = source->tensor_by_offset[i];
         const struct flo_gguf_tensor *tensor = &tensors[index];

@@ -21,7 +21,7 @@ struct flo_db_statement {
     sqlite3_stmt *stmt;
     char *sql;     /* the statement's text, by which the cache finds it */
     uint32_t hash; /* hash of `sql` */
-    uint64_t used; /* value of db->prepared when the statement was last used */
+    uint64_t used; /* value of the counter db->prepared at the statement's last use */
 };
 
 struct flo_db {
@@ -30,7 +30,7 @@ struct flo_db {
     size_t count;
     uint64_t prepared;
     atomic_int log_pages; /* pages in the write-ahead log after the newest commit */
-    bool has_looked;      /* true: `file` and `log` are set */
+    bool has_looked;      /* true: flo_db_look() has filled in `file` and `log` */
     struct stat file, log;
     /* Prepared statements.  The list has pointers, because a statement that a
      * caller uses must not move. */
@@ -113,7 +113,9 @@ static int db_fail(struct flo_db *db, int result, const char *what, struct flo_e
     if (number == 0) {
         return flo_fail(err, code, "%.200s: %s", what, why);
     }
-    errno = number; /* includes a full disk on which SQLite's shared-memory index cannot grow */
+    /* a full disk counts too on which SQLite's shared-memory index could not
+     * grow */
+    errno = number;
     code = flo_fail_errno(err, code, "%.200s: %s", what, why);
     return fix_of(number, code, err);
 }
@@ -638,7 +640,9 @@ int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 
 static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
 {
-    struct flo_db to = {0}; /* a handle with a rollback journal, so that no log file remains */
+    /* handle of the new file, with a rollback journal, so that no log file
+     * remains */
+    struct flo_db to = {0};
     errno = 0;
     int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_backup *backup =

@@ -20,10 +20,10 @@ enum flo_db_sync {
 };
 
 /* Opens or creates `path` (":memory:" for tests) in WAL mode with foreign keys
- * on.  Queries (no index) may sort names by COLLATE by_name
- * (flo_natural_compare).  The file gets mode 0600.  A call waits up to busy_ms
- * for a lock of another process.  Damage after the first page is found only
- * when that page is read. */
+ * on.  The file gets mode 0600.  A query, but no index, may sort names by
+ * COLLATE by_name (flo_natural_compare).  A call waits up to busy_ms for a lock
+ * of another process.  Damage after the first page is found only when that page
+ * is read. */
 FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
                              struct flo_db **out, struct flo_err *err);
 /* Checks the structure of the whole file (PRAGMA quick_check), so that damage
@@ -39,8 +39,8 @@ FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word, struct flo
 /* Checks that the file and the log at their path are still those that are open.
  * The first call remembers them, so it must follow flo_db_open and the first
  * statement.  Later calls may come from any thread.  Returns FLO_E_DB_REPLACED
- * when another file is at the path: it does not get further writes, which are
- * lost when this handle closes. */
+ * when another file is at the path.  Further writes then go to the old file,
+ * and are lost when this handle closes. */
 FLO_MUST_USE int flo_db_look(struct flo_db *db, struct flo_err *err);
 /* Closes the handle and rolls an open transaction back.  `db` may be NULL. */
 void flo_db_close(struct flo_db *db);

@@ -51,7 +51,7 @@ struct flo_http_request {
     const char *body;           /* NULL: none */
     size_t body_bytes;
     int body_fd;              /* descriptor of a file to send in place of `body`; 0: none */
-    const char *content_type; /* NULL: application/json when there is a body */
+    const char *content_type; /* content type of the body; NULL: application/json */
     uint64_t range_from;      /* first byte to ask for (Range: bytes=from-); 0: all bytes */
     const char *if_range;     /* ETag that the range requires (If-Range), or NULL */
     size_t answer_bytes_max;  /* most bytes of an answer; 0: 1 MiB; ignored if on_data is set */

@@ -26,7 +26,9 @@ struct flo_httpd_options {
     uint64_t idle_timeout_ms;  /* limit for an idle kept-alive connection; 0: 60000 */
     uint64_t write_timeout_ms; /* limit while the client reads no bytes; 0: 60000 */
     const char *server_name;   /* value of the header Server; NULL: no header */
-    /* host names, without ports, that requests over TCP may use; NULL: any */
+    /* Host names, without ports, that requests over TCP may use; NULL: any.  A
+     * listener that requires client certificates takes any: no web page of another
+     * site has one. */
     const char *const *hosts;
     /* true: any IP address is allowed as Host too, because DNS rebinding needs
      * a name */
@@ -161,7 +163,7 @@ const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
 struct flo_httpd_peer {
     char name[FLO_NAME_MAX + 1]; /* CN */
     char serial[65];             /* hex */
-    bool is_out_of_date;         /* true: it has expired, or is not yet valid */
+    bool is_out_of_date;         /* true: the certificate has expired, or is not yet valid */
 };
 /* Returns the client's certificate, or NULL when the client showed none.  A
  * certificate out of date is returned only if the listener accepts those. */
@@ -200,6 +202,10 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status, const char 
  * for rest.too_large, 429 for limits, and 503 with Retry-After for
  * infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
+/* Answers with an error as flo_httpd_answer_err() does, but with this HTTP
+ * status. */
+void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
+                             const struct flo_err *err);
 int flo_httpd_status_of(int code);
 /* Answers with a file, and takes ownership of the descriptor.  Supports Range
  * (one range), If-None-Match, If-Range, HEAD and strong ETags. */

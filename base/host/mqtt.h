@@ -14,25 +14,28 @@ struct flo_mqtt;
 
 struct flo_mqtt_options {
     const char *url;       /* mqtts://host:port, or mqtt:// on loopback only */
-    const char *client_id; /* the device id; also the user name */
+    const char *client_id; /* id of the client, which is the device's id; also its user name */
     const char *ca_file;   /* PEM; needed for mqtts */
     const char *cert_file; /* PEM of the client certificate; NULL: none */
     const char *key_file;
     const char *will_topic; /* topic of the last will; NULL: no last will */
     const char *will_text;
     uint32_t keepalive_s; /* interval of keep-alive messages; 0: 60 */
-    /* time that the broker keeps the session; above 0 clean start is off */
+    /* time for which the broker keeps the session after a disconnect; above 0,
+     * the client asks to continue the former session */
     uint32_t session_expiry_s;
-    /* first bound of the random pause before a reconnect, which is 50 ms
-     * longer; 0: 500 */
+    /* limit of the first random pause before a reconnect; a fixed 50 ms are
+     * added to each pause; 0: 500 */
     uint64_t retry_ms_min;
-    uint64_t retry_ms_max;     /* last bound of that pause, up to which it grows; 0: 60000 */
+    /* largest limit of the random pause before a reconnect; each failure
+     * doubles the limit up to this; 0: 60000 */
+    uint64_t retry_ms_max;
     size_t queue_messages_max; /* most received messages that wait for the handler; 0: 65536 */
     /* Most waiting messages of one sender; 0: queue_messages_max.  Topics that
      * differ only in the last word are of one sender. */
     size_t queue_sender_max;
-    /* last word of the topics that get a second queue; NULL: one queue for
-     * all */
+    /* last word of the topics whose waiting messages have limits of their own;
+     * NULL: no topic has */
     const char *queue_apart;
     size_t payload_bytes_max; /* largest payload; larger ones are dropped and counted; 0: 65536 */
 };

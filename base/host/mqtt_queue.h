@@ -10,13 +10,23 @@
 #include <flotilla/base.h>
 
 enum flo_mqtt_item_kind {
-    FLO_MQTT_CONNECTED, /* flag: the broker still has the session */
-    FLO_MQTT_FAILED,    /* text; code: paho's code; reason: MQTT 5's reason code */
-    FLO_MQTT_LOST,      /* text; reason: code of the server's DISCONNECT, or 0 */
-    FLO_MQTT_LEFT,      /* the connection was closed at our request */
-    FLO_MQTT_MESSAGE,   /* text: the topic; flag: retained; data: the payload */
-    FLO_MQTT_DELIVERED, /* token; flag: whether it was delivered; reason: the broker's code */
-    FLO_MQTT_REFUSED,   /* text: the topic filter; reason: the broker's code */
+    FLO_MQTT_CONNECTED, /* the client is connected; `flag`: the broker still has the session */
+    /* an attempt to connect failed; `text`: message; `code`: paho's code;
+     * `reason`: reason code of MQTT 5 */
+    FLO_MQTT_FAILED,
+    /* the connection was lost; `text`: message; `reason`: code of the server's
+     * DISCONNECT, or 0 */
+    FLO_MQTT_LOST,
+    FLO_MQTT_LEFT, /* the connection was closed at our request */
+    /* a message arrived; `text`: its topic; `flag`: it was retained; `data`:
+     * its payload */
+    FLO_MQTT_MESSAGE,
+    /* a publish has ended; `token`: its token; `flag`: it was delivered;
+     * `reason`: the broker's code */
+    FLO_MQTT_DELIVERED,
+    /* the broker refused a subscription; `text`: its topic filter; `reason`:
+     * the broker's code */
+    FLO_MQTT_REFUSED,
 };
 
 struct flo_mqtt_item {
@@ -27,7 +37,7 @@ struct flo_mqtt_item {
     int reason;
     uint64_t token;
     size_t bytes;
-    char *text; /* text and data point into `block` */
+    char *text; /* text of the item; it points into `block`, as `data` does */
     char *data;
     char block[];
 };
@@ -65,16 +75,16 @@ struct flo_mqtt_queue {
     /* Limits of two kinds of topics, each with its own counts.  A message above
      * them is dropped. */
     struct flo_mqtt_room rooms[2];
-    const char *apart; /* last word of topics that use rooms[1] */
+    const char *apart; /* last word of the topics that rooms[1] limits */
     size_t bytes_max;  /* most bytes of one message */
     uint64_t dropped;
     bool is_dropping; /* true: a drop was logged since the last connection */
-    int wake_fd;      /* readable while an item waits */
+    int wake_fd;      /* event descriptor, which is readable while an item waits */
 };
 
-/* Initialises the queue.  Each room has the limits `messages_max` and
- * `sender_max`.  `apart` is borrowed; NULL means that all topics use the first
- * room. */
+/* Initialises the queue.  Both sets of limits in `rooms` get `messages_max` and
+ * `sender_max`.  `apart` is the last word of the topics that the second set
+ * limits; it is borrowed.  NULL: the first set limits all topics. */
 FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
                                      size_t sender_max, size_t bytes_max, const char *apart,
                                      struct flo_err *err);

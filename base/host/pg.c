@@ -36,7 +36,9 @@ struct flo_pg {
     const struct flo_pg_limits *limits;
     /* length of the wait after which the connection was given up */
     uint64_t waited_ms;
-    bool (*may_wait)(void *context); /* NULL: a wait lasts at most answer_ms */
+    /* callback that says whether a long wait may go on; NULL: a wait ends after
+     * answer_ms */
+    bool (*may_wait)(void *context);
     void *may_wait_context;
     bool hurries;
     struct flo_err lost;   /* error that says why the connection was lost */
@@ -242,7 +244,8 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     pg->pending = 0;
     if (pg->conn != NULL) {
-        PQclear(next_answer(pg, since_ms)); /* the answer to the sync itself */
+        /* reads the answer to the pipeline's sync, which comes last */
+        PQclear(next_answer(pg, since_ms));
     }
     if (is_lost(pg)) {
         PQclear(last);

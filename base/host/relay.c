@@ -135,7 +135,9 @@ static void on_event(struct bufferevent *side, short what, void *context)
 
 enum dialled {
     DIALLED,
-    DIALLED_ENDED, /* the pair is handled by on_event, and may be freed */
+    /* the attempt failed at once; on_event() handles the pair, and may have
+     * freed it */
+    DIALLED_ENDED,
     DIALLED_NOT
 };
 

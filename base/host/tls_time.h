@@ -32,9 +32,9 @@ void flo_tls_watch(void);
 /* Bytes of the text of flo_tls_problem(). */
 #define FLO_TLS_PROBLEM_BYTES 256
 /* Writes in words why the last certificate was refused since
- * flo_tls_problem_clear.  For one out of date the text has its two dates and
- * this clock's time, since either may be wrong.  Returns false when none was
- * refused, or flo_tls_watch() was not called. */
+ * flo_tls_problem_clear.  For a certificate out of date the text has its two
+ * dates and this clock's time, because the dates or the clock may be wrong.
+ * Returns false when none was refused, or flo_tls_watch() was not called. */
 bool flo_tls_problem(char out[FLO_TLS_PROBLEM_BYTES]);
 /* Writes the text of flo_tls_problem() for a certificate with these dates;
  * `code` is libcrypto's. */

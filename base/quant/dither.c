@@ -259,7 +259,7 @@ static float nearest_f32(int64_t value, int exponent)
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
     int drop = bit_length(size) - 24;
     if (drop + exponent < -149) {
-        drop = -149 - exponent; /* drop: the result is subnormal */
+        drop = -149 - exponent; /* a subnormal result has fewer bits, so more are dropped */
     }
     if (drop > 0 && drop < 64) {
         uint64_t lost = size & (((uint64_t)1 << drop) - 1);
@@ -276,8 +276,8 @@ static float nearest_f32(int64_t value, int exponent)
     return value < 0 ? -result : result;
 }
 
-/* Returns old + change.  Both are first brought to a common unit, which is 62
- * bits below the top bit of the larger one. */
+/* Returns old + change.  Both are first expressed in a common unit, a power of
+ * two that is 62 bits below the top bit of the larger one. */
 static float added(float old, int64_t sum, const struct flo_dither_change *change, double *wanted)
 {
     uint64_t size = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;
@@ -350,7 +350,7 @@ void flo_dither_row(uint32_t quant_id, void *row, size_t values,
 
 bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent)
 {
-    int top = -200; /* all values are below 2^top */
+    int top = -200; /* exponent of a power of two above the size of all values so far */
     for (size_t i = 0; i < count; i++) {
         int e;
         if (!isfinite(in[i])) {
@@ -366,7 +366,7 @@ bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int 
     for (size_t i = 0; i < count; i++) {
         int e;
         int64_t fraction = split_f32(in[i], &e);
-        int shift = e - *exponent; /* at most bits - 1, so the value fits */
+        int shift = e - *exponent; /* the shift is at most bits - 1, so the shifted value fits */
         int64_t size = fraction < 0 ? -fraction : fraction;
         if (shift >= 0) {
             size <<= shift;

@@ -34,7 +34,9 @@ struct flo_fixed flo_fixed_from(float value, uint32_t divisor);
 
 /* The change that is wanted for one row. */
 struct flo_dither_change {
-    const int64_t *sum; /* [values] integers, each below 2^62 in magnitude */
+    /* wanted change of each value in the row, as an integer below 2^62 in
+     * magnitude */
+    const int64_t *sum;
     int exponent;
     struct flo_fixed scale;
     uint64_t key;   /* result of flo_dither_key() */

@@ -113,8 +113,8 @@ struct search {
     bool is_half;
     float m_most;
     float x_sum;
-    /* sum of squares that the best candidate explains; found_d to m belong to
-     * it */
+    /* part of the values' sum of squares that the best candidate explains;
+     * found_d to m belong to that candidate */
     float explained;
     float found_d;
     float found_m;

@@ -47,7 +47,8 @@ static float ratio(float value, float unit)
     return unit != 0 ? value / unit : 0;
 }
 
-/* Tries these integers for a part, and keeps them when the error is smaller. */
+/* Tries this scale and this minimum, both integers, for a part, and keeps them
+ * when the error is smaller. */
 static void try_integers(const struct fitting *fitting, size_t at, struct part *part, int scale,
                          int min, bool is_first, float *mean_rest)
 {

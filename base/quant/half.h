@@ -33,7 +33,7 @@ static inline float flo_f16_to_f32(uint16_t half)
 
     if (rest >= 0x7c00u << 13) { /* infinity, or NaN with its payload */
         bits = rest | 0x7f800000u;
-    } else { /* a product with 2^112 corrects the exponent, also of subnormals */
+    } else { /* a multiplication by 2^112 corrects the exponent, also of subnormals */
         bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
     }
     return flo_float_of_bits(bits | sign);

@@ -154,7 +154,9 @@ typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
 struct flo_quant_unpacked {
     int8_t codes[32];
     float scale[2];
-    float offset[2]; /* equal except for q2_k; -0 for types without an offset */
+    /* offset of the first 16 and of the second 16 values; only q2_k has two
+     * different ones; -0 if the type has no offset */
+    float offset[2];
 };
 /* Unpacks the 32 values of a row that begin at value 32 * index. */
 typedef void flo_quant_unpack(const void *row, size_t index, struct flo_quant_unpacked *out);

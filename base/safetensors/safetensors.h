@@ -20,8 +20,10 @@
 #define FLO_SAFETENSORS_NO_ID UINT32_MAX
 
 struct flo_safetensor {
-    const char *name;                  /* borrowed from the reader */
-    const struct flo_quant_type *type; /* has no decoders; only its sizes and floats are used */
+    const char *name; /* borrowed from the reader */
+    /* type of the values; it has no decoders, and only its sizes and the places
+     * of its floats are used */
+    const struct flo_quant_type *type;
     uint32_t dim_count;
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX]; /* outermost first */
     uint64_t offset;                         /* offset from the file's beginning */

@@ -17,7 +17,8 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_e
     struct __user_cap_data_struct data[HALVES] = {{0}};
     bool has_more = false;
 
-    /* The call fails, without harm, when there are no ambient capabilities. */
+    /* The call fails, without harm, on a kernel without ambient
+     * capabilities. */
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     if (syscall(SYS_capget, &head, data) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "rights of root");
@@ -30,8 +31,8 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_e
         has_more = has_more || had.permitted != data[i].permitted ||
                    had.effective != data[i].effective || had.inheritable != 0;
     }
-    /* The call is left out, because a service manager's filter may refuse
-     * capset to a process without capabilities. */
+    /* A process without rights to give up makes no call, because a service
+     * manager's filter may refuse it capset. */
     return !has_more || syscall(SYS_capset, &head, data) == 0
                ? 0
                : flo_fail_errno(err, FLO_E_PROCESS, "give up root's rights");

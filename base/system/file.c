@@ -294,8 +294,8 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        /* tells a link apart, for which O_NOFOLLOW with O_DIRECTORY gives
-         * ENOTDIR */
+        /* finds a symbolic link first, because O_NOFOLLOW with O_DIRECTORY
+         * would give ENOTDIR for it */
         struct stat st;
         if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
@@ -327,7 +327,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, 
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     long opened;
     unsigned tries = 0;
-    do { /* EAGAIN: a rename happened while ".." in the path was followed */
+    do { /* EAGAIN means a rename along the path, so the call is repeated */
         opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
     } while (opened < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
     if (opened < 0 && errno == ENOSYS) {
@@ -364,8 +364,8 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
                 return FLO_E_IO_WRITE;
             }
         } else if (errno != EEXIST) {
-            /* A folder that exists in a read-only parent is no error (EROFS,
-             * EACCES). */
+            /* A folder that exists already in a read-only parent is no error:
+             * mkdir() fails with EROFS or EACCES then. */
             int keep = errno;
             if (stat(part, &st) < 0) {
                 errno = keep;

@@ -98,8 +98,9 @@ int flo_process_as_owner(const char *path, struct flo_err *err)
         return 0;
     }
     give_below(AT_FDCWD, path, &st);
-    /* The kernel would else drop all capabilities at the change of user, and
-     * access() would ignore them.  When prctl refuses, they are lost. */
+    /* Without this flag, the kernel would drop all capabilities at the change
+     * of user, and access() would ignore them.  If prctl refuses, they are
+     * lost. */
     (void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
     if (setgroups(0, NULL) != 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) != 0 ||
         setresuid(st.st_uid, st.st_uid, st.st_uid) != 0 || keep_capabilities() != 0) {

@@ -24,7 +24,9 @@
 enum {
     PASSED_FD = 3,
     DESCRIPTORS_MAX = 1 << 20,
-    KEEPER_LOOKS_MAX = 5000, /* most checks, a millisecond apart */
+    /* largest number of checks whether children are left, a millisecond
+     * apart */
+    KEEPER_LOOKS_MAX = 5000,
 };
 
 struct start {
@@ -40,8 +42,8 @@ int flo_process_close_at_exec(unsigned first)
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
         return 0;
     }
-    /* Kernels before 5.11 lack close_range() with close-on-exec, so each
-     * descriptor is set. */
+    /* Kernels before 5.11 cannot set close-on-exec by close_range(), so it is
+     * set for each descriptor. */
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MAX) {
         return -1;
@@ -71,7 +73,8 @@ static void child_run(const struct start *start, int report_fd, pid_t parent)
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
     for (int i = 1; i < NSIG; i++) {
-        sigaction(i, &plain, NULL); /* SIGKILL and SIGSTOP refuse, which does not matter */
+        /* the call fails for SIGKILL and SIGSTOP, which does not matter */
+        sigaction(i, &plain, NULL);
     }
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
@@ -194,7 +197,9 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     sigfillset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGCHLD, &action, NULL);
-    setpgid(0, 0); /* a terminal's Ctrl-C then reaches the agent only */
+    /* in a group of its own the keeper gets no Ctrl-C of a terminal; only the
+     * agent does */
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (program = fork()) < 0) {
         int number = errno;
@@ -210,7 +215,8 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     close_all();
     int status = keep(program);
     if (is_keeper_asked) {
-        /* the program is not reaped yet, so the number is still its own */
+        /* the program is not reaped yet, so its process number is still
+         * valid */
         kill(-program, SIGKILL);
     }
     end_children();
@@ -449,7 +455,8 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
     long ticks_per_s = sysconf(_SC_CLK_TCK);
     unsigned long user, system;
     char state;
-    const char *end = read_stat(pid, &text); /* the fields from 3 on; 3, 14 and 15 are used */
+    /* the fields from 3 on: 3 is the state, 14 and 15 are the CPU times */
+    const char *end = read_stat(pid, &text);
 
     if (ticks_per_s <= 0 || end == NULL ||
         sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &state, &user,

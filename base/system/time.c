@@ -202,7 +202,7 @@ void flo_random(void *out, size_t bytes)
             if (errno == EINTR) {
                 continue;
             }
-            abort(); /* a predictable key or nonce would be worse */
+            abort(); /* without random bytes a key or a nonce would be predictable */
         }
         p += got;
         bytes -= (size_t)got;

@@ -22,9 +22,13 @@
 /* A day of the year on which the offset changes. */
 struct day {
     enum { NEVER, MONTH_WEEK, JULIAN, ZERO_BASED } form;
-    int month, week, weekday; /* for MONTH_WEEK; week 5 means the last */
-    int day;                  /* for JULIAN, 1..365 without 29 Feb; for ZERO_BASED */
-    int32_t at_s;             /* time of that day in seconds, by the offset before the change */
+    /* for MONTH_WEEK: the weekday in that week of the month; week 5 means the
+     * last one */
+    int month, week, weekday;
+    /* for JULIAN: day 1 to 365, without 29 February; for ZERO_BASED: days since
+     * 1 January */
+    int day;
+    int32_t at_s; /* time of that day in seconds, by the offset before the change */
 };
 struct rule {
     bool is_there;
@@ -34,7 +38,7 @@ struct rule {
 };
 struct flo_zone {
     size_t count;
-    int64_t *at_s; /* [count] times of the changes, ascending */
+    int64_t *at_s; /* times of the `count` changes, ascending */
     uint8_t *type; /* [count] */
     int32_t offset_s[TYPES_MAX];
     struct rule rule;

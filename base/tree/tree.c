@@ -90,12 +90,14 @@ bool flo_tree_number(const struct flo_tree_node *node, double *out)
 /* State of the parser, which checks a text or makes a tree. */
 struct reader {
     const char *begin, *at, *end;
-    char *text; /* a writable `begin`; NULL: the text is only checked */
-    /* tree of `text`; the tree of a check is full from the start, so it stores
-     * nothing */
+    char *text; /* the same bytes as `begin`, but writable; NULL: the text is only checked */
+    /* tree to make; a check gets a tree that is full from the start, so that it
+     * stores nothing */
     struct flo_tree *tree;
-    uint32_t count;       /* values read so far */
-    bool is_odd, has_odd; /* whether the last string is ODD, and whether any string is */
+    uint32_t count; /* values read so far */
+    /* the last string is ODD; some string is ODD, which means that no C string
+     * can hold it */
+    bool is_odd, has_odd;
 };
 
 static char peek(struct reader *r)

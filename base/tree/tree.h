@@ -32,7 +32,7 @@ struct flo_tree_node {
 
 /* Zero-initialise. */
 struct flo_tree {
-    struct flo_tree_node *nodes; /* [nodes_max] nodes, of which the first is the root */
+    struct flo_tree_node *nodes; /* array of `nodes_max` nodes; the first one is the root */
     uint32_t count, nodes_max;
     bool has_odd; /* true: some key or value is ODD */
     bool is_full; /* true: a node did not fit and is missing */

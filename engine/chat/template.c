@@ -112,7 +112,8 @@ static bool has(const struct flo_buf *text, const char *word)
     return text->bytes > 0 && memmem(text->data, text->bytes, word, strlen(word)) != NULL;
 }
 
-/* Sets *out to whether the output has the text of each message, and `word`. */
+/* Renders a test conversation.  Sets *out to whether the result contains the
+ * text of each message, and also `word`. */
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
                  const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
@@ -168,7 +169,7 @@ static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
         chat->has_text_calls = has_call;
     }
     chat->has_tool = has_call;
-    if (rv == 0 && !has_call) { /* tries again with a result whose call is a plain text */
+    if (rv == 0 && !has_call) { /* tries a result again whose call is written as plain text */
         rv = shows_or_not(chat, vocab, &bare, "", &chat->has_tool, err);
     }
     return rv;

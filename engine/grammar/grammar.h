@@ -68,6 +68,19 @@ uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
  * the expression uses something that is not supported. */
 bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any);
 
+/* Bytes before and after a text that a program of flo_pattern_compile() reads.
+ * UTF-8 has neither of them. */
+#define FLO_PATTERN_BEGIN 0xfe
+#define FLO_PATTERN_END 0xff
+/* Compiles a regular expression to a checked program, which the caller frees.
+ * It matches the marked texts in which the expression occurs: the byte
+ * FLO_PATTERN_BEGIN, any plain text in UTF-8, FLO_PATTERN_END.
+ *
+ * FLO_E_INFER_SCHEMA  the expression uses something that is not supported
+ * FLO_E_MEMORY */
+FLO_MUST_USE int flo_pattern_compile(const char *text, size_t bytes, struct flo_program **out,
+                                     struct flo_err *err);
+
 /* Returns the most bytes that an open grammar takes.  Compiling the largest
  * schema at the same time is included, because a serving process compiles one
  * grammar at a time. */

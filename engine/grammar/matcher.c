@@ -56,6 +56,16 @@ void flo_matcher_close(struct flo_matcher *m)
     }
 }
 
+struct flo_program *flo_matcher_swap(struct flo_matcher *m, struct flo_program *program)
+{
+    struct flo_program *before = m->program;
+
+    clear(m);
+    m->program = program;
+    m->is_ambiguous = false;
+    return before;
+}
+
 /* ---- stacks ---- */
 
 /* Returns the stack with `node` on top of `below`.  An existing one is used

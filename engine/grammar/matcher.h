@@ -79,6 +79,9 @@ static inline size_t flo_mask_words(uint32_t n_vocab)
 FLO_MUST_USE int flo_matcher_open(struct flo_program *program, const struct flo_pieces *pieces,
                                   uint32_t n_vocab, struct flo_matcher **out, struct flo_err *err);
 void flo_matcher_close(struct flo_matcher *matcher);
+/* Gives the matcher another program (NULL: none), which it then owns, and drops
+ * all states.  Returns the program before, which the caller owns. */
+struct flo_program *flo_matcher_swap(struct flo_matcher *matcher, struct flo_program *program);
 uint64_t flo_matcher_bytes(uint32_t n_vocab);
 
 /* Returns the state before the first byte, or FLO_STATE_DEAD if the tables are

@@ -1,14 +1,20 @@
 /* Pattern: compiles a regular expression to a program, for characters of a JSON
- * string.
+ * string or for a plain text.
  *
  * Supported are literals, classes, \d \w \s and their complements, groups,
  * alternatives, quantifiers, and ^ and $ at the very ends.  Without ^ or $ any
- * text may come before or after.  Characters that JSON must escape are removed
- * from classes. */
+ * text may come before or after.  For a JSON string, characters that JSON must
+ * escape are removed from classes.  For a plain text, ^ and $ may also begin
+ * and end an alternative. */
+#include <stdlib.h>
 #include <string.h>
+
+#include <flotilla/errors/infer.h>
 
 #include "engine/grammar/grammar.h"
 #include "engine/token/unicode.h"
+
+static const struct flo_syntax plain; /* syntax of a pattern for a plain text */
 
 static void refuse(struct flo_parser *p)
 {
@@ -92,28 +98,33 @@ static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *
     return !is_named;
 }
 
-/* Appends one character of the set, without those that JSON escapes. */
+/* Appends one character of the set.  In a JSON string there are none of those
+ * that JSON escapes. */
 static void put_set(struct flo_parser *p, struct flo_code_set *set)
 {
-    flo_code_set_negate(set);
-    flo_code_set_add(set, 0, 0x1f);
-    flo_code_set_add(set, '"', '"');
-    flo_code_set_add(set, '\\', '\\');
-    flo_code_set_negate(set);
+    if (p->syntax != &plain) {
+        flo_code_set_negate(set);
+        flo_code_set_add(set, 0, 0x1f);
+        flo_code_set_add(set, '"', '"');
+        flo_code_set_add(set, '\\', '\\');
+        flo_code_set_negate(set);
+    }
     if (set->failed || set->count == 0) {
         refuse(p);
     }
     flo_program_class(p->program, set);
 }
 
-/* Appends a character as a JSON string has it. */
+/* Appends a character as a JSON string has it, or as it is. */
 static void put_char(struct flo_parser *p, uint32_t code)
 {
     static const char from[] = "\n\t\r\f\"\\", to[] = "ntrf\"\\";
     const char *hit = code > 0 && code < 128 ? strchr(from, (int)code) : NULL;
     char utf8[4];
 
-    if (hit != NULL) {
+    if (p->syntax == &plain) {
+        flo_program_bytes(p->program, utf8, flo_utf8_put(code, utf8));
+    } else if (hit != NULL) {
         flo_program_text(p->program, "\\");
         flo_program_bytes(p->program, &to[hit - from], 1);
     } else if (code >= 0x20) {
@@ -121,6 +132,23 @@ static void put_char(struct flo_parser *p, uint32_t code)
     } else {
         refuse(p);
     }
+}
+
+/* Appends ^ or $ as the byte that stands there in a marked text.  Returns false
+ * if the cursor is not at one that begins or ends an alternative. */
+static bool read_anchor(struct flo_parser *p)
+{
+    bool is_first = p->at == p->begin || strchr("(|", p->at[-1]) != NULL ||
+                    (p->at - p->begin >= 3 && memcmp(p->at - 3, "(?:", 3) == 0);
+    bool is_last = p->at + 1 == p->end || strchr("|)", p->at[1]) != NULL;
+    char mark = (char)(*p->at == '^' ? FLO_PATTERN_BEGIN : FLO_PATTERN_END);
+
+    if (p->syntax != &plain || !(*p->at == '^' ? is_first : *p->at == '$' && is_last)) {
+        return false;
+    }
+    p->at++;
+    flo_program_bytes(p->program, &mark, 1);
+    return true;
 }
 
 static void read_item(struct flo_parser *p)
@@ -133,6 +161,7 @@ static void read_item(struct flo_parser *p)
     } else if (*p->at == '.') {
         p->at++;
         flo_code_set_add(&set, '\n', '\n');
+        flo_code_set_add(&set, '\r', '\r');
         flo_code_set_add(&set, 0x2028, 0x2029); /* line and paragraph separators count as blanks */
         flo_code_set_negate(&set);
         put_set(p, &set);
@@ -144,6 +173,8 @@ static void read_item(struct flo_parser *p)
         flo_parser_group(p);
     } else if (read_named(p, &set)) {
         put_set(p, &set);
+    } else if (read_anchor(p)) {
+        return;
     } else if (strchr("*+?{}^$]", *p->at) != NULL) {
         refuse(p);
     } else {
@@ -152,6 +183,7 @@ static void read_item(struct flo_parser *p)
 }
 
 static const struct flo_syntax pattern = {"|)", skip, read_item, read_code};
+static const struct flo_syntax plain = {"|)", skip, read_item, read_code};
 
 bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any)
 {
@@ -177,4 +209,42 @@ bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes
         flo_program_repeat(program, any, 0, UINT32_MAX);
     }
     return p.rv == 0 && p.at == p.end;
+}
+
+/* Builds the program of a marked text with the pattern somewhere in it. */
+static bool put_marked(struct flo_program *program, const char *text, size_t bytes)
+{
+    struct flo_parser p = {
+        .syntax = &plain, .begin = text, .at = text, .end = text + bytes, .program = program};
+    uint32_t any, back;
+
+    flo_program_init(program);
+    any = flo_program_rule(program);
+    back = flo_program_begin(program, any);
+    flo_program_span(program, 0, 0xff);
+    flo_program_end(program, back);
+    program->root = flo_program_rule(program);
+    back = flo_program_begin(program, program->root);
+    flo_program_repeat(program, any, 0, UINT32_MAX);
+    flo_parser_choices(&p);
+    flo_program_repeat(program, any, 0, UINT32_MAX);
+    flo_program_end(program, back);
+    return p.rv == 0 && p.at == p.end && flo_program_finish(program, &any) == NULL;
+}
+
+int flo_pattern_compile(const char *text, size_t bytes, struct flo_program **out,
+                        struct flo_err *err)
+{
+    struct flo_program *program = malloc(sizeof(*program));
+
+    if (program == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a pattern");
+    }
+    if (memchr(text, '\0', bytes) != NULL || !put_marked(program, text, bytes)) {
+        free(program);
+        return flo_fail(err, FLO_E_INFER_SCHEMA,
+                        "only literals, classes, groups, | and * + ? {} are built");
+    }
+    *out = program;
+    return 0;
 }

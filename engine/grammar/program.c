@@ -66,7 +66,7 @@ void flo_program_end(struct flo_program *p, uint32_t back)
     p->at = back;
 }
 
-static void put_range(struct flo_program *p, uint8_t first, uint8_t last)
+void flo_program_span(struct flo_program *p, uint8_t first, uint8_t last)
 {
     extend(p, (struct flo_node){.kind = FLO_NODE_BYTES, .first = first, .last = last});
 }
@@ -76,7 +76,7 @@ void flo_program_bytes(struct flo_program *p, const void *bytes, size_t count)
     const uint8_t *b = bytes;
 
     for (size_t i = 0; i < count; i++) {
-        put_range(p, b[i], b[i]);
+        flo_program_span(p, b[i], b[i]);
     }
 }
 
@@ -221,7 +221,7 @@ static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t 
     write(last, b);
     flo_choice_next(p, choice);
     for (size_t i = 0; i < digits; i++) {
-        put_range(p, (uint8_t)a[i], (uint8_t)b[i]);
+        flo_program_span(p, (uint8_t)a[i], (uint8_t)b[i]);
     }
 }
 

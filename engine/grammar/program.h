@@ -49,6 +49,8 @@ void flo_program_end(struct flo_program *program, uint32_t back);
 
 void flo_program_bytes(struct flo_program *program, const void *bytes, size_t count);
 void flo_program_text(struct flo_program *program, const char *text);
+/* Appends one byte from first to last. */
+void flo_program_span(struct flo_program *program, uint8_t first, uint8_t last);
 void flo_program_call(struct flo_program *program, uint32_t rule);
 /* Appends `least` to `most` repetitions of `rule`.  UINT32_MAX means any
  * number. */

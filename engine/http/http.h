@@ -1,7 +1,8 @@
 /* HTTP: an HTTP/1.x client for servers on this machine, without a library.  It
  * sends one request and reads the answer, also as a stream of events.
  *
- *   exchange.c  the connection       reply.c  an HTTP answer
+ *   exchange.c  the connection
+ *   reply.c     an HTTP answer
  *   events.c    server-sent events
  *
  * reply.c and events.c do no I/O.  The server is not trusted: all that it sends

@@ -22,7 +22,7 @@
 #define TOKENS_DEFAULT 128
 
 struct eval {
-    struct flo_tool tool; /* options; count is the most tokens per answer */
+    struct flo_tool tool; /* options of the command; their `count` is the most tokens per answer */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
     double exact_least, kl_most; /* values of --min-exact and --max-kl */
@@ -33,7 +33,7 @@ struct eval {
     int32_t *forced; /* tokens that both models compute: an array as long as the peer's context */
     float *row;      /* logits of the peer at one position: an array of its n_vocab */
     uint32_t context;
-    struct flo_err *err; /* gets the errors of the callback for rows */
+    struct flo_err *err; /* error of compare_row(), which has no parameter for it */
 };
 
 /* ---- distance ---- */
@@ -180,9 +180,9 @@ static void add_gate(struct flo_eval_report *r, const char *name, double limit, 
     r->has_passed = r->has_passed && has_passed;
 }
 
-/* Judges the gates that the options ask for.  With any gate comes one more,
- * which fails if a number was not finite, because the others then mean
- * nothing. */
+/* Judges the gates, which are limits that the options set.  If there is one, a
+ * further gate fails when a number was not finite, because the other gates then
+ * mean nothing. */
 static void judge_gates(struct eval *e)
 {
     struct flo_eval_report *r = &e->report;

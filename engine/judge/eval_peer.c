@@ -15,8 +15,10 @@
 enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;
-    uint32_t count; /* number of tokens that follow; for an answer: most tokens of it */
-    size_t index;   /* index of the case in the suite */
+    /* ORDER_ANSWER: most tokens of the answer; ORDER_FORCE: number of tokens
+     * that follow */
+    uint32_t count;
+    size_t index; /* index of the case in the suite */
 };
 
 /* Head of a reply, followed by tokens or a row.  An order FORCE gets one reply

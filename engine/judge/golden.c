@@ -24,8 +24,10 @@
 
 enum {
     TOKENS_DEFAULT = 32,
-    TOKENS_MAX = 4096,         /* most tokens of a case that a device accepts */
-    SURE_TOKENS_MIN = 3,       /* fewer tokens, if no end follows them, are no test */
+    TOKENS_MAX = 4096, /* most tokens of a case that a device accepts */
+    /* fewest certain tokens that a case may have if the model's answer goes on
+     * after them */
+    SURE_TOKENS_MIN = 3,
     PROMPT_BYTES_MAX = 65536,  /* most bytes of a prompt that a device accepts */
     PROMPTS_MAX = 1000,        /* most prompts of a file that a device accepts */
     FILE_BYTES_MAX = 1 << 20,  /* most bytes of a file that a device accepts */
@@ -33,7 +35,9 @@ enum {
     PLAYS = 3,
 };
 #define OPENING "   opening      the model"
-#define SURE_GAP 1.0 /* lead in logits that is certain on every device */
+/* least difference between the two largest logits at which every device chooses
+ * the same token */
+#define SURE_GAP 1.0
 
 /* Prompts for any model.  They are used if the person gives none. */
 static const char *const built_in[] = {
@@ -56,8 +60,10 @@ static const char *const built_in[] = {
 };
 
 struct golden_case {
-    struct flo_suite_case asked; /* the case; tokens_max is that of the certain part */
-    const int32_t *tokens;       /* ids of the expected answer; NULL: only the text is compared */
+    /* the case as it is asked; tokens_max is the length of the answer's certain
+     * part */
+    struct flo_suite_case asked;
+    const int32_t *tokens; /* ids of the expected answer; NULL: only the text is compared */
     uint32_t n_tokens;
     double gap;
     char id[64];
@@ -66,8 +72,8 @@ struct golden_case {
 
 struct heard {
     int32_t tokens[TOKENS_MAX];
-    /* lead of each token in logits, then that of the end token if the answer
-     * ended */
+    /* largest logit minus the second largest, for each token; then for the end
+     * token, if the answer ended */
     float gaps[TOKENS_MAX + 1];
     uint32_t count;
     bool has_ended, is_finite;
@@ -75,7 +81,8 @@ struct heard {
 };
 
 struct golden {
-    struct flo_tool tool; /* options; count is the most tokens of an answer */
+    /* options of the command; their `count` is the most tokens of an answer */
+    struct flo_tool tool;
     const char *prompts_path, *out_path;
     bool is_raw;
     char *text; /* text of the prompts or of the golden file */
@@ -400,7 +407,7 @@ static void put_case(const struct golden_case *one, struct flo_buf *out)
     flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
                    one->asked.tokens_max);
     flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
-    /* The lead is rounded down, so that the true one is not smaller. */
+    /* The gap is rounded down, so that the true one is not smaller. */
     flo_buf_printf(out, ",\n   \"min_logit_gap\": %.3f, \"expect_tokens\": [",
                    floor(one->gap * 1000) / 1000);
     for (uint32_t i = 0; i < one->n_tokens; i++) {
@@ -492,7 +499,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
-        /* The error of opening the file already names it. */
+        /* If the file could not be opened, the error names it already. */
         return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));

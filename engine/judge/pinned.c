@@ -146,8 +146,9 @@ static void weigh(const struct judge *judge, struct flo_pinned_verdict *v)
         return;
     }
     v->kept = 1 - (v->kl_pinned - v->kl_free) / brought;
-    /* The loss minus (1 - kept) times the gain has mean 0.  So its error is
-     * that of the kept share, times the gain. */
+    /* The error of the kept share is that of the sum below, divided by the gain
+     * `brought`.  The sum is the loss minus (1 - kept) times the gain, and has
+     * mean 0. */
     const double rest[SIDES] = {[OLD] = 1 - v->kept, [FREE] = v->kept, [PINNED] = -1};
     mean_of(judge, rest, &error);
     v->kept_error = error / brought;
@@ -220,8 +221,8 @@ int flo_pinned_judge(const struct flo_pinned_files *files, struct flo_pinned_ver
     return rv;
 }
 
-/* Returns the error with advice.  If the value is not known to be beyond its
- * limit by two standard errors, a longer text is advised. */
+/* Adds advice to the error.  If the value is less than two standard errors from
+ * its limit (`is_known` is false), it advises a longer text. */
 static int refuse(bool is_known, struct flo_err *err)
 {
     return is_known ? flo_err_fix(err, "quantize without --pin-grid, or write "

@@ -135,7 +135,7 @@ static int reserve(struct flo_suite *suite, const struct place *place, struct fl
         return misfit(place, "more than 100000 cases", err);
     }
     if (n > 0 && (n & (n - 1)) != 0) {
-        return 0; /* the array has room: it doubles only at powers of two */
+        return 0; /* the array is full only when `n` is 0 or a power of two */
     }
     grown = realloc(suite->cases, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
     if (grown == NULL) {
@@ -275,8 +275,8 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo
     if (rv < 0) {
         flo_suite_deinit(suite);
     }
-    /* A person wrote the suite, but the table's advice for these errors is
-     * about signed documents. */
+    /* Replaces the advice of these errors, which is about signed documents,
+     * because a person wrote this file. */
     return rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA
                ? flo_err_fix(err, is_golden ? "correct the file: "
                                               "docs/reference/golden.md, or let "

@@ -34,7 +34,7 @@ struct flo_suite_case {
     uint32_t tokens_max; /* 0: not given */
     int32_t *expect;     /* ids of the expected answer, malloc'ed; NULL: not given */
     uint32_t n_expect;
-    double gap; /* smallest lead of an expected token, in logits */
+    double gap; /* smallest difference between the two largest logits, over the expected tokens */
 };
 struct flo_suite {
     char *text; /* owns the strings */

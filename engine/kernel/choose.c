@@ -1,7 +1,8 @@
 /* Choose: selects a kernel by its name or for this CPU, if it agrees with plain
  * C.  A compiler bug, an emulator or a broken CPU may cost speed, but must
- * never change answers.  So each kernel is compared with plain C on a small
- * block of fixed numbers before it is used. */
+ * never change answers.  So each kernel is compared with plain C before it is
+ * used: on fixed random numbers, on the largest and smallest codes, and for each
+ * number of rows and values that leaves a tail. */
 #include "engine/kernel/kernel.h"
 
 #include <math.h>
@@ -33,6 +34,7 @@ static const struct flo_kernel *const kernels[] = {
 enum {
     CHECK_COLUMNS = 512,
     CHECK_ODD = CHECK_COLUMNS - 6, /* an even number of columns that is not a multiple of 4 */
+    CHECK_TAILS = 16,              /* even lengths, down to one vector of 32 floats less */
     CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
     CHECK_ROWS = 37, /* two strips and a part of a third; no multiple of a tile's rows */
     CHECK_TOKENS = 6,
@@ -40,7 +42,8 @@ enum {
      * packing are slow. */
     CHECK_SOURCES = 5,
     CHECK_STRIPS = 2,
-    CHECK_HEAD = 96,      /* size of a head that needs wide and narrow steps */
+    /* head size for which kernels use both their wide and their narrow loops */
+    CHECK_HEAD = 96,
     CHECK_POSITIONS = 37, /* positions that end inside a block of the cache */
 };
 
@@ -48,8 +51,16 @@ enum {
  * two tokens left over. */
 static const size_t token_counts[] = {1, 5, CHECK_TOKENS};
 
-/* Data of a check.  Codes for PRECISION_16 are followed by those for
- * PRECISION_8. */
+/* Returns the index of the first number of tokens.  Products with extreme weights
+ * nearly cancel, so only those with the extreme tokens, which are the last ones,
+ * are large enough to be compared. */
+static size_t first_count(bool is_extreme)
+{
+    return is_extreme ? FLO_COUNT(token_counts) - 1 : 0;
+}
+
+/* Data of a check.  Arrays with the factor 2 have the codes and results for
+ * PRECISION_16 first, then those for PRECISION_8. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
     int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];
@@ -65,8 +76,8 @@ struct check {
     uint64_t random;
 };
 
-/* Returns the number of the distinct row that is used at `row`.  Rows that are
- * 1, 2, 4, 8 or 16 apart differ, because a bug could swap their lanes.
+/* Returns which of the few distinct rows is used at `row`.  Rows that are 1, 2,
+ * 4, 8 or 16 apart differ, so that swapped lanes of a register are noticed.
  * Adjacent strips differ too. */
 static size_t source_of(size_t row)
 {
@@ -98,9 +109,20 @@ static void fill(struct check *check, float *values, size_t count)
     }
 }
 
-/* Tells whether a and b are near: their difference is below 1e-4 of b's size
+/* Makes the last two tokens extreme: all codes are the largest one, then with
+ * alternating signs.  So sums in too few bits overflow. */
+static void fill_extremes(struct check *check)
+{
+    float *last = check->values + (CHECK_TOKENS - 2) * CHECK_COLUMNS;
+
+    for (size_t i = 0; i < 2 * CHECK_COLUMNS; i++) {
+        last[i] = i < CHECK_COLUMNS || i % 2 == 0 ? 1.0f : -1.0f;
+    }
+}
+
+/* Tells whether a and b are near: their difference is below `most` of b's size
  * (root mean square). */
-static bool are_near(const float *a, const float *b, size_t count)
+static bool are_within(const float *a, const float *b, size_t count, double most)
 {
     double error = 0, size = 0;
 
@@ -108,13 +130,27 @@ static bool are_near(const float *a, const float *b, size_t count)
         error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         size += (double)b[i] * b[i];
     }
-    return error <= 1e-8 * size; /* false for NaN */
+    return error <= most * most * size; /* false for NaN */
 }
 
-/* Fills the weights with random bytes.  Where the type has floats, they are
- * valid. */
-static void fill_weights(struct check *check, const struct flo_quant_type *type)
+static bool are_near(const float *a, const float *b, size_t count)
 {
+    return are_within(a, b, count, 1e-4);
+}
+
+/* Tells whether products are near.  Extreme weights have extreme scales, which
+ * packing rounds to 11 bits; an overflow is off by far more. */
+static bool products_are_near(const float *a, const float *b, size_t count, bool is_extreme)
+{
+    return are_within(a, b, count, is_extreme ? 1e-3 : 1e-4);
+}
+
+/* Fills the weights with random bytes, and gives the floats among them valid
+ * values.  With is_extreme, rows have the largest and the smallest codes. */
+static void fill_weights(struct check *check, const struct flo_quant_type *type, bool is_extreme)
+{
+    static const uint8_t extremes[CHECK_SOURCES] = {0xff, 0x00, 0x7f, 0x80, 0xf0};
+
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
     size_t bytes = CHECK_SOURCES * row_bytes;
     uint8_t *end = check->weights + bytes;
@@ -122,6 +158,9 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
     for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
         uint32_t word = next(check);
         memcpy(check->weights + i, &word, sizeof(word));
+    }
+    for (size_t r = 0; is_extreme && r < CHECK_SOURCES; r++) {
+        memset(check->weights + r * row_bytes, extremes[r], row_bytes);
     }
     for (uint8_t *p = check->weights; p < end; p += type->block_bytes) {
         float value = next_float(check);
@@ -165,7 +204,8 @@ static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
     }
 }
 
-static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id)
+static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id,
+                          bool is_extreme)
 {
     const struct flo_quant_type *type = flo_quant_type(id);
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
@@ -177,15 +217,23 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, 
         .columns = CHECK_COLUMNS,
         .precision = FLO_PRECISION_16,
     };
-    float got[CHECK_TOKENS * CHECK_ROWS];
+    float got[CHECK_TOKENS * CHECK_ROWS], few[CHECK_ROWS];
 
-    fill_weights(check, type);
+    fill_weights(check, type, is_extreme);
     expect_products(check, id, row_bytes);
-    for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
+    for (size_t i = first_count(is_extreme); i < FLO_COUNT(token_counts); i++) {
         x.tokens = token_counts[i];
         kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got, CHECK_ROWS);
-        if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
+        if (!products_are_near(got, check->expected, x.tokens * CHECK_ROWS, is_extreme)) {
             return false;
+        }
+    }
+    x.tokens = 1;
+    kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got, CHECK_ROWS);
+    for (size_t rows = 1; !is_extreme && rows < FLO_STRIP_ROWS; rows++) {
+        kernel->matmul[id](check->weights, row_bytes, rows, &x, few, CHECK_ROWS);
+        if (memcmp(few, got, rows * sizeof(*few)) != 0) {
+            return false; /* a row's product depends on no other row */
         }
     }
     return true;
@@ -194,7 +242,7 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, 
 /* Checks the products with strips, which are packed from the weights of
  * matmul_agrees(). */
 static bool strips_agree(const struct flo_kernel *kernel, struct check *check, uint32_t id,
-                         enum flo_precision precision)
+                         enum flo_precision precision, bool is_extreme)
 {
     struct flo_activations x = {
         .codes = check->packed_codes,
@@ -205,23 +253,35 @@ static bool strips_agree(const struct flo_kernel *kernel, struct check *check, u
     };
     const float *expected =
         check->expected + (precision == FLO_PRECISION_8 ? CHECK_TOKENS * CHECK_ROWS : 0);
-    float got[CHECK_TOKENS * CHECK_ROWS];
+    float got[CHECK_TOKENS * CHECK_ROWS], few[CHECK_ROWS];
 
-    for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
+    for (size_t i = first_count(is_extreme); i < FLO_COUNT(token_counts); i++) {
         x.tokens = token_counts[i];
         for (size_t t = 0; t < x.tokens; t++) {
             kernel->quantise_packed(check->values + t * CHECK_COLUMNS, &x, t);
         }
         kernel->matmul_packed[id](check->strips, flo_pack_strip_bytes(id, CHECK_COLUMNS),
                                   CHECK_ROWS, &x, got, CHECK_ROWS);
-        if (!are_near(got, expected, x.tokens * CHECK_ROWS)) {
+        if (!products_are_near(got, expected, x.tokens * CHECK_ROWS, is_extreme)) {
+            return false;
+        }
+    }
+    x.tokens = 1;
+    kernel->quantise_packed(check->values, &x, 0);
+    kernel->matmul_packed[id](check->strips, flo_pack_strip_bytes(id, CHECK_COLUMNS), CHECK_ROWS,
+                              &x, got, CHECK_ROWS);
+    for (size_t rows = 1; !is_extreme && rows < FLO_STRIP_ROWS; rows++) {
+        kernel->matmul_packed[id](check->strips, flo_pack_strip_bytes(id, CHECK_COLUMNS), rows, &x,
+                                  few, CHECK_ROWS);
+        if (memcmp(few, got, rows * sizeof(*few)) != 0) {
             return false;
         }
     }
     return true;
 }
 
-static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id)
+static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id,
+                          bool is_extreme)
 {
     size_t strip_bytes = flo_pack_strip_bytes(id, CHECK_COLUMNS);
     size_t row_bytes = flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS);
@@ -231,8 +291,8 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, 
                        FLO_STRIP_ROWS, CHECK_COLUMNS, check->strips + s * strip_bytes);
     }
     memcpy(check->strips + CHECK_STRIPS * strip_bytes, check->strips, strip_bytes);
-    return strips_agree(kernel, check, id, FLO_PRECISION_8) &&
-           strips_agree(kernel, check, id, FLO_PRECISION_16);
+    return strips_agree(kernel, check, id, FLO_PRECISION_8, is_extreme) &&
+           strips_agree(kernel, check, id, FLO_PRECISION_16, is_extreme);
 }
 
 /* Compares the codes that the kernel makes of the first token, in both
@@ -263,22 +323,22 @@ static const char *const row_operations[] = {
 
 /* Runs each operation on the vectors x and w.  Each result is in a row of its
  * own. */
-static void run_rows(const struct flo_kernel *kernel, const float *x, const float *w,
+static void run_rows(const struct flo_kernel *kernel, const float *x, const float *w, size_t count,
                      float (*out)[CHECK_COLUMNS])
 {
     for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
         memcpy(out[i], x, sizeof(*out));
     }
-    kernel->rms_norm(x, w, 1e-5f, CHECK_ODD, out[0]);
-    kernel->layer_norm(x, w, w + 1, 1e-5f, CHECK_ODD, out[1]);
-    kernel->rope_pairs(out[2], w, w + 8, CHECK_ODD);
-    kernel->rope_halves(out[3], w, w + 8, CHECK_ODD);
-    kernel->silu_multiply(out[4], w, CHECK_ODD);
-    kernel->gelu_multiply(out[5], w, CHECK_ODD);
-    kernel->gelu_multiply(out[5], NULL, CHECK_ODD);
-    kernel->soft_cap(out[6], 0.7f, CHECK_ODD);
-    kernel->add(out[7], w, CHECK_ODD);
-    kernel->low_rank_add(w, 1, 3, x, out[8], CHECK_ODD);
+    kernel->rms_norm(x, w, 1e-5f, count, out[0]);
+    kernel->layer_norm(x, w, w + 1, 1e-5f, count, out[1]);
+    kernel->rope_pairs(out[2], w, w + 8, count);
+    kernel->rope_halves(out[3], w, w + 8, count);
+    kernel->silu_multiply(out[4], w, count);
+    kernel->gelu_multiply(out[5], w, count);
+    kernel->gelu_multiply(out[5], NULL, count);
+    kernel->soft_cap(out[6], 0.7f, count);
+    kernel->add(out[7], w, count);
+    kernel->low_rank_add(w, 1, 3, x, out[8], count);
 }
 
 static bool rows_agree(const struct flo_kernel *kernel, const struct check *check,
@@ -288,12 +348,15 @@ static bool rows_agree(const struct flo_kernel *kernel, const struct check *chec
     float expected[FLO_COUNT(row_operations)][CHECK_COLUMNS];
     float got[FLO_COUNT(row_operations)][CHECK_COLUMNS];
 
-    run_rows(&flo_kernel_ref, x, w, expected);
-    run_rows(kernel, x, w, got);
-    for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
-        *what = row_operations[i];
-        if (!are_near(got[i], expected[i], CHECK_ODD)) {
-            return false;
+    /* Each number of values behind the last whole vector of any width. */
+    for (size_t count = CHECK_ODD; count > CHECK_ODD - 2 * CHECK_TAILS; count -= 2) {
+        run_rows(&flo_kernel_ref, x, w, count, expected);
+        run_rows(kernel, x, w, count, got);
+        for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
+            *what = row_operations[i];
+            if (!are_near(got[i], expected[i], count)) {
+                return false;
+            }
         }
     }
     return true;
@@ -359,35 +422,52 @@ static bool attention_agrees(const struct flo_kernel *kernel, const struct check
     return true;
 }
 
+/* Compares the products with one type of weights, and with these weights
+ * packed. */
+static bool products_agree(const struct flo_kernel *kernel, struct check *check, uint32_t id,
+                           bool is_extreme, const char **what)
+{
+    *what = flo_quant_type(id)->name;
+    if (!matmul_agrees(kernel, check, id, is_extreme)) {
+        return false;
+    }
+    *what = "packed weights";
+    return kernel->matmul_packed[id] == NULL || packed_agrees(kernel, check, id, is_extreme);
+}
+
+/* Makes codes of all tokens with plain C. */
+static void quantise_all(struct check *check)
+{
+    for (size_t t = 0; t < 2 * CHECK_TOKENS; t++) {
+        flo_kernel_ref.quantise(check->values + t % CHECK_TOKENS * CHECK_COLUMNS, CHECK_COLUMNS,
+                                t < CHECK_TOKENS ? FLO_PRECISION_16 : FLO_PRECISION_8,
+                                check->codes + t * CHECK_COLUMNS, check->scales + t * CHECK_BLOCKS,
+                                check->sums + t * CHECK_BLOCKS);
+    }
+}
+
+/* Compares the products of all types that the kernel knows. */
+static bool all_products_agree(const struct flo_kernel *kernel, struct check *check,
+                               bool is_extreme, const char **what)
+{
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        bool is_checked = kernel->matmul[id] != NULL && (!is_extreme || flo_weight_reads_codes(id));
+        if (is_checked && !products_agree(kernel, check, id, is_extreme, what)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
 {
     struct check check = {.random = 0x9e3779b97f4a7c15ull};
 
     fill(&check, check.values, FLO_COUNT(check.values));
-    for (size_t t = 0; t < 2 * CHECK_TOKENS; t++) {
-        flo_kernel_ref.quantise(check.values + t % CHECK_TOKENS * CHECK_COLUMNS, CHECK_COLUMNS,
-                                t < CHECK_TOKENS ? FLO_PRECISION_16 : FLO_PRECISION_8,
-                                check.codes + t * CHECK_COLUMNS, check.scales + t * CHECK_BLOCKS,
-                                check.sums + t * CHECK_BLOCKS);
-    }
+    quantise_all(&check);
     *what = "quantise";
-    if (!codes_agree(kernel, &check)) {
-        return false;
-    }
-    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
-        if (kernel->matmul[id] == NULL) {
-            continue;
-        }
-        *what = flo_quant_type(id)->name;
-        if (!matmul_agrees(kernel, &check, id)) {
-            return false;
-        }
-        *what = "packed weights";
-        if (kernel->matmul_packed[id] != NULL && !packed_agrees(kernel, &check, id)) {
-            return false;
-        }
-    }
-    if (!rows_agree(kernel, &check, what)) {
+    if (!codes_agree(kernel, &check) || !all_products_agree(kernel, &check, false, what) ||
+        !rows_agree(kernel, &check, what)) {
         return false;
     }
     *what = "attention";
@@ -397,7 +477,9 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
             return false;
         }
     }
-    return true;
+    fill_extremes(&check);
+    quantise_all(&check);
+    return all_products_agree(kernel, &check, true, what);
 }
 
 const struct flo_kernel *flo_kernel_at(size_t index)

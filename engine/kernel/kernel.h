@@ -204,8 +204,9 @@ const struct flo_kernel *flo_kernel_at(size_t index);
  * FLO_E_INTERNAL  the named kernel disagrees with plain C */
 FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
                                    struct flo_err *err);
-/* Returns `name` or, if it is NULL, the kernel's name in FLOTILLA_KERNEL.
- * Returns NULL for the best kernel. */
+/* Returns `name` or, if it is NULL, the value of the environment variable
+ * FLOTILLA_KERNEL.  Returns NULL if neither is set, which means the best
+ * kernel. */
 const char *flo_kernel_spec(const char *name);
 
 /* Tells whether a kernel agrees with plain C on a small block.  `what` names

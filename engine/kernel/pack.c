@@ -11,7 +11,7 @@ enum { GROUP = 4, REGISTER = FLO_STRIP_ALIGN };
 
 struct format {
     uint16_t columns;  /* columns that share an f16 scale; 0: the type is not packed */
-    uint8_t scales;    /* bytes of scales for 32 columns of a row */
+    uint8_t scales;    /* bytes of scales that a row has for 32 columns */
     uint8_t high, low; /* bits of a code in the high and in the low plane */
     uint8_t minus;     /* number that unpacking subtracts from a code */
 };
@@ -56,7 +56,8 @@ static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t ou
 {
     const struct flo_block_q2_k *q2_k = block;
     const struct flo_block_q3_k *q3_k = block;
-    const struct flo_block_q4_k *q4_k = block; /* q5_k blocks begin like those of q4_k */
+    /* q5_k blocks begin as q4_k blocks do, so this reads both */
+    const struct flo_block_q4_k *q4_k = block;
     const struct flo_block_q6_k *q6_k = block;
 
     switch (type) {
@@ -79,7 +80,8 @@ static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t ou
     }
 }
 
-/* Makes a table from a byte of an unpacked code to the code in the strip. */
+/* Fills raw[] so that raw[code] is the number with which a strip stores an
+ * unpacked code. */
 static void list_raw(uint32_t type, uint8_t raw[256])
 {
     for (unsigned i = 0; i < 256; i++) {

@@ -39,7 +39,9 @@
 
 /* Layout of a strip, in bytes. */
 struct flo_strip {
-    size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
+    /* number of blocks with common f16 scales, 1 or 8; 0: the type is not
+     * packed */
+    size_t group;
     size_t halves;    /* bytes of f16 d and dmin in front of a group's blocks */
     size_t low, high; /* offsets of the planes in a block, which begins with its scales */
     size_t block;
@@ -54,8 +56,8 @@ static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
     return (b / at->group + 1) * at->halves + b * at->block;
 }
 
-/* Returns the bytes of a strip, or 0 if the type is not packed, as float
- * types. */
+/* Returns the bytes of a strip, or 0 if weights of this type are not packed, as
+ * floats are not. */
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns);
 
 /* Packs `count` rows (1 to 16) of `row_bytes` each.  Missing rows become zeros.

@@ -66,8 +66,8 @@ static uint32_t shape_of(const struct flo_gguf *gguf, const char *arch, const ch
     return value > INT32_MAX ? INT32_MAX : (uint32_t)value;
 }
 
-/* Returns how a text's vector or score is made, as the file says.  The file of
- * a ranking model may have only the head. */
+/* Returns how a text's vector or score is made, as the file says.  A file with
+ * a ranking head is for scores, even if it does not say so. */
 static enum llama_pooling_type pooling_of(const struct flo_gguf *gguf)
 {
     char arch[64] = "";
@@ -204,7 +204,7 @@ static struct llama_model *load_model(int fd, struct flo_err *err)
 
     params.devices = none;
     params.n_gpu_layers = 0;
-    /* otherwise the library would copy the weights instead of sharing the
+    /* with true the library would copy the weights instead of sharing the
      * mapping */
     params.use_extra_bufts = false;
     if (file == NULL || fseek(file, 0, SEEK_SET) != 0) {

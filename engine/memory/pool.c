@@ -150,8 +150,8 @@ static void *thread_main(void *argument)
 
     for (;;) {
         wait_change(&pool->job, &pool->job_sleepers, job);
-        /* A job that includes this thread cannot end without it.  So `job` is
-         * now either that job or a later one without this thread. */
+        /* A job that includes this thread cannot end without it.  So this
+         * thread misses only jobs that do not include it. */
         job = atomic_load(&pool->job);
         if (atomic_load(&pool->is_closing)) {
             return NULL;

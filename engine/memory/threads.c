@@ -19,9 +19,14 @@ enum {
 /* A trial has lost if it exceeds the mean by this factor, and by three
  * deviations for its number of passes. */
 #define LOSES 1.25
-/* A thread that runs for less of its time shares its CPU with others, or waits
- * for threads that do. */
+/* Least share of its time in which a thread must have a CPU.  A thread below it
+ * shares its CPU with another program, or waits for a thread that does. */
 #define RUNS 0.8
+/* A pass that runs for more of its time had its CPU for itself.  When passes in a
+ * row did so for this time, in µs, the neighbours have gone: they take turns of
+ * some milliseconds. */
+#define CLEAR 0.95
+#define CLEAR_US 150e3
 
 static unsigned count_of(const struct flo_threads *t, unsigned halvings)
 {
@@ -72,6 +77,51 @@ static void begin_trial(struct flo_threads *t)
     }
 }
 
+static void begin_more(struct flo_threads *t)
+{
+    t->passes = 0;
+    t->slow_in_a_row = 0;
+    t->tries_more = true;
+    t->trial_passes = t->trial_left = TRIAL_PASSES;
+    t->trial_cost = t->trial_ran = 0;
+}
+
+/* Counts passes with fewer threads than there are.  Returns true if the machine
+ * was busy and is no longer. */
+static bool has_cleared(struct flo_threads *t, double cost, double ran)
+{
+    t->was_busy = t->was_busy || ran < RUNS * cost;
+    if (ran < CLEAR * cost || flo_threads_next(t) == t->most) {
+        t->clear_us = 0;
+        t->clear_passes = 0;
+        return false;
+    }
+    t->clear_us += cost;
+    t->clear_passes++;
+    return t->was_busy && t->clear_us >= CLEAR_US;
+}
+
+/* The neighbours have gone.  The means learnt next to them no longer hold:
+ * a trial of fewer threads ends, and more threads are tried at once. */
+static void clear(struct flo_threads *t)
+{
+    bool is_trial = t->trial_left > 0;
+
+    t->trial_left = 0;
+    t->interval = INTERVAL_MIN;
+    t->passes = 0;
+    t->spread = 0;
+    t->known = is_trial ? 0 : t->clear_passes;
+    t->cost = t->ran = is_trial ? 0 : t->clear_us / t->clear_passes;
+    t->was_busy = false;
+    t->clear_us = 0;
+    t->clear_passes = 0;
+    t->climbs = !is_trial && can_be_more(t);
+    if (t->climbs) {
+        begin_more(t);
+    }
+}
+
 static void learn_of_trial(struct flo_threads *t, double cost, double ran)
 {
     t->trial_cost += cost;
@@ -82,6 +132,7 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
     if (t->trial_cost > t->trial_passes * t->cost * WINS ||
         t->trial_cost > done * t->cost * LOSES + 3 * t->spread * sqrt(done)) {
         t->trial_left = 0;
+        t->climbs = false;
         if (t->interval < interval_max(t)) {
             t->interval *= is_busy(t) ? 4 : 2; /* trials are long */
         }
@@ -92,11 +143,19 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
         t->known = t->trial_passes;
         t->spread = 0;
         t->interval = INTERVAL_MIN;
+        t->climbs = t->climbs && t->tries_more && can_be_more(t);
+        if (t->climbs) {
+            begin_more(t);
+        }
     }
 }
 
 void flo_threads_learn(struct flo_threads *t, double cost, double ran)
 {
+    if (has_cleared(t, cost, ran)) {
+        clear(t);
+        return;
+    }
     if (t->trial_left > 0) {
         learn_of_trial(t, cost, ran);
         return;

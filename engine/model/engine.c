@@ -142,8 +142,8 @@ static int plan_by(struct job *job, const struct flo_compute *compute, bool has_
         rv = compute->bind(e, options, job->path, job->fd, err);
         if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL &&
             !(has_next && is_unknown(rv))) {
-            /* A plan is made also for a model that cannot be loaded, but not
-             * for invalid options. */
+            /* The model cannot be loaded, but its memory is planned all the
+             * same, unless an option is invalid. */
             *err = (struct flo_err){0};
             rv = flo_engine_plan_make(&e->hparams, &e->sizes, flo_gguf_file_bytes(e->gguf),
                                       options->memory_bytes_max, &e->plan, err);
@@ -276,7 +276,8 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     FLO_TRY(e->compute->load(e, options, fd, err));
     FLO_TRY(load_vocabulary(e, options, err));
     fill_info(e);
-    flo_gguf_drop_pages(e->gguf); /* frees pages: the head's data is in tables now */
+    /* frees the pages of the file's head, whose data is in tables now */
+    flo_gguf_drop_pages(e->gguf);
     return 0;
 }
 
@@ -291,7 +292,8 @@ static int open_by(struct job *job, const struct flo_compute *compute, bool has_
         return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);
     }
     if (has_next && options.vocabulary == FLO_VOCABULARY_IF_KNOWN) {
-        /* fails on an unknown vocabulary, which the next filler may know */
+        /* The open then fails on an unknown vocabulary, and the next filler is
+         * tried, which may know it. */
         options.vocabulary = FLO_VOCABULARY_NEEDED;
     }
     rv = load(e, &options, job->path, job->fd, err);

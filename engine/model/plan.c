@@ -114,7 +114,7 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparam
 {
     static const struct {
         const char *key;
-        uint64_t bytes; /* size of each item in bytes */
+        uint64_t bytes; /* bytes of memory that each item of the list needs */
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
     uint64_t bytes =

@@ -108,8 +108,8 @@ struct writer {
     int fd;
     uint64_t bytes; /* size of the whole file in bytes */
     uint64_t at;
-    /* mapped part of the file with the byte `at`, from a multiple of
-     * WINDOW_BYTES on; or NULL */
+    /* mapped part of the file, in which `at` lies; NULL: none.  It begins at a
+     * multiple of WINDOW_BYTES. */
     uint8_t *window;
     size_t window_bytes;
     uint32_t crc;

@@ -1,17 +1,24 @@
 /* Sidecar: computes, checks and maps a sidecar (sidecar.h), which has this
  * format.
  *
- *   head, 64 bytes                    row, 128 bytes
- *    0 "FLOPACK\n"                     0 name, zeros behind it
- *    8 u32 format of this file        64 u32 type id
- *   12 u32 layout of the strips       68 u32 crc32c of 256 bytes in the middle
- *   16 u64 bytes of this file         72 u64 columns
- *   24 u64 bytes of the model file    80 u64 rows
- *   32 u32 rows of the table          88 u64 offset in the model file
- *   36 zeros                          96 u64 offset in this file
- *                                    104 u64 bytes in this file
- *                                    112 zeros
- * Rows are in the order of the model file. */
+ *   head, 64 bytes
+ *    0 "FLOPACK\n"
+ *    8 u32 format of this file
+ *   12 u32 layout of the strips
+ *   16 u64 bytes of this file
+ *   24 u64 bytes of the model file
+ *   32 u32 rows of the table
+ *   36 zeros
+ *   row of the table, 128 bytes; rows are in the order of the model file
+ *    0 name, zeros behind it
+ *   64 u32 type id
+ *   68 u32 crc32c of 256 bytes in the middle of the tensor
+ *   72 u64 columns
+ *   80 u64 rows
+ *   88 u64 offset in the model file
+ *   96 u64 offset in this file
+ *  104 u64 bytes in this file
+ *  112 zeros */
 #include "engine/pack/internal.h"
 
 #include <stdlib.h>
@@ -47,7 +54,9 @@ static bool is_packed(const struct flo_gguf *gguf, const struct flo_gguf_tensor 
         return false;
     }
     if (strcmp(tensor->name, "cls.output.weight") == 0) {
-        return false; /* the ranking head is read only once per text, as floats */
+        /* the ranking head stays unpacked, because it is read only once per
+         * text, as floats */
+        return false;
     }
     return flo_pack_strip_bytes(tensor->type, (size_t)dims[0]) > 0;
 }
@@ -253,7 +262,7 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* The kernel then reads missing bytes in pages of 2 MiB, if it can. */
+    /* Linux then reads missing bytes in pages of 2 MiB, if it can. */
     (void)madvise(data, bytes, MADV_HUGEPAGE);
     if (memcmp(data, s->head, s->head_bytes) != 0) {
         munmap(data, bytes);

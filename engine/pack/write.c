@@ -30,8 +30,9 @@ static void pack_one(const struct packing *p, const struct flo_sidecar_row *row,
                    (size_t)row->tensor->dims[0], p->out + row->offset + strip * row->strip_bytes);
 }
 
-/* Packs the strips of a piece, from strip `first` of the whole file on.  `row`
- * and `before` are where the thread's last piece ended; they only grow. */
+/* Packs the strips of a piece, which begins at strip `first` of the whole file.
+ * *row is the row of the table in which this thread's last piece ended, and
+ * *before the number of strips before that row. */
 static void pack_piece(struct packing *p, uint64_t first, size_t *row, uint64_t *before)
 {
     uint64_t end = first + PIECE_STRIPS < p->total ? first + PIECE_STRIPS : p->total;
@@ -93,8 +94,8 @@ int flo_sidecar_write(const struct flo_sidecar *s, int fd, uint32_t threads,
     if (p.out == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* The page cache then has pages of 2 MiB if the file system supports them.
-     * Generation is 1.5 times as fast as with pages of 4 KiB. */
+    /* The file's pages in memory then have 2 MiB, if the file system supports
+     * that.  Packing is 1.5 times as fast as with pages of 4 KiB. */
     (void)madvise(p.out, bytes, MADV_HUGEPAGE);
     for (size_t i = 0; i < s->count; i++) {
         p.total += flo_sidecar_strips(&s->rows[i]);

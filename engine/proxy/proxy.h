@@ -7,8 +7,9 @@
  *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
  *   answer.c    the contents of an answer
  *   calls.c     calls in an answer, checked against the offered tools
+ *   form.c      its text, checked against the form that was asked for
  *
- * answer.c, calls.c and settings.c do no I/O.  Everything that the runtime
+ * answer.c, calls.c, form.c and settings.c do no I/O.  Everything that the runtime
  * sends is bounded before it is stored. */
 #ifndef FLOTILLA_ENGINE_PROXY_H
 #define FLOTILLA_ENGINE_PROXY_H
@@ -121,6 +122,23 @@ FLO_MUST_USE int flo_calls_take(struct flo_proxy_calls *calls, const char *runti
 FLO_MUST_USE int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime,
                                struct flo_buf *out, struct flo_err *err);
 void flo_calls_deinit(struct flo_proxy_calls *calls);
+
+/* ---- form.c ---- */
+
+/* Form of an answer that was asked for.  Zero-initialise. */
+struct flo_proxy_form {
+    bool is_asked;         /* the answer must be JSON */
+    struct flo_buf schema; /* schema that it must fit; empty: any object */
+};
+/* Keeps the form that the request asks for.  FLO_E_INFER_SCHEMA: answers cannot
+ * be checked against its schema.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_proxy_form_expect(struct flo_proxy_form *form,
+                                       const struct flo_wire_generate *in, struct flo_err *err);
+/* Checks the text of a complete answer.  FLO_E_INFER_FORM names the runtime and
+ * the place in the answer.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_proxy_form_check(const struct flo_proxy_form *form, const char *runtime,
+                                      struct flo_wire_text text, struct flo_err *err);
+void flo_proxy_form_deinit(struct flo_proxy_form *form);
 
 /* ---- body.c ---- */
 
@@ -259,12 +277,15 @@ struct flo_proxy_request {
     uint64_t came_us, began_us, first_us, last_us;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body;  /* body of an answer that does not arrive as a stream */
-    struct flo_buf held;  /* text that could not be sent yet, as the most pieces were sent */
+    struct flo_buf body; /* body of an answer that does not arrive as a stream */
+    /* text that is sent at the end: all text of an answer with a form, or text
+     * that came after most pieces were sent */
+    struct flo_buf held;
     struct flo_tree tree; /* a parsed event */
     uint32_t pieces, frames, frames_max, pieces_max;
     bool tells_parts; /* the agent wants thoughts and calls apart from the text */
     struct flo_proxy_calls calls;
+    struct flo_proxy_form form;
     uint64_t answer_bytes, parts_bytes;
     struct flo_wire_done done;
     bool has_usage;

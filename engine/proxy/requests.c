@@ -3,7 +3,8 @@
  * Users' requests go first, then probes, then batch requests, each kind in
  * order of arrival.  At most the runtime's `sessions` run at once.  A runtime
  * may send any number of pieces; the agent gets at most one piece more than the
- * context has tokens. */
+ * context has tokens.  The text of an answer with a form is held until the
+ * whole answer has been checked. */
 #include "engine/proxy/proxy.h"
 
 #include <poll.h>
@@ -18,6 +19,12 @@
 #define ANSWER_BYTES_MAX (4u << 20)
 #define ERROR_BYTES_MAX 4096
 
+/* Returns the bytes of a request that waits. */
+static size_t bytes_of(const struct flo_proxy_request *request)
+{
+    return request->exchange.out.bytes + request->form.schema.bytes;
+}
+
 static void request_free(struct flo_proxy *proxy, struct flo_proxy_request *request)
 {
     struct flo_proxy_request **place = &proxy->requests;
@@ -29,7 +36,7 @@ static void request_free(struct flo_proxy *proxy, struct flo_proxy_request *requ
     if (request->began_us > 0) {
         proxy->n_running--;
     } else {
-        proxy->waiting_bytes -= request->exchange.out.bytes;
+        proxy->waiting_bytes -= bytes_of(request);
     }
     flo_exchange_end(&request->exchange);
     flo_events_deinit(&request->events);
@@ -37,6 +44,7 @@ static void request_free(struct flo_proxy *proxy, struct flo_proxy_request *requ
     flo_buf_deinit(&request->held);
     flo_tree_deinit(&request->tree);
     flo_calls_deinit(&request->calls);
+    flo_proxy_form_deinit(&request->form);
     free(request);
 }
 
@@ -119,9 +127,23 @@ static void send_piece(struct flo_proxy_request *request, struct flo_wire_text t
     flo_proxy_put(request->proxy, &message);
 }
 
+/* Keeps text for the end of the answer. */
+static void hold(struct flo_proxy_request *request, struct flo_wire_text text)
+{
+    request->first_us = request->first_us > 0 ? request->first_us : flo_now_us();
+    request->held.bytes_max = ANSWER_BYTES_MAX;
+    flo_buf_add(&request->held, text.data, text.bytes);
+}
+
+/* Sends a piece of the answer, or holds its text: of an answer with a form, and
+ * after the most pieces were sent. */
 static int take_piece(struct flo_proxy_request *request, struct flo_wire_text text,
                       const struct flo_buf *parts, struct flo_err *err)
 {
+    bool has_room = request->frames + 1 < request->frames_max;
+    struct flo_wire_text now =
+        has_room && !request->form.is_asked ? text : (struct flo_wire_text){NULL, 0};
+
     if (parts->failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for parts");
     }
@@ -136,19 +158,18 @@ static int take_piece(struct flo_proxy_request *request, struct flo_wire_text te
                         "the runtime sent more than %u pieces or %u bytes", request->pieces_max,
                         ANSWER_BYTES_MAX);
     }
-    if (request->frames + 1 < request->frames_max) {
-        send_piece(request, text, parts);
-        return 0;
-    }
-    if (parts->bytes > 0) {
+    if (parts->bytes > 0 && !has_room) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                         "the runtime sent calls or thoughts in more than %u "
                         "pieces",
                         request->frames_max);
     }
-    /* text that comes from now on is sent as one last piece */
-    request->held.bytes_max = ANSWER_BYTES_MAX;
-    flo_buf_add(&request->held, text.data, text.bytes);
+    if (now.bytes + parts->bytes > 0) {
+        send_piece(request, now, parts);
+    }
+    if (now.bytes < text.bytes) {
+        hold(request, text);
+    }
     return 0;
 }
 
@@ -184,17 +205,34 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
                : rv;
 }
 
-/* Sends the text that was held back, as one piece.  It may exceed a frame, and
- * is then cut at a character's end. */
-static void send_held(struct flo_proxy_request *request)
+/* Checks the text of an answer whose form was asked for.  An answer that the
+ * token limit has cut off, or that consists of calls, is not checked. */
+static int check_form(const struct flo_proxy_request *request, struct flo_err *err)
 {
-    size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
-    size_t n =
-        request->held.bytes < most ? request->held.bytes : flo_utf8_valid(request->held.data, most);
-
-    if (n > 0) {
-        send_piece(request, (struct flo_wire_text){request->held.data, n}, &(struct flo_buf){0});
+    if (request->done.reason != FLO_WIRE_STOP || request->calls.count > 0) {
+        return 0;
     }
+    return flo_proxy_form_check(&request->form, name_of(request),
+                                (struct flo_wire_text){request->held.data, request->held.bytes},
+                                err);
+}
+
+/* Sends the text that was held back, in pieces that fit a frame. */
+static int send_held(struct flo_proxy_request *request, struct flo_err *err)
+{
+    const size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
+    const char *at = request->held.data;
+    size_t left = request->held.bytes, n;
+
+    for (; left > 0; at += n, left -= n) {
+        n = left <= most ? left : flo_utf8_valid(at, most);
+        if (request->frames == request->frames_max) {
+            return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime sent more than %u pieces",
+                            request->frames_max);
+        }
+        send_piece(request, (struct flo_wire_text){at, n}, &(struct flo_buf){0});
+    }
+    return 0;
 }
 
 static int take_event(void *context, char *data, size_t bytes, struct flo_err *err)
@@ -305,7 +343,7 @@ static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
     return take_piece(request, (struct flo_wire_text){NULL, 0}, &parts, err);
 }
 
-static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
+static int take_end(struct flo_proxy_request *request, struct flo_err *err)
 {
     const struct flo_reply_reader *reader = &request->exchange.reader;
 
@@ -313,13 +351,22 @@ static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
         return fail_status(request, err);
     }
     if (reader->is_stream && !request->is_embed) {
-        if (!request->events.is_done && request->frames == 0 && !request->has_usage) {
+        if (!request->events.is_done && request->pieces == 0 && !request->has_usage) {
             return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                             "the runtime's stream ended without an answer");
         }
         return end_calls(request, err);
     }
     return take_whole(request, err);
+}
+
+/* Ends an answer: its text is checked where a form was asked for, and what was
+ * held of it is sent. */
+static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
+{
+    FLO_TRY(take_end(request, err));
+    FLO_TRY(check_form(request, err));
+    return send_held(request, err);
 }
 
 void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request)
@@ -337,7 +384,6 @@ void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request)
     if (rv < 0) {
         fail(proxy, request, &err);
     } else if (rv == 1) {
-        send_held(request);
         send_done(proxy, request, request->done.reason);
     }
 }
@@ -362,7 +408,7 @@ void flo_proxy_begin(struct flo_proxy *proxy)
     struct flo_err err = {0};
 
     while (proxy->n_running < proxy->runtime.sessions && (request = next(proxy)) != NULL) {
-        proxy->waiting_bytes -= request->exchange.out.bytes;
+        proxy->waiting_bytes -= bytes_of(request);
         request->began_us = flo_now_us();
         proxy->n_running++;
         if (flo_exchange_begin(&request->exchange, proxy->process.socket, proxy->process.port,
@@ -398,6 +444,14 @@ static int check(const struct flo_proxy *proxy, const struct flo_wire_message *m
     return 0;
 }
 
+/* Keeps what the answer is checked against. */
+static int expect(struct flo_proxy_request *request, const struct flo_wire_generate *in,
+                  struct flo_err *err)
+{
+    FLO_TRY(flo_calls_expect(&request->calls, in, err));
+    return flo_proxy_form_expect(&request->form, in, err);
+}
+
 void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     struct flo_proxy_request *request = calloc(1, sizeof(*request));
@@ -407,13 +461,13 @@ void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *mess
         request == NULL ? flo_fail(&err, FLO_E_MEMORY, "a request") : check(proxy, message, &err);
 
     if (rv == 0 && message->type == FLO_WIRE_GENERATE) {
-        rv = flo_calls_expect(&request->calls, &message->generate, &err);
+        rv = expect(request, &message->generate, &err);
     }
     if (rv == 0) {
         flo_exchange_init(&request->exchange, &flo_proxy_peer);
         flo_body_write(&proxy->runtime, message, &request->exchange.out);
         if (request->exchange.out.failed ||
-            proxy->waiting_bytes + request->exchange.out.bytes > 2 * FLO_WIRE_WAITING_BYTES_MAX) {
+            proxy->waiting_bytes + bytes_of(request) > 2 * FLO_WIRE_WAITING_BYTES_MAX) {
             flo_buf_deinit(&request->exchange.out);
             rv = flo_fail(&err, FLO_E_INFER_BUSY, "the requests that wait are too large");
         }
@@ -421,6 +475,7 @@ void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *mess
     if (rv < 0) {
         if (request != NULL) {
             flo_calls_deinit(&request->calls);
+            flo_proxy_form_deinit(&request->form);
         }
         free(request);
         flo_proxy_fail(proxy, message->request, &err);
@@ -435,7 +490,7 @@ void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *mess
     request->priority = request->is_embed ? FLO_WIRE_BATCH : message->generate.priority;
     request->came_us = flo_now_us();
     bound(request, proxy->runtime.context, request->is_embed ? 0 : message->generate.max_tokens);
-    proxy->waiting_bytes += request->exchange.out.bytes;
+    proxy->waiting_bytes += bytes_of(request);
     proxy->n_requests++;
     while (*place != NULL) {
         place = &(*place)->next;

@@ -134,8 +134,9 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
     counters_values(fit, room, count, counters);
 }
 
-/* Takes pieces of the work, on each thread.  If no thread has memory for its
- * pieces, their counters stay not finite. */
+/* Encodes pieces of the tensor until none is left; called on each thread.  A
+ * thread without memory takes none.  If all threads lack memory, the pieces'
+ * counters keep their first value, which is not finite. */
 static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;

@@ -9,8 +9,12 @@
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
-    FLO_MERGE_DITHER,     /* keeps the base's scales (base/quant/dither.h) */
-    FLO_MERGE_REQUANTIZE, /* decodes, adds and encodes again, as other tools do */
+    /* adds the change and keeps the scales of the base model
+     * (base/quant/dither.h) */
+    FLO_MERGE_DITHER,
+    /* decodes the weights, adds the change and encodes them again, as other
+     * tools do */
+    FLO_MERGE_REQUANTIZE,
 };
 
 struct flo_merge_options {

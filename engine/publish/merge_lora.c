@@ -17,7 +17,8 @@
 #define VERSION_BYTES_MAX 256
 
 struct merge {
-    struct flo_tool tool; /* options; --model and --lora are files, and --threads */
+    /* options of the command: the files of --model and --lora, and --threads */
+    struct flo_tool tool;
     const char *out;
     const char *method;
     const char *version; /* release version of the new file; NULL: that of the adapter */

@@ -12,7 +12,7 @@
 enum {
     PLAIN, /* no rule: the tensor gets the type of the mix */
     ALWAYS,
-    SHARED, /* holds if at least four queries share a key and value */
+    SHARED, /* condition: at least four query heads share a key and value head */
     FIRST_TWO,
     FIRST_FOUR,
     FIRST_16TH,

@@ -1,6 +1,6 @@
 /* Answer: computes one request's answer, from the first pass to DONE.  The
- * prompt comes first, in pieces, then token by token, with drafts and the
- * tokens that a grammar forces. */
+ * prompt is computed first, in pieces.  Then the answer is computed token by
+ * token, with drafts and with the tokens that a grammar forces. */
 #include "engine/run/run.h"
 
 #include <flotilla/engine_output.h>

@@ -281,8 +281,8 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                  : flo_grammar_open(job->engine, (enum flo_grammar_kind)in->grammar_kind,
                                     in->grammar.data, in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
-        /* One token less than fits is forced, or else the context would shift
-         * before the prompt is computed. */
+        /* One token less than there is room for is forced.  Otherwise the full
+         * context would be shifted before the prompt is computed. */
         job->n_early =
             flo_job_force(job, flo_smaller(job->tokens_max,
                                            flo_engine_info(job->engine)->context - job->n_prompt) -

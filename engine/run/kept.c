@@ -25,7 +25,7 @@ struct flo_kept {
     uint32_t next;      /* in last */
     uint32_t due_index; /* in last */
     uint32_t due;       /* number of tokens chosen to be written; 0: none */
-    bool has_news;      /* a request has arrived since the prefix was last chosen */
+    bool has_news;      /* true: a request has arrived since a prefix was last chosen */
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };
 

@@ -8,7 +8,9 @@
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
 #define LOST_MAX 64         /* most tokens that a session drops to go on with another request */
-#define OUTLASTED_MAX 64    /* an idle conversation loses its priority after so many requests */
+/* number of later requests after which an idle conversation is no longer
+ * preferred */
+#define OUTLASTED_MAX 64
 
 /* ---- slots ---- */
 

@@ -94,7 +94,8 @@ static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo
 }
 
 /* Opens the engine.  If the budget is too small for the default number of
- * sessions, the number is reduced.  A number that the agent gave is not. */
+ * sessions, the number is reduced.  A number that the agent gave is not
+ * reduced. */
 static int open_engine(int fd, struct flo_engine_options *options, bool may_shrink,
                        struct flo_engine **engine, struct flo_err *err)
 {

@@ -99,18 +99,22 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes, struct 
 
 struct flo_turn {
     enum flo_wire_priority priority;
-    uint32_t pending; /* number of tokens not computed yet; an answer has at least its last one */
-    bool is_answer;   /* the answer has begun; if pending > 1, the others are forced tokens */
-    uint32_t rows;    /* result: number of the turn's tokens in this pass */
+    /* tokens of the request that are not computed yet; an answer has at least
+     * its last token */
+    uint32_t pending;
+    /* the request's answer has begun; tokens beyond one in `pending` are those
+     * that a grammar forced */
+    bool is_answer;
+    uint32_t rows; /* result: number of the request's tokens in this pass */
 };
 /* Zero-initialise. */
 struct flo_schedule {
     uint32_t waited; /* number of passes since batch work last took part */
     bool was_probe;
 };
-/* Distributes at most FLO_PASS_ROWS tokens over the turns, which are in order
- * of arrival.  Returns whether a user waits for this pass; if not, the pass may
- * be cancelled. */
+/* Distributes at most FLO_PASS_ROWS tokens of a pass over the requests in
+ * `turns`, which are in order of arrival.  Returns whether a user waits for
+ * this pass; if not, the pass may be cancelled. */
 bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns, size_t count);
 
 /* ---- core/draft.c: guesses of the next tokens ---- */
@@ -182,8 +186,9 @@ struct flo_job {
     struct flo_wire_done counts; /* numbers to be sent in DONE */
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
-    uint64_t mark_cpu_us, mark_wall_us; /* times when the last token or step ended */
-    struct flo_buf *out;                /* buffer for the frames that the current pass sends */
+    /* CPU time and wall time when the last token or step ended */
+    uint64_t mark_cpu_us, mark_wall_us;
+    struct flo_buf *out; /* buffer for the frames that the current pass sends */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */

@@ -28,7 +28,7 @@
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
     /* system calls of the stage STARTING, before the model is read */
-    /* makes libc use clone instead */
+    /* fails, so that libc uses clone instead */
     FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS),
     /* system calls of the stage OPENING, while the model is opened */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),

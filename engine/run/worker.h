@@ -42,7 +42,8 @@ struct flo_worker {
     struct flo_adapters adapters;
     struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* sessions; the last one is not for users */
     size_t n_slots;
-    /* jobs that lost their session; the last of them resumes first */
+    /* jobs whose session was given to a user's request; the last of them
+     * resumes first */
     struct flo_job *paused[FLO_SESSIONS_MAX + 1];
     size_t n_paused;
     struct flo_waiting waiting;
@@ -56,7 +57,7 @@ struct flo_worker {
     uint64_t pass;
     uint64_t starts;
     bool is_waited_for;  /* a user waits for the current pass */
-    bool was_broken_off; /* the last pass was cancelled; the next one will not be */
+    bool was_broken_off; /* the last pass was cancelled, so the next one will not be */
 };
 
 /* Handles one frame.  It returns only protocol errors; any other error is sent

@@ -369,7 +369,8 @@ static size_t choose(struct flo_sampler *s, size_t count)
     size_t taken = 0;
 
     if (most == count && !has_top_p && !(p->min_p > 0)) {
-        /* Nothing is sorted, because only the best one must be last. */
+        /* Nothing is sorted, because all candidates stay and only the best one
+         * must be last. */
         swap(&heap[best_of(heap, count)], &heap[count - 1]);
         return count;
     }

@@ -21,7 +21,7 @@ int flo_history_add(struct flo_history *history, const char *role, const char *t
 
 static void forget(struct flo_engine_message *turn)
 {
-    union { /* gives the text without `const`: the turn owns it */
+    union { /* gives the text without `const`, because the turn owns it */
         const char *text;
         void *memory;
     } owned = {.text = turn->text};
@@ -39,7 +39,8 @@ void flo_history_cut(struct flo_history *history, size_t count)
 
 size_t flo_history_younger(const struct flo_history *history, size_t from)
 {
-    /* pairs of question and answer; the last question is in none */
+    /* Pairs of a question and its answer.  The last question has no answer, so
+     * no pair includes it. */
     size_t pairs = (history->count - from) / 2;
 
     return from + (pairs + 1) / 2 * 2;

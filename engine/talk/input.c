@@ -86,7 +86,8 @@ static void add_inside(struct flo_talk_input *input, const char *line, size_t by
         flo_buf_text(&input->text, "\n");
     } else if (bytes == 0 && input->text.bytes > 0 &&
                input->text.data[input->text.bytes - 1] == '\n') {
-        /* removes the line end before a line that has only the mark */
+        /* removes the line end before a line that has only the closing mark
+         * """ */
         input->text.data[--input->text.bytes] = '\0';
     }
 }

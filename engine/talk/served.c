@@ -352,8 +352,8 @@ static void count_times(const struct call *call)
     uint64_t now_us = flo_now_us();
     uint64_t first_us = call->first_us > 0 ? call->first_us : now_us;
 
-    /* A stopped answer has no times from the server, so its own clock
-     * counts. */
+    /* The server reports no times for an answer that the person stopped, so the
+     * times measured here are used. */
     if (counts->answer_us == 0) {
         counts->prompt_us = first_us - call->began_us;
         counts->answer_us = now_us - first_us;

@@ -1,12 +1,16 @@
 /* Talk: lets a person chat with a model in a terminal, or ask a single
  * question.
  *
- *   settings.c  values that a person may set    input.c    lines to whole texts
- *   command.c   lines that begin with "/"       history.c  the turns so far
- *   said.c      a model's text, made safe       console.c  the terminal
- *   local.c     a model of this process         served.c   one behind the local
- *   chat.c      the conversation                           API
- *   event.c     a part of its stream
+ *   settings.c  values that a person may set
+ *   input.c     lines to whole texts
+ *   command.c   lines that begin with "/"
+ *   history.c   the turns so far
+ *   said.c      a model's text, made safe for a terminal
+ *   console.c   the terminal
+ *   local.c     a model in this process
+ *   served.c    a model behind the local API
+ *   chat.c      the conversation
+ *   event.c     an event of the local API's stream
  *
  * settings.c, input.c, command.c, history.c, said.c and event.c do no I/O. */
 #ifndef FLOTILLA_ENGINE_TALK_H
@@ -36,9 +40,10 @@ void flo_talk_settings_deinit(struct flo_talk_settings *settings);
 int flo_talk_setting_find(const char *word);
 /* Returns the flag of a row, or NULL after the last row. */
 const char *flo_talk_setting_flag(int row);
-/* Sets the value of a row from text.  "default" restores the initial value.
- * FLO_E_USAGE names the setting as `called`, with the value and the range, and
- * nothing changes.  FLO_E_MEMORY. */
+/* Sets the value of the setting in row `row` of settings.def from text.
+ * "default" restores the initial value.  FLO_E_USAGE names the setting as
+ * `called`, with the value and the range, and nothing changes.
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
                                       const char *called, const char *text, struct flo_err *err);
 /* Runs the command /set with its words, which are NAME VALUE, or "" to list all

@@ -23,8 +23,8 @@ struct text {
     size_t bytes;
 };
 
-/* A position in a text, with the sets of the character there.  There are none
- * at the text's end. */
+/* A position in a text, with the character sets to which the character there
+ * belongs (none at the text's end). */
 struct place {
     size_t at;
     size_t next;
@@ -45,10 +45,12 @@ enum form {
 
 struct rule {
     enum form form;
-    uint16_t lead; /* sets of a first character that may be absent */
-    uint16_t body; /* sets of one or more characters, which must be there */
+    uint16_t lead; /* character sets of the first character, which may be absent */
+    /* character sets of the characters in the middle, of which there must be
+     * one or more */
+    uint16_t body;
     uint16_t most; /* 0: any number */
-    uint16_t tail; /* sets of any number of characters that follow */
+    uint16_t tail; /* character sets of any number of characters at the end */
 };
 
 /* Alternatives of one regular expression.  The first one that matches
@@ -96,7 +98,7 @@ static size_t run(const struct text *text, const struct rule *rule, struct place
  * takes as many as it can, and gives the last one back if L would get none. */
 static size_t run_by_case(const struct text *text, struct place p)
 {
-    struct place lower = p; /* last place where L+ may begin */
+    struct place lower = p; /* last place where a run of letters of the set LOWER (L+) may begin */
     for (; (p.is & UPPER) != 0; p = place_at(text, p.next)) {
         lower = (p.is & LOWER) != 0 ? p : lower;
     }
@@ -185,8 +187,8 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
         if (end != 0) {
             return p.at > at ? p.at : end;
         }
-        /* Where one position of a run does not match, no later one of the run
-         * does. */
+        /* If no match begins at a character of a run of `body` characters, none
+         * begins later in this run. */
         p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
     }
     return p.at;

@@ -17,7 +17,7 @@ struct flo_split_kind {
     const struct flo_split_expression *expressions;
     size_t expression_count;
     bool prefers_whole;    /* a word that is a token is not built by merging its bytes */
-    bool adds_bos;         /* adds the begin token if the model's file does not say */
+    bool adds_bos;         /* a text gets the begin token, unless the model's file decides */
     const char *names[12]; /* names of the pre-tokenizer; NULL after the last */
 };
 /* Returns the pre-tokenizer of this name, or NULL if it is unknown.  *found is

@@ -22,7 +22,8 @@ struct flo_tokens {
     size_t count;
     size_t capacity;
     size_t count_max;
-    /* After a failure: there would have been at least so many ids. */
+    /* least number of ids that the text would have had; set together with
+     * `failed` */
     size_t count_least;
     bool failed;
 };

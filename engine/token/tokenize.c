@@ -168,7 +168,8 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
         cut_all(work, vocab->specials.ids[i], &pieces);
     }
     bool is_fine = true;
-    /* the beginning of the text counts as the end of a special token */
+    /* SPM puts a blank before a text after a special token; the beginning of
+     * the whole text counts as such a place */
     bool is_after_special = true;
     const struct piece *piece = (const void *)pieces.data;
     if (pieces.failed) {

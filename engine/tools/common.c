@@ -69,7 +69,7 @@ static void find_packed(const struct flo_tool *tool, struct flo_tool_setup *setu
                     ? snprintf(setup->packed, size, "%s", named)
                     : snprintf(setup->packed, size, "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
-    if (bytes >= (int)size) { /* no file can have so long a path, so none is packed */
+    if (bytes >= (int)size) { /* no file can have so long a path, so there is no packed file */
         setup->packed[0] = '\0';
     }
 }
@@ -138,7 +138,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
     }
     m->setup.options.engine.packed_fd = 0;
-    /* the text is freed; the engine read it when the model was opened */
+    /* The text of the template is freed; the engine has read it already. */
     m->setup.options.engine.chat_template = NULL;
     FLO_TRY(rv);
     m->info = m->backend->info(m->state);

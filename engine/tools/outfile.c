@@ -70,7 +70,8 @@ static int check_old(const char *path, struct flo_inputs inputs, struct flo_err 
     if (stat(path, &old) < 0) {
         return 0;
     }
-    /* A device must not be replaced by a file, as a rename would do. */
+    /* A file must not replace a device file such as /dev/null, as a rename
+     * would do. */
     if (!S_ISREG(old.st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }

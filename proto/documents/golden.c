@@ -23,8 +23,9 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_
     return match;
 }
 
-/* Adds a matcher for token ids, unless some choice of the model was not
- * clear. */
+/* Adds a matcher for the answer's token ids.  Adds none when the gap between
+ * the two best tokens was once so small that another CPU may choose
+ * otherwise. */
 static int add_tokens(const json_t *list, double gap, struct flo_golden_case *out,
                       struct flo_err *err)
 {

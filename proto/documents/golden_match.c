@@ -43,8 +43,8 @@ static bool has(struct text text, const char *part)
 
 /* ---- patterns ---- */
 
-/* Returns the number of bytes of the character at `p`; accepts invalid
- * UTF-8. */
+/* Returns the bytes of the character at `p`: its first byte and the
+ * continuation bytes (10xxxxxx) that follow.  The text may be invalid UTF-8. */
 static size_t character(const char *p, size_t bytes)
 {
     size_t n = 1;

@@ -47,8 +47,8 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
 
     FLO_TRY(rv);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        /* A way with a codec that this version does not know is skipped,
-         * because there may be another way. */
+        /* A way to get the file whose codec this version does not know is
+         * skipped, because the file may have other ways. */
         const char *word = json_string_value(json_object_get(json_array_get(list, i), "codec"));
         enum flo_codec known;
         if (word != NULL && !flo_codec_parse(word, &known)) {
@@ -108,8 +108,8 @@ static bool is_part_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Returns the length of the first part of `name`, or 0 when that part is
- * invalid. */
+/* Returns the length of the part of `name` before the first slash, or 0 when
+ * that part is invalid. */
 static size_t part_of(const char *name)
 {
     size_t i = 1;
@@ -292,8 +292,8 @@ static bool holds(const struct flo_release_variant *variant, uint8_t file)
     return false;
 }
 
-/* Reads `entry`, the file that a variant serves.  Its default for a native
- * variant is the only model. */
+/* Reads `entry`, the name of the file that a variant serves.  Without `entry` a
+ * variant for our own engine serves its file of role `model`. */
 static int read_entry(const json_t *json, const struct flo_release *release,
                       struct flo_release_variant *out, struct flo_err *err)
 {

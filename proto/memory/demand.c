@@ -86,8 +86,8 @@ static bool is_in_pool(const struct flo_memory_plan *plan, const struct flo_memo
     return hosts[index].is_loaded && !plan->models[index].is_resident;
 }
 
-/* Returns the bytes of the on-demand models in memory and of `wanted`, beyond
- * those of the residents. */
+/* Returns the bytes by which the memory in use grows beyond the resident
+ * models' when `wanted` and the on-demand models in `stays` are loaded. */
 static uint64_t pool_used(const struct flo_memory_set *residents,
                           const struct flo_memory_plan *plan, const bool stays[], size_t wanted)
 {
@@ -106,8 +106,8 @@ static uint64_t pool_used(const struct flo_memory_set *residents,
 }
 
 /* Returns the index of the next model to unload, or the number of models when
- * there is none.  Sets *wait_ms to the time until the first model loses its
- * protection. */
+ * there is none.  Sets *wait_ms to the time until the first model may be
+ * unloaded. */
 static size_t next_out(const struct flo_memory_set *residents, const struct flo_memory_plan *plan,
                        const struct flo_memory_host *hosts, const bool stays[], size_t wanted,
                        bool is_soft, uint64_t now_ms, uint64_t *wait_ms)

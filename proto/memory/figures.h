@@ -17,11 +17,10 @@
  * its values as f32.  Returns 0 for NULL. */
 uint64_t flo_memory_adapter_bytes(const struct flo_release_file *adapter);
 
-/* Fills `out` for a native variant that serves `file`, but keeps its name,
- * weight and pin.  measured_or_null has the private bytes at each degradation
- * level (rung), without an adapter.  An engine measured them for this release,
- * or for the current release of its model.  NULL: the release's own figure is
- * used. */
+/* Fills `out` with the memory figures of a native variant that serves `file`;
+ * name, weight and pin of `out` stay.  measured_or_null has private bytes
+ * without an adapter for each degradation level (rung), as an engine measured
+ * them.  NULL: the figure in the release is used. */
 void flo_memory_figures(const struct flo_release *release,
                         const struct flo_release_variant *variant,
                         const struct flo_release_file *file, const uint64_t *measured_or_null,
@@ -41,9 +40,10 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told);
  * FLO_E_META_SCHEMA. */
 FLO_MUST_USE int flo_memory_told_read(const json_t *json, const char *name,
                                       struct flo_memory_told *out, struct flo_err *err);
-/* Writes the measured private bytes of a release at each degradation level,
- * without the adapter.  They estimate another release of the model.  Returns
- * false when no engine has measured them. */
+/* Writes the private bytes of a model's release at each degradation level,
+ * without the adapter, as an engine measured them.  They serve as an estimate
+ * for the model's next release.  Returns false when no engine has measured
+ * them. */
 bool flo_memory_told_measured(const struct flo_memory_told *told, uint64_t out[FLO_MEMORY_RUNGS]);
 
 #endif

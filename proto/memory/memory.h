@@ -46,9 +46,9 @@ struct flo_memory_model {
     /* number of degradation levels: 1 for a foreign runtime, at most
      * FLO_MEMORY_RUNGS */
     uint32_t rungs;
-    /* Limits by the reaction to memory pressure (struct flo_pressure).  The
-     * model is at least at level rung_min; if is_demoted, it is not
-     * resident. */
+    /* Limits that the device sets while memory is short.  The model has at
+     * least degradation level rung_min (a higher level takes less memory).
+     * With is_demoted it is loaded only on demand. */
     uint32_t rung_min;
     bool is_demoted;
     /* bytes at each level, those of the process included */
@@ -85,9 +85,11 @@ uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes, uint64_t
 /* ---- a candidate next to the others ---- */
 
 enum flo_memory_way {
-    FLO_MEMORY_WARM,       /* the candidate fits at its own level */
-    FLO_MEMORY_EVICT,      /* the candidate fits after idle on-demand models are unloaded */
-    FLO_MEMORY_SMALL,      /* the candidate fits only at its last level, until the switch */
+    FLO_MEMORY_WARM,  /* the candidate fits at the degradation level that its model has now */
+    FLO_MEMORY_EVICT, /* the candidate fits after idle on-demand models are unloaded */
+    /* the candidate fits only at its last level, which takes least memory,
+     * until it has replaced the current engine */
+    FLO_MEMORY_SMALL,
     FLO_MEMORY_STOP_FIRST, /* the candidate fits only after the model's current engine stops */
 };
 /* Returns how the candidate of `models[model]` can be loaded.  `pool_is_free`:
@@ -114,7 +116,9 @@ struct flo_memory_room {
     bool has_room; /* true: memory is enough after the models in `evict` are unloaded */
     uint32_t n_evict;
     uint32_t evict[FLO_MEMORY_MODELS_MAX]; /* indices of the models to unload, in this order */
-    uint64_t wait_ms; /* time until the next try without room; 0: try again when a request ends */
+    /* time after which to try again if has_room is false; 0: when a request
+     * ends */
+    uint64_t wait_ms;
 };
 /* Chooses the on-demand models to unload for `wanted`: the least recently used
  * ones without a request, that served for max(10 s, 3 x load_ms).  With

@@ -75,8 +75,9 @@ static void weigh(const struct flo_memory_set *resident, struct flo_memory_plan 
     plan->planned = flo_memory_add(cost_of(resident, plan), plan->pool);
 }
 
-/* Starts all residents at their best level, then lowers level by level, the
- * least important model first.  Returns true when the plan fits. */
+/* Gives all resident models their best degradation level, which has the largest
+ * cache.  Then lowers one level after the other, each for the least important
+ * model first, until the plan fits.  Returns whether it fits. */
 static bool step_down(const struct flo_memory_set *resident, const size_t *order,
                       struct flo_memory_plan *plan)
 {

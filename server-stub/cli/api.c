@@ -1,4 +1,4 @@
-/* API: calls to the controller. */
+/* API: the calls of the command line to the controller. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +10,8 @@
 #include "server-stub/cli/cli.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-/* Time limit of an upload's answer: the controller stores the whole artifact
- * first. */
+/* Longest wait for the answer to an upload, because the controller stores the
+ * whole artifact first. */
 #define KEPT_MS (UINT64_C(3600) * 1000)
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
@@ -24,7 +24,7 @@ static int open_http(struct flo_cli *cli, struct flo_err *err)
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
 }
 
-/* Tells whether no option names the controller. */
+/* Tells whether the command line has no option that names the controller. */
 static bool options_are_bare(const struct flo_cli *cli)
 {
     return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';
@@ -32,7 +32,7 @@ static bool options_are_bare(const struct flo_cli *cli)
 
 /* ---- -v and --debug-http ---- */
 
-/* Prints a request; only the id of the token is shown: "flt_pat_<12
+/* Prints a request. Only the id of its token is shown: "flt_pat_<12
  * digits>_". */
 static void show_request(const struct flo_cli *cli, const struct flo_http_request *request)
 {
@@ -254,7 +254,7 @@ int flo_api_send(struct flo_cli *cli, const char *path, const void *data, size_t
     return send_bytes(cli, "POST", path, NULL, data, bytes, answer, err);
 }
 
-/* Gets pages until there are `limit` elements, or no more. */
+/* Gets the pages of a list until there are `limit` elements, or no more. */
 static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit, json_t **items,
                       struct flo_err *err)
 {

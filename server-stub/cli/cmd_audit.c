@@ -1,4 +1,4 @@
-/* Commands about the audit: check it, also against lines that were stored
+/* Commands about the audit: they check it, also against lines that were stored
  * elsewhere. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +8,17 @@
 #include "server-stub/cli/live/live.h"
 
 #define FILE_BYTES_MAX (64u << 20)
-#define KEPT_MAX 64 /* number of newest lines that are compared */
+#define KEPT_MAX 64 /* largest number of newest lines that are compared */
 
-/* Number and hash of a record, as stored elsewhere. */
+/* Number and hash of an audit record, as somebody noted them outside of the
+ * controller. */
 struct kept {
     unsigned long long number;
     char hash[FLO_DIGEST_TEXT];
 };
 struct witness {
     struct kept kept[KEPT_MAX];
-    size_t count; /* number of lines seen; the newest is at count - 1 */
+    size_t count; /* number of lines read; the newest one is at (count - 1) % KEPT_MAX */
 };
 
 static void keep(struct witness *witness, unsigned long long number, const char *hash)
@@ -28,8 +29,8 @@ static void keep(struct witness *witness, unsigned long long number, const char 
     snprintf(kept->hash, sizeof(kept->hash), "%s", hash);
 }
 
-/* Reads lines of audit.head, alone or within a device's JSON.  Lines before a
- * restart belong to other data. */
+/* Reads lines of audit.head from a text, which may be a device's JSON.  Lines
+ * before a restart belong to other data, and are dropped. */
 static void read_lines(const char *text, struct witness *out)
 {
     unsigned long long number;
@@ -52,7 +53,7 @@ static void read_lines(const char *text, struct witness *out)
     }
 }
 
-/* Reads the output of `audit verify -o json`. */
+/* Reads number and hash from the output of `audit verify -o json`. */
 static void read_answer(const char *text, size_t bytes, struct witness *out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;

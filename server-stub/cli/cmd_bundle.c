@@ -15,7 +15,7 @@
 
 #define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX * FLO_BUNDLE_RELEASES_MAX)
 
-/* Downloaded parts, until they are packed. */
+/* Parts of releases that are downloaded, until they are packed. */
 struct fetched {
     struct flo_digest digests[BLOBS_MAX];
     size_t count;
@@ -29,7 +29,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
 
     for (size_t i = 0; i < out->count; i++) {
         if (flo_digest_equal(&out->digests[i], digest)) {
-            return 0; /* the file is there: another release has the same one */
+            return 0; /* The file is there already, because another release has the same file. */
         }
     }
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
@@ -39,7 +39,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
     return 0;
 }
 
-/* Downloads the files of the bundle into its folder. */
+/* Downloads the files of a release into the bundle's folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
 {
@@ -60,7 +60,7 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
     return 0;
 }
 
-/* Gets the signed document as published, and parses it. */
+/* Gets a release's signed document as it was published, and parses it. */
 static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf *envelope,
                           struct flo_release **release, struct flo_err *err)
 {
@@ -104,7 +104,8 @@ static void remove_files(const char *dir, const struct fetched *fetched)
     rmdir(dir);
 }
 
-/* Options of the command line, until the file is written. */
+/* Releases and trust that the bundle will contain, until its file is
+ * written. */
 struct wanted {
     size_t count;
     struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];
@@ -115,8 +116,8 @@ struct wanted {
     struct flo_bundle_document statements;
 };
 
-/* Adds trust, because devices without network get new keys only by the
- * bundle. */
+/* Adds the trust statements, because a device without network gets new keys
+ * only by the bundle. */
 static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bundle_spec *spec,
                        struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Commands about the fleet's authorities. */
+/* Commands about the fleet's certificate authorities. */
 #include <string.h>
 
 #include <flotilla/plural.h>
@@ -74,7 +74,7 @@ int flo_cmd_ca_retire(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* Prints PEM to stdout, for an external broker. */
+/* Prints the authorities as PEM to stdout, for an external broker. */
 int flo_cmd_ca_show(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;

@@ -15,8 +15,8 @@ static bool is_of_model(const json_t *model, const char *only)
     return only == NULL || strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
 }
 
-/* Adds a row for each model of a device; the first row has the device's values,
- * in CSV every row. */
+/* Adds a row for each model of a device.  The first row has the device's own
+ * values; in CSV every row has them. */
 static void add_rows(json_t *rows, json_t *device, const char *only, bool is_sheet)
 {
     const json_t *models = json_object_get(device, "models");
@@ -32,7 +32,9 @@ static void add_rows(json_t *rows, json_t *device, const char *only, bool is_she
         }
         json_t *row = is_first ? json_copy(device) : json_object();
         json_object_update(row, model);
-        if (is_first) { /* only in the first row, because both objects have a member `state` */
+        /* `state` is the device's state in the first row only, because device
+         * and model both have a member of that name. */
+        if (is_first) {
             json_object_set(row, "state", json_object_get(device, "state"));
         } else {
             json_object_del(row, "state");
@@ -60,7 +62,8 @@ static void print_devices(struct flo_cli *cli, const json_t *items, const char *
     flo_out_table(cli, is_plain ? items : rows, FLO_COLUMNS(device));
 }
 
-/* Gets devices by the flags; *next: cursor of the next page, or NULL. */
+/* Gets the devices that the flags select.  `next` becomes the cursor of the
+ * next page, or "". */
 static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t next_bytes,
                          struct flo_err *err)
 {
@@ -88,7 +91,8 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t
     return 0;
 }
 
-/* Checks that the group exists, because it has no members. */
+/* Checks whether the group exists, because a list without devices may come from
+ * a wrong name. */
 static int check_group(struct flo_cli *cli, const char *group, struct flo_err *err)
 {
     char path[160];
@@ -126,7 +130,8 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "device", list_devices, err);
 }
 
-/* Builds "/v1/devices/<name><rest>"; FLO_E_USAGE for an impossible name. */
+/* Builds "/v1/devices/<name><rest>".  FLO_E_USAGE: the text is no possible
+ * name. */
 static int device_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
                        const char **name, struct flo_err *err)
 {
@@ -214,7 +219,8 @@ static void print_state(const json_t *profile)
     }
 }
 
-/* Prints models that do not fit into memory: why, and what helps. */
+/* Prints the models that do not fit into the device's memory, why, and what
+ * helps. */
 static void print_no_memory(const json_t *device)
 {
     size_t i;
@@ -231,7 +237,7 @@ static void print_no_memory(const json_t *device)
     }
 }
 
-/* Prints models served by a smaller variant under memory pressure. */
+/* Prints which variant serves each model whose release has several. */
 static void print_variants(const json_t *device)
 {
     size_t i;
@@ -245,11 +251,15 @@ static void print_variants(const json_t *device)
                    flo_out_plain(model, "model", "?", name),
                    flo_out_plain(model, "variant", "?", variant),
                    flo_out_plain(model, "instead_of", "?", of));
+        } else if (json_is_string(json_object_get(model, "variant"))) {
+            printf("%s: variant %s serves\n", flo_out_plain(model, "model", "?", name),
+                   flo_out_plain(model, "variant", "?", variant));
         }
     }
 }
 
-/* Prints "pinned to tiny@3, runs tiny@2: on-its-way (downloading)". */
+/* Prints the device's pins, such as "pinned to tiny@3, runs tiny@2: on-its-way
+ * (downloading)". */
 static void print_pins(const json_t *device)
 {
     size_t i;
@@ -269,7 +279,7 @@ static void print_pins(const json_t *device)
     }
 }
 
-/* Prints the certificate's state, as the device reports it. */
+/* Prints the state of the device's certificate, as the device reports it. */
 static void print_certificate(const json_t *device)
 {
     const json_t *certificate = json_object_get(device, "certificate");
@@ -282,7 +292,8 @@ static void print_certificate(const json_t *device)
     }
 }
 
-/* Prints "labels: site=lyon wave=2", "groups: all shop". */
+/* Prints the device's labels and groups, such as "labels: site=lyon wave=2" and
+ * "groups: all shop". */
 static void print_words(const json_t *device)
 {
     const json_t *labels = json_object_get(device, "labels");
@@ -306,7 +317,8 @@ static void print_words(const json_t *device)
     print_line(device, "maintenance", "in maintenance");
 }
 
-/* Prints "hardware: rpi5, aarch64, 4 processors, 8.0 GiB memory". */
+/* Prints the device's hardware, such as "hardware: rpi5, aarch64, 4 processors,
+ * 8.0 GiB memory". */
 static void print_hardware(const json_t *profile)
 {
     char class[FLO_OUT_PLAIN];
@@ -399,7 +411,8 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* Prints the new device, and why it may not take rollouts yet. */
+/* Prints the device that replaces another, and why it may not take rollouts
+ * yet. */
 static void print_place(struct flo_cli *cli, json_t *device)
 {
     char name[FLO_OUT_PLAIN];
@@ -502,8 +515,8 @@ static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
     return rv;
 }
 
-/* Reports why there is no report: the order's only device refused, is silent,
- * or is offline. */
+/* Reports why a requested report is missing: the device refused, is silent, or
+ * is offline. */
 static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
                      struct flo_err *err)
 {

@@ -7,7 +7,8 @@
 
 #include "server-stub/cli/live/live.h"
 
-/* Prints the devices that did not reach the target (yet). */
+/* Prints the devices that have not carried out the order, or have not answered
+ * yet. */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
@@ -30,7 +31,7 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     }
 }
 
-/* Prints the order: model, scope, author, time and reason. */
+/* Prints an order with its model, scope, author, time and reason. */
 static void print_order(const json_t *order)
 {
     static const struct {
@@ -109,7 +110,8 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     return rv;
 }
 
-/* Adds exactly one of --everywhere, --group G, --device D to the body. */
+/* Adds the scope to the body: exactly one of --everywhere, --group G and
+ * --device D. */
 static int add_scope(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     const char *group = flo_args_text(args, "group", NULL);
@@ -130,7 +132,8 @@ static int add_scope(const struct flo_args *args, json_t *body, struct flo_err *
     return 0;
 }
 
-/* Adds --yank or --keep; without them the controller chooses. */
+/* Adds --yank or --keep to the body.  Without either flag the controller
+ * chooses. */
 static int add_yank(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     bool yank = flo_args_has(args, "yank");
@@ -219,8 +222,9 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
-/* Prints why the controller would refuse the order: if devices run the release
- * and none can go back, the operator has to decide about the release. */
+/* Prints why the controller would refuse the order.  If devices run the release
+ * and none of them can go back, the operator has to decide about the
+ * release. */
 static void print_refusal(const json_t *body, const json_t *plan)
 {
     if (flo_out_u64(plan, "go_back") == 0 && flo_out_u64(plan, "cannot") > 0 &&
@@ -240,8 +244,8 @@ static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out, struc
     return flo_api_call(cli, "POST", "/v1/orders?dry_run=true", copy, out, err);
 }
 
-/* Shows the plan to a person, who then types the name; a script that gives the
- * name skips it. */
+/* Shows the plan to a person, who then types the name.  Nothing is shown to a
+ * script that gives the name by --confirm. */
 static int plan_and_confirm(struct flo_cli *cli, const json_t *body, const char *title,
                             struct flo_err *err)
 {

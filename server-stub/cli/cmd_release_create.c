@@ -18,7 +18,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
     struct flo_create *create = context;
     char line[160];
 
-    (void)seconds; /* the ticker starts counting before the first step */
+    (void)seconds; /* the ticker itself counts the seconds */
     (void)snprintf(line, sizeof(line), "   computing    %s", what);
     flo_ticker_tell(&create->ticker, line, 0, 0);
 }
@@ -76,7 +76,8 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo
     return 0;
 }
 
-/* Finds the main file: the adapter, the first model, or the first file. */
+/* Finds the main file of a release's parts: the adapter, the first model, or
+ * the first file. */
 static size_t find_main(const struct flo_parts *parts)
 {
     for (size_t i = 0; parts->adapter == NULL && i < parts->file_count; i++) {
@@ -87,8 +88,9 @@ static size_t find_main(const struct flo_parts *parts)
     return 0;
 }
 
-/* Adds parts.  The first file is the one that is run and scanned: the model,
- * the adapter, or the first one given.  Golden prompts are the second. */
+/* Adds the parts of the release.  The first file is the one that is run and
+ * scanned: the model, the adapter, or the first one given.  The golden prompts
+ * are the second file. */
 static int add_parts(struct flo_create *create, struct flo_err *err)
 {
     struct flo_parts *parts = &create->parts;
@@ -190,7 +192,8 @@ static int build_and_upload(struct flo_cli *cli, struct flo_create *create, cons
     return rv;
 }
 
-/* Removes a scratch folder: one that we made, without subfolders. */
+/* Removes a scratch folder that this command made, and which has no
+ * subfolders. */
 static void remove_scratch(const char *path)
 {
     DIR *dir = opendir(path);
@@ -204,8 +207,8 @@ static void remove_scratch(const char *path)
     rmdir(path);
 }
 
-/* Checks the name.  *is_there: the same release exists already, so there is
- * nothing to do. */
+/* Checks the new release's name.  *is_there becomes true if the controller has
+ * the same release already, so that there is nothing to do. */
 static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
                         bool *is_there, struct flo_err *err)
 {
@@ -244,7 +247,7 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     return rv;
 }
 
-/* Checks the model as devices do. */
+/* Checks the model by the functions that devices use. */
 static int check_model(struct flo_create *create, const struct flo_author_file *file,
                        struct flo_err *err)
 {
@@ -260,7 +263,7 @@ static int check_model(struct flo_create *create, const struct flo_author_file *
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
 
-/* Checks all inputs that need no long computing. */
+/* Checks all inputs whose check needs no long computing. */
 static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *key = flo_args_text(&cli->args, "sign-with", NULL);
@@ -274,7 +277,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", prompts);
     }
     if (create->golden[0] != '\0') {
-        rv = flo_create_golden_check(create->golden, err);
+        rv = flo_create_golden_check(create->golden, create->parts.auto_runtime, err);
     }
     if (rv == 0) {
         rv = flo_parts_take_base(cli, &create->parts, err);
@@ -283,6 +286,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         rv = add_parts(create, err);
     }
     FLO_TRY(rv);
+    FLO_TRY(flo_create_known(cli, create, err));
     return check_model(create, &create->files[0], err);
 }
 

@@ -11,7 +11,7 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/cli/view/view.h"
 
-#define ROLLOUTS_SHOWN 56 /* page size of the controller */
+#define ROLLOUTS_SHOWN 56 /* largest page size that the controller allows */
 
 static int show_rollout_list(struct flo_cli *cli, struct flo_err *err)
 {
@@ -63,7 +63,7 @@ void flo_rollout_print_overlaps(const json_t *rollout)
     }
 }
 
-/* Prints the approvals so far, and the condition that the rollout waits for. */
+/* Prints the approvals that a rollout has so far, and for what it waits. */
 static void print_next(const json_t *rollout)
 {
     const json_t *approvals = json_object_get(rollout, "approvals");
@@ -85,8 +85,8 @@ static void print_next(const json_t *rollout)
     }
 }
 
-/* Prints devices that keep the release of a partly-back rollout, and what
- * helps. */
+/* Prints the devices of a partly-back rollout that still have its release.
+ * Prints below them what the operator can do. */
 static void print_remaining(const json_t *rollout)
 {
     const json_t *remaining = json_object_get(rollout, "remaining");
@@ -131,7 +131,8 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
     flo_rollout_print_devices(cli, rollout);
 }
 
-/* Prints the file that started it, without its comments. */
+/* Prints the file with which a rollout was started, without the file's
+ * comments. */
 static void print_file(const json_t *rollout)
 {
     char by[FLO_OUT_PLAIN];
@@ -160,8 +161,8 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* Prints the trace.  A step's line begins with "[seconds.ms]" since the rollout
- * was created; people get the time of day. */
+/* Prints the trace of a rollout.  A step's line begins with "[seconds.ms]"
+ * since the rollout was created, and is printed with the time of day. */
 static void print_trace(const json_t *told)
 {
     const json_t *trace = json_object_get(told, "trace");
@@ -183,7 +184,7 @@ static void print_trace(const json_t *told)
     }
 }
 
-/* Prints decisions with the time of day. */
+/* Prints a rollout's decisions with the time of day. */
 static void print_decisions(const json_t *decisions)
 {
     char plain[FLO_OUT_PLAIN];
@@ -304,8 +305,8 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- going back ---- */
 
-/* Shows the plan to a person, who then types the name; a script that gives the
- * name skips it. */
+/* Shows the plan to a person, who then types the name. Nothing is shown to a
+ * script that gives the name by --confirm. */
 static int plan_back(struct flo_cli *cli, const char *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
@@ -335,8 +336,8 @@ static int refuse_any(const struct flo_args *args, const char *const *flags, con
     return 0;
 }
 
-/* Refuses flags that would be ignored: another scope than meant would be rolled
- * back. */
+/* Refuses flags that this form of the command would ignore, because then
+ * another scope than meant would be rolled back. */
 static int check_back(const struct flo_args *args, struct flo_err *err)
 {
     static const char *const of_release[] = {"group", "device", "everywhere", "where",
@@ -358,7 +359,7 @@ static int check_back(const struct flo_args *args, struct flo_err *err)
                             "--release MODEL@VERSION --group G", err);
 }
 
-/* Rolls one rollout back: all of it, or a slice. */
+/* Rolls one rollout back: the whole rollout, or a slice of it. */
 static int recall(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
@@ -405,7 +406,9 @@ static int recall(struct flo_cli *cli, struct flo_err *err)
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        struct flo_err gone = {0}; /* the other devices of the release are shown then */
+        /* The error is ignored: if not all devices can be read, the first ones
+         * are printed. */
+        struct flo_err gone = {0};
         (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);
     }

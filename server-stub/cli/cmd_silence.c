@@ -1,4 +1,4 @@
-/* Command alert silence: stops notifications of a rule for some time. */
+/* Command alert silence: stops the notifications of a rule for some time. */
 #include "server-stub/cli/cli.h"
 
 int flo_cmd_alert_silence(struct flo_cli *cli, struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Commands about measurements: a row for each series. */
+/* Commands about measurements, which print a row for each series. */
 #include <string.h>
 
 #include <flotilla/metrics.h>
@@ -8,12 +8,16 @@
 
 struct query {
     const char *metric, *by;
-    bool is_sheet;          /* plain numbers */
-    const json_t *of;       /* items that name devices or releases */
-    const json_t *requests; /* the number of requests, with which the rate of errors is computed */
+    bool is_sheet;    /* plain numbers */
+    const json_t *of; /* list of devices or of releases in which the names for
+                         the series are found */
+    /* series with the numbers of requests, by which the rate of errors is
+     * computed */
+    const json_t *requests;
 };
 
-/* Formats "304 KiB", "12.5 ms", "48.0 °C", by the metric's unit. */
+/* Formats a value by the metric's unit, such as "304 KiB", "12.5 ms" or "48.0
+ * °C". */
 static json_t *value_of(const struct query *query, double value)
 {
     const char *metric = query->metric;
@@ -34,7 +38,7 @@ static json_t *value_of(const struct query *query, double value)
     return json_string(text);
 }
 
-/* Returns the name of a device id or release digest. */
+/* Returns the name that belongs to a device's id or a release's digest. */
 static const char *name_of(const json_t *items, const char *key, const char *value)
 {
     for (size_t i = 0; i < json_array_size(items); i++) {
@@ -59,7 +63,8 @@ static void add_histogram(const struct query *query, const json_t *series, json_
     }
 }
 
-/* Adds a gauge, whose points are [at, n, least, mean, most]. */
+/* Adds the columns of a gauge to a row.  The gauge's points are [at, n, least,
+ * mean, most]. */
 static void add_gauge(const struct query *query, const json_t *series, json_t *row)
 {
     const json_t *points = json_object_get(series, "points");
@@ -83,7 +88,7 @@ static void add_gauge(const struct query *query, const json_t *series, json_t *r
     json_object_set_new(row, "most", value_of(query, high));
 }
 
-/* Adds the rate of errors, which needs the number of requests. */
+/* Adds the rate of errors to a row, by the number of requests of the series. */
 static void add_rate(const struct query *query, const char *key, uint64_t errors, json_t *row)
 {
     const json_t *list = json_object_get(query->requests, "series");
@@ -152,8 +157,8 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
     uint64_t since, step;
     int rv = flo_args_ms(args, "since", 600000, &since, err);
 
-    /* By device the step is 5 min, which keeps the answer small for 10,000
-     * devices. */
+    /* A list by device has steps of 5 min, which keep the answer small for
+     * 10,000 devices. */
     rv = rv == 0 ? flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err)
                  : rv;
     if (rv < 0) {

@@ -1,15 +1,15 @@
-/* Completion: prints scripts for shells, and existing names. */
+/* Completion: prints scripts for shells, and the names that complete a word. */
 #include <string.h>
 
 #include "server-stub/cli/cli.h"
 
-#define NAMES_MAX "500" /* largest number of names; more do not help a person who types */
+#define NAMES_MAX "500" /* largest number of names; further ones do not help a person who types */
 
 /* ---- scripts ---- */
 
 #define FLO_SHELL_PROGRAMS                                                                         \
     "flotilla flotilla-agent flotilla-controller flotilla-engine "                                 \
-    "flotilla-model flotilla-updater"
+    "flotilla-model flotilla-relay flotilla-updater"
 
 static const struct shell {
     const char *name;
@@ -46,10 +46,11 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- names ---- */
 
-/* Words of usages and flag values, and the source of their names. */
+/* For each word in usages and flags that stands for a name: the path from which
+ * completion gets the names. */
 static const struct {
-    const char *noun; /* noun of the command; NULL: any */
-    const char *what; /* prefix of the argument */
+    const char *noun; /* noun of the command; NULL: the row is for commands of all nouns */
+    const char *what; /* word of the usage, or its beginning */
     const char *path, *name, *meaning;
 } places[] = {
     {"device", "NAME", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
@@ -79,7 +80,7 @@ static void add_name(struct flo_buf *out, const char *name, const char *meaning)
     flo_buf_printf(out, "%s\t%s\n", line, more);
 }
 
-/* Adds each name once. */
+/* Adds the names of the items, each of them once. */
 static void add_names(const json_t *items, const char *name, const char *meaning, json_t *seen,
                       struct flo_buf *out)
 {
@@ -105,7 +106,7 @@ static void add_names(const json_t *items, const char *name, const char *meaning
     }
 }
 
-/* Adds error ids, which need no request. */
+/* Adds the error ids, which are known without a request. */
 static void add_errors(struct flo_buf *out)
 {
     int code;

@@ -43,7 +43,7 @@ static int set_controller(struct flo_cli *cli, const char *url, struct flo_err *
     cli->controller[chars] = '\0';
     int rv = flo_url_check(cli->controller, &flo_url_http, err);
     if (rv < 0) {
-        cli->controller[0] = '\0'; /* no token is sent to this default address */
+        cli->controller[0] = '\0'; /* the address is invalid, so no token is sent to it */
     }
     return rv;
 }
@@ -68,8 +68,8 @@ static int nothing_remembered(const struct flo_cli *cli, struct flo_err *err)
 
 /* ---- what the controller is known by ---- */
 
-/* Sets the fingerprint: 64 hex digits as the controller prints them, also in
- * capitals, or with colons as in openssl. */
+/* Sets the fingerprint.  The text has 64 hex digits as the controller prints
+ * them, also in capitals, or with colons as openssl prints them. */
 static int set_fingerprint(struct flo_cli *cli, const char *text, struct flo_err *err)
 {
     size_t n = 0;
@@ -116,7 +116,7 @@ static int set_ca(struct flo_cli *cli, const char *file, struct flo_err *err)
     return 0;
 }
 
-/* Loads the authority from flags, then the environment. */
+/* Loads the trusted authority from flags, or else from the environment. */
 static int load_authority(struct flo_cli *cli, struct flo_err *err)
 {
     const char *fingerprint = flo_args_text(&cli->args, "fingerprint", NULL);
@@ -130,8 +130,8 @@ static int load_authority(struct flo_cli *cli, struct flo_err *err)
                                : 0;
 }
 
-/* Loads the authority stored by login: <name>.ca, or a fingerprint in the
- * second line. */
+/* Loads the authority that the login stored: the file <name>.ca, or a
+ * fingerprint in the second line of the context. */
 static int remembered_authority(struct flo_cli *cli, const char *path, const char *second,
                                 struct flo_err *err)
 {
@@ -146,7 +146,7 @@ static int remembered_authority(struct flo_cli *cli, const char *path, const cha
 
 /* ---- contexts ---- */
 
-/* Gets the name of the current context. */
+/* Gets the name of the context that the command uses. */
 static int current_name(struct flo_cli *cli, const char *dir, char out[FLO_NAME_MAX + 1],
                         struct flo_err *err)
 {
@@ -170,8 +170,8 @@ static int current_name(struct flo_cli *cli, const char *dir, char out[FLO_NAME_
     return 0;
 }
 
-/* Loads <dir>/<name>.context, with the address in the first line, and
- * <name>.token. */
+/* Loads the context <dir>/<name>.context, which has the address in its first
+ * line, and the token <name>.token. */
 static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 {
     char dir[PATH_BYTES];
@@ -195,7 +195,9 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     if (cli->controller[0] == '\0') {
         rv = set_controller(cli, url, err);
     } else if (cli->token[0] == '\0' && strcmp(cli->controller, url) != 0) {
-        return no_token(cli, err); /* no token: a secret must not go to another machine */
+        /* The stored token is not used, because a secret must not go to another
+         * machine. */
+        return no_token(cli, err);
     }
     if (rv == 0 && cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);
@@ -266,7 +268,8 @@ static int save_line(const char *dir, const char *name, const char *ending, cons
     return flo_file_write(path, line, (size_t)chars, mode, err);
 }
 
-/* Stores a copy of the authority, or removes that of an earlier login. */
+/* Stores a copy of the authority's file, or removes the copy of an earlier
+ * login. */
 static int save_authority(const char *dir, const char *name, const struct flo_cli *cli,
                           struct flo_err *err)
 {

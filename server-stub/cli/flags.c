@@ -1,10 +1,10 @@
-/* Flags: has the flags of each command, in one table. */
+/* Flags: the flags of each command, in one table. */
 #include "server-stub/cli/cli.h"
 
 #define FLAGS(name) const struct flo_flag flo_flags_##name[]
 #define END FLO_FLAGS_END
 
-/* Flags that several commands have. */
+/* Flags that several commands have in common. */
 #define FLAG(name, value, help, ...)                                                               \
     {                                                                                              \
         name, value, help, FLO_ASKED, __VA_ARGS__                                                  \
@@ -152,7 +152,9 @@ FLAGS(release_create) = {
      "one more file: tokenizer, config, asset (default), golden; repeated", FLO_ASKED},
     {"base", "MODEL@VERSION", "release whose model the adapter is for", FLO_ASKED},
     {"adapter", "FILE[:SCALE]", "LoRA adapter as GGUF, in place of a model", FLO_ASKED},
-    {"runtime", "NAME", "program of the device that serves it (native)", FLO_ASKED},
+    {"runtime", "NAME",
+     "program of the device that serves it (native); auto[:NAME]: GPU, engine or NAME (llamacpp)",
+     FLO_ASKED},
     {"entry", "FILE", "the file that is served, by its name in the release", FLO_ASKED},
     {"variant", "NAME=FILE,FILE", "files of a variant, the best one first", FLO_ASKED},
     {"needs", "[VARIANT:]KEY=VALUE", "runtime"
@@ -401,7 +403,7 @@ FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};
 
-/* Flags of plain verbs. */
+/* Flags of the plain verbs, from plain.def. */
 #define FLO_PLAIN_NOUN(...)
 #define FLO_PLAIN_SOME(...)
 #define FLO_PLAIN_LIST(function, ...) FLAGS(function) = {END};

@@ -39,7 +39,7 @@ static const char *const aliases[][2] = {
     {"show", "get"},       {"apply", "start"},      {NULL, NULL},
 };
 
-/* Tells whether the command needs no controller. */
+/* Tells whether the command can run without the controller. */
 static bool is_local(const struct command *command)
 {
     return command->run == flo_cmd_login || command->run == flo_cmd_explain ||

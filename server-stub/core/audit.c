@@ -120,7 +120,8 @@ bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t 
     if (*count > 0 && checkpoints[*count - 1].number >= checkpoint->number) {
         return false;
     }
-    if (checkpoint->number > 0) { /* a restart at number 0 has no record to compare */
+    if (checkpoint->number > 0) { /* the checkpoint of a restart at number 0 is
+                                     not stored, as no record precedes it */
         checkpoints[(*count)++] = *checkpoint;
     }
     return true;

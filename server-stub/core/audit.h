@@ -25,8 +25,8 @@ void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *ou
 
 /* Walk over the chain.  Zero-initialise; pass the records in order. */
 struct flo_audit_walk {
-    uint64_t number;        /* number of the last good record */
-    struct flo_digest head; /* hash of the last good record */
+    uint64_t number;        /* number of the newest record that matched */
+    struct flo_digest head; /* hash of the newest record that matched */
 };
 /* Adds the next record to the walk.  FLO_E_AUDIT_CHAIN: a record does not
  * match; the error names its number. */
@@ -34,12 +34,12 @@ FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
                                      const struct flo_audit_record *record,
                                      const struct flo_digest *hash, struct flo_err *err);
 
-/* Checkpoint: the head of the chain at one time, signed and kept outside the
- * table.
+/* Checkpoint: number and hash of the chain's newest record at one time, signed
+ * and kept outside the table.
  *
- * As text: "head <number> sha256:<64 hex> <at_ms>".  "restart ..." means that
- * the data was restored from a backup: the records after `number` are missing
- * for that reason. */
+ * As text: "head <number> sha256:<64 hex> <at_ms>".  A line "restart ..." means
+ * that the data was restored from a backup.  The records after `number` are
+ * then missing without a fault. */
 struct flo_audit_checkpoint {
     uint64_t number;
     uint64_t at_ms;
@@ -61,13 +61,15 @@ void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t
 bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_checkpoint *out,
                           uint8_t *signature);
 /* Adds the next checkpoint of the file to `checkpoints`, which has room for one
- * more.  A restart drops the checkpoints whose number is not below its own.
- * Returns false when the number is not above the last checkpoint's. */
+ * more.  A checkpoint of a restart first drops each earlier one whose number is
+ * at least as high.  Returns false when the new number is not above that of the
+ * last checkpoint. */
 bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t *count,
                                const struct flo_audit_checkpoint *checkpoint);
 /* Compares the last record of the walk with the checkpoints.  Returns
  * FLO_E_AUDIT_CHAIN when a checkpoint has the record's number but another hash.
- * *next gets the index of the first checkpoint whose number is not lower. */
+ * *next gets the index of the first checkpoint whose number is at least that of
+ * the record. */
 FLO_MUST_USE int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint *checkpoints,
                                                size_t count, size_t *next,
                                                const struct flo_audit_walk *walk,

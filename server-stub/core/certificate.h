@@ -12,8 +12,9 @@
 /* A device that was in storage may renew its certificate this long after the
  * certificate ended. */
 #define FLO_CERTIFICATE_GRACE_MS (UINT64_C(730) * 86400000)
-/* Largest number of certificates that a device gets in a twelfth of a life.
- * More than one is allowed because answers may be lost. */
+/* Largest number of certificates that a device gets within a twelfth of
+ * FLO_CERTIFICATE_LIFE_MS.  More than one is allowed because answers may be
+ * lost. */
 #define FLO_CERTIFICATES_MAX 8
 
 enum flo_certificate_state {
@@ -35,7 +36,8 @@ struct flo_certificate_ask {
     enum flo_certificate_state state;
     uint64_t until_ms;
     bool is_out_of_date; /* the certificate has expired, according to the TLS listener */
-    uint64_t count;      /* certificates issued to the device within a twelfth of a life */
+    uint64_t count;      /* number of certificates issued to the device within
+                            the last twelfth of life_ms */
     uint64_t now_ms, life_ms, grace_ms;
 };
 /* Returns 0 when the device gets a certificate.

@@ -19,8 +19,8 @@ struct flo_tick_now {
 };
 struct flo_tick_due {
     bool steps;      /* rollouts are stepped */
-    bool is_stalled; /* the process stalled since the last tick, so that time is no silence of
-                        devices */
+    bool is_stalled; /* the process stalled since the last tick, so a device
+                        that was not heard in that time is not counted as silent */
     /* connected devices are to count as heard, even if they report seldom */
     bool hears;
     bool is_hourly; /* orders are signed again, and old rows are deleted */
@@ -28,8 +28,8 @@ struct flo_tick_due {
 /* Gets the parts of the work that are due now.  If there are none, no
  * transaction is opened. */
 void flo_tick_next(struct flo_tick *tick, const struct flo_tick_now *now, struct flo_tick_due *out);
-/* Notes that connected devices were counted as heard.  They are to be counted
- * again after a minute. */
+/* Notes that connected devices were counted as present, even if they report
+ * seldom.  They are to be counted again after a minute. */
 void flo_tick_heard(struct flo_tick *tick, uint64_t now_ms);
 /* Notes that the hourly work was begun.  It is due again in the next hour. */
 void flo_tick_took_hour(struct flo_tick *tick, uint64_t wall_ms);

@@ -1,5 +1,5 @@
-/* Timers: computes the pauses of the controller, and tells silence from
- * stalls. */
+/* Timers: computes the pauses of the controller. Tells whether devices were
+ * silent or the process stalled. */
 #include "server-stub/core/timers.h"
 
 #include <assert.h>

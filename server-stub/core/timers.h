@@ -18,10 +18,9 @@ uint64_t flo_broker_retry_ms_max(void);
  * evenly spread.  It follows from the broker's processor time for each
  * handshake. */
 uint64_t flo_reconnect_ms(uint64_t devices);
-/* Returns the time at which postponed documents are sent.  Until then `devices`
- * devices have time to answer an order.  due_ms: the time set for documents
- * that already wait; 0: none wait.  Further orders do not postpone these
- * again. */
+/* Returns the time at which postponed desired documents are sent.  Until then
+ * `devices` devices have time to answer an order.  due_ms is the time set for
+ * documents that already wait, which does not change; 0: none wait. */
 uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 
 /* ---- a broker without its controller ---- */

@@ -20,16 +20,24 @@
 #include "server-stub/state/rollouts/rollouts.h"
 
 #define BATCH_MS 20
-#define RUSH 64         /* answers in a batch that show a fleet-wide answer */
-#define RUSH_MS 100     /* ... then larger batches, so that each page is written once */
-#define AUDIT_MS 300000 /* between messages with a newer audit line */
-#define HEAL_MS 5000    /* quiet time after the last dropped message */
-/* Time for the broker's emergency orders to come, before ours replace them. */
+#define RUSH 64 /* A batch with this many answers means that a whole fleet answers an order. */
+/* Time between two batches while a whole fleet answers.  Longer batches write
+ * each page of the database only once. */
+#define RUSH_MS 100
+#define AUDIT_MS 300000 /* shortest time between two messages with a newer line of the audit */
+/* Time without a dropped message after which the controller asks devices again
+ * for what was dropped. */
+#define HEAL_MS 5000
+/* Time in which the broker's emergency orders arrive, before the controller's
+ * replace them. */
 #define EMERGENCY_MS 1000
-/* Time limit of a write, because people's requests wait meanwhile. */
+/* Longest time that one batch may take, because people's requests wait
+ * meanwhile. */
 #define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
-#define QUEUE_DEVICE_MAX 256 /* messages; an agent sends far fewer unacknowledged */
+/* largest number of queued messages of a device; an agent sends far fewer
+ * without an acknowledgement */
+#define QUEUE_DEVICE_MAX 256
 
 struct queued {
     struct queued *next;
@@ -39,10 +47,10 @@ struct queued {
     char data[];
 };
 
-/* Messages in order of arrival, because an answer that overtakes its device's
- * events would end an execution with the wrong result.  An answer whose device
- * has no other message queued goes before all other devices' messages: orders
- * are urgent. */
+/* A queue of messages in the order of their arrival.  An answer must not
+ * overtake its device's events, or an execution would end with the wrong
+ * result.  An answer whose device has no other message queued goes before the
+ * messages of all other devices, because orders are urgent. */
 struct line {
     struct queued *first;
     struct queued **last;
@@ -56,17 +64,20 @@ struct flo_batches {
     struct flo_ingest ingest;
     struct event *batch;
     struct line lines[LINES];
-    uint64_t pause_ms;         /* pause before the next batch */
-    struct flo_mqtt_room room; /* shared room of both queues */
+    uint64_t pause_ms;         /* pause until the next batch is written */
+    struct flo_mqtt_room room; /* room that both queues share */
     uint64_t batches;          /* since the start */
-    uint64_t refused;          /* messages dropped without room */
-    uint64_t dropped_before;   /* messages dropped at the last check */
-    uint64_t heal_at_ms;       /* 0: none dropped since */
-    bool is_external;          /* external broker: telemetry arrives here too */
-    bool listens;              /* subscribed since the last connection */
-    uint64_t emergency_at_ms;  /* when emergency orders are sent; 0: they were */
+    uint64_t refused;          /* number of messages that were dropped because there was no room */
+    uint64_t dropped_before;   /* number of dropped messages at the last check */
+    /* time at which dropped messages are recovered; 0: none was dropped
+     * since */
+    uint64_t heal_at_ms;
+    bool is_external;         /* the broker is external, and telemetry arrives here, too */
+    bool listens;             /* the controller has subscribed since it connected */
+    uint64_t emergency_at_ms; /* time at which emergency orders are sent; 0: they were sent */
     uint64_t mark;
-    uint64_t told, told_at_ms; /* newest signed audit line sent, and when */
+    uint64_t told, told_at_ms; /* number of the newest audit line that was sent
+                                  to devices, and the time of sending */
 };
 
 /* ---- batches ---- */
@@ -131,8 +142,9 @@ static int write_line(struct flo_batches *batches, const struct line *line, uint
     return rv;
 }
 
-/* Writes as many messages as fit into BATCH_TURN_MS, in one transaction.  They
- * stay queued until the commit; if the store fails they are tried again. */
+/* Writes as many messages as fit into BATCH_TURN_MS, in one transaction.  The
+ * messages stay queued until the commit; if the store fails they are tried
+ * again. */
 static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct flo_err *err)
 {
     struct flo_controller *controller = batches->controller;
@@ -204,8 +216,8 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Copies `bytes` bytes of a message; if fewer than all, a brace replaces its
- * proof. */
+/* Copies `bytes` bytes of a message.  If a proof is cut off at the end, a brace
+ * takes its place. */
 static struct queued *queued_copy(const struct flo_mqtt_message *message, size_t bytes,
                                   bool is_retained)
 {
@@ -229,7 +241,7 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message, size_t
     return copy;
 }
 
-/* Compares the last word of the topic's name. */
+/* Tells whether a topic's name ends with the word of this topic. */
 static bool is_of_topic(const char *name, enum flo_topic topic)
 {
     const char *word = strrchr(name, '/');
@@ -248,7 +260,8 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         flo_lane_feed(batches->controller->lane, message);
         return;
     }
-    /* Checked first, so that strangers take no room in the queue. */
+    /* The proof is checked before the message is queued, so that strangers take
+     * no room in the queue. */
     int rv = flo_proved_look(batches->controller, message, &bytes, &is_retained, &why);
     if (rv < 0) {
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
@@ -294,10 +307,11 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
     return 0;
 }
 
-/* Handles a new subscription.  A connected device reports again by its retained
- * presence, or when asked for its report (options.broker_forgets).  The time
- * without a subscription does not count as silence.  Orders may have expired
- * meanwhile: they are signed again before any is sent. */
+/* Catches up after a new subscription to the devices' messages.  A connected
+ * device reports again by its retained presence, or when asked for its report
+ * (options.broker_forgets).  The time without a subscription does not count as
+ * silence of devices.  Orders that may have expired meanwhile are signed again
+ * before any is sent. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_controller_begin(controller, err));
@@ -336,8 +350,9 @@ static void publish_mark(void *context)
     flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text, strlen(text));
 }
 
-/* Sends all devices the newest signed line of the audit, which each one keeps.
- * A broadcast, so with a minimum pause. */
+/* Sends all devices the newest signed line of the audit, which each device
+ * keeps.  The message goes to all devices, so there is a shortest pause between
+ * two of them. */
 static void tell_audit(struct flo_batches *batches)
 {
     if (flo_audit_head_line(batches->controller)[0] != '\0' &&
@@ -347,9 +362,10 @@ static void tell_audit(struct flo_batches *batches)
     }
 }
 
-/* Subscribes and catches up, both or neither. After a subscription alone, the
- * time without it would count as silence and end devices. Answers to orders
- * sent here are received. */
+/* Subscribes to the devices' messages and catches up with what was missed.  If
+ * one of the two fails, both are repeated later: otherwise the time without a
+ * subscription would count as silence of devices.  Orders are only sent after
+ * this, so that their answers arrive. */
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};
@@ -369,7 +385,7 @@ static void listen_to_devices(struct flo_batches *batches)
     }
 }
 
-/* Tells whether emergency orders of the broker are still to be stored. */
+/* Tells whether an emergency order that the broker sent waits in the queue. */
 static bool has_emergency(const struct flo_batches *batches)
 {
     char topic[FLO_TOPIC_TEXT];
@@ -378,9 +394,10 @@ static bool has_emergency(const struct flo_batches *batches)
            flo_mqtt_room_waiting(&batches->room, topic) > 0;
 }
 
-/* Sends the emergency orders after a connection.  The topic keeps one message, and
- * the present one may have an order that came while the controller was away.  That
- * order is stored first, or a controller that ends in between would lose it. */
+/* Sends the emergency orders after a connection.  The topic keeps one message,
+ * which may have an order that came while the controller was away.  That order
+ * is stored first: otherwise a controller that ends in between would lose the
+ * order. */
 static void tell_emergency(struct flo_batches *batches)
 {
     if (batches->emergency_at_ms != 0 && flo_now_ms() >= batches->emergency_at_ms &&
@@ -395,8 +412,8 @@ bool flo_batches_listens(const struct flo_batches *batches)
     return batches->listens && flo_mqtt_is_connected(batches->mqtt);
 }
 
-/* Recovers messages that were dropped without room, once there is room.
- * Presence and reports are retained, or are requested from devices; a report
+/* Recovers dropped messages once there is room again.  Presence messages and
+ * reports are retained by the broker, or are requested from devices.  A report
  * shows which answer is missing. */
 static void heal(struct flo_batches *batches)
 {
@@ -415,7 +432,9 @@ static void heal(struct flo_batches *batches)
             "%llu message%s had no room so far: devices' states are read again",
             (unsigned long long)dropped, flo_s(dropped));
     if (batches->controller->options.broker_forgets) {
-        batches->listens = false; /* then all devices are requested again */
+        /* After the next subscription all devices are asked for their
+         * reports. */
+        batches->listens = false;
     } else if (subscribe(batches, &err) < 0 || listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
@@ -440,8 +459,9 @@ void flo_batches_tick(struct flo_batches *batches)
     }
 }
 
-/* Tells whether we may connect.  All leaders use one name at the broker: a
- * connection ends the former leader's, but must not end the next leader's. */
+/* Tells whether this controller may connect to the broker.  All leaders use one
+ * name there, and a connection ends the former leader's.  A former leader must
+ * not end the connection of the next one. */
 static bool may_connect(void *context)
 {
     const struct flo_batches *batches = context;

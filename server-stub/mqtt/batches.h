@@ -2,8 +2,9 @@
  *
  * Messages are queued as they arrive.  A batch is written in one transaction,
  * at most 20 ms after its first message, and acknowledged after the commit.
- * Telemetry has a thread and connection of its own, the lane (lane.h).
- * Telemetry that arrives here from an external broker is passed to it. */
+ * Telemetry has a thread and connection of its own, the telemetry thread
+ * (lane.h).  Telemetry that arrives here from an external broker is passed to
+ * it. */
 #ifndef FLOTILLA_SERVER_MQTT_BATCHES_H
 #define FLOTILLA_SERVER_MQTT_BATCHES_H
 
@@ -17,22 +18,27 @@ struct flo_batches;
 
 struct flo_batches_counters {
     uint64_t messages;
-    uint64_t dropped; /* number of messages that were malformed, foreign, unknown or too many */
+    /* number of messages that were malformed, foreign, of an unknown device, or
+     * too many */
+    uint64_t dropped;
     uint64_t batches;
     bool is_connected;
 };
 
-/* Connects to the broker; NULL: an external one.  On failure *out may be set
- * too: then the caller closes it. */
+/* Connects to the broker.  `broker` is NULL for an external one.  *out may be
+ * set even after a failure, and the caller then closes it. */
 FLO_MUST_USE int flo_batches_open(struct flo_controller *controller, struct event_base *base,
                                   struct flo_broker *broker_or_null, struct flo_batches **out,
                                   struct flo_err *err);
 void flo_batches_close(struct flo_batches *batches);
-/* Takes a message that arrived; `batches` is a struct flo_batches. */
+/* Takes a message that arrived.  `batches` is a struct flo_batches, as the
+ * context of a callback. */
 void flo_batches_take(void *batches, const struct flo_mqtt_message *message);
-/* Returns true when it is connected and subscribed to the devices' messages. */
+/* Returns true when the controller is connected, and subscribed to the devices'
+ * messages. */
 bool flo_batches_listens(const struct flo_batches *batches);
-/* Retries failed steps: the subscription to devices, the broker's ACL. */
+/* Tries steps again that failed: the subscription to devices, and writing the
+ * broker's ACL. */
 void flo_batches_tick(struct flo_batches *batches);
 struct flo_batches_counters flo_batches_count(const struct flo_batches *batches);
 

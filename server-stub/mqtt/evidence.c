@@ -1,5 +1,5 @@
-/* Evidence for gates: selects devices and releases for a request, and passes
- * the answer to the rollout. */
+/* Evidence for gates: selects devices and releases for a request to the
+ * telemetry thread, and passes the answer to the rollout. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +8,8 @@
 
 /* ---- asking ---- */
 
-/* Tells whether the evidence is kept while the rollout is paused: no block is
- * judged, but a person may promote it later. */
+/* Tells whether evidence is gathered while the rollout is paused.  No block is
+ * judged then, but a person may promote the rollout later. */
 static bool keeps(const struct flo_rollout *core)
 {
     return core->state == FLO_ROLLOUT_PAUSED;
@@ -44,8 +44,9 @@ static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence
     }
 }
 
-/* Tells whether the phase leaves no device to compare with.  Never true for the
- * first of several phases, because nothing was compared before. */
+/* Tells whether no device has the old release after this phase, so that none
+ * remains to compare with.  A rollout's first of several phases never counts as
+ * such: no phase before it was compared. */
 static bool is_last(const struct flo_rollout *core)
 {
     uint32_t behind = 0;
@@ -130,8 +131,8 @@ static void add_members(const struct flo_rollout *core, struct flo_observe_analy
     }
 }
 
-/* Converts the time to blocks; an hour is 12 blocks, even where tests make them
- * shorter. */
+/* Returns after how many blocks of 5 minutes the leak gate counts memory.
+ * Tests with shorter blocks use the same number. */
 static uint16_t leak_from(const struct flo_analysis_rules *rules)
 {
     uint64_t from_ms = 0;
@@ -217,7 +218,8 @@ static int step(struct flo_controller *controller, const struct flo_lane_evidenc
     return 0;
 }
 
-/* Passes an answer to its rollout, in a transaction of its own. */
+/* Passes the telemetry thread's answer to its rollout, in a transaction of its
+ * own. */
 static int take(struct flo_controller *controller, const struct flo_lane_query *query,
                 struct flo_err *err)
 {

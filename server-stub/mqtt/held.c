@@ -1,4 +1,4 @@
-/* Held messages: each waits in order until its commit is durable. */
+/* Held messages: each message waits, in order, until its commit is durable. */
 #include <stdlib.h>
 #include <string.h>
 

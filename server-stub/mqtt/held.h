@@ -7,7 +7,7 @@
 
 struct flo_held_message {
     struct flo_held_message *next;
-    uint64_t number; /* number of the commit */
+    uint64_t number; /* number of the commit for which the message waits */
     enum flo_topic topic;
     char key[FLO_NAME_MAX + 1];
     size_t bytes;
@@ -21,11 +21,11 @@ struct flo_held_messages {
 
 void flo_held_init(struct flo_held_messages *held);
 void flo_held_clear(struct flo_held_messages *held);
-/* Adds a message.  Returns false without memory. */
+/* Adds a message at the end.  Returns false without memory. */
 bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
                   const char *key, const void *data, size_t bytes);
-/* Removes and returns the first message if its commit is at most `number`, else
- * NULL.  The caller frees it. */
+/* Removes and returns the first message if its commit is at most `number`; the
+ * caller frees it.  Returns NULL if no message may be sent yet. */
 struct flo_held_message *flo_held_take(struct flo_held_messages *held, uint64_t number);
 
 #endif

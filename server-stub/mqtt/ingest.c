@@ -1,9 +1,9 @@
 /* Ingest: turns one message of a device into rows and events.
  *
  * A device is identified by its topic, which the broker's ACL binds to its
- * certificate; an id in the payload must be the same.  So a device can only
- * change its own rows.  A message that does not match is dropped and counted,
- * and never fails its batch. */
+ * certificate.  An id in the payload must be equal to that of the topic.  So a
+ * device can only change its own rows.  A message that does not match is
+ * dropped and counted, and never fails its batch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@
 
 /* ---- executions ---- */
 
-/* Splits "<rollout>.<attempt>"; returns false for another form. */
+/* Splits "<rollout>.<attempt>".  Returns false for a text of another form. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
 {
     const char *dot = strrchr(text, '.');
@@ -50,7 +50,7 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     return true;
 }
 
-/* Reads the conditions that an execution waits for; only the topic `reported`
+/* Reads the conditions for which an execution waits; only the topic `reported`
  * has them. */
 static int waits_of(const json_t *object)
 {
@@ -152,8 +152,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 
 /* ---- reported ---- */
 
-/* Checks the highest order number that a device accepted.  It should be one of
- * ours, except after a backup was restored. */
+/* Checks the highest order number that a device accepted.  This controller
+ * should have issued that number, except after a backup was restored. */
 static int look_at_top(const struct flo_message *message, uint64_t top, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -161,7 +161,9 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     uint64_t newest = 0;
     int rv = 0;
 
-    if (top > ingest->top_known) { /* a new maximum: this controller must have issued that number */
+    /* The device knows a higher order number than this process read last, so
+     * the newest number is read again. */
+    if (top > ingest->top_known) {
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
     }
@@ -202,8 +204,8 @@ static bool is_listed(const struct flo_fleet_model *models, size_t count, const 
     return false;
 }
 
-/* Reads the models in a report.  Skips removed ones, and invalid or repeated
- * names. */
+/* Reads the models in a report.  Models that were removed are skipped, and
+ * invalid or repeated names, too. */
 static size_t read_models(const json_t *list, struct flo_fleet_model *out)
 {
     size_t count = 0;
@@ -262,7 +264,7 @@ static int executions(const struct flo_message *message, const json_t *models, s
     return rv;
 }
 
-/* Notes the certificate with which the device connects. */
+/* Notes the certificate with which the device is connected. */
 static int certificate(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *object = json_object_get(message->json, "certificate");
@@ -275,7 +277,8 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
     return flo_fleet_certificate_held(message->controller->store, message->device, serial, err);
 }
 
-/* Checks lines of the audit that the device was sent; ignores others. */
+/* Compares lines of the audit that the device received with the audit's table.
+ * Values that are no text are ignored. */
 static int witness(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *lines = json_object_get(message->json, "audit");
@@ -334,14 +337,16 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = flo_ingest_back_by_report(message, rev, err);
     }
-    /* For a retained report no answers are requested here: the presence message, which
-     * comes close to it, causes that. */
+    /* A retained report is old, so it does not make the controller ask for
+     * missing answers.  The presence message, which arrives soon after it,
+     * does. */
     return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
 }
 
 /* ---- presence ---- */
 
-/* Handles the first message of a device: it becomes a member of rollouts. */
+/* Handles the first message of a device, which makes the device a member of
+ * rollouts. */
 static int came(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -364,8 +369,9 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && online) {
         rv = came(message, err);
     }
-    /* The device connected before this controller subscribed.  Its answers since then
-     * are lost, and its next report may take long. */
+    /* The device connected before this controller subscribed.  Its answers
+     * since then are lost, and its next report may take long, so they are
+     * requested now. */
     if (rv == 0 && online && message->retained) {
         rv = flo_ingest_ask(message, err);
     }
@@ -400,8 +406,8 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic, str
     }
 }
 
-/* Marks a device that sends a message as online, because its presence message
- * may have been lost. */
+/* Marks a device as online when it sends a message, because its presence
+ * message may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     bool is_news = false;
@@ -427,8 +433,8 @@ static int heard(const struct flo_message *message, enum flo_topic topic, struct
         err);
 }
 
-/* Handles emergency orders from anyone who can write to that topic. Invalid
- * ones are logged and skipped. */
+/* Records the emergency orders of a message, which anyone who can write to that
+ * topic may have sent.  Invalid orders are logged and skipped. */
 static int on_emergency(struct flo_controller *controller, const char *data, size_t bytes,
                         struct flo_err *err)
 {
@@ -470,7 +476,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
         return on_emergency(controller, data, bytes, err);
     }
     if (!flo_topic_fact(topic)->is_device_writing) {
-        return 0; /* the controller itself writes this topic */
+        return 0; /* Only controllers write this topic, so the message is the controller's own. */
     }
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
@@ -495,8 +501,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
                                   .retained = retained};
     FLO_TRY(flo_making_reach(controller, key, err));
     int rv = dispatch(&message, topic, err);
-    /* A presence message was handled already, also that of a device that
-     * left. */
+    /* A presence message was handled above, including one that tells that the
+     * device left. */
     return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }
 

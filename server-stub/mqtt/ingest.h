@@ -5,7 +5,7 @@
 #include "server-stub/state/controller.h"
 
 /* Facts of an order that do not change.  Those of the latest orders are cached,
- * because a fleet answers the same order within seconds. */
+ * because a whole fleet answers an order within seconds. */
 struct flo_acked {
     char id[FLO_NAME_MAX + 1];
     char op[16];
@@ -16,30 +16,39 @@ struct flo_acked {
     uint64_t seq;
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
-    bool is_aged; /* the order was old when it was looked up, by the controller's clock */
+    bool is_aged; /* the order was already old, by the controller's clock, when it was looked up */
 };
 #define FLO_ACKED_MAX 16
 
-/* State of ingest.  The caller sets the controller; the rest begins as zero. */
+/* State of ingest.  The caller sets the controller; all other members begin as
+ * zero. */
 struct flo_ingest {
     struct flo_controller *controller;
     uint64_t messages;
-    uint64_t dropped;     /* number of messages that were malformed, foreign, unknown or too many */
-    uint64_t top_known;   /* highest order number that this controller is known to have issued */
-    uint64_t top_foreign; /* foreign order number that was last reported */
-    bool top_is_told;     /* people were notified of a number not issued here */
+    /* number of messages that were malformed, foreign, of an unknown device, or
+     * too many */
+    uint64_t dropped;
+    /* newest order number of this controller, when it was last read from the
+     * store */
+    uint64_t top_known;
+    uint64_t top_foreign; /* order number of the last report about an order that
+                             this controller never issued */
+    /* people were notified of an order number that this controller did not
+     * issue */
+    bool top_is_told;
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;
 };
 
 /* Handles one MQTT message, inside a transaction.  An invalid message is
- * dropped and counted.  An error means that the transaction must be cancelled:
- * a store error (a retry may work) or FLO_E_INTERNAL (this message will fail
- * again). */
+ * dropped and counted.  After an error the transaction must be cancelled.  It
+ * is a store error, after which a retry may work, or FLO_E_INTERNAL, which this
+ * message will cause again. */
 FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
                             size_t bytes, bool retained, struct flo_err *err);
 
-/* Counts a dropped message, and logs it unless there are very many. */
+/* Counts a message that was dropped.  Logs it, too, unless there are very
+ * many. */
 void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why);
 
 #endif

@@ -31,7 +31,7 @@ static bool any_goes_back(const struct flo_controller *controller)
     return false;
 }
 
-/* Tells whether the report no longer names the rollout's release. */
+/* Tells whether the device's report no longer names the rollout's release. */
 static bool is_left(const struct flo_message *message, const struct flo_rollout_entry *entry)
 {
     char digest[FLO_DIGEST_TEXT];
@@ -40,7 +40,8 @@ static bool is_left(const struct flo_message *message, const struct flo_rollout_
     return !flo_return_names(message->json, digest);
 }
 
-/* Returns the error id that the device gives as cause, or NULL. */
+/* Returns the error id that the device's message gives as the cause, or
+ * NULL. */
 static const char *error_of(const struct flo_message *message)
 {
     return json_string_value(json_object_get(json_object_get(message->json, "error"), "id"));
@@ -73,8 +74,9 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
     return rv;
 }
 
-/* A device may go on after an end that it could not write, and its success may be lost:
- * a report that it succeeded by a rollout counts where that goes back. */
+/* Counts a success that the device's report shows, in rollouts that roll back.
+ * The device may have lost the record of an earlier end and continued its
+ * update, and its message of success may be lost. */
 static int tell_of_success(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -101,7 +103,7 @@ static int tell_of_success(const struct flo_message *message, struct flo_err *er
     return rv;
 }
 
-/* Rollback or removal without an answer from the device. */
+/* A rollback or removal that the device has not answered. */
 struct awaited {
     char order[FLO_NAME_MAX + 1];
     bool is_removal;
@@ -156,7 +158,8 @@ static int awaited_is_done(const struct flo_message *message, const struct await
     return rv;
 }
 
-/* Tells whether the report shows that the order was carried out. */
+/* Tells whether the device's report shows that the awaited order was carried
+ * out. */
 static bool is_seen(const struct flo_message *message, const struct awaited *awaited)
 {
     char title[FLO_REMOVAL_TITLE];
@@ -165,9 +168,9 @@ static bool is_seen(const struct flo_message *message, const struct awaited *awa
                                : !flo_return_names(message->json, awaited->release);
 }
 
-/* Completes orders by a report: a device that serves another release than the
- * recalled one is done, even if its acknowledgement was lost.  So is one that
- * no longer has a removed model. */
+/* Completes orders by a report.  A device that serves another release than the
+ * recalled one is done, even if its acknowledgement was lost.  A device that no
+ * longer has a removed model is done, too. */
 static int back_on_orders(const struct flo_message *message, struct flo_err *err)
 {
     struct all_awaited all = {.err = err};
@@ -188,8 +191,8 @@ static int back_on_orders(const struct flo_message *message, struct flo_err *err
     return rv;
 }
 
-/* Tells whether the device knew its newest desired document when it wrote the
- * report. */
+/* Finds out whether the device knew its newest desired document when it wrote
+ * the report. */
 static int report_counts(const struct flo_message *message, uint64_t rev, bool *out,
                          struct flo_err *err)
 {
@@ -221,7 +224,8 @@ int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev, s
     return is_awaited ? back_on_orders(message, err) : 0;
 }
 
-/* Takes the report; NULL: the device never reported. */
+/* Parses the device's last report.  *report stays NULL if the device never
+ * reported. */
 static int take_report(void *context, const struct flo_fleet_device *device)
 {
     json_t **report = context;
@@ -231,8 +235,9 @@ static int take_report(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* The device did nothing for a rollback.  Its last report decides whether it
- * left the release; if it is still rolling back, a later report decides. */
+/* Completes a rollback for which the device had nothing to do.  Its last report
+ * decides whether it left the release; while it is still rolling back, a later
+ * report decides. */
 static int back_by_last_report(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_message said = *message;
@@ -254,10 +259,12 @@ static int back_by_last_report(const struct flo_message *message, struct flo_err
 
 /* ---- asking again ---- */
 
-#define ASKED_MAX 8 /* rollbacks that are sent at once; others wait */
+/* largest number of rollbacks that are sent to one device at once; further ones
+ * wait */
+#define ASKED_MAX 8
 struct asked {
     const struct flo_message *message;
-    bool is_back; /* the device was offline and its session expired */
+    bool is_back; /* the device was offline, and its session at the broker has expired */
     size_t count;
     struct {
         char model[FLO_NAME_MAX + 1];
@@ -294,8 +301,8 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
         return 0;
     }
     FLO_TRY(flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err));
-    /* A rollback sent by name may be newer than the deploy that the device
-     * should carry out; that deploy must still hold. */
+    /* Such a rollback may be newer than the deploy that the device should carry
+     * out, and would overtake it.  The deploy is then signed again. */
     for (size_t i = 0; i < asked.count; i++) {
         FLO_TRY(flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
                                    asked.rollbacks[i].seq, err));
@@ -345,8 +352,9 @@ static int acked_find(struct flo_ingest *ingest, const char *order, struct flo_a
     return rv;
 }
 
-/* A refused or superseded deploy never becomes an execution: tells the rollout.
- * `by`: 1 when the device named the order, so the refusal is final. */
+/* Ends the execution of a deploy that the device refused, or that a newer order
+ * replaced, because the device will never begin it.  `by` is 1 when the device
+ * named the order, so that the refusal is final. */
 static int deploy_refused(const struct flo_message *message, const char *rollout, uint32_t by,
                           enum flo_execution end, struct flo_err *err)
 {
@@ -402,9 +410,10 @@ static int distrust_one(void *context, const char *model, const char *order)
     return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED, distrusted->err);
 }
 
-/* A device cannot name an order whose signature it rejects; it only reports the
- * problem.  If it was ordered to deploy and has not begun, that deploy is the
- * refused order.  If it begins after all, its own report tells. */
+/* Handles a device's report that it rejects a signature.  The device cannot
+ * name the rejected order.  If it was ordered to deploy and has not begun, this
+ * deploy counts as rejected.  Should the device begin it after all, its own
+ * report shows that. */
 int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err)
 {
     struct distrusted distrusted = {message, err};
@@ -415,7 +424,7 @@ int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err
                : 0;
 }
 
-/* Cancels the executions that were not active when the abort arrived, also
+/* Cancels the executions that were not active when the abort arrived, including
  * those that had not begun. */
 static int abort_done(const struct flo_message *message, const struct flo_acked *acked,
                       struct flo_err *err)
@@ -433,8 +442,8 @@ static int abort_done(const struct flo_message *message, const struct flo_acked 
                            err);
 }
 
-/* Returns the bytes up to the last whole character, because text may be cut
- * inside one. */
+/* Returns the number of bytes up to the last whole character, because the text
+ * may have been cut inside one. */
 static size_t utf8_whole(const char *text)
 {
     size_t bytes = strlen(text);
@@ -451,8 +460,8 @@ static size_t utf8_whole(const char *text)
     return bytes - (at - 1) < wanted ? at - 1 : bytes;
 }
 
-/* Formats the reason in a device's answer: only a known error id and a short
- * text. */
+/* Formats the reason in a device's answer, of which only a known error id and a
+ * short text are taken. */
 static void why_text(const json_t *why, struct flo_buf *out)
 {
     const char *id = json_string_value(json_object_get(why, "id"));
@@ -480,7 +489,7 @@ static int outcome(const struct flo_message *message, const char *order,
     bool is_news = false;
     int rv = acked_find(message->ingest, order, &acked, err);
 
-    if (rv < 0) { /* an order that was deleted waits for no device */
+    if (rv < 0) { /* An order that was deleted awaits no device, so its answer is ignored. */
         return rv == FLO_E_ABSENT ? 0 : rv;
     }
     why_text(why, &error);
@@ -521,7 +530,8 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Notes that earlier orders about the same subject need no answer. */
+/* Notes that the device need not answer earlier orders about the same subject
+ * any more. */
 static int outcome_of_earlier(const struct flo_message *message, const struct flo_acked *acked,
                               enum flo_order_outcome next, uint64_t took_ms, struct flo_err *err)
 {
@@ -541,9 +551,9 @@ static int outcome_of_earlier(const struct flo_message *message, const struct fl
     return rv;
 }
 
-/* Tells whether a new order can have a higher number than the device's.
- * Numbers that were never given here may be higher than all that can be
- * signed. */
+/* Tells whether a new order would have a higher number than the order that the
+ * device has.  If this controller never gave that number, it may be higher than
+ * all numbers that it can sign. */
 static int may_outrank(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *by = json_object_get(message->json, "by");
@@ -573,7 +583,7 @@ static int superseded(const struct flo_message *message, const struct flo_acked 
     return is_sent ? 0 : deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_SUPERSEDED, err);
 }
 
-/* Applies the consequences of an answer to rollouts. */
+/* Applies the consequences that a device's answer has for rollouts. */
 static int follow(const struct flo_message *message, const struct flo_acked *acked,
                   enum flo_answer_follows follows, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Ingest steps: find the rollout that a device names, and step it. */
+/* Ingest steps: finds the rollout that a device names, and steps it. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -8,7 +8,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
-/* Tells whether a text has no line ends: then it is stored as received. */
+/* Tells whether a text has no line ends, so that it can be stored as
+ * received. */
 static bool is_one_line(const char *text, size_t bytes)
 {
     size_t at = 0;
@@ -36,15 +37,15 @@ void flo_ingest_dump(const json_t *json, struct flo_buf *out)
     }
 }
 
-/* Returns true for a failed store or step, after which the batch cannot
- * continue. */
+/* Tells whether the error is one of the store or of a rollout's step, and not
+ * one of the message.  After such an error the batch cannot continue. */
 bool flo_ingest_is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
-/* Steps a rollout.  A step that fails midway has changed the rollout in memory:
- * whatever the reason, the batch must be rolled back. */
+/* Steps a rollout.  A step that fails midway has already changed the rollout in
+ * memory, so the batch must be rolled back for any failure. */
 int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry *entry,
                     struct flo_rollout_event event, struct flo_err *err)
 {
@@ -60,7 +61,8 @@ int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry 
     return rv;
 }
 
-/* Finds the rollout that a device names; *out is NULL when there is none. */
+/* Finds the rollout that a device names.  *out is NULL if there is no such
+ * rollout. */
 int flo_ingest_rollout(struct flo_controller *controller, const char *id,
                        struct flo_rollout_entry **out, struct flo_err *err)
 {
@@ -79,7 +81,8 @@ int flo_ingest_rollout(struct flo_controller *controller, const char *id,
 
 /* ---- executions that a device forgot ---- */
 
-/* Tells whether all events of the device are stored, and none followed. */
+/* Finds out whether all events of the device are stored, and none came after
+ * them. */
 static int has_told_all(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *events = json_object_get(message->json, "events");
@@ -140,7 +143,8 @@ static int take_wanted(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Tells whether the desired document holds another order. */
+/* Finds out whether the device's desired document holds another order about the
+ * model by now. */
 static int is_overtaken(const struct flo_message *message, const struct flo_rollout_entry *entry,
                         bool *out, struct flo_err *err)
 {

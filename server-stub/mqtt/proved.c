@@ -7,9 +7,9 @@
 
 #define FAREWELL_BYTES_MAX 256
 
-/* Tells whether the message only says that the device is offline. A last will
- * is written before the connection, so it has no number. A forged one can only
- * delay, which a broker can do anyway. */
+/* Tells whether the message only says that the device is offline. Such a last
+ * will is written before the connection, so it has no number and no proof.
+ * Somebody who forges one can only delay things, as a broker can anyway. */
 static bool is_farewell(const struct flo_mqtt_message *message, enum flo_topic topic)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -29,7 +29,8 @@ int flo_proved_look(const struct flo_controller *controller, const struct flo_mq
 
     if (flo_topic_parse(message->topic, controller->fleet, &topic, device, NULL) < 0 ||
         !flo_topic_fact(topic)->is_device_writing || message->bytes == 0) {
-        return 0; /* ingest reports the error later */
+        return 0; /* such a message is accepted here, because ingest refuses it
+                     later with its own error */
     }
     if (is_farewell(message, topic)) {
         flo_proofs_gone(controller->proofs, device);

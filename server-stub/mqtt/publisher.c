@@ -20,25 +20,32 @@
 #include "server-stub/store/fleet.h"
 
 #define PIECE_MS 5
-#define QUIET_PIECE 5 /* number of postponed documents that are sent together, before a pause */
+/* number of postponed desired documents that are sent before each pause */
+#define QUIET_PIECE 5
 #define QUIET_MS 20
 #define QUIET_AGAIN_MS 1000 /* without a broker */
-#define ACKS_RUSH 64 /* number of acknowledgements in a commit from which they are delayed ... */
-#define ACKS_MS 1000 /* ... by at least this time, because later ones replace earlier ones */
-#define TRUST_BYTES_MAX 64512 /* largest statement text; a packet with its topic holds 65536 */
+/* a commit with this many acknowledgements makes them wait, so that they can be
+ * merged */
+#define ACKS_RUSH 64
+/* time for which acknowledgements wait to be merged; a later one to the same
+ * device replaces an earlier one */
+#define ACKS_MS 1000
+/* largest text of a statement; a packet holds 65536 bytes, with its topic */
+#define TRUST_BYTES_MAX 64512
 
-/* Devices whose desired documents are still to be sent. */
+/* Queue of devices whose desired documents are still to be sent. */
 struct spread {
     struct event *event;
     struct flo_text_list devices;
     size_t next;
     uint64_t begin_ms;
-    bool asks; /* ... and each of them is asked for a report */
+    bool asks; /* each of these devices is also asked for a report */
     void (*then)(void *context);
     void *then_context;
 };
 
-/* Documents that can wait until the fleet has answered. */
+/* Queue of devices whose desired documents can wait until the fleet has
+ * answered. */
 struct quiet {
     struct event *event;
     struct flo_text_list devices;
@@ -48,14 +55,14 @@ struct quiet {
 
 struct flo_publisher {
     struct flo_controller *controller;
-    struct flo_mqtt *mqtt;     /* connection; NULL: not connected yet */
+    struct flo_mqtt *mqtt;     /* connection to the broker; NULL: not connected yet */
     struct flo_broker *broker; /* NULL: external */
-    bool is_due;               /* the broker's files have to be written again */
-    bool is_restart_due;       /* ... or the broker has to be restarted */
-    bool has_skipped;          /* a message was not sent, because another controller may lead */
+    bool is_due;               /* the broker's files must be written again */
+    bool is_restart_due;       /* the broker has to be restarted */
+    bool has_skipped;          /* a message was not sent, because another controller may lead now */
     struct spread spread;
     struct quiet quiet;
-    struct flo_acks acks; /* acknowledgements that are to be merged */
+    struct flo_acks acks; /* acknowledgements that wait to be merged */
     struct event *acks_event;
     struct flo_held_messages held;
 };
@@ -82,8 +89,9 @@ static void send_now(struct flo_publisher *publisher, enum flo_topic topic, cons
     }
 }
 
-/* Sends a message made from the present state of the store.  It is sent once
- * that state is durable, and never before an older message. */
+/* Sends a message that was made from the present state of the store.  The
+ * message is sent once that state is durable, and never before an older
+ * message. */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
                         const void *data, size_t bytes)
 {
@@ -120,7 +128,7 @@ static void send_account(struct flo_publisher *publisher, const struct flo_buf *
 
     if (text->failed || publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt) ||
         !flo_controller_may_act(publisher->controller)) {
-        return; /* not connected: everything is sent at the next connection */
+        return; /* Without a connection nothing is lost: everything is sent at the next one. */
     }
     if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data, text->bytes, 1, false, 0,
                          0, &err) < 0) {
@@ -161,7 +169,9 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
         }
         return;
     }
-    make_account(publisher, device); /* the account is needed before the device's first message */
+    /* The account is made first, because the device needs it before its first
+     * message. */
+    make_account(publisher, device);
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
 }
 
@@ -251,8 +261,8 @@ static void on_acks(evutil_socket_t fd, short what, void *context)
     *acks = (struct flo_acks){0};
 }
 
-/* Sends acknowledgements.  When many devices send events at once, most send
- * more soon, so acknowledgements are delayed and merged. */
+/* Sends acknowledgements.  When many devices send events at once, most of them
+ * send more soon.  So acknowledgements are then delayed and merged. */
 static void send_acks(struct flo_publisher *publisher, const struct flo_acks *acks)
 {
     static const struct timeval in = {.tv_sec = ACKS_MS / 1000};
@@ -268,8 +278,8 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
     }
 }
 
-/* Asks a device to renew: its clock may have stopped, or there is a newer
- * authority. */
+/* Asks a device to renew its certificate, because its clock may have stopped or
+ * there is a newer authority. */
 static void send_renew(struct flo_publisher *publisher, const char *device)
 {
     static const char text[] = "{\"v\":1,\"op\":\"renew\"}";
@@ -285,8 +295,8 @@ static int take_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Sends the order once more, only to this device, which answers with its first
- * outcome. */
+/* Sends an order once more, and only to this device.  The device answers with
+ * the outcome that it reported first. */
 static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -322,7 +332,7 @@ static bool is_member(struct flo_publisher *publisher, const char *device, const
            member.is_in;
 }
 
-/* Sends to each of these devices that is in the group. */
+/* Sends a message to each of these devices that is in the group. */
 static void bring(struct flo_publisher *publisher, const struct flo_text_list *devices,
                   const char *group, const struct flo_buf *text)
 {
@@ -360,9 +370,10 @@ static void bring_lists(struct flo_publisher *publisher, const struct flo_text_l
     flo_text_list_clear(&groups);
 }
 
-/* Sends a device the lists that it would otherwise find as retained messages,
- * without the desired document. Trust comes before the orders that it verifies.
- * */
+/* Sends to each of these devices what it would otherwise find as retained
+ * messages: trust, emergency orders and order lists.  Trust is sent first,
+ * because devices verify orders by it.  The desired document is sent
+ * elsewhere. */
 static void welcome(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
@@ -437,8 +448,9 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Adds devices to the list.  A document is made when it is sent, so a device
- * needs a second entry only if it comes after its turn. */
+/* Adds devices whose desired documents are to be sent.  A document is made when
+ * it is sent, so a device needs a second entry only after the first one was
+ * sent. */
 static void spread_add(struct spread *spread, const struct flo_text_list *devices)
 {
     for (size_t i = 0; i < devices->count; i++) {
@@ -461,8 +473,8 @@ static void quiet_plan(struct quiet *quiet, uint64_t ms)
     event_add(quiet->event, &in);
 }
 
-/* Sends some postponed documents.  A device answers the order of its document
- * once more, and reports: at this pace both cost little. */
+/* Sends some postponed documents.  A device answers each by repeating its
+ * answer to the order, and by a report; at this pace both cost little. */
 static void on_quiet(evutil_socket_t fd, short what, void *context)
 {
     struct flo_publisher *publisher = context;
@@ -486,8 +498,8 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Adds devices to the list.  A document is made when it is sent, so one entry
- * per device is enough until then. */
+/* Adds devices whose desired documents can wait.  A document is made when it is
+ * sent, so one entry per device is enough until then. */
 static void quiet_add(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct quiet *quiet = &publisher->quiet;
@@ -511,8 +523,8 @@ static void quiet_add(struct flo_publisher *publisher, const struct flo_text_lis
 
 /* ---- after a commit ---- */
 
-/* Updates the broker's files: a device was retired, or an authority came or was
- * removed.  For an external broker people copy the files. */
+/* Updates the broker's files after a device was retired, or an authority was
+ * added or removed.  For an external broker people copy the files. */
 static void tell_broker(struct flo_publisher *publisher, bool restarts)
 {
     struct flo_err err = {0};
@@ -584,9 +596,10 @@ bool flo_publisher_skipped(struct flo_publisher *publisher)
 
 /* ---- everything ---- */
 
-/* Tells whether devices must be told at once, not when they connect (ingest.c).
- * A broker that forgets may not report connections, so each device is asked for
- * its report; one with accounts lets no device connect without one. */
+/* Tells whether all devices must get their messages now, instead of when they
+ * connect (ingest.c).  A broker that loses retained messages may lose reports
+ * of connections as well.  A broker with accounts lets no device connect before
+ * it gets its account. */
 static bool is_told_at_once(const struct flo_publisher *publisher)
 {
     const struct flo_controller_options *options = &publisher->controller->options;
@@ -623,7 +636,9 @@ void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *
         flo_fleet_facts_each(store, NULL, collect_device, &told, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
-    send_trust(publisher); /* trust first: it names the keys that sign the orders */
+    /* The trust statement is sent first, because it names the keys that sign
+     * the orders. */
+    send_trust(publisher);
     flo_text_list_add(&groups, "all");
     flo_text_list_unique(&groups);
     for (size_t i = 0; i < groups.count; i++) {

@@ -15,30 +15,30 @@ struct event_base;
 struct flo_broker;
 struct flo_publisher;
 
-/* Opens, and subscribes to all commits from now on.  `broker` NULL: it is
- * external. */
+/* Opens the publisher, and subscribes it to all commits from now on.  `broker`
+ * is NULL for an external one. */
 FLO_MUST_USE int flo_publisher_open(struct flo_controller *controller, struct event_base *base,
                                     struct flo_broker *broker, struct flo_publisher **out,
                                     struct flo_err *err);
 void flo_publisher_close(struct flo_publisher *publisher);
-/* Sets the connection to use from now on; NULL: none. */
+/* Sets the connection that the publisher uses from now on; NULL: none. */
 void flo_publisher_connect(struct flo_publisher *publisher, struct flo_mqtt *mqtt);
 /* Sends a message once the present state of the store is durable, in the order
- * of calls.  QoS 1; retained as the topic's table says.  Dropped without a
- * connection, as all is published again later. */
+ * of these calls.  It has QoS 1, and is retained as the topic's table says.
+ * Without a connection it is dropped, because all is published again later. */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
                         const void *data, size_t bytes);
-/* Publishes all emergency orders, also those received otherwise, and those that a
- * broker lost. */
+/* Publishes all emergency orders, including those that arrived from elsewhere
+ * and those that a broker lost. */
 void flo_publisher_send_emergency(struct flo_publisher *publisher);
 /* Publishes every order list and the desired documents of connected devices,
- * then calls `then`.  Other devices get theirs when they connect. */
+ * then calls `then`.  Other devices get their documents when they connect. */
 void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *context),
                             void *context);
-/* Since the last call, did a message stay behind because another controller may
- * lead?  Then all must be sent again. */
+/* Tells whether a message was not sent since the last call, because another
+ * controller may lead.  Then everything must be sent again. */
 bool flo_publisher_skipped(struct flo_publisher *publisher);
-/* Try again to write the ACL of the broker, if that failed. */
+/* Tries again to write the broker's ACL, if that failed. */
 void flo_publisher_tick(struct flo_publisher *publisher);
 
 #endif

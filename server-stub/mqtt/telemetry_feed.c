@@ -26,8 +26,8 @@ static int hear(struct flo_controller *controller, const struct flo_lane_fact *f
     return flo_controller_commit(controller, err);
 }
 
-/* A device joins its rollouts with its first presence.  Telemetry that arrives
- * earlier is ignored. */
+/* Tells whether the device joined its rollouts, which it does with its first
+ * presence message.  Telemetry that arrives earlier is ignored. */
 static bool has_come(struct flo_controller *controller, const char *device)
 {
     struct flo_err err = {0};
@@ -35,7 +35,7 @@ static bool has_come(struct flo_controller *controller, const char *device)
 
     if (flo_fleet_device_has_come(controller->store, device, &out, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
-        return false; /* tried again next time */
+        return false; /* The next call tries the store again. */
     }
     return out;
 }

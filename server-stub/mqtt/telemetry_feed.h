@@ -7,8 +7,8 @@
 
 struct event_base;
 
-/* Starts the lane's thread, with a connection of its own to an embedded
- * broker. */
+/* Starts the telemetry thread. With an embedded broker the thread gets a
+ * connection of its own. */
 FLO_MUST_USE int flo_telemetry_feed_start(struct flo_controller *controller,
                                           struct event_base *base, bool has_own_broker,
                                           struct flo_err *err);

@@ -62,7 +62,7 @@ static int take_owner(void *context, const struct flo_fleet_person *person)
     return 0;
 }
 
-/* Checks that a user's token permits no more than the user. */
+/* Checks that a user's token permits no more than the user may do. */
 static int check_owner(const struct owner *owner, const char *user, const char *role,
                        struct flo_err *err)
 {
@@ -206,8 +206,9 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *id = flo_httpd_param(call->request, "id");
 
-    if (strcmp(id, call->token_id) == 0) { /* a caller must not lock
-                                              everybody out */
+    /* A caller cannot delete the token of the request, so that nobody locks
+     * everybody out. */
+    if (strcmp(id, call->token_id) == 0) {
         flo_fail(err, FLO_E_STATE, "token %s is the one of this request", id);
         return flo_err_fix(err, "log in with another token, then delete it");
     }

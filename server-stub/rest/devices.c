@@ -29,7 +29,8 @@ struct enrol {
     const char *name;
     const char *serial;
     struct flo_serial_found claim;
-    json_t *made; /* labels from the prepared list only; owned */
+    json_t *made; /* labels that the prepared list gives and the device itself
+                     did not send; owned */
     json_t *labels;
     json_t *profile;
     char id[37];
@@ -73,7 +74,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
         rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol, &absent);
     }
-    if (rv == 0) { /* a device with one of our tokens is known */
+    if (rv == 0) { /* the token belongs to this fleet, so the audit may name it as the caller */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
         snprintf(call->who, sizeof(call->who), "enrolment %.12s", enrol->token_id);
     }
@@ -90,8 +91,9 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo
     return flo_fleet_token_use(store, enrol->token_id, err);
 }
 
-/* A token limited to a group enrols devices into that group only.  Neither
- * their labels nor a prepared serial number may bring them into another. */
+/* Checks that a token limited to a group enrols devices into that group only.
+ * Neither their labels nor a prepared serial number may bring them into
+ * another. */
 static int check_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     const struct enrol *enrol = context;
@@ -124,7 +126,8 @@ static int check_claim(const struct enrol *enrol, struct flo_err *err)
                           enrol->group, enrol->serial);
 }
 
-/* The row of a prepared serial overrides the device's own settings. */
+/* Reads the prepared row of the device's serial, which overrides the device's
+ * own settings. */
 static int read_claim(struct flo_controller *controller, struct enrol *enrol, struct flo_err *err)
 {
     const char *name;
@@ -266,8 +269,8 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in, struct flo
     return rv;
 }
 
-/* The refused enrolment is rolled back; only the fact that it waits is
- * stored. */
+/* Stores only that a device with this serial waits, because the refused
+ * enrolment itself is rolled back. */
 static int keep_waiting(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;

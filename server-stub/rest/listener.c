@@ -40,9 +40,10 @@ struct route {
     const char *what;
     const char *query; /* core/request/request.h */
     const char *body;
-    int status; /* status of the answer */
+    int status; /* status of a successful answer */
 };
-/* A row of routes.def without one in answers.def does not compile. */
+/* Statuses of the answers by handler.  A row of routes.def without a row in
+ * answers.def therefore does not compile. */
 enum {
 #define FLO_REST_ANSWER(handler, status, shape, also, meaning) STATUS_##handler = status,
 #include "server-stub/rest/answers/answers.def"
@@ -57,7 +58,8 @@ static const struct route routes[] = {
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 };
-/* Context that httpd passes back; lives as long as the process. */
+/* Context that the HTTP server passes to the handler of a route; it lives as
+ * long as the process. */
 struct binding {
     struct flo_rest *rest;
     const struct route *route;
@@ -65,7 +67,8 @@ struct binding {
 
 /* ---- body ---- */
 
-/* Turns errors of readers into errors of the request. */
+/* Converts an error code of a JSON or YAML parser to the code for a wrong
+ * request. */
 static int as_request(int code, struct flo_err *err)
 {
     int to = code == FLO_E_META_TOO_LARGE    ? FLO_E_REST_TOO_LARGE
@@ -82,7 +85,8 @@ static int as_request(int code, struct flo_err *err)
     return to;
 }
 
-/* Converts 7.0 to the whole number 7, as JSON Schema does. */
+/* Makes a number such as 7.0 the whole number 7, because JSON Schema treats
+ * both alike. */
 static json_t *whole_numbers(json_t *json)
 {
     const char *name;
@@ -114,7 +118,7 @@ static bool is_yaml(const struct flo_rest_call *call)
            strchr("; ", given[sizeof(type) - 1]) != NULL;
 }
 
-/* Parses YAML to the same tree as a JSON body. */
+/* Parses a YAML body into the same tree as a JSON body. */
 static int parse_yaml(struct flo_rest_call *call, const char *body, size_t bytes,
                       struct flo_err *err)
 {
@@ -151,8 +155,8 @@ static int parse_body(struct flo_rest_call *call, const struct route *route, str
     return 0;
 }
 
-/* Refuses unknown parameters and members before a handler runs: one of them may
- * have been meant to narrow the request. */
+/* Reads the body.  Unknown parameters and members are refused before a handler
+ * runs, because one of them may have been meant to narrow the request. */
 static int read_body(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     int rv = flo_rest_query_check(call->request, route->query, err);
@@ -207,7 +211,8 @@ static bool key_is_valid(const char *key)
     return chars >= 1 && chars <= 64 && key[chars] == '\0';
 }
 
-/* Returns true when the stored answer was sent (or the key was misused). */
+/* Answers a repeated request by its Idempotency-Key.  Returns true when the
+ * stored answer was sent, or when the key was misused. */
 static bool replayed(struct flo_rest_call *call, const struct route *route, const char *key,
                      const struct flo_digest *request)
 {
@@ -247,9 +252,10 @@ static bool replayed(struct flo_rest_call *call, const struct route *route, cons
 
 #define STRANGERS_LOG_MS 60000
 
-/* Counts a refused stranger, and logs once a minute.  The devices' port is open
- * to all.  A stranger's request, or repeated use of an exhausted token, must
- * cost no row and no sync: otherwise the disk would fill. */
+/* Counts a refused request of a stranger, and logs the number once a minute.
+ * The devices' port is open to all, so such a request, or the use of an
+ * exhausted token, must cost no row and no sync: otherwise it could fill the
+ * disk. */
 static void stranger_refused(const struct flo_rest_call *call, const struct flo_err *why)
 {
     struct flo_rest *rest = call->rest;
@@ -262,7 +268,8 @@ static void stranger_refused(const struct flo_rest_call *call, const struct flo_
     }
 }
 
-/* Returns the audit's word; a plan has its own: "rollout.plan". */
+/* Returns the word under which the audit lists the call; a plan has its own,
+ * such as "rollout.plan". */
 static const char *audit_word(const struct flo_rest_call *call, const struct route *route,
                               char *room)
 {
@@ -298,7 +305,8 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
     }
 }
 
-/* Returns the body as readers of the audit may see it. */
+/* Returns the body as the audit may show it: without its secret where the route
+ * has one. */
 static const char *told_body(const struct flo_rest_call *call, const struct route *route,
                              size_t *bytes)
 {
@@ -335,7 +343,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     const char *key = flo_httpd_header(call->request, "Idempotency-Key");
 
     if (call->token_id[0] == '\0') {
-        key = NULL; /* enrolment: the token counts its uses */
+        key = NULL; /* An enrolment has no idempotency key, because its token counts the uses. */
     }
     request_digest(call, &request);
     if (key != NULL && replayed(call, route, key, &request)) {
@@ -344,7 +352,8 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     int rv = flo_controller_begin(call->controller, &err);
     if (rv == 0) {
         rv = route->handler(call, &err);
-        if (rv == 0 && call->is_later) { /* a plan stores no change */
+        /* A plan stores no change, so its transaction is cancelled. */
+        if (rv == 0 && call->is_later) {
             flo_controller_cancel(call->controller);
             return;
         }
@@ -363,8 +372,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if ((route->flags & RAW) == 0) {
             as_request(rv, &err);
         }
-        /* A plan that was refused has no audit row, unless the role was too
-         * low. */
+        /* A refused plan gets no audit record, unless the role was too low. */
         if (!call->is_dry || rv == FLO_E_REST_ROLE) {
             audit_refusal(call, route, &err);
         }
@@ -399,8 +407,8 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
 
 /* ---- the way through ---- */
 
-/* Notes the caller for the next start, in case the call ends the process.  The
- * body is left out where the audit leaves it out. */
+/* Notes the caller for the next start, in case the call crashes the process.
+ * The body is left out where the audit leaves it out. */
 static void note_call(const struct flo_rest_call *call, const struct route *route)
 {
     size_t bytes = 0;
@@ -409,7 +417,8 @@ static void note_call(const struct flo_rest_call *call, const struct route *rout
     flo_crash_doing(call->who, route->method, flo_httpd_path(call->request), body, bytes);
 }
 
-/* Accepts a role for some groups where the handler checks the group. */
+/* Refuses a caller whose role is for some groups only, unless the handler
+ * itself checks the group. */
 static int check_scope(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     if (!call->is_scoped || route->access == FLO_ACCESS_VIEWER || (route->flags & SCOPED) != 0) {

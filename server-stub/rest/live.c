@@ -19,9 +19,12 @@
 #define CLIENTS_MAX 64
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
-#define ALIVE_MS 5000     /* interval; a page reconnects after three missed ones */
-#define TELEMETRY_MS 5000 /* charts are updated at most this often */
-#define UNHEARD_MS 60000  /* a client may be away this long */
+#define ALIVE_MS 5000 /* interval of signs of life; a page reconnects after three missed ones */
+/* shortest interval between two telemetry events, by which charts are
+ * updated */
+#define TELEMETRY_MS 5000
+/* longest absence after which a client still gets the events that it missed */
+#define UNHEARD_MS 60000
 
 struct live_event {
     uint64_t id;
@@ -47,8 +50,8 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
-    uint64_t telemetry_at_ms; /* earliest time of the next telemetry event */
-    uint64_t heard_at_ms;     /* last time with a connected client; 0: never */
+    uint64_t telemetry_at_ms; /* earliest time at which the next telemetry event is sent */
+    uint64_t heard_at_ms;     /* last time at which a client was connected; 0: never */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;
 };
@@ -83,7 +86,7 @@ static void client_end(struct flo_live *live, struct live_client *client,
     end(request);
 }
 
-/* Sends to all clients.  A client that does not read is disconnected; it
+/* Sends a text to all clients.  A client that does not read is disconnected; it
  * returns with Last-Event-ID. */
 static void send_all(struct flo_live *live, const char *text, size_t bytes)
 {
@@ -101,7 +104,7 @@ static int take_valid(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-/* Disconnects clients whose token ended. */
+/* Disconnects clients whose token was deleted or has expired. */
 static void end_without_token(struct flo_live *live)
 {
     for (size_t i = live->client_count; i > 0; i--) {
@@ -152,8 +155,8 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     send_all(live, text.data, text.bytes);
 }
 
-/* Returns true when no client is connected, and none will return for these
- * events. */
+/* Returns true when no client is connected and the last one left so long ago
+ * that none will ask for these events. */
 static bool is_unheard(struct flo_live *live)
 {
     uint64_t now_ms = flo_now_ms();
@@ -164,8 +167,8 @@ static bool is_unheard(struct flo_live *live)
     return live->heard_at_ms == 0 || now_ms - live->heard_at_ms > UNHEARD_MS;
 }
 
-/* Empties the ring and skips a number, so that a returning client sees that it
- * missed events. */
+/* Empties the ring and skips an event number, so that a returning client
+ * notices that it missed events. */
 static void leave_out(struct flo_live *live)
 {
     while (live->count > 0) {
@@ -248,7 +251,7 @@ static void send_changed(struct flo_live *live, const struct flo_change *change)
     json_t *json = NULL;
 
     if (view(live->controller, change, &json, &err) < 0) {
-        return; /* the object was deleted */
+        return; /* A deleted object has no view, so no event is sent. */
     }
     flo_json_dump(json, &out);
     json_decref(json);
@@ -305,7 +308,8 @@ static void push_audit(struct flo_live *live, const char *record)
     }
 }
 
-/* Queues changed objects for pacing; audit records are sent at once. */
+/* Queues the objects that a commit changed for pacing.  Audit records are sent
+ * at once. */
 static void on_committed(void *context, const struct flo_outgoing *outgoing)
 {
     struct flo_live *live = context;
@@ -344,7 +348,8 @@ static void replay(struct flo_live *live, struct live_client *client, const char
     }
 }
 
-/* Frees a place for a new client; another client may be disconnected. */
+/* Makes room for a new client, if necessary by disconnecting another one.
+ * Returns false if there is no room for the new client. */
 static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
 {
     struct flo_seat seats[CLIENTS_MAX];
@@ -405,8 +410,8 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base, st
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     live->controller = controller;
-    /* Numbers keep growing over restarts, as there are never 1,000 events a
-     * millisecond. */
+    /* Event numbers begin above those before a restart, because there are never
+     * 1,000 events in a millisecond. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
     flo_outgoing_subscribe(controller,

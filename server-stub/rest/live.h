@@ -15,11 +15,11 @@ struct event_base;
 struct flo_live;
 struct flo_rest_call;
 
-/* Opens, and subscribes to all commits from now on. */
+/* Opens the live stream, and subscribes it to all commits from now on. */
 FLO_MUST_USE int flo_live_open(struct flo_controller *controller, struct event_base *base,
                                struct flo_live **out, struct flo_err *err);
 void flo_live_close(struct flo_live *live);
-/* Handler of GET /v1/events; the caller has checked the token.  The stream ends
+/* Handles GET /v1/events; the listener has checked the token.  The stream ends
  * when the token is deleted or expires, or when its place goes to an account
  * with fewer streams (core/access/seats.h). */
 void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call);

@@ -14,7 +14,7 @@ static enum flo_members which_of(const struct flo_rest_call *call)
                                          : FLO_MEMBERS_NOT_DONE;
 }
 
-/* *out is new; NULL without a selector. */
+/* Parses the query's selector.  *out is new, or NULL if the query has none. */
 static int read_where(const struct flo_rest_call *call, struct flo_selector **out,
                       struct flo_err *err)
 {

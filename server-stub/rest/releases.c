@@ -16,8 +16,8 @@
 #include "server-stub/state/recall/recall.h"
 #include "server-stub/state/released.h"
 
-/* Sets the ETag: when two people publish and yank at once, the second has to
- * look again. */
+/* Sets the ETag of a release.  When one person publishes a release while
+ * another yanks it, the second request is refused and has to look again. */
 static void tag(struct flo_rest_call *call, const char *digest, const char *state)
 {
     char text[FLO_DIGEST_TEXT + 32];
@@ -37,12 +37,12 @@ static int take_view(void *context, const struct flo_fleet_release *release)
 
 /* ---- artifacts that miss ---- */
 
-/* Artifacts of a release that are not in the store. */
+/* Artifacts of a release whose files are not on this machine. */
 struct gone {
     const struct flo_controller *controller;
     json_t *missing;   /* to be uploaded */
-    json_t *collected; /* deltas that no device could apply, and so were
-                          collected */
+    json_t *collected; /* deltas that the garbage collection removed, because no
+                          device could apply them */
 };
 
 static void note_gone(struct gone *gone, const struct flo_digest *digest)
@@ -78,7 +78,8 @@ static void show_gone(struct flo_rest_call *call, const struct flo_release *rele
     struct gone gone = find_gone(call->controller, release);
     const char *state = json_string_value(json_object_get(call->out, "state"));
 
-    /* All artifacts of a published release are in the depot. */
+    /* The depot has all artifacts of a published release, so none is
+     * missing. */
     if (call->controller->depot != NULL && state != NULL && strcmp(state, "draft") != 0) {
         json_array_clear(gone.missing);
     }
@@ -86,8 +87,8 @@ static void show_gone(struct flo_rest_call *call, const struct flo_release *rele
     json_object_set_new(call->out, "collected", gone.collected);
 }
 
-/* Returns the smallest download of the first variant, for a device without a
- * base. */
+/* Returns the bytes of the smallest download of the first variant, for a device
+ * without a base. */
 static uint64_t full_bytes(const struct flo_release *release)
 {
     const struct flo_release_variant *variant = &release->variants[0];
@@ -109,8 +110,10 @@ struct known {
     uint64_t number;
     const char *digest_new;
     uint64_t number_max;
-    char digest[FLO_DIGEST_TEXT];       /* digest of the same version; "": no such release */
-    char same_number[FLO_NAME_MAX + 1]; /* other version with the same number; "": none */
+    /* digest of the release with the same version; "": there is none */
+    char digest[FLO_DIGEST_TEXT];
+    /* version of another release with the same number; "": there is none */
+    char same_number[FLO_NAME_MAX + 1];
 };
 
 static int look_known(void *context, const struct flo_fleet_release *release)
@@ -167,7 +170,7 @@ static int store_release(struct flo_rest_call *call, const struct flo_release_ve
     return flo_offer_each(release, note_brings, &brings, err);
 }
 
-/* Checks the new release against what is known of its model. */
+/* Checks a new release against the known releases of its model. */
 static int check_new(const struct flo_release *release, const struct known *known,
                      const char *title, struct flo_err *err)
 {
@@ -223,8 +226,8 @@ static int add_verified(struct flo_rest_call *call, const struct flo_release_ver
                 (rv = store_release(call, verified, digest, err)) < 0)) {
         return rv;
     }
-    /* The envelope is verified, so it may replace the stored one: signed again,
-     * perhaps with a new key. */
+    /* The envelope is verified, so it may replace the stored one.  The release
+     * was signed again, perhaps with a new key. */
     FLO_TRY(flo_fleet_envelope_put(call->controller->store, digest, envelope, err));
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
     rv = flo_fleet_release_get(call->controller->store, release->model, release->version, take_view,

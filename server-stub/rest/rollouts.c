@@ -26,8 +26,8 @@ static int confirm(const struct flo_rest_call *call, const char *expected, struc
 
 /* ---- rollouts ---- */
 
-/* Checks the role for the groups that a specification names; without a group,
- * for the whole fleet. */
+/* Checks that the caller's role includes the groups that a specification names.
+ * Without a group, the role must be for the whole fleet. */
 static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 {
     const char *group = json_string_value(json_object_get(call->in, "group"));
@@ -87,7 +87,8 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 
 struct ids {
     struct flo_text_list list;
-    const char *word; /* text of the cursor */
+    const char *word; /* word in the cursor that tells whether active or ended
+                         rollouts follow */
     struct flo_rest_page *page;
 };
 
@@ -128,8 +129,9 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
     return rv;
 }
 
-/* Lists active rollouts, then ended ones, newest first.  A page is limited to
- * the size of the cache, so that pages do not evict each other's entries. */
+/* Lists active rollouts, then ended ones, the newest of both first.  A page is
+ * at most as large as the cache, so that its rollouts do not evict each
+ * other. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
@@ -156,7 +158,9 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-#define DEVICES_SHOWN 200 /* the complete list is paged: members.c */
+/* largest number of devices in a rollout's answer; members.c pages the complete
+ * list */
+#define DEVICES_SHOWN 200
 
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -216,7 +220,8 @@ static int add_record(void *context, const struct flo_fleet_evidence *evidence)
     return 0;
 }
 
-/* Records of an analysis, in the order of their blocks. */
+/* Number of records of an analysis in one page, which come in the order of
+ * their blocks. */
 #define EVIDENCE_PAGE 50
 int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -249,8 +254,8 @@ static enum flo_rollout_event_kind action_of(const char *word)
     return FLO_ROLLOUT_EVENT_PAUSE;
 }
 
-/* Checks freezes: devices of a frozen fleet take no orders, and nothing starts
- * in a change freeze. */
+/* Checks that no freeze forbids the action: devices of a frozen fleet take no
+ * orders, and nothing starts in a change freeze. */
 static int may_act(struct flo_controller *controller, struct flo_rollout_entry *entry,
                    enum flo_rollout_event_kind kind, struct flo_err *err)
 {
@@ -284,7 +289,8 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                      (struct flo_rollout_event){.kind = kind, .note = note, .slice = slice}, err);
 }
 
-/* A plan needs no typed name, but one that is given has to be right. */
+/* Plans an action.  A plan needs no typed confirmation, but one that is given
+ * must be right. */
 static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                     enum flo_rollout_event_kind kind, struct flo_err *err)
 {
@@ -337,8 +343,8 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- orders ---- */
 
-/* Reads the scope: exactly one of device, group, everywhere.  It is never
- * guessed. */
+/* Reads the scope, which is exactly one of device, group and everywhere.  None
+ * of them is a default. */
 static int read_scope(const struct flo_rest_call *call, struct flo_recall *out, struct flo_err *err)
 {
     static const char *const names[] = {"device", "group", "everywhere"};
@@ -372,7 +378,7 @@ static int take_id(void *context, const struct flo_fleet_device *device)
 
 /* Reads `yank`.  A release recalled everywhere is yanked unless the operator
  * says otherwise, because late devices and open rollouts would bring it back.
- * One recalled on a group or device is kept for the others. */
+ * A release recalled on a group or device is kept for other devices. */
 static void read_yank(const struct flo_rest_call *call, struct flo_recall *what)
 {
     bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
@@ -398,7 +404,8 @@ static int read_recall(const struct flo_rest_call *call, struct flo_recall *what
     return rv;
 }
 
-/* A plan needs no typed name, but one that is given has to be right. */
+/* Recalls a release.  A plan needs no typed confirmation, but one that is given
+ * must be right. */
 static int recall(struct flo_rest_call *call, struct flo_recall *what, bool is_dry, char *id,
                   struct flo_err *err)
 {
@@ -406,7 +413,9 @@ static int recall(struct flo_rest_call *call, struct flo_recall *what, bool is_d
     char device[37];
     int rv = read_recall(call, what, device, err);
 
-    if (rv == 0 && what->is_yanked) { /* the release leaves all devices */
+    /* A yanked release leaves all devices, so the role must be for the whole
+     * fleet. */
+    if (rv == 0 && what->is_yanked) {
         rv = flo_rest_may_group(call, "all", err);
     }
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
@@ -444,7 +453,7 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *i
     return flo_orders_fleet(call->controller, op, call->name, number, id, err);
 }
 
-/* Removes a model.  The typed name is the model's. */
+/* Removes a model from devices.  The typed confirmation is the model's name. */
 static int remove_model(struct flo_rest_call *call, const struct flo_recall *scope, bool is_dry,
                         char *id, struct flo_err *err)
 {
@@ -487,7 +496,8 @@ static int take_asked(void *context, const struct flo_fleet_device *device)
     return take_id(asked->id, device);
 }
 
-/* Finds the device to ask.  A retired one never answers. */
+/* Finds the device that is asked for a report.  A retired device is refused,
+ * because it never answers. */
 static int find_asked(struct flo_rest_call *call, const char *device, char *id, struct flo_err *err)
 {
     struct asked asked = {.id = id};
@@ -498,8 +508,8 @@ static int find_asked(struct flo_rest_call *call, const char *device, char *id, 
                : rv;
 }
 
-/* Requests a report from a device.  Nothing changes there, so no name is
- * typed. */
+/* Requests a report from a device.  The device does not change, so no typed
+ * confirmation is needed. */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
                       const struct flo_recall *what, char *id, struct flo_err *err)
 {
@@ -584,7 +594,7 @@ static int add_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Lists emergency orders, newest first. */
+/* Lists orders that people requested, the newest first. */
 int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rest_page page = {.items = json_array(),

@@ -36,8 +36,9 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
     flo_lane_count(controller->lane, &lane);
-    /* At the start no telemetry may be lost.  Later it is no reason to report
-     * "not ready". */
+    /* The controller is not ready before the telemetry thread is connected
+     * once, so that no telemetry is lost at the start.  Later a lost connection
+     * of that thread does not make it "not ready". */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.online >= devices_max;
     (void)flo_fleet_durable(controller->store, &failed);
@@ -74,7 +75,7 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
-/* Target of a problem's `type`. */
+/* Answers with the meaning of an error, to which a problem's `type` points. */
 int flo_rest_error(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *id = flo_httpd_param(call->request, "id");

@@ -1,4 +1,4 @@
-/* REST: telemetry queries, which the lane answers later. */
+/* REST: telemetry queries, which the telemetry thread answers later. */
 #include <stdlib.h>
 #include <string.h>
 

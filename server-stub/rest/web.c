@@ -1,5 +1,5 @@
-/* Web: the dashboard's static files.  They have no secrets, so no token is
- * needed.  The page asks for a token and uses REST like any client. */
+/* Web: the dashboard's static files.  The files have no secrets, so no token is
+ * needed for them.  The page asks for a token and uses REST like any client. */
 #include "server-stub/rest/web.h"
 
 #include <flotilla/errors/rest.h>

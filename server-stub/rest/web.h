@@ -5,6 +5,7 @@
 
 #include "base/host/web.h"
 
-extern const struct flo_web_file flo_web_files[]; /* ends with path NULL */
+/* the dashboard's files; the last item has the path NULL */
+extern const struct flo_web_file flo_web_files[];
 
 #endif

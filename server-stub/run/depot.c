@@ -1,4 +1,4 @@
-/* Depot: its threads and their requests to the store. */
+/* Depot: the threads that copy artifacts, and their requests to the store. */
 #include "server-stub/run/depot.h"
 
 #include <dirent.h>
@@ -23,30 +23,33 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-#define THREADS 3 /* the first thread is only for uploads */
+#define THREADS 3 /* number of the depot's threads; the first one only uploads */
 #define JOBS_MAX 1024
-#define GETS_MAX 768 /* most waiting downloads; the other places are reserved for uploads */
+/* largest number of waiting downloads; the other places are reserved for
+ * uploads */
+#define GETS_MAX 768
 #define TRIES 3
-#define PAUSE_MS 1000       /* first pause; doubled after each failure */
-#define LOOK_PAUSE_MS 60000 /* longest pause between checks while the store fails */
+#define PAUSE_MS 1000       /* first pause after a failure; it doubles with each further failure */
+#define LOOK_PAUSE_MS 60000 /* longest pause between checks of the store while it fails */
 #define LOOK_AGAIN_MS 3600000
-#define ROOM_KEPT (UINT64_C(256) << 20) /* disk space left for everything else */
-#define ROOM_BYTES (UINT64_C(8) << 20)  /* between two checks of the disk's room */
+#define ROOM_KEPT (UINT64_C(256) << 20) /* bytes of disk space that downloads leave free */
+/* number of bytes after which the disk's free space is checked again */
+#define ROOM_BYTES (UINT64_C(8) << 20)
 #define PROBE "flotilla keeps artifacts here\n"
-#define BYTES_MAX (UINT64_C(64) << 30) /* limit when no release states a size */
-#define GET_STALLED_MS 10000           /* longest pause of a client that only reads */
+#define BYTES_MAX (UINT64_C(64) << 30) /* size limit of a download if no release states a size */
+#define GET_STALLED_MS 10000           /* longest pause of a client that reads a download */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* Bits for failing kinds of requests. A success of the same kind clears its
- * bit. */
+/* Bits for the kinds of requests to the store.  A bit is set when a request of
+ * its kind failed, and cleared when one succeeded. */
 enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 
 struct hand {
     struct flo_depot_threads *threads;
     struct flo_http *http;
-    struct flo_depot_job *job; /* job in progress; guarded by the mutex */
-    int queue;                 /* queue that this thread serves first */
-    bool is_final;             /* the last answer was final: no retry helps */
+    struct flo_depot_job *job; /* job that this thread works on; guarded by the mutex */
+    int queue;                 /* index of the queue that this thread serves first */
+    bool is_final;             /* the store's last answer was final, so no retry helps */
 };
 
 struct flo_depot_threads {
@@ -58,11 +61,11 @@ struct flo_depot_threads {
     size_t thread_count;
     struct event *event;
     int wake_fd;
-    pthread_mutex_t mutex; /* guards the members below */
+    pthread_mutex_t mutex; /* guards the members that follow it */
     pthread_cond_t work;
-    struct flo_depot_job *first[2], **last[2]; /* queues by kind: upload, download */
+    struct flo_depot_job *first[2], **last[2]; /* queues of jobs: uploads, then downloads */
     struct flo_depot_job *done;
-    size_t count[2]; /* jobs not finished yet */
+    size_t count[2]; /* number of unfinished jobs of each queue */
     bool ends;
 };
 
@@ -95,7 +98,8 @@ int flo_depot_keys_read(const char *path, struct flo_depot_keys *out, struct flo
     return rv;
 }
 
-/* Accepts a port and perhaps a path, so that no other host is meant. */
+/* Tells whether the text is a port, perhaps with a path, so that the URL cannot
+ * mean another host. */
 static bool is_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
@@ -103,7 +107,8 @@ static bool is_port(const char *text)
     return digits > 0 && digits <= 5 && (text[digits] == '\0' || text[digits] == '/');
 }
 
-/* A refused URL is not shown, because it may have a password. */
+/* Checks the URL of a depot.  A refused URL is not shown, because it may have a
+ * password. */
 int flo_depot_url_check(const char *url, struct flo_err *err)
 {
     static const char *const near[] = {"http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
@@ -127,10 +132,11 @@ struct transfer {
     struct flo_depot_threads *threads;
     struct flo_sha256 sha;
     uint64_t bytes;
-    uint64_t bytes_max; /* longer answers are cut off */
-    uint64_t looked;    /* value of `bytes` when the disk's free space was last checked */
-    int fd;             /* -1: only the digest is wanted */
-    bool is_stated;     /* bytes_max was stated by a release; otherwise it is BYTES_MAX */
+    uint64_t bytes_max; /* largest number of bytes of an answer; the rest is cut off */
+    uint64_t looked;    /* number of bytes transferred at the last check of the
+                           disk's free space */
+    int fd;             /* file that is sent or written; -1: only the digest is wanted */
+    bool is_stated;     /* bytes_max is a size that a release states; false: it is BYTES_MAX */
     bool is_too_large;
     struct flo_err *err;
 };
@@ -140,7 +146,7 @@ static uint64_t bytes_to_come(const struct transfer *transfer)
     return transfer->is_stated ? transfer->bytes_max - transfer->bytes : 0;
 }
 
-/* Refuses to begin a file for which the disk has too little room. */
+/* Refuses to begin a file if the disk has too little room for it. */
 static int check_room(struct transfer *transfer)
 {
     uint64_t left = flo_fd_disk_free(transfer->fd);
@@ -191,7 +197,8 @@ static int on_data(void *context, const void *data, size_t bytes)
     return flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
 }
 
-/* Writes errors for people and devices, without the store's address. */
+/* Writes an error of a request for people and devices, without the store's
+ * address. */
 static int fail_call(const struct transfer *transfer, int rv, struct flo_err *err)
 {
     const struct flo_depot_threads *threads = transfer->threads;
@@ -214,8 +221,8 @@ static int fail_call(const struct transfer *transfer, int rv, struct flo_err *er
                     "controller's log has the cause");
 }
 
-/* Makes a request.  `fd`: of a PUT the data to send; of a GET the
- * destination. */
+/* Makes a request to the store.  `fd` has the data that a PUT sends, or
+ * receives those that a GET fetches. */
 static int call(struct transfer *transfer, struct hand *hand, const char *method,
                 const struct flo_digest *digest, int fd, struct flo_http_answer *answer,
                 struct flo_err *err)
@@ -270,8 +277,8 @@ static int open_client(struct flo_depot_threads *threads, struct flo_http **out,
     return flo_http_open(&options, out, err);
 }
 
-/* Downloads a blob and compares it with its digest.  `bytes_max` 0: no size is
- * stated. */
+/* Downloads a blob and compares it with its digest.  `bytes_max` is 0 if no
+ * release states a size. */
 static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_t bytes_max, int fd,
                      struct flo_err *err)
 {
@@ -296,8 +303,8 @@ static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_
 
 /* ---- there ---- */
 
-/* Checks that a blob of that length exists; its bytes were compared when they
- * were uploaded. */
+/* Finds out whether the store has a blob of that length.  Its bytes are not
+ * compared, because that was done at the upload. */
 static int is_there(struct hand *hand, const struct flo_digest *digest, uint64_t bytes, bool *out,
                     struct flo_err *err)
 {
@@ -323,7 +330,8 @@ static int put(struct hand *hand, const struct flo_digest *digest, int fd, struc
     return read_back(hand, digest, (uint64_t)st.st_size, -1, err);
 }
 
-/* Writes and reads a small object, to test the store even without files. */
+/* Writes and reads a small object, so that the store is tested even without
+ * artifacts. */
 static int put_probe(struct hand *hand, struct flo_err *err)
 {
     struct flo_digest digest;
@@ -366,7 +374,7 @@ static int get(struct hand *hand, const struct flo_digest *digest, uint64_t byte
 
 /* ---- the threads ---- */
 
-/* Pauses; returns false when this process ends. */
+/* Pauses for `ms`.  Returns false when this process ends. */
 static bool pause_for(struct flo_depot_threads *threads, uint64_t ms)
 {
     struct timespec until;
@@ -399,8 +407,8 @@ static void note(struct flo_depot_threads *threads, enum kind kind, int rv,
     }
 }
 
-/* Uploads a file and checks it.  A file of that name at the store proves
- * nothing, so it is always uploaded. */
+/* Uploads a file and checks it.  A file with that name in the store proves
+ * nothing, so the upload is always made. */
 static int take_in(struct hand *hand, const struct flo_depot_job *job, struct flo_err *err)
 {
     int fd = open(job->from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -417,8 +425,9 @@ static int take_in(struct hand *hand, const struct flo_depot_job *job, struct fl
     return flo_dir_sync(hand->threads->folder, err);
 }
 
-/* Called with the mutex: more jobs of the digest may arrive until it is
- * done. */
+/* Tells whether nobody waits any more for a download, nor for a later job of
+ * its digest.  The mutex is taken, because such jobs may arrive until the
+ * download is done. */
 static bool is_left(struct flo_depot_threads *threads, const struct flo_depot_job *job)
 {
     bool is_left = job->what == FLO_DEPOT_GET;
@@ -438,7 +447,7 @@ static int try_once(struct hand *hand, struct flo_depot_job *job, struct flo_err
 
     hand->is_final = false;
     if (!is_put && access(job->path, F_OK) == 0) {
-        return 0; /* another job already stored it */
+        return 0; /* Another job stored the file already. */
     }
     int rv =
         is_put ? take_in(hand, job, err) : get(hand, &job->digest, job->bytes_max, job->path, err);
@@ -471,7 +480,7 @@ static void carry_out(struct hand *hand, struct flo_depot_job *job)
     }
 }
 
-/* Called with the mutex: finishes all jobs of that digest. */
+/* Finishes all jobs with the digest of this job.  Called with the mutex. */
 static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
 {
     const struct flo_err err = job->err;
@@ -486,7 +495,8 @@ static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
     flo_wake_poke(threads->wake_fd);
 }
 
-/* Called with the mutex. */
+/* Takes the first job of a queue; NULL: the queue is empty.  Called with the
+ * mutex. */
 static struct flo_depot_job *take_job(struct flo_depot_threads *threads, int queue)
 {
     struct flo_depot_job *job = threads->first[queue];
@@ -531,7 +541,8 @@ static void *work(void *context)
     return NULL;
 }
 
-/* A local copy that was damaged must not replace a good one. */
+/* Compares a local copy with its digest, because a damaged copy must not
+ * replace a good one. */
 static int check_copy(const char *name, const char *path, int fd, const struct flo_digest *digest,
                       bool *is_whole, struct flo_err *err)
 {
@@ -566,7 +577,7 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     snprintf(path, sizeof(path), "%s/%s", hand->threads->folder, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        flo_fd_cleanup(&fd); /* the file was deleted meanwhile */
+        flo_fd_cleanup(&fd); /* The file was deleted meanwhile, or is no regular file. */
         return 0;
     }
     int rv = is_there(hand, &digest, (uint64_t)st.st_size, &is_done, err);
@@ -580,7 +591,8 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     return rv;
 }
 
-/* Uploads all files; one failure does not stop the others. */
+/* Uploads all files that the store lacks.  The failure of one file does not
+ * stop the others. */
 static int bring_all(struct hand *hand, struct flo_err *err)
 {
     const struct dirent *entry;
@@ -601,8 +613,8 @@ static int bring_all(struct hand *hand, struct flo_err *err)
     return rv;
 }
 
-/* Uploads files that are older than the depot, or that came during its
- * outage. */
+/* Uploads files that are older than the depot, or that arrived while the store
+ * failed. */
 static int look_through(struct hand *hand)
 {
     struct flo_depot_threads *threads = hand->threads;
@@ -653,7 +665,7 @@ static void *look(void *context)
 
 /* ---- for the state's thread ---- */
 
-/* Called with the mutex: finds a waiting or active job of that digest. */
+/* Finds a waiting or running job with this digest.  Called with the mutex. */
 static struct flo_depot_job *find_same(struct flo_depot_threads *threads,
                                        const struct flo_depot_job *job)
 {
@@ -689,7 +701,9 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     } else if (fits) {
         *threads->last[job->what] = job;
         threads->last[job->what] = &job->next;
-        pthread_cond_broadcast(&threads->work); /* look() waits on the same condition */
+        /* all threads are woken, because the one that only checks the store
+         * waits for this condition, too */
+        pthread_cond_broadcast(&threads->work);
     }
     pthread_mutex_unlock(&threads->mutex);
     if (fits) {

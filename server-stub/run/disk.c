@@ -1,4 +1,4 @@
-/* Disk: the store's queue in the event loop. */
+/* Disk: runs the store's queue of commits in the event loop. */
 #include <event2/event.h>
 
 #include "base/host/wake.h"

@@ -9,7 +9,7 @@
 struct event;
 struct event_base;
 
-/* State; owned by the caller. */
+/* State of the connection between queue and event loop; owned by the caller. */
 struct flo_disk {
     struct flo_controller *controller;
     struct event *event;
@@ -20,7 +20,8 @@ struct flo_disk {
 FLO_MUST_USE int flo_disk_open(struct flo_controller *controller, struct event_base *base,
                                struct flo_disk *disk, struct flo_err *err);
 void flo_disk_tick(struct flo_disk *disk);
-/* Flushes and announces; does nothing when it is not open. */
+/* Flushes the queue and announces the durable commits.  Does nothing when the
+ * disk is not open. */
 void flo_disk_close(struct flo_disk *disk);
 
 #endif

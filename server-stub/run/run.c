@@ -1,4 +1,5 @@
-/* Running: listeners, broker, MQTT, timers, signals. */
+/* Running: the listeners, the broker, MQTT, timers and signals of a
+ * controller. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,16 +39,16 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200    /* interval at which the thread reports that it runs */
-#define FACTS_MS 15000 /* between two rounds of writing changed facts */
+#define BEAT_MS 200    /* interval at which the state's thread reports that it runs */
+#define FACTS_MS 15000 /* interval between two rounds that write changed facts */
 #define FACTS_TICK 1000
-#define PROOFS_MS 300000  /* interval for writing the numbers of proofs */
-#define GROUPS_MS 200     /* delay until changed devices are handled */
-#define GROUPS_PAUSE_MS 5 /* ... pause between two batches */
-#define MAKING_MS 100     /* delay until an order's missing rows are made */
-#define MAKING_PAUSE_MS 5 /* ... pause between two batches */
-#define PRUNE_PAUSE_MS 20 /* pause between two batches, for other work */
-#define COLLECT_MS 10000  /* delay until an hourly pass is considered */
+#define PROOFS_MS 300000  /* interval at which the numbers of proofs are written */
+#define GROUPS_MS 200     /* delay from a change of devices until the devices are evaluated */
+#define GROUPS_PAUSE_MS 5 /* pause between two batches of changed devices */
+#define MAKING_MS 100     /* delay from an order until its missing rows are made */
+#define MAKING_PAUSE_MS 5 /* pause between two batches of missing rows */
+#define PRUNE_PAUSE_MS 20 /* pause between two batches of deletions, in which other work runs */
+#define COLLECT_MS 10000  /* interval of checks whether an hourly pass is due */
 
 struct flo_run {
     struct flo_controller *controller;
@@ -55,26 +56,24 @@ struct flo_run {
     struct flo_disk disk;
     struct flo_watching watching;
     struct flo_oidc_file *oidc;
-    /* Identity provider client; NULL: none. */
+    /* Client of the identity provider; NULL: none is configured. */
     struct flo_asker *asker;
-    struct flo_depot_threads *depot; /* threads for artifacts; NULL: none */
-    struct flo_rest rest;            /* includes the listeners, the broker
-                                        and MQTT */
+    struct flo_depot_threads *depot; /* threads that copy artifacts; NULL: there is no depot */
+    struct flo_rest rest; /* REST state, which includes the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* ends with NULL */
-    bool ends_broker; /* end the broker too, without waiting for a next
-                         controller */
+    bool ends_broker; /* the broker ends, too, instead of waiting for the next controller */
     struct event *tick, *beat;
     struct event *prune;
     struct event *groups; /* handles changed devices */
-    struct event *making; /* makes rows of large orders and rollouts */
+    struct event *making; /* timer that makes missing rows of large orders and rollouts */
     struct event *collect;
     struct event *signals[2];
     struct flo_tick ticks;
-    uint64_t orders_from;    /* number of the next order to prune */
-    size_t facts_from;       /* next device whose facts are to be written */
-    uint64_t renewals_at_ms; /* next time to ask devices to renew */
-    uint64_t facts_at_ms;    /* start of the next round of facts */
-    uint64_t proofs_at_ms;   /* next time for writing the numbers of proofs */
+    uint64_t orders_from;    /* number of the next order that is checked for deletion */
+    size_t facts_from;       /* number of the next device whose facts are written */
+    uint64_t renewals_at_ms; /* next time at which devices are asked to renew their certificates */
+    uint64_t facts_at_ms;    /* time at which the next round of writing facts begins */
+    uint64_t proofs_at_ms;   /* next time at which the numbers of proofs are written */
 };
 
 /* ---- certificates ---- */
@@ -92,8 +91,8 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     }
 }
 
-/* Renews our own certificates long before they expire; no connection is closed.
- * */
+/* Renews the controller's own certificates long before they expire.  No
+ * connection is closed by this. */
 static int renew_leaves(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -129,8 +128,8 @@ static int ask_to_renew(struct flo_run *run, uint64_t now_ms, struct flo_err *er
 
 /* ---- timers ---- */
 
-/* Writes the facts of some devices per tick, and the numbers of their
- * proofs. */
+/* Writes the facts of some devices in each tick, and from time to time the
+ * numbers of their proofs. */
 static int write_facts(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -174,7 +173,7 @@ static int hear_one(void *context, const char *device)
         hearing->err);
 }
 
-/* Counts connected devices as present, even if they report rarely. */
+/* Counts connected devices as heard, even if they report rarely. */
 static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct hearing hearing = {.controller = run->controller, .err = err};
@@ -183,7 +182,7 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
-/* Deletes certificates that can no longer be renewed. */
+/* Deletes those certificates that can no longer be renewed. */
 static int prune_certificates(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
@@ -234,7 +233,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
         if (rv == 0) {
             rv = flo_fleet_token_prune(controller->store, flo_wall_ms(), err);
         }
-        if (rv == 0) { /* finds rows with an invalid seal */
+        if (rv == 0) { /* checking all seals finds rows with an invalid one */
             rv = flo_fleet_seals_count(controller->store, &right, &wrong, err);
         }
         if (rv == 0) {
@@ -307,7 +306,9 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
         if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
             0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
-            run->orders_from = FLO_FLEET_ALL; /* the rest follows in the next hour */
+            /* The pass ends after an error; the next one, in an hour,
+             * continues. */
+            run->orders_from = FLO_FLEET_ALL;
         }
         more = more || run->orders_from != FLO_FLEET_ALL;
     }
@@ -356,7 +357,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
     struct flo_run *run = context;
 
     (void)what;
-    /* Ctrl-C at a terminal ends the broker too. */
+    /* Ctrl-C at a terminal ends the broker, too. */
     run->ends_broker = number == SIGINT;
     flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
     event_base_loopbreak(run->base);
@@ -400,15 +401,15 @@ static bool is_loopback(const char *host)
            strncmp(host, "127.", 4) == 0;
 }
 
-/* Tells whether the people's listener has no TLS: on loopback, unless set
- * otherwise. */
+/* Tells whether the people's listener uses HTTP without TLS: on loopback,
+ * unless options say otherwise. */
 static bool is_plain(const struct flo_controller *controller)
 {
     return is_loopback(controller->addresses.people) && !controller->options.is_tls;
 }
 
 /* Chooses the devices' port once and stores it, because enrolled devices know
- * it. */
+ * the port. */
 static int devices_address(struct flo_controller *controller, char *out, size_t out_bytes,
                            struct flo_err *err)
 {
@@ -448,8 +449,9 @@ static int keep_devices_port(struct flo_controller *controller, struct flo_err *
     return rv;
 }
 
-/* Lists accepted host names.  With DNS rebinding another site's name points to
- * us; browsers then send that name, which is not listed. */
+/* Lists the host names that a request may name.  With DNS rebinding another
+ * site's name leads to this controller.  Browsers then send that name, which is
+ * not listed. */
 static void host_names(const struct flo_controller *controller, const char **out)
 {
     const char *const own[] = {"localhost", controller->addresses.people,
@@ -533,7 +535,8 @@ static int audit_crash(struct flo_controller *controller, const struct flo_crash
     return flo_controller_commit(controller, err);
 }
 
-/* Writes an audit record of a crash note, then deletes the note. */
+/* Writes an audit record about the crash note of an earlier process, then
+ * deletes the note. */
 static int crash_open(struct flo_controller *controller, struct flo_err *err)
 {
     char path[sizeof(controller->dir) + 16];
@@ -649,8 +652,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     return timers_open(run, err);
 }
 
-/* Writes the numbers of proofs, so that old messages are not accepted again
- * after a restart. */
+/* Writes the numbers of proofs at the end, so that old messages are not
+ * accepted again after a restart. */
 static void write_proofs(struct flo_controller *controller)
 {
     struct flo_err err = {0};

@@ -6,7 +6,7 @@
 
 struct flo_service;
 
-/* Runs until a signal arrives.  Also ends `service`. */
+/* Runs the controller until a signal arrives, and ends `service`, too. */
 FLO_MUST_USE int flo_controller_run(struct flo_controller *controller, struct flo_service *service,
                                     struct flo_err *err);
 

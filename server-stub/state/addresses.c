@@ -1,4 +1,5 @@
-/* Addresses: reads them from options, finds free ports, writes URLs. */
+/* Addresses: reads the controller's addresses from its options, finds free
+ * ports and writes URLs. */
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@ bool flo_address_is_any(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
-/* Chooses the host by which devices connect; 0.0.0.0 cannot be used. */
+/* Stores the host by which devices connect: --public-host, or else the host of
+ * --listen-devices.  The wildcard 0.0.0.0 is refused. */
 static int public_host(struct flo_controller *controller, struct flo_err *err)
 {
     const char *host = controller->options.public_host != NULL ? controller->options.public_host

@@ -35,37 +35,47 @@ struct flo_transaction_part;
 struct flo_trust_change;
 struct flo_watches;
 
-/* Time budget of one turn.  Work on many devices runs in turns of this length,
- * so that other calls are answered between two turns
- * (docs/decisions/slices.md). */
+/* Time for which work on many devices runs before other calls are answered.
+ * Such work is done in slices of this length (docs/decisions/slices.md). */
 #define FLO_TURN_MS 8
 
 struct flo_controller_options {
     const char *dir;
-    const char *store;          /* postgresql://…; NULL: a file in `dir` */
-    const char *listen;         /* address for people: HTTP */
-    const char *listen_devices; /* address for devices: HTTPS; NULL: same host, any port */
-    const char *broker;         /* "embedded[:port]" or mqtts://host:port */
-    bool has_accounts;          /* `broker` is a mosquitto with dynamic security */
-    bool broker_forgets;        /* the broker may have lost its retained messages */
-    const char *blobs_url;      /* address of the artifacts for devices; NULL: this controller */
-    const char *blobs_store;    /* artifact store shared by all controllers; NULL: local disk */
-    const char *blobs_keys;     /* file with the store's credentials, or NULL */
-    const char *blobs_ca;       /* certificate authority of the store, or NULL */
-    const char *public_host; /* host by which devices reach us; NULL: the host of listen_devices */
-    /* More host names by which people and devices reach us (a reverse proxy's).
-     * The hosts of `listen` and `listen_devices`, public_host, localhost and IP
-     * addresses need not be named here. */
+    /* address of the database, postgresql://…; NULL: the tables are in a file
+     * in `dir` */
+    const char *store;
+    const char *listen; /* address of the listener for people, by HTTP */
+    /* address of the listener for devices, by HTTPS; NULL: the host of `listen`
+     * and any port */
+    const char *listen_devices;
+    const char *broker;  /* "embedded[:port]" or mqtts://host:port */
+    bool has_accounts;   /* `broker` is a mosquitto with dynamic security */
+    bool broker_forgets; /* the broker may have lost its retained messages */
+    /* address from which devices download artifacts; NULL: this controller's */
+    const char *blobs_url;
+    /* address of the artifact store that all controllers share; NULL: local
+     * disk */
+    const char *blobs_store;
+    const char *blobs_keys; /* path of the file with the artifact store's credentials, or NULL */
+    const char *blobs_ca;   /* path of the artifact store's certificate authority, or NULL */
+    /* host by which devices reach the controller; NULL: the host of
+     * listen_devices */
+    const char *public_host;
+    /* Further host names by which people and devices reach the controller, such
+     * as a reverse proxy's.  The hosts of `listen` and `listen_devices`,
+     * public_host, localhost and IP addresses need not be named here. */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
     /* Address of a proxy that is trusted to name its clients in X-Forwarded-For; NULL:
      * the header is ignored. */
     const char *proxy;
     const char *fleet;
-    /* report interval for devices; 0: the stored one is kept, 60000 at first */
+    /* interval at which devices report; 0: the stored interval stays, which is
+     * 60000 at first */
     uint64_t heartbeat_ms;
-    uint64_t broker_linger_ms; /* how long mosquitto waits for a restarted controller; 0: it ends
-                                  with the controller */
+    /* time for which mosquitto waits for a restarted controller; 0: it ends
+     * with the controller */
+    uint64_t broker_linger_ms;
     /* Epoch of the database in which this process is the leader; 0: it is the
      * only controller. */
     uint64_t epoch;
@@ -73,40 +83,48 @@ struct flo_controller_options {
      * thread; NULL: it is the only controller. */
     bool (*may_act)(void *context);
     void *may_act_context;
-    /* Callback of the store, as in flo_fleet_on_wait (store/store.h); its context
-     * is may_act_context. */
+    /* Callback of the store while it waits, as in flo_fleet_on_wait
+     * (store/store.h); its context is may_act_context. */
     bool (*may_wait)(void *context, bool is_commit);
     /* Reports the controllers that are connected to the database
      * (store/lead.h); its context is may_act_context. */
     void (*view)(void *context, struct flo_lead_view *out);
-    const char *name; /* this controller's name in lists */
+    const char *name; /* name of this controller in lists of controllers */
     /* Called five times a second by the state's thread; NULL: no callback. */
     void (*on_tick)(void *context);
     /* Called when a listener is open.  Takes ownership of `fd`, a copy of the
-     * listener's socket.  No connection is accepted on it while this thread
-     * accepts them.  TLS: NULL for none.  Its context is on_tick_context. */
+     * listener's socket, on which no connection is accepted while the state's
+     * thread does so.  `tls_or_null` is NULL for a listener without TLS.  Its
+     * context is on_tick_context. */
     void (*on_listening)(void *context, int fd, const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
-    uint64_t unused_kept_ms; /* time for which unused artifacts are kept; 0: default */
+    /* time for which artifacts are kept that no device needs; 0: the default */
+    uint64_t unused_kept_ms;
     /* Block length of statistical gates; 0: FLO_BLOCK_MS. */
     uint64_t evidence_block_ms;
-    /* Devices in one slice; 0: as many as fit into a short turn. */
+    /* number of devices that are processed before other work runs; 0: as many
+     * as fit into FLO_TURN_MS */
     uint64_t slice_devices;
-    bool imports; /* copy control.db of `dir` into the empty `store` */
-    /* Lifetime of the devices' certificates and of our own; 0: standard. */
+    bool imports; /* copy the tables of control.db in `dir` into the empty `store` */
+    /* Lifetime of the certificates of devices and of the controller; 0: the
+     * standard. */
     uint64_t certificate_life_ms;
-    uint64_t certificate_grace_ms; /* how long after its end a certificate may still be renewed */
-    bool is_restored; /* restored from a backup: new orders and rollouts get numbers above any that
-            devices saw, and rollouts in it are paused */
-    bool is_tls;      /* HTTPS for people, even on loopback */
-    const char *webhook_ca;      /* certificate authority of webhooks; NULL: the system's */
-    const char *alert_command;   /* program that is run for each message, or NULL */
-    const char *oidc;            /* file that describes the identity provider; NULL: none */
+    /* time after its expiry in which a certificate may still be renewed */
+    uint64_t certificate_grace_ms;
+    /* the data come from a backup: new orders and rollouts get numbers above
+     * any that devices saw, and rollouts in the backup are paused */
+    bool is_restored;
+    bool is_tls;            /* people must use HTTPS, even on loopback */
+    const char *webhook_ca; /* path of the certificate authority of webhooks; NULL: the system's */
+    const char *alert_command; /* program that is run for each message of an alert, or NULL */
+    const char *oidc; /* path of the file that describes the identity provider; NULL: none */
     bool takes_private_webhooks; /* webhooks may lie in private networks and on loopback */
-    bool makes_order_key;        /* replace a lost order key even if devices know the lost one */
+    bool makes_order_key;        /* replace a lost order key, even if devices know the lost one */
     bool seals_again; /* seal all token and user rows again, even those with wrong seals */
     enum flo_unproved {
-        FLO_UNPROVED_STORED, /* as the store says: a new fleet refuses, an old one accepts */
+        /* use the stored policy: a new fleet refuses unproved messages, an old
+         * one accepts them */
+        FLO_UNPROVED_STORED,
         FLO_UNPROVED_TAKE,
         FLO_UNPROVED_REFUSE
     } unproved; /* policy for messages of devices that never proved a message */
@@ -118,7 +136,7 @@ struct flo_controller_options {
 struct flo_addresses {
     char people[256];  /* host of --listen */
     char devices[256]; /* host of --listen-devices */
-    char public[256];  /* host by which devices reach us */
+    char public[256];  /* host by which devices reach the controller */
     uint16_t port;     /* port for people */
     uint16_t port_devices;
     char mqtt[FLO_URL_TEXT];     /* the broker's URL for devices */
@@ -138,12 +156,12 @@ struct flo_controller {
     size_t part_count;
     struct flo_fleet_store *store;
     struct flo_lane *lane;   /* the telemetry thread */
-    struct flo_depot *depot; /* shared store of artifacts; NULL: local disk only */
+    struct flo_depot *depot; /* artifact store that all controllers share; NULL: local disk only */
     struct flo_addresses addresses;
     struct flo_pki *pki;
     struct flo_keyring_kept *keyring;
-    bool has_new_files;      /* a file of the keyring below DIR has changed */
-    struct flo_trust *trust; /* publishers' keys and our order key */
+    bool has_new_files;      /* some file of the keyring below DIR has changed */
+    struct flo_trust *trust; /* the publishers' keys and the controller's order key */
     struct flo_trust_change *trust_change;
     struct flo_rollouts *rollouts;
     struct flo_rules *rules;
@@ -152,9 +170,10 @@ struct flo_controller {
     struct flo_audit *audit;
     struct flo_watches *watch; /* alerts */
     struct flo_foreign *foreign;
-    struct flo_proofs *proofs; /* keys that authenticate devices' messages */
-    bool refuses_unproved; /* messages without a proof are refused: by options.unproved or as stored
-                            */
+    struct flo_proofs *proofs; /* keys with which devices prove their messages */
+    /* messages without a proof are refused, as options.unproved or the store
+     * says */
+    bool refuses_unproved;
     struct flo_collector *collector; /* garbage collector of artifacts */
     struct flo_outgoing *outgoing;
     struct flo_subscribers *subscribers; /* subscribers that are called after commits */
@@ -166,9 +185,9 @@ FLO_MUST_USE int flo_controller_open(const struct flo_controller_options *option
                                      struct flo_controller **out, struct flo_err *err);
 void flo_controller_close(struct flo_controller *controller);
 
-/* Time that the pure cores use: starts at the wall clock, then runs as the
- * monotonic clock.  So a change of the wall clock does not make devices count
- * as silent. */
+/* Returns the time that the pure cores use.  It starts at the wall clock, and
+ * then runs as the monotonic clock.  So a change of the wall clock does not
+ * make devices count as silent. */
 static inline uint64_t flo_controller_now_ms(const struct flo_controller *controller)
 {
     return flo_now_ms() + controller->clock_offset_ms;
@@ -188,16 +207,17 @@ static inline bool flo_controller_is_shared(const struct flo_controller *control
     return controller->options.store != NULL;
 }
 
-/* Reads a published release by model and version, or by id (model NULL, version
- * the digest).  NULL: there is none, or no memory.  The caller frees it. */
+/* Reads a published release by model and version, or by its digest in `version`
+ * with `model` NULL.  Returns NULL if there is none, or without memory.  The
+ * caller frees it. */
 struct flo_release *flo_controller_release(struct flo_controller *controller, const char *model,
                                            const char *version);
 
 FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller, struct flo_err *err);
-/* Commits, then sends the collected messages. */
+/* Commits the transaction, then sends the messages that it collected. */
 FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller, struct flo_err *err);
-/* Rolls back everything since begin; rollouts that were changed are read
- * again. */
+/* Rolls back all changes since flo_controller_begin.  Rollouts that were
+ * changed are read again. */
 void flo_controller_cancel(struct flo_controller *controller);
 
 #endif

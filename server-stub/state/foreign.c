@@ -9,13 +9,14 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
-/* first sequence number of their rows, above all assigned ones */
+/* Sequence number of the first row that stands for a foreign order; it is
+ * higher than any number of the controller's own orders. */
 #define ROWS_FROM (UINT64_C(1) << 62)
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 struct flo_foreign_item {
-    char what[160]; /* name of the alert's series */
-    uint64_t at_ms; /* wall clock of the last report; 0: the place is free */
+    char what[160]; /* text of the report, which the alert shows as its series */
+    uint64_t at_ms; /* wall clock of the last report; 0: the item is free */
 };
 struct flo_foreign {
     struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
@@ -40,8 +41,9 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
     return words[kind];
 }
 
-/* Notes a report; returns whether it is new.  Each kind has its own table, so
- * that many reports of one kind do not displace another kind. */
+/* Notes a report, and returns whether it is new.  Each kind of report has a
+ * table of its own, so that many reports of one kind do not displace those of
+ * another. */
 static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
     struct flo_foreign_item *items = controller->foreign->items[kind];
@@ -149,7 +151,7 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
 
 /* ---- orders ---- */
 
-/* Tells whether the order was one of ours, like o-0012: its number was
+/* Finds out whether the controller once gave this order: its number was
  * assigned, and its row was deleted since. */
 static int is_forgotten(struct flo_controller *controller, const char *order, bool *out,
                         struct flo_err *err)

@@ -1,13 +1,14 @@
-/* Foreign: signs that somebody else acts in the fleet's name.
+/* Foreign: signs that somebody else acts in the fleet's name, of four kinds:
  *
- * There are four kinds.  Order: a device obeyed an order that this controller
- * never gave.  Statement: a device refused a trust statement.  Message: a
- * message in the name of a device came without its proof.  Row: a token or user
- * in the database has no right seal.  Foreign orders get a row in the list of
- * orders; all kinds raise an alert for a day (core/alert/defaults.def).
+ * order      a device obeyed an order that this controller never gave
+ * statement  a device refused a trust statement
+ * message    a message in the name of a device came without its proof
+ * row        a token or user in the database has no valid seal
  *
- * Any device can report the first two falsely, and the broker the third, so the
- * number of kept reports is limited. */
+ * A foreign order gets a row in the list of orders, and each kind raises an
+ * alert for a day (core/alert/defaults.def).  Any device can report the first
+ * two kinds falsely, and the broker the third, so the number of reports is
+ * limited. */
 #ifndef FLOTILLA_SERVER_STATE_FOREIGN_H
 #define FLOTILLA_SERVER_STATE_FOREIGN_H
 
@@ -23,34 +24,40 @@ enum flo_foreign_kind {
     FLO_FOREIGN_KINDS
 };
 
-/* number of reports that are kept for each kind; then the oldest are dropped */
+/* largest number of reports that are kept of each kind; a further one replaces
+ * the oldest */
 #define FLO_FOREIGN_MAX 16
 #define FLO_FOREIGN_ORDERS_MAX 32
-/* operation of a foreign order's row; the row's id is foreign-<id> */
+/* operation in the row of a foreign order, whose id is foreign-<id> */
 #define FLO_FOREIGN_OP "foreign"
 
 struct flo_foreign;
-/* Creates an empty list of reports; NULL: no memory. */
+/* Creates an empty list of reports about foreign orders and messages; NULL: no
+ * memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
 /* Returns "order", "statement", "message" or "row". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
- * transaction.  An order of ours that was forgotten is not foreign. */
+ * transaction.  An order of this controller whose row was deleted is not
+ * foreign. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
-/* Records a device's report of a refusal. The report counts if it begins with
- * the digests of a statement (agent/shell/trust/take.c). */
+/* Records that a device refused a trust statement.  A report counts only if it
+ * begins with the digests of a statement (agent/shell/trust/take.c). */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
-/* Records the devices in whose name messages without a valid proof arrived;
- * removes them from controller->proofs. */
+/* Records the devices in whose name messages without a valid proof arrived, and
+ * clears this list in controller->proofs. */
 void flo_foreign_unproved(struct flo_controller *controller);
-/* Records rows that the store met without a right seal (store/seals.h): each
- * gets an audit record, once for each start.  Outside of a transaction. */
-#define FLO_FOREIGN_ROWS_MAX 64 /* limit of audit records in one run of the controller */
+/* Records rows of the store without a right seal (store/seals.h).  Each such
+ * row gets one audit record for each start, at most FLO_FOREIGN_ROWS_MAX in
+ * all.  Called outside of a transaction. */
+/* largest number of audit records about such rows in one run of the
+ * controller */
+#define FLO_FOREIGN_ROWS_MAX 64
 FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
-/* Reads the report at a place; false: after the last.  A report that was not
- * repeated for a day is left out. */
+/* Reads the report at this index.  Returns false after the last one.  A report
+ * that was not repeated for a day is left out. */
 bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
                     enum flo_foreign_kind *kind, const char **what);
 

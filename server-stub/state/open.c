@@ -26,7 +26,8 @@
 #include "server-stub/store/fleet.h"
 
 #define HEARTBEAT_MS 60000
-/* numbers that are skipped; more than are given between two backups */
+/* Numbers of orders and rollouts that are skipped after a restore.  Fewer are
+ * given between two backups. */
 #define RESTORED_SKIP 100000
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
@@ -60,7 +61,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
     } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
-        /* An older controller may have stored a smaller value. */
+        /* The stored value may be below the minimum, because an older
+         * controller wrote it. */
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN;
     } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
@@ -131,10 +133,10 @@ static int keep_prompts(struct flo_controller *controller, char *order, struct f
                : 0;
 }
 
-/* Skips numbers after a restore, because devices accept no number twice.  Since
- * the backup, rollouts may have been rolled back and the fleet been frozen.  An
- * unfreeze in the backup must not be signed again, nor an order that lets
- * prompts leave the devices. */
+/* Skips numbers after a restore, because devices accept no number twice, and
+ * freezes the fleet.  Since the backup was made, rollouts may have been rolled
+ * back and the fleet frozen.  An unfreeze in the backup must not be signed
+ * again, nor an order that lets prompts leave the devices. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
@@ -174,8 +176,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 #define FILE_NAME "control.db"
 #define MOVED_NAME "control.db.imported"
 
-/* Imports the tables. Tables in two places would make two fleets, so the older
- * file is renamed and cannot be used by mistake. */
+/* Imports the tables of a file.  The file is renamed afterwards, because tables
+ * in two places could be used by mistake and make two fleets. */
 static int import(struct flo_controller *controller, const char *file, const char *moved,
                   struct flo_err *err)
 {
@@ -212,15 +214,15 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     return address != NULL && has_file ? import(controller, file, moved, err) : 0;
 }
 
-/* Modules whose memory follows the store, in the order of their calls. At a
- * commit, rollouts write their pending rows first, then the keyring.  Messages
- * are sent before the audit signs. */
+/* Modules whose memory follows the store, in the order in which they are
+ * called.  At a commit, rollouts write their pending rows first, then the
+ * keyring.  Messages are sent before the audit signs. */
 static const struct flo_transaction_part *const parts[] = {
     &flo_rules_part, &flo_watch_part,    &flo_rollouts_part, &flo_keyring_part,
     &flo_trust_part, &flo_outgoing_part, &flo_audit_part,
 };
 
-/* Allocates the modules' memory, which is filled from the store. */
+/* Allocates the modules' memory, which is later filled from the store. */
 static bool rooms_new(struct flo_controller *controller)
 {
     return (controller->outgoing = flo_outgoing_new()) != NULL &&

@@ -17,8 +17,8 @@ struct flo_subscribers {
 
 /* ---- lists ---- */
 
-/* Makes room for one more item; false: no memory.  A document that is left out
- * is published again at the next connection. */
+/* Makes room for one more item, or returns false without memory.  A message
+ * that is then left out is published again at the next connection. */
 static bool has_room(void **items, size_t count, size_t *capacity, size_t bytes)
 {
     if (count < *capacity) {
@@ -205,7 +205,8 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device, con
 
     snprintf(ack.device, sizeof(ack.device), "%s", device);
     snprintf(ack.boot, sizeof(ack.boot), "%s", boot);
-    /* without memory nothing is lost: the device sends the event again */
+    /* A failure for lack of memory loses nothing, because the device sends the
+     * event again. */
     (void)flo_acks_add(acks, &ack);
 }
 
@@ -314,7 +315,8 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *con
     all->count = kept;
 }
 
-/* Sends all messages to all subscribers, sorted and without repetitions. */
+/* Sends all messages of a transaction to all subscribers, sorted and without
+ * repetitions. */
 static void flush(struct flo_controller *controller)
 {
     const struct flo_subscribers *all = controller->subscribers;

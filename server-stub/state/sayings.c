@@ -1,4 +1,4 @@
-/* Sayings: parses and copies stored JSON. */
+/* Sayings: parses stored JSON and copies its fields. */
 #include <string.h>
 
 #include "server-stub/state/sayings.h"

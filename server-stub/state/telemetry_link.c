@@ -1,4 +1,5 @@
-/* Telemetry link: tells the lane which devices and releases exist. */
+/* Telemetry link: informs the telemetry thread (the lane) which devices and
+ * releases exist. */
 #include <string.h>
 
 #include "server-stub/state/proofs/proofs.h"
@@ -40,7 +41,8 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Returns whether a message is accepted; called on the lane's thread. */
+/* Checks a telemetry message's proof, and returns whether the message is
+ * accepted.  Called on the telemetry thread. */
 static bool may_come(void *context, const char *device, const struct flo_mqtt_message *message)
 {
     const struct flo_controller *controller = context;
@@ -52,8 +54,8 @@ static bool may_come(void *context, const char *device, const struct flo_mqtt_me
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
 
-/* Sets up the handover of telemetry facts between leaders that share a
- * database. */
+/* Sets up the handover, by which leaders that share a database pass telemetry
+ * evidence on. */
 static int hand_on(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;

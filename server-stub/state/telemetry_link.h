@@ -1,15 +1,15 @@
-/* Telemetry link: tells the telemetry thread (the lane) which devices and
+/* Telemetry link: informs the telemetry thread (the lane) which devices and
  * releases exist. */
 #ifndef FLOTILLA_SERVER_STATE_TELEMETRY_LINK_H
 #define FLOTILLA_SERVER_STATE_TELEMETRY_LINK_H
 
 #include "server-stub/state/controller.h"
 
-/* Opens the lane's store and tells the lane which devices and releases
- * exist. */
+/* Opens the telemetry thread's store, and informs that thread which devices and
+ * releases exist. */
 FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err);
-/* Tells the lane a device's profile, or NULL for none: its hardware class may
- * have changed. */
+/* Tells the telemetry thread a device's new profile, because the hardware class
+ * may differ.  NULL: the device has no profile. */
 void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
 

@@ -13,8 +13,9 @@ void flo_text_list_add(struct flo_text_list *list, const char *text)
         size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
         char **items = realloc(list->items, capacity * sizeof(*items));
         if (items == NULL) {
-            return; /* no memory: the text is left out, and is published again at the next
-                       connection */
+            /* the text is lost without memory; its message is published again
+             * at the next connection */
+            return;
         }
         list->items = items;
         list->capacity = capacity;

@@ -1,12 +1,13 @@
 /* Transactions: all changes between begin and commit are stored, or none.
- * Messages leave after the commit.  Modules do their part at each end: open.c
- * has their list. */
+ * Messages leave after the commit.  At begin and commit each module does its
+ * part; open.c lists the modules. */
 #include "server-stub/state/transaction.h"
 
 #include "server-stub/state/controller.h"
 
-/* Reads changed memory again.  A cancel cannot read it while the store fails;
- * then no change is allowed until it was read. */
+/* Reads the modules' memory from the store again after a transaction was
+ * cancelled.  While the store fails this cannot be done, so it is tried again
+ * before the next transaction. */
 static int read_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = 0;

@@ -12,16 +12,18 @@
 struct flo_controller;
 
 struct flo_transaction_part {
-    /* Prepares the module's memory when a transaction begins; or NULL. */
+    /* Prepares the module's memory when a transaction begins; NULL: nothing to
+     * prepare. */
     void (*begin)(struct flo_controller *controller);
-    /* Writes rows that the module held back until the commit; or NULL. */
+    /* Writes rows that the module held back until the commit; NULL: it holds
+     * none back. */
     int (*write)(struct flo_controller *controller, struct flo_err *err);
-    /* Called at the end of the transaction, when the store has all of it or
-     * nothing; or NULL. */
+    /* Called at the end of the transaction, when the store has stored all of it
+     * or nothing; NULL: the module does nothing then. */
     void (*settle)(struct flo_controller *controller, bool is_committed);
-    /* Reads memory again that differs from the store: after a rolled-back
-     * transaction, and before the next one.  Returns 0 if nothing differs.
-     * NULL: nothing to read. */
+    /* Reads memory again that differs from the store.  Called after a
+     * rolled-back transaction, and before the next one.  Returns 0 if nothing
+     * differs.  NULL: the module has nothing to read. */
     int (*read_again)(struct flo_controller *controller, struct flo_err *err);
 };
 

@@ -1,4 +1,5 @@
-/* Ids: open addressing; half of the places stay free. */
+/* Ids: a hash table with open addressing, of which half the places stay
+ * free. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Tables: tables.def as data, and the values of a row. */
+/* Tables: the rows of tables.def as arrays, and access to the values of a
+ * row. */
 #include "server-stub/store/tables.h"
 
 const struct flo_field_facts flo_fields[FLO_FIELDS] = {

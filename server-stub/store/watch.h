@@ -1,9 +1,10 @@
 /* Store: alert rules, alerts and webhooks, and deliveries of their messages.
  *
- * Like store.h: one thread, changes between begin and commit.  Rules, alerts
- * and webhooks are few and are in memory (state/watch); here they are stored as
- * documents by name.  Records (core/records) are such documents too.
- * Deliveries are kept until the receiver took them, across restarts. */
+ * As in store.h, one thread calls, and all changes happen between begin and
+ * commit.  Rules, alerts and webhooks are few and are in memory (state/watch);
+ * here they are stored as documents by name.  Records (core/records) are such
+ * documents, too.  A delivery is kept across restarts until its receiver took
+ * it. */
 #ifndef FLOTILLA_SERVER_STORE_WATCH_H
 #define FLOTILLA_SERVER_STORE_WATCH_H
 
@@ -23,54 +24,57 @@ FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_wat
 FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                         const char *id, struct flo_err *err);
 typedef int (*flo_fleet_watch_fn)(void *context, const char *id, const char *body);
-/* Gets a document; *known is false when there is none. */
+/* Gets a document by its id.  *known is false when there is none. */
 FLO_MUST_USE int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                      const char *id, flo_fleet_watch_fn fn, void *context,
                                      bool *known, struct flo_err *err);
-/* Lists in id order, above `after`, at most `limit` (0: all). */
+/* Lists at most `limit` documents (0: all) with ids above `after`, in the order
+ * of ids. */
 FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                       const char *after, uint64_t limit, flo_fleet_watch_fn fn,
                                       void *context, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_watch_count(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                        uint64_t *out, struct flo_err *err);
-/* Lists all, in id order. */
+/* Lists all documents of a kind, in the order of ids. */
 FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                       flo_fleet_watch_fn fn, void *context, struct flo_err *err);
 
 #define FLO_DELIVERY_WAITING "waiting"
 #define FLO_DELIVERY_SENT "sent"
-#define FLO_DELIVERY_DEAD "dead" /* given up; a replay sends the message again */
+/* state of a delivery that was given up; a replay sends the message again */
+#define FLO_DELIVERY_DEAD "dead"
 struct flo_fleet_delivery {
-    uint64_t number; /* its id at the receiver, the same in each attempt */
+    uint64_t number; /* number by which the receiver knows the message, equal in each attempt */
     const char *target;
     const char *state;
     const char *body;
-    const char *error;   /* error of the last attempt; "": none */
+    const char *error;   /* error of the last attempt to deliver; "": none */
     uint64_t failed;     /* attempts */
-    uint64_t next_at_ms; /* wall clock; next attempt not before */
+    uint64_t next_at_ms; /* wall clock before which no further attempt is made */
     uint64_t at_ms;      /* time of creation */
 };
 typedef int (*flo_fleet_delivery_fn)(void *context, const struct flo_fleet_delivery *delivery);
 FLO_MUST_USE int flo_fleet_delivery_add(struct flo_fleet_store *store,
                                         const struct flo_fleet_delivery *delivery,
                                         struct flo_err *err);
-/* Stores the result of an attempt: number, state, error, failed and
- * next_at_ms. */
+/* Stores the result of an attempt to deliver: the fields number, state, error,
+ * failed and next_at_ms. */
 FLO_MUST_USE int flo_fleet_delivery_tried(struct flo_fleet_store *store,
                                           const struct flo_fleet_delivery *delivery,
                                           struct flo_err *err);
-/* Lists waiting deliveries that are due, the oldest first. */
+/* Lists the waiting deliveries whose next attempt is due, the oldest first. */
 FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
                                         uint64_t limit, flo_fleet_delivery_fn fn, void *context,
                                         struct flo_err *err);
-/* Lists the newest first, below this number. */
+/* Lists a target's deliveries with numbers below this one, the newest first. */
 FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
                                          uint64_t below, uint64_t limit, flo_fleet_delivery_fn fn,
                                          void *context, struct flo_err *err);
-/* Queues all dead deliveries of a target again. */
+/* Queues those deliveries of a target again that were given up. */
 FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
                                            uint64_t now_ms, uint64_t *count, struct flo_err *err);
-/* Deletes deliveries made before that time, and all of a target (or NULL). */
+/* Deletes the deliveries made before `before_ms`, and all deliveries of the
+ * target, unless it is NULL. */
 FLO_MUST_USE int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
                                           const char *target_or_null, struct flo_err *err);
 

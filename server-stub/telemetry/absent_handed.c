@@ -1,5 +1,5 @@
-/* Telemetry thread (lane) of a build with only one controller: no other
- * leader's evidence is read or written. */
+/* Lane: the telemetry thread of a build for a single controller.  It reads no
+ * other leader's evidence, and hands none over. */
 #include "server-stub/telemetry/lane_thread.h"
 
 void flo_lane_take_over(struct flo_lane *lane)

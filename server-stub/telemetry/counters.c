@@ -11,10 +11,13 @@
 #define SPANS 2
 
 struct pair {
-    struct flo_counters_line sums; /* names, counters, numbers of values and sums of times */
+    /* release, class and counters, and for each time metric the number of
+     * values and their sum */
+    struct flo_counters_line sums;
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
-    uint64_t span[SPANS]; /* number of the five minutes that each span is for */
-    /* name of the only device that reports the pair; "": several do */
+    uint64_t span[SPANS]; /* number of the five-minute period of which each span
+                             has the histograms */
+    /* name of the only device that reports the pair; "": several devices do */
     char device[FLO_NAME_MAX + 1];
     uint64_t heard_ms;
 };
@@ -69,8 +72,9 @@ static struct pair *find(const struct flo_counters *counters, const char *releas
     return NULL;
 }
 
-/* Finds the pair whose last report is oldest, among all pairs or among those
- * that only this device reports.  *count gets their number. */
+/* Finds the pair whose last report is the oldest.  All pairs are searched, or
+ * only those that this device alone reports.  *count receives the number of
+ * searched pairs. */
 static struct pair *oldest(const struct flo_counters *counters, const char *device_or_null,
                            size_t *count)
 {
@@ -109,8 +113,8 @@ static struct pair *place_for(struct flo_counters *counters, const char *device)
     return pair;
 }
 
-/* Tells whether there is room for another pair without replacing one that is
- * still reported. */
+/* Tells whether another pair has room, or can replace a pair that is no longer
+ * reported. */
 static bool has_room(const struct flo_counters *counters, uint64_t now_ms)
 {
     size_t count;
@@ -143,8 +147,8 @@ static struct pair *pair_of(struct flo_counters *counters, const char *device, c
     return pair;
 }
 
-/* Gets the histograms of a span; they are emptied if they were for an older
- * time. */
+/* Gets the histograms of a span.  They are emptied before if they were for an
+ * earlier time. */
 static struct flo_histogram **span_of(struct pair *pair, uint64_t number)
 {
     size_t place = number % SPANS;

@@ -1,14 +1,13 @@
 /* Counters: telemetry of the last minutes, by release and hardware class.
  *
- * The lane's thread adds windows; the control thread reads the sums for
+ * The telemetry thread adds windows; the control thread reads the sums for
  * /metrics and alerts, without the store.  Times are kept in two spans of five
- * minutes, so quantiles are of the last five to ten.
- *
- * At most 256 pairs of release and class have counters, 28 KiB each.  A new
- * pair replaces one that is no longer reported.  If all are reported, it counts
- * as its release with the class "other", so that no release is hidden.  A
- * device may have 8 pairs that only it reports: its next one replaces its
- * oldest.  The counter of a replaced pair restarts at 0.  Any thread. */
+ * minutes, so quantiles are of the last five to ten.  At most 256 pairs of
+ * release and class have counters, 28 KiB each.  A new pair replaces one that
+ * is no longer reported.  If all are reported, it counts as its release with
+ * the class "other", so that no release is hidden.  A device may have 8 pairs
+ * that only it reports: its next one replaces its oldest.  The counter of a
+ * replaced pair restarts at 0.  Any thread may call. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_COUNTERS_H
 #define FLOTILLA_SERVER_TELEMETRY_COUNTERS_H
 
@@ -16,14 +15,14 @@
 #include "server-stub/core/telemetry/telemetry.h"
 
 #define FLO_COUNTERS_PAIRS_MAX 256
-#define FLO_COUNTERS_DEVICE_MAX 8 /* pairs that only one device reports */
+#define FLO_COUNTERS_DEVICE_MAX 8 /* largest number of pairs that a single device alone reports */
 #define FLO_COUNTERS_SPAN_MS UINT64_C(300000)
 #define FLO_COUNTERS_OTHER "other"
 
 struct flo_counters;
 
 struct flo_counters_time {
-    uint64_t recent; /* number of values in the last minutes, for the quantiles */
+    uint64_t recent; /* number of values in the last minutes, of which the quantiles are */
     uint64_t quantiles[FLO_EXPOSED_QUANTILES];
     uint64_t count, sum; /* since the start */
 };
@@ -36,13 +35,13 @@ struct flo_counters_line {
 
 struct flo_counters *flo_counters_new(void); /* NULL: no memory */
 void flo_counters_free(struct flo_counters *counters);
-/* Adds a stored window of a device.  `release`: model@version, "" if
- * unknown. */
+/* Adds a telemetry window that was stored.  `release` is model@version, or ""
+ * if it is unknown. */
 void flo_counters_add(struct flo_counters *counters, const char *device, const char *release,
                       const char *hardware, const struct flo_telemetry_window *window,
                       uint64_t now_ms);
-/* Reads the lines, malloc'ed for the caller; NULL: none.  The lane waits
- * meanwhile: about 15 us a pair. */
+/* Returns the lines, allocated by malloc for the caller; NULL: there are none.
+ * The telemetry thread waits meanwhile, about 15 us a pair. */
 struct flo_counters_line *flo_counters_read(struct flo_counters *counters, uint64_t now_ms,
                                             size_t *count);
 

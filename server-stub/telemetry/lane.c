@@ -1,4 +1,4 @@
-/* Lane: runs the thread, and passes data to it and from it. */
+/* Lane: runs the telemetry thread, and exchanges data with it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "server-stub/telemetry/lane_thread.h"
 
 #define TRENDS_PER_SECOND 500
-#define NICE 10 /* the thread has low priority on the machine */
+#define NICE 10 /* low priority of the thread on its machine */
 #define QUEUE_MESSAGES_MAX 20000
 #define QUEUE_DEVICE_MAX 1024
 #define PRUNE_PAUSE_MS 20
@@ -43,7 +43,8 @@ static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, con
     return command;
 }
 
-/* Appends a command for the thread.  The caller holds the mutex. */
+/* Appends a command to those for the telemetry thread.  The caller holds the
+ * mutex. */
 static void append(struct flo_lane *lane, struct flo_lane_command *command)
 {
     *lane->last = command;
@@ -53,7 +54,9 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        return; /* no memory: nothing is done here, and the next start logs it again */
+        /* Without memory the command is not given.  The controller only gives
+         * it again at its next start. */
+        return;
     }
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);
@@ -112,8 +115,8 @@ static void query_free(struct flo_lane_query *query)
     }
 }
 
-/* Reserves a place for a query; false: none is free for this account.  The
- * caller holds the mutex. */
+/* Reserves a place for a query.  Returns false if no place is free for the
+ * query's account.  The caller holds the mutex. */
 static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
 {
     size_t place = FLO_LANE_QUERIES_MAX;
@@ -251,7 +254,7 @@ static void on_commit(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(context);
 }
 
-/* Tells the control thread that there are devices with news, once it has
+/* Passes the devices with news to the control thread, if that thread has
  * collected the last ones. */
 static void tell_news(struct flo_lane *lane)
 {
@@ -266,7 +269,7 @@ static void tell_news(struct flo_lane *lane)
     }
     struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
     if (facts == NULL) {
-        return; /* not stored yet: it is tried again the next time */
+        return; /* the news are kept without memory, and the next call tries again */
     }
     for (size_t i = 0; i < devices->news_count; i++) {
         struct flo_lane_device *device = &devices->items[devices->news[i]];

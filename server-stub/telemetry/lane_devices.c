@@ -1,4 +1,4 @@
-/* Lane: keeps the known devices and their limits. */
+/* Lane: keeps the known devices, and the limit of each device. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Lane evidence: sums rows of the telemetry store by class and arm. */
+/* Lane evidence: sums rows of the telemetry store by hardware class and arm. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static int by_id(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Returns the arm of a release: 0 updated, 1 waiting, 2 neither. */
+/* Returns the arm of a device with this release: 0 updated, 1 waiting, 2
+ * neither. */
 static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_digest *release)
 {
     if (flo_digest_equal(release, &evidence->updated)) {
@@ -62,7 +63,7 @@ static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_
     return 2;
 }
 
-/* Adds a counter or gauge as one sample per row: its sum, or its mean. */
+/* Adds a counter's sum, or a gauge's mean, as one sample of a row. */
 static void add_number(const struct flo_sketch_number *number, int metric,
                        struct flo_histogram *out)
 {
@@ -73,8 +74,8 @@ static void add_number(const struct flo_sketch_number *number, int metric,
     flo_histogram_add(out, value > 0 ? (uint64_t)value : 0);
 }
 
-/* Adds a metric.  A broken row is skipped: otherwise no gate would get evidence
- * as long as the row is stored. */
+/* Adds a metric of a row.  A damaged row is skipped: otherwise no gate would
+ * get evidence as long as the row is stored. */
 static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t device,
                       const char *hardware, const struct flo_window_row *row)
 {
@@ -103,8 +104,8 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t dev
     return 0;
 }
 
-/* Returns the index of a row's device; SIZE_MAX: the device or its release does
- * not count. */
+/* Returns the index of the device that a row is of.  Returns SIZE_MAX if the
+ * device or its release does not count. */
 static size_t device_of(const struct flo_lane_evidence *evidence, const struct flo_window_row *row,
                         size_t *arm)
 {
@@ -121,11 +122,12 @@ static size_t device_of(const struct flo_lane_evidence *evidence, const struct f
     return found != NULL ? (size_t)(found - (const char(*)[37])evidence->devices) : SIZE_MAX;
 }
 
-#define IS_UPDATED 0x80 /* bit in seen[]: the device was seen in the updated arm */
+/* bit in seen[] which means that the device was seen in the updated arm */
+#define IS_UPDATED 0x80
 _Static_assert(FLO_GATES_MAX <= 8, "`failed` needs no bit");
 
-/* Marks the arm of a row's device.  A device that has the release is only in
- * the updated arm, whatever it reported before. */
+/* Notes in which arm a row's device is.  A device that has the new release is
+ * only in the updated arm, whatever it reported before. */
 static int mark_row(void *context, const struct flo_window_row *row)
 {
     struct flo_lane_evidence *evidence = ((struct gather *)context)->evidence;

@@ -1,13 +1,13 @@
-/* Lane: evidence and trends of devices, taken over from the former leader and
- * handed to the next. */
+/* Lane: takes evidence and trends of devices over from the former leader, and
+ * hands them to the next. */
 #include <unistd.h>
 
 #include "server-stub/core/gate/observe/since.h"
 #include "server-stub/telemetry/lane_thread.h"
 
 #define PAUSE_US 200000
-#define TOLD_MS 60000 /* pause before the same line is logged again */
-#define LAST_MS 10000 /* time for the last handover, limited because a standby waits for it */
+#define TOLD_MS 60000 /* pause before an equal line is logged again */
+#define LAST_MS 10000 /* longest time of the last handover, because a standby waits for it */
 
 _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
                    FLO_TREND_BYTES_MAX <= FLO_HANDED_BYTES_MAX,
@@ -16,7 +16,7 @@ _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
 struct heir {
     struct flo_lane *lane;
     bool has_begun;
-    int refused; /* error of a row that was refused; 0: none */
+    int refused; /* error code of a row that was refused; 0: none */
 };
 
 static int take_row(void *context, const char *device, const char *name, const void *data,
@@ -46,8 +46,8 @@ static void tell(const struct flo_err *err, uint64_t *told_ms)
 }
 
 /* Reads the former leader's rows.  Until the database answers, gates judge
- * nothing: without these rows this leader would hand over less than it was
- * given. */
+ * nothing: without these rows this leader would hand over less evidence than
+ * the former leader had. */
 static int list(struct flo_lane *lane, struct heir *heir, struct flo_err *err)
 {
     uint64_t told_ms = 0;

@@ -1,5 +1,5 @@
 /* Lane: handles windows, queries and commands of the control thread, on the
- * lane's thread. */
+ * telemetry thread. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +24,8 @@ static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter, uint6
     atomic_store(&lane->left_out_at_ms, flo_now_ms());
 }
 
-/* Tells whether another line may be logged about the event that was last logged
- * at *at_ms. */
+/* Tells whether a log line may be written again.  *at_ms is the earliest time
+ * for that, and is moved on by a pause when the result is true. */
 static bool may_log(uint64_t *at_ms)
 {
     uint64_t now_ms = flo_now_ms();
@@ -104,10 +104,10 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
     return NULL;
 }
 
-/* Checks the release that a window names.  Only published releases get rows of
- * their own, because a device could invent any number of others.  A release's
- * model is the publisher's, whatever a device reports.  Returns its
- * model@version, "" if unknown. */
+/* Checks the release that a telemetry window names.  Only published releases
+ * get rows of their own, because a device could invent any number of others.  A
+ * release's model is the publisher's, whatever a device reports.  Returns the
+ * release's model@version, or "" if it is unknown. */
 static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
@@ -124,9 +124,9 @@ static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
     return window->has[metric] ? (uint64_t)window->values[metric] : 0;
 }
 
-/* Sums a device's memory.  The device sends the windows of its models in turn,
- * so the engines are summed over one round: from a model's window to its next
- * one. */
+/* Sums the memory of a device's engines.  The device sends a telemetry window
+ * for one model after the other.  So the sum is taken over one round, from a
+ * model's window to that model's next one. */
 static void note_memory(struct flo_lane_device *device, const struct flo_telemetry_window *window)
 {
     struct flo_lane_memory *memory = &device->memory;
@@ -135,7 +135,7 @@ static void note_memory(struct flo_lane_device *device, const struct flo_telemet
     uint32_t name = flo_crc32c(1, window->model, strlen(window->model));
 
     if (agent + engine == 0) {
-        return; /* the device did not report it */
+        return; /* The device did not report its memory. */
     }
     if (memory->parts == 0 || memory->first == name) {
         if (memory->parts > 0 && memory->parts != memory->parts_before) {
@@ -165,7 +165,8 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
     }
 }
 
-/* Stores a part.  Returns true when the next part of its message may follow. */
+/* Stores a part of a message.  Returns true when the message's next part may
+ * follow. */
 static bool store(struct flo_lane *lane, struct flo_lane_device *device,
                   const struct flo_telemetry_window *window)
 {
@@ -198,8 +199,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     return true;
 }
 
-/* Reads a message.  All its parts are checked before one is stored.  The window
- * is the last part's. */
+/* Reads a message, and checks all its parts before any is stored.  *window
+ * becomes that of the last part. */
 static int read_message(const struct flo_mqtt_message *message, json_t **json, size_t *parts,
                         struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -250,7 +251,7 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
         left_out(lane, &lane->dropped, 1);
         return;
     }
-    /* Checked before any other work for the device. */
+    /* The limit is checked before any other work for the device. */
     if (!flo_lane_may_come(device, flo_now_ms())) {
         limited(lane, device);
         return;
@@ -268,7 +269,8 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
 
 /* ---- what it is told ---- */
 
-/* Notes a published release; the newest FLO_LANE_RELEASES_MAX are kept. */
+/* Adds a published release to the known ones, of which the newest
+ * FLO_LANE_RELEASES_MAX are kept. */
 static void learn_release(struct flo_lane *lane, const char *text, const char *title)
 {
     struct flo_digest digest;

@@ -1,4 +1,5 @@
-/* The lane's thread: its commands and its devices; only for lane*.c. */
+/* Lane thread: the commands and devices of the telemetry thread (the lane).
+ * Private to the files lane*.c. */
 #ifndef FLOTILLA_SERVER_LANE_THREAD_H
 #define FLOTILLA_SERVER_LANE_THREAD_H
 
@@ -18,14 +19,14 @@ enum flo_lane_command_kind {
     FLO_LANE_QUERY,
     FLO_LANE_STOP
 };
-/* Message from the control thread to the lane's. */
+/* A command that the control thread sends to the telemetry thread. */
 struct flo_lane_command {
     struct flo_lane_command *next;
     enum flo_lane_command_kind kind;
     struct flo_lane_query *query;
     size_t bytes;
-    char *key;  /* device, digest or topic; key and data point into this block */
-    char *data; /* hardware class ("": none), model@version, or payload */
+    char *key;  /* id of the device, digest or topic; `key` and `data` point into `block` */
+    char *data; /* hardware class ("" for none), model@version, or payload */
     char block[];
 };
 
@@ -33,32 +34,38 @@ struct flo_lane_device {
     char id[37];
     char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
     bool is_news;
-    uint32_t tokens; /* windows that the device may still send, in thousandths */
+    uint32_t tokens; /* number of telemetry windows that the device may still
+                        send, in thousandths */
     uint64_t tokens_at_ms;
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us; /* newest time to first token, from a window with requests */
+    uint64_t ttft_us; /* time to first token, from the newest telemetry window with requests */
     struct flo_lane_memory {
-        uint64_t bytes;        /* memory of the agent, and of the engines of the models so far */
-        uint32_t first;        /* checksum of the name of the round's first model; 0: none */
+        /* memory of the agent, and of the engines of the models that reported
+         * in this round */
+        uint64_t bytes;
+        uint32_t first;        /* checksum of the name of the model that began
+                                  the round; 0: no round began */
         uint32_t parts;        /* models so far */
         uint32_t parts_before; /* number of models in the previous round */
     } memory;
 };
 
-/* Used only by the lane's thread. */
+/* Devices that the telemetry thread knows; only that thread uses them. */
 struct flo_lane_devices {
     struct flo_ids ids;
     struct flo_lane_device *items; /* by number */
-    uint32_t *news;                /* numbers of devices with news */
+    uint32_t *news;                /* indexes of the devices about which the
+                                      control thread must be told something new */
     size_t capacity, news_count;
 };
-/* Returns NULL for an unknown device, or without memory. */
+/* Finds a device.  Returns NULL for an unknown device, or without memory. */
 struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id);
 struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id);
 void flo_lane_devices_free(struct flo_lane_devices *devices);
-/* Tells whether the device's limit allows another window. */
+/* Tells whether the device's limit allows another telemetry window, which is
+ * then counted. */
 bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 
 #define FLO_LANE_RELEASES_MAX 4096
@@ -72,45 +79,49 @@ struct flo_lane {
     char fleet[FLO_NAME_MAX + 1];
     pthread_t thread;
     bool is_running;
-    struct event_base *base; /* event loop of the lane's thread */
-    struct flo_mqtt *mqtt; /* connection to the broker; NULL: windows only come by flo_lane_feed */
+    struct event_base *base; /* event loop of the telemetry thread */
+    /* connection to the broker; NULL: telemetry arrives only by
+     * flo_lane_feed */
+    struct flo_mqtt *mqtt;
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 
     struct flo_lane_judge judge;
-    /* handover between leaders; NULL: evidence stays in the local store */
+    /* handover to the next leader; NULL: evidence stays in the local store */
     struct flo_handed *handed;
     atomic_bool is_stopping;
-    atomic_bool has_past; /* the former leader's evidence was taken over */
+    atomic_bool has_past; /* the former leader's evidence was taken over, or there is none */
 
-    /* Used only by the lane's thread. */
+    /* Members that only the telemetry thread uses. */
     struct flo_windows *store;
     struct flo_lane_devices devices;
     struct flo_observer *observer;
     struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
-    struct flo_counters *counters;    /* counters, which have a mutex of their own */
-    struct flo_trends *trends;        /* trends, which have a mutex of their own */
-    size_t batch;                     /* number of windows in the open transaction */
-    bool is_open;                     /* a transaction is open */
+    /* counters by release and class; they have a mutex of their own */
+    struct flo_counters *counters;
+    struct flo_trends *trends; /* trends of devices; they have a mutex of their own */
+    size_t batch;              /* number of telemetry windows in the open transaction */
+    bool is_open;              /* a transaction is open */
     bool stops;
     uint64_t limited_log_at_ms, failed_log_at_ms, hour;
-    uint64_t dropped_before; /* windows that the connection had dropped a second ago */
+    uint64_t dropped_before; /* number of telemetry windows that the connection
+                                had dropped a second ago */
 
-    /* Used only by the control thread. */
+    /* Members that only the control thread uses. */
     struct event *news;
     int news_fd;
     void (*on_news)(void *context);
     void *context;
 
-    pthread_mutex_t mutex; /* guards the members below */
+    pthread_mutex_t mutex; /* guards the members that follow it */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* space that is left for queued messages */
+    struct flo_mqtt_room room; /* room that is left for queued messages */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];
-    } places[FLO_LANE_QUERIES_MAX]; /* reserved places for queries */
+    } places[FLO_LANE_QUERIES_MAX]; /* places that queries have reserved */
     struct flo_lane_query *answers, **answers_last;
     struct flo_lane_fact *facts;
     size_t fact_count;
@@ -120,20 +131,22 @@ struct flo_lane {
     atomic_bool listens;
 };
 
-/* Handles a message on the lane's thread (lane_take.c). */
+/* Handles a telemetry message, on the telemetry thread (lane_take.c). */
 void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
-/* Commits the open transaction. */
+/* Commits the transaction that is open, if any. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);
 
-/* Functions of the handover, on the lane's thread (lane_handed.c). */
+/* The functions of the handover, which the telemetry thread calls
+ * (lane_handed.c). */
 
-/* Takes over what the former leader knew, before anything else. */
+/* Takes over the former leader's evidence and trends, before anything else is
+ * done. */
 void flo_lane_take_over(struct flo_lane *lane);
-/* Hands over changed rows, once a second. */
+/* Hands changed rows over to the next leader.  Called once a second. */
 void flo_lane_give(struct flo_lane *lane);
-/* Hands over everything, at the end. */
+/* Hands all changed rows over to the next leader.  Called at the end. */
 void flo_lane_give_last(struct flo_lane *lane);
 
 #endif

@@ -1,4 +1,5 @@
-/* Trends of devices: see trends.h. */
+/* Trends: adds telemetry windows of devices to their trends, and sums them by
+ * class; see trends.h. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,28 +7,30 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/trends.h"
 
-#define LAST (FLO_TREND_LINES_MAX - 1) /* index that all further classes share */
+#define LAST (FLO_TREND_LINES_MAX - 1) /* index of a class that all further classes share */
 
 struct item {
     struct flo_trend trends[FLO_TREND_COUNT];
-    struct flo_trend_finding found[FLO_TREND_COUNT]; /* findings, as of the newest point */
+    /* findings of each trend, as of its newest point */
+    struct flo_trend_finding found[FLO_TREND_COUNT];
     uint64_t found_at_ms[FLO_TREND_COUNT];
-    uint16_t class; /* index of the class + 1; 0: no window since the start */
+    uint16_t class; /* index of the hardware class + 1; 0: no telemetry window
+                       since the start */
     bool is_dirty;
-    bool is_gone; /* the device was retired: its row is deleted */
+    bool is_gone; /* the device was retired, and its row must be deleted */
 };
 struct flo_trends {
-    pthread_mutex_t mutex; /* mutex for everything but the store */
+    pthread_mutex_t mutex; /* guards all members except the store */
     struct flo_windows *store;
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
-    bool is_handed;                     /* rows are handed to the next leader and are not stored */
+    bool is_handed;                     /* rows are handed to the next leader, and not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };
 
-/* Returns the device's item, a new one if there is none; NULL: no memory. */
+/* Returns the device's item, which is added if missing; NULL: no memory. */
 static struct item *item_of(struct flo_trends *trends, const char *device)
 {
     size_t number = flo_ids_keep(&trends->ids, device);
@@ -48,7 +51,7 @@ static struct item *item_of(struct flo_trends *trends, const char *device)
     return &trends->items[number];
 }
 
-/* Finds the index of a class that no device has any more; LAST: there is
+/* Finds the index of a class that no device has any more.  LAST: there is
  * none. */
 static size_t unused_class(const struct flo_trends *trends)
 {
@@ -64,13 +67,13 @@ static size_t unused_class(const struct flo_trends *trends)
     return i;
 }
 
-/* Puts a device into its class.  When there are too many classes, further ones
- * share the last index. */
+/* Puts a device into its hardware class.  When there are too many classes,
+ * further ones share the last index. */
 static void take_class(struct flo_trends *trends, struct item *item, const char *hardware)
 {
     size_t i = 0;
 
-    item->class = 0; /* the device leaves its former class */
+    item->class = 0; /* The device leaves the class that it had before. */
     while (i < trends->class_count && strcmp(trends->classes[i], hardware) != 0) {
         i++;
     }
@@ -160,7 +163,8 @@ void flo_trends_take(struct flo_trends *trends, const char *device, const char *
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
         int metric = flo_trend_fact(kind)->metric;
-        /* A counter that the window lacks did not change, so it counts as 0. */
+        /* A counter that the telemetry window lacks did not change, so it
+         * counts as 0. */
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;
         if ((window->has[metric] || is_counter) &&
@@ -276,15 +280,16 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 
 /* ---- reading ---- */
 
-/* Tells whether the points are recent; those of a device that sends nothing are
- * outdated. */
+/* Tells whether the points of a trend are recent.  Those of a device that sends
+ * nothing become outdated. */
 static bool is_fresh(const struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
 {
     return item->found[kind].is_known &&
            now_ms < item->found_at_ms[kind] + 2 * flo_trend_fact(kind)->span_ms;
 }
 
-/* Sums one kind in one class; `slopes` has room for all devices. */
+/* Sums one kind of trend over the devices of one hardware class.  `slopes` has
+ * room for the slopes of all devices. */
 static void sum_up(const struct flo_trends *trends, size_t count, size_t class,
                    enum flo_trend_kind kind, uint64_t now_ms, double *slopes,
                    struct flo_trend_line *line)

@@ -8,8 +8,8 @@ ANSWER = "the cloud says so"
 
 
 class Cloud:
-    def __init__(self, fault=None, usage=(11, 5)):
-        self.fault, self.usage = fault, usage
+    def __init__(self, fault=None, usage=(11, 5), answer=ANSWER):
+        self.fault, self.usage, self.answer = fault, usage, answer
         self.requests = []  # (path, headers, body)
         self.hangs = threading.Event()
         cloud = self
@@ -55,8 +55,10 @@ class Cloud:
                     self.send(200, json.dumps(cloud.whole()))
 
             def stream(self):
+                middle = len(cloud.answer) // 2
                 chunks = [{"choices": [{"index": 0, "delta": {"content": w}}]}
-                          for w in ("the cloud ", "says so")]
+                          for w in (cloud.answer[:middle],
+                                    cloud.answer[middle:])]
                 chunks.append({"choices": [{"index": 0, "delta": {},
                                             "finish_reason": "stop"}]})
                 if cloud.usage:
@@ -76,7 +78,7 @@ class Cloud:
 
     def whole(self):
         answer = {"choices": [{"index": 0, "finish_reason": "stop", "message": {
-            "role": "assistant", "content": ANSWER}}]}
+            "role": "assistant", "content": self.answer}}]}
         if self.usage:
             answer["usage"] = self.counts()
         return answer

@@ -2,12 +2,13 @@
 """A runtime for tests of `flotilla-engine proxy`: OpenAI's way over HTTP.
 
 fake_runtime.py --tree DIR --entry FILE (--socket PATH | --port N)
-                [--fault F[:N]]
+                [--fault F[:N]] [--answers PATH]
 
-The file at DIR/FILE is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
+The file at DIR/FILE, or at PATH, is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
 that is not there is answered "?", or as it was understood where images stand in
 it: texts, and type and digest of each image.  An answer may be {"thought": "...",
-"calls": [["name", "arguments"], ...]} where the request has tools.  Faults:
+"text": "...", "calls": [["name", "arguments"], ...]}; calls need tools in the
+request.  Where a form is asked for, the answer is that form.  Faults:
   no-health   the health check answers 503 for ever
   unwell:N    it does so after N answers
   lies        health is good, each answer is 500
@@ -20,6 +21,8 @@ it: texts, and type and digest of each image.  An answer may be {"thought": "...
   pieces:N    N pieces whatever was asked for
   slow:MS     a pause before each piece
   cut         the connection ends inside a chunk
+  form:N      N answers have no form that was asked for, and later ones are those
+              of the table
 """
 import argparse
 import base64
@@ -51,19 +54,21 @@ def seen(image):
 
 
 parser = argparse.ArgumentParser()
-for name in ("tree", "entry", "socket", "fault"):
+for name in ("tree", "entry", "socket", "fault", "answers"):
     parser.add_argument("--" + name, default="")
 parser.add_argument("--port", type=int, default=0)
 options = parser.parse_args()
 fault, _, amount = options.fault.partition(":")
 amount = int(amount or 0)
-state = {"answers": 0, "kept": []}
+state = {"answers": 0, "forms": 0, "kept": []}
 if fault == "slow":  # a test may copy this file alone
     from waits import pace
 
 if fault == "refuse":
     sys.exit("the configuration does not please me" if not amount else amount)
-with open(os.path.join(options.tree, options.entry)) as file:
+entry = os.path.join(options.tree, options.entry)
+assert os.path.exists(entry), entry
+with open(options.answers or entry) as file:
     answers = json.load(file)["answers"]
 if fault == "fork" and os.fork() == 0:
     os.setsid()
@@ -141,14 +146,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         prompt = words_of(asked)
         answer = answers.get(prompt, "?" if prompt == asked else prompt)
         if isinstance(answer, dict):
-            return self.calls(answer) if "tools" in body else self.say(
-                400, b'{"error":{"message":"without tools"}}')
+            return self.parts(answer) if "tools" in body or \
+                "calls" not in answer else self.say(
+                    400, b'{"error":{"message":"without tools"}}')
         words = answer.split(" ")
         if prompt == "show":
             words = [json.dumps(body)]
         if prompt == "where":
             words = [self.path]
-        if "response_format" in body:
+        if "response_format" in body and fault == "form":
+            state["forms"] += 1
+            words = words if state["forms"] > amount else ["Sure: ", "low"]
+        elif "response_format" in body:
             words = [json.dumps(body["response_format"])]
         likes = {k: body[k] for k in ("presence_penalty", "frequency_penalty",
                                       "logit_bias") if k in body}
@@ -180,12 +189,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
 
-    def calls(self, answer):
-        """As servers stream them: a name, then arguments in pieces."""
+    def parts(self, answer):
+        """As servers stream them: a thought, a text, and of each call a name,
+        then arguments in pieces."""
         self.begin()
         for word in answer.get("thought", "").split(" "):
             self.delta({"reasoning_content": word})
-        for entry in answer["calls"]:
+        if "text" in answer:
+            self.delta({"content": answer["text"]})
+        for entry in answer.get("calls", []):
             name, arguments = entry[:2]
             index = entry[2] if len(entry) > 2 else answer["calls"].index(
                 entry)
@@ -195,7 +207,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for part in (arguments[:3], arguments[3:]):
                 self.delta({"tool_calls": [{
                     "index": index, "function": {"arguments": part}}]})
-        self.delta({}, answer.get("finish", "tool_calls"))
+        self.delta({}, answer.get(
+            "finish", "tool_calls" if "calls" in answer else "stop"))
         self.chunk(b"data: [DONE]\n\n")
         self.chunk(b"")
 

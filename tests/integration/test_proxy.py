@@ -40,7 +40,11 @@ ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
            "list": {"calls": [["light", "[]"], ["wait", "{}"]]},
            "silent": {"calls": [["light", '{"on": ']], "finish": None},
            "cut": {"calls": [["light", '{"on": ']], "finish": "length"},
-           "umlaut": "gr\u00fc\u00dfe \U0001f600 ok"}
+           "umlaut": "gr\u00fc\u00dfe \U0001f600 ok",
+           "person": '{"age": 36, "name": "Ada"}',
+           "old": '{"age": 360, "name": "Ada"}',
+           "thinker": {"thought": "so it is", "text": '{"name": "Ada"}'},
+           "tools": {"text": "no form", "calls": [["light", "{}"]]}}
 
 
 def number(tag, value):
@@ -291,6 +295,78 @@ def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):
     failed = proxy.answer(proxy.ask("three", extra=number(15, 1) +
                                     text(16, 'root ::= "a"')))[2]
     assert failed.text(4) == "not.built"
+
+
+PERSON = {"type": "object", "properties": {
+    "name": {"type": "string"}, "age": {"type": "integer", "maximum": 150}},
+    "required": ["name"], "additionalProperties": False}
+
+
+def form(schema):
+    return number(15, 2) + text(16, json.dumps(schema))
+
+
+def test_an_answer_with_a_form_is_held_until_it_was_checked(start):
+    proxy = start("form:1", abilities=SCHEMA)
+    proxy.ready()
+    _, frames, failed = proxy.answer(proxy.ask("person", extra=form(PERSON)))
+    assert failed.kind == FAILED and failed.text(4) == "infer.form"
+    assert frames == []
+    assert "the runtime fake: answer: no JSON at byte 0" in failed.text(2)
+    answer, frames, done = proxy.answer(proxy.ask("person",
+                                                  extra=form(PERSON)))
+    assert answer == ANSWERS["person"] and len(frames) == 1
+    assert done.kind == DONE and done.value(1) == 0 and done.fields[4] == 4
+    _, frames, failed = proxy.answer(proxy.ask("old", extra=form(PERSON)))
+    assert failed.text(4) == "infer.form" and frames == []
+    assert "answer /age: must be at most 150, is an integer" in failed.text(2)
+
+
+def test_an_answer_that_the_limit_cut_off_or_that_calls_is_not_checked(start):
+    proxy = start("form", abilities=SCHEMA | TOOLS)
+    proxy.ready()
+    answer, _, done = proxy.answer(proxy.ask("person", max_tokens=2,
+                                             extra=form(PERSON)))
+    assert answer == '{"age": 36, ' and done.fields[1] == 1  # length
+    answer, frames, done = proxy.answer(proxy.ask(
+        "tools", extra=form(PERSON) + WITH_TOOLS))
+    assert answer == "no form" and done.kind == DONE
+    assert parts_of(frames) == [(2, "light"), (3, "{}")]
+
+
+def test_thoughts_pass_before_the_text_that_is_held(start):
+    proxy = start("form", abilities=SCHEMA)
+    proxy.ready()
+    answer, frames, done = proxy.answer(proxy.ask(
+        "thinker", extra=form(PERSON) + number(31, 1)))
+    assert answer == '{"name": "Ada"}' and done.kind == DONE
+    assert [f.text(3) for f in frames] == ["", "", "", answer]
+    assert parts_of(frames) == [(1, "soitis")]
+
+
+def test_a_long_answer_with_a_form_is_sent_in_several_pieces(start,
+                                                             monkeypatch):
+    long = json.dumps(" ".join(["\u00fc" * 3000] * 200), ensure_ascii=False)
+    monkeypatch.setitem(ANSWERS, "long", long)
+    proxy = start("form", abilities=SCHEMA)
+    proxy.ready()
+    answer, frames, done = proxy.answer(proxy.ask(
+        "long", max_tokens=256, extra=form({"type": "string"})))
+    assert answer == long and done.kind == DONE and len(frames) == 3
+    assert max(len(f.fields[3]) for f in frames) <= 1 << 19
+
+
+def test_a_schema_that_cannot_be_checked_is_refused_before_it_is_sent(start):
+    proxy = start("form:1", abilities=SCHEMA)
+    proxy.ready()
+    schema = {"properties": {"age": {"multipleOf": 2}}}
+    failed = proxy.answer(proxy.ask("person", extra=form(schema)))[2]
+    assert failed.text(4) == "infer.schema"
+    assert failed.text(2) == \
+        "schema /properties/age/multipleOf: is not supported"
+    # That one was not sent, so the runtime's answer without a form follows.
+    failed = proxy.answer(proxy.ask("person", extra=form(PERSON)))[2]
+    assert failed.text(4) == "infer.form"
 
 
 LIGHT = [{"type": "function", "function": {"name": name, "parameters": {}}}

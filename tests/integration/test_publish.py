@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from controller_parts import BIN, ROOT, Device
+from runtime_parts import of_unknown_architecture
 from waits import HANG_S, until
 
 FLOTILLA = os.path.join(BIN, "flotilla")
@@ -123,6 +124,34 @@ def test_without_its_model_program_nothing_is_signed_unplayed(create, folder):
                             env=env)
     assert code == 3 and "flotilla-model" in err and out == "", err
     assert "--skip-play" in err, err
+
+
+@pytest.mark.skipif(os.path.exists(os.path.join(BIN, "flotilla-model-llama")),
+                    reason="the library takes any architecture")
+def test_an_architecture_that_nobody_knows_has_its_ways_out(create, folder):
+    model = of_unknown_architecture(V2, folder)
+    ways = ("update Flotilla", "flotilla-engine-llama", "--runtime auto")
+    code, out, err = create("odd@1", "--golden", GOLDEN, model=model)
+    assert code == 7 and "error[model.arch]" in err and out == "", err
+    assert "mamba" in err and all(way in err for way in ways), err
+    code, out, err = create("odd@1", "--golden", GOLDEN, "--skip-play",
+                            model=model)
+    assert code == 0 and all(way in err for way in ways), err
+
+
+def test_runtime_auto_refuses_what_its_runtime_cannot_judge(create, folder):
+    ids = os.path.join(folder, "ids.json")
+    with open(ids, "w", encoding="utf-8") as file:
+        json.dump({"format": "flotilla-golden-1", "cases": [
+            {"id": "a", "prompt": "a", "max_new_tokens": 2, "must_contain": [],
+             "expect_tokens": [1], "min_logit_gap": 2}]}, file)
+    for words, code, what, fix in (
+            (("--prompts", GOLDEN), 2, "token ids", "format 2"),
+            (("--golden", ids), 7, "token ids alone", "format 2"),
+            (("--variant", "a=model.gguf"), 2, "--variant", "llamacpp")):
+        got, out, err = create("auto@1", "--runtime", "auto", *words)
+        assert got == code and out == "", err
+        assert what in err and fix in err, err
 
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")

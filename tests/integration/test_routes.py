@@ -9,8 +9,10 @@ import sys
 import pytest
 
 from fake_cloud import ANSWER, Cloud
+from runtime_parts import Runtimes
 from test_apps import SECRETS, ask_as, write, write_rules
 from test_local_api import NAME, SEVERITY, Server
+from test_runtimes import QUESTION, fake, publish
 from waits import HANG_S, Seen, same, until
 
 KEY = "sk-a-secret-of-the-owner"
@@ -21,8 +23,8 @@ class Site:
     """A device with a route, and a cloud that it may ask."""
 
     def __init__(self, bin_dir, folder, cloud=None, endpoint=None, tokens=None,
-                 options=(), other=None, **route):
-        self.folder = folder
+                 options=(), other=None, name=NAME, guards=None, **route):
+        self.bin_dir, self.folder = bin_dir, folder
         self.cloud = cloud or Cloud()
         key = write(os.path.join(folder, "cloud.key"), KEY + "\n")
         endpoints = {"cloud": {"url": self.cloud.url, "model": "gpt-cloud",
@@ -31,7 +33,7 @@ class Site:
             endpoints["other"] = {"url": other.url, "model": "gpt-other"}
         route = {"to": [NAME, "cloud"] + (["other"] if other else []), **route}
         rules = write_rules(folder, tokens=tokens or {}, endpoints=endpoints,
-                            routes={NAME: route})
+                            guards=guards or {}, routes={name: route})
         self.server = Server(bin_dir, folder,
                              options=("--rules", rules, *options))
 
@@ -233,6 +235,42 @@ def test_only_the_owner_s_apps_and_priorities_leave(site):
     assert len(one.cloud.requests) == before
 
 
+def test_a_route_gives_no_app_a_model_that_it_may_not_use(site):
+    one = site(tokens={"desk": {"models": ["other"]}})
+    one.away()
+    before = len(one.cloud.requests)
+    status, _, body = ask_as(one.server, "desk", model=NAME)
+    assert status == 404 and body["error"]["code"] == "infer.model"
+    assert len(one.cloud.requests) == before
+
+
+def test_a_name_without_a_model_goes_to_its_target_and_past_no_guard(
+        site, folder):
+    one = site(name="chat", to=["chat-local", "cloud"])
+
+    def served():
+        answer = one.ask(model="chat")
+        return answer if answer[0] == 200 else Seen(answer)
+    assert until("the cloud", served)[1]["X-Flotilla-Served-By"] == \
+        "cloud; reason=down"
+    program = write(os.path.join(folder, "guard.py"), """#!%s
+print('{"verdict": "refuse", "reason": "no"}')
+""" % sys.executable, 0o755)
+    guarded = os.path.join(folder, "guarded")
+    os.mkdir(guarded)
+    two = Site(one.bin_dir, guarded, name="chat", to=["chat-local", "cloud"],
+               guards={"words": {"models": ["chat-local"],
+                                 "stages": ["prompt"],
+                                 "command": [program]}})
+
+    def refused():
+        status, _, body = two.ask(model="chat")
+        return same((status, body["error"]["code"]), (400, "infer.guard"))
+    until("the guard's word", refused)
+    assert two.cloud.requests == []
+    two.close()
+
+
 def test_a_redaction_edits_what_leaves_and_nothing_else(site, folder):
     program = write(os.path.join(folder, "redact.py"), """#!%s
 import json, sys
@@ -307,3 +345,66 @@ def engine_of(server):
                 found.append(int(pid))
         return found if len(found) == 1 else Seen(found)
     return until("one engine", look)[0]
+
+
+def test_an_answer_of_the_cloud_without_its_form_costs_its_claim(site):
+    one = site(tokens_per_day=100000, endpoint={"answer_tokens_max": 900})
+    one.away()
+    escalate = {"X-Flotilla-Escalate": "1"}
+    status, headers, _ = one.ask(
+        escalate, response_format={"type": "json_object"}, max_tokens=64)
+    assert status == 200 and len(one.cloud.requests) == 2
+    assert headers["X-Flotilla-Served-By"].startswith(NAME)
+    # The answer took less, but nobody counted it.
+    used = one.metric('flotilla_route_tokens_today{route="%s"}' % NAME)
+    assert used >= 16 + 64
+
+
+def test_a_schema_that_cannot_be_checked_is_no_fault_of_the_cloud(site):
+    one = site()
+    one.away()
+    escalate = {"X-Flotilla-Escalate": "1"}
+    status, _, body = one.ask(escalate, response_format={
+        "type": "json_schema", "json_schema": {"schema": {"not": {}}}})
+    assert status == 400 and body["error"]["code"] == "infer.schema"
+    assert len(one.cloud.requests) == 1
+    # Such a request gives the endpoint no pause.
+    assert one.ask(escalate)[1]["X-Flotilla-Served-By"].startswith("cloud")
+
+
+@pytest.mark.skipif(os.geteuid() != 0,
+                    reason="files of runtimes.d belong to root")
+def test_a_runtime_that_keeps_no_form_leaves_the_request_to_the_cloud(fleet):
+    low = '{"severity": "low"}'
+    cloud = Cloud(answer=low)
+    one = Runtimes(fleet, config="endpoints: %s\nroutes: %s\n" % (
+        json.dumps({"cloud": {"url": cloud.url, "model": "gpt-cloud"}}),
+        json.dumps({"desk": {"to": ["desk", "cloud"]}})))
+    fake(one, "form:1000000", ["json"])
+    fleet.roll(publish(one, "1", "severity: low"))
+
+    def ask(**fields):
+        status, text = one.device.post("/v1/chat/completions", {
+            "model": "desk", "messages": [
+                {"role": "user", "content": QUESTION}], **fields})
+        body = json.loads(text)
+        return status, body.get("flotilla"), body
+    form = {"response_format": {"type": "json_object"}}
+
+    def of_the_cloud():
+        answer = ask(**form)
+        assert answer[0] == 200 or \
+            answer[2]["error"]["code"] == "infer.form", answer
+        return answer if answer[0] == 200 else Seen(answer)
+    _, served, body = until("an answer of the cloud", of_the_cloud)
+    assert served == {"served_by": "cloud", "reason": "form"}
+    assert body["choices"][0]["message"]["content"] == low
+    assert cloud.requests[-1][2]["response_format"] == form["response_format"]
+    # Without a form the runtime's answer is fine.
+    before = len(cloud.requests)
+    assert ask()[1]["reason"] is None and len(cloud.requests) == before
+    # A cloud that keeps no form either: the runtime's error is told.
+    cloud.answer = ANSWER
+    assert ask(**form)[2]["error"]["code"] == "infer.form"
+    assert len(cloud.requests) == before + 1
+    cloud.close()

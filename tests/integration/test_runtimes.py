@@ -150,3 +150,31 @@ def served(runtimes):
         return runtimes.says(QUESTION)[1] == "desk@4.refuse"
     except (OSError, F.Failed):
         return False
+
+
+def test_an_answer_without_its_form_is_asked_for_once_more(runtimes):
+    fake(runtimes, "form:3", ["json", "schema"])
+    low = '{"severity": "low"}'
+    runtimes.fleet.roll(publish(runtimes, "6", low))
+    until("desk@6", lambda: runtimes.says(QUESTION) == (low, "desk@6"))
+
+    def ask(schema, **fields):
+        status, text = runtimes.device.post("/v1/chat/completions", {
+            "model": "desk", "messages": [{"role": "user",
+                                           "content": QUESTION}],
+            "response_format": {"type": "json_schema",
+                                "json_schema": {"schema": schema}}, **fields})
+        return status, text.decode()
+    schema = {"type": "object", "required": ["severity"]}
+    # Two answers without the form are an error, which names no word of them.
+    status, text = ask(schema, stream=True)
+    assert status == 500 and json.loads(text)["error"]["code"] == "infer.form"
+    assert "the runtime fake: answer: no JSON" in text and "Sure" not in text
+    # After one of them the runtime is asked again.
+    status, text = ask(schema)
+    assert status == 200, text
+    assert json.loads(text)["choices"][0]["message"]["content"] == low
+    status, text = ask({"not": {}})
+    assert status == 400 and json.loads(text)["error"]["code"] == \
+        "infer.schema", text
+    assert json.loads(text)["error"]["param"] == "response_format"

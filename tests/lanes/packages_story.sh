@@ -56,7 +56,7 @@ dpkg-query -W 'flotilla-*' libflotilla-engine-dev
 state flotilla-agent inactive
 state flotilla-controller inactive
 for program in flotilla flotilla-agent flotilla-controller flotilla-engine \
-    flotilla-model flotilla-updater; do
+    flotilla-model flotilla-relay flotilla-updater; do
     "$program" --version
     man -w "$program" >/dev/null || fail "no manual of $program"
     bash -c ". /usr/share/bash-completion/bash_completion &&

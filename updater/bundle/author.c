@@ -1,8 +1,9 @@
 /* Release author: makes a release document and the blobs to upload from model
  * files.
  *
- * Each way to get a file is made and measured; only useful ones are kept. A
- * file that devices would refuse is refused here, before signing. */
+ * Several downloads of each file (raw, compressed, deltas) are made and
+ * measured; only useful ones are kept.  A file that devices would refuse is
+ * refused here, before signing. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>

@@ -21,7 +21,8 @@ FLO_MUST_USE int flo_author_fill(struct author_build *build, struct flo_err *err
 /* Adds chunk hashes to a file that is larger than one chunk. */
 FLO_MUST_USE int flo_author_add_chunks(struct author_build *build, struct flo_release_file *file,
                                        int fd, struct flo_err *err);
-/* Makes all ways to get a file, in parallel where memory allows. */
+/* Makes all downloads from which a device can get the file (raw, compressed,
+ * deltas), at the same time where memory allows. */
 FLO_MUST_USE int flo_author_make_ways(struct author_build *build,
                                       const struct flo_author_file *source,
                                       struct flo_release_file *file, int fd, struct flo_err *err);

@@ -1,5 +1,5 @@
-/* Ways of one file: makes and measures them, keeps the useful ones, and hashes
- * the file's chunks. */
+/* Downloads of one file: makes them in several forms (raw, compressed, deltas)
+ * and measures them, keeps the useful ones, and hashes the file's chunks. */
 #include "updater/bundle/author.h"
 
 #include <errno.h>
@@ -19,7 +19,8 @@
 #define PIECE_BYTES (256u << 10)
 #define CHUNK_BYTES_MIN (1u << 20)
 #define CHUNK_BYTES_MAX (8u << 20)
-/* Most chunks of a file; a larger file gets larger chunks instead. */
+/* Most chunk hashes of a file.  The chunks of a larger file become larger, so
+ * that there are no more of them. */
 #define CHUNKS_WANTED_MAX 400
 /* Bytes of memory that a delta needs per byte of the old file, if it needs a
  * suffix array (beyond 2 GiB). */
@@ -38,8 +39,8 @@ static int open_nameless(const char *dir, int *fd, struct flo_err *err)
     return 0;
 }
 
-/* Gives a nameless file the name of its digest.  An existing file of that name
- * has the same bytes. */
+/* Gives a nameless file the name "sha256-<digest>".  A file that has this name
+ * already has the same bytes, which is no error. */
 static int name_blob(const char *dir, int fd, const struct flo_digest *digest, struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
@@ -213,8 +214,9 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
     return best;
 }
 
-/* Tells whether a way saves enough to be kept: zstd 3 %, a typed delta 10 %.  A
- * bsdiff40 patch, which is slow and needs 16 MiB, must save half. */
+/* Tells whether a download is small enough to be kept.  zstd must save 3 % of
+ * the file, a typed delta 10 % of the best full download.  A bsdiff40 patch
+ * must save half of it, because devices apply it slowly. */
 static bool is_worth(const struct flo_release_file *file, const struct flo_author_blob *blob)
 {
     if (blob->codec == FLO_CODEC_RAW) {
@@ -235,8 +237,8 @@ struct task {
     const struct author_build *build;
     int fd;             /* descriptor of the file, shared by all tasks */
     const char *choice; /* codec word for flo_delta_create */
-    bool is_optional;   /* true: the way is left out if it cannot be made */
-    int base_fd;        /* file that the delta starts from; -1: the way needs none */
+    bool is_optional;   /* true: the download is left out if it cannot be made */
+    int base_fd;        /* file that the delta starts from; -1: the download is no delta */
     uint64_t base_bytes;
     struct flo_digest base;
     const char *base_path;
@@ -281,8 +283,8 @@ static void *make_some(void *context)
     return NULL;
 }
 
-/* Tells whether all ways are finished.  Writes those that are not finished to
- * `left`: "zstd, delta 45 % (about 12 s left)". */
+/* Tells whether all downloads are made.  Writes to `left` those that are not,
+ * for people: "zstd, delta 45 % (about 12 s left)". */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
@@ -306,8 +308,8 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     return left[0] == '\0';
 }
 
-/* Waits until a thread has ended, and meanwhile reports the unfinished ways
- * each second. */
+/* Waits until a thread has ended, and meanwhile reports the unfinished
+ * downloads each second. */
 static void wait_for(const struct author_build *build, const char *file, struct tasks *tasks,
                      pthread_t thread, uint64_t began_ms)
 {
@@ -341,8 +343,8 @@ static uint64_t memory_available(void)
     return (uint64_t)kib << 10;
 }
 
-/* Returns the number of threads: one per download if memory is enough for the
- * indexes of all bases, else 1. */
+/* Returns the number of threads: one for each download, or a single one when
+ * memory is too small to index all old files at once. */
 static size_t threads_for(const struct tasks *tasks)
 {
     uint64_t bytes = 0;
@@ -377,8 +379,8 @@ static int make_all(const struct author_build *build, const char *file, struct t
 static int take_way(struct author_build *build, struct flo_release_file *file, struct task *task,
                     struct flo_err *err)
 {
-    /* facts of a raw way: the file is not inspected, because it may begin with
-     * a patch's magic number */
+    /* Facts about the download; zeros for a raw file.  A raw file is not
+     * inspected, because it may happen to begin as a patch does. */
     struct flo_delta_facts facts = {0};
     int rv = task->rv;
 
@@ -421,7 +423,8 @@ static bool has_base(const struct tasks *tasks, const struct flo_release_file *f
     return flo_digest_equal(&file->digest, base); /* an equal file needs no delta */
 }
 
-/* Adds a delta from the file `base_path`, unless that is the same file. */
+/* Adds a delta from the file `base_path`, unless it equals the new file or the
+ * base of another delta. */
 static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
                      const struct task *standard, const char *base_path, struct flo_err *err)
 {
@@ -443,8 +446,9 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     return 0;
 }
 
-/* Returns the next model with a local file that is not published yet, from
- * index `from` on in steps of `step`.  Returns NULL at the end of the list. */
+/* Returns the nearest file of role `model` after `from`, or before it with a
+ * `step` of -1, that is on this disk and not published yet.  Returns NULL when
+ * there is none. */
 static const struct flo_author_file *next_model(const struct flo_author *author, size_t from,
                                                 int step)
 {

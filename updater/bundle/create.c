@@ -24,7 +24,7 @@
 struct writer {
     struct archive *archive;
     const struct flo_bundle_spec *spec;
-    /* documents in the order of the spec */
+    /* parsed release documents, in the order of spec->documents */
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_digest ids[FLO_BUNDLE_RELEASES_MAX];
     /* indices of the documents, in the order in which the bundle has them */
@@ -370,8 +370,8 @@ static bool may_come(const struct writer *writer, const bool *is_placed, size_t 
     return !is_placed[candidate];
 }
 
-/* Orders the releases as the caller gave them, except that a release comes
- * after those that it needs. */
+/* Orders the releases as the caller gave them, but puts a release after those
+ * that must be installed before it. */
 static void put_in_order(struct writer *writer)
 {
     bool is_placed[FLO_BUNDLE_RELEASES_MAX] = {false};

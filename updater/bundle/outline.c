@@ -1,7 +1,7 @@
 /* Release outline: compares an existing release with the inputs of a new one.
  *
- * Number, time and ways are ignored, because they do not come from the
- * inputs. */
+ * Number, time and downloads of the release are not compared, because they are
+ * made later. */
 #include <flotilla/release.h>
 
 #include <stdio.h>

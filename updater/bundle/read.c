@@ -25,8 +25,8 @@
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
-/* A blob that the bundle may contain.  There is one row per way, and one per
- * list of chunk hashes, of each release. */
+/* A blob that the bundle may contain.  Each release gives one such row for each
+ * download of a file, and one for each list of chunk hashes. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;
@@ -327,9 +327,10 @@ static int check_blob_size(const struct expected *blob, uint64_t bytes, const ch
                     shown, bytes, blob->bytes);
 }
 
-/* Marks every expected blob with that digest as seen.  Sets *out to NULL when
- * no release has the digest.  If two releases give different sizes, one of them
- * is wrong. */
+/* Handles the blob `digest` of the bundle, of `bytes` bytes.  Marks each
+ * expected blob with this digest as seen, and points *out to one (NULL: no
+ * release has the digest).  Fails for a second entry with this digest, or
+ * another size. */
 static int see(struct reader *reader, const struct flo_digest *digest, uint64_t bytes,
                const char *shown, const struct expected **out, struct flo_err *err)
 {
@@ -431,8 +432,9 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes, c
         rv = see(reader, &digest, bytes, shown, &blob, err);
     }
     if (blob == NULL) {
-        /* A stray entry is refused at the bundle's end, so that a flood of such
-         * entries first hits the limit on entries. */
+        /* An entry that no release names is refused only at the end of the
+         * bundle.  So a bundle with very many of them fails at the limit on
+         * entries first. */
         if (reader->stray[0] == '\0') {
             (void)snprintf(reader->stray, sizeof reader->stray, "%s", shown);
         }
@@ -482,8 +484,8 @@ static int read_entries(struct reader *reader, struct flo_err *err)
     }
 }
 
-/* Tells whether a file arrived, by a way of any release: all releases of the
- * bundle share their blobs. */
+/* Tells whether some download of the file is in the bundle.  It may be listed
+ * by any release, because the releases of a bundle share their blobs. */
 static bool came(const struct reader *reader, const struct flo_release_file *file)
 {
     for (size_t i = 0; i < reader->expected_count; i++) {
@@ -518,7 +520,8 @@ static int tell_lacking(const struct reader *reader, const struct flo_release *r
     return handlers->on_lacking(handlers->context, release, file, err);
 }
 
-/* Checks that every file of some variant arrived in at least one way. */
+/* Checks that the bundle has at least one download for every file of some
+ * variant. */
 static int check_release(const struct reader *reader, const struct flo_release *release,
                          struct flo_err *err)
 {

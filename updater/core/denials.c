@@ -1,8 +1,9 @@
 /* Blocked releases: which releases a device refuses, and who blocked them.
  *
- * The functions are pure.  An entry is the strongest of all orders and verdicts
- * about its release, separately for normal and emergency orders.  So the order,
- * loss and repetition of messages do not matter. */
+ * The functions are pure.  A release has at most one entry for normal orders
+ * and one for emergency orders.  The entry is the strongest decision about the
+ * release so far, so it does not matter in which order, or how often, decisions
+ * arrive. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ static struct flo_denial *find(struct flo_slots *slots, const struct flo_digest 
     return NULL;
 }
 
-/* Returns the rank of a cause; the weakest cause has the lowest. */
+/* Returns how strong a cause for blocking is, from 0 to 4; a stronger cause
+ * replaces a weaker one. */
 static unsigned weight(enum flo_denial_cause cause)
 {
     switch (cause) {
@@ -40,8 +42,9 @@ static unsigned weight(enum flo_denial_cause cause)
     return 4;
 }
 
-/* Tells whether the verdict `said` replaces the stored one.  At equal numbers
- * an allowing order beats a block, because it unblocks releases up to the
+/* Tells whether the new decision `said` about a release replaces the stored
+ * one.  A fault on this device always wins, then the newer order.  If both are
+ * equally new, an allowing order wins, because it allows all releases up to the
  * number that it names. */
 static bool is_stronger(const struct flo_denial *said, const struct flo_denial *known)
 {
@@ -95,9 +98,9 @@ static bool goes_before(const struct flo_slots *slots, const struct flo_denial *
     return a->number - 1 < b->number - 1; /* an unknown number, 0, wraps to the highest */
 }
 
-/* Removes the entry that allows a release, because the operator blocks the
- * release at the device.  Keeps an entry with a newer `statement`; at equal
- * numbers the block wins. */
+/* Removes the entry that allows a release, because the operator at the device
+ * blocks the release now.  An entry from an order newer than `statement`
+ * stays. */
 static void disallow(struct flo_slots *slots, const struct flo_digest *release, uint64_t statement)
 {
     struct flo_denial *known = find(slots, release, 0);
@@ -117,8 +120,9 @@ void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
     memset(&list[slots->denial_count], 0, sizeof(list[0]));
 }
 
-/* Inserts an entry, sorted by release and kind of order, so that the result
- * does not depend on the order of arrival. */
+/* Inserts an entry into the list of blocked and allowed releases, which is
+ * sorted by release.  So the list is the same in whatever order the entries
+ * arrive. */
 static void insert(struct flo_slots *slots, const struct flo_denial *said)
 {
     struct flo_denial *list = slots->denials;
@@ -136,8 +140,9 @@ static void insert(struct flo_slots *slots, const struct flo_denial *said)
     list[at] = *said;
 }
 
-/* Drops one entry.  Returns true when the entry was a block, which `folded` now
- * covers. */
+/* Drops the least important entry of a full list.  Returns true when it blocked
+ * a release; then slots->folded (releases up to this number are blocked) is
+ * raised to that release's number. */
 static bool make_room(struct flo_slots *slots)
 {
     uint32_t first = 0;
@@ -156,8 +161,9 @@ static bool make_room(struct flo_slots *slots)
         return false;
     }
     if (up_to == 0 && slots->floor > 0) {
-        /* the release's number is unknown: better to block too many releases
-         * than too few */
+        /* The blocked release has no known number.  So all releases below the
+         * highest number ever committed here are blocked: too many are better
+         * than too few. */
         up_to = slots->floor - 1;
     }
     if (up_to > slots->folded) {
@@ -209,7 +215,9 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
     if (is_listed || number == 0 || number > slots->folded || flo_slots_hold(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
-    return FLO_DENIAL_ORDERED; /* blocks that were folded into a number have no stored cause */
+    /* The release is blocked because its number is at most `folded`, which
+     * replaces lost entries without their causes. */
+    return FLO_DENIAL_ORDERED;
 }
 
 bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
@@ -220,8 +228,8 @@ bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest 
 
 /* ---- what the device says itself ---- */
 
-/* Returns the number of the blocked release if a slot or the present order has
- * it, else 0. */
+/* Returns the number of the release to block if it is the candidate, the
+ * current release, or the one that the newest order assigns, else 0. */
 static uint64_t number_of(const struct flo_slots *slots, const struct flo_denial_here *said)
 {
     if (flo_digest_equal(&said->release, &slots->candidate)) {

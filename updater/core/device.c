@@ -1,13 +1,13 @@
-/* Device record: epoch and era of sequence numbers, orders about whole
- * rollouts, and the earliest possible time.  Pure; store/device.c stores it. */
+/* Device record: which orders about the whole device and about rollouts are in
+ * force, and the earliest possible time.  Pure; store/device.c stores it. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/host/digest.h"
 #include "updater/core/eras.h"
 
-/* Begins a new era: sequence numbers start again at 0, and the effects of
- * earlier orders stay. */
+/* Begins a new era of sequence numbers: they start again at 0, and the effects
+ * of earlier orders stay. */
 void flo_device_begin_era(struct flo_device *device)
 {
     device->era++;
@@ -61,8 +61,7 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device, struct f
     }
 }
 
-/* Tells whether the record belongs to another enrolment than this one, or to
- * none yet. */
+/* Tells whether another enrolment of this device, or none, wrote the record. */
 static bool is_others(const struct flo_device *device, const struct flo_trust_facts *facts)
 {
     return memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0;
@@ -96,8 +95,8 @@ static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
     device->prompts_stay_emergency = device->prompts_stay_emergency && facts->has_emergency;
 }
 
-/* Handles an enrolment, first or repeated: a person chose the controller that
- * sent the list of keys. */
+/* Accepts the keys of an enrolment, the first or a repeated one.  The keys can
+ * be trusted, because a person chose the controller that sent them. */
 static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
@@ -117,8 +116,8 @@ static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_tru
     return FLO_TRUST_TAKEN;
 }
 
-/* Handles the unsigned list of keys: only an enrolment, or an operator at the
- * device, can change it. */
+/* Handles a list of trusted keys without a signature.  Such a list can change
+ * only by an enrolment or by an operator at the device. */
 static enum flo_trust_hold take_list(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     if (device->trust_number > 1) {
@@ -197,8 +196,9 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
                                                                      : FLO_ROLLOUT_RESUMED;
 }
 
-/* Returns the entry to drop: a resumed rollout before an aborted one, and the
- * oldest first.  Returns NULL when all listed rollouts are paused. */
+/* Returns the rollout's entry to drop from a full list: the oldest resumed one,
+ * or else the oldest aborted one.  Returns NULL when all listed rollouts are
+ * paused. */
 static struct flo_pause *least(struct flo_device *device)
 {
     struct flo_pause *found = NULL;

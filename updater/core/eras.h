@@ -8,10 +8,11 @@
 /* Resets the sequence numbers of normal (not emergency) orders to 0.  Blocked
  * releases, minimum releases, freezes and pauses stay. */
 void flo_device_begin_era(struct flo_device *device);
-/* Moves a model's record to the device's era, which resets its order numbers.
- * The owner calls it before the record's next write. */
+/* Sets the era of a model's record, and drops its order numbers, which belong
+ * to the era before.  The caller then writes the record. */
 void flo_slots_begin_era(struct flo_slots *slots, uint32_t era);
-/* Tells whether a slot, or the baseline, has the release. */
+/* Tells whether the release is in a slot or is the baseline (the release that
+ * is never removed, as a last resort). */
 bool flo_slots_hold(const struct flo_slots *slots, const struct flo_digest *release);
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index);
 

@@ -171,8 +171,9 @@ static bool is_denied(const struct flo_slots *slots, const struct flo_digest *re
     return !flo_digest_is_zero(release) && flo_slots_is_denied(slots, release, 0);
 }
 
-/* Blocks a candidate that used up its starts, and drops it.  One write does
- * both, because the report of its execution may be lost. */
+/* Blocks a candidate that has used up the starts of its trial, and empties its
+ * slot.  One write of the record does both, because the report of the failed
+ * update may be lost. */
 static void end_of_starts(struct flo_slots *slots)
 {
     const struct flo_denial said = {
@@ -182,10 +183,9 @@ static void end_of_starts(struct flo_slots *slots)
     flo_slots_clear_candidate(slots);
 }
 
-/* Continues an ordered rollback after a power cut.  The rollback is stored with
- * its block before it begins, and the slots rotate when its target is ready.  A
- * blocked current release without a previous one stays: a doubtful model is
- * better than none. */
+/* Finishes what a power cut interrupted: drops a failed or blocked candidate,
+ * and rolls back a blocked current release.  Without a previous release the
+ * blocked one stays, because a doubtful model is better than none. */
 bool flo_slots_heal(struct flo_slots *slots)
 {
     bool is_changed = false;

@@ -1,6 +1,6 @@
-/* Orders as statements: per subject the order with the highest number holds.
- * Orders of an emergency key have their own subjects and are never compared
- * with normal ones.
+/* Orders as statements: of all orders about a subject only the one with the
+ * highest number is in force.  Orders of an emergency key have their own
+ * subjects and are never compared with normal ones.
  *
  * Pure.  A broker may deliver signed orders in any order, twice, late or never,
  * and a hostile broker does so on purpose.  The stored number is the maximum of
@@ -38,8 +38,7 @@ static void held_of_model(const struct flo_device *device, const struct flo_slot
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
         held->body = &slots->stated.body;
-    } else { /* no order of this era is stored for the model: the number that
-              * covers models without a record counts */
+    } else { /* no order about this model is stored: this number counts for all such models */
         held->number = device->models_folded;
         held->is_folded = true;
     }
@@ -128,7 +127,7 @@ int flo_statement_look(const struct flo_device *device, const struct flo_slots *
     *by = 0;
     *out = FLO_STATEMENT_NEW;
     if (order->epoch > device->epoch) {
-        return 0; /* a new era begins with this order */
+        return 0; /* the order begins a new era, so no older number counts */
     }
     /* Only normal numbers are compared with the highest one: emergency numbers
      * are times, so the clock bounds them. */
@@ -250,8 +249,7 @@ static bool keep_about_device(struct flo_device *device, const struct flo_order 
 }
 
 /* Stores the epoch and the number of an accepted order in the device record.
- * core/time.c decides which epochs are allowed and how time advances; the owner
- * of the records calls it. */
+ * The caller has checked the epoch before (core/time.c). */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;
@@ -282,8 +280,9 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
     }
     kept.device = keep_head(device, order);
     if (is_about_model) {
-        /* The model's record may already name this era, when the device's
-         * record was damaged or not written in the meantime. */
+        /* If the order begins an era, the model's record may name this era
+         * already, because the device's record was damaged or not written.  The
+         * numbers in it are reset all the same. */
         if (begins_era || slots->era != device->era) {
             flo_slots_begin_era(slots, device->era);
         }

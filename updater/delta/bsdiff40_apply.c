@@ -21,9 +21,9 @@
 /* bytes of read-ahead after a jump in the old file */
 #define OLD_JUMP_BYTES (16u << 10)
 #define OLD_WINDOW_BYTES (256u << 10)
-/* Most triples without progress in a row.  bsdiff writes at most one (the first
- * may only seek).  A patch of such triples alone would loop for a very long
- * time. */
+/* Most control entries (add, insert, seek) in a row that give no byte of the
+ * new file.  bsdiff writes at most one in a row.  A patch of only such entries
+ * would keep the decoder busy for a very long time. */
 #define IDLE_TRIPLES_MAX 64
 
 struct apply {

@@ -234,8 +234,9 @@ static uint64_t reach_backward(const struct delta_input *input, const struct ali
     return reach;
 }
 
-/* Divides `overlap` bytes that both alignments claim.  Returns how many of them
- * go to `now`, so that most bytes are equal. */
+/* Divides `overlap` bytes to which the alignments `now` and `next` both reach.
+ * Returns how many of the first ones go to `now`, so that most bytes equal the
+ * old file's. */
 static uint64_t cut_overlap(const struct delta_input *input, const struct alignment *now,
                             const struct alignment *next, uint64_t begin, uint64_t overlap)
 {
@@ -259,8 +260,9 @@ static uint64_t cut_overlap(const struct delta_input *input, const struct alignm
 
 /* ---- the patch ---- */
 
-/* Writes the bytes from `now` to `next`, and moves `next` back to the first
- * byte that its own part covers. */
+/* Writes the new file's bytes that `now` covers, and those between `now` and
+ * `next`.  Moves the beginning of `next` back over the bytes that `next` covers
+ * as well. */
 static int write_stretch(struct create *create, const struct alignment *now, struct alignment *next,
                          bool is_last, struct flo_err *err)
 {

@@ -69,7 +69,7 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
 /* The codecs that a choice word stands for. */
 struct choice {
     bool wanted[FLO_CODEC_COUNT];
-    bool is_delta; /* true: best delta; the files decide whether bsdiff40 is tried */
+    bool is_delta; /* true: delta codecs are tried, bsdiff40 only if the files suit it */
 };
 
 /* Parses a choice word such as "auto".  Returns false for an unknown word. */
@@ -183,9 +183,10 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
     return 0;
 }
 
-/* Tries every wanted codec, the cheapest to decode first, which also wins
- * between equal sizes.  bsdiff40 handles files that the typed delta refuses (an
- * index too long), if its suffix array fits in memory. */
+/* Tries every wanted codec, the cheapest to decode first, and keeps the
+ * smallest patch.  Among equal sizes the first one stays.  If the typed delta
+ * refuses the files, bsdiff40 is tried instead, provided that its suffix array
+ * fits in memory. */
 static int measure_some(const struct delta_input *input, struct choice choice,
                         struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -207,8 +208,9 @@ static int measure_some(const struct delta_input *input, struct choice choice,
     return rv;
 }
 
-/* Tries the typed delta first when both files are models.  If it saves a third
- * of the file, no way without a base is smaller, so no other codec is tried. */
+/* Tries the typed delta first when both files are models.  If its patch is a
+ * third smaller than the file, no compressed full download can be smaller, so
+ * no other codec is tried. */
 static int measure_all(const struct delta_input *input, struct choice choice,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {

@@ -27,8 +27,8 @@ FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data,
 FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
                                       struct flo_err *err);
 
-/* Decodes a whole zstd patch into the sink.  Each of these decoders refuses a
- * patch for another size than job->new_bytes before it allocates memory. */
+/* Decodes a whole zstd patch into the sink.  Refuses a patch whose result has
+ * another size than job->new_bytes, before memory is allocated for it. */
 FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                       struct delta_sink *sink, struct flo_err *err);
 /* Decodes a whole BSDIFF40 patch into the sink. */

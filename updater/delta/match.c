@@ -1,9 +1,9 @@
 /* Match finder: longest matches by suffix array; see match.h.
  *
  * libdivsufsort makes the array.  The table over the first bytes replaces the
- * first two thirds of each binary search, whose steps all miss the cache.
- * Lengths known to agree at both ends are not compared again (Manber and Myers
- * 1993). */
+ * first two thirds of each binary search, whose steps all miss the cache.  The
+ * search knows how many bytes of the text agree with both ends of its range,
+ * and does not compare them again (Manber and Myers 1993). */
 #include "updater/delta/match.h"
 
 #include <stdlib.h>

@@ -19,8 +19,7 @@ static int on_release(void *context, const struct flo_release_verified *verified
 {
     struct flo_offer *offer = context;
     bool is_it = flo_digest_is_zero(&offer->wanted)
-                     ? offer->envelope.bytes == 0 /* a zero digest asks for the
-                                                   * bundle's first release */
+                     ? offer->envelope.bytes == 0 /* zero: the bundle's first release */
                      : flo_digest_equal(&offer->wanted, &verified->digest);
 
     if (!is_it) {
@@ -85,8 +84,10 @@ struct taking {
     struct flo_part *part; /* blob in progress, or NULL */
     uint64_t offset;       /* offset in the present blob of the next byte */
     uint64_t total;
-    uint64_t looked_at; /* offset in the blob when the control socket was last checked */
-    bool is_resumed;    /* true: the part has bytes of an earlier run */
+    /* offset in the blob at which the worker last checked whether the agent
+     * wants to stop */
+    uint64_t looked_at;
+    bool is_resumed; /* true: the part has bytes of an earlier run */
 };
 
 static int on_blob(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,

@@ -26,12 +26,12 @@ struct flo_trust;
 struct flo_neighbours {
     const char *urls[FLO_NEIGHBOURS_MAX]; /* "https://host:port" */
     size_t count;
-    /* Times since the job's first request to a neighbour.  Before `turn_ms`
-     * no mirror is asked for bytes that a neighbour may still get.  Before
-     * `wait_ms` no mirror is asked for bytes that a neighbour is
-     * downloading. */
+    /* Time limits, counted from the job's first request to a neighbour.  Before
+     * turn_ms a download that has not begun asks no mirror, because a neighbour
+     * may begin it.  Before wait_ms no mirror is asked for bytes that a
+     * neighbour is downloading. */
     uint64_t turn_ms, wait_ms;
-    uint64_t pause_ms;    /* pause between two rounds; 0: 1000, growing */
+    uint64_t pause_ms;    /* pause before all neighbours are asked again; 0: 1000, then growing */
     uint64_t patience_ms; /* timeout to connect; a slow answer gets five times as long; 0: 1000 */
     /* Called when a wait for a neighbour begins; may be NULL. */
     void (*on_wait)(void *context);
@@ -40,8 +40,9 @@ struct flo_neighbours {
     struct flo_http *handle;
     /* time of the first request to a neighbour; 0: none yet */
     uint64_t asked_ms;
-    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* time until which each neighbour is not asked */
-    bool gave[FLO_NEIGHBOURS_MAX];         /* which neighbours sent bytes of the current artifact */
+    /* time until which the neighbour is not asked, for each of `urls` */
+    uint64_t aside_ms[FLO_NEIGHBOURS_MAX];
+    bool gave[FLO_NEIGHBOURS_MAX]; /* which neighbours sent bytes of the current artifact */
 };
 
 struct flo_fetch {
@@ -65,9 +66,12 @@ struct flo_fetch {
 
     /* Results. */
     uint64_t fetched_bytes; /* bytes of answers' bodies that came from the network */
-    /* bytes of the first artifact that an earlier run left in partial/ */
+    /* bytes of the first artifact that were in partial/ already, from an
+     * earlier run */
     uint64_t found_bytes;
-    bool is_passing;            /* the last error may be temporary */
+    /* result: the last error may be temporary, so a later attempt may
+     * succeed */
+    bool is_passing;
     struct flo_http *handle;    /* opened at first use */
     struct flo_http *elsewhere; /* client for a store that a mirror redirects to */
     bool told_plain;            /* true: the log already has a redirect without TLS */

@@ -12,11 +12,12 @@
 
 /* Private codes, outside the table of errors, which tell why on_data ended a
  * transfer. */
-#define STOP_JUMP (-10000) /* the disk already has the next bytes */
+#define STOP_JUMP (-10000) /* the transfer ends, because the disk already has the next bytes */
 
 struct transfer {
     struct flo_fetch *fetch;
-    struct flo_part *part; /* NULL: curl collects a document */
+    /* download that gets the bytes; NULL: curl collects a document in memory */
+    struct flo_part *part;
     const struct flo_http_answer *answer;
     uint64_t offset; /* offset of the next body byte; set at the first byte */
     bool has_begun;
@@ -121,7 +122,8 @@ static int take(struct transfer *transfer, const char *data, size_t bytes, struc
 {
     uint64_t position = flo_part_position(transfer->part);
 
-    /* A server without Range support sends all bytes from the beginning. */
+    /* A server without Range support sends all bytes from the beginning; those
+     * that are here already are skipped. */
     if (transfer->offset < position) {
         uint64_t known = position - transfer->offset;
         size_t skip = known < bytes ? (size_t)known : bytes;
@@ -294,8 +296,8 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *
         }
         outcome = flo_get_judge(rv, &answer);
     } else if (answer.status >= 200 && answer.status < 300) {
-        /* The transfer is complete, or the server closed early without a
-         * Content-Length. */
+        /* All bytes have arrived, or a server that sent no Content-Length
+         * closed the connection early. */
         outcome = FLO_GET_GOOD;
         if (flo_part_position(part) != total) {
             flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu", url,

@@ -8,8 +8,8 @@
 /* Result of one attempt to fetch. */
 enum flo_get_outcome {
     FLO_GET_GOOD,
-    FLO_GET_PASSING,   /* a temporary failure: try again after a pause */
-    FLO_GET_PERMANENT, /* do not ask this source again */
+    FLO_GET_PASSING,   /* a temporary failure: the source may be asked again after a pause */
+    FLO_GET_PERMANENT, /* a lasting failure: the source is not asked again */
     FLO_GET_FATAL,     /* a failure of this device: disk, budget, stop */
 };
 

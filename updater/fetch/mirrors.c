@@ -64,8 +64,8 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err 
     return flo_fetch_pause(fetch, wait_ms > retry_ms ? wait_ms : retry_ms, err);
 }
 
-/* Decides after an attempt whether to go on, and with which mirror.  `position`
- * is the number of bytes after the attempt. */
+/* Decides after an attempt whether there will be another one, and with which
+ * mirror.  `position` is the number of bytes that are here now. */
 static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t position,
                  uint64_t retry_ms, struct flo_err *err)
 {

@@ -126,8 +126,9 @@ static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
         if (answer == OURS || flo_part_position(part) == artifact->bytes) {
             return answer == OURS ? OURS : GIVES;
         }
-        /* The disk may have bytes of an earlier run in the middle.  The next
-         * round asks for the missing bytes after them. */
+        /* The neighbour may have filled a gap before bytes of an earlier run.
+         * The bytes that are missing after those are asked for in the next
+         * round. */
         best = answer == GIVES || answer == FETCHES ? FETCHES : best;
     }
     return best;

@@ -194,16 +194,17 @@ static bool get_here(const struct flo_part *part, uint64_t offset)
     return (part->is_here[i / 8] >> (i % 8) & 1) != 0;
 }
 
-/* Counts the next unit of `bytes` bytes, which is on disk and correct. */
+/* Counts the next unit (a chunk, or 1 MiB) of `bytes` bytes as done, because it
+ * is on disk and correct. */
 static void advance(struct flo_part *part, const void *data, size_t bytes)
 {
     flo_sha256_update(&part->sha, data, bytes);
     part->done += bytes;
 }
 
-/* Tells whether the unit is in the file, or copies it from the damaged blob
- * `rotten` (-1: none).  An unreadable unit counts as wrong, and is fetched and
- * written again. */
+/* Tells whether the unit at `offset` is correct in the file.  If it is not,
+ * tries to copy it from the damaged blob `rotten` (-1: none).  Returns false
+ * when both fail; then the unit is fetched. */
 static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, uint64_t offset)
 {
     size_t bytes = unit_bytes(part, offset);
@@ -217,8 +218,9 @@ static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, 
            flo_fd_pwrite_all(part->fd, part->buffer, bytes, offset, NULL) == 0;
 }
 
-/* Hashes the bytes in [0, end) that the map claims, and all of a damaged
- * blob. */
+/* Checks the units in [0, end), which the map says are on disk.  With a damaged
+ * blob (`rotten` >= 0) checks every unit, because the blob may have any of
+ * them. */
 static void check_claims(struct flo_part *part, uint64_t end, int rotten)
 {
     uint64_t last = rotten >= 0 ? part->artifact.bytes : end;
@@ -305,7 +307,8 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
 {
     struct claims claims = read_map(part);
 
-    /* A map claims nothing when the file itself was missing. */
+    /* The file was missing and is new, so the map says nothing about its
+     * bytes. */
     if (is_fresh) {
         claims = (struct claims){.is_valid = false};
     }

@@ -36,7 +36,8 @@ static bool is_better(const struct flo_chain *a, const struct flo_chain *b)
 static bool find(const struct flo_plan_input *input, const struct flo_digest *base,
                  uint32_t steps_max, struct flo_chain *out);
 
-/* Finds the chain whose last patch is this way of an intermediate file. */
+/* Finds the chain of patches whose last patch is the delta number `way` of the
+ * intermediate file `file`. */
 static bool by_way(const struct flo_plan_input *input, uint32_t file, uint32_t way,
                    uint32_t steps_max, struct flo_chain *out)
 {

@@ -1,10 +1,10 @@
-/* Patch chains: several patches in a row, when the base of a way is not on
- * disk.
+/* Patch chains: several patches in a row, for a device that lacks the old file
+ * which a delta needs.
  *
  * A release may have files of role `step`: versions between an old one and its
- * own, which belong to no variant.  Each such file has ways from older
- * versions.  A device makes one after the other; the last one is the base that
- * was missing. */
+ * own, which belong to no variant.  Each such file has deltas from older
+ * versions.  A device makes these files one after the other; the last one is
+ * the old file that was missing. */
 #ifndef FLOTILLA_UPDATER_PLAN_CHAIN_H
 #define FLOTILLA_UPDATER_PLAN_CHAIN_H
 
@@ -28,8 +28,8 @@ struct flo_chain {
 bool flo_chain_find(const struct flo_plan_input *input, const struct flo_digest *base,
                     struct flo_chain *out);
 
-/* Tells whether this device can decode and fetch a way; the presence of its
- * base is not checked. */
+/* Tells whether this device can decode a download and get its bytes.  Does not
+ * check whether the file that a delta starts from is here. */
 bool flo_plan_can_decode(const struct flo_plan_input *input, const struct flo_way *way);
 /* Tells whether a digest is on the disk. */
 bool flo_plan_is_present(const struct flo_plan_input *input, const struct flo_digest *digest);

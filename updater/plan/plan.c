@@ -1,12 +1,14 @@
 /* Download plan: which files of a release a device fetches, and how.
  *
  * The first variant that fits is chosen; publishers list the best one first.  A
- * way is possible when its codec is supported, its base is on disk, its memory
- * fits and its artifact is available.  It must not have failed in this job. For
- * each file the smallest possible way wins.  A file on disk with some damaged
- * chunks is repaired.  If the disk has no room for that way, the file itself is
- * fetched, which needs no second copy.  The plan is pure. */
+ * download of a file is possible when its codec is supported, the file that a
+ * delta starts from is on disk, its memory fits, and its bytes are available.
+ * It must not have failed in this job.  For each file the smallest possible
+ * download wins.  A file on disk with some damaged chunks is repaired.  If the
+ * disk has no room for that, the file itself is fetched, which needs no second
+ * copy.  The plan is pure. */
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,14 +20,15 @@
 
 #include "updater/plan/chain.h"
 
-/* Bytes of packed weights beyond 17/16 of the model's size. */
+/* Bytes that packed weights may need beyond 17/16 of the model's size. */
 #define PACKED_BYTES_MORE (1u << 20)
 
 /* A plan that is being made. */
 struct making {
     const struct flo_plan_input *input;
     bool spares_disk; /* true: the plan saves disk space rather than downloads */
-    /* bytes of the largest artifact that must be stored next to its result */
+    /* size of the largest download that must be on disk together with the file
+     * made from it */
     uint64_t largest_aside;
     uint64_t largest_file;
     struct flo_plan plan;
@@ -47,9 +50,10 @@ static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *
     return is_empty;
 }
 
-/* Tells whether the device runs every architecture that the variant needs. */
-static bool runs_engines(const struct flo_release_variant *variant,
-                         const struct flo_profile *profile)
+/* Returns the first architecture that the variant needs and the device does not
+ * run; NULL: it runs all of them. */
+static const char *missing_engine(const struct flo_release_variant *variant,
+                                  const struct flo_profile *profile)
 {
     bool has_none = profile->engine[0][0] == '\0';
     bool has_all =
@@ -60,20 +64,30 @@ static bool runs_engines(const struct flo_release_variant *variant,
             has_none ? strcmp(variant->engine[i], "llama") == 0
                      : has_word(profile->engine, FLO_COUNT(profile->engine), variant->engine[i]);
         if (!is_known && !has_all) {
-            return false;
+            return variant->engine[i];
         }
     }
-    return true;
+    return NULL;
 }
 
 static bool has_runtime(const struct flo_release_variant *variant,
                         const struct flo_profile *profile)
 {
     if (flo_release_is_native(variant)) {
-        return runs_engines(variant, profile);
+        return missing_engine(variant, profile) == NULL;
     }
     for (size_t i = 0; i < FLO_COUNT(profile->runtimes); i++) {
         if (strcmp(profile->runtimes[i], variant->runtime) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_accelerator(const struct flo_profile *profile, const char *kind)
+{
+    for (size_t i = 0; i < FLO_COUNT(profile->accelerators); i++) {
+        if (strcmp(profile->accelerators[i], kind) == 0) {
             return true;
         }
     }
@@ -84,11 +98,7 @@ static bool has_accelerators(const struct flo_release_variant *variant,
                              const struct flo_profile *profile)
 {
     for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
-        bool is_here = false;
-        for (size_t j = 0; j < FLO_COUNT(profile->accelerators); j++) {
-            is_here = is_here || strcmp(profile->accelerators[j], variant->accelerator[i]) == 0;
-        }
-        if (!is_here) {
+        if (!has_accelerator(profile, variant->accelerator[i])) {
             return false;
         }
     }
@@ -140,31 +150,67 @@ static enum verdict judge(const struct flo_release *release, uint32_t index,
                                                                                  : NEEDS_RATE;
 }
 
-/* Writes why a variant does not fit this device. */
+/* Appends to a text, which is cut where its room ends. */
+FLO_PRINTF(3, 4) static void say(char *out, size_t bytes, const char *format, ...)
+{
+    size_t used = strlen(out);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(out + used, bytes - used, format, args);
+    va_end(args);
+}
+
+/* Appends which needs of a variant this device lacks: " needs runtime llamacpp,
+ * accelerator cuda". */
+static void say_missing(const struct flo_release_variant *variant,
+                        const struct flo_profile *profile, char *out, size_t bytes)
+{
+    bool is_native = flo_release_is_native(variant);
+    const char *engine = is_native ? missing_engine(variant, profile) : NULL;
+    const char *between = " needs ";
+
+    if (!has_word(variant->arch, 4, profile->arch)) {
+        say(out, bytes, "%sarch %s", between, variant->arch[0]);
+        between = ", ";
+    }
+    if (engine != NULL) {
+        say(out, bytes, "%sengine %s", between, engine);
+        between = ", ";
+    }
+    if (!is_native && !has_runtime(variant, profile)) {
+        say(out, bytes, "%sruntime %s", between, variant->runtime);
+        between = ", ";
+    }
+    for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
+        if (!has_accelerator(profile, variant->accelerator[i])) {
+            say(out, bytes, "%saccelerator %s", between, variant->accelerator[i]);
+            between = ", ";
+        }
+    }
+}
+
+/* Appends why a variant does not fit this device, after those before it. */
 static void say_no(const struct flo_release_variant *variant, const struct flo_profile *profile,
                    enum verdict verdict, char *out, size_t bytes)
 {
+    say(out, bytes, "%s%s", out[0] != '\0' ? "; " : "", variant->name);
     switch (verdict) {
     case NEEDS_MEMORY:
-        snprintf(out, bytes, "%s needs %llu bytes of memory of %llu", variant->name,
-                 (unsigned long long)variant->memory_bytes,
-                 (unsigned long long)profile->memory_bytes);
+        say(out, bytes, " needs %llu bytes of memory of %llu",
+            (unsigned long long)variant->memory_bytes, (unsigned long long)profile->memory_bytes);
         break;
     case NEEDS_DISK:
-        snprintf(out, bytes, "%s needs %llu bytes of disk, %llu are free", variant->name,
-                 (unsigned long long)variant->disk_bytes,
-                 (unsigned long long)profile->disk_free_bytes);
+        say(out, bytes, " needs %llu bytes of disk, %llu are free",
+            (unsigned long long)variant->disk_bytes, (unsigned long long)profile->disk_free_bytes);
         break;
     case NEEDS_RATE:
-        snprintf(out, bytes, "%s needs %llu tokens per 1000 s, memory gives %s", variant->name,
-                 (unsigned long long)variant->rate_mtps,
-                 profile->memory_bytes_per_s == 0 ? "an unknown number" : "fewer");
+        say(out, bytes, " needs %llu tokens per 1000 s, memory gives %s",
+            (unsigned long long)variant->rate_mtps,
+            profile->memory_bytes_per_s == 0 ? "an unknown number" : "fewer");
         break;
     case NEEDS_OTHER:
-        snprintf(out, bytes, "%s needs arch %.15s, runtime %.31s%s%.15s", variant->name,
-                 variant->arch[0][0] != '\0' ? variant->arch[0] : "any",
-                 flo_release_is_native(variant) ? FLO_RUNTIME_NATIVE : variant->runtime,
-                 variant->accelerator[0][0] != '\0' ? ", " : "", variant->accelerator[0]);
+        say_missing(variant, profile, out, bytes);
         break;
     case FITS:
         break;
@@ -258,8 +304,8 @@ static bool is_itself(const struct flo_release_file *file, const struct flo_way 
     return flo_digest_equal(&way->digest, &file->digest);
 }
 
-/* Tells whether the way is the file itself, of which only damaged chunks are
- * fetched. */
+/* Tells whether the download is the file itself, which is on disk with some
+ * damaged chunks, so that only these are fetched. */
 static bool mends(const struct flo_plan_input *input, const struct flo_release_file *file,
                   const struct flo_way *way)
 {
@@ -267,8 +313,8 @@ static bool mends(const struct flo_plan_input *input, const struct flo_release_f
            flo_plan_holds(input->damaged, input->damaged_count, &file->digest);
 }
 
-/* Returns the reason for the chosen way: it is the smallest, or why a smaller
- * one is not possible. */
+/* Returns why this download of the file was chosen: because it is the smallest,
+ * or why a smaller one is not possible. */
 static const char *why_full(const struct flo_plan_input *input, uint32_t file,
                             const struct flo_way *taken)
 {
@@ -325,8 +371,8 @@ static bool is_possible(const struct making *making, const struct flo_way *way,
             flo_chain_find(making->input, &way->base, chain));
 }
 
-/* Returns the index of the cheapest possible way, or -1.  Writes the chain that
- * must be made first to `chain`. */
+/* Returns the index of the cheapest possible download of the file, or -1.
+ * Writes the chain of intermediate files that must be made first to `chain`. */
 static int choose_way(const struct making *making, uint32_t file, struct flo_chain *chain)
 {
     const struct flo_plan_input *input = making->input;
@@ -558,7 +604,7 @@ static int try_variant(const struct flo_plan_input *input, uint32_t index, struc
 int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, struct flo_err *err)
 {
     const struct flo_release *release = input->release;
-    char why[sizeof(out->chosen)] = "the first variant";
+    char why[sizeof(out->chosen)] = "";
     struct flo_err first = {0};
     int failed = 0;
 
@@ -576,7 +622,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
         }
         int rv = try_variant(input, i, out, &no);
         if (rv == 0) {
-            snprintf(out->chosen, sizeof(out->chosen), "%s", why);
+            snprintf(out->chosen, sizeof(out->chosen), "%s", why[0] != '\0' ? why : FLO_PLAN_FIRST);
             return 0;
         }
         if (failed == 0) {
@@ -587,8 +633,9 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
         if (rv != FLO_E_DISK_FULL && !is_not_offered) {
             break;
         }
-        snprintf(why, sizeof(why), "%s %s", release->variants[i].name,
-                 is_not_offered ? "is not in the bundle" : "has no room on the disk");
+        say_no(&release->variants[i], input->profile, FITS, why, sizeof(why));
+        say(why, sizeof(why), "%s",
+            is_not_offered ? " is not in the bundle" : " has no room on the disk");
     }
     if (failed < 0) {
         if (err != NULL) {

@@ -6,8 +6,8 @@
 
 #include "base/host/json.h"
 
-/* Reads the text of one key from each object of a list, without objects that
- * are not ready. */
+/* Reads the text of `key` from each object of a list.  Skips objects whose
+ * `state` is not "ready". */
 static int read_named(const json_t *profile, const char *list, const char *key, char *out,
                       size_t room, size_t bytes, struct flo_err *err)
 {

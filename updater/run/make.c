@@ -13,9 +13,9 @@ struct flo_make {
     int base_fd;
     int fd; /* descriptor of the file that is being made */
     uint64_t done;
-    bool was_told; /* true: the resume event was sent */
+    bool was_told; /* true: the agent was told that decoding resumes */
 
-    /* Thread that decodes the patch during its download. */
+    /* true: a thread decodes the patch during its download */
     bool has_thread;
     pthread_t thread;
     int rv; /* result of the thread; valid after it has ended */

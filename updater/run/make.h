@@ -19,7 +19,7 @@ struct flo_make_job {
     int event_fd;
     /* `file` and `way` are borrowed until flo_make_free. */
     const struct flo_release_file *file;
-    const struct flo_way *way; /* way to make the file by; any except raw */
+    const struct flo_way *way; /* download from which the file is made; any except raw */
 };
 
 /* Starts decoding; called before the download.  FLO_E_MEMORY. */

@@ -22,7 +22,7 @@ struct flo_update_job {
     const char *neighbours[FLO_NEIGHBOURS_MAX];
     size_t neighbour_count;
     uint64_t neighbours_turn_ms, neighbours_wait_ms, neighbours_patience_ms;
-    bool keeps_patches;  /* true: keep patches for neighbours, if disk space allows */
+    bool keeps_patches;  /* true: patches are kept for neighbours, if disk space allows */
     const char *ca_file; /* NULL: the system's CA certificates */
     const char *cert_file;
     const char *key_file;

@@ -10,11 +10,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -30,63 +28,21 @@
 #define EVER FLO_SANDBOX_EVER
 #define INT FLO_SANDBOX_INT
 #define WORD FLO_SANDBOX_WORD
-#define SOCKET_KIND 0xfu /* mask without SOCK_CLOEXEC and SOCK_NONBLOCK */
-
-#define KILL(name)                                                                                 \
-    {                                                                                              \
-        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                                     \
-        {                                                                                          \
-            {                                                                                      \
-                0                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define FCNTL(number, command)                                                                     \
-    {                                                                                              \
-        number, EVER, FLO_SANDBOX_ALLOW, 0,                                                        \
-        {                                                                                          \
-            {                                                                                      \
-                1, WORD, command                                                                   \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define SOCKET(number, domain, kind, protocol)                                                     \
-    {                                                                                              \
-        number, EVER, FLO_SANDBOX_ALLOW, 0,                                                        \
-        {                                                                                          \
-            {0, INT, domain}, {1, SOCKET_KIND, kind},                                              \
-            {                                                                                      \
-                2, INT, protocol                                                                   \
-            }                                                                                      \
-        }                                                                                          \
-    }
-/* Rules for sockets of one kind, with protocol 0 (the default) or with its
- * explicit number. */
-#define SOCKETS(domain, kind, protocol)                                                            \
-    SOCKET(SYS_socket, domain, kind, 0), SOCKET(SYS_socket, domain, kind, protocol)
-#ifdef SYS_fcntl64
-#define SYS_FCNTL SYS_fcntl64
-#else
-#define SYS_FCNTL SYS_fcntl
-#endif
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* calls on files that landlock allows.  O_PATH is refused, because fstat on
-     * it works as a stat.  O_TRUNC is refused, because landlock before version
-     * 3 cannot restrict it */
-    FLO_CALL(EVER, readv),
+    /* Calls on files, most of which landlock forbids.  O_PATH is refused,
+     * because with fstat it works as a stat.  O_TRUNC is refused, because
+     * landlock before version 3 cannot restrict it. */
     FLO_CALL(EVER, pwrite64),
     FLO_CALL_IF(EVER, openat, 2, O_PATH | O_TRUNC, 0),
 #ifdef SYS_open
     FLO_CALL_IF(EVER, open, 1, O_PATH | O_TRUNC, 0),
 #endif
-    FLO_CALL(EVER, fstat),
-#ifdef SYS_fstat64
-    FLO_CALL(EVER, fstat64),
+    FLO_CALL(EVER, fstatfs),
+#ifdef SYS_fstatfs64
     FLO_CALL(EVER, fstatfs64),
 #endif
-    FLO_CALL(EVER, fstatfs),
     FLO_CALL(EVER, fsync),
     FLO_CALL(EVER, fdatasync),
     FLO_CALL(EVER, ftruncate),
@@ -116,201 +72,25 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* mode of a download that is resumed */
     FLO_CALL(EVER, dup),
     FLO_CALL_IF(EVER, dup3, 2, INT, O_CLOEXEC),
-    FCNTL(SYS_FCNTL, F_GETFD),
-    FCNTL(SYS_FCNTL, F_SETFD),
-    FCNTL(SYS_FCNTL, F_GETFL),
-    FCNTL(SYS_FCNTL, F_DUPFD_CLOEXEC),
-    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-/* fstat only, no stat of a path */
-#ifdef SYS_newfstatat
-    FLO_CALL_FSTAT(EVER, newfstatat),
-#endif
-#ifdef SYS_fstatat64
-    FLO_CALL_FSTAT(EVER, fstatat64),
-#endif
-#ifdef SYS_stat
-    FLO_CALL_VAIN(EVER, stat, EACCES),
-    FLO_CALL_VAIN(EVER, lstat, EACCES),
-#endif
-#ifdef SYS_access
-    FLO_CALL_VAIN(EVER, access, EACCES),
-    FLO_CALL_VAIN(EVER, readlink, EACCES),
-#endif
-    FLO_CALL_VAIN(EVER, faccessat, EACCES),
-#ifdef SYS_faccessat2
-    FLO_CALL_VAIN(EVER, faccessat2, EACCES),
-#endif
-    FLO_CALL_VAIN(EVER, readlinkat, EACCES),
-    /* calls for outgoing connections, and for a socket pair by which threads
-     * wake each other, of a kind that reaches no other process */
-    SOCKETS(AF_INET, SOCK_STREAM, IPPROTO_TCP),
-    SOCKETS(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
-    SOCKETS(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
-    SOCKETS(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
-    FLO_CALL_VAIN(EVER, socket, EACCES),
-    SOCKET(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0),
-    FLO_CALL_VAIN(EVER, socketpair, EACCES),
-    FLO_CALL(EVER, connect),
-    FLO_CALL(EVER, sendmmsg),
-    FLO_CALL(EVER, recvmmsg),
-    FLO_CALL(EVER, getsockname),
-    FLO_CALL(EVER, getpeername),
-    FLO_CALL(EVER, getsockopt),
-    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_KEEPALIVE),
-    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_RCVBUF),
-    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_SNDBUF),
-    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_NODELAY),
-    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPIDLE),
-    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPINTVL),
-    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPCNT),
-    FLO_CALL_OPTION(EVER, IPPROTO_IP, IP_RECVERR), /* for DNS lookups */
-    FLO_CALL_OPTION(EVER, IPPROTO_IPV6, IPV6_RECVERR),
-    FLO_CALL_VAIN(EVER, setsockopt, ENOPROTOOPT),
-    FLO_CALL(EVER, shutdown),
-    FLO_CALL_VAIN(EVER, bind, EACCES),
-    FLO_CALL(EVER, pipe2),
-    FLO_CALL(EVER, eventfd2),
-#ifdef SYS_select
-    FLO_CALL(EVER, select),
-#endif
-#ifdef SYS__newselect
-    FLO_CALL(EVER, _newselect),
-#endif
-#ifdef SYS_pselect6
-    FLO_CALL(EVER, pselect6),
-#endif
-#ifdef SYS_pselect6_time64
-    FLO_CALL(EVER, pselect6_time64),
-    FLO_CALL(EVER, recvmmsg_time64),
-#endif
-    FLO_CALL_VAIN(EVER, ioctl, ENOTTY),
-    /* calls for the threads that look up names */
-    FLO_CALL_THREAD(EVER),
-    FLO_CALL(EVER, set_tid_address),
-    FLO_CALL(EVER, sigaltstack),
-    /* calls that read user ids and the process's own limits */
-    FLO_CALL(EVER, getuid),
-    FLO_CALL(EVER, geteuid),
-    FLO_CALL(EVER, getgid),
-    FLO_CALL(EVER, getegid),
-    FLO_CALL(EVER, getppid),
-    FLO_CALL(EVER, uname),
-#ifdef SYS_getuid32
-    FLO_CALL(EVER, getuid32),
-    FLO_CALL(EVER, geteuid32),
-    FLO_CALL(EVER, getgid32),
-    FLO_CALL(EVER, getegid32),
-#endif
-#ifdef SYS_time
-    FLO_CALL(EVER, time),
-#endif
-    FLO_CALL(EVER, times),
-    {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
-/* a resolver module that is not loaded yet is refused */
-#ifdef SYS_mmap
-    FLO_CALL_VAIN(EVER, mmap, EACCES),
-#endif
-#ifdef SYS_mmap2
-    FLO_CALL_VAIN(EVER, mmap2, EACCES),
-#endif
-    FLO_CALL_VAIN(EVER, mprotect, EACCES),
-    /* only an attacker would make these calls */
-    KILL(execve),
-    KILL(execveat),
-    KILL(clone),
-    KILL(ptrace),
-    KILL(process_vm_readv),
-    KILL(process_vm_writev),
-    KILL(kill),
-    KILL(tkill),
-    KILL(tgkill),
-    KILL(rt_sigqueueinfo),
-    KILL(rt_tgsigqueueinfo),
-    KILL(pidfd_send_signal),
-    KILL(bpf),
-    KILL(perf_event_open),
-    KILL(userfaultfd),
-    KILL(io_uring_setup),
-    KILL(add_key),
-    KILL(keyctl),
-    KILL(request_key),
-    KILL(mount),
-    KILL(umount2),
-    KILL(unshare),
-    KILL(setns),
-    KILL(init_module),
-    KILL(finit_module),
-#ifdef SYS_fork
-    KILL(fork),
-    KILL(vfork),
-#endif
+#include "base/sandbox/network.def"
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS};
 
 /* ---- files ---- */
 
-/* Returns the folder of resolv.conf.  On many systems resolv.conf is a link to
- * a file that a service replaces by renaming, so the folder must be readable.
- * Folders that other programs share are not allowed. */
-static const char *resolver(char path[PATH_MAX])
-{
-    static const char *const shared[] = {"", "/etc", "/tmp", "/run", "/var/run"};
-    char *slash;
-
-    if (realpath("/etc/resolv.conf", path) == NULL) {
-        return NULL;
-    }
-    slash = strrchr(path, '/');
-    *slash = '\0';
-    for (size_t i = 0; i < FLO_COUNT(shared); i++) {
-        if (strcmp(path, shared[i]) == 0) {
-            *slash = '/';
-            break;
-        }
-    }
-    return path;
-}
-
 static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 {
     static const char *const stores[] = {"blobs", "partial", "prefix", "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
-    char resolv[PATH_MAX];
-    /* The worker can read TLS trust without the keys next to it, name
-     * resolution files, and the boot id for download maps. */
-    struct flo_sandbox_path paths[] = {
-        {own[0], FLO_SANDBOX_SHELF},
-        {own[1], FLO_SANDBOX_STORE},
-        {own[2], FLO_SANDBOX_STORE},
-        {own[3], FLO_SANDBOX_STORE},
-        {job->trust_file, FLO_SANDBOX_READ},
-        {job->bundle, FLO_SANDBOX_READ},
-        {job->ca_file, FLO_SANDBOX_READ},
-        {job->cert_file, FLO_SANDBOX_READ},
-        {job->key_file, FLO_SANDBOX_READ},
-        {resolver(resolv), FLO_SANDBOX_READ},
-        {"/etc/hosts", FLO_SANDBOX_READ},
-        {"/etc/host.conf", FLO_SANDBOX_READ},
-        {"/etc/nsswitch.conf", FLO_SANDBOX_READ},
-        {"/etc/gai.conf", FLO_SANDBOX_READ},
-        {"/etc/services", FLO_SANDBOX_READ},
-        {"/etc/ssl/certs", FLO_SANDBOX_READ},
-        {"/etc/ssl/cert.pem", FLO_SANDBOX_READ},
-        {"/etc/ssl/ca-bundle.pem", FLO_SANDBOX_READ},
-        {"/etc/ssl/openssl.cnf", FLO_SANDBOX_READ},
-        {"/etc/pki/ca-trust", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/certs", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/cert.pem", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/openssl.cnf", FLO_SANDBOX_READ},
-        {"/etc/pki/tls/openssl.d", FLO_SANDBOX_READ},
-        {"/etc/ca-certificates", FLO_SANDBOX_READ},
-        {"/etc/crypto-policies", FLO_SANDBOX_READ},
-        {"/etc/localtime", FLO_SANDBOX_READ},
-        {"/usr", FLO_SANDBOX_READ},
-        {"/lib", FLO_SANDBOX_READ},
-        {"/lib64", FLO_SANDBOX_READ},
-        {"/proc/sys/kernel/random/boot_id", FLO_SANDBOX_READ},
+    /* Readable: TLS trust without the keys next to it, name resolution files,
+     * and the boot id for download maps. */
+    struct flo_sandbox_path paths[16 + FLO_SANDBOX_NETWORK_PATHS] = {
+        {own[0], FLO_SANDBOX_SHELF},         {own[1], FLO_SANDBOX_STORE},
+        {own[2], FLO_SANDBOX_STORE},         {own[3], FLO_SANDBOX_STORE},
+        {job->trust_file, FLO_SANDBOX_READ}, {job->bundle, FLO_SANDBOX_READ},
+        {job->ca_file, FLO_SANDBOX_READ},    {job->cert_file, FLO_SANDBOX_READ},
+        {job->key_file, FLO_SANDBOX_READ},   {"/proc/sys/kernel/random/boot_id", FLO_SANDBOX_READ},
     };
 
     for (size_t i = 0; i < FLO_COUNT(stores); i++) {
@@ -318,22 +98,12 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
             return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", job->state_dir);
         }
     }
+    flo_sandbox_network_paths(paths + 16);
     return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS, err);
 }
 
-/* Looks up one name before the sandbox.  A resolver reads its list of services
- * once, and stats paths before it reads the list again. */
-static void warm_up(void)
-{
-    struct addrinfo *found = NULL;
-
-    if (getaddrinfo("localhost", NULL, NULL, &found) == 0) {
-        freeaddrinfo(found);
-    }
-}
-
-/* Virtual memory for libraries, stacks and the allocators' per-thread reserves,
- * in bytes; little of it is resident. */
+/* Virtual memory for libraries, stacks and the allocators' per-thread reserves;
+ * little of it is resident. */
 #define AROUND_BYTES (1ULL << 30)
 
 static void bound_memory(uint64_t bytes_max)
@@ -401,7 +171,7 @@ static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 
 int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err)
 {
-    warm_up();
+    flo_sandbox_network_begin();
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 64);
     bound_memory(job->memory_bytes_max);

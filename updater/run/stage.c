@@ -3,9 +3,9 @@
  *   document -> plan -> for each file { fetch -> apply -> verify -> name }
  *
  * A result gets its name in blobs/ only after its digest is verified; a model
- * is also checked for NaN and infinity.  A way that fails for its own reasons
- * (a broken patch, a damaged base, an artifact no mirror has) is excluded. Then
- * a new plan is made: a delta first, then the full file. */
+ * is also checked for NaN and infinity.  A download that fails for its own
+ * reasons (a broken patch, a damaged base, an artifact no mirror has) is
+ * excluded.  Then a new plan is made: a delta first, then the full file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,8 @@
 #include "base/host/digest.h"
 #include "updater/run/make.h"
 
-/* Most blobs of a release: its files and the bases of their ways. */
+/* Most blobs of a release: its files and the old files that their deltas start
+ * from. */
 #define PRESENT_MAX (FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1))
 #define PROGRESS_MS 250
 
@@ -40,9 +41,10 @@ struct stage {
     struct flo_digest wanted[PRESENT_MAX]; /* downloads that this release needs */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
     struct flo_digest *chunks; /* chunk hashes of the file that is being fetched; NULL: none */
-    uint64_t done_before;      /* bytes of the plan in files that are complete */
-    uint64_t progress_at_ms;   /* time of the last progress event */
-    bool is_last;              /* true: this is the plan's last step */
+    /* number of the plan's bytes to fetch that belong to finished files */
+    uint64_t done_before;
+    uint64_t progress_at_ms; /* time of the last progress event */
+    bool is_last;            /* true: this is the plan's last step */
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
@@ -198,8 +200,8 @@ static void make_room(const struct stage *stage)
     }
 }
 
-/* Removes downloads on ways that the plan did not choose; their space was
- * counted as free. */
+/* Removes unfinished downloads of kinds that the plan did not choose; their
+ * space was counted as free. */
 static void drop_others(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -482,7 +484,8 @@ static int check_present(struct stage *stage, const struct flo_release_file *fil
 
 /* ---- the whole ---- */
 
-/* Tells whether the way itself failed, so that another way may work. */
+/* Tells whether the download itself failed, so that another download of the
+ * file may work. */
 static bool is_ways_fault(const struct stage *stage, int code)
 {
     switch (code) {

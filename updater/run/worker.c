@@ -57,7 +57,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
         rv = flo_store_partials_lock(store, err);
         *is_passing = rv < 0;
     }
-    if (rv == 0) { /* records are read here, because the sandbox does not allow it later */
+    if (rv == 0) { /* models' records are read now, because the sandbox forbids it later */
         flo_store_others_want(store, &job.release, &job.others);
         if (flo_tls_time_set(job.time_ms, false, &warning) < 0) {
             flo_log_err(FLO_LOG_ERROR, "worker", &warning);

@@ -18,7 +18,9 @@
 #define CONNECTIONS_MAX 64
 #define IDLE_MS 15000
 #define TOLD_MS 500
-#define STILL_MS 300000 /* a download without news for this long does not count as running */
+/* a download that reports no progress for so long no longer counts as
+ * running */
+#define STILL_MS 300000
 
 struct share {
     const struct flo_share_job *job;
@@ -45,8 +47,8 @@ static bool is_fetched(const struct share *share, const struct flo_digest *diges
            flo_digest_is_among(digest, share->fetched.blobs, share->fetched.count);
 }
 
-/* Checks the client's certificate.  A list of neighbours that all devices share
- * makes a device ask itself, which is refused. */
+/* Checks the client's certificate.  Refuses this device itself, which asks
+ * itself when all devices have the same list of neighbours. */
 static int check_peer(const struct share *share, struct flo_httpd_request *request,
                       struct flo_err *err)
 {
@@ -286,7 +288,9 @@ int flo_share_serve(const struct flo_share_job *job, int fd, struct flo_err *err
     share->fd = fd;
     share->budget = (struct flo_share_budget){.limit_bytes = job->budget_bytes,
                                               .used_bytes = job->used_bytes,
-                                              /* the difference may wrap */
+                                              /* may wrap below 0, which does no
+                                               * harm: only differences to later
+                                               * times count */
                                               .began_ms = flo_now_ms() - job->used_ms};
     int rv = open_share(share, err);
 

@@ -19,7 +19,8 @@
 
 /* ---- lines of JSON by the agent (contracts/processes.md section 5) ---- */
 
-/* The job, which is the first line.  Texts are borrowed from `json`. */
+/* The job, which is the first line that the agent sends.  Texts are borrowed
+ * from `json`. */
 struct flo_share_job {
     json_t *json; /* flo_share_job_deinit */
     const char *state_dir;
@@ -42,8 +43,9 @@ FLO_MUST_USE int flo_share_job_parse(const char *line, size_t bytes, struct flo_
                                      struct flo_err *err);
 void flo_share_job_deinit(struct flo_share_job *job);
 
-/* Blobs that this device is downloading itself, from a later line.  A client
- * that asks for one of them is told to wait. */
+/* Blobs that this device is downloading itself.  The agent sends this list in a
+ * line after the job.  A client that asks for one of the blobs is told to
+ * wait. */
 struct flo_share_fetched {
     struct flo_digest blobs[FLO_SHARE_FETCHED_MAX];
     size_t count;

@@ -273,8 +273,8 @@ void flo_store_part_remove(struct flo_store *store, const struct flo_digest *dig
     flo_store_rotten_remove(store, digest);
 }
 
-/* Turns a file of partial/ into the blob with this digest.  Its name there is
- * the digest and `suffix`. */
+/* Turns a file of partial/, named after the digest and `suffix`, into the blob
+ * with this digest. */
 static int publish_partial(struct flo_store *store, int fd, const struct flo_digest *digest,
                            const char *suffix, struct flo_err *err)
 {

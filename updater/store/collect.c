@@ -108,7 +108,7 @@ static int keep_target(struct keep *keep, const struct flo_stated *stated, struc
 struct any_of {
     struct keep *keep;
     const char *model;
-    bool is_body; /* true: reads blobs, few of which are documents; false: reads envelopes */
+    bool is_body; /* true: the files are blobs, few of which are documents; false: envelopes */
     int rv;
     struct flo_err *err;
 };
@@ -203,12 +203,13 @@ static bool is_nothing(const char *ending)
     return ending[0] == '\0';
 }
 
-/* A folder whose files are kept or removed together with their blob or
- * release. */
+/* A folder of files that each belong to a blob or release, and are removed with
+ * it. */
 struct sweep {
     struct keep *keep;
     int dir_fd;
-    /* checks the part of a name that follows the owner's digest */
+    /* checks the rest of a file's name, after the digest of its blob or
+     * release */
     bool (*is_ending)(const char *ending);
 };
 

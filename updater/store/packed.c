@@ -1,9 +1,9 @@
-/* Packed weights: files that an engine made from model blobs.  A file's name
- * has the digests of both.
+/* Packed weights: files that an engine made from model blobs.  The name has the
+ * digests of the model blob and of the packed file.
  *
- * The name is the only record.  A file that was interrupted has no name, and a
- * file whose name a power cut lost is made again.  A file without the digest of
- * its name is removed, because it can be made again. */
+ * No other record refers to the file.  A file that was interrupted has no name,
+ * and a file whose name a power cut lost is made again.  A file whose bytes do
+ * not have the digest in its name is removed and made again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -17,7 +17,7 @@ struct sweep {
     const struct flo_digest *keep;
     size_t keep_count;
     const struct flo_digest_list *others;
-    uint64_t bytes; /* disk space of the kept files that `keep` lists */
+    uint64_t bytes; /* disk space of the files that stay because `keep` lists them */
 };
 
 static bool has_part(const struct flo_store *store, const struct flo_digest *digest,
@@ -54,7 +54,7 @@ static int look(void *context, const char *name)
 
     bool is_named = read_name(name, &digest, &is_map);
     bool is_ours = is_named && flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
-    /* A map whose file is missing is useless. */
+    /* A map (.map) is useless when its download (.part) is missing. */
     bool stays = (is_ours || (is_named && flo_digest_is_among(&digest, sweep->others->items,
                                                               sweep->others->count))) &&
                  (!is_map || has_part(sweep->store, &digest, ".part"));
@@ -107,8 +107,8 @@ uint64_t flo_store_partials_keep(struct flo_store *store, const struct flo_diges
     return sweep.bytes;
 }
 
-/* Adds the digests of all ways and chunk lists of a release whose document is
- * on disk. */
+/* Adds the digests of all files of a release, of their downloads and of their
+ * chunk lists, if the release's document is on disk. */
 static void add_ways(struct flo_store *store, const struct flo_digest *digest,
                      struct flo_release *scratch, struct flo_digest_list *out)
 {

@@ -108,7 +108,7 @@ static int put_envelope(struct flo_store *store, const struct flo_digest *releas
                    here.bytes == bytes && memcmp(here.data, data, bytes) == 0;
 
     flo_buf_deinit(&here);
-    if (is_same) { /* the existing name may not be durable yet: see updater.h */
+    if (is_same) { /* the name of the same envelope may not be durable yet: see updater.h */
         return 0;
     }
     flo_store_blob_name(release, name + 9);

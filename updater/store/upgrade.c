@@ -89,7 +89,8 @@ static int adopt(struct flo_store *store, const uint8_t *digest, struct found *o
     memcpy(out->model, release->model, sizeof(out->model));
     flo_release_deinit(release);
     FLO_TRY(flo_store_release_put(store, &document, err));
-    /* the envelope may come from an interrupted upgrade */
+    /* The envelope may come from an interrupted upgrade, so its name may not be
+     * durable yet. */
     return flo_store_sync_dir(store->releases_fd, "releases", err);
 }
 

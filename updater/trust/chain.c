@@ -1,9 +1,9 @@
 /* Trust chain: checks whether a trust statement follows the one in use.
  *
  * The number increases by one.  So nobody can lock a fleet out by a jump, or
- * skip a statement that removes a key.  The epoch increases by one exactly when
- * an order or emergency key is removed (or by choice).  Sequence numbers that
- * the lost key used up no longer count after that. */
+ * skip a statement that removes a key.  The epoch must increase by one when an
+ * order or emergency key is removed, and may do so otherwise.  Sequence numbers
+ * that a lost key used up no longer count in the new epoch. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -71,7 +71,7 @@ static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_er
     if (rv == 0) {
         rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
     }
-    if (rv == 0) { /* a list that needs several signatures must not be accepted with one */
+    if (rv == 0) { /* a list that asks for more than one signature is refused */
         rv = flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err);
     }
     if (rv == 0) {
@@ -148,8 +148,8 @@ int flo_trust_store(const char *path, const struct flo_trust *trust, struct flo_
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the trusted keys");
     }
-    /* The old file gets a second name before it is replaced.  If that fails,
-     * only the fallback from a damaged file is lost. */
+    /* The old file gets a second name before it is replaced.  If that fails, a
+     * damaged new file has no older one to fall back to. */
     before_of(path, before);
     if (unlink(before) < 0 && errno != ENOENT) {
         flo_log(FLO_LOG_WARN, "trust", "%s stays", before);

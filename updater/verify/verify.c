@@ -40,8 +40,8 @@ static int unknown_key(const struct flo_envelope *envelope, const struct flo_tru
 }
 
 /* Refuses non-canonical signatures, because r||s and r||n-s both verify.  The
- * check comes after the check of trusted signatures, so that a flipped bit is
- * sig.bad. */
+ * check comes after the check of trusted signatures, so that a damaged
+ * signature is reported as sig.bad. */
 static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 {
     for (size_t i = 0; i < envelope->signature_count; i++) {

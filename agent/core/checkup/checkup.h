@@ -84,9 +84,10 @@ const char *flo_finding_fix(enum flo_finding_kind kind);
 void flo_checkup_find_engine(const struct flo_checkup *checkup, struct flo_findings *out);
 /* Adds findings about the machine, at most one of each kind. */
 void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_findings *out);
-/* Lower bound of the time per token: the longer one of memory traffic and
- * arithmetic, plus a fixed cost.  The fixed cost does not depend on the model's
- * size: barriers between layers, sampling, sending to the client. */
+/* Lower bound of the time per token.  It is the time of the memory traffic or
+ * that of the arithmetic, whichever is longer, plus a fixed time.  The fixed
+ * time is for work that does not depend on the model's size: barriers between
+ * layers, sampling, sending to the client. */
 struct flo_token_cost {
     uint64_t memory_us, compute_us, fixed_us;
     uint64_t least_us; /* 0: unknown */
@@ -107,9 +108,12 @@ struct flo_server_program {
     const char *name;    /* of the runtime */
     const char *title;   /* for people */
     const char *program; /* name of the program in PATH; empty: the program is found by `files` */
-    /* patterns of the files that show that it is installed, ':' between them */
+    /* patterns of the files that show that the program is installed, ':'
+     * between them */
     const char *files;
-    const char *keys; /* YAML of its file in runtimes.d; '@' stands for the program's path */
+    /* YAML keys for the program's file in runtimes.d; '@' stands for the
+     * program's path */
+    const char *keys;
 };
 /* Gives the list of all known server programs, and returns its length. */
 size_t flo_server_programs(const struct flo_server_program **out);
@@ -118,9 +122,9 @@ size_t flo_server_programs(const struct flo_server_program **out);
  * only letters, digits and / . _ + -. */
 bool flo_server_path_is_plain(const char *path);
 
-/* Writes the text of a file in runtimes.d for the program at `path`, on a
- * machine that has these devices.  The device's owner checks the text and
- * stores it. */
+/* Writes the text of a file in runtimes.d for the program at `path`.  The text
+ * names the machine's `devices`, which the program will use.  The device's
+ * owner checks the text and stores it. */
 void flo_server_write(const struct flo_server_program *program, const char *path,
                       const char *const *devices, size_t n_devices, struct flo_buf *out);
 

@@ -12,9 +12,9 @@
 /* % of the speed that the memory bandwidth allows; a lower speed is a
  * finding */
 #define SPEED_PART 60
-/* Fixed cost per token.  It was 0.18 ms for the smallest model here, on a Zen 5
- * with 4 threads, and 0.6 ms for three times as many layers.  The path through
- * the agent adds to it. */
+/* Fixed time per token.  Measured were 0.18 ms for the smallest model, on a Zen
+ * 5 with 4 threads, and 0.6 ms for three times as many layers.  The agent,
+ * which passes each token on, needs more time. */
 #define TOKEN_FIXED_US 1000
 /* arithmetic operations per byte of 4-bit weights: two multiplications and two
  * additions */
@@ -160,8 +160,9 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
-/* Returns the rank of a kernel: a slower one has a lower rank.  Returns -1 when
- * the name is not known, for example on Arm. */
+/* Returns the rank of a kernel (the engine's code for one kind of CPU): the
+ * slowest kernel has rank 0.  Returns -1 when the name is not known, for
+ * example on Arm. */
 static int rank_of(const char *kernel)
 {
     static const char *const names[] = {"ref", "sse42", "avx", "avx2", "avx512"};
@@ -174,8 +175,9 @@ static int rank_of(const char *kernel)
     return -1;
 }
 
-/* Returns whether the engine uses a slower kernel than this machine could.
- * `best` is coarse, because several fast kernels have names of their own. */
+/* Returns whether the engine uses a slower kernel than this machine could.  A
+ * kernel is the engine's code for one kind of CPU; `best` names the fastest
+ * kind that this CPU supports. */
 static bool is_slow_kernel(const char *kernel, const char *best)
 {
     int rank = rank_of(kernel);

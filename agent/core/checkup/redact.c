@@ -89,8 +89,9 @@ static bool ends_with(const char *line, const char *at, const char *word)
     return true;
 }
 
-/* Returns the length of the separator between a telling name, such as "token",
- * and the secret after it.  Returns 0 when `at` is no such place. */
+/* Returns the length of the separator at `at`, between a telling name, such as
+ * "token", and the secret that follows.  Returns 0 when `at` is no such
+ * separator. */
 static size_t names_secret(const char *line, const char *at, size_t left)
 {
     static const char *const words[] = {"token",  "secret",        "password",
@@ -126,8 +127,8 @@ static size_t value_chars(const char *line, const char *at, size_t left)
     return chars;
 }
 
-/* Returns the length of "user:password" between "://" and "@"; 0: `at` is no
- * such place. */
+/* Returns the length of "user:password" at `at`, between "://" and "@".
+ * Returns 0 when there is no such text at `at`. */
 static size_t user_chars(const char *line, const char *at, size_t left)
 {
     size_t chars = 0;
@@ -151,7 +152,7 @@ static size_t hidden_chars(const char *line, const char *at, size_t left, size_t
     if (begins(at, left, "flt1.") || begins(at, left, "-----BEGIN")) {
         return begins(at, left, "-") ? left : value_chars(line, at, left);
     }
-    if (begins(at, left, "//")) { /* a URL begins, and a user name may follow */
+    if (begins(at, left, "//")) { /* the two slashes of a URL, after which a user name may come */
         *run = 2;
         return 0;
     }
@@ -187,7 +188,7 @@ void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 
             put(&to, FLO_REDACTED, strlen(FLO_REDACTED));
             at += hidden;
         } else {
-            assert(sign == 0); /* a value never begins with a separator, so its length is above 0 */
+            assert(sign == 0); /* after a separator comes a value, and every value is hidden */
             put(&to, at, run);
             at += run;
         }

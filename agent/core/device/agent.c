@@ -89,7 +89,7 @@ static void take_order(struct step *s)
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
         return;           /* the order is answered later, when the rollback is finished */
-    case FLO_ORDER_PAUSE: /* the event's list of paused rollouts has been copied above */
+    case FLO_ORDER_PAUSE: /* the paused rollouts were copied above, so nothing is left to do */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -117,7 +117,8 @@ static void take_order(struct step *s)
     case FLO_ORDER_COUNT:
         return;
     }
-    /* only an order is answered; the device itself may have caused this step */
+    /* the device may have caused this step itself; only an order gets an
+     * answer */
     if (order->id[0] != '\0') {
         flo_do_ack(s, order->id, "done", NULL);
     }
@@ -178,8 +179,8 @@ static void boot(struct step *s)
     s->model = &agent->models[0];
 }
 
-/* Gives the step's entry to the model of a deploy.  The entry is free, or an
- * idle one of another model. */
+/* Writes the name of the model to deploy into the step's entry.  The entry is
+ * free, or its former model has nothing on the device. */
 static void name_model(struct step *s)
 {
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
@@ -204,8 +205,9 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* Lowers *next to `at_ms` if that time is in the future.  A time that has
- * passed needs no timer, because the execution waits for something else. */
+/* Lowers *next, the time of the next step, to `at_ms` if that time is in the
+ * future.  A past time is ignored, because the execution then waits for
+ * something else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {

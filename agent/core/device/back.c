@@ -43,7 +43,7 @@ static void deny_all(struct step *s, const struct flo_digest *list, uint32_t cou
 
 /* ---- after a commit ---- */
 
-/* Stops the probes of other models to free their memory.  They are repeated
+/* Stops the probes of other models to free memory.  The probes are repeated
  * later. */
 static void end_other_probes(struct step *s)
 {
@@ -131,8 +131,9 @@ static void check_target(const struct flo_agent_model *model, const struct flo_o
     }
 }
 
-/* Returns whether the order takes back the previous release, which is the only
- * one that this device can run. */
+/* Returns whether the order names the previous release as one to roll back,
+ * while the engine refuses the current one.  Then the previous release is the
+ * only one that runs on this device. */
 static bool is_last_resort(const struct flo_agent_model *model, const struct flo_order *order)
 {
     return flo_engine_refuses_current(model) && is_in(order, &model->slots.previous);
@@ -215,7 +216,8 @@ void flo_back_order(struct step *s)
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back", flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
-        /* the rollback of a trial waits until the current release is loaded */
+        /* the rollback of a trial ends when the current release is loaded; its
+         * order is answered then */
         if (back->is_active) {
             memcpy(back->order, order->id, sizeof(back->order));
         } else {
@@ -303,9 +305,10 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* Continues after the shell has written the rotated slots, also when that
- * failed.  The block may be on disk already, and then the next start repairs
- * the slots.  Returns false when no such write was in progress. */
+/* Continues a rollback after the shell has written the rotated slots to the
+ * disk, or has tried to.  After a failed write, the block of the release may be
+ * on the disk already; the next start then repairs the slots.  Returns false
+ * when no such write was in progress. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -315,8 +318,8 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    /* If the current release was damaged meanwhile, its slots have been rotated
-     * for that reason already. */
+    /* If the current release was found damaged during the rollback, its slots
+     * have been rotated already. */
     flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
                                                                           : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
@@ -350,9 +353,9 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
-/* Ends a rollback whose target cannot be loaded.  The trial has ended as
- * requested.  A repair of the current release, or the next wanted release,
- * brings the model back. */
+/* Ends a rollback from a trial when the release to go back to cannot be loaded.
+ * The order is done, because the trial has ended.  The model serves again after
+ * a repair of that release, or with the next wanted release. */
 void flo_back_given_up(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;

@@ -16,8 +16,9 @@
 
 #include "agent/core/device/internal.h"
 
-/* Returns whether the link points to the candidate on trial, whose engine is
- * loading or ready. */
+/* Returns whether the model's link points to the candidate on trial, whose
+ * engine is loading or ready.  So the current release must not get that
+ * link. */
 static bool is_trial_ahead(const struct flo_agent_model *model)
 {
     return model->engines[FLO_AGENT_CURRENT].is_linked && model->slots.is_trial &&
@@ -25,8 +26,8 @@ static bool is_trial_ahead(const struct flo_agent_model *model)
             flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 }
 
-/* Handles the current engine when it is loaded.  A linked release serves only
- * after its hook (linked.c). */
+/* Handles the current engine when it is loaded.  A linked release, which a
+ * program reads through a link, serves only after its hook has run. */
 static void current_loaded(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -83,10 +84,9 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
-/* Returns whether the error says that a file is wrong, missing or on an
- * unreadable sector.  The store finds such files, and every file is hashed
- * before a load.  When the whole disk is gone, an error tells nothing about the
- * files. */
+/* Returns whether the error says that a file of the release is wrong, missing
+ * or on an unreadable sector.  A read error does not count while the whole disk
+ * is gone, because the files may be intact. */
 static bool bytes_are_wrong(const struct flo_agent *agent, int code)
 {
     return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
@@ -94,7 +94,8 @@ static bool bytes_are_wrong(const struct flo_agent *agent, int code)
 }
 
 /* Lets the previous release take the slot of the current one, whose files are
- * damaged.  Returns false when there is no previous release, or a candidate. */
+ * damaged.  Returns false, and changes nothing, when there is no previous
+ * release or when there is a candidate. */
 static bool fall_back_to_previous(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -163,8 +164,9 @@ static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *
                                                     RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
-/* Returns whether a lost engine of an on-demand model may stay unloaded.
- * Waiting requests got an error, and the next request loads it. */
+/* Returns whether an on-demand model may stay unloaded after the loss of its
+ * engine.  The next request loads the model; those that waited for it got an
+ * error. */
 static bool may_rest(const struct flo_agent_model *model)
 {
     return model->is_on_demand && model->live == -1 && flo_ref_is(&model->slots.current) &&

@@ -1,5 +1,6 @@
-/* Engines: records which engine runs which release, and which engine is live.
- * Files above it load, unload, switch, hold, promote and restore engines here.
+/* Engines: records which engine of a model runs which release, and which engine
+ * is live, which means that it gets the requests.  The core's other files load,
+ * unload, switch, hold, promote and restore engines through this file.
  * engine_events.c handles the events of engines. */
 #include <assert.h>
 #include <string.h>
@@ -119,8 +120,8 @@ void flo_engine_unlink(struct step *s)
     s->model->is_linked = false;
 }
 
-/* Returns whether the hook must restart the program of the candidate, which was
- * lost on trial. */
+/* Returns whether the hook must run again, because the candidate's program
+ * crashed during the trial. */
 static bool starts_again(const struct flo_agent_model *model, enum flo_agent_role role)
 {
     return role == FLO_AGENT_BESIDE && model->has_execution && model->execution.crashes > 0;
@@ -232,8 +233,8 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    /* the current engine is draining, because memory holds only one: stop it
-     * now */
+    /* memory holds only one engine, so the current one, which ends its last
+     * requests, is stopped now */
     if (model->execution.is_draining) {
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;

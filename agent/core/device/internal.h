@@ -24,10 +24,12 @@
 /* factor by which the pause grows after each further probe without a verdict */
 #define UNSURE_WAIT_FACTOR 30
 #define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
-#define KILL_WAIT_MS_MIN 1000 /* pause before the next probe after the first kill of its engine */
-#define KILL_WAIT_FACTOR 30   /* factor by which the pause grows with each further kill */
-/* largest number of failures in a row for lack of memory or descriptors, about
- * 15 min */
+/* pause before the next probe, after the probed engine was killed for the first
+ * time */
+#define KILL_WAIT_MS_MIN 1000
+#define KILL_WAIT_FACTOR 30 /* factor by which the pause grows with each further kill */
+/* largest number of failures in a row for lack of memory or file descriptors;
+ * with the pauses between them they take about 15 min */
 #define LACKS_MAX 20u
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
@@ -158,7 +160,7 @@ void flo_linked_look(struct step *s);
 /* Returns the execution of the step's model; NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
 /* Moves the execution to its next state and reports that state.
- * `deadline_in_ms` is its longest time there; 0: no limit. */
+ * `deadline_in_ms` is the longest time in that state; 0: no limit. */
 void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms);
 /* Moves the execution to a state at the start of the agent, without a
  * report. */
@@ -172,8 +174,9 @@ uint64_t flo_execution_lack_wait_ms(struct step *s);
 /* Handles a lack of memory, descriptors or the like while the execution
  * downloads.  Returns true when its job starts again later. */
 bool flo_execution_lacked(struct step *s);
-/* Ends the execution in any state.  If its release has served, the end is a
- * rollback for every cause, except that a newer order supersedes it. */
+/* Ends the execution in any state, by the given move.  If its release has
+ * served, the end is reported as a rollback, unless a newer order superseded
+ * the execution. */
 void flo_execution_end(struct step *s, enum flo_move move, int code, const char *format, ...)
     FLO_PRINTF(4, 5);
 /* Ends the execution successfully by the move COMMIT or FIND, because its
@@ -204,11 +207,12 @@ bool flo_execution_is_busy(const struct flo_agent_model *model);
 /* Returns whether nothing blocks the execution, except perhaps another
  * model. */
 bool flo_execution_may_move(struct step *s);
-/* Continues the execution if nothing blocks it.  `ahead`: name of the model
- * that has the update lane; NULL: this model has it. */
+/* Continues the execution if nothing blocks it.  `ahead`: name of another
+ * model, whose execution may continue now while this one waits; NULL: this
+ * execution is the one that may continue. */
 void flo_execution_consider(struct step *s, const char *ahead);
-/* Stops work of the execution, so that another model's repair gets the update
- * lane. */
+/* Stops work of the execution, because the repair of the model `to` goes
+ * first. */
 void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
 
@@ -252,8 +256,9 @@ void flo_execution_stop(struct step *s); /* Handles a regular stop of the agent.
 void flo_execution_put_off(struct step *s, const char *why);
 
 /* ---- the lane (device/queue.c) ---- */
-/* Lists the models with an execution that does not soak, the first in the
- * update lane first.  Returns their number. */
+/* Lists the models whose executions may continue only one at a time, the first
+ * one first.  A model with an execution that soaks is not in the list.  Returns
+ * the number of models. */
 size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX]);
 /* Lets one execution continue, and sets the reason why each other execution
  * waits. */
@@ -270,8 +275,8 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
 bool flo_repair_staged(struct step *s);
 void flo_repair_loaded(struct step *s); /* Handles the current engine when it is ready. */
 void flo_repair_lost(struct step *s);   /* Handles a current engine that could not be loaded. */
-/* Returns true when the execution waits until the current engine is loaded, or
- * has ended for that reason. */
+/* Checks an execution that repairs the current release.  Returns true when it
+ * waits until the current engine is loaded, and when it has ended. */
 bool flo_repair_holds(struct step *s);
 /* Returns the result of flo_repair_holds(), and changes nothing. */
 bool flo_repair_would_hold(const struct flo_agent_model *model);

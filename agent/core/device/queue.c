@@ -14,13 +14,14 @@
 
 #include "agent/core/device/internal.h"
 
-/* Ranks of the executions in the lane, first to last. */
+/* Ranks of the executions, of which only one at a time may continue.  The first
+ * rank goes first. */
 enum place {
-    /* the shell writes its record or switches engines, which takes
-     * milliseconds */
+    /* the shell writes a record for the execution, or switches engines for it,
+     * which takes milliseconds */
     PLACE_WRITING,
     PLACE_REPAIR_DOWN, /* the execution repairs a model that cannot serve */
-    PLACE_UNDER_WAY,   /* the execution has the lane now */
+    PLACE_UNDER_WAY,   /* the execution has a job, a probe or the like in progress */
     PLACE_FIRST,       /* the model of the execution has no release yet */
     PLACE_DEPLOY,      /* an order started the execution; the lowest order number is first */
     PLACE_REPAIR,      /* the execution repairs a model that serves */
@@ -51,8 +52,8 @@ static enum place place_of(const struct flo_agent_model *model)
     return flo_ref_is(&model->slots.current) ? PLACE_DEPLOY : PLACE_FIRST;
 }
 
-/* Returns whether model `a` is before model `b` in the lane.  Two models are
- * never equal, because their names differ. */
+/* Returns whether the execution of model `a` goes before that of model `b`.
+ * One of the two always does, because the names of the models differ. */
 static bool comes_before(const struct flo_agent_model *a, const struct flo_agent_model *b)
 {
     enum place place_a = place_of(a);
@@ -62,7 +63,7 @@ static bool comes_before(const struct flo_agent_model *a, const struct flo_agent
         return place_a < place_b;
     }
     if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
-        /* an execution with a job, a probe or a write has the lane */
+        /* an execution with a job, a probe or a write in progress goes first */
         return flo_execution_is_busy(a);
     }
     if (a->execution.seq != b->execution.seq) {
@@ -91,8 +92,8 @@ size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_M
     return count;
 }
 
-/* Returns the first model in the lane whose execution can continue; NULL: there
- * is none. */
+/* Returns the first model, in the order of their ranks, whose execution can
+ * continue.  Returns NULL when no execution can. */
 static struct flo_agent_model *first_in_lane(struct step *s)
 {
     uint32_t order[FLO_AGENT_MODELS_MAX];
@@ -107,8 +108,8 @@ static struct flo_agent_model *first_in_lane(struct step *s)
     return NULL;
 }
 
-/* Sets the waiting reason of every execution except that of `first`, which gets
- * the lane. */
+/* Sets the waiting reason of every execution except that of `first`, which is
+ * the only one that may continue. */
 static void settle(struct step *s, const struct flo_agent_model *first)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -124,8 +125,8 @@ static void settle(struct step *s, const struct flo_agent_model *first)
     }
 }
 
-/* Gives the lane to one execution, and to the next one if that ends in the same
- * step. */
+/* Lets one execution continue.  If it ends in the same step, the next one
+ * continues too. */
 void flo_queue_consider(struct step *s)
 {
     struct flo_agent_model *before = s->model;

@@ -11,8 +11,8 @@ void flo_trust_changed(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
     char text[FLO_REF_TEXT];
 
-    /* A release that serves (also on trial) continues, and so does its
-     * repair. */
+    /* A release that serves, perhaps on trial, goes on serving, and a repair of
+     * it goes on too. */
     if (error->code != 0 && model->has_execution && !flo_execution_has_served(model) &&
         !flo_ref_equal(&model->execution.release, &model->slots.current)) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);

@@ -247,9 +247,9 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         model->let_down = execution->release.digest;
     }
     flo_execution_cancel_job(s);
-    /* The current release is restored first, because users wait for it.  Before
-     * the probe, a second engine belongs to a rollback and not to the
-     * execution. */
+    /* The current release serves again before anything else is done, because
+     * users wait for it.  An execution before its probe has no engines of its
+     * own: a second engine then belongs to a rollback. */
     if (had_engines) {
         flo_engine_restore(s);
     }
@@ -257,10 +257,11 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         /* the model has no other release, so it takes no more requests */
         flo_do(s, FLO_DO_CLOSE)->flag = true;
     }
-    /* The release is blocked first: an execution that has ended is not reported
-     * again, and its order may come once more.  The candidate is removed last.
-     * After a power cut in between, the release is blocked or the execution has
-     * ended, so the next start removes the candidate. */
+    /* The order of these three writes matters if the power fails between them.
+     * The release is blocked first, because the end of an execution is never
+     * reported again, and its order may come once more.  The candidate is
+     * removed last: the next start removes it when its release is blocked or
+     * its execution has ended. */
     deny(s);
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK : move);
     drop_candidate(s);

@@ -14,7 +14,9 @@
 static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* an operator at the device started it, so it is not older */
+        /* an operator at the device started execution `a`, so it never counts
+         * as older */
+        return false;
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
@@ -170,9 +172,9 @@ void flo_execution_deploy(struct step *s)
     }
     if (execution != NULL) {
         if (strcmp(execution->id, wanted->id) == 0 && wanted->bundle[0] != '\0') {
-            /* The agent rebuilt the execution from the slots after a restart.
-             * The operator who started the bundle again waits for its
-             * reports. */
+            /* The agent rebuilt this execution from the slots after a restart.
+             * Now the operator has started its bundle again, and waits for
+             * reports about it. */
             memcpy(execution->bundle, wanted->bundle, sizeof(execution->bundle));
         }
         if (flo_execution_is_own(wanted)) {

@@ -114,7 +114,8 @@ void flo_execution_freeze(struct step *s)
         execution->retry_at_ms = 0;
     } else if (execution->state == FLO_EXECUTION_PROBING && flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        /* The current release was unloaded for this probe. */
+        /* The current release had to be unloaded for this probe, so the freeze
+         * ends the probe. */
         flo_execution_put_off(s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_do_note(s, "ignored by %s: a trial goes on", execution->id);

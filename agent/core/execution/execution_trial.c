@@ -17,12 +17,15 @@
 
 #include "agent/core/device/internal.h"
 
-/* longest probe in probe timeouts: one for the golden cases, two for speed */
+/* longest duration of a probe, as a multiple of the policy's probe timeout: one
+ * for the golden cases, two for the speed test */
 #define PROBE_TIMEOUTS 3
-#define RECENT 64u    /* number of requests in `recent`, one bit each */
-#define SOAK_ODDS 100 /* odds at which the error rate counts as above the limit */
-/* Odds at which the last 64 requests count as above the limit.  They are higher
- * than SOAK_ODDS, because these requests are checked again and again. */
+#define RECENT 64u /* number of requests in `recent`, one bit each */
+/* odds with which the error rate must be above the limit before a soak fails */
+#define SOAK_ODDS 100
+/* Odds with which the error rate of the last 64 requests must be above the
+ * limit before a soak fails.  They are higher than SOAK_ODDS, because this rate
+ * is checked at every request. */
 #define LATE_ODDS 1e6
 
 /* ---- begin ---- */
@@ -85,8 +88,8 @@ static void begin_soak(struct step *s)
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
     lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    /* The deadline is set later, if requests are still missing after the
-     * soak. */
+    /* If the soak ends with too few requests, a deadline for the missing ones
+     * is set then. */
     execution->deadline_ms = 0;
     flo_execution_set_reason(s, "");
 }
@@ -220,8 +223,8 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
-        /* the trial record is written again at once, because its engine is
-         * ready */
+        /* a write that failed for lack of memory or descriptors is repeated at
+         * once, because the candidate's engine is ready */
         flo_execution_lack_wait_ms(s) > 0) {
         flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
         return;
@@ -286,8 +289,9 @@ static void lost_on_trial(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
-    /* A linked current release stays unlinked: its link, moved back for a
-     * moment, would start a second program. */
+    /* The current release serves while the candidate restarts.  A linked one
+     * does not, because its link would move back for a moment only and start a
+     * second program. */
     if (model->live == -1 && flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
         !model->engines[FLO_AGENT_CURRENT].is_linked) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
@@ -371,8 +375,9 @@ static bool lacked_at_probe(struct step *s)
     return wait_ms > 0;
 }
 
-/* Handles a probe without a verdict, because the device was too busy.  It is
- * repeated after a minute, half an hour and fifteen hours. */
+/* Handles a probe that gave no verdict because the device was too busy.  The
+ * probe is repeated after a minute, then after half an hour, then after fifteen
+ * hours.  If that gives no verdict either, the execution fails. */
 static void device_was_busy(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -452,8 +457,8 @@ void flo_execution_lost(struct step *s)
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
         } else if (is_pardoned(s)) {
-            /* the candidate's engine is loaded again, as after a restart of the
-             * agent */
+            /* this kill does not count against the candidate, so its engine is
+             * loaded again */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -563,12 +568,15 @@ static void take_request(struct step *s)
         return; /* this result is no evidence about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
-        return; /* the loss of the engine is counted, or pardoned, by its own event */
+        /* the engine was lost during the request; the event of that loss
+         * decides about the release */
+        return;
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
-        /* a lack of memory or descriptors is no fault of the release */
+        /* a lack of memory or descriptors is no fault of the release, so it
+         * keeps its own error code */
         int code = s->event->error.code;
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
                           "%llu of %llu request%s failed, %u of the last %u, at most %llu "
@@ -642,8 +650,9 @@ void flo_execution_put_off(struct step *s, const char *why)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
-/* Handles a regular stop of the agent, such as a package update or a reboot.
- * It is no fault of the candidate, so the present start is not counted. */
+/* Handles a regular stop of the agent, such as a package update or a reboot.  A
+ * candidate has a limited number of starts.  The present start is not counted,
+ * because a stop is no fault of the candidate. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent_model *model = s->model;

@@ -1,11 +1,11 @@
 /* Repair: fetches the files of a damaged current release again.
  *
- * A repair is an execution of the release that should run.  The updater stages
- * the bad or missing files.  If the device went back to its previous release,
- * the execution has a probe and a trial.  If nothing serves, the damaged
- * release is still current: the slots are not written, and its engine is loaded
- * once the files are complete.  A deploy order for a damaged current release is
- * handled in the same way. */
+ * A repair is an execution for the damaged release.  The updater stages its bad
+ * or missing files.  If the previous release serves meanwhile, the repaired
+ * release is probed and then serves on trial, like an update.  If no release
+ * serves, the damaged one stays current: the slots are not written, and its
+ * engine is loaded once the files are complete.  A deploy order for a damaged
+ * current release is handled in the same way. */
 #include <assert.h>
 #include <string.h>
 
@@ -84,9 +84,9 @@ void flo_repair_lost(struct step *s)
     }
 }
 
-/* Returns whether the execution must wait for the current engine, or ends.
- * Files may be damaged when the agent starts.  They are correct once the
- * current engine is loaded. */
+/* Returns whether the execution repairs the current release, and has nothing to
+ * fetch any more: the files are staged, or were not damaged.  Such an execution
+ * waits for the current engine, or ends. */
 bool flo_repair_would_hold(const struct flo_agent_model *model)
 {
     return is_repairing(model) &&

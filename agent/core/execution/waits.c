@@ -109,8 +109,9 @@ bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)
            flo_wait_is_needed(agent, of);
 }
 
-/* Returns whether the text of the reason names the condition.  Mains is not
- * named together with a low battery. */
+/* Returns whether the text of the waiting reason names this condition.  The
+ * text for a low battery asks for mains already, so mains is then not named
+ * again. */
 static bool is_told(uint32_t set, uint32_t wait)
 {
     return (set & FLO_WAIT_BIT(wait)) != 0 &&

@@ -48,8 +48,8 @@ static enum flo_pressure_cause cause_of(const struct flo_pressure_sample *sample
 
 /* ---- down ---- */
 
-/* Takes one model one degradation level down.  The level is the lowest that
- * some model has not reached; the least important such model goes first. */
+/* Takes one model one degradation level down.  All models reach a level before
+ * any model goes below it, and the least important model goes first. */
 static bool rung_down(struct flo_memory_model *models, size_t count,
                       const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -201,8 +201,9 @@ static bool is_full_again(const struct flo_pressure_facts *facts,
     return true;
 }
 
-/* Returns whether a step up is due.  A smaller variant may also be left from an
- * earlier run of the agent, without a cause now. */
+/* Returns whether it is time to undo one reduction.  That may also be a smaller
+ * variant that an earlier run of the agent left, without any pressure in this
+ * run. */
 static bool is_up_due(const struct flo_pressure *pressure, uint64_t now_ms, bool is_full)
 {
     uint64_t wait_ms = pressure->wait_ms > 0 ? pressure->wait_ms : UP_MS;

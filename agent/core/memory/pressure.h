@@ -56,9 +56,9 @@ struct flo_pressure_facts {
         uint64_t more_bytes; /* memory that the larger variant needs in addition */
     } variants[FLO_MEMORY_MODELS_MAX];
 };
-/* Takes a sample and returns the step to take.  RUNG, DEMAND and UP have
- * changed rung_min or is_demoted of models[*model], so the caller plans memory
- * again.  SMALLER and LARGER ask the caller to exchange the variant of
+/* Takes a sample and returns the step to take.  For RUNG, DEMAND and UP it has
+ * already changed rung_min or is_demoted of models[*model], so the caller plans
+ * memory again.  For SMALLER and LARGER the caller must exchange the variant of
  * models[*model]. */
 enum flo_pressure_step flo_pressure_sample(struct flo_pressure *pressure,
                                            const struct flo_pressure_sample *sample,

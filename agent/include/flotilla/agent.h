@@ -102,13 +102,14 @@ bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
 #define FLO_AGENT_REASON_BYTES 256
-/* A candidate's engine may be killed from outside this often without a failure
- * of its release. */
+/* Number of times that a candidate's engine may be killed from outside; the
+ * next such kill counts as a failure of its release. */
 #define FLO_AGENT_KILLS_PARDONED 2u
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
-    /* id of the order that asks for it; empty: a bundle or a repair does */
+    /* id of the order that asks for the execution; empty: a bundle or a repair
+     * asks for it */
     char order[FLO_NAME_MAX + 1];
     /* path of the bundle file; empty: the files come from the network */
     char bundle[256];
@@ -125,7 +126,8 @@ struct flo_agent_execution {
     uint32_t starts; /* number of probes begun, limited because a probe may crash the machine */
     uint32_t unsure; /* number of probes that ended without a verdict */
     uint32_t runtime_failures; /* number of probes that a fault of the runtime ended */
-    uint32_t kills;            /* number of times that its engine was killed from outside */
+    /* number of times that the candidate's engine was killed from outside */
+    uint32_t kills;
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* reason why the execution ended, or why its last try failed */
     /* reason why the execution waits; empty: it does not wait */
@@ -145,7 +147,9 @@ struct flo_agent_execution {
     /* number of failures in a row because memory, descriptors or the like were
      * lacking */
     uint32_t lacks;
-    struct flo_bet failing; /* test of the requests to the candidate; yes: a request failed */
+    /* sequential test of the candidate's error rate; each failed request is a
+     * "yes" */
+    struct flo_bet failing;
     /* bit for each of the last 64 requests, bit 0 the newest; 1: it failed */
     uint64_t recent;
 };
@@ -158,7 +162,9 @@ struct flo_agent_return {
     bool is_committed;
     bool is_draining;
     bool is_writing; /* the shell is writing the rotated slots to disk */
-    uint64_t due_ms; /* time at which running requests are cut off; 0: none are awaited */
+    /* time at which requests that still run are cut off; 0: the rollback waits
+     * for none */
+    uint64_t due_ms;
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* number of releases to block with the rollback */
@@ -170,7 +176,9 @@ struct flo_agent_return {
 struct flo_agent_removal {
     bool is_active;
     bool is_writing; /* the shell is writing the tombstone */
-    uint64_t due_ms; /* time at which running requests end and the tombstone is written; 0: none */
+    /* time at which requests that still run are cut off and the tombstone is
+     * written; 0: not set */
+    uint64_t due_ms;
     struct flo_digest release;
     char order[FLO_NAME_MAX + 1]; /* empty: by hand */
 };
@@ -180,7 +188,7 @@ struct flo_agent_removal {
  * starts. */
 struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* names; empty: free */
-    bool all; /* true: there are too many to list, so all rollouts are paused */
+    bool all; /* too many rollouts are paused to list them, so all count as paused */
 };
 /* Largest number of models on one device.  The device's configuration may set a
  * lower limit. */
@@ -196,7 +204,9 @@ struct flo_agent_model {
     bool is_linked; /* the model's link is on the disk, or the shell is making it */
     /* the shell is making the link of the live engine, or running its hook */
     bool is_switching;
-    bool is_ill;           /* the program of the live engine is unhealthy, or its hook failed */
+    /* the program that reads the live release is unhealthy, or the release's
+     * hook failed */
+    bool is_ill;
     bool is_on_demand;     /* the memory plan says that the model is on demand */
     bool is_wanted;        /* a request waits for the model's load */
     uint32_t repairs;      /* number of repairs in a row that were asked for */
@@ -223,8 +233,8 @@ struct flo_agent {
     uint32_t jobs;
     uint32_t models_max; /* largest number of models, from the configuration */
     uint32_t waits;      /* set of conditions that every update waits for */
-    /* set of conditions that are not met now, also of those that only a policy
-     * names */
+    /* set of all conditions for updates that are not met now, whether the
+     * configuration or an order's policy asks for them */
     uint32_t lacks;
     uint64_t wall_ms; /* wall clock time of this step; 0: unknown */
     struct flo_agent_pauses pauses;
@@ -233,45 +243,49 @@ struct flo_agent {
 
 /* ---- what happens ---- */
 
-/* Each comment names the fields of the event that are set, then a colon, then
- * the cause of the event. */
+/* Each comment gives the cause of the event, then in parentheses the fields of
+ * the event that are set. */
 enum flo_agent_event_kind {
-    FLO_AGENT_BOOT,     /* boot: the agent has started; always the first event */
-    FLO_AGENT_DEPLOY,   /* deploy: an order, a bundle or a repair wants this verified release */
-    FLO_AGENT_ORDER,    /* order: a verified order with any other operation is for this device */
+    FLO_AGENT_BOOT,     /* the agent has started; always the first event (boot) */
+    FLO_AGENT_DEPLOY,   /* an order, a bundle or a repair wants this verified release (deploy) */
+    FLO_AGENT_ORDER,    /* a verified order with any other operation is for this device (order) */
     FLO_AGENT_GO_BACK,  /* an operator at the device wants to roll back to the previous release */
     FLO_AGENT_REMOVE,   /* an operator at the device wants to remove the model */
-    FLO_AGENT_PROGRESS, /* job, state: the updater's job has reached this state */
-    /* job, detail, fits_both, error: the files are staged; error: memory is too
-     * small for the release */
+    FLO_AGENT_PROGRESS, /* the updater's job has reached this state (job, state) */
+    /* the updater has staged the release's files; with an error, memory is too
+     * small for the release (job, detail, fits_both, error) */
     FLO_AGENT_STAGED,
-    /* job, error, is_passing: the updater's job failed; is_passing: another try
-     * may help */
+    /* the updater's job failed; is_passing: another try may help (job, error,
+     * is_passing) */
     FLO_AGENT_JOB_FAILED,
-    FLO_AGENT_WRITTEN,   /* the slot action that asks for an answer is on disk */
-    FLO_AGENT_UNWRITTEN, /* error: the slot action that asks for an answer failed */
-    FLO_AGENT_LOADING,   /* role: the engine with this role is still loading */
-    FLO_AGENT_LOADED,    /* role, is_linked: the engine with this role has been loaded */
-    /* release: its link is made, its hook has run, and its program is
-     * healthy */
+    FLO_AGENT_WRITTEN,   /* the shell has written the slots to the disk, as an action asked for */
+    FLO_AGENT_UNWRITTEN, /* the shell could not write the slots as an action asked for (error) */
+    FLO_AGENT_LOADING,   /* the engine with this role is still loading (role) */
+    FLO_AGENT_LOADED,    /* the engine with this role has been loaded (role, is_linked) */
+    /* a linked release is active: its link is made, its hook has run, and its
+     * program is healthy (release) */
     FLO_AGENT_ACTIVATED,
-    FLO_AGENT_ILL,     /* release, error: its link, its hook or its program failed */
-    FLO_AGENT_LOST,    /* role, error: the engine with this role died, hung or failed to load */
-    FLO_AGENT_DRAINED, /* the engine that was draining has ended */
-    /* detail, error: the probe has ended; code 0: passed, FLO_E_PROBE_UNSURE:
-     * no verdict */
+    /* the link, the hook or the program of a linked release failed (release,
+     * error) */
+    FLO_AGENT_ILL,
+    FLO_AGENT_LOST,    /* the engine with this role died, hung or failed to load (role, error) */
+    FLO_AGENT_DRAINED, /* an engine that only ended its last requests (draining) is gone */
+    /* the probe of the candidate has ended; error code 0: it passed;
+     * FLO_E_PROBE_UNSURE: it gave no verdict (detail, error) */
     FLO_AGENT_PROBED,
-    /* release, error, more: a request ended, and `more` further ones with the
-     * same result */
+    /* a request ended, and after it `more` requests with the same result
+     * (release, error, more) */
     FLO_AGENT_REQUEST,
-    FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan has changed */
+    /* the memory plan has changed the model's place in memory (is_on_demand,
+     * is_other_rung) */
+    FLO_AGENT_PLACED,
     FLO_AGENT_WANTED,     /* a request waits until this on-demand model is loaded */
     FLO_AGENT_EVICT,      /* another model needs the memory of this on-demand model */
     FLO_AGENT_PRESSURE,   /* memory is short, so a release that is not needed must be unloaded */
-    FLO_AGENT_CONDITIONS, /* lacks: the conditions for updates have changed */
-    /* error, is_forgotten: the trusted keys changed. error: the release in
-     * progress may not begin; is_forgotten: the previous release may not serve
-     * again */
+    FLO_AGENT_CONDITIONS, /* the conditions for updates have changed (lacks) */
+    /* The trusted keys have changed.  With an error, the release in progress
+     * may not begin.  is_forgotten: the previous release may not serve again
+     * (error, is_forgotten) */
     FLO_AGENT_TRUST,
     FLO_AGENT_TIMER, /* now_ms reached timer_ms */
     FLO_AGENT_STOP,  /* the agent stops; this is its last event */
@@ -288,7 +302,7 @@ struct flo_agent_booted {
      * belongs to it. */
     const struct flo_agent_execution *open;
     bool has_ended; /* the execution has ended; only its leftovers are removed */
-    /* Whether and why the record blocks the execution's release. */
+    /* Tells whether and why the record blocks the execution's release. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
     bool fits_both; /* memory holds the candidate and the current release together */
@@ -306,24 +320,28 @@ struct flo_agent_event {
     bool is_passing;
     bool fits_both;
     bool is_on_demand;
-    bool is_other_rung; /* the current engine was loaded at another degradation level */
-    uint32_t lacks;     /* set of the unmet conditions (enum flo_wait) */
+    /* the current engine was loaded at another degradation level than the
+     * memory plan has now */
+    bool is_other_rung;
+    uint32_t lacks; /* set of the unmet conditions (enum flo_wait) */
     uint32_t more;
     bool is_linked; /* the loaded engine answers no requests */
     bool is_forgotten;
     bool is_split; /* the current release only serves a share of another model's requests */
-    /* for an order to unfreeze: the device stays frozen by its other freeze
-     * (normal or emergency) */
+    /* for an order to unfreeze: the device stays frozen, because its other
+     * freeze (normal or emergency) goes on */
     bool stays_frozen;
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
-    const struct flo_order *order; /* for FLO_AGENT_ORDER; the core borrows it during the call */
+    /* order of an event FLO_AGENT_ORDER; the core borrows it during the call */
+    const struct flo_order *order;
     /* For an order to pause, resume or abort: all rollouts paused now.  The
      * core borrows it during the call. */
     const struct flo_agent_pauses *pauses;
     struct {
-        /* records of each model, each index once; borrowed during the call */
+        /* records of the models, at most one for each model index; borrowed
+         * during the call */
         const struct flo_agent_booted *models;
         size_t model_count;
         uint32_t models_max; /* largest number of models; 0: FLO_AGENT_MODELS_MAX */
@@ -344,53 +362,53 @@ struct flo_agent_event {
 
 /* ---- what to do about it ---- */
 
-/* Each comment names the fields of the action that are set, then a colon, then
- * the work of the shell. */
+/* Each comment gives the work of the shell, then in parentheses the fields of
+ * the action that are set. */
 enum flo_agent_action_kind {
-    FLO_DO_JOB,        /* job: start this job of the updater for the execution */
-    FLO_DO_CANCEL_JOB, /* job: cancel this job and ignore its later events */
+    FLO_DO_JOB,        /* start this job of the updater for the execution (job) */
+    FLO_DO_CANCEL_JOB, /* cancel this job and ignore its later events (job) */
     /* make the execution's release the candidate; the shell answers with
      * WRITTEN */
     FLO_DO_SLOT_STAGE,
     /* begin the trial and count its first start; the shell answers with
      * WRITTEN */
     FLO_DO_SLOT_TRIAL,
-    /* count a start of the candidate; if the write fails, load nothing and send
-     * UNWRITTEN */
+    /* count a start of the candidate before its engine is loaded; if that write
+     * fails, the shell loads nothing and answers with UNWRITTEN */
     FLO_DO_SLOT_TRY,
     FLO_DO_SLOT_COMMIT, /* make the candidate the current release; the shell answers with WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
-    FLO_DO_SLOT_UNTRY,  /* subtract the present start from the count of the candidate's starts */
+    FLO_DO_SLOT_UNTRY,  /* take back the count of the candidate's present start */
     FLO_DO_SLOT_BACK,   /* make the previous release the current one */
     FLO_DO_SLOT_REMOVE, /* replace the slot record by a tombstone; the shell answers with WRITTEN */
     FLO_DO_CLOSE,       /* refuse new requests of the model */
     FLO_DO_FREE,        /* free the entry of the model */
-    /* release, cause, number: block the release; number: that of the order, 0
-     * for an operator */
+    /* block the release; number: sequence number of the order, 0 for an
+     * operator (release, cause, number) */
     FLO_DO_DENY,
-    FLO_DO_REPAIR, /* release: send a DEPLOY event for it, without an order */
+    FLO_DO_REPAIR, /* send a DEPLOY event for the release, without an order (release) */
     /* serve the execution's variant from now on; the shell answers with
      * WRITTEN */
     FLO_DO_VARIANT,
-    FLO_DO_FREEZE, /* flag: freeze the device; false: unfreeze it */
-    FLO_DO_LOAD,   /* role, release: load the release in the engine with this role */
-    /* role, flag: unload the engine with this role; flag: let its requests end
-     * first */
+    FLO_DO_FREEZE, /* freeze the device; flag false: unfreeze it (flag) */
+    FLO_DO_LOAD,   /* load the release in the engine with this role (role, release) */
+    /* unload the engine with this role; flag: let its requests end first (role,
+     * flag) */
     FLO_DO_UNLOAD,
-    /* role: send requests to the engine with this role; a linked release gets
-     * its link and its hook */
+    /* send requests to the engine with this role; for a linked release, point
+     * its link to it and run its hook (role) */
     FLO_DO_FLIP,
-    FLO_DO_UNLINK,  /* release.model: remove the model's link and run the hook */
+    FLO_DO_UNLINK,  /* remove the model's link and run the hook (release.model) */
     FLO_DO_HOLD,    /* let the model's requests wait, because no engine is live */
-    FLO_DO_REST,    /* release: load it only when a request needs it */
+    FLO_DO_REST,    /* load the release only when a request needs it (release) */
     FLO_DO_PROMOTE, /* give the second engine the role of the current one */
     FLO_DO_PROBE,   /* probe the candidate by the execution's policy */
     FLO_DO_EVENT,   /* report the state that the execution has entered, or its end */
-    FLO_DO_SERVING, /* word, release: report which release serves */
-    FLO_DO_ACK,     /* order, word, error: answer the order with this result */
+    FLO_DO_SERVING, /* report which release serves (word, release) */
+    FLO_DO_ACK,     /* answer the order with this result (order, word, error) */
     FLO_DO_COLLECT, /* delete the blobs that no record names */
     FLO_DO_TIMER,   /* at_ms; 0: none */
-    FLO_DO_NOTE,    /* error.what: reason for a decision, shown in the trace only */
+    FLO_DO_NOTE,    /* show the reason for a decision in the trace only (error.what) */
     FLO_DO_COUNT
 };
 
@@ -435,8 +453,8 @@ bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
 
 /* Returns whether the model is unloaded until a request loads it. */
 bool flo_agent_is_resting(const struct flo_agent_model *model);
-/* Returns whether the model may leave memory now: none of its engines serves a
- * probe, and its slots are not being written. */
+/* Returns whether the model may be unloaded now: none of its engines takes part
+ * in a probe, and its slots are not being written. */
 bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
 
 /* Returns whether the model's execution waits for mains, temperature, an idle
@@ -491,8 +509,8 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
 
 /* ---- derived artifacts ---- */
 
-/* Limits of packing: the tries by one version of the agent, and the time of
- * each try.  The time in which a slow disk writes is not counted. */
+/* Limits of packing: the number of tries by one version of the agent, and the
+ * time of one try in ms.  Time in which a slow disk writes is not counted. */
 #define FLO_DERIVED_TRIES_MAX 2
 #define FLO_DERIVED_MAKE_MS_MAX 60000
 /* Digests of up to eight model files; a new one replaces the oldest. */
@@ -502,7 +520,7 @@ struct flo_model_notes {
 };
 /* Knowledge about the derived artifacts of the models: their packed weights. */
 struct flo_derived {
-    /* models whose weights the engines of this device use as they are */
+    /* models for which the engines of this device read no packed weights */
     struct flo_model_notes unpackable;
     /* models that are not packed again, because packing them failed */
     struct flo_model_notes unpacked;
@@ -520,14 +538,14 @@ bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct fl
 bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
                           unsigned failures);
 void flo_derived_made(struct flo_derived *derived, const struct flo_digest *model);
-/* Records a failed try to pack.  Returns whether it adds to the lasting count
- * of this version of the agent.  `has_written`: the try has written to the
- * disk. */
+/* Records a failed try to pack.  Returns whether the try counts against this
+ * version of the agent for good, over its restarts.  `has_written`: the try has
+ * written to the disk. */
 bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written);
-/* Records that the engine refused a packed file as that of another model, so
- * the file is made again.  Returns true the second time: then this version of
- * the agent stops making it. */
+/* Records that the engine refused a packed file because it belongs to another
+ * model.  The first time the file is made again.  Returns true the second time,
+ * after which this version of the agent makes it no more. */
 bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model);
 /* Records that an engine serves with the packed file, so an earlier refusal is
  * forgotten. */
@@ -552,11 +570,11 @@ struct flo_agent_time {
     bool is_synchronised; /* a time service keeps the machine's clock correct */
     uint64_t trusted_ms;  /* flo_device_time */
 };
-/* Limits on how far an order's time may be ahead of the device's clock.  The
- * lower limit holds while a time service keeps that clock correct, because then
- * the controller's clock is the wrong one.  An order moves the trusted time,
- * which never goes back, so an order from the future would expire every later
- * order. */
+/* Limits on how far an order's time may be ahead of this device's clock.  Each
+ * order moves the trusted time, which never goes back, so an order from the
+ * future would expire all later orders.  The lower limit is for a clock that a
+ * time service keeps correct: a larger difference is then a fault of the
+ * controller's clock. */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
 /* Returns whether this error answers an order, because its cause is the order,
@@ -564,9 +582,9 @@ struct flo_agent_time {
  * device: then nothing was decided, and the controller must send the order
  * again. */
 bool flo_agent_is_verdict(int code);
-/* Checks that this order is for this device and for now.  FLO_E_CMD_SCOPE,
- * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no
- * release). */
+/* Checks that this order is for this device, and that its time is valid now.
+ * Returns FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED or FLO_E_CMD_FUTURE if not, and
+ * FLO_E_CMD_FORMAT when it names no release. */
 FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char *device,
                                        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                                        const struct flo_agent_time *time, struct flo_err *err);
@@ -578,8 +596,8 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* An execution ends after this number of probes without a verdict. */
 #define FLO_AGENT_UNSURE_MAX 4
-/* Longest pause before an unsure probe is repeated; a changed clock does not
- * lengthen it. */
+/* Longest pause before a probe that gave no verdict is repeated; a changed
+ * clock does not lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
 /* An execution ends after this number of probes that the runtime failed. */
 #define FLO_AGENT_RUNTIME_TRIES 3
@@ -641,9 +659,9 @@ uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms, 
 
 /* ---- outbox ---- */
 
-/* Outbox: state from which the next message to send, and its time, follow.  A
- * stored event is removed when the controller has acknowledged its sequence
- * number, telemetry when the broker has confirmed it (PUBACK). */
+/* Outbox: state from which the next message to send and the time to send it are
+ * computed.  A stored event is removed when the controller has acknowledged its
+ * sequence number, and telemetry when the broker has confirmed it (PUBACK). */
 #define FLO_OUTBOX_WINDOW 64 /* largest number of events that are sent and not yet acknowledged */
 #define FLO_OUTBOX_RESEND_MS 30000
 struct flo_outbox {
@@ -661,8 +679,9 @@ void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
 /* Handles the controller's message cmd.ack.  Returns false, and changes
  * nothing, when its sequence number is not above `acked` or is above `last`. */
 bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
-/* Delays events until `until_ms`, or until a new connection.  Used when a whole
- * fleet has the same to report, and has sent that in its answers already. */
+/* Delays events until `until_ms`, or until a new connection.  The caller does
+ * so after an order to a whole fleet, because the answers to the order say the
+ * same as the events. */
 void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
 /* Returns the sequence number of the event to send now; 0: there is none.  The
  * caller then sends it and calls flo_outbox_sent. */

@@ -78,19 +78,19 @@ enum flo_work_verdict flo_work_look(struct flo_work *work, const struct flo_work
 
 /* ---- notes ---- */
 
-/* Returns whether a note of this error may be sent now.  Security notes of one
- * error are sent at most once a minute.  No kind of note may have more than 64
- * unsent ones.  told_ms: when the last note of this error was sent; 0:
- * never. */
+/* Returns whether a note, which is an event about an error of the device, may
+ * be sent now.  Security notes of one error are sent at most once a minute.  At
+ * most 64 notes of each kind may wait to be sent.  told_ms: time of the last
+ * note of this error; 0: none was sent. */
 bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint64_t now_ms);
 
 /* ---- reports ---- */
 
 /* Returns how long a device waits before it reports a change that an order to a
  * whole group caused.  The pause is random and below `spread_ms`, which the
- * controller sets by the number of devices.  Its first quarter is left to the
- * devices' answers.  A fleet small enough to report within FLO_RECONNECT_MS_MIN
- * does not wait. */
+ * controller sets by the number of devices.  It is at least a quarter of
+ * `spread_ms`, in which the devices answer the order.  A fleet small enough to
+ * report within FLO_RECONNECT_MS_MIN does not wait. */
 uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random);
 
 #endif

@@ -1,4 +1,4 @@
-/* Anthropic: declares the fronts of Anthropic's messages API. */
+/* Anthropic: declares the functions that serve Anthropic's messages API. */
 #ifndef FLOTILLA_SERVE_ANTHROPIC_H
 #define FLOTILLA_SERVE_ANTHROPIC_H
 
@@ -17,7 +17,7 @@ struct anthropic_state {
      * came */
     uint16_t came_from[FLO_WIRE_MESSAGES_MAX];
     uint32_t n_messages;
-    /* Block of a streamed answer that has begun last. */
+    /* The members from here on describe the streamed answer's newest block. */
     enum serve_piece_kind kind; /* kind of the block: TEXT, THOUGHT or CALL */
     bool is_open;
     uint32_t n_blocks;   /* number of blocks of the answer that have ended */
@@ -28,8 +28,8 @@ struct anthropic_state {
  * prompt is used. */
 FLO_MUST_USE int flo_anthropic_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
-/* Writes an error in the form of Anthropic's API (errors.c).  It is fail() of
- * all fronts of that API. */
+/* Writes an error in the form of Anthropic's API (errors.c).  Each front of
+ * that API has this function as its fail(). */
 void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out);
 
 #endif

@@ -57,7 +57,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
     json_t *function;
 
     if (json_is_string(type) && !is(type, "custom")) {
-        return 0; /* Anthropic would run a tool of this type, this device cannot */
+        return 0; /* Anthropic's servers would run a tool of this type, but this device cannot */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM, "tools[%zu] has a type that is no text", i);

@@ -241,8 +241,8 @@ static int read_blocks(struct history *history, const json_t *blocks, bool is_as
                                      : add_user_block(history, block, &parts))
                      : rv;
     }
-    /* A message that has only tool results has already become messages of its
-     * own. */
+    /* A user's message that has only tool results needs no message of its own,
+     * because each result has become one. */
     if (rv == 0 && (json_array_size(parts.texts) > 0 || is_assistant ||
                     json_array_size(history->list) == before)) {
         end_message(history, is_assistant, &parts);

@@ -1,4 +1,5 @@
-/* Apart: starts the serving thread, and pauses it for a call. */
+/* Apart: starts the serving thread, and pauses it while the caller's thread
+ * calls a function of serve. */
 #include "agent/serve/apart/apart.h"
 
 #include <event2/event.h>
@@ -10,8 +11,8 @@
 
 struct serve_apart {
     struct event_base *base;
-    /* event that wakes the serving thread for a call that waits, or for its
-     * end */
+    /* event that wakes the serving thread, when a call waits for its pause or
+     * when the thread must end */
     struct event *knock;
     int knock_fd;
     bool is_running;
@@ -19,7 +20,9 @@ struct serve_apart {
     unsigned depth; /* number of nested calls in progress; only the caller's thread uses it */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool is_wanted, is_standing, is_to_end; /* flags that the lock protects */
+    /* flags that the lock protects: a pause is wanted, the serving thread
+     * stands still, the thread must end */
+    bool is_wanted, is_standing, is_to_end;
 };
 
 static _Thread_local bool is_serving; /* true on the serving thread only */

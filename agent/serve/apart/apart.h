@@ -33,10 +33,11 @@ struct serve_apart;
 FLO_MUST_USE int flo_apart_open(struct serve_apart **out, struct event_base **base,
                                 struct flo_err *err);
 FLO_MUST_USE int flo_apart_start(struct serve_apart *apart, struct flo_err *err);
-/* Ends the serving thread.  Later calls need no lock. */
+/* Ends the serving thread.  Calls of serve need no pause and no lock from then
+ * on. */
 void flo_apart_stop(struct serve_apart *apart);
-/* Frees the thread's state, after flo_apart_stop().  NULL is allowed in all
- * functions from here on. */
+/* Frees the state of the serving thread, after flo_apart_stop().  `apart` may
+ * be NULL, here and in all functions below. */
 void flo_apart_close(struct serve_apart *apart);
 
 /* Pauses the serving thread for a call of the caller's thread.  Calls may nest.

@@ -11,10 +11,11 @@
 
 #include "base/host/wake.h"
 
-/* size of the ring: each call causes at most two events, for 16 models */
+/* largest number of events that wait in the ring; one call of serve causes at
+ * most two for each of 16 models */
 #define WORDS_MAX 256
-/* Largest number of ended requests in the queue while the caller's thread waits
- * for its disk. */
+/* Largest number of ended requests that wait in the queue, for example while
+ * the caller's thread waits for its disk. */
 #define ENDS_MAX 4096
 
 enum kind {
@@ -67,7 +68,9 @@ struct flo_news {
     struct event *told;
     pthread_mutex_t lock; /* protects the members from here on */
     uint64_t number;      /* number of the newest event */
-    uint64_t left_out;    /* number of ends that were dropped since the last report */
+    /* number of ended requests that were dropped from the queue since this was
+     * last reported */
+    uint64_t left_out;
     struct ring words, ends;
     struct word word[WORDS_MAX];
     struct end end[ENDS_MAX];

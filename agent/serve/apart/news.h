@@ -47,13 +47,14 @@ void flo_news_scored(struct flo_news *news, unsigned model,
                      void (*done)(void *context, const struct flo_serve_scored *scored),
                      void *context, const struct flo_serve_scored *scored);
 
-/* Drops the waiting events about a role's previous engine. */
+/* Drops the waiting events about the engine that had the role until now. */
 void flo_news_drop(struct flo_news *news, unsigned model, enum flo_serve_role role);
 /* Returns the error of a waiting event that the role's engine was lost; 0:
  * there is no such event. */
 FLO_MUST_USE int flo_news_find_lost(struct flo_news *news, unsigned model, enum flo_serve_role role,
                                     struct flo_err *err);
-/* Changes the role in the candidate's waiting events to the current one. */
+/* Changes the role of the candidate's waiting events to the current one,
+ * because its engine is the current one now. */
 void flo_news_promote(struct flo_news *news, unsigned model);
 
 #endif

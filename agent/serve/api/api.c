@@ -1,5 +1,5 @@
-/* API: the local API.  Opens its listeners, checks access, and answers for
- * models and numbers. */
+/* API: opens the listeners of the local API, checks who may send a request, and
+ * answers requests for the list of models and for metrics. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
@@ -49,8 +49,9 @@ static bool is_foreign_page(const struct flo_serve *serve, const struct flo_http
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
-/* Returns the index of the bound token that the client sent; SERVE_TOKEN_ANY:
- * it sent none of them.  All are compared, so that the time reveals nothing. */
+/* Returns the index in serve->tokens of the token that the client sent.
+ * Returns SERVE_TOKEN_ANY when the list does not have it.  All entries are
+ * compared, so that the duration reveals nothing. */
 static int find_token(const struct flo_serve *serve, const char *token)
 {
     int found = SERVE_TOKEN_ANY;
@@ -77,8 +78,8 @@ static int token_of(const struct flo_serve *serve, const struct flo_httpd_reques
                                                    : SERVE_TOKEN_ANY;
 }
 
-/* Checks a request of another device: its certificate names it, and it may only
- * ask questions. */
+/* Checks a request of another device of the fleet.  The device must have shown
+ * its certificate, and may only ask models questions or read /health. */
 static int admit_device(const struct flo_serve *serve, const struct flo_httpd_request *http,
                         struct flo_err *err)
 {
@@ -140,7 +141,8 @@ static void on_client_gone(void *user)
     flo_router_abandon(user);
 }
 
-/* Did the application ask for another target of its route? */
+/* Tells whether the application asked, by a header, for another target of the
+ * model's route. */
 static bool escalates(const struct flo_httpd_request *http)
 {
     const char *value = flo_httpd_header(http, "x-flotilla-escalate");
@@ -199,7 +201,8 @@ static const struct serve_engine *any_live(const struct flo_serve *serve)
     return engine;
 }
 
-/* Returns the error for which no engine is live; 0: an engine is loading. */
+/* Returns the error that keeps every engine from answering; 0: there is none,
+ * because an engine is loading. */
 static int any_loss(const struct flo_serve *serve)
 {
     int error = serve->degraded.code;
@@ -367,9 +370,9 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     return rv;
 }
 
-/* Returns the model whose feedback is counted.  Only the release that serves
- * under the name now is rated, because feedback on an earlier one says nothing
- * about it. */
+/* Returns the model to which a client's feedback counts.  The name must be one
+ * under which a release serves now, because feedback on an earlier release says
+ * nothing about it. */
 static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
                                   struct flo_err *err)
 {

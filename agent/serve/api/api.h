@@ -1,4 +1,4 @@
-/* Declares the local API: its routes, and the numbers of serving. */
+/* Declares the local API: its HTTP routes, and its metrics. */
 #ifndef FLOTILLA_SERVE_API_H
 #define FLOTILLA_SERVE_API_H
 

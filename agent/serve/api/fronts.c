@@ -1,5 +1,5 @@
-/* Fronts: finds the front that answers a path, and writes errors in the form of
- * that front. */
+/* Fronts: finds the front, which is the set of functions that answer a path,
+ * and writes errors in the form of that front's API. */
 #include "agent/serve/api/fronts.h"
 
 #include <string.h>

@@ -25,8 +25,8 @@ FLO_MUST_USE int flo_stored_delete(struct flo_serve *serve, uint64_t owner, cons
 FLO_MUST_USE int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
                                        const char *id, const struct stored_page *page,
                                        struct flo_buf *out, struct flo_err *err);
-/* Cancels a running response, also for the client that waits for it.  A
- * response that has ended is only shown. */
+/* Cancels a running response; the client that waits for it gets it in its
+ * cancelled form, too.  A response that has ended is only shown. */
 FLO_MUST_USE int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id,
                                    struct flo_buf *out, struct flo_err *err);
 

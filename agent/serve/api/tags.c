@@ -133,8 +133,8 @@ int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t b
                    "\"template\":\"\",\"modified_at\":\"%s\",",
                    created);
     add_details(live, out);
-    /* Clients look for the context under the architecture's name, which only
-     * the engine process knows. */
+    /* Clients look for the context length under the architecture's name.  Only
+     * the engine process knows that name, so "flotilla" stands in for it. */
     flo_buf_printf(out,
                    ",\"model_info\":{\"general.architecture\":\"flotilla\","
                    "\"general.name\":\"%s\"",

@@ -1,5 +1,5 @@
-/* Batch: passes clients' calls to the desk, the desk's requests to the router,
- * and the results back. */
+/* Batch: passes clients' calls to the desk (the thread that owns the folder of
+ * batches), requests of batches to the router, and the results back. */
 #include "agent/serve/batch/batch.h"
 
 #include <stdlib.h>
@@ -16,8 +16,10 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536 /* limit of the bytes of a form outside of the file */
-/* bits that mark the client id of an app, which no other client has */
+/* largest size of an upload's form without the uploaded file */
+#define FORM_BYTES 65536
+/* bits that mark the client number of an app; no other client has this
+ * number */
 #define CLIENT_OF_APP ((uint64_t)3 << 56)
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */
@@ -49,8 +51,9 @@ struct coming {
 
 /* ---- requests of batches ---- */
 
-/* Finds the index of an app, as in struct serve_request.  Returns false when
- * the app is not configured any more. */
+/* Finds the index of an app's token in serve->tokens.  An empty name stands for
+ * all clients without an app, SERVE_TOKEN_ANY.  Returns false when the app is
+ * not configured any more. */
 static bool find_app(const struct flo_serve *serve, const char *app, int *token)
 {
     *token = SERVE_TOKEN_ANY;
@@ -62,7 +65,8 @@ static bool find_app(const struct flo_serve *serve, const char *app, int *token)
     return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
 }
 
-/* Tells whether any model is known.  Until then, no model name is refused. */
+/* Tells whether any model is known yet.  Before that, no model name is
+ * refused. */
 static bool knows_a_model(const struct flo_serve *serve)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -82,7 +86,8 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-/* Answers a job with an error, before it becomes a request. */
+/* Answers a job, which is one request of a batch, with an error in place of
+ * sending it. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job, int code,
                        const char *what)
 {
@@ -167,7 +172,8 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    /* A batch has metadata, so an answer contains fewer batches than files. */
+    /* A batch has metadata and so is longer than a file, so a list has fewer
+     * batches. */
     bool is_short = ask->kind == ASK_BATCHES;
     const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
     ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;
@@ -182,7 +188,8 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
                           (unsigned long long)most);
 }
 
-/* Makes the ask for a client's call; NULL: the client got an error. */
+/* Makes the struct that passes a client's call to the desk's thread.  Returns
+ * NULL when the client has already got an error. */
 static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_request *http)
 {
     const struct flo_serve *serve = call->batch->serve;

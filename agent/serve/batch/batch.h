@@ -11,16 +11,16 @@
 struct flo_httpd_request;
 struct serve_front;
 
-/* Adds the paths to serve->httpd, and starts the desk.  `token_of` returns the
- * app of a client as in struct serve_request, `front_of` the front of a path.
- * Without a folder the paths answer that batches are off.  Fails as
- * flo_batch_desk_open() does. */
+/* Adds the paths for batches to serve->httpd, and starts the desk's thread.
+ * `token_of` returns the index of a client's app in serve->tokens; `front_of`
+ * returns the functions that answer a path.  Without a folder the paths answer
+ * that batches are off.  Fails as flo_batch_desk_open() does. */
 FLO_MUST_USE int
 flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
                int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http),
                const struct serve_front *(*front_of)(const char *path), struct flo_err *err);
-/* Stops writing answers; those that arrive later are dropped.  NULL is allowed,
- * here and below. */
+/* Stops writing answers of batches; answers that arrive later are dropped.
+ * `batch` may be NULL, also in flo_batch_close(). */
 void flo_batch_stop(struct serve_batch *batch);
 /* Frees the state of the batches, after the last request and the last client
  * have ended. */

@@ -1,5 +1,6 @@
-/* Desk: runs a thread between two queues, and handles the calls that need the
- * folder. */
+/* Desk: runs the thread that owns the folder of batches, and handles the calls
+ * that need that folder.  Two queues connect the thread with the serving
+ * thread. */
 #include "agent/serve/batch/desk.h"
 
 #include <event2/event.h>
@@ -49,8 +50,10 @@ struct flo_batch_desk {
     int wake_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct queue in, out; /* queues to the thread and from it; the lock protects them */
-    bool is_to_end;       /* the same */
+    /* queues of notes to the desk's thread and from it; the lock protects
+     * both */
+    struct queue in, out;
+    bool is_to_end; /* the same */
 };
 
 /* ---- queues ---- */
@@ -184,7 +187,9 @@ static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upl
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
-        (void)unlink(path); /* a file that was stored has another name by now */
+        /* deletes bytes that became no file; those of a stored file have
+         * another name by now */
+        (void)unlink(path);
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
 }
@@ -213,7 +218,8 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
-    int rv = upload->failure.code; /* the upload has ended, so no more pieces arrive */
+    /* error of the upload, which has ended, so no more of its bytes arrive */
+    int rv = upload->failure.code;
 
     *err = upload->failure;
     flo_object_id_make("file-", file.id);
@@ -432,8 +438,8 @@ static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *
     }
 }
 
-/* Frees the object of a note, because the desk closes before a callback can
- * take it. */
+/* Frees the object that a queued note points to, when the desk closes before
+ * the note is handled. */
 static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;
@@ -461,8 +467,9 @@ static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note 
     }
 }
 
-/* Waits for notes until `until_ms`, a time of flo_now_ms().  Returns false when
- * the thread must end. */
+/* Waits for notes, which the serving thread sends to the desk's thread, until
+ * `until_ms` (a time of flo_now_ms()).  Returns false when the desk's thread
+ * must end. */
 static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
                        struct flo_batch_note **notes)
 {
@@ -474,7 +481,7 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
            flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
-    /* the desk frees the remaining notes when it closes */
+    /* at the end no more notes are taken; the desk frees them when it closes */
     *notes = goes_on ? take_all(&desk->in) : NULL;
     pthread_mutex_unlock(&desk->lock);
     return goes_on;
@@ -566,7 +573,9 @@ static int start(struct flo_batch_desk *desk, struct event_base *base, struct fl
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
     }
-    sigfillset(&all); /* the caller's thread handles all signals */
+    /* all signals are blocked in the new thread, because the caller's thread
+     * handles them */
+    sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

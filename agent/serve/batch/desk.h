@@ -63,8 +63,8 @@ struct flo_batch_ask {
 };
 void flo_batch_ask_free(struct flo_batch_ask *ask);
 
-/* Callbacks for the results of the desk.  The serving thread owns each result
- * from then on. */
+/* Callbacks with which the desk passes results to the serving thread, which
+ * owns each result from then on. */
 struct flo_batch_desk_out {
     void *context;
     void (*answered)(void *context, struct flo_batch_ask *ask);
@@ -84,15 +84,15 @@ FLO_MUST_USE int flo_batch_desk_open(struct event_base *base,
                                      const struct flo_batch_desk_options *options,
                                      const struct flo_batch_desk_out *out,
                                      struct flo_batch_desk **desk, struct flo_err *err);
-/* Ends the thread; no callback is called any more.  NULL is allowed, here and
- * below. */
+/* Ends the desk's thread; no callback is called any more.  `desk` may be NULL,
+ * also in flo_batch_desk_close(). */
 void flo_batch_desk_stop(struct flo_batch_desk *desk);
 void flo_batch_desk_close(struct flo_batch_desk *desk);
 
 /* Passes a client's call to the desk, which owns it from then on. */
 void flo_batch_desk_ask(struct flo_batch_desk *desk, struct flo_batch_ask *ask);
-/* Passes the answer of a request to the desk, which owns the job from then
- * on. */
+/* Passes a job, which has got its answer, to the desk, which owns the job from
+ * then on. */
 void flo_batch_desk_answer(struct flo_batch_desk *desk, struct flo_batch_job *job);
 /* Passes a piece of an upload to the desk.  *is_enough: the client must pause
  * until go_on().  Returns the error of an earlier piece, if any. */

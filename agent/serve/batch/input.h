@@ -15,7 +15,8 @@ struct flo_batch_in {
     size_t at, bytes;
     bool is_ended;
 };
-/* Continues after this number of lines and bytes. */
+/* Continues the reading after this number of lines, at this offset in the
+ * file. */
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset);
 /* Reads the next line.  Returns 1 if there is a line, 0 at the end of the file.
  * FLO_E_IO_READ  the disk failed */
@@ -27,7 +28,8 @@ FLO_MUST_USE int flo_batch_in_next(struct flo_batch_in *in, struct flo_err *err)
 bool flo_batch_in_is_torn(const struct flo_batch_in *in);
 void flo_batch_in_deinit(struct flo_batch_in *in);
 
-/* State of a check for equal names, which reads all lines in several steps. */
+/* State of the check that no custom_id is on two lines.  The check reads all
+ * lines of the file, in several steps. */
 struct flo_batch_check {
     struct flo_twice twice;
     uint64_t count; /* number of requests read in this pass over the file */

@@ -129,7 +129,9 @@ static int read_body(const json_t *json, struct flo_batch_line *out, struct flo_
     if (json_object_set_new(body, "priority", json_string("batch")) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a line");
     }
-    out->body.bytes_max = 2 * LINE_MAX; /* a character may become longer by its escape */
+    /* an escape makes a character longer, so the body may become longer than
+     * its line */
+    out->body.bytes_max = 2 * LINE_MAX;
     flo_json_dump(body, &out->body);
     return out->body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a line") : 0;
 }
@@ -145,7 +147,9 @@ static int parse(const struct flo_batch_reader *reader, json_t **json, struct fl
     }
     int rv = flo_json_parse(reader->line.data, reader->line.bytes, reader->bytes_max, json, err);
     if (rv < 0 && rv != FLO_E_MEMORY) {
-        rv = FLO_E_REST_SCHEMA; /* the error's text says where the JSON is invalid */
+        /* invalid JSON gets this code; the error's text says where the JSON is
+         * invalid */
+        rv = FLO_E_REST_SCHEMA;
         if (err != NULL) {
             err->code = rv;
         }

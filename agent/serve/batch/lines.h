@@ -67,7 +67,9 @@ void flo_batch_line_deinit(struct flo_batch_line *line);
 /* ---- an answer ---- */
 
 struct flo_batch_answer {
-    const char *batch;     /* id of the batch; "": a command converts a file */
+    /* id of the batch; "": the answer belongs to a command that converts a
+     * file, and not to a batch */
+    const char *batch;
     uint64_t number;       /* number of the request's line in the input file */
     const char *custom_id; /* empty: none */
     int status;            /* HTTP status */
@@ -87,8 +89,8 @@ struct flo_batch_answered {
 /* Reads the line of an answer.  Returns false when it is no valid answer. */
 bool flo_batch_answer_read(const struct flo_batch_reader *reader, struct flo_batch_answered *out);
 
-/* Number of times that a request is sent when it gets a 503 for a reason that
- * is not named below. */
+/* Number of times that a request is sent when each answer is a 503.  A busy
+ * device and the limit of an app do not count. */
 #define FLO_BATCH_TRIES_MAX 3
 /* Tells whether a request must be sent again.  There is no limit of tries while
  * the device is busy or an app's limit is used up.  After any other 503, at

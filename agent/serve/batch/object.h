@@ -28,7 +28,7 @@ struct flo_batch_file {
      * models */
     char app[FLO_NAME_MAX + 1];
     char name[FLO_OBJECT_NAME_MAX + 1];
-    bool is_output; /* purpose of the file: batch_output; false: batch */
+    bool is_output; /* true: the file's purpose is "batch_output"; false: it is "batch" */
     uint64_t bytes, created_s;
     uint64_t expires_s;
 };

@@ -25,7 +25,8 @@ struct flo_batch_progress {
 
 void flo_batch_progress_write(const struct flo_batch_progress *progress,
                               uint8_t out[FLO_BATCH_PROGRESS_BYTES]);
-/* Returns the offset of the slot to which this record is written. */
+/* Returns the offset in the file of the slot (one of two) to which this record
+ * is written. */
 uint64_t flo_batch_progress_offset(const struct flo_batch_progress *progress);
 /* Reads the newest valid record of a file.  Returns false when there is
  * none. */

@@ -1,4 +1,5 @@
-/* Store: reads the folder once, and then changes it together with memory. */
+/* Store: reads the folder of batches once, when it is opened.  Later changes
+ * are made in memory and in the folder. */
 #include "agent/serve/batch/store.h"
 
 #include <dirent.h>
@@ -18,7 +19,8 @@
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"
 #define UPLOAD_PREFIX "upload-"
-/* change of the clock that counts as set; smaller ones are corrections */
+/* change of the wall clock from which it counts as set; smaller changes are
+ * corrections */
 #define SET_MS_MIN 60000
 
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
@@ -138,7 +140,9 @@ int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_fi
                         struct flo_err *err)
 {
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
-        return 0; /* a power cut let the batch end twice, which does no harm */
+        /* the file was already added by a batch that ended twice, because of a
+         * power cut */
+        return 0;
     }
     FLO_TRY(take_file(store, file, err));
     int rv = keep(store, file, err);
@@ -156,7 +160,8 @@ void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file
     while (store->files[at] != file) {
         at++;
     }
-    /* If the document cannot be deleted, the next open deletes the rest. */
+    /* If one of these files cannot be deleted, it is deleted when the folder is
+     * next opened. */
     unlink_of(store, file->id, ".json");
     unlink_of(store, file->id, "");
     free(file);
@@ -261,8 +266,8 @@ static void shorten(struct flo_batch_store *store, const char *app, const char *
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        /* A failed write is only logged: the shorter time is in memory until
-         * the next write. */
+        /* A failed write is only logged.  The shorter lifetime is then in
+         * memory, and on the disk after the next write of this document. */
         flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }
@@ -502,8 +507,8 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
 }
 
 /* Deletes a file that has no document, because its upload was interrupted or
- * its document was deleted.  A document that cannot be read at the moment
- * protects its file. */
+ * its document was deleted.  If the document exists but cannot be read at the
+ * moment, the file stays. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";

@@ -217,7 +217,8 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
         (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
-        return fail(work, &why, err); /* the input or some answers are lost */
+        /* the batch fails, because its input or some answers are lost */
+        return fail(work, &why, err);
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
         show_progress(work);
@@ -303,8 +304,9 @@ static void send(struct flo_batch_work *work, struct flo_batch_slot *slot)
     work->submit(work->context, job);
 }
 
-/* Reads a line of the input into a slot, and sends its request.  If the line is
- * wrong, its answer is an error. */
+/* Reads a line of the input into slot `at` (there is one slot for each request
+ * that may run at once), and sends its request.  If the line is wrong, its
+ * answer is an error. */
 static void take_line(struct flo_batch_work *work, size_t at)
 {
     struct flo_batch_slot *slot = &work->slots[at];
@@ -336,14 +338,15 @@ static void take_line(struct flo_batch_work *work, size_t at)
     send(work, slot);
 }
 
-/* Tells whether a slot is free, so that a line may be read now. */
+/* Tells whether another line may be read now, because fewer than
+ * FLO_BATCH_AHEAD requests run and no pause is in force. */
 static bool has_next(const struct flo_batch_work *work)
 {
     return !work->is_ended && work->count < FLO_BATCH_AHEAD &&
            (work->is_late || flo_now_ms() >= work->pause_ms);
 }
 
-/* Reads lines into all free slots. */
+/* Reads lines of the input until FLO_BATCH_AHEAD requests run. */
 static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
     while (has_next(work)) {

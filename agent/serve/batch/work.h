@@ -2,8 +2,8 @@
  *
  * Answers are appended in the order of the requests.  An answer counts when it
  * is on the disk and the batch's progress includes it.  After a crash, or some
- * seconds after a disk error, the other answers are cut off and their requests
- * sent again.  The thread of the store uses this. */
+ * seconds after a disk error, answers that do not count are cut off.  Their
+ * requests are sent again.  The thread of the store uses this. */
 #ifndef FLOTILLA_BATCH_WORK_H
 #define FLOTILLA_BATCH_WORK_H
 

@@ -104,7 +104,9 @@ static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wi
         return FLO_WIRE_INPUTS_MAX;
     }
     if (message->type == FLO_WIRE_GENERATE && in->shifts && in->max_tokens > max) {
-        return in->max_tokens; /* with context shifts, an answer may be longer than the context */
+        /* a context shift drops the oldest tokens, so with shifts an answer may
+         * be longer than the context */
+        return in->max_tokens;
     }
     return max;
 }
@@ -116,7 +118,7 @@ void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, u
     call->tokens = 0;
     call->bytes_waiting = 0;
     call->next = NULL;
-    /* the id is new, so the place is at the end of the list */
+    /* the id is new, so the call is added at the end of the list */
     *flo_serve_call_place(engine, id) = call;
     engine->n_calls++;
 }
@@ -140,7 +142,9 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* flo_wire_write() checks the size of the frame */
+    /* the buffer needs no limit, because flo_wire_write() checks the size of
+     * the frame */
+    call->frame = (struct flo_buf){0};
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : flo_serve_engine_say(engine, message, err);
     if (rv < 0) {

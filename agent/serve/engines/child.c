@@ -18,7 +18,8 @@
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
 #define PIECES_MAX 16 /* largest number of reads in one turn of the loop */
-/* largest number of polls when the server closes; a keeper ends earlier */
+/* largest number of checks, when the server closes, for keepers (supervisors of
+ * guards' programs) that have not ended */
 #define CLOSE_LOOKS_MAX 700
 
 struct serve_child {
@@ -112,7 +113,8 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
         return;
     }
     child->bytes_sent += n > 0 ? (size_t)n : 0;
-    /* A program may give its verdict before it has read the whole question. */
+    /* A program may give its verdict before it has read the whole question, so
+     * a failed write is no error. */
     if (n < 0 || child->bytes_sent == child->question.bytes) {
         end_event(&child->writable);
         flo_fd_cleanup(&child->in);
@@ -281,8 +283,9 @@ int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_chil
     return 0;
 }
 
-/* Ends the keepers and waits for them.  A keeper ends as soon as its processes
- * have ended. */
+/* Ends the keepers, which supervise the programs of guards, and waits for them
+ * for some seconds at most.  A keeper ends as soon as the processes of its
+ * program have ended. */
 void flo_serve_child_pool_close(struct serve_child_pool *pool)
 {
     for (struct serve_child *c = pool->children; c != NULL; c = c->next) {

@@ -12,16 +12,18 @@ struct serve_child_pool {
     struct event_base *base;
     struct serve_child *children; /* list of the programs that run or are ending */
     uint32_t count;
-    /* called when a process has ended, so that another program may start */
+    /* Called when a process has ended, so that another program may start.  NULL:
+     * no program waits for that. */
     void (*freed)(void *context);
     void *context;
 };
 
 enum serve_child_end { SERVE_CHILD_STATUS, SERVE_CHILD_LATE, SERVE_CHILD_TOO_MUCH };
 
-/* Settings for a program's start.  The question is taken, also on failure.
- * `done` is called once from the loop with how the program ended, its status
- * (or 128 + signal) and all of its output.
+/* Settings for the start of a guard's program.  The start owns `question` from
+ * then on, even if it fails.  `done` is called once, from the event loop: it
+ * gets how the program ended, its status (or 128 + signal) and all of its
+ * output.
  * FLO_E_PROCESS, FLO_E_MEMORY  the start failed */
 struct serve_child_spec {
     const char *const *argv;

@@ -24,7 +24,8 @@
 #define USER_SESSIONS 4 /* number of sessions that is assumed for an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-/* number of ticks that a runtime gets to end, after its own stop time */
+/* number of ticks that a runtime gets to end, in addition to its own stop
+ * time */
 #define REAP_TICKS_MAX 20
 
 /* ---- roles ---- */
@@ -237,7 +238,8 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
         engine->end = *err;
     }
     /* The process has not been reaped, so its pid is still valid.  A runtime
-     * gets time to stop: its proxy ends it when the socket is closed. */
+     * with a stop time is not killed here: its proxy ends it when the socket is
+     * closed. */
     if (engine->stop_ms == 0) {
         end_process(engine);
     }
@@ -257,7 +259,7 @@ static void describe_end(struct serve_engine *engine, int status)
     } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
                  engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-        if (WTERMSIG(status) == SIGBUS) { /* the disk did not return a page of a mapped file */
+        if (WTERMSIG(status) == SIGBUS) { /* a page of a mapped file could not be read */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
                      "bytes of its files (signal %d)",
@@ -470,7 +472,8 @@ static int on_frame(struct serve_engine *engine, const struct flo_wire_message *
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        /* the last frame of a process, which is about the whole process */
+        /* a FAILED frame without a request is the last frame of a process, and
+         * says why the process ends */
         if (message->request == 0) {
             engine->is_end_told = true;
             return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
@@ -508,8 +511,8 @@ static void on_read(struct bufferevent *bev, void *context)
         if (evbuffer_copyout(input, head, sizeof(head)) != (ev_ssize_t)sizeof(head)) {
             return;
         }
-        /* flo_wire_read() checks the head.  No more bytes than those of one
-         * frame may be accepted. */
+        /* A frame of an impossible size is not awaited, because flo_wire_read()
+         * refuses its head. */
         uint32_t payload = flo_get_u32(head + 4);
         bytes += payload <= FLO_WIRE_PAYLOAD_BYTES_MAX ? payload : 0;
         if (evbuffer_get_length(input) < bytes) {
@@ -587,8 +590,8 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv;
     }
     rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
-    /* the start above may wait for a disk, so serving is paused only from here
-     * on */
+    /* the start of the process may wait for a disk, so serving is paused only
+     * from here on */
     FLO_INSIDE(serve);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);

@@ -43,7 +43,7 @@ struct serve_call {
     void *context;
     /* Called with each frame of the answer: TOKEN, DONE, FAILED, TOKENS,
      * STATS_ANSWER and others.  Each type but TOKEN and EMBEDDING ends the
-     * call, and `engine` is NULL before the callback. */
+     * call; `engine` is then NULL already. */
     void (*on_frame)(void *context, const struct flo_wire_message *message);
     /* Called when the process is gone; the call has ended. */
     void (*on_lost)(void *context, const struct flo_err *err);
@@ -72,11 +72,17 @@ struct serve_engine {
     struct serve_place *place;
     const struct serve_engine_events *events;
     enum engine_state state;
-    bool has_role;  /* the engine has its role; false: it is draining or ending */
-    bool is_shared; /* the engine has both roles; `role` is the current one */
+    /* the engine is the model's current or candidate engine; false: it drains
+     * or ends */
+    bool has_role;
+    /* the engine is both the current one and the candidate's; `role` is then
+     * the current one */
+    bool is_shared;
     enum flo_serve_role role;
-    bool drains;      /* the engine ends after its last call */
-    bool was_live;    /* a flip replaced the engine, so on_drained is called when it ends */
+    bool drains; /* the engine ends after its last call */
+    /* the engine was live until another one became live, so on_drained is
+     * called when it ends */
+    bool was_live;
     bool is_killed;   /* the agent killed the process */
     bool is_expected; /* the agent asked for the end, so no loss is reported */
     pid_t pid;
@@ -87,7 +93,7 @@ struct serve_engine {
     /* times at which the process started and the model was loaded; loaded_at_ms
      * 0: not yet */
     uint64_t started_ms, loaded_at_ms;
-    uint64_t created_s;       /* date of the model */
+    uint64_t created_s;       /* date of the model that clients see */
     struct serve_call *calls; /* list of calls, in the order in which they came */
     uint32_t n_calls;
     /* bytes of frames in the engine's queue, for each kind of call */
@@ -121,13 +127,15 @@ struct serve_engine {
     char runtime[32];   /* name of the foreign runtime; empty: Flotilla's own engine */
     uint64_t stop_ms;   /* time in which the runtime may stop; 0: the process is killed at once */
     uint64_t ready_ms;  /* time limit until the engine is ready; 0: hang_ms_max */
-    bool is_silent;     /* the program serves no requests, as in struct flo_serve_model */
+    bool is_silent;     /* the program answers no requests; it only runs the cases of a probe */
     bool has_stats;     /* the engine has answered the last STATS frame */
     /* memory of a runtime now and at its peak, as it reported */
     uint64_t rss_bytes, rss_bytes_peak;
     char kernel[32];
-    bool has_packed;   /* the engine got a file with packed weights */
-    bool lacks_packed; /* packed weights are missing, as in struct flo_serve_model */
+    bool has_packed; /* the engine got a file with packed weights */
+    /* packed weights are missing, so the speed is not compared with another
+     * release's */
+    bool lacks_packed;
     bool is_packed;
 };
 

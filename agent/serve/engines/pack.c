@@ -30,7 +30,9 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room;  /* the first answer has arrived, and the file has been given its size */
+    /* the packer's first answer has arrived, and the file has been given its
+     * size */
+    bool has_room;
     bool is_silent; /* the packer closed its socket without an answer */
     unsigned end_looks;
     uint64_t bytes;
@@ -155,8 +157,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 /* ---- supervision ---- */
 
-/* Returns the time without suspends of the machine, in which nothing is
- * packed. */
+/* Returns a time that stands still while the machine is suspended, because
+ * nothing is packed then. */
 static uint64_t awake_ms(void)
 {
     return flo_now_us() / 1000;
@@ -209,7 +211,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Starts a timer with a period that suits the shorter of the two limits. */
+/* Starts the timer that checks the packer.  Its period is about an eighth of
+ * the packer's shorter limit, timeout_ms or idle_ms_max. */
 static int start_ticks(struct serve_packer *packer)
 {
     const struct flo_serve_packing *packing = &packer->packing;

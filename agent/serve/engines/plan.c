@@ -1,6 +1,6 @@
 /* Plan: starts an engine process that computes how much memory a model needs,
- * for each way to open it.  The process is not trusted: it is killed if it does
- * not answer in time. */
+ * for each of several settings (context, sessions and cache).  The process is
+ * not trusted: it is killed if it does not answer in time. */
 #include "agent/serve/engines/engines.h"
 
 #include <assert.h>
@@ -68,7 +68,8 @@ static void end(struct serve_planner *planner, const struct flo_err *err)
     planning.done(planning.context, err == NULL ? plans : NULL, err);
 }
 
-/* Asks the process about the next way to open the model. */
+/* Asks the process how much memory the model needs with the next settings:
+ * context, sessions and cache. */
 static int ask(struct serve_planner *planner, struct flo_err *err)
 {
     const struct flo_serve_planning *planning = &planner->planning;

@@ -126,7 +126,9 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     }
     int rv = lock(fd, err);
     if (rv == 0 && (rv = reserve(fd, err)) < 0) {
-        unlinkat(dir_fd, name, 0); /* a file without all of its space is of no use */
+        /* the file is deleted, because it is of no use without all of its
+         * space */
+        unlinkat(dir_fd, name, 0);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);

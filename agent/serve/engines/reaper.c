@@ -14,7 +14,8 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-/* number of ticks that the agent waits when it ends; init reaps the rest */
+/* number of ticks for which the agent, when it ends, waits for killed
+ * processes; init reaps the rest */
 #define CLOSE_TICKS_MAX 300
 
 struct serve_killed {

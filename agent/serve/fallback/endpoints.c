@@ -24,7 +24,7 @@ static void on_ready(struct serve_engine *engine)
     struct flo_serve *serve = engine->serve;
 
     engine->place->is_live = true;
-    serve->fallbacks->router->next_turn(serve);
+    serve->fallbacks->router->ready(serve);
 }
 
 static void on_gone(struct serve_engine *engine)

@@ -26,6 +26,41 @@ static struct fallback *find(struct flo_serve *serve, const char *name)
     return NULL;
 }
 
+/* Returns the place of a model of this device; NULL: there is none, or the
+ * request's token may not use it. */
+static struct serve_place *model_place(const struct serve_request *request, const char *name)
+{
+    struct serve_place *place = flo_names_place(request->serve, name, request->token);
+    const char *adapter;
+
+    return place != NULL && flo_names_match(place, name, &adapter) ? place : NULL;
+}
+
+/* Tells whether the request's token may use the route: it may use one of the
+ * route's models, or names the route or one of its models itself.  A model that
+ * is not on the device cannot be asked who may use it. */
+static bool may_use(const struct serve_request *request, const struct fallback *route)
+{
+    const struct flo_serve *serve = request->serve;
+    const struct flo_serve_bounds *bounds;
+
+    if (request->token < 0) {
+        return true;
+    }
+    bounds = &serve->tokens[request->token].bounds;
+    for (uint32_t i = 0; i < bounds->n_models; i++) {
+        if (strcmp(bounds->models[i], route->is.name) == 0) {
+            return true;
+        }
+    }
+    for (uint32_t t = 0; t < route->is.n_to; t++) {
+        if (route->endpoints[t] == NULL && model_place(request, route->is.to[t]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void flo_fallback_begin(struct serve_request *request)
 {
     struct serve_detour *detour = &request->detour;
@@ -35,6 +70,9 @@ void flo_fallback_begin(struct serve_request *request)
     _Static_assert(sizeof(request->params.model) > FLO_NAME_MAX, "a model's name fits");
     detour->route =
         is_open && request->pipeline == NULL ? find(request->serve, request->params.model) : NULL;
+    if (detour->route != NULL && !may_use(request, detour->route)) {
+        detour->route = NULL;
+    }
     for (uint32_t i = 0; detour->route != NULL && i < detour->route->is.n_to; i++) {
         if (detour->route->endpoints[i] == NULL) {
             strcpy(request->params.model, detour->route->is.to[i]);
@@ -43,9 +81,9 @@ void flo_fallback_begin(struct serve_request *request)
     }
 }
 
-struct serve_place *flo_fallback_nowhere(struct flo_serve *serve)
+struct serve_place *flo_fallback_nowhere(const struct serve_request *request)
 {
-    return &serve->fallbacks->nowhere;
+    return &request->detour.route->absent;
 }
 
 /* Returns the request's own model, wherever it is now. */
@@ -77,14 +115,9 @@ uint64_t flo_fallback_queue_ms(const struct serve_request *request)
 static struct serve_place *place_of(const struct serve_request *request, uint32_t target)
 {
     struct fallback *route = request->detour.route;
-    const char *adapter;
-    struct serve_place *place;
 
-    if (route->endpoints[target] != NULL) {
-        return &route->endpoints[target]->place;
-    }
-    place = flo_names_place(request->serve, route->is.to[target], request->token);
-    return place != NULL && flo_names_match(place, route->is.to[target], &adapter) ? place : NULL;
+    return route->endpoints[target] != NULL ? &route->endpoints[target]->place
+                                            : model_place(request, route->is.to[target]);
 }
 
 /* Returns the tokens that the target may take at most: half of the prompt's
@@ -151,7 +184,7 @@ static struct flo_fallback_target look_at(const struct serve_request *request, u
         .is_named = place == home_of(request),
         .was_tried = (request->detour.tried & 1u << target) != 0,
         .is_ready = engine != NULL,
-        .is_allowed = place != NULL && flo_names_may_use(place, request->token),
+        .is_allowed = place != NULL,
         .is_able = is_able(request, engine, reason),
         .fits_budget = true,
     };
@@ -295,16 +328,26 @@ void flo_fallback_home(struct serve_request *request)
     detour->is_sent = false;
 }
 
+/* Tells whether the request was refused before the endpoint got it. */
+static bool is_unsent(int error)
+{
+    return error == FLO_E_INFER_SCHEMA;
+}
+
 /* Returns what an endpoint took of a request that failed there.  An endpoint
- * that refuses takes nothing; another one may have read the prompt. */
+ * that refuses takes nothing; another one may have read the prompt.  An answer
+ * without its form was held back, so its length is not known. */
 static struct flo_spend_amount taken(const struct serve_request *request, int error)
 {
     const struct serve_detour *detour = &request->detour;
     const struct flo_serve_endpoint *is = &detour->route->endpoints[detour->at]->is;
     uint64_t tokens_in = request->params.parts.bytes / 4;
 
-    if (error == FLO_E_INFER_BUSY || error == FLO_E_INFER_PARAM) {
+    if (error == FLO_E_INFER_BUSY || error == FLO_E_INFER_PARAM || is_unsent(error)) {
         return (struct flo_spend_amount){0};
+    }
+    if (error == FLO_E_INFER_FORM) {
+        return detour->claim;
     }
     return (struct flo_spend_amount){
         .tokens = tokens_in + request->tokens_out,
@@ -343,7 +386,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
     }
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
-        flo_endpoint_ended(detour->route->endpoints[detour->at], true);
+        flo_endpoint_ended(detour->route->endpoints[detour->at], !is_unsent(err->code));
     }
     flo_fallback_home(request);
     request->tokens_in = request->tokens_out = 0;
@@ -485,6 +528,20 @@ static int open_endpoints(struct fallbacks *fallbacks, const struct flo_serve_op
     return 0;
 }
 
+/* Gives the absent model's place the name that clients ask for, so that guards of
+ * this model check the prompt. */
+static void open_absent(struct flo_serve *serve, struct fallback *fallback)
+{
+    const char *name = fallback->is.name;
+
+    for (uint32_t t = fallback->is.n_to; t-- > 0;) {
+        name = fallback->endpoints[t] == NULL ? fallback->is.to[t] : name;
+    }
+    open_place(serve, &fallback->absent);
+    fallback->absent.has_route = true;
+    strcpy(fallback->absent.route.model, name);
+}
+
 static void open_routes(struct fallbacks *fallbacks, const struct flo_serve_options *options)
 {
     for (uint32_t i = 0; i < options->n_fallbacks; i++) {
@@ -498,6 +555,7 @@ static void open_routes(struct fallbacks *fallbacks, const struct flo_serve_opti
                 }
             }
         }
+        open_absent(fallbacks->serve, fallback);
         fallbacks->count++;
     }
 }
@@ -520,7 +578,6 @@ int flo_fallbacks_open(struct flo_serve *serve, const struct flo_serve_options *
     }
     fallbacks->serve = serve;
     fallbacks->router = router;
-    open_place(serve, &fallbacks->nowhere);
     fallbacks->pool = (struct serve_child_pool){.base = serve->base};
     if (options->spent_file != NULL) {
         fallbacks->spent_file = strdup(options->spent_file);

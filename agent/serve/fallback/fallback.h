@@ -21,9 +21,9 @@ struct fallback_router {
     void (*go_on)(struct serve_request *request);
     /* Called when the redaction failed: nothing was sent to the target. */
     void (*refuse)(struct serve_request *request, const struct flo_err *err);
-    /* Called when an endpoint's process became ready: waiting requests of its
-     * place may go on. */
-    void (*next_turn)(struct flo_serve *serve);
+    /* Called when an endpoint's process became ready: requests that wait for it,
+     * or for a model that is down, may go on. */
+    void (*ready)(struct flo_serve *serve);
 };
 
 /* Opens the routes, and starts the endpoints' processes.  FLO_E_CFG_RANGE: too
@@ -37,8 +37,9 @@ void flo_fallbacks_close(struct flo_serve *serve);
 /* Finds the route of a new request's name, before its model is looked up.  A
  * route may give the request the name of its first model. */
 void flo_fallback_begin(struct serve_request *request);
-/* Returns the place of a request whose route names no model of this device. */
-struct serve_place *flo_fallback_nowhere(struct flo_serve *serve);
+/* Returns the place of a request while the device has none of its route's
+ * models. */
+struct serve_place *flo_fallback_nowhere(const struct serve_request *request);
 /* Looks for another target, for a reason.  true: the request's place is the
  * target now, and it may be dispatched.  false: it stays where it is; `why` gets
  * each target's refusal if the route has one for this reason.  NULL is fine. */

@@ -18,6 +18,8 @@ struct endpoint {
 struct fallback {
     struct flo_serve_fallback is;
     struct endpoint *endpoints[FLO_FALLBACK_TARGETS_MAX]; /* NULL: the target is a model */
+    /* place of requests while the device has none of the route's models */
+    struct serve_place absent;
     struct flo_spend spend;
     uint64_t at_home, home_failed; /* requests that their own model ended */
     struct {
@@ -32,7 +34,6 @@ struct fallbacks {
     uint32_t n_endpoints, count;
     struct endpoint endpoints[FLO_SERVE_ENDPOINTS_MAX];
     struct fallback all[FLO_SERVE_FALLBACKS_MAX];
-    struct serve_place nowhere;   /* place of requests whose route names no model of this device */
     struct serve_child_pool pool; /* redactions */
     char *spent_file;             /* NULL: use is not stored */
     bool has_write_failed;        /* the last write of the file failed: it was logged */

@@ -103,8 +103,8 @@ static uint32_t token_number(const struct serve_request *request)
     return request->tokens_out == 0 ? 1 : request->tokens_out;
 }
 
-/* Counts a token that has thoughts once, also when it has several pieces.  The
- * first token has number 1. */
+/* Counts a token that belongs to the model's thoughts.  A token in several
+ * pieces is counted once. */
 static void count_thought(struct serve_request *request)
 {
     struct serve_kept *kept = &request->kept;
@@ -204,7 +204,8 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
     return rv;
 }
 
-/* Adds the headers that say who answers. */
+/* Adds the headers that name the release that answers.  If the client's name
+ * has a route, they also say why another target answers. */
 static void add_names(struct serve_request *asker, const struct serve_request *request)
 {
     flo_sink_header(&asker->sink, "X-Flotilla-Release", asker->model_name);

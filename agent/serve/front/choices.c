@@ -1,4 +1,5 @@
-/* Choices: counts the choices of a body, and adds up their numbers. */
+/* Choices: handles the choices of a body, which are several answers to it, and
+ * adds up the numbers of their tokens and their times. */
 #include "agent/serve/front/choices.h"
 
 #include <string.h>

@@ -64,20 +64,21 @@ struct serve_failure {
     const char *param; /* name of the field in OpenAI's body that the error is about; NULL: none */
     int status;        /* HTTP status; a front may change it for a request that is no stream */
     bool is_in_stream;
-    /* request that failed; NULL: the error came before there was one, as
-     * without a token */
+    /* request that failed; NULL: the error came before there was a request, for
+     * example because the token was missing */
     const struct serve_request *request;
 };
 
 struct serve_front {
-    /* kind of its requests, which decides by which frames an engine answers */
+    /* kind of the requests to this path; it decides with which frames an engine
+     * answers them */
     enum request_kind kind;
     const char *id_prefix;   /* "chatcmpl-" */
     const char *stream_type; /* Content-Type of a stream that the front writes */
-    /* thoughts and calls are separated from the text, as chats require */
+    /* the front needs thoughts and calls apart from the text, as chats do */
     bool tells_parts;
-    /* the parts of a stream's answer are stored too, because `end` needs
-     * them */
+    /* the answer is stored during a stream too, because the front's end() needs
+     * its parts */
     bool keeps;
     /* Reads the body into request->params, by flo_params_read() or
      * flo_params_read_tree().  On an error it may set params->param. */
@@ -93,20 +94,21 @@ struct serve_front {
     /* Writes the end of a stream.  NULL: the front never streams. */
     void (*end)(struct serve_request *request, const struct flo_wire_done *done,
                 struct flo_buf *out);
-    /* Writes the whole answer from request->kept.  An error is sent instead of
-     * the answer; params.param names its field.  NULL: requests of this kind
-     * end without DONE. */
+    /* Writes the whole answer from request->kept.  If it fails, the client gets
+     * the error, and params.param names the field at fault.  NULL: requests of
+     * this kind get no DONE frame. */
     int (*whole)(struct serve_request *request, const struct flo_wire_done *done,
                  struct flo_buf *out, struct flo_err *err);
-    /* Writes the answer of one of several choices (request->index).  When all
-     * have ended, `whole` is called with the asker, whose choices->each[].text
-     * has the answers.  The end() of a stream asks flo_choices_count().  NULL:
-     * a body gets only one answer. */
+    /* Writes one of several answers to a body (a choice, whose index is
+     * request->index).  When all have ended, `whole` is called with the request
+     * of the body, whose choices->each[].text has the answers.  The end() of a
+     * stream asks flo_choices_count().  NULL: a body gets only one answer. */
     void (*choice)(struct serve_request *request, const struct flo_wire_done *done,
                    struct flo_buf *out);
-    /* Writes the answer of a kind without tokens.  TOKENS and TEXT are whole
-     * answers.  An EMBEDDING is appended to request->kept.text for `whole`.
-     * NULL: the kind has tokens. */
+    /* Writes the answer to a request that generates no tokens.  A frame TOKENS
+     * or TEXT is a whole answer.  A frame EMBEDDING is appended to
+     * request->kept.text, which `whole` writes at the end.  NULL: requests of
+     * this kind generate tokens. */
     void (*frame)(struct serve_request *request, const struct flo_wire_message *frame,
                   struct flo_buf *out);
     /* Writes an error as a body, or as the last event of a stream. */
@@ -120,13 +122,17 @@ struct serve_question {
     const struct serve_front *front;
     struct serve_sink sink;
     uint64_t client;
-    int token;                    /* index of the client's app, as in struct serve_request */
-    bool escalates, is_from_site; /* as in struct serve_detour */
+    /* index of the client's app in serve->tokens; -1: the client is not
+     * restricted */
+    int token;
+    /* the application asked for another target of the route; another device of
+     * the site sent the question */
+    bool escalates, is_from_site;
     struct serve_body body;
 };
-/* Makes a request from the body of a question; the caller then calls
- * flo_router_submit().  Returns NULL when the body is refused, and sends the
- * error to the sink. */
+/* Makes a request from the body of a client's question, which the caller then
+ * passes to flo_router_submit().  Returns NULL when the body is refused; the
+ * client gets the error. */
 struct serve_request *flo_request_open(struct flo_serve *serve,
                                        const struct serve_question *question);
 void flo_request_free(struct serve_request *request);
@@ -150,8 +156,8 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
  * flo_answer_token() does, and with FLO_E_MEMORY. */
 FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                                     struct flo_err *err);
-/* Allows that the stored answer is sent: the next DONE sends it at once.
- * `text` and `parts` get it in the form of flo_kept_take(). */
+/* Allows that the stored answer is sent; the next flo_answer_done() sends it.
+ * `text` and `parts` get its contents in the form of flo_kept_take(). */
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
 /* Drops the answer so far, because another engine begins it again. */
 void flo_answer_forget(struct serve_request *request);
@@ -182,15 +188,17 @@ bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vect
  * wherever that is a whole word. */
 void flo_answer_add_named(struct flo_buf *out, const char *text, const char *ours,
                           const char *theirs);
-/* The client's index of each element of a list in OpenAI's body. */
+/* Translates list elements: for each element in OpenAI's body it has the index
+ * of the client's element that it was made from. */
 struct serve_places {
-    const char *begin; /* the client's name of the list: the text before the index */
+    const char *begin; /* beginning of an element's name in the client's body, up to its index */
     const uint16_t *from;
     uint32_t count;
 };
-/* Appends the client's name of an element, if the text begins with OpenAI's
- * name of it, such as "messages[4]".  `begin` is the part before the index.
- * Returns the rest of the text, or the whole text if it begins differently. */
+/* Translates the name of a list element at the beginning of `text`: `begin` and
+ * an index, such as "messages[" and 4.  Appends the client's name of that
+ * element, and returns the rest of the text.  Returns the whole text, and
+ * appends nothing, if it begins differently. */
 const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
 /* Checks that the vectors have the size that the client asked for.  The core

@@ -101,7 +101,7 @@ void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token 
 bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
     if (lists->bytes < HEAD_BYTES || flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
-        return false; /* an entry that ended for lack of memory gives this result too */
+        return false; /* the lists are at their end, or lack of memory cut the last one off */
     }
     uint32_t bytes = flo_get_u32(lists->data);
     *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};

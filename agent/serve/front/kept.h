@@ -15,13 +15,13 @@
 struct serve_tool_call {
     char id[30]; /* id of the call, made here: "call_" and 24 hex digits */
     char name[FLO_TOOLS_NAME_BYTES_MAX + 1];
-    /* JSON of the arguments, complete unless the answer ended with LENGTH;
-     * empty for a stream whose front does not need them */
+    /* JSON of the arguments, complete unless the token limit cut off the
+     * answer; empty for a stream whose front does not need them */
     struct flo_buf arguments;
 };
 
 struct serve_kept {
-    struct flo_buf text; /* text of the answer, or its vectors in the front's form */
+    struct flo_buf text; /* text of the answer, or its vectors in the form of the client's API */
     struct flo_buf thoughts;
     uint32_t thought_tokens; /* tokens with thoughts */
     uint32_t thought_at;     /* number of the last token that has thoughts */
@@ -33,8 +33,8 @@ struct serve_kept {
 
 /* Frees everything. */
 void flo_kept_deinit(struct serve_kept *kept);
-/* Moves all parts but the log-probabilities into the form of a single frame of
- * an engine.  parts->failed: memory is lacking. */
+/* Moves all parts but the log-probabilities into `text` and `parts`, in the
+ * form of a single frame of an engine.  parts->failed: memory was lacking. */
 void flo_kept_take(struct serve_kept *kept, struct flo_buf *text, struct flo_buf *parts);
 /* Tells whether a part was too long to be stored, or memory was lacking. */
 bool flo_kept_has_failed(const struct serve_kept *kept);
@@ -49,8 +49,8 @@ void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token 
 /* Drops the log-probabilities of the tokens that begin after `bytes` of the
  * answer. */
 void flo_kept_cut_logprobs(struct serve_kept *kept, size_t bytes);
-/* Gives the list of the next token, for flo_wire_logprob_next(), and advances
- * `lists`.  Returns false when there are no more. */
+/* Gives the next token's list of likely tokens, for flo_wire_logprob_next(),
+ * and advances `lists`.  Returns false when there are no more tokens. */
 bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list);
 
 #endif

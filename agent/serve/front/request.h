@@ -15,37 +15,51 @@ struct serve_front;
 
 /* State of a request whose name has a route (fallback/fallback.h). */
 struct serve_detour {
-    struct fallback *route; /* NULL: the name has no route */
-    bool escalates;         /* the application asked for another target */
-    bool is_from_site;      /* another device of the site sent the request */
-    bool has_left;          /* another target than its own model has the request */
-    bool is_sent;           /* the prompt was sent to an endpoint */
-    uint32_t at;            /* index of that target in the route */
-    uint32_t tried;         /* a bit for each target that had the request */
+    /* route of the name that the client asked for; NULL: the name has none */
+    struct fallback *route;
+    bool escalates;    /* the application asked for another target */
+    bool is_from_site; /* another device of the site sent the request */
+    /* another target of the route has the request, and not its own model */
+    bool has_left;
+    bool is_sent;   /* the prompt was sent to an endpoint */
+    uint32_t at;    /* index in the route of the target that has the request */
+    uint32_t tried; /* a bit for each target that had the request */
     enum flo_fallback_reason reason;
-    uint32_t forms;      /* answers of its own model that did not have the form */
-    struct flo_err own;  /* error of its own model, if that is the reason */
-    uint32_t tokens_out; /* tokens of the answer, as the target counted them; 0: not told */
-    bool has_claim;      /* `claim` is part of the route's use of claim_day */
+    /* number of answers of the request's own model that did not have the
+     * requested form */
+    uint32_t forms;
+    /* error of the request's own model, if the request left the model because
+     * of it */
+    struct flo_err own;
+    uint32_t tokens_out; /* tokens of the answer that the target reported; 0: none yet */
+    bool has_claim;      /* `claim` is counted in the route's use of the day claim_day */
     uint64_t claim_day;
     struct flo_spend_amount claim;
-    /* The message as the client sent it, and its texts if the redaction replaced
-     * them; NULL: params.message is that. */
+    /* The message as the client sent it, together with its texts, if the
+     * redaction replaced them.  NULL: params.message is unchanged. */
     struct flo_wire_message *message;
     struct flo_buf parts;
     struct serve_child *redaction; /* program that edits the prompt; NULL: none runs */
-    struct event *patience;        /* timer after which the queue is a reason; NULL: none */
+    /* timer after which the wait in the queue is a reason to leave the model;
+     * NULL: none */
+    struct event *patience;
 };
 
 struct serve_request {
-    struct serve_request *next; /* next request in its list: held, running or asking */
+    /* next request in the list that this one is in: held requests, running
+     * ones, or those with several choices */
+    struct serve_request *next;
     /* choices, if the body asks for several answers; NULL: it asks for one */
     struct serve_choices *choices;
-    struct serve_request *asker; /* request whose choice this one is; NULL: it is no choice */
-    uint32_t index;              /* index of this request among the choices */
+    /* request to whose body this one is one of several answers (a choice);
+     * NULL: it is no choice */
+    struct serve_request *asker;
+    /* index of this request among the several answers (choices) to its body */
+    uint32_t index;
     struct flo_serve *serve;
     struct serve_place *place; /* model that answers */
-    /* model that the client named, when a split lets another one answer */
+    /* model that the client named, when another one answers a share of that
+     * model's requests (a split) */
     struct serve_place *meant;
     const struct serve_front *front;
     void *state; /* state of the front, which front->drop() frees */
@@ -75,10 +89,10 @@ struct serve_request {
     uint64_t held_us;
     uint32_t retry_after_s; /* seconds after which a refused client may retry; 0: 1 */
     bool is_waiting;        /* the request is in the running list, but no engine has got it yet */
-    bool is_due;            /* an engine gets the request even if it is full */
+    bool is_due;            /* an engine gets the request even if the engine has no room */
     bool was_retried;
     bool has_begun;     /* the client has got a part of the answer */
-    struct event *hold; /* timer that ends the longest wait */
+    struct event *hold; /* timer that ends the request when it has waited too long */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
     /* time from the first to the last token by the engine's clock, because

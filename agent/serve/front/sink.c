@@ -66,8 +66,8 @@ void flo_sink_header(struct serve_sink *sink, const char *name, const char *valu
     }
 }
 
-/* Closes the sink before its last function is called, so that callbacks may
- * look at it. */
+/* Closes the sink, and returns a copy by which its last function is called.  So
+ * callbacks during that call find the sink closed. */
 static struct serve_sink leave(struct serve_sink *sink)
 {
     struct serve_sink last = *sink;

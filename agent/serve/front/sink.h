@@ -30,8 +30,8 @@ struct serve_sink {
     void *context;
 };
 
-/* Makes a sink of a request's HTTP client.  It clears what flo_httpd_set_user()
- * set before the answer ends. */
+/* Makes a sink of a request's HTTP client.  Before the answer ends, the sink
+ * clears what flo_httpd_set_user() has set. */
 struct serve_sink flo_sink_http(struct flo_httpd_request *http);
 
 bool flo_sink_is_gone(const struct serve_sink *sink);

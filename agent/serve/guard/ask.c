@@ -40,7 +40,8 @@ static void fail(struct serve_failure *failure, struct flo_buf *out)
 static const struct serve_front front = {
     .kind = REQUEST_CHAT,
     .id_prefix = "guard-",
-    .tells_parts = true, /* thoughts must not become part of the verdict */
+    /* thoughts come apart from the text, so they are no part of the verdict */
+    .tells_parts = true,
     .read = read,
     .whole = whole,
     .fail = fail,

@@ -22,9 +22,11 @@
 struct guarding {
     struct serve_request *request;
     enum flo_guard_stage stage;
-    uint32_t at;      /* index of the guard that checks now */
-    bool is_waiting;  /* the check waits until another program has ended */
-    bool has_verdict; /* the model of the guard has answered; the loop handles it */
+    uint32_t at;     /* index of the guard that checks now */
+    bool is_waiting; /* the check waits until another program has ended */
+    /* the model of the guard has answered; the event loop handles the answer
+     * next */
+    bool has_verdict;
     struct serve_child *child;
     struct serve_request *inner; /* request to the model of the guard; NULL: none is running */
     struct serve_memory answer;  /* the model's answer */
@@ -253,8 +255,8 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
 
 /* ---- a model looks ---- */
 
-/* Stores the verdict in a model's answer, or its error.  The loop handles it
- * later. */
+/* Stores the verdict in a model's answer, or its error.  The event loop applies
+ * it later. */
 static void on_answer(void *context, struct serve_memory *answer)
 {
     struct guarding *guarding = context;
@@ -359,8 +361,9 @@ static void look(struct guarding *guarding)
     }
 }
 
-/* Starts the programs that wait, the longest wait first, when a program has
- * ended.  A program that cannot be started fails and takes no slot. */
+/* Starts the guards' programs that wait, the longest wait first, when a
+ * program has ended.  A program that cannot be started fails, so the next one
+ * is tried. */
 static void on_freed(void *context)
 {
     struct guards *guards = context;
@@ -369,8 +372,8 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            /* the request may have been freed, so the list is searched from the
-             * start */
+            /* the guard's check may have freed the request, so the search
+             * begins again */
             request = guards->serve->running;
         } else {
             request = request->next;

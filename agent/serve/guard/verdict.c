@@ -21,8 +21,8 @@ static void add_name(const char *key, const char *name, struct flo_buf *out)
     }
 }
 
-/* Writes the members of `object`, or nothing if it has none, and then the end
- * of the object that was begun. */
+/* Completes the JSON object that was begun: writes the members of `object`, if
+ * it has any, and the closing bracket. */
 static void add_more(struct flo_wire_text object, struct flo_buf *out)
 {
     if (object.bytes > 2) {

@@ -27,7 +27,8 @@ struct guard_verdict {
 void flo_guard_question(const struct serve_request *request, enum flo_guard_stage stage,
                         const char *model, struct flo_buf *out);
 /* Writes the question for a model: the guard's own text, then the text to
- * check.  A model gets the members of a program's JSON as lines of JSON. */
+ * check.  Each member that a program would get in its JSON is a line of JSON
+ * here. */
 void flo_guard_ask(const struct serve_request *request, enum flo_guard_stage stage,
                    const struct flo_serve_guard *guard, struct flo_buf *out);
 /* Reads the JSON object that a program wrote.  The caller frees out->text in

@@ -117,7 +117,7 @@ static int read_options(const struct turn *turn)
 
         if (value != NULL && is_length && json_is_integer(value) &&
             (json_integer_value(value) == -1 || json_integer_value(value) == -2)) {
-            continue; /* -1: no limit; -2: until the context is full */
+            continue; /* -1 (no limit) and -2 (until the context is full) need no max_tokens */
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
     }

@@ -11,7 +11,7 @@
 struct history {
     struct flo_err *err;
     size_t at;    /* the message */
-    size_t calls; /* number of calls so far that got an id here */
+    size_t calls; /* number of calls so far that got their id from this file */
     json_t *open; /* list of [id, name] of the calls that no message has answered yet */
 };
 

@@ -1,4 +1,4 @@
-/* Declares the fronts of Ollama's API. */
+/* Declares the functions that serve Ollama's API. */
 #ifndef FLOTILLA_SERVE_OLLAMA_H
 #define FLOTILLA_SERVE_OLLAMA_H
 

@@ -1,4 +1,5 @@
-/* Declares the fronts of OpenAI's API, and of llama.cpp's additions to it. */
+/* Declares the functions that serve OpenAI's API, and llama.cpp's additions to
+ * it. */
 #ifndef FLOTILLA_SERVE_OPENAI_H
 #define FLOTILLA_SERVE_OPENAI_H
 

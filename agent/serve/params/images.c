@@ -12,7 +12,9 @@
 
 static const struct kind {
     const char *type;
-    const char *at, *also_at; /* signatures at byte 0 and at byte 8; an empty one matches */
+    /* bytes that an image of this type has at offset 0 and at offset 8; empty:
+     * any bytes */
+    const char *at, *also_at;
 } kinds[] = {
     {"image/png", "\x89PNG\r\n\x1a\n", ""},
     {"image/jpeg", "\xff\xd8\xff", ""},

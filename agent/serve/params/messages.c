@@ -402,8 +402,9 @@ static bool is_systems(const json_t *messages, size_t i)
            flo_json_says(json_array_get(messages, i), "role", "developer");
 }
 
-/* Returns the index of the user's message from which the newest turns fit,
- * together with the system messages before it; 0: none. */
+/* Returns the index of the first message to keep.  It is a message of the user,
+ * from which on all messages fit, together with the system messages before it.
+ * Returns 0 when there is none. */
 static size_t first_turn(const json_t *messages, size_t count)
 {
     size_t systems = 0, i = 0;

@@ -26,7 +26,7 @@ enum request_kind {
 /* Parameters of a client's request, all checked. */
 struct serve_params {
     json_t *json; /* only during parsing */
-    json_t *made; /* texts that the reader made, until the frame is written */
+    json_t *made; /* texts that the reader itself made, needed until the frame is written */
     /* token ids and a schema while the body is read; later the frame, to which
      * the texts of `message` point */
     struct flo_buf parts;

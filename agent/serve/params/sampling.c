@@ -86,7 +86,8 @@ static int read_biases(struct params_reader *reader)
 static int read_sampling(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int64_t top_k = 0, seed = 0, repeat_last = -1; /* -1 stands for the sampler's default number */
+    /* repeat_last: -1 stands for the sampler's default number */
+    int64_t top_k = 0, seed = 0, repeat_last = -1;
     double repeat = 1;
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;

@@ -170,8 +170,8 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
                      "case %s cannot run: %s", c->id, err.what);
 }
 
-/* Stores the vector of an answer.  One is expected, because the case has one
- * text. */
+/* Stores the vector of a case's answer.  Only one is expected, because a case
+ * has one text. */
 static void on_embedding(struct probe *probe, const struct flo_wire_embedding *embedding)
 {
     uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));
@@ -237,8 +237,8 @@ static void end_cases(struct probe *probe)
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
-        /* A program without requests has no times per token that could be
-         * compared. */
+        /* A program without requests has no times per token to compare, so its
+         * memory is checked next. */
         flo_probe_judge_memory(probe);
         return;
     }
@@ -393,7 +393,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    /* this may wait for the disk, so serving is not paused yet */
+    /* reading the files may wait for the disk, so serving is not paused yet */
     int rv = read_files(golden, limits, err);
     if (rv < 0) {
         flo_golden_deinit(golden);
@@ -407,7 +407,9 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         flo_golden_deinit(golden);
         return rv;
     }
-    flo_score_stop(serve->score, true); /* a score of golden answers would disturb the timings */
+    /* the measurement of golden scores stops, because it would disturb the
+     * timings */
+    flo_score_stop(serve->score, true);
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);
@@ -432,7 +434,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
-        /* An engine has no exit status that a case could check. */
+        /* An engine has no exit status, so no case can check one. */
         probe->without |= 1u << FLO_GOLDEN_EXIT;
     }
     probe->deadline = evtimer_new(serve->base, on_deadline, probe);

@@ -44,8 +44,8 @@ struct probe {
     enum probe_phase phase;
     uint64_t progress_ms; /* time at which an engine last sent a frame */
     uint64_t token_us;    /* time that the candidate's last token took */
-    /* The members from here on are the current answer, while cases are
-     * played. */
+    /* The members up to n_vector belong to the golden case that is played
+     * now. */
     uint32_t next_case;
     struct flo_buf text;
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
@@ -66,8 +66,8 @@ struct probe {
     uint32_t n_prompts, prompt;
     bool by_wall;    /* wall-clock times are compared, because an engine reports no CPU times */
     bool is_unasked; /* the two speeds could not be compared */
-    /* first (0) or second (1) run of a prompt; the engine that runs first
-     * alternates */
+    /* 0: the prompt's first run; 1: its second run, on the other engine; the
+     * engine that runs first alternates */
     uint32_t turn;
     uint32_t rounds;
     uint32_t skipped; /* number of prompts in a row that an engine could not run */
@@ -84,8 +84,8 @@ FLO_MUST_USE int flo_probe_start(struct probe *probe, struct serve_engine *engin
 /* Writes the question of a case as a request with the priority of probes. */
 void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_case *c);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
-/* Continues with the memory, when the speed is good enough or cannot be
- * compared. */
+/* Continues the probe with the check of the candidate's memory, when its speed
+ * is good enough or cannot be compared. */
 void flo_probe_judge_memory(struct probe *probe);
 /* Tells whether this engine can answer the case. */
 bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c);

@@ -128,7 +128,8 @@ void flo_probe_judge_memory(struct probe *probe)
 
 /* ---- the end ---- */
 
-/* Ends the probe with this error, or 0.  The loop reports it later. */
+/* Ends the probe with this error, or 0.  The event loop reports the end
+ * later. */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
 {
     va_list list;

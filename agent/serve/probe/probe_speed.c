@@ -20,7 +20,7 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* computing time of a pair, of both engines together */
+#define PAIR_US 20000 /* computing time of one comparison, of both engines together */
 /* Number of tokens per engine that is enough with wall-clock times, because the
  * overhead of a request is the largest part of them. */
 #define WALL_TOKENS 6
@@ -233,7 +233,9 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     } else if (strncmp(id, "infer.", strlen("infer.")) == 0) {
         skip_prompt(probe, err->what);
     } else if (side == PROBE_CURRENT) {
-        flo_probe_wake_in(probe, WAIT_MS); /* the live engine has the problem, not the candidate */
+        /* the live engine has the problem, not the candidate, so the probe
+         * waits */
+        flo_probe_wake_in(probe, WAIT_MS);
     } else {
         flo_probe_finish(probe, err->code, "measuring its speed: %s", err->what);
     }

@@ -115,8 +115,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_DONE) {
         end_case(score);
     } else {
-        /* The engine cannot play this case, for example because it is too
-         * long. */
+        /* The engine cannot play this case, for example because it is too long,
+         * so the next case follows. */
         score->next_case++;
         wake_in(score, PAUSE_MS);
     }

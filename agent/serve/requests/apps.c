@@ -1,5 +1,5 @@
-/* Apps: limits how much a client with a bound token may ask for, and how
- * often. */
+/* Apps: limits how much an app may ask for, and how often.  An app is a client
+ * with a token of its own. */
 #include "agent/serve/requests/apps.h"
 
 #include "agent/serve/front/choices.h"
@@ -133,8 +133,8 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota, 
     }
 }
 
-/* Returns how many requests this one counts for.  The first choice of a body
- * counts for all of its choices, the others for 0. */
+/* Returns how many requests this one counts for.  A body may ask for several
+ * answers (choices); the first one counts for all of them, the others for 0. */
 static uint32_t requests_of(const struct serve_request *request)
 {
     return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;
@@ -157,7 +157,8 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
         return 0;
     }
     app->refused++;
-    /* the error is about the app, and not about a stage of the pipeline */
+    /* no pipeline is set, so that the error names the app and no stage of the
+     * pipeline */
     request->pipeline = NULL;
     /* a wait does not help, so the error is not 429, after which clients
      * retry */

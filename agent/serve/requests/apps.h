@@ -1,11 +1,13 @@
-/* Apps: limits clients that have a bound token. */
+/* Apps: limits the requests and tokens of apps.  An app is a client with a
+ * token of its own. */
 #ifndef FLOTILLA_SERVE_APPS_H
 #define FLOTILLA_SERVE_APPS_H
 
 #include "agent/serve/front/request.h"
 
-/* Applies the app's limits to a request: its priority, and the tokens of prompt
- * and answer.  The caller calls it for each message of a pipeline. */
+/* Applies the app's limits to a request: its priority, and the numbers of
+ * tokens in prompt and answer.  In a pipeline the caller calls it for the
+ * message to each model. */
 void flo_app_bind(struct serve_request *request);
 /* Counts a request against the limits of its app, and puts their state into the
  * answer's headers.

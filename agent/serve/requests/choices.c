@@ -1,4 +1,5 @@
-/* Choices: starts and ends the choices of a request for the router.
+/* Choices: starts and ends choices, which are several answers to one body, for
+ * the router.
  *
  * The router gets only some choices of a body at a time; the others follow. */
 #include "agent/serve/requests/choices.h"

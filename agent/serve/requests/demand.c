@@ -21,7 +21,8 @@ static bool is_soft(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) != CALL_USER;
 }
 
-/* Tells whether several models share the limit of all requests. */
+/* Tells whether the server has other models, with which this one shares the
+ * largest number of requests. */
 static bool has_neighbours(const struct serve_place *place)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -114,7 +115,7 @@ void flo_demand_tell(struct flo_serve *serve)
         }
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
-            demand->is_asked = false; /* all requests that waited are gone */
+            demand->is_asked = false; /* no request waits for the model any more */
         } else {
             flo_news_wanted(serve->news, i);
         }

@@ -63,7 +63,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
         .is_batch = flo_ends_is_batch(request),
-        /* If a guard failed, the model itself has answered all the same. */
+        /* A guard may have failed, but the model itself has answered. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
     };
     if (request->kind == REQUEST_TOKENISE || request->kind == REQUEST_DETOKENISE) {

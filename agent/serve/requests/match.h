@@ -1,4 +1,5 @@
-/* Match: fits a request to the engine that shall answer it. */
+/* Match: prepares a request for the engine that will answer it, and checks that
+ * the engine can. */
 #ifndef FLOTILLA_SERVE_MATCH_H
 #define FLOTILLA_SERVE_MATCH_H
 

@@ -10,7 +10,8 @@ static bool is_text(const char *text, const char *name, size_t chars)
 }
 
 /* Tells whether the name is the model's own, such as "tiny" or "tiny@2.1.0".
- * The route gives these names or, without a route, the live engine. */
+ * The agent sets these names in the model's route; without a route they are
+ * those of the live engine. */
 static bool is_model(const struct serve_place *place, const char *name, size_t chars)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
@@ -55,7 +56,9 @@ bool flo_names_match(const struct serve_place *place, const char *name, const ch
         return true;
     }
     if (has_model && flo_serve_engine_live(place) == NULL) {
-        return true; /* the model's adapters are not known before its engine is ready */
+        /* the name may be an adapter's: the model's adapters are not known
+         * before its engine is ready */
+        return true;
     }
     *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
     return *adapter != NULL;

@@ -10,14 +10,14 @@
  * was named. */
 bool flo_names_match(const struct serve_place *place, const char *name, const char **adapter);
 /* Returns the model that the name means.  An empty name means the first model
- * that the token may use.  The name of a loading model without a route is not
- * known yet, so an unknown name means the first such model.  Returns NULL when
+ * that the token may use.  A model that is loading and has no route has no
+ * known name, so an unknown name means the first such model.  Returns NULL when
  * no model can have the name, or the token may not use that model. */
 struct serve_place *flo_names_place(struct flo_serve *serve, const char *name, int token);
 /* Returns the model's own name; empty: it has none yet. */
 const char *flo_names_of(const struct serve_place *place);
-/* Value of `token` for the unbound token, or for no token where none is
- * needed. */
+/* Value of `token` for clients that are not bound to an app: their token is the
+ * server's own one, or they need none. */
 #define SERVE_TOKEN_ANY (-1)
 /* Tells whether a client with this token may use the model. */
 bool flo_names_may_use(const struct serve_place *place, int token);
@@ -30,10 +30,11 @@ void flo_names_gone_error(const struct serve_place *place, int code, struct flo_
 /* Tells whether the model answers no requests, because its program only reads
  * the files through a link. */
 bool flo_names_is_silent(const struct serve_place *place);
-/* Tells whether this entry has a route or an engine, and its model was not
- * removed. */
+/* Tells whether a model uses this entry of serve->places: the entry has a route
+ * or an engine, and its model was not removed. */
 bool flo_names_is_used(const struct serve_place *place);
-/* Gives this entry to a model.  The counters of a removed model are cleared. */
+/* Gives this entry of serve->places to a model.  The counters of a removed
+ * model are cleared. */
 void flo_names_take(struct serve_place *place);
 
 #endif

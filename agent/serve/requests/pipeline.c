@@ -60,7 +60,9 @@ int flo_pipeline_begin(struct serve_request *request, struct flo_err *err)
     for (uint32_t i = 0; i < request->pipeline->n_stages; i++) {
         if (place_of(request, i, err) == NULL) {
             strcpy(request->params.param, "model");
-            request->pipeline = NULL; /* the text of the error already names the stage */
+            /* no pipeline is set, because the text of the error names its stage
+             * already */
+            request->pipeline = NULL;
             return FLO_E_INFER_MODEL;
         }
     }
@@ -86,7 +88,8 @@ static int ask(struct serve_request *request, struct flo_err *err)
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
     in->n_messages = 1;
-    in->tells_parts = true; /* thoughts must not become part of the answer */
+    /* thoughts come apart from the text, so they are no part of the answer */
+    in->tells_parts = true;
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
     in->messages[0].content =
         (struct flo_wire_text){request->kept.text.data, request->kept.text.bytes};
@@ -113,7 +116,9 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     FLO_TRY(ask(request, err));
     place = place_of(request, request->stage + 1, err);
     if (place == NULL) {
-        request->pipeline = NULL; /* the text of the error already names the stage */
+        /* no pipeline is set, because the text of the error names its stage
+         * already */
+        request->pipeline = NULL;
         return FLO_E_INFER_MODEL;
     }
     take_stage(request, request->stage + 1);

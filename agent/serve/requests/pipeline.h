@@ -11,8 +11,8 @@
 FLO_MUST_USE int flo_pipeline_begin(struct serve_request *request, struct flo_err *err);
 /* Tells whether another model follows the one that has just answered. */
 bool flo_pipeline_goes_on(const struct serve_request *request);
-/* Makes the answer so far the question to the next model, which becomes the
- * request's place.
+/* Makes the answer so far the question to the next model of the pipeline, and
+ * sets request->place to that model.
  * FLO_E_INFER_PARAM  the answer is empty
  * FLO_E_INFER_MODEL  the next model is not there */
 FLO_MUST_USE int flo_pipeline_next(struct serve_request *request, struct flo_err *err);

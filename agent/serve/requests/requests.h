@@ -8,22 +8,23 @@ struct fallback_router;
 struct guard_router;
 /* Functions of the router that the guards call. */
 extern const struct guard_router flo_router_of_guards;
-/* Callbacks of the router for the routes. */
+/* Functions of the router that routes call, to pass requests to other
+ * targets. */
 extern const struct fallback_router flo_router_of_fallbacks;
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Takes a request, and frees it when it has ended. */
 void flo_router_submit(struct serve_request *request);
-/* Sends the waiting requests that name this adapter to the role's engine,
- * because the adapter is about to change.  So they get the adapter that they
- * meant. */
+/* Sends the waiting requests that name this adapter to the engine of the role,
+ * before the adapter changes.  So they get the adapter that they meant. */
 void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, const char *adapter);
 /* Ends a request whose client has disconnected. */
 void flo_router_abandon(struct serve_request *request);
 /* Lets the loop check the waiting requests in its next turn, so that no request
  * begins while another one ends. */
 void flo_router_next_turn(struct flo_serve *serve);
-/* Sends the held requests of a model, because it is live now. */
+/* Sends the requests that waited for the model to its engine, because the model
+ * is live now. */
 void flo_router_release_held(struct serve_place *place);
 /* Asks for the load of the model for its waiting requests, because its route is
  * on demand now. */

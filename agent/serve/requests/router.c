@@ -1,9 +1,9 @@
 /* Router: chooses the engine for each request, and handles the loss of an
  * engine.
  *
- * New requests go to the live role, or are held while no role is live.  A
- * request that has sent nothing to its client survives the crash of its engine
- * once.  So a flip, a crash or a swap loses no request. */
+ * New requests go to the model's live engine, or are held while none is live.
+ * A request that has sent nothing to its client survives one crash of its
+ * engine.  So no crash and no change of the live engine loses a request. */
 #include "agent/serve/requests/requests.h"
 
 #include "agent/serve/fallback/fallback.h"
@@ -12,6 +12,7 @@
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/ends.h"
+#include "agent/serve/requests/lists.h"
 #include "agent/serve/requests/match.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
@@ -30,54 +31,11 @@
 static void request_dispatch(struct serve_request *request);
 static void send_answer(struct serve_request *request, const struct flo_wire_done *done);
 
-/* ---- lists ---- */
-
-static void list_add(struct serve_request **list, struct serve_request *request)
-{
-    while (*list != NULL) {
-        /* a new request goes to the end, so the list has the order of
-         * arrival */
-        list = &(*list)->next;
-    }
-    request->next = NULL;
-    *list = request;
-}
-
-static void list_remove(struct serve_request **list, struct serve_request *request)
-{
-    while (*list != NULL && *list != request) {
-        list = &(*list)->next;
-    }
-    if (*list != NULL) {
-        *list = request->next;
-    }
-}
-
-static void unlist(struct serve_request *request)
-{
-    struct flo_serve *serve = request->serve;
-    if (request->is_held) {
-        list_remove(&serve->held, request);
-        serve->n_held--;
-        request->place->n_held--;
-        request->is_held = false;
-    } else {
-        list_remove(&serve->running, request);
-        serve->n_running--;
-    }
-}
-
 void flo_router_next_turn(struct flo_serve *serve)
 {
     if (!serve->is_closing) {
         event_active(serve->turn, 0, 0);
     }
-}
-
-static void list_running(struct serve_request *request)
-{
-    list_add(&request->serve->running, request);
-    request->serve->n_running++;
 }
 
 /* ---- the end of a request ---- */
@@ -89,7 +47,7 @@ static void request_end(struct serve_request *request, uint32_t tokens_in, int e
     flo_router_next_turn(request->serve);
     flo_guard_cancel(request);
     flo_fallback_cancel(request);
-    unlist(request);
+    flo_lists_leave(request);
     flo_serve_engine_cancel(&request->call);
     request->place->used_ms = flo_now_ms();
     if (request->hold != NULL) {
@@ -116,7 +74,7 @@ void flo_router_abandon(struct serve_request *request)
 {
     request->sink = (struct serve_sink){0};
     if (request->choices != NULL) {
-        request->choices->is_over = true; /* the next turn of the loop ends and frees the choices */
+        request->choices->is_over = true; /* the loop ends and frees the choices later */
         flo_router_next_turn(request->serve);
         return;
     }
@@ -181,8 +139,8 @@ static void go_on(struct serve_request *request, const struct flo_wire_done *don
     }
     flo_app_bind(request);
     request->looked_at = NULL;
-    unlist(request);
-    list_running(request);
+    flo_lists_leave(request);
+    flo_lists_run(request);
     request_dispatch(request);
 }
 
@@ -233,13 +191,13 @@ static void begin_again(struct serve_request *request)
     request->last_us = 0;
     flo_guard_cancel(request);
     flo_answer_forget(request);
-    unlist(request);
-    list_running(request);
+    flo_lists_leave(request);
+    flo_lists_run(request);
     request_dispatch(request);
 }
 
-/* Handles a failure of the engine that has the request.  A target of its route
- * may take it; else it ends with the error. */
+/* Handles a failure of the engine that has the request.  The request begins
+ * again, perhaps at another target of its route, or ends with the error. */
 static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
 {
     struct serve_detour *detour = &request->detour;
@@ -268,8 +226,8 @@ static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
 
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
-    /* Names of the field that an engine's error is about.  The agent has
-     * already checked all other fields. */
+    /* Fields that an engine's error can be about, by the kind of the request.
+     * The agent has already checked all other fields. */
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
@@ -388,7 +346,7 @@ static void on_hold_end(evutil_socket_t fd, short what, void *context)
     refuse_held(context);
 }
 
-/* Puts a request back to the model that it named. */
+/* Moves a request from another target back to the model that it named. */
 static void leave(struct serve_request *request)
 {
     if (request->detour.has_left) {
@@ -398,33 +356,43 @@ static void leave(struct serve_request *request)
     }
 }
 
-/* The request has waited so long that its queue is a reason to leave it. */
-static void on_patience(evutil_socket_t fd, short what, void *context)
+/* Sends a waiting request to another target of its route.  false: there is none,
+ * and it waits on. */
+static bool go_elsewhere(struct serve_request *request, enum flo_fallback_reason reason)
 {
-    struct serve_request *request = context;
     struct serve_place *before = request->place;
     struct serve_place *after;
-    (void)fd;
-    (void)what;
 
-    if ((!request->is_held && !request->is_waiting) ||
-        !flo_fallback_take(request, FLO_FALLBACK_QUEUE, NULL)) {
-        return;
+    if (!flo_fallback_take(request, reason, NULL)) {
+        return false;
     }
     after = request->place;
     request->place = before; /* the list of held requests counts for this place */
-    unlist(request);
+    flo_lists_leave(request);
     request->place = after;
-    list_running(request);
+    flo_lists_run(request);
     if (request->hold != NULL) {
         event_free(request->hold);
         request->hold = NULL;
     }
     request->is_waiting = false;
     request_dispatch(request);
+    return true;
 }
 
-/* Starts the time after which the queue is a reason, if there is one. */
+/* The request has waited so long that its queue is a reason to leave it. */
+static void on_patience(evutil_socket_t fd, short what, void *context)
+{
+    struct serve_request *request = context;
+    (void)fd;
+    (void)what;
+
+    if (request->is_held || request->is_waiting) {
+        (void)go_elsewhere(request, FLO_FALLBACK_QUEUE);
+    }
+}
+
+/* Starts the timer after which the queue is a reason to leave the model. */
 static void begin_patience(struct serve_request *request)
 {
     uint64_t ms = flo_fallback_queue_ms(request);
@@ -443,17 +411,13 @@ static void begin_patience(struct serve_request *request)
 static void request_hold(struct serve_request *request)
 {
     struct flo_serve *serve = request->serve;
-    unlist(request);
+    flo_lists_leave(request);
     if (request->meant != NULL) {
-        /* a waiting request belongs to the model that it named, not to
-         * another target */
+        /* a held request waits at the model that it named */
         leave(request);
     }
     begin_patience(request);
-    list_add(&serve->held, request);
-    serve->n_held++;
-    request->place->n_held++;
-    request->is_held = true;
+    flo_lists_hold(request);
     request->is_waiting = false;
     if (request->place->route.state == FLO_ROUTE_ON_DEMAND) {
         request->held_us = flo_now_us();
@@ -540,8 +504,8 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* Makes room for a new request when there are too many, by refusing one of a
- * client that has more.  Returns false when that would not be fair. */
+/* Makes room for a new request by refusing one of the client that has most.
+ * Returns false when no client has more than the new request's client. */
 static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
@@ -572,7 +536,8 @@ static void wait_for_model(struct serve_request *request)
     bool is_refused =
         err.code != 0 || (!is_put_off(request) && flo_demand_admit(request, &err) < 0);
 
-    /* A model on demand is loaded for the request, unless that takes too long. */
+    /* Another target takes requests for a model that is down or slow to
+     * load. */
     if (!is_put_off(request) && (is_refused || !is_on_demand) &&
         flo_fallback_take(request, is_on_demand ? FLO_FALLBACK_LOADING : FLO_FALLBACK_DOWN,
                           is_refused ? &err : NULL)) {
@@ -604,7 +569,7 @@ static bool moves_on(struct serve_request *request)
     return true;
 }
 
-/* Sets the release that answers the request, as the route names it. */
+/* Sets the release that answers: the route's, or else the engine's. */
 static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
@@ -710,8 +675,8 @@ static struct serve_request *first_held(const struct serve_place *place)
     return request;
 }
 
-/* Returns the first held request of the model that may continue; NULL: there is
- * none. */
+/* Returns the first request that waits for the model and may continue now;
+ * NULL: there is none. */
 static struct serve_request *first_ready(const struct serve_place *place)
 {
     struct serve_request *request = place->serve->held;
@@ -729,8 +694,8 @@ void flo_router_release_held(struct serve_place *place)
             request->load_us += flo_now_us() - request->held_us;
             request->held_us = 0;
         }
-        unlist(request);
-        list_running(request);
+        flo_lists_leave(request);
+        flo_lists_run(request);
         if (request->hold != NULL) {
             event_del(request->hold);
             event_free(request->hold);
@@ -794,7 +759,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            leave(request); /* the request goes back to the model that it named */
+            leave(request); /* this model had only a share of the named one's requests */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -829,8 +794,7 @@ void flo_router_submit(struct serve_request *request)
     }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        /* a quarter of the room stays for requests of users, who wait for their
-         * answer */
+        /* requests for which no user waits get three quarters of the room */
         most -= most / 4;
     }
     request->came_us = flo_now_us();
@@ -842,10 +806,10 @@ void flo_router_submit(struct serve_request *request)
     flo_fallback_begin(request);
     struct serve_place *place = flo_names_place(serve, request->params.model, request->token);
     if (place == NULL && request->detour.route != NULL) {
-        place = flo_fallback_nowhere(serve);
+        place = flo_fallback_nowhere(request);
     }
     request->place = place == NULL ? &serve->places[0] : place;
-    list_running(request);
+    flo_lists_run(request);
     if (rv < 0) {
         request_fail(request, &err);
         return;
@@ -898,7 +862,7 @@ const struct guard_router flo_router_of_guards = {
     .drop = flo_router_abandon,
 };
 
-/* The owner's program did not redact the prompt, so it was not sent. */
+/* Handles a request that was not sent, because its redaction failed. */
 static void refuse_redaction(struct serve_request *request, const struct flo_err *err)
 {
     struct flo_err told = *err;
@@ -906,8 +870,23 @@ static void refuse_redaction(struct serve_request *request, const struct flo_err
     fail_or_go_on(request, &told);
 }
 
+/* An endpoint became ready: requests whose model is down may go there. */
+static void endpoint_ready(struct flo_serve *serve)
+{
+    struct serve_request *request = serve->held;
+
+    flo_router_next_turn(serve);
+    while (request != NULL) {
+        bool is_on_demand = request->place->route.state == FLO_ROUTE_ON_DEMAND;
+        bool may_go =
+            !is_put_off(request) && !is_on_demand && flo_serve_engine_live(request->place) == NULL;
+        /* The list changes when a request goes. */
+        request = may_go && go_elsewhere(request, FLO_FALLBACK_DOWN) ? serve->held : request->next;
+    }
+}
+
 const struct fallback_router flo_router_of_fallbacks = {
     .go_on = request_dispatch,
     .refuse = refuse_redaction,
-    .next_turn = flo_router_next_turn,
+    .ready = endpoint_ready,
 };

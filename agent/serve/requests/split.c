@@ -6,8 +6,9 @@
 
 #include "agent/serve/requests/names.h"
 
-/* Lists the splits of a model in the order of their names, so that the order of
- * the models does not matter. */
+/* Lists the splits of a model, which are models that take a share of its
+ * requests, in the order of their names.  So the order in which models were
+ * loaded does not matter. */
 static uint32_t splits_of(const struct serve_place *meant,
                           struct serve_place *out[FLO_SERVE_MODELS_MAX])
 {
@@ -37,10 +38,10 @@ static bool is_ready(const struct serve_place *place)
            flo_serve_engine_live(place) != NULL;
 }
 
-/* Returns the model for a drawn number below 100.  Each split has a range of
- * its size, one after the other.  The range of a split that is not ready
- * belongs to the model itself.  Above 100 % the last splits get what is
- * left. */
+/* Returns the model that answers, for a drawn number below 100.  Each split (a
+ * model that takes a share of the requests) has a range of numbers as large as
+ * its share in percent.  The range of a split that is not ready belongs to the
+ * named model.  If the shares exceed 100 %, the last splits get less. */
 static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn)
 {
     struct serve_place *splits[FLO_SERVE_MODELS_MAX];
@@ -56,8 +57,9 @@ static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn
     return meant;
 }
 
-/* Draws a number for the person of a request.  It depends on the release of the
- * first split, so that a new release gets other persons. */
+/* Returns a number below 100, which is always the same for one person.  It
+ * depends on the release of the first split, so that a new release gets other
+ * persons.  A split is a model that takes a share of the requests. */
 static uint32_t draw(const struct serve_request *request, const struct serve_place *first)
 {
     uint32_t seed;
@@ -71,7 +73,8 @@ static uint32_t draw(const struct serve_request *request, const struct serve_pla
 }
 
 /* Returns the model that the client named.  A request without a name means the
- * first model that is not a split of another one. */
+ * first model that is not just a split, which takes a share of another model's
+ * requests. */
 static struct serve_place *meant_of(const struct serve_request *request)
 {
     struct serve_place *place = request->place;

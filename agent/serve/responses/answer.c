@@ -242,7 +242,8 @@ static void keep(struct serve_request *request, const struct flo_wire_done *done
     items.bytes--; /* removes the closing bracket, so that items can be appended */
     for (uint32_t i = 0; i < state->n_items; i++) {
         const char *status = flo_responses_item_status(request, i, done);
-        /* A call that is not complete cannot be given to a model again. */
+        /* An incomplete call is not stored, because a model cannot get it in a
+         * later conversation. */
         if (state->items[i].kind == SERVE_PIECE_CALL && strcmp(status, "completed") != 0) {
             continue;
         }

@@ -17,7 +17,7 @@ struct responses_body {
     const json_t *from; /* the client's */
     json_t *to;         /* OpenAI's chat */
     json_t *items;      /* items that the model gets, each complete and with an id */
-    size_t n_before;    /* number of those items that are from the previous response */
+    size_t n_before;    /* number of entries in `items` that are from the previous response */
     json_t *skipped;    /* types of the tools in the body that are not supported */
     bool failed;        /* out of memory */
     struct flo_err *err;

@@ -69,8 +69,9 @@ static void end_assistant(struct history *history)
     history->at++;
 }
 
-/* Returns the assistant's message that is being made.  If it already has one of
- * the two members, ends it and begins a new one. */
+/* Returns the assistant's message that is being made.  If that message
+ * already has the member `without` or `and_without`, it is ended and a new
+ * one begun. */
 static json_t *assistant(struct history *history, const char *without, const char *and_without)
 {
     if (history->open != NULL && (json_object_get(history->open, without) != NULL ||
@@ -195,7 +196,8 @@ void flo_responses_add_messages(struct responses_body *body)
     json_t *instructions = flo_responses_field(body, "instructions");
     const json_t *item;
 
-    /* An item becomes one message at most, so this is enough. */
+    /* Each item becomes one message at most, and so do the instructions, so
+     * this size is enough. */
     body->state->item_of =
         calloc(json_array_size(body->items) + 1, sizeof(body->state->item_of[0]));
     if (body->state->item_of == NULL) {

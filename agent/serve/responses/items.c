@@ -13,9 +13,11 @@
 
 struct reading {
     struct responses_body *body;
-    size_t at;    /* the item */
-    json_t *ids;  /* ids of the calls in earlier items */
-    json_t *kept; /* object from an item's id to the item, for stored responses that were parsed */
+    size_t at;   /* the item */
+    json_t *ids; /* ids of the calls in earlier items */
+    /* items of the stored responses that were parsed so far, by the ids of the
+     * items */
+    json_t *kept;
 };
 
 static int refuse(const struct reading *reading, const char *format, ...) FLO_PRINTF(2, 3);

@@ -186,10 +186,12 @@ void flo_responses_add_object(const struct serve_request *request, const struct 
     add_output(request, done, out);
     add_usage(request, done, out);
     flo_buf_printf(out, "\"store\":%s,", state->is_stored ? "true" : "false");
-    /* The limit may be the app's, which is lower than the client's. */
+    /* An app's limit is shown here if it is lower than the limit that the
+     * client asked for. */
     flo_buf_printf(out,
                    tokens_max > 0 ? "\"max_output_tokens\":%u," : "\"max_output_tokens\":null,",
                    tokens_max);
-    /* The members of the echo follow, without its opening bracket. */
+    /* The members that repeat the request follow, without the opening bracket
+     * of their object. */
     flo_buf_add(out, state->echo.data + 1, state->echo.bytes - 1);
 }

@@ -46,8 +46,8 @@ static struct share share_of(const struct flo_serve *serve, uint64_t owner)
     return share;
 }
 
-/* Returns the oldest response of the client that has most of the bytes, or of
- * the number of responses. */
+/* Returns the oldest response of the client that stores most.
+ * `is_short_of_bytes`: most bytes; false: most responses. */
 static struct responses_stored **find_victim(struct flo_serve *serve, bool is_short_of_bytes)
 {
     struct responses_stored **found = &serve->responses;
@@ -132,8 +132,8 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
     return one;
 }
 
-/* An id between quotes is searched in the list of items.  Quotes inside of a
- * text would be escaped. */
+/* The id is searched as a text between quotes in the list of items.  It cannot
+ * be found inside of another text, because quotes are escaped there. */
 const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
                                                        uint64_t owner, const char *id)
 {

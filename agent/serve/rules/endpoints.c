@@ -6,13 +6,19 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
+
+#include "base/sandbox.h"
 
 #define RELAY "flotilla-relay"
 #define MEMORY_BYTES (64u << 20)
 #define READY_MS 10000
 #define STOP_MS 1000
+/* largest number of paths in a runtime's configuration; the proxy allows no
+ * more */
+#define RUNTIME_PATHS_MAX 16
 #define MONEY_DIGITS 6
 #define MONEY_MAX (UINT64_C(1) << 50)
 
@@ -28,7 +34,8 @@ static const struct flo_config_row rows[] = {
 bool flo_money_parse(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
-    int digits = 0, places = -1; /* places: digits after the point; -1: no point yet */
+    /* places: number of digits after the point; -1: no point was read yet */
+    int digits = 0, places = -1;
 
     for (; *text != '\0'; text++) {
         if (*text == '.' && places < 0 && digits > 0) {
@@ -126,7 +133,7 @@ static int check_url(const char *url, const char *where, struct flo_err *err)
 /* ---- the relay's command line ---- */
 
 struct making {
-    json_t *exec, *read;
+    json_t *exec, *read, *env;
 };
 
 static void add_word(struct making *making, const char *word)
@@ -151,6 +158,30 @@ static void add_file(struct making *making, const char *option, const char *path
                                             : json_stringn(path, (size_t)(end - path)));
 }
 
+/* Adds the files that TLS and name lookup need, as far as this machine has them.
+ * A runtime may read the system's libraries in any case. */
+static void add_network(struct making *making)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
+    struct flo_sandbox_path paths[FLO_SANDBOX_NETWORK_PATHS];
+
+    flo_sandbox_network_paths(paths);
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        const char *path = paths[i].path;
+        bool is_system = path == NULL || begins(path, "/usr") || begins(path, "/lib");
+        if (!is_system && access(path, R_OK) == 0 &&
+            json_array_size(making->read) < RUNTIME_PATHS_MAX) {
+            json_array_append_new(making->read, json_string(path));
+        }
+    }
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL) {
+            json_object_set_new(making->env, names[i], json_string(value));
+        }
+    }
+}
+
 static void add_files(struct making *making, const struct flo_config *config,
                       const struct flo_api_rules_maps *maps)
 {
@@ -168,13 +199,14 @@ static void add_files(struct making *making, const struct flo_config *config,
 static int make_runtime(const struct flo_config *config, const struct flo_api_rules_maps *maps,
                         uint64_t abilities, struct flo_serve_endpoint *out, struct flo_err *err)
 {
-    struct making making = {json_array(), json_array()};
+    struct making making = {json_array(), json_array(), json_object()};
     char number[24], program[4096];
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (!flo_process_has_sibling(RELAY, program, sizeof(program))) {
         json_decref(making.exec);
         json_decref(making.read);
+        json_decref(making.env);
         flo_fail(err, FLO_E_NOT_BUILT, "endpoints.%s: %s is not installed", out->name, RELAY);
         return flo_err_fix(err, "install the program, or leave `endpoints` out");
     }
@@ -194,14 +226,15 @@ static int make_runtime(const struct flo_config *config, const struct flo_api_ru
     add_word(&making, maps->sandbox);
     *strrchr(program, '/') = '\0';
     json_array_append_new(making.read, json_string(program));
+    add_network(&making);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_pack(
-        "{s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:I, s:s, s:o, s:[], s:{}}",
+        "{s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:I, s:s, s:o, s:[], s:o}",
         "name", "relay", "exec", making.exec, "api", "openai", "health", "/health", "prefix", "/v1",
         "model", out->model, "ready_ms", READY_MS, "stop_ms", STOP_MS, "memory_bytes",
         (json_int_t)MEMORY_BYTES, "sessions", (json_int_t)out->sessions, "context",
         (json_int_t)out->context, "threads", 0, "abilities", (json_int_t)abilities, "network",
-        "host", "read", making.read, "devices", "env");
+        "host", "read", making.read, "devices", "env", making.env);
     flo_json_dump(json, &text);
     if (json == NULL || text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "an endpoint");

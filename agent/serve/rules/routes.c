@@ -6,7 +6,8 @@
 
 #include "agent/serve/rules/rules.h"
 
-#define COST_UNITS 1000000 /* a unit of money's 1e-6, in units of 1e-12 */
+/* prices are read in units of 1e-6, and counted in units of 1e-12 */
+#define COST_UNITS 1000000
 
 static const struct flo_config_row rows[] = {
 #define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \

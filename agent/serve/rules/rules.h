@@ -22,10 +22,13 @@ struct flo_api_rules {
     struct flo_serve_fallback *fallbacks; /* owned; NULL: none */
 };
 
-/* The maps, as they are in a file. */
+/* Maps of a configuration file that flo_api_rules_read() reads, and settings of
+ * the device that its endpoints need. */
 struct flo_api_rules_maps {
     const json_t *tokens, *guards, *endpoints, *routes;
-    const char *sandbox; /* "required" or "preferred", for the relays of endpoints */
+    /* "required" or "preferred": sandbox of the processes that connect to
+     * endpoints */
+    const char *sandbox;
     /* Files of this device's identity; NULL: the device is not enrolled, and no
      * endpoint may be another device. */
     const char *ca_file, *cert_file, *key_file;
@@ -36,7 +39,8 @@ struct flo_api_rules_maps {
  * flo_secret_read()  an entry is invalid, or a token's file cannot be read */
 FLO_MUST_USE int flo_api_rules_read(const struct flo_api_rules_maps *maps,
                                     struct flo_api_rules *out, struct flo_err *err);
-/* Reads the four maps from a configuration file. */
+/* Reads the maps `tokens`, `guards`, `endpoints` and `routes` from a
+ * configuration file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
 /* Reads a guard (guards.c).  `where` names the guard in errors, such as

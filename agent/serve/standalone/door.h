@@ -6,8 +6,10 @@
 #include "agent/serve/serve.h"
 
 struct flo_door {
-    const char *const *listen;  /* addresses, NULL-terminated */
-    const char *token_file;     /* file with the token; NULL: none, here and for the fields below */
+    const char *const *listen; /* addresses, NULL-terminated */
+    /* file with the token that clients over TCP must send; NULL: none is
+     * given */
+    const char *token_file;
     const char *rules_file;     /* apps and guards */
     const char *const *origins; /* as in flo_serve_options */
     bool has_no_page, has_no_ollama, has_no_anthropic;

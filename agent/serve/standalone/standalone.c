@@ -45,10 +45,11 @@ struct standalone {
     size_t n_origins;
     struct lora_source source;
     struct lora_list adapters; /* loaded */
-    /* adapters that should be loaded, after SIGHUP and until all changes are
+    /* adapters that should be loaded, valid from a SIGHUP until all changes are
      * done */
     struct lora_list wanted;
-    /* `wanted` is valid; another SIGHUP came, so the files are checked again */
+    /* has_wanted: `wanted` is valid; was_told: another SIGHUP came, so the
+     * adapter files are checked once more */
     bool has_wanted, was_told;
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
@@ -185,8 +186,9 @@ static const struct flo_flag flags[] = {
      "are taken",
      TO_TEXT(door.token_file)},
     {"rules", "FILE",
-     "apps with their limits, and guards: `tokens` and `guards` as in "
-     "agent.yaml (docs/reference/local-api.md)",
+     "apps with their limits, guards, endpoints and routes: "
+     "`tokens`, `guards`, `endpoints` and `routes` as in agent.yaml "
+     "(docs/reference/local-api.md, docs/routes.md)",
      TO_TEXT(door.rules_file)},
     {"lora", "NAME=FILE",
      "an adapter of the model; requests name it as NAME or MODEL:NAME; may be repeated",
@@ -324,7 +326,7 @@ static void packing_over(struct standalone *s, const struct flo_err *why)
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
     s->packer = NULL;
-    if (why != NULL) { /* the cache is closed, which releases its lock */
+    if (why != NULL) { /* packing failed, so the cache is closed, which releases its lock */
         flo_packs_close(s->cache);
         s->cache = NULL;
     }

@@ -39,7 +39,8 @@ static int refuse_file(const struct flo_batch_out *out, uint64_t number, const c
                             "this one");
 }
 
-/* Checks that a line of OUT answers the next request of IN. */
+/* Checks that a line of the answer file OUT answers the next request of the
+ * request file IN. */
 static int match(const struct flo_batch_out *out, struct flo_batch_in *in,
                  const struct flo_batch_reader *reader, struct flo_batch_answered *answered,
                  struct flo_err *err)
@@ -69,8 +70,9 @@ static void count(struct flo_batch_out *out, uint64_t number, bool has_failed)
     }
 }
 
-/* Moves past all complete answers in OUT, and past their requests in IN.  An
- * incomplete last line of OUT.part is cut off. */
+/* Moves past all complete answers in the answer file OUT, and past their
+ * requests in the request file IN.  An incomplete last line is cut off if OUT
+ * is not complete and so still named OUT.part. */
 static int pass_answers(struct flo_batch_out *out, struct flo_batch_in *in,
                         struct flo_batch_in *from, struct flo_err *err)
 {

@@ -11,7 +11,7 @@
 struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
-    bool is_whole;  /* OUT exists, and it has all answers */
+    bool is_whole;  /* the answer file OUT exists, and it has all answers */
     uint64_t bytes; /* length of the whole lines of OUT or OUT.part */
     uint64_t lines, failed;
     uint64_t first_failed; /* line in IN of the first request that failed; 0: none failed */
@@ -23,8 +23,8 @@ struct flo_batch_out {
  * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE  the disk failed */
 FLO_MUST_USE int flo_batch_out_open(const char *path, struct flo_batch_in *in,
                                     struct flo_batch_out *out, struct flo_err *err);
-/* Appends the next answer to OUT.part.  If the disk is full, no part of it is
- * written. */
+/* Appends the next answer to OUT.part, or no part of the answer if the disk is
+ * full. */
 FLO_MUST_USE int flo_batch_out_add(struct flo_batch_out *out, const struct flo_batch_answer *answer,
                                    const struct flo_buf *text, struct flo_err *err);
 /* Renames OUT.part to OUT when all answers are written. */

@@ -15,9 +15,11 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
-/* result of a reader that stopped after the documents; no FLO_E_ code */
+/* result of a reader that stopped after the bundle's documents; none of the
+ * FLO_E_ codes */
 #define HEAD_READ (-100000)
-/* result of a reader that stopped after the trust statements */
+/* result of a reader that stopped after the bundle's trust statements; none of
+ * the FLO_E_ codes */
 #define TRUST_READ (-100001)
 
 struct update {
@@ -26,7 +28,8 @@ struct update {
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
     struct flo_agent_execution execution; /* installation under way */
-    /* the command waits until the trial of this installation has ended */
+    /* the command waits until the trial of the release that it installs has
+     * ended */
     bool is_to_end;
     bool is_quiet;
     json_t *trust; /* trust statements of the bundle */

@@ -12,8 +12,8 @@
 
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MIN 5000 /* shortest time without progress after which a packer is ended */
-/* divisor: a packer may make no progress for `hang` / HANG_PARTS, if that is
- * longer */
+/* divisor: a packer may make no progress for this part of `hang`, or for
+ * PACK_IDLE_MS_MIN if that is longer */
 #define HANG_PARTS 12
 #define AGAIN_MS 100
 

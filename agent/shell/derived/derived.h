@@ -15,7 +15,8 @@ struct flo_derived_spec {
     struct flo_digest model; /* SHA-256 of the model's file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     void *context;
-    /* Called when a step begins, and when it makes progress. */
+    /* Called when a step of the work begins, and when the work makes
+     * progress. */
     void (*gets_on)(void *context);
     /* Called once at the end, perhaps from within flo_shell_derive().
      * `packed_fd` is the descriptor of the packed weights, which the callee

@@ -22,7 +22,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static bool is_synchronised(void)
 {
-    /* adjtimex() reads the kernel's state then, and sets nothing */
+    /* with modes 0, adjtimex() only reads the kernel's state */
     struct timex kernel = {.modes = 0};
 
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
@@ -61,8 +61,8 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
     return larger(flo_wall_ms(), least_ms(shell));
 }
 
-/* Stores how far the wall clock is behind the trusted time.  The largest lag
- * stays, so that the time for people never stands still. */
+/* Stores how far the wall clock is behind the trusted time.  A smaller lag than
+ * before is not stored, so that the time for people never stands still. */
 static void note_late(struct flo_shell *shell, uint64_t before_ms)
 {
     uint64_t wall_ms = flo_wall_ms();

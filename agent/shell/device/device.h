@@ -95,9 +95,9 @@ void flo_shell_trust_hold(struct flo_shell *shell);
  * agent does not overwrite it and takes no order, and updates wait as in a
  * freeze. */
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err);
-/* Ends the freezes and the stay of prompts of an earlier fleet, now or when the
- * device record is read.  The value "fleet" names the present fleet, whose
- * controller sends its own orders again. */
+/* Ends the freezes that an earlier fleet ordered, and its orders to keep
+ * prompts, now or when the device record can be read.  The stored value "fleet"
+ * names the present fleet, whose controller sends its own orders again. */
 void flo_shell_device_move(struct flo_shell *shell);
 /* Tells whether a signed order keeps prompts on this device.  While the device
  * record cannot be read they stay, because it may hold such an order. */
@@ -125,8 +125,8 @@ FLO_MUST_USE int flo_shell_model_asked(const struct flo_shell *shell, const char
                                        uint32_t *out, struct flo_err *err);
 /* Frees the entry of a model that has nothing on the device any more. */
 void flo_shell_model_free(struct flo_shell *shell, uint32_t model);
-/* Finds the record of a model in its entry, or reads it into `shell->other`,
- * where it is valid until the next call. */
+/* Gives the record of a model.  If the model has no entry in shell->models, its
+ * record is read into `shell->other`, where it is valid until the next call. */
 FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots **out,
                                   struct flo_err *err);
 /* Writes a record that flo_shell_record() gave.  If there are too many records,

@@ -41,7 +41,8 @@ void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool i
         (void)flo_shell_degrade(shell, &told);
     }
     if (shell->degraded.is_news) {
-        shell->agent.revision++; /* makes the report go out in this turn of the loop */
+        /* a new revision makes the report go out in this turn of the loop */
+        shell->agent.revision++;
         flo_queue_wake(&shell->queue);
     }
 }

@@ -295,8 +295,8 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
     }
     if (rv == 0) {
         snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
-        /* A start on a full disk may have repaired the record in memory
-         * only. */
+        /* A start on a full disk may have repaired the record in memory only,
+         * so it is repaired again. */
         (void)flo_slots_heal(&shell->other);
         flo_slots_raise_floor(&shell->other, shell->identity.trust);
         *out = &shell->other;

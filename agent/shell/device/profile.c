@@ -210,6 +210,20 @@ json_t *flo_machine_bench_json(const struct flo_bench *bench)
                      (json_int_t)bench->read_bytes_per_s, "took_ms", (json_int_t)bench->took_ms);
 }
 
+static json_t *accelerators_json(const struct flo_machine *machine)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < machine->accelerator_count; i++) {
+        const struct flo_accelerator *one = &machine->accelerators[i];
+        json_t *item = json_pack("{s:s}", "kind", one->kind);
+        flo_json_put_text(item, "name", one->name);
+        flo_json_put_number(item, "memory_bytes", one->memory_bytes);
+        json_array_append_new(list, item);
+    }
+    return list;
+}
+
 json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
@@ -225,6 +239,9 @@ json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_m
     }
     if (json != NULL && machine->bench.memory_bytes_per_s > 0) {
         json_object_set_new(json, "bench", flo_machine_bench_json(&machine->bench));
+    }
+    if (json != NULL && machine->accelerator_count > 0) {
+        json_object_set_new(json, "accelerators", accelerators_json(machine));
     }
     if (settings != NULL) {
         json_object_set_new(json, "runtimes", flo_runtimes_json(settings));

@@ -14,6 +14,14 @@ void flo_sensors_read(const char *root, struct flo_sensed *out);
  * not set. */
 const char *flo_sensors_root(void);
 
+/* accelerators.c */
+/* Finds the accelerators below `root` ("": those of this machine) whose device
+ * node exists, and sorts them by kind and name.  A GPU has one entry for each
+ * kind of program that can use it.  Every kind that exists is in the list; of
+ * more than FLO_ACCELERATORS_MAX entries, further ones of a kind are left out.
+ * The agent calls it once, at its start. */
+void flo_accelerators_look(const char *root, struct flo_machine *out);
+
 /* Largest size of an interface's name. */
 #define FLO_INTERFACE 16
 struct flo_routes {

@@ -45,6 +45,7 @@ static void learn(struct flo_shell *shell, const struct flo_digest *digest,
     chosen = flo_store_release_variant(shell->store, digest, release);
     larger = flo_store_variant_instead_of(shell->store, digest, release);
     copy_name(release, chosen, out->name);
+    out->is_choice = release->variant_count > 1;
     copy_name(release, larger, out->larger);
     copy_name(release, find_smaller(shell, release, chosen), out->smaller);
     if (chosen >= 0 && larger >= 0) {

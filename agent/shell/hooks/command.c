@@ -107,7 +107,8 @@ static void kill_all(struct flo_command *command)
 {
     if (command->pid > 0) {
         kill(-command->pid, SIGKILL);
-        kill(command->pid, SIGKILL); /* the process may have no group yet */
+        /* the process may have no group yet, so it is killed alone, too */
+        kill(command->pid, SIGKILL);
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         command->pid = 0;

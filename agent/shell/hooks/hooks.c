@@ -27,7 +27,7 @@ struct flo_hook {
     /* release to which the link points; zero digest: the link is removed */
     struct flo_release_ref release;
     char runtime[32];
-    bool is_again;  /* the hook runs even if it has run for this link */
+    bool is_again;  /* the hook runs even if it has already run for the present link */
     bool has_other; /* another release was activated while the hook ran */
     struct flo_linking activation;
     /* Parsed runtime file; an empty name means that it has not been read
@@ -222,8 +222,8 @@ static void add_environment(const struct names *names, struct words *words)
     }
 }
 
-/* Sets argv and environment when all texts are in the buffer, which may have
- * moved before. */
+/* Sets the pointers in argv and environment into the buffer.  The buffer must
+ * be complete, because a buffer that grows may move in memory. */
 static void point(struct words *words)
 {
     char *at = words->text.data;
@@ -365,7 +365,7 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
     if (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
         link.has_link == !is_removal(hook) &&
         flo_digest_equal(&link.release, &hook->release.digest)) {
-        return 0; /* the link is right already, and its hook has not run yet */
+        return 0; /* the link is right already, and the disk says that its hook has not run yet */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest, err);
@@ -517,7 +517,7 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* the failure was reported where it happened */
+    case FLO_LINKING_TELL_FAILED: /* the failure was already reported where it happened */
     case FLO_LINKING_NOTHING:
         break;
     }

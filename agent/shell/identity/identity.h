@@ -8,7 +8,8 @@
 FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings, struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
-/* Uses the pair at this place for new connections. */
+/* Uses the pair (key and certificate) in this place for new connections.  A
+ * device has two places for pairs. */
 void flo_identity_use(struct flo_identity *identity, size_t place);
 
 /* Largest number of certificate authorities that this device trusts in TLS

@@ -48,9 +48,9 @@ FLO_MUST_USE int flo_pairs_open(const char *state_dir, const char *device,
                                 struct flo_identity_pairs *out, struct flo_err *err);
 /* Returns the place of the pair with the highest number. */
 size_t flo_pairs_newest(const struct flo_identity_pairs *pairs);
-/* Writes a pair into the place that is not `in_use`, which it returns in
- * *place.  FLO_PAIRS for `in_use` means that none is: the first place is
- * written and the second one is emptied. */
+/* Writes a pair into the place that is not `in_use`, and returns that place in
+ * *place.  If no place is in use, `in_use` is FLO_PAIRS.  Then the first place
+ * is written and the second one is emptied. */
 FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use,
                                  const struct flo_key *key, const char *certificate,
                                  uint64_t issued_ms, uint64_t taken_ms, size_t *place,

@@ -84,7 +84,7 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place, struct fl
     struct flo_buf text = {.bytes_max = BYTES_MAX};
     int rv = write_text(&pair, key, certificate, &text, err);
 
-    if (rv == 0) { /* the reader that will load the file verifies its text before the write */
+    if (rv == 0) { /* the function that will read the file checks the text before it is written */
         rv = flo_pair_read(text.data, text.bytes, NULL, &pair, err);
     }
     if (rv == 0) {

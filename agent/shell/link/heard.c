@@ -84,7 +84,7 @@ static int read_groups(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads a desired document.  Only its orders are signed, so forged values of
+/* Reads a `desired` message.  Only its orders are signed, so forged values of
  * its other fields can only delay the device.  A value out of its range counts
  * as absent. */
 static int read_desired(size_t bytes, struct flo_heard *out, struct flo_err *err)
@@ -134,7 +134,7 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads a cmd message.  It may contain what other topics retain, in case the
+/* Reads a `cmd` message.  It may repeat what other topics retain, in case the
  * broker lost its retained messages. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
@@ -160,8 +160,8 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Fails if the message lacks the list `field`, which is all that its topic is
- * for. */
+/* Fails if the message lacks the list `field`, which a message of its topic
+ * must have. */
 static int demand(const struct flo_heard *heard, const char *field, struct flo_err *err)
 {
     json_t *list;

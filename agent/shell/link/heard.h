@@ -18,16 +18,16 @@
 struct flo_heard {
     json_t *json; /* parsed message, which owns all texts of this struct */
     uint64_t rev; /* desired */
-    /* in desired: heartbeat that the controller wants; 0: none, or out of its
-     * range */
+    /* heartbeat period that the controller wants, in a `desired` message; 0:
+     * none, or out of its range */
     uint64_t heartbeat_ms;
-    /* in desired: period over which devices spread reconnects; 0: none, or out
-     * of its range */
+    /* period over which devices spread reconnects, in a `desired` message; 0:
+     * none, or out of its range */
     uint64_t reconnect_ms;
-    /* in cmd: number of the last event that the controller has stored; 0:
-     * none */
+    /* number of the last event that the controller has stored, in a `cmd`
+     * message; 0: none */
     uint64_t ack;
-    const char *boot; /* in cmd: boot id of the acknowledged events; "": not given */
+    const char *boot; /* boot id of the acknowledged events, in a `cmd` message; "": not given */
     const char *op;   /* cmd; "": none */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
@@ -36,14 +36,18 @@ struct flo_heard {
      * assignments are last. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
-    /* the orders are those of a group's list: none of them is answered twice */
+    /* the orders come from a group's list; the device answers none of them
+     * twice */
     bool is_list;
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes of trust statements, the oldest first */
     size_t trust_count;
-    /* in mark: newest signed line of the controller's audit log; NULL: none */
+    /* newest signed line of the controller's audit log, in a `mark` message;
+     * NULL: none */
     const char *audit;
-    uint64_t audit_from_ms; /* in mark: time before which audit lines are obsolete */
-    bool is_for_all;        /* in mark: all orders of the group come on the topic c/order */
+    uint64_t audit_from_ms; /* time before which audit lines are obsolete, in a `mark` message */
+    /* a `mark` message says that orders of the group `all` come on the topic
+     * c/order */
+    bool is_for_all;
 };
 
 /* Reads a message of a topic.  For a topic that is not named at the top of this

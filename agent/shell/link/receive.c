@@ -44,8 +44,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
     } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
-        /* A controller older than the topic c/order publishes the list of the
-         * group `all`. */
+        /* A controller older than the topic c/order publishes the orders for
+         * the group `all` as that group's list. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
@@ -208,7 +208,8 @@ static void on_delivered(void *context, uint64_t token, bool was_taken, int reas
     if (delivered) {
         flo_shell_link_flush_telemetry(shell);
     } else if (reason >= REASON_NOBODY && !shell->telemetry_is_refused) {
-        /* The broker would refuse a window again if it were sent at once. */
+        /* A refused telemetry window is not sent again at once, because the
+         * broker would refuse it again. */
         shell->telemetry_is_refused = true;
         flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
                 "telemetry %s, reason 0x%02x: it waits for the next heartbeat",

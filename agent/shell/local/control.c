@@ -47,8 +47,8 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
-    /* The core does not know the blocked releases while the device record
-     * cannot be read. */
+    /* Updates wait while the device record cannot be read, because the blocked
+     * releases are not known then. */
     if (shell->device_is_unread) {
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
@@ -237,7 +237,8 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     control->shell = shell;
     snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    /* The agent holds the state lock, so no other agent uses this socket. */
+    /* The agent holds the state lock, so a socket at this path is left over
+     * from an earlier agent. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(shell->base, on_accept, control,

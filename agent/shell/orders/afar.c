@@ -11,7 +11,7 @@
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
 #define LINES_BYTES_MAX                                                                            \
-    ((size_t)200 << 10) /* the facts and findings in a report need 40 KiB in addition */
+    ((size_t)200 << 10) /* limit of the log lines in a report; its other parts need 40 KiB */
 #define DOCTOR_LINES 40 /* number of log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);

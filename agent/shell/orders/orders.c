@@ -132,7 +132,8 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         *record = record_before;
         return rv;
     }
-    if (kept.slots) { /* the order's number and time, in the device record, may be stored later */
+    if (kept.slots) { /* the model's record with the order is stored; the device
+                       * record with its number and time may follow later */
         flo_shell_device_write(shell);
     }
     if (kept.is_folded) {
@@ -331,7 +332,8 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    /* `other` serves as the record of an order that is about no model. */
+    /* `shell->other` takes the place of a model's record if the order is about
+     * no model. */
     struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
@@ -352,7 +354,7 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
         FLO_TRY(assign(shell, order, &record, err));
     }
     if (order->op == FLO_ORDER_REMOVE && record == &shell->other &&
-        /* the model has nothing on the device, so only its record changes */
+        /* the model has no files on the device, so only its record changes */
         standing == FLO_STATEMENT_NEW) {
         flo_slots_remove(record);
         FLO_TRY(flo_shell_record_keep(shell, record, err));
@@ -427,7 +429,8 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
     }
     shell->has_unkept = shell->has_unkept || refusal.comes_again;
-    /* the clock may be set now, before the next heartbeat finds that out */
+    /* the clock may have been set since the last heartbeat, so that is checked
+     * now */
     if (refusal.sees_clock) {
         shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     }
@@ -456,7 +459,7 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    /* The size of the message limits the size of this text. */
+    /* The text needs no limit, because the size of the message limits it. */
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_json_dump_canonical(envelope, &text);

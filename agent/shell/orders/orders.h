@@ -44,8 +44,9 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
  * accepted */
 FLO_MUST_USE int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
                                   char id[FLO_NAME_MAX + 1], struct flo_err *err);
-/* Tells whether the assigned release must be installed again, after an older
- * rollback has ended.  `out` is then the event for that. */
+/* Tells whether the assigned release must be installed again, because a
+ * rollback with a lower order number interrupted its installation and has
+ * ended.  `out` is then the event that installs it. */
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
 /* Makes the event that installs the release in `wanted` from its bundle. */
 FLO_MUST_USE int flo_orders_install(struct flo_shell *shell,

@@ -145,9 +145,9 @@ void flo_events_flush(struct flo_outbox_db *db)
     db->flush_failures = 0;
 }
 
-/* Tells whether the event must be on the disk before the next action.  The end
- * of an execution must be, and the start of a probe, which may crash the
- * machine. */
+/* Tells whether the event must be on the disk before the next action.  This
+ * holds for the end of an execution, and for the start of a probe, because a
+ * probe may crash the machine. */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
     return execution != NULL &&
@@ -275,8 +275,9 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
     return sent_text(db, stored_text(db, sequence));
 }
 
-/* Stores an acknowledgement in one transaction.  If a number were lost from
- * both tables, it would be given to another event. */
+/* Stores that the events up to `sequence` are acknowledged, and deletes them,
+ * in one transaction.  If a power cut could separate the two, the number of an
+ * acknowledged event might be given to another event. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     FLO_TRY(flo_outbox_db_begin(db, err));

@@ -27,8 +27,8 @@ static const char *const schema[] = {
      * pauses and blocked releases. */
     "DROP TABLE used;"
     "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
-    /* Adds a number for the kind of each event, and deletes answers that say
-     * "running". */
+    /* Adds a column for the kind of each event, and deletes answers that only
+     * say "running". */
     "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
     "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
     " OR instr(body, '\"type\":\"security\"');"
@@ -104,7 +104,7 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     }
     snprintf(saved, sizeof(saved), "%s.saved", db->path);
     int rv = save(db, saved, &err);
-    if (rv < 0) { /* the next write to the database tries again */
+    if (rv < 0) { /* the copy failed; the next write to the database tries again */
         flo_outbox_db_complain(&err);
         return;
     }
@@ -117,5 +117,5 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     if (rv < 0) {
         flo_outbox_db_complain(&err);
     }
-    db->replaced = why; /* the next trace that is stored reports it */
+    db->replaced = why; /* the next trace that is stored reports why the file was replaced */
 }

@@ -18,7 +18,7 @@
 #define MEMORY_STORIES_MAX 8
 #define MEMORY_WINDOWS_MAX 32
 #define TELEMETRY_ROW_BYTES                                                                        \
-    1024 /* approximate bytes of a telemetry window, which set the limit of their number */
+    1024 /* approximate size of a telemetry window, which limits their number */
 #define FILE_NAME "outbox.db"
 #define NO_OUTBOX "there is no outbox"
 
@@ -69,12 +69,12 @@ struct flo_outbox_db {
      * none. */
     struct flo_err failed;
     size_t windows_count;
-    /* number of windows that were in memory so far; the next one gets its id
-     * from it */
+    /* number of telemetry windows kept in memory since the start; the next
+     * window's id is made from it */
     uint64_t windows_told;
     struct memory_window windows[MEMORY_WINDOWS_MAX];
-    /* number of execution states that are newer than those in the file; the
-     * oldest is first */
+    /* number of entries in `stories`, the oldest first: states of executions
+     * that the file does not have yet */
     size_t story_count;
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };

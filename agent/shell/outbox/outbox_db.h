@@ -9,7 +9,8 @@ struct flo_outbox_db;
 
 /* Opens outbox.db in the state directory.  A damaged file is renamed to
  * outbox.db.damaged and counted.  A file of a newer agent is renamed to
- * outbox.db.newer and noted.  Only the last file of each kind stays. */
+ * outbox.db.newer, and a note says so.  Only the last file of each kind
+ * stays. */
 FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
                                     struct flo_outbox_db **out, struct flo_err *err);
 void flo_outbox_db_close(struct flo_outbox_db *db);

@@ -79,7 +79,7 @@ static void tell(struct flo_shell *shell, enum flo_renew_why why)
                    NULL);
 }
 
-/* Stores the pair in the answer, then uses it. */
+/* Stores the new pair (key and certificate), then uses it. */
 static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                 struct flo_renew_answer *answer, struct flo_err *err)
 {

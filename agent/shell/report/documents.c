@@ -345,9 +345,9 @@ static json_t *figures_json(const struct flo_shell_memory *memory, uint32_t plac
 
 void flo_report_variant(const struct flo_variants *variants, json_t *model)
 {
-    if (variants->larger[0] != '\0') {
-        json_object_set_new(model, "variant", json_string(variants->name));
-        json_object_set_new(model, "instead_of", json_string(variants->larger));
+    if (variants->is_choice) {
+        flo_json_put_text(model, "variant", variants->name);
+        flo_json_put_text(model, "instead_of", variants->larger);
     }
 }
 

@@ -9,8 +9,9 @@
 
 #include "base/host/json.h"
 
-/* Values of one telemetry window; the caller sets them to zero.  Memory pages
- * of metrics that are not histograms stay untouched. */
+/* Values of one telemetry window; the caller sets them to zero.  Each metric
+ * has room for a histogram here.  Only those of type HISTOGRAM use it, so the
+ * other pages of memory stay untouched. */
 struct flo_measures {
     bool is_measured[FLO_METRICS_MAX];
     int64_t values[FLO_METRICS_MAX];

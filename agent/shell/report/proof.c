@@ -7,10 +7,11 @@
 
 /* Number of bits of the counter in a proof's number.
  *
- * A number is a millisecond of the device's time plus a counter, so it is above
- * all earlier ones even if outbox.db was lost.  The clock may be set back, so a
- * used time is stored every AHEAD_MS.  After a smaller change of the clock,
- * numbers repeat until that time is reached. */
+ * A proof's number is a time of the device in milliseconds, and a counter
+ * within that millisecond.  So it is above all earlier numbers even if
+ * outbox.db was lost.  A used time is stored every AHEAD_MS, because the clock
+ * may be set back.  If it is set back by less before a restart, numbers may
+ * repeat until the clock reaches the last used time. */
 #define COUNT_BITS 10
 #define MS_MAX (FLO_PROOF_NUMBER_MAX >> (COUNT_BITS + 1))
 #define AHEAD_MS 60000

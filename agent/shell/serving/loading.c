@@ -109,7 +109,8 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                             &model, &err);
-    /* The texts of the load were needed until here. */
+    /* The chat template and the other texts of the load were needed until
+     * here. */
     flo_shell_load_cancel(shell, index, role);
     if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);

@@ -19,7 +19,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
         }
     }
     if (flo_trouble_is_read(err->code)) {
-        /* writing a record shows whether the whole disk has failed */
+        /* a test write shows whether the whole disk has failed */
         (void)flo_shell_writes(shell);
         flo_shell_unread(shell, err, true);
         shell->models[model].down = *err;

@@ -239,8 +239,8 @@ void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
 }
 
 /* Decides how a candidate is loaded next to its model's current release.  A
- * candidate does not use the pool of on-demand models, whose requests would
- * wait until its soak ends. */
+ * candidate does not use the memory that on-demand models share, because their
+ * requests would wait until the candidate's soak ends. */
 static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
                                const struct flo_memory_model *candidate)
 {
@@ -313,6 +313,6 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
     out->cache = flo_shell_cache(&rungs[rung]);
-    /* the memory plan limits the engine, so the engine itself does not */
+    /* the memory plan limits the engine, so the engine itself needs no limit */
     out->memory_bytes_max = 0;
 }

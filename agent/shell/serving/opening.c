@@ -73,8 +73,8 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     return 0;
 }
 
-/* Sets the reductions that the watch decided: fewer threads for heat and
- * battery, a smaller cache for memory. */
+/* Applies the reductions that the device's sensors have caused: fewer threads
+ * for heat and battery, a smaller cache for memory. */
 static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_serve_model *model)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];

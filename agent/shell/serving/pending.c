@@ -165,12 +165,14 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model, struct f
         .load_ms = status.load_ms,
     };
     if (agent->live == -1 || !flo_agent_may_rest(&shell->agent, model)) {
-        out->requests++; /* counted like a request, so that the model is not unloaded now */
+        /* counted as if a request were running, so that the model is not
+         * unloaded now */
+        out->requests++;
     }
 }
 
-/* Tells whether the load is for an engine next to the model's current one,
- * which does not use the pool. */
+/* Tells whether the load is for a second engine next to the model's current
+ * one.  Such an engine does not use the memory that on-demand models share. */
 static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
@@ -222,8 +224,9 @@ static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     memcpy(models, memory->models, memory->count * sizeof(*models));
     if (flo_shell_memory_candidate(shell, model, &shell->models[model].pending[role].release.digest,
                                    &models[own])) {
-        /* A candidate that needs more memory than its current release enlarges
-         * the pool. */
+        /* A candidate may need more memory than its current release.  The
+         * difference is then added to the memory that on-demand models
+         * share. */
         uint64_t before = least_bytes(&memory->models[own]);
         uint64_t after = least_bytes(&models[own]);
         plan.pool += after > before ? after - before : 0;
@@ -291,7 +294,7 @@ static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum f
 static void pending_all(struct flo_shell *shell)
 {
     bool is_seen[FLO_AGENT_MODELS_MAX * FLO_AGENT_ROLES] = {false};
-    bool is_behind = false; /* an earlier load waits for memory of the pool */
+    bool is_behind = false; /* an earlier load waits for the memory that on-demand models share */
     enum flo_agent_role role;
     uint32_t model;
 
@@ -337,7 +340,7 @@ void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *a
     shell->models[action->model].pending[action->role].is_waiting = true;
     if (shell->is_local) {
         sit(shell, action->model, action->role);
-    } /* with a running agent, the load begins at the end of this turn of the loop */
+    } /* in a running agent, the load begins at the end of this turn of the event loop */
 }
 
 void flo_shell_pending_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)

@@ -90,8 +90,8 @@ const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t pla
     if (model->execution.variant[0] != '\0') {
         return model->execution.variant;
     }
-    /* The condition holds when the execution repairs a variant that serves in
-     * place of a larger one. */
+    /* A repair of a variant that serves in place of a larger one stages that
+     * variant.  For any other job the updater's plan chooses. */
     return flo_digest_equal(&model->execution.release.digest, &variants->release) &&
                    variants->larger[0] != '\0'
                ? variants->name

@@ -47,7 +47,8 @@ static void make_route(struct flo_shell *shell, uint32_t model,
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     if (release->version[0] != '\0') {
         memcpy(route.version, release->version, sizeof(route.version));
-    } else { /* the release's document was missing at the start, and a repair brought it back */
+    } else { /* the release's document was missing at the start; a repair has
+              * brought it back, so its version is known now */
         struct flo_release_ref named;
         flo_shell_ref(shell, &release->digest, &named);
         memcpy(route.version, named.version, sizeof(route.version));

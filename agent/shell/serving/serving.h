@@ -26,7 +26,7 @@ void flo_shell_score_look(struct flo_shell *shell);
 void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *action);
 /* Cancels the pending load of a role. */
 void flo_shell_pending_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
-/* Makes the second engine's load that of the current role. */
+/* Moves the pending load of the second engine to the current role. */
 void flo_shell_pending_promote(struct flo_shell *shell, uint32_t model);
 /* Makes a new memory plan if the releases have changed or an engine has ended.
  * The core is informed, and waiting loads begin. */

@@ -10,7 +10,8 @@
 
 #define ANSWER_BYTES_MAX (1u << 20)
 #define FIRST_MS (60u * 60 * 1000) /* longest time from the start to the first request */
-/* longest time between two requests; half of it is random */
+/* average time between two requests: each pause is random, from half of it to
+ * one and a half of it */
 #define EACH_MS (24ull * 3600 * 1000)
 #define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
@@ -76,7 +77,8 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        /* a long chain of statements needs several answers, so it asks again */
+        /* a long chain of trust statements needs several answers, so the next
+         * ones are requested */
         flo_shell_trust_fetch(shell);
     }
 }
@@ -127,7 +129,8 @@ int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
     if (shell->trust.timer == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
-    /* A device that lost its newest statement asks after a second. */
+    /* A device that lost its newest trust statement requests it after a second;
+     * any other device waits up to FIRST_MS. */
     flo_shell_later(shell->trust.timer, shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }

@@ -93,7 +93,7 @@ static void tell(struct flo_shell *shell)
                              (json_int_t)flo_trust_number(trust), "epoch",
                              (json_int_t)flo_trust_epoch(trust)),
                    NULL);
-    shell->agent.revision++; /* makes the agent send a report */
+    shell->agent.revision++; /* a new revision makes the agent send a report */
 }
 
 /* Applies a change of the trusted keys, once for all statements of a
@@ -107,7 +107,8 @@ static void act(struct flo_shell *shell)
     shell->has_unkept = true; /* orders that an unknown key signed are requested again */
     flo_shell_records_write(shell);
     tell(shell);
-    /* without a model no event was posted, so the loop is woken here */
+    /* without a model no event was posted that would wake the loop, so it is
+     * woken here */
     flo_queue_wake(&shell->queue);
 }
 
@@ -172,8 +173,9 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     if (*standing != FLO_TRUST_NEXT) {
         return rv;
     }
-    /* The file is written before the record.  If a start finds the file newer
-     * than the record, it completes the change. */
+    /* The trust file is written before the device record.  If the agent finds
+     * at its start that the file is newer than the record, it completes the
+     * change. */
     FLO_TRY(flo_trust_store(shell->identity.trust_file, next, err));
     struct flo_trust *before = shell->identity.trust;
     shell->identity.trust = next;
@@ -187,7 +189,8 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    /* the reader of the message has limited the size of the envelope */
+    /* the text needs no limit, because the reader of the message limited the
+     * envelope */
     flo_json_dump_canonical(envelope, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);
@@ -246,7 +249,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     struct flo_err err = {0};
     int rv = take_list(shell, way, list, count, &standing, &err);
 
-    /* A first statement comes only from the controller; this is no attack. */
+    /* A device accepts its first statement only from the controller by HTTPS.
+     * One that comes in another way is no attack, so it is only logged. */
     if (rv == FLO_E_TRUST_FIRST) {
         flo_log_err(FLO_LOG_INFO, "trust", &err);
         return true;
@@ -262,7 +266,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
 /* ---- what serves, and what served before ---- */
 
 /* Drops the previous release if it is revoked or below the minimum release, so
- * that no rollback goes to it.  During a rollback this waits. */
+ * that no rollback goes to it.  While a rollback is in progress, it is not
+ * dropped yet. */
 static void forget_previous(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];

@@ -14,7 +14,8 @@
 #include "agent/shell/device/device.h"
 
 /* take.c */
-/* FLO_TRUST_BY_CONTROLLER: the statements came from the controller by HTTPS. */
+/* Ways by which trust statements come: from the controller by HTTPS, or from
+ * anybody by another way. */
 enum flo_trust_way { FLO_TRUST_BY_ANYBODY, FLO_TRUST_BY_CONTROLLER };
 /* Takes the envelopes of trust statements, the oldest first.  Each must follow
  * the statement in force; others are ignored.  A refusal is reported.  A

@@ -19,12 +19,12 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-/* pause before the worker is checked again; it ends some ms after its last
- * line */
+/* pause before the worker process is checked again; it ends some ms after its
+ * last line */
 #define AGAIN_MS 20
 #define WAIT_TOLD_MS 1000
-/* longest wait for an ended process; then the core tries again, except for a
- * bundle */
+/* longest time that a job waits for a killed process; then the core repeats the
+ * job later, but one of a bundle goes on waiting */
 #define WAIT_MS_MAX 60000
 
 struct flo_job_child {
@@ -105,9 +105,9 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
     return flo_queue_offer(&job->shell->queue, &event);
 }
 
-/* Tells whether memory holds the old and the new release at once.  Returns
- * false for an exchange of variants, because memory is short, or was until
- * now. */
+/* Tells whether memory holds the old and the new release at once.  For an
+ * exchange of variants it says no, because memory is short then, or was short
+ * until now. */
 static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
     return shell->agent.models[model].execution.variant[0] == '\0' &&
@@ -175,6 +175,18 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
                json_is_true(json_object_get(json, "passing")));
 }
 
+/* Logs which variant of the release the device takes, if it is not the first
+ * one. */
+static void log_variant(const json_t *json)
+{
+    const char *chosen = flo_json_text(json, "chosen", "");
+
+    if (chosen[0] != '\0' && strcmp(chosen, FLO_PLAN_FIRST) != 0) {
+        flo_log(FLO_LOG_INFO, "updater", "%s: variant %s is taken: %s",
+                flo_json_text(json, "title", "?"), flo_json_text(json, "variant", "?"), chosen);
+    }
+}
+
 /* Handles a line of the worker.  Returns false when the job has ended and was
  * freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
@@ -208,7 +220,9 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
             return false;
         }
     }
-    if (strcmp(word, "resumed") == 0) {
+    if (strcmp(word, "planned") == 0) {
+        log_variant(json);
+    } else if (strcmp(word, "resumed") == 0) {
         flo_log(FLO_LOG_INFO, "updater", "an update goes on after a cut: %lld of %lld bytes stand",
                 (long long)json_integer_value(json_object_get(json, "kept")),
                 (long long)json_integer_value(json_object_get(json, "total")));

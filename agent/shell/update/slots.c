@@ -23,7 +23,7 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
         facts->candidate_floor = document->floor;
         flo_release_deinit(document);
         rv = flo_slots_admit(slots, &release->digest, facts->candidate_number, err);
-        if (rv == 0) { /* the trusted keys may have changed since the job began */
+        if (rv == 0) { /* checked again, because the trusted keys may have changed */
             rv = flo_shell_check_signature(shell, &release->digest, err);
         }
     }
@@ -97,8 +97,8 @@ bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_actio
     if (rv == 0) {
         rv = flo_store_slots_write(shell->store, &next, &err);
     }
-    /* If the write failed, the core may ask again.  A cleared candidate is
-     * dropped in memory all the same, and the next write clears it on disk. */
+    /* If the write failed, the core may ask again.  Even then a cleared
+     * candidate is dropped in memory, and the next write clears it on disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         model->slots = next;
         model->slots_is_dirty = rv < 0;

@@ -17,7 +17,8 @@ static int common(const struct flo_key *key, const struct flo_public_key *other,
     mbedtls_ecp_point point;
     mbedtls_mpi x;
 
-    mbedtls_ecp_group_init(&group); /* a group must not be shared between threads */
+    /* each call makes a group of its own, because threads must not share one */
+    mbedtls_ecp_group_init(&group);
     mbedtls_ecp_point_init(&point);
     mbedtls_mpi_init(&x);
     int result = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1);

@@ -378,7 +378,7 @@ int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *er
     FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    if (flo_x509_lacks()) { /* without memory the certificate may lack its key */
+    if (flo_x509_lacks()) { /* when memory was out, the certificate may lack its key */
         X509_free(*out);
         *out = NULL;
     }
@@ -470,7 +470,9 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, stru
     if (count == 0 || flo_x509_lacks()) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "no authority in PEM");
     }
-    ERR_clear_error(); /* libcrypto reports the end of the text as an error */
+    /* libcrypto reports the end of the text as an error, which is cleared
+     * here */
+    ERR_clear_error();
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* Digests: computes SHA-256 by libcrypto, in memory and over files. */
-#define OPENSSL_SUPPRESS_DEPRECATED /* for SHA256_Init: see `hash` */
+#define OPENSSL_SUPPRESS_DEPRECATED /* hash() uses SHA256_Init(), which is deprecated */
 #include "base/host/digest.h"
 
 #include <errno.h>

@@ -46,8 +46,8 @@ FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struc
 /* Opens a PEM text of at most FLO_PEM_BYTES_MAX for reading; the caller frees
  * the BIO. */
 FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err);
-/* Checks that libcrypto can read this private key.  FLO_E_SIG_FORMAT,
- * FLO_E_MEMORY. */
+/* Checks that libcrypto can read this private key.  Returns FLO_E_SIG_FORMAT
+ * when it cannot, and FLO_E_MEMORY when memory is out. */
 FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err);
 
 /* Writes the SubjectPublicKeyInfo of a point to `out`, which holds

@@ -76,7 +76,7 @@ static int ec_signature(const uint8_t *raw, unsigned char *out)
     int bytes = -1;
 
     if (both != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(both, r, s) == 1) {
-        r = s = NULL; /* now owned by `both` */
+        r = s = NULL; /* `both` owns the two numbers from here on */
         bytes = i2d_ECDSA_SIG(both, &out);
     }
     BN_free(r);

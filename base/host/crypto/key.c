@@ -55,7 +55,7 @@ int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
 
 void flo_spki_write(const uint8_t *point, uint8_t *out)
 {
-    /* SEQUENCE { SEQUENCE { ecPublicKey, prime256v1 }, BIT STRING } */
+    /* DER: SEQUENCE { SEQUENCE { ecPublicKey, prime256v1 }, BIT STRING } */
     static const uint8_t head[26] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
                                      0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
                                      0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
@@ -193,8 +193,8 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     flo_secret_wipe(copy, bytes);
     free(copy);
     if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
-        /* mbedTLS also returns this code when memory for the public half is
-         * out. */
+        /* mbedTLS uses this code for an invalid key, and also when memory for
+         * the public half is out.  libcrypto tells which it was. */
         FLO_TRY(flo_x509_key_look(pem, bytes, err));
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }
@@ -253,7 +253,7 @@ int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
     uint8_t der[DER_BYTES_MAX];
     int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
 
-    if (bytes > 0) { /* mbedTLS writes to the buffer's end */
+    if (bytes > 0) { /* mbedTLS writes the DER to the end of the buffer */
         pem_write(der + sizeof(der) - bytes, (size_t)bytes, out);
     }
     flo_secret_wipe(der, sizeof(der));

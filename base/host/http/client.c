@@ -1,35 +1,24 @@
-/* HTTP client on libcurl: see http_client.h.
- *
- * Only http and https are allowed, no redirect is followed, and every length
- * has a bound. Content is not decoded, because a digest is over the bytes on
- * the wire. */
+/* HTTP client on libcurl, blocking: see http_client.h. */
 #include "base/host/http_client.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include <flotilla/errors/net.h>
 #include <flotilla/errors/rest.h>
 
 #include "base/host/http/pace.h"
-#include "base/host/http/pin.h"
+#include "base/host/http/setup.h"
 #include "base/host/tls_time.h"
 
 #define ANSWER_BYTES_DEFAULT (1u << 20)
-#define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
-#define LOW_SPEED_MS 30000
-#define NAP_US 100000 /* longest sleep between two checks for a cancel */
-#define LOOPBACK "127.0.0.1,localhost,::1"
+#define NAP_US 100000 /* longest sleep between checks for a cancel */
 
 struct flo_http {
     CURL *curl;
@@ -37,7 +26,7 @@ struct flo_http {
     /* A copy of the options, which owns its strings. */
     struct flo_http_options options;
     struct flo_http_pace pace;
-    bool was_refused; /* true: an address was refused for is_direct */
+    bool was_refused; /* true: is_direct made the client refuse an address */
 };
 
 /* State of one call. */
@@ -51,58 +40,23 @@ struct call {
     int code;             /* error code that a callback returned to stop the transfer */
 };
 
-static void start_curl(void)
-{
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static bool copy_text(const char **out, const char *text)
-{
-    *out = text == NULL ? NULL : strdup(text);
-    return text == NULL || *out != NULL;
-}
-
-static void free_text(const char **text)
-{
-    void *owned;
-
-    memcpy(&owned, text, sizeof owned);
-    free(owned);
-    *text = NULL;
-}
-
 int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
                   struct flo_err *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct flo_http *http = calloc(1, sizeof *http);
 
-    (void)pthread_once(&once, start_curl);
-    flo_tls_watch();
+    flo_http_start();
     if (http == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
     }
-    http->options = *options;
+    int rv = flo_http_options_copy(options, &http->options, err);
     http->curl = curl_easy_init();
-    bool copied = copy_text(&http->options.ca_file, options->ca_file);
-    copied &= copy_text(&http->options.cert_file, options->cert_file);
-    copied &= copy_text(&http->options.key_file, options->key_file);
-    copied &= copy_text(&http->options.bearer, options->bearer);
-    copied &= copy_text(&http->options.s3_region, options->s3_region);
-    copied &= copy_text(&http->options.s3_access_key, options->s3_access_key);
-    copied &= copy_text(&http->options.s3_secret_key, options->s3_secret_key);
-    copied &= copy_text(&http->options.unix_socket, options->unix_socket);
-    copied &= copy_text(&http->options.ca_fingerprint, options->ca_fingerprint);
-    if (!copied || http->curl == NULL) {
-        flo_http_close(http);
-        return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
+    if (rv == 0 && http->curl == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
     }
-    if (options->ca_fingerprint != NULL &&
-        !flo_http_fingerprint_is_valid(options->ca_fingerprint)) {
+    if (rv < 0) {
         flo_http_close(http);
-        return flo_fail(err, FLO_E_NET_TLS,
-                        "the CA fingerprint is no run of 32 to 64 lower-case "
-                        "hex digits");
+        return rv;
     }
     *out = http;
     return 0;
@@ -114,84 +68,18 @@ void flo_http_close(struct flo_http *http)
         return;
     }
     curl_easy_cleanup(http->curl);
-    free_text(&http->options.ca_file);
-    free_text(&http->options.cert_file);
-    free_text(&http->options.key_file);
-    free_text(&http->options.bearer);
-    free_text(&http->options.s3_region);
-    free_text(&http->options.s3_access_key);
-    free_text(&http->options.s3_secret_key);
-    free_text(&http->options.unix_socket);
-    free_text(&http->options.ca_fingerprint);
+    flo_http_options_free(&http->options);
     free(http);
 }
 
 /* ---- what the other side says ---- */
 
-/* Copies the value of "Name: value\r\n" to `out`.  Returns false for a header
- * with another name. */
-static bool header_value(const char *line, size_t bytes, const char *name, char *out,
-                         size_t out_bytes)
-{
-    size_t name_bytes = strlen(name);
-
-    if (bytes <= name_bytes || line[name_bytes] != ':' ||
-        strncasecmp(line, name, name_bytes) != 0) {
-        return false;
-    }
-    const char *value = line + name_bytes + 1;
-    const char *end = line + bytes;
-    while (value < end && (*value == ' ' || *value == '\t')) {
-        value++;
-    }
-    while (end > value && (unsigned char)end[-1] <= ' ') {
-        end--;
-    }
-    /* A value that does not fit is ignored, because a cut one would be
-     * wrong. */
-    size_t value_bytes = (size_t)(end - value);
-    if (value_bytes < out_bytes) {
-        memcpy(out, value, value_bytes);
-        out[value_bytes] = '\0';
-    }
-    return true;
-}
-
-static void clear_answer(struct flo_http_answer *answer)
-{
-    flo_buf_deinit(&answer->body);
-    memset(answer, 0, sizeof *answer);
-}
-
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
     struct call *call = context;
-    struct flo_http_answer *answer = call->answer;
-    size_t bytes = size * count;
-    char number[32] = "";
 
-    if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
-        long status = 0;
-        clear_answer(answer); /* discards the head of an interim (1xx) answer */
-        (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE, &status);
-        answer->status = (int)status;
-        return bytes;
-    }
-    if (header_value(line, bytes, "etag", answer->etag, sizeof answer->etag) ||
-        header_value(line, bytes, "content-type", answer->content_type,
-                     sizeof answer->content_type) ||
-        header_value(line, bytes, "content-range", answer->content_range,
-                     sizeof answer->content_range) ||
-        header_value(line, bytes, "location", answer->location, sizeof answer->location)) {
-        return bytes;
-    }
-    if (header_value(line, bytes, "content-length", number, sizeof number)) {
-        answer->content_bytes = strtoull(number, NULL, 10);
-    } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
-        uint64_t seconds = strtoull(number, NULL, 10);
-        answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
-    }
-    return bytes;
+    flo_http_head_line(call->http->curl, line, size * count, call->answer);
+    return size * count;
 }
 
 /* Tells whether a 206 answer has the range that was asked for.  Another range
@@ -315,80 +203,34 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_of
 
 /* ---- setting one call up ---- */
 
-static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
-    FLO_PRINTF(3, 4);
-static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
-{
-    char line[4096];
-    va_list arguments;
-
-    va_start(arguments, format);
-    int chars = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (chars < 0 || (size_t)chars >= sizeof line || strpbrk(line, "\r\n") != NULL) {
-        return flo_fail(err, FLO_E_USAGE, "a request header is too long or has a line break");
-    }
-    struct curl_slist *longer = curl_slist_append(*list, line);
-    if (longer == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for a request header");
-    }
-    *list = longer;
-    return 0;
-}
-
 static int build_headers(const struct call *call, struct curl_slist **list, struct flo_err *err)
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
-    /* "Expect:" is left out with S3, because libcurl would include it in the
-     * signature without sending it. */
-    int rv = options->s3_region != NULL ? 0 : add_header(list, err, "Expect:");
+    /* libcurl would include this header in the signature without sending it. */
+    int rv = options->s3_region != NULL ? 0 : flo_http_header_add(list, err, "Expect:");
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
-        rv = add_header(list, err, "Content-Type: %s",
-                        request->content_type == NULL ? "application/json" : request->content_type);
+        rv = flo_http_header_add(list, err, "Content-Type: %s",
+                                 request->content_type == NULL ? "application/json"
+                                                               : request->content_type);
     }
     if (rv == 0 && options->bearer != NULL) {
-        rv = add_header(list, err, "Authorization: Bearer %s", options->bearer);
+        rv = flo_http_header_add(list, err, "Authorization: Bearer %s", options->bearer);
     }
     if (rv == 0 && request->range_from > 0) {
-        rv = add_header(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
+        rv = flo_http_header_add(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
     }
     if (rv == 0 && request->range_from > 0 && request->if_range != NULL) {
-        rv = add_header(list, err, "If-Range: %s", request->if_range);
+        rv = flo_http_header_add(list, err, "If-Range: %s", request->if_range);
     }
     for (size_t i = 0; rv == 0 && request->headers != NULL; i++) {
         if (request->headers[i] == NULL) {
             break;
         }
-        rv = add_header(list, err, "%s", request->headers[i]);
+        rv = flo_http_header_add(list, err, "%s", request->headers[i]);
     }
     return rv;
-}
-
-static long seconds_of(uint64_t ms)
-{
-    uint64_t seconds = (ms + 999) / 1000;
-
-    return seconds > 86400 ? 86400 : (long)seconds;
-}
-
-/* Exempts loopback and the hosts in no_proxy from proxies.  libcurl ignores the
- * environment's no_proxy once CURLOPT_NOPROXY is set. */
-static void set_no_proxy(CURL *curl)
-{
-    const char *hosts = getenv("no_proxy");
-    struct flo_buf list = {0};
-
-    if (hosts == NULL || hosts[0] == '\0') {
-        hosts = getenv("NO_PROXY");
-    }
-    if (hosts == NULL || strcmp(hosts, "*") != 0) {
-        flo_buf_text(&list, LOOPBACK ",");
-    }
-    flo_buf_text(&list, hosts == NULL ? "" : hosts);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, list.failed ? LOOPBACK : list.data);
-    flo_buf_deinit(&list);
 }
 
 static curl_socket_t open_direct(void *context, curlsocktype purpose, struct curl_sockaddr *address)
@@ -434,32 +276,18 @@ static void sign_for_s3(CURL *curl, const struct flo_http_options *options)
 
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
-    uint64_t connect_ms = options->connect_timeout_ms;
-    uint64_t slow_bytes = options->low_speed_bytes;
-    uint64_t slow_ms = options->low_speed_ms;
+    uint64_t slow_bytes =
+        options->low_speed_bytes == 0 ? LOW_SPEED_BYTES : options->low_speed_bytes;
     uint64_t rate = options->rate_bytes_per_s;
 
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    set_no_proxy(curl);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "flotilla/" FLO_VERSION);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)(connect_ms == 0 ? CONNECT_TIMEOUT_MS : connect_ms));
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
-    slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
-    if (rate > 0 && slow_bytes > rate / 2) {
-        slow_bytes = rate / 2; /* the rate limit makes the transfer slow on purpose */
-    }
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
-                     seconds_of(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
+    flo_http_setup(curl, options);
     if (rate > 0) {
+        /* A call that the rate limit slows down must not count as too slow. */
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
+                         (long)(slow_bytes > rate / 2 ? rate / 2 : slow_bytes));
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)flo_http_pace_piece(rate));
         curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, narrow);
     }
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (options->is_direct) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_direct);
@@ -467,21 +295,8 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     if (options->s3_region != NULL) {
         sign_for_s3(curl, options);
     }
-    if (options->meets_device) {
-        flo_http_meet_device(curl);
-    }
     if (options->unix_socket != NULL) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
-    }
-    if (options->cert_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, options->cert_file);
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, options->key_file);
-    }
-    if (options->ca_fingerprint != NULL) {
-        flo_http_pin(curl, options->ca_fingerprint);
-    } else if (options->ca_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_file);
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
     }
 }
 
@@ -529,47 +344,6 @@ static void set_callbacks(struct call *call)
 
 /* ---- what went wrong ---- */
 
-/* Tells whether the first byte of an answer has arrived.  After that libcurl's
- * errors are about the answer: "unsupported protocol" for a first line that is
- * not HTTP, "out of memory" for a header line above its limit. */
-static bool has_begun(CURL *curl)
-{
-    curl_off_t first_us = 0;
-
-    (void)curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &first_us);
-    return first_us > 0;
-}
-
-static int code_of(CURL *curl, CURLcode result, const char *reason)
-{
-    switch (result) {
-    case CURLE_OPERATION_TIMEDOUT:
-        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED : FLO_E_NET_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT:
-        return FLO_E_NET_TLS;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_USAGE;
-    case CURLE_OUT_OF_MEMORY:
-        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_MEMORY;
-    case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_FILESIZE_EXCEEDED:
-    case CURLE_RANGE_ERROR:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_HTTP2:
-        return FLO_E_NET_CONTENT;
-    default:
-        return FLO_E_NET_UNREACHABLE;
-    }
-}
-
 static int call_fail(const struct call *call, CURLcode result, struct flo_err *err)
 {
     const char *reason = call->http->curl_error;
@@ -589,13 +363,7 @@ static int call_fail(const struct call *call, CURLcode result, struct flo_err *e
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
-    char problem[FLO_TLS_PROBLEM_BYTES];
-    int code = code_of(call->http->curl, result, reason);
-    if (code == FLO_E_NET_TLS && flo_tls_problem(problem)) {
-        reason = problem;
-    }
-    return flo_fail(err, code, "%s: %s", url,
-                    reason[0] != '\0' ? reason : curl_easy_strerror(result));
+    return flo_http_fail_curl(call->http->curl, result, url, reason, err);
 }
 
 int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
@@ -614,7 +382,8 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     set_callbacks(&call);
     if (request->low_speed_ms != 0) {
-        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME, seconds_of(request->low_speed_ms));
+        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME,
+                         flo_http_seconds(request->low_speed_ms));
     }
     int rv = set_body(&call, err);
     if (rv == 0) {

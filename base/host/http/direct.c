@@ -43,7 +43,7 @@ static bool may_connect_v6(const uint8_t *bytes, bool takes_private)
     if (memcmp(bytes, loopback, 16) == 0 || (bytes[0] & 0xfe) == 0xfc) {
         return takes_private; /* fc00::/7 */
     }
-    return (bytes[0] & 0xe0) == 0x20; /* 2000::/3 has the public addresses */
+    return (bytes[0] & 0xe0) == 0x20; /* all public IPv6 addresses are in 2000::/3 */
 }
 
 bool flo_http_may_connect(const void *address, bool takes_private)

@@ -1,5 +1,5 @@
-/* TLS peers other than a named server with a CA file: a server pinned by its
- * CA's fingerprint (for enrolment), and a device.  Used by client.c alone. */
+/* TLS peers that are not a named server with a CA file: a server pinned by its
+ * CA's fingerprint (for enrolment), and a device.  Used by setup.c alone. */
 #ifndef FLOTILLA_HOST_HTTP_CLIENT_TLS_H
 #define FLOTILLA_HOST_HTTP_CLIENT_TLS_H
 

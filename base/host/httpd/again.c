@@ -12,7 +12,9 @@ int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_
         }
         int rv = flo_httpd_tls_make(&listener->files, &context, err);
         FLO_TRY(rv);
-        SSL_CTX_free(listener->tls); /* open connections have references of their own */
+        /* open connections keep the old TLS settings by references of their
+         * own */
+        SSL_CTX_free(listener->tls);
         listener->tls = context;
         if (ends) {
             flo_httpd_connections_end(listener);

@@ -55,6 +55,7 @@ static const char *reason_of(int status)
         {501, "Not Implemented"},
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < FLO_COUNT(reasons); i++) {
@@ -91,7 +92,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_LEAD_NONE:
     case FLO_E_NEIGHBOUR_FETCHES:
     case FLO_E_NEIGHBOUR_BUSY:
-    case FLO_E_STATE_SUPERSEDED: /* this controller has just lost its leadership */
+    case FLO_E_STATE_SUPERSEDED: /* another controller has just become the leader */
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:
@@ -169,7 +170,9 @@ static void write_head(struct flo_httpd_request *request, int status, const char
         connection->closes = true;
     }
     if (request->head.method != NULL && !connection->body_ended) {
-        connection->closes = true; /* the answer comes before the whole body was read */
+        /* the answer comes before the whole body was read, so the connection
+         * closes after it */
+        connection->closes = true;
     }
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
@@ -261,15 +264,15 @@ static void problem_body(const struct flo_httpd_request *request, const struct f
     flo_buf_text(body, "}\n");
 }
 
-void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                              const struct flo_err *err)
+void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
+                             const struct flo_err *err)
 {
     const struct flo_httpd_options *options = &request->connection->httpd->options;
     if (request->is_answered) {
         return;
     }
     if (request->is_begun) {
-        finish(request); /* an answer that has begun cannot become an error */
+        finish(request); /* an answer that has begun cannot become an error, so it ends here */
         return;
     }
     struct flo_buf body = {.bytes_max = 65536};
@@ -293,7 +296,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
 
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err)
 {
-    flo_httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
+    flo_httpd_answer_status(request, flo_httpd_status_of(err->code), err);
 }
 
 /* ---- files ---- */
@@ -435,7 +438,7 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char
         flo_httpd_add_header(request, "Content-Range", text);
         flo_fail(&err, FLO_E_REST_HEADER, "the range begins behind the %llu bytes of this file",
                  (unsigned long long)size);
-        flo_httpd_answer_refusal(request, 416, &err);
+        flo_httpd_answer_status(request, 416, &err);
         return;
     }
     if (range == RANGE_GIVEN) {

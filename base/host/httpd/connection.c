@@ -149,7 +149,7 @@ static void connection_free(struct httpd_connection *connection)
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
     if (ssl != NULL && SSL_is_init_finished(ssl)) {
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-        SSL_shutdown(ssl); /* may fail: without it the client sees a truncated connection */
+        SSL_shutdown(ssl); /* this may fail; the client then sees a truncated connection */
     }
     bufferevent_free(connection->bev);
     free(connection);
@@ -167,7 +167,7 @@ static void refuse(struct httpd_connection *connection, int status, const struct
     connection->state = HTTPD_HANDLER;
     event_del(connection->timer);
     request_abandon(connection->request);
-    flo_httpd_answer_refusal(connection->request, status, err);
+    flo_httpd_answer_status(connection->request, status, err);
 }
 
 /* ---- head ---- */
@@ -206,7 +206,8 @@ static bool host_is_allowed(const struct httpd_connection *connection)
 {
     const char *const *hosts = connection->httpd->options.hosts;
     const char *host = flo_httpd_head_find(&connection->request->head, "host");
-    if (hosts == NULL || connection->listener->unix_path != NULL) {
+    if (hosts == NULL || connection->listener->unix_path != NULL ||
+        connection->listener->files.client_cert_required) {
         return true;
     }
     return host != NULL && (flo_httpd_host_is(hosts, host) ||
@@ -280,7 +281,9 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
         if (request->is_answered) {
-            return; /* refused already, e.g. the file exists; on_kick continues */
+            /* the handler has refused the upload, for example because the file
+             * exists; on_kick() continues */
+            return;
         }
     }
     connection->state = HTTPD_BODY;
@@ -496,7 +499,8 @@ static void connection_process(struct httpd_connection *connection)
         request->route->handler(request->route->context, request);
     }
     if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
-        event_active(connection->kick, 0, 0); /* there was no memory for a request */
+        /* there was no memory for a request; on_kick() continues */
+        event_active(connection->kick, 0, 0);
     }
 }
 
@@ -592,7 +596,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
                        (connection->state == HTTPD_FLUSH ||
                         (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
-        connection->saw_eof = true; /* the client may still read the answer after its own end */
+        connection->saw_eof = true; /* the client sends no more, but may still read the answer */
         return;
     }
     if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
@@ -632,7 +636,9 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
             request->connection = connection;
             request->number = ++connection->httpd->numbers;
             connection->request = request;
-            connection->body_ended = false; /* the client may still send the rest of the head */
+            /* the rest of the head may still arrive, so the connection waits
+             * for it while it closes */
+            connection->body_ended = false;
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
                      (unsigned long long)head_timeout(connection));
             refuse(connection, 408, &err);

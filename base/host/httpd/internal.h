@@ -33,7 +33,7 @@ struct httpd_listener {
     struct evconnlistener *evl;
     struct event *resume; /* timer that accepts connections again after an error */
     SSL_CTX *tls;
-    struct flo_httpd_tls files; /* the options of `tls`, with strings of its own */
+    struct flo_httpd_tls files; /* options from which `tls` was made, with strings of its own */
     int tag;
     char *unix_path; /* path of the socket, unlinked at the end; NULL: TCP */
     bool is_off;
@@ -54,7 +54,9 @@ struct httpd_connection {
     struct httpd_listener *listener;
     struct bufferevent *bev;
     struct event *timer; /* deadline of the head, body, idle or linger state */
-    struct event *kick;  /* continues from the event loop after an answer is complete */
+    /* event by which the loop continues the connection after its answer is
+     * complete */
+    struct event *kick;
     enum httpd_state state;
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
@@ -66,7 +68,7 @@ struct httpd_connection {
     bool body_ended;
     bool is_held;          /* true: reading of the body is paused */
     uint64_t body_bytes;   /* bytes of this body received so far */
-    uint64_t window_bytes; /* part of body_bytes that came since the timer was set */
+    uint64_t window_bytes; /* bytes of the body that arrived since the timer was last set */
     struct httpd_chunked chunked;
     int file_fd; /* descriptor of the file that is being sent, or -1 */
     uint64_t file_offset, file_left;
@@ -127,10 +129,8 @@ void flo_httpd_routes_free(struct flo_httpd *httpd);
 bool flo_httpd_preflight(struct flo_httpd_request *request);
 
 /* answer.c */
-void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                              const struct flo_err *err);
-/* Puts the next piece of the file into the output.  Returns false when reading
- * the file failed. */
+/* Puts the next piece of the file into the output. false: reading the file
+ * failed. */
 bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* pause.c */

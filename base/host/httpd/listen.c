@@ -119,7 +119,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     rv = bind(fd, found->ai_addr, found->ai_addrlen);
     if (rv == 0) {
-        rv = listen(fd, ACCEPT_BACKLOG); /* a port in use may show only here */
+        rv = listen(fd, ACCEPT_BACKLOG); /* only this call may show that the port is in use */
     }
     freeaddrinfo(found);
     if (rv < 0) {

@@ -289,7 +289,7 @@ int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int 
     if (memchr(text, '\0', bytes) != NULL) {
         return refuse(status, 400, err, "a NUL in the head");
     }
-    text[bytes - 2] = '\0'; /* leaves the last line's CRLF, without the empty line */
+    text[bytes - 2] = '\0'; /* keeps the CRLF of the last line, and drops the empty line */
     char *line = text;
     bool is_first = true;
     while (*line != '\0') {

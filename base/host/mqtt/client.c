@@ -203,7 +203,7 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
 }
 
 /* Waits until another thread sets *flag, at most CLOSE_WAIT_MS.  Returns
- * whether it did. */
+ * whether *flag was set. */
 static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 {
     int rv = 0;
@@ -224,7 +224,7 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv =
             flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
-        (void)rv; /* if it fails, the last will has nearly the same content */
+        (void)rv; /* a failure does no harm, because the last will says nearly the same */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
     disconnect.context = mqtt;
@@ -306,7 +306,7 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
         say_bye(mqtt, bye);
     } else if (mqtt->is_connecting && !is_destroyed_in_time(mqtt)) {
         (void)on_exit(end_at_once, NULL);
-        return; /* paho's threads still use `mqtt` */
+        return; /* `mqtt` is not freed, because paho's threads still use it */
     }
     if (mqtt->client != NULL) {
         MQTTAsync_destroy(&mqtt->client);

@@ -279,9 +279,10 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
     }
 }
 
-/* Tells whether a loss is probably a takeover.  mosquitto 2.0 closes the older
- * of two clients with one identity without a reason.  For the older client the
- * broker always answers and soon disconnects. */
+/* Tells whether a loss is probably a takeover, by counting short connections in
+ * a row.  mosquitto 2.0 closes the older of two clients with one identity, and
+ * gives no reason.  So such a client connects with success each time, and is
+ * soon disconnected. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
     if (!mqtt->is_connected || flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
@@ -347,10 +348,11 @@ static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
     evtimer_add(mqtt->retry, &later);
 }
 
-/* Gives pending requests a second before the disconnect.  After it paho reports
- * them as undelivered, though it sends them later.  A message that has no
- * request is sent again in the same session.  paho itself would check only
- * every three seconds. */
+/* Gives pending requests a second to end, then disconnects.  Requests that are
+ * pending at the disconnect would be reported as undelivered, though paho
+ * sends their messages later.  A message without a request is sent again in
+ * the same session.  The checks come soon, because paho's own come every three
+ * seconds. */
 static bool go_on_leaving(struct flo_mqtt *mqtt)
 {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;

@@ -20,8 +20,10 @@ struct flo_mqtt {
     struct event *retry;
     bool is_connected;
     bool is_connecting;
-    bool is_leaving;      /* true: the client disconnects in order to reconnect */
-    uint64_t leave_by_ms; /* deadline to disconnect; 0: paho was already asked to */
+    bool is_leaving; /* true: the client disconnects in order to reconnect */
+    /* time by which the client asks paho to disconnect; 0: it has asked
+     * already */
+    uint64_t leave_by_ms;
     uint64_t connected_at_ms;
     uint64_t spread_ms; /* time over which all clients spread their reconnects; 0: not set */
     uint32_t attempts;  /* failed or short connections so far, in a row */
@@ -31,7 +33,7 @@ struct flo_mqtt {
     pthread_mutex_t mutex;
     pthread_cond_t closed; /* signals that is_closed or has_ended is true */
     bool is_closed;
-    bool has_ended; /* true: `ending` has returned */
+    bool has_ended; /* true: the function `ending` has returned */
     void (*ending)(struct flo_mqtt *mqtt);
     char tls_text[256]; /* last error line of OpenSSL */
     struct flo_mqtt_request *requests;

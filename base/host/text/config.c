@@ -260,7 +260,7 @@ static int check_number(const struct place *place, const struct flo_config_row *
     char text[100];
 
     if (json_is_integer(json) && json_integer_value(json) < 0) {
-        /* A negative number is outside the range of every key. */
+        /* No key allows a negative number, so this one is out of range. */
         snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(json));
         return row->max > 0
                    ? fail_range(place, row, text, err)

@@ -103,7 +103,7 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
     if (!is_short) {
         json = flo_json_quick(text, bytes);
     }
-    if (json == NULL && !lacks) { /* jansson's own reader reports the error */
+    if (json == NULL && !lacks) { /* jansson's reader parses again and reports the error */
         json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     }
     if (lacks) {

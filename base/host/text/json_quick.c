@@ -218,7 +218,9 @@ static bool read_member(struct reader *r, json_t *object, size_t count, int dept
     if (peek(r) != '"' || !read_text(r, &text, &bytes) || bytes > sizeof(key)) {
         return false;
     }
-    memcpy(key, text, bytes); /* copied, because reading the value may reuse the scratch buffer */
+    /* the key is copied, because reading the value may reuse the scratch
+     * buffer */
+    memcpy(key, text, bytes);
     if (peek(r) != ':') {
         return false;
     }

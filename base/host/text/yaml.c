@@ -17,7 +17,9 @@
 struct flo_yaml {
     json_t *root;
     char *name;
-    uint32_t *lines; /* [count] lines of the nodes: the root first, children after their parent */
+    /* line of each of the `count` nodes: the root first, children after their
+     * parent */
+    uint32_t *lines;
     size_t count;
 };
 
@@ -351,7 +353,7 @@ static int read_document(struct reader *reader, const yaml_event_t *start)
     yaml_event_delete(&event);
     FLO_TRY(rv);
     FLO_TRY(next_event(reader, &event));
-    yaml_event_delete(&event); /* event of the document's end */
+    yaml_event_delete(&event); /* the event that ends the document */
     return 0;
 }
 

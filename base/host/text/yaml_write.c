@@ -99,7 +99,7 @@ static size_t special(const unsigned char *at, size_t bytes, unsigned *code)
         *code = 0xfeff;
         return 3;
     }
-    /* U+FFFE and U+FFFF are not characters. */
+    /* U+FFFE and U+FFFF are not characters, so readers may refuse them. */
     if (bytes >= 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe) {
         *code = 0xffc0u + (at[2] & 0x3fu);
         return 3;

@@ -293,7 +293,8 @@ static enum flo_arguments_event marked_text(struct flo_arguments *a)
     if (is_whole) {
         flo_buf_text(&a->out, "\"");
         a->in_string = false;
-        /* control bytes before the mark cannot be part of a text */
+        /* held bytes before the mark are a control token, which no text may
+         * have */
         a->has_control = a->held_count > a->form->quote.bytes;
         a->held_count = 0;
     }

@@ -21,7 +21,7 @@ struct flo_arguments {
     flo_part_fn *part;
     void *context;
     struct flo_buf out; /* not reported yet */
-    /* state of JSON, also inside the value of a field */
+    /* state of the JSON that is read, which may be the value of a field */
     uint32_t depth;
     bool in_string, is_escaped;
     size_t word_count; /* letters outside strings */
@@ -32,7 +32,7 @@ struct flo_arguments {
         FLO_FIELD_KEY,
         FLO_FIELD_TEXT,   /* reads plain text up to field_close */
         FLO_FIELD_JSON,   /* up to field_close */
-        FLO_FIELD_VALUE,  /* reads JSON that ends where nothing more can follow */
+        FLO_FIELD_VALUE,  /* reads a JSON value that ends where no further byte can belong to it */
         FLO_FIELD_MARKED, /* reads a value like JSON, with marks around its texts */
     } stage;
     bool has_control; /* a value has a control token, so it cannot be converted to JSON */

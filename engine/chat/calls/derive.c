@@ -128,7 +128,8 @@ static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_
 /* ---- renderings ---- */
 
 /* Renders a user's and an assistant's message.  `more` are further members of
- * the latter.  `data` of the result is NULL if the template refuses them. */
+ * the assistant's message.  `data` of the result is NULL if the template
+ * refuses them. */
 static struct part answer(const struct flo_derivation *d, const char *text, const char *more,
                           const char *tools, struct flo_buf *out)
 {
@@ -192,7 +193,7 @@ static struct part own(const struct flo_derivation *d, struct part rest, struct 
 static const char *const known_thoughts[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
-    {"<|channel>thought", "<channel|>"}, /* Gemma 4 writes them only if thinking is on */
+    {"<|channel>thought", "<channel|>"}, /* Gemma 4 writes these marks only if thinking is on */
 };
 
 /* Returns the mark at the end of `before`.  It is one control token, or the
@@ -411,8 +412,8 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
     }
     size_t same = common_end(lead, gap);
 
-    /* The tool's name must be followed by some text, so the field's mark begins
-     * at a blank. */
+    /* If the mark before a field takes all text after the tool's name, it is
+     * shortened to begin at a blank, because some text must follow the name. */
     while (same > 0 && same >= lead.bytes) {
         do {
             same--;
@@ -450,8 +451,8 @@ static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form
     return keep(d, quote, &form->quote) && (form->quote.bytes == 0 || mark.data != NULL);
 }
 
-/* Tells whether the template writes nested values with a quote of its own, if
- * it has one. */
+/* Tells whether the template puts its quote around the texts inside nested
+ * values as well.  True also if it has no quote of its own. */
 static bool is_marked(const struct flo_derivation *d, const struct flo_call_form *form,
                       const struct fields *texts)
 {
@@ -463,7 +464,8 @@ static bool is_marked(const struct flo_derivation *d, const struct flo_call_form
     size_t bytes = 0;
     bool is_so = form->quote.bytes <= 1;
 
-    /* The letters of `equals` come first; the quote is the rest. */
+    /* The text between key and value begins with `equals`; the rest of it is
+     * the quote. */
     while (!is_so && bytes < with.bytes && keep(d, beginning(with, bytes), &equals) &&
            equals.bytes < form->equals.bytes) {
         bytes++;
@@ -506,7 +508,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
     if (is_set) {
         struct flo_form_text closed = form->field_close;
         is_set = set_next(d, form, two, "7531");
-        if (is_set && closed.bytes > 0) { /* the end of the last field is not part of `next` */
+        if (is_set && closed.bytes > 0) { /* `next` begins with field_close, which is cut off */
             is_set = form->next.bytes > closed.bytes &&
                      memcmp(form->next.data, closed.data, closed.bytes) == 0;
             form->next.bytes = (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));

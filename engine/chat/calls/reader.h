@@ -13,7 +13,7 @@
 enum flo_part_kind {
     FLO_PART_TEXT,
     FLO_PART_THOUGHT,
-    FLO_PART_CALL,      /* a new call begins, and the text is the tool's name */
+    FLO_PART_CALL,      /* a new call begins, and the part's text is the tool's name */
     FLO_PART_ARGUMENTS, /* more JSON of the arguments of the call that began last */
 };
 

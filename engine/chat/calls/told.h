@@ -17,8 +17,8 @@ struct flo_told_talk {
 };
 
 /* Makes messages in which tools, calls and results are words.
- * FLO_E_INFER_PARAM: the tools or a message's `more` are not such JSON.
- * FLO_E_MEMORY. */
+ * FLO_E_INFER_PARAM: the tools or a message's `more` are not JSON as in
+ * OpenAI's API.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,
                                const struct flo_engine_message *messages, size_t count,
                                struct flo_err *err);

@@ -175,8 +175,9 @@ static bool is_null(const struct flo_tree_node *schema)
     return names_null(flo_tree_member(schema, "type"));
 }
 
-/* Returns the alternative that `fits`, if the other one is null.  Returns NULL
- * if there are not two such alternatives. */
+/* Returns the element of a list of two for which `fits` is true, if
+ * `is_nothing` is true for the other element.  Returns NULL for any other
+ * list. */
 static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
                                                bool (*fits)(const struct flo_tree_node *),
                                                bool (*is_nothing)(const struct flo_tree_node *))
@@ -289,8 +290,8 @@ static bool is(struct entry entry, const char *text, size_t bytes)
     return entry.bytes == bytes && memcmp(entry.text, text, bytes) == 0;
 }
 
-/* Returns the tool at *at, and moves *at behind its keys.  *kind gets the kind
- * of `key` if the tool has that key. */
+/* Reads a tool's name at *at, and moves *at behind the name and the tool's
+ * keys.  *kind becomes the kind of `key` if it is one of these keys. */
 static struct entry pass(const struct flo_tool_list *list, size_t *at, const char *key,
                          size_t bytes, enum flo_argument_kind *kind)
 {
@@ -302,8 +303,8 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at, const cha
     return name;
 }
 
-/* Returns the index of the first tool with this name, or UINT32_MAX.  With
- * `may_go_on` it is enough that its name begins so. */
+/* Returns the index of the first tool whose name is `name` or, with
+ * `may_go_on`, begins with it.  Returns UINT32_MAX if there is none. */
 static uint32_t seek(const struct flo_tool_list *list, const char *name, size_t bytes,
                      bool may_go_on)
 {

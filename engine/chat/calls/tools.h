@@ -13,7 +13,7 @@
 /* List of tools as in OpenAI's API, parsed.  Zero-initialise. */
 struct flo_tools {
     struct flo_tree tree;
-    char *text; /* text that the tree borrows; owned */
+    char *text; /* JSON text into which the nodes of `tree` point; freed with the struct */
     uint32_t count;
     const struct flo_tree_node **functions; /* [count]: {"name", ...} */
     /* Schema that an answer without calls must match, from an entry {"answer":

@@ -143,7 +143,7 @@ static enum flo_watch_event step_head(struct flo_call_watch *w, size_t *mark)
         match(w, form->body.data, form->body.bytes) != form->body.bytes) {
         return FLO_WATCH_NOTHING;
     }
-    /* this also finds a thought with a name after its channel */
+    /* the head has the thought's channel, perhaps with a name after it */
     w->in_thought = tail_has(w, &form->thought_open, form->thought_open.bytes - form->body.bytes);
     w->in_head = false;
     w->count = 0;

@@ -10,7 +10,8 @@
 
 #include "base/tree/tree.h"
 
-/* Least length of the array of marks, which numbers in a message also need. */
+/* Least length of the array of marks, because numbers that are printed for a
+ * message need marks as well as its texts. */
 #define SAID_BYTES_MIN 64
 #define ID_BYTES 9
 

@@ -81,7 +81,9 @@ enum jinja_op {
     OP_FOR,       /* args: names, a: list, b: body, c: body of else, d: condition */
     OP_SET,       /* a: target, b: value; args: the targets, if there are several */
     OP_SET_BLOCK, /* a: target, b: body */
-    OP_MACRO,     /* text: name, args: OP_NAME with a default in a, b: body */
+    /* text: the macro's name, args: its parameters, each an OP_NAME with a
+     * default in a, b: body */
+    OP_MACRO,
     OP_BREAK,
     OP_CONTINUE,
     OP_GROUP,      /* args */
@@ -162,7 +164,9 @@ enum jinja_kind {
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    bool is_said;  /* the value came from a message or the tools; texts have marks for that */
+    /* the value came from a message or the tools; a text has a mark for each
+     * byte as well */
+    bool is_said;
     bool is_whole; /* `real` is an integer that is too large for 64 bits */
     union {
         int64_t number;

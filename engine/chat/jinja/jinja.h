@@ -50,8 +50,8 @@ const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes);
  * the template wrote it.  Thread-safe.
  *
  * FLO_E_INFER_PARAM      the template itself refuses the conversation, or the
- *                        tools, documents or a message's `more` are not such
- *                        JSON
+ *                        tools, documents or a message's `more` are not JSON as
+ *                        in OpenAI's API
  * FLO_E_MODEL_TEMPLATE   the template used something unsupported
  * FLO_E_INFER_TOO_LONG   the rendering exceeded its steps or its memory
  * FLO_E_MEMORY           the system gave no memory */

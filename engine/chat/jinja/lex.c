@@ -14,7 +14,7 @@ struct lexer {
     struct jinja_pool *pool;
     const char *at, *end;
     uint32_t line;
-    bool starts_line; /* the part before this one ended with a newline */
+    bool starts_line; /* the part of the template that was read last ended with a newline */
     struct jinja_token *tokens;
     size_t count, capacity;
     int rv;

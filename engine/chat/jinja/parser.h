@@ -39,8 +39,8 @@ bool flo_jinja_takes(struct jinja_parser *parser, const char *word);
 void flo_jinja_expect(struct jinja_parser *parser, const char *word);
 struct jinja_text flo_jinja_take_name(struct jinja_parser *parser);
 
-/* Parse an expression.  The first function allows an if-else, the second does
- * not. */
+/* Parses an expression, with if-else; flo_jinja_parse_or() parses one
+ * without. */
 struct jinja_node *flo_jinja_parse_expression(struct jinja_parser *parser);
 struct jinja_node *flo_jinja_parse_or(struct jinja_parser *parser);
 

@@ -104,7 +104,7 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int6
         is_bad = __builtin_mul_overflow(a, b, &out);
     } else if (b == 0 || (b == -1 && a == INT64_MIN)) {
         is_bad = true;
-    } else { /* the result is rounded down, as in Python */
+    } else { /* rounds the quotient down, as Python does */
         int64_t rest = a % b;
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;
@@ -310,7 +310,8 @@ static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *
     int64_t from = slice_bound(run, scope, node->b);
     int64_t to = slice_bound(run, scope, node->c);
     int64_t step = slice_bound(run, scope, node->d);
-    /* other slices of lists share their items, which costs nothing */
+    /* A slice of a text, or a reversed list, is a copy, which costs steps.  Any
+     * other slice of a list shares the list's items, which costs none. */
     if (value.kind == KIND_TEXT || step == -1) {
         flo_jinja_charge(run, &value);
     }
@@ -391,7 +392,7 @@ static struct jinja_value eval_two(struct jinja_run *run, struct jinja_scope *sc
         return a;
     }
     run->line = node->line;
-    /* addition and joining charge for the copies that they make */
+    /* OP_ADD and OP_JOIN charge the steps of their copies themselves */
     if (node->op != OP_ADD && node->op != OP_JOIN) {
         flo_jinja_charge(run, &a);
         flo_jinja_charge(run, &b);

@@ -10,9 +10,8 @@ enum {
     PARTS_MAX = 4096, /* merged into one */
 };
 
-/* Finds the schema to which a reference such as "#/$defs/address" points.  The
- * path consists of keys, with ~0 and ~1 for ~ and /. */
-static const struct flo_tree_node *resolve(struct flo_schema *s, const struct flo_tree_node *ref)
+const struct flo_tree_node *flo_schema_resolve(struct flo_schema *s,
+                                               const struct flo_tree_node *ref)
 {
     const struct flo_tree_node *at = s->items[s->at].top;
     const char *p = ref->text, *end = p + ref->bytes;
@@ -50,7 +49,7 @@ const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
                                               const struct flo_tree_node *schema)
 {
     for (int i = 0; i < REFS_MAX && FLO_GET(s, schema, "$ref") != NULL; i++) {
-        schema = resolve(s, FLO_GET(s, schema, "$ref"));
+        schema = flo_schema_resolve(s, FLO_GET(s, schema, "$ref"));
     }
     return schema;
 }
@@ -168,14 +167,14 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
         flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf", "leads back to itself");
     } else if (s->parts++ == PARTS_MAX) {
         flo_schema_refuse(s, "/allOf", "more than %d parts", PARTS_MAX);
-    } else if (ref != NULL && resolve(s, ref) == NULL) {
+    } else if (ref != NULL && flo_schema_resolve(s, ref) == NULL) {
         flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema", flo_schema_cut(ref->bytes),
                           ref->text);
     } else if (all != NULL && (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
         flo_schema_refuse(s, "/allOf", "must be a list of schemas");
     }
     if (s->rv == 0 && ref != NULL) {
-        flatten(s, resolve(s, ref), to, depth + 1);
+        flatten(s, flo_schema_resolve(s, ref), to, depth + 1);
     }
     for (all = flo_tree_first(all); s->rv == 0 && all != NULL; all = all->next) {
         flatten(s, all, to, depth + 1);

@@ -254,9 +254,10 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
 
 /* ---- the whole ---- */
 
-static int read_tree(struct flo_tree *tree, char *text, size_t bytes, struct flo_err *err)
+int flo_schema_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t room,
+                    struct flo_err *err)
 {
-    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, NODES_MORE, NULL, err);
+    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, room, NULL, err);
 
     if (rv == 0 && tree->has_odd) {
         rv = flo_fail(err, FLO_E_INFER_SCHEMA, "a text with U+0000 or half of a surrogate pair");
@@ -351,7 +352,7 @@ int flo_schema_compile(const char *text, size_t bytes, struct flo_program **prog
     }
     if (s.rv == 0 && text != NULL) {
         memcpy(copy, text, bytes);
-        s.rv = read_tree(&s.tree, copy, bytes, err);
+        s.rv = flo_schema_read(&s.tree, copy, bytes, NODES_MORE, err);
     }
     if (s.rv == 0 && text != NULL) {
         s.items[s.count++] = (struct flo_schema_item){

@@ -86,6 +86,11 @@ bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
 /* Returns the number of members or elements of `list`; 0 for NULL. */
 size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
 
+/* Parses a schema's text, which is decoded in place, with room for `room` more
+ * nodes.  FLO_E_INFER_SCHEMA for a text that is no JSON or too large, or one
+ * with U+0000 or half of a surrogate pair.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_schema_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t room,
+                                 struct flo_err *err);
 bool flo_schema_key_is(const struct flo_tree_node *n, const char *name);
 /* Returns the types to which a keyword applies.  0 means that it does not
  * restrict the answer, -1 that it is unknown. */
@@ -94,6 +99,11 @@ int flo_schema_keyword_types(struct flo_schema *s, const struct flo_tree_node *n
  * checked later. */
 bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
 
+/* Finds the schema to which a reference such as "#/$defs/address" points.
+ * Returns NULL if there is none.  The path consists of keys, with ~0 and ~1 for
+ * ~ and /. */
+const struct flo_tree_node *flo_schema_resolve(struct flo_schema *s,
+                                               const struct flo_tree_node *ref);
 /* Returns the schema to which the reference of a schema points, or NULL if
  * there is none. */
 const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
@@ -109,6 +119,11 @@ const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct f
 void flo_schema_flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                         struct flo_tree_node *to);
 
+/* Adds a schema to the list of items, unless the list has it.  Returns its
+ * index, or FLO_SCHEMA_ITEMS_MAX after an error.  A new item has the position
+ * /keyword/name of the current item, and no rule (FLO_NOWHERE). */
+uint32_t flo_schema_list(struct flo_schema *s, const struct flo_tree_node *schema,
+                         const char *keyword, const char *name, size_t name_bytes);
 /* Appends a call of a schema's rule, which is built later.  `schema` NULL
  * allows any value.  Its position is /keyword/name of the current item. */
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,

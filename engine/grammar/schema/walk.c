@@ -140,32 +140,43 @@ bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
 
 /* ---- the list ---- */
 
-void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,
-                     const char *name, size_t name_bytes)
+uint32_t flo_schema_list(struct flo_schema *s, const struct flo_tree_node *schema,
+                         const char *keyword, const char *name, size_t name_bytes)
 {
     uint32_t i = 0;
 
-    if (schema == NULL) {
-        flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, "value"));
-        return;
-    }
     while (s->rv == 0 && i < s->count && s->items[i].schema != schema) {
         i++;
     }
     if (i == FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "", "more than %u schemas", FLO_SCHEMA_ITEMS_MAX);
-        return;
-    }
-    if (i == s->count) {
+    } else if (i == s->count) {
         struct flo_schema_item *item = &s->items[s->count++];
 
         item->schema = schema;
         item->top = s->items[s->at].top;
         item->top = item->top != NULL ? item->top : schema;
-        item->rule = flo_program_rule(s->program);
+        item->rule = FLO_NOWHERE;
         item->parent = s->at;
         snprintf(item->place, sizeof(item->place), "/%s%s%.*s", keyword, name_bytes > 0 ? "/" : "",
                  name_bytes < 40 ? (int)name_bytes : 40, name);
+    }
+    return i;
+}
+
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,
+                     const char *name, size_t name_bytes)
+{
+    if (schema == NULL) {
+        flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, "value"));
+        return;
+    }
+    uint32_t i = flo_schema_list(s, schema, keyword, name, name_bytes);
+    if (i == FLO_SCHEMA_ITEMS_MAX) {
+        return;
+    }
+    if (s->items[i].rule == FLO_NOWHERE) {
+        s->items[i].rule = flo_program_rule(s->program);
     }
     flo_program_call(s->program, s->items[i].rule);
 }

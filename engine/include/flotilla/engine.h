@@ -98,14 +98,15 @@ struct flo_engine_options {
     struct flo_pool *pool;
     /* filler that computes; NULL: the first of flo_computes that can */
     const struct flo_compute *compute;
-    /* opens also models that the version of the library computes wrongly */
+    /* opens also models that this version of llama.cpp is known to compute
+     * wrongly */
     bool accepts_inexact;
 };
 
 /* Memory that a model will need, computed before it is loaded. */
 struct flo_engine_plan {
-    /* bytes of both mapped files; processes share them, the system can drop
-     * them */
+    /* bytes of the mapped model file and of its packed weights; processes share
+     * them, and the system can drop them */
     uint64_t weights_bytes;
     /* bytes reserved for all sessions' caches; memory is used as they grow */
     uint64_t kv_bytes;
@@ -220,8 +221,10 @@ void flo_session_truncate(struct flo_session *session, uint32_t position);
 uint32_t flo_session_position(const struct flo_session *session);
 
 enum flo_logits {
-    FLO_LOGITS_NONE, /* compute no logits: only fill the cache */
-    FLO_LOGITS_LAST, /* compute logits of the last token: flo_session_logits() */
+    FLO_LOGITS_NONE, /* computes no logits, only fills the cache */
+    /* computes logits of the last token, which flo_session_logits() then
+     * returns */
+    FLO_LOGITS_LAST,
 };
 
 /* Appends `count` tokens, in passes over many tokens, which are far cheaper
@@ -384,7 +387,7 @@ struct flo_engine_template {
 void flo_engine_template(const struct flo_engine *engine, struct flo_engine_template *out);
 
 struct flo_engine_message {
-    const char *role; /* "system" "user" "assistant" "tool" */
+    const char *role; /* who wrote the message: "system", "user", "assistant" or "tool" */
     const char *text;
     size_t bytes;
     /* Other members of the message as a JSON object, as in OpenAI's API; NULL:
@@ -418,7 +421,7 @@ FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  struct flo_err *err);
 /* Does what flo_engine_chat() does, with a setting: tools, and thinking on or
  * off.  `setting` may be NULL.  Returns FLO_E_INFER_PARAM also if the tools or
- * a message's `more` are not such JSON. */
+ * a message's `more` are not JSON as in OpenAI's API. */
 FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
                                       const struct flo_engine_setting *setting,
                                       const struct flo_engine_message *messages,

@@ -10,9 +10,9 @@
 #include <flotilla/engine.h>
 
 enum flo_rows {
-    FLO_ROWS_NONE, /* compute no logits: only fill the cache */
-    FLO_ROWS_LAST, /* compute logits of the last token */
-    FLO_ROWS_ALL,  /* compute logits of every token, in order, until `row` returns false */
+    FLO_ROWS_NONE, /* computes no logits, only fills the cache */
+    FLO_ROWS_LAST, /* computes logits of the last token */
+    FLO_ROWS_ALL,  /* computes logits of every token, in order, until `row` returns false */
 };
 
 /* Callback that gets the logits [n_vocab] of token `index` of a step, borrowed

@@ -52,12 +52,12 @@ enum flo_wire_type {
     FLO_WIRE_TOKENISE = 6, /* asks for token ids; answered by TOKENS or FAILED */
 
     /* Packs the weights; sent instead of OPEN.  With only the model's
-     * descriptor, PACKED tells the file size needed.  With a second descriptor,
-     * of a file of that size, the engine fills the file and answers PACKED
-     * again.  FAILED is not.built if this machine's kernel reads no packed
-     * weights. */
+     * descriptor, the answer PACKED tells the file size needed.  With a second
+     * descriptor, of a file of that size, the engine fills the file and answers
+     * PACKED again.  FAILED is not.built if this machine's kernel reads no
+     * packed weights. */
     FLO_WIRE_PACK = 7,
-    FLO_WIRE_DETOKENISE = 8, /* asks for the text of ids; answered by TEXT or FAILED */
+    FLO_WIRE_DETOKENISE = 8, /* asks for the text of token ids; answered by TEXT or FAILED */
     FLO_WIRE_EMBED = 9,      /* asks for vectors; answered by EMBEDDING..., then DONE or FAILED */
 
     /* Loads an adapter from its descriptor.  A loaded adapter with its name is
@@ -103,7 +103,9 @@ enum flo_wire_cache {
 struct flo_wire_planned {
     /* bytes of mapped weights, which all processes that map the file share */
     uint64_t weights_bytes;
-    uint64_t private_bytes; /* bytes of all other memory, without that of the process itself */
+    /* bytes of memory that only this engine uses, without those of the process
+     * itself */
+    uint64_t private_bytes;
     uint32_t context, sessions;
 };
 
@@ -112,17 +114,18 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes; /* memory reserved for LOAD, besides the adapters that OPEN names */
-                            /* The last descriptor is a file of a fixed size,
-                             * which the engine reads and writes.  It keeps the
-                             * prefix that requests share. */
+    /* memory reserved for LOAD, besides the adapters that OPEN names */
+    uint64_t adapter_bytes;
+    /* The last descriptor is a file of a fixed size, which the engine reads and
+     * writes.  It keeps the prefix that requests share. */
     bool keeps_prefix;
     uint32_t cache; /* enum flo_wire_cache */
     /* chat template that replaces the model's; contains no NUL */
     struct flo_wire_text chat_template;
     /* Fields for a runtime behind `flotilla-engine proxy`. */
-    bool is_tree;               /* the first descriptor is a folder */
-    struct flo_wire_text entry; /* name of the file in that folder to start with */
+    bool is_tree; /* the first descriptor is a folder */
+    /* name of the file to start with, in the folder of the first descriptor */
+    struct flo_wire_text entry;
     /* the runtime's configuration as JSON; contracts/processes.md 4.1 */
     struct flo_wire_text runtime;
     uint32_t n_adapters;
@@ -136,7 +139,7 @@ struct flo_wire_open {
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0,  /* a user's request, computed before the others */
+    FLO_WIRE_USER = 0,  /* a user's request, which is computed before probes and batch requests */
     FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its measured times are right */
     FLO_WIRE_BATCH = 2, /* may wait */
 };
@@ -367,10 +370,10 @@ void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
  * entry is u32 kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
     FLO_WIRE_PART_THOUGHT = 1, /* more text of the model's reasoning */
-    FLO_WIRE_PART_CALL = 2,    /* a new call begins, and this is the name of the tool */
-                               /* More JSON of the arguments of the call that
-                                * began last.  They are complete unless the
-                                * answer's reason is LENGTH. */
+    /* a new call begins, and the part's text is the tool's name */
+    FLO_WIRE_PART_CALL = 2,
+    /* More JSON of the arguments of the call that began last.  They are
+     * complete unless the answer's reason is LENGTH. */
     FLO_WIRE_PART_ARGUMENTS = 3,
 };
 struct flo_wire_part {

@@ -80,9 +80,9 @@ size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens, size_t t
 
 /* Tells the grammar how many tokens the answer may still have.  The grammar
  * reserves those needed to reach a valid end.  When the model would use them
- * up, the grammar takes the shortest end instead (flo_grammar_is_cut).  Before
- * the first call there is no limit, nor if even the shortest answer is longer.
- * Only the first call returns FLO_E_MEMORY. */
+ * up, the grammar takes the shortest end instead (flo_grammar_is_cut).  There
+ * is no limit before the first call, and none if even the shortest answer is
+ * longer than it.  Only the first call returns FLO_E_MEMORY. */
 FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar, size_t tokens_left,
                                    struct flo_err *err);
 /* Tells whether the grammar ended the answer early for lack of tokens. */

@@ -208,7 +208,8 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 /* ---- products ---- */
 
-/* parts of a weight besides scale and code, by type */
+/* forms of a weight besides scale * code, by type: with an offset, with a scale
+ * for each half of the block, or with both */
 enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET };
 
 /* A block of four rows, with codes widened to 16 bits. */
@@ -301,7 +302,7 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form, const void
 
     for (size_t r = 0; r < rows; r += ROWS) {
         size_t here = rows - r < ROWS ? rows - r : ROWS;
-        const uint8_t *row[ROWS]; /* rows of the tile; behind the last row, the last one again */
+        const uint8_t *row[ROWS]; /* rows of the tile; a missing row is replaced by the last one */
 
         for (size_t i = 0; i < ROWS; i++) {
             size_t index = r + (i < here ? i : here - 1);

@@ -169,8 +169,8 @@ FLO_INLINE struct flo_code_slot flo_load_slot(const enum flo_precision precision
     return out;
 }
 
-/* Adds, for each of T tokens, the products of four rows of a block and slot t
- * to y[t]. */
+/* Adds the products of four rows of a block with T tokens to y, whose vectors
+ * have four sums each.  x[t] has the block's codes of token t. */
 FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
                              const enum flo_precision precision, const int8x16_t *w,
                              const struct flo_strip_scales *scales, size_t quarter,

@@ -1,7 +1,8 @@
 /* Ahead: whether products with one token prefetch weights by instruction.
  *
- * Zen 4 (family 19h) is fastest without.  Zen 5 measured 28 GB/s without and 45
- * with prefetching for K types, and 37 and 42 for F16. */
+ * AMD's Zen 4 (family 19h) is fastest without prefetch instructions.  Zen 5
+ * read K types at 28 GB/s without them and at 45 GB/s with them, F16 at 37 and
+ * 42 GB/s. */
 #ifndef FLOTILLA_ENGINE_X86_AHEAD_H
 #define FLOTILLA_ENGINE_X86_AHEAD_H
 

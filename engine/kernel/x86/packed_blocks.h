@@ -57,12 +57,12 @@ enum { FLO_GROUPS = 8 }; /* 4 columns each */
 
 /* Scales of a type, which decide how its sums are combined. */
 enum flo_scales_kind {
-    FLO_SCALES_HALF, /* f16 per 32 columns */
-    FLO_SCALES_PAIR, /* f16 scale and f16 offset per 32 columns */
-    FLO_SCALES_BYTE, /* f16 per 256 columns times a byte per 32 */
-    FLO_SCALES_K4,   /* the same, with a minimum in the same form */
-    FLO_SCALES_16,   /* f16 per 256 columns times a byte per 16 */
-    FLO_SCALES_K2,   /* the same, with a minimum in the same form */
+    FLO_SCALES_HALF, /* one f16 scale per 32 columns */
+    FLO_SCALES_PAIR, /* one f16 scale and one f16 offset per 32 columns */
+    FLO_SCALES_BYTE, /* one f16 scale per 256 columns, times a byte per 32 */
+    FLO_SCALES_K4,   /* f16 per 256 columns times a byte per 32, for a scale and a minimum */
+    FLO_SCALES_16,   /* one f16 scale per 256 columns, times a byte per 16 */
+    FLO_SCALES_K2,   /* f16 per 256 columns times a byte per 16, for a scale and a minimum */
 };
 
 FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
@@ -72,9 +72,10 @@ FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
-    /* scales of the first and of the last 16 columns; or [0] for all columns */
+    /* [0] and [1]: scales of the first and of the last 16 columns; or [0]
+     * alone: the scale of all 32 */
     flo_floats scales[2];
-    flo_floats minima[2]; /* subtracted, times the sum of the activations' codes */
+    flo_floats minima[2]; /* numbers that are subtracted, times the sum of the input's codes */
 };
 
 typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low, flo_ints *out);

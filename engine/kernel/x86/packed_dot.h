@@ -18,13 +18,13 @@
 
 enum {
     FLO_CODE_BYTE_MAX = 127,
-    FLO_SIGNED = 255, /* value of the largest code (struct form) that means: a whole signed byte */
+    FLO_SIGNED = 255, /* value of `most` in struct form for codes that fill a signed byte */
     FLO_SIGNED_SHIFT = FLO_HAS_VNNI ? 7 : 0,
     FLO_RADIX = FLO_HAS_VNNI ? 256 : 254,
-    /* Sums begin with a given integer; otherwise it is added afterwards,
-     * because no register is free before. */
+    /* true: sums of products start at a given integer; false: it is added at
+     * the end, because no register is free before */
     FLO_STARTS = FLO_HAS_VNNI,
-    /* Chosen so that the high byte is at most 127 after rounding. */
+    /* Largest 16-bit code, whose high byte is at most 127 after rounding. */
     FLO_CODE_MAX_16 = FLO_HAS_VNNI ? 127 * 256 : 127 * 254 + 126,
 };
 
@@ -104,7 +104,8 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups, const
     }
 }
 
-/* Sums both bytes of 16-bit codes; acc begins with `start`. */
+/* Sums the products of both bytes of 16-bit codes.  The sums begin at
+ * `start`. */
 FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
                               const int bytes, const struct flo_weights_32 *w, const int from,
                               const int8_t *x, const flo_ints *start, flo_ints acc[][4])

@@ -31,10 +31,10 @@ enum {
     FEW_TOKENS = 4,
     AHEAD_OF_FEW = 8192, /* bytes */
     AHEAD_OF_MANY = 4608,
-    /* Row registers computed at once; they share the loads of a token, which
-     * were the bottleneck.  With 16 lanes: two strips.  With fewer lanes: two
-     * parts of a strip, except with VNNI, whose chains of sums leave no
-     * register. */
+    /* Number of registers of rows that are computed at once and so share the
+     * loads of a token's codes.  With 16 lanes they belong to two strips, with
+     * fewer lanes to one strip.  VNNI with fewer lanes has no register for a
+     * second one. */
     STRIPS = FLO_LANES == 16 || !FLO_HAS_VNNI ? 2 : 1,
     PARTS = FLO_STRIP_ROWS / FLO_LANES, /* number of registers for a strip's rows */
     S_MAX = STRIPS > PARTS ? STRIPS : PARTS,
@@ -45,7 +45,7 @@ struct form {
     flo_codes_32_fn *codes;
     enum flo_scales_kind kind;
     int shift; /* codes are stored plus 2^shift */
-    int most;  /* largest stored code; FLO_SIGNED: a signed byte */
+    int most;  /* largest stored code; FLO_SIGNED: the codes fill a signed byte */
 };
 
 /* Activations of one block of a tile. */
@@ -169,8 +169,8 @@ struct strip {
     struct flo_group group; /* the current group */
     size_t part;            /* first row within the strip */
     size_t ahead;           /* prefetch distance in bytes; 0: no prefetch */
-    const uint8_t *end;     /* end of this strip, followed by ... */
-    size_t skip; /* ... skip this many bytes, which belong to the strips read at the same time */
+    const uint8_t *end;     /* end of this strip, where reading jumps over `skip` bytes */
+    size_t skip; /* bytes of the other strips that are read at the same time; they follow `end` */
     struct flo_strip at;
 };
 
@@ -184,8 +184,9 @@ FLO_INLINE size_t bytes_ahead(size_t tokens)
     return flo_fetches_ahead() ? AHEAD_OF_FEW : 0;
 }
 
-/* Returns register s of the S that are read in parallel from `row` on.  A
- * strip's first register prefetches for the others. */
+/* Returns the rows of a strip for register s of S registers, which are read in
+ * parallel from row `row` on.  Only the first register of a strip
+ * prefetches. */
 FLO_INLINE struct strip strip_of(const int S, const struct strips *all, size_t row, int s,
                                  size_t tokens)
 {

@@ -23,7 +23,7 @@ struct flo_rope {
     bool is_yarn;                   /* YaRN scaling: pairs that turn fast keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
     float magnitude;                /* factor for all sines and cosines */
-    uint32_t original_context;      /* a longer context uses the factors for long contexts */
+    uint32_t original_context;      /* largest context that uses the factors for short contexts */
 };
 
 struct flo_hparams {

@@ -78,7 +78,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     }
     *out = (struct flo_matrix){
         .tensor = tensor,
-        .bias = out->bias, /* keeps a bias that was bound before the matrix */
+        .bias = out->bias, /* a bias may have been bound before the matrix */
         .data = flo_gguf_tensor_data(b->gguf, tensor),
         .matmul = matmul,
         .type = type,
@@ -156,8 +156,8 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list, cons
 
 /* ---- fused matrices ---- */
 
-/* Makes a matrix of `rows` rows of a fused one, from row `first` on.  If the
- * fused one has no bias, the part keeps its own. */
+/* Makes `part` a matrix of `rows` rows of the fused matrix `of`, from row
+ * `first` on.  If `of` has no bias, `part` keeps its own. */
 static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows,
                       struct flo_matrix *part)
 {

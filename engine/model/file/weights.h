@@ -48,7 +48,8 @@ struct flo_weights {
     struct flo_matrix head;      /* [n_labels][n_embd]: ranks documents */
     float *head_rows;            /* the ranking head as floats, owned; it is read once per text */
     const float *output_norm_bias;
-    /* [n_rope / 2] divisors of the angles, as in the next two tables */
+    /* [n_rope / 2] numbers by which the angles of the rotation are divided, one
+     * for each pair of values */
     const float *rope_factors;
     /* divisors of the angles for short and for long contexts */
     const float *rope_short, *rope_long;

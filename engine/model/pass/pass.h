@@ -29,8 +29,8 @@ struct flo_pass {
     bool has_adapters;
     uint32_t piece_count;
     uint32_t count; /* number of rows, which are tokens of one or more sessions */
-    uint32_t first; /* for the job of logits: the first row */
-    float *logits;  /* for the job of logits: the logits of the rows */
+    uint32_t first; /* first row of a job that computes only logits */
+    float *logits;  /* logits that a job for logits alone writes */
     bool stop;      /* the pass is cancelled; thread 0 writes it between barriers */
 };
 

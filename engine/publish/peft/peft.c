@@ -238,7 +238,7 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gg
 {
     const struct flo_arch *arch;
     struct flo_gguf_tensor *head = &out->head;
-    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* leaves room for the ending of A or B */
+    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* leaves room for the ending ".lora_a" or ".lora_b" */
     size_t module_bytes;
     bool is_a;
     FLO_TRY(check_matrix(tensor, err));

@@ -12,9 +12,9 @@
 
 enum { LONG = 4, SHORT = 2 }; /* numbers of tokens that must match for a long and a short match */
 
-/* Weights of a new value in the moving means of successes and costs, and of the
- * estimate towards which old costs drift.  `gain_min` is the least speedup for
- * which drafts are computed. */
+/* Weights of a new value in two moving means: of successes and of costs.
+ * `forget` is the speed with which old costs drift towards a guess, and
+ * `gain_min` the least speedup for which drafts are computed. */
 static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
 static const float gain_min = 1.1f;
 

@@ -23,8 +23,9 @@ enum {
     ROUNDS_WITH_PROMPTS = 16,
 };
 
-/* Tells whether the answer only has its last token and forced ones to compute.
- * A longer rest comes from a shifted context or a lost session. */
+/* Tells whether only the answer's last token and the tokens that its grammar
+ * forced are left to compute.  If more are left, the context was shifted or the
+ * answer lost its session. */
 static bool is_forced(const struct flo_turn *turn)
 {
     return turn->is_answer && turn->pending > 1 && turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
@@ -125,7 +126,8 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* a prompt is computed in the same pass as forced tokens */
+    /* true: a prompt needs rows too, so answers get fewer for forced tokens */
+    bool has_prompt = false;
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);

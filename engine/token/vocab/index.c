@@ -20,7 +20,7 @@
 /* Most probes of the whole table, to which STEPS_EACH per entry is added. */
 #define STEPS_MIN 65536
 #define STEPS_EACH 64
-#define AHEAD 16 /* so many tokens are hashed ahead of the one that is inserted */
+#define AHEAD 16 /* number of tokens that are hashed ahead of the one that is inserted */
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
 _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
@@ -199,9 +199,9 @@ static bool makes(const struct flo_vocab_token *token, const struct halves *halv
            memcmp(token->text + halves->left_bytes, halves->right, halves->right_bytes) == 0;
 }
 
-/* Returns the token that a merge makes, or -1 if there is none.  It tries the
- * token of the merge before and the one after that, then searches for the
- * text. */
+/* Returns the token that a merge makes, or -1 if there is none.  Tries
+ * `before`, the token of the previous merge, and the token with the next id.
+ * Then searches for the text. */
 static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct halves *halves,
                     char *joined)
 {

@@ -8,8 +8,8 @@
 
 /* ---- opening ---- */
 
-/* Marks the control tokens and ends that the library knows.  Those that the
- * file's list says stay so, too. */
+/* Marks the control tokens and ends that the library knows.  Tokens that the
+ * file itself marks stay marked. */
 static void mark_tokens(struct flo_vocab *vocab)
 {
     const struct flo_vocab_library *library = &vocab->library;

@@ -128,7 +128,7 @@ int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out, str
         if (atomic_compare_exchange_strong(&vocab->pieces, &there, made)) {
             there = made;
         } else {
-            flo_pieces_free(made); /* another thread has finished its pieces first */
+            flo_pieces_free(made); /* another thread was faster; its pieces are used */
         }
     }
     *out = there;

@@ -14,7 +14,9 @@
 struct flo_pieces {
     uint32_t count;
     uint32_t *ids;
-    uint32_t *places; /* positions in `text` of the bytes that differ from the previous token */
+    /* position in `text` of each token's bytes after those shared with the
+     * previous token */
+    uint32_t *places;
     uint8_t *lengths; /* number of bytes of the whole token */
     uint8_t *shared;  /* number of first bytes shared with the previous token */
     char *text;

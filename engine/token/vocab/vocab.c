@@ -24,7 +24,7 @@ static const char *const ends[] = {
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
-        return false; /* nearly all tokens return here, which is fast */
+        return false; /* nearly all tokens end here, so the loop is rarely needed */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (flo_token_is(token, ends[i], strlen(ends[i]))) {
@@ -124,7 +124,8 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     vocab->scores = list->data;
     for (int byte = 0; byte < 256; byte++) {
         char text[8];
-        char alone = (char)byte; /* token of the byte itself, if there is no token "<0x..>" */
+        /* the byte itself, whose token is used if there is no token "<0x..>" */
+        char alone = (char)byte;
         snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
         int32_t id = flo_vocab_find(vocab, text, 6);
         vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);

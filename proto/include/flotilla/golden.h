@@ -24,7 +24,7 @@ enum flo_golden_input {
     FLO_GOLDEN_MESSAGES, /* a conversation */
     FLO_GOLDEN_TEXT,     /* a text to embed: the answer is a vector */
     FLO_GOLDEN_AUDIO,    /* a WAV file of the release, to transcribe */
-    FLO_GOLDEN_FILE,     /* a file of the release, for a hook's command */
+    FLO_GOLDEN_FILE,     /* a file of the release, which a command of the operator gets as input */
 };
 
 enum flo_golden_kind {
@@ -37,15 +37,15 @@ enum flo_golden_kind {
      * `text` */
     FLO_GOLDEN_WITHIN,
     FLO_GOLDEN_COSINE, /* the answer's vector is close to the vector in the file `text` */
-    /* the answer has these token ids; only where all choices of the model were
-     * clear */
+    /* the answer has these token ids; used only where every token was far
+     * likelier than the next best one */
     FLO_GOLDEN_TOKENS,
     FLO_GOLDEN_EXIT, /* the command ends with this exit status */
 };
 
 struct flo_golden_match {
     enum flo_golden_kind kind;
-    const char *text; /* a text, a JSON pointer or a file's name, by `kind` */
+    const char *text; /* expected text, JSON pointer or file name; `kind` tells which */
     const void *value;
     double low, high; /* bounds of a number; COSINE uses only `low` */
     uint32_t n_tokens;

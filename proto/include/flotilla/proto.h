@@ -34,7 +34,8 @@ enum flo_order_op {
 #include "proto/orders.def"
     FLO_ORDER_COUNT
 };
-/* The subject of an order.  Among orders about one subject the newest holds. */
+/* The subject of an order.  Only the newest order about a subject is in
+ * force. */
 enum flo_order_subject {
     FLO_ORDER_SUBJECT_MODEL,
     FLO_ORDER_SUBJECT_ROLLOUT,
@@ -193,7 +194,9 @@ struct flo_way {
 };
 struct flo_release_file {
     char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */
-    char role[16];                    /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
+    /* role of the file, such as "model", "adapter", "config", "golden" or
+     * "step" */
+    char role[16];
     struct flo_digest digest;
     uint64_t bytes;
     uint32_t scale_ppm;           /* scale of an adapter, in millionths; 0 for other roles */
@@ -233,7 +236,9 @@ struct flo_release_serve {
      * which is installed next to it.  Empty: this release gets only requests
      * that name it. */
     char split_of[FLO_NAME_MAX + 1];
-    uint32_t split_pct; /* share of those requests, 1 to 99 */
+    /* share of the requests for the model `split_of` that this release gets, 1
+     * to 99 */
+    uint32_t split_pct;
 };
 #define FLO_SPLIT_PCT_MAX 99
 /* A release document.  The struct has about 65 KB: allocate it on the heap. */
@@ -253,9 +258,14 @@ struct flo_release {
     uint32_t file_count;
     struct flo_release_file files[FLO_RELEASE_FILES_MAX];
     uint32_t golden_count;
-    uint8_t golden[FLO_RELEASE_GOLDEN_MAX]; /* release that the adapters belong to; zero: none */
-    double probe_speed_ratio_max;           /* limit of the probe; 0: not set */
-    uint64_t probe_memory_bytes_max;        /* limit of the probe; 0: not set */
+    /* indices in `files` of the golden files, with which a device tests the
+     * release */
+    uint8_t golden[FLO_RELEASE_GOLDEN_MAX];
+    /* most time per token, relative to the running release, at which the
+     * device's test passes; 0: not set */
+    double probe_speed_ratio_max;
+    /* most bytes of memory at which the device's test passes; 0: not set */
+    uint64_t probe_memory_bytes_max;
     struct flo_release_serve serve;
     bool is_first; /* true: the document has format version 1 */
 };
@@ -298,10 +308,11 @@ const struct flo_release_file *flo_release_find(const struct flo_release *releas
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
                                                         const char *role);
-/* Returns the smallest way that needs no base, or NULL when there is none. */
+/* Returns the smallest download that gives the file without an older file as
+ * base, or NULL when there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
-/* Returns the file that a variant serves: its entry, or else its first model.
- * Returns NULL for a folder of files without an entry. */
+/* Returns the file that a variant serves: its entry, or else its first file of
+ * role `model`.  Returns NULL when the variant has neither. */
 const struct flo_release_file *flo_release_entry(const struct flo_release *release,
                                                  const struct flo_release_variant *variant);
 bool flo_release_is_native(const struct flo_release_variant *variant);
@@ -318,8 +329,9 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *ve
 
 /* ---- order ---- */
 
-/* Number of hash buckets of a fleet.  It is so large that two devices hardly
- * ever share one: a phase of one device updates one device. */
+/* Number of hash buckets among which the devices of a fleet are spread.  It is
+ * so large that two devices hardly ever share a bucket, so a rollout can begin
+ * with a single device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
 #define FLO_GROUPS_MAX 16              /* groups of a device, including `all` */
@@ -332,8 +344,10 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *ve
 struct flo_scope {
     char group[FLO_NAME_MAX + 1]; /* "all": every device; empty: `device` is set */
     char device[37];
-    char salt[FLO_NAME_MAX + 1]; /* id of the rollout; empty: all buckets */
-    uint32_t bucket_from;        /* first bucket; bucket_to is the first one after the range */
+    /* id of the rollout, which is hashed with the device's id to its bucket;
+     * empty: the order is for all buckets */
+    char salt[FLO_NAME_MAX + 1];
+    uint32_t bucket_from; /* first bucket; bucket_to is the first one after the range */
     uint32_t bucket_to;
 };
 /* The policy of an order; policy.def has the names, units and bounds of its
@@ -357,8 +371,8 @@ enum flo_slot_turn {
     FLO_TURN_BACK,   /* current <- previous <- empty */
     FLO_TURNS
 };
-/* The slots of a model, `bytes` each.  A slot identifies a release in some way;
- * zeros mean that it is empty. */
+/* The three slots of a model, `bytes` long each.  A slot holds what identifies
+ * a release, such as its digest; zeros mean that the slot is empty. */
 struct flo_places {
     void *current, *previous, *candidate;
     size_t bytes;
@@ -406,19 +420,24 @@ struct flo_order {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release; /* deploy */
     uint64_t number;           /* deploy: number of the release; 0: not set */
-    uint64_t lift;             /* deploy: unblocks the model's releases up to that number */
-    bool below_floor;          /* deploy: true: a release older than the minimum is allowed */
-    struct flo_policy policy;  /* deploy: the policy, with defaults filled in */
-    uint32_t from_count;       /* rollback, allow */
+    /* deploy: releases of the model up to this number are no longer blocked; 0:
+     * none */
+    uint64_t lift;
+    bool below_floor;         /* deploy: true: a release older than the minimum is allowed */
+    struct flo_policy policy; /* deploy: the policy, with defaults filled in */
+    uint32_t from_count;      /* rollback, allow */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
-    uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* release numbers of `from`; 0: not set */
+    /* rollback, allow: numbers of the releases in `from`, in its order; 0: not
+     * set */
+    uint64_t from_numbers[FLO_ORDER_FROM_MAX];
     bool to_previous;
     struct flo_digest to; /* rollback: the release to go back to */
     char reason[128];
     bool keeps_blobs;     /* remove: true: files stay until disk space is needed */
     uint32_t group_count; /* orders of kind `groups`: number of groups, at least 1 */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    /* Numbers of the operations (FLO_ORDER_NUMBER in proto/orders.def). */
+    /* Arguments that are numbers; each row FLO_ORDER_NUMBER of proto/orders.def
+     * becomes a field. */
 #define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
 #include "proto/orders.def"
 };
@@ -449,21 +468,21 @@ struct flo_daily {
     uint32_t length_s; /* length in seconds, at most a day; 0: always open */
     uint32_t days;     /* one bit for each day of the week; bit 0: Monday */
 };
-/* Tells whether the hours are open at the time `at_s`, in seconds since 1970 of
- * the clock that they use.  Sets *change_s to the time of the next change, or
- * to INT64_MAX when there is none. */
+/* Tells whether the hours include the time `at_s`, in seconds since 1970 in the
+ * time zone of the hours.  Sets *change_s to the time at which that changes
+ * next, or to INT64_MAX when it never does. */
 bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *change_s);
 
 void flo_policy_default(struct flo_policy *out);
-/* Tells whether the policy's window lets a device begin.  Sets *wait_ms to the
- * time until the window opens. */
+/* Tells whether the policy's daily window, in which a device may fetch and
+ * probe a release, is open at `wall_ms`.  Sets *wait_ms to the time until it
+ * opens, or to 0 when it is open. */
 bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms);
 /* Tells whether an order may contain this policy. */
 bool flo_policy_is_valid(const struct flo_policy *policy);
-/* Parses an order's body.  Errors are meta.fleet, and cmd.format with the
- * field's path.  After cmd.format *out still has id, numbers, times and scope,
- * if those are valid: only the operation is unknown to this version.  Else the
- * id is empty. */
+/* Parses an order's body.  Errors are meta.fleet, and cmd.format with the path
+ * of the wrong field.  After cmd.format *out has id, numbers, times and scope
+ * if all of these are valid, otherwise an empty id. */
 FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes, const char *fleet,
                                  struct flo_order *out, struct flo_err *err);
 FLO_MUST_USE int flo_order_write(const struct flo_order *order, struct flo_buf *out,

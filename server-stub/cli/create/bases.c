@@ -1,4 +1,4 @@
-/* Bases: keeps files of earlier releases that are bases of deltas. */
+/* Bases: adds files of earlier releases as the bases of deltas. */
 #include "server-stub/cli/create/create.h"
 
 size_t flo_create_base_at(const struct flo_create *create, const struct flo_digest *digest)

@@ -9,15 +9,15 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
-#define FLO_CREATE_BASES_MAX 32 /* largest number of bases, of all models together */
+#define FLO_CREATE_BASES_MAX 32 /* largest number of bases of all models together */
 #define FLO_CREATE_STEPS_MAX 8
 
-/* File of an earlier release that is the base of a delta. */
+/* A file of an earlier release that is the base of a delta. */
 struct flo_create_base {
-    char path[1200]; /* path of the downloaded file */
+    char path[1200]; /* path of the file, which was downloaded */
     struct flo_digest digest;
     char version[FLO_NAME_MAX + 1];
-    uint64_t devices; /* number of devices that run it now */
+    uint64_t devices; /* number of devices that run the file's release now */
 };
 
 struct flo_create {
@@ -27,62 +27,77 @@ struct flo_create {
     char dir[1024];
     struct flo_create_base bases[FLO_CREATE_BASES_MAX];
     size_t base_count;
-    /* Documents of the bases' releases, and their files by which older devices
-     * can update in steps (steps.c). */
+    /* Documents of the releases with bases.  Older devices can update in steps
+     * by the files of these releases (steps.c). */
     struct flo_release *old[FLO_AUTHOR_BASES_MAX];
     size_t old_count;
     struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
     size_t step_count;
-    char golden[1200];      /* folder of the golden prompts, given or made */
-    char player[1200];      /* path of the base's downloaded model */
-    char lora[1200];        /* LoRA adapter and its scale */
-    struct flo_key *key;    /* key that signs */
-    struct flo_parts parts; /* parts beyond one model and its golden prompts */
-    bool has_golden;        /* files[1] contains the golden prompts */
+    char golden[1200];   /* folder of the golden prompts, which the user gave or the command made */
+    char player[1200];   /* path of the model of --base, which was downloaded to
+                            play the prompts with the adapter */
+    char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
+    struct flo_key *key; /* key that signs */
+    struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
+    bool has_golden;        /* files[1] has the golden prompts */
+    /* no engine of this machine computes the model, so nothing is played */
+    bool is_unknown;
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
-    struct flo_author_variant variant; /* requirements of each variant */
+    struct flo_author_variant variant; /* requirements that each variant has */
     struct flo_author author;
-    struct flo_ticker ticker; /* progress while downloads are made */
+    struct flo_ticker ticker; /* shows progress while files are downloaded */
 };
 
-/* Returns the index of the base with this digest; base_count: there is none. */
+/* Returns the index of the base with this digest, or base_count if there is
+ * none. */
 size_t flo_create_base_at(const struct flo_create *create, const struct flo_digest *digest);
 
 /* Finds the number of the new release, and the releases whose files are bases.
- * These are those of --delta-from, or else the two newest published ones and up
- * to two more that most devices run. */
+ * These are the releases of --delta-from.  Without that flag they are the two
+ * newest published ones, and up to two more that most devices run. */
 FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
                                        struct flo_err *err);
 
-/* Keeps a release that has bases, as REST returns it, until
- * flo_create_forget_old().  Collected deltas are left out. */
+/* Parses a release that has bases, as REST returns it, and keeps it until
+ * flo_create_forget_old().  Deltas of it that were collected are left out. */
 FLO_MUST_USE int flo_create_keep_old(struct flo_create *create, const json_t *release,
                                      struct flo_err *err);
-/* Tells whether an answer's list of digests has this one. */
+/* Tells whether a list of digests in an answer has this digest. */
 bool flo_create_is_listed(const json_t *list_or_null, const struct flo_digest *digest);
 void flo_create_forget_old(struct flo_create *create);
-/* Appends files of role `step`, once all bases are known. */
+/* Appends files with the role `step` to the release, once all bases are
+ * known. */
 void flo_create_add_steps(struct flo_create *create);
 
-/* Finds the first input that differs from the existing release; "": none
- * differs. */
+/* Finds the first input that differs from the existing release with the same
+ * name; "": none differs. */
 FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const json_t *document,
                                        char *out, size_t out_bytes, struct flo_err *err);
 
-/* Checks golden prompts with the device's reader. */
-FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
+/* Checks whether this machine's engine knows the model's architecture.
+ * FLO_E_MODEL_ARCH: it does not, and the golden prompts would be played; the
+ * fix lists the ways out.  Without a play it prints them as a warning. */
+FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
+                                  struct flo_err *err);
 
-/* Makes the golden prompts, or runs the given ones, by the flags. */
+/* Checks golden prompts with the reader that devices use.  `runtime` is the name
+ * of a runtime that must be able to judge a case; NULL: none must.
+ * FLO_E_PROBE_GOLDEN: the runtime can judge no case. */
+FLO_MUST_USE int flo_create_golden_check(const char *path, const char *runtime,
+                                         struct flo_err *err);
+
+/* Makes the golden prompts, or plays those that were given, as the flags
+ * say. */
 FLO_MUST_USE int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
                                    struct flo_err *err);
 
-/* Signs the release, uploads its blobs and the envelope.  *release is the
- * controller's answer; the caller frees it. */
+/* Signs the release, and uploads its blobs and the envelope.  *release is the
+ * controller's answer, which the caller frees. */
 FLO_MUST_USE int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
                                    const struct flo_author_result *made, json_t **release,
                                    struct flo_err *err);
 
-/* Lists the downloads of the release; the caller frees the list. */
+/* Lists the downloads that the release offers.  The caller frees the list. */
 json_t *flo_create_ways(const struct flo_create *create, const struct flo_author_result *made);
 
 void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways);

@@ -1,5 +1,5 @@
-/* Golden prompts: checks, makes or plays those of a new release before it is
- * signed. */
+/* Golden prompts: checks, makes or plays the prompts of a new release before
+ * the release is signed. */
 #include "server-stub/cli/create/create.h"
 
 #include <errno.h>
@@ -10,7 +10,8 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
-/* Runs a command of flotilla-model, which prints its own progress on stderr. */
+/* Runs a command of the program flotilla-model, which prints its own progress
+ * on stderr. */
 static int run_model(const char *const *words, struct flo_err *err)
 {
     char program[4096];
@@ -18,7 +19,8 @@ static int run_model(const char *const *words, struct flo_err *err)
     int status = 0;
     pid_t pid;
 
-    /* With llama.cpp's library it also plays the architectures of that. */
+    /* The program with llama.cpp's library is preferred, because it also plays
+     * the architectures of that library. */
     if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
         !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
@@ -45,8 +47,21 @@ static int run_model(const char *const *words, struct flo_err *err)
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* Checks golden prompts with the device's own reader. */
-int flo_create_golden_check(const char *path, struct flo_err *err)
+/* Tells whether a runtime without token ids can judge some case. */
+static bool has_case_for_runtime(const struct flo_golden *golden)
+{
+    const unsigned without = 1u << FLO_GOLDEN_TOKENS | 1u << FLO_GOLDEN_EXIT;
+
+    for (uint32_t i = 0; i < golden->n_cases; i++) {
+        if (flo_golden_count(&golden->cases[i], without) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Checks golden prompts with the reader that devices use. */
+int flo_create_golden_check(const char *path, const char *runtime, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct flo_golden golden;
@@ -59,13 +74,20 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
         return flo_err_fix(err, "correct the file: docs/reference/golden.md, "
                                 "or let flotilla-model golden make it");
     }
+    bool is_fine = runtime == NULL || has_case_for_runtime(&golden);
     flo_golden_deinit(&golden);
+    if (!is_fine) {
+        flo_fail(err, FLO_E_PROBE_GOLDEN,
+                 "%s: all cases have token ids alone, which runtime %s does not report", path,
+                 runtime);
+        return flo_err_fix(err, "add cases of format 2: docs/reference/golden.md");
+    }
     return 0;
 }
 
-/* Chooses the model that runs the prompts: the release's, or --base with the
- * adapter, which shows whether they fit.  Appends to `words` from `count`
- * on. */
+/* Chooses the model that plays the prompts.  This is the release's own model,
+ * or for an adapter the model of --base with it, which shows whether they fit.
+ * Appends its flags to `words` from `count` on. */
 static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
                       size_t *count, struct flo_err *err)
 {
@@ -115,32 +137,91 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
     FLO_TRY(run_model(words, err));
-    return flo_create_golden_check(create->golden, err);
+    return flo_create_golden_check(create->golden, NULL, err);
 }
 
-int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+/* Says which variants of the release are not played here. */
+static void say_not_played(struct flo_cli *cli, const struct flo_create *create, const char *why)
 {
-    const char *words[16] = {"golden", "play", create->golden};
-    size_t n = 3;
-    bool is_native = create->parts.is_native;
+    const struct flo_parts *parts = &create->parts;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
 
-    if (!create->has_golden) {
-        return 0;
+    for (size_t i = 0; parts->auto_runtime != NULL && i < parts->variant_count; i++) {
+        if (parts->variants[i].runtime != NULL || why[0] != '\0') {
+            flo_buf_printf(&names, "%s%s", names.bytes > 0 ? ", " : " by ",
+                           parts->variants[i].name);
+        }
     }
-    if (create->golden[0] == '\0' && is_native) {
-        return make_golden(cli, create, err);
-    }
-    if (create->golden[0] == '\0') {
+    flo_out_say(cli, "   not played   %s%s%s: the device plays it first", create->golden,
+                names.data != NULL ? names.data : "", why);
+}
+
+/* Fails because golden prompts are not given and cannot be made. */
+static int refuse_to_make(const struct flo_parts *parts, struct flo_err *err)
+{
+    if (parts->auto_runtime == NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--prompts makes golden prompts of a model alone; give "
                         "them with --golden");
     }
-    if (!is_native || flo_args_has(&cli->args, "skip-play")) {
-        flo_out_say(cli, "   not played   %s%s: the device plays it first", create->golden,
-                    is_native ? " (--skip-play)" : "");
+    flo_fail(err, FLO_E_USAGE,
+             "--prompts makes golden prompts of token ids, which runtime %s does not report",
+             parts->auto_runtime);
+    return flo_err_fix(err, "give cases of format 2 with --golden: docs/reference/golden.md");
+}
+
+/* Tells whether a file of golden prompts has format 1, the only one that
+ * flotilla-model plays. */
+static bool is_format_1(const char *path)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    size_t bytes;
+
+    return flo_file_read(path, FLO_GOLDEN_BYTES_MAX, &text, &bytes, NULL) == 0 &&
+           flo_json_parse(text, bytes, FLO_GOLDEN_BYTES_MAX, &root, NULL) == 0 &&
+           strcmp(flo_json_text(root, "format", ""), "flotilla-golden-1") == 0;
+}
+
+/* Returns why nothing is played on this machine; NULL: the model is played. */
+static const char *why_unplayed(const struct flo_cli *cli, const struct flo_create *create)
+{
+    if (!create->parts.is_native) {
+        return "";
+    }
+    if (flo_args_has(&cli->args, "skip-play")) {
+        return " (--skip-play)";
+    }
+    if (create->is_unknown) {
+        return " (nothing here computes the model)";
+    }
+    return create->parts.auto_runtime != NULL && !is_format_1(create->golden) ? " (format 2)"
+                                                                              : NULL;
+}
+
+int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+{
+    const struct flo_parts *parts = &create->parts;
+    const char *words[16] = {"golden", "play", create->golden};
+    const char *why = create->has_golden ? why_unplayed(cli, create) : NULL;
+    size_t n = 3;
+
+    if (!create->has_golden) {
+        return 0;
+    }
+    if (create->golden[0] == '\0') {
+        return parts->is_native && parts->auto_runtime == NULL ? make_golden(cli, create, err)
+                                                               : refuse_to_make(parts, err);
+    }
+    if (why != NULL) {
+        say_not_played(cli, create, why);
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
     FLO_TRY(add_player(cli, create, words, &n, err));
-    return run_model(words, err);
+    FLO_TRY(run_model(words, err));
+    if (parts->auto_runtime != NULL) {
+        say_not_played(cli, create, "");
+    }
+    return 0;
 }

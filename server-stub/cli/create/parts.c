@@ -1,11 +1,13 @@
-/* Parts: flags of release create for more than one model: --file, --adapter,
- * --base, --runtime, --variant, --needs, --entry, --serve, --floor. */
+/* Parts: reads the flags of release create for more than one model: --file,
+ * --adapter, --base, --runtime, --variant, --needs, --entry, --serve,
+ * --floor. */
 #include "server-stub/cli/create/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies a text, which lives as long as the parts; NULL: there are too many. */
+/* Copies a text, which lives as long as the parts.  Returns NULL if there are
+ * too many texts, or without memory. */
 static char *keep(struct flo_parts *parts, const char *text, size_t bytes, struct flo_err *err)
 {
     char *copy = parts->text_count < FLO_PARTS_TEXTS_MAX ? strndup(text, bytes) : NULL;
@@ -51,7 +53,7 @@ static struct flo_author_file *add_file(struct flo_parts *parts, struct flo_err 
     return &parts->files[parts->file_count++];
 }
 
-/* Reads NAME=PATH[:ROLE]; a role has no slash. */
+/* Reads the value of --file, NAME=PATH[:ROLE].  A role has no slash. */
 static int read_file(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *path = strchr(value, '=');
@@ -72,7 +74,7 @@ static int read_file(struct flo_parts *parts, const char *value, struct flo_err 
     return file->name == NULL || file->path == NULL || file->role == NULL ? FLO_E_USAGE : 0;
 }
 
-/* Reads FILE[:SCALE], 1 by default. */
+/* Reads the value of --adapter, FILE[:SCALE].  The scale is 1 by default. */
 static int read_adapter(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *colon = strrchr(value, ':');
@@ -169,7 +171,8 @@ static int set_need(struct flo_author_variant *variant, const char *key, const c
                  err);
 }
 
-/* Reads [VARIANT:]KEY=VALUE; without a name it applies to each variant. */
+/* Reads the value of --needs, [VARIANT:]KEY=VALUE.  Without a variant's name it
+ * applies to each variant. */
 static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char *text = keep(parts, typed, strlen(typed), err);
@@ -200,7 +203,8 @@ static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err
 
 /* ---- serve ---- */
 
-/* Reads KEY=VALUE as in the document; `system` may be @FILE. */
+/* Reads the value of --serve, KEY=VALUE with the keys of the document.
+ * `system` may be @FILE. */
 static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     static const char *const texts[] = {"cache", "system"};
@@ -243,7 +247,8 @@ static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err
     return rv;
 }
 
-/* Reads MODEL=20%: the share of that model's requests for this release. */
+/* Reads the value of --split-of, MODEL=20%: the share of that model's requests
+ * for this release. */
 static int read_split(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1], rest[2] = "";
@@ -281,13 +286,15 @@ static int read_variants(const struct flo_cli *cli, struct flo_parts *parts, str
 {
     const char *runtime = flo_args_text(&cli->args, "runtime", NULL);
     const char *entry = flo_args_text(&cli->args, "entry", NULL);
-    int rv = read_each(cli, parts, "variant", read_variant, err);
+    bool is_auto = flo_auto_is(runtime);
+    int rv = is_auto ? flo_auto_read(cli, runtime, parts, err)
+                     : read_each(cli, parts, "variant", read_variant, err);
 
     parts->is_used = parts->is_used || runtime != NULL || entry != NULL;
     if (rv == 0 && parts->variant_count == 0) {
         parts->variants[parts->variant_count++].name = "default";
     }
-    for (size_t i = 0; i < parts->variant_count; i++) {
+    for (size_t i = 0; !is_auto && i < parts->variant_count; i++) {
         parts->variants[i].runtime = runtime;
         parts->variants[i].entry = entry;
     }

@@ -1,5 +1,5 @@
-/* Releases: finds existing releases: bases of deltas, and the one with the new
- * release's name. */
+/* Releases: finds existing releases on the controller: those with bases of
+ * deltas, and the one with the new release's name. */
 #include "server-stub/cli/create/create.h"
 
 #include <stdlib.h>
@@ -7,9 +7,9 @@
 
 #include "base/host/digest.h"
 
-/* Gets the digest of the file with that name and role in a release as REST
- * returns it.  With `is_first`, if there is no such name, it is that of the
- * first file with the role. */
+/* Gets the digest of the file in a release that has the name and role of `of`.
+ * With `is_first` the name may differ if no file has it: then the first file
+ * with the role counts.  `release` is JSON from the API. */
 static bool digest_of(const json_t *release, const struct flo_author_file *of, bool is_first,
                       struct flo_digest *out)
 {
@@ -30,7 +30,7 @@ static bool digest_of(const json_t *release, const struct flo_author_file *of, b
     return found != NULL && flo_digest_parse(found, out);
 }
 
-/* Counts the devices that run the release. */
+/* Counts the devices that run the release now. */
 static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devices,
                          struct flo_err *err)
 {
@@ -43,7 +43,7 @@ static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devic
     return rv;
 }
 
-/* Downloads the base of one file, unless another file has the same base. */
+/* Downloads the base of one file, unless the base of another file is equal. */
 static int fetch_base(struct flo_cli *cli, struct flo_create *create, struct flo_author_file *file,
                       const struct flo_create_base *facts, struct flo_err *err)
 {
@@ -76,8 +76,8 @@ static bool is_model_here(const struct flo_author_file *file)
            file->path[0] != '\0';
 }
 
-/* Adds bases for the first file, and for each model: a release may have
- * several. */
+/* Adds an earlier release's files as bases: one for the new release's first
+ * file, and one for each further model in it. */
 static int add_base(struct flo_cli *cli, struct flo_create *create, const char *version,
                     struct flo_err *err)
 {
@@ -110,14 +110,14 @@ static int add_base(struct flo_cli *cli, struct flo_create *create, const char *
     return rv;
 }
 
-/* Release of the model whose files may be bases. */
+/* A release of the model whose files may be bases. */
 struct candidate {
     const json_t *release;
     uint64_t number;
     uint64_t devices;
 };
 
-/* Newest releases that are considered. */
+/* Largest number of newest releases that are considered. */
 #define CANDIDATES_MAX 64
 #define NEWEST_WANTED 2
 #define BASES_WANTED 4
@@ -138,8 +138,8 @@ static int by_devices(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : by_number(a, b);
 }
 
-/* Finds published releases of the model, newest first, and the number of the
- * new release.  The caller frees *out. */
+/* Finds the published releases of the model, newest first, and the number of
+ * the new release.  The caller frees *out. */
 static int find_candidates(struct flo_create *create, const json_t *items, struct candidate **out,
                            size_t *out_count, struct flo_err *err)
 {
@@ -169,8 +169,10 @@ static int find_candidates(struct flo_create *create, const json_t *items, struc
     return 0;
 }
 
-/* Warns about the order.  Numbers follow creation: a device that ran the new
- * release refuses one with a higher version that was created before. */
+/* Warns if the new version is lower than an existing one.  Devices compare the
+ * numbers that releases get when they are created.  A device that ran the new
+ * release thus refuses a release with a higher version that was created
+ * before. */
 static void tell_order(struct flo_cli *cli, const struct flo_create *create, const json_t *items)
 {
     const char *highest = create->version;
@@ -198,7 +200,7 @@ static void tell_order(struct flo_cli *cli, const struct flo_create *create, con
     }
 }
 
-/* Adds the newest release, which new devices will have, and the releases that
+/* Adds the newest release, which new devices will have, and those releases that
  * most devices have now. */
 static int add_best(struct flo_cli *cli, struct flo_create *create, struct candidate *list,
                     size_t count, struct flo_err *err)

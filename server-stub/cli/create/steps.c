@@ -5,7 +5,7 @@
 #include "base/host/digest.h"
 #include "server-stub/cli/create/create.h"
 
-#define DEPTH_MAX 2 /* largest number of files between the device's and the new one */
+#define DEPTH_MAX 2 /* largest number of releases between the device's release and the new one */
 
 static bool is_base(const struct flo_create *create, const struct flo_digest *digest)
 {
@@ -22,7 +22,8 @@ static bool is_step(const struct flo_create *create, const struct flo_digest *di
     return false;
 }
 
-/* Adds deltas from versions from which the new release has no delta. */
+/* Copies, from an earlier release's file, the deltas whose base has no delta to
+ * the new release. */
 static void take_ways(const struct flo_create *create, const struct flo_release_file *from,
                       struct flo_release_file *out)
 {

@@ -1,4 +1,5 @@
-/* Upload: sends a new release, and lists its downloads. */
+/* Upload: sends a new release to the controller, and lists the release's
+ * downloads. */
 #include "server-stub/cli/create/create.h"
 
 #include <inttypes.h>
@@ -7,9 +8,10 @@
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 
-#define SAID_BYTES_MIN (16u << 20) /* uploads of smaller files are not announced */
+#define SAID_BYTES_MIN (16u << 20) /* size in bytes from which on an upload is announced */
 
-/* Announces a step that takes time. */
+/* Prints what is done to a file and its size, if the size is large enough to
+ * take time. */
 static void say_bytes(const struct flo_cli *cli, const char *what, const char *file, uint64_t bytes)
 {
     char size[32];
@@ -36,8 +38,8 @@ static int put_blob(struct flo_cli *cli, const struct flo_create *create,
     return rv;
 }
 
-/* Tells whether the controller needs the blob.  `release`: its answer to the
- * document, or NULL before that. */
+/* Tells whether the controller needs the blob.  `release` is the controller's
+ * answer to the release document; NULL: there is no answer yet. */
 static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, const json_t *release,
                      bool *out, struct flo_err *err)
 {
@@ -53,8 +55,9 @@ static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, co
     return rv;
 }
 
-/* Uploads blobs, in up to two rounds.  An uploaded file without a release may
- * be collected before the document arrives; the answer then lists it as
+/* Uploads the blobs that the controller needs.  Called before the release's
+ * document is sent, and once more after it.  A file that no release names yet
+ * may be deleted in between; then the controller's answer lists it as
  * missing. */
 static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
                      const struct flo_author_result *made, const json_t *release,
@@ -91,7 +94,7 @@ int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
     return put_blobs(cli, create, made, *release, err);
 }
 
-/* Returns the bytes of the unpacked file. */
+/* Returns the size of a file when it is unpacked. */
 static uint64_t file_bytes(const struct flo_author_result *made, const char *name)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
@@ -103,7 +106,8 @@ static uint64_t file_bytes(const struct flo_author_result *made, const char *nam
     return 1;
 }
 
-/* Returns the smallest download of a file without a base. */
+/* Returns the size of a file's smallest download for a device without a
+ * base. */
 static uint64_t best_full_bytes(const struct flo_author_result *made, const char *name)
 {
     uint64_t best = file_bytes(made, name);
@@ -118,8 +122,9 @@ static uint64_t best_full_bytes(const struct flo_author_result *made, const char
     return best;
 }
 
-/* Adds the base of a delta: the newest release that has it, and the number of
- * devices with such a release; or another model of this release. */
+/* Adds facts about the base of a delta: the newest release that has the base,
+ * and the number of devices with such a release.  If the base belongs to
+ * another model of this release, its name is added. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
                            const struct flo_author_result *made, const struct flo_author_blob *blob)
 {
@@ -148,7 +153,8 @@ static void add_base_facts(json_t *way, const struct flo_create *create,
     }
 }
 
-/* Formats " · 1240 devices, 1.9 GiB less on their way". */
+/* Formats the saving of a delta, such as " · 1240 devices, 1.9 GiB less on
+ * their way". */
 static void saving(const json_t *way, char *out, size_t bytes)
 {
     uint64_t devices = flo_out_u64(way, "devices");
@@ -179,7 +185,7 @@ json_t *flo_create_ways(const struct flo_create *create, const struct flo_author
     return ways;
 }
 
-/* Tells whether the deltas are for more than one file. */
+/* Tells whether the listed deltas are for more than one file. */
 static bool are_of_several(const json_t *ways)
 {
     const char *first = NULL;

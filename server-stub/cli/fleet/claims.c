@@ -8,7 +8,7 @@
 
 #define ITEMS_MAX 1000 /* items per request */
 
-/* Reads groups from one cell, separated by blanks. */
+/* Reads the groups in a cell, which are separated by blanks. */
 static json_t *groups_of(const char *cell)
 {
     json_t *groups = json_array();
@@ -21,8 +21,8 @@ static json_t *groups_of(const char *cell)
     return groups;
 }
 
-/* Builds an item from a row: serial, and optionally name, note and groups; any
- * other column is a label. */
+/* Builds an item from a row, which has the serial, and perhaps name, note and
+ * groups.  Any other column is a label. */
 static json_t *item_of(const json_t *row, struct flo_err *err)
 {
     json_t *labels = json_object();

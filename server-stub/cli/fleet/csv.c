@@ -10,7 +10,7 @@ struct csv {
     const char *at, *end;
     size_t line;
     struct flo_buf cell;
-    bool is_last; /* the last cell of its line */
+    bool is_last; /* the cell is the last one of its line */
 };
 
 static int fail(const struct csv *csv, struct flo_err *err, const char *what)
@@ -38,7 +38,7 @@ static bool is_end(const struct csv *csv)
            (*csv->at == '\r' && (csv->at + 1 == csv->end || csv->at[1] == '\n'));
 }
 
-/* Reads the next cell into csv->cell, as a text. */
+/* Reads the next cell as text into csv->cell. */
 static int take_cell(struct csv *csv, struct flo_err *err)
 {
     int rv = 0;
@@ -87,7 +87,7 @@ static int take_head(struct csv *csv, json_t *head, struct flo_err *err)
     return rv;
 }
 
-/* Reads a row; empty lines are skipped. */
+/* Reads a row, and skips empty lines before it. */
 static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct flo_err *err)
 {
     json_t *row = json_object();
@@ -116,7 +116,8 @@ static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct fl
 
 int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* byte order mark of spreadsheets */
+    /* byte order mark, with which spreadsheets begin a file */
+    static const char mark[] = "\xef\xbb\xbf";
     bool has_mark = bytes >= 3 && memcmp(text, mark, 3) == 0;
     struct csv csv = {.at = text + (has_mark ? 3 : 0), .end = text + bytes, .line = 1};
     FLO_CLEANUP(flo_json_cleanup) json_t *head = json_array();

@@ -1,5 +1,5 @@
-/* Commands about groups: create, list, and fill them from names, selectors and
- * files. */
+/* Commands about groups: create them, list them, and fill them from names,
+ * selectors and files. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "server-stub/cli/fleet/fleet.h"
 
 #define MOVED_MAX 1000 /* devices per request */
-#define SHOWN "10"     /* number of devices that `group get` shows */
+#define SHOWN "10"     /* number of the group's devices that `group get` shows */
 
 static int group_path(const char *name, const char *rest, char *out, size_t bytes,
                       struct flo_err *err)
@@ -169,7 +169,8 @@ int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- members ---- */
 
-/* Adds device names or ids, as texts. */
+/* Adds the words of the command, which are names or ids of devices, as
+ * texts. */
 static int list_words(const struct flo_cli *cli, json_t *out)
 {
     for (size_t i = 1; i < cli->args.word_count; i++) {
@@ -227,8 +228,8 @@ static int list_devices(struct flo_cli *cli, json_t *out, struct flo_err *err)
                                    : list_words(cli, out);
 }
 
-/* Builds a request for the devices from index `from` on, as many as one may
- * have. */
+/* Builds a request for the devices from index `from` on, with as many devices
+ * as one request may have. */
 static json_t *body_of(const struct flo_cli *cli, const char *word, const json_t *devices,
                        size_t from)
 {

@@ -18,7 +18,7 @@ static const char *where_of(const struct flo_cli *cli)
 
 /* ---- labels ---- */
 
-/* Reads "key=value", or "key-" to remove it. */
+/* Reads a change of a label: "key=value" sets it, and "key-" removes it. */
 static int read_change(const char *word, json_t *labels, struct flo_err *err)
 {
     const char *equals = strchr(word, '=');
@@ -59,7 +59,8 @@ static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
                  flo_s((uint64_t)devices), is_dry ? "would change; nothing was done" : "changed");
 }
 
-/* Sends requests until the controller gives no next cursor. */
+/* Sends the request again with the next cursor, until the controller gives
+ * none. */
 static int send_pages(struct flo_cli *cli, const char *path, json_t *body, json_int_t *devices,
                       json_int_t *changed, struct flo_err *err)
 {
@@ -93,8 +94,8 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* Builds an item from a row with the device and its labels: an empty cell
- * leaves a label unchanged, `-` removes it. */
+/* Builds an item from a row with the device and its labels.  An empty cell
+ * leaves a label unchanged, and `-` removes it. */
 static json_t *item_of(const json_t *row, struct flo_err *err)
 {
     json_t *labels = json_object();

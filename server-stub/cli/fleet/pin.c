@@ -39,8 +39,8 @@ static void print_refused(struct flo_cli *cli, const json_t *answer)
     }
 }
 
-/* Sends requests one after another.  Names the devices that cannot have the
- * pin, and counts them at the end. */
+/* Sends requests, one after another, until all devices have the pin.  Names the
+ * devices that cannot have it, and counts them at the end. */
 static int pin_where(struct flo_cli *cli, const char *where, json_t *body, struct flo_err *err)
 {
     json_int_t devices = 0, changed = 0, refused = 0;

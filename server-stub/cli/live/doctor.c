@@ -1,4 +1,5 @@
-/* Doctor: checks every link from here to the devices, and prints what to do. */
+/* Doctor: checks every link from this machine to the devices, and prints what
+ * to do. */
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,11 +23,11 @@ struct doctor {
     json_t *findings;
     json_t *version, *ready;
     uint64_t took_ms;
-    int exit; /* exit code of the first failed check */
+    int exit; /* exit code of the command, by the first failed check */
 };
 
-/* Prints a check.  `next`: the command or step that helps; "" if all is
- * well. */
+/* Prints the result of a check.  `next` is the command or step that helps; ""
+ * if all is well. */
 static void tell(struct doctor *doctor, enum level level, const char *check, const char *next,
                  const char *format, ...) FLO_PRINTF(5, 6);
 
@@ -47,7 +48,7 @@ static void tell(struct doctor *doctor, enum level level, const char *check, con
     }
 }
 
-/* Reports a failed call as a finding. */
+/* Reports a failed call as the result of a check. */
 static void tell_error(struct doctor *doctor, const char *check, const struct flo_err *err)
 {
     tell(doctor, BAD, check, err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code), "%s: %s",
@@ -201,7 +202,8 @@ static void check_disk(struct doctor *doctor)
          "%s free for the controller's data", text);
 }
 
-/* Counts the devices of a selector; UINT64_MAX: unknown. */
+/* Counts the devices that match a selector; UINT64_MAX: the number is
+ * unknown. */
 static uint64_t count_of(struct doctor *doctor, const char *where)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
@@ -260,7 +262,8 @@ static uint64_t count_state(const json_t *items, const char *state, char name[FL
     return count;
 }
 
-/* number of changes within an hour that is too many, as in the alert rule */
+/* Number of changes of leader within an hour that is too many, as in the alert
+ * rule. */
 #define CHANGES_MANY 3
 
 static void check_fit(struct doctor *doctor, const json_t *items)

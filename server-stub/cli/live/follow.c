@@ -1,5 +1,5 @@
-/* Follow: keeps a list on the screen, and redraws it at each event of its
- * objects. */
+/* Follow: keeps a list on the screen, and redraws it at each event about the
+ * list's objects. */
 #include <string.h>
 #include <unistd.h>
 
@@ -9,8 +9,11 @@
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 
-#define FIRST_MS 2000  /* interval of redrawing until the position in the event stream is known */
-#define LATER_MS 15000 /* interval of redrawing for times, and for changes without an event */
+/* interval of redrawing until the first event has told the position in the
+ * event stream */
+#define FIRST_MS 2000
+/* interval of redrawing, because times pass and some changes have no event */
+#define LATER_MS 15000
 #define PACE_MS 500
 
 struct follow {
@@ -46,8 +49,8 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
     return flo_stop_asked() || flo_now_ms() >= follow->until_ms ? FLO_E_STOPPED : 0;
 }
 
-/* Waits for an event of the topic, a timeout, or Ctrl-C.  The stream continues
- * after the last event. */
+/* Waits for an event of the topic, a timeout, or Ctrl-C.  The next wait
+ * continues after the last event. */
 static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err *err)
 {
     struct flo_err gone = {0};
@@ -63,7 +66,9 @@ static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err
     }
     if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT || rv == FLO_E_NET_STALLED) {
         flo_out_say(cli, "the controller cannot be reached; trying again");
-        return 0; /* goes on: the controller may return soon; otherwise the list fails */
+        /* The command continues, because the controller may return soon.  If
+         * not, getting the list fails. */
+        return 0;
     }
     *err = gone;
     return rv;

@@ -18,7 +18,7 @@
 struct top {
     struct flo_cli *cli;
     json_t *version, *ready, *releases, *rollouts;
-    json_t *rows; /* rows, one per release */
+    json_t *rows; /* rows of the screen, one for each release */
     uint64_t all, online, silent;
     uint64_t conditions[FLO_CONDITION_COUNT];
 };
@@ -50,7 +50,7 @@ static json_t *series_of(struct flo_cli *cli, const char *metric, struct flo_err
     return answer;
 }
 
-/* Gets the row of a release, added if missing. */
+/* Gets the row of a release, which is added if missing. */
 static json_t *row_of(struct top *top, const char *digest)
 {
     json_t *release, *row;
@@ -138,7 +138,8 @@ static void count_devices(struct top *top, struct flo_err *err)
     }
 }
 
-/* Formats cells for people: milliseconds, tokens per second, per cent. */
+/* Formats the cells of all rows for people: milliseconds, tokens per second,
+ * per cent. */
 static void finish_rows(struct top *top)
 {
     size_t i;
@@ -254,7 +255,7 @@ static void text_of(const struct top *top, struct flo_out_spec spec, struct flo_
     }
 }
 
-/* Draws the lines that fit; the cursor stays on the screen. */
+/* Draws the lines that fit on the screen, with the cursor at its end. */
 static void draw(const struct flo_buf *text, size_t width, size_t height)
 {
     const char *at = text->data != NULL ? text->data : "";
@@ -274,7 +275,8 @@ static void draw(const struct flo_buf *text, size_t width, size_t height)
     fflush(stdout);
 }
 
-/* Waits for a key or the time; returns false to leave. */
+/* Waits for a key, or for the time to redraw.  Returns false when the person
+ * leaves. */
 static bool wait_key(void)
 {
     uint64_t until = flo_now_ms() + REFRESH_MS;
@@ -287,7 +289,7 @@ static bool wait_key(void)
                 key == 4) {
                 return false;
             }
-            return true; /* any other key refreshes at once */
+            return true; /* any other key redraws at once */
         }
     }
     return !flo_stop_asked();
@@ -312,7 +314,7 @@ static int look_on(struct top *top, struct flo_err *err)
         struct flo_err gone = {0};
         struct flo_out_spec spec = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
-        if (rv < 0) { /* goes on: the controller may return soon */
+        if (rv < 0) { /* The command continues, because the controller may return soon. */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);
             *err = gone;
         } else {

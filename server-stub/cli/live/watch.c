@@ -15,8 +15,8 @@
 
 #define POLL_MS 250
 
-/* Block of lines.  On a terminal it is redrawn in place, cut to the screen;
- * otherwise only changes are printed. */
+/* A block of lines.  On a terminal it is redrawn in place, cut to the screen;
+ * elsewhere only changes are printed. */
 struct block {
     struct flo_view view;
     struct flo_buf last;
@@ -66,8 +66,8 @@ static void draw(const struct flo_cli *cli, const json_t *rollout, struct block 
     block->last = text;
 }
 
-/* Ends the block, because other lines follow below it.  The next block is a new
- * one. */
+/* Ends the block, because other lines follow below it.  The next lines begin
+ * another block. */
 static void block_ends(struct block *block)
 {
     flo_buf_deinit(&block->last);
@@ -85,8 +85,8 @@ static bool is_in(const char *word, const char *const *words)
     return false;
 }
 
-/* Tells whether the rollout no longer changes by itself; a draft has not
- * begun. */
+/* Tells whether a rollout in this state changes only by an action of a person.
+ * A draft has not begun. */
 static bool is_end(const char *state)
 {
     static const struct {
@@ -128,8 +128,8 @@ static int verdict(const json_t *rollout, const char *wanted, struct flo_err *er
                              id, id);
 }
 
-/* Ends the wait after the timeout; prints the rollout's waiting condition and
- * the command that resolves it. */
+/* Ends the wait after its timeout.  The error tells for what the rollout waits,
+ * and the command that resolves it. */
 static int is_late(const json_t *rollout, uint64_t timeout_ms, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
@@ -160,11 +160,11 @@ static int rollout_goes_on(const char *id, struct flo_err *err)
     return flo_stop_told(err, what, next);
 }
 
-/* Presence of the controller.  One that answered before and no longer does may
- * return soon. */
+/* State of the connection to the controller.  A controller that answered before
+ * and no longer does may return soon. */
 struct presence {
     bool was_there;
-    uint64_t away_at_ms; /* time since which it is unreachable; 0: it is reachable */
+    uint64_t away_at_ms; /* time since which the controller is unreachable; 0: it is reachable */
 };
 
 static const char *absence(int rv)
@@ -176,7 +176,8 @@ static const char *absence(int rv)
                                         : NULL;
 }
 
-/* Tells whether to try again.  Prints the loss once, and its end. */
+/* Tells whether the command tries again after a failed call.  Prints once that
+ * the connection is lost, and when it is back. */
 static bool is_only_away(const struct flo_cli *cli, struct presence *presence, int rv)
 {
     uint64_t now_ms = flo_now_ms();
@@ -197,8 +198,8 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence, i
     return true;
 }
 
-/* Tells whether every device of the phase is offline, so that nothing ends
- * until one returns. */
+/* Tells whether every device of the phase is offline, so that none ends until
+ * one returns. */
 static bool is_nobody_there(const json_t *rollout)
 {
     const json_t *phase = json_array_get(json_object_get(rollout, "phases"),
@@ -209,7 +210,7 @@ static bool is_nobody_there(const json_t *rollout)
            flo_out_u64(phase, "away") == devices;
 }
 
-/* Prints, once, that every device is offline; the line is below the block. */
+/* Prints, once, that every device is offline.  The line is below the block. */
 static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct block *block,
                        bool *is_said)
 {
@@ -227,7 +228,8 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
                       struct flo_err *err)
 {
-    char path[256], brief[256]; /* URL paths of the answer with devices, and of the one without */
+    /* URL path of the answer with devices, and of the answer without them */
+    char path[256], brief[256];
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};
@@ -314,13 +316,15 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* number of devices among those that failed */
-    uint64_t awaited; /* number of devices that are online and have not ended, without those that
-                         answered and went offline */
+    uint64_t failed; /* number of the devices in `ended` that failed */
+    /* number of online devices that have not ended; a device that answered and
+     * went offline does not count */
+    uint64_t awaited;
 };
 typedef struct answers answers_fn(const json_t *now);
 
-/* Tells whether the controller lists awaited devices; an older one does not. */
+/* Tells whether the answer has the number of awaited devices; an older
+ * controller does not send it. */
 static bool says_awaited(const json_t *now)
 {
     return json_object_get(now, "awaited") != NULL;
@@ -339,8 +343,8 @@ static struct answers answers_of_order(const json_t *order)
                                                            : 0};
 }
 
-/* Counts devices that received the release and left it, or reported that they
- * cannot leave it. */
+/* Counts the devices that received the release and have left it, or have
+ * reported that they cannot. */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
     struct answers answers = {0};
@@ -367,7 +371,8 @@ static struct answers answers_of_rollback(const json_t *rollout)
     return answers;
 }
 
-/* The path ends with an order or a rollout. */
+/* Fails with FLO_E_STOPPED, because the order or rollout at the end of the path
+ * continues on the controller. */
 static int answers_go_on(const char *path, struct flo_err *err)
 {
     const char *id = strrchr(path, '/') + 1;
@@ -378,8 +383,9 @@ static int answers_go_on(const char *path, struct flo_err *err)
     return flo_stop_told(err, id, next);
 }
 
-/* Waits until all online devices answered.  The devices are read at the start
- * and at the end; if the controller does not count them, each time. */
+/* Waits until all online devices have answered.  The list of devices is only
+ * requested at the start and at the end.  An older controller sends no number
+ * of awaited devices, so the list is then requested each time. */
 static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, uint64_t timeout_ms,
                          json_t **out, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
 /* ASCII: implements --ascii, for terminals and tickets without symbols.
  *
- * Each of our symbols becomes one character, so that columns stay aligned.
- * People's names and texts are unchanged. */
+ * Each symbol of the command's own texts becomes one ASCII character, so that
+ * columns stay aligned.  People's names and texts are unchanged. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +13,8 @@ static const char *const symbols[][2] = {{"·", "-"}, {"–", "-"}, {"…", "~"}
                                          {"▆", "#"}, {"▅", "="}, {"▄", "="}, {"▃", "-"}, {"▂", "-"},
                                          {"▁", "_"}, {"°", " "}};
 
-/* Gets the bytes of the symbol at `text`, and its character; 0: none. */
+/* Returns the number of bytes of the symbol with which `text` begins, and its
+ * ASCII character in *out; 0: it begins with none. */
 static size_t symbol_at(const char *text, size_t bytes, char *out)
 {
     for (size_t i = 0; i < FLO_COUNT(symbols); i++) {
@@ -40,11 +41,12 @@ void flo_ascii(const char *text, size_t bytes, struct flo_buf *out)
 
 struct stream {
     int fd;
-    size_t held; /* number of bytes of an incomplete character */
+    size_t held; /* number of bytes that are kept of an incomplete character */
     char text[4];
 };
 
-/* Returns the number of bytes of an incomplete character at the end. */
+/* Returns how many bytes at the end of the text belong to an incomplete
+ * character. */
 static size_t open_end(const char *text, size_t bytes)
 {
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {

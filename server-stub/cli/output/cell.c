@@ -1,4 +1,4 @@
-/* Cell: formats a value of the API for people, and for a machine. */
+/* Cell: formats a value of the API, for a person or for a program. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +99,8 @@ static void show_in(uint64_t at_ms, uint64_t now_ms, char *out)
 
 /* ---- composed cells ---- */
 
-/* Appends "tiny@1.0.0" from {"model", "version"}. */
+/* Appends a release's title, such as "tiny@1.0.0", from {"model",
+ * "version"}. */
 static void title_of(const json_t *item, const json_t *value, struct flo_buf *out)
 {
     const char *model = flo_out_text(value, "model", flo_out_text(item, "serving.model", ""));
@@ -125,7 +126,7 @@ static void list_of(const json_t *value, struct flo_buf *out)
     }
 }
 
-/* Appends "key=value,..." for labels and other maps of scalars. */
+/* Appends a map, such as labels, as "key=value,...". */
 static void map_of(const json_t *value, struct flo_buf *out)
 {
     const char *key, *gap = "";
@@ -143,7 +144,8 @@ static void map_of(const json_t *value, struct flo_buf *out)
     }
 }
 
-/* Appends texts and composed values; returns false for a number or nothing. */
+/* Appends a cell that is a text, or is composed of several.  Returns false for
+ * a number, or if there is no value. */
 static bool text_of(const json_t *item, const struct flo_column *column, struct flo_buf *out)
 {
     const json_t *value = flo_out_at(item, column->path);

@@ -5,9 +5,11 @@
 
 #include "server-stub/cli/output/output.h"
 
-#define LOOKED_AT 200 /* number of items that are searched for their fields */
+/* number of the first items that are searched for the names of their fields */
+#define LOOKED_AT 200
 
-/* Gets the next word of "a,b.c"; returns false after the last. */
+/* Gets the next word of a list such as "a,b.c".  Returns false after the
+ * last. */
 static bool next_word(const char **at, char out[64])
 {
     *at += strspn(*at, ", ");
@@ -67,7 +69,8 @@ static int refuse(const char *flag, const char *word, const json_t *items,
                         : flo_err_fix(err, "fields are %s, …; -o json shows all", all);
 }
 
-/* Column that the table lacks: the words of its path. */
+/* Column for a field that the table has no column for: its header is made of
+ * the words of the field's path. */
 struct unknown {
     char path[64], head[64];
 };
@@ -120,7 +123,7 @@ int flo_choose_columns(const struct flo_out_spec *spec, const json_t *items,
 
 /* ---- the same keys of an object ---- */
 
-/* Puts `value` at "a.b" of `object`. */
+/* Puts `value` into `object` at a path such as "a.b". */
 static void put_at(json_t *object, const char *path, json_t *value)
 {
     char key[64];
@@ -157,10 +160,12 @@ struct order {
     char path[64];
     bool is_down;
 };
-static struct order orders[8]; /* qsort() takes no context */
+/* The order of --sort is static, because qsort() takes no context. */
+static struct order orders[8];
 static size_t order_count;
 
-/* Missing values sort last, in either direction. */
+/* Compares two values.  A missing value comes last, whether the sort ascends or
+ * descends. */
 static int compare_values(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b)) {
@@ -207,7 +212,8 @@ static int by_name(const void *a, const void *b)
     return flo_natural_compare(one, strlen(one), other, strlen(other));
 }
 
-/* Sorts stably; returns a new reference. */
+/* Returns the items sorted, as a new reference; equal items keep their
+ * order. */
 static json_t *sorted(const json_t *items, int (*order)(const void *, const void *))
 {
     size_t count = json_array_size(items);
@@ -216,7 +222,7 @@ static json_t *sorted(const json_t *items, int (*order)(const void *, const void
 
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_array_get(items, i);
-        if (list == NULL) { /* an index, so that equal items stay in their original order */
+        if (list == NULL) { /* without memory for the sorted copy, the items keep their order */
             json_array_append(out, item);
         } else {
             list[i] = item;

@@ -1,4 +1,4 @@
-/* Columns: has the columns of columns.def. */
+/* Columns: the columns of columns.def, as arrays. */
 #include "server-stub/cli/output/output.h"
 
 #define FLO_OBJECT(name) const struct flo_column flo_columns_##name[] = {

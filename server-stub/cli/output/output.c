@@ -1,4 +1,5 @@
-/* Output: prints an answer in the requested form, a result, or a question. */
+/* Output: prints an answer in the requested form, the result of a command, or a
+ * question. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,8 @@
 
 #include "server-stub/cli/cli.h"
 
-static struct flo_err refused; /* error of the first unknown field in --fields or --sort */
-static bool is_told;           /* an answer was printed on stdout */
+static struct flo_err refused; /* error about the first unknown field in --fields or --sort */
+static bool is_told;           /* the command printed an answer on stdout */
 
 enum flo_out_form flo_out_form(const struct flo_cli *cli)
 {
@@ -18,7 +19,7 @@ enum flo_out_form flo_out_form(const struct flo_cli *cli)
     if (word == NULL) {
         return cli->args.is_json ? FLO_OUT_JSON : FLO_OUT_TABLE;
     }
-    /* the word is valid: base/args refuses others */
+    /* The word is valid, because base/args refuses others. */
     return flo_out_form_parse(word, &form) < 0 ? FLO_OUT_TABLE : form;
 }
 
@@ -70,7 +71,8 @@ void flo_out_object(const struct flo_cli *cli, const json_t *object,
     flo_out_table(cli, object, columns, count);
 }
 
-/* Makes columns for an object without a table: its own scalars. */
+/* Makes columns for an object that has no table, one for each of its
+ * scalars. */
 static size_t own_columns(const json_t *json, struct flo_column *columns)
 {
     const json_t *item = json_is_array(json) ? json_array_get(json, 0) : json;

@@ -1,4 +1,4 @@
-/* Render: formats an answer as requested. */
+/* Render: formats an answer in the requested form. */
 #include <string.h>
 
 #include "base/host/yaml.h"
@@ -24,14 +24,14 @@ int flo_out_form_parse(const char *word, enum flo_out_form *out)
 
 /* ---- CSV ---- */
 
-/* Tells whether a spreadsheet would read the cell as a formula. */
+/* Tells whether a spreadsheet would take the text of a cell for a formula. */
 static bool is_formula(const char *text)
 {
     return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
 }
 
-/* Appends a cell by RFC 4180, with \n.  A ' precedes a text that a spreadsheet
- * would evaluate. */
+/* Appends a cell of CSV by RFC 4180, with lines that end in \n.  A text that a
+ * spreadsheet would evaluate gets a ' in front. */
 static void sheet_cell(const struct flo_out_spec *spec, const char *text, bool is_text,
                        struct flo_buf *out)
 {
@@ -77,8 +77,8 @@ static void sheet(const struct flo_out_spec *spec, const json_t *items,
 
 /* ---- JSON, YAML ---- */
 
-/* Escapes terminal control characters inside the quotes of JSON and YAML: \u
- * escapes for DEL, C1 controls and marks that change the writing direction. */
+/* Escapes terminal control characters in the strings of JSON and YAML, by \u
+ * escapes: DEL, C1 controls, and marks that change the writing direction. */
 static void add_escaped(const struct flo_buf *text, struct flo_buf *out)
 {
     const unsigned char *at = (const unsigned char *)text->data;
@@ -129,7 +129,8 @@ static void add_yaml(const json_t *json, struct flo_buf *out)
     }
 }
 
-/* Gets the items with only the chosen keys: a new reference. */
+/* Returns the items with only the keys of the chosen columns: a new
+ * reference. */
 static json_t *reduced(const json_t *items, const struct flo_column *chosen, size_t count)
 {
     if (!json_is_array(items)) {
@@ -145,7 +146,7 @@ static json_t *reduced(const json_t *items, const struct flo_column *chosen, siz
 /* ---- names ---- */
 
 /* Appends one word per item, as input for another command: its name, or its id
- * if the table begins with one. */
+ * if the table begins with the id. */
 static void add_names(const struct flo_out_spec *spec, const json_t *items,
                       const struct flo_column *columns, size_t count, struct flo_buf *out)
 {

@@ -1,11 +1,11 @@
-/* Table: aligns columns for people. */
+/* Table: writes rows as aligned columns for people. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/cli/output/output.h"
 
 #define GAP 2
-#define LEAST_WIDTH 6 /* minimum width of a column that is cut to fit the terminal */
+#define LEAST_WIDTH 6 /* least width to which a column is cut to fit the terminal */
 
 struct table {
     const struct flo_out_spec *spec;
@@ -28,8 +28,8 @@ static void measure(struct table *table, const json_t *items)
     }
 }
 
-/* Returns the widest column after the first.  The first is cut last, because a
- * row is useless without its whole name. */
+/* Returns the index of the widest column after the first.  The first column is
+ * cut last, because a row is useless without its whole name. */
 static size_t widest_of(const struct table *table)
 {
     size_t widest = table->count > 1 ? 1 : 0;
@@ -40,8 +40,8 @@ static size_t widest_of(const struct table *table)
     return table->widths[widest] > LEAST_WIDTH ? widest : 0;
 }
 
-/* Narrows the widest column to the width of the next one, until the line fits
- * the terminal or nothing more can be cut. */
+/* Narrows the widest column to the width of the next narrower one, until the
+ * line fits the terminal or nothing more can be cut. */
 static void fit(struct table *table)
 {
     for (;;) {

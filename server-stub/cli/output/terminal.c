@@ -1,4 +1,5 @@
-/* Terminal: finds its size and colours, and the width of a text on it. */
+/* Terminal: finds the size and colours of a terminal, and the width of a text
+ * on it. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -42,7 +43,7 @@ size_t flo_terminal_height(int fd)
     return said > 0 ? said : HEIGHT_STANDARD;
 }
 
-/* Tells whether the variable is set and not empty. */
+/* Tells whether the environment variable is set and not empty. */
 static bool says(const char *variable)
 {
     const char *text = getenv(variable);
@@ -71,7 +72,8 @@ bool flo_terminal_has_colour(const struct flo_args *args, int fd)
 
 #define WITHOUT_WIDTH 0x300 /* a combining mark */
 
-/* Reads one character, or a whole colour sequence: its code, its bytes. */
+/* Reads one character, or a whole colour sequence.  Returns the character's
+ * code, and its number of bytes in *bytes. */
 static unsigned next(const char *text, size_t *bytes)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -91,8 +93,8 @@ static unsigned next(const char *text, size_t *bytes)
     return code;
 }
 
-/* Returns the columns of a character: combining marks 0, East Asian and emoji
- * 2. */
+/* Returns how many columns a character takes: 0 for combining marks, 2 for East
+ * Asian characters and emoji, else 1. */
 static size_t columns_of(unsigned code)
 {
     static const unsigned none[][2] = {{0x300, 0x36f},   {0x483, 0x489},   {0x591, 0x5bd},

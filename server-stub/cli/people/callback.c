@@ -1,4 +1,5 @@
-/* Callback: parses the query of an address. */
+/* Callback: parses the query of the address to which a provider sends the
+ * browser. */
 #include "server-stub/cli/people/callback.h"
 
 #include <string.h>
@@ -11,8 +12,8 @@ static int hex(char c)
                                   : -1;
 }
 
-/* Decodes the value up to & or the end of the query; returns false when it is
- * too long, or no text. */
+/* Decodes a value up to & or the end of the query.  Returns false when the
+ * value is too long, or no text. */
 static bool decode(const char *text, size_t chars, char *out, size_t bytes)
 {
     size_t count = 0;
@@ -60,7 +61,7 @@ static bool read_field(const char *text, size_t chars, struct flo_callback *out)
             return decode(equals + 1, chars - name - 1, fields[i].value, fields[i].bytes);
         }
     }
-    return true; /* other parameters such as session_state are ignored */
+    return true; /* Other parameters, such as session_state, are ignored. */
 }
 
 bool flo_callback_read(const char *text, struct flo_callback *out)

@@ -20,7 +20,8 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/people/callback.h"
 
-#define WAIT_MS 600000 /* the time that the controller allows for a login */
+/* longest wait, which is the time that the controller allows for a login */
+#define WAIT_MS 600000
 #define HEAD_MS 5000
 
 /* ---- one request of a browser ---- */
@@ -38,7 +39,8 @@ static void answer(int fd, bool is_it)
     (void)!send(fd, out, (size_t)bytes, MSG_NOSIGNAL);
 }
 
-/* Reads the request's head, as far as it arrives in time; ignores the rest. */
+/* Reads the head of the browser's request as far as it arrives in time; the
+ * rest is ignored. */
 static bool read_head(int fd, char *out)
 {
     uint64_t until_ms = flo_now_ms() + HEAD_MS;
@@ -128,7 +130,7 @@ static int open_port(uint64_t spec, int *out, uint16_t *port, struct flo_err *er
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)spec)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1; /* lets the port of a recent login be used again */
+    int one = 1; /* allows the port to be used again soon after a login */
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
@@ -246,7 +248,8 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *me = NULL;
     const char *name = flo_args_text(&cli->args, "name", "default");
 
-    /* As if given as flags, with the same checks of address and file mode. */
+    /* The address, which is the command's first word, is stored as the flag
+     * --controller, whose checks it then gets. */
     static const struct flo_flag address = {.name = "controller"};
     cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = cli->args.words[0];
@@ -254,8 +257,9 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = check_token(cli, err);
     }
-    flo_http_close(cli->http); /* a new connection is made, because the old one may have been made
-                                  without the token */
+    /* The next call makes a new connection, because this one may have been made
+     * without the token. */
+    flo_http_close(cli->http);
     cli->http = NULL;
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);
@@ -287,7 +291,8 @@ int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)
     int rv = flo_api_call(cli, "POST", "/v1/logout", NULL, NULL, &why);
     bool was_session = rv == 0;
 
-    /* a token from a file stays valid; an expired one is no error */
+    /* A token from a file stays valid at a logout, and an expired one is no
+     * error. */
     if (rv < 0 && why.code != FLO_E_STATE && why.code != FLO_E_REST_AUTH) {
         *err = why;
         return rv;

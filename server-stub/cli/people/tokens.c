@@ -3,7 +3,8 @@
 
 #include "server-stub/cli/cli.h"
 
-/* Sets role and owner; a token without a user defaults to viewer. */
+/* Sets role and owner of a new token.  A token without a user is a viewer's by
+ * default. */
 static void set_access(const struct flo_cli *cli, json_t *body)
 {
     const char *user = flo_args_text(&cli->args, "user", NULL);
@@ -28,7 +29,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     const char *file = flo_args_text(&cli->args, "to", NULL);
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
-    /* The controller checks the maximum. */
+    /* The controller itself checks the largest number of uses. */
     FLO_TRY(flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err));
     FLO_TRY(flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err));
     if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {

@@ -1,4 +1,4 @@
-/* Body: builds the body of a plain verb from its flags. */
+/* Body: builds the body of a plain verb's call from the command's flags. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +58,8 @@ static int add_time(const char *text, const struct flo_plain_field *field, json_
     return 0;
 }
 
-/* Adds "NAME=TEXT" as a member; returns false without a name. */
+/* Adds a pair "NAME=TEXT" as a member of `out`.  Returns false if the name is
+ * missing. */
 static bool add_pair(const char *text, json_t *out)
 {
     const char *equals = strchr(text, '=');
@@ -87,7 +88,7 @@ static int add_pairs(const struct flo_cli *cli, const struct flo_plain_field *fi
     return 0;
 }
 
-/* Adds MEMBER=TEXT from each word after the first. */
+/* Adds a member for each word after the first, which is MEMBER=TEXT. */
 static int add_values(const struct flo_cli *cli, json_t *body, struct flo_err *err)
 {
     for (const char *const *word = cli->args.words + 1; *word != NULL; word++) {

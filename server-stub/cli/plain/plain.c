@@ -1,4 +1,5 @@
-/* Plain verbs: runs lists and single calls of plain.def. */
+/* Plain verbs: runs the commands of plain.def, which print lists or make single
+ * calls. */
 #include "server-stub/cli/plain/plain.h"
 
 #include <inttypes.h>
@@ -12,14 +13,17 @@
 struct call {
     struct flo_cli *cli;
     const struct flo_plain_noun *noun;
-    char word[FLO_NAME_MAX + 1]; /* first argument, encoded for the path */
-    /* answer and body, from which the result text is filled; may be NULL */
+    char word[FLO_NAME_MAX + 1]; /* first argument of the command, encoded for the path */
+    /* Answer and body from which the result's text is filled; each may be
+     * NULL. */
     const json_t *answer, *body;
 };
 
 /* ---- the word ---- */
 
-/* Refuses the word; the noun is "alert-rule" for "alert-rule delete". */
+/* Fails because the command's first word is no valid name, or names nothing.
+ * The error calls it by the command's noun, such as "alert-rule" for
+ * "alert-rule delete". */
 static int refuse_word(const struct call *call, bool makes, struct flo_err *err)
 {
     const char *name = call->cli->args.verb->name;
@@ -76,7 +80,7 @@ static void add_member(const struct call *call, const char *member, struct flo_b
     }
 }
 
-/* Appends the value for one placeholder, the text between braces. */
+/* Appends the value of one placeholder, whose name was between braces. */
 static void add_place(const struct call *call, char *place, struct flo_buf *out)
 {
     char *words = strchr(place, '?');
@@ -96,7 +100,8 @@ static void add_place(const struct call *call, char *place, struct flo_buf *out)
     }
 }
 
-/* Fills the text's placeholders into `out`, which ends with a NUL. */
+/* Copies the text to `out`, with its placeholders filled in.  `out` ends with a
+ * NUL. */
 static int fill(const struct call *call, const char *text, struct flo_buf *out, struct flo_err *err)
 {
     char place[64];

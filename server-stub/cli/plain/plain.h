@@ -1,4 +1,4 @@
-/* Plain verbs: declarations for the rows of plain.def. */
+/* Plain verbs: types and functions for the rows of plain.def. */
 #ifndef FLOTILLA_CLI_PLAIN_H
 #define FLOTILLA_CLI_PLAIN_H
 
@@ -23,7 +23,7 @@ enum flo_plain_kind {
     FLO_PLAIN_VALUES,
 };
 
-/* Field of a body, and the flag that sets it. */
+/* A field of a call's body, and the flag that sets it. */
 struct flo_plain_field {
     enum flo_plain_kind kind;
     const char *flag, *member;
@@ -33,12 +33,14 @@ struct flo_plain_field {
 struct flo_plain_call {
     const struct flo_plain_noun *noun;
     const char *method, *path, *result;
-    const char *op; /* operation of the order that asks a device; NULL: a call of the API */
-    const struct flo_plain_field *fields; /* fields; the last one has no member */
+    /* operation of the order by which a device is asked; NULL: the verb calls
+     * the API */
+    const char *op;
+    const struct flo_plain_field *fields; /* fields of the body; the last item has no member */
 };
 
-/* Builds the body from flags; *out is a new reference, NULL for a call without
- * fields.  FLO_E_USAGE names the flag. */
+/* Builds the body of a call from flags.  *out is a new reference, or NULL for a
+ * call without fields.  FLO_E_USAGE names the wrong flag. */
 FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli, const struct flo_plain_field *fields,
                                 json_t **out, struct flo_err *err);
 

@@ -1,11 +1,12 @@
-/* Edit: implements `rollout edit`. */
+/* Edit: implements the command `rollout edit`. */
 #include <string.h>
 
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Returns the members that differ from the earlier request; null: removed. */
+/* Returns those members of an object that the edit changes; a removed one is
+ * null. */
 static json_t *difference_of_members(const json_t *before, const json_t *wanted)
 {
     json_t *change = json_object();

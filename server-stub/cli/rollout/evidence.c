@@ -1,5 +1,5 @@
-/* Evidence: implements `rollout explain`: judges the records of statistical
- * gates again on this machine. */
+/* Evidence: implements `rollout explain`, which judges the records of
+ * statistical gates again on this machine. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,17 +13,19 @@
 #include "server-stub/core/gate/analysis/analysis.h"
 
 #define PAGE 50
-#define SAME 1e-9 /* largest difference that counts as equal: relative, or absolute below 1 */
+/* largest difference of two numbers that count as equal: relative, or absolute
+ * for numbers below 1 */
+#define SAME 1e-9
 
 struct told {
-    char stands[FLO_MEASURE_COUNT][16]; /* verdicts of the previous record, by rule */
+    char stands[FLO_MEASURE_COUNT][16]; /* verdict of each rule in the previous record */
     uint64_t phase;
     uint64_t records, looks, differ;
     double worst;
-    /* members of the record being judged */
+    /* members of the record that is judged now */
     const json_t *record;
     bool is_begun;
-    json_t *slices; /* slices that were already printed, by the start of their text */
+    json_t *slices; /* slices that were printed already, by the start of their text */
 };
 
 static void say_head(struct told *told)
@@ -43,7 +45,8 @@ static void say_head(struct told *told)
     printf(": %s\n", flo_out_text(record, "verdict", "?"));
 }
 
-/* Prints a row when its verdict changed, and at each look. */
+/* Prints a rule's result in a record when its verdict changed. At a look, an
+ * evaluation at which the phase may pass, it is always printed. */
 static void on_row(void *context, enum flo_measure measure, const char *stands, const char *text)
 {
     struct told *told = context;
@@ -61,7 +64,8 @@ static void on_row(void *context, enum flo_measure measure, const char *stands, 
     snprintf(told->stands[measure], sizeof(told->stands[measure]), "%s", stands);
 }
 
-/* Tells whether the text is the one that was stored. */
+/* Tells whether the record's text is still the one that the controller
+ * stored. */
 static bool is_untouched(const json_t *record)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -80,7 +84,8 @@ static bool is_untouched(const json_t *record)
     return strcmp(hex, flo_out_text(record, "digest", "")) == 0;
 }
 
-/* Prints slices that are worse, and sites that changed: once each, in order. */
+/* Prints, from a record, the slices in which the release is worse, or the sites
+ * that changed by themselves. Each is printed once, when it first appears. */
 static void tell_slices(struct told *told, const char *member)
 {
     char plain[FLO_OUT_PLAIN];

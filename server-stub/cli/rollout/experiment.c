@@ -14,10 +14,10 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 
-#define EXPERIMENTS_SHOWN 56 /* page size of the controller */
+#define EXPERIMENTS_SHOWN 56 /* largest page size that the controller allows */
 
-/* Finds the phase that lasts until a person promotes it; NULL: there is
- * none. */
+/* Finds the phase that lasts until a person promotes the rollout; NULL: there
+ * is none. */
 static json_t *lasting(const json_t *spec)
 {
     json_t *phase;
@@ -34,7 +34,7 @@ static json_t *lasting(const json_t *spec)
 
 /* ---- start ---- */
 
-/* Parses "50%" or "20"; NULL: neither. */
+/* Parses a size such as "50%" or "20"; NULL: the text is neither. */
 static json_t *size_of(const char *text)
 {
     struct flo_spec_size size;
@@ -47,7 +47,8 @@ static json_t *size_of(const char *text)
                                               : NULL;
 }
 
-/* Asks whether the release shares the requests of another model. */
+/* Finds out from the controller whether the release shares the requests of
+ * another model. */
 static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
@@ -60,8 +61,9 @@ static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct 
     return 0;
 }
 
-/* Adds phases: a share of the group, spread over the hardware classes, then
- * all.  When requests are split, no device has to wait. */
+/* Adds the phases of an experiment: a share of the group, spread over the
+ * hardware classes, then all devices.  When requests are split, no device has
+ * to wait, and the share is 100 % by default. */
 static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 {
     bool is_split = false;
@@ -140,7 +142,8 @@ static json_t *arm(const char *name, const char *release, uint64_t devices, uint
                      (json_int_t)devices, "have_it", (json_int_t)have_it);
 }
 
-/* Counts the arms.  Devices of earlier phases have the release too. */
+/* Counts the devices of each arm.  Devices of earlier phases have the release,
+ * too. */
 static json_t *arms_of(const json_t *rollout)
 {
     const json_t *phases = json_object_get(rollout, "phases");
@@ -170,7 +173,7 @@ static json_t *arms_of(const json_t *rollout)
     return list;
 }
 
-/* Formats "+2.7 %": the change from A to B. */
+/* Formats the change from A to B, such as "+2.7 %". */
 static void change_text(const json_t *gate, double value, char out[32])
 {
     bool is_share = strcmp(flo_out_text(gate, "unit", ""), "%") == 0;
@@ -178,7 +181,7 @@ static void change_text(const json_t *gate, double value, char out[32])
     snprintf(out, 32, is_share ? "%+.1f %%" : "%.2f times", value);
 }
 
-/* Returns a statistical gate as a row; a new reference. */
+/* Returns a statistical gate as a row of the table; a new reference. */
 static json_t *measure_of(const json_t *gate)
 {
     const json_t *interval = json_object_get(gate, "interval");

@@ -1,4 +1,4 @@
-/* Fill: gets all devices of a rollout, when an answer has only the first
+/* Fill: gets all devices of a rollout when an answer contains only the first
  * ones. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@ static int by_name(const void *a, const void *b)
     return flo_natural_compare(left, strlen(left), right, strlen(right));
 }
 
-/* Sorts by name: pages come by id, but people look for names. */
+/* Sorts devices by name, because pages come in the order of ids, but people
+ * look for names. */
 static json_t *sorted(const json_t *items)
 {
     size_t count = json_array_size(items);

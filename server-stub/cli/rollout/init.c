@@ -2,7 +2,7 @@
  * comments.
  *
  * The fields, their defaults and meanings come from spec.def.  Removing the `#`
- * of a line activates it. */
+ * of a line activates the field. */
 #include <string.h>
 
 #include "server-stub/cli/rollout/rollout.h"
@@ -13,8 +13,8 @@ struct printer {
     const char *group;
 };
 
-/* Tells whether a field is for people.  A field for programs that has a form
- * for people next to it is skipped. */
+/* Tells whether a field is for people.  A field for programs is skipped if
+ * people have another form of it. */
 static bool is_for_people(const struct flo_spec_field *field)
 {
     static const char *const others[] = {"DEVICES", "SHARE", "PER_S"};
@@ -27,7 +27,8 @@ static bool is_for_people(const struct flo_spec_field *field)
     return strcmp(field->name, "v") != 0;
 }
 
-/* Prints the default, else the example: the first of several words. */
+/* Prints a field's default.  Without a default it prints an example, the first
+ * of the possible words. */
 static void print_value(struct flo_buf *out, const struct flo_spec_field *field)
 {
     const char *text = field->standard[0] != '\0' ? field->standard : field->possible;
@@ -51,7 +52,7 @@ static enum flo_spec_part part_of(const struct flo_spec_field *field)
     return flo_spec_part_parse(field->possible, &part) ? part : FLO_SPEC_SPEC;
 }
 
-/* Prints an object in one line, with its fields explained above. */
+/* Prints an object in one line, and above it explanations of its fields. */
 static void print_object(struct flo_buf *out, const struct flo_spec_field *of, const char *indent)
 {
     enum flo_spec_part part = part_of(of);
@@ -94,7 +95,7 @@ static void print_comment(struct flo_buf *out, const struct flo_spec_field *fiel
     }
 }
 
-/* Prints the fields of a phase as comments. */
+/* Prints all fields of a phase as comments. */
 static void print_phase(struct flo_buf *out, const char *indent)
 {
     struct flo_spec_field field;
@@ -157,7 +158,8 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
                        "[--dry-run]\n"
                        "# All but `release` may be left out.\n\n");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        /* `group` is short for the target, which is printed. */
+        /* `group` is not printed, because it is another way to write the
+         * target, which is printed. */
         if (field.part == FLO_SPEC_SPEC && is_for_people(&field) &&
             strcmp(field.name, "group") != 0) {
             print_field(&out, &printer, &field);

@@ -1,5 +1,5 @@
-/* Plan: prints the plan of a rollout: devices, cost, minimum time, and the cost
- * of a rollback. */
+/* Plan: prints the plan of a rollout: its devices, cost and shortest time, and
+ * the cost of a rollback. */
 #include <string.h>
 
 #include <flotilla/plural.h>
@@ -13,14 +13,15 @@ static unsigned long long count(const json_t *json, const char *path)
     return flo_out_u64(json, path);
 }
 
-/* Formats the "21.3 MiB" of a cell. */
+/* Formats the bytes at a path of an object, such as "21.3 MiB". */
 static const char *bytes_at(const json_t *json, const char *path, char *out)
 {
     flo_out_bytes(flo_out_u64(json, path), out);
     return out;
 }
 
-/* Appends reasons with their counts: "maintenance 2, target.ram 212". */
+/* Appends the reasons of excluded devices with their numbers, such as
+ * "maintenance 2, target.ram 212". */
 static void reasons(const json_t *plan, struct flo_buf *out)
 {
     static const char *const lists[] = {"excluded", "reasons"};
@@ -112,7 +113,8 @@ static unsigned long long zoneless_in(const json_t *plan)
     return sum;
 }
 
-/* Prints "canary 10 → 45 m 00 s → 399 → …", with the end of each phase. */
+/* Prints the sizes and times of the phases, such as "canary 10 → 45 m 00 s →
+ * 399 → …", with the end of each phase. */
 static void line_time(const json_t *rollout, const json_t *plan)
 {
     const json_t *policy = flo_out_at(rollout, "spec.policy");
@@ -175,7 +177,7 @@ static void line_against(const json_t *plan, const char *list, const char *head)
     }
 }
 
-/* Prints whether a start now would wait, or be refused. */
+/* Prints whether a start would have to wait now, or be refused. */
 static void line_now(const json_t *rollout, const json_t *plan)
 {
     if (count(rollout, "approvals.needed") > 0) {
@@ -186,7 +188,7 @@ static void line_now(const json_t *rollout, const json_t *plan)
     line_against(plan, "holds", "held       today it would not begin");
 }
 
-/* Prints how many devices the gates can compare, and from when. */
+/* Prints how many devices the gates can compare, and from which time on. */
 static void line_base(const json_t *plan)
 {
     char text[FLO_OUT_PLAIN];
@@ -197,7 +199,8 @@ static void line_base(const json_t *plan)
     }
 }
 
-/* Prints phases whose proof is uncertain: a person may be asked. */
+/* Prints the phases in which a proof is uncertain, so that a person may be
+ * asked. */
 static void print_unsure(const json_t *plan)
 {
     char text[FLO_OUT_PLAIN];
@@ -227,6 +230,7 @@ static bool knows_memory(const json_t *plan)
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
 {
     const json_t *plan = json_object_get(rollout, "plan");
+    const json_t *ways = json_object_get(plan, "ways");
     char release[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
 
     printf("plan for %s on %s: %llu device%s\n", flo_out_plain(rollout, "release", "?", release),
@@ -246,8 +250,9 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     if (json_array_size(json_object_get(plan, "sites")) > 0) {
         flo_out_table(cli, json_object_get(plan, "sites"), FLO_COLUMNS(planned_site));
     }
-    if (json_array_size(json_object_get(plan, "ways")) > 1) {
-        flo_out_table(cli, json_object_get(plan, "ways"), FLO_COLUMNS(planned_way));
+    if (json_array_size(ways) > 1 ||
+        json_is_string(json_object_get(json_array_get(ways, 0), "why"))) {
+        flo_out_table(cli, ways, FLO_COLUMNS(planned_way));
     }
     if (knows_memory(plan)) {
         flo_out_table(cli, json_object_get(plan, "memory"), FLO_COLUMNS(planned_memory));

@@ -5,46 +5,47 @@
 
 #include "server-stub/cli/cli.h"
 
-/* Builds the specification of `rollout start`: --file, overridden by flags.
- * The controller's own reader checks it before it is sent, so a wrong field is
- * reported with its line.  New reference. */
+/* Builds the specification of `rollout start` from --file and the flags, which
+ * override the file.  The controller's own reader checks it before it is sent,
+ * so that a wrong field is reported with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_spec(struct flo_cli *cli, json_t **out, struct flo_err *err);
-/* Builds the specification of `rollout edit`.  A --file with a release is the
- * whole specification; otherwise its members, and the flags, override the
- * earlier one. */
+/* Builds the specification of `rollout edit`.  A --file that names a release is
+ * the whole specification.  Otherwise its members, and the flags, override the
+ * earlier specification. */
 FLO_MUST_USE int flo_rollout_edit_spec(struct flo_cli *cli, const json_t *before, json_t **out,
                                        struct flo_err *err);
-/* Tells whether a flag or --file gives any change. */
+/* Tells whether the flags, or --file, contain any change. */
 bool flo_rollout_edit_is_asked(const struct flo_args *args);
-/* Tells whether an edit changes the members of this field one by one: `limits`,
- * `policy`. */
+/* Tells whether an edit changes the members of this field one by one, as for
+ * `limits` and `policy`. */
 bool flo_rollout_has_members(const char *name);
-/* Sends the specification, or with --dry-run shows its plan.  --wait follows
- * the rollout to its end. */
+/* Sends the specification to the controller, or with --dry-run shows its plan.
+ * With --wait the rollout is followed to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *err);
-/* Prints the rollout's phases and devices, failed and active ones first; all
- * with -o wide. */
+/* Prints the rollout's phases, and its devices, the failed and active ones
+ * first.  With -o wide all devices are printed. */
 void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout);
-/* Prints " (full would be 1.6 MiB; saved 82 %)" if something is saved, and the
- * line end. */
+/* Prints how much was saved, such as " (full would be 1.6 MiB; saved 82 %)",
+ * and then the end of the line.  If nothing was saved, only the line ends. */
 void flo_rollout_print_saved(uint64_t bytes, uint64_t full_bytes);
-/* Prints a dry run's rollout with its `plan`. */
+/* Prints a rollout and its `plan`, from the answer to a dry run. */
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);
-/* Builds "/v1/rollouts/ID" and `rest`.  FLO_E_USAGE: not a name. */
+/* Builds the path "/v1/rollouts/ID" with `rest` at its end.  FLO_E_USAGE: the
+ * id is not a name. */
 FLO_MUST_USE int flo_rollout_path(const char *id, const char *rest, char *out, size_t bytes,
                                   struct flo_err *err);
-/* Gets the devices that the answer about a large rollout leaves out, if all are
- * shown: as data, or with -o wide. */
+/* Gets the devices that the answer about a large rollout leaves out, if all of
+ * them are shown: as data, or with -o wide. */
 FLO_MUST_USE int flo_rollout_fill(struct flo_cli *cli, json_t *rollout, struct flo_err *err);
-/* Prints one rollout for people, or as data. */
+/* Prints one rollout for people, or as data for a program. */
 void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout);
-/* Prints older rollouts that lose devices to this one. */
+/* Prints the older rollouts that lose devices to this rollout. */
 void flo_rollout_print_overlaps(const json_t *rollout);
 /* Judges the records of a rollout's analysis again, and prints what changed.
- * FLO_E_GATE_EVIDENCE: a verdict differs. */
+ * FLO_E_GATE_EVIDENCE: a verdict differs from the stored one. */
 FLO_MUST_USE int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
                                               struct flo_err *err);
-/* Prints the found slices, with their devices. */
+/* Prints the slices that a rollout's analysis found, with their devices. */
 FLO_MUST_USE int flo_rollout_explain_devices(struct flo_cli *cli, const char *id,
                                              struct flo_err *err);
 

@@ -26,7 +26,7 @@ static void print_phases(const json_t *rollout)
     printf("%s", text.data != NULL ? text.data : "");
 }
 
-/* Ranks of devices; the lowest is shown first. */
+/* Groups in which devices are shown, in this order. */
 enum rank { BAD, UNDER_WAY, WAITS, GOOD, RANKS };
 
 static enum rank rank_of(const json_t *device)
@@ -49,8 +49,8 @@ static enum rank rank_of(const json_t *device)
     return BAD;
 }
 
-/* Chooses all devices of a small rollout; of a large one those that are neither
- * just waiting nor done. */
+/* Chooses the devices that are shown: all of a small rollout, and of a large
+ * one those that neither wait for their turn nor are done. */
 static json_t *chosen(const json_t *devices, size_t shown)
 {
     json_t *list = json_array();

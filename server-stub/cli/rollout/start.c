@@ -1,4 +1,4 @@
-/* Start: sends a specification, or shows its plan. */
+/* Start: sends the specification of a rollout, or shows its plan. */
 #include <stdlib.h>
 #include <string.h>
 

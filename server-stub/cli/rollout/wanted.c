@@ -1,4 +1,4 @@
-/* Specification of a rollout: builds it from rollout.yaml and flags. */
+/* Specification of a rollout: built from rollout.yaml and flags. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 
-/* Parses a value as YAML does: a number or a text. */
+/* Parses a value as YAML does: as a number if it is one, else as a text. */
 static json_t *scalar(const char *text)
 {
     char *end;
@@ -44,15 +44,16 @@ static json_t *list_of(const char *text, const char *between)
     return list;
 }
 
-/* Parses "hw+site" as a list of both; "hw" alone is a list where one is
- * needed. */
+/* Parses "hw+site" as a list of both words.  A single word such as "hw" becomes
+ * a list if the field needs one. */
 static json_t *list_or_scalar(const char *name, const char *text)
 {
     return strchr(text, '+') == NULL && !is_of_kind(name, "NAMES") ? scalar(text)
                                                                    : list_of(text, "+");
 }
 
-/* Puts "ramp.factor=2": the last name is the member, the others are objects. */
+/* Puts a value such as "ramp.factor=2" into the object.  The last name is the
+ * member; the names before are objects in each other. */
 static void put_member(json_t *object, char *path, const char *value)
 {
     char *dot;
@@ -131,7 +132,7 @@ static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err
     int rv = 0;
 
     if (!is_given) {
-        return 0; /* the flag is not given: the file's or the controller's value stays */
+        return 0; /* Without the flag, the value of the file or of the controller stays. */
     }
     json_t *phases = json_array();
     json_object_set_new(spec, "phases", phases);
@@ -143,8 +144,8 @@ static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err
 
 /* ---- gates ---- */
 
-/* Reads "ttft_us,margin=1.3,action=pause"; the controller checks members and
- * limits. */
+/* Reads a gate such as "ttft_us,margin=1.3,action=pause".  The controller
+ * checks its members and their limits. */
 static int read_gates(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     json_t *list = json_array();
@@ -189,7 +190,8 @@ static int add_u64(const struct flo_args *args, const char *flag, uint64_t max, 
     return 0;
 }
 
-/* Reads "mains,idle": each word sets a field of the policy. */
+/* Reads conditions such as "mains,idle": each word sets a field of the
+ * policy. */
 static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     static const char *const known[] = {"mains", "cool", "idle", "unmetered"};
@@ -216,7 +218,7 @@ static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *
     return 0;
 }
 
-/* Flags that are fields of spec.def. */
+/* Flags that set fields of spec.def, by name and part. */
 static const struct {
     enum flo_spec_part part;
     const char *name;
@@ -229,7 +231,8 @@ static const struct {
 #include "server-stub/core/spec/spec.def"
 };
 
-/* Gets the flag's value; "hw,site,site&hw" is a list. */
+/* Gets a flag's value.  For a field with labels, "hw,site,site&hw" is a
+ * list. */
 static json_t *given(const struct flo_args *args, const char *name, const char *flag)
 {
     const char *text = flo_args_text(args, flag, "");
@@ -304,8 +307,8 @@ static int load(const char *path, struct flo_yaml **yaml, struct flo_err *err)
     return 0;
 }
 
-/* Adds file and line to an error: of the field, or of the nearest enclosing
- * part that the file has. */
+/* Adds file and line to an error.  The line is that of the field, or of the
+ * nearest enclosing part that the file has. */
 static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
 {
     char path[FLO_SPEC_PATH_MAX];
@@ -324,8 +327,8 @@ static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
     return flo_wrap(err, rv, "%s", flo_yaml_name(yaml));
 }
 
-/* Finds the flag that set the field at `path`; NULL: the file set it, or
- * nothing. */
+/* Finds the flag that set the field at `path`.  NULL: the file set the field,
+ * or nothing did. */
 static const char *flag_of(const struct flo_args *args, const char *path)
 {
     static const char limits[] = "limits.";
@@ -342,7 +345,8 @@ static const char *flag_of(const struct flo_args *args, const char *path)
     return strncmp(whole, "phases", 6) == 0 && flo_args_has(args, "phase") ? "phase" : NULL;
 }
 
-/* Reports a wrong field in the form in which it was given. */
+/* Reports a wrong field in the form in which the person gave it: as a flag, or
+ * as a line of the file. */
 static int told(const struct flo_args *args, const struct flo_yaml *yaml, int rv,
                 struct flo_err *err)
 {
@@ -371,7 +375,8 @@ static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     return 0;
 }
 
-/* Applies flags over the file.  Takes ownership of yaml and spec. */
+/* Applies the flags over the file's specification.  Takes ownership of yaml and
+ * spec. */
 static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec, int rv, json_t **out,
                   struct flo_err *err)
 {
@@ -446,7 +451,8 @@ bool flo_rollout_edit_is_asked(const struct flo_args *args)
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
         is_asked = is_asked || flo_args_has(args, others[i]);
     }
-    /* the reason for the audit is no field of the specification */
+    /* `--reason` is for the audit, and no field of the specification, so it
+     * alone is no change. */
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         is_asked = is_asked ||
                    (strcmp(fields[i].flag, "reason") != 0 && flo_args_has(args, fields[i].flag));
@@ -467,7 +473,9 @@ int flo_rollout_edit_spec(struct flo_cli *cli, const json_t *before, json_t **ou
         add_file(spec, flo_yaml_root(yaml));
     }
     rv = finish(cli, yaml, spec, rv, out, err);
-    if (rv == 0 && why != NULL) { /* without a new reason, the reason of its start stays */
+    /* A new reason replaces the rollout's; without one, the reason of its start
+     * stays. */
+    if (rv == 0 && why != NULL) {
         json_object_set(*out, "reason", why);
     } else if (rv == 0) {
         json_object_del(*out, "reason");

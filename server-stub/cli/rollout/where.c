@@ -1,5 +1,5 @@
-/* Where: implements `rollout explain --devices`: the found slices, device by
- * device. */
+/* Where: implements `rollout explain --devices`, which prints the found slices
+ * device by device. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,8 +7,8 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Builds a row: the device's release at this label, and the action that follows
- * for it. */
+/* Builds the row of a device.  `release` tells whether it has the "new" or the
+ * "old" one.  A device with the old one has no wave. */
 static json_t *row_of(const json_t *device)
 {
     json_t *row = json_deep_copy(device);

@@ -29,7 +29,8 @@ LEFT_OUT(trust_sign)
 LEFT_OUT(trust_status)
 LEFT_OUT(trust_verify)
 
-/* Returns true: no controller is needed to say that the command is missing. */
+/* Returns true, because no controller is needed to report that the command is
+ * missing. */
 bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
 {
     static int (*const commands[])(struct flo_cli * cli, struct flo_err * err) = {

@@ -14,7 +14,7 @@
 #include "server-stub/cli/trust/trust.h"
 
 struct beginning {
-    const char *path; /* path of the publisher's public key */
+    const char *path; /* path of the file with the publisher's public key */
     struct flo_public_key key;
     char root_path[FLO_PAIR_PATH];
     bool root_is_new;
@@ -45,8 +45,8 @@ static bool is_trusted(const struct flo_trust *held, const char *keyid)
     return false;
 }
 
-/* Finds --root, else root.key in the publisher's folder.  Only a fleet without
- * a statement gets a new one. */
+/* Finds the root key: --root, or else root.key in the publisher's folder.  A
+ * new one is made only for a fleet without a statement. */
 static int find_root(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     const char *path = flo_args_text(&cli->args, "root", NULL);
@@ -85,8 +85,8 @@ static int change(struct beginning *begun, struct flo_err *err)
     return flo_trust_add_file(begun->draft, begun->path, FLO_ROLE_RELEASE, err);
 }
 
-/* Signs with the publisher's key too, because devices of an older fleet require
- * a key that they know. */
+/* Signs the statement with the publisher's key, too, because devices of an
+ * older fleet require a signature by a key that they know. */
 static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;

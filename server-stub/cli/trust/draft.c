@@ -114,7 +114,8 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
     return 0;
 }
 
-/* Gets "ci" from "keys/ci.pub", if that is a name. */
+/* Gets the name in the path of a key file: "ci" of "keys/ci.pub".  Returns
+ * false if that is no valid name. */
 static bool name_of(const char *path, char out[FLO_NAME_MAX + 1])
 {
     const char *slash = strrchr(path, '/');

@@ -67,8 +67,8 @@ static int read_to(struct flo_cli *cli, struct flo_order *out, struct flo_err *e
     return flo_trust_find_release(cli, back, &out->to, err);
 }
 
-/* Begins an order; fleet and epoch are those of the devices' trust
- * statement. */
+/* Begins an order.  Its fleet and epoch are those in the trust statement that
+ * devices hold. */
 static int begin(struct flo_cli *cli, enum flo_order_op op, struct flo_order *out,
                  struct flo_err *err)
 {
@@ -103,13 +103,14 @@ static int sign(struct flo_cli *cli, const struct flo_order *order, json_t **out
 
 /* ---- the file ---- */
 
-/* Tells whether the order in the file has the same subject as this one. */
+/* Tells whether an order in the file is about the same subject as the new
+ * order, which then replaces it. */
 static bool is_replaced(const json_t *envelope, const struct flo_order *order)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_envelope parts = {0};
     struct flo_order there = {0};
-    bool is = true; /* an unreadable order is replaced */
+    bool is = true; /* an order that cannot be read is replaced by the new one */
 
     flo_json_dump_canonical(envelope, &text);
     if (!text.failed &&
@@ -124,8 +125,8 @@ static bool is_replaced(const json_t *envelope, const struct flo_order *order)
     return is;
 }
 
-/* Keeps other orders that are still valid in the file, because the topic holds
- * only one message. */
+/* Keeps those orders in the file that are still valid and about other subjects,
+ * because the topic holds only one message. */
 static void keep_others(const char *path, const struct flo_order *order, json_t *list)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;

@@ -20,7 +20,8 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- rotate ---- */
 
-/* Finds the key to remove: --old, else the only one of the role. */
+/* Finds the key that is to be removed: the one of --old, or else the only one
+ * with the role. */
 static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned role,
                     char out[FLO_KEYID_TEXT], struct flo_err *err)
 {
@@ -44,8 +45,8 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned 
                             "take none away");
 }
 
-/* Adds a key that the controller made for its orders; the private half stays
- * there. */
+/* Adds a key that the controller made for its orders. The private half stays on
+ * the controller. */
 static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -55,8 +56,8 @@ static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct fl
     return flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
 }
 
-/* Lists the present authorities. Without a list, devices trust those that the
- * controller names; with one, only the listed ones. */
+/* Lists the present authorities in the draft. Without a list, devices trust
+ * those that the controller names; with a list, only these. */
 static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -76,7 +77,8 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct
     return rv;
 }
 
-/* Puts the new key, or authority's certificate, in place of the old one. */
+/* Puts a new key, or the certificate of an authority, in place of the old one
+ * in the draft. */
 static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, struct flo_err *err)
 {
     const char *path = cli->args.words[1];

@@ -1,6 +1,6 @@
-/* Commands key create, key move: private keys on operators' machines.
+/* Commands key create and key move: private keys on operators' machines.
  *
- * No controller ever sees one of them. */
+ * No controller ever sees one of these keys. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 
 /* ---- create ---- */
 
-/* Creates an empty file under a free name, so that saving replaces no other
- * file. */
+/* Creates an empty file, if none has this name, so that saving a key replaces
+ * no other file. */
 static int claim(const char *path, struct flo_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -30,7 +30,7 @@ static int claim(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* Writes both files, or neither. */
+/* Writes both files of a key pair, or neither. */
 static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
                      struct flo_err *err)
 {
@@ -102,8 +102,8 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- move ---- */
 
-/* Finds a key file.  KEY is a path with or without .key; a bare name may mean
- * one in keys/. */
+/* Finds the file of a key.  KEY is a path with or without .key; a bare name may
+ * also be that of a key in keys/. */
 static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
 {
     static const char *const forms[][2] = {{"", ""}, {"", ".key"}, {"keys/", ".key"}};
@@ -119,8 +119,8 @@ static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
     return flo_fail(err, FLO_E_ABSENT, "there is no private key %.200s", word);
 }
 
-/* Copies the key; the copy is synced and compared before the original is
- * deleted. */
+/* Copies a key to another folder.  The copy is synced and compared before the
+ * original is deleted. */
 static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
@@ -137,7 +137,8 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
     return rv;
 }
 
-/* Writes a sheet to print, or to keep with the USB stick. */
+/* Writes a sheet about the key, which a person prints or keeps with the USB
+ * stick. */
 static int write_sheet(const char *sheet, const char *key_path, const char *keyid,
                        struct flo_err *err)
 {

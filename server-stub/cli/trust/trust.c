@@ -116,7 +116,8 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     struct flo_trust_counters counters = {0};
     int rv = path != NULL ? flo_trust_file(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
-    if (rv == FLO_E_META_SCHEMA && path != NULL) { /* this is the unsigned list of keys */
+    /* the file is the unsigned list of keys, and no statement */
+    if (rv == FLO_E_META_SCHEMA && path != NULL) {
         rv = flo_trust_load(path, &trust, err);
     }
     if (rv == 0) {

@@ -1,4 +1,5 @@
-/* Frames: reads names and ids of server-sent events.  Pure. */
+/* Frames: reads the names and ids of server-sent events.  The functions have no
+ * side effects. */
 #ifndef FLOTILLA_CLI_VIEW_FRAMES_H
 #define FLOTILLA_CLI_VIEW_FRAMES_H
 
@@ -6,17 +7,19 @@
 
 #define FLO_FRAME_WORD 64
 
-/* Reader of a stream in pieces of any size; stores no data.
- * Zero-initialise. */
+/* Reader of an event stream that arrives in pieces of any size; it stores no
+ * data of events.  Zero-initialise. */
 struct flo_frames {
-    /* Start of the line: enough for event and id. */
+    /* Start of the current line, long enough for the name and id of an
+     * event. */
     char line[FLO_FRAME_WORD + 8];
     size_t used;
-    char event[FLO_FRAME_WORD]; /* event of the current frame */
-    char id[FLO_FRAME_WORD];    /* newest id, for Last-Event-ID */
+    char event[FLO_FRAME_WORD]; /* name of the event in the current frame */
+    char id[FLO_FRAME_WORD];    /* newest id of an event, for Last-Event-ID */
 };
 
-/* Reads bytes; calls `on_event` at the end of each frame that has a name. */
+/* Reads a piece of the stream.  Calls `on_event` at the end of each frame that
+ * has a name. */
 void flo_frames_feed(struct flo_frames *frames, const void *data, size_t bytes,
                      void (*on_event)(void *context, const char *event), void *context);
 

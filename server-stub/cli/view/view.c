@@ -6,7 +6,7 @@
 #include "server-stub/cli/view/view.h"
 
 #define BAR 20
-#define TREND_MS 5000 /* interval between two values of a trend */
+#define TREND_MS 5000 /* shortest interval between two values in the small chart of a gate */
 
 static unsigned long long number(const json_t *json, const char *path)
 {
@@ -48,7 +48,9 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
-    bool is_any = false; /* the phase's devices are already in the counts by state */
+    /* These counts follow in brackets: their devices are already in the counts
+     * by state. */
+    bool is_any = false;
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
             flo_buf_printf(out, "%s%llu %s", is_any ? ", " : "  (of them ",
@@ -59,7 +61,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
     flo_buf_text(out, is_any ? ")\n" : "\n");
 }
 
-/* Draws all phases together, by state. */
+/* Draws one line about the devices of all phases together, by state. */
 static void funnel_line(const json_t *phases, struct flo_buf *out)
 {
     const char *gap = "  ";
@@ -67,7 +69,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
     json_t *phase;
 
     if (json_array_size(phases) < 2) {
-        return; /* the phase's own line shows this already */
+        return; /* with a single phase, its own line already shows these numbers */
     }
     flo_buf_text(out, " all");
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
@@ -138,7 +140,8 @@ static void trend_of(const struct flo_view *view, const char *name, struct flo_b
     }
 }
 
-/* Sets the first of these paths that has a number, as text. */
+/* Writes the first number found at one of these paths of a gate into a cell of
+ * the row, as text with the unit. */
 static void set_number(json_t *row, const char *key, const json_t *gate, const char *const *paths,
                        const char *unit)
 {
@@ -203,8 +206,8 @@ static void gate_table(struct flo_view *view, const json_t *gates, uint64_t now_
     }
 }
 
-/* Draws gates that have not passed: which devices are compared, what is
- * missing. */
+/* Draws the gates that have not passed yet: which devices each of them
+ * compares, and what is missing. */
 static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty, struct flo_buf *out)
 {
     char text[FLO_OUT_PLAIN];
@@ -256,7 +259,8 @@ void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
     }
 }
 
-/* Returns the slice's consequence, or the way in which it was found. */
+/* Returns the word for a slice's consequence, or without one the word for how
+ * it was found. */
 static const char *word_of(const json_t *slice)
 {
     const char *end = flo_out_text(slice, "end", "told");
@@ -299,7 +303,8 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
     }
 }
 
-/* Returns the soaks of phases to come: on each device, and of the phase. */
+/* Returns the sum of the soaks in phases that have not begun. Each phase counts
+ * its own soak and the trial on its devices. */
 static uint64_t soaks_to_come(const json_t *rollout)
 {
     const json_t *phases = flo_out_at(rollout, "spec.phases");
@@ -325,7 +330,7 @@ static const json_t *phase_now(const json_t *rollout)
                           (size_t)flo_out_u64(rollout, "phase") - 1);
 }
 
-/* Returns the rest of the present soak. */
+/* Returns how long the present soak still lasts. */
 static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
 {
     uint64_t at_ms = flo_out_u64(phase_now(rollout), "soak.until_ms");
@@ -333,8 +338,8 @@ static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
     return at_ms > now_ms ? at_ms - now_ms : 0;
 }
 
-/* Tells whether only time has to pass: each device of the phase is on trial or
- * ended. */
+/* Tells whether only time has to pass, because each device of the phase is on
+ * trial or has ended. */
 static bool only_soaks(const json_t *rollout)
 {
     const json_t *phase = phase_now(rollout);
@@ -373,7 +378,9 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, ui
     }
     uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
     if (soak_left(rollout, now_ms) > 0 && only_soaks(rollout)) {
-        return soaks_ms; /* if no device can end, the pace is unknown */
+        /* all devices only soak, so no further device ends before, and only the
+         * soaks remain */
+        return soaks_ms;
     }
     if (good <= view->begin_good || took_ms == 0) {
         return 0;

@@ -15,8 +15,8 @@ struct flo_seat {
     bool is_admin;
 };
 /* Returns the index of the newcomer's seat while `count` of `max` seats are
- * taken.  The index is `count` for a free seat.  A lower index is a seat whose
- * holder has to leave.  SIZE_MAX: the newcomer gets no seat. */
+ * taken.  The index is `count` for a free seat.  A lower index is a taken seat,
+ * whose holder has to leave.  SIZE_MAX: the newcomer gets no seat. */
 size_t flo_seat_find(const struct flo_seat *seats, size_t count, size_t max,
                      const struct flo_seat *newcomer);
 

@@ -33,7 +33,8 @@ enum flo_alert_level {
     FLO_ALERT_BAD,
     FLO_ALERT_MIDDLE,
     FLO_ALERT_WELL,
-    FLO_ALERT_LASTED /* level without a new value: the state has lasted its time */
+    FLO_ALERT_LASTED /* no new value arrived, but the state has lasted the time
+                        that the rule sets */
 };
 
 /* ---- rules ---- */
@@ -53,11 +54,11 @@ struct flo_alert_rule {
         char value[FLO_NAME_MAX * 2 + 2];
     } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
-    /* label each of whose values has a series of its own; "": one series adds
-     * up all samples */
+    /* name of a label: each of its values has a series of its own; "": one
+     * series adds up all samples */
     char by[32];
     bool has_per;
-    enum flo_exposed per; /* metric whose value divides the rule's value */
+    enum flo_exposed per; /* metric by whose value the rule's value is divided */
     double per_least;     /* smallest divisor with which the rule is evaluated */
     uint64_t window_ms;   /* time over which a counter's increase is measured */
     /* Threshold */
@@ -75,11 +76,11 @@ struct flo_alert_rule {
  * selector is not parsed. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
                                       struct flo_alert_rule *out, struct flo_err *err);
-/* Size of `by` in bytes. */
+/* Size in bytes of the buffer `by` of flo_alert_rule_takes. */
 #define FLO_ALERT_SERIES 160
-/* Tells whether the labels of a sample match the rule.  `by` holds
- * FLO_ALERT_SERIES bytes.  It gets the sample's value of the label that the
- * rule names in its own `by`, or "". */
+/* Tells whether the labels of a sample match the rule.  The rule may name a
+ * label whose values have a series each: `by` then gets the sample's value of
+ * it, else "".  `by` holds FLO_ALERT_SERIES bytes. */
 bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by);
 
 /* Returns the JSON text of the default rule with index `place`, and its *name;
@@ -92,8 +93,9 @@ const char *flo_alert_default(size_t place, const char **name);
 #define FLO_ALERT_SLOTS 30
 /* Zero-initialise. */
 struct flo_alert_increase {
-    /* Ring of the values that `sum` had when each slot began; the oldest is at
-     * `head`. */
+    /* Ring buffer over the rule's window, which has FLO_ALERT_SLOTS equal
+     * parts.  Each element is the value of `sum` when one part began; the
+     * oldest is at `head`. */
     double slots[FLO_ALERT_SLOTS];
     double last, sum; /* sum: all rises */
     uint64_t slot_at_ms;
@@ -119,7 +121,8 @@ struct flo_alert {
     bool is_acked;
 };
 enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);
-/* Applies the newest level; returns true when the state changes. */
+/* Applies a new level (the value compared with the rule's limits) to the alert.
+ * Returns true when the alert's state changes. */
 bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
                     enum flo_alert_level level, uint64_t now_ms);
 enum flo_alert_news {

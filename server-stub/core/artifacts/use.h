@@ -1,11 +1,13 @@
 /* Use: which artifacts of a model's releases may a device still fetch?  Pure.
  *
  * A delta is of use while some device may have its base.  A base is a file of a
- * release in a device's slot, or of one of the newest releases.  It may also be
+ * release that a device has, or of one of the newest releases.  It may also be
  * made by another useful delta in a chain (updater/plan/chain.h).  Whole files
  * and lists of chunks are always of use.
  *
- *   hold each release that devices may have, then judge every release, then ask
+ * The caller first calls flo_use_hold for each release that devices may have.
+ * Then it calls flo_use_judge for every release, and at last asks about
+ * artifacts.
  *
  * Zero-initialise; deinit frees.  One thread. */
 #ifndef FLOTILLA_SERVER_USE_H
@@ -19,7 +21,7 @@
  * deltas from the same number of releases. */
 #define FLO_USE_NEWEST 4
 
-/* Deltas of a release that may be of use. */
+/* Deltas of a release that are needed. */
 enum flo_use_deltas {
     FLO_USE_ALL,  /* all deltas are needed, because the release is a draft or young */
     FLO_USE_HELD, /* only deltas are needed whose base some device can have */
@@ -37,8 +39,9 @@ struct flo_use {
 /* Marks all files of a release as held.  A device may have any of them,
  * whichever variant it took. */
 void flo_use_hold(struct flo_use *use, const struct flo_release *release);
-/* Adds the artifacts of a release to the lists of named and needed ones.  Call
- * it after all flo_use_hold calls. */
+/* Adds the artifacts of a release to the list of artifacts that releases name.
+ * Those that a device may still fetch are added to the list of needed artifacts
+ * as well.  Call it after all flo_use_hold calls. */
 void flo_use_judge(struct flo_use *use, const struct flo_release *release,
                    enum flo_use_deltas deltas);
 /* Sorts the lists.  Call after all flo_use_judge calls.  FLO_E_MEMORY: the

@@ -59,7 +59,8 @@ enum flo_condition flo_condition_of_model(const struct flo_condition_model *mode
     if (model->serves ? is_one_of(model->state, "down", "failed") : has_failed) {
         return FLO_CONDITION_FAILED;
     }
-    /* The model has no release yet that could differ from the assigned one. */
+    /* No release of the model can serve yet, so the device updates and does not
+     * deviate from its assigned release. */
     if (is_under_way && !model->serves) {
         return FLO_CONDITION_UPDATING;
     }

@@ -30,8 +30,8 @@ struct flo_condition_model {
  * failed. */
 enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
-/* Decides a device's condition. `said`: the worst condition that its report
- * gives, by the order of conditions.def. */
+/* Decides a device's condition.  `said` is the worst condition that follows
+ * from the device's report, by the order of conditions.def. */
 enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
                                         enum flo_condition said);
 

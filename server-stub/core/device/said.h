@@ -9,8 +9,8 @@
 /* Returns a new reference to the API's view of a reported object.  `word` names
  * the row of said.def for it.  The view is null when `from` is no object. */
 json_t *flo_said_view(const char *word, const json_t *from);
-/* Adds the members that the row `word` of said.def shows of `from` to `to`.  A
- * `from` that is no object counts as an empty object. */
+/* Adds to `to` those members of `from` that the row `word` of said.def shows.
+ * A `from` that is no object counts as an empty object. */
 void flo_said_put(json_t *to, const char *word, const json_t *from);
 
 #endif

@@ -8,8 +8,9 @@
 #define LN_2 0.6931471805599453
 
 /* Tests whether the share of hits is above p, or the share of misses above 1 -
- * p.  The mean of the two e-values is an e-value too.  When one of them is 0,
- * the mean is half of the other. */
+ * p.  Two e-values are combined into their mean, which is an e-value too.  The
+ * smaller one may be close to 0, so the mean is taken as half of the larger
+ * one. */
 static bool is_uneven(double hits, double misses, double p)
 {
     const struct flo_beta_mixture more = {1, 1, hits, misses};
@@ -19,8 +20,9 @@ static bool is_uneven(double hits, double misses, double p)
            flo_mixture_above(&fewer, 1 - p) - LN_2 >= LN_1000;
 }
 
-/* Tests the smaller of the two counts: lost devices or seen ones.  For the
- * smaller count, the binomial is close to the true draw without replacement. */
+/* Tests whether lost devices divide between the arms as the assignment did, or
+ * seen devices if there are fewer of them.  The binomial test assumes draws
+ * with replacement, which is nearly true for the smaller count. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other)
 {
     double all = (double)one->assigned + other->assigned;

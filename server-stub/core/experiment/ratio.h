@@ -14,9 +14,10 @@ struct flo_sample_arm {
     uint32_t seen; /* at most `assigned` */
 };
 
-/* Returns false when a loss this uneven has a chance of at most 0.001 if both
- * arms lose alike.  The bound holds for repeated checks while losses add up.
- * Returns true when an arm has no devices. */
+/* Returns false when the arms lost devices so unevenly that chance alone has a
+ * probability of at most 0.001.  This probability holds for any number of
+ * checks while more devices are lost.  Returns true when an arm has no
+ * devices. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other);
 
 #endif

@@ -7,11 +7,11 @@
 
 /* ---- share ---- */
 
-/* Tests the share of devices that ended badly.  Devices that fail at once are
- * the first to end, so a few full disks would exceed any share of the ended
- * devices.  The limit therefore counts as exceeded only if it still is when all
- * devices under way succeed.  The gate passes only after the phase ended; late
- * devices of an earlier phase do not delay it. */
+/* Tests the share of devices whose update failed.  Devices that fail at once
+ * are the first to end, so a few full disks could exceed any share of the ended
+ * devices.  The limit therefore counts as exceeded only if it would be even
+ * when all devices under way succeed.  The gate passes only after the phase
+ * ended; late devices of an earlier phase do not delay it. */
 static void share_test(const struct flo_share_rule *limit, struct flo_gate_result *out,
                        uint32_t told)
 {
@@ -70,8 +70,9 @@ static bool is_enough(const struct flo_gate_rule *rule, const struct flo_gate_ar
     return arm->devices >= rule->devices_min && arm->samples >= rule->samples_min;
 }
 
-/* Tells whether this class is shown: the class with the highest ratio, or, when
- * none has a ratio, the one with the most updated devices. */
+/* Tells whether the result shows the hardware class with these values in place
+ * of the class in `out`.  The class with the highest ratio is shown.  When no
+ * class has a ratio, it is the one with the most updated devices. */
 static bool is_shown(const struct flo_gate_result *out, const struct flo_gate_arm *updated,
                      double ratio)
 {
@@ -98,8 +99,9 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
     }
 }
 
-/* Tells whether the waiting devices of every class gave too little evidence.
- * *lacks_samples tells whether some class lacks only samples, not devices. */
+/* Tells whether the waiting devices (they have the old release) gave too little
+ * evidence in every hardware class.  *lacks_samples gets whether some class has
+ * enough devices but too few samples. */
 static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
@@ -115,9 +117,9 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct fl
     return true;
 }
 
-/* Evaluates a ratio; the worst class decides.  In the last phase no device with
- * the old release remains at the end.  If those devices sent too little until
- * then, no more samples come, so the gate passes. */
+/* Evaluates a ratio gate; the hardware class with the worst ratio decides.  The
+ * last phase ends with no device on the old release.  When those devices sent
+ * too little until then, no more samples come, so the gate passes. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence, struct flo_gate_result *out)
 {

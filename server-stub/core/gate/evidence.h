@@ -31,9 +31,10 @@ struct flo_evidence_class {
 struct flo_comparison {
     int metric;
     uint32_t phase;   /* phase in which the evidence was collected, from 0 */
-    bool is_last;     /* this phase is the rollout's last one */
+    bool is_last;     /* after this phase no device has the old release */
     bool is_cut;      /* only the newest rows of evidence were read */
-    uint64_t from_ms; /* times of the first and last window, by the controller's clock */
+    uint64_t from_ms; /* times of the first and the last telemetry window, by
+                         the controller's clock */
     uint64_t to_ms;
     uint32_t class_count;
     struct flo_evidence_class classes[FLO_EVIDENCE_CLASSES_MAX];

@@ -30,14 +30,14 @@ enum flo_gate {
  * (statistics/record.h). */
 enum flo_gate_kind { FLO_GATE_KIND_SHARE, FLO_GATE_KIND_RATIO };
 
-/* Action when a gate fails.  Halt: nothing new starts, inactive executions are
- * cancelled, and devices that have the release and failed are rolled back. */
+/* Action when a gate fails.  HALT means that no further device updates, and
+ * that updates under way are cancelled unless the release is active.  Devices
+ * with the release that failed are rolled back. */
 enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
 
-/* Largest number of a rollout's rules: `failed` comes first, then the requested
- * rules. */
+/* largest number of rules of a rollout, of which `failed` is the first */
 #define FLO_GATES_MAX 8
 struct flo_gate_rule {
     enum flo_gate gate;
@@ -64,7 +64,8 @@ struct flo_gate_counts {
     uint32_t here_ended;
     uint32_t here_members;
     uint32_t here_away;
-    bool is_struck; /* a canary failed by the release's own fault */
+    bool is_struck; /* a canary device failed, and the release itself was the
+                       cause */
 };
 struct flo_gate_evidence {
     /* counts of devices; may be NULL for a gate of kind RATIO */
@@ -83,20 +84,22 @@ struct flo_gate_result {
     double limit;
     /* SHARE: results */
     bool is_over;   /* every reachable device of the phase has ended its update */
-    bool is_struck; /* a canary failed by the release's own fault */
+    bool is_struck; /* a canary device failed, and the release itself was the
+                       cause */
     bool is_nobody; /* all devices of the phase ended, and no device of any phase has the release */
-    uint32_t bad;   /* number of failed ends in all phases */
+    uint32_t bad;   /* number of devices in all phases whose update ended in a
+                       failure */
     uint32_t done;  /* number of devices that ended, well or badly */
     uint32_t members; /* that count */
     struct flo_share share;
-    /* RATIO: there is evidence, and the fields below are set.  Their values are
+    /* A RATIO gate has evidence, so the fields below are set.  Their values are
      * those of the hardware class that decides, or of the class that lacks
      * evidence. */
     bool has_evidence;
     bool is_last;       /* after this phase no device has the old release */
     bool is_cut;        /* older rows of evidence were left out */
-    bool lacks_samples; /* nothing was compared: enough devices have the old release, but they sent
-                           too few samples */
+    bool lacks_samples; /* nothing was compared, because the devices with the
+                           old release sent too few samples */
     /* ratio of the updated devices' value to that of the waiting ones; 0:
      * nothing could be compared */
     double ratio;

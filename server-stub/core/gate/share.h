@@ -3,7 +3,7 @@
  *
  * An e-value decides that the limit is exceeded.  It may be checked after each
  * device without raising the rate of false alarms.  The phase goes on when as
- * many failures are likely at the limit.  Between the two the result is
+ * many failures are likely at the limit.  If neither is so, the result is
  * inconclusive, and a person is asked.  Pure. */
 #ifndef FLOTILLA_SERVER_SHARE_H
 #define FLOTILLA_SERVER_SHARE_H
@@ -19,8 +19,8 @@ enum flo_verdict { FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS, FLO_VERDICT_FAIL 
 
 struct flo_share_rule {
     double limit_pct;
-    double alpha;  /* share of false halts, for all gates of a rollout */
-    double weight; /* this gate's share of alpha */
+    double alpha;  /* share of good rollouts that may be halted, for all gates together */
+    double weight; /* part of `alpha` that this gate may use */
 };
 struct flo_share {
     enum flo_verdict verdict;

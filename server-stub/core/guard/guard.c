@@ -55,8 +55,8 @@ void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t n
 
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained)
 {
-    /* cost of the packet, and of a copy of the message until it is
-     * acknowledged */
+    /* Cost of the packet, and of the broker's copy until the device
+     * acknowledges the message. A retained message needs no copy of its own. */
     uint64_t cost = FLO_GUARD_MESSAGE_BYTES + bytes * (is_retained ? 1 : 2);
 
     bool fits = cost <= FLO_GUARD_HEARD_MAX + FLO_GUARD_HEARD_MORE - device->heard;

@@ -26,7 +26,8 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 /* Bytes that the broker sends to a connection until the device has to
  * reconnect. */
 #define FLO_GUARD_HEARD_MAX (5u << 18)
-/* Further bytes that the broker sends until the device has reconnected. */
+/* Bytes that the broker may still send after FLO_GUARD_HEARD_MAX, until the
+ * device reconnects.  Further messages are dropped. */
 #define FLO_GUARD_HEARD_MORE (1u << 18)
 /* Bytes that a message costs the broker itself: its entry, topic and packet. */
 #define FLO_GUARD_MESSAGE_BYTES 512
@@ -36,7 +37,8 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 /* Zero-initialise. */
 struct flo_guard_device {
     struct {
-        uint64_t used_us; /* time in which the taken tokens are refilled */
+        uint64_t used_us; /* time in which the bucket is full again: the refill
+                             time of all tokens taken */
         uint64_t at_ms;   /* time of `used_us` */
     } shares[FLO_GUARD_SHARES];
     uint64_t heard; /* bytes sent to the device's connection */
@@ -51,9 +53,9 @@ bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share,
 /* Notes that the device subscribes.  is_clean: the session began with this
  * connection, so no messages are queued. */
 void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t now_ms);
-/* Counts a message to the device.  A retained message costs no copy, because
- * the broker has one anyway.  Returns false when too much is queued: the
- * message must be dropped. */
+/* Counts a message that the broker sends to the device.  Returns false when too
+ * many bytes are queued, so the message must be dropped.  A retained message
+ * counts once, because the broker keeps a copy of it anyway. */
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained);
 /* Returns true when the connection must be closed soon, because mosquitto does
  * not tell whether the device read the bytes sent to it. */

@@ -51,8 +51,8 @@ enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms)
     return lease->is_asking ? FLO_LEASE_WAIT : follow(lease, now_ms);
 }
 
-/* Handles an answer with the row.  The wait starts when the answer arrives,
- * because the beat in the row was sent before. */
+/* Handles the answer that has the row.  A follower's wait for a new beat starts
+ * when the answer arrives: the leader wrote the beat before that. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms)
 {
     assert(lease->is_asking && lease->state == FLO_LEASE_FOLLOWER);
@@ -85,9 +85,9 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
     }
 }
 
-/* Handles a missing answer.  A claim without an answer may have changed the
- * row, so this controller waits as if another one had claimed it.  A leader
- * asks again. */
+/* Handles a request that got no answer.  A candidate's claim may have changed
+ * the row, so the candidate waits as if another controller had claimed it.  A
+ * leader sends its beat again. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {
     lease->is_asking = false;

@@ -25,8 +25,8 @@
 /* Without a confirmed beat for this long the database counts as unreachable: a
  * beat is overdue by most of a second. */
 #define FLO_LEASE_UNHEARD_MS 1800
-/* Time without a new beat after which a controller with a wrong clock takes the
- * lead, too. */
+/* Time without a new beat after which a controller may take the lead even if
+ * its clock is wrong.  Others take it sooner. */
 #define FLO_LEASE_LATE_MS 30000
 
 struct flo_lease_row {
@@ -39,7 +39,7 @@ struct flo_lease_row {
 
 enum flo_lease_state {
     FLO_LEASE_FOLLOWER,
-    FLO_LEASE_CANDIDATE, /* a claim is being sent */
+    FLO_LEASE_CANDIDATE, /* the request to take the lead was sent, and no answer came yet */
     FLO_LEASE_LEADER,    /* owner of the newest known epoch */
     FLO_LEASE_ENDED      /* no longer leader; its memory is stale and must be
                             dropped */
@@ -56,7 +56,8 @@ enum flo_lease_do {
 struct flo_lease {
     enum flo_lease_state state;
     uint64_t epoch;           /* epoch in which this controller leads or has led */
-    struct flo_lease_row row; /* the row at the last read */
+    struct flo_lease_row row; /* the lease's row in the database, as this
+                                 controller last read it */
     bool has_seen;
     uint64_t seen_ms;  /* time when this controller first read `row` */
     uint64_t asked_ms; /* time just before the last request was sent */
@@ -66,26 +67,27 @@ struct flo_lease {
     bool is_late;      /* the wall clock is wrong: others take the lead first */
 };
 
-/* A struct of zeros is a follower that has read nothing. */
+/* A zero-initialised struct is a follower that has read nothing. */
 
 /* Returns the next step at this time.  While an answer is pending, it is only
  * FLO_LEASE_WAIT or FLO_LEASE_STOP. */
 enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms);
-/* Handles the answer to LOOK: the row. */
+/* Handles the answer to FLO_LEASE_LOOK: the row, as read at now_ms. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms);
-/* Handles the answer to TAKE or BEAT: whether the row was changed. */
+/* Handles the answer to FLO_LEASE_TAKE or FLO_LEASE_BEAT; is_changed: the row
+ * was written. */
 void flo_lease_changed(struct flo_lease *lease, bool is_changed);
-/* Handles a request to which no answer came. */
+/* Handles that a request got no answer. */
 void flo_lease_unanswered(struct flo_lease *lease);
 
 /* Returns true while the controller may act as leader. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
 
-/* Tells whether a leader should keep waiting for an answer on its other
- * connection.  While beats are confirmed, the database is slow; without them it
- * is gone.  A statement that is given up is rolled back.  A commit may have
- * happened, and giving it up would end the epoch, so the leader waits for it as
- * long as the lease holds. */
+/* Tells whether a leader should keep waiting for the answer to a statement on
+ * its other connection.  While beats are confirmed, the database is only slow;
+ * otherwise it cannot be reached.  An abandoned statement is rolled back.  An
+ * abandoned commit may have happened, which would end the epoch.  So the leader
+ * waits for a commit as long as it has the lease. */
 bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t now_ms);
 
 /* ---- who is there, for people ---- */

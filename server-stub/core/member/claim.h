@@ -15,13 +15,13 @@ struct flo_claim {
     const char *rollout;
     uint64_t priority; /* the group's priority */
 };
-/* Returns -1 when the first ranks lower, 1 when the second does, 0 when they
- * are the same rollout. */
+/* Compares two claims by priority, then by age.  Returns -1 when `one` ranks
+ * lower, 1 when it ranks higher, 0 when both are of one rollout. */
 int flo_claim_compare(const struct flo_claim *one, const struct flo_claim *other);
 
-/* Tells whether an order of `winner` may replace the newer order of `held` in a
- * device's desired document.  `winner` is the highest claim. is_in_group: the
- * device is in the group of `held`. */
+/* Tells whether an order of rollout `winner`, the highest claim on the device,
+ * may replace the newer order of rollout `held` in its desired document.
+ * is_in_group: the device is in the group of `held`. */
 bool flo_claim_returns(const struct flo_claim *winner, const struct flo_claim *held,
                        bool is_in_group);
 

@@ -118,7 +118,8 @@ int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *ex
 
 /* ---- roles ---- */
 
-/* Finds the claim at a dotted path; a name that itself has dots comes first. */
+/* Finds the claim at a path such as "realm.roles".  A claim whose name itself
+ * has dots is found first. */
 static const json_t *claim_at(const json_t *claims, const char *path)
 {
     const json_t *whole = json_object_get(claims, path);

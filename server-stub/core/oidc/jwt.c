@@ -11,8 +11,8 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
     const uint8_t *from = data;
     char four[5];
 
-    /* Encodes three bytes to four characters at a time; `out` has no space for
-     * padding. */
+    /* Encodes three bytes at a time. base64url has no padding, so the last
+     * group may have fewer than four characters. */
     for (size_t i = 0; i < bytes; i += 3) {
         size_t left = bytes - i < 3 ? bytes - i : 3;
         flo_base64_encode(from + i, left, four);

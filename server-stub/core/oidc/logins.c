@@ -49,8 +49,8 @@ void flo_login_begin(const struct flo_logins *logins, const uint8_t random[RANDO
     fill(logins, out);
 }
 
-/* Returns the time at which the login of this state began; UINT64_MAX: the text
- * is no state. */
+/* Returns the time at which the login with this state began. UINT64_MAX: the
+ * text has not the form of a state. */
 static uint64_t begun_ms(const char *state)
 {
     uint8_t bytes[RANDOM_BYTES + 8 + 2];

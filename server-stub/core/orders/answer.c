@@ -31,9 +31,9 @@ static bool is_over(enum flo_order_outcome outcome)
            outcome == FLO_OUTCOME_SUPERSEDED;
 }
 
-/* Returns the consequence of an answer to a rollback.  A superseded or ignored
- * rollback does not tell which release serves.  A newer order or a removal may
- * be under way while the device still serves the old one. */
+/* Returns the consequence of an answer to a rollback.  An answer "superseded"
+ * or "ignored" does not say which release serves: a newer order or a removal
+ * may be under way.  Then the device's report decides. */
 static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
 {
     return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK
@@ -49,10 +49,10 @@ static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome)
                                                : FLO_ANSWER_NOTHING;
 }
 
-/* Tells whether the order arrived too late.  A broker may deliver an order
- * after it expired; the device's refusal is then no answer.  If the order is
- * young, the device's clock is wrong and the refusal counts; otherwise the
- * order would be signed again for ever. */
+/* Tells whether the device refused the order only because it arrived after it
+ * expired.  Then the order has to be signed again.  The device's clock may be
+ * wrong instead: if the order is young by our clock, the refusal is an
+ * answer. */
 static bool came_too_late(const struct flo_answer *answer)
 {
     return answer->outcome == FLO_OUTCOME_REFUSED && answer->is_aged &&

@@ -12,19 +12,20 @@ struct flo_answer {
     enum flo_order_op op; /* operation of the order that the device names */
     enum flo_order_outcome outcome;
     const char *error; /* error id that the device gives as cause, or NULL */
-    bool is_aged;      /* the order is old by the controller's clock */
+    bool is_aged;      /* more than half of the order's lifetime is over, by the
+                          controller's clock */
 };
 
 enum flo_answer_follows {
     FLO_ANSWER_NOTHING,
     FLO_ANSWER_SEND_AGAIN, /* the order arrived too late: this is no answer, so the order is signed
                               again */
-    FLO_ANSWER_LOOK, /* the device did nothing for this order: its report tells which release serves
-                      */
-    FLO_ANSWER_BACK, /* the device left the release by this order */
-    FLO_ANSWER_STAYS,    /* the device refused to go back */
-    FLO_ANSWER_ABORTED,  /* inactive executions end */
-    FLO_ANSWER_REJECTED, /* the deploy has no execution, because the device rejected it */
+    FLO_ANSWER_LOOK,       /* The order had no effect on the device.  Its report tells
+                              which release serves. */
+    FLO_ANSWER_BACK,       /* the device left the release by this order */
+    FLO_ANSWER_STAYS,      /* the device refused to go back */
+    FLO_ANSWER_ABORTED,    /* inactive executions end */
+    FLO_ANSWER_REJECTED,   /* the deploy has no execution, because the device rejected it */
     /* the deploy has no execution, because a newer order replaced it */
     FLO_ANSWER_SUPERSEDED,
     FLO_ANSWER_REMOVED, /* the device no longer has the model */

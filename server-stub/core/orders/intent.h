@@ -16,17 +16,17 @@ bool flo_intent_goes_on(enum flo_rollout_state state);
 
 enum flo_intent_stop {
     FLO_INTENT_STAYS,  /* nothing changes */
-    FLO_INTENT_RECALL, /* the rollback covers this rollout: it rolls back and waits for its devices
-                        */
-    /* the rollout is not covered, but its release is yanked, so the rollout
-     * ends.  A device on which the release is active keeps it; other updates
-     * are cancelled */
+    FLO_INTENT_RECALL, /* The rollback is for this rollout's group.  The rollout
+                          rolls its devices back and waits for them. */
+    /* The rollback is for another group, but this rollout's release is yanked,
+     * so the rollout ends.  A device on which the release is active keeps it.
+     * Other updates are cancelled. */
     FLO_INTENT_ABORT,
 };
-/* Decides the effect of a rollback or a yank on a rollout.  is_covered: the
- * rollback is for the rollout's group.  A stopped rollout is recalled too, if
- * devices may still have the release.  A completed one keeps its state and
- * reports the result. */
+/* Decides the effect of a rollback or a yank on a rollout in this state.
+ * is_covered: the rollback is for the rollout's group.  A stopped or completed
+ * rollout is recalled too, because devices may still have the release.  A
+ * completed one keeps its state. */
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked);
 
 /* ---- the newest intent for a device and a model wins ---- */
@@ -39,23 +39,23 @@ bool flo_intent_is_older(const char *id, const char *other);
  * or "", in place of its rollout. */
 bool flo_intent_is_of_people(const char *rollout);
 
-/* Tells whether `rollout` may write an order about its model into a desired
- * document that holds an order of rollout `held` ("": of none).  A deploy is
- * written unless `held` is newer.  A pause, an abort or a rollback only
- * replaces the rollout's own order, because a device with a newer order must
- * keep it. */
+/* Tells whether `rollout` may write an order about its model into a device's
+ * desired document.  `held` is the rollout whose order is there now; "": none.
+ * A deploy may replace an order of an older rollout.  A pause, an abort or a
+ * rollback may only replace an order of its own rollout. */
 bool flo_intent_may_write(enum flo_order_op op, const char *rollout, const char *held);
 
 /* Tells whether a rollout in this state may still give orders although a newer
- * one of the same model exists.  A completed rollout may, for devices that
- * return. */
+ * rollout of the same model exists.  A completed rollout may, because devices
+ * that were offline return. */
 bool flo_intent_may_order(enum flo_rollout_state state);
 
 /* ---- numbers ---- */
 
-/* Returns the order number up to which devices unblock the release.  It is the
- * newest number if a person asked for it or the release was recalled before,
- * else 0.  A release that failed by its own fault stays blocked. */
+/* Returns the order number up to which devices remove the release from their
+ * list of blocked releases.  It is `newest` if a person asked for it, or if the
+ * release was recalled before; else 0.  A release that failed by its own fault
+ * stays blocked. */
 uint64_t flo_intent_lift(bool is_asked, uint64_t taken_back, uint64_t newest);
 
 enum flo_intent_top {

@@ -18,7 +18,7 @@ static int weight(enum flo_order_op op, size_t newer_rollbacks)
                : flo_order_fact(op)->rank;
 }
 
-/* Tells whether `later` makes `earlier` pointless. */
+/* Tells whether a device that has `later` no longer needs `earlier`. */
 static bool replaces(const struct flo_order_card *later, const struct flo_order_card *earlier)
 {
     enum flo_order_subject subject = flo_order_fact(earlier->op)->subject;

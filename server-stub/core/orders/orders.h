@@ -67,8 +67,8 @@ struct flo_order_progress {
 };
 void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_outcome outcome,
                             bool is_online, uint32_t count);
-/* Returns "running" while the answer of a device is missing, "partly" after
- * failures, else "done". */
+/* Returns "running" while the answer of a device is missing.  Returns "partly"
+ * if all answered but some failed, else "done". */
 const char *flo_order_progress_word(const struct flo_order_progress *progress);
 
 #endif

@@ -65,7 +65,8 @@ static void take_title(const json_t *of, const json_t *slot, char *title)
              version != NULL ? version : "?");
 }
 
-/* Plans for a release that is on trial: the current release stays. */
+/* Plans the rollback of a release that is on trial: the device goes back to its
+ * current release. */
 static enum flo_return off_trial(const json_t *model, char *title)
 {
     const json_t *current = json_object_get(model, "current");

@@ -46,8 +46,8 @@ bool flo_return_succeeded(const json_t *report, const char *release, const char 
 /* Tells whether a report counts: the device already knew its newest desired
  * document. */
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
-/* Tells whether a device that left the release matters to a rollout in this
- * state. is_ordered: it left by a rollback order. */
+/* Tells whether it matters to a rollout in this state that a device left the
+ * release.  is_ordered: the device left it by a rollback order. */
 bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered);
 
 #endif

@@ -18,9 +18,9 @@ const char *flo_renewal_word(enum flo_renewal_why why)
     return words[why];
 }
 
-/* Tells whether a newer rollback overtook the order.  A removal in a group's
- * list is never overtaken, because it is also for devices that may have got the
- * model since. */
+/* Tells whether a newer rollback of the model makes devices refuse this order,
+ * so that it has to be signed again.  This never holds for a removal in a
+ * group's list, because it is also for devices that got the model later. */
 static bool is_overtaken(const struct flo_renewal_order *order)
 {
     return order->seq < order->rollback &&

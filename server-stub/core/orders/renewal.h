@@ -16,8 +16,8 @@ enum flo_renewal_why {
     FLO_RENEWAL_AGED,      /* more than half of the order's lifetime has passed */
     FLO_RENEWAL_OVERTAKEN, /* the order is a deploy or removal older than a rollback: devices that
                               know the rollback refuse it */
-    /* the order is a rollback in a list, and an earlier one was signed again:
-     * their sequence must stay */
+    /* The order is a rollback in a list, and an older rollback of the list was
+     * signed again.  Signing this one too keeps their sequence. */
     FLO_RENEWAL_IN_TURN,
     FLO_RENEWAL_EPOCH, /* devices no longer accept the order's epoch */
     FLO_RENEWAL_COUNT
@@ -51,12 +51,13 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
  * such orders. */
 bool flo_renewal_is_of_model(enum flo_order_op op);
 /* Largest number of devices for which an order is signed again one by one, each
- * with that device as its scope.  With more devices the order keeps its scope.
+ * time for that device alone.  For more devices it is signed once, for the
+ * group.
  *
- * An order with the group's scope and a new number would be the newest for
- * every member.  Whoever relays messages could then replay it to members that
- * got another order since.  But an order for each of many holders costs too
- * much right after a rollback. */
+ * An order for the group with a new number is the newest for every member.
+ * Whoever relays messages could replay it to members that got another order
+ * since.  An order for each device avoids this, but takes too long for many
+ * devices right after a rollback. */
 #define FLO_RENEWAL_OWN_MAX 64
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders);
 

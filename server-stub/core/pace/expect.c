@@ -24,8 +24,11 @@ struct ramp {
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed; /* number of levels for which enough devices were ordered */
-    /* time in s at which enough devices were ordered for each level */
+    /* Number of steps of the ramp for which enough devices were ordered to
+     * update.  Each step makes the pace grow, once its devices succeeded. */
+    uint32_t crossed;
+    /* time in s at which enough devices were ordered for each step of the
+     * ramp */
     double crossed_s[LEVELS_MAX];
 };
 
@@ -36,7 +39,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* the devices of the first second reach this level at 0 s */
+        ramp.crossed++; /* this step of the ramp needs no more devices than
+                           those of the first second, which are ordered at once */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;
@@ -121,7 +125,7 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
 
 /* ---- windows ---- */
 
-/* Returns the time by which the window has been open for work_ms since
+/* Returns the time by which the time window has been open for work_ms since
  * from_ms. */
 static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
                           uint64_t work_ms)
@@ -189,8 +193,8 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
     bool is_idle = trip->is_idle[index];
     uint64_t device_ms = is_idle ? 0 : trip->download_ms + trip->soak_ms;
     uint64_t jitter_ms = is_idle ? 0 : trip->jitter_ms;
-    /* Within the start jitter, a device begins in the middle on average, and the last
-     * one at the end. */
+    /* The start jitter delays a device by half of it on average.  Only the end
+     * of the phase counts the whole jitter. */
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     assert(index < rollout->phase_count);

@@ -171,8 +171,9 @@ static bool is_holding(const struct flo_rollout_member *member)
            member->state == FLO_EXECUTION_ALREADY_INSTALLED;
 }
 
-/* Counts the arms: devices of the phases that began, and all others. A device
- * counts as present when it is online with its arm's release. */
+/* Counts the devices of both arms: devices of phases that began, and all
+ * others. A device also counts as seen when it is online with its arm's
+ * release. */
 static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *updated,
                     struct flo_sample_arm *waiting)
 {
@@ -185,7 +186,7 @@ static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *up
         bool is_there = member->is_online && member->lateness == FLO_LATENESS_NONE;
         if (member->phase >= rollout->phase_count || member->state == FLO_EXECUTION_REMOVED ||
             member->state == FLO_EXECUTION_SUPERSEDED) {
-            continue; /* the member left, or has a newer release */
+            continue; /* the member left or has a newer release, so neither arm counts it */
         }
         struct flo_sample_arm *arm = is_updated ? updated : waiting;
         arm->assigned++;

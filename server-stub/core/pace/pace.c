@@ -245,9 +245,9 @@ static uint32_t ready_in(const struct flo_rollout *rollout, uint32_t index)
     return ready;
 }
 
-/* Returns the first phase that began and still has devices to order to update
- * or buckets to cover, or phase_count.  A phase that an operator promoted early
- * skips its gates, not its pace. */
+/* Returns the first phase that began and has not ordered all its devices to
+ * update.  Returns phase_count when there is none.  A phase that an operator
+ * promoted early still keeps its pace. */
 static uint32_t phase_that_tells(const struct flo_rollout *rollout)
 {
     uint32_t i = 0;
@@ -273,9 +273,9 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
     return true;
 }
 
-/* Returns the bucket bound of the next `devices` that are ready. For the last
- * ones it is the phase's own bound, so that devices that join later are
- * included. */
+/* Returns the bucket up to which the next `devices` members that may be ordered
+ * are found.  For the last of the phase it is the end of the phase's range,
+ * which includes devices that join later. */
 static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index, uint32_t devices)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];

@@ -15,9 +15,9 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Compares two members by stratum.  In this file two flags are scratch until
- * the pace is computed: is_ready means "may be picked", is_fresh "was
- * picked". */
+/* Compares two members by stratum.  This file uses two flags of a member for
+ * itself until the pace sets them: is_ready means that the member may be
+ * picked, is_fresh that it was picked. */
 
 static int by_stratum(const void *a, const void *b)
 {
@@ -39,7 +39,8 @@ static int by_device(const void *a, const void *b)
     return strcmp(one->device, other->device);
 }
 
-/* Stratum: a run in the array sorted by strata. */
+/* Stratum: the members of one stratum, which are adjacent in the sorted
+ * array. */
 struct stratum {
     size_t from, end;
     uint32_t size; /* number of devices that may be picked */
@@ -153,7 +154,7 @@ static uint32_t strata_of(const struct flo_rollout *rollout, uint32_t size_min)
  * strata are wanted. */
 static void pick_largest(struct flo_rollout *rollout, uint32_t wanted)
 {
-    uint32_t low = 1; /* there are more strata of this size than devices wanted */
+    uint32_t low = 1; /* more than `wanted` strata have at least this many devices */
     uint32_t high = (uint32_t)rollout->member_count + 1;
 
     while (low + 1 < high) {

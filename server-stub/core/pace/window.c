@@ -130,8 +130,8 @@ bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint6
     int64_t change_s;
 
     assert(window->from_s < DAY_S && window->length_s <= DAY_S);
-    /* local times before 1970 are moved to its second day, as the day cannot be
-     * negative */
+    /* a time before the second day of 1970 counts as its start, because days
+     * are not negative */
     bool is_open = flo_daily_is_open(&daily, local_s < DAY_S ? DAY_S : local_s, &change_s);
     *change_ms = change_s == INT64_MAX ? UINT64_MAX : (uint64_t)(change_s - offset_s) * 1000;
     return is_open;

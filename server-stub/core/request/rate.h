@@ -24,7 +24,8 @@ extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
 #define FLO_RATE_BUCKETS 512
 struct flo_rate_bucket {
     char token[16];   /* id of the token; "": the bucket is free */
-    uint64_t used_us; /* time in which the taken requests are refilled */
+    uint64_t used_us; /* time in which the bucket is full again: the refill time
+                         of all requests taken */
     uint64_t at_ms;   /* time of `used_us` */
 };
 struct flo_rates {

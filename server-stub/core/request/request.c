@@ -118,8 +118,9 @@ static int check_type(struct flo_shape_span word, const struct place *place, con
     return rv < 0 ? refused(rv, place->pointer, err) : 0;
 }
 
-/* Checks that the value is an object or an array, as the word's bracket
- * requires.  Called for words without a row in types.def. */
+/* Checks a value whose word has no type in types.def: it must be an object or
+ * an array, as the word's bracket says.  Any other value is checked by its
+ * type. */
 static int check_kind(const struct flo_shape_word *word, const struct place *place,
                       const json_t *value, struct flo_err *err)
 {
@@ -281,7 +282,8 @@ static int none_chosen(struct flo_shape_span all, const json_t *body, struct flo
         part.end = bar != NULL ? bar : all.end;
         struct flo_shape_span rest = part;
         bool has_first = flo_shape_next(&rest, &first);
-        assert(has_first); /* an alternative without words would have been chosen */
+        assert(has_first); /* a shape without any word fits every body, so it
+                              cannot have failed */
         snprintf(choices[count], WORD_MAX, "%.*s", (int)(first.value.end - first.value.at),
                  first.value.at);
         chars += chars < sizeof(known)

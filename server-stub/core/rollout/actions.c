@@ -24,7 +24,7 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format, ..
     va_list list;
 
     if (used + 16 >= sizeof(actions->why)) {
-        return; /* no room: the first reasons matter most */
+        return; /* no room is left, and the first reasons are the most useful ones */
     }
     if (used > 0) {
         actions->why[used++] = '\n';
@@ -96,8 +96,8 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return action->member == member;
     }
     bool is_excluded = flo_rollout_is_excluded(rollout, m);
-    /* The member is in a held slice, which does not roll back; only its updates
-     * under way end. */
+    /* The analysis holds this member's slice: nothing is rolled back there, but
+     * updates under way are cancelled. */
     bool stays = m->held == FLO_HELD_THERE;
     if ((action->is_excluded && (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {

@@ -28,8 +28,9 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
-/* Sends the phase's deploy order again: to members that did not receive it or
- * did not begin, and to members that may begin by now. */
+/* Sends the deploy orders of all begun phases again. They are for members that
+ * did not get or start their order before, and for members whose obstacle (such
+ * as a closed window) is gone. */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {

@@ -110,9 +110,9 @@ bool flo_rollout_analysis_passes(const struct flo_rollout *rollout)
             !flo_rollout_analysis_waits(rollout, rollout->phase));
 }
 
-/* Gets the sight of a phase.  It is the effect that the phase's first speed or
- * memory rule can find, and the lowest odds of the proofs for which the phase
- * waits.  Returns false when no rule has a sight. */
+/* Gets what the analysis of a phase can achieve.  This is the smallest change
+ * that its first speed or memory rule finds, and the lowest odds of the proofs
+ * for which the phase waits.  Returns false when no rule has such numbers. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_analysis_sight *out)
 {

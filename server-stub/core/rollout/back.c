@@ -21,13 +21,15 @@ static uint32_t told_of(const struct flo_rollout *rollout)
     return told;
 }
 
-/* Tells whether devices are ordered back one by one.  An order for buckets
- * selects devices by hash, which does not fit spread phases until all their
- * devices were ordered to update.
+/* Tells whether each device gets a rollback order of its own.  An order for a
+ * range of buckets selects devices by their hash.  Members of spread phases
+ * have other buckets, so such an order does not fit until all of them were
+ * ordered to update.
  *
- * In an emergency each signature costs time.  So with a covered label one order
- * goes to all devices, once many were ordered to update or the last updating
- * phase began.  A device that never had the release only blocks it. */
+ * In an emergency each signature costs time.  A rollout with a covered label
+ * therefore sends one order to all devices if many were ordered to update, or
+ * if its last updating phase began.  Devices that never had the release only
+ * block it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
     bool is_for_all =
@@ -64,8 +66,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
     enum flo_execution state = (enum flo_execution)member->state;
-    /* Only a rollback counts here: the answer to an abort does not tell which
-     * release serves. */
+    /* The device answered a rollback.  An answer to an abort would not tell
+     * which release serves. */
     bool goes_back = !event->is_aborted && (rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
                                             rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
                                             rollout->state == FLO_ROLLOUT_PARTLY_BACK);
@@ -73,7 +75,7 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                       rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
     assert(strcmp(member->device, event->device) == 0);
-    /* In a halted rollout, devices that failed on trial were rolled back. */
+    /* A halted rollout rolled back the devices that failed on trial. */
     bool is_recalled = !event->is_aborted && rollout->state == FLO_ROLLOUT_HALTED &&
                        flo_rollout_member_is_under_way(member);
 
@@ -82,8 +84,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     /* The member is in a held slice and never had the release. */
     bool is_left_out = event->is_aborted && member->held == FLO_HELD_THERE &&
                        flo_rollout_member_is_under_way(member) && !holds;
-    /* The member could not roll back earlier, and now serves another
-     * release. */
+    /* The member could not roll back earlier, and now serves another release
+     * than the rollout's. */
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 
@@ -94,7 +96,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
         return;
     }
     if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
-        /* This attempt did not begin; it begins only with a new order for this device. */
+        /* The device never began this attempt, so its number is used again, for
+         * a new order. */
         member->attempt -= member->attempt > 0 ? 1 : 0;
         if (member->retries < UINT8_MAX) {
             member->retries++;
@@ -157,9 +160,9 @@ static bool may_answer(const struct flo_rollout_member *member)
     return !member->is_away && member->lateness == FLO_LATENESS_NONE;
 }
 
-/* Tells whether the rollout still waits for a member's answer.  Called for each
- * of thousands of answers, so the member that it waited for last time is checked
- * first. */
+/* Tells whether the rollout still waits for the answer of any member.  The
+ * search starts at the member that it waited for last, because this is called
+ * for each of thousands of answers. */
 static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 {
     size_t count = rollout->member_count;
@@ -176,8 +179,8 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     return false;
 }
 
-/* Returns the counter of `left` for a member that still has to answer, or that
- * keeps the release.  Returns NULL for any other member. */
+/* Returns the counter in `left` that counts this member: it still has to
+ * answer, or it keeps the release.  Returns NULL when no counter does. */
 static uint32_t *place_in(struct flo_rollout_left *left, const struct flo_rollout *rollout,
                           size_t index, bool goes_back)
 {
@@ -208,8 +211,8 @@ static struct flo_rollout_left left_of(const struct flo_rollout *rollout, bool g
     return left;
 }
 
-/* Adds `sign` to the counter of one device, which avoids counting thousands
- * again. */
+/* Adds `sign` to the counter in `left` that counts this device.  All members
+ * thus need not be counted again. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign)
 {
     assert(sign == 1 || sign == -1);
@@ -228,8 +231,8 @@ void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int 
 #define UNREACHED "; not reached: "
 #define NAMED 8 /* largest number of devices that a reason names */
 
-/* Adds the ids of devices that keep the release, as in every trace.  The shell
- * replaces them by names. */
+/* Adds the ids of the devices that keep the release to the rollout's reason.
+ * The shell later replaces the ids by names. */
 static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 {
     uint32_t named = 0;
@@ -247,7 +250,8 @@ static void name_kept(struct flo_rollout *rollout, uint32_t kept)
     flo_rollout_reason_add(rollout, ")");
 }
 
-/* Adds the remaining devices to the person's or the gate's reason. */
+/* Adds the numbers of the remaining devices to the reason that the person or
+ * the gate gave. */
 static void say_remaining(struct flo_rollout *rollout, const struct flo_rollout_left *left)
 {
     char *tails[] = {strstr(rollout->reason, TAIL), strstr(rollout->reason, UNREACHED)};

@@ -62,8 +62,9 @@ static void count_classes(const struct flo_rollout *rollout, const uint8_t *clas
     }
 }
 
-/* Tells whether a ratio gate lacks devices.  *out is for the class with the
- * most devices. */
+/* Tells whether every hardware class has too few updated or waiting devices for
+ * this ratio gate.  *out then has the numbers of the class with the most
+ * devices. */
 static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {
@@ -203,8 +204,8 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
             flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);
 }
 
-/* Writes a fix: smaller numbers for the gate if they would make it decidable,
- * else to leave the gate out.  Returns the number of characters. */
+/* Writes a way to make the gate decidable: smaller numbers of devices in it, or
+ * else to leave it out.  Returns the number of characters. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {
     uint64_t least = lack->updated < lack->waiting ? lack->updated : lack->waiting;

@@ -52,8 +52,8 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
 
 _Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
 
-/* Counts the picked members by one digit of the distance of their bucket from
- * `from`. */
+/* Counts members by the distance of their bucket from `from`, in groups of
+ * 2^shift buckets.  Only members that `picks` accepts are counted. */
 static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                          uint32_t shift, flo_rollout_picks *picks, uint32_t *counts)
 {
@@ -67,7 +67,8 @@ static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint3
     }
 }
 
-/* Finds the bucket bound digit by digit. */
+/* Finds the bucket bound in three steps, each of which fixes the next digit of
+ * the number. */
 uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                            uint32_t devices, flo_rollout_picks *picks)
 {
@@ -119,8 +120,9 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
-    /* A spread phase picks online members itself, and the order of a covered
-     * label puts them first. */
+    /* Any member counts here, not only online ones: a spread phase picks online
+     * members itself.  With a covered label, online members come first
+     * anyway. */
     bool is_any = online < devices || phase->is_spread || rollout->is_covered;
     return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices, is_any ? is_anybody : is_online);
 }

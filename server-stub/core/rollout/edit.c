@@ -6,7 +6,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Counts the phases that keep their devices. */
+/* Counts the phases that began: these keep their devices. */
 static uint32_t phases_begun(const struct flo_rollout *rollout)
 {
     return rollout->state == FLO_ROLLOUT_SCHEDULED ? 0 : rollout->phase + 1;
@@ -99,9 +99,10 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
     flo_rollout_divide_from(rollout, begun);
 }
 
-/* Changes the gates.  The old verdicts followed the old rules, so looks
- * restart, and a failed or inconclusive gate is evaluated again.  Excluded
- * segments and finished waves stay as they are. */
+/* Changes the gates.  The old verdicts followed the old rules, so evaluations
+ * at which the phase may pass are counted from 0 again.  A failed or
+ * inconclusive gate is evaluated again.  Excluded segments and finished waves
+ * stay as they are. */
 static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -156,7 +157,8 @@ void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *dra
     change_rest(rollout, draft);
     rollout->edits++;
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_dirty = true; /* the member's phase may have changed */
+        rollout->members[i].is_dirty = true; /* the edit may have moved the
+                                                member to another phase */
     }
     flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }

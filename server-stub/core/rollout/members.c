@@ -15,7 +15,8 @@ static size_t member_place(const struct flo_rollout *rollout, const char *device
     size_t high = rollout->member_count;
 
     if (high > 0 && strcmp(rollout->members[high - 1].device, device) < 0) {
-        return high; /* fast path: most devices come in id order */
+        return high; /* most devices are added in the order of their ids, so the
+                        new one goes to the end */
     }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -149,7 +150,8 @@ static void counters_failure(const struct flo_rollout *rollout, struct flo_rollo
     }
 }
 
-/* Adds a member to the counts; sign: 1 adds it, UINT32_MAX removes it. */
+/* Adds a member to the counts of its phase.  `sign` is 1 to add it, or
+ * UINT32_MAX (-1) to remove it. */
 static void counters(struct flo_rollout *rollout, const struct flo_rollout_member *member,
                      uint32_t sign)
 {
@@ -162,7 +164,8 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     }
     phase->members += sign;
     phase->counts[member->state] += sign;
-    /* A row of an older version may be both away and ended. */
+    /* A member stored by an older version may have ended and still be marked as
+     * away.  It must not count as away. */
     phase->away += member->is_away && flo_rollout_member_is_under_way(member) ? sign : 0;
     phase->silent +=
         member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
@@ -267,9 +270,10 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     assert(member->state == FLO_EXECUTION_QUEUED);
     member->state = FLO_EXECUTION_CANCELLED;
     member->is_back = true;
-    /* a cancelled member that is away would count twice */
+    /* a cancelled member is no longer away, so it counts only once */
     member->is_away = member->is_waiting = false;
-    /* the last attempt that began is the one that counts */
+    /* `attempt` is the number of the last attempt that began, and the cancelled
+     * one never began */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;
 }

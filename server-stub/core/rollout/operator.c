@@ -195,14 +195,15 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
     if (!is_open || end_ms == 0 || flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
-        /* before its start, a rollout has nothing else to do in a tick */
+        /* a rollout that has not begun needs nothing but this check in a
+         * tick */
         return !has_begun(rollout);
     }
     flo_time_text(end_ms, at);
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
              rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? ": nobody approved it" : "");
     flo_rollout_why(actions, "%s", rollout->reason);
-    /* it expires only once, because a person may resume it. */
+    /* the rollout expires only once, because a person may resume it */
     rollout->expires_at_ms = 0;
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
         abort_(rollout, now_ms, actions);

@@ -53,10 +53,11 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
                             const char *cause, uint64_t now_ms);
 /* Takes a queued member out of the queue; does not update the counts. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
-/* Applies a member's changed labels.  `slices` has a bit for each slice of the
- * list in which the member now is.  A member whose update never began waits or
- * continues accordingly; an execution in a held slice ends.  An installed
- * release stays, and a member that was rolled back is not updated again. */
+/* Applies a member's changed labels.  `slices` has a bit for each held slice
+ * that the member is now in.  A member of a held slice does not begin to
+ * update, and its update under way ends.  A member of no held slice may begin.
+ * An installed release stays, and a member that was rolled back does not update
+ * again. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
@@ -94,7 +95,7 @@ bool flo_rollout_needs_own(const struct flo_rollout *rollout,
 enum flo_hold {
     FLO_HOLD_NONE,
     FLO_HOLD_WINDOW,
-    FLO_HOLD_ZONE, /* the window exists, but its time zone is unknown */
+    FLO_HOLD_ZONE, /* the rollout has a time window, but the member's time zone is unknown */
     FLO_HOLD_OFFLINE,
     FLO_HOLD_RETRY
 };
@@ -120,13 +121,13 @@ bool flo_rollout_has_controls(const struct flo_rollout *rollout);
 /* Fails the present phase.  The caller has set the reason. */
 void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
                               uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Cancels the excluded members that still wait for an order.  `is_back`:
- * excluded members that were ordered to update roll back; false: only their
- * updates that are not active end. */
+/* Cancels the members of excluded segments and slices that still wait for their
+ * deploy order.  is_back: such members that were ordered to update roll back.
+ * Otherwise only their updates that are not active yet end. */
 void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
                            struct flo_rollout_actions *actions);
-/* Orders queued members of phases that ordered all others, and repeats orders
- * that devices did not carry out (again.c). */
+/* Orders members that were queued while their phase ordered all others, and
+ * repeats orders that devices did not carry out (again.c). */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
 /* Returns a bit for each slice of the list that is held, or waits for a
@@ -179,23 +180,25 @@ uint32_t flo_rollout_touched(const struct flo_rollout *rollout);
 /* Tells whether the member's phase began. */
 bool flo_rollout_has_begun(const struct flo_rollout *rollout, size_t index);
 void flo_rollout_member_store(size_t index, struct flo_rollout_actions *actions);
-/* Orders every touched device to roll back, and waits for them. */
+/* Orders every device that was ordered to update to roll back, and waits for
+ * these devices. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions);
-/* Handles that a device was seen without the release (back.c). */
+/* Handles an event that shows a device without the rollout's release
+ * (back.c). */
 void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                            const struct flo_rollout_event *event,
                            struct flo_rollout_actions *actions);
 /* Handles the answer of a device that it cannot leave the release. */
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
                        const struct flo_rollout_event *event, struct flo_rollout_actions *actions);
-/* Notes that a device keeps the release and has nothing to go back to: the
- * rollout's order only repaired the release that ran there. */
+/* Notes that a device keeps the release, as it has no earlier one.  The release
+ * already ran there, so the rollout's order only repaired it. */
 void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
-/* Updates the counts of remaining devices: before (-1) and after (1) a change
- * of a device.  `device` NULL: the counts are dropped, and made again when
- * needed. */
+/* Updates the counts of devices that remain in a rollback.  The caller calls it
+ * with sign -1 before a device changes, and with 1 after.  NULL for `device`
+ * discards the counts: they are computed again when needed. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign);
 /* Ends a rollback or an abort once all devices that the rollout waits for have
  * answered. */

@@ -178,9 +178,10 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
-/* Holds the phase, because all devices ended and the verdict is inconclusive: a
- * person is asked.  A device that returns later, or the next evidence, may
- * still decide; is_held is then false, and the phase continues. */
+/* Changes whether a phase is held for a person, because all its devices ended
+ * and the verdict is inconclusive.  A device that returns later, or new
+ * evidence, may still decide; is_held is then false, and the phase
+ * continues. */
 static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_gate_result *result,
                  bool is_held, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
@@ -242,8 +243,8 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
-/* Finds the rule whose result over all segments decided; NULL: there is
- * none. */
+/* Finds the rule whose result over all segments decided; returns NULL if there
+ * is none. */
 static const struct flo_analysis_standing *decided(const struct flo_rollout *rollout)
 {
     const struct flo_analysis_state *state = &rollout->analysis.state;
@@ -303,7 +304,7 @@ static void analysis_broke(struct flo_rollout *rollout, uint64_t now_ms,
     const struct flo_analysis *analysis = &rollout->analysis;
     const struct flo_analysis_rule *rule = &analysis->rules.rules[analysis->state.rule];
     const struct flo_analysis_standing *one = decided(rollout);
-    /* There are too few other devices to know that the release is to blame. */
+    /* Too few controls can be compared, so the release may not be the cause. */
     bool is_unsure =
         one != NULL && flo_analysis_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
@@ -655,14 +656,16 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_COMPLETED && actions->count > 0) {
-        /* devices that ended after the completion change the reason */
+        /* devices may end their update after the rollout completed, which
+         * changes its final counts */
         struct outcome out = outcome_of(rollout);
         say_outcome(rollout, &out);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
         rollout->phases[rollout->phase].state != FLO_PHASE_HELD && may_complete(rollout)) {
-        /* the phase was promoted before all its devices were ordered */
+        /* a person promoted the last phase before all its devices were ordered,
+         * so only now the rollout can complete */
         complete(rollout, now_ms, actions);
     }
     flo_rollout_stop_check(rollout, now_ms, actions);

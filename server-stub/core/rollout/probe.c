@@ -66,8 +66,8 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 struct there {
     uint32_t begun;    /* number of devices that have the release or update to it */
     uint32_t controls; /* number of members that are not yet ordered to update */
-    /* number of probed devices, also by the probe of another slice, such as the
-     * site of a pair */
+    /* number of devices of this slice that a probe updated, also the probe of a
+     * wider slice that contains it */
     uint32_t probes;
 };
 
@@ -137,8 +137,9 @@ static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slic
     return (uint8_t)count;
 }
 
-/* Sorts the probes: a site comes before its hardware classes, because its
- * devices tell which of the two is to blame. */
+/* Sorts the probes by the number of members, largest first.  So a site comes
+ * before its hardware classes, because its devices tell which of the two is to
+ * blame. */
 static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_analysis *of,
                      uint32_t *order)
 {
@@ -160,8 +161,9 @@ static void order_of(const struct flo_rollout *rollout, const struct flo_rollout
     }
 }
 
-/* Probes only in covered rollouts: elsewhere a range selects devices by hash,
- * so none can join from outside. */
+/* Adds devices to the present phase where slices need more evidence.  This
+ * needs a covered label.  In other rollouts a phase is a range of hashes, which
+ * no other device can join. */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
                        struct flo_rollout_analysis *of, struct flo_rollout_actions *actions)
 {

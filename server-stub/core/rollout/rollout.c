@@ -210,10 +210,10 @@ static bool execution_is_news(const struct flo_rollout_member *member, uint32_t 
 }
 
 /* Notes that the member waits, before its trial, for conditions of its owner or
- * of the policy.  Like an offline member it does not count, and updates later.
- * Any state before the trial may wait, because a device goes back a state when
- * its agent restarts or its probe is postponed.  Returns true when the member
- * changed. */
+ * of the policy, such as mains power.  Like an offline member it does not
+ * count, and updates later.  A device may wait in any state before the trial,
+ * because a restart of its agent or a postponed probe puts it back a state.
+ * Returns true when the member changed. */
 static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
@@ -571,8 +571,8 @@ int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event
     flo_rollout_left_move(rollout, event->device, -1);
     int rv = dispatch(rollout, event, actions, err);
     flo_rollout_left_move(rollout, event->device, 1);
-    /* Most `heard` events change nothing.  Without an action only effects of
-     * time remain, which the tick handles. */
+    /* Most `heard` events change nothing, so gates and phases are not checked
+     * after them.  Changes that only time causes are found at the next tick. */
     bool is_nothing = event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
     if (rv == 0 && !is_nothing) {
         flo_rollout_follow(rollout, event->now_ms, actions);

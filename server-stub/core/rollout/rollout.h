@@ -169,7 +169,7 @@ struct flo_rollout_phase {
     uint64_t started_at_ms;
     uint64_t settled_at_ms; /* time when the last execution of the phase ended */
     uint64_t passed_at_ms;  /* 0: not passed */
-    uint64_t told_at_ms;    /* time up to which the budget of the pace is used */
+    uint64_t told_at_ms;    /* time up to which all devices that the pace allows were ordered */
     /* Counts of members: */
     uint32_t members;
     uint32_t away;
@@ -188,8 +188,8 @@ struct flo_rollout_phase {
 
 #define FLO_ROLLOUT_CAUSES_MAX 31
 struct flo_rollout_cause {
-    const char *id; /* error id, or the reason without one; borrowed from the
-                       rollout */
+    const char *id; /* error id; for a failure without an id, its reason.  The
+                       text belongs to the rollout */
     uint32_t devices;
     size_t member; /* index of a member with this cause */
 };
@@ -209,8 +209,8 @@ struct flo_rollout {
     uint32_t gate_count;
     /* For each gate that compares: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
-    /* Counts with which a share gate failed.  They keep the gate's verdict
-     * while the phase is failed. */
+    /* counts with which a gate on shares failed the phase; its verdict is
+     * computed from them as long as the phase is failed */
     struct flo_gate_counts broken;
     bool has_broken;
     struct flo_analysis analysis; /* statistical gates; none if there is no rule */
@@ -230,11 +230,12 @@ struct flo_rollout {
     struct flo_rollout_zone zones[FLO_ZONES_MAX];
     struct flo_rollout_limit limits[FLO_LIMITS_MAX];
     uint32_t limit_count;
-    uint32_t *busy; /* number of updating devices in each slot; array of the shell */
+    uint32_t *busy; /* number of updating devices for each limited label value.
+                       The shell owns the array */
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;
-    int64_t wall_ahead_ms; /* the wall clock less the core's time */
+    int64_t wall_ahead_ms; /* time by the wall clock minus the time of the step's events */
     uint32_t approvals_needed;
     uint32_t approvals;
     uint64_t start_at_ms;     /* start, by the wall clock; 0: at once */
@@ -246,8 +247,7 @@ struct flo_rollout {
     uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* probed slices, as checksums
                                                 of their names */
     uint32_t probed_count;
-    bool is_snapshot; /* devices that join after the
-                         start are no members */
+    bool is_snapshot; /* devices that join the group after the start are no members */
     /* time to which the start of a scheduled rollout is postponed, by the wall
      * clock */
     uint64_t put_off_ms;
@@ -262,22 +262,24 @@ struct flo_rollout {
     struct flo_rollout_member *members; /* the shell's array */
     size_t member_count;
     size_t member_capacity;
-    /* index of a member that the rollback recently waited for; the search
-     * begins there */
+    /* index of the member that the rollback waited for at the last check; the
+     * next check begins there */
     size_t awaited;
     struct flo_rollout_left {
         bool is_known;
-        uint32_t awaited;   /* number of online devices, whose answer will come */
+        uint32_t awaited;   /* number of online devices that have not answered yet */
         uint32_t silent;    /* number of offline devices that may have the release */
-        uint32_t unreached; /* number of offline devices that never took the order */
+        uint32_t unreached; /* number of offline devices that were ordered but
+                               never accepted the deploy order */
         /* number of devices that serve the release because they have no earlier
          * one */
         uint32_t kept;
     } left; /* members that remain after the rollback */
 };
 
-/* Minimum time without progress before a report that does not name an execution
- * ends it, because messages of different topics may overtake each other. */
+/* Time that an execution must be without news before a report that does not
+ * name it ends it.  The report may have been sent before the device began,
+ * because messages of different topics may overtake each other. */
 #define FLO_ROLLOUT_FORGOTTEN_MS 60000
 
 /* Kinds of events.  Their effects in each state are in rollout_events.def, and
@@ -301,7 +303,8 @@ struct flo_rollout_analysis {
     struct flo_analysis_moment moment;
     struct flo_analysis_results results;
     struct flo_analysis_finding finding;
-    struct flo_analysis analysis; /* rules and state at the judgement */
+    struct flo_analysis analysis; /* rules and state of the analysis at the time
+                                     of the judgement */
     /* for each member: a bit for each slice of the evidence; NULL: none */
     const uint8_t *slices;
     /* for each member: a bit for each probe; NULL: none */
@@ -355,8 +358,8 @@ struct flo_rollout_event {
 };
 
 enum flo_rollout_action_kind {
-    FLO_ROLLOUT_DO_STATE, /* store and audit state and reason */
-    FLO_ROLLOUT_DO_PHASE, /* store and audit the phase */
+    FLO_ROLLOUT_DO_STATE, /* store the rollout's state and reason, and write an audit record */
+    FLO_ROLLOUT_DO_PHASE, /* store the phase's state, and write an audit record */
     /* sign an order `op` for the buckets, and publish it to the group */
     FLO_ROLLOUT_DO_ORDER,
     /* put the newest order `op` into the desired documents of the members that
@@ -430,7 +433,8 @@ struct flo_rollout_trip {
 };
 struct flo_rollout_expected {
     uint32_t devices;
-    uint32_t zoneless;  /* number of devices with a window but an unknown zone */
+    uint32_t zoneless;  /* number of devices whose time zone is unknown,
+                           although the rollout has a time window */
     uint64_t begins_ms; /* begin of the phase by the wall clock, like the times below */
     uint64_t told_ms;   /* time when the last device is ordered to update */
     uint64_t ends_ms;   /* end of the phase, including its soak */
@@ -439,8 +443,9 @@ struct flo_rollout_expected {
  * members are divided; `out` has room for all phases. */
 void flo_rollout_expect(struct flo_rollout *rollout, const struct flo_rollout_trip *trip,
                         uint64_t wall_ms, struct flo_rollout_expected *out);
-/* Sets the controller's deadlines of states.  The device has its own; the
- * controller's come half a step, but at least a minute, later. */
+/* Sets the deadlines after which the controller counts an execution as failed,
+ * for each state.  They are later than the device's own: by half of the state's
+ * time, but by at least a minute. */
 void flo_rollout_deadlines(struct flo_rollout *rollout, const struct flo_policy *policy);
 /* Tells whether the phase is the canary: the first of several phases. */
 bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase);
@@ -473,7 +478,8 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at);
 /* Recomputes the counts of the phases from the members, after loading. */
 void flo_rollout_count(struct flo_rollout *rollout);
-/* Gets the counts for gates, with `phase` as the present phase. */
+/* Gets the counts of devices that a gate needs, with `phase` as the present
+ * phase. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
 /* Counts the failures by kind, in phases that began and were not promoted. */
@@ -498,11 +504,13 @@ bool flo_rollout_analysis_waits(const struct flo_rollout *rollout, uint32_t phas
 bool flo_rollout_analysis_passes(const struct flo_rollout *rollout);
 /* Returns a member's state for an analysis. */
 enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *member);
-/* Gets the changes that a phase can find, together with earlier phases. */
+/* Gets the smallest change that a phase can find, and its odds to prove a
+ * release without effect, together with earlier phases. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_analysis_sight *out);
-/* Gets the next look at the present phase, from 1, and its time.  Returns false
- * when devices are under way, or no look remains. */
+/* Gets the number, from 1, and the time of the next evaluation at which the
+ * present phase may pass (a look).  Returns false when devices are under way,
+ * or no look remains. */
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, uint64_t *at_ms);
 /* Writes the finding of a rule in the present phase as a sentence. */
 void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule,
@@ -544,7 +552,8 @@ struct flo_rollout_soak {
  * own soak when all of them ended.  Returns false when nothing soaks. */
 bool flo_rollout_soak(const struct flo_rollout *rollout, uint32_t index,
                       struct flo_rollout_soak *out);
-/* Restores the verdict of stored evidence, after loading. */
+/* Computes a gate's verdict from stored evidence, after the rollout was
+ * loaded. */
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
                           const struct flo_comparison *evidence);
 /* Sanitises an error id that a device gives: a known one is kept, "other"

@@ -143,8 +143,9 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     return 0;
 }
 
-/* Returns a bit for each slice that keeps the member out.  Older rows do not
- * say which slices; then the member waits for the answers about all of them. */
+/* Returns a bit for each slice that keeps the member out.  Rows of older
+ * versions do not say which slices do; then the member waits for the answers
+ * about all of them. */
 static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 {
     return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;
@@ -162,8 +163,8 @@ static void recall(struct flo_rollout *rollout, uint8_t place, uint8_t open)
     }
 }
 
-/* Prepares a new attempt.  An abort ended the attempt of this device, so it
- * only begins again by a newer order of its own. */
+/* Queues the member for another update, as a new attempt.  An abort ended its
+ * last attempt, so the device needs a new order of its own. */
 static void begin_again(struct flo_rollout_member *member)
 {
     uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &

@@ -46,8 +46,8 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
     }
     assert(phase->excused + taken <= n.bad && other <= phase->members);
     n.bad -= phase->excused + taken;
-    /* A completed rollout waits for no device; devices that join later count
-     * when they end. */
+    /* A completed rollout waits for no device.  A device that joins later
+     * counts once its update ended. */
     n.members = rollout->state == FLO_ROLLOUT_COMPLETED ? n.good + n.bad : phase->members - other;
     return n;
 }
@@ -106,7 +106,7 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
     flo_rollout_counts(rollout, phase, &counts);
     if (rollout->has_broken && flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
         rollout->phases[phase].state == FLO_PHASE_FAILED) {
-        counts = rollout->broken; /* counts as they were at the time of the failure */
+        counts = rollout->broken; /* the counts as they were when this gate failed the phase */
     }
     flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, out);
     if (rollout->compared[gate].has_evidence &&

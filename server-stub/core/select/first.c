@@ -1,9 +1,9 @@
-/* First: finds the first few of many with a heap of the best, the worst of them
- * on top.
+/* First: finds the first few of many items with a heap of the best ones so far,
+ * the worst of them on top.
  *
- * Devices are often sorted already, or in reverse, where each would be better
- * than all before.  Blocks are therefore visited far apart: the first of them
- * soon show what a good value is. */
+ * Items are often in descending order, so that each would be better than all
+ * before.  Blocks of items are therefore visited far apart from each other.
+ * The first of them soon show what a good item is. */
 #include <assert.h>
 #include <stdbool.h>
 

@@ -159,7 +159,8 @@ static bool term_fits(const struct flo_selector *selector, const struct flo_sele
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device, uint64_t now_ms)
 {
-    uint64_t stack = 0; /* one bit per value; the top of the stack is bit 0 */
+    uint64_t stack = 0; /* stack of truth values, one bit for each; the top of
+                           the stack is bit 0 */
     int depth = 0;
 
     for (size_t i = 0; i < selector->code_count; i++) {

@@ -76,7 +76,7 @@ const char *flo_select_text_of(const struct flo_select_name *name,
 struct flo_select_term {
     struct flo_select_name name;
     uint8_t how;          /* enum flo_select_how, tokens.h */
-    uint16_t value_first; /* first index in `values` and `numbers` */
+    uint16_t value_first; /* index of the term's first value in `values` and `numbers` */
     uint16_t value_count;
 };
 

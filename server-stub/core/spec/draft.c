@@ -4,7 +4,8 @@
 
 #include "server-stub/core/spec/spec.h"
 
-/* Returns the action of a word's index; `abort`, the last word, means halt. */
+/* Returns the action with this index in the list of words.  The last word,
+ * `abort`, is a second name of `halt`. */
 static enum flo_on_fail on_fail_of(uint32_t word)
 {
     return word > FLO_ON_FAIL_PAUSE ? FLO_ON_FAIL_HALT : (enum flo_on_fail)word;
@@ -28,9 +29,10 @@ static void draft_phase(const struct flo_spec_phase *from, struct flo_rollout_ph
     to->watch_ms = from->watch_ms;
 }
 
-/* Orders members by the values of a label.  Their buckets are then not their
- * hashes, so each device of an early phase gets an order of its own.  The last
- * phase before the hold-out has all other devices: one order is enough. */
+/* Marks the phases of a rollout whose members are ordered by the values of a
+ * label.  Their buckets are not their hashes, so each device of an early phase
+ * gets its own order.  The last phase before the hold-out has all remaining
+ * devices, so one order is enough. */
 static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
 {
     uint32_t rest = out->phase_count;
@@ -85,8 +87,8 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     memcpy(out->gates, spec->gates, sizeof(out->gates));
     out->gate_count = spec->gate_count;
     out->on_fail = on_fail_of(spec->on_fail);
-    /* If the analysis fails, the release is rolled back, unless the rollout
-     * gives another action. */
+    /* A failed analysis rolls the release back, unless the specification sets
+     * on_fail. */
     out->analysis.rules = spec->analysis;
     out->analysis.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     draft_cover(spec, out);

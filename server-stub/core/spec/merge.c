@@ -20,7 +20,8 @@ static void add_name(const struct merge *merge, const char *path, const char *na
              path, name);
 }
 
-/* Finds where a member of `policy` is stored; other fields may override it. */
+/* Finds where a member of `policy` is stored. Other fields of the specification
+ * may set the same value. */
 static bool policy_offset(const char *name, size_t *out)
 {
     static const struct {

@@ -68,7 +68,7 @@ void flo_spec_path(const struct flo_err *err, char *out)
     }
     snprintf(out, FLO_SPEC_PATH_MAX, "%.*s", (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
     if (strpbrk(out, " `") != NULL) {
-        out[0] = '\0'; /* the sentence begins without a path */
+        out[0] = '\0'; /* the error's sentence does not begin with a path */
     }
 }
 
@@ -146,7 +146,7 @@ static int read_value(const struct field *field, const struct place *place, cons
     case GATES:
         return read_gates(place, field, value);
     case POLICY:
-        return 0; /* the policy was read first, because other fields override it */
+        return 0; /* the policy was read first, because other fields may override it */
     default:
         return flo_spec_read_value(field, place, value);
     }

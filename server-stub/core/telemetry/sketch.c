@@ -239,7 +239,7 @@ static bool skip_histogram(struct blob *blob)
     uint64_t gap = 1;
     uint64_t count;
 
-    while (gap != 0) { /* a gap of 0 marks the last pair, whose number is the sum */
+    while (gap != 0) { /* The last pair has a gap of 0; its number is the sum of all values. */
         if (!get(blob, &gap) || !get(blob, &count)) {
             return false;
         }

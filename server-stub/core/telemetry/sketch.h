@@ -8,9 +8,9 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 
-/* Counter or gauge, over all windows; a counter has only its sum. */
+/* Counter or gauge, over all telemetry windows; a counter has only its sum. */
 struct flo_sketch_number {
-    uint64_t count; /* number of windows that had the metric; 0: none */
+    uint64_t count; /* number of telemetry windows that had the metric; 0: none */
     int64_t sum, min, max;
 };
 struct flo_sketch {

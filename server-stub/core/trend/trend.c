@@ -82,7 +82,7 @@ double flo_trend_median(double *values, size_t count)
 }
 
 /* Returns the variance that the sum of signs has if there is no trend.  Equal
- * values reduce it. */
+ * values make it smaller. */
 static double variance(const struct flo_trend *trend)
 {
     double sorted[FLO_TREND_POINTS];

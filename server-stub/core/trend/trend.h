@@ -36,7 +36,8 @@ struct flo_trend {
     uint32_t span; /* number of the span that is still open; 0: none */
     double sum, weight;
 };
-/* Adds a window's value.  Returns true when a point was completed. */
+/* Adds the value of a telemetry window.  Returns true when a point was
+ * completed. */
 bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind, double value,
                    uint64_t window_ms, uint64_t now_ms);
 

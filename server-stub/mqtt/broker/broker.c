@@ -27,17 +27,19 @@
 struct flo_broker {
     struct flo_controller *controller;
     struct event *watch;
-    pid_t pid; /* process of mosquitto or its keeper; 0: not running */
+    pid_t pid; /* process id of mosquitto, or of its keeper; 0: none is running */
     uint64_t pid_started;
-    bool is_kept; /* mosquitto has a keeper and may outlive the controller */
-    int lock;     /* lock that the controller holds, from which the keeper knows that it lives */
-    char config[FLO_DIGEST_TEXT]; /* digest of the settings with which it was started */
+    bool is_kept; /* mosquitto has a keeper, and may outlive the controller */
+    /* file descriptor of the lock that the controller holds, and by which the
+     * keeper knows that the controller lives */
+    int lock;
+    char config[FLO_DIGEST_TEXT]; /* digest of the settings with which the broker was started */
     uint16_t port;
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max;        /* number of devices for which the broker has descriptors */
+    uint64_t devices_max;        /* number of devices for which the broker has file descriptors */
     struct flo_broker_said said; /* output of a broker without a keeper, for the controller's log */
 };
 
@@ -51,8 +53,9 @@ static int path_of(const struct flo_controller *controller, const char *name, ch
 
 /* ---- ACL ---- */
 
-/* Appends a line of the ACL: "d/{d}/desired" with %u or +; mosquitto compares
- * %u with the certificate's CN. */
+/* Appends a rule of the ACL for a topic.  A placeholder for the device, as in
+ * "d/{d}/desired", becomes %u, for which mosquitto puts the CN of the client
+ * certificate.  Any other placeholder becomes +, which matches all names. */
 static void acl_line(struct flo_buf *out, const char *fleet, const struct flo_topic_fact *fact)
 {
     const char *brace = strchr(fact->path, '{');
@@ -127,16 +130,18 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-/* Writes mosquitto.conf.  Devices and controllers use neither QoS 2, topic
- * aliases nor sessions that outlive their connection.  All messages in flight
- * to a controller fit into its window of 65,535.  So the broker stores nothing
- * that a client could pile up: a QoS 2 message, for example, stays until its
- * sender releases it.
+/* Writes the text of mosquitto.conf.
  *
- * There is one listener, so its rights are the broker's.  With rights per
- * listener, mosquitto 2.0.21 stores nothing for an offline session.  On a busy
- * machine it disconnects clients with the highest keep-alive within a second,
- * so devices (20 min at most) stay below it. */
+ * The broker stores nothing that a client could pile up.  For this, devices and
+ * controllers use no QoS 2, no topic aliases, and no sessions that outlive
+ * their connection; a QoS 2 message, for example, stays until its sender
+ * releases it.  All messages in flight to a controller fit into its window of
+ * 65,535.
+ *
+ * There is one listener, so its rights are the broker's: with rights per
+ * listener, mosquitto 2.0.21 stores nothing for an offline session.  A busy
+ * mosquitto disconnects clients with the highest keep-alive within a second, so
+ * devices use 20 min at most. */
 void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places)
 {
@@ -153,7 +158,8 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
                          "persistent_client_expiration 1h\n"
                          "max_packet_size 65536\n");
     if (geteuid() == 0) {
-        /* The broker reads keys of the folder's owner, here root. */
+        /* mosquitto would drop root's rights; it keeps them here to read the
+         * keys of the folder's owner */
         flo_buf_text(text, "user root\n");
     }
     flo_buf_printf(text,
@@ -232,9 +238,9 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- port ---- */
 
-/* Chooses the port: that of --broker, else of the last start, else the default
- * one, else a free one.  A stored port that another process holds is an error,
- * because devices know that port. */
+/* Chooses the broker's port: the one of --broker, or that of the last start, or
+ * the default one, or a free one.  If another process holds the stored port,
+ * this is an error, because devices know that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out, struct flo_err *err)
 {
     char kept[16];
@@ -293,8 +299,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- one that is there already ---- */
 
-/* Tells whether the process of the pid file still runs, and its pid was not
- * reused. */
+/* Tells whether the process of the pid file still runs.  A process with another
+ * start time has reused the pid. */
 static bool is_alive(pid_t pid, uint64_t started)
 {
     return pid > 1 && started != 0 && flo_broker_started(pid) == started;
@@ -328,13 +334,13 @@ static void end_kept(pid_t keeper, uint64_t started)
         usleep(10000);
     }
     if (is_alive(keeper, started)) {
-        kill(keeper, SIGKILL); /* mosquitto ends with its keeper */
+        kill(keeper, SIGKILL); /* The keeper is killed, and mosquitto ends with it. */
     }
 }
 
-/* Takes over the former controller's broker from its pid file if its settings
- * equal those of a new start; otherwise ends it. Returns true after a
- * take-over. */
+/* Takes over the broker of the former controller by its pid file, if the
+ * broker's settings equal those of a new start; otherwise ends that broker.
+ * Returns true after a take-over. */
 static bool adopt(struct flo_broker *broker)
 {
     struct flo_controller *controller = broker->controller;
@@ -369,7 +375,7 @@ static bool adopt(struct flo_broker *broker)
     return true;
 }
 
-/* Waits at our own start until the broker listens. */
+/* Waits, at the start of the controller, until the broker listens. */
 static void wait_for_it(const struct flo_broker *broker)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -399,7 +405,7 @@ int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 {
     FLO_TRY(config_write(broker, err));
     if (broker->pid > 0) {
-        kill(broker->pid, SIGTERM); /* after its end, the controller starts it again */
+        kill(broker->pid, SIGTERM); /* The broker ends, and the controller then starts it again. */
     }
     return 0;
 }
@@ -437,7 +443,8 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     take_lines(broker);
-    /* A broker that was taken over is not our child: it is just gone. */
+    /* A broker that was taken over is no child of this process, so waitpid()
+     * cannot tell that it ended. */
     if (broker->pid > 0 && (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
                             !is_alive(broker->pid, broker->pid_started))) {
         take_lines(broker);
@@ -449,7 +456,8 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Takes the lock; the keeper tests it briefly now and then. */
+/* Takes the lock of a living controller.  It waits, because the keeper also
+ * takes the lock for a moment now and then. */
 static int lock_take(struct flo_broker *broker, struct flo_err *err)
 {
     broker->lock = flo_broker_lock_open(broker->controller->dir, err);
@@ -504,7 +512,9 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     flo_address_url(controller->addresses.mqtt_own, "mqtts",
                     flo_address_local(controller->addresses.devices), broker->port);
     if (is_adopted) {
-        kill(broker->pid, SIGHUP); /* makes it load the ACL and the new certificates again */
+        /* The signal makes the broker load the ACL and the new certificates
+         * again. */
+        kill(broker->pid, SIGHUP);
     } else if ((rv = start(broker, err)) < 0) {
         return rv;
     }
@@ -528,7 +538,7 @@ void flo_broker_close(struct flo_broker *broker, bool ends)
         if (ends) {
             end_kept(broker->pid, broker->pid_started);
         }
-        broker->pid = 0; /* the broker stays, and waits for the next controller */
+        broker->pid = 0; /* The broker stays, and waits for the next controller. */
     }
     if (broker->pid > 0) {
         kill(broker->pid, SIGTERM);

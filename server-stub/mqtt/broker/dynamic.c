@@ -25,7 +25,7 @@ static void acl(struct flo_buf *out, const char *type, const char *fleet, const 
     flo_buf_printf(out, "%s\",\"priority\":0,\"allow\":true}", path);
 }
 
-/* Appends the rights of one device, from the table of topics. */
+/* Appends the rights of one device, by the table of topics. */
 static void device_acls(struct flo_buf *out, const char *fleet, const char *device)
 {
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
@@ -150,7 +150,9 @@ void flo_broker_accounts_line(char *out, size_t bytes)
     for (size_t i = FLO_COUNT(folders); i-- > 0;) {
         snprintf(path, sizeof(path), "/usr/lib/%s/mosquitto_dynamic_security.so", folders[i]);
         if (access(path, R_OK) == 0) {
-            break; /* else that of the first address, on the broker's machine */
+            /* The plugin's path on this machine is used; if there is none, the
+             * first path, which may exist on the broker's machine. */
+            break;
         }
     }
     snprintf(out, bytes, "plugin %s\nplugin_opt_config_file dynamic-security.json", path);

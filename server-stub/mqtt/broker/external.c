@@ -26,10 +26,10 @@ static int write_file(const struct flo_controller *controller, const char *name,
 }
 
 #define FILE_BYTES_MAX (64u << 20)
-#define PORT 8883 /* port that is used if an address has none */
+#define PORT 8883 /* port of an address that names none */
 
-/* Splits mqtts://HOST[:PORT]; an IPv6 HOST is in brackets.  Returns false for
- * another or an invalid address, such as mqtt:// on loopback. */
+/* Splits mqtts://HOST[:PORT], where an IPv6 HOST is in brackets.  Returns false
+ * for any other address, such as mqtt:// on loopback. */
 static bool split(const char *url, char host[256], uint16_t *port)
 {
     if (url == NULL || strncmp(url, "mqtts://", 8) != 0) {
@@ -57,8 +57,8 @@ int flo_broker_check(const char *broker_or_null, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "--broker") : 0;
 }
 
-/* Listens on all addresses of the broker's machine; for a loopback address only
- * on that one. */
+/* Returns the address on which the broker listens: a loopback host itself, or
+ * else "" for all addresses of its machine. */
 static const char *listens_on(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ? host : "";
@@ -72,7 +72,8 @@ static int write_acl(struct flo_controller *controller, struct flo_err *err)
     return write_file(controller, "broker/acl", &text, err);
 }
 
-/* Written once: the plugin maintains its file, perhaps in this folder. */
+/* Writes the plugin's file with accounts, if it does not exist.  It is written
+ * only once, because the plugin may maintain it in this folder. */
 static int write_accounts(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};

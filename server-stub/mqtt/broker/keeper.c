@@ -1,10 +1,12 @@
-/* Broker keeper: the parent of mosquitto that outlives the controller.
+/* Broker keeper: the parent process of mosquitto, which outlives the
+ * controller.
  *
  * A restart of the controller must not disconnect the fleet.  Therefore
  * mosquitto is the child of a small process, the keeper.  Without a controller
- * the keeper waits for some time and then ends both.  A held lock tells the
- * keeper that a controller lives.  A pid file names the running processes for
- * the next controller, with start times, because pids are reused. */
+ * the keeper waits for some time, and then ends mosquitto and itself.  A lock
+ * that a controller holds shows the keeper that the controller lives.  A pid
+ * file names the running processes for the next controller.  It has their start
+ * times, because pids are reused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,8 +41,8 @@ uint64_t flo_broker_started(pid_t pid)
     if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return 0;
     }
-    /* Field 3 begins after the last bracket, because the process name may contain
-     * anything. */
+    /* Field 3 begins after the last bracket, because the process's name in
+     * field 2 may contain anything. */
     const char *at = strrchr(text, ')');
     bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
     for (int field = 2; !is_dead && at != NULL && field < 22; field++) {
@@ -113,14 +115,14 @@ static bool is_controlled(int lock)
 
 /* ---- the process ---- */
 
-/* Resources of the keeper, besides the lock. */
+/* Resources of the keeper's process, except the lock. */
 struct keeper {
     pid_t broker;
     int log;
     struct flo_broker_said said;
 };
 
-/* Detaches from the terminal, the pipes and the parent. */
+/* Detaches the keeper from the terminal, the pipes and the parent process. */
 static int detach(const char *dir, struct keeper *keeper, struct flo_err *err)
 {
     char path[4096];
@@ -141,7 +143,7 @@ static int detach(const char *dir, struct keeper *keeper, struct flo_err *err)
     return 0;
 }
 
-/* Reads mosquitto's output so far. */
+/* Reads the lines that mosquitto has written so far. */
 static void take_lines(struct keeper *keeper)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
@@ -151,7 +153,7 @@ static void take_lines(struct keeper *keeper)
         return;
     }
     if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX && ftruncate(keeper->log, 0) < 0) {
-        return; /* the disk accepts no writes, so there is no log */
+        return; /* the disk accepts no writes, so nothing is logged */
     }
     (void)!write(keeper->log, out.data, out.bytes);
 }
@@ -170,7 +172,7 @@ static void stop(struct keeper *keeper)
     waitpid(keeper->broker, NULL, 0);
 }
 
-/* Returns the signal that arrived meanwhile, or 0. */
+/* Waits for output or a signal.  Returns the signal, or 0 if none arrived. */
 static int wait_for(const struct keeper *keeper, int signals)
 {
     struct pollfd polled[] = {{.fd = keeper->said.fd, .events = POLLIN},
@@ -184,8 +186,8 @@ static int wait_for(const struct keeper *keeper, int signals)
     return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* Runs until the broker ends, a signal arrives, or no controller has connected
- * for linger_ms. */
+/* Runs until the broker ends, a signal arrives, or no controller has held the
+ * lock for linger_ms. */
 static void keep(struct keeper *keeper, int lock, uint64_t linger_ms, int signals)
 {
     struct flo_alone alone = {0};

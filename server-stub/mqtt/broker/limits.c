@@ -1,8 +1,8 @@
-/* Broker limits: computes for how many devices the broker has descriptors.
+/* Broker limits: computes how many devices the broker's file descriptors allow.
  *
- * Each connection needs a descriptor.  A shell allows 1,024 of them, though the
- * process may raise the limit.  Otherwise further devices would silently fail
- * to connect. */
+ * Each connection needs a descriptor.  A shell allows a process 1,024 of them,
+ * though the process may raise the limit.  Without that, further devices would
+ * fail to connect, and nobody would know why. */
 #include <sys/resource.h>
 
 #include <flotilla/errors/process.h>
@@ -10,9 +10,10 @@
 
 #include "server-stub/mqtt/broker/process.h"
 
-/* Number of descriptors that the broker needs for other purposes. */
+/* Number of descriptors that the broker needs for other purposes than
+ * connections. */
 #define RESERVED 32
-#define DESCRIPTORS_MAX 1000000 /* limit of the descriptors that are requested */
+#define DESCRIPTORS_MAX 1000000 /* largest number of descriptors that is requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {

@@ -1,4 +1,5 @@
-/* Lines: filters mosquitto's lines; see lines.h.  Pure. */
+/* Lines: filters the lines that mosquitto writes.  The functions have no side
+ * effects; see lines.h. */
 #include <string.h>
 
 #include "server-stub/mqtt/broker/lines.h"

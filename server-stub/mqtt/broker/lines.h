@@ -10,21 +10,21 @@
 #include <flotilla/base.h>
 
 #define FLO_BROKER_LINES_TELL_MS 600000
-#define FLO_BROKER_LINE_MAX 1024 /* a longer line is cut */
+#define FLO_BROKER_LINE_MAX 1024 /* largest length of a line; a longer one is cut */
 
 /* Zero-initialise. */
 struct flo_broker_lines {
     char line[FLO_BROKER_LINE_MAX];
     size_t bytes;
-    uint64_t count;      /* number of connections lost since the last logged count */
-    uint64_t tell_at_ms; /* earliest time of the next logged count */
+    uint64_t count;      /* number of connections lost since the count was logged last */
+    uint64_t tell_at_ms; /* earliest time at which the count is logged again */
 };
 
-/* Appends those of these bytes to `out` that the log keeps. */
+/* Appends the lines among these bytes to `out` that the log keeps. */
 void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data, size_t bytes,
                            struct flo_buf *out);
-/* Appends the count when it is due.  Called after each piece, and now and
- * then. */
+/* Appends a line with the number of lost connections when that line is due.
+ * Called after each piece of output, and from time to time. */
 void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,
                            struct flo_buf *out);
 

@@ -1,4 +1,4 @@
-/* Process and files of the broker; internal header. */
+/* Process: the process and files of the broker.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
 #define FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
 
@@ -13,16 +13,17 @@ struct flo_broker_pids {
     uint64_t keeper_started, broker_started;
     char config[FLO_DIGEST_TEXT];
 };
-/* Returns false when the file is missing or broken. */
+/* Reads the pid file.  Returns false when the file is missing or damaged. */
 bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out);
-/* Returns when a process started; 0: it does not exist, or is a zombie. */
+/* Returns the time at which a process started; 0: the process does not exist,
+ * or is a zombie. */
 uint64_t flo_broker_started(pid_t pid);
-/* Opens DIR/mosquitto/controller.lock, which a controller holds for its
- * life. */
+/* Opens DIR/mosquitto/controller.lock.  A controller holds this lock as long as
+ * it lives. */
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
-/* Returns mosquitto's path; NULL: it is not installed. */
+/* Returns the path of mosquitto; NULL: mosquitto is not installed. */
 const char *flo_broker_program(void);
-/* Lines that mosquitto writes to stderr. */
+/* Output of a mosquitto process, which it writes to stderr. */
 struct flo_broker_said {
     int fd; /* -1: not started */
     struct flo_broker_lines lines;
@@ -31,22 +32,23 @@ struct flo_broker_said {
  * caller closes `said`. */
 FLO_MUST_USE int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid,
                                   struct flo_err *err);
-/* Appends its output since the last call, without lines that are only
- * counted. */
+/* Appends mosquitto's output since the last call, without those lines that are
+ * only counted. */
 void flo_broker_said(struct flo_broker_said *said, struct flo_buf *out);
 
 /* authorities.c: write DIR/mosquitto/authorities. */
 FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller, struct flo_err *err);
 
-/* Appends the ACL's text: controller, patterns for devices, retired devices. */
+/* Appends the text of the broker's ACL: rules for the controller, patterns for
+ * devices, and retired devices. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                                      struct flo_err *err);
-/* Values for the text of mosquitto.conf; `host` "": it listens on all
- * addresses. */
+/* Values for the text of mosquitto.conf.  With `host` "" the broker listens on
+ * all addresses. */
 struct flo_broker_places {
-    const char *authorities; /* a whole line: cafile FILE or capath FOLDER */
+    const char *authorities; /* a whole line of the configuration: cafile FILE or capath FOLDER */
     const char *certificate, *key, *revoked;
-    const char *rights; /* whole lines: acl_file FILE, or those of a plugin */
+    const char *rights; /* whole lines of the configuration: acl_file FILE, or those of a plugin */
 };
 void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places);
@@ -55,18 +57,19 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
  * (shares.c). */
 void flo_broker_guard_lines(const struct flo_controller *controller, struct flo_buf *out);
 
-/* OpenSSL settings for the broker: the system's, without session tickets. */
+/* OpenSSL settings for the broker: those of the system, but without session
+ * tickets. */
 extern const char flo_broker_openssl[];
 
-/* Texts for the dynamic-security plugin (dynamic.c): its file, and its lines in
- * mosquitto.conf. */
+/* Texts for the dynamic-security plugin (dynamic.c): its file of accounts, and
+ * its lines in mosquitto.conf. */
 FLO_MUST_USE int flo_broker_accounts_text(struct flo_controller *controller, struct flo_buf *out,
                                           struct flo_err *err);
 void flo_broker_accounts_line(char *out, size_t bytes);
 
 /* Raises this process's limit of open files as far as allowed; the broker
- * inherits it.  *devices_max: devices that can be connected at once.  Warns
- * when more are enrolled. */
+ * inherits it.  *devices_max becomes the number of devices that can be
+ * connected at once.  Logs a warning when more devices are enrolled. */
 FLO_MUST_USE int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
                                    struct flo_err *err);
 

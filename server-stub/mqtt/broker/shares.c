@@ -10,8 +10,8 @@
 #define REPORT "mosquitto/shares"
 #define REPORT_BYTES_MAX 16384
 
-/* Finds the plugin next to the controller (a build), or where it is
- * installed. */
+/* Finds the guard's plugin: next to the controller as in a build, or where it
+ * is installed. */
 static bool find(char *out, size_t bytes)
 {
     return (flo_process_sibling(PROGRAM, out, bytes) && access(out, R_OK) == 0) ||
@@ -44,7 +44,7 @@ void flo_broker_shares(const struct flo_controller *controller, uint64_t since_m
 
     if (!flo_path_join(path, sizeof(path), controller->dir, REPORT) ||
         flo_file_read(path, REPORT_BYTES_MAX, &text, &bytes, NULL) < 0) {
-        return; /* no report: no device exceeded a limit */
+        return; /* Without a report no device has exceeded a limit. */
     }
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {

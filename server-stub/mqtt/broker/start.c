@@ -50,8 +50,8 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, 
         !flo_path_join(openssl + chars, sizeof(openssl) - chars, dir, "mosquitto/openssl.cnf")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
-    /* Non-blocking: lines that nobody reads are lost, so mosquitto never
-     * waits. */
+    /* The pipe does not block, so that mosquitto never waits: lines that nobody
+     * reads are lost. */
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "pipe of the broker");
     }

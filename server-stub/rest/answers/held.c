@@ -33,8 +33,8 @@ static bool hold(struct flo_rest *rest, struct flo_httpd_request *request, int s
     return true;
 }
 
-/* Answers after a failed sync: nothing was rolled back, so the change may still
- * become durable. */
+/* Answers a call whose change could not be synced to the disk.  The change may
+ * still become durable, because nothing was rolled back. */
 static void answer_doubt(struct flo_httpd_request *request, const struct flo_err *failed)
 {
     struct flo_err err = *failed;

@@ -1,4 +1,4 @@
-/* REST: rolls and retires the fleet's authorities. */
+/* REST: rotates the fleet's certificate authorities, and retires one. */
 #include <string.h>
 
 #include <flotilla/errors/ca.h>
@@ -6,14 +6,14 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/pki/pki.h"
 
-#define NAMES_MAX 1000 /* names of devices in an answer */
+#define NAMES_MAX 1000 /* largest number of devices' names in an answer */
 
 /* ---- who holds what ---- */
 
 struct holders {
     const struct flo_pki *pki;
     uint64_t counts[FLO_AUTHORITIES_MAX];
-    uint64_t others; /* certificates of deleted authorities */
+    uint64_t others; /* number of certificates whose authority was deleted */
 };
 
 static int count_holder(void *context, const char *device, const char *authority)
@@ -54,7 +54,7 @@ static int name_holder(void *context, const char *device, const char *authority)
                                       names->err);
 }
 
-/* Lists the names of devices that hold its certificates. */
+/* Lists the names of the devices that hold a certificate of this authority. */
 static int holders_of(struct flo_controller *controller, const char *authority, json_t **out,
                       struct flo_err *err)
 {
@@ -117,7 +117,8 @@ int flo_rest_ca(struct flo_rest_call *call, struct flo_err *err)
     return status(call->controller, &call->out, err);
 }
 
-/* Lists for an external broker: PEM, one for each authority. */
+/* Answers with the revocation lists as PEM, one for each authority, for the
+ * operator of an external broker. */
 int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;

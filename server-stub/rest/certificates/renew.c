@@ -11,7 +11,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/pki/pki.h"
 
-#define AUTHORITIES_MAX 16 /* authorities that a device may name */
+#define AUTHORITIES_MAX 16 /* largest number of authorities that a device may name */
 
 struct shown {
     bool is_known;
@@ -36,8 +36,9 @@ static int look(struct flo_controller *controller, const struct flo_httpd_peer *
 {
     int rv = flo_fleet_certificate_get(controller->store, peer->serial, take_shown, out, err);
 
-    if (rv == FLO_E_ABSENT) { /* the certificate is newer than the restored
-                                 backup */
+    /* The certificate is unknown, because it is newer than the restored
+     * backup. */
+    if (rv == FLO_E_ABSENT) {
         return 0;
     }
     return rv == 0 && strcmp(out->device, peer->name) != 0
@@ -66,8 +67,8 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
     return flo_certificate_may_renew(&ask, err);
 }
 
-/* Chooses the newest authority that the device accepts. With an unknown one, it
- * could not verify the controller. */
+/* Chooses the newest authority that the device accepts, because with a
+ * certificate of another one the device could not verify the controller. */
 static int choose(struct flo_rest_call *call, const struct flo_authority **out, struct flo_err *err)
 {
     const struct flo_pki *pki = call->controller->pki;
@@ -119,7 +120,7 @@ int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
     if (peer == NULL || !flo_uuid_is_valid(peer->name)) {
         return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate belongs here");
     }
-    /* The device has one of our certificates, so it is known. */
+    /* The device has one of the fleet's certificates, so it is known. */
     snprintf(call->token_id, sizeof(call->token_id), "%.36s", peer->name);
     snprintf(call->who, sizeof(call->who), "device %.36s", peer->name);
     return call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")

@@ -22,8 +22,9 @@
 #include "server-stub/state/audit/audit.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
-#define SYNC_BYTES (UINT64_C(8) << 20) /* synced per step, as the loop waits meanwhile */
-#define BRINGERS_MAX 16                /* releases checked for a digest */
+/* bytes that are synced in one step, because the event loop waits meanwhile */
+#define SYNC_BYTES (UINT64_C(8) << 20)
+#define BRINGERS_MAX 16 /* number of releases in which the size of an artifact is looked up */
 #define TEMPORARY ".upload-"
 
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, struct flo_err *err)
@@ -38,8 +39,8 @@ static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, 
 
 /* ---- out ---- */
 
-/* Checks who may read: devices by certificate on their listener, people by
- * token on theirs. */
+/* Checks who may read artifacts: devices by certificate on their listener,
+ * people by token on theirs. */
 int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_request *request,
                       struct flo_err *err)
 {
@@ -60,7 +61,8 @@ int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_reques
                   : flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
 }
 
-/* Redirects a device to another store, after the checks here. */
+/* Redirects a device to the store of --blobs-url, after access was checked
+ * here. */
 static void answer_elsewhere(const struct flo_controller *controller,
                              struct flo_httpd_request *request, const struct flo_digest *digest)
 {
@@ -79,8 +81,8 @@ static void answer_file(struct flo_httpd_request *request, int fd, const struct 
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(digest, text);
-    /* Private: shared caches must not serve it, because access was checked
-     * here. */
+    /* The answer is private: shared caches must not serve it, because access
+     * was checked here. */
     flo_httpd_add_header(request, "Cache-Control", "private, max-age=31536000, immutable");
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);
 }
@@ -147,7 +149,7 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
 
 struct bringers {
     const struct flo_digest *digest;
-    uint64_t bytes_max; /* largest size stated by one of the releases */
+    uint64_t bytes_max; /* largest size that one of the releases states for the artifact */
     size_t count;
     char releases[BRINGERS_MAX][FLO_DIGEST_TEXT];
 };
@@ -160,7 +162,8 @@ static int note_bringer(void *context, const char *release)
     return 0;
 }
 
-/* An unreadable document states no size. */
+/* Notes the size that a release states for the artifact.  An unreadable
+ * document states none. */
 static int note_bytes(void *context, const struct flo_fleet_release *found)
 {
     struct bringers *bringers = context;
@@ -176,8 +179,8 @@ static int note_bytes(void *context, const struct flo_fleet_release *found)
     return 0;
 }
 
-/* Fetches from the depot only what a release contains, and at most the stated
- * size, so that requests for random names cause no work. */
+/* Fetches a file from the depot if a release contains it, and at most the
+ * stated size, so that requests for random names cause no work. */
 static int fetch_named(struct flo_controller *controller, struct flo_httpd_request *request,
                        const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
@@ -197,7 +200,8 @@ static int fetch_named(struct flo_controller *controller, struct flo_httpd_reque
     return fetch(controller->depot, request, digest, bringers.bytes_max, path, err);
 }
 
-/* The file is not local.  Returns true when the depot has it, or is asked. */
+/* Handles a request for a file that is not local.  Returns true if the depot
+ * has the file, or is asked for it. */
 static bool is_elsewhere(struct flo_controller *controller, struct flo_httpd_request *request,
                          const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
@@ -244,7 +248,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
-    /* A local file is served from here until the depot has all. */
+    /* A local file is served from here until the depot has all files. */
     if (controller->options.blobs_url != NULL &&
         flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
         flo_depot_has_all(controller->depot)) {
@@ -259,7 +263,7 @@ static int answer_envelope(void *context, const char *text)
 {
     struct flo_httpd_request *request = context;
 
-    /* May be signed again: not immutable. */
+    /* The release may be signed again, so its envelope is not immutable. */
     flo_httpd_add_header(request, "Cache-Control", "no-cache");
     flo_httpd_answer(request, 200, "application/json", text, strlen(text));
     return 0;
@@ -293,11 +297,11 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
-    uint64_t synced; /* number of bytes already synced */
+    uint64_t synced; /* number of bytes of the upload that are synced */
     int fd;
     char path[4096];
     char who[96];
-    struct flo_rest *rest; /* used by the steps after the last byte */
+    struct flo_rest *rest; /* REST state, which the steps after the last byte use */
     struct flo_httpd_request *request;
     struct flo_depot_job *job;
     int status;
@@ -376,7 +380,7 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
     return fdatasync(upload->fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path) : 0;
 }
 
-/* Renames the temporary file to its final name. */
+/* Gives an uploaded file its final name. */
 static int upload_finish(struct flo_controller *controller, struct upload *upload, int *status,
                          struct flo_err *err)
 {
@@ -402,7 +406,8 @@ static int upload_finish(struct flo_controller *controller, struct upload *uploa
     }
     flo_artifact_is_wanted(controller, &digest);
     if (controller->depot != NULL) {
-        return 0; /* the file gets its name once the depot has it */
+        return 0; /* the file is renamed, and the request answered, when the
+                     depot has the file */
     }
     close(upload->fd);
     upload->fd = -1;
@@ -427,7 +432,7 @@ static void upload_audit(struct flo_controller *controller, const struct upload 
     }
 }
 
-/* Ends an upload: the file is stored, or storing it failed. */
+/* Ends an upload, and answers whether storing the file succeeded. */
 static void end_put(struct upload *upload, const struct flo_err *err)
 {
     struct flo_httpd_request *request = upload->request;
@@ -457,7 +462,7 @@ static void on_kept(void *context, const struct flo_depot_job *job, const struct
     end_put(context, err);
 }
 
-/* The client left; the depot still gets the file. */
+/* Called when the client disconnects; the depot still gets the file. */
 static void on_left(void *user)
 {
     struct upload *upload = user;
@@ -481,7 +486,8 @@ static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *
     upload->job->context = upload;
     upload->job->done = on_kept;
     FLO_TRY(depot->ask(depot->self, upload->job, err));
-    close(upload->fd); /* the job owns the file */
+    close(upload->fd); /* The job owns the file at its path from now on, so the
+                          descriptor is closed here. */
     upload->fd = -1;
     flo_httpd_set_user(upload->request, upload, on_left);
     return 0;

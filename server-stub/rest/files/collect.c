@@ -2,7 +2,8 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/artifacts.h"
 
-#define ITEMS_MAX 1000 /* the counts include all files */
+/* largest number of files that an answer lists; the counts include all files */
+#define ITEMS_MAX 1000
 
 static json_t *show_counts(const struct flo_controller *controller,
                            const struct flo_artifact_counts *counts)

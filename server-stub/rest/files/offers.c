@@ -7,10 +7,10 @@
 #include "server-stub/rest/files/offers.h"
 #include "server-stub/state/audit/audit.h"
 
-#define REFUSED_MS 600000 /* interval between two audit records */
+#define REFUSED_MS 600000 /* pause between two audit records about refused requests of a device */
 
-/* Tells whether this device was audited within ten minutes, so that many
- * requests do not fill the audit. */
+/* Tells whether this device got an audit record within the last ten minutes, so
+ * that many refused requests do not fill the audit. */
 static bool is_told_already(struct flo_rest *rest, const char *device)
 {
     uint64_t now_ms = flo_now_ms();

@@ -132,7 +132,7 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
     return upload->body.failed ? flo_fail(err, FLO_E_MEMORY, "report") : 0;
 }
 
-/* Reads the report in the form that people see. */
+/* Builds the report in the form that people see, from the uploaded one. */
 static int read_report(const struct upload *upload, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;

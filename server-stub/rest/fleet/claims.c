@@ -43,7 +43,8 @@ int flo_rest_claims(struct flo_rest_call *call, struct flo_err *err)
     return put_policy(call, err);
 }
 
-/* Refuses two rows with one serial: a mistake in the list.  Names both. */
+/* Refuses a list in which two rows have the same serial, and names both
+ * rows. */
 static int check_twice(const json_t *items, struct flo_err *err)
 {
     json_t *seen = json_object();
@@ -57,7 +58,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
         char serial[FLO_NAME_MAX + 1];
         json_t *before;
         if (rv < 0 || !flo_serial_normal(said, serial)) {
-            continue; /* the check of the row reports this error */
+            continue; /* The check of the row itself reports an invalid serial. */
         }
         before = json_object_get(seen, serial);
         if (before != NULL) {
@@ -70,7 +71,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
     return rv;
 }
 
-/* Imports all rows or none. */
+/* Imports the rows of a prepared list: either all of them, or none. */
 int flo_rest_claims_import(struct flo_rest_call *call, struct flo_err *err)
 {
     const json_t *items = json_object_get(call->in, "items");
@@ -111,7 +112,8 @@ static int take_none(void *context, const struct flo_fleet_serial *claim)
     return 0;
 }
 
-/* Deletes the row; the device that used the serial stays in the fleet. */
+/* Deletes a row of the list; the device that used its serial stays in the
+ * fleet. */
 int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *serial = flo_httpd_param(call->request, "serial");

@@ -12,7 +12,9 @@
 #include "server-stub/state/sayings.h"
 
 #define BULK_DEVICES_MAX 1000
-#define BULK_PINS_MAX 100 /* each pin is an order to sign */
+/* largest number of devices in a request that pins, because each pin is an
+ * order to sign */
+#define BULK_PINS_MAX 100
 
 /* ---- one ---- */
 
@@ -60,7 +62,8 @@ static int check_pin(struct flo_controller *controller, const char *id, const ch
     return flo_devices_may_pin(controller, id, title, err);
 }
 
-/* Merges pins; existing pins are not checked again. */
+/* Merges the pins of the request into those of the device.  Pins that the
+ * device has already are not checked again. */
 static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, struct flo_err *err)
 {
     json_t *patch = json_object_get(call->in, "pins");
@@ -86,8 +89,8 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, 
                : 0;
 }
 
-/* Checks groups that a label decides: with a role for other groups only, nobody
- * may move a device into or out of this one. */
+/* Checks a group that a change of a label decides.  A person with a role for
+ * other groups only may not move a device into or out of it. */
 static int may_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     (void)label;
@@ -161,7 +164,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- many ---- */
 
-/* Changes and counts the labels of one device. */
+/* Changes the labels of one device, and counts the device if they differ. */
 static int label_one(struct flo_controller *controller, const char *key, const json_t *patch,
                      json_int_t *changed, struct flo_err *err)
 {
@@ -197,8 +200,9 @@ static int by_id(const void *a, const void *b)
     return strcmp((*one)->values[FLO_SELECT_ID].text, (*other)->values[FLO_SELECT_ID].text);
 }
 
-/* Copies the ids after the cursor, because a change invalidates the borrowed
- * list.  `next` is the cursor of the next request, "" at the end. */
+/* Copies the ids of the devices after the cursor, because a change invalidates
+ * the borrowed list.  `next` is the cursor of the next request, "" at the
+ * end. */
 static void take_some(const struct flo_rest_call *call, const struct flo_fleet_found *found,
                       size_t max, struct flo_text_list *ids, char *next)
 {
@@ -218,7 +222,7 @@ static void take_some(const struct flo_rest_call *call, const struct flo_fleet_f
     }
 }
 
-/* Finds at most `max` devices that match `where`, as ids. */
+/* Finds the ids of at most `max` devices that match `where`. */
 static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_list *ids, char *next,
                      struct flo_err *err)
 {
@@ -239,8 +243,9 @@ static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_lis
     return rv;
 }
 
-/* Labels at most a thousand devices per request, because more would block other
- * requests.  `next` is the cursor of the next request. */
+/* Changes the labels of at most a thousand devices per request, because more
+ * would block other requests.  `next` in the answer is the cursor of the next
+ * request. */
 int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
 {
     const json_t *patch = json_object_get(call->in, "labels");
@@ -258,8 +263,8 @@ int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* Pins one device, or removes a pin.  A device that cannot is noted and is
- * unchanged. */
+/* Pins a release on one device, or removes a pin.  A device that cannot take
+ * the release is listed in `refused` and stays unchanged. */
 static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins, json_t *refused,
                    struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Shared by the files of this folder; private to them. */
+/* Fleet: functions that the files of this folder share; private to them. */
 #ifndef FLOTILLA_SERVER_REST_FLEET_H
 #define FLOTILLA_SERVER_REST_FLEET_H
 
@@ -7,19 +7,19 @@
 
 /* ---- query.c ---- */
 
-/* Selectors that must all match; the caller deinits it, also after a failed
- * read. */
+/* Selectors, of which each device must match all.  The caller deinits the
+ * query, also after a failed read. */
 struct flo_fleet_query {
     struct flo_selector *selectors[3];
     size_t count;
 };
-/* Adds one more selector. */
+/* Adds one more selector to the query. */
 FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call, const char *where,
                                        struct flo_fleet_query *query, struct flo_err *err);
 void flo_fleet_query_deinit(struct flo_fleet_query *query);
 
-/* Devices that match; borrowed until the next change of the store.  The caller
- * frees `items`, also after a failed search. */
+/* Devices that match a query, borrowed until the next change of the store.  The
+ * caller frees `items`, also after a failed search. */
 struct flo_fleet_found {
     const struct flo_select_device **items;
     size_t count, room;

@@ -1,4 +1,5 @@
-/* REST: groups, with named members or by a selector, and their members. */
+/* REST: groups with named members or with a selector, and changes of their
+ * members. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/groups.h"
 
-#define SELECTOR_MAX 1025 /* length in row `selector` of types.def, plus NUL */
+#define SELECTOR_MAX 1025 /* length of a selector by its row in types.def, plus the NUL */
 #define NOTE_MAX 4097
 
 /* ---- a group as it is shown ---- */
@@ -68,7 +69,8 @@ static int view(struct flo_rest_call *call, const struct group *group, json_t **
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "group");
 }
 
-/* Sets the ETag from people's settings, not from current members. */
+/* Sets the ETag of a group.  It covers what people set, not the current
+ * members. */
 static void tag(struct flo_rest_call *call, const struct group *group)
 {
     char text[FLO_NAME_MAX + SELECTOR_MAX + NOTE_MAX + 64];
@@ -86,7 +88,7 @@ static int answer(struct flo_rest_call *call, const struct group *group, struct 
 
 /* ---- what it is assigned ---- */
 
-/* Adds the newest completed rollout of each model. */
+/* Adds the newest completed rollout of each model to the group's answer. */
 static int add_assignment(void *context, const struct flo_fleet_claim *claim)
 {
     json_t *list = context;
@@ -183,7 +185,7 @@ int flo_rest_groups(struct flo_rest_call *call, struct flo_err *err)
 /* ---- what a selector may say ---- */
 
 struct kinds {
-    const char *name; /* name of the group in the selector */
+    const char *name; /* name of the group that is searched in the selector */
     bool is_by_selector;
     size_t by_selector;
 };
@@ -200,8 +202,8 @@ static int look_at_kind(void *context, const struct flo_fleet_group *group)
     return 0;
 }
 
-/* Refuses selectors of two groups that name each other: their members would
- * never settle. */
+/* Refuses selectors of two groups that name each other, because their members
+ * would change for ever. */
 static int check_names(struct flo_rest_call *call, const char *own,
                        const struct flo_selector *selector, struct flo_err *err)
 {
@@ -289,7 +291,7 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
     return answer(call, &group, err);
 }
 
-/* Reads the group of the path and checks If-Match. */
+/* Reads the group that the path names, and checks If-Match. */
 static int read_matched(struct flo_rest_call *call, struct group *group, struct flo_err *err)
 {
     FLO_TRY(read_group(call, group, err));
@@ -320,7 +322,7 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
     return answer(call, &group, err);
 }
 
-/* Refuses while a rollout may still order devices of the group. */
+/* Refuses to delete a group while a rollout may still order its devices. */
 static int check_rollouts(struct flo_rest_call *call, const char *group, struct flo_err *err)
 {
     const struct flo_rollouts *rollouts = call->controller->rollouts;
@@ -386,7 +388,8 @@ static int move_all(struct flo_rest_call *call, const char *group, const char *w
     return rv;
 }
 
-/* Removes members first, to free places for new ones. */
+/* Changes a group's members.  Members are removed before others are added,
+ * because a device can be in a limited number of groups. */
 int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group;

@@ -1,8 +1,8 @@
 /* REST: overview of a fleet: counts of devices by condition, for each value of
  * a label or field, and active rollouts.
  *
- * The counts come from facts in memory; no row is read.  The answer is limited
- * to the worst rows and a count of the rest. */
+ * The counts come from facts in memory; no row is read.  Each list has at most
+ * the worst rows, and a count of those left out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,28 +11,31 @@
 #include "server-stub/core/device/condition.h"
 #include "server-stub/rest/fleet/fleet.h"
 
-#define ROWS_MAX 64 /* rows of each list in the answer */
+#define ROWS_MAX 64 /* largest number of rows in each list of the answer */
 #define HARDWARE "hardware"
-#define FACETS_MAX 16 /* hardware and label keys */
-#define VALUES_MAX 16 /* values of each facet in the answer */
+#define FACETS_MAX 16 /* largest number of facets: the hardware class, and labels */
+#define VALUES_MAX 16 /* largest number of values of each facet in the answer */
 
 struct row {
-    const char *name; /* borrowed from a device; NULL: no value */
+    const char *name; /* value, borrowed from a device; NULL: devices without a value */
     size_t devices, offline, drift;
     size_t of[FLO_CONDITION_COUNT];
 };
 
-/* Rows by name: open addressing, half of the places stay free. */
+/* Rows found by name.  The hash table has open addressing, and half of its
+ * entries stay unused. */
 struct rows {
     struct row *items;
     size_t count, room;
-    uint32_t *places; /* row + 1; 0: free */
+    uint32_t *places; /* hash table whose entries are indexes of rows + 1; 0:
+                         the entry is unused */
     size_t place_count;
 };
 
-/* Facet: counts of devices by the values of a label. */
+/* A facet: counts of devices by the values of a label. */
 struct facet {
-    /* Key of the label, borrowed from a device; NULL: hardware. */
+    /* Key of the label, borrowed from a device; NULL: the facet is the hardware
+     * class. */
     const char *label;
     struct rows rows;
 };
@@ -92,7 +95,8 @@ static bool grow(struct rows *rows)
     return true;
 }
 
-/* Returns NULL without memory. */
+/* Returns the row with this name, which is added if missing.  Returns NULL
+ * without memory. */
 static struct row *row_of(struct rows *rows, const char *name)
 {
     if (rows->count == rows->room && !grow(rows)) {
@@ -130,7 +134,8 @@ static bool count_as(struct rows *rows, const char *name, const struct flo_selec
     return row != NULL;
 }
 
-/* Returns the device's reported class, or else its architecture. */
+/* Returns the hardware class that the device reports, or else its
+ * architecture. */
 static const char *hardware_of(const struct flo_select_device *device)
 {
     const union flo_select_value *values = device->values;
@@ -139,8 +144,8 @@ static const char *hardware_of(const struct flo_select_device *device)
                                                  : values[FLO_SELECT_ARCH].text;
 }
 
-/* Counts a device in the row of each of its values, or in the row without a
- * value. */
+/* Counts a device in a row of each facet: the row of the device's value, or the
+ * row without a value.  Returns false without memory. */
 static bool count_by(struct overview *overview, const struct flo_select_device *device)
 {
     if (overview->is_hardware) {
@@ -184,7 +189,8 @@ static bool count_releases(struct rows *rows, const struct flo_select_device *de
     return is_done;
 }
 
-/* Returns NULL when there is no room for another facet. */
+/* Returns the facet of a label, which is added if missing.  Returns NULL when
+ * there is no room for another one. */
 static struct facet *facet_of(struct overview *overview, const char *label)
 {
     for (size_t i = 0; i < overview->facet_count; i++) {
@@ -225,7 +231,7 @@ static int count_device(void *context, const struct flo_select_device *device)
 
 /* ---- the answer ---- */
 
-/* Returns the devices of a row that need attention. */
+/* Returns how many devices of a row need attention. */
 static size_t look_of(const struct row *row)
 {
     return row->devices - row->of[FLO_CONDITION_OK] - row->of[FLO_CONDITION_UPDATING];
@@ -271,12 +277,13 @@ static json_t *conditions_json(const struct row *row)
 
 static void sort(struct rows *rows, int (*order)(const void *, const void *))
 {
-    if (rows->count > 0) { /* without rows `items` is not allocated */
+    if (rows->count > 0) { /* without rows `items` is not allocated, so there is nothing to sort */
         qsort(rows->items, rows->count, sizeof(*rows->items), order);
     }
 }
 
-/* Returns the worst rows; *more: counts of those left out. */
+/* Returns the worst rows as JSON.  *more receives the counts of the rows left
+ * out. */
 static json_t *rows_json(struct rows *rows, json_t **more)
 {
     json_t *list = json_array();

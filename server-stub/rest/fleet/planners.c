@@ -1,5 +1,5 @@
-/* REST: planners of rollouts and orders.  Finally the telemetry lane tells the
- * baseline of each device. */
+/* REST: planners of rollouts and orders.  The last step asks the telemetry
+ * thread for the baseline of each device. */
 #include <stdlib.h>
 
 #include "base/host/yaml.h"
@@ -15,8 +15,8 @@ struct of_rollout {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
     struct flo_forecast_plan *forecast;
-    json_t *file; /* specification for `rollout start --file` */
-    json_t *out;  /* NULL: the first slice is still to run */
+    json_t *file; /* the specification in the form for `rollout start --file` */
+    json_t *out;  /* the plan; NULL: the first slice of work has not run yet */
 };
 
 static int first_slice(struct of_rollout *plan, struct flo_err *err)
@@ -104,7 +104,7 @@ static int order_on(void *context, uint64_t until_ms, bool *is_whole, struct flo
 static struct flo_observe_bases *order_bases(void *context)
 {
     (void)context;
-    return NULL; /* plans of orders need no comparison */
+    return NULL; /* A plan of an order compares no devices, so it needs no baselines. */
 }
 
 static int order_end(void *context, const struct flo_observe_bases *bases_or_null, json_t **out,

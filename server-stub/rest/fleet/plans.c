@@ -16,12 +16,12 @@
 struct flo_rest_plan {
     struct flo_rest_plan *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     char etag[24]; /* "" none */
     const struct flo_rest_planner *planner;
-    void *context; /* owned by the planner */
-    bool is_asked; /* the lane has the request now */
+    void *context; /* the planner's data, which the planner frees */
+    bool is_asked; /* the telemetry thread is answering a request of this plan */
 };
 
 static void unlist(struct flo_rest_plan *plan)
@@ -36,7 +36,7 @@ static void unlist(struct flo_rest_plan *plan)
     }
 }
 
-/* Appends the plan to the list. */
+/* Appends a plan to the list of plans in progress. */
 static void list(struct flo_rest_plan *plan)
 {
     struct flo_rest_plan **at = &plan->rest->plans;
@@ -95,7 +95,8 @@ static void answer(struct flo_rest_plan *plan, const struct flo_observe_bases *b
     flo_httpd_answer(plan->request, 200, "application/json", body.data, body.bytes);
 }
 
-/* A refused request is freed before it has a plan. */
+/* Context of a request to the telemetry thread.  `plan` is NULL until the
+ * request is accepted, so a refused request does not free the plan. */
 struct asked {
     struct flo_rest_plan *plan;
 };
@@ -121,8 +122,8 @@ static void on_bases(void *context, const struct flo_lane_query *query, const ch
     }
 }
 
-/* Asks the lane for baselines.  Returns false when the plan is answered without
- * them. */
+/* Asks the telemetry thread for baselines of the plan's devices.  Returns false
+ * when the plan is answered without them. */
 static bool ask_for_bases(struct flo_rest_plan *plan)
 {
     struct flo_lane *lane = plan->rest->controller->lane;
@@ -144,7 +145,8 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
     query->drop = asked_free;
     query->context = asked;
     if (flo_lane_ask(lane, query, &err) < 0) {
-        return false; /* too many requests wait */
+        return false; /* the telemetry thread has too many waiting requests, and
+                         refused this one */
     }
     asked->plan = plan;
     plan->is_asked = true;
@@ -153,7 +155,8 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
 
 /* ---- its slices ---- */
 
-/* Runs a slice.  Returns true when the plan is complete, or no client waits. */
+/* Runs a slice of a plan's work.  Returns true when the plan is complete, or
+ * when no client waits for it. */
 static bool slice(struct flo_rest_plan *plan)
 {
     struct flo_err err = {0};
@@ -184,7 +187,8 @@ static struct flo_rest_plan *next_of(struct flo_rest *rest)
     return first;
 }
 
-/* Runs one plan; the next turn comes after waiting events. */
+/* Runs a slice of the first plan's work.  The next slice runs after other
+ * waiting events. */
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval soon = {.tv_usec = 1};
@@ -262,7 +266,8 @@ int flo_rest_plan_begin(struct flo_rest_call *call, const struct flo_rest_planne
     return 0;
 }
 
-/* Plans that the lane has are freed by the lane. */
+/* Ends all plans in progress.  A plan of which the telemetry thread has a
+ * request is freed with that request. */
 void flo_rest_plans_close(struct flo_rest *rest)
 {
     struct flo_rest_plan *plan;

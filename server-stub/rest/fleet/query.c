@@ -15,7 +15,8 @@
 
 /* ---- which ---- */
 
-/* Adds a term; a quote inside is doubled. */
+/* Appends a term FIELD=VALUE to a selector; a quote inside the value is
+ * doubled. */
 static void add_term(struct flo_buf *out, const char *field, size_t chars, const char *value)
 {
     flo_buf_printf(out, "%s%.*s='", out->bytes > 0 ? " and " : "", (int)chars, field);
@@ -26,7 +27,7 @@ static void add_term(struct flo_buf *out, const char *field, size_t chars, const
     flo_buf_text(out, "'");
 }
 
-/* Adds selectors for short parameters such as ?group=. */
+/* Adds selectors for the short query parameters, such as ?group=. */
 static void add_words(const struct flo_rest_call *call, struct flo_buf *out)
 {
     static const char *const words[] = {"group", "state", "model", "release"};
@@ -176,7 +177,7 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out, struct flo
     return rv < 0 ? flo_wrap(err, rv, "sort") : 0;
 }
 
-/* Keeps those after the cursor, which is a device id. */
+/* Keeps only the devices after the cursor, which is the id of a device. */
 static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *found,
                         const struct sorting *sorting, struct flo_err *err)
 {
@@ -232,7 +233,8 @@ static int read_fields(struct flo_rest_call *call, struct fields *out, struct fl
     return 0;
 }
 
-/* Copies the member at "labels.site"; refuses unknown members. */
+/* Copies a member by its path, such as "labels.site".  An unknown member is
+ * refused. */
 static int copy_path(json_t *to, json_t *from, const char *path, struct flo_err *err)
 {
     char head[2 * FLO_NAME_MAX];
@@ -316,7 +318,8 @@ static int add_device(struct flo_rest_call *call, const char *id, const struct f
     return 0;
 }
 
-/* Answers with the first `limit` of those left; only these are sorted. */
+/* Answers with the first `limit` of the remaining devices.  Only that many are
+ * sorted. */
 static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
                        size_t limit, struct sorting *sorting, const struct fields *fields,
                        struct flo_err *err)

@@ -6,7 +6,8 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/watch.h"
 
-#define RECORDS_MAX 10000 /* records of a kind; a site for each shop fits */
+/* largest number of records of a kind, enough for one site for each shop */
+#define RECORDS_MAX 10000
 
 struct kind {
     enum flo_watch_kind stored;
@@ -50,7 +51,7 @@ static int take_one(void *context, const char *name, const char *body)
     return 0;
 }
 
-/* Finds a record, a new reference; NULL: none. */
+/* Finds a record by its name.  *out is a new reference; NULL: there is none. */
 static int find(struct flo_rest_call *call, const struct kind *kind, const char *name, json_t **out,
                 struct flo_err *err)
 {
@@ -86,7 +87,7 @@ static int check_room(struct flo_rest_call *call, const struct kind *kind, struc
                : rv;
 }
 
-/* Replaces the record; fields not given are removed. */
+/* Replaces a record; fields that the request does not give are removed. */
 static int set(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -100,7 +101,7 @@ static int set(struct flo_rest_call *call, const struct kind *kind, struct flo_e
     if (rv == 0 && before == NULL) {
         rv = check_room(call, kind, err);
     }
-    json_object_del(body, "reason"); /* the reason is only in the audit */
+    json_object_del(body, "reason"); /* the reason is kept in the audit only */
     json_object_set_new(body, "at_ms", json_integer((json_int_t)flo_wall_ms()));
     json_object_set_new(body, "by", json_string(call->name));
     flo_json_dump(body, &text);

@@ -1,4 +1,4 @@
-/* REST: current leader, standby controllers, and former leaders. */
+/* REST: the current leader, the standby controllers, and the former leaders. */
 #include <string.h>
 
 #include "server-stub/rest/lead/controllers.h"
@@ -35,8 +35,8 @@ void flo_controllers_view(const struct flo_rest *rest, struct flo_lead_view *out
     }
 }
 
-/* Tells whether a former leader is lost: its newest row is older than the next
- * epoch. */
+/* Tells whether a former leader was lost: it has written no row since another
+ * controller took the lead. */
 static bool is_lost(const struct flo_lead_view *view, const struct flo_lead_member *one)
 {
     for (size_t i = 1; i < view->change_count; i++) { /* newest first */
@@ -54,13 +54,13 @@ enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
                               now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 
-/* Returns the controller's name for people, or else its address. */
+/* Returns the name that people gave to the controller, or else its address. */
 static const char *name_of(const char *name, const char *otherwise)
 {
     return name[0] != '\0' ? name : otherwise;
 }
 
-/* Gets its key id; "" without a key. */
+/* Gets the id of a controller's key; "" if the controller has no key. */
 static void keyid_of(const struct flo_lead_member *one, char out[FLO_KEYID_TEXT])
 {
     struct flo_public_key key;
@@ -125,8 +125,9 @@ static const struct flo_lead_member *find(const struct flo_lead_view *view, cons
     return NULL;
 }
 
-/* Requires the whole key id, because database writers could make a key with the
- * same prefix. */
+/* Admits a controller.  The request must give the whole key id, because
+ * somebody who can write to the database could make a key with the same
+ * prefix. */
 int flo_rest_controller_admit(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *keyid = flo_httpd_param(call->request, "id");

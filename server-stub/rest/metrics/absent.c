@@ -17,7 +17,8 @@ int flo_metrics_open(struct flo_rest *rest, struct flo_err *err)
     return flo_rest_stream_open(rest, FLO_STREAM_METRICS, on_metrics, err);
 }
 
-/* Alerts look at metrics, and are left out with them. */
+/* Gathers no samples: alerts, which read them, are left out of such a build,
+ * too. */
 void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples)
 {
     (void)rest, (void)samples;

@@ -19,7 +19,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 
-#define CERTIFICATES_MS 60000 /* interval between two checks of the files */
+#define CERTIFICATES_MS 60000 /* interval between two checks of the certificate files */
 #define SHARES_MS 3600000
 
 static double cpu_seconds(void)
@@ -74,7 +74,7 @@ static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
     }
 }
 
-/* Adds certificates of devices, and authorities. */
+/* Adds samples about the certificates of devices, and about authorities. */
 static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
 {
     struct flo_controller *controller = rest->controller;

@@ -10,7 +10,7 @@
 #define CLASSES_MAX 64
 #define PAIRS_APART (FLO_METRICS_PAIRS_MAX - 128)
 
-/* Counted times of silence. */
+/* Durations of silence by which devices are counted. */
 static const struct {
     const char *text;
     uint64_t ms;
@@ -19,7 +19,7 @@ static const struct {
                {"1d", UINT64_C(86400000)},
                {"7d", UINT64_C(604800000)}};
 
-/* Values of devices that are shown as distributions. */
+/* Values of devices that are exposed as distributions. */
 static const struct {
     enum flo_select_field field;
     enum flo_exposed metric;
@@ -28,7 +28,7 @@ static const struct {
                {FLO_SELECT_DISK_FREE, FLO_EXPOSED_DEVICE_DISK}};
 
 struct pair {
-    const char *release; /* borrowed from the device index during the pass */
+    const char *release; /* release, borrowed from the device index during the pass */
     size_t class;
     uint64_t online, offline;
 };
@@ -45,7 +45,7 @@ struct pass {
     size_t class_count;
     struct pair pairs[FLO_METRICS_PAIRS_MAX];
     size_t pair_count;
-    struct flo_buf readings; /* struct reading of each connected device */
+    struct flo_buf readings; /* a struct reading for each connected device */
 };
 
 static size_t class_of(struct pass *pass, const struct flo_select_device *device)
@@ -80,8 +80,9 @@ static struct pair *find(struct pass *pass, const char *release, size_t class)
     return NULL;
 }
 
-/* Finds the series of a release and class.  Beyond PAIRS_APART a release has
- * one series, of class "other", so that 128 more releases are still visible. */
+/* Finds the series of a release on a hardware class, or adds it.  Once
+ * PAIRS_APART series are used, a further release only gets one series, of class
+ * "other".  So 128 more releases have series of their own. */
 static struct pair *pair_of(struct pass *pass, const char *release, size_t class)
 {
     struct pair *pair = find(pass, release, class);
@@ -211,7 +212,7 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_UNHEARD,
                         (const char *const[]){unheard[i].text}, (double)pass->unheard[i]);
     }
-    /* Retired devices do not count. */
+    /* The loop leaves out retired devices. */
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_CONDITION,
                         (const char *const[]){flo_condition_word((enum flo_condition)i)},

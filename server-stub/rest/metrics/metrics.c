@@ -14,8 +14,8 @@ void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples)
     flo_samples_add(samples, FLO_EXPOSED_GATHERING, NULL, (double)(flo_now_us() - began_us) / 1e6);
 }
 
-/* Everybody who reaches the people's listener may read it; the devices'
- * listener has no such path. */
+/* Handles GET /metrics.  Everybody who reaches the people's listener may read
+ * it; the devices' listener has no such path. */
 static void on_metrics(void *context, struct flo_httpd_request *request)
 {
     struct flo_rest *rest = context;

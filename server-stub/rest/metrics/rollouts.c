@@ -7,14 +7,14 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* Tells whether the end needs attention. */
+/* Tells whether a rollout's state is an end that needs attention. */
 static bool is_odd_end(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
 }
 
-/* Tells whether the rollout is shown: active, or recently halted or partly back
- * without a newer completed one. */
+/* Tells whether metrics show the rollout.  Shown are active rollouts, and those
+ * that were halted or went partly back lately, unless a newer one completed. */
 static bool is_shown(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
                      uint64_t now_ms)
 {
@@ -63,8 +63,9 @@ static void add_gates(const struct flo_rollout *rollout, struct flo_samples *sam
     }
 }
 
-/* Tells whether a rollout ended well.  A held slice outlives its rollout: its
- * devices keep a worse release. */
+/* Tells whether a rollout completed within the last day and no newer one
+ * followed.  A slice that it held back keeps the worse release, so its metrics
+ * stay. */
 static bool is_over_well(const struct flo_controller *controller,
                          const struct flo_rollout_entry *entry, uint64_t now_ms)
 {

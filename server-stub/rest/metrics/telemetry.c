@@ -1,4 +1,4 @@
-/* Metrics: requests on devices, by release and hardware class. */
+/* Metrics: requests to the models on devices, by release and hardware class. */
 #include <stdlib.h>
 
 #include <flotilla/metrics.h>
@@ -22,7 +22,7 @@ static const struct {
             {FLO_METRIC_NAME_LOST, FLO_EXPOSED_WINDOWS_LOST},
             {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED}};
 
-/* Converts microseconds to seconds. */
+/* Converts times in microseconds to a summary in seconds. */
 static struct flo_summary summary_of(const struct flo_counters_time *time)
 {
     struct flo_summary summary = {.has_quantiles = time->recent > 0,

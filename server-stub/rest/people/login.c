@@ -40,8 +40,8 @@ static void on_closed(void *user)
     job->request = NULL;
 }
 
-/* Returns the network of an address; 0: invalid.  An IPv6 network counts as one
- * client. */
+/* Returns the network of an address as a number, because an IPv6 network counts
+ * as one client.  Returns 0 for an invalid address. */
 static uint64_t network_of(const char *address)
 {
     struct in6_addr six;
@@ -57,8 +57,8 @@ static uint64_t network_of(const char *address)
     return number;
 }
 
-/* Gets the client's address: the peer, or, behind the proxy of --proxy, the
- * last one in X-Forwarded-For. */
+/* Gets the client's address: the peer's, or behind the proxy of --proxy the
+ * last address in X-Forwarded-For. */
 static void client_of(const struct flo_rest_call *call, char out[16])
 {
     const struct flo_httpd_request *request = call->request;
@@ -77,8 +77,9 @@ static void client_of(const struct flo_rest_call *call, char out[16])
     snprintf(out, 16, "%015llx", (unsigned long long)(client & ((UINT64_C(1) << 60) - 1)));
 }
 
-/* Counts an attempt by address.  Each one costs a provider request, so clients
- * of a proxy that is not configured share one limit. */
+/* Counts an attempt to log in by the client's address.  Each attempt costs a
+ * request to the provider.  Clients of a proxy that is not configured share one
+ * limit. */
 static int take_try(struct flo_rest_call *call, struct flo_err *err)
 {
     char client[16];
@@ -142,7 +143,8 @@ int flo_rest_login_start(struct flo_rest_call *call, struct flo_err *err)
     return ask(call, job, err);
 }
 
-/* Reports the provider's reason for a refusal: only letters and _. */
+/* Reports the provider's word for a refusal.  Only letters and _ of the word
+ * are shown. */
 static int denied(const char *word, struct flo_err *err)
 {
     size_t chars = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
@@ -259,8 +261,8 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text, struct 
     return rv == 0 && text->failed ? flo_fail(err, FLO_E_MEMORY, "answer") : rv;
 }
 
-/* Writes in a transaction of its own: the session, or the refusal of a known
- * person. */
+/* Stores the session, or the refusal of a known person, in a transaction of its
+ * own. */
 static int write(struct flo_login_job *job, struct flo_buf *text, struct flo_err *err)
 {
     struct flo_controller *controller = job->rest->controller;
@@ -303,7 +305,8 @@ void flo_rest_login_done(struct flo_login_job *job)
     }
     if (job->request != NULL) {
         flo_httpd_set_user(job->request, NULL, NULL);
-        /* strangers leave no row; people with a proven identity do */
+        /* A login of a stranger leaves no row; one of a person with a proven
+         * identity does. */
         if (job->has_come_back && (job->err.code == 0 || job->err.code == FLO_E_LOGIN_ROLE)) {
             answer_finish(job);
         } else if (job->err.code != 0) {

@@ -16,21 +16,24 @@ struct flo_login_settings {
     const char *issuer;
     const char *client_id;
     const char *scopes;
-    const char *name; /* label of the page's button */
+    const char *name; /* text of the page's button for the login */
     const char *name_claim;
     struct flo_oidc_roles roles;
     uint64_t session_ms;
 };
 
-/* Request to the provider: where to send the browser, or who has returned. */
+/* A request to the provider.  It asks where to send the browser, or who has
+ * returned from there. */
 struct flo_login_job {
     struct flo_login_job *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     uint64_t asked_at_ms;
-    char client[64]; /* client's address, for the log */
+    char client[64]; /* address of the client, for the log */
     bool has_come_back;
-    struct flo_login login; /* without a state until the redirect is known */
+    /* the login in progress; empty until the provider's address for the browser
+     * is known */
+    struct flo_login login;
     char code[FLO_LOGIN_CODE];
     /* the answer */
     struct flo_err err;
@@ -44,13 +47,14 @@ struct flo_login_job {
 struct flo_login_desk {
     const struct flo_login_settings *settings;
     struct flo_logins logins;
-    bool is_plain; /* people use HTTP, perhaps through a proxy */
-    /* Takes ownership of the job; flo_rest_login_done follows later, on the
-     * same loop.  FLO_E_REST_LIMIT: too many wait; the caller keeps the job. */
+    bool is_plain; /* people reach the controller by HTTP, perhaps through a proxy */
+    /* Sends a job to the asker, which takes ownership. flo_rest_login_done
+     * follows later on the same event loop.  FLO_E_REST_LIMIT: too many jobs
+     * wait, and the caller keeps this one. */
     int (*ask)(void *context, struct flo_login_job *job, struct flo_err *err);
     void *context;
 };
 
-/* Sends the answer of the finished job and frees the job. */
+/* Answers the call of a finished job, and frees the job. */
 void flo_rest_login_done(struct flo_login_job *job);
 #endif

@@ -1,5 +1,6 @@
-/* REST: users, and the caller.  A user's tokens never permit more than the
- * user: a lost role is removed from the tokens at once. */
+/* REST: users, and the caller of a request.  A user's tokens never permit more
+ * than the user: a role that the user loses is removed from the tokens at
+ * once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ static json_t *view_person(const struct flo_fleet_person *person)
                      (json_int_t)person->created_at_ms, "sealed", (int)person->is_sealed);
 }
 
-/* Sets the ETag from the fields that a change sets. */
+/* Sets the ETag of a user from those fields that a change can set. */
 static void tag(struct flo_rest_call *call, const struct flo_fleet_person *person)
 {
     char text[FLO_NAME_MAX + FLO_GRANTS_TEXT + 8];
@@ -137,7 +138,8 @@ static int find(struct flo_rest_call *call, struct person *out, struct flo_err *
     return flo_rest_match(call, out->name, err);
 }
 
-/* Refuses changes of oneself, so that nobody locks everybody out. */
+/* Refuses a change of the caller's own account, so that nobody locks everybody
+ * out. */
 static int is_somebody_else(const struct flo_rest_call *call, const char *name, struct flo_err *err)
 {
     if (strcmp(call->person, name) != 0) {
@@ -168,7 +170,8 @@ static int look_at_token(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-/* Deletes tokens that permit more than their user, in batches. */
+/* Deletes, in batches, the user's tokens that permit more than the user may
+ * do. */
 static int take_tokens(struct flo_rest_call *call, const struct person *person, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
@@ -215,7 +218,9 @@ int flo_rest_user_delete(struct flo_rest_call *call, struct flo_err *err)
     struct person person = {.name = ""};
     int rv = find(call, &person, &absent);
 
-    if (rv < 0 && rv != FLO_E_ABSENT) { /* a row with an invalid seal may exist */
+    /* The person may be missing only because the row's seal is invalid; such a
+     * row can be deleted. */
+    if (rv < 0 && rv != FLO_E_ABSENT) {
         *err = absent;
         return rv;
     }

@@ -1,5 +1,5 @@
-/* REST: last use of each token.  Requests cost no write: times are in memory
- * and are written once a minute. */
+/* REST: the last use of each token.  A request costs no write for this: the
+ * times are in memory, and are written once a minute. */
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
@@ -40,7 +40,8 @@ uint64_t flo_rest_used_at_ms(const struct flo_rest *rest, const char *token_id)
     return 0;
 }
 
-/* Ignores failures: important writes will report them. */
+/* Writes the tokens' last uses to the store.  A failure is ignored, because
+ * more important writes will report it. */
 void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms)
 {
     struct flo_controller *controller = rest->controller;

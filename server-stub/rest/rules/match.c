@@ -1,5 +1,5 @@
-/* REST: ETag and If-Match.  A tag covers the state that people decide, not
- * counters, so it only changes with a decision. */
+/* REST: ETag and If-Match.  A tag covers what people decide, and not counters,
+ * so that only a decision changes it. */
 #include <string.h>
 
 #include <flotilla/errors/rest.h>
@@ -18,8 +18,9 @@ void flo_rest_etag_of(struct flo_rest_call *call, const char *text)
     snprintf(call->etag, sizeof(call->etag), "\"%.16s\"", hex);
 }
 
-/* Tells whether the tag is one of `"a", "b"`.  A weak tag never matches (RFC
- * 9110, 13.1.1).  Quotes may be missing, because shells remove them. */
+/* Tells whether the list of tags, such as `"a", "b"`, has this tag.  A weak tag
+ * never matches (RFC 9110, 13.1.1).  Quotes may be missing, because shells
+ * remove them. */
 static bool names(const char *list, const char *etag)
 {
     size_t chars = strlen(etag) - 2;

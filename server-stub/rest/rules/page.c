@@ -1,5 +1,6 @@
-/* REST: lists in pages.  A cursor is the key of the last element, so rows that
- * are added or removed between pages neither repeat nor hide others. */
+/* REST: lists in pages.  A cursor is the key of the page's last element, so
+ * rows that are added or removed between two pages make no row appear twice,
+ * and hide none. */
 #include <stdlib.h>
 #include <string.h>
 

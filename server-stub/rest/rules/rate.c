@@ -1,6 +1,6 @@
 /* REST: rate limits of a token, with headers
- * (draft-ietf-httpapi-ratelimit-headers).  Strangers have no limit here: their
- * requests end at the token check. */
+ * (draft-ietf-httpapi-ratelimit-headers).  Requests without a valid token have
+ * no limit here, because they end at the token check. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +30,8 @@ void flo_rest_rate_close(struct flo_rest *rest)
     rest->rates = NULL;
 }
 
-/* Every call has these headers, so they are built by hand: printf would take a
- * tenth of a short call. */
+/* Appends a text to a header.  Every call has these headers, so they are built
+ * by hand: printf would take a tenth of a short call. */
 static char *put_text(char *at, const char *text)
 {
     size_t chars = strlen(text);

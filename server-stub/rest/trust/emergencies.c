@@ -35,7 +35,8 @@ int flo_rest_emergency_carry(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- show ---- */
 
-/* Returns the signed body; "" when it was never seen. */
+/* Returns the signed body of an emergency order; "" when the controller never
+ * saw the order. */
 static json_t *body_of(const char *envelope)
 {
     struct flo_envelope parts = {0};

@@ -7,7 +7,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 
-#define CHECKED_MAX 64 /* releases whose signatures are checked */
+#define CHECKED_MAX 64 /* number of the newest releases whose signatures are checked */
 #define ANSWER_BYTES_MAX (1u << 20)
 
 int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)

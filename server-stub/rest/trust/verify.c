@@ -1,8 +1,8 @@
-/* REST: the check of the whole audit, in slices.
+/* REST: the check of the whole audit, in slices of work.
  *
  * After years an audit has 100,000 records, and the check runs on the thread
- * that answers all requests: they are answered between two slices.  An account
- * has one check at a time. */
+ * that answers all requests.  Other requests are answered between two slices.
+ * An account has one check at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@
 struct flo_rest_check {
     struct flo_rest_check *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client disconnected */
+    struct flo_httpd_request *request; /* the client's request; NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     struct flo_audit_check check;
     struct event *event;
@@ -89,7 +89,8 @@ static void on_closed(void *user)
     job->request = NULL;
 }
 
-/* FLO_E_REST_LIMIT: too many checks, of this account or of all. */
+/* Checks that another check may begin.  FLO_E_REST_LIMIT: too many are in
+ * progress, of this account or in total. */
 static int has_room(const struct flo_rest_call *call, struct flo_err *err)
 {
     size_t count = 0;

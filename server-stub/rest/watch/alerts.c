@@ -76,7 +76,7 @@ int flo_rest_alert_rule_set(struct flo_rest_call *call, struct flo_err *err)
 
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rule = json_copy(call->in);
-        json_object_del(rule, "reason"); /* the reason is only in the audit */
+        json_object_del(rule, "reason"); /* the reason is kept in the audit only */
         rv = flo_watch_rule_set(call->controller, name, rule, err);
     }
     return show_rule(call, name, rv);
@@ -123,7 +123,7 @@ int flo_rest_webhooks(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
-/* Shows only the host to the audit, because services put secrets into the
+/* Gives the audit the URL's host only, because services put secrets into the
  * path. */
 static void tell_host(struct flo_rest_call *call, const char *url)
 {
@@ -165,7 +165,7 @@ int flo_rest_webhook_delete(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* Gets the target: a webhook, or the command. */
+/* Gets the target that the path names: a webhook, or the alert command. */
 static int target_of(const struct flo_rest_call *call, const char **out, struct flo_err *err)
 {
     *out = flo_httpd_param(call->request, "id");

@@ -1,8 +1,9 @@
 /* Asker: one thread that talks to the identity provider.
  *
- * A hanging provider blocks this thread for ten seconds a request, never the
- * controller.  Metadata and keys are cached for an hour.  A token with an
- * unknown key causes another read of the keys, at most every ten seconds. */
+ * A provider that hangs blocks this thread for ten seconds a request, and never
+ * the controller.  Metadata and keys are cached for an hour.  A token with an
+ * unknown key makes the asker read the keys again, at most every ten
+ * seconds. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +23,15 @@
 #define JOBS_MAX 64
 #define TIMEOUT_MS 10000
 #define CONNECT_MS 5000
-#define WAIT_MS 15000   /* longest wait in the queue */
-#define KEPT_MS 3600000 /* life of cached metadata and keys */
-#define KEYS_MS 10000   /* minimum time between reads for an unknown key */
-#define FAILED_MS 2000  /* time for which a failure is reused */
+#define WAIT_MS 15000   /* longest time for which a request waits in the queue */
+#define KEPT_MS 3600000 /* time for which metadata and keys are cached */
+#define KEYS_MS 10000   /* shortest time between two reads of the keys because of an unknown key */
+#define FAILED_MS 2000  /* time for which later requests get the error of a failed one */
 
 struct flo_asker {
     const struct flo_oidc_file *file;
     struct flo_login_desk desk;
-    /* used only by the thread */
+    /* Members that only the asker's thread uses. */
     struct flo_oidc_provider provider;
     uint64_t provider_until_ms; /* 0: none */
     struct flo_jwks keys;
@@ -38,7 +39,7 @@ struct flo_asker {
     uint64_t keys_not_before_ms;
     struct flo_err failed;
     uint64_t failed_until_ms;
-    /* shared by both threads */
+    /* Members that both threads use. */
     pthread_t thread;
     bool has_thread;
     struct event *event;
@@ -53,7 +54,7 @@ struct flo_asker {
 
 /* ---- HTTPS ---- */
 
-/* Wraps network errors with the provider's name. */
+/* Puts the provider's name into a network error. */
 static int unreachable(struct flo_err *err, const char *what)
 {
     struct flo_err why = *err;
@@ -143,7 +144,9 @@ static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt, const st
     *out = rv == 0 ? flo_jwks_find(&asker->keys, jwt) : NULL;
     if (rv == 0 && *out == NULL && flo_now_ms() >= asker->keys_not_before_ms) {
         asker->keys_not_before_ms = flo_now_ms() + KEYS_MS;
-        rv = read_keys(asker, err); /* the keys may have changed */
+        /* The key may be unknown because the provider changed its keys, so they
+         * are read again. */
+        rv = read_keys(asker, err);
         *out = rv == 0 ? flo_jwks_find(&asker->keys, jwt) : NULL;
     }
     if (rv == 0 && *out == NULL) {
@@ -154,8 +157,8 @@ static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt, const st
 
 /* ---- the code becomes a person ---- */
 
-/* Appends "Authorization: Basic …", with both parts encoded first (RFC 6749
- * §2.3.1). */
+/* Appends "Authorization: Basic …" with the client's id and secret, which are
+ * both encoded first (RFC 6749 §2.3.1). */
 static void basic(const struct flo_asker *asker, struct flo_buf *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pair = {.bytes_max = 4096};
@@ -345,8 +348,8 @@ static int ask(void *context, struct flo_login_job *job, struct flo_err *err)
 {
     struct flo_asker *asker = context;
 
-    /* Anybody may begin a login, so half of the room is reserved for returning
-     * people. */
+    /* Anybody may begin a login, so half of the places are reserved for people
+     * who return from the provider. */
     if (asker->count >= (job->has_come_back ? JOBS_MAX : JOBS_MAX / 2)) {
         return flo_fail(err, FLO_E_REST_LIMIT, "%zu login%s %s for the provider", asker->count,
                         flo_s(asker->count), flo_plural(asker->count, "waits", "wait"));

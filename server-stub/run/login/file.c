@@ -1,4 +1,4 @@
-/* Login file: reads oidc.yaml, by run/login/oidc.def and base/host/config. */
+/* Login file: reads oidc.yaml, whose keys are in run/login/oidc.def. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +39,9 @@ static int read_row(const json_t *json, struct flo_oidc_row *out, struct flo_err
         rv = flo_json_get_text(json, "role", FLO_GRANTS_TEXT - 1, &out->role, err);
     }
     if (rv < 0) {
-        err->code = FLO_E_CFG_TYPE; /* a configuration error: this is no publisher's document */
+        /* The error has the code of a signed document's parser, so it gets a
+         * code for configuration files. */
+        err->code = FLO_E_CFG_TYPE;
         return FLO_E_CFG_TYPE;
     }
     return flo_grants_parse(out->role, &grants)

@@ -20,20 +20,23 @@ enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
 
 struct done {
     uint64_t files, bytes; /* copied */
-    bool has_tables;       /* false: the tables are in PostgreSQL, and not copied */
+    /* control.db has the tables; false: they are in PostgreSQL, and are not
+     * copied */
+    bool has_tables;
 };
 
 struct copying {
     const char *from, *to; /* `to` is TO.part */
     struct done *out;
-    uint64_t stamp; /* combined stamp of the small files */
+    uint64_t stamp; /* number made from the stamps of all small files; it
+                       changes when any of them changes */
     bool only_looks;
 };
 
 /* ---- one file, one folder ---- */
 
-/* Gives root's copy of a service's file or folder to the owner of the original;
- * other users own what they make.  The top folder is root's until it is
+/* Gives a copy that root made to the owner of the original file or folder.
+ * Other users own their copies anyway.  The top folder stays root's until it is
  * complete, so that nobody can move names inside. */
 static int give(const char *path, const struct stat *like, struct flo_err *err)
 {
@@ -57,7 +60,8 @@ static int send_all(int from, int to, const char *path, uint64_t *bytes, struct 
     return 0;
 }
 
-/* Copies a file; one deleted since its folder was listed is skipped. */
+/* Copies a file.  A file that was deleted since its folder was listed is
+ * skipped. */
 static int copy_file(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -98,7 +102,7 @@ static int copy_folder(const struct stat *st, const char *to, struct flo_err *er
 
 /* ---- a part of the folder ---- */
 
-/* Returns a stamp that changes when a file is written, replaced, added or
+/* Returns a number that changes when the file is written, replaced, added or
  * removed. */
 static uint64_t stamp_of(const struct stat *st)
 {
@@ -109,7 +113,7 @@ static uint64_t stamp_of(const struct stat *st)
     return sum * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
-/* Joins `name` with both folders. */
+/* Writes the paths of `name` in both folders. */
 static int join(const char *from, const char *to, const char *name, char from_out[PATH_BYTES],
                 char to_out[PATH_BYTES], struct flo_err *err)
 {
@@ -146,7 +150,7 @@ static int copy_entries(struct copying *copying, const char *from, const char *t
     return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
 }
 
-/* Copies a file, or a folder with its content; ignores a missing one. */
+/* Copies a file, or a folder with its content.  A missing one is ignored. */
 static int copy_part(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     struct stat st;
@@ -183,7 +187,9 @@ static int copy_database(struct copying *copying, const char *name, bool *is_the
 
     int rv = join(copying->from, copying->to, name, from, to, err);
 
-    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would create a missing file */
+    /* The file is looked for first, because opening it would create a missing
+     * one. */
+    *is_there = rv == 0 && stat(from, &st) == 0;
     if (!*is_there) {
         return rv;
     }
@@ -222,7 +228,7 @@ static int make_place(const struct copying *copying, struct flo_err *err)
                                         : 0;
 }
 
-/* Copies the small files on which the tables rely. */
+/* Copies the small files that belong to the tables. */
 static int copy_small(struct copying *copying, struct flo_err *err)
 {
     static const char *const names[] = {"keys", "pki", "trust", "admin.token"};
@@ -235,15 +241,15 @@ static int copy_small(struct copying *copying, struct flo_err *err)
     return rv;
 }
 
-/* Copies keys and tables of one moment: repeats if a small file changed
- * meanwhile. */
+/* Copies keys and tables as of one moment.  The copy is repeated if a small
+ * file changed meanwhile. */
 static int copy_moment(struct copying *copying, struct flo_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct done){0};
         FLO_TRY(make_place(copying, err));
-        /* copied first, so that the audit's checkpoint is older than the table
-         * */
+        /* This file is copied first, so that the audit's checkpoint is older
+         * than the copied table. */
         int rv = copy_named(copying, "audit.head", err);
         if (rv == 0) {
             rv = copy_small(copying, err);
@@ -306,15 +312,17 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
 }
 
 /* Copies the controller's folder `from` to the folder `to`, which must not
- * exist: keys and authorities, trust, the audit's head, control.db, blobs, and
- * with has_telemetry telemetry.db.  Everything is of one moment, except that
- * blobs may be newer.  `to` appears complete and synced, or not at all.  It is
- * made as TO.part; one of an interrupted backup is removed first.  Copies made
- * by root belong to the owners of the originals.
+ * exist.
  *
- * FLO_E_IO_OPEN       `to` is there
+ * The copy has keys and authorities, trust, the audit's head, control.db and
+ * the blobs, and with has_telemetry telemetry.db.  Everything is of one moment,
+ * except that blobs may be newer.  `to` appears complete and synced, or not at
+ * all.  The copy is made as TO.part; one that an interrupted backup left is
+ * removed first.  Copies made by root belong to the owners of the originals.
+ *
+ * FLO_E_IO_OPEN       `to` exists already
  * FLO_E_ABSENT        `from` is no controller's folder
- * FLO_E_DB_DAMAGED    of control.db
+ * FLO_E_DB_DAMAGED    control.db is damaged
  * FLO_E_STATE_LOCKED  keys or authorities change all the time */
 static int make(const char *from, const char *to, bool has_telemetry, struct done *out,
                 struct flo_err *err)
@@ -329,7 +337,9 @@ static int make(const char *from, const char *to, bool has_telemetry, struct don
     }
     FLO_TRY(rv);
     rv = copy_moment(&copying, err);
-    if (rv == 0) { /* newer than the tables, so all named blobs exist */
+    /* The blobs are copied after the tables, so that all blobs which the tables
+     * name are there. */
+    if (rv == 0) {
         rv = copy_named(&copying, "blobs", err);
     }
     if (rv == 0 && has_telemetry) {

@@ -1,4 +1,5 @@
-/* Fingerprint of the authority in a folder: by what people know a controller. */
+/* Fingerprint of a folder's authority, by which people recognise a
+ * controller. */
 #include <stdlib.h>
 
 #include "base/host/crypto.h"

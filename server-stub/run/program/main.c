@@ -198,8 +198,8 @@ static const struct flo_flag flags[] = {
     FLO_FLAGS_END,
 };
 
-/* Locks the folder: one controller each.  The lock lives as long as the
- * process. */
+/* Locks the folder, in which only one controller may run.  The lock lives as
+ * long as the process. */
 static int lock(const char *dir, struct flo_err *err)
 {
     char path[4096];
@@ -250,7 +250,7 @@ static void on_listening(void *context, int fd, const struct flo_httpd_tls *tls_
     flo_pulse_guard(context, fd, tls_or_null);
 }
 
-/* Runs the controller as leader, or alone. */
+/* Runs the controller, which is the leader or the only one. */
 static int serve(struct flo_controller_options *options, struct flo_service *service,
                  struct flo_err *err)
 {
@@ -310,7 +310,8 @@ static bool has_own_broker(const struct flo_controller_options *options)
     return flo_address_is_embedded(options->broker, &port);
 }
 
-/* Tells whether only a single controller may do the requested one-time task. */
+/* Tells whether the process does a task at its start that only a single
+ * controller may do. */
 static bool is_alone(const struct flo_controller_options *options)
 {
     return line.is_check || options->imports || options->is_restored || options->makes_order_key ||
@@ -345,8 +346,9 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0 && line.listen_health != NULL) {
         rv = flo_address_check(line.listen_health, err);
     }
-    if (rv == 0) { /* root runs a service's command: keys and files belong to
-                      the service */
+    /* root may start this program, but keys and files belong to the owner of
+     * the folder.  The program therefore goes on as that owner. */
+    if (rv == 0) {
         rv = flo_process_as_owner(options->dir, err);
     }
     if (rv == 0) {
@@ -358,14 +360,16 @@ static int run(void *state, struct flo_err *err)
     }
     struct flo_service *service = flo_service_open();
     if (rv == 0) {
-        dir = realpath(options->dir, NULL); /* mosquitto needs an absolute path */
+        /* The path must be absolute, because mosquitto needs that. */
+        dir = realpath(options->dir, NULL);
         options->dir = dir != NULL ? dir : options->dir;
     }
     if (rv == 0 && !line.is_check) {
         rv = flo_pulse_open(line.listen_health, &pulse, err);
         options->on_tick = on_tick;
         options->on_tick_context = pulse;
-        /* A local database file is always reachable. */
+        /* Health checks answer clients of a blocked leader only if the tables
+         * are in PostgreSQL: a local file is always reachable. */
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
@@ -387,7 +391,9 @@ static int run(void *state, struct flo_err *err)
     } else {
         flo_service_stop(service);
     }
-    flo_pulse_close(pulse); /* the pulse's callback uses the lead */
+    /* The pulse is closed before the lead, because its callback uses the
+     * lead. */
+    flo_pulse_close(pulse);
     flo_standby_close(standby);
     if (is_again) {
         flo_standby_again(err);

@@ -1,4 +1,4 @@
-/* Pulse: a few routes on a thread of its own. */
+/* Pulse: serves a few paths on a thread of its own. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,11 +16,13 @@
 #define STALE_MS 5000
 #define DEAD_MS 60000
 #define LOOK_MS 50
-#define STILL_MS 500 /* ... while the database is unreachable: the thread waits for it */
+/* time without a report of the state's thread after which it counts as blocked,
+ * if the database is unreachable */
+#define STILL_MS 500
 #define GUARDS_MAX 2
 #define TAG_GUARD 7
 
-/* Listener of the state's thread, as handed over. */
+/* A listener of the state's thread, which the pulse can take over. */
 struct guard {
     int fd;
     bool is_tls;
@@ -38,11 +40,12 @@ struct flo_pulse {
     atomic_uint_least64_t told_ms, epoch;
     pthread_mutex_t mutex; /* guards all below */
     struct guard guards[GUARDS_MAX];
-    size_t guard_count, opened; /* guards that already listen: the first `opened` */
+    size_t guard_count, opened; /* number of guards; the first `opened` of them
+                                   listen already */
     bool (*is_heard)(void *context);
     void *is_heard_context;
-    struct flo_err lacks; /* code 0: the controller can lead */
-    bool is_on;           /* the pulse takes the connections */
+    struct flo_err lacks; /* reason why the controller cannot lead; code 0: it can */
+    bool is_on;           /* the pulse accepts the connections of the guards now */
 };
 
 static const char *const words[] = {
@@ -80,7 +83,8 @@ static uint64_t silence_ms(struct flo_pulse *pulse)
     return flo_now_ms() - atomic_load(&pulse->told_ms);
 }
 
-/* Tells whether the state's thread blocks on an unreachable database. */
+/* Tells whether the state's thread waits for a database that cannot be
+ * reached. */
 static bool is_stuck(struct flo_pulse *pulse)
 {
     if (atomic_load(&pulse->state) != FLO_PULSE_LEADS || silence_ms(pulse) < STILL_MS) {
@@ -150,7 +154,8 @@ static void on_ready(void *context, struct flo_httpd_request *request)
     }
 }
 
-/* The people's /metrics are only the leader's. */
+/* Handles /metrics of the pulse, which is about this process alone.  Metrics of
+ * the fleet are at the leader's listener for people. */
 static void on_metrics(void *context, struct flo_httpd_request *request)
 {
     struct flo_pulse *pulse = context;
@@ -216,8 +221,8 @@ static void open_guard(struct flo_pulse *pulse, struct guard *one)
     one->fd = -1;
 }
 
-/* Switches the guards on or off; the certificates may be new since the last
- * time. */
+/* Switches the guards on or off.  Certificates are read again, because they may
+ * have changed since the last time. */
 static void turn_guards(struct flo_pulse *pulse)
 {
     struct flo_err err = {0};

@@ -1,4 +1,4 @@
-/* Standby: relays to the leader, and the end of a lead. */
+/* Standby: relays connections to the leader, and ends a lead. */
 #include <signal.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
@@ -21,10 +21,10 @@
 #include "server-stub/store/lead.h"
 
 #define LOOK_MS 50
-/* A living leader renews the lease within this time. */
+/* Time within which a living leader renews the lease. */
 #define BEAT_MS (2 * FLO_LEASE_MS)
-/* Without a leader the lease is taken within this time, or the database has a
- * problem. */
+/* Time within which a lease without a leader is taken, unless the database has
+ * a problem. */
 #define ALONE_MS (12 * FLO_LEASE_MS)
 
 /* ---- the program, as it was started ---- */
@@ -34,15 +34,18 @@
 
 static struct {
     char **argv, **environment;
-    char *again; /* first variable of the environment: count of failed leads */
+    char *again; /* entry in the new process's environment that holds the number
+                    of failed tries to take the lead */
     char path[4096];
     sigset_t signals;
-    int failures; /* number of failures; -1: the first start */
+    int failures; /* number of times in a row that taking the lead failed; -1:
+                     this is the first start */
 } started;
 
 extern char **environ;
 
-/* Reads and removes the count, so that child processes do not inherit it. */
+/* Reads how often taking the lead failed, and removes that number from the
+ * environment, so that child processes do not inherit it. */
 static void remember_failures(void)
 {
     const char *again = getenv(AGAIN);
@@ -79,14 +82,15 @@ struct flo_standby {
     struct event_base *base;
     struct event *look;
     struct event *signals[2];
-    struct flo_relay *people, *devices; /* NULL: no relay, alone */
+    /* relays to the leader; NULL: none, because this controller is alone */
+    struct flo_relay *people, *devices;
     char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
     char holder[37];
     char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
-    const char *joins; /* fingerprint of an authority; NULL: none */
+    const char *joins; /* fingerprint of the authority to trust; NULL: none */
     uint64_t since_ms, told_epoch;
-    uint64_t beat, beaten_ms; /* newest beat, and the time of its change */
-    uint32_t beats;           /* beats seen since the start */
+    uint64_t beat, beaten_ms; /* newest beat of the lease, and the time at which it changed */
+    uint32_t beats;           /* number of beats seen since the start */
     bool is_alone, is_refused, has_ended;
 };
 
@@ -99,7 +103,8 @@ static noreturn void execute(void)
     _exit(1);
 }
 
-/* Runs on the lead's thread: no other thread continues after it. */
+/* Executes the program again, in this process.  Runs on the thread of struct
+ * flo_lead, and no other thread continues after it. */
 static void start_again(void *context)
 {
     (void)context;
@@ -137,7 +142,7 @@ void flo_standby_again(const struct flo_err *why)
     execute();
 }
 
-/* Reads the id stored in this folder. */
+/* Reads the controller's id that is stored in this folder. */
 static int read_holder(const char *dir, char out[37], struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -163,8 +168,8 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
 
 /* ---- standing by ---- */
 
-/* Runs on the lead's thread before it leads: no other thread reads the folder
- * yet. */
+/* Installs the keyring that a leader must have.  Runs on the lead's thread
+ * before this process leads, when no other thread reads the folder yet. */
 static int fit(void *context, const char *digest, const char *document, size_t bytes,
                struct flo_err *err)
 {
@@ -203,8 +208,9 @@ static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
     }
 }
 
-/* Tells whether the row belongs to a living leader.  Without the database that
- * is unknown. */
+/* Tells whether a leader renewed the lease of this row lately.  While the
+ * database does not answer, the row becomes old, and then the result is
+ * false. */
 static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t now_ms = flo_now_ms();
@@ -216,9 +222,10 @@ static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *ro
     return row->lease.is_held && row->lease.epoch != 0 && now_ms - standby->beaten_ms < BEAT_MS;
 }
 
-/* Tells whether another controller leads, or this one cannot.  A beat sent just
- * before its sender died may arrive after the first read: only a second one
- * shows a living leader. */
+/* Tells whether a controller that must be the only one gives up, because
+ * another one leads or this one cannot lead.  The last beat of a dead leader
+ * may be found after the start, so only a second new beat shows a living
+ * leader. */
 static bool is_refused(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t waited_ms = flo_now_ms() - standby->since_ms;
@@ -305,7 +312,8 @@ static int loop_open(struct flo_standby *standby, struct flo_err *err)
     return is_fine ? 0 : flo_fail(err, FLO_E_MEMORY, "event loop");
 }
 
-/* The standby's loop closes before the leader opens its own listeners. */
+/* Closes the standby's event loop and its listeners, before the leader opens
+ * listeners of its own. */
 static void loop_close(struct flo_standby *standby)
 {
     flo_relay_close(standby->people);
@@ -327,8 +335,8 @@ static void loop_close(struct flo_standby *standby)
     }
 }
 
-/* Builds HOST:PORT with the chosen port, for this process (`out`), and with the
- * host name that others use. */
+/* Builds HOST:PORT with the chosen port: for this process in `out`, and for
+ * others with the host name by which they connect. */
 static void say_address(const char *listen, uint16_t port, const char *host,
                         char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS])
 {
@@ -363,8 +371,8 @@ static bool is_loopback(const char *address)
            strncmp(address, "localhost:", 10) == 0;
 }
 
-/* Opens the relays.  Devices know one port: without --listen-devices only
- * people are relayed. */
+/* Opens the relays to the leader.  Devices know one port, so without
+ * --listen-devices only people are relayed. */
 static int relays_open(struct flo_standby *standby, struct flo_controller_options *options,
                        const char *host, struct flo_lead_self *self, char people[FLO_LEAD_ADDRESS],
                        char devices[FLO_LEAD_ADDRESS], struct flo_err *err)
@@ -384,8 +392,8 @@ static int relays_open(struct flo_standby *standby, struct flo_controller_option
     return rv;
 }
 
-/* Answers clients while no controller leads, in the listener's own protocol.
- * Without certificates yet, connections are closed. */
+/* Answers clients while no controller leads, in the protocol of the listener.
+ * As long as there are no certificates, connections are closed. */
 static int answer_otherwise(struct flo_standby *standby,
                             const struct flo_controller_options *options, struct flo_err *err)
 {
@@ -442,7 +450,7 @@ static int read_key(struct flo_standby *standby, struct flo_err *err)
     return 0;
 }
 
-/* Waits; the listeners answer meanwhile. */
+/* Waits for some seconds; the listeners answer meanwhile. */
 static void wait_in_loop(struct flo_standby *standby, unsigned seconds)
 {
     const struct timeval pause = {.tv_sec = (time_t)seconds};
@@ -453,8 +461,9 @@ static void wait_in_loop(struct flo_standby *standby, unsigned seconds)
     }
 }
 
-/* Opens the lead.  At a first start a wrong address fails at once.  A process
- * that led, or was about to, knows that the address is right. */
+/* Opens the lead.  At a first start a wrong address of the database fails at
+ * once.  A process that led before, or was about to, knows that the address is
+ * right and waits. */
 static int open_lead(struct flo_standby *standby, const char *address,
                      const struct flo_lead_self *self, struct flo_err *err)
 {
@@ -489,7 +498,8 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
                                  .context = standby};
     int rv = read_holder(options->dir, standby->holder, err);
 
-    /* A repair creates the files that a leader must have. */
+    /* A start that repairs the fleet creates the files that a leader must have,
+     * so it does not take them from the keyring. */
     self.fit =
         options->is_restored || options->makes_order_key || options->seals_again || options->imports
             ? NULL

@@ -1,4 +1,4 @@
-/* Watching of a controller without alerts: a program for their messages is refused. */
+/* Watching, in a controller without alerts: an alert command is refused. */
 #include "base/left_out.h"
 #include "server-stub/run/watching/watching.h"
 

@@ -1,4 +1,5 @@
-/* Sender: its threads, HTTPS requests, and the command. */
+/* Sender: its threads, the HTTPS requests to webhooks, and the alert
+ * command. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,7 +37,7 @@ struct flo_sender {
     size_t thread_count;
     struct event *event;
     int wake_fd;
-    pthread_mutex_t mutex; /* guards the members below */
+    pthread_mutex_t mutex; /* guards the members that follow it */
     pthread_cond_t work;
     struct flo_sending *first, **last;
     struct flo_sending *sent;
@@ -134,8 +135,8 @@ static void await(pid_t pid, struct flo_sending *sending)
     }
 }
 
-/* Runs the command without shell or arguments; the message is its standard
- * input. */
+/* Runs the alert command without a shell and without arguments.  Its standard
+ * input is the message. */
 static void run_command(const struct flo_sender *sender, struct flo_sending *sending)
 {
     int ends[2];
@@ -291,7 +292,8 @@ void flo_sender_close(struct flo_sender *sender)
         on_sent(sender->wake_fd, 0, sender);
         event_free(sender->event);
     }
-    while (sender->first != NULL) { /* unsent messages wait in the store */
+    /* Messages that were not sent are freed; the store still has them. */
+    while (sender->first != NULL) {
         struct flo_sending *next = sender->first->next;
         sending_free(sender->first);
         sender->first = next;

@@ -80,7 +80,7 @@ static void on_sent(void *context, const struct flo_sending *sent)
 
 /* ---- what is due ---- */
 
-/* Sends to a webhook; NULL: to the command. */
+/* Sends a message to a webhook, or with `hook` NULL to the alert command. */
 static void send_to(struct flo_watching *watching, const struct flo_watch_webhook *hook,
                     const char *id, const struct flo_fleet_delivery *delivery)
 {
@@ -90,7 +90,8 @@ static void send_to(struct flo_watching *watching, const struct flo_watch_webhoo
     if (sending == NULL || body == NULL) {
         free(sending);
         free(body);
-        return; /* tried again next time */
+        return; /* the message is not sent without memory; the store has it, so
+                   the next attempt sends it */
     }
     sending->body = body;
     sending->number = delivery->number;
@@ -122,7 +123,8 @@ static int take_due(void *context, const struct flo_fleet_delivery *delivery)
     return 0;
 }
 
-/* Sends only durable deliveries, so that each keeps its id whatever happens. */
+/* Sends the deliveries that are due, but only durable ones, so that a delivery
+ * keeps its id even after a crash. */
 static void send_due(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;
@@ -141,7 +143,8 @@ static void send_due(struct flo_watching *watching)
 
 /* ---- the store itself fails ---- */
 
-/* Lists all targets as the next to be notified. */
+/* Begins notices that the store fails: lists all webhooks and the alert command
+ * as targets to notify. */
 static void unstored_begin(struct flo_watching *watching)
 {
     const struct flo_watches *watch = watching->rest->controller->watch;
@@ -203,8 +206,8 @@ static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
     }
 }
 
-/* Handles a failing store; a rule sets the delay, and may be silenced or
- * deleted. */
+/* Sends notices while the store fails.  The alert rule sets the delay; it may
+ * be silenced or deleted. */
 static void tell_of_store(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;

@@ -8,21 +8,22 @@
 struct event_base;
 struct flo_sender;
 
-/* Messages of the rule "store-failing", which cannot be stored. */
+/* Messages about a failing store (rule "store-failing"), which cannot be stored
+ * themselves. */
 struct flo_unstored {
-    uint64_t since_ms; /* wall clock: start of the store's failure; 0: none */
+    uint64_t since_ms; /* wall clock when the store began to fail; 0: it works */
     bool is_told, is_over;
     struct flo_unstored_target {
-        char id[FLO_NAME_MAX + 1]; /* "": no further target */
+        char id[FLO_NAME_MAX + 1]; /* id of a target; "": this and later items are free */
         uint64_t failed, next_at_ms;
     } targets[FLO_WATCH_WEBHOOKS_MAX + 1];
 };
 
-/* State, owned by the caller; zero-initialise. */
+/* State of the watching, owned by the caller, who zero-initialises it. */
 struct flo_watching {
     struct flo_rest *rest;
     struct flo_sender *sender;
-    uint64_t evaluate_at_ms; /* earliest time of the next evaluation */
+    uint64_t evaluate_at_ms; /* earliest time at which alerts are evaluated next */
     uint64_t prune_at_ms;
     struct flo_unstored unstored;
 };

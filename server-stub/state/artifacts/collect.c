@@ -1,6 +1,6 @@
 /* Artifacts: garbage collection, hourly in small steps, or at once for a
  * person.  A pass reads thousands of documents, so the hourly pass runs in
- * steps of a few milliseconds.  A new release ends it. */
+ * steps of a few milliseconds.  A new release ends the pass under way. */
 #include <stdlib.h>
 
 #include <flotilla/plural.h>
@@ -10,11 +10,11 @@
 #include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
-#define STEPS 8 /* documents or files in one step */
+#define STEPS 8 /* number of documents or files that are processed before other work runs */
 
 struct flo_collector {
-    struct flo_collect_pass *pass;    /* pass in progress; NULL: none */
-    uint64_t due_ms;                  /* start of the next pass, monotonic */
+    struct flo_collect_pass *pass; /* the pass in progress; NULL: none */
+    uint64_t due_ms;               /* time at which the next pass begins, by the monotonic clock */
     struct flo_artifact_counts found; /* counts of the last complete pass */
     struct flo_artifact_removed removed;
 };

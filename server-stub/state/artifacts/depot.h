@@ -10,32 +10,34 @@
 #include <flotilla/base.h>
 
 enum flo_depot_what {
-    FLO_DEPOT_PUT, /* upload `from`, which is renamed to `path` afterwards */
+    FLO_DEPOT_PUT, /* job that uploads the file `from`, which is renamed to `path` afterwards */
     FLO_DEPOT_GET  /* download `path` */
 };
 struct flo_depot_job {
     enum flo_depot_what what;
     struct flo_digest digest;
     uint64_t bytes_max; /* size limit of a GET: the rest is cut off; 0: no limit */
-    /* Path of the local file, which exists complete or not at all. */
+    /* Path of the local file.  The file is complete or does not exist. */
     char path[4096];
-    char from[4096];     /* source file of a PUT; it is removed in any case */
-    void *context;       /* argument of `done`; NULL: nobody waits for it any more */
-    atomic_bool is_left; /* nobody waits for the job: a GET that has not begun is not started */
-    /* Called at the end of the job, which is freed afterwards.  err->code 0:
-     * success. */
+    char from[4096]; /* path of the file that a PUT uploads; the file is removed in any case */
+    void *context;   /* argument of `done`; NULL: nobody waits for it any more */
+    /* nobody waits for the job any more, so a GET that has not begun is not
+     * started */
+    atomic_bool is_left;
+    /* Called at the end of the job, which is freed afterwards.  err->code is 0
+     * after a success. */
     void (*done)(void *context, const struct flo_depot_job *job, const struct flo_err *err);
     struct flo_depot_job *next;
-    struct flo_depot_job *same; /* next of the jobs with the same digest */
+    struct flo_depot_job *same; /* next job in the list of jobs with the same digest */
     struct flo_err err;
 };
 struct flo_depot {
-    /* Takes ownership of `job` (from calloc).  FLO_E_REST_LIMIT: the queue is
-     * full, and the job was freed. */
+    /* Queues a job, and takes ownership of it (from calloc).  FLO_E_REST_LIMIT:
+     * the queue is full, and the job was freed. */
     int (*ask)(void *self, struct flo_depot_job *job, struct flo_err *err);
     void *self;
     atomic_uint failing; /* a bit for each kind of job whose last try failed; 0: none */
-    atomic_bool has_all; /* at the last check the depot had all files of DIR/blobs */
+    atomic_bool has_all; /* the depot had all files of DIR/blobs at the last check */
 };
 /* Returns whether the depot holds all artifacts. Without a depot the answer is
  * true, because the operator of the blob server is responsible for them. */

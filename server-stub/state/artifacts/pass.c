@@ -1,8 +1,8 @@
 /* Pass: one pass of the garbage collection over the artifacts.
  *
- * The pass lists the releases and reads the devices' reports.  It holds the
- * files that devices may have, judges each release, and then sweeps the
- * folder. */
+ * The pass lists the releases and reads the devices' reports.  It then finds
+ * out which files devices may have, and which files of each release they may
+ * still need.  At last it removes all other files of the folder. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +14,11 @@
 #include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/controller.h"
 
-#define LISTED 64    /* releases in one step */
-#define ASKED 4      /* device reports read in one step */
-#define JUST_SEEN 16 /* number of releases in the cache that the last devices had */
+#define LISTED 64 /* number of releases that one step lists */
+#define ASKED 4   /* number of device reports that one step reads */
+/* Number of digests at a list's end that are compared with a new one, so that
+ * repetitions are left out. */
+#define JUST_SEEN 16
 
 struct row {
     char model[FLO_NAME_MAX + 1];
@@ -37,14 +39,16 @@ enum phase { LIST, ASK, HOLD, JUDGE, TELL, SWEEP, DONE };
 struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
-    size_t at;              /* next index, in rows or in entries */
-    uint64_t young_from_ms; /* files newer than this (wall clock) are kept */
+    size_t at;              /* index of the next item in the list that the
+                               present step of the pass reads */
+    uint64_t young_from_ms; /* time, by the wall clock, from which on files are young and stay */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
-    char device[37];              /* the last device whose report was read */
+    char device[37];              /* id of the last device whose report was read */
     size_t asked;                 /* by this step */
-    struct flo_digest_list slots; /* releases in the devices' slots */
+    struct flo_digest_list slots; /* digests of the releases that devices have,
+                                     as they report */
     struct flo_use use;
     struct entry *entries;
     size_t entry_count, entry_room;
@@ -105,8 +109,8 @@ static int take_row(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Counts the files of each model's newest releases as held by devices; the list
- * is sorted by model and number. */
+/* Marks each model's newest releases as possibly on devices.  The list is
+ * sorted by model and number. */
 static void hold_newest(struct flo_collect_pass *pass)
 {
     unsigned newest = 0;
@@ -144,8 +148,8 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- devices ---- */
 
-/* Adds a release once; neighbouring devices mostly have the same ones, so a
- * small cache is checked first. */
+/* Adds a release, unless it is among the last few that were added: neighbouring
+ * devices mostly have the same releases. */
 static void add_slot(struct flo_digest_list *slots, const struct flo_digest *digest)
 {
     size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
@@ -155,8 +159,8 @@ static void add_slot(struct flo_digest_list *slots, const struct flo_digest *dig
     }
 }
 
-/* Adds the releases in a device's slots.  A model that is not loaded, or down,
- * serves nothing and still has its slots. */
+/* Adds the releases that a device reports for each of its models, even if the
+ * model serves nothing. */
 static int take_device(void *context, const struct flo_fleet_device *device)
 {
     static const char *const names[] = {"current", "previous", "candidate"};
@@ -204,8 +208,8 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- documents ---- */
 
-/* Loads a release.  NULL: its document is unknown, so its artifacts are unknown
- * too. */
+/* Loads a release.  Returns NULL if the release's document cannot be read,
+ * because then its artifacts are not known. */
 static struct flo_release *load(struct flo_collect_pass *pass, const struct row *row,
                                 struct flo_err *err)
 {
@@ -248,8 +252,9 @@ static int judge(struct flo_collect_pass *pass, const struct row *row, struct fl
     return 0;
 }
 
-/* Reports the deltas of a release that are removed.  Deltas of intermediate
- * steps belong to other releases. */
+/* Reports the deltas of a release that are removed to the caller's callback.  A
+ * delta of an intermediate step is left out, because it belongs to another
+ * release. */
 static int tell(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);
@@ -337,7 +342,7 @@ static int sweep_file(struct flo_collect_pass *pass, const struct flo_digest *di
 
     if (!flo_artifact_path(pass->controller, digest, path) || lstat(path, &st) < 0 ||
         !S_ISREG(st.st_mode)) {
-        return 0; /* the file is gone, or is no artifact */
+        return 0; /* the file was deleted meanwhile, or is no artifact */
     }
     uint64_t bytes = (uint64_t)st.st_size;
     bool is_young = (uint64_t)st.st_mtim.tv_sec * 1000 >= pass->young_from_ms;
@@ -413,7 +418,8 @@ static int end_sweep(struct flo_collect_pass *pass, struct flo_err *err)
                                                                  : flo_dir_sync(pass->folder, err);
 }
 
-/* Goes to the next phase when the list of this one is finished. */
+/* Starts the next phase of the pass when the present phase has processed its
+ * list. */
 static int go_on(struct flo_collect_pass *pass, struct flo_err *err)
 {
     int rv = 0;

@@ -1,4 +1,4 @@
-/* Audit: the log of the actions of operators, with their names. */
+/* Audit: the log of what operators did, with their names. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 #define FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 

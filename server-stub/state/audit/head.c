@@ -25,13 +25,15 @@ struct flo_audit_head {
     size_t count, room;
     uint64_t marked_at_ms;
     struct flo_audit_walk walk; /* walk that checks the table from its start, again and again */
-    size_t next;                /* index of the next checkpoint to compare with */
-    size_t lines;               /* number of good lines in the file */
-    /* Time of the first line, or of the last restart line. */
+    size_t next;                /* index of the next checkpoint that the walk will compare */
+    size_t lines;               /* number of valid lines in the file */
+    /* Time of the file's first line, or of its last restart line. */
     uint64_t from_ms;
-    uint64_t latest_ms;             /* latest time of all lines */
-    char line[FLO_AUDIT_LINE_TEXT]; /* newest line; "": there is none, or it is a restart */
-    char file_what[128];            /* error in the file as text; "": none */
+    uint64_t latest_ms; /* latest time of all lines in the file */
+    /* newest line of the file; "": the file has no line, or the newest is a
+     * restart line */
+    char line[FLO_AUDIT_LINE_TEXT];
+    char file_what[128]; /* error text about the file; "": the file is valid */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -66,7 +68,7 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
     return 0;
 }
 
-/* Keeps a line of the file in memory. */
+/* Keeps a line of audit.head in memory. */
 static void remember(struct flo_audit_head *head, const struct flo_audit_checkpoint *checkpoint,
                      const char *line, size_t bytes)
 {
@@ -111,8 +113,9 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     if (!is_signed(head, &checkpoint, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
-    /* A restart line allows gaps in the lines above it. An old restart line
-     * that somebody copied or moved could hide a cut. */
+    /* A restart line says that the lines above it may be missing.  An old
+     * restart line, copied or moved here, would hide that later lines were cut
+     * off. */
     if (checkpoint.is_restart && checkpoint.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }
@@ -124,8 +127,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     return rv;
 }
 
-/* Reads the file.  A last line without its end was being written during a power
- * cut. */
+/* Reads audit.head.  A last line without its line feed is left out, because a
+ * power cut interrupted its writing. */
 static int read_file(struct flo_audit_head *head, const char *path, off_t *whole,
                      struct flo_err *err)
 {
@@ -168,7 +171,9 @@ static int write_checkpoint(struct flo_controller *controller,
     if (rv == 0 && fdatasync(head->fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
     }
-    if (rv < 0) { /* removes the half line, which would damage the next one */
+    /* A line that was not written completely is removed, because it would
+     * damage the next one. */
+    if (rv < 0) {
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
             flo_log(FLO_LOG_ERROR, "audit", "half a line stays in audit.head: %s", strerror(errno));
         }
@@ -250,8 +255,8 @@ static void settle(struct flo_controller *controller, bool is_committed)
 {
     if (is_committed && controller->audit->head != NULL &&
         controller->audit->unmarked >= FLO_AUDIT_CHECKPOINT_RECORDS) {
-        /* Reset even when signing fails, so that not every later commit tries
-         * it. */
+        /* The count is reset even when signing fails, so that not every later
+         * commit tries to sign. */
         controller->audit->unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
@@ -325,8 +330,8 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
     return rv;
 }
 
-/* Checks the next records of the table, and its newest ones each time.  At the
- * end of the table it starts over. */
+/* Compares the newest record with the last checkpoint, and checks the next
+ * records of the table.  At the end of the table the walk starts over. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -355,8 +360,8 @@ static void say_broken(struct flo_controller *controller, const struct flo_err *
     flo_log_err(FLO_LOG_ERROR, "audit", why);
 }
 
-/* Checks first, then signs, so that no record is signed before it was
- * compared. */
+/* Once a minute, compares the table with the checkpoints and then signs.  A
+ * record is signed only after this comparison. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -377,9 +382,13 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 /* ---- opening ---- */
 
-#define MADE "audit_head" /* name of a setting: key and file were made at some time */
+/* name of the setting which records that the audit's key and file were made
+ * once */
+#define MADE "audit_head"
 
-/* Checks both setting and file: somebody may have deleted one of them. */
+/* Finds out whether the audit's key and file were ever made.  Either the
+ * setting or the file shows it, because somebody may have deleted one of
+ * them. */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)
 {
     struct stat st = {0};
@@ -402,8 +411,9 @@ static int open_append(struct flo_controller *controller, struct flo_audit_head 
                         : flo_dir_sync(controller->dir, err);
 }
 
-/* Makes key, file and first line, and stores last that they were made.  Called
- * at the first start, or the first one after a backup. */
+/* Makes the audit's key, its file and the first line, and at last stores the
+ * setting MADE.  Called at the first start, and at the first start after a
+ * backup was restored. */
 static int make_file(struct flo_controller *controller, struct flo_audit_head *head,
                      const char *path, const char *key, struct flo_err *err)
 {
@@ -424,7 +434,8 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
     return flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
-/* Opens the file.  A file that was made once and is missing was removed. */
+/* Reads and opens audit.head, which was made at an earlier start.  The audit
+ * counts as broken if the file or its key is gone. */
 static int use_file(struct flo_controller *controller, struct flo_audit_head *head,
                     const char *path, const char *key, struct flo_err *err)
 {

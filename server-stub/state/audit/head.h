@@ -18,40 +18,43 @@
  * audit does not prevent the start: it is logged, and
  * controller->audit->is_broken is set. An in-memory store has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err);
-/* Tells whether key and file were created at this start or an earlier one. */
+/* Tells whether the audit's key and file were created, at this start or an
+ * earlier one. */
 FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
                                          struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
-/* Transaction hook: appends a checkpoint after a commit when 64 records have
- * none. */
+/* Transaction hook: after a commit, appends a checkpoint if 64 records came
+ * since the last one. */
 extern const struct flo_transaction_part flo_audit_part;
-/* Timer: appends a checkpoint each minute and compares a part of the table. */
+/* Compares a part of the audit's table, and appends a checkpoint.  A timer
+ * calls it each minute. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
-/* Notes that the data come from a backup: checkpoints beyond the table's end
- * are then no error. */
+/* Notes that the data come from a backup, so that checkpoints beyond the
+ * table's end are no error. */
 FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err);
-/* Verification of the whole chain and every checkpoint, in slices: other work
- * runs between them.  Zero-initialise; `walk` stands at the last good record.
- * Records that come meanwhile are verified, too. */
+/* State of a verification of the whole chain and of every checkpoint.  The
+ * verification runs in slices, between which other work runs.  Records that are
+ * added meanwhile are verified, too.  The caller zero-initialises it; `walk` is
+ * at the newest record that was found correct. */
 struct flo_audit_check {
     struct flo_audit_walk walk;
-    size_t next; /* index of the next checkpoint to compare with */
+    size_t next; /* index of the next checkpoint to compare */
     bool is_over;
 };
-/* Verifies the next slice.  FLO_E_AUDIT_CHAIN, FLO_E_AUDIT_CUT: the audit is
- * broken, and the verification ends. */
+/* Verifies some further records, a slice of the work.  FLO_E_AUDIT_CHAIN or
+ * FLO_E_AUDIT_CUT: the audit is broken, and the verification ends. */
 FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
                                     struct flo_audit_check *check, struct flo_err *err);
-/* Returns the newest checkpoint; number 0: none. */
+/* Returns the newest checkpoint.  Its number is 0 if there is none. */
 struct flo_audit_checkpoint flo_audit_head_newest(const struct flo_controller *controller);
 
-/* Returns the newest line, without the line feed; "": none, or the newest line
- * is a restart. */
+/* Returns the newest line, without the line feed.  Returns "" if there is no
+ * line, or the newest is a restart line. */
 const char *flo_audit_head_line(const struct flo_controller *controller);
-/* Returns the time from which lines count: lines signed earlier are void,
- * because file or data were begun again then. */
+/* Returns the time of the audit's last restart.  Lines that were signed earlier
+ * are void, because file or data were made again at that time. */
 uint64_t flo_audit_head_from_ms(const struct flo_controller *controller);
-/* Returns whether our key signed the checkpoint. */
+/* Returns whether the controller's audit key signed the checkpoint. */
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
                             const struct flo_audit_checkpoint *checkpoint,
                             const uint8_t *signature);

@@ -1,4 +1,4 @@
-/* Lines: the audit's signed heads in the shared database. */
+/* Lines: exchanges the lines of audit.head with the shared database. */
 #include "server-stub/state/audit/lines.h"
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static int put_all(struct flo_controller *controller, uint64_t number, const cha
         char FLO_CLEANUP(flo_free_cleanup) *line =
             end != NULL ? strndup(text, (size_t)(end - text)) : NULL;
         if (end == NULL) {
-            break; /* the rest of the file was being written during a power cut */
+            break; /* The last line is incomplete, because a power cut interrupted its writing. */
         }
         rv = line == NULL ? flo_fail(err, FLO_E_MEMORY, "audit heads")
                           : flo_fleet_audit_line_put(store, number++, line, err);
@@ -46,11 +46,11 @@ int flo_audit_lines_put(struct flo_controller *controller, uint64_t number, cons
 /* ---- reading ---- */
 
 struct pulled {
-    struct flo_buf lacks; /* lines that the file lacks, each with its line feed */
+    struct flo_buf lacks; /* lines that only the database has, each with its line feed */
     const char *last;     /* last line of the file; NULL: the file has no line */
     size_t last_bytes;
     uint64_t lines; /* number of lines in the file */
-    uint64_t rows;  /* number of rows read so far, from the file's last line on */
+    uint64_t rows;  /* number of rows read so far, starting at the file's last line */
     bool differs;
 };
 
@@ -69,7 +69,8 @@ static int take_row(void *context, uint64_t number, const char *text)
     return 0;
 }
 
-/* Counts the complete lines of the file; *whole receives their bytes. */
+/* Counts the complete lines of the file.  *whole receives the number of their
+ * bytes. */
 static void count_lines(struct pulled *pulled, const char *text, size_t bytes, size_t *whole)
 {
     const char *end;
@@ -105,8 +106,9 @@ static int take_any(void *context, uint64_t number, const char *text)
     return 1;
 }
 
-/* Handles the case that no row has the number of the file's last line: there
- * are no rows yet, or the newest were removed. */
+/* Decides when no row of the database has the number of the file's last line.
+ * A database without any lines gets all lines of the file.  Otherwise its
+ * newest lines were removed, so *differs is set. */
 static int first_time(struct flo_controller *controller, const char *text, bool *differs,
                       struct flo_err *err)
 {

@@ -10,13 +10,14 @@
 
 #include "server-stub/state/controller.h"
 
-/* Appends to the file the lines that it lacks.  If no lines are stored yet, it
- * stores those of the file.  *differs: the file has a line that is not
- * stored. */
+/* Appends to the file the lines that only the database has.  If the database
+ * has no lines, stores those of the file there.  *differs is true if the file
+ * has a line that the database lacks. */
 FLO_MUST_USE int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
                                       bool *differs, struct flo_err *err);
-/* Stores a line, with its line feed, at that place (0: the first; all others
- * are deleted).  Outside of a transaction. */
+/* Stores a line, which ends with a line feed, as the row with this number.
+ * Number 0 is the first line: storing it deletes all other lines.  Called
+ * outside of a transaction. */
 FLO_MUST_USE int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
                                      const char *line, struct flo_err *err);
 

@@ -8,11 +8,14 @@
 struct flo_audit_head; /* head.c */
 
 struct flo_audit {
-    struct flo_audit_head *head; /* heads in the file; NULL: the store is in memory */
-    uint64_t unmarked;           /* number of records since the last checkpoint */
+    /* lines of audit.head; NULL: the store is in memory, without a file */
+    struct flo_audit_head *head;
+    uint64_t unmarked; /* number of records since the last checkpoint */
     bool is_broken;
-    char cut[192]; /* the gap that a device's line showed (witness.h); "": none */
-    char seen[4][FLO_AUDIT_LINE_TEXT]; /* lines that devices reported lately */
+    /* text about records that a device's line shows to be missing (witness.h);
+     * "": none */
+    char cut[192];
+    char seen[4][FLO_AUDIT_LINE_TEXT]; /* last lines that devices reported */
     size_t seen_next;
     bool has_new_key;
 };

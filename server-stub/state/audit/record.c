@@ -1,5 +1,5 @@
-/* Records: the audit's records of operators and their actions, stored and shown
- * to people. */
+/* Records: stores what operators did as records of the audit, and shows the
+ * records to people. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Witness: lines that devices received, compared with the table. */
+/* Witness: compares lines that devices report with the audit's table. */
 #include "server-stub/state/audit/witness.h"
 
 #include <string.h>
@@ -6,8 +6,8 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/memory.h"
 
-/* Skips a line that was checked lately, since most devices report the same
- * one. */
+/* Returns whether the line was checked lately, because most devices report the
+ * same line.  A line that was not is remembered. */
 static bool was_seen(struct flo_audit *audit, const char *line)
 {
     for (size_t i = 0; i < FLO_COUNT(audit->seen); i++) {

@@ -7,11 +7,11 @@
 
 #include "server-stub/state/controller.h"
 
-/* Checks a line that a device reports; within a transaction.  A line that our
- * key signed and that does not fit the table breaks the audit.  Then
- * controller->audit->cut says how, and an audit record is written, once for
- * each start.  Any other line is ignored, as is one from before the data came
- * from a backup. */
+/* Checks a line of audit.head that a device reports, within a transaction.  The
+ * audit counts as broken if this fleet's audit key signed the line and the
+ * table does not fit it.  controller->audit->cut then says how, and one audit
+ * record is written per start.  Other lines are ignored.  So are lines from
+ * before the data were restored from a backup. */
 FLO_MUST_USE int flo_audit_witness(struct flo_controller *controller, const char *device,
                                    const char *line, struct flo_err *err);
 

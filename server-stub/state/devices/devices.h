@@ -14,16 +14,17 @@ struct flo_controller;
  * no longer wait for the device, and its name is free. */
 FLO_MUST_USE int flo_devices_retire(struct flo_controller *controller, const char *id,
                                     struct flo_err *err);
-/* Replaces the device `old` by other hardware, `next`, and retires `old`; both
- * are ids.  `next` receives name, labels, note, maintenance, pins and groups
- * with named members of `old`.  A label of `next` stays where `old` has none of
- * that key; `next` leaves its other groups.  Measurements stay with each
- * identity, and the two rows refer to each other.  `old` may be retired
- * already.
+/* Replaces the device with the id `old` by other hardware with the id `next`,
+ * and retires `old`, which may be retired already.
+ *
+ * `next` receives from `old` its name, labels, note, maintenance, pins, and
+ * groups with named members; it leaves its other groups.  A label of `next`
+ * stays if `old` has no label with that key.  Measurements stay with each
+ * device, and the two rows refer to each other.
  *
  * FLO_E_STATE  both ids are equal, `next` is retired or replaced a device
- *              already, `old` was replaced already, or a third device has the
- *              name */
+ *              already, `old` was replaced already, or a third device has
+ *              the name */
 FLO_MUST_USE int flo_devices_replace(struct flo_controller *controller, const char *old,
                                      const char *next, const char *by, struct flo_err *err);
 
@@ -42,8 +43,8 @@ FLO_MUST_USE int flo_devices_may_pin(struct flo_controller *controller, const ch
  * model whose pin is removed follows the device's groups again. */
 FLO_MUST_USE int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                                  const json_t *before, const json_t *after, struct flo_err *err);
-/* Returns the pins, [{"model","release","state","runs","why"}], with a row for
- * each; new reference. */
+/* Returns a row for each pin of the device:
+ * [{"model","release","state","runs","why"}]; new reference. */
 json_t *flo_devices_pins(struct flo_controller *controller, const struct flo_fleet_device *device);
 
 #endif

@@ -1,6 +1,7 @@
 /* Pins: orders that bring a device to the release that people pinned on it.
- * The order stays in the device's desired document until the pin is removed,
- * and is renewed as all orders there. */
+ *
+ * The order stays in the device's desired document until the pin is removed.
+ * It is renewed like all other orders in desired documents. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
@@ -49,9 +50,9 @@ static int read_release(struct flo_controller *controller, const char *title, st
                                  err);
 }
 
-/* Decides which blocks of the release the order lifts.  Blocks by a recall are
- * lifted, as in a rollout of the release.  A fault that the device found still
- * blocks. */
+/* Decides up to which order number the device removes the release from its
+ * blocked ones.  A block by a recall is removed, as a rollout of the release
+ * does.  A block stays if the device itself found a fault. */
 static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
@@ -150,12 +151,13 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     return rv;
 }
 
-/* The order in a desired document that may belong to a pin: a person's
- * deploy. */
+/* Order in a device's desired document.  It may be the order of a pin if a
+ * person gave it and it is a deploy. */
 struct held {
     bool is_of_people;
     char release[FLO_DIGEST_TEXT];
-    char name[FLO_NAME_MAX + 1]; /* name under which the end of the update is reported */
+    char name[FLO_NAME_MAX + 1]; /* name under which the device reports how the
+                                    order's update ended */
 };
 
 static int take_held(void *context, const struct flo_fleet_order *order)
@@ -184,8 +186,8 @@ static int read_held(struct flo_controller *controller, const char *id, const ch
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Removes a pin's order from the desired document.  Another order of people,
- * such as a rollback, stays. */
+/* Removes a pin's order from the desired document.  Any other order that people
+ * gave, such as a rollback, stays. */
 static int take_off(struct flo_controller *controller, const char *id, const char *model,
                     const char *title, struct flo_err *err)
 {
@@ -206,9 +208,10 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     return rv;
 }
 
-/* Sets the pins; rollouts evaluate the device again before and after. A rollout
- * that dropped the pinned device may add it again. A rollout that has not begun
- * on the device drops it before its order is overwritten. */
+/* Replaces the device's pins.  Rollouts check the device again before and after
+ * this.  A rollout whose release the new pin excludes drops the device, unless
+ * the device has begun.  A rollout that dropped the device for a removed pin
+ * may add it again. */
 int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                     const json_t *before, const json_t *after, struct flo_err *err)
 {
@@ -270,8 +273,8 @@ static const json_t *model_of(const json_t *reported, const char *name)
     return NULL;
 }
 
-/* Returns the state of the execution towards the release, if it is a known
- * word. */
+/* Returns the state of the device's running update to this release, or NULL if
+ * none runs. */
 static const char *step_of(const json_t *model, const char *release)
 {
     const char *word = flo_json_text(json_object_get(model, "execution"), "state", "");

@@ -1,6 +1,6 @@
-/* Replace: other hardware takes the place of a broken device.  The new identity
- * enrolled as any other.  It inherits the decisions of people about the old
- * one, so that its groups bring it to the same releases. */
+/* Replace: other hardware takes the place of a broken device.  The new device
+ * enrolled under an identity of its own.  It inherits what people decided about
+ * the old device, so that its groups bring it to the same releases. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -15,10 +15,10 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
-/* Decisions of people about a device. */
+/* Decisions of people about a device, which its replacement inherits. */
 struct place {
     const char *id;
-    json_t *texts; /* name, note, maintenance, pins */
+    json_t *texts; /* the device's name, note, maintenance and pins */
     json_t *labels;
     json_t *groups;
     bool is_retired;
@@ -118,8 +118,8 @@ static int look_whether_named(void *context, const struct flo_fleet_group *group
     return 0;
 }
 
-/* Joins or leaves the groups of `groups` that `other` lacks.  Groups by
- * selector are left out. */
+/* Joins or leaves those groups in `groups` that are missing in `other`.  Groups
+ * with a selector are left out. */
 static int move(struct flo_controller *controller, const char *device, const json_t *groups,
                 const json_t *other, bool is_member, struct flo_err *err)
 {
@@ -148,8 +148,8 @@ static int move(struct flo_controller *controller, const char *device, const jso
     return rv;
 }
 
-/* Moves the old device's pins to the new one.  Other hardware may refuse a pin,
- * and then reports it. */
+/* Copies the old device's pins to the new one.  The new hardware may refuse a
+ * pin, and then reports the refusal. */
 static int move_pins(struct flo_controller *controller, const struct place *old,
                      const struct place *next, const char *by, struct flo_err *err)
 {
@@ -163,7 +163,8 @@ static int take_over(struct flo_controller *controller, const struct place *old,
 {
     FLO_TRY(old->is_retired ? 0 : flo_devices_retire(controller, old->id, err));
     FLO_TRY(take_texts(controller, old, next, err));
-    /* Leaving groups first frees places for the groups to join. */
+    /* A device leaves groups before it joins others, because it can be in a
+     * limited number of groups. */
     FLO_TRY(move(controller, next->id, next->groups, old->groups, false, err));
     FLO_TRY(move(controller, next->id, old->groups, next->groups, true, err));
     FLO_TRY(flo_fleet_device_replaced(controller->store, old->id, next->id, err));

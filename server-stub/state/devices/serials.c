@@ -52,8 +52,8 @@ static int take_holder(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Reads the device that claimed the serial.  A retired device has released
- * it. */
+/* Reads the device that claimed the serial.  The serial is free again if that
+ * device was retired. */
 static int read_holder(struct flo_controller *controller, const char *device, struct holder *out,
                        struct flo_err *err)
 {
@@ -73,7 +73,7 @@ static int read_holder(struct flo_controller *controller, const char *device, st
 /* ---- a device enrols ---- */
 
 struct row {
-    json_t *body; /* content of the row; NULL: no row was prepared */
+    json_t *body; /* content of the prepared row; NULL: no row was prepared */
     char device[37];
     uint64_t at_ms;
 };

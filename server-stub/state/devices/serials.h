@@ -13,10 +13,11 @@ struct flo_controller;
 #define FLO_CLAIMS_WAITING_MAX 1000
 #define FLO_CLAIM_GROUPS_MAX 8
 
-/* The row that matches a device which enrols now; `body` is the caller's. */
+/* The row of a serial that an enrolling device has.  The caller frees
+ * `body`. */
 struct flo_serial_found {
     char serial[FLO_NAME_MAX + 1];
-    json_t *body; /* {"name","labels","note","groups"}; NULL: no claim */
+    json_t *body; /* {"name","labels","note","groups"} of the prepared row; NULL: there is none */
     uint64_t at_ms;
 };
 /* Looks up the row of an enrolling device; `serial` as the device reports it,
@@ -32,7 +33,7 @@ FLO_MUST_USE int flo_serials_look(struct flo_controller *controller, const char 
 FLO_MUST_USE int flo_serials_take(struct flo_controller *controller,
                                   const struct flo_serial_found *found, const char *device,
                                   struct flo_err *err);
-/* Adds an unknown serial to the list as waiting, if there is room.  In a
+/* Adds an unknown serial to the list as waiting, if the list has room.  Uses a
  * transaction of its own. */
 FLO_MUST_USE int flo_serials_wait(struct flo_controller *controller, const char *serial,
                                   struct flo_err *err);

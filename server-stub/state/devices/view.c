@@ -8,7 +8,7 @@
 
 /* ---- what devices say ---- */
 
-/* Returns the release that serves, and its state. */
+/* Returns which release of a model serves, and in which state it is. */
 static json_t *view_serving(const json_t *model)
 {
     json_t *json = flo_said_view("standing", model);
@@ -21,8 +21,9 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
-/* Returns the contents of a model's slots, each with the model's name. The
- * model's report has them as separate members; the API shows one member. */
+/* Returns one list of the releases that a device has of a model, each with the
+ * model's name. A report has a member for each place of a release, such as
+ * current or previous. */
 static json_t *view_slots(const json_t *model, json_t *name)
 {
     json_t *json = flo_said_view("slots", model);
@@ -54,8 +55,8 @@ static void put_model(const struct flo_controller *controller,
     }
 }
 
-/* Adds the report: the first model among the device's own fields, all models in
- * a list. */
+/* Adds the device's report. The first model is among the device's own fields,
+ * and all models are in a list. */
 static void put_reported(const struct flo_controller *controller,
                          const struct flo_select_device *facts, json_t *json,
                          const json_t *reported)

@@ -1,5 +1,5 @@
-/* Fit, in a controller without forecasts: the answer is always that it is
- * unknown. */
+/* Fit, in a controller without forecasts: every device counts as one whose
+ * answer is unknown. */
 #include "server-stub/state/fit/fit.h"
 
 void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,

@@ -14,7 +14,9 @@
 
 struct scene {
     const json_t *reported;
-    const json_t *model; /* the model's part of the report; NULL: none */
+    /* part of the report about the model; NULL: the report lists no such
+     * model */
+    const json_t *model;
     const struct flo_forecast_order *order;
     flo_forecast_find_fn find;
     void *context;
@@ -33,7 +35,8 @@ const char *flo_forecast_word(enum flo_forecast_result result)
 
 /* ---- what the report says ---- */
 
-/* Returns the release in a slot of a model's report; zero: none. */
+/* Returns the digest of a release in a model's report; zero if the report has
+ * none at this place. */
 static struct flo_digest release_of(const json_t *slot)
 {
     struct flo_digest digest;
@@ -106,7 +109,8 @@ static void add_present(struct scene *scene, const struct flo_digest *digest)
     }
 }
 
-/* Adds the files of the variant that the device took of a release. */
+/* Adds the files of a release that the device has: those of the variant that it
+ * took. */
 static void add_release(struct scene *scene, const struct flo_digest *digest)
 {
     const struct flo_release *release =
@@ -176,7 +180,8 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    /* the disk sets no limit for the releases that it has */
+    /* The files that the device already has are found without a limit of disk
+     * space. */
     scene->profile.disk_free_bytes = UINT64_MAX;
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
@@ -187,6 +192,9 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     FLO_TRY(flo_plan_make(&input, &scene->plan, err));
     const struct flo_release_variant *variant = &input.release->variants[scene->plan.variant];
     memcpy(out->variant, variant->name, sizeof(out->variant));
+    if (input.release->variant_count > 1) {
+        memcpy(out->chosen, scene->plan.chosen, sizeof(out->chosen));
+    }
     out->way = way_of(scene, variant);
     out->bytes = scene->plan.fetch_bytes;
     out->full_bytes = scene->plan.full_bytes;
@@ -195,7 +203,8 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
 
 /* ---- has it memory? ---- */
 
-/* Returns the memory that a runtime may take, as the device reports. */
+/* Returns how much memory a runtime may take on the device, as the device
+ * reports. */
 static uint64_t runtime_memory(const json_t *profile, const char *name)
 {
     size_t i;
@@ -232,8 +241,8 @@ static void candidate_figures(const struct scene *scene, const struct flo_memory
     flo_memory_figures(release, variant, entry, is_measured ? measured : NULL, out);
 }
 
-/* Reads the models that the device's memory plan contains; SIZE_MAX: not
- * reported. */
+/* Reads from the report which models the device's memory plan contains.
+ * Returns their number, or SIZE_MAX if the device does not report it. */
 static size_t read_models(const struct scene *scene, struct flo_memory_told *out)
 {
     size_t count = 0;
@@ -269,8 +278,8 @@ static const char *way_to_memory(const struct flo_memory_model *models, size_t c
                      flo_memory_candidate(models, count, &plan, own, candidate, false, &needed));
 }
 
-/* Plans the memory of all models, with the new release in place of its model's
- * present one. */
+/* Plans the memory of all models on the device, with the new release in place
+ * of its model's present one. */
 static int find_memory(const struct scene *scene, struct flo_forecast *out, struct flo_err *err)
 {
     struct flo_memory_told told[MODELS_MAX];
@@ -295,7 +304,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
         return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
-    out->memory = "alone"; /* a device without another model may always try to load it */
+    out->memory = "alone"; /* with one model only, the device always tries to load it */
     if (count == 1) {
         return 0;
     }

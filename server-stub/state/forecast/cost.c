@@ -173,10 +173,10 @@ static void add_refusal(json_t *list, int rv, const struct flo_err *err)
     }
 }
 
-/* Adds the obstacles of a start. A plan may be made in a frozen fleet, and then
- * shows this. A start that waits for approvals or a time is accepted: only
- * obstacles that time cannot remove refuse it, and the others delay its begin.
- * */
+/* Adds to the plan what would refuse or delay a start. A plan can be made in a
+ * frozen fleet, and then shows the freeze. A start that waits for approvals or
+ * a time is only refused for obstacles that time cannot remove. All other
+ * obstacles delay its begin. */
 static void add_refusals(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          json_t *plan)
 {

@@ -8,14 +8,16 @@ struct flo_fleet_device;
 struct flo_observe_bases;
 struct flo_rollout;
 
-/* largest number of groups or versions; further ones are not counted */
+/* largest number of groups or versions with a sum; further ones are not
+ * counted */
 #define FLO_FORECAST_SUMS_MAX 256
 
 struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
-    uint32_t idle; /* devices that already have the release, or cannot take it */
+    uint32_t idle; /* number of devices without an update: they have the release
+                      already, or cannot take it */
     uint64_t bytes;
 };
 /* Zero-initialise. */
@@ -25,21 +27,24 @@ struct flo_forecast_costs {
     size_t group_count;
     struct flo_forecast_sum before[FLO_FORECAST_SUMS_MAX]; /* by version */
     size_t before_count;
-    uint32_t kept;       /* devices whose rollback needs no download */
-    uint32_t first;      /* devices without an earlier release of the model */
-    uint64_t bytes_most; /* bytes of the device that downloads most */
-    /* Telemetry thread's data for a comparison of the members; NULL: unknown. */
+    uint32_t kept;       /* number of devices whose rollback needs no download */
+    uint32_t first;      /* number of devices without an earlier release of the model */
+    uint64_t bytes_most; /* number of bytes for the device that downloads most */
+    /* Members that can be compared with others in the rollout's gates, as the
+     * telemetry thread found; NULL: not known. */
     const struct flo_observe_bases *bases;
-    uint8_t *takes; /* for each member: whether it takes the release; NULL: not needed */
+    /* for each member, whether it takes the release; NULL: nobody needs the
+     * answer */
+    uint8_t *takes;
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
                            const struct flo_fleet_device *device, const struct flo_forecast *one);
-/* Adds to the plan, whose phases are there: which devices can be compared, what
- * the gates can detect, and where their result is uncertain. */
+/* Adds to a plan with phases: which devices can be compared, what the gates can
+ * detect, and where their result is uncertain. */
 void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
                         json_t *plan);
-/* Adds to the plan: phases with their duration, groups, the rollback, and
- * obstacles to the start. */
+/* Adds to the plan the phases with their duration, the groups, the rollback,
+ * and the obstacles to a start. */
 void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan);
 

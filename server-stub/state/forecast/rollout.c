@@ -1,4 +1,5 @@
-/* Rollout: the forecast of a rollout's devices, counted by way and reason. */
+/* Rollout: the forecast of a rollout's devices, counted by kind of download and
+ * by reason. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* devices that are listed by name for each reason */
-#define RELEASES_MAX 32u /* releases in memory at the same time, 65 KB each */
+#define NAMES_MAX 5      /* number of devices that the plan lists by name for each reason */
+#define RELEASES_MAX 32u /* largest number of releases in memory at the same time, 65 KB each */
 
 struct known {
     struct flo_digest digest;
@@ -42,7 +43,8 @@ static struct flo_release *read_release(struct flo_controller *controller,
     return flo_controller_release(controller, NULL, text);
 }
 
-/* Finds a release in a cache that drops the least recently used one. */
+/* Finds a release among those in memory, or reads it and replaces the one that
+ * was not used for longest. */
 static const struct flo_release *find_release(void *context, const struct flo_digest *digest)
 {
     struct flo_forecast_plan *all = context;
@@ -94,7 +96,8 @@ int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
 
 /* ---- counting ---- */
 
-/* Returns the row with these two texts, a new one if there is none. */
+/* Returns the row of the list with these two texts, and adds the row if there
+ * is none. */
 static json_t *row_of(json_t *list, const char *key, const char *word, const char *key_2,
                       const char *word_2)
 {
@@ -118,6 +121,9 @@ static void count_way(json_t *plan, const struct flo_forecast *one)
     json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way, "variant", one->variant);
     uint64_t most = flo_json_number(row, "bytes_each");
 
+    if (flo_json_number(row, "devices") == 0) {
+        flo_json_put_text(row, "why", one->chosen);
+    }
     flo_json_count(row, "devices", 1);
     flo_json_count(row, "bytes", one->bytes);
     flo_json_count(row, "full_bytes", one->full_bytes);
@@ -160,6 +166,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
                                                one->variant, "bytes", (json_int_t)one->bytes,
                                                "full_bytes", (json_int_t)one->full_bytes, "memory",
                                                one->memory));
+        flo_json_put_text(item, "why", one->chosen);
     } else if (one->result == FLO_FORECAST_CANNOT) {
         json_object_set_new(
             item, "error",
@@ -168,7 +175,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
     return item;
 }
 
-/* Counts a device that will not be a member, for the reason `excuse`. */
+/* Counts a device that the rollout excludes for the reason `excuse`. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
     json_t *row = row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse), "id",

@@ -1,5 +1,5 @@
-/* Sight: which faults a rollout's gates can detect and prove with the devices
- * that get the release. */
+/* Sight: finds out which faults a rollout's gates can detect and prove with the
+ * devices that get the release. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +11,10 @@
 #include "server-stub/state/forecast/cost.h"
 
 #define SITE_MEMBERS_MIN 3
-#define SITE_COVERED_MIN 10 /* members from which on a site gets a device in the first wave */
-/* updated devices of a probed site: the covering wave's and three of the
- * probe */
+/* number of members from which on a site gets a device in the first wave */
+#define SITE_COVERED_MIN 10
+/* number of updated devices at a probed site: one by the covering wave, and
+ * three by the probe */
 #define SITE_UPDATED 4
 
 struct sight {
@@ -21,7 +22,7 @@ struct sight {
     const struct flo_forecast_costs *costs;
     const json_t *phases; /* phases of the plan, each with begin and end */
     struct flo_analysis_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
-    uint32_t blind; /* bit for each phase in which no device can be compared */
+    uint32_t blind; /* a bit for each phase in which no device can be compared */
     json_t *sights, *unsure, *sites;
 };
 
@@ -32,7 +33,8 @@ static double tenth(double value)
 
 /* ---- who can be compared ---- */
 
-/* Returns the block of an update that happens `ms` from now. */
+/* Returns the number of the telemetry block in which an update `ms` from now
+ * happens. */
 static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 {
     uint64_t blocks = ms / bases->block_ms;
@@ -43,7 +45,7 @@ static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 struct based {
     uint32_t devices;
     uint32_t kinds[FLO_BASE_OWN + 1];
-    uint32_t from; /* latest block in which a waiting device may update */
+    uint32_t from; /* block of time from which on all waiting devices can be compared */
 };
 
 static uint32_t compared_of(const struct based *based)
@@ -51,8 +53,8 @@ static uint32_t compared_of(const struct based *based)
     return based->kinds[FLO_BASE_THIN] + based->kinds[FLO_BASE_OLDER] + based->kinds[FLO_BASE_OWN];
 }
 
-/* Counts devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX
- * stands for any phase. */
+/* Counts the devices that take the release in this phase, or in any phase for
+ * FLO_ROLLOUT_PHASES_MAX. */
 static struct based count_bases(const struct sight *sight, uint32_t phase,
                                 enum flo_observed_reading reading, uint32_t block)
 {
@@ -102,7 +104,9 @@ static void count_crowds(struct sight *sight, int reading)
                             block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
             crowd.updated = compared_of(&based);
             crowd.thin = based.kinds[FLO_BASE_THIN];
-            /* A control gets more readings after the others were updated. */
+            /* Devices of this phase are controls in earlier phases.  Some have
+             * too few readings now, but will have enough by then, so they count
+             * too. */
             behind += crowd.updated + based.kinds[FLO_BASE_LATER];
         } else {
             behind += crowd.updated;
@@ -121,8 +125,8 @@ static void clock_of(const struct sight *sight, uint32_t block, char out[16])
     strftime(out, 16, "%H:%M UTC", &utc);
 }
 
-/* Returns the speed reading by which most devices can be compared.  Among equal
- * ones it is the first. */
+/* Returns the reading of speed by which most devices can be compared, the first
+ * one among equal ones. */
 static enum flo_observed_reading best_reading(const struct sight *sight)
 {
     const struct flo_analysis_rules *rules = &sight->core->analysis.rules;
@@ -194,7 +198,7 @@ static void say_unsure(struct sight *sight, const char *text)
     json_array_append_new(sight->unsure, json_pack("{s:s}", "text", text));
 }
 
-/* Notes a phase in which no device can be compared yet. */
+/* Adds to the plan that no device of this phase can be compared yet. */
 static void add_blind(struct sight *sight, uint32_t phase, const struct flo_measure_fact *fact)
 {
     const struct flo_observe_bases *bases = sight->costs->bases;
@@ -300,8 +304,9 @@ static int by_value(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Replaces the list of members' sites by a list of the sites' sizes, the
- * smallest first. */
+/* Counts the members of each site from the list `values` of the members' sites.
+ * Writes the sizes to the front of `values`, the smallest first, and returns
+ * their number. */
 static size_t sizes_of(uint32_t *values, size_t count, uint32_t least)
 {
     size_t sizes = 0;
@@ -340,8 +345,8 @@ static void add_site(struct sight *sight, const struct flo_analysis_site *site)
     }
 }
 
-/* Adds the smallest, median and largest site among those that the cover
- * reaches. */
+/* Adds to the plan the smallest, the median and the largest of the sites that
+ * are large enough for the covering phase. */
 static void add_sites(struct sight *sight)
 {
     const struct flo_rollout *core = sight->core;

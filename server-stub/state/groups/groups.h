@@ -1,5 +1,5 @@
-/* Groups: the groups of the store, their selectors and priorities.  membership/
- * moves devices. */
+/* Groups: the groups of the store, with their selectors and priorities.
+ * membership/ moves devices into groups. */
 #ifndef FLOTILLA_SERVER_STATE_GROUPS_H
 #define FLOTILLA_SERVER_STATE_GROUPS_H
 
@@ -10,22 +10,22 @@ struct flo_controller;
 
 #define FLO_FLEET_GROUPS_MAX 256
 
-/* A group with a priority other than the standard one. */
+/* A group whose priority is not the standard one. */
 struct flo_group_rank {
     char name[FLO_NAME_MAX + 1];
     uint64_t priority;
 };
 
 struct flo_groups;
-/* Creates empty groups, not read yet; NULL: no memory. */
+/* Creates the state of groups, not yet read from the store; NULL: no memory. */
 struct flo_groups *flo_groups_new(void);
 void flo_groups_free(struct flo_groups *groups);
 /* Marks all devices for a new evaluation, because the selectors changed. */
 void flo_groups_changed(struct flo_controller *controller);
-/* Returns a group with a priority of its own, as read from the store; NULL
- * after the last. */
+/* Returns a group whose priority is not the standard one, as read from the
+ * store.  Returns NULL after the last. */
 const struct flo_group_rank *flo_groups_rank_at(const struct flo_groups *groups, size_t place);
-/* Returns the priority of a group, by which competing rollouts are ordered. */
+/* Reads the group's priority, which decides between competing rollouts. */
 FLO_MUST_USE int flo_groups_priority(struct flo_controller *controller, const char *group,
                                      uint64_t *out, struct flo_err *err);
 /* Reads the selectors and priorities from the store. */
@@ -34,15 +34,15 @@ struct flo_group_change {
     const char *group;
     bool is_member;
 };
-/* Finds the groups by selector that the device should join or leave: at most
- * FLO_FLEET_GROUPS_MAX. */
+/* Finds the groups with a selector that the device should join or leave.
+ * Returns their number, at most FLO_FLEET_GROUPS_MAX. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out);
 /* Returns whether some group is to be deleted when it is empty. */
 bool flo_groups_any_ends(const struct flo_groups *groups);
-/* Deletes the groups whose last member left and that end when empty. */
+/* Deletes those groups that end when empty and whose last member left. */
 FLO_MUST_USE int flo_groups_delete_ended(struct flo_controller *controller, struct flo_err *err);
-/* Marks all devices for evaluation from time to time, where a selector depends
+/* Every minute, marks all devices for a new evaluation if some selector depends
  * on facts that change with time. */
 void flo_groups_sweep(struct flo_controller *controller, uint64_t now_ms);
 /* Callback for each group whose selector reads one of these labels: a change of

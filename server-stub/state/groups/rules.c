@@ -1,4 +1,5 @@
-/* Rules: groups by selector, which devices match them, and priorities. */
+/* Rules: finds the groups whose selectors match a device, and the priorities of
+ * groups. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,12 +9,14 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define SWEEP_MS 60000 /* interval at which facts that change with time are evaluated */
+/* interval at which devices are evaluated again, because some facts change with
+ * time */
+#define SWEEP_MS 60000
 
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
-    /* selector of the group; NULL: the group ends when empty, and has no
-     * member */
+    /* selector of the group; NULL: the group has no selector, is empty, and is
+     * to be deleted */
     struct flo_selector *selector;
 };
 struct flo_groups {
@@ -21,10 +24,10 @@ struct flo_groups {
     size_t rule_count;
     struct flo_group_rank *ranks;
     size_t rank_count, rank_room;
-    bool is_read;         /* the rules are as in the store */
-    bool is_moving;       /* a selector uses facts that change with time */
-    bool ends;            /* a group is to be deleted when it is empty */
-    uint64_t sweep_at_ms; /* time when all devices are evaluated again */
+    bool is_read;         /* the rules in memory are those of the store */
+    bool is_moving;       /* some selector uses facts that change with time */
+    bool ends;            /* some group is to be deleted when it is empty */
+    uint64_t sweep_at_ms; /* time at which all devices are evaluated again */
 };
 
 struct flo_groups *flo_groups_new(void)
@@ -135,8 +138,8 @@ int flo_groups_priority(struct flo_controller *controller, const char *group, ui
     return rv;
 }
 
-/* Reads a rule.  A stored selector was valid once; its labels may be gone
- * since. */
+/* Reads a group's rule from its row.  A label that the stored selector names
+ * may be gone by now. */
 static int read_rule(void *context, const struct flo_fleet_group *group)
 {
     struct reading *reading = context;
@@ -212,8 +215,8 @@ static bool is_member(const struct flo_select_device *device, const char *group)
     return false;
 }
 
-/* Finds all changes of groups before one is made, because a change alters the
- * facts that selectors read. */
+/* Finds all changes of the device's groups before any is made, because a change
+ * alters the facts that selectors read. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {

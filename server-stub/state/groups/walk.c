@@ -38,7 +38,8 @@ static int take(void *context, const struct flo_fleet_device *device)
     return device->is_retired || has_left ? 0 : walk->fn(walk->context, device);
 }
 
-/* Visits the next of all devices, which the store iterates quickly in order. */
+/* Visits the next devices of the whole fleet, which the store lists fast in the
+ * order of their ids. */
 static int next_of_all(struct flo_group_walk *walk, bool *is_whole, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {

@@ -92,7 +92,7 @@ static int set_bytes(json_t *object, const char *name, const void *data, size_t 
                : flo_fail(err, FLO_E_MEMORY, "keyring");
 }
 
-/* The caller frees *out. */
+/* Decodes the base64 member `name`; the caller frees *out. */
 static int get_bytes(const json_t *object, const char *name, uint8_t **out, size_t *bytes,
                      struct flo_err *err)
 {
@@ -111,8 +111,8 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out, size
     return 0;
 }
 
-/* Builds the signed text: the document without the signature, after the
- * context's name. */
+/* Builds the text that is signed: the name CONTEXT, and then the document
+ * without its signature. */
 static int signed_text(json_t *document, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_copy(document);
@@ -294,8 +294,8 @@ static int open_files(const json_t *document, const uint8_t *key, struct flo_key
     return rv;
 }
 
-/* Checks that one of these certificates signed, or the one with this
- * fingerprint. */
+/* Checks that one of these certificates signed the document.  With a
+ * fingerprint, only the certificate with it may have signed. */
 static int is_by(const struct flo_pem_part *parts, size_t count, const char *fingerprint,
                  const struct flo_buf *text, const uint8_t *signature, size_t bytes,
                  struct flo_err *err)

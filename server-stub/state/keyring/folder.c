@@ -1,4 +1,5 @@
-/* Keyring: its files below the folder of a controller. */
+/* Keyring: reads and writes the keyring's files below the folder of a
+ * controller. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +14,8 @@
 #include "server-stub/state/pki/pki.h"
 
 #define OWN_KEY "controller.key"
-/* Name of the file that has the highest number of a keyring that this folder
- * accepted.  With it, an older document that somebody restores is refused. */
+/* Name of the file with the highest number of a keyring that this folder
+ * accepted.  An older document, which somebody restored, is refused by it. */
 #define NUMBER "keyring.number"
 
 static const char *const folders[] = {"pki", "keys", "trust"};
@@ -43,7 +44,8 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
         flo_secret_wipe(text, bytes);
         free(text);
     }
-    return rv == FLO_E_ABSENT ? 0 : rv; /* 0: the file was removed meanwhile */
+    return rv == FLO_E_ABSENT ? 0 : rv; /* FLO_E_ABSENT: somebody removed the
+                                           file while the folder was read */
 }
 
 static int read_folder(const char *dir, const char *folder, json_t *files, struct flo_err *err)
@@ -102,8 +104,9 @@ static int write_one(const char *dir, const char *name, const json_t *text, stru
                           is_secret(name) ? 0600 : 0644, err);
 }
 
-/* Writes or removes files. Keys are written before the list that names them,
- * and removed after that list. */
+/* Writes the files that differ from those in the folder: only keys if `keys`,
+ * else all others.  The caller writes keys before the list that names them.
+ * Keys that are not needed are removed after that list was written. */
 static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;
@@ -136,7 +139,8 @@ static int remove_others(const char *dir, json_t *files, json_t *there, struct f
     return rv;
 }
 
-/* Writes each file that differs, and removes others with such names. */
+/* Writes each file of the keyring that differs, and removes files with such
+ * names that are not in the keyring. */
 static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *there = NULL;
@@ -182,7 +186,7 @@ static int has_files(const char *dir, const char *digest, bool *out, struct flo_
     return rv;
 }
 
-/* Reads a file; *out NULL: the folder has no such file. */
+/* Reads a file of the folder.  *out is NULL if the folder has no such file. */
 static int read_text(const char *dir, const char *name, char **out, struct flo_err *err)
 {
     char path[4096];
@@ -287,8 +291,9 @@ static int take(const char *dir, const char *digest, const char *text, size_t by
     return flo_keyring_number_set(dir, keyring.number, err);
 }
 
-/* Checks that this controller was not dismissed.  If two controllers share a
- * folder, the list of dismissed keys is there. */
+/* Checks that people did not dismiss this controller.  Only a folder that it
+ * shares with another controller has the list with its key, because a dismissed
+ * controller gets no new files. */
 static int check_dismissed(const char *dir, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;

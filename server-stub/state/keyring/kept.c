@@ -1,5 +1,5 @@
 /* Kept: the leader's part of the keyring.  Without a shared database there is
- * none. */
+ * no keyring. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,8 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/transaction.h"
 
-/* numbers that are skipped; more than are used between two backups */
+/* Numbers of the keyring that are skipped after a restore.  Fewer are used
+ * between two backups. */
 #define RESTORED_SKIP 100000
 
 struct flo_keyring_kept *flo_keyring_new(void)
@@ -30,7 +31,7 @@ static json_t *row_of(const char *name, const char *pem)
 }
 
 /* Copies the list of admitted controllers before a change, so that a failed
- * transaction can restore it. */
+ * transaction can restore the list. */
 static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 {
     if (kept->before == NULL) {
@@ -39,7 +40,7 @@ static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
     return kept->before == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
 }
 
-/* Admits the leader itself, which has the files. */
+/* Admits the leader itself, which has the files already. */
 static int admit_self(struct flo_controller *controller, json_t *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
@@ -62,7 +63,8 @@ struct row {
     struct flo_err *err;
 };
 
-/* Removes dismissed controllers, which a restored older document may name. */
+/* Removes dismissed controllers from the list, because an older restored
+ * document may still name them. */
 static int leave_out_dismissed(struct flo_controller *controller, struct flo_err *err)
 {
     json_t *list = controller->keyring->as_stored.controllers;
@@ -100,9 +102,9 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
-        /* The controller has the files from elsewhere.  Controllers that were
-         * admitted before must be admitted again by people, because nobody else
-         * knows their keys. */
+        /* This controller cannot open the stored document, but has the files
+         * from elsewhere.  It does not know the other controllers' keys, so
+         * people must admit them again. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring->as_stored.number = number;
         rv = 0;
@@ -128,8 +130,8 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
     return 0;
 }
 
-/* Stores the document.  A number that was not committed is skipped: the next
- * one is higher. */
+/* Stores the document if the keyring's files changed.  A number whose
+ * transaction failed is not used again. */
 static int keep(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
@@ -167,7 +169,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
         stored->number += RESTORED_SKIP;
     }
     int rv = admit_self(controller, stored->controllers, err);
-    controller->has_new_files = true; /* perhaps: keep() compares the files */
+    controller->has_new_files = true; /* The files may have changed; keep() compares them. */
     FLO_TRY(rv);
     return keep(controller, err);
 }
@@ -203,7 +205,8 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 
 const struct flo_transaction_part flo_keyring_part = {.write = keep, .settle = flo_keyring_settle};
 
-/* Sets the row of this key; NULL removes it. */
+/* Sets the row of the controller with this key in the keyring; NULL removes
+ * it. */
 static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,
                   struct flo_err *err)
 {

@@ -27,31 +27,32 @@ struct flo_controller;
  * but an older version of this one. */
 #define FLO_KEYRING_DISMISSED "keys/dismissed"
 
-/* The content of a document.  Files: text by name; controllers: {"name","key"}
- * by key id, the key as PEM. */
+/* The content of a keyring's document.  `files` has texts by name.
+ * `controllers` has {"name","key"} by key id, with the key as PEM. */
 struct flo_keyring {
     char fleet[FLO_NAME_MAX + 1];
-    uint64_t number; /* version, which grows by one */
+    uint64_t number; /* number of the keyring, which grows by one with each version */
     json_t *files;
     json_t *controllers;
 };
-/* Wipes the files and frees the keyring's contents. */
+/* Wipes the secrets in the keyring's files, and frees its contents. */
 void flo_keyring_deinit(struct flo_keyring *keyring);
 void flo_keyring_cleanup(struct flo_keyring *keyring);
 
 /* ---- document.c: no file ---- */
 
-/* Computes the hex SHA-256 of the files alone; equal files give an equal
+/* Computes the SHA-256, in hex, of the files alone.  Equal files give an equal
  * digest. */
 FLO_MUST_USE int flo_keyring_digest(const json_t *files, char out[FLO_KEYRING_DIGEST],
                                     struct flo_err *err);
-/* Appends the document, sealed for each of its controllers and signed. */
+/* Appends the keyring's document, which is sealed for each of its controllers
+ * and signed. */
 FLO_MUST_USE int flo_keyring_seal(const struct flo_keyring *keyring,
                                   const struct flo_key *authority, struct flo_buf *out,
                                   struct flo_err *err);
-/* Opens a document with the key of one of its controllers.  `authorities`: PEM
- * of those that may have signed it.  NULL: the authority inside the document is
- * trusted whose fingerprint is `joins`.
+/* Opens a document with the key of one of its controllers.  `authorities` has
+ * the PEM of those that may have signed the document.  With NULL the authority
+ * inside the document is trusted if its fingerprint is `joins`.
  *
  * FLO_E_KEYS_ABSENT  this controller was not admitted
  * FLO_E_SIG_...      no authority signed it, or it was changed
@@ -59,7 +60,7 @@ FLO_MUST_USE int flo_keyring_seal(const struct flo_keyring *keyring,
 FLO_MUST_USE int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
                                   const char *authorities, const char *joins,
                                   struct flo_keyring *out, struct flo_err *err);
-/* Returns whether a keyring may hold a file of that name, below DIR. */
+/* Returns whether a keyring may contain a file with that name, below DIR. */
 bool flo_keyring_has_name(const char *name);
 
 /* ---- folder.c: files below `dir` ---- */
@@ -67,11 +68,13 @@ bool flo_keyring_has_name(const char *name);
 /* Reads the folder's files; the caller releases *out
  * (flo_json_secret_cleanup). */
 FLO_MUST_USE int flo_keyring_read(const char *dir, json_t **out, struct flo_err *err);
-/* Reads the key of this folder's controller; made when there is none. */
+/* Reads the key of this folder's controller, and makes the key if there is
+ * none. */
 FLO_MUST_USE int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err);
-/* Installs the files with this digest from `text` into the folder, unless it
- * has them; called before this controller leads.  `joins_or_null`: fingerprint
- * of the authority to trust the first time.
+/* Writes the keyring's files from the document `text` into the folder, unless
+ * it has the files with this digest already.  Called before this controller
+ * leads.  `joins_or_null` is the fingerprint of the authority to trust the
+ * first time.
  *
  * FLO_E_KEYS_ABSENT  the files cannot be obtained; the message says why */
 FLO_MUST_USE int flo_keyring_take(const char *dir, const char *digest, const char *text,
@@ -83,8 +86,8 @@ FLO_MUST_USE int flo_keyring_dismissed_set(const char *dir, const char *keyid, b
                                            struct flo_err *err);
 FLO_MUST_USE int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
                                        struct flo_err *err);
-/* Checks that the folder may take the keyring of that number: an older one is
- * refused.
+/* Checks that the folder may take the keyring with this number, and refuses an
+ * older one.
  *
  * FLO_E_KEYS_ABSENT  the folder held a newer keyring */
 FLO_MUST_USE int flo_keyring_number_check(const char *dir, uint64_t number, struct flo_err *err);
@@ -96,18 +99,20 @@ struct flo_keyring_kept;
 /* Creates the state of a keyring that is not stored yet; NULL: no memory. */
 struct flo_keyring_kept *flo_keyring_new(void);
 void flo_keyring_free(struct flo_keyring_kept *kept);
-/* Loads the keyring inside a transaction, after keys and trust are open. */
+/* Loads the keyring from the store inside a transaction, after keys and trust
+ * are open. */
 FLO_MUST_USE int flo_keyring_load(struct flo_controller *controller, struct flo_err *err);
-/* Transaction hook: stores the keyring at the end of a transaction when
+/* Transaction hook that stores the keyring at the end of a transaction when
  * controller->has_new_files. */
 extern const struct flo_transaction_part flo_keyring_part;
-/* Ends a transaction: after a failed one the admissions and dismissals in it
+/* Ends a transaction.  After a failed one the admissions and dismissals in it
  * are undone. */
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed);
 bool flo_keyring_is_admitted(const struct flo_controller *controller, const char *keyid);
-/* Adds this controller to those for which the document is sealed, or removes
- * it; inside a transaction.  FLO_E_ABSENT: it was not admitted.  FLO_E_STATE:
- * too many controllers, the one that leads, or no shared database. */
+/* Adds a controller to those for which the document is sealed, inside a
+ * transaction; flo_keyring_dismiss removes one.  FLO_E_ABSENT: the controller
+ * was not admitted.  FLO_E_STATE: there are too many, it is the leader, or
+ * there is no shared database. */
 FLO_MUST_USE int flo_keyring_admit(struct flo_controller *controller, const char *name,
                                    const char *pem, struct flo_err *err);
 FLO_MUST_USE int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,

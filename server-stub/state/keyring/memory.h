@@ -4,12 +4,13 @@
 
 #include "server-stub/state/keyring/keyring.h"
 
-/* The keyring of a leader. */
+/* The leader's state of the keyring. */
 struct flo_keyring_kept {
-    struct flo_keyring as_stored; /* keyring as stored, without files; number 0: none is stored */
-    json_t *before;               /* controllers before this transaction; NULL: unchanged */
-    bool is_written;              /* the keyring was stored in this transaction */
-    /* Digest of the files as stored; "": unknown. */
+    /* the stored keyring, without files; its number is 0 when none is stored */
+    struct flo_keyring as_stored;
+    json_t *before;  /* admitted controllers before this transaction; NULL: unchanged */
+    bool is_written; /* this transaction stored the keyring */
+    /* Digest of the stored files; "": unknown. */
     char digest[FLO_KEYRING_DIGEST];
     char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
 };

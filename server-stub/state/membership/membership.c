@@ -1,4 +1,5 @@
-/* Membership: evaluates changed devices, one after another. */
+/* Membership: evaluates devices that changed, one after another, and moves them
+ * between groups. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -16,7 +17,7 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10 /* length of a turn in ms; then other work runs */
+#define TURN_MS 10 /* time in ms for which devices are evaluated before other work runs */
 
 /* ---- one ---- */
 
@@ -42,7 +43,8 @@ static int change(struct flo_controller *controller, const char *device,
     FLO_TRY(change->is_member ? 0 : flo_making_reach(controller, device, err));
     int rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member,
                                     since, is_news, &full);
-    /* The device stays out of the group, and the log says why. */
+    /* A device in too many groups stays out of this one, and the log says
+     * why. */
     if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
         return 0;
@@ -53,7 +55,8 @@ static int change(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-/* Evaluates a device: its groups by selector, its rollouts, its statement. */
+/* Evaluates a device that changed: which groups' selectors it matches, what its
+ * rollouts do, and whether it needs a statement about its groups. */
 static int look(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
@@ -61,7 +64,8 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     int rv = flo_groups_read(controller, err);
     size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
 
-    /* Leaving groups first frees places for the groups to join. */
+    /* A device leaves groups before it joins others, because it can be in a
+     * limited number of groups. */
     for (int joins = 0; joins < 2; joins++) {
         for (size_t i = 0; i < count && rv == 0; i++) {
             bool is_news = false;
@@ -85,8 +89,9 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
 
     FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
 
-    /* An order to the group applies to devices that were members when the order
-     * was given. */
+    /* An order to a group is for all devices that were members when it was
+     * given. Rows of older orders that are still missing for this device are
+     * therefore made before it leaves. */
     FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
     int rv =
         flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);

@@ -1,4 +1,4 @@
-/* Tell: a numbered, signed statement that tells a device its groups.  A device
+/* Tell: sends a device a numbered, signed statement with its groups.  A device
  * reports which groups it knows.  While they differ from the store's, its
  * desired document carries the statement. */
 #include <string.h>
@@ -9,14 +9,15 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/groups.h"
 
-/* Pause after which a device that still knows other groups gets a new statement
- * with a new number: the controller's data may be older than the device. */
+/* Pause after which a device that still knows other groups gets a new
+ * statement.  It has a new number, because the controller's data may be older
+ * than what the device knows. */
 #define AGAIN_MS 600000
 
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
-    bool is_any;                                          /* the desired document has a statement */
-    bool is_said;                                         /* the statement has the present groups */
+    bool is_any;  /* the desired document has a statement about groups */
+    bool is_said; /* that statement names the device's present groups */
 };
 
 static int take_groups(void *context, const struct flo_fleet_device *device)
@@ -71,8 +72,8 @@ static int sign(struct flo_controller *controller, const char *device, const str
     return rv;
 }
 
-/* Removes the statement from the desired document, because the device knows its
- * groups. */
+/* Removes the statement from the desired document, because the device now knows
+ * its groups. */
 static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};

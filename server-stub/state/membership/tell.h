@@ -7,8 +7,8 @@
 
 struct flo_controller;
 
-/* Puts a statement into the desired document while the device knows other
- * groups. */
+/* Puts a statement into the desired document as long as the groups that the
+ * device knows differ from the store's. */
 FLO_MUST_USE int flo_groups_tell(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
 

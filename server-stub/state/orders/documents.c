@@ -1,5 +1,5 @@
-/* Documents: writes orders as they are published, in desired documents and
- * lists of groups. */
+/* Documents: writes the texts of orders that are published, in desired
+ * documents and in lists of groups. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #define CARDS_MAX 1024
 
-/* State of a desired document that is being written. */
+/* State while a desired document is written. */
 struct desired {
     char orders[FLO_ASSIGNMENTS_MAX][FLO_NAME_MAX + 1]; /* their ids */
     size_t count;
@@ -36,8 +36,8 @@ static int collect_order(void *context, const char *model, const char *order)
     return 0;
 }
 
-/* Writes an order: one about a model as its assignment, one about a rollout as
- * a statement. */
+/* Writes an order into the document: an order about a model becomes its
+ * assignment, an order about a rollout a statement. */
 static int write_order(void *context, const struct flo_fleet_order *row)
 {
     struct desired *desired = context;
@@ -142,8 +142,8 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-/* Returns whether the order's epoch is over.  In a fleet's first epoch the
- * orders need not be read. */
+/* Returns whether the order was given in an earlier epoch.  In a fleet's first
+ * epoch the answer is always no, and no order is read. */
 static bool is_over(const struct cards *cards, const struct flo_fleet_order *row)
 {
     struct flo_order order;
@@ -162,7 +162,9 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "deploy") == 0) {
         return 0;
     }
-    if (cards->count == CARDS_MAX) { /* the list is in ascending order, so the oldest is dropped */
+    /* the orders are in ascending order, so the first one is the oldest and is
+     * dropped */
+    if (cards->count == CARDS_MAX) {
         free(cards->envelopes[0]);
         memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));
         memmove(&cards->envelopes[0], &cards->envelopes[1],

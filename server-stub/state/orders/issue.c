@@ -70,8 +70,8 @@ static int complete(struct flo_controller *controller, struct flo_order *order, 
 
     snprintf(order->id, sizeof(order->id), "o-%04llu", (unsigned long long)order->seq);
     if (order->op == FLO_ORDER_DEPLOY && order->rollout[0] == '\0') {
-        /* The order has no rollout, so devices report its end under the order's
-         * own id. */
+        /* Devices report the end of an order without a rollout under the
+         * order's own id. */
         memcpy(order->rollout, order->id, sizeof(order->rollout));
     }
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
@@ -92,8 +92,8 @@ int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *o
     return sign(controller, order, &body, envelope, err);
 }
 
-/* Audits the order. The body is too long for a record, so its digest is
- * recorded. */
+/* Adds the order to the audit. The order's body is too long for a record, so
+ * its digest is recorded. */
 static int audit(struct flo_controller *controller, const struct flo_order *order,
                  const char *release, const struct flo_buf *body, struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Kept: decides which desired documents a rollback changes, and which stay the
- * same. */
+/* Kept: decides which desired documents a rollback changes, and which it leaves
+ * as they are. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -8,7 +8,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* The order that a desired document holds. */
+/* The order about the model that a desired document holds. */
 struct held_order {
     char release[FLO_DIGEST_TEXT];
     uint64_t seq;
@@ -27,12 +27,11 @@ static int note_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Decides whether a rollback leaves a desired document unchanged. A document
- * with an order for another release, or for none, is unchanged: the rollback in
- * the group's list is enough. So is one with an order newer than the rollback,
- * whose slices may still be running. If no list contains the rollback, devices
- * with the release get it in their desired document, whatever the document
- * contains. */
+/* Decides whether a rollback leaves a device's desired document unchanged,
+ * given the order about the model in it. An order for another release stays:
+ * the rollback in the group's list is enough. An order newer than the rollback
+ * stays too, because the rows of a rollback are made later. A rollback that no
+ * list has goes into the desired document of each device with the release. */
 int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                     struct flo_scope_kept *out, struct flo_err *err)
 {
@@ -43,8 +42,8 @@ int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
         return 0;
     }
     int rv = flo_fleet_order_get(list->controller->store, order, note_order, &held, err);
-    /* An abort was issued with this rollback, which ended the rollouts: it does
-     * not count as newer. */
+    /* An abort that was issued together with this rollback does not count as
+     * newer, because it only ended the rollouts. */
     out->is_newer = rv == 0 && list->seq > 0 && held.seq > list->seq && !held.is_abort;
     out->is_kept =
         rv == 0 &&
@@ -63,8 +62,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
     return has;
 }
 
-/* Waits for the removal's answer from a device that has the model, or is
- * ordered to have it. */
+/* Waits for the device's answer to the removal, if the device has the model or
+ * its desired document orders it. */
 int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool is_there,
                      struct flo_err *err)
 {
@@ -85,7 +84,7 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool
 }
 
 /* Puts the order into the desired document of a device whose report names the
- * release, whatever the document held then. */
+ * release, in place of any order that was there. */
 int flo_scope_open(const struct flo_scope_list *list, const char *device, enum flo_return way,
                    struct flo_err *err)
 {

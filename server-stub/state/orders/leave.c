@@ -13,14 +13,14 @@
 struct leaver {
     struct flo_controller *controller;
     const char *device;
-    /* models that its desired document names, and orders in it */
+    /* Models that the device's desired document names, and the orders in it. */
     struct flo_text_list models, orders;
     struct flo_text_list awaited;
 };
 
 struct scope {
     char group[FLO_NAME_MAX + 1];   /* group of the order; "": the order is for one device */
-    char rollout[FLO_NAME_MAX + 1]; /* rollout of the order; "": a person gave it */
+    char rollout[FLO_NAME_MAX + 1]; /* rollout that gave the order; "": a person gave it */
     bool is_outside;
 };
 
@@ -54,8 +54,8 @@ static int read_scope(const struct leaver *leaver, const char *order, struct sco
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Tells whether the order was given by a person, for a group that the device is
- * not in. */
+/* Finds out whether a person gave the order to a group that the device is not
+ * in. */
 static int is_for_others(const struct leaver *leaver, const char *order, bool *out,
                          struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Making: creates the rows of orders to large groups in slices. */
+/* Making: creates the rows of orders to large groups, in slices of work. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,22 +10,24 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* State of a slice of one order. */
+/* Work on some devices of an order, in one turn. */
 struct slice {
     struct flo_controller *controller;
-    struct flo_making making; /* copy of the order's progress, because the store's own changes */
+    /* copy of the order's progress, because the store overwrites its own */
+    struct flo_making making;
     struct flo_scope_list order;
     char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
-    char send[FLO_NAME_MAX + 1]; /* id of the deploy order of `to`; "": none yet */
-    enum flo_return way;         /* `way` of the last device that was to go back */
-    /* No list carries the rollback or removal: reports say which devices need
-     * it. */
+    char send[FLO_NAME_MAX + 1]; /* id of the order that deploys `to`; "": it is not issued yet */
+    enum flo_return way;         /* how the device that was read last goes back
+                                    to an earlier release */
+    /* The group's list never has this order (a rollback or a removal).  The
+     * devices' reports say which devices need it. */
     bool is_by_report;
     bool is_there;               /* the last device that was read has the model */
-    char held[FLO_NAME_MAX + 1]; /* id of the last order that was checked */
-    bool is_kept;                /* the order stays in desired documents */
+    char held[FLO_NAME_MAX + 1]; /* id of the order that was checked last */
+    bool is_kept;                /* that order stays in desired documents */
     struct place {
         char device[37];
         bool has_order; /* about the model */
@@ -41,8 +43,8 @@ static void take_model(struct slice *slice, const struct flo_fleet_order *order)
     slice->order.model = slice->model;
 }
 
-/* Reads the target of a rollback that no list carries: each device's previous
- * release, or `to`. */
+/* Reads which release a rollback goes to: `to`, or each device's previous
+ * release.  Called for a rollback that no group's list carries. */
 static int take_target(struct slice *slice, const char *body)
 {
     struct flo_order order;
@@ -85,8 +87,9 @@ static int slice_init(struct slice *slice, struct flo_controller *controller,
 
 /* ---- desired documents, which a rollback changes ---- */
 
-/* Checks the order that a device holds, with a cache: thousands of devices hold
- * a few orders about the model. */
+/* Checks whether the order in a device's desired document stays.  Thousands of
+ * devices have the same few orders about the model, so the last result is
+ * kept. */
 static int look_at_held(struct slice *slice, const char *held)
 {
     int rv = 0;
@@ -100,7 +103,9 @@ static int look_at_held(struct slice *slice, const char *held)
     return rv;
 }
 
-/* Notes the order that a device holds; both lists are in ascending order. */
+/* Notes which order about the model a device's desired document has.  The
+ * devices of a slice of work and the calls of this function come in ascending
+ * order of device ids. */
 static int note_held(void *context, const char *device, const char *order)
 {
     struct slice *slice = context;
@@ -118,8 +123,8 @@ static int note_held(void *context, const char *device, const char *order)
     return rv;
 }
 
-/* Marks the desired document to be updated later: the device has the order from
- * the group's list already. */
+/* Marks the device's desired document for a later update, because the device
+ * already gets the order from the group's list. */
 static int rewrite(struct slice *slice, const char *device)
 {
     flo_outgoing_later(slice->controller, device);
@@ -127,8 +132,10 @@ static int rewrite(struct slice *slice, const char *device)
                                  slice->making.order, slice->err);
 }
 
-/* Counts the members from `from` on that one range of buckets can cover: no
- * other device lies between them, and all have an order about the model. */
+/* Returns for how many devices from index `from` on one statement can change
+ * all desired documents.  Each of these devices has an order about the model
+ * that must change.  No other device of the fleet is between them, because the
+ * order is for all. */
 static size_t run_of(const struct slice *slice, size_t from)
 {
     bool is_all = strcmp(slice->making.group, "all") == 0;
@@ -232,7 +239,8 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* a row of this device was written before its slice ran */
+    place->does_stay = is_there; /* the row of this device was written before
+                                    this slice of work, so nothing has to change */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 
@@ -251,7 +259,8 @@ static uint64_t slice_devices(const struct slice *slice)
     return given > 0 ? given : slice->is_by_report ? FLO_MAKING_REPORTS : FLO_MAKING_DEVICES;
 }
 
-/* Makes one slice of an order, and stores where it ends. */
+/* Makes the rows of an order for some devices, and stores how far the order
+ * is. */
 static int make_slice(struct flo_controller *controller, const struct flo_making *making,
                       struct flo_err *err)
 {
@@ -276,7 +285,8 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
     return controller->orders->leave(controller, NULL, NULL, err);
 }
 
-/* Makes slices until `until_ms`, the oldest order first; at least one. */
+/* Runs at least one slice of work, and more until `until_ms`, of the oldest
+ * order first. */
 int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_t *left,
                      struct flo_err *err)
 {
@@ -317,7 +327,7 @@ int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
     return flo_making_until(controller, UINT64_MAX, &left, err);
 }
 
-/* Makes the row of one device, as a slice of its own. */
+/* Makes an order's row for one device, in a slice of work of its own. */
 static int make_one(struct flo_controller *controller, const struct flo_making *making,
                     const char *device, struct flo_err *err)
 {

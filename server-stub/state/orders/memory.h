@@ -6,13 +6,13 @@
 
 struct flo_orders {
     flo_orders_leave_fn leave;
-    bool is_overtaken; /* a rollback is newer than some deploys in desired documents */
+    bool is_overtaken; /* some rollback is newer than deploys that are still in desired documents */
     uint64_t signed_count;
 };
 
 /* making.c */
-/* Makes slices until that time, at least one.  *left gets the number of orders
- * that are not complete. */
+/* Runs at least one slice of work, and more until `until_ms`.  *left receives
+ * the number of orders whose rows are not complete. */
 FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
                                   size_t *left, struct flo_err *err);
 

@@ -19,7 +19,7 @@ struct held {
 struct all_held {
     struct held *items;
     size_t count, room;
-    bool is_listed; /* the orders are in lists of groups; false: in desired documents */
+    bool is_listed; /* true: the orders are in lists of groups; false: in desired documents */
     struct flo_err *err;
 };
 
@@ -55,7 +55,9 @@ struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
     char model[FLO_NAME_MAX + 1];
-    char reason[4 * 512 + 1]; /* a reason of 512 characters in UTF-8 (core/request/types.def) */
+    /* A reason may have 512 characters (core/request/types.def), of up to 4
+     * bytes in UTF-8. */
+    char reason[4 * 512 + 1];
     const char *fleet;
     struct flo_err *err;
 };
@@ -96,7 +98,8 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    /* one more than the maximum means: there are too many */
+    /* One more than the maximum is enough to know that too many devices have
+     * the order. */
     if (holders->count <= FLO_RENEWAL_OWN_MAX) {
         flo_text_list_add(holders, device);
     }
@@ -182,8 +185,8 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device, co
                : 0;
 }
 
-/* Finds rollbacks.  Orders come sorted by sequence, so orders of one rollout
- * are adjacent. */
+/* Finds the rollbacks among the orders.  Orders come sorted by sequence, so
+ * orders of one rollout are adjacent. */
 static int find_rollbacks(struct flo_controller *controller, struct all_held *all,
                           struct flo_err *err)
 {
@@ -236,10 +239,10 @@ static int renew_listed(struct flo_controller *controller, bool is_each, struct 
     return rv;
 }
 
-/* Renews orders in desired documents, each only for the devices that hold it.
- * Other members of the scope hold something newer, and must not find it again
- * in their group's list.  An order in no desired document stays in the list,
- * for a device that was away for longer than the order is valid. */
+/* Renews the orders in desired documents, each only for the devices that have
+ * it there.  Other devices of its group have a newer order, and must not find
+ * the old one in their list.  An order that no desired document has is not
+ * renewed here. */
 static int renew_held(struct flo_controller *controller, bool is_each, struct flo_err *err)
 {
     struct all_held all = {.err = err};
@@ -252,8 +255,9 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
     return rv;
 }
 
-/* Renews the orders, unless a rollback's slices still have to remove deploys
- * from desired documents: a renewed deploy would be newer than the rollback. */
+/* Renews the orders.  It waits while a rollback still has to remove deploys
+ * from desired documents, because a renewed deploy would be newer than the
+ * rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_making_finish(controller, err));
@@ -264,7 +268,9 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
     if (flo_making_is_open(controller)) {
-        return 0; /* the renewal is tried again at the next tick */
+        /* The renewal waits until the rollback has changed all desired
+         * documents; the next tick tries it again. */
+        return 0;
     }
     controller->orders->is_overtaken = false;
     return renew_held(controller, false, err);
@@ -277,8 +283,9 @@ int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err
     return renew_held(controller, true, err);
 }
 
-/* Renews an order for a rollout.  An order that no device held when the epoch
- * changed was not signed again then. */
+/* Renews an order for a rollout.  The order may be of an earlier epoch of keys.
+ * When an epoch ends, only orders that devices have in desired documents are
+ * signed again. */
 int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                        struct flo_err *err)
 {

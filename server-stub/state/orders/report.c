@@ -3,8 +3,8 @@
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 
-/* Issues the order directly to the device. If the device is offline, or its
- * answer is missing, it gets the order again when it reports
+/* Issues the order to the device itself. A device that was offline, or whose
+ * answer is missing, gets the order again when it reports
  * (core/orders/answer.h). */
 int flo_orders_report(struct flo_controller *controller, struct flo_order *order, char *id,
                       struct flo_err *err)

@@ -1,15 +1,17 @@
-/* Send: the deploy order of a rollback to a named release, for devices that do
- * not keep that release.  Devices come in slices (making.h), so it is issued
- * for the first of them.  Its rollout has the rollback's name: by that name the
- * order is found again, and the end of the update is reported. */
+/* Send: issues the deploy order of a rollback to a named release, for devices
+ * that do not keep that release.  Devices come in slices (making.h), so the
+ * order is issued for the first of them.  The order's rollout has the name of
+ * the rollback.  By that name the order is found again, and the end of the
+ * update is reported. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/orders/scope.h"
 
-/* Soak of the target release.  It is short, because the operator waits for the
- * answer, and a rollback of this trial would return to the harmful release. */
+/* Soak of the release to which a rollback goes.  It is short, because the
+ * operator waits for the answer.  A device that rolled back this trial would
+ * return to the harmful release. */
 #define SEND_SOAK_MS 10000
 
 struct sending {
@@ -86,7 +88,7 @@ int flo_orders_send(struct flo_controller *controller, const char *back, char *i
     FLO_TRY(flo_fleet_order_get(store, back, recall, &sending, err));
     flo_digest_text(&sending.back.to, digest);
     rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
-    /* The release was yanked meanwhile. */
+    /* A release that was yanked meanwhile is not deployed. */
     if (rv == 0 && !sending.is_published) {
         snprintf(id, FLO_NAME_MAX + 1, "%s", back);
         return 0;

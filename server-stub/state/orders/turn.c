@@ -1,4 +1,4 @@
-/* Turn: makes slices of orders to large groups for some milliseconds, in a
+/* Turn: writes rows of orders to large groups for some milliseconds, in a
  * transaction of its own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/making.h"

@@ -44,8 +44,8 @@ static int view_reason(void *context, const char *word, uint64_t count)
     return 0;
 }
 
-/* Adds durations and errors of the answers: shown with one order, not with
- * every change. */
+/* Adds durations and errors of the answers, which are shown with a single order
+ * only. */
 static int view_answers(struct flo_controller *controller, const char *id, json_t *json,
                         struct flo_err *err)
 {

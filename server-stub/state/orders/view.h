@@ -6,8 +6,8 @@
 
 struct flo_controller;
 
-/* Creates the row `order` of objects.def: new reference in *out.  The row lists
- * at most devices_max devices, those without success first. */
+/* Creates the row `order` of objects.def, as a new reference in *out.  The row
+ * lists at most devices_max devices, those without success first. */
 FLO_MUST_USE int flo_object_order(struct flo_controller *controller, const char *id,
                                   uint64_t devices_max, json_t **out, struct flo_err *err);
 

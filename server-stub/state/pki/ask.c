@@ -1,4 +1,4 @@
-/* Ask: asks devices to renew their certificates. */
+/* Ask: finds devices that must renew their certificates, and asks them. */
 #include <string.h>
 
 #include "proto/lifetime.h"
@@ -20,8 +20,8 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
                                      : pause_ms;
 }
 
-/* Returns whether devices accept the newest authority. If a trust statement
- * lists authorities, devices accept only those. */
+/* Returns whether devices accept the newest authority. If the trust statement
+ * lists authorities, devices accept only those listed. */
 static bool is_newest_known(const struct flo_controller *controller)
 {
     const struct flo_trust *trust = controller->trust;
@@ -42,7 +42,7 @@ static bool is_newest_known(const struct flo_controller *controller)
 struct asking {
     struct flo_controller *controller;
     uint64_t now_ms;
-    bool is_rolled; /* certificates of an older authority have to be renewed, too */
+    bool is_rolled; /* certificates of older authorities are to be renewed as well */
     size_t count;
     /* number of certificates that were issued before the controller kept
      * their keys */

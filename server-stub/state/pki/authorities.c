@@ -41,7 +41,7 @@ static int list_text(const struct flo_pki *pki, struct flo_buf *out, struct flo_
     return out->failed ? flo_fail(err, FLO_E_MEMORY, "authorities") : 0;
 }
 
-/* Writes the list from memory; then updates pki->ca. */
+/* Writes the file of authorities from memory, and then updates pki->ca. */
 static int list_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -218,9 +218,8 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- open ---- */
 
-/* Adds an authority when all have expired: without one the controller could not
- * start, and nobody could add one.  Its devices must enrol again:
- * docs/runbook.md. */
+/* Adds an authority when all have expired, because the controller could not
+ * start without one.  Devices must then enrol again (docs/runbook.md). */
 static int follow_ended(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = controller->pki;
@@ -256,8 +255,8 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
 
 /* ---- retired ---- */
 
-/* Deletes the key, after the list on disk no longer has it.  A key that remains
- * does no harm. */
+/* Deletes an authority's key, when the list on disk no longer has the
+ * authority.  A key that remains does no harm. */
 static void forget_key(const struct flo_controller *controller,
                        const struct flo_authority *authority)
 {
@@ -300,7 +299,9 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     forget_key(controller, &gone);
     authority_free(&gone);
     memset(&pki->authorities[pki->authority_count], 0, sizeof(gone));
-    rv = flo_pki_leaves(controller, err); /* the authority may have issued our certificates */
+    /* The removed authority may have issued the controller's own certificates,
+     * so these are issued again. */
+    rv = flo_pki_leaves(controller, err);
     flo_outgoing_authorities(controller, true);
     return rv;
 }

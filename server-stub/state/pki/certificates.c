@@ -46,7 +46,7 @@ struct newest {
     void *context;
     char device[37]; /* the one before */
     char authority[FLO_AUTHORITY_TEXT];
-    struct flo_text_list held; /* devices that reported their certificate, sorted */
+    struct flo_text_list held; /* ids of devices that reported their certificate, sorted */
     size_t next;
 };
 
@@ -58,8 +58,8 @@ static int tell_held(void *context, const struct flo_fleet_certificate *one)
     return newest->fn(newest->context, one->device, one->authority);
 }
 
-/* Returns whether the device reported its certificate; both lists are sorted by
- * device. */
+/* Returns whether the device reported that it has its certificate.  Calls come
+ * in the order of device ids, as the list `held` is sorted. */
 static bool has_held(struct newest *newest, const char *device)
 {
     const struct flo_text_list *held = &newest->held;
@@ -144,8 +144,8 @@ static int add_list(struct flo_controller *controller, const struct flo_authorit
 {
     uint64_t now_ms = controller->pki->revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
-    /* A certificate that just expired is listed too: a peer whose clock is late
-     * still accepts it. */
+    /* A certificate that expired a short time ago is listed, too, because a
+     * peer whose clock is late still accepts it. */
     int rv = flo_fleet_certificate_each(
         controller->store, (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
         now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0, take_revoked, &list, err);
@@ -171,12 +171,13 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
     if (flo_pki_in_memory(controller)) {
         return 0;
     }
-    /* A list needs a later time, in seconds, than the one before: brokers use
-     * the latest. */
+    /* A new revocation list needs a time at least a second later than the one
+     * before, because brokers use the latest list. */
     pki->revoked_at_ms =
         now_ms / 1000 > pki->revoked_at_ms / 1000 ? now_ms : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        /* an authority that has expired needs no list */
+        /* Certificates of an expired authority are refused without a
+         * revocation list, too. */
         if (now_ms < pki->authorities[i].until_ms) {
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }

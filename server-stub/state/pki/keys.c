@@ -1,9 +1,12 @@
 /* PKI: its keys, trust and the first admin's token.
  *
- * DIR/pki/ca.pem and ca*.key (authorities.c), server.{key,pem}, mqtt.{key,pem},
- * telemetry.{key,pem} (leaves.c), revoked.pem (certificates.c);
- * DIR/keys/order.key; DIR/trust/release-<keyid>.pem.  With ":memory:" all keys
- * are made and kept in memory. */
+ * DIR/pki:    ca.pem and ca*.key (authorities.c), revoked.pem
+ *             (certificates.c), server.{key,pem}, mqtt.{key,pem} and
+ *             telemetry.{key,pem} (leaves.c)
+ * DIR/keys:   order.key
+ * DIR/trust:  release-<keyid>.pem
+ *
+ * With ":memory:" all keys are made and kept in memory. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +31,9 @@ static int order_key_open(struct flo_controller *controller, struct flo_err *err
     return 0;
 }
 
-/* Checks a missing key.  A key that enrolled devices know is never made again:
- * with another key they would accept no order, and each would have to enrol
- * again. */
+/* Checks whether a missing key may be made.  A key that enrolled devices know
+ * is never made again: with another key they would accept no order, and each
+ * would have to enrol again. */
 static int check_known(const struct flo_controller *controller, struct flo_err *err)
 {
     static const char *const names[] = {"pki/ca.pem", "keys/order.key"};

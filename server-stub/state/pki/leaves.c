@@ -6,7 +6,7 @@
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 
-/* Host names and addresses of the server certificate. */
+/* Host names and addresses that the server certificate contains. */
 struct hosts {
     const char *dns[8];
     size_t dns_count;
@@ -30,8 +30,9 @@ static void hosts_add(struct hosts *hosts, const char *host)
     }
 }
 
-/* Makes a certificate.  Its chain includes the authority, because devices that
- * enrol know only the authority's fingerprint. */
+/* Makes a certificate for the controller itself.  Its chain includes the
+ * authority, because a device that enrols knows only the authority's
+ * fingerprint. */
 static int leaf_make(struct flo_controller *controller, const char *key_name, char *key_file,
                      const char *name, char *file, const struct flo_certificate_spec *spec,
                      struct flo_err *err)
@@ -113,8 +114,8 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)
 {
     uint64_t life_ms = pki->leaves_until_ms - pki->leaves_at_ms;
 
-    /* The certificates are also invalid if the clock was set back before their
-     * start. */
+    /* Certificates are also due if the clock was set back to a time before they
+     * were issued. */
     return now_ms >= pki->leaves_at_ms + flo_lifetime_due_ms(life_ms) ||
            now_ms + FLO_BACKDATED_MS < pki->leaves_at_ms;
 }

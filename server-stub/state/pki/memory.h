@@ -11,10 +11,10 @@ struct flo_pki {
     struct flo_authority authorities[FLO_AUTHORITIES_MAX];
     size_t authority_count;
     struct flo_buf ca; /* content of files.ca_file */
-    /* issue and expiry of the controller's own certificates */
+    /* times of issue and expiry of the controller's own certificates */
     uint64_t leaves_at_ms, leaves_until_ms;
     uint64_t revoked_at_ms; /* time of the newest revocation list */
-    char asked[37];         /* the last device that was asked to renew */
+    char asked[37];         /* id of the device that was last asked to renew */
     bool has_seal_key;
     bool has_keyless; /* there are certificates whose key the store does not have */
     struct flo_key *order_key;
@@ -28,12 +28,12 @@ static inline bool flo_pki_in_memory(const struct flo_controller *controller)
 /* Writes a path below DIR to `out`, which holds 4096 bytes. */
 FLO_MUST_USE int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,
                               struct flo_err *err);
-/* Reads the key in a file below DIR; made when there is none.  `path` (4096)
- * receives the file's path. */
+/* Reads the key in a file below DIR, and makes the key if the file is missing.
+ * `path` (4096 bytes) receives the file's path. */
 FLO_MUST_USE int flo_pki_key(const struct flo_controller *controller, const char *name, char *path,
                              struct flo_key **out, struct flo_err *err);
-/* authorities.c: reads the authorities, or makes the first one.
- * FLO_E_KEYS_ABSENT: one has no key. */
+/* Reads the authorities, or makes the first one (authorities.c).
+ * FLO_E_KEYS_ABSENT: an authority has no key. */
 FLO_MUST_USE int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *err);
 void flo_pki_authorities_close(struct flo_pki *pki);
 

@@ -1,11 +1,12 @@
-/* PKI: the fleet's certificate authorities, our certificates, those of devices,
- * the order key.
+/* PKI: the fleet's certificate authorities, the controller's own certificates,
+ * those of devices, and the order key.
  *
  * Authorities are sorted from the oldest to the newest; devices accept all of
- * them.  The oldest signs our own certificates, because every device knows it.
- * A device's certificate is signed by the newest authority that the device
- * knows.  So an authority is rotated in two steps: a new one is added, and the
- * oldest is retired when no device holds a certificate of it any more. */
+ * them.  The oldest signs the controller's own certificates, because every
+ * device knows it.  A device's certificate is signed by the newest authority
+ * that the device knows.  So an authority is rotated in two steps: a new one is
+ * added, and the oldest is retired when no device holds a certificate of it any
+ * more. */
 #ifndef FLOTILLA_SERVER_STATE_PKI_H
 #define FLOTILLA_SERVER_STATE_PKI_H
 
@@ -29,7 +30,7 @@ struct flo_authority {
     uint64_t from_ms, until_ms;
 };
 
-/* Paths below DIR (keys.c). */
+/* Paths of the PKI's files below DIR (keys.c). */
 struct flo_pki_files {
     char ca_file[4096]; /* path of the PEM of all authorities, the oldest first */
     char revoked_file[4096];
@@ -46,14 +47,16 @@ struct flo_pki;
 struct flo_pki *flo_pki_new(void);
 void flo_pki_free(struct flo_pki *pki);
 const struct flo_pki_files *flo_pki_files(const struct flo_pki *pki);
-/* Returns the text of ca_file. */
+/* Returns the text of the file with all authorities. */
 const struct flo_buf *flo_pki_ca(const struct flo_pki *pki);
-/* Returns when our own certificates expire. */
+/* Returns when the controller's own certificates expire. */
 uint64_t flo_pki_leaves_until_ms(const struct flo_pki *pki);
-/* Returns the key that signs orders, and its public half as PEM. */
+/* Returns the key that signs orders; flo_pki_order_pem returns its public half
+ * as PEM. */
 struct flo_key *flo_pki_order_key(const struct flo_pki *pki);
 const char *flo_pki_order_pem(const struct flo_pki *pki);
-/* Replaces the order key.  Takes `key`; the caller frees the one before. */
+/* Replaces the order key, and takes ownership of `key`.  The caller frees the
+ * replaced one. */
 void flo_pki_use_order_key(struct flo_pki *pki, struct flo_key *key);
 
 /* Returns an authority, the oldest first; NULL after the last. */
@@ -64,43 +67,47 @@ size_t flo_pki_authority_count(const struct flo_pki *pki);
 const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
 const struct flo_authority *flo_pki_newest(const struct flo_pki *pki);
 
-/* Makes the missing keys and certificates below DIR and reads all; the server
- * certificate names the addresses' hosts.  `has_keyless`: the store has
- * certificates whose key it does not know.
+/* Makes the missing keys and certificates below DIR, and reads all of them.
+ * The server certificate names the hosts of the addresses.  `has_keyless`: the
+ * store has certificates whose key it does not know.
  *
- * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
+ * FLO_E_KEYS_ABSENT  a key is missing that enrolled devices know */
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, bool has_keyless,
                               struct flo_err *err);
 
 /* ---- authorities.c: inside a transaction ---- */
 
-/* Finds an authority by its name or the first digits of it; NULL: none. */
+/* Finds an authority by its name, or by the first digits of its name; NULL:
+ * none. */
 const struct flo_authority *flo_pki_authority(const struct flo_pki *pki, const char *name);
-/* Adds an authority, the newest from now on.  Readers of ca_file and brokers
- * are told after the commit (outgoing.h).  FLO_E_STATE: there are
- * FLO_AUTHORITIES_MAX. */
+/* Adds an authority, which is the newest from now on.  After the commit,
+ * readers of ca_file and brokers are notified (outgoing.h).  FLO_E_STATE: there
+ * are FLO_AUTHORITIES_MAX already. */
 FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err);
-/* Retires an authority: it is refused from now on, and its key is deleted.  The
- * newest cannot be retired. */
+/* Retires an authority, so that its certificates are refused from now on, and
+ * deletes its key.  The newest authority cannot be retired. */
 FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller, const char *name,
                                 struct flo_err *err);
 
 /* ---- leaves.c ---- */
 
-/* Issues our own certificates for the present addresses.  The keys stay. */
+/* Issues the controller's own certificates again for the present addresses.
+ * The keys stay. */
 FLO_MUST_USE int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err);
-/* Returns whether two thirds of our certificates' lifetime are over. */
+/* Returns whether two thirds of the lifetime of the controller's own
+ * certificates are over. */
 bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 
 /* ---- certificates.c: inside a transaction ---- */
 
 /* Issues a device's certificate for the key in its request, signed by an
- * authority.  It is appended to `out`.  Errors as of flo_certificate_issue. */
+ * authority, and appends it to `out`.  Errors are those of
+ * flo_certificate_issue. */
 FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
                                const struct flo_authority *authority, const char *device,
                                const char *csr, struct flo_buf *pem, struct flo_certificate *facts,
                                struct flo_err *err);
-/* Writes key and certificate of an external broker to DIR/broker. */
+/* Writes the key and certificate of an external broker to DIR/broker. */
 FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller, const char *host,
                                 struct flo_err *err);
 /* Writes the revocation lists, one for each authority. */
@@ -113,10 +120,11 @@ FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller, flo_pki_hold
 
 /* ---- ask.c ---- */
 
-/* Asks connected devices to renew, in a transaction: those whose certificate
- * expires soon (their clock may stand still), and those with a certificate of
- * an older authority.  FLO_PKI_ASKED_MAX at most; the next call continues from
- * there. */
+/* Asks connected devices to renew their certificate, in a transaction.  It asks
+ * devices whose certificate expires soon, because a device whose clock stands
+ * still does not renew by itself.  It also asks devices with a certificate of
+ * an older authority.  One call asks at most FLO_PKI_ASKED_MAX, and the next
+ * call continues from there. */
 #define FLO_PKI_ASKED_MAX 500
 FLO_MUST_USE int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
                              struct flo_err *err);
@@ -125,18 +133,20 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
 
 /* ---- seals.c ---- */
 
-/* Reads or makes the key of the store's seals; called before the first token is
- * made.  A lost key is logged, and the store has none then. */
+/* Reads or makes the key of the store's seals.  Called before the first token
+ * is made.  If the key is lost, this is logged, and the store has no key
+ * then. */
 FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err);
-/* Seals the rows that are older than seals, once; with options.seals_again all
- * rows.  Outside of a transaction. */
+/* Seals once the rows that were stored before seals existed, or all rows with
+ * options.seals_again.  Called outside of a transaction. */
 FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err);
 
 /* ---- keys.c ---- */
 
-/* Writes an admin's token to DIR/admin.token at the first start. */
+/* Writes the token of an admin to DIR/admin.token at the first start. */
 FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err);
-/* Makes and stores an access token; its text goes to `out` (FLO_TOKEN_TEXT). */
+/* Makes and stores an access token.  Its text is written to `out`, which holds
+ * FLO_TOKEN_TEXT bytes. */
 FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
                                 const struct flo_fleet_token *spec, char *id, char *out,
                                 struct flo_err *err);

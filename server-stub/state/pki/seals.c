@@ -30,8 +30,8 @@ static int use_key(struct flo_controller *controller, const struct flo_key *key,
     return rv;
 }
 
-/* Opens the key.  A key that was made once and is lost is not replaced without
- * a request, because with another one all seals are invalid. */
+/* Opens the key of the seals.  A lost key is replaced only on request, because
+ * another key makes all seals invalid. */
 static int open_key(struct flo_controller *controller, struct flo_key **out, struct flo_err *err)
 {
     char path[4096];
@@ -55,7 +55,7 @@ static int open_key(struct flo_controller *controller, struct flo_key **out, str
 
 int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
 {
-    static const uint8_t nobodys[FLO_DIGEST_BYTES]; /* key of an in-memory store */
+    static const uint8_t nobodys[FLO_DIGEST_BYTES]; /* the key of an in-memory store is all zeros */
     struct flo_key *key = NULL;
 
     if (flo_pki_in_memory(controller)) {
@@ -95,8 +95,8 @@ static int seal_all(struct flo_controller *controller, uint64_t wrong, struct fl
     return flo_controller_commit(controller, err);
 }
 
-/* Seals the rows.  The marker is written last, when the sealed rows are on
- * disk. */
+/* Seals the rows of tokens and people.  The marker file is written last, when
+ * the sealed rows are on disk. */
 int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
 {
     char path[4096];

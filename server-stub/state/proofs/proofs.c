@@ -49,8 +49,9 @@ static struct flo_proofs_device *keep_device(struct flo_proofs *proofs, const ch
     return &proofs->devices[number];
 }
 
-/* Parses "<8> n n n n n n d": the order key of its last proof, the number that
- * each channel used up, in hex, and 1 if the device is gone. */
+/* Parses "<8> n n n n n n d".  The text has the order key of the device's last
+ * proof, the highest number that each channel used, in hex, and 1 if the device
+ * is gone. */
 static void read_used(struct flo_proofs_key *key, const char *text)
 {
     char *end;
@@ -218,8 +219,8 @@ static bool is_late(const struct flo_proofs_key *key, size_t channel)
            !is_over(key);
 }
 
-/* Returns the index of the order key that a proof is for;
- * FLO_PROOFS_ORDER_KEYS: none that this device may still use. */
+/* Returns the index of the order key for which a proof was made, or
+ * FLO_PROOFS_ORDER_KEYS if the device may not use that key any more. */
 static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
                        size_t channel, const struct flo_proof *proof)
 {
@@ -238,7 +239,8 @@ static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_
     return FLO_PROOFS_ORDER_KEYS;
 }
 
-/* Returns the secret shared with this order key, borrowed; NULL: none. */
+/* Returns the secret that a device's key shares with this order key, borrowed.
+ * NULL: it cannot be computed. */
 static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
                                              struct flo_proofs_key *key, size_t order)
 {
@@ -260,8 +262,8 @@ static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
     return &key->heard->secrets[order];
 }
 
-/* Returns the device's key that made this proof, or NULL.  Its part `heard` is
- * then allocated. */
+/* Returns the device's key that made this proof, or NULL.  The key's part
+ * `heard` is then allocated. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const struct flo_proofs_device *device, size_t channel,
                                        const struct flo_proof *proof, const char *path,
@@ -289,8 +291,8 @@ static void change(struct flo_proofs *proofs, struct flo_proofs_key *key)
     key->is_dirty = true;
 }
 
-/* Marks the device for the next write; without memory its number is written
- * later with all others. */
+/* Marks the device for the next write.  Without memory for the mark, the
+ * device's number is written later with all others. */
 static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
 {
     size_t wanted = proofs->touched_count + 1;
@@ -303,16 +305,16 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
     }
 }
 
-/* Returns whether the channel carries states: a new message replaces the one
- * before. */
+/* Returns whether the messages of a channel are states, of which a new one
+ * replaces the one before. */
 static bool is_state(size_t channel)
 {
     return channel == FLO_PROOFS_REPORTED || channel == FLO_PROOFS_PRESENCE;
 }
 
-/* Returns whether a used number may come again.  This holds only for the newest
- * message that the broker retains, and for a presence only while nobody
- * reported the device gone. */
+/* Returns whether a message with a used number is accepted.  Accepted is only
+ * the newest message that the broker retains and sends again, and a presence
+ * message only if nobody reported the device gone since. */
 static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
                          size_t channel, uint64_t number)
 {
@@ -320,8 +322,8 @@ static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proof
            is_state(channel) && !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
-/* Notes the order key of a proof.  Telemetry has its own connection, so one of
- * the two may be behind.  Its messages may then still use the older order key,
+/* Notes for which order key the device made its proof.  One of the device's two
+ * connections may be behind: its messages may still use the older order key,
  * which does not make that key current again. */
 static void note_order(const struct flo_proofs *proofs, struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
@@ -402,9 +404,9 @@ static void list_add(struct flo_proofs_list *list, const char *device)
     }
 }
 
-/* Reports a device with an unproved message.  Only known devices are reported,
- * because strangers can invent names.  An old number is not reported: the
- * network may deliver a message twice. */
+/* Reports a device in whose name a message without a valid proof arrived.  Only
+ * known devices are reported, because strangers can invent names.  A used
+ * number is not reported, because the network may deliver a message twice. */
 static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device, const char *id,
                  enum flo_proof_word word, bool refuses)
 {

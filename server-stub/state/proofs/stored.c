@@ -1,4 +1,5 @@
-/* Stored: reads and writes keys and message numbers in the store. */
+/* Stored: reads keys and message numbers of devices from the store, and writes
+ * numbers there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +7,8 @@
 #include "server-stub/state/proofs/keys.h"
 #include "server-stub/store/fleet.h"
 
-#define SETTING "unproved" /* name of a setting: "refuse" in a fleet that began with proofs */
+/* name of a setting, which is "refuse" in a fleet that began with proofs */
+#define SETTING "unproved"
 
 /* ---- reading ---- */
 
@@ -30,7 +32,7 @@ static int add_row(void *context, const struct flo_fleet_certificate *row)
         *loading->err = why;
         return rv;
     }
-    if (rv < 0) { /* the row is damaged: its device is asked to renew the certificate */
+    if (rv < 0) { /* A device whose row is damaged is asked to renew its certificate. */
         flo_log_err(FLO_LOG_ERROR, "proof", &why);
     }
     return 0;
@@ -96,7 +98,8 @@ static int write_used(struct flo_controller *controller, const struct used *used
     return flo_fleet_certificate_prove(controller->store, used->serial, used->text, err);
 }
 
-/* Takes a key of the device whose numbers changed; false: none. */
+/* Takes the first key of the device whose changed numbers are not stored yet.
+ * Returns false if there is none. */
 static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *device,
                     struct used *out)
 {
@@ -111,7 +114,8 @@ static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *d
     return key != NULL;
 }
 
-/* Takes the next touched device, from index *at on. */
+/* Gets a changed key of the next touched device, from index *at on.  Returns
+ * false if there is none. */
 static bool next_touched(struct flo_proofs *proofs, size_t *at, struct used *out)
 {
     bool found = false;
@@ -159,7 +163,8 @@ void flo_proofs_settle(struct flo_proofs *proofs, size_t count, bool is_committe
     pthread_mutex_unlock(&proofs->mutex);
 }
 
-/* Takes the next changed key of all devices; false: none. */
+/* Takes the next key whose changed numbers are not stored yet, of any device.
+ * Returns false if there is none. */
 static bool next_dirty(struct flo_proofs *proofs, struct used *out)
 {
     bool found = false;
@@ -173,8 +178,8 @@ static bool next_dirty(struct flo_proofs *proofs, struct used *out)
     return found;
 }
 
-/* Writes the numbers.  A failed transaction loses numbers of these keys; they
- * are written with the device's next message. */
+/* Writes message numbers.  Numbers that a failed transaction lost are written
+ * with the device's next message. */
 int flo_proofs_write(struct flo_controller *controller, size_t count_max, bool *is_done,
                      struct flo_err *err)
 {

@@ -31,8 +31,8 @@ static void take_way(struct flo_orders_plan *plan)
     flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes, item);
 }
 
-/* Returns whether the rollout ordered anything to the device; its rollback
- * skips others. */
+/* Returns whether the rollout ordered the device to update.  A rollback of the
+ * rollout skips devices that it did not order. */
 static bool is_touched(const struct flo_rollout *rollout, const char *device)
 {
     size_t index = flo_rollout_find(rollout, device);
@@ -42,7 +42,8 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 
 struct taking {
     struct flo_orders_plan *plan;
-    /* rollout of the plan, in this slice; NULL: the plan is about a release */
+    /* rollout that the plan is about, as found for this slice of work; NULL:
+     * the plan is about a release */
     const struct flo_rollout *rollout;
     struct flo_err *err;
 };
@@ -121,7 +122,8 @@ static struct flo_orders_plan *plan_new(struct flo_controller *controller, struc
     return plan;
 }
 
-/* Makes the plan's own copy of a text. */
+/* Copies a text into the plan, because the caller's text may be freed before
+ * the plan ends.  Returns the copy. */
 static const char *own(struct flo_orders_plan *plan, size_t place, const char *text_or_null)
 {
     if (text_or_null == NULL) {
@@ -142,7 +144,8 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
                                                            group, take_device, err);
 }
 
-/* Returns a plan that could begin in *out; otherwise frees it. */
+/* Returns the plan in *out if it could begin; otherwise frees it and returns
+ * the error. */
 static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {
@@ -225,8 +228,9 @@ static json_t *plan_rollouts(struct flo_controller *controller, const struct flo
     return ids;
 }
 
-/* Order of the ways in the plan's list.  Devices that need a person come first:
- * those that cannot go back, must download, or never reported. */
+/* Order in which the plan lists devices by their way back.  Devices that need a
+ * person come first: those that cannot go back, must download, or never
+ * reported. */
 static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT, FLO_RETURN_KEPT};
 
@@ -264,8 +268,8 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_recall *what = &plan->back;
-    /* in a frozen fleet, devices that must download wait for the end of the
-     * freeze */
+    /* In a frozen fleet, devices that must download a release wait for the end
+     * of the freeze. */
     bool is_frozen = false;
 
     if (plan->remove.model != NULL) {

@@ -17,7 +17,7 @@ struct flo_recall_release {
     char state[16];
 };
 
-/* The release that is rolled back, and the release to return to. */
+/* The release that is rolled back, and the release to which devices return. */
 struct flo_recall_pair {
     struct flo_recall_release from;
     struct flo_recall_release to;
@@ -30,25 +30,27 @@ struct flo_recall_pair {
 /* ---- scope.c ---- */
 
 /* Reads all devices of the group, or one device; the caller frees `items`.
- * is_sliced: reads devices that serve `title` until one can go back, at most
- * FLO_SCOPE_LOOKS of them. */
+ * With list->is_sliced only devices that serve the release `title` are read.
+ * Reading then ends at the first device that can go back, or after
+ * FLO_SCOPE_LOOKS devices. */
 #define FLO_SCOPE_LOOKS 1000
 FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
                                 const char *title, struct flo_err *err);
 /* Adds one device to `list`, a flo_scope_list. */
 FLO_MUST_USE int flo_scope_take(void *list, const struct flo_fleet_device *device);
-/* Reads only the ids of the devices in scope. */
+/* Reads only the ids of the devices in scope, without their reports. */
 FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
                                     struct flo_err *err);
-/* Removes the scope's devices from the rollout, so that a rollout that adds
+/* Removes the devices in scope from the rollout, so that a rollout that adds
  * late devices does not add these again. */
 FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
                                  struct flo_err *err);
-/* Counts the devices whose way is between `from` and `to`. */
+/* Counts the devices whose way back is in the range of flo_return from `from`
+ * to `to`. */
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to);
 
-/* Checks that group or device exists, so that a typing error does not make an
- * empty scope.  FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT. */
+/* Checks that the group or the device exists, so that a typing error does not
+ * make an empty scope.  FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT. */
 FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *group,
                                  const char *device, struct flo_err *err);
 
@@ -58,45 +60,46 @@ FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *
 
 struct flo_orders_plan {
     struct flo_controller *controller;
-    char texts[4][FLO_RETURN_TITLE]; /* texts of `back` and `remove` */
+    char texts[4][FLO_RETURN_TITLE]; /* copies of the texts in `back` and `remove` */
     struct flo_recall back;
-    struct flo_remove remove;    /* removal; without a model the plan is of a rollback */
+    struct flo_remove remove; /* the removal; if it names no model, the plan is about a rollback */
     struct flo_recall_pair both; /* a rollback's pair */
     /* Rollout that is rolled back alone; "": the release is recalled. */
     char rollout[FLO_NAME_MAX + 1];
     /* Device of `back` or `remove`; NULL: the plan is for a group. */
     const char *device;
     struct flo_group_walk walk;
-    struct flo_scope_list list; /* list with only the next device */
+    struct flo_scope_list list; /* list that contains only the device read now */
     size_t devices, offline;
     size_t ways[FLO_RETURN_COUNT]; /* number of devices by flo_return, or by flo_removal */
     json_t *targets[FLO_RETURN_COUNT], *items[FLO_RETURN_COUNT];
 };
 _Static_assert((int)FLO_REMOVAL_COUNT <= (int)FLO_RETURN_COUNT, "ways");
 
-/* plan_rows.c: adds a device of the plan: its `way`, and the release `to`, ""
- * for none; takes `item`. */
+/* Adds a device to the plan (plan_rows.c).  `way` is how the device goes back,
+ * and `to` the release to which it returns, or "".  Takes ownership of
+ * `item`. */
 void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
                    bool is_online, uint64_t bytes, json_t *item);
 
 /* ---- remove.c ---- */
 
-/* Adds the device in the plan's list to the plan of a removal. */
+/* Adds to a removal's plan the one device in the plan's list. */
 FLO_MUST_USE int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err);
 FLO_MUST_USE int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 
 /* ---- withdraw.c ---- */
 
-/* Ends the rollouts of the release, given as digest text.  core/orders/intent.h
- * decides how. */
+/* Ends the rollouts of the release whose digest is `release`.
+ * core/orders/intent.h decides how each of them ends. */
 FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                                           const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);
 
-/* Withdraws a release as flo_orders_withdraw does, by a rollback.
- * `is_for_all`: the rollback replaces the release's deploys in each desired
- * document (making.h); else they are removed. */
+/* Yanks a release for a rollback, as flo_orders_withdraw does.  With
+ * `is_for_all`, the rollback later replaces the release's deploys in all
+ * desired documents (making.h).  Otherwise the deploys are removed here. */
 FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
                                         const struct flo_digest *release, const char *group,
                                         const char *note, bool is_for_all, struct flo_err *err);

@@ -3,7 +3,8 @@
 
 #include "server-stub/state/recall/plan.h"
 
-/* Returns the row that counts devices with the same way and target. */
+/* Returns the row that counts devices with this way and this target, and adds
+ * it if missing. */
 static json_t *target_row(json_t *targets, const char *way, const char *to)
 {
     size_t i;

@@ -28,10 +28,10 @@ static int take_digest(void *context, const struct flo_fleet_release *release)
     return flo_digest_parse(release->digest, &out->digest) ? 0 : FLO_E_DB;
 }
 
-/* Removes the scope's devices from rollouts that continue: they were ordered
- * back, which is no failure of the release elsewhere.  This is done at once: a
- * new phase must not bring the release to a device whose slice is still to
- * come. */
+/* Removes the rollback's devices from rollouts of the release that continue for
+ * other devices.  They are removed at once, before their own part of the
+ * rollback is made.  Otherwise a new phase could bring the release to them
+ * meanwhile. */
 static int leave_rollouts(struct flo_controller *controller, struct flo_scope_list *list,
                           const char *group, struct flo_err *err)
 {
@@ -84,15 +84,15 @@ int flo_recall_find(struct flo_controller *controller, const struct flo_recall *
     return what->to != NULL ? find_to(controller, what, out, err) : 0;
 }
 
-/* Returns whether a group's list carries the rollback.  If the release may be
- * deployed again, only desired documents carry it.  A list would roll back
- * devices that got the release since. */
+/* Returns whether the rollback is in its group's list.  It is only there if the
+ * release is yanked: otherwise devices that get the release later would roll
+ * back as well. */
 static bool is_listed(const struct flo_recall *what)
 {
     return what->is_yanked && what->device == NULL && what->to == NULL;
 }
 
-/* Reads all devices in scope and how each goes back. */
+/* Reads all devices in scope, and finds out how each of them goes back. */
 static int look(struct flo_controller *controller, const struct flo_recall *what,
                 struct flo_recall_pair *both, struct flo_scope_list *list, struct flo_err *err)
 {
@@ -106,14 +106,16 @@ static int look(struct flo_controller *controller, const struct flo_recall *what
     if (rv == 0) {
         rv = flo_scope_check(controller, what->group, what->device, err);
     }
-    /* The ways back do not matter if the operator decided already. */
+    /* The operator has already chosen to yank or to keep the release, so it
+     * does not matter whether devices can go back. */
     return rv < 0 || (list->is_sliced && what->is_decided)
                ? rv
                : flo_scope_read(list, what->group, what->device, what->release, err);
 }
 
 /* Checks that some device can go back.  A yank alone does not help a device
- * that serves the release, and the operator must know this before. */
+ * that serves the release, so the operator must learn before the order that
+ * none can. */
 static int check_somebody(const struct flo_recall *what, const struct flo_scope_list *list,
                           struct flo_err *err)
 {
@@ -138,8 +140,8 @@ static int may_bring(void *context, const struct flo_fleet_device *device)
     return flo_rules_may_bring(list->controller, device, list->err);
 }
 
-/* Checks the rules for devices that must fetch `to`: for them the rollback is a
- * change, and a change freeze or missing approval refuses it. */
+/* Checks rules for the devices that must download `to`.  For these the rollback
+ * is a change, which a change freeze or a missing approval refuses. */
 static int check_rules(struct flo_controller *controller, struct flo_scope_list *list,
                        struct flo_err *err)
 {
@@ -182,9 +184,10 @@ static int issue_back(struct flo_controller *controller, const struct flo_recall
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
 
-/* Carries out the recall.  Desired documents are rewritten last, because the
- * rollback takes precedence over an abort there.  An order to all in a list
- * reaches each device as one text, so their documents can wait. */
+/* Carries out the recall.  Desired documents are changed last, because in them
+ * the rollback has to replace any abort.  A rollback in the list of the whole
+ * fleet reaches each device as one text, so the devices' desired documents can
+ * be sent later. */
 static int carry_out(struct flo_controller *controller, const struct flo_recall *what,
                      const struct flo_recall_pair *both, struct flo_scope_list *list,
                      struct flo_err *err)
@@ -208,9 +211,9 @@ static int carry_out(struct flo_controller *controller, const struct flo_recall 
     return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, group, err) : rv;
 }
 
-/* Returns whether devices are read in slices.  Not so if a device that may not
- * change to another release would refuse the whole order: then each report is
- * read first. */
+/* Returns whether devices are read in parts.  With rules for changes, one
+ * device that may not change to another release refuses the whole order, so all
+ * reports are read before. */
 static bool is_sliced(const struct flo_controller *controller, const struct flo_recall *what)
 {
     return what->device == NULL && (what->to == NULL || flo_rules_are_none(controller->rules));

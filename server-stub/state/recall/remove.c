@@ -16,8 +16,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 
-/* Checks desired documents: a device that reports nothing of the model may
- * still be ordered to have it. */
+/* Checks the desired document of a device that does not report the model: the
+ * device may still be ordered to install it. */
 static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
 {
     struct flo_scope_member *member = &list->items[0];
@@ -40,12 +40,13 @@ static bool is_told(const struct flo_scope_member *member)
 
 /* ---- does anybody have it? ---- */
 
-#define ENOUGH 1 /* result, not an error: some device has the model */
+#define ENOUGH 1 /* result that ends a listing: some device has the model */
 
 struct looking {
     struct flo_fleet_store *store;
     const char *model;
-    bool is_found; /* a device was found; the listing itself does not say why it ended */
+    bool is_found; /* A device with the model was found.  The listing's result
+                      cannot tell, because it also ends with errors. */
     struct flo_err *err;
 };
 
@@ -73,8 +74,8 @@ static int is_assigned(void *context, const char *device)
     return order[0] != '\0' ? ENOUGH : 0;
 }
 
-/* Looks for one device with the model, in reports, then in desired documents.
- * If there is none at all, the model's name may have a typing error. */
+/* Looks for one device with the model, in reports first and then in desired
+ * documents.  If no device has it, the model's name may have a typing error. */
 static int look_for_one(struct flo_controller *controller, const struct flo_remove *what, bool *out,
                         struct flo_err *err)
 {
@@ -86,7 +87,9 @@ static int look_for_one(struct flo_controller *controller, const struct flo_remo
     if (rv == 0 && !looking.is_found) {
         rv = flo_fleet_desired_between(controller->store, what->model, "", "g", is_ordered, NULL,
                                        err);
-        if (rv == ENOUGH) { /* some device has the model; checks whether one in the group does */
+        /* Some device of the fleet has the model, so the group's devices are
+         * checked next. */
+        if (rv == ENOUGH) {
             rv = flo_fleet_group_each(controller->store, what->group, is_assigned, &looking, err);
         }
     }
@@ -115,8 +118,10 @@ static bool is_ended_by(const struct flo_rollout_entry *entry, const struct flo_
            (strcmp(what->group, "all") == 0 || strcmp(what->group, entry->group) == 0);
 }
 
-/* Ends rollouts for the scope at once.  Others lose its devices now: a new
- * phase must not bring the model to a device whose slice is still to come. */
+/* Aborts rollouts of the model whose devices are all in the removal's scope,
+ * and removes the scope's devices from other rollouts.  This is done at once: a
+ * new phase could otherwise bring the model to a device whose row is made
+ * later. */
 static int end_rollouts(struct flo_controller *controller, const struct flo_remove *what,
                         struct flo_scope_list *list, struct flo_err *err)
 {
@@ -140,8 +145,8 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
     return flo_rollouts_write(controller, err);
 }
 
-/* Removes the device from rollouts of the model, also from ended ones, which
- * add late devices. */
+/* Removes the device from rollouts of the model.  This includes ended rollouts,
+ * because these add late devices. */
 int flo_orders_leave_model(struct flo_controller *controller, const char *device, const char *model,
                            struct flo_err *err)
 {
@@ -211,8 +216,8 @@ static int check(struct flo_controller *controller, const struct flo_remove *wha
 }
 
 /* Issues the removal.  Desired documents are rewritten last, because the
- * removal takes precedence over an abort there.  Devices of a group come in
- * slices (making.h). */
+ * removal takes precedence over an abort there.  Devices of a group get their
+ * rows later, in parts (making.h). */
 int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what, char *id,
                       struct flo_err *err)
 {

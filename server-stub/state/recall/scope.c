@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/sayings.h"
 
-#define ENOUGH 1 /* result, not an error: the listing found enough devices */
+#define ENOUGH 1 /* result that ends a listing: it found enough devices */
 
 static int stop_at_first(void *context, const char *device)
 {
@@ -73,7 +73,8 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Reads reports until a device can go back. */
+/* Adds a device from a listing, which ends at the first device that can go
+ * back. */
 static int collect_until_one(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
@@ -82,8 +83,8 @@ static int collect_until_one(void *context, const struct flo_fleet_device *devic
     return flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
 }
 
-/* Reads some devices until one can go back.  Ids are random, so the devices
- * that are read represent the others. */
+/* Reads some devices, until one can go back.  Ids are random, so these devices
+ * represent all others. */
 static int read_until_one(struct flo_scope_list *list, const char *group, const char *title,
                           struct flo_err *err)
 {
@@ -92,7 +93,8 @@ static int read_until_one(struct flo_scope_list *list, const char *group, const 
         .group = group, .release = title, .online = -1, .limit = FLO_SCOPE_LOOKS};
     int rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
-    /* No device serves it now, but it may be on trial or stopped. */
+    /* If no device serves the release now, devices that have it on trial or
+     * stopped are read. */
     if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;

@@ -13,8 +13,8 @@ struct of_release {
     const char *release;
 };
 
-/* Collects the ids of the release's rollouts.  Other rollouts are not read, to
- * be fast in an emergency. */
+/* Collects the ids of the release's rollouts.  Other rollouts are not read,
+ * because an emergency order must be fast. */
 static int collect_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;
@@ -45,8 +45,9 @@ static int stop_rollout(struct flo_controller *controller, struct flo_rollout_en
                      err);
 }
 
-/* Stops the rollouts. Running rollouts are in memory. An ended rollout that
- * cannot be read must not block an emergency order. */
+/* Stops the release's rollouts.  Running rollouts are in memory.  An ended
+ * rollout that cannot be read is skipped, because it must not block an
+ * emergency order. */
 int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                              const char *group, bool is_yanked, const char *note,
                              struct flo_err *err)
@@ -84,8 +85,9 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Removes the deploys from desired documents, with nothing in their place.  So
- * a device that returns to a completed rollout begins nothing either. */
+/* Removes the release's deploy orders from desired documents, and puts no other
+ * order there.  So a device does not return to the release of an earlier
+ * rollout by itself. */
 static int let_go(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};

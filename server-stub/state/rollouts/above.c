@@ -1,5 +1,6 @@
-/* Above: groups with a higher priority than a rollout's own.  A device in one
- * of them is no member while that group has another release of the model. */
+/* Above: finds groups with a higher priority than a rollout's own.  A device in
+ * such a group is no member while that group has another release of the
+ * model. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -10,8 +11,8 @@
 
 struct above {
     const struct flo_rollout_entry *entry;
-    bool is_known; /* the newest claim on the model was found */
-    bool is_other; /* the claim is for another release */
+    bool is_known; /* the newest claim on the group's model was found */
+    bool is_other; /* that claim is for another release */
 };
 
 static int look_at_claim(void *context, const struct flo_fleet_claim *claim)

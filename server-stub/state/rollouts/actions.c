@@ -10,9 +10,8 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
-/* Members whose clocks have the same offset; the members of a phase share one
- * order for each offset.  `held`: the highest number of an order that one of
- * them has. */
+/* Members of a phase whose clocks have the same UTC offset, and which share one
+ * order.  `held` is the highest number of an order that one of them has. */
 struct clock {
     uint8_t zone;
     uint64_t held;
@@ -23,7 +22,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* for each device: index in clocks[] */
+    uint8_t *clock_of; /* for each device, the index in clocks[] of its UTC offset */
     size_t room;
 };
 
@@ -63,7 +62,8 @@ static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Finds the members that the action names and that may be ordered. */
+/* Finds the members that an action is about and whose desired documents it may
+ * change. */
 static int find_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action, struct meant *out,
                       struct flo_err *err)

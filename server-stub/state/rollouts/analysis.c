@@ -1,5 +1,5 @@
-/* Analysis: the statistical analysis of rollouts: its default, its stored state,
- * and its records. */
+/* Analysis: the statistical analysis of rollouts: defaults, stored state, and
+ * records. */
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -18,7 +18,8 @@ static json_t *add_phase(json_t *phases, const char *name, json_t *size)
     return phase;
 }
 
-/* Adds a wave before the second phase, when it is smaller than that. */
+/* Adds the phase that updates a device at each value of a label; it is the
+ * second phase. */
 static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 {
     json_t *phase = add_phase(phases, "cover", json_integer((json_int_t)wave));
@@ -27,8 +28,8 @@ static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
     flo_json_put_number(phase, "soak_ms", soak_ms);
 }
 
-/* Returns the phases of a preset, each larger than the one before; a small
- * fleet has fewer. */
+/* Returns the phases of a preset, each larger than the one before.  A small
+ * fleet has fewer phases. */
 json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint32_t members,
                                    const struct flo_rollout_cover *cover)
 {
@@ -60,9 +61,9 @@ json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint3
     return phases;
 }
 
-/* Adds the gates of `normal` for a large fleet if the specification has none.
- * Phases that a person gave are unchanged: there the gates stop a bad rollout,
- * and delay nothing. */
+/* Adds the standard gates (preset `normal`) for a large fleet if the
+ * specification has no gates.  If a person gave the phases, these gates only
+ * stop a bad rollout and never delay a phase. */
 static bool add_standard(const struct flo_spec *read, uint32_t members, json_t *spec)
 {
     if (read->has_gates || members < FLO_FLEET_MIN) {
@@ -93,8 +94,8 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
-/* Copies the spread between devices from an earlier rollout of the same
- * model. */
+/* Copies the standard deviation of the controls' differences from an earlier
+ * rollout of the same model. */
 static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts->count; i++) {
@@ -105,7 +106,8 @@ static void learn_spread(const struct flo_controller *controller, struct flo_rol
     }
 }
 
-/* Counts the members of a draft's hold-out: those in no earlier phase. */
+/* Counts the members of a draft's hold-out: those that no earlier phase
+ * updates. */
 static uint32_t held_by(const struct flo_rollout *core)
 {
     uint32_t members = (uint32_t)core->member_count;
@@ -120,7 +122,8 @@ static uint32_t held_by(const struct flo_rollout *core)
     return taken < members ? members - taken : 0;
 }
 
-/* Gives the rollout the phases of a preset, and their members. */
+/* Gives the rollout the phases of a preset, and divides its members among
+ * them. */
 static int settle_phases(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          struct flo_err *err)
 {
@@ -137,8 +140,8 @@ static int settle_phases(struct flo_controller *controller, struct flo_rollout_e
     return read_again(entry, err);
 }
 
-/* Adds the cover to phases that a person gave.  Their hold-out, if there is
- * one, is a share. */
+/* Chooses the label of the cover for phases that a person gave, and orders the
+ * members by it. */
 static int cover_given(struct flo_controller *controller, struct flo_rollout_entry *entry,
                        struct flo_err *err)
 {
@@ -183,7 +186,7 @@ static json_t *passed_json(const struct flo_analysis *analysis)
     return passed;
 }
 
-/* Returns, for each rule by name, the earlier phase in which it passed. */
+/* Returns, by name of each rule, the earlier phase in which the rule passed. */
 static json_t *passed_in_json(const struct flo_analysis *analysis)
 {
     json_t *passed = json_object();
@@ -320,8 +323,8 @@ static void read_slices(struct flo_analysis_state *state, const json_t *names,
     }
 }
 
-/* Reads the stored state; an unreadable field counts as if the phase had just
- * begun. */
+/* Reads the stored state of an analysis.  An unreadable field counts as at the
+ * begin of the phase. */
 void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_analysis_state *state = &core->analysis.state;
@@ -336,7 +339,8 @@ void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json)
                      json_string_value(name));
         }
     }
-    /* Members refer to the slices by index. */
+    /* The slices are read in their stored order, because members refer to them
+     * by index. */
     read_slices(state, json_object_get(json, "listed"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "held"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "asked"), FLO_SLICE_ASKED);

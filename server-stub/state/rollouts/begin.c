@@ -1,5 +1,5 @@
-/* Begin: takes approvals of a rollout, and starts it when its time has come and
- * no obstacle remains. */
+/* Begin: takes approvals of a rollout, and starts the rollout when its time has
+ * come and no obstacle remains. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -10,11 +10,11 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
-#define BARS_MS 10000 /* interval of checks for obstacles to the begin */
+#define BARS_MS 10000 /* interval at which obstacles to a rollout's begin are checked */
 
 /* ---- the begin ---- */
 
-/* Leaves those devices to a newer rollout of the model that it has as
+/* Drops those devices from the rollout that a newer rollout of the model has as
  * members. */
 static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_err *err)
@@ -53,7 +53,8 @@ static int put_off(struct flo_controller *controller, struct flo_rollout_entry *
                              err);
 }
 
-/* Returns whether an error is about the rollout itself, not about the store. */
+/* Returns whether an error code is about the rollout itself, and not about the
+ * store. */
 static bool is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
@@ -100,15 +101,15 @@ static bool is_person(const char *account)
     return strncmp(account, "user:", 5) == 0;
 }
 
-/* Returns whether the account is the same, or has a name that people could
+/* Returns whether the caller has this account, or a name that people could
  * confuse with it. */
 static bool is_same(const char *name, const char *account, const struct flo_actor *by)
 {
     return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;
 }
 
-/* Checks who approves.  A token without a person may belong to whoever started
- * the rollout. */
+/* Checks who approves the rollout.  If a person started it, a token without a
+ * person is refused, because that token may belong to the same person. */
 static int may_approve(const struct flo_rollout_entry *entry, const struct flo_actor *by,
                        struct flo_err *err)
 {
@@ -181,8 +182,8 @@ static int look_at_bars(struct flo_controller *controller, struct flo_rollout_en
                              err);
 }
 
-/* Returns whether obstacles are to be checked now.  They are checked from time
- * to time, when rules change, and when a freeze ends. */
+/* Returns whether it is time to check for obstacles.  They are checked at
+ * intervals, and at once when rules change or a freeze ends. */
 static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          uint64_t wall_ms)
 {

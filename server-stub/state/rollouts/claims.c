@@ -25,13 +25,15 @@ static int claim_of(struct flo_controller *controller, const char *rollout, stru
     return flo_groups_priority(controller, entry->group, &out->priority, err);
 }
 
-/* Sorts ids by priority, the highest last; there are few. */
+/* Sorts the ids of rollouts by priority, the highest last.  The sort is simple,
+ * because there are few. */
 int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
                       struct flo_err *err)
 {
     FLO_TRY(flo_groups_read(controller, err));
     if (flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return 0; /* the list is already sorted by age */
+        return 0; /* no group has a priority, so the order by age, in which the
+                     list is, is the result */
     }
     for (size_t i = 1; i < ids->count; i++) {
         for (size_t at = i; at > 0; at--) {
@@ -50,8 +52,8 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 }
 
 /* Tells whether the model was removed from the rollout's group since the
- * rollout began.  Sequence numbers decide: a changed clock could reverse the
- * two. */
+ * rollout began.  The removal's order number is compared, because times could
+ * be reversed by a changed clock. */
 int flo_rollouts_is_taken_away(struct flo_controller *controller,
                                const struct flo_rollout_entry *entry, bool *out,
                                struct flo_err *err)
@@ -93,8 +95,9 @@ static int read_held(struct flo_controller *controller, const char *device, cons
     return flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
 }
 
-/* Returns whether an order is due.  A person's order stays.  A device without
- * any order had the release before it changed its group. */
+/* Returns whether the device needs an order of the rollout `winner`.  An order
+ * that a person gave stays.  A device without an order about the model needs
+ * one if it completed that rollout before. */
 static bool is_due(const struct held *held, const struct flo_claim *winner,
                    const struct flo_rollout_member *member)
 {
@@ -110,8 +113,10 @@ static bool may_have(const struct flo_rollout *core, size_t index)
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
-/* Gives the order if it is due.  A change freeze delays it.  A device gets none
- * if fixed membership left it out, or a held slice stops it. */
+/* Orders the device to take the rollout's release, if it needs an order.  A
+ * change freeze delays this.  No order is given to a device that is no member
+ * of a rollout with fixed members.  A device whose slice is held gets none
+ * either. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
@@ -147,8 +152,8 @@ static int return_to(struct flo_controller *controller, const char *rollout, con
     snprintf(model, sizeof(model), "%s", entry->model);
     FLO_TRY(read_held(controller, device, model, &held, err));
     FLO_TRY(claim_of(controller, rollout, &winner, err));
-    /* This rollout is looked up again, because the lookup of the other one may
-     * have evicted it. */
+    /* This rollout is looked up again, because the lookup of another one may
+     * have evicted it from memory. */
     FLO_TRY(flo_rollouts_find(controller, rollout, &entry, err));
     return order_if_due(controller, entry, device, &held, &winner, err);
 }

@@ -2,7 +2,7 @@
  * be judged too late if none of the first phases included it.  So each phase
  * takes the next devices of that order, and the hold-out keeps two of each
  * larger site (core/gate/slices/spread.h).  A member's position in the order
- * replaces its hash: phases stay ranges of buckets. */
+ * replaces its hash, so phases stay ranges of buckets. */
 #include <stdlib.h>
 #include <string.h>
 

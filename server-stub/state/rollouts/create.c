@@ -1,5 +1,5 @@
-/* Create: makes a rollout: its members, whether it may start, and older
- * rollouts with the same devices. */
+/* Create: makes a rollout.  It finds the members, checks whether the rollout
+ * may start, and finds older rollouts with the same devices. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -59,8 +59,8 @@ static int count_full(void *context, const char *device)
     return 0;
 }
 
-/* Checks that the device's desired document has room for the model: it names a
- * limited number of them. */
+/* Checks that the device's desired document has room for one more model,
+ * because a document names a limited number of them. */
 static int has_room(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                     struct flo_err *err)
 {
@@ -101,8 +101,8 @@ static int start(struct flo_controller *controller, struct flo_rollout_entry *en
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = note}, err);
 }
 
-/* Checks that the rollout has a member at all.  The plan says why devices are
- * none. */
+/* Checks that the rollout has at least one member.  The plan tells why devices
+ * are left out. */
 static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struct flo_err *err)
 {
     char reasons[160] = "";
@@ -131,8 +131,8 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struc
     return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
 }
 
-/* Checks that some member has the label of the cover: else members would be in
- * no order. */
+/* Checks that some member has a value of the cover's label, because without one
+ * the cover cannot order the members. */
 static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
@@ -149,7 +149,8 @@ static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *er
     return flo_err_fix(err, "correct the label, or give it to the devices");
 }
 
-/* Time limit of approvals; else a rollout could wait for ever. */
+/* Time in which people may approve a new rollout.  Without enough approvals it
+ * expires then. */
 #define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
 static int settle_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -231,7 +232,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
-        return 0; /* this was only a plan: the caller frees it and rolls back */
+        return 0; /* A plan is not stored.  The caller frees the entry and rolls back. */
     }
     controller->rollouts->has_changed = true;
     FLO_TRY(flo_rollouts_keep(controller, entry, err));

@@ -1,5 +1,5 @@
-/* Decidable: refuses a gate that can never decide, in a plan and before
- * anything is ordered. */
+/* Decidable: refuses a rollout with a gate that can never decide, in a plan and
+ * before anything is ordered. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,14 +15,14 @@ struct classes {
     const struct flo_rollout *rollout;
     char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
     size_t count;
-    uint8_t *of; /* class of each member */
+    uint8_t *of; /* class number of each member */
     size_t at;   /* the next member */
     const struct flo_select_device *last;
     uint8_t last_class;
 };
 
-/* Returns the number of a class.  Surplus classes count as one, so the estimate
- * is optimistic. */
+/* Returns the number of a hardware class.  Classes beyond the limit share one
+ * number, so the estimate is optimistic. */
 static uint8_t class_of(struct classes *classes, const char *name)
 {
     for (size_t i = 0; i < classes->count; i++) {
@@ -46,8 +46,8 @@ static bool is_said_alike(const struct flo_select_device *one,
     return text == another || (text != NULL && another != NULL && strcmp(text, another) == 0);
 }
 
-/* Returns whether the device has the same facts as the last one; neighbours in
- * the list mostly do. */
+/* Returns whether the device has the same facts as the device before it.
+ * Neighbours in the list mostly do, and then share a class. */
 static bool is_as_last(const struct classes *classes, const struct flo_select_device *device)
 {
     const struct flo_select_device *last = classes->last;
@@ -76,8 +76,8 @@ static int take_class(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-/* Saved phases: they are divided in place and restored, because members of
- * 100,000 devices are 16 MB. */
+/* Copy of the rollout's phases while they are divided in place.  They are
+ * restored afterwards, because a copy of 100,000 members would take 16 MB. */
 struct division {
     struct flo_rollout *rollout;
     struct flo_rollout before;

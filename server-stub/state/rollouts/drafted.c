@@ -1,15 +1,15 @@
 /* Drafted: members of a large rollout before their rows are made.
  *
- * A rollout of 100,000 devices begins with one text of all its members; their
- * rows follow in slices.  A row takes precedence over the text: a member that
- * changes meanwhile gets its row at once.  When the rollout is read again,
- * members of the text without a row are added, and the slices continue.
+ * A rollout of 100,000 devices begins with one text of all its members.  Their
+ * rows follow in slices of work.  A row takes precedence over the text: a
+ * member that changes meanwhile gets its row at once.  When the rollout is read
+ * again, members of the text without a row are added, and the work continues.
  *
  * The first line of the text is the time when the members joined.  Then comes a
- * line for each member: device, bucket, segment, and whether it is away:
+ * line for each member with device, bucket, segment, and whether it is away:
  *
- *       1795718772345
- *       00000007-7777-4777-8777-777777777777 123456789 0 1 */
+ * 1795718772345
+ * 00000007-7777-4777-8777-777777777777 123456789 0 1 */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +21,12 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 
-#define AT_ONCE 4000 /* number of rows that a call makes itself, in about 8 ms */
+/* number of rows that the call which starts a rollout makes itself, in about 8
+ * ms */
+#define AT_ONCE 4000
 
-/* Returns whether the text has all facts that a row of the member would
- * have. */
+/* Returns whether the text of the draft has all facts about the member, so that
+ * a row would add none. */
 static bool is_plain(const struct flo_rollout_member *member, uint64_t since_at_ms)
 {
     return !member->has_row && member->state == FLO_EXECUTION_QUEUED && member->attempt == 0 &&
@@ -96,7 +98,7 @@ int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_ent
 struct reading {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
-    size_t rows; /* number of members with a row, which are in the order of ids */
+    size_t rows; /* number of members with a row, which come first and are sorted by id */
     flo_rollouts_load_fn load;
     void *context;
     struct flo_err *err;
@@ -117,8 +119,9 @@ static bool has_row(const struct reading *reading, const struct flo_rollout_memb
     return bsearch(member, core->members, reading->rows, sizeof(*core->members), by_device) != NULL;
 }
 
-/* Parses a line; false: it was not written by this file.  sscanf is not used,
- * because it searches the end of its text, which is megabytes away. */
+/* Parses a member's line.  Returns false if this file did not write the line.
+ * sscanf is not used, because it searches the end of its text, which is
+ * megabytes away. */
 static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout_member *out)
 {
     char line[sizeof(out->device) + 32];
@@ -158,8 +161,8 @@ static int take_text(void *context, const char *text)
     struct flo_rollout_member member;
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
-    /* If the device's row cannot be read, the device is not treated as
-     * retired. */
+    /* If facts of devices cannot be read, the function ends here.  Otherwise
+     * devices without facts would look like retired ones. */
     int rv =
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 

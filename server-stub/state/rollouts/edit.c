@@ -7,8 +7,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Checks approvals: other people approved the old specification, and nothing
- * else. */
+/* Refuses an edit of a rollout that other people approved, because they
+ * approved the old specification only. */
 static int check_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         struct flo_err *err)
 {
@@ -42,8 +42,9 @@ static int check_words(const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Checks labels of the spread: a phase that began has its devices by the old
- * labels.  The core knows only that the phase was spread. */
+/* Refuses other labels for the spread of a phase that began, because its
+ * devices were chosen by the old labels.  The core cannot check this: it only
+ * knows that the phase was spread. */
 static int check_spread(const struct flo_rollout_entry *entry,
                         const struct flo_rollout_entry *wanted, struct flo_err *err)
 {
@@ -62,8 +63,8 @@ static int check_spread(const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Keeps an expiry that has passed and that the edit does not name, so that it
- * does not end the rollout again. */
+/* Keeps an expiry as over that the rollout passed before, unless the edit sets
+ * a new one.  It thus does not pause or abort the rollout twice. */
 static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollout_entry *wanted)
 {
     if (entry->core.expires_at_ms == 0 && entry->spec.expires_at_ms == wanted->spec.expires_at_ms) {
@@ -71,9 +72,9 @@ static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollou
     }
 }
 
-/* Returns whether gates must be checked.  This holds if the edit changes gates
- * or the devices that they compare, not because devices left since the
- * start. */
+/* Returns whether gates must be checked again: the edit changes gates, or the
+ * devices that gates compare.  Devices that left since the start are no
+ * reason. */
 static bool asks_gates(const json_t *before, const json_t *wanted)
 {
     static const char *const names[] = {"gates", "phases", "hold_for_person"};
@@ -86,8 +87,8 @@ static bool asks_gates(const json_t *before, const json_t *wanted)
     return !is_same;
 }
 
-/* Places the members: limits and windows need labels and zones, perhaps for the
- * first time. */
+/* Sets the numbers for the members' labels and time zones again, because an
+ * edit's limits and windows may need them for the first time. */
 static int place(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  const struct flo_rollout *wanted, struct flo_err *err)
 {
@@ -108,7 +109,8 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
     json_decref(entry->own->spec);
     entry->own->spec = json_incref(wanted->own->spec);
     entry->spec = wanted->spec;
-    flo_rollouts_labels_free(entry->own->labels); /* labels by which the rollout is scanned */
+    /* The labels by which the rollout is scanned are read again. */
+    flo_rollouts_labels_free(entry->own->labels);
     entry->own->labels = NULL;
     FLO_TRY(place(controller, entry, &wanted->core, err));
     int rv = flo_rollouts_step(controller, entry,
@@ -162,7 +164,9 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {
         snprintf(note, sizeof(note), "%.64s: %s", by, names);
-        controller->rollouts->has_changed = true; /* set even on failure */
+        /* The flag is set before the change, because memory may differ even
+         * after a failed one. */
+        controller->rollouts->has_changed = true;
         rv = apply(controller, entry, wanted, note, err);
     }
     return rv;

@@ -12,9 +12,9 @@
 
 #define FLO_EXPLAIN_BYTES 65536
 
-/* Returns whether a step concerns a single device.  Ten thousand of these would
- * hide why a phase continued.  A step is an event's line and the indented lines
- * below it. */
+/* Returns whether a step concerns a single device.  Ten thousand such steps
+ * would hide why a phase continued.  A step is an event's line and the indented
+ * lines below it. */
 static bool is_of_device(const char *step)
 {
     const char *line = strchr(step, '\n');
@@ -55,7 +55,7 @@ static void thin(struct flo_rollout_entry *entry)
     trace->data[trace->bytes] = '\0';
 }
 
-/* Drops the older half at once, at the end of a line. */
+/* Drops the older half of the trace at once, up to the end of a line. */
 static void cut(struct flo_rollout_entry *entry)
 {
     struct flo_buf *trace = &entry->own->trace;
@@ -104,7 +104,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
     }
     log_lines(entry, actions);
     flo_rollout_trace(&entry->core, event, actions, &entry->own->trace);
-    if (entry->own->trace.failed) { /* out of memory: the trace is emptied and begins again */
+    if (entry->own->trace.failed) { /* without memory for the text, the trace is
+                                       emptied and begins again */
         flo_buf_deinit(&entry->own->trace);
         entry->own->trace = (struct flo_buf){0};
         return;
@@ -114,8 +115,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
 
 /* ---- the decisions alone ---- */
 
-/* Returns whether a line is a detail: it carries out a decision, or concerns a
- * single device. */
+/* Returns whether a line is a detail, which carries out a decision or concerns
+ * a single device. */
 static bool is_detail(const char *line)
 {
     static const char *const begins[] = {"device ", "devices ", "desired ", "order ",
@@ -151,7 +152,7 @@ static json_t *decision(const struct flo_controller *controller,
     size_t chars = strcspn(step, "\n");
 
     if (close == NULL || close >= step + chars) {
-        close = step - 1; /* this is the rest of a truncated step */
+        close = step - 1; /* a line without a time: the step before it was cut off */
     }
     add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {
@@ -175,8 +176,8 @@ static json_t *decisions(const struct flo_controller *controller,
         const char *end = next != NULL ? next : step + strlen(step);
         if (*step == '[' && !is_of_device(step)) {
             json_t *one = decision(controller, entry, step, end);
-            /* an event without further lines decided nothing, so it is left
-             * out */
+            /* An event with one line only decided nothing, so it is left
+             * out. */
             if (json_array_size(json_object_get(one, "lines")) > 1) {
                 json_array_append(list, one);
             }

@@ -1,4 +1,5 @@
-/* Follower: finds a newer rollout that completed after an older one did not. */
+/* Follower: finds a later rollout to the same group that solved an older one's
+ * problems. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

@@ -36,7 +36,7 @@ static bool is_same(const json_t *a, const json_t *b)
     return true;
 }
 
-/* Copies numbers and texts only, for storing and showing. */
+/* Copies only the numbers and texts of an object, for storing and showing. */
 static json_t *copy_of(const json_t *from)
 {
     static const char *const texts[] = {"slice", "kind", "gate", "end", "text"};
@@ -93,7 +93,7 @@ static json_t *find_same(const json_t *list, const json_t *one)
     return NULL;
 }
 
-/* Adds a slice with the time of its first record. */
+/* Adds a slice to the list, with the time of its first record. */
 static void add(json_t *list, const json_t *before, json_t *one)
 {
     const json_t *known = find_same(before, one);
@@ -125,7 +125,8 @@ static void add_rows(const struct flo_controller *controller, const struct flo_r
     }
 }
 
-/* Adds first the slices that no longer get the release. */
+/* Adds those earlier slices that stay listed: slices without the release, and
+ * probes. */
 static void add_lasting(const json_t *before, json_t *list)
 {
     size_t probes = 0;
@@ -190,8 +191,8 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
     return false;
 }
 
-/* Returns the index in the list of the slice that a person answered;
- * FLO_ANALYSIS_SLICES_MAX: none. */
+/* Returns the index of a slice in the list of held slices, if a person answered
+ * it. FLO_ANALYSIS_SLICES_MAX: no person answered it. */
 static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_analysis_state *state = &core->analysis.state;
@@ -213,7 +214,8 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
                                         : FLO_END_BACK);
 }
 
-/* Writes the sentence; the person's answer replaces the question at its end. */
+/* Writes the sentence about a slice. A person's answer replaces the question at
+ * its end. */
 static void say(const struct flo_rollout *core, const json_t *one, struct flo_buf *out)
 {
     const char *text = flo_json_text(one, "text", "");
@@ -301,7 +303,7 @@ struct shown {
     json_t *one;
 };
 
-/* Returns an effect in words; "" if there is none. */
+/* Returns an effect in words, or "" if the slice has none. */
 static json_t *effect_json(const json_t *pct)
 {
     char text[FLO_ANALYSIS_TEXT] = "";
@@ -319,8 +321,8 @@ static const char *held_word(const struct flo_rollout_member *member)
                                             : "no";
 }
 
-/* Adds a device [device, wave, %] of a record, with its present state in the
- * rollout. */
+/* Adds a device, which a record has as [device, wave, %], with its present
+ * state in the rollout. */
 static void add_device(const struct shown *shown, const json_t *row, json_t *list)
 {
     const char *id = json_string_value(json_array_get(row, 0));
@@ -354,8 +356,8 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
 
     if (evidence->number != flo_json_number(shown->one, "block") ||
         flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
-        /* The record was deleted because of its age, so its devices are not
-         * known. */
+        /* The devices are unknown, because the record was deleted due to its
+         * age. */
         return 0;
     }
     list = json_array();

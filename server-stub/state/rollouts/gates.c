@@ -1,4 +1,5 @@
-/* Gates: writes a rollout's gates, as REST and the live stream show them. */
+/* Gates: writes the gates of a rollout as JSON, for REST and the live
+ * stream. */
 #include <math.h>
 
 #include "server-stub/state/controller.h"
@@ -67,7 +68,7 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     return out;
 }
 
-/* Adds the numbers of a rule's newest finding. */
+/* Adds the numbers of a rule's newest evaluation. */
 static void view_finding(const struct flo_analysis_standing *standing, json_t *out)
 {
     const struct flo_statistic_result *result = &standing->result;
@@ -92,8 +93,10 @@ static void view_finding(const struct flo_analysis_standing *standing, json_t *o
     json_object_set_new(out, "result", numbers);
 }
 
-/* Returns the verdict of this phase.  If this phase cannot decide, the verdict
- * of an earlier phase is returned: the last phase leaves no controls. */
+/* Returns a rule's verdict in the present phase.  If that is inconclusive
+ * although the rule passed in an earlier phase, returns the pass and sets
+ * *phase to that phase.  The last phase has no controls left, so it often
+ * cannot decide. */
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {
@@ -117,7 +120,8 @@ static const char *unit_of(const struct flo_measure_fact *fact)
                                               : "times";
 }
 
-/* Returns a statistical gate, which is a rule of the rollout's analysis. */
+/* Returns a statistical gate as JSON.  Such a gate is a rule of the rollout's
+ * analysis. */
 static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
 {
     const struct flo_analysis *analysis = &core->analysis;
@@ -154,7 +158,7 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     return out;
 }
 
-/* Lists the gates, one row each, for the present phase. */
+/* Lists the gates of the present phase, one row each. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 {
     json_t *gates = json_array();

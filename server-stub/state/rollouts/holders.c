@@ -13,8 +13,8 @@ static bool has_it(const struct flo_rollout_member *member)
     return flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_GOOD;
 }
 
-/* Returns whether the device reports another release of the model, and not this
- * one. */
+/* Returns whether the device reports another release of the model, and does not
+ * report this release. */
 static bool runs_other(const struct flo_rollout_entry *entry, const struct flo_select_device *facts)
 {
     size_t bytes = strlen(entry->model);

@@ -1,5 +1,5 @@
-/* List: keeps rollouts in memory, sorted by age.  An ended one is evicted when
- * there is no room. */
+/* List: keeps rollouts in memory, sorted by age.  An ended rollout is evicted
+ * when there is no room. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +30,8 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     }
 }
 
-/* Keeps a release.  They come sorted by number; of too many, the newest are
- * kept. */
+/* Adds a release to the list of at most FLO_EVIDENCE_RELEASES_MAX.  Releases
+ * come sorted by number, and the newest are kept. */
 static int keep_release(void *context, const struct flo_fleet_release *release)
 {
     const struct flo_rollout_entry *entry = context;
@@ -228,8 +228,8 @@ int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
     return FLO_E_REST_LIMIT;
 }
 
-/* Evicts the finished rollout that was used least recently; false: all are
- * under way. */
+/* Evicts the ended rollout that was used least recently.  Returns false if all
+ * rollouts are still under way. */
 static bool make_room(struct flo_controller *controller)
 {
     size_t found = controller->rollouts->count;
@@ -253,8 +253,8 @@ static bool make_room(struct flo_controller *controller)
     return true;
 }
 
-/* Adds an entry, sorted by age, also one that was read again.  The entry is
- * taken. */
+/* Adds an entry to the rollouts in memory, which are sorted by age.  The entry
+ * may be one that was read again.  The function takes the entry. */
 int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_err *err)
 {

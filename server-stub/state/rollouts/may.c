@@ -1,5 +1,5 @@
-/* May: checks whether a rollout may be made, or begin now: rules, change
- * freezes, its release, other rollouts. */
+/* May: checks whether a rollout may be made, or may begin now.  It looks at
+ * rules, change freezes, the release, and other rollouts. */
 #include <string.h>
 
 #include <flotilla/errors/fleet.h>
@@ -53,8 +53,8 @@ int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rol
     return rv;
 }
 
-/* Finds the active change freeze that lasts longest; *until_ms 0: none is
- * active. */
+/* Finds the active change freeze that lasts longest.  *until_ms is 0 if no
+ * freeze is active. */
 int flo_rollouts_bar_of(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         uint64_t wall_ms, const struct flo_rule_freeze **which, uint64_t *until_ms,
                         struct flo_err *err)
@@ -140,8 +140,8 @@ static int take_state(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Returns the rollout of the same model and group that runs or is paused; NULL:
- * none. */
+/* Returns another rollout with this rollout's model and group that runs or is
+ * paused; NULL: none. */
 static struct flo_rollout_entry *running_for(const struct flo_controller *controller,
                                              const struct flo_rollout_entry *entry)
 {
@@ -157,7 +157,7 @@ static struct flo_rollout_entry *running_for(const struct flo_controller *contro
 }
 
 /* Returns the rollout that this one supersedes.  A rollout that was requested
- * later is newer intent, and stays. */
+ * later is never superseded. */
 struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
                                                 const struct flo_rollout_entry *entry)
 {

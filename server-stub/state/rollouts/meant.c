@@ -11,20 +11,22 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/making.h"
 
-#define PART 8 /* from 1/8 of the fleet on, one query for all is quicker */
+/* An action for at least 1/8 of the fleet reads all assignments by one query,
+ * which is quicker then. */
+#define PART 8
 
-/* The order about the model that a device's desired document holds. */
+/* Order in a device's desired document that is about the model. */
 struct holding {
     char order[FLO_NAME_MAX + 1]; /* "": unknown */
     char rollout[FLO_NAME_MAX + 1];
-    uint64_t seq; /* sequence number of the order; 0: it is about a rollout, not about the model */
+    uint64_t seq; /* number of the order about the model; 0: it is about a rollout */
 };
 
 struct reading {
     struct flo_controller *controller;
     const struct flo_rollout_entry *entry;
     enum flo_order_op op;
-    struct flo_rollouts_meant *items; /* members that are affected, in the order of ids */
+    struct flo_rollouts_meant *items; /* affected members, in the order of their ids */
     size_t count, at;
     struct holding known[4];
     size_t next;
@@ -66,8 +68,8 @@ static int holding_of(struct reading *reading, const char *order, const struct h
     return rv;
 }
 
-/* Decides about one member by the order that its desired document holds; "":
- * none. */
+/* Decides whether the action affects one member, by the order that the member's
+ * desired document holds ("": none). */
 static int judge(struct reading *reading, struct flo_rollouts_meant *one, const char *order)
 {
     const struct holding *holding;
@@ -111,8 +113,8 @@ static int read_each(struct reading *reading)
     return 0;
 }
 
-/* Finds the members that the action names; returns their count.  `out` has room
- * for all. */
+/* Finds the members that the action names, and returns their count.  `out` has
+ * room for all members. */
 static size_t find(const struct flo_rollout *core, const struct flo_rollout_action *action,
                    struct flo_rollouts_meant *out)
 {

@@ -5,7 +5,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Returns the device's pin of the model, "model@version"; NULL: none. */
+/* Returns the release to which the device is pinned, "model@version"; NULL: the
+ * model is not pinned. */
 static const char *pin_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *one = device->values[FLO_SELECT_PINNED].list;
@@ -37,7 +38,8 @@ bool flo_rollouts_is_online(const struct flo_select_device *device)
     return strcmp(device->values[FLO_SELECT_STATE].text, "online") == 0;
 }
 
-/* Evaluates a device; a retired device is in no group. */
+/* Finds out whether a device is in the rollout's group, and why it would be no
+ * member.  A retired device is in no group. */
 int flo_rollouts_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const char *device, enum flo_excuse *excuse, bool *is_in_group,
                       struct flo_err *err)

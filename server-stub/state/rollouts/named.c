@@ -1,5 +1,5 @@
-/* Named: prepares texts of a rollout's core for people.  The core knows devices
- * by shortened ids; names replace them here. */
+/* Named: replaces device ids in texts of a rollout's core by names.  The core
+ * knows devices by shortened ids. */
 #include <ctype.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define SHORT 8 /* characters of a shortened id in a text of the core */
+#define SHORT 8 /* number of characters of a shortened id in a text of the core */
 #define REMAINING_SHOWN 32
 
 static int take_name(void *context, const struct flo_fleet_device *device)
@@ -36,8 +36,8 @@ json_t *flo_rollouts_device_name(const struct flo_controller *controller, const 
     return json_string(name);
 }
 
-/* Returns the member whose id begins with these characters; NULL: none, or more
- * than one. */
+/* Returns the member whose id begins with these characters.  Returns NULL if
+ * there is none, or more than one. */
 static const struct flo_rollout_member *member_of(const struct flo_rollout *rollout,
                                                   const char *word)
 {
@@ -103,7 +103,8 @@ json_t *flo_rollouts_named(const struct flo_controller *controller,
 
 /* ---- who is left ---- */
 
-/* Returns the text of the state's next step, for this rollout and a device. */
+/* Returns the text about the step that helps, with the rollout's model and a
+ * device filled in. */
 static json_t *remedy(const char *next, const char *model, const char *device)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};

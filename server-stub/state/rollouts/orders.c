@@ -16,13 +16,15 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Longest start jitter of a rollout without one of its own.  Devices that come
- * back together (the broker was away) then begin no faster than the pace. */
+/* Longest start jitter of a rollout that sets none of its own.  By it, devices
+ * that come back together after an outage of the broker begin no faster than
+ * the pace. */
 #define JITTER_MS_MAX 60000
 
 /* ---- building ---- */
 
-/* Returns a member's window in UTC; length_s 0: there is none. */
+/* Returns a member's time window in UTC. length_s is 0 if the member has no
+ * window. */
 static struct flo_window window_of(const struct flo_rollout_entry *entry,
                                    const struct flo_rollout_member *member)
 {
@@ -64,7 +66,7 @@ static int take_number(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Fills in all of the order except its scope. */
+/* Fills in all members of an order except its scope. */
 static int build(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                  enum flo_order_op op, uint32_t phase, const struct flo_window *window,
                  struct flo_order *out, struct flo_err *err)
@@ -96,8 +98,9 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
     return 0;
 }
 
-/* Sets the scope.  Members that exchanged buckets for the cover have other
- * buckets than their hash. */
+/* Sets the order's scope to a range of buckets.  In a rollout that gave members
+ * other buckets than their hash, the scope has all buckets, because devices
+ * compute the hash. */
 static void scope_of(const struct flo_rollout_entry *entry, uint32_t from, uint32_t to,
                      struct flo_scope *out)
 {
@@ -131,7 +134,9 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     char id[FLO_NAME_MAX + 1];
 
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
-        return 0; /* order_for makes one order for each UTC offset, when it is needed */
+        /* A rollout with a time window has one order for each UTC offset, which
+         * flo_rollouts_order_for makes when a device needs it. */
+        return 0;
     }
     FLO_TRY(build(controller, entry, action->op, action->phase, &none, &order, err));
     scope_of(entry, action->bucket_from, action->bucket_to, &order.scope);
@@ -144,7 +149,7 @@ static int take_id(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Returns the phase number under which an order for one UTC offset is
+/* Returns the number under which a phase's order for one UTC offset is
  * stored. */
 static uint64_t row_phase_of(uint32_t phase, const struct flo_window *window)
 {
@@ -167,7 +172,9 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
     int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
                                 take_id, id, err);
 
-    if (rv == 0) { /* after a long pause, or for a late device, the order may be old */
+    /* After a long pause, or for a late device, an order that exists may be too
+     * old.  It is renewed then. */
+    if (rv == 0) {
         return flo_orders_freshen(controller, id, held, err);
     }
     if (rv != FLO_E_ABSENT || window.length_s == 0) {

@@ -1,5 +1,5 @@
-/* Overlap: handles rollouts that have a device in common.  New devices join,
- * and the newest intent for a device and model wins. */
+/* Overlap: handles rollouts that have a device in common.  New devices join
+ * rollouts, and the newest intent for a device and model wins. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -17,7 +17,8 @@ static int add_id(void *context, const char *id)
     return 0;
 }
 
-/* Returns whether the rollout leaves out the device's slice or segment. */
+/* Returns whether the rollout leaves the device out, because of its slice or
+ * segment. */
 static bool is_left_out(const struct flo_rollout_entry *entry,
                         const struct flo_select_device *facts, const char *device)
 {
@@ -27,9 +28,9 @@ static bool is_left_out(const struct flo_rollout_entry *entry,
                              : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
 }
 
-/* Tells whether a later rollout in the list brings the device to the same
- * model.  A rollout that leaves the device out does not: a new device there
- * gets the earlier release. */
+/* Tells whether a later rollout in the list brings the device another release
+ * of the same model.  A later rollout that leaves the device out does not
+ * count. */
 static int is_overruled(struct flo_controller *controller, const struct flo_text_list *ids,
                         size_t place, const char *device, const char *model, bool *out,
                         struct flo_err *err)
@@ -70,7 +71,9 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
-    if (rv == 0) { /* the lookup of others may have evicted this rollout */
+    /* The entry is looked up once more, because the look-up of other rollouts
+     * may have removed it from memory. */
+    if (rv == 0) {
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
     if (rv == 0) {
@@ -189,8 +192,8 @@ static int supersede_device(struct flo_controller *controller, struct flo_rollou
     return is_done ? flo_rollouts_forget_order(controller, older, device, err) : rv;
 }
 
-/* Ends a running rollout before the newer one takes its devices: without any
- * device it would count as completed. */
+/* Ends a running rollout before the newer one takes its devices, because a
+ * rollout without any device would count as completed. */
 static int end_running(struct flo_controller *controller, struct flo_rollout_entry *running,
                        const char *newer, struct flo_err *err)
 {
@@ -202,9 +205,9 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
-/* Ends the older rollout for devices that were ordered to update and have not
- * begun.  The newer rollout's order replaces theirs, so no device would answer
- * for it. */
+/* Ends the older rollout for members of the newer one that it ordered to update
+ * but that have not begun.  The newer rollout's order replaces the older order,
+ * so these devices would never answer that. */
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {

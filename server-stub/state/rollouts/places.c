@@ -1,7 +1,9 @@
 /* Places: the numbers that a rollout's core uses for members' labels and time
- * zones.  A device's zone is its label `tz`, else the zone in its profile: a
- * name ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer
- * time, so this file updates them regularly, and the core gets numbers. */
+ * zones.
+ *
+ * A device's zone is its label `tz`, or else the zone in its profile: a name
+ * ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer time,
+ * so this file updates them regularly, and the core gets numbers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@
 
 #define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
-#define LOOK_MS 20000 /* interval at which the offsets are updated */
+#define LOOK_MS 20000 /* interval at which the zones' offsets are updated */
 
 static bool has_places(const struct flo_rollout_entry *entry)
 {
@@ -45,7 +47,8 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
     }
 }
 
-/* Returns the zone's number; 0: unknown, or too many zones. */
+/* Returns the number of a time zone.  Returns 0 if the zone is unknown, or if
+ * there are too many zones. */
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
     size_t before = entry->own->zone_names.count;
@@ -88,7 +91,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
-    if (entry->core.is_covered) { /* stratum 0: the device has no value */
+    if (entry->core.is_covered) { /* a device without a value of the label gets the number 0 */
         const char *value = flo_select_label_value(device, entry->spec.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }
@@ -98,13 +101,15 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
             flo_buf_printf(&key, "%s\n", flo_select_label_value(device, phase->spread[k]));
         }
         if (key.bytes > 0) {
-            break; /* all phases are spread by the same labels */
+            break; /* All phases are spread by the same labels, so the first
+                      such phase is enough. */
         }
     }
     return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);
 }
 
-/* Makes room for the slot, because the core counts in an array of all slots. */
+/* Makes room for the counter of one more label value.  The core counts the
+ * updating devices of each limited value in this array. */
 static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 {
     struct flo_rollout *core = &entry->core;

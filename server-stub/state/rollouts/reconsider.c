@@ -1,5 +1,5 @@
-/* Reconsider: after a change of a device's facts, rollouts drop it, or it joins
- * others. */
+/* Reconsider: after a change of a device's facts, rollouts drop the device or
+ * add it. */
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -11,8 +11,8 @@ static bool has_not_begun(const struct flo_rollout_member *member)
            flo_rollout_member_is_left_out(member);
 }
 
-/* Returns whether membership is fixed: a snapshot keeps its devices, even those
- * that leave the group. */
+/* Returns whether the rollout's members are fixed (a snapshot): it keeps even
+ * devices that leave the group. */
 static bool keeps(const struct flo_rollout *core)
 {
     return core->is_snapshot &&
@@ -20,7 +20,8 @@ static bool keeps(const struct flo_rollout *core)
             core->state == FLO_ROLLOUT_COMPLETED);
 }
 
-/* Removes the device from the members, if it has not begun. */
+/* Removes the device from the rollout's members, if it has not begun to
+ * update. */
 static int withdraw(struct flo_controller *controller, struct flo_rollout_entry *entry,
                     const char *device, struct flo_err *err)
 {
@@ -78,8 +79,8 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
         }
         is_any_held = is_any_held || (has_it && entry->core.analysis.state.held_count > 0);
     }
-    /* The device is treated as a new one: its slices and the rollouts'
-     * priorities are checked again. */
+    /* A device in a held slice is treated as a new one: its slices and the
+     * rollouts' priorities are checked again. */
     return is_any_held ? flo_rollouts_join(controller, device, err) : 0;
 }
 

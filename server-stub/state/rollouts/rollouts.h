@@ -1,5 +1,5 @@
-/* Rollouts: the rollouts in memory.  This header finds, starts, steps and
- * writes them. */
+/* Rollouts: the rollouts in memory.  The functions of this header find, start,
+ * step and write them. */
 #ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
 #define FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
 
@@ -19,15 +19,16 @@ struct flo_controller;
 
 #define FLO_ACCOUNT_TEXT 72
 
-/* Limits of rollouts in memory: all active ones, and some that ended, for
- * reading and for devices that come back late.  The limits of active rollouts
- * are lower: one for new rollouts, and one that includes rollouts rolled back
- * after their end. */
+/* Largest number of rollouts in memory: all active ones, and some that ended,
+ * for reading and for devices that come back late.  At most
+ * FLO_ROLLOUTS_STARTED_MAX are active when a new one starts.  At most
+ * FLO_ROLLOUTS_ACTIVE_MAX are active in all, with those rolled back after their
+ * end. */
 #define FLO_ROLLOUTS_MAX 64
 #define FLO_ROLLOUTS_STARTED_MAX 48
 #define FLO_ROLLOUTS_ACTIVE_MAX 56
 
-/* Actor: the name of the caller as people see it, and the account behind it.  A
+/* Actor: the name of the caller that people see, and the account behind it.  A
  * person has one account for all tokens; a token without a person is an account
  * of its own. */
 struct flo_actor {
@@ -37,7 +38,7 @@ struct flo_actor {
 
 struct flo_observe_analysis;
 struct flo_rollout_own;
-/* Entry: a rollout in memory, with the core's struct and the facts that orders
+/* A rollout in memory, with the core's struct and the facts that orders
  * need. */
 struct flo_rollout_entry {
     struct flo_rollout core;
@@ -47,19 +48,22 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_spec spec; /* its parsed specification */
-    uint64_t lift;        /* blocks of the release by orders up to this number do not count */
-    struct flo_rollout_own *own; /* private to this folder */
+    /* order number up to which devices remove the release from their blocked
+     * ones when they get the rollout's order */
+    uint64_t lift;
+    struct flo_rollout_own *own; /* facts that only this folder uses */
 };
 
-/* Adds the members' labels to an analysis's question; none are added while labels
- * are not known. */
+/* Adds the members' labels to the query of an analysis.  It adds none while the
+ * labels are not read. */
 FLO_MUST_USE int flo_rollouts_slices_ask(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          struct flo_observe_analysis *analysis,
                                          struct flo_err *err);
-/* Sets the names of the slices and probes in an analysis's answer.  *out is new, of
- * 2 x members bytes.  The first half has a bit per row for each member, and the
- * second half a bit per probe.  NULL: there is none. */
+/* Sets the names of the slices and probes that an analysis found.  *out is a
+ * new array of bytes, two for each member, or NULL if nothing was found.  The
+ * first half has a bit for each slice that contains the member.  The second
+ * half has a bit for each probe. */
 FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_analysis *analysis,
                                           struct flo_analysis_evidence *evidence, uint8_t **out,
@@ -67,16 +71,17 @@ FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
 /* Reads the labels of all members now, for a plan.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_rollouts_labels_read(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
-/* Writes `scans`: each label with its values, and values that are left out.
- * Each scanned gate in `gates` gets the same as a note.  Nothing is written
- * while labels are not read. */
+/* Writes `scans`: each label with its values, and the values that are left out.
+ * Each scanned gate in `gates` gets this as a note.  Nothing is written while
+ * labels are not read. */
 void flo_rollouts_show_scans(const struct flo_rollout_entry *entry, json_t *json);
 
 /* Creates the JSON of the found slices, with their devices; new reference. */
 FLO_MUST_USE int flo_rollouts_found_show(const struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry, json_t **out,
                                          struct flo_err *err);
-/* Outcomes of found slices; a person must look at the first two. */
+/* Outcomes of found slices; a person must look at FLO_FOUND_HELD and
+ * FLO_FOUND_ASKED. */
 enum flo_found {
     FLO_FOUND_HELD,  /* the slice is held: its devices keep their release */
     FLO_FOUND_ASKED, /* the slice is held, and a person is asked */
@@ -90,12 +95,12 @@ void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
                               size_t counts[FLO_FOUND_COUNT]);
 /* Returns all found slices, without their devices; new reference. */
 json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry);
-/* Appends a sentence about the first slice that is held or went back; nothing
- * if there is none. */
+/* Appends a sentence about the first slice that is held or went back.  Appends
+ * nothing if there is no such slice. */
 void flo_rollouts_found_text(const struct flo_rollout_entry *entry, struct flo_buf *out);
 
-/* Copies the bytes from an execution's `detail` to its member; NULL: nothing
- * was reported. */
+/* Copies how many bytes a device downloaded to its member, from the `detail`
+ * that its execution reports.  `detail` is NULL if the device reported none. */
 void flo_rollouts_carried(struct flo_rollout *rollout, const char *device, const json_t *detail);
 
 struct flo_rollouts;
@@ -109,19 +114,22 @@ size_t flo_rollouts_count(const struct flo_rollouts *rollouts);
 struct flo_rollout_entry *flo_rollouts_at(const struct flo_rollouts *rollouts, size_t place);
 /* Returns the counts of updates that ended since the start. */
 const struct flo_update_counts *flo_rollouts_updates(const struct flo_rollouts *rollouts);
-/* Sets facts for people to be written with the member of the next event: JSON
- * of an error and a detail, or NULL. */
+/* Sets the error and the detail (JSON, or NULL) of a device's report.  They are
+ * stored with the device's row in a rollout when the next event changes that
+ * row. */
 void flo_rollouts_say(struct flo_rollouts *rollouts, const char *device, const char *error,
                       const char *detail);
-/* Clears these facts; true: no member was written with them. */
+/* Clears the facts that flo_rollouts_say set.  Returns true if no row of a
+ * device was stored with them. */
 bool flo_rollouts_unsay(struct flo_rollouts *rollouts);
 /* Returns whether evidence should be requested now: no request is pending, and
  * the last pause is over. If so, a pause of `pause_ms` begins. */
 bool flo_rollouts_begin_evidence(struct flo_rollouts *rollouts, uint64_t now_ms, uint64_t pause_ms);
-/* Counts a query for evidence as sent (1) or answered (-1). */
+/* Adds `change` to the number of pending queries for evidence: 1 for a sent
+ * one, -1 for an answered one. */
 void flo_rollouts_count_evidence(struct flo_rollouts *rollouts, int change);
 
-/* Reads the stored rollouts that are still relevant. */
+/* Reads the stored rollouts that may still change, and some that ended. */
 FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err);
 void flo_rollouts_forget(struct flo_controller *controller);
 /* Finds a rollout by id.  FLO_E_ROLLOUT_ABSENT. */
@@ -130,20 +138,21 @@ FLO_MUST_USE int flo_rollouts_find(struct flo_controller *controller, const char
 /* Checks that rollouts may continue.  FLO_E_FROZEN: the fleet is frozen, and
  * devices would accept nothing. */
 FLO_MUST_USE int flo_rollouts_may_go_on(struct flo_controller *controller, struct flo_err *err);
-/* Creates a rollout from a POSTed body: either only its plan (dry, nothing is
- * stored), or started. */
+/* Creates a rollout from the body of a POST request.  A dry call only makes its
+ * plan and stores nothing; else the rollout starts. */
 FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
                                      const struct flo_actor *by, bool dry,
                                      struct flo_rollout_entry **out, struct flo_err *err);
-/* Reads a change of an existing rollout's specification: new values of members;
- * null removes one.  *out is a new entry for flo_rollouts_edit, the rollout as
- * changed.  `names` holds FLO_SPEC_NAMES_MAX and receives the changed members;
- * empty: nothing changes.  Errors as of flo_spec_merge and flo_spec_read. */
+/* Reads a change of a rollout's specification: new values of members, or null
+ * to remove one.  *out is a new entry with the changed rollout, for
+ * flo_rollouts_edit.  `names` holds FLO_SPEC_NAMES_MAX and receives the changed
+ * members; it is empty if nothing changes.  Errors are those of flo_spec_merge
+ * and flo_spec_read. */
 FLO_MUST_USE int flo_rollouts_read_edit(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry, const json_t *change,
                                         struct flo_rollout_entry **out, char *names,
                                         struct flo_err *err);
-/* Applies such a change; the caller frees `wanted`.
+/* Applies a change from flo_rollouts_read_edit; the caller frees `wanted`.
  *
  * FLO_E_REST_MEANING      phases that began would change their devices
  * FLO_E_ROLLOUT_APPROVAL  others approved the old specification
@@ -157,46 +166,49 @@ FLO_MUST_USE int flo_rollouts_edit(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_approve(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry, const struct flo_actor *by,
                                       const char *note, struct flo_err *err);
-/* Checks for a change freeze.  FLO_E_CHANGE_FREEZE: one is active; *until_ms is
- * its end. */
+/* Checks for an active change freeze.  FLO_E_CHANGE_FREEZE: one is active, and
+ * *until_ms is its end. */
 FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry, uint64_t *until_ms,
                                          struct flo_err *err);
 /* Checks whether the rollout may start.  The release must be published, and
- * there must be room.  No rollout of its model and group may run, except one
- * that it supersedes.  FLO_E_ROLLOUT_RUNNING. */
+ * there must be room for the rollout.  No other rollout of its model and group
+ * may run, except one that it supersedes.  FLO_E_ROLLOUT_RUNNING: one runs. */
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry, struct flo_err *err);
 /* Returns the newest completed rollout of the same model and group that is
- * newer than `entry`: then the problems of `entry` are solved.  NULL: none. */
+ * newer than `entry`, and so solved its problems.  Returns NULL if there is
+ * none. */
 const struct flo_rollout_entry *flo_rollouts_follower(const struct flo_controller *controller,
                                                       const struct flo_rollout_entry *entry);
 /* Returns whether the rollout begins at once: it needs no approvals, and has no
  * start time. */
 bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);
-/* Begins rollouts whose time came, and checks change freezes; called before
- * each tick. */
+/* Begins those rollouts whose time has come, and checks change freezes.  Called
+ * before each tick. */
 FLO_MUST_USE int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err);
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
-/* Lists other releases of its model, which waiting devices may run: *count of
- * them, at most FLO_EVIDENCE_RELEASES_MAX, the newest. */
+/* Lists other releases of the rollout's model, which waiting devices may run.
+ * *count receives their number; at most the newest FLO_EVIDENCE_RELEASES_MAX
+ * are listed. */
 FLO_MUST_USE int flo_rollouts_others(struct flo_controller *controller,
                                      struct flo_rollout_entry *entry, struct flo_digest *out,
                                      size_t *count, struct flo_err *err);
-/* Makes rollouts of the model list its releases again, because one was
- * added. */
+/* Makes all rollouts of the model list its releases again, because a release
+ * was added. */
 void flo_rollouts_release_added(struct flo_controller *controller, const char *model);
-/* Steps a rollout with an event, and carries out the actions. */
+/* Applies an event to a rollout's core, and carries out the resulting
+ * actions. */
 FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry, struct flo_rollout_event event,
                                    struct flo_err *err);
-/* Returns the decisions and their reasons:
+/* Returns a rollout's decisions with their reasons:
  * {"id","state","reason","created_at_ms","cut_bytes", "trace":[line,…]}; new
  * reference. */
 json_t *flo_rollouts_explained(const struct flo_controller *controller,
                                const struct flo_rollout_entry *entry);
 /* Checks that each gate can decide with the present members.
- * FLO_E_GATE_UNDECIDABLE: one of them never can, and the rollout has no
+ * FLO_E_GATE_UNDECIDABLE: some gate never can, and the rollout has no
  * hold_for_person. */
 FLO_MUST_USE int flo_rollouts_check_gates(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
@@ -204,27 +216,27 @@ FLO_MUST_USE int flo_rollouts_check_gates(struct flo_controller *controller,
  * reference. */
 json_t *flo_rollouts_named(const struct flo_controller *controller,
                            const struct flo_rollout *rollout, const char *text, size_t chars);
-/* Writes `remaining` and `remedy`: the devices that still have the release of a
- * rollout in state partly-back, and the step that helps. */
+/* Writes `remaining`, the devices that still have the release of a rollout in
+ * state partly-back, and `remedy`, the step that helps. */
 void flo_rollouts_show_remaining(const struct flo_controller *controller,
                                  const struct flo_rollout_entry *entry, json_t *json);
-/* Lists at most `limit` of its devices for people: those that failed, those
- * under way, then the others, each by name in natural order (2 before 10).  New
- * reference. */
+/* Lists at most `limit` of the rollout's devices for people: those that failed,
+ * those under way, then all others, each group by name in natural order (2
+ * before 10).  New reference. */
 FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry, size_t limit,
                                          json_t **out, struct flo_err *err);
 /* Filters for a page of a rollout's devices, in the order of their ids. */
 enum flo_members {
     FLO_MEMBERS_ALL,
-    FLO_MEMBERS_FAILED,  /* devices that failed, or are silent or overdue */
-    FLO_MEMBERS_NOT_DONE /* members that failed, or are not finished */
+    FLO_MEMBERS_FAILED,  /* devices that failed, are silent, or are overdue */
+    FLO_MEMBERS_NOT_DONE /* devices that failed, or that are not finished */
 };
 struct flo_members_page {
-    const char *after; /* last id of the page before; "": this is the first page */
+    const char *after; /* id of the last device on the previous page; "": this is the first page */
     size_t limit;
     enum flo_members which;
-    /* selector of the devices, which leaves out retired ones; NULL: all
+    /* selector of the devices, by which retired ones are left out; NULL: all
      * devices */
     const struct flo_selector *where;
 };
@@ -232,18 +244,18 @@ FLO_MUST_USE int flo_rollouts_show_page(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
                                         const struct flo_members_page *page, json_t **out,
                                         bool *has_more, struct flo_err *err);
-/* Writes `reason`, for at most 200 of the views in `members`: why an update
- * under way makes no progress, as its device reports. */
+/* Writes `reason` into at most 200 of the views in `members`: why an update
+ * under way makes no progress, as the device itself reports. */
 FLO_MUST_USE int flo_rollouts_show_why(struct flo_controller *controller, const char *rollout,
                                        json_t *members, struct flo_err *err);
-/* Steps every rollout in memory that the event can concern. */
+/* Applies an event to each rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event, struct flo_err *err);
-/* Steps the running rollouts only. */
+/* Applies an event to the running rollouts only. */
 FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event, struct flo_err *err);
-/* Returns why a device of the group is no member.  Only facts of the device and
- * the rollout are used. */
+/* Returns why a device of the group is no member of the rollout.  The function
+ * reads only facts of the device and of the rollout. */
 enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device);
 /* Evaluates a device again in all rollouts, because its maintenance, pins or
@@ -251,10 +263,9 @@ enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
  * device may drop it, and the device joins the rollouts that apply to it. */
 FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
-/* Updates a device whose labels changed.  Its site and zone are the present
- * ones, even in a rollout with fixed members, because limits and windows are
- * about its present place.  Its slices change, too: it is compared in its new
- * slice, and a held slice holds it. */
+/* Updates a device in all rollouts because its labels changed.  Limits and
+ * windows use its present site and zone, even in a rollout with fixed members.
+ * It is also compared within its new slice, and stops if that slice is held. */
 FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
 /* Adds a device to the rollouts of its groups. */
@@ -264,14 +275,15 @@ FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller, const char
  * before. */
 FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller, const char *device,
                                        struct flo_err *err);
-/* Notes which successfully updated members now report another release. */
+/* Notes that a successfully updated member now reports another release, or this
+ * release again. */
 void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device);
-/* Makes the next slice of rows for members of large rollouts, in a transaction
- * of its own.  true: there are more. */
+/* Makes some further rows for members of large rollouts, in a transaction of
+ * its own.  Returns true if more rows are missing. */
 bool flo_rollouts_drafted_turn(struct flo_controller *controller);
 /* Returns how many members have a row. */
 size_t flo_rollouts_made(const struct flo_rollout_entry *entry);
-/* Writes the rows of rollouts that device events changed; once in a
+/* Writes the rows of rollouts that device events changed.  Called once in a
  * transaction, before its commit. */
 FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err);
 bool flo_rollouts_any_active(const struct flo_controller *controller);

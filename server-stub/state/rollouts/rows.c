@@ -1,5 +1,5 @@
-/* Rows: writes the rows of a rollout's members: one, all that changed, or those
- * that are missing. */
+/* Rows: writes the rows of a rollout's members: the row of one, of all that
+ * changed, or of those without a row. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -76,8 +76,8 @@ static int make_all(struct flo_controller *controller, struct flo_rollout_entry 
     return entry->own->is_drafted ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err) : 0;
 }
 
-/* Deletes a member's row.  Missing rows are written first, because the draft
- * text would bring the member back. */
+/* Deletes a member's row.  Missing rows of other members are written first,
+ * because the draft text would bring the deleted member back. */
 int flo_rollouts_forget_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                const char *device, struct flo_err *err)
 {

@@ -7,7 +7,7 @@
 #include "server-stub/state/fit/fit.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define MEMBERS_MIN 20 /* smallest number of members in a segment; smaller segments are merged */
+#define MEMBERS_MIN 20 /* smallest number of members in a segment; smaller ones are merged */
 #define DRAFTS_MAX 255
 #define OTHER "other"
 
@@ -18,7 +18,7 @@ struct draft {
 };
 struct segmenting {
     struct flo_rollout_entry *entry;
-    struct flo_release *release; /* release of the rollout; NULL: it has one variant */
+    struct flo_release *release; /* the rollout's release; NULL: it has a single variant */
     struct flo_fleet_store *store;
     struct flo_err *err;
     struct draft drafts[DRAFTS_MAX];
@@ -35,8 +35,8 @@ static const struct flo_release *find_release(void *context, const struct flo_di
     return flo_digest_equal(digest, &all->entry->release) ? all->release : NULL;
 }
 
-/* Lookup of a device's variant; only a release with several variants needs the
- * report. */
+/* Lookup of a device's variant.  Only for a release with several variants is
+ * the device's report read. */
 struct variant_of {
     struct segmenting *all;
     char *out;
@@ -160,7 +160,8 @@ static uint8_t add_segment(struct flo_rollout *core, const char *name)
     return (uint8_t)core->segment_count++;
 }
 
-/* Gives the largest groups a segment each; small and surplus ones share one. */
+/* Gives each of the largest groups a segment; small groups, and those beyond
+ * the limit, share one. */
 static void settle(struct segmenting *all)
 {
     struct flo_rollout *core = &all->entry->core;

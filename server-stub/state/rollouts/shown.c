@@ -63,7 +63,7 @@ static int take_said(void *context, const struct flo_rollout_member *row, const 
     return 0;
 }
 
-/* Creates the JSON of the given members, in the given order. */
+/* Creates the JSON of these members, in their order. */
 static int show(struct flo_controller *controller, const struct flo_rollout *core,
                 const struct flo_rollout_member *const *members, size_t count, json_t **out,
                 struct flo_err *err)
@@ -79,7 +79,7 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
     for (size_t i = 0; i < count && rv == 0; i++) {
         json_t *one = view_of(controller, core, members[i]);
         devices[i] = members[i]->device;
-        add_said(one, "", ""); /* replaced when the device's row is read */
+        add_said(one, "", ""); /* The empty texts are replaced when the device's row is read. */
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
@@ -119,7 +119,8 @@ struct candidate {
     enum rank rank;
 };
 
-/* Compares two devices; retired ones are the last of their rank. */
+/* Orders two devices by rank, and within a rank by name.  Retired devices,
+ * which have no name, come last in their rank. */
 static int compare(const void *a, const void *b, void *context)
 {
     const struct candidate *left = a;
@@ -136,8 +137,8 @@ static int compare(const void *a, const void *b, void *context)
     return order != 0 ? order : strcmp(left->member->device, right->member->device);
 }
 
-/* Finds the lowest ranks that together have `limit` devices.  Names are not
- * read for a rank that is not needed. */
+/* Finds the lowest ranks that together have `limit` devices, because the names
+ * of devices in further ranks need not be read. */
 static enum rank ranks_for(const struct flo_rollout *core, size_t limit, size_t *count)
 {
     size_t counts[RANKS] = {0};

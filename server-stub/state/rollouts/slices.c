@@ -1,9 +1,11 @@
-/* Slices: the labels by which a rollout's analysis scans, as numbers.  They are
- * those of the policy, else the hardware class, the label `site`, and those by
- * which its phases are spread or cover.  A pair of labels counts as one label
- * with values of its own.  A member's labels are read once, from memory, some
- * members at a time.  A member that joins, or whose labels change, is read
- * alone.  While a member is unread, no slice is searched. */
+/* Slices: the labels by which a rollout's analysis scans, as numbers.
+ *
+ * The labels are those of the policy.  Without them they are the hardware
+ * class, the label `site`, and the labels by which the rollout's phases are
+ * spread or cover.  A pair of labels counts as one label with values of its
+ * own.  A member's labels are read once, from memory, some members at a time.
+ * A member that joins, or whose labels change, is read alone.  While some
+ * member is unread, no slice is searched. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +21,7 @@
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define READ_MAX 5000 /* members that one call reads, in some milliseconds */
+#define READ_MAX 5000 /* number of members that one call reads, which takes some milliseconds */
 #define UNREAD UINT32_MAX
 
 #define BETWEEN '\x1f' /* separator of a pair's values; no value contains it */
@@ -28,16 +30,20 @@ struct label {
     struct flo_spec_label key;
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
-    uint32_t *of;                   /* for each member: number of its word; 0: none */
-    uint16_t *numbers;              /* by word - 1: number among the scanned values */
+    uint32_t *of; /* for each member, number of its value in `words`; 0: none */
+    /* Number in the scan of each value in `words`, at the value's number in
+     * `words` less 1.  0: the value is not scanned. */
+    uint16_t *numbers;
     struct flo_slice_values values; /* scanned ones */
-    uint32_t judged; /* number of values that were judged at the rollout's first check */
+    /* number of the label's values that were judged at the rollout's first
+     * check */
+    uint32_t judged;
 };
 struct flo_rollout_labels {
     size_t count;
     struct label labels[FLO_SLICE_LABELS_MAX];
     size_t member_count;
-    char (*ids)[37]; /* device ids, sorted as the rollout's members are */
+    char (*ids)[37]; /* ids of the devices, in the order of the rollout's members */
     size_t unread;   /* number of members still to be read */
     size_t next;     /* index of the member that is read next */
     bool is_numbered;
@@ -72,8 +78,9 @@ static void add_key(struct flo_rollout_labels *labels, const char *key)
     }
 }
 
-/* Adds the labels that the rollout names.  The scan names the slice of the
- * earlier label where two explain equally much, so pairs come last. */
+/* Adds the labels that the rollout's specification names, either single labels
+ * or pairs.  Pairs are added last, because the scan prefers the earlier label
+ * where two explain equally much. */
 static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *spec, bool is_pair)
 {
     _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
@@ -114,8 +121,8 @@ static bool is_of(const struct flo_rollout_labels *labels, const struct flo_roll
     return is_same;
 }
 
-/* Copies known facts of members that stay, from the sorted old list to the
- * sorted new one.  The new lists are empty; the old ones are freed. */
+/* Copies the label values of members that stay from the old list to the new
+ * one.  Both lists are sorted by device id.  The old one is freed. */
 static void take_over(struct flo_rollout_labels *labels, const struct flo_rollout *core,
                       char (*ids)[37], uint32_t *of[FLO_SLICE_LABELS_MAX])
 {
@@ -170,7 +177,8 @@ static int follow(struct flo_rollout_labels *labels, const struct flo_rollout *c
 
 /* ---- values of a member ---- */
 
-/* Returns a label's value, borrowed from the device, or in `hardware`. */
+/* Returns a device's value of a label, borrowed from the device or written to
+ * `hardware`. */
 static const char *value_of(const struct flo_select_device *device, const char *key, char *hardware)
 {
     const char *value = flo_select_label_value(device, key);
@@ -302,10 +310,12 @@ static uint16_t number_of(const struct label *label, size_t member)
 
 /* ---- its name ---- */
 
-/* Bytes kept of a long name; a suffix makes it unique. */
+/* Number of bytes to which a long name is cut.  A suffix then makes the name
+ * unique. */
 #define CUT_BYTES 75
 
-/* Returns the largest length up to `bytes` at which no character is cut. */
+/* Returns the largest length up to `bytes` that does not cut a character of the
+ * text. */
 static size_t cut(const char *text, size_t bytes)
 {
     while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
@@ -383,7 +393,9 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        return UINT8_MAX; /* all bits: the labels are unknown, so the device may be in any slice */
+        /* a device with unknown labels may be in any slice, so it counts as in
+         * all of them */
+        return UINT8_MAX;
     }
     add_keys(keys, &entry->spec);
     for (size_t l = 0; l < keys->count; l++) {
@@ -399,8 +411,8 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
 
 /* ---- for an analysis ---- */
 
-/* Returns whether slices are searched; not in a comparison of two models on one
- * device. */
+/* Returns whether slices are searched.  A rollout that compares two models on
+ * the same device searches none. */
 static bool is_scanned(const struct flo_rollout_entry *entry)
 {
     return entry->core.analysis.rules.count > 0 && entry->core.analysis.split_of[0] == '\0';
@@ -533,7 +545,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
     return 0;
 }
 
-/* Sets the slice's bit for its members. */
+/* Sets the slice's bit for each member in the slice. */
 static void mark(const struct flo_rollout_labels *labels, const struct flo_slice *slice,
                  uint8_t bit, uint8_t *out)
 {
@@ -557,7 +569,8 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
-        /* the answer is outdated: members were added or removed meanwhile */
+        /* members were added or removed since the question, so the answer does
+         * not fit */
         !is_of(labels, &entry->core)) {
         *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;

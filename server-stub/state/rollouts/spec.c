@@ -1,5 +1,5 @@
-/* Spec: makes a rollout from a specification (core/spec/); looks up its
- * release. */
+/* Spec: makes a rollout from a specification (core/spec/), and looks up the
+ * release that it names. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,8 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return flo_digest_parse(release->digest, &entry->release) ? 0 : FLO_E_DB;
 }
 
-/* Checks the time zone: a window in an unknown zone would never open. */
+/* Checks that the window's time zone is known, because a window in an unknown
+ * zone would never open. */
 static int check_zone(const struct flo_spec *spec, struct flo_err *err)
 {
     const struct flo_window *window = &spec->limits.window;
@@ -34,7 +35,7 @@ static int check_zone(const struct flo_spec *spec, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "limits.window") : 0;
 }
 
-/* Both parts of an entry, allocated and freed as one. */
+/* Both parts of a rollout's entry, which are allocated and freed as one. */
 struct whole {
     struct flo_rollout_entry entry;
     struct flo_rollout_own own;
@@ -58,7 +59,8 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         memcpy(entry->group, entry->spec.target.group, sizeof(entry->group));
         memcpy(entry->model, entry->spec.model, sizeof(entry->model));
         memcpy(entry->version, entry->spec.model_version, sizeof(entry->version));
-        /* Last, so that a malformed request is refused for its form first. */
+        /* The release is looked up last, so that a malformed request is refused
+         * for its form first. */
         rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_release,
                                    entry, err);
     }

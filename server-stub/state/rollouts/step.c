@@ -1,5 +1,5 @@
-/* Step: steps rollouts: takes an event, carries out the actions, and writes the
- * rows. */
+/* Step: steps rollouts with an event, carries out the resulting actions, and
+ * writes the rows. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -28,9 +28,9 @@ static enum flo_execution state_of(const struct flo_rollout *core, const char *d
                              : FLO_EXECUTION_QUEUED;
 }
 
-/* Counts a device's ended update by release.  It ended by the device's own
- * report, or by its answer to a rollback that people or a gate asked for.  An
- * attempt that is repeated also ended. */
+/* Counts a device's update that ended, by its release.  It ended by the
+ * device's own report, or by the device's answer to a rollback that people or a
+ * gate ordered.  An attempt that is repeated has ended, too. */
 static void count_end(struct flo_controller *controller, const struct flo_rollout *core,
                       const struct flo_rollout_event *event, enum flo_execution before)
 {

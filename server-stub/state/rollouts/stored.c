@@ -21,7 +21,8 @@ static json_t *phase_json(const struct flo_rollout_phase *phase)
                      (json_int_t)phase->passed_at_ms);
 }
 
-/* Returns the counts with which a gate failed; NULL: none failed. */
+/* Returns the counts with which a gate failed.  Returns NULL if no gate
+ * failed. */
 static json_t *broken_json(const struct flo_rollout *core)
 {
     const struct flo_gate_counts *counts = &core->broken;
@@ -40,7 +41,8 @@ static uint32_t count_in(const json_t *json, const char *key)
     return (uint32_t)flo_json_number_to(json, key, FLO_ROLLOUT_MEMBERS_MAX);
 }
 
-/* Reads those counts; inconsistent ones count as none. */
+/* Reads the counts that broken_json wrote.  Counts that contradict each other
+ * are ignored. */
 static void broken_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_gate_counts counts = {.good = count_in(json, "good"),
@@ -110,7 +112,7 @@ int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout
     return flo_fleet_rollout_put(controller->store, &row, err);
 }
 
-/* Reads a phase; false: the text was not written by phase_json. */
+/* Reads a phase.  Returns false if phase_json did not write this text. */
 static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
     static const enum flo_phase_state all[] = {FLO_PHASE_WAITING,  FLO_PHASE_RUNNING,
@@ -149,8 +151,8 @@ static bool evidence_fits(const struct flo_gate_rule *rule, const json_t *json,
     return flo_evidence_parse(json, out, err) == 0 && out->metric == rule->metric;
 }
 
-/* Reads evidence, from which the same verdicts follow again.  Unreadable
- * evidence is left out: the gate waits for the next. */
+/* Reads evidence, from which the same verdicts follow again.  A gate whose
+ * evidence is unreadable waits for the next evidence. */
 static int evidence_read(struct flo_rollout_entry *entry, json_t *stored, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
@@ -227,8 +229,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
             (i > core->phase && phase->state != FLO_PHASE_WAITING)) {
             return flo_fail(err, FLO_E_DB, "rollout %s: phase %u cannot be read", core->id, i + 1);
         }
-        /* The controller was away, and its clock may have been changed: the
-         * phase's waiting time starts again. */
+        /* The waiting time of a running phase starts again, because the
+         * controller was away and its clock may have been changed. */
         if (phase->state == FLO_PHASE_RUNNING) {
             phase->settled_at_ms = now_ms;
             phase->told_at_ms = now_ms;
@@ -248,8 +250,8 @@ struct load {
     struct flo_err *err;
 };
 
-/* Takes fields out of the specification that an older controller stored
- * there. */
+/* Takes fields of the rollout's own out of the specification, because an older
+ * controller stored them there. */
 static json_t *take_own_words(json_t *spec)
 {
     static const char *const own[] = {"by", "lift"};
@@ -287,12 +289,11 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     return core_read(entry, row->core, words, flo_controller_now_ms(load->controller), load->err);
 }
 
-/* Largest size accepted from a device, a terabyte: sums over all devices stay
- * far below 2^64. */
+/* Largest size that is accepted from a device, a terabyte.  Sums over all
+ * devices then stay far below 2^64. */
 #define FLO_BYTES_SAID_MAX ((json_int_t)1 << 40)
 
-/* Returns the number of the cause for the error that is stored with a
- * member. */
+/* Returns the number of the cause to which a member's stored error belongs. */
 static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -336,7 +337,7 @@ static void read_carried(struct flo_rollout_member *member, const char *detail_j
     }
 }
 
-/* Adds a member, which counts as online until a presence message says
+/* Adds a member.  It counts as online until a presence message tells
  * otherwise. */
 static int add_member(void *context, const struct flo_rollout_member *member)
 {
@@ -418,9 +419,9 @@ struct wanted {
     size_t open;
 };
 
-/* Selects rollouts to read, the newest first: all under way, those that wait
- * for devices to leave their release, and a few ended ones for devices that
- * come back late. */
+/* Selects the rollouts that are read, the newest first.  These are all under
+ * way, those that wait for devices to leave their release, and a few ended ones
+ * for devices that come back late. */
 static int want_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct wanted *wanted = context;
@@ -438,8 +439,8 @@ static int want_row(void *context, const struct flo_fleet_rollout *row)
     return 0;
 }
 
-/* Loads the first `count`, which are the newest, beginning with the oldest of
- * them. */
+/* Loads the first `count` rollouts of the list, the oldest of them first.  The
+ * list begins with the newest. */
 static int load(struct flo_controller *controller, const struct flo_text_list *ids, size_t count,
                 struct flo_err *err)
 {
@@ -487,8 +488,8 @@ static void begin(struct flo_controller *controller)
     controller->rollouts->has_changed = false;
 }
 
-/* Ends a transaction.  After a failed one the rollouts are read again later.
- * This loses the times of the devices' last messages. */
+/* Ends a transaction in the rollouts' memory.  After a failed one the rollouts
+ * are read again later, which loses the times of the devices' last messages. */
 static void settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_rollouts *rollouts = controller->rollouts;

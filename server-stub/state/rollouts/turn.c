@@ -4,8 +4,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define FAILED_MS 5000 /* pause after a failure, because all rollouts are read again then */
-#define ROWS 250       /* rows in a slice */
+#define FAILED_MS 5000 /* pause after a failed turn, because all rollouts are read again then */
+#define ROWS 250       /* number of rows that a slice of work makes */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 {
@@ -19,13 +19,15 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
     return NULL;
 }
 
-/* Runs slices, at least one, until the time `until_ms`. */
+/* Makes some rows in at least one slice of work, and more until the time
+ * `until_ms`. */
 static int make_until(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       uint64_t until_ms, struct flo_err *err)
 {
     size_t rows = (size_t)controller->options.slice_devices;
 
-    controller->rollouts->has_changed = true; /* the stored progress of rows changed */
+    controller->rollouts->has_changed = true; /* the transaction changes how far
+                                                 the rows of rollouts are made */
     do {
         FLO_TRY(flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err));
     } while (entry->own->is_drafted && flo_now_ms() < until_ms);
@@ -43,7 +45,7 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
     }
     int rv = flo_controller_begin(controller, &err);
     if (rv == 0) {
-        /* The entry is looked up again, because flo_controller_begin may have
+        /* The entry is looked up after flo_controller_begin, which may have
          * read the rollouts again. */
         struct flo_rollout_entry *entry = next_of(controller);
         rv = entry != NULL ? make_until(controller, entry, until_ms, &err) : 0;

@@ -1,5 +1,5 @@
-/* View: builds the JSON of a rollout: phases, notable devices, its begin and
- * end. */
+/* View: builds the JSON of a rollout: its phases, notable devices, times of
+ * begin and end. */
 #include "server-stub/state/rollouts/view.h"
 
 #include <string.h>
@@ -11,7 +11,8 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
-/* Writes the entity tag, which covers specification and state, not counters. */
+/* Writes the rollout's entity tag, which changes with specification and state,
+ * but not with counters. */
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
 {
     struct flo_digest digest;
@@ -94,8 +95,9 @@ static json_t *view_causes(const struct flo_controller *controller, const struct
     return list;
 }
 
-/* Counts devices that have the release now and would be rolled back;
- * *overtaken: devices that had it and now run another release. */
+/* Counts devices that have the release now and would be rolled back.
+ * *overtaken receives the number of updated devices that run another release
+ * now. */
 static json_int_t holders(const struct flo_rollout *core, int *overtaken)
 {
     json_int_t count = 0;
@@ -137,8 +139,8 @@ static void view_slices(const struct flo_rollout *core, const char *name, enum f
     json_decref(slices);
 }
 
-/* Writes slices that no longer get the release, those that wait for a person,
- * and all found ones. */
+/* Writes the slices that no longer get the release, the slices that wait for a
+ * person, and all found slices. */
 static void view_held(const struct flo_rollout_entry *entry, json_t *out)
 {
     json_t *found = flo_rollouts_found_view(entry);
@@ -151,8 +153,8 @@ static void view_held(const struct flo_rollout_entry *entry, json_t *out)
     json_decref(found);
 }
 
-/* Returns the bytes fetched and the full sizes, summed over devices that
- * reported both; NULL: none did. */
+/* Returns the sums of bytes fetched and of full sizes, over devices that
+ * reported both.  Returns NULL if no device did. */
 static json_t *view_transfer(const struct flo_rollout *core)
 {
     uint64_t bytes = 0;
@@ -165,7 +167,8 @@ static json_t *view_transfer(const struct flo_rollout *core)
         if (member->full_bytes > 0) {
             bytes += member->fetched_bytes;
             full += member->full_bytes;
-            /* no more than all bytes, whatever a device reports */
+            /* A neighbour cannot have sent more than all bytes, whatever a
+             * device reports. */
             near += member->neighbour_bytes < member->fetched_bytes ? member->neighbour_bytes
                                                                     : member->fetched_bytes;
             devices++;
@@ -195,7 +198,7 @@ static json_t *view_approvals(const struct flo_rollout_entry *entry)
     return json_pack("{s:i,s:o}", "needed", (int)entry->core.approvals_needed, "given", given);
 }
 
-/* Adds a rollout's approvals, its start and end times, and its waiting reason. */
+/* Adds a rollout's approvals, its start and end times, and why it waits. */
 static void view_begin(const struct flo_controller *controller,
                        const struct flo_rollout_entry *entry, json_t *json)
 {

@@ -13,11 +13,11 @@ struct flo_rollout_entry;
 FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
                                     struct flo_rollout_entry *entry, uint64_t devices_max,
                                     json_t **out, struct flo_err *err);
-/* Adds, for a rollout that is or was rolled back, how many devices are in which
- * state. */
+/* Adds, for a rollout that is or was rolled back, the number of devices in each
+ * state of the rollback. */
 void flo_object_rollback(struct flo_controller *controller, const struct flo_rollout *rollout,
                          json_t *json);
-/* Returns the gates of the present phase with verdicts and numbers; new
+/* Returns the gates of the present phase with their verdicts and numbers; new
  * reference. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core);
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out);

@@ -7,8 +7,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
-/* largest number of members with a reason, because each report must be
- * parsed */
+/* Largest number of members that get a reason; it is limited because each
+ * report must be parsed. */
 #define WHY_MAX 200
 #define WHY_BYTES_MAX 256
 #define REPORT_BYTES_MAX (1 << 20)
@@ -23,8 +23,8 @@ struct why {
     json_t *text; /* NULL: no reason */
 };
 
-/* Takes the reason that the device reports: why its execution waits, or why it
- * ignores an order. */
+/* Takes from a device's report why its execution waits, or why it ignores an
+ * order. */
 static int take_why(void *context, const struct flo_fleet_device *device)
 {
     struct why *why = context;

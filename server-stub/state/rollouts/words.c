@@ -1,4 +1,4 @@
-/* Words: maps strings to numbers; see words.h. */
+/* Words: maps strings to numbers by a hash table. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ static size_t hash_of(const char *word)
     return (size_t)(hash ^ hash >> 32);
 }
 
-/* Returns the slot of a word, or the free slot for it. */
+/* Returns the entry of a word in the hash table, or the unused entry for it. */
 static uint32_t *place_of(const struct flo_word_set *set, const char *word)
 {
     size_t at = hash_of(word) & (set->table_size - 1);

@@ -8,12 +8,15 @@
 struct flo_word_set {
     char **words;
     size_t count, room;
-    uint32_t *table; /* hash table of numbers; size a power of two; 0: free */
+    /* hash table of the words' numbers, 0 where free; its size is a power of
+     * two */
+    uint32_t *table;
     size_t table_size;
 };
 /* Empties the set; a zero-initialised set is empty. */
 void flo_word_set_clear(struct flo_word_set *set);
-/* Returns the word's number, a new one for a new word; 0: no memory. */
+/* Returns the word's number.  A word that is not in the set is added.  Returns
+ * 0 without memory. */
 uint32_t flo_word_number(struct flo_word_set *set, const char *word);
 
 #endif

@@ -1,4 +1,4 @@
-/* Rules for rollouts: see rules.h. */
+/* Rules: reads, changes and stores the rules for rollouts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ struct flo_rules {
     struct flo_rule_freeze freezes[FLO_RULES_MAX];
     size_t freeze_count;
     uint64_t revision;
-    bool is_stale; /* memory must be read again, because a transaction was rolled back */
+    bool is_stale; /* the rules must be read again, because a transaction was rolled back */
 };
 
 struct flo_rules *flo_rules_new(void)
@@ -62,8 +62,8 @@ bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_m
                               until_ms);
 }
 
-/* Parses a window.  Hours without a zone are in UTC: a freeze is the same for
- * all devices. */
+/* Parses a freeze's window.  Hours without a zone are in UTC, so that a freeze
+ * is the same for all devices. */
 static int read_window(struct flo_rule_freeze *freeze, struct flo_err *err)
 {
     int rv;

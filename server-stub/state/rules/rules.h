@@ -1,8 +1,7 @@
-/* Rules: the fleet's rules for rollouts.  They name groups whose rollouts need
- * approvals of other people.  They also name change freezes, in which only
- * emergency orders start.
- *
- * There are few rules; one setting holds all of them. */
+/* Rules: the fleet's rules for rollouts.  An approval rule names a group whose
+ * rollouts need approvals of other people.  A change freeze is a time in which
+ * only emergency orders start.  There are few rules, and one setting holds all
+ * of them. */
 #ifndef FLOTILLA_SERVER_STATE_RULES_H
 #define FLOTILLA_SERVER_STATE_RULES_H
 
@@ -20,21 +19,23 @@ struct flo_zone;
 #define FLO_RULE_WINDOW_TEXT 96
 #define FLO_RULE_REASON 128
 
-/* Approval rule: rollouts to devices of this group need so many approvals. */
+/* Approval rule: rollouts to devices of this group need this many approvals. */
 struct flo_rule_approval {
     char group[FLO_NAME_MAX + 1];
     uint32_t people;
     char by[65];
     uint64_t at_ms;
 };
-/* Change freeze: between two times, or in hours of each week. */
+/* Change freeze, which lasts between two times or in certain hours of each
+ * week. */
 struct flo_rule_freeze {
     char name[FLO_NAME_MAX + 1];
     char group[FLO_NAME_MAX + 1]; /* group that is frozen; "all": the whole fleet */
-    uint64_t from_ms, until_ms;   /* begin and end, wall clock; 0: the window counts instead */
+    /* begin and end of the freeze, wall clock; both 0: the window decides */
+    uint64_t from_ms, until_ms;
     char window_text[FLO_RULE_WINDOW_TEXT];
     struct flo_window window;
-    struct flo_zone *zone; /* zone of the window; owned */
+    struct flo_zone *zone; /* time zone of the window; owned */
     char reason[FLO_RULE_REASON + 1];
     char by[65];
     uint64_t at_ms;
@@ -44,35 +45,38 @@ extern const struct flo_transaction_part flo_rules_part;
 /* Creates an empty list of rules; NULL: no memory. */
 struct flo_rules *flo_rules_new(void);
 void flo_rules_free(struct flo_rules *rules);
-/* Reads the rules from the setting, also after a rolled-back change. */
+/* Reads the rules from their setting.  Called at the start, and after a change
+ * was rolled back. */
 FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
 /* Returns a rule in stored order; NULL after the last. */
 const struct flo_rule_approval *flo_rules_approval_at(const struct flo_rules *rules, size_t place);
 const struct flo_rule_freeze *flo_rules_freeze_at(const struct flo_rules *rules, size_t place);
-/* Returns the revision, which grows with each change. */
+/* Returns the revision of the rules, which grows with each change. */
 uint64_t flo_rules_revision(const struct flo_rules *rules);
 bool flo_rules_are_none(const struct flo_rules *rules);
 
-/* Sets how many approvals a group's rollouts need; `people` 0: none any more.
+/* Sets how many approvals a group's rollouts need; 0 removes the rule.
  * FLO_E_ABSENT, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller, const char *group,
                                         uint32_t people, const char *by, struct flo_err *err);
-/* Adds a freeze, or changes the one of that name; parses the window.
+/* Adds a freeze, or changes the one of that name.  Parses the freeze's window.
  * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
                                       const struct flo_rule_freeze *freeze, struct flo_err *err);
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                                          struct flo_err *err);
 
-/* Checks whether one person may bring the device, without a rollout, to a
- * release that it neither serves nor served just before.  Pins and rollbacks to
- * a release use this check.  FLO_E_CHANGE_FREEZE.  FLO_E_ORDER_APPROVAL: a
- * group of the device needs approvals of other people. */
+/* Checks whether one person alone may bring the device, without a rollout, to a
+ * release that the device neither serves nor served just before.  Pins and
+ * rollbacks to a release use this check.  FLO_E_CHANGE_FREEZE: a freeze is
+ * active.  FLO_E_ORDER_APPROVAL: a group of the device needs approvals of other
+ * people. */
 struct flo_fleet_device;
 FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
                                      const struct flo_fleet_device *device, struct flo_err *err);
 
-/* Returns whether the freeze is active.  *until_ms gets its end, wall clock. */
+/* Returns whether the freeze is active.  *until_ms receives its end, wall
+ * clock. */
 bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_ms,
                            uint64_t *until_ms);
 

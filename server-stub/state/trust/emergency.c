@@ -52,7 +52,7 @@ int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope
                                 "ok", emergency.op, err);
 }
 
-/* Returns the time that is part of an order's name, for an order that this
+/* Returns the time that an order's name contains, for an order that this
  * controller never saw. */
 static uint64_t time_of(const char *order)
 {

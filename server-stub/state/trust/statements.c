@@ -20,11 +20,12 @@
 #define NEXT_KEY "keys/order-next.key"
 #define BEFORE_KEY "keys/order-before.key"
 
-/* Values that a transaction replaces; they are kept until it is committed. */
+/* Values that a transaction replaced, which are kept until the transaction is
+ * committed. */
 struct flo_trust_change {
     bool is_open;
     struct flo_trust *trust;   /* the one before */
-    struct flo_key *order_key; /* the order key before; NULL: unchanged */
+    struct flo_key *order_key; /* the order key before the transaction; NULL: unchanged */
 };
 
 struct flo_trust_change *flo_trust_change_new(void)
@@ -127,7 +128,7 @@ static bool may_order(const struct flo_trust *trust, const struct flo_key *key)
     return false;
 }
 
-/* Loads a key; *out NULL: there is none. */
+/* Loads a key.  *out is NULL if its file does not exist. */
 static int load_key(struct flo_controller *controller, const char *name, struct flo_key **out,
                     struct flo_err *err)
 {
@@ -172,9 +173,9 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
     return rv;
 }
 
-/* Renames the key in use to its final name.  The file of the previous key
- * stays, because a power cut may still undo the commit.  After a crash the next
- * start finds the right one. */
+/* Renames the file of the key in use to its final name.  The file of the
+ * previous key stays, because a power cut may still undo the commit.  After a
+ * crash the next start finds the right file. */
 static void name_key(struct flo_controller *controller)
 {
     char path[4096];
@@ -196,7 +197,7 @@ static void name_key(struct flo_controller *controller)
 }
 
 /* Chooses an order key of this controller that the statement names.  *other is
- * NULL if it is the one in use. */
+ * NULL if this is the key in use. */
 static int choose_key(struct flo_controller *controller, const struct flo_trust *trust,
                       struct flo_key **other, struct flo_err *err)
 {
@@ -233,7 +234,7 @@ static int take_newest(void *context, uint64_t number, const char *envelope)
 
     FLO_TRY(flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err));
     (void)number;
-    return 1; /* one result is enough, so 1 ends the iteration */
+    return 1; /* Returns 1 to end the iteration after the first statement. */
 }
 
 static int load_newest(struct flo_controller *controller, struct flo_trust **out,
@@ -245,7 +246,8 @@ static int load_newest(struct flo_controller *controller, struct flo_trust **out
     return rv > 0 ? 0 : rv;
 }
 
-/* Sets the order key for which devices prove their messages. */
+/* Makes the statement's order key the one for which devices prove their
+ * messages. */
 static int prove_for(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
@@ -267,8 +269,8 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
     flo_trust_free(controller->trust);
     controller->trust = newest;
     if (choose_key(controller, newest, &next, &lost) < 0) {
-        /* The lost key is no failure of the start: people can still publish a
-         * statement. */
+        /* A lost key does not prevent the start, because people can still
+         * publish a statement. */
         flo_log_err(FLO_LOG_ERROR, "trust", &lost);
         return 0;
     }
@@ -288,9 +290,9 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- publishing ---- */
 
-/* Checks the listed authorities.  Devices accept only those that a statement
- * lists: without the issuer of the controller's certificates all devices would
- * be cut off. */
+/* Checks the authorities that a statement lists.  Devices accept only those:
+ * without the issuer of the controller's certificates in the list, all devices
+ * would be cut off. */
 static int check_authorities(const struct flo_controller *controller, const struct flo_trust *next,
                              struct flo_err *err)
 {
@@ -381,8 +383,8 @@ static int tell_group(void *context, const char *group)
     return 0;
 }
 
-/* Ends the old epoch: devices refuse its orders from now on.  Valid orders are
- * signed again, and the others are removed from the lists. */
+/* Ends the epoch before, whose orders devices refuse from now on.  Orders that
+ * are still valid are signed again, and others are removed from the lists. */
 static int leave_epoch(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_fleet_order_groups(controller->store, flo_wall_ms(), tell_group, controller, err));
@@ -431,14 +433,14 @@ int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err 
 /* ---- to the devices ---- */
 
 struct chosen {
-    struct flo_buf *list; /* list of the statements' envelopes, with commas */
+    struct flo_buf *list; /* list of the statements' envelopes, separated by commas */
     size_t bytes_max;
     uint64_t number; /* the highest */
     bool is_newest;
 };
 
-/* Chooses the statements that fit into the limit: the first ones, or
- * (is_newest) the last ones. */
+/* Appends a statement if it still fits into the limit.  The first statements
+ * are kept, or, with is_newest, the last ones. */
 static int choose(void *context, uint64_t number, const char *envelope)
 {
     struct chosen *chosen = context;

@@ -1,4 +1,4 @@
-/* Absent: stand-in for a build without alerts: rules and webhooks in the store
+/* Absent: stand-in for a build without alerts.  Rules and webhooks in the store
  * stay unchanged. */
 #include "server-stub/state/transaction.h"
 #include "server-stub/state/watch/watch.h"

@@ -1,4 +1,4 @@
-/* Evaluate: computes the values of rules, steps their alerts, and sends
+/* Evaluate: computes the values of alert rules, steps their alerts, and sends
  * messages about them. */
 #include <math.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_
 
 /* ---- values ---- */
 
-/* A rule about devices, and the count of matching devices. */
+/* A rule about devices, and the number of devices that match it. */
 struct counted {
     const struct flo_alert_rule *rule;
     struct flo_watch_alert *alert;
@@ -63,7 +63,8 @@ static int count_device(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-/* Adds a rule; a rule without a value does not affect the others. */
+/* Adds a rule to those that are counted.  A rule with an invalid selector is
+ * logged and left out, and does not affect the others. */
 static void add_counted(struct counting *counting, struct flo_watches *watch,
                         const struct flo_alert_rule *rule)
 {
@@ -123,7 +124,7 @@ static bool is_time(enum flo_exposed metric)
     return metric == FLO_EXPOSED_CERTIFICATE || metric == FLO_EXPOSED_PROCESS_START;
 }
 
-/* Sums the samples of a metric by series. */
+/* Sums the samples of a metric into one value for each series. */
 static void add_up(struct flo_watches *watch, const struct flo_alert_rule *rule,
                    const struct flo_samples *samples, enum flo_exposed metric, bool is_per)
 {
@@ -204,9 +205,9 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
                : flo_watch_tell(controller, watched, alert, news, now_ms, err);
 }
 
-/* Returns the end of the oldest resolved alert if the table is nearly full,
- * else 0.  That alert is then removed, so one that begins and ends again and
- * again cannot take all rows. */
+/* Returns when the oldest resolved alert ended if the table is nearly full,
+ * else 0.  That alert is then removed, so an alert that begins and ends again
+ * and again cannot take all rows. */
 static uint64_t over_too_many(const struct flo_watches *watch)
 {
     uint64_t oldest_ms = 0;
@@ -222,9 +223,9 @@ static uint64_t over_too_many(const struct flo_watches *watch)
     return oldest_ms;
 }
 
-/* Removes alerts that never fired and have no value, and those that were
- * resolved long ago.  If the table is nearly full, the oldest resolved ones go
- * too. */
+/* Removes alerts that never fired and have no value, and alerts that were
+ * resolved long ago.  If the table is nearly full, the oldest resolved alerts
+ * are removed, too. */
 static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
@@ -248,7 +249,7 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     return rv;
 }
 
-/* Ends an alert whose rule was deleted or replaced. */
+/* Resolves an alert whose rule was deleted or replaced. */
 static int without_rule(struct flo_controller *controller, struct flo_watch_alert *alert,
                         uint64_t now_ms, struct flo_err *err)
 {

@@ -14,9 +14,9 @@ struct flo_watches {
     size_t alert_count;
     struct flo_watch_webhook webhooks[FLO_WATCH_WEBHOOKS_MAX];
     size_t webhook_count;
-    bool has_command; /* each message also goes to the alert command (mail) */
-    bool has_changed; /* memory was changed in this transaction */
-    bool is_stale;    /* memory must be read again, because a transaction was rolled back */
+    bool has_command; /* each message is also passed to the alert command (mail) */
+    bool has_changed; /* the alerts in memory were changed in this transaction */
+    bool is_stale;    /* the alerts must be read again, because a transaction was rolled back */
 };
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,

@@ -9,7 +9,9 @@
 #include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
-#define FIRST_SHIPPED 20 /* number of default rules in a fleet whose setting is "1" */
+/* A fleet whose setting `alert_rules` is "1", an older form, has this many
+ * default rules already. */
+#define FIRST_SHIPPED 20
 
 static int put(struct flo_controller *controller, enum flo_watch_kind kind, const char *id,
                json_t *json, struct flo_err *err)
@@ -53,7 +55,8 @@ const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, 
     return place < watch->rule_count ? &watch->rules[place] : NULL;
 }
 
-/* Inserts a rule, sorted by name; there is room. */
+/* Inserts a rule by its name, in sorted order.  The caller made sure that there
+ * is room. */
 static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char *name)
 {
     size_t at = watch->rule_count++;
@@ -66,8 +69,9 @@ static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char 
     return &watch->rules[at];
 }
 
-/* Keeps a rule.  A stored rule stays valid when the last device with its label
- * goes, so `known_or_null` is given for a person's request only. */
+/* Parses a rule and keeps it in memory.  A stored rule stays valid when the
+ * last device with its label goes, so `known_or_null` is given for a person's
+ * request only. */
 static int keep_rule(struct flo_controller *controller, const char *name, json_t *json,
                      const struct flo_select_known *known_or_null, struct flo_watch_rule **out,
                      struct flo_err *err)
@@ -275,7 +279,7 @@ const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *co
     return found;
 }
 
-/* Returns whether a rule is a default one; people's rules have no section in
+/* Returns whether a rule is a default one.  Rules of people have no section in
  * the runbook. */
 static bool is_shipped(const char *rule)
 {
@@ -359,8 +363,8 @@ static int write_webhook(struct flo_controller *controller, const struct flo_wat
                err);
 }
 
-/* Adds new default rules.  A store gets each once: a deleted one does not come
- * back.  The setting is the number of rules added so far. */
+/* Adds new default rules to the store, each once: a deleted one does not come
+ * back.  The setting holds the number of rules added so far. */
 static int ship_rules(struct flo_controller *controller, struct flo_err *err)
 {
     const char *name;
@@ -375,7 +379,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* a rule that a person edited is kept */
+            continue; /* The default rule is not written over one that a person edited. */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

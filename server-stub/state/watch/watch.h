@@ -1,7 +1,6 @@
-/* Watch: the alert rules of a fleet, its alerts, and who is notified.
- *
- * All of them are in memory, because they are few, and each change is stored at
- * once.  Values come from the samples of /metrics and from the device index.
+/* Watch: the alert rules of a fleet, its alerts, and who is notified.  All of
+ * them are in memory, because they are few, and each change is stored at once.
+ * Their values come from the samples of /metrics and from the device index.
  * After a rolled-back change all are read again. */
 #ifndef FLOTILLA_SERVER_STATE_WATCH_WATCH_H
 #define FLOTILLA_SERVER_STATE_WATCH_WATCH_H
@@ -12,27 +11,29 @@
 struct flo_controller;
 
 #define FLO_WATCH_RULES_MAX 64
-#define FLO_WATCH_SERIES_MAX 32 /* largest number of series of a rule; the first ones count */
+/* largest number of series of a rule; series after these are ignored */
+#define FLO_WATCH_SERIES_MAX 32
 #define FLO_WATCH_ALERTS_MAX 512
 #define FLO_WATCH_WEBHOOKS_MAX 16
 #define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */
 
 struct flo_watch_rule {
     struct flo_alert_rule rule;
-    json_t *json;               /* as requested */
-    uint64_t silenced_until_ms; /* end of the silence, wall clock; 0: not silenced */
+    json_t *json; /* as requested */
+    /* time when the silence ends, wall clock; 0: the rule is not silenced */
+    uint64_t silenced_until_ms;
     char silenced_by[65];
     char silence_reason[257];
 };
-/* State of a rule on one series.  It is in memory from the first bad value on,
- * or while its counter exists. */
+/* State of an alert rule on one series.  It is in memory from the first bad
+ * value on, or while the rule has a counter on the series. */
 struct flo_watch_alert {
     uint64_t id; /* number of the alert; 0: the rule never fired */
     char rule[FLO_NAME_MAX + 1];
     char series[FLO_ALERT_SERIES];
     struct flo_alert core; /* times: wall clock */
     double value;
-    bool has_value; /* `value` was measured in this evaluation */
+    bool has_value; /* the present evaluation measured `value` */
     double total, per;
     struct flo_alert_increase increase, per_increase;
     char acked_by[65];
@@ -52,12 +53,12 @@ extern const struct flo_transaction_part flo_watch_part;
  * the default rules. */
 FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
-/* Sets whether each message also goes to the alert command (mail). */
+/* Sets whether each message is also passed to the alert command (mail). */
 void flo_watch_use_command(struct flo_watches *watch, bool has_command);
 bool flo_watch_has_command(const struct flo_watches *watch);
 
-/* Evaluates all rules with these samples, in a transaction of its own where
- * something changed. */
+/* Evaluates all rules with these samples.  If something changed, it is stored
+ * in a transaction of its own. */
 FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
                                     const struct flo_samples *samples, uint64_t now_ms,
                                     struct flo_err *err);
@@ -65,8 +66,8 @@ FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
 /* ---- people; within a transaction ---- */
 
 struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller, const char *name);
-/* Adds a rule, or replaces the one of that name; parses its selector.
- * FLO_E_REST_LIMIT. */
+/* Adds a rule, or replaces the one of that name.  Parses the rule's selector.
+ * FLO_E_REST_LIMIT: there are too many rules. */
 FLO_MUST_USE int flo_watch_rule_set(struct flo_controller *controller, const char *name,
                                     json_t *json, struct flo_err *err);
 FLO_MUST_USE int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
@@ -92,14 +93,14 @@ const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, 
 /* ---- webhooks ---- */
 
 #define FLO_WATCH_COMMAND "command" /* id of the target that runs the alert command */
-/* Adds a webhook; the URL is https://…, without a name or password.  `secret`
- * receives a new secret.  FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
+/* Adds a webhook with a URL https://…, which contains no user name or password.
+ * `secret` receives a new secret.  FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
                                        bool is_page_only, struct flo_watch_webhook *out,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
                                           struct flo_err *err);
-/* Returns a webhook by its place; NULL after the last. */
+/* Returns a webhook by its index; NULL after the last. */
 const struct flo_watch_webhook *flo_watch_webhook_at(const struct flo_watches *watch, size_t place);
 const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
                                                        const char *id);

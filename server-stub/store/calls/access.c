@@ -8,7 +8,8 @@
 
 /* ---- tokens ---- */
 
-/* How long an expired token is kept, so that people learn why it is refused. */
+/* Time for which an expired token is kept, so that people learn why it is
+ * refused. */
 #define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 struct tokens {
@@ -39,7 +40,8 @@ static int take_token(void *context, const struct flo_row *row)
     return tokens->fn(tokens->context, &token);
 }
 
-/* Passes on a token with a valid seal; others count as absent. */
+/* Passes a token with a valid seal to the callback.  A token without one counts
+ * as absent. */
 static int take_sealed_token(void *context, const struct flo_row *row)
 {
     struct tokens *tokens = context;
@@ -102,7 +104,9 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const
     struct tokens tokens = {store, fn, context, 0};
     int rv = 0;
 
-    if (after_ms != FLO_FLEET_ALL) { /* several tokens may have the same creation time */
+    /* several tokens may have the creation time of the last one that was
+     * listed */
+    if (after_ms != FLO_FLEET_ALL) {
         rv = flo_fleet_find(
             store,
             &(struct flo_query){.table = FLO_TABLE_TOKEN,
@@ -206,7 +210,8 @@ static int take_sealed_person(void *context, const struct flo_row *row)
     return take_person(context, row);
 }
 
-/* An existing person keeps the time. */
+/* Reads when a person was created.  For a new person, *at_ms keeps its
+ * value. */
 static int made_at(struct flo_fleet_store *store, const char *name, uint64_t *at_ms,
                    struct flo_err *err)
 {

@@ -1,9 +1,9 @@
 /* Store: outcomes of recently requested orders on all devices, in memory.
  *
- * A book has one byte for each known device.  It is read once, when the
- * progress of an order is requested.  From then on each answer updates it, so
- * that thousands of answers and progress requests read no rows, and a repeated
- * answer changes none. */
+ * A book holds the outcomes of one order, with one byte for each known device.
+ * It is read once, when the progress of the order is requested.  From then on
+ * each answer updates it.  So thousands of answers and progress requests read
+ * no rows, and a repeated answer changes none. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,9 @@ static void set(struct flo_outcome_book *book, size_t number, enum flo_order_out
         size_t count = number + number / 2 + 64;
         uint8_t *items = realloc(book->items, count);
         if (items == NULL) {
-            book->order[0] = '\0'; /* the book must be read again */
+            /* an empty order id marks these outcomes as unknown, so they are
+             * read from the table again */
+            book->order[0] = '\0';
             return;
         }
         memset(items + book->count, 0, count - book->count);
@@ -26,7 +28,8 @@ static void set(struct flo_outcome_book *book, size_t number, enum flo_order_out
     book->items[number] = (uint8_t)outcome + 1;
 }
 
-/* Returns NULL when the order's progress was not requested recently. */
+/* Returns the outcomes of an order that are in memory, by device.  Returns NULL
+ * when the order's progress was not requested recently. */
 static struct flo_outcome_book *book_of(struct flo_fleet_store *store, const char *order)
 {
     for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
@@ -66,7 +69,7 @@ static void await_number(void *context, size_t number)
     }
 }
 
-/* A device whose row is still to be made is awaited too. */
+/* Counts the devices whose row for the order is not made yet as awaited. */
 static int await_unmade(struct flo_fleet_store *store, const char *order,
                         struct flo_outcome_book *book, struct flo_err *err)
 {

@@ -147,7 +147,8 @@ int flo_fleet_certificate_each(struct flo_fleet_store *store,
     for (size_t i = 0; i < count; i++) {
         words[i].text = flo_certificate_word(states[i]);
     }
-    /* Without a time most rows match, so the table is scanned. */
+    /* Without a limit of time most certificates match, so an index would not
+     * help. */
     query.matches[1].is_common = until_ms == 0;
     return flo_fleet_find(store, &query, take_certificate, &certificates, err);
 }

@@ -1,5 +1,5 @@
-/* Store: assigned releases of devices: an order for each model, and the
- * revision of the desired document. */
+/* Store: what is assigned to devices: an order for each model, and the revision
+ * of the desired document. */
 #include <stdio.h>
 #include <string.h>
 

@@ -51,7 +51,7 @@ struct listing {
     uint64_t taken;
 };
 
-/* Result that ends a listing without an error. */
+/* Result that ends a listing early, without an error. */
 #define ENOUGH 1
 
 static bool has_label(const struct flo_row *row, const struct flo_fleet_device_filter *filter)
@@ -82,7 +82,8 @@ static int take_device(void *context, const struct flo_row *row)
     return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH : rv;
 }
 
-/* A name must not be a device id, because both are accepted as keys. */
+/* Checks that a device's name is valid.  It must not have the form of a device
+ * id, because calls accept a name or an id. */
 int flo_fleet_name_check(const char *name, struct flo_err *err)
 {
     return flo_uuid_is_valid(name)
@@ -176,7 +177,8 @@ static struct flo_match has_model(enum flo_field where, const char *text)
                               .value.text = text};
 }
 
-/* Labels are compared here, not by the engine. */
+/* Lists the devices that match the filter.  An engine cannot compare labels,
+ * which are in a JSON text, so labels are compared here. */
 int flo_fleet_device_list(struct flo_fleet_store *store,
                           const struct flo_fleet_device_filter *filter, flo_fleet_device_fn fn,
                           void *context, struct flo_err *err)
@@ -311,7 +313,8 @@ static uint32_t models_checksum(const struct flo_fleet_model *models, size_t cou
     return checksum != 0 ? checksum : 1;
 }
 
-/* Writes the models' rows, unless the report is unchanged. */
+/* Writes the rows of the reported models, unless they are those of the last
+ * report. */
 static int put_models(struct flo_fleet_store *store, const char *id,
                       const struct flo_fleet_model *models, size_t count, struct flo_err *err)
 {
@@ -354,7 +357,7 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id, con
                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
     FLO_TRY(put_models(store, id, models, model_count, err));
     const json_t *facts = json_object_get(said, "profile");
-    if (!json_is_object(facts)) { /* the earlier profile is kept */
+    if (!json_is_object(facts)) { /* A report without a profile leaves the earlier profile. */
         flo_device_index_stale(&store->device_index, flo_fleet_number(store, id));
         return 0;
     }

@@ -1,4 +1,5 @@
-/* Store: members of rollouts before their rows are made. */
+/* Store: stores the members of a rollout as one text, before their rows are
+ * made. */
 #include "server-stub/store/drafts.h"
 #include "server-stub/store/calls/kept.h"
 

@@ -1,4 +1,5 @@
-/* Store: the engine's calls, counted, and common helpers for rows. */
+/* Store: calls of the engine, which are counted, and helpers for rows that all
+ * files use. */
 #include <string.h>
 
 #include "base/host/json.h"

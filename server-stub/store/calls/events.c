@@ -1,12 +1,12 @@
-/* Store: events of devices, and each outbox's acknowledgement. */
+/* Store: events of devices, and the acknowledgement of each outbox. */
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT 2000 /* number of newest events kept per device */
-/* Old events are pruned after each so many events of all devices, so that no
- * device can avoid it. */
+#define KEPT 2000 /* number of newest events that are kept for each device */
+/* Old events are deleted whenever this many events of all devices were added.
+ * A device thus cannot avoid it by sending few events. */
 #define PRUNE_EVERY 64
 
 static struct flo_query outbox(const struct flo_fleet_fact *fact)
@@ -30,7 +30,8 @@ static int take_mark(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Gets the number of a device's event book; 0: none. */
+/* Gets the number under which a device's events are stored; 0: the device has
+ * no event yet. */
 static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
                    struct flo_err *err)
 {
@@ -62,7 +63,8 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
     return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
-/* Stores the checkpoint with the first event of an outbox. */
+/* Gives an outbox its number with its first event.  The first outbox of a
+ * device also gives the device its number. */
 static int outbox_begin(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                         struct flo_err *err)
 {
@@ -96,7 +98,8 @@ static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fa
     return rv;
 }
 
-/* Moves the checkpoint to the last event before a gap. */
+/* Moves the outbox's checkpoint forward to the last event before the first
+ * missing one. */
 static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
@@ -110,9 +113,9 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
     return rv;
 }
 
-/* Loads the checkpoint when an event is from another outbox than the last one.
- * The checkpoint may be older than the events, because it is written only
- * occasionally. */
+/* Loads the checkpoint of another outbox of the device when an event comes from
+ * it.  The stored checkpoint is written only from time to time, so it is moved
+ * over events that were stored since. */
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
@@ -120,7 +123,7 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
 
     FLO_TRY(rv);
     fact->is_mark_dirty = false;
-    fact->boot[0] = '\0'; /* unset until all is read */
+    fact->boot[0] = '\0'; /* The outbox counts as unknown until all of its fields are read. */
     rv = mark_get(store, device, boot, fact, err);
     FLO_TRY(rv);
     if (fact->is_mark_known &&
@@ -131,10 +134,11 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
     return 0;
 }
 
-/* Returns where the checkpoint begins; it is on the last event before a gap.  A
- * device tells its lowest unacknowledged event: earlier ones are not awaited.
- * Older agents do not.  Then the first event of an outbox is the first awaited
- * one.  An event that comes a second time means that earlier ones are lost. */
+/* Returns the number from which on the events of an outbox are awaited.  A
+ * device reports its lowest unacknowledged event, so earlier ones are not
+ * awaited.  Older agents do not report it: then the first event of an outbox is
+ * the first awaited one.  If a later event comes a second time, the missing
+ * ones before it are lost. */
 static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
                            bool is_new)
 {
@@ -157,8 +161,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
     if (fact->is_mark_known && mark == fact->mark) {
         return 0;
     }
-    /* The first checkpoint of an outbox is stored at once, because nothing else
-     * tells that no event before it is awaited. */
+    /* The first checkpoint of an outbox is stored at once.  After a restart
+     * only this row tells that earlier events are not awaited. */
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
     fact->mark = mark;
@@ -172,8 +176,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
 
 /* ---- what is too old ---- */
 
-/* Gets the id of the event `count` places after the newest one below
- * `below`. */
+/* Gets the id of the event that comes `count` places after the newest event
+ * with an id below `below`. */
 static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t below,
                         uint64_t offset, uint64_t *id, bool *found, struct flo_err *err)
 {
@@ -191,7 +195,7 @@ static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t b
     return rv;
 }
 
-/* Keeps the newest events of a device, and the checkpoints of their
+/* Deletes all but the newest events of a device and the checkpoints of their
  * outboxes. */
 static int events_prune(struct flo_fleet_store *store, const char *device, uint64_t book,
                         struct flo_err *err)

@@ -1,9 +1,9 @@
 /* Store: facts of devices that change with every message, in memory.
  *
- * The time when a device was last heard, and its memory use, change all the
- * time and may be lost.  They are written in batches now and then.  Whether
- * it is connected and which events are acknowledged is needed by every
- * message: both are read once.  A rollback keeps the facts, because they are
+ * The time of a device's last message and its memory use change all the time,
+ * and may be lost.  They are written in batches now and then.  Whether a device
+ * is connected, and which of its events are acknowledged, is needed by every
+ * message, so both are read once.  A rollback keeps the facts, because they are
  * still true. */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
     return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
 }
 
-/* Without memory, the order is looked up again. */
+/* Notes the only order whose answer the device still owes.  Without memory
+ * nothing is noted, and the order is looked up again. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order)
 {
     free(fact->awaits);

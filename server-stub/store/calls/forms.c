@@ -16,7 +16,8 @@
 
 #define REST_BYTES_MAX 65536
 
-/* Tells whether a member is the same for many devices of a rollout. */
+/* Tells whether a member of an event is the same for many devices of a
+ * rollout. */
 static bool is_common(const char *key, const json_t *value)
 {
     static const char *const keys[] = {"type",    "execution", "rollout", "phase", "order", "model",
@@ -30,7 +31,8 @@ static bool is_common(const char *key, const json_t *value)
     return false;
 }
 
-/* Tells whether the columns have exactly these members. */
+/* Tells whether boot, seq and at_ms in the event's JSON have the values of the
+ * row's columns, so that they need not be stored twice. */
 static bool is_said(const json_t *json, const struct flo_event_text *event)
 {
     return flo_json_says(json, "boot", event->boot) && event->seq > 0 && event->at_ms > 0 &&
@@ -47,7 +49,8 @@ static void dump(const json_t *object, struct flo_buf *out)
     }
 }
 
-/* Splits an event into form and rest; false: it is stored whole. */
+/* Splits an event into its form and the rest.  Returns false if the event must
+ * be stored whole. */
 static bool split(const struct flo_event_text *event, struct flo_buf *form, struct flo_buf *rest)
 {
     json_t *json = NULL;
@@ -106,7 +109,7 @@ static int form_find(struct flo_fleet_store *store, const char *text, uint64_t *
     return rv;
 }
 
-/* Checks one form and deletes it if no event refers to it. */
+/* Checks an old form, and deletes it if no event refers to it. */
 static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_number next = {.field = FLO_FIELD_EVENT_FORM_NUMBER};
@@ -141,7 +144,8 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 static int form_make(struct flo_fleet_store *store, const char *text, uint64_t *number,
                      struct flo_err *err)
 {
-    /* Sweep before adding the new form, which no event uses yet. */
+    /* Two old forms are checked before the new form is added, because no event
+     * uses the new one yet. */
     FLO_TRY(sweep(store, err));
     FLO_TRY(sweep(store, err));
     FLO_TRY(flo_fleet_next(store, "form", number, err));

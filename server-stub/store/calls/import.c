@@ -24,7 +24,8 @@ static int is_empty(struct flo_fleet_store *store, bool *out, struct flo_err *er
     return rv;
 }
 
-/* Gives new serial numbers, in the same order. */
+/* Copies a row.  The row gets a new serial number, and rows keep their
+ * order. */
 static int take_row(void *context, const struct flo_row *row)
 {
     const struct flo_table_facts *facts = &flo_tables[row->table];

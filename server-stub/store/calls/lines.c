@@ -1,4 +1,4 @@
-/* Store: lines of the audit's signed heads. */
+/* Store: stores and lists the lines of the audit's signed heads. */
 #include "server-stub/store/lines.h"
 
 #include "server-stub/store/calls/kept.h"

@@ -1,4 +1,4 @@
-/* Store: orders whose device rows are being made. */
+/* Store: the progress of orders whose device rows are being made. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,7 +189,8 @@ static int take_device(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Both lists are ascending. */
+/* Notes which listed devices have a row already.  Rows and list are both in
+ * ascending order of device ids. */
 static int take_made(void *context, const struct flo_row *row)
 {
     struct unmade *unmade = context;

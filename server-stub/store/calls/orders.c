@@ -32,8 +32,8 @@ int flo_fleet_take_order(void *context, const struct flo_row *row)
 
 /* ---- writing ---- */
 
-/* Marks older orders with the same content: they may be deleted once expired
- * (flo_fleet_order_prune). */
+/* Marks older orders with the same content as superseded.  They may be deleted
+ * after their expiry (flo_fleet_order_prune). */
 static int supersede(struct flo_fleet_store *store, const struct flo_fleet_order *order,
                      struct flo_err *err)
 {
@@ -94,7 +94,8 @@ int flo_fleet_orders_only_held(struct flo_fleet_store *store, const char *releas
         NULL, err);
 }
 
-/* Gets a field of the first order that the query finds; 0: none. */
+/* Gets a number field of the first order that the query finds; 0: the query
+ * finds none. */
 static int find_number(struct flo_fleet_store *store, struct flo_query query, enum flo_field field,
                        uint64_t *out, struct flo_err *err)
 {
@@ -106,7 +107,8 @@ static int find_number(struct flo_fleet_store *store, struct flo_query query, en
     return 0;
 }
 
-/* Gets the number of the last order of a batch. */
+/* Gets the number of the last order in the next batch of orders that are
+ * checked for deletion. */
 static int end_of_piece(struct flo_fleet_store *store, uint64_t from, uint64_t *out,
                         struct flo_err *err)
 {
@@ -146,8 +148,8 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms, uint64
 
 /* ---- one ---- */
 
-/* Gets an order.  FLO_E_ABSENT when there is none; `name` is for the error
- * text. */
+/* Gets an order.  FLO_E_ABSENT: the query finds none, and the error text has
+ * `name`. */
 static int get_order(struct flo_fleet_store *store, struct flo_query query, const char *name,
                      flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
@@ -195,7 +197,9 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const 
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* Orders that were signed again are skipped, because nobody requested them. */
+/* Gets the number of the newest order that removed a model from the group or
+ * the whole fleet.  Only orders that a person requested count, not their later
+ * signatures. */
 int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, const char *group,
                             uint64_t *out, struct flo_err *err)
 {
@@ -212,7 +216,8 @@ int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, co
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* Query of orders to freeze or unfreeze the fleet, newest first. */
+/* Returns the query of all orders that freeze or unfreeze the fleet, the newest
+ * first. */
 static struct flo_query freezes(void)
 {
     static const struct flo_value ops[] = {{.text = "freeze"}, {.text = "unfreeze"}};
@@ -338,7 +343,7 @@ struct standing {
     struct flo_err *err;
 };
 
-/* Takes an order once. */
+/* Adds an order to the list, unless it is there already. */
 static int take_standing(void *context, const struct flo_row *row)
 {
     struct standing *standing = context;
@@ -382,7 +387,8 @@ static int add_resume(void *context, const struct flo_row *row)
                                          SORTED(DOWN(ORDER_SEQ))});
 }
 
-/* Adds resumes of active rollouts while accepted members may wait for them. */
+/* Adds, for each active rollout, the newest order that resumed it.  The rollout
+ * must have a member in state `accepted`, which may still wait for it. */
 static int add_resumes(struct standing *standing)
 {
     static const struct flo_value states[] = {{.text = "running"}, {.text = "completed"}};
@@ -399,8 +405,8 @@ static int add_resumes(struct standing *standing)
         add_resume, standing, standing->err);
 }
 
-/* Adds the newest rollback of the same release for the same group, if some
- * device did not answer the order `row`. */
+/* Adds a rollback of which some device owes an answer: the newest one for the
+ * release and the group of the order in `row`. */
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(

@@ -1,4 +1,5 @@
-/* Store: outcomes of tracked orders on devices. */
+/* Store: outcomes of the orders that people requested, on each device that they
+ * are for. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,8 @@
 
 /* ---- one ---- */
 
-/* Notes a row's new outcome.  Each message needs to know which devices are
- * awaited. */
+/* Notes the new outcome of an order in memory, because each message needs to
+ * know which devices are awaited. */
 static void remember(struct flo_fleet_store *store, const char *order, const char *device,
                      enum flo_order_outcome outcome)
 {
@@ -50,7 +51,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
                               enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
                               const char *error, bool *is_news, struct flo_err *err)
 {
-    /* Earlier outcomes that may change to this one. */
+    /* Earlier outcomes that the new outcome may replace. */
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1];
     size_t count = 0;
     char reason[REASON_TEXT];
@@ -66,8 +67,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
     if (count == 0 || news == FLO_NEWS_NONE) {
         return 0;
     }
-    /* A change that is certain needs no result, so an engine may send many
-     * together. */
+    /* If memory already tells that the row changes, the number of changed rows
+     * is not requested.  An engine may then send many updates together. */
     flo_fleet_json_text(error, "id", reason, sizeof(reason));
     int rv = flo_fleet_update(store, FLO_TABLE_OUTCOME,
                               CHANGES(set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),
@@ -166,8 +167,9 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order, uin
     return rv == 0 ? list_some(store, order, there, FLO_COUNT(there), &outcomes, err) : rv;
 }
 
-/* Counts the outcomes.  Progress is requested often while devices answer, and
- * memory knows who is connected, so no row is read for that. */
+/* Counts the outcomes of an order.  Progress is requested often while devices
+ * answer, so no row is read.  The outcomes are in memory, and so is which
+ * device is connected. */
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                struct flo_order_progress *out, struct flo_err *err)
 {
@@ -288,7 +290,9 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
         return 0;
     }
     if (fact != NULL && fact->awaits != NULL) {
-        char order[FLO_NAME_MAX + 1]; /* a copy, because `fn` may change what the device awaits */
+        /* The text is copied, because `fn` may change the order that the device
+         * awaits. */
+        char order[FLO_NAME_MAX + 1];
         struct flo_err absent = {0};
         snprintf(order, sizeof(order), "%s", fact->awaits);
         int found = flo_fleet_order_get(store, order, fn, context, &absent);

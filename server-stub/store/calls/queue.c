@@ -7,11 +7,14 @@
  * longer than a sync, and no commit waits for it. */
 #include "server-stub/store/calls/kept.h"
 
-#define QUEUE_MAX 64 /* commits queued until the state's thread waits */
+/* largest number of queued commits; the state's thread waits when there are
+ * more */
+#define QUEUE_MAX 64
 
 /* ---- the threads ---- */
 
-/* Called with the mutex, which is released meanwhile. */
+/* Syncs all commits so far.  Called with the mutex, which is released during
+ * the sync. */
 static void sync_once(struct flo_fleet_store *store)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -38,8 +41,8 @@ static void sync_once(struct flo_fleet_store *store)
     pthread_cond_broadcast(&queue->done);
 }
 
-/* Thread: after a failure it pauses until the state's thread has handled the
- * failure. */
+/* Main function of the syncing thread.  After a failure the thread pauses until
+ * the state's thread has handled the failure. */
 static void *run(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -60,7 +63,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Thread: after a failed sync, doubtful pages are not moved into the tables. */
+/* Main function of the thread that moves the log's pages into the tables.
+ * After a failed sync it moves none, because these pages may not be on disk. */
 static void *run_tidy(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -184,8 +188,8 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
     return durable;
 }
 
-/* Writes pages again that a failed sync left in doubt.  There is no commit
- * meanwhile, and the other threads pause. */
+/* Writes again what a failed sync may not have written.  No commit runs
+ * meanwhile, and both threads pause. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -204,8 +208,8 @@ static bool rest(const struct flo_fleet_queue *queue)
     return !queue->is_busy && !queue->is_tidying && !queue->is_tidy_due;
 }
 
-/* Waits until at most `left` commits are queued.  With `until_rest`, and after
- * a failure, also waits until the threads pause. */
+/* Waits until at most `left` commits are queued.  With `until_rest`, or after a
+ * failure, it also waits until both threads pause. */
 static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;

@@ -111,7 +111,7 @@ static int take_counted(void *context, const struct flo_row *row)
     return take_release(context, row);
 }
 
-/* Lists releases of one model with a higher number. */
+/* Lists the releases of one model whose number is above `above`. */
 static int find_of_model(struct flo_fleet_store *store, const char *model, uint64_t above,
                          uint64_t limit, struct releases *releases, struct flo_err *err)
 {

@@ -33,8 +33,8 @@ static int take_id(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Limits a device to its newest reports.  The new report always stays, even if
- * its time is not the newest. */
+/* Deletes a device's oldest reports beyond the limit.  The new report always
+ * stays, even if its time is not the newest. */
 static int drop_oldest(struct flo_fleet_store *store, const struct flo_fleet_report *report,
                        struct flo_err *err)
 {

@@ -1,8 +1,9 @@
 /* Store: seals of the rows of tokens and people.
  *
- * seal = hex of HMAC-SHA256 over the texts "flotilla row 1", fleet and table,
- * then each sealed field in the order below; each after its length, 8 bytes,
- * little endian.  Numbers are 8 bytes, little endian. */
+ * A seal is the hex of an HMAC-SHA256 over these texts: "flotilla row 1", the
+ * fleet, the table, then each sealed field in the order below.  Each text
+ * follows its length in 8 bytes, little endian.  Numbers are 8 bytes, little
+ * endian. */
 #include "server-stub/store/seals.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 static const struct sealed {
     const char *word; /* for people */
     enum flo_table table;
-    enum flo_field seal; /* field of the seal; the key is fields[0] */
+    enum flo_field seal; /* field that holds the seal; fields[0] is the row's key */
     size_t count;
     enum flo_field fields[9];
 } tables[] = {
@@ -126,7 +127,8 @@ int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
     return 0;
 }
 
-/* Records a row without a valid seal once, until a caller reads the record. */
+/* Notes that a row has no valid seal.  Each row is noted once, until a caller
+ * reads the notes. */
 static void tell(struct flo_fleet_seals *seals, const struct sealed *sealed,
                  const struct flo_row *row)
 {
@@ -222,7 +224,8 @@ struct sealing {
     struct flo_err *err;
 };
 
-/* No field of the query is changed. */
+/* Writes the seal of a row.  The listing continues, because the update changes
+ * no field of its query. */
 static int seal_row(void *context, const struct flo_row *row)
 {
     struct sealing *sealing = context;
@@ -247,7 +250,8 @@ int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count, struct fl
         rv = flo_fleet_find(store, &(struct flo_query){.table = tables[i].table}, seal_row,
                             &sealing, err);
     }
-    store->seals.count = 0; /* rows noted earlier are valid now */
+    /* All rows have valid seals now, so none of those noted before counts. */
+    store->seals.count = 0;
     *count = sealing.count;
     return rv;
 }

@@ -4,8 +4,10 @@
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT_MAX 64     /* emergency orders with an envelope */
-#define ANSWERED_MAX 16 /* those without: a device can make up answers */
+#define KEPT_MAX 64 /* limit of emergency orders with an envelope */
+/* limit of emergency orders without an envelope, whose ids devices could
+ * invent */
+#define ANSWERED_MAX 16
 
 /* ---- statements ---- */
 
@@ -105,7 +107,8 @@ static int take_trusts(void *context, const struct flo_row *row, uint64_t count)
         at--;
     }
     if (at == FLO_COUNT(trusts->list)) {
-        return 0; /* only the newest ones are listed */
+        return 0; /* the list is full, and this statement's number is lower than
+                     all numbers in it */
     }
     if (trusts->count < FLO_COUNT(trusts->list)) {
         trusts->count++;
@@ -147,7 +150,8 @@ static int take_id(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Deletes the oldest order and its answers when there are too many. */
+/* Deletes the oldest emergency order and its answers when there are too
+ * many. */
 static int make_room(struct flo_fleet_store *store, bool has_envelope, struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];

@@ -31,8 +31,8 @@ static struct flo_wanted *find(const struct flo_fleet_store *store, const char *
     return NULL;
 }
 
-/* Gets an entry, created if missing.  NULL without memory: the release counts
- * as wanted. */
+/* Gets the entry of a release, which is created if missing.  Returns NULL
+ * without memory: the release then counts as wanted. */
 static struct flo_wanted *place(struct flo_fleet_store *store, const char *release)
 {
     struct flo_fleet_wanted *all = &store->wanted;
@@ -63,8 +63,10 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *releas
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
-/* Marks devices that lack a release as stale.  Only a yank releases devices on
- * which it is pinned, so both facts count separately. */
+/* Marks devices that lack a release for a new evaluation, if the release was
+ * yanked or its newest rollout stopped, or either was undone.  Each of the two
+ * facts counts, because only a yank also concerns devices on which the release
+ * is pinned. */
 static void changed(struct flo_fleet_store *store, struct flo_wanted was,
                     const struct flo_wanted *now)
 {
@@ -130,7 +132,8 @@ int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err)
     return rv;
 }
 
-/* A transaction was rolled back: memory may be ahead of the tables. */
+/* Reads the wanted releases again after a rollback, because memory may differ
+ * from the tables. */
 void flo_fleet_wanted_doubt(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};

@@ -1,11 +1,13 @@
-/* Condition: reads a report for the core. */
+/* Condition: reads from a device's report what the core needs to judge the
+ * device's condition. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
 
 #include "server-stub/store/fleet.h"
 
-/* Tells whether the device refused its release, or its update was cancelled. */
+/* Tells whether the device refused the release that it lacks, or its update was
+ * cancelled. */
 static bool may_let_go(const json_t *model)
 {
     const json_t *drift = json_object_get(model, "drift");
@@ -14,7 +16,7 @@ static bool may_let_go(const json_t *model)
 }
 
 struct pins {
-    const char *const *titles; /* model@version texts, ends with NULL */
+    const char *const *titles; /* texts model@version; a NULL ends the list */
     bool have;
 };
 
@@ -30,9 +32,9 @@ static int find_title(void *context, const struct flo_fleet_release *release)
     return strcmp(release->state, "yanked") == 0 ? FLO_E_RELEASE_YANKED : 0;
 }
 
-/* Tells whether operators pinned this release on the device and it is not
- * yanked. A release that cannot be read counts as pinned, so that drift is
- * shown. */
+/* Tells whether operators pinned this release on the device. A yanked release
+ * is not pinned any more. A release that cannot be read counts as pinned, so
+ * that drift is shown. */
 static bool is_pinned(struct flo_fleet_store *store, const struct flo_select_device *device,
                       const char *release)
 {

@@ -1,4 +1,5 @@
-/* Device index: entries of devices, and the end of a transaction. */
+/* Device index: the entries of devices, and what changes at the end of a
+ * transaction. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ static bool grow(struct flo_device_index *device_index, size_t number)
     return true;
 }
 
-/* Appends a number to a list. */
+/* Appends a number to a list, which grows; returns false without memory. */
 static bool append(size_t **list, size_t *count, size_t *room, size_t number)
 {
     if (*count == *room) {
@@ -86,8 +87,9 @@ void flo_device_index_change_all(struct flo_device_index *device_index)
     }
 }
 
-/* Gets a device's entry, created if missing, and marks it as touched.  NULL:
- * not loaded, or no memory (then all is read again). */
+/* Gets a device's entry, which is created if missing, and marks it as touched.
+ * Returns NULL if the index is not loaded, or without memory; then all entries
+ * are read again. */
 static struct flo_device_index_entry *touch(struct flo_device_index *device_index, size_t number)
 {
     if (!device_index->is_loaded) {

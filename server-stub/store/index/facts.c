@@ -1,7 +1,7 @@
 /* Device index: the values of fields.def, from a device's row and its report.
  *
- * A report is untrusted: only texts as short as a name are used, and a limited
- * number of list items. */
+ * A report is untrusted, so only texts as short as a name are used, and a
+ * limited number of list items. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 #define LIST_MAX FLO_REPORTED_MODELS_MAX
 #define TITLE_BYTES_MAX (2 * FLO_NAME_MAX + 1)
 
-/* Block with texts and lists.  The first pass (with NULL) counts, the second
- * writes. */
+/* Block for texts and lists.  A first pass with `at` NULL counts the bytes, and
+ * a second pass writes them. */
 struct block {
     char *at;
     size_t used;
@@ -39,7 +39,8 @@ static const char *text_of(struct block *block, const char *text)
     return place;
 }
 
-/* Returns a text of a device, or NULL when it is too long or missing. */
+/* Returns a text of the JSON if it is short enough for a device's fact.  NULL:
+ * the text is too long or missing. */
 static const char *short_text(const json_t *json, size_t bytes_max)
 {
     const char *text = json_string_value(json);
@@ -50,7 +51,8 @@ static const char *short_text(const json_t *json, size_t bytes_max)
                : NULL;
 }
 
-/* Builds a list of the array's texts: its items, or their member `key`. */
+/* Builds a list of texts from the array.  With `key` the texts are this member
+ * of each item, else the items themselves. */
 static const char *const *list_of(struct block *block, const json_t *array, const char *key,
                                   size_t bytes_max)
 {
@@ -130,7 +132,7 @@ static const struct flo_select_label *labels_of(struct block *block, const json_
     return list;
 }
 
-/* Returns an object's values as an array. */
+/* Returns the values of a JSON object as an array. */
 static json_t *members(const json_t *object)
 {
     json_t *list = json_array();
@@ -211,7 +213,7 @@ void *flo_device_index_own_facts(const struct flo_fleet_device *device,
 
 struct report {
     const json_t *report, *profile;
-    const json_t *titles; /* model@version texts of serving releases */
+    const json_t *titles; /* texts model@version of the releases that serve */
 };
 
 static double number_of(const json_t *json, double scale)
@@ -273,7 +275,8 @@ static void fill_report(struct block *block, const void *from, struct flo_select
     values[FLO_SELECT_RELEASE].list = list_of(block, said->titles, "release", TITLE_BYTES_MAX);
 }
 
-/* Lists the present models, and their serving releases. */
+/* Lists model@version of the release that serves, for each model on the
+ * device. */
 static json_t *titles_of(const json_t *models)
 {
     json_t *titles = json_array();

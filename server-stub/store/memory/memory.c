@@ -260,7 +260,8 @@ static void cancel(struct flo_store_engine *engine)
     flo_memory_sweep(memory);
 }
 
-/* A commit is durable as long as the process lives. */
+/* Accepts both values of `on`, because a commit in memory lasts as long as the
+ * process in any case. */
 
 static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
 {

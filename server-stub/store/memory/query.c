@@ -12,9 +12,10 @@
 struct plan {
     const struct flo_memory_index *index;
     struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* fixed values */
-    int fixed;                                   /* leading index fields with
-                                                    one value each */
-    bool has_start;                              /* `from` has a lower bound for the next field */
+    int fixed;      /* Number of fields at the front of the index for which the
+                       query gives one value each. */
+    bool has_start; /* `from` also has the lower limit that the query sets for
+                       the next field of the index */
     bool is_sorted, is_down;
 };
 
@@ -30,7 +31,8 @@ static const struct flo_match *match_of(const struct flo_query *query, enum flo_
     return NULL;
 }
 
-/* Tells whether the index is in the query's order after its fixed fields. */
+/* Tells whether the index lists rows in the query's order, after the fields
+ * that the query fixes. */
 static bool is_sorted(const struct flo_query *query, const struct flo_memory_index *index,
                       int fixed, bool *is_down)
 {
@@ -98,7 +100,8 @@ static const struct flo_value *value_in(const struct flo_query *query,
     return row != NULL ? &row->values[(int)field - flo_tables[table].first] : NULL;
 }
 
-/* Returns 1, 0, or an error. */
+/* Returns whether the row's value is among those of a subquery: 1, 0, or an
+ * error. */
 static int is_among(const struct flo_memory *memory, const struct flo_match *match,
                     const struct flo_value *value, struct flo_err *err)
 {
@@ -173,7 +176,7 @@ static struct flo_memory_row *joined_row(const struct flo_memory *memory,
     return NULL;
 }
 
-/* Returns 1 for a row of the query, 0, or an error. */
+/* Returns 1 if the row matches the query, 0 if not, or an error. */
 static int match_row(const struct flo_memory *memory, const struct flo_query *query,
                      struct flo_memory_found *found, struct flo_err *err)
 {
@@ -208,7 +211,8 @@ static int list_add(struct flo_memory_list *list, const struct flo_memory_found 
     return 0;
 }
 
-/* A missing joined row sorts before all others. */
+/* Compares two found rows by the query's order.  If a query joins a second
+ * table, a row without a match there counts as the lowest. */
 static int compare_found(const void *a, const void *b, void *context)
 {
     const struct flo_query *query = context;
@@ -241,7 +245,7 @@ static void list_cut(struct flo_memory_list *list, const struct flo_query *query
     }
 }
 
-/* Gets the index range of rows with the fixed values. */
+/* Gets the range of rows in the index that have the fixed values. */
 static void range(const struct plan *plan, size_t *from, size_t *to)
 {
     const struct flo_memory_index *index = plan->index;
@@ -250,7 +254,7 @@ static void range(const struct plan *plan, size_t *from, size_t *to)
     *from = flo_memory_place(index, plan->from, plan->fixed + plan->has_start);
     *to = *from;
     size_t high = index->count;
-    while (*to < high) { /* first row after the range */
+    while (*to < high) { /* bisection: finds the first row after the range */
         size_t middle = *to + (high - *to) / 2;
         const struct flo_value *values = index->rows[middle]->values;
         int order = 0;
@@ -294,7 +298,8 @@ int flo_memory_query(const struct flo_memory *memory, const struct flo_query *qu
         return rv;
     }
     if (!plan.is_sorted && list->count > 1) {
-        struct flo_query order = *query; /* qsort_r takes no const */
+        /* copy of the query, because qsort_r takes no const pointer */
+        struct flo_query order = *query;
         qsort_r(list->items, list->count, sizeof(*list->items), compare_found, &order);
     }
     list_cut(list, query);

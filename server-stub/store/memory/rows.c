@@ -72,8 +72,8 @@ static int compare_fields(const enum flo_field *fields, int count, int first,
     return order;
 }
 
-/* Compares by all fields of the index, then by keys, so no two rows are
- * equal. */
+/* Compares two rows by all fields of the index, then by the table's keys, so
+ * that no two rows are equal. */
 static int compare_rows(const struct flo_memory_index *index, const struct flo_value *a,
                         const struct flo_value *b)
 {
@@ -250,7 +250,7 @@ static bool grow(void **items, size_t count, size_t *capacity, size_t bytes)
     return true;
 }
 
-/* Reserves memory: afterwards the change cannot fail. */
+/* Reserves the memory for a change, which cannot fail afterwards. */
 static bool make_room(struct flo_memory *memory, struct flo_memory_table *table)
 {
     bool is_there = grow((void **)&memory->changes, memory->change_count, &memory->change_capacity,

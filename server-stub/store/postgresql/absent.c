@@ -1,4 +1,4 @@
-/* PostgreSQL, in a build without it: one controller leads for ever, and no
+/* PostgreSQL, in a build without it: one controller always leads, and no
  * evidence is handed over. */
 #include "base/left_out.h"
 #include "server-stub/store/handed.h"

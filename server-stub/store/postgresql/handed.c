@@ -12,7 +12,7 @@
 #include "server-stub/store/postgresql/limits.h"
 
 #define PAGE 500
-/* Row `h` belongs to a device that no longer exists. */
+/* Condition for a row `h` whose device no longer exists. */
 #define GONE                                                                                       \
     "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id ="                     \
     " h.device AND d.retired = 0)"
@@ -27,18 +27,20 @@ struct row {
 
 struct flo_handed {
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards all members below, except `pg` */
+    pthread_mutex_t mutex; /* guards all members after it, except `pg` */
     pthread_cond_t changed;
-    struct flo_pg *pg; /* used by the listing, then by the thread */
+    struct flo_pg *pg; /* connection: used by the call that lists the rows at
+                          first, and by the thread from then on */
     uint64_t epoch;
-    struct row *rows; /* [FLO_HANDED_ROWS_MAX]; the thread's while is_sent */
+    struct row *rows; /* FLO_HANDED_ROWS_MAX rows of the next batch; only the
+                         thread uses them while is_sent is true */
     size_t count;
     char session[48];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[8];
     bool is_running, is_sent, ends;
-    bool is_over;    /* another controller leads: nothing more is written */
-    bool has_failed; /* the last batch failed: logged once */
+    bool is_over;    /* another controller leads, so nothing more is written */
+    bool has_failed; /* the last batch failed, which was logged once */
 };
 
 /* ---- reading ---- */
@@ -72,8 +74,8 @@ static int list_page(struct flo_handed *handed, struct place *from, flo_handed_f
     return rv;
 }
 
-/* Deletes rows of devices that left.  Listings skip such rows, so a failure is
- * harmless: the next leader tries again. */
+/* Deletes the rows of devices that are no longer members.  Listings skip such
+ * rows, so a failure is harmless: the next leader tries again. */
 static void sweep(struct flo_handed *handed)
 {
     struct flo_err err = {0};
@@ -149,7 +151,8 @@ static int check_epoch(struct flo_handed *handed, struct flo_err *err)
     return rv;
 }
 
-/* Takes no lock on the lease's row, because its leader renews it meanwhile. */
+/* Writes the batch in one transaction.  It takes no lock on the lease's row,
+ * because the leader of the new epoch may renew it meanwhile. */
 static int write_rows(struct flo_handed *handed, struct flo_err *err)
 {
     int rv = flo_pg_run(handed->pg, "BEGIN", FLO_DB_NONE, NULL, err);
@@ -174,7 +177,8 @@ static void tell(struct flo_handed *handed, int rv, const struct flo_err *err)
     handed->has_failed = rv < 0;
 }
 
-/* Called with the mutex, which is released during the request. */
+/* Writes the batch.  Called with the mutex, which is released during the
+ * request. */
 static void write_batch(struct flo_handed *handed)
 {
     struct flo_err err = {0};
@@ -241,7 +245,7 @@ void flo_handed_put(void *context, const char *device, const char *name, const v
 void flo_handed_send(struct flo_handed *handed)
 {
     pthread_mutex_lock(&handed->mutex);
-    if (!handed->is_running) { /* without a thread the next call tries again */
+    if (!handed->is_running) { /* Without the thread the next call tries to start it again. */
         handed->is_running = pthread_create(&handed->thread, NULL, run, handed) == 0;
     }
     if (handed->is_running && handed->count > 0 && !handed->is_sent) {
@@ -288,8 +292,8 @@ void flo_handed_close(struct flo_handed *handed)
     free(handed);
 }
 
-/* Names the database session, so that the next leader ends it like others of
- * this epoch. */
+/* Makes the session's first statements.  They give the session a name by which
+ * the next leader ends it, like all sessions of this epoch. */
 static void make_greeting(struct flo_handed *handed)
 {
     size_t count = 0;
@@ -298,7 +302,8 @@ static void make_greeting(struct flo_handed *handed)
              "SET application_name = '" FLO_POSTGRESQL_LEADER "%llu'",
              (unsigned long long)handed->epoch);
     handed->greeting[count++] = handed->session;
-    /* A later batch rewrites what a server loses in a power failure. */
+    /* Commits need not wait for the disk: a later batch writes again what the
+     * server loses in a power failure. */
     handed->greeting[count++] = "SET synchronous_commit = off";
     size_t told = flo_postgresql_tell_limits(&flo_postgresql_store_limits, handed->told);
     for (size_t i = 0; i < told; i++) {

@@ -11,7 +11,7 @@
 
 struct flo_lead {
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards all members below, except `pg` */
+    pthread_mutex_t mutex; /* guards all members after it, except `pg` */
     struct flo_pg *pg;     /* the thread's own */
     struct flo_lease lease;
     struct flo_lead_row seen;
@@ -22,14 +22,16 @@ struct flo_lead {
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
     char key[FLO_LEAD_KEY];
-    char has[65];         /* digest of the controller's own keyring */
-    struct flo_err lacks; /* code 0: nothing is missing */
+    char has[65];         /* digest of the keyring that this controller has */
+    struct flo_err lacks; /* error that tells what is missing for leading; code 0: nothing */
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[12];
-    uint64_t shown_ms, shown_epoch; /* own row as written last; the thread's */
+    /* time and epoch of this controller's row as last written; only the thread
+     * uses them */
+    uint64_t shown_ms, shown_epoch;
     bool is_shown;
     bool is_running, ends;
-    bool has_failed; /* the last request failed: logged once */
+    bool has_failed; /* the last request failed, which was logged once */
 };
 
 static const char *const greeting[] = {
@@ -116,7 +118,8 @@ static void tell_fitness(struct flo_lead *lead, const char *digest, const struct
     lead->shown_ms = is_news ? 0 : lead->shown_ms;
 }
 
-/* Devices and the broker refuse signatures dated in the future. */
+/* Checks this machine's clock against the database's.  Devices and the broker
+ * refuse signatures that are dated in the future. */
 static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
 {
     uint64_t here_ms = lead->self.wall_ms(lead->self.context);
@@ -136,7 +139,8 @@ static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
     pthread_mutex_unlock(&lead->mutex);
 }
 
-/* Called for each row that requires another keyring. */
+/* Makes the controller's keyring fit to lead.  Called for each row of the lease
+ * that requires another keyring. */
 static void become_fit(struct flo_lead *lead, const char *digest)
 {
     struct flo_err lacks = {0};
@@ -152,9 +156,10 @@ static void become_fit(struct flo_lead *lead, const char *digest)
     tell_fitness(lead, digest, &lacks);
 }
 
-/* Takes the lease.  The former leader's sessions are ended first: one may hold
- * the row, or other rows, as long as its machine is suspended.  A program too
- * old for the tables must not lead: it gives the lease up and says so. */
+/* Takes the lease.  The former leader's sessions are ended first: such a
+ * session may hold a lock on rows as long as its machine is suspended.  A
+ * program too old for the tables must not lead, so it gives the lease up and
+ * logs why. */
 static int take(struct flo_lead *lead, const struct flo_lease_row *row, uint64_t *changed,
                 struct flo_err *err)
 {
@@ -243,14 +248,15 @@ static void tell(struct flo_lead *lead, bool is_changed)
 static void saw(struct flo_lead *lead, struct flo_lead_row *row)
 {
     pthread_mutex_lock(&lead->mutex);
-    /* An earlier process in the same folder left the lease. */
+    /* A lease with this controller's own id counts as free: an earlier process
+     * in the same folder left it. */
     row->lease.is_held = row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
     flo_lease_saw(&lead->lease, &row->lease, now(lead));
     lead->seen = *row;
     pthread_mutex_unlock(&lead->mutex);
 }
 
-/* Makes one request to the database. */
+/* Makes one request about the lease to the database. */
 static void ask(struct flo_lead *lead, enum flo_lease_do what, const struct flo_lease *lease)
 {
     struct flo_err err = {0};
@@ -302,8 +308,8 @@ static int show(struct flo_lead *lead, const struct flo_lease *lease, struct flo
     return 0;
 }
 
-/* Tells whether other work is due.  The lease has priority: only when it has no
- * request. */
+/* Tells whether this controller's row must be written again.  It is written
+ * only when the lease needs no request. */
 static bool is_due(const struct flo_lead *lead, const struct flo_lease *lease)
 {
     return (lease->state == FLO_LEASE_LEADER && lead->shown_epoch != lease->epoch) ||

@@ -56,7 +56,7 @@ static void copy(char *out, size_t bytes, const struct flo_pg_rows *rows, uint64
 }
 #define COPY(to, row, column) copy(to, sizeof(to), rows, row, column)
 
-/* Converts a row's age to this process's clock. */
+/* Converts the age of a row to a time of this process's clock. */
 static uint64_t at_ms(const struct flo_pg_rows *rows, uint64_t row, int column)
 {
     int64_t age_ms = flo_pg_number(rows, row, column);

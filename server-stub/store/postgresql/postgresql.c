@@ -1,15 +1,16 @@
 /* PostgreSQL engine: the tables in a database on a server.
  *
- * Changes whose result is not needed are sent in libpq's pipeline: a
+ * Changes whose result is not needed are sent in libpq's pipeline.  So a
  * transaction costs a round trip for each read, and one for its commit.  A
  * commit waits for the server's disk, so the store's queue has nothing to sync
  * here.
  *
- * A lost connection ends its transaction.  The next begin connects again.  If
- * it is lost during a commit, a row that the transaction wrote tells whether it
- * was committed.  If that row cannot be read soon, the commit counts as failed;
- * if it was committed after all, the epoch ends.  The process's state in memory
- * is stale then, and it starts again (core/lease). */
+ * A lost connection ends its transaction, and the next begin connects again.
+ * If the connection is lost during a commit, a row that the transaction wrote
+ * tells whether the transaction was committed.  If that row cannot be read
+ * soon, the commit counts as failed.  If the transaction was committed after
+ * all, the epoch ends: the process's state in memory is stale then, and the
+ * process starts again (core/lease). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,13 +23,13 @@
 #include "server-stub/store/sql/sql.h"
 
 struct postgresql {
-    struct flo_store_engine engine; /* first member: the base */
+    struct flo_store_engine engine; /* base of this struct, so it is the first member */
     struct flo_pg *pg;
     const struct flo_postgresql_limits *limits;
-    uint64_t epoch;   /* epoch of all commits */
-    uint64_t commits; /* number of the newest commit */
-    uint64_t doubted; /* number of the unanswered commit; 0: none */
-    char session[48]; /* name of the session; "": no lease */
+    uint64_t epoch;   /* epoch in which this process commits */
+    uint64_t commits; /* number of the newest commit of this process */
+    uint64_t doubted; /* number of the commit whose answer is missing; 0: none */
+    char session[48]; /* name of the database session; "": this process has no lease */
     char name[80];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[16];
@@ -38,7 +39,8 @@ struct postgresql {
     struct flo_sql sql;
 };
 
-/* A session cut off by the network ends soon, and its locks with it. */
+/* A session whose network connection is cut off ends after seconds, and its
+ * locks with it. */
 static const char *const greeting[] = {
     "SET synchronous_commit = on",
     "SET tcp_keepalives_idle = 5",
@@ -79,7 +81,8 @@ static int fail_superseded(const struct postgresql *store, struct flo_err *err)
                     (unsigned long long)store->epoch);
 }
 
-/* A commit in progress holds the row's lock. */
+/* Reads the number of commits in this epoch.  It waits for the row's lock as
+ * long as a commit is in progress. */
 static int read_commits(struct postgresql *store, uint64_t *out, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -97,7 +100,8 @@ static int read_commits(struct postgresql *store, uint64_t *out, struct flo_err 
     return rv;
 }
 
-/* Ends earlier sessions, so that they cannot complete anything later. */
+/* Ends earlier sessions of this epoch, so that they cannot complete a commit
+ * later. */
 static int end_sessions(struct postgresql *store, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -114,9 +118,10 @@ static int end_sessions(struct postgresql *store, struct flo_err *err)
     return rv;
 }
 
-/* Asks whether the doubtful transaction was committed.  Only this process
- * commits in this epoch.  After another epoch began the answer is unknown and
- * irrelevant, because this process's state is stale. */
+/* Asks the database whether the transaction was committed whose commit got no
+ * answer.  The number of commits in this epoch tells it, because only this
+ * process commits in it.  In another epoch the answer no longer matters,
+ * because this process must start again. */
 static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
 {
     uint64_t found = 0;
@@ -130,8 +135,8 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
     return rv;
 }
 
-/* Ends the epoch: the lease is no longer renewed, so the process starts
- * again. */
+/* Ends the epoch in the database, so that the lease is not renewed and the
+ * process starts again. */
 static int end_epoch(struct postgresql *store, struct flo_err *err)
 {
     FLO_TRY(flo_pg_run(store->pg,
@@ -144,7 +149,8 @@ static int end_epoch(struct postgresql *store, struct flo_err *err)
                     (unsigned long long)store->epoch);
 }
 
-/* Resolves the doubt before any read or change. */
+/* Finds out whether the doubtful commit happened, before anything is read or
+ * changed. */
 static int settle_doubt(struct postgresql *store, struct flo_err *err)
 {
     bool is_there = false;
@@ -167,8 +173,8 @@ static int ready(struct postgresql *store, struct flo_err *err)
 
 /* ---- statements ---- */
 
-/* Handles an error: the first one fails the transaction, which stays open until
- * its owner cancels it. */
+/* Notes an error within a transaction.  The first error makes the transaction
+ * fail, and it stays open until its owner cancels it. */
 static int after(struct postgresql *store, int rv)
 {
     store->is_broken = store->is_broken || (store->is_open && rv < 0);
@@ -332,7 +338,8 @@ static void cancel(struct flo_store_engine *engine)
     struct postgresql *store = of(engine);
 
     if (store->is_open) {
-        /* an earlier change may have failed: that no longer matters */
+        /* the result is ignored: an earlier change that failed is rolled back
+         * anyway */
         (void)!flo_pg_flush(store->pg, NULL);
         (void)!flo_pg_run(store->pg, "ROLLBACK", FLO_DB_NONE, NULL, NULL);
     }
@@ -341,8 +348,9 @@ static void cancel(struct flo_store_engine *engine)
 
 /* ---- commits ---- */
 
-/* Asks while the transaction's memory is still there: after a session ended or
- * a server failed over.  An unreachable server is asked once. */
+/* Asks for a short while whether a commit happened, as long as the
+ * transaction's changes are still in memory.  This is needed after a session
+ * ended, or a server failed over.  An unreachable server is asked once. */
 static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
     bool is_gone = store->may_wait != NULL && !store->may_wait(store->may_wait_context, true);
@@ -364,8 +372,8 @@ static int ask_a_moment(struct postgresql *store, struct flo_err *err)
                : flo_fail(err, FLO_E_DB_UNREACHABLE, "the database was lost before the commit");
 }
 
-/* Commits with a fence: in another leader's epoch the function fails, and the
- * transaction with it. */
+/* Commits.  If another leader's epoch began, the function flo_commit in the
+ * database fails, and the transaction with it. */
 static int commit(struct flo_store_engine *engine, struct flo_err *err)
 {
     static const char fence[] = "SELECT flo_commit($1::bigint, $2::bigint)";
@@ -413,7 +421,7 @@ static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
 
 static void tidy(struct flo_store_engine *engine)
 {
-    (void)engine; /* the server's vacuum does this */
+    (void)engine; /* The server's own vacuum does this work. */
 }
 
 static bool is_full(struct flo_store_engine *engine)
@@ -452,8 +460,8 @@ static const struct flo_store_ops ops = {
     .remove = remove_rows,
 };
 
-/* Begins a new epoch without a lease (tests, tools): earlier openers can no
- * longer commit. */
+/* Begins a new epoch without a lease, for tests and tools.  Processes that
+ * opened the database before can no longer commit. */
 static int begin_epoch(struct postgresql *store, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -470,8 +478,8 @@ static int begin_epoch(struct postgresql *store, struct flo_err *err)
     return rv;
 }
 
-/* Sets the session's name, by which a later leader finds the sessions to
- * end. */
+/* Makes the session's first statements.  They set the session's name, by which
+ * a later leader finds the sessions to end. */
 static void make_greeting(struct postgresql *store)
 {
     size_t count = 0;

@@ -11,8 +11,8 @@
 #include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/tables.h"
 
-/* Natural order: each run of digits gets its length in front
- * (flo_natural_compare). */
+/* SQL function for natural order: each run of digits gets its length in front,
+ * as flo_natural_compare orders them. */
 static const char natural[] =
     "CREATE OR REPLACE FUNCTION flo_natural(t text) RETURNS text LANGUAGE sql"
     " IMMUTABLE STRICT PARALLEL SAFE AS $$"
@@ -115,7 +115,7 @@ static int newest(void)
     return flo_postgresql_steps[flo_postgresql_step_count - 1].number;
 }
 
-/* Gets the step; 0: not counted yet. */
+/* Gets the newest schema step of the database; 0: no step is recorded yet. */
 static int read_step(struct flo_pg *pg, int64_t *out, struct flo_err *err)
 {
     FLO_TRY(read_number(pg, "SELECT step FROM flotilla_schema", out, err));
@@ -171,8 +171,9 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
     return rv;
 }
 
-/* Does not touch another leader's database.  The lease's row is locked last, so
- * that the lease is renewed meanwhile. */
+/* Checks that this epoch still leads, so that another leader's database is not
+ * changed.  Called at the end, because it locks the lease's row, and the leader
+ * renews the lease until then. */
 static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     uint64_t changed = 0;
@@ -184,7 +185,8 @@ static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
                                    "another controller leads since epoch %" PRIu64, epoch);
 }
 
-/* Upgrades run one after the other, however long they take. */
+/* Lock by which upgrades of several controllers run one after the other,
+ * however long they take. */
 #define LOCK "SELECT 1 FROM pg_advisory_xact_lock(7165921834)"
 static const char *const patience[] = {
     "SET LOCAL lock_timeout = 0",
@@ -209,8 +211,8 @@ static int make_all(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 
 /* ---- the lease ---- */
 
-/* Two controllers may start at once: the second one waits and finds the tables.
- * */
+/* Statements that create the lease.  When two controllers start at once, the
+ * second one waits and finds the tables. */
 static const char *const lease[] = {
     LOCK,
     "CREATE TABLE IF NOT EXISTS flotilla_lease (epoch bigint NOT NULL,"
@@ -219,8 +221,9 @@ static const char *const lease[] = {
     " authority text NOT NULL)",
     "INSERT INTO flotilla_lease SELECT 0, 0, 0, 0, '', '', '', ''"
     " WHERE NOT EXISTS (SELECT 1 FROM flotilla_lease)",
-    /* The required keyring's digest changes together with its rows.  An ALTER
-     * would lock the row that a leader renews. */
+    /* The lease's row has the digest of the keyring that a leader needs.  The
+     * column is added only if missing, because an ALTER locks the row that a
+     * leader renews. */
     "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="
     " 'flotilla_lease'::regclass AND attname = 'needs') THEN ALTER TABLE"
     " flotilla_lease ADD COLUMN needs text NOT NULL DEFAULT ''; END IF; END $$",
@@ -240,7 +243,8 @@ static const char *const lease[] = {
     " lacks text NOT NULL DEFAULT ''; END IF; END $$",
     "CREATE TABLE IF NOT EXISTS flotilla_lead (epoch bigint PRIMARY KEY,"
     " holder text NOT NULL, name text NOT NULL, at bigint NOT NULL)",
-    /* Rows that are rewritten often stay in their page. */
+    /* Half of each page stays free, so that a row that is rewritten often stays
+     * in its page. */
     "CREATE TABLE IF NOT EXISTS flotilla_handed (device text COLLATE \"C\","
     " name text COLLATE \"C\", epoch bigint NOT NULL, data bytea NOT NULL,"
     " PRIMARY KEY (device, name)) WITH (fillfactor = 50)",

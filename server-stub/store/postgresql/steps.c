@@ -3,11 +3,10 @@
  *
  * A new database is made from tables.def itself (schema.c) and begins at the
  * newest step.  A change of tables.def is a new step after the last one, never
- * an edit, because databases have taken these.  A test compares both results,
- * column by column.
- *
- * Databases of builds that did not count are at step 1.  Each of those builds
- * added something, so step 2 checks what exists. */
+ * an edit of a step, because databases have taken these.  A test compares both
+ * results, column by column.  A database of a build that did not count steps is
+ * at step 1.  Each of those builds added something, so step 2 checks what
+ * exists. */
 #include "server-stub/store/postgresql/connection.h"
 
 #define TEXT " text COLLATE \"C\" NOT NULL DEFAULT ''"
@@ -16,7 +15,8 @@
 #define MAKE(table, fields) "CREATE TABLE IF NOT EXISTS " table " (" fields ")"
 #define INDEX(name, fields) "CREATE INDEX IF NOT EXISTS " name " ON " fields
 
-/* Run once: events no longer have a device column. */
+/* Moves events from tables that name the device in each row to tables that use
+ * numbers.  Older databases have such a column, so this runs once. */
 #define EVENTS_BY_NUMBER                                                                           \
     "DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="                           \
     " 'event'::regclass AND attname = 'device' AND NOT attisdropped) THEN"                         \
@@ -67,7 +67,8 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {2, ADD("device_group", "since" NUMBER)},
     {2, MAKE("fleet_group", "name" TEXT ", selector" TEXT ", priority" NUMBER ", note" TEXT
                             ", created_at" NUMBER ", ends" NUMBER ", PRIMARY KEY (name)")},
-    /* Groups were only names at devices before they had rows. */
+    /* Before this step groups had no rows; they were only names in devices'
+     * rows. */
     {2, "INSERT INTO fleet_group (name, priority) SELECT DISTINCT grp, 100"
         " FROM device_group WHERE grp <> 'all' ON CONFLICT DO NOTHING"},
     {2, ADD("desired", "groups" TEXT)},
@@ -97,8 +98,9 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
                          ", failed" NUMBER ", next_at" NUMBER ", at" NUMBER ", PRIMARY KEY (n)")},
     {2, INDEX("by_delivery_state_next_at", "delivery (state, next_at)")},
     {2, INDEX("by_delivery_target_n", "delivery (target, n)")},
-    /* A device may fetch files of releases offered to it: by the orders that
-     * hold, and by the names in each release. */
+    /* Offers: a device may fetch the files of a release that is offered to it.
+     * Offers are made from the orders that devices hold, and from the names in
+     * each release. */
     {2, MAKE("offer", "device" TEXT ", release" TEXT ", PRIMARY KEY (device, release)")},
     {2, "INSERT INTO offer SELECT DISTINCT assignment.device, ord.release"
         " FROM assignment JOIN ord ON ord.id = assignment.ord"
@@ -108,7 +110,7 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
         " FROM release, regexp_matches(body,"
         " '\"(digest|base)\" *: *\"([^\"]+)\"', 'g') AS m"
         " ON CONFLICT DO NOTHING"},
-    /* Databases counted by earlier builds lacked these. */
+    /* Tables that databases of earlier builds lack. */
     {3, MAKE("claim",
              "serial" TEXT ", body" TEXT ", device" TEXT ", at" NUMBER ", PRIMARY KEY (serial)")},
     {3, ADD("certificate", "key" TEXT)},
@@ -121,8 +123,8 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {7, ADD("member", "held" NUMBER)},
     {8, MAKE("making", "ord" TEXT ", seq" NUMBER ", grp" TEXT ", made" TEXT ", devices" NUMBER
                        ", n" NUMBER ", PRIMARY KEY (ord)")},
-    /* An event has the number of its outbox, and that of the form that it
-     * shares with other events (calls/forms.c). */
+    /* Adds the numbers of an event's outbox, and of the form that the event
+     * shares with others (calls/forms.c). */
     {9, ADD("event_mark", "book" NUMBER)},
     {9, ADD("event_mark", "outbox" NUMBER)},
     {9, MAKE("event_form", "number" NUMBER ", text" TEXT ", PRIMARY KEY (number)")},

@@ -1,4 +1,4 @@
-/* SQL: queries and changes of the tables as text, for SQL engines. */
+/* SQL: text of the queries and changes of the tables, for SQL engines. */
 #ifndef FLOTILLA_SERVER_SQL_H
 #define FLOTILLA_SERVER_SQL_H
 
@@ -7,27 +7,28 @@
 #include "server-stub/store/tables.h"
 
 struct flo_sql_dialect {
-    bool is_numbered;  /* parameters are $1, $2; else ? */
-    bool has_unary;    /* a field after + is not looked up by an index */
-    bool has_no_order; /* without a sort the order of rows is undefined */
-    const char *quote; /* quotes around names that may be reserved words */
-    const char *max;   /* function that returns the larger of two values */
-    /* Natural sort by name: text before the field, and after it. */
+    bool is_numbered;  /* parameters are written $1, $2 and so on; false: each is ? */
+    bool has_unary;    /* a unary + before a field prevents the use of an index for it */
+    bool has_no_order; /* without ORDER BY the order of rows is undefined */
+    const char *quote; /* quote around a name, because the name may be a reserved word */
+    const char *max;   /* SQL function that returns the larger of two values */
+    /* Natural sort by name: text in front of the field, and text after it. */
     const char *natural, *natural_end;
-    const char *first, *last; /* position of rows without a joined row */
+    const char *first, *last; /* text that puts rows without a match in the
+                                 joined table first, or last */
 };
 extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 
-/* Statement: its text, and the values of its parameters in order. */
+/* A statement: its text, and the values of its parameters in order. */
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     const struct flo_sql_dialect *dialect;
-    bool has_two; /* two tables: field names need the table's name */
+    bool has_two; /* two tables are read, so field names need the name of their table */
     struct flo_buf text;
     struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;
-    /* `text` is a put of these fields.  Thousands of puts follow each other
-     * with the same text. */
+    /* Table and fields that the present `text` writes.  The text is kept,
+     * because thousands of puts with the same fields may follow each other. */
     enum flo_table table;
     struct {
         enum flo_field field;

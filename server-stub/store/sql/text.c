@@ -1,6 +1,6 @@
-/* SQL: queries and changes.
+/* SQL: queries and changes as text.
  *
- * Values are parameters, except flags and words of a match: these are in the
+ * Values are parameters, except flags and words of a match.  These are in the
  * text, so that partial indexes are used. */
 #include <assert.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static void add(struct flo_sql *sql, const char *text)
     flo_buf_text(&sql->text, text);
 }
 
-/* Quotes a name: some are reserved words. */
+/* Appends a quoted name, because some names are reserved words. */
 static void add_word(struct flo_sql *sql, const char *word)
 {
     const char *quote = sql->dialect->quote;
@@ -60,7 +60,8 @@ static void add_whole_name(struct flo_sql *sql, enum flo_field field)
     add_word(sql, flo_fields[field].word);
 }
 
-/* With one table, its name is not needed and costs time. */
+/* Appends a field's name.  With a single table, the table's name is left out,
+ * because it costs time. */
 static void add_name(struct flo_sql *sql, enum flo_field field)
 {
     if (sql->has_two) {
@@ -226,7 +227,8 @@ static void add_sort(struct flo_sql *sql, const struct flo_query *query,
     }
 }
 
-/* Sorts equal rows by key, always. */
+/* Appends the keys to the order of every query, so that rows that are equal
+ * otherwise have an order. */
 static void add_keys(struct flo_sql *sql, const struct flo_query *query)
 {
     const struct flo_table_facts *facts = &flo_tables[query->table];
@@ -271,8 +273,8 @@ void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enu
     add_from(sql, query);
     for (size_t i = 0; i < by_count; i++) {
         add(sql, i == 0 ? " GROUP BY " : ", ");
-        /* The index is chosen by the matches and the join, not by the
-         * groups. */
+        /* The unary + makes SQLite choose its index by the conditions and the
+         * join, not by GROUP BY. */
         add(sql, query->join != 0 && sql->dialect->has_unary ? "+" : "");
         add_name(sql, by[i]);
     }
@@ -305,7 +307,8 @@ void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
     add(sql, " DO NOTHING");
 }
 
-/* Tells whether the text is the same and only values differ. */
+/* Tells whether the put needs the same text as the one before, because only its
+ * values differ. */
 static bool is_same_put(struct flo_sql *sql, enum flo_table table,
                         const struct flo_field_change *changes, size_t count)
 {

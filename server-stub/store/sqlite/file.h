@@ -1,4 +1,4 @@
-/* The file, its log and its sync; not for others. */
+/* SQLite: the file, its log and its sync.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_SQLITE_FILE_H
 #define FLOTILLA_SERVER_SQLITE_FILE_H
 
@@ -7,18 +7,18 @@
 #include "server-stub/store/sql/sql.h"
 
 struct flo_sqlite {
-    struct flo_store_engine engine; /* first member: the base */
+    struct flo_store_engine engine; /* base of this struct, so it is the first member */
     struct flo_db *db;
-    struct flo_db *mover; /* moves the log, on its own thread */
-    bool is_stuck;        /* that thread failed, and the error was logged */
+    struct flo_db *mover; /* second handle, which moves the log on a thread of its own */
+    bool is_stuck;        /* moving the log failed, and the error was logged */
     char *path;           /* control.db */
     int log_fd;           /* control.db-wal */
-    struct flo_sql sql;   /* text of the newest call; tests check its plan */
+    struct flo_sql sql;   /* text of the newest call; tests check its query plan */
 };
 
 /* ---- durability (log.c) ---- */
 
-/* Opens the log's file and syncs it. */
+/* Opens the file of the log and syncs it. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err);
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on, struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);

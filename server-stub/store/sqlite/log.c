@@ -1,8 +1,7 @@
-/* SQLite: syncs of the log outside of commits.
- *
- * With synchronous=NORMAL a commit only appends to control.db-wal.  All in it
- * is durable after a sync of that file.  A second handle moves the log into
- * control.db, next to the commits of the first one. */
+/* SQLite: syncs of the log outside of commits.  With synchronous=NORMAL a
+ * commit only appends to control.db-wal, and a sync of that file makes all
+ * commits in it durable.  A second handle moves the log into control.db while
+ * the first one commits. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,9 +9,10 @@
 
 #include "server-stub/store/sqlite/file.h"
 
-#define MOVE_PAGES 2500       /* 10 MiB: pages that change often are moved once */
-#define FULL_PAGES 16000      /* 64 MiB */
-#define PIECE_BYTES (1 << 16) /* piece size for writing the log again */
+#define MOVE_PAGES 2500  /* 10 MiB; a page that changes often is then moved only once */
+#define FULL_PAGES 16000 /* 64 MiB */
+/* number of bytes that are written at a time when the log is written again */
+#define PIECE_BYTES (1 << 16)
 #define BUSY_MS 5000
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
@@ -25,7 +25,8 @@ int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
     return flo_db_look(sqlite_of(engine)->db, err);
 }
 
-/* Syncs the log, and checks that the next start will find it. */
+/* Syncs the log, and checks that its file is still the one that the next start
+ * would open. */
 static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     return fdatasync(sqlite->log_fd) < 0
@@ -75,8 +76,9 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
     return sync_log(sqlite_of(engine), err);
 }
 
-/* Moves the log.  A move that a reader or a commit interrupts syncs nothing,
- * and succeeds even if the disk still fails. */
+/* Moves the log's pages into the tables.  A move that a reader or a commit
+ * stopped does not sync the file.  After an earlier failure the file is
+ * therefore synced here, which shows whether the disk works again. */
 static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     int rv = flo_db_log_move(sqlite->mover, err);
@@ -105,9 +107,9 @@ bool flo_sqlite_is_full(struct flo_store_engine *engine)
     return flo_db_log_pages(sqlite_of(engine)->db) >= FULL_PAGES;
 }
 
-/* Writes the log again.  After a failed write the system may treat a page as
- * clean, and the next sync would succeed.  Writing the same bytes again marks
- * the page dirty.  No commit appends to the log meanwhile. */
+/* Writes the log's bytes again, after a sync failed.  The system may treat an
+ * unwritten page as clean, so that the next sync would succeed.  Equal bytes
+ * make the page dirty again.  No commit appends to the log meanwhile. */
 static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char *piece = malloc(PIECE_BYTES);

@@ -73,23 +73,24 @@ const char *const flo_sqlite_schema[] = {
     "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
     "CREATE INDEX member_accepted ON member(rollout)"
     " WHERE state = 'accepted';",
-    /* A release is its signed body; devices fetch its envelope. */
+    /* A release is stored as its signed body; devices fetch the envelope, which
+     * is stored in a table of its own. */
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
     "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
-    /* For emergencies: the time since the order's issue, and the reason of a
-     * refusal. */
+    /* Columns for emergencies: the time from the order's issue to the answer,
+     * and the reason of a refusal. */
     "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
-    /* Readiness checks and enrolments count devices; without this index that
-     * reads all reports. */
+    /* Index for readiness checks and enrolments, which count devices.  Without
+     * it, counting reads all reports. */
     "CREATE INDEX device_count ON device(retired, online);",
     "CREATE INDEX ord_listed ON ord(op, seq) WHERE desired_only = 0;"
     "CREATE INDEX ord_release ON ord(release, op, seq);",
     "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX device_count;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
-    /* Each value used by a query has a column of its own. */
+    /* Adds a column for each value by which queries select. */
     "ALTER TABLE device ADD COLUMN serving TEXT NOT NULL DEFAULT '';"
     "UPDATE device SET serving = coalesce(CASE WHEN json_valid(reported)"
     " THEN json_extract(reported, '$.serving.model') || '@' ||"
@@ -118,7 +119,7 @@ const char *const flo_sqlite_schema[] = {
     " AND newer.grp = ord.grp AND newer.release = ord.release);"
     "CREATE INDEX ord_newest ON ord(rollout, op, phase, grp, release)"
     " WHERE superseded = 0;",
-    /* A device has an assignment for each model, and reports its models. */
+    /* A device has an order for each model, and reports its models. */
     "ALTER TABLE ord ADD COLUMN model TEXT NOT NULL DEFAULT '';"
     "UPDATE ord SET model = coalesce(CASE WHEN json_valid(body)"
     " THEN json_extract(body, '$.args.model') END, (SELECT release.model"
@@ -145,8 +146,9 @@ const char *const flo_sqlite_schema[] = {
     " op TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX report_device ON report(device, at);",
-    /* Rows of a kilobyte do not belong in the nodes of an index: a page held
-     * three of them, and the tree was eight levels deep. */
+    /* Moves devices to a table with row ids.  Rows of a kilobyte in a table
+     * WITHOUT ROWID filled the index's pages with three rows each, and the tree
+     * was eight levels deep. */
     "CREATE TABLE device_rows ("
     " id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
     " online INTEGER NOT NULL DEFAULT 0, retired INTEGER NOT NULL DEFAULT 0,"
@@ -165,7 +167,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN note TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN maintenance TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN pins TEXT NOT NULL DEFAULT '';",
-    /* Records by which statistical gates were judged. */
+    /* Table for the evidence by which statistical gates were judged. */
     "ALTER TABLE member ADD COLUMN segment INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE evidence (rollout TEXT NOT NULL, n INTEGER NOT NULL,"
     " at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, n));"
@@ -199,7 +201,8 @@ const char *const flo_sqlite_schema[] = {
     " issued_at INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX certificate_device ON certificate(device, issued_at);"
     "CREATE INDEX certificate_until ON certificate(state, until);",
-    /* Alert rules, alerts and webhooks, and messages about alerts. */
+    /* Tables of alert rules, alerts and webhooks, and of messages about
+     * alerts. */
     "CREATE TABLE watch (kind TEXT NOT NULL, id TEXT NOT NULL,"
     " body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
     "CREATE TABLE delivery (n INTEGER PRIMARY KEY, target TEXT NOT NULL,"
@@ -208,8 +211,8 @@ const char *const flo_sqlite_schema[] = {
     " at INTEGER NOT NULL);"
     "CREATE INDEX delivery_due ON delivery(state, next_at);"
     "CREATE INDEX delivery_target ON delivery(target, n);",
-    /* Certificates are looked up by device.  An index that begins with the
-     * state would be used instead, and lists the whole fleet. */
+    /* Certificates are looked up by device.  SQLite would use an index that
+     * begins with the state instead, and list the whole fleet. */
     "DROP INDEX certificate_until;"
     "CREATE INDEX certificate_until ON certificate(until, state);",
     "CREATE TABLE offer (device TEXT NOT NULL, release TEXT NOT NULL,"
@@ -227,27 +230,29 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';",
     "CREATE TABLE claim (serial TEXT PRIMARY KEY, body TEXT NOT NULL,"
     " device TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
-    /* Devices prove their messages with the keys of their certificates. */
+    /* Adds the key of a certificate, with which its device proves messages. */
     "ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE certificate ADD COLUMN proved TEXT NOT NULL DEFAULT '';",
-    /* Rows that grant rights have seals. */
+    /* Adds the seals of rows that grant rights. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
-    /* Keyring: for controllers that share a database, else empty. */
+    /* The keyring, for controllers that share a database; else the table is
+     * empty. */
     "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
     " body TEXT NOT NULL);",
-    /* Reason of an order; the signed text has it only for rollbacks. */
+    /* Reason of an order, because the signed text has it only for rollbacks. */
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
-    /* Signed heads of the audit, for controllers that share a database. */
+    /* Table of the audit's signed heads, for controllers that share a
+     * database. */
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
-    /* Members of slices that no longer get the release. */
+    /* Marks members of slices that no longer get the release. */
     "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
-    /* Orders whose device rows are being made. */
+    /* Progress of orders whose device rows are being made. */
     "CREATE TABLE making (ord TEXT PRIMARY KEY, seq INTEGER NOT NULL,"
     " grp TEXT NOT NULL, made TEXT NOT NULL, devices INTEGER NOT NULL,"
     " n INTEGER NOT NULL) WITHOUT ROWID;",
-    /* An event has the number of its outbox, and that of the form that it
-     * shares with other events (calls/forms.c). */
+    /* Adds the numbers of an event's outbox, and of the form that the event
+     * shares with others (calls/forms.c). */
     "INSERT OR IGNORE INTO event_mark SELECT device, boot, max(seq)"
     " FROM event GROUP BY device, boot;"
     "CREATE TABLE event_marks (device TEXT NOT NULL, boot TEXT NOT NULL,"
@@ -297,7 +302,8 @@ const char *const flo_sqlite_schema[] = {
     "CREATE UNIQUE INDEX event_seq ON event(book, outbox, seq);"
     "CREATE INDEX event_book ON event(book, id);"
     "CREATE INDEX event_form_used ON event(form);",
-    /* Members of a large rollout before their rows are made. */
+    /* Table of the members of large rollouts, as texts until their rows are
+     * made. */
     "CREATE TABLE member_draft (rollout TEXT PRIMARY KEY, members TEXT NOT"
     " NULL);",
 };

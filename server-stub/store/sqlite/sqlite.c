@@ -6,8 +6,8 @@
 #include "server-stub/store/sqlite/sqlite.h"
 
 #define BUSY_MS 5000
-/* 10 MiB of pages.  A missing page is read from the system's cache: a rollout
- * needs as much processor time as with 32 MiB. */
+/* 10 MiB of pages.  A missing page is read from the system's cache, so a
+ * rollout needs as much processor time as with 32 MiB. */
 #define CACHE "PRAGMA cache_size=-10240"
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)

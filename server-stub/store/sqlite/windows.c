@@ -9,7 +9,8 @@
 
 #define BUSY_MS 5000
 
-/* Older files had a row per metric and window, which is no longer read. */
+/* Scripts of the schema.  The first ones do nothing: older files had a row per
+ * metric and window, which is no longer read. */
 static const char *const schema[] = {
     "SELECT 1",
     "SELECT 1",
@@ -17,28 +18,32 @@ static const char *const schema[] = {
     "DROP TABLE IF EXISTS merged;"
     "CREATE TABLE name (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
     " text TEXT NOT NULL, UNIQUE (kind, text));"
-    /* `step` and `at` are in seconds. */
+    /* The columns `step` and `at` are in seconds. */
     "CREATE TABLE window (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " device INTEGER NOT NULL, release INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, device, release)) WITHOUT ROWID;"
     "CREATE TABLE total (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " release INTEGER NOT NULL, hardware INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, release, hardware)) WITHOUT ROWID;"
-    /* Windows that were added: QoS 1 may deliver one twice. */
+    /* Telemetry windows that were added in the last hours, because MQTT may
+     * deliver a window twice. */
     "CREATE TABLE merged (device INTEGER NOT NULL, at INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
-    /* The model of a release.  "" until its next window. */
+    /* Adds to each release's name its model, which is "" until the next window
+     * of the release comes. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
-    /* Sums of each model on a device, for statistical gates. */
+    /* Table of the evidence for statistical gates: sums of each model on a
+     * device. */
     "CREATE TABLE observed (device TEXT NOT NULL, model TEXT NOT NULL,"
     " data BLOB NOT NULL, PRIMARY KEY (device, model)) WITHOUT ROWID",
 };
 
 /* ---- opening ---- */
 
-/* Opens the file without a full check, as it may be large and may be lost. */
+/* Opens the file without a full check, because the file may be large and may be
+ * lost. */
 static int open_file(struct flo_windows *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
@@ -62,7 +67,8 @@ static int replace_file(struct flo_windows *store, struct flo_err *err)
     return open_file(store, err);
 }
 
-/* Checks that the open file is sound, and that the next start will find it. */
+/* Checks that the open file is not damaged, and is still the one that the next
+ * start would open. */
 static int look(struct flo_db *db)
 {
     struct flo_err err = {0};
@@ -77,7 +83,7 @@ static int look(struct flo_db *db)
     return rv;
 }
 
-/* Replaces a file that was removed by a new one. */
+/* Opens a new file if the open one was removed, or is damaged. */
 static int ready(struct flo_windows *store, struct flo_err *err)
 {
     struct flo_db *db = store->db;
@@ -138,7 +144,9 @@ int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 void flo_windows_roll_back(struct flo_windows *store)
 {
     store->total_count = 0;
-    store->name_count = 0; /* some names may be from this transaction */
+    /* The cache of names is emptied: the rolled-back transaction may have added
+     * some that are not in the table now. */
+    store->name_count = 0;
     if (store->db != NULL) {
         flo_db_roll_back(store->db);
     }
@@ -165,8 +173,8 @@ static int name_read(struct flo_windows *store, int kind, const char *text, cons
     return 0;
 }
 
-/* Gets the number of a text.  The newest ones are cached by hash: releases and
- * classes all fit, a fleet's devices do not. */
+/* Gets the number of a text.  The numbers used last are cached by hash: the
+ * cache has room for all releases and classes, but not for all devices. */
 static int number_of(struct flo_windows *store, int kind, const char *text, const char *model,
                      int64_t *n, struct flo_err *err)
 {
@@ -207,7 +215,8 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
     const void *data = flo_db_column_blob(row, 0, &bytes);
     struct flo_err broken = {0};
     if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
-        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* the sum starts again, empty */
+        /* The stored sum is damaged, so the new sum starts at zero. */
+        flo_log_err(FLO_LOG_WARN, "telemetry", &broken);
     }
     flo_db_reset(row);
     return 0;
@@ -292,9 +301,9 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
     return rv;
 }
 
-/* Adds to the totals in memory, which are written at the end of the
- * transaction.  One more row for each window would cost as much as the device's
- * own. */
+/* Adds a telemetry window to the totals in memory, which are written at the end
+ * of the transaction.  One more row for each window would cost as much as the
+ * device's own row. */
 static int total_add(struct flo_windows *store, int64_t release, int64_t hardware, uint64_t at_ms,
                      const struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -337,8 +346,8 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* ---- windows ---- */
 
-/* Returns the time of a window: its own, even if it waited for the network,
- * unless its clock is implausible. */
+/* Returns the time of a telemetry window.  This is the window's own time, even
+ * if it waited for the network, unless the device's clock is implausible. */
 static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     bool fits =
@@ -353,7 +362,8 @@ static int note_merged(struct flo_windows *store, int64_t device,
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
-        return 0; /* the first part of a message was checked */
+        return 0; /* A later part is only passed here if the message's first
+                     part was new, so it is new as well. */
     }
     int rv = flo_db_run(store->db, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
                         FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms),

@@ -1,4 +1,4 @@
-/* The file of telemetry windows; internal header. */
+/* Telemetry store: the file of telemetry windows.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_WINDOWS_FILE_H
 #define FLOTILLA_SERVER_WINDOWS_FILE_H
 
@@ -15,18 +15,21 @@ struct flo_telemetry_name {
     char text[FLO_DIGEST_TEXT];
 };
 
-/* Sums of a transaction's windows, by release and hardware class. */
+/* Sum of the telemetry windows in a transaction, for a release on a hardware
+ * class. */
 struct flo_telemetry_total {
-    uint64_t at_ms; /* start of its step of the fine resolution */
+    uint64_t at_ms; /* time at which the total's step of the fine resolution begins */
     int64_t release, hardware;
     struct flo_sketch sketch;
 };
-#define FLO_TELEMETRY_TOTALS_MAX 32 /* larger batches are written in two parts; they are rare */
+/* largest number of totals in a transaction; a rare larger batch is written in
+ * two parts */
+#define FLO_TELEMETRY_TOTALS_MAX 32
 
 struct flo_windows {
-    struct flo_db *db; /* NULL: reopening the file failed */
+    struct flo_db *db; /* database file; NULL: opening it again failed */
     char path[4096];
-    uint64_t fine_from_ms; /* no fine rows are older than this */
+    uint64_t fine_from_ms; /* time of the oldest rows in the fine resolution */
     size_t name_count;
     size_t total_count;
     struct flo_sketch scratch;
@@ -35,7 +38,7 @@ struct flo_windows {
     struct flo_telemetry_name names[FLO_TELEMETRY_NAMES_MAX];
 };
 
-/* Statements whose plans the tests check. */
+/* Statements of telemetry.db whose query plans the tests check. */
 extern const char flo_telemetry_prune_window[];
 extern const char flo_telemetry_prune_total[];
 extern const char flo_telemetry_prune_merged[];

@@ -1,4 +1,4 @@
-/* Telemetry store: reads rows for queries, and prunes rows. */
+/* Telemetry store: reads the rows of a query, and deletes old rows. */
 #include <string.h>
 
 #include "server-stub/store/sqlite/windows_file.h"
@@ -28,9 +28,9 @@ static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
     key[2] = flo_db_text(query->model);
 }
 
-/* Returns the statement for each order of rows, which is the order of the
- * series.  A release belongs to one model, so a series of a release does
- * too. */
+/* Returns the SQL statement of the query.  Its rows are sorted so that the rows
+ * of a series are adjacent.  A release belongs to one model, and so does a
+ * series of a release. */
 static const char *rows_of(const struct flo_telemetry_query *query)
 {
 #define ORDERS(keys)                                                                               \
@@ -46,8 +46,8 @@ static const char *rows_of(const struct flo_telemetry_query *query)
                                                              : 0];
 }
 
-/* Fails: the newest row beyond the limit tells how far back the query may
- * go. */
+/* Fails, because the query has too many rows.  The error tells how far back the
+ * query may go, by the newest row beyond the limit. */
 static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
@@ -168,10 +168,10 @@ int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t fr
 
 /* ---- forgetting ---- */
 
-/* Selects the first `limit` matching rows by key, so that no row that stays is
- * read.  They end before the key of the next row or, if fewer match, before the
- * first key that does not.  A list of keys (IN, or LIMIT if SQLite has it)
- * would be looked up in all rows of the step. */
+/* Deletes the first `limit` rows that match, in the order of their key, without
+ * reading any row that stays.  It deletes up to the key of the next row, or of
+ * the first row that cannot match.  A list of keys would be looked up in all
+ * rows of the step. */
 #define FIRST(table, fits, key, end, limit)                                                        \
     "DELETE FROM " table " WHERE " fits " AND (" key ") <"                                         \
     " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits " ORDER BY " key            \

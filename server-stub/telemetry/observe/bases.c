@@ -1,4 +1,5 @@
-/* Observe: finds the baselines of a rollout's members before it begins. */
+/* Observe: finds the baselines of a rollout's members before the rollout
+ * begins. */
 #include <stdlib.h>
 
 #include "server-stub/telemetry/observe/cohort.h"

@@ -1,5 +1,5 @@
-/* Observe: scans the labels of a rollout for values with more errors or
- * crashes. */
+/* Observe: scans the labels of a rollout for values with more errors or crashes
+ * than elsewhere. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/count_scan.h"
@@ -8,18 +8,20 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 #define ALPHA 0.01
-#define ERRORS_LEAST 8 /* number of errors that makes a device far */
+/* number of errors with which a device counts as far worse than its past */
+#define ERRORS_LEAST 8
 #define CRASHES_LEAST 1
-#define RATE_MIN 1e-6 /* crashes an hour that are assumed when no device had one */
+#define RATE_MIN 1e-6 /* rate of crashes an hour that is assumed when no device had one */
 
 struct look {
     struct flo_crowd crowd;
     uint8_t waves;
     enum flo_measure measure; /* ERRORS or CRASHES */
-    /* Rate of all devices before the rollout, which is expected of a device
-     * without a past. */
+    /* errors per request, or crashes per hour, of all members before the
+     * rollout; expected of a device that has no past */
     double rate;
-    struct flo_count_scan_device *devices; /* devices of the scan, by index in the crowd */
+    /* devices of the scan, with the same indexes as in the crowd */
+    struct flo_count_scan_device *devices;
     uint8_t *far;
     void *room;
     struct flo_count_scan scan;
@@ -27,8 +29,9 @@ struct look {
 
 /* ---- numbers of a device ---- */
 
-/* Returns the rate of all members, before the first wave that they saw or
- * before their swap. */
+/* Returns the errors per request, or crashes per hour, of all members before
+ * the rollout.  For a control this is the time before the first wave that it
+ * saw, for an updated device that before its swap. */
 static double rate_of(const struct look *look)
 {
     struct flo_since_numbers one;
@@ -89,8 +92,8 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     }
     out->measure = look->measure;
     out->is_culprit = row->is_culprit;
-    /* A person is asked if the release is not clearly to blame: each device is
-     * far above its own past since its swap. */
+    /* A person is asked if the release is not clearly to blame, although each
+     * device is far worse than its own past since its update. */
     out->is_asked = !row->is_culprit;
     out->updated = row->updated;
     out->far = row->far;
@@ -100,7 +103,8 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     out->threshold = row->threshold;
 }
 
-/* Stores a probe: all updated devices of the slice are far. */
+/* Requests a probe, more updated devices, for a slice in which all updated
+ * devices are far worse than their past. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -129,14 +133,14 @@ static void scan(struct look *look, enum flo_measure measure)
 
     look->measure = measure;
     if (rule.weight <= 0) {
-        return; /* the measure has no rule in this rollout */
+        return; /* The rollout has no rule for this measure. */
     }
     look->rate = rate_of(look);
     for (size_t i = 0; i < crowd->count; i++) {
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
-    /* The call cannot fail: sums of whole numbers are possible, and the waves are the
-     * cohort's. */
+    /* The result is ignored: the call only fails for invalid sums, or waves
+     * that the rollout does not have. */
     (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
                               &look->scan);
     for (size_t i = 0; i < look->scan.row_count; i++) {

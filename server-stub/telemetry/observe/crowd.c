@@ -10,7 +10,7 @@ bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
            (entry->observed.arm == FLO_ARM_TREATED || entry->observed.arm == FLO_ARM_ENDED);
 }
 
-/* Tells whether the entry is a control that saw a wave begin. */
+/* Tells whether the entry is of a control that was there when a wave began. */
 static bool is_control(const struct flo_observer_entry *entry)
 {
     struct flo_since_numbers numbers;
@@ -74,8 +74,7 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
-/* Gets the counts of an updated device since its swap, and its past before
- * that. */
+/* Gets counts of an updated device: those since its swap, and those before. */
 static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
     *out = (struct flo_since_numbers){.errors = observed->since.errors,
@@ -108,9 +107,9 @@ static uint32_t members_of(const struct flo_observe_analysis *analysis, struct f
     return members;
 }
 
-/* Adds a slice.  If the wider slice has fewer members, it is held itself: three
- * of a site's four devices may by chance share a hardware class with half of
- * the fleet. */
+/* Adds a slice to those that the analysis found.  The wider slice that contains
+ * it is taken instead if it has fewer members: three of a site's four devices
+ * may by chance share a hardware class with half of the fleet. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider)
 {

@@ -1,5 +1,5 @@
-/* Crowd: the members of a rollout that have evidence, with their labels.  Used
- * by the scans of a look. */
+/* Crowd: the members of a rollout that have evidence, with their labels.  The
+ * scans for slices use it. */
 #ifndef FLOTILLA_SERVER_OBSERVE_CROWD_H
 #define FLOTILLA_SERVER_OBSERVE_CROWD_H
 
@@ -14,29 +14,33 @@ struct flo_crowd {
     uint16_t *values;                          /* [labels][count] */
     struct flo_slice_label labels[FLO_SLICE_LABELS_MAX];
 };
-/* Collects members that are in waves and whose segment is not excluded; with
- * `is_read`, only those that have readings.  FLO_E_MEMORY. */
+/* Collects the members that are in waves and whose segment is not excluded.
+ * With `is_read`, only members with readings are collected.  FLO_E_MEMORY: no
+ * memory. */
 FLO_MUST_USE int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err);
 void flo_crowd_close(struct flo_crowd *crowd);
 
 /* Tells whether the device has the release and swapped in some wave. */
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry);
-/* Gets the device's counts: for an updated device since its swap, for a control
- * since a wave.  Returns false when a control saw no wave. */
+/* Gets the counts of a device: since its swap for an updated one, since this
+ * wave for a control.  Returns false for a control that did not see the
+ * wave. */
 bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
                        struct flo_since_numbers *out);
-/* Adds a slice to the evidence; NULL: no room. `wider` is a slice that contains
- * it (value 0: none); it is held instead when it has fewer members. */
+/* Adds a slice to the evidence; NULL: there is no room.  `wider` is a slice
+ * that contains it (value 0: none), and is held instead when it has fewer
+ * members. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider);
 
-/* Adds a request for more updated devices of a slice. `place` is the index in
- * the crowd of one of the far devices.  Returns NULL if they were requested
- * already, or there is no room. */
+/* Adds a request for more updated devices of a slice.  `place` is the index in
+ * the crowd of a device that is far worse than its past.  Returns NULL if they
+ * were requested already, or there is no room. */
 struct flo_analysis_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
                                            size_t place);
 
-/* Scans errors and crashes for slices (count_scan.c); FLO_E_MEMORY. */
+/* Scans errors and crashes for slices (count_scan.c).  FLO_E_MEMORY: no
+ * memory. */
 FLO_MUST_USE int flo_observer_scan_counts(const struct flo_observer *observer,
                                           struct flo_observe_analysis *analysis, uint32_t cohort,
                                           struct flo_err *err);

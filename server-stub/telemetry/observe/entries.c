@@ -1,4 +1,4 @@
-/* Observe: finds and makes entries by device and model. */
+/* Observe: finds the entry of a device and a model, or makes one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +68,9 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
                : find_of(observer, number, model);
 }
 
-/* Tells whether a device gets readings.  Above the limit these are the devices
- * with the lowest hash, so they are the same after every start. */
+/* Tells whether the observer keeps readings of a device.  Above the limit it
+ * does so for the devices with the lowest hash, which are the same after every
+ * start. */
 static bool is_read(const struct flo_observer *observer, const char *device)
 {
     uint64_t devices = observer->ids.count;
@@ -78,7 +79,7 @@ static bool is_read(const struct flo_observer *observer, const char *device)
     return devices <= FLO_OBSERVED_MAX || hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
 }
 
-/* Returns the index of a model; SIZE_MAX: there is no room. */
+/* Returns the index of a model; SIZE_MAX: there is no room for another one. */
 static size_t model_place(struct flo_observer *observer, const char *model)
 {
     for (size_t i = 0; i < observer->model_count; i++) {
@@ -95,7 +96,8 @@ static size_t model_place(struct flo_observer *observer, const char *model)
     return observer->model_count++;
 }
 
-/* Allocates readings; without memory only events are counted. */
+/* Allocates the readings of an entry.  If there is no memory, only its events
+ * are counted. */
 static void give_readings(const struct flo_observer *observer, struct flo_observer_entry *entry,
                           const char *device)
 {
@@ -110,7 +112,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     size_t number = device_number(observer, device);
     struct flo_observer_entry *entry = number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
-    /* The device was retired, and has enrolled again. */
+    /* The device was retired, and has now enrolled again. */
     if (entry != NULL && entry->is_forgotten) {
         entry->is_forgotten = false;
         give_readings(observer, entry, device);
@@ -135,7 +137,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     return entry;
 }
 
-/* Finds a class that no entry uses. */
+/* Finds the index of a class that no entry uses. */
 static uint32_t unused_class(const struct flo_observer *observer)
 {
     bool used[FLO_OBSERVER_CLASSES_MAX] = {false};
@@ -154,7 +156,7 @@ static uint32_t unused_class(const struct flo_observer *observer)
 }
 
 /* Returns an index for a new class.  A device may report any hardware, and
- * another one each time, so unused classes are reused. */
+ * another one each time, so the indexes of unused classes are used again. */
 static uint32_t class_place(struct flo_observer *observer)
 {
     if (observer->class_count == FLO_OBSERVER_CLASSES_MAX) {

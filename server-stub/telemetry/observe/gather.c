@@ -10,7 +10,7 @@
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8
-#define RATE_MIN 1e-6 /* crashes an hour that are assumed when no device had one */
+#define RATE_MIN 1e-6 /* rate of crashes an hour that is assumed when no device had one */
 
 struct flo_observe_analysis *flo_observe_analysis_new(size_t members)
 {
@@ -71,8 +71,8 @@ static uint32_t cohort_of(struct flo_observer *observer,
     return free_place;
 }
 
-/* Tells whether the controls of this phase were split before the controller
- * started. */
+/* Tells whether the comparison of this phase's controls had begun before the
+ * controller started, as stored. */
 static bool was_split(const struct flo_observer *observer, uint32_t number, uint8_t phase)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -85,8 +85,9 @@ static bool was_split(const struct flo_observer *observer, uint32_t number, uint
     return false;
 }
 
-/* Begins waves once all controls of the rollout are known, because a wave notes
- * their past. */
+/* Begins waves for the devices that swap now.  Called when all controls of the
+ * rollout are known, because a wave stores what each control had measured
+ * before. */
 static void begin_waves(struct flo_observer *observer, uint32_t number)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -120,8 +121,7 @@ static void place_members(struct flo_observer *observer,
             continue;
         }
         if (entry->cohort != number && entry->side == FLO_PAIRED_NEW) {
-            /* The entry is no longer compared with another model on its
-             * device. */
+            /* The comparison with another model on this device ends. */
             flo_observer_part(observer, entry);
         }
         flo_observer_attend(observer, entry, number);
@@ -149,7 +149,7 @@ struct told_arms {
     double *numbers;            /* flo_told_numbers */
     size_t updated_count, control_count;
 };
-/* Compared device, with its change in one reading. */
+/* A compared device, with its change in one reading. */
 struct changed {
     double d;
     uint32_t stratum, site;
@@ -162,25 +162,33 @@ struct gather {
     struct flo_observer *observer;
     struct flo_observe_analysis *analysis;
     uint32_t number;
-    uint32_t coverage_blocks; /* number of blocks; more without a reading count as an event */
-    double control_rate;      /* errors per request before the wave */
-    double control_bad;       /* share of answers rated bad, before the wave */
-    /* Median since the split, over devices that have any requests. */
+    /* number of blocks without a reading; a longer gap counts as an event */
+    uint32_t coverage_blocks;
+    double control_rate; /* errors per request of the controls before the wave */
+    double control_bad;  /* share of the controls' rated answers that were bad, before the wave */
+    /* Median number of requests since the comparison began, over the devices
+     * that have any. */
     double usual_requests;
     double usual_judged;
-    const struct flo_observer_entry **compared; /* devices in the order of
-                                                   entries */
+    /* compared devices, in the order of their entries */
+    const struct flo_observer_entry **compared;
     size_t compared_count;
-    uint32_t *by_site;       /* indexes of these devices, in the order of flo_sites_look */
-    struct changed *changed; /* changes in the present reading, by the same index */
+    /* Indexes into `compared`, sorted by site, then updated devices first, as
+     * flo_sites_look needs them. */
+    uint32_t *by_site;
+    struct changed *changed; /* change of each device in the present reading, by
+                                its index in `compared` */
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum of the older baseline in the present reading */
+    /* Each segment's number of a pair of releases, for the present reading.
+     * Devices with an older baseline are compared only if they have this pair;
+     * 0: there is none. */
+    uint32_t older[FLO_SEGMENTS_MAX];
 };
 
-/* Tells whether a segment is left out of sums over all segments, because it
- * rolled back. */
+/* Tells whether a segment is left out of the sums over all segments, because
+ * its devices were rolled back. */
 static bool is_excluded(const struct gather *gather, uint32_t segment)
 {
     return (gather->analysis->excluded >> segment & 1) != 0;
@@ -200,8 +208,8 @@ static bool is_compared(const struct gather *gather, const struct flo_observer_e
            (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
 }
 
-/* Compares two devices by site; updated devices come first, then the order of
- * entries decides.  So flo_sites_look() finds them sorted. */
+/* Orders two devices by site, updated devices first, and then by entry.
+ * flo_sites_look() needs this order. */
 static int by_key(const void *a, const void *b)
 {
     uint64_t one = *(const uint64_t *)a;
@@ -223,7 +231,8 @@ static void order_by_site(const struct gather *gather, uint64_t *keys)
     }
 }
 
-/* Collects the compared devices, once for all sums.  FLO_E_MEMORY */
+/* Collects the compared devices, once for all sums.  FLO_E_MEMORY: no
+ * memory. */
 static int find_compared(struct gather *gather, struct flo_err *err)
 {
     size_t count = gather->observer->count;
@@ -272,7 +281,8 @@ static struct flo_count_arm *arm_of(struct flo_analysis_segment *segment, enum f
     return is_treated(observed) ? &arms->count.treated : &arms->count.control;
 }
 
-/* Returns the median number of requests, over devices that have any. */
+/* Returns the median number of requests, or of rated answers with is_judged,
+ * over the devices that have any. */
 static double usual_of(const struct gather *gather, bool is_judged)
 {
     size_t count = 0;
@@ -325,8 +335,8 @@ static void gather_counts(struct gather *gather)
     }
 }
 
-/* Reads the changes once per reading: they are needed several times, and the
- * devices are far apart in memory. */
+/* Reads the devices' changes once for each reading, because they are needed
+ * several times and the devices are far apart in memory. */
 static void read_changes(struct gather *gather, enum flo_observed_reading reading)
 {
     for (size_t i = 0; i < gather->compared_count; i++) {
@@ -343,8 +353,9 @@ static void read_changes(struct gather *gather, enum flo_observed_reading readin
     }
 }
 
-/* Finds the stratum of the older baseline: the pair of releases that most
- * updated devices have. */
+/* Finds the pair of releases that most updated devices have: the one that they
+ * ran last, and an older one that is their baseline.  Only devices with the
+ * same pair are compared. */
 static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 {
     struct {
@@ -369,9 +380,9 @@ static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
     return strata[best].id;
 }
 
-/* Collects the differences of a segment's devices that are compared with each
- * other, by site.  With a `phase` (from 1) only devices that swapped in it and
- * its controls are taken; 0: all. */
+/* Collects the changes of those devices of a segment that are compared with
+ * each other, sorted by site.  With `phase` above 0 only devices of that phase,
+ * counted from 1, are collected. */
 static size_t differences_of(struct gather *gather, uint32_t segment, uint32_t stratum,
                              uint32_t phase)
 {
@@ -410,8 +421,8 @@ static void gather_wave(struct gather *gather, enum flo_observed_reading reading
                       &gather->analysis->evidence.wave[reading]);
 }
 
-/* Adds a segment's differences to the shown effect, less the median of its
- * controls. */
+/* Adds a segment's differences to the effect that people see, less the median
+ * of the segment's controls. */
 static void told_stratum(struct gather *gather, uint32_t segment, uint32_t stratum,
                          struct told_arms *arms)
 {
@@ -431,7 +442,7 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
     }
     size_t own = controls - arms->control_count;
     if (own < 2 || updated == arms->updated_count) {
-        return; /* the measure has no reading that can be compared */
+        return; /* The segment has no devices that can be compared. */
     }
     memcpy(gather->scratch, &arms->controls[arms->control_count], own * sizeof(*gather->scratch));
     double centre = flo_median(gather->scratch, own);
@@ -445,7 +456,8 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
     arms->control_count = controls;
 }
 
-/* Computes the shown effect, over all segments that are not excluded. */
+/* Computes the effect that people see, over all segments that are not
+ * excluded. */
 static void gather_told(struct gather *gather, enum flo_measure measure)
 {
     struct flo_analysis_evidence *evidence = &gather->analysis->evidence;
@@ -461,12 +473,14 @@ static void gather_told(struct gather *gather, enum flo_measure measure)
             told_stratum(gather, s, gather->older[s], arms);
         }
     }
-    /* The call cannot fail: means of readings are finite. */
+    /* the result is ignored: the call only fails for changes that are not
+     * finite */
     (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls, arms->control_count,
                           arms->numbers, &evidence->told[measure].effect);
 }
 
-/* Computes raw error rates per request, without the devices' own past. */
+/* Computes plain error rates per request, without regard to the devices' own
+ * past. */
 static void gather_rates(struct gather *gather)
 {
     struct flo_count_arm arms[2] = {0};
@@ -483,7 +497,8 @@ static void gather_rates(struct gather *gather)
                          &gather->analysis->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
-/* Gets the crashes of a device.  Returns false when its segment rolled back. */
+/* Gets the crashes of a device.  Returns false when its segment was rolled
+ * back. */
 static bool crashes_of(const struct gather *gather, const struct flo_observer_entry *entry,
                        struct flo_observed_crashes *out)
 {
@@ -494,7 +509,8 @@ static bool crashes_of(const struct gather *gather, const struct flo_observer_en
     return true;
 }
 
-/* Adds a control's crashes since its split. */
+/* Adds a control's crashes since its comparison began to the rate at which
+ * devices begin to crash.  An updated device is left out. */
 static void add_first(struct flo_analysis_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
@@ -502,8 +518,8 @@ static void add_first(struct flo_analysis_crash *crash, const struct flo_observe
     }
 }
 
-/* Sums crashes soon after the swap, over all phases.  Crashes of controls are
- * counted since the split of this phase. */
+/* Sums crashes soon after the update, over all phases.  Crashes of controls
+ * count since their comparison in this phase began. */
 static void gather_crashes(struct gather *gather)
 {
     struct flo_analysis_crash *crash = &gather->analysis->evidence.crash;
@@ -563,7 +579,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
     gather_told(gather, measure);
 }
 
-/* Counts the devices that are far above their own past. */
+/* Counts those compared devices that are far worse than their own past. */
 static void gather_above(struct gather *gather, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -575,8 +591,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
         struct flo_analysis_above *above =
             &gather->analysis->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
-        /* The calls cannot fail: whole numbers and their logarithms are
-         * finite. */
+        /* the results are ignored: the calls only fail for numbers that are not
+         * finite */
         if (measure == FLO_MEASURE_ERRORS) {
             (void)flo_plain_add_errors(arm, of->since.errors, of->since.requests, of->before.errors,
                                        of->before.requests);
@@ -587,8 +603,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     }
 }
 
-/* Tells whether the analysis has the measure.  An analysis without weights has
- * all measures. */
+/* Tells whether the analysis has a rule for the measure.  An analysis without
+ * labels counts as one with a rule for each measure. */
 static bool has_rule(const struct flo_observe_analysis *analysis, enum flo_measure measure)
 {
     return analysis->label_count == 0 || analysis->weights[measure] > 0;
@@ -596,10 +612,10 @@ static bool has_rule(const struct flo_observe_analysis *analysis, enum flo_measu
 
 /* ---- memory over time ---- */
 
-#define NO_WAVE FLO_SCAN_WAVES_MAX /* no wave was known at the swap */
+#define NO_WAVE FLO_SCAN_WAVES_MAX /* value of `wave` when no wave was known at the swap */
 
-/* Slopes of a segment's devices during a wave: updated ones from the front,
- * controls from the end. */
+/* Slopes of memory in a segment during a wave.  Updated devices are at the
+ * front of the array, controls at its end. */
 struct slopes {
     struct flo_slope *items; /* [end] */
     size_t end;
@@ -607,7 +623,8 @@ struct slopes {
     uint32_t segment;
     size_t wave; /* wave, or NO_WAVE */
     size_t updated, controls;
-    size_t told_for; /* number of updated devices of the wave whose controls are shown */
+    size_t told_for; /* number of updated devices in the wave whose controls are
+                        in the effect shown to people */
     size_t told_from;
 };
 
@@ -654,16 +671,18 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Adds the slopes of a wave to the shown effect, less the median of its
- * controls.  The controls that are shown are those of the wave with the most
- * updated devices. */
+/* Adds the slopes of a wave's updated devices, less the median of the wave's
+ * controls, to the effect shown to people.  The shown controls are those of the
+ * wave with the most updated devices. */
 static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
     const struct flo_slope *controls = &slopes->items[slopes->end - slopes->controls];
 
     if (slopes->updated == 0 || slopes->controls < 2) {
-        return; /* the wave has no slopes to compare with */
+        /* A wave with no updated device, or with fewer than two controls, has
+         * nothing to compare. */
+        return;
     }
     for (size_t i = 0; i < slopes->controls; i++) {
         gather->scratch[i] = controls[i].slope;
@@ -681,9 +700,9 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Sums the slopes of a wave.  A step of all devices, or of the subtracted
- * curve, changes a slope more the fewer readings it has.  So each wave is
- * compared with the controls during its own time. */
+/* Sums the slopes of memory over all waves.  A sudden change of all devices
+ * moves a slope more, the fewer readings the slope has.  Each wave is therefore
+ * compared with controls over the same time. */
 static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_leak_arms *out)
 {
     struct flo_leak_arms arms;
@@ -697,13 +716,14 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
             continue;
         }
         read_controls(gather, slopes);
-        /* The call cannot fail: slopes that were read are finite. */
+        /* the result is ignored: the call only fails for slopes that are not
+         * finite */
         (void)flo_leak_arms(slopes->items, slopes->updated,
                             &slopes->items[slopes->end - slopes->controls], slopes->controls,
                             slopes->numbers, &arms);
         flo_leak_add_wave(out, &arms);
         if (is_last && out->treated.devices == 0) {
-            *out = arms; /* only one arm has devices; it is counted */
+            *out = arms; /* while no device is updated, only the controls are counted */
         }
         if (!is_excluded(gather, slopes->segment)) {
             told_slopes(gather, slopes);
@@ -767,7 +787,7 @@ static uint32_t coverage_blocks(const struct flo_observer *observer,
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
 }
 
-/* Allocates the arms' arrays.  Returns false without memory. */
+/* Allocates the arrays of the shown effect.  Returns false without memory. */
 static bool told_open(struct told_arms *arms, size_t devices)
 {
     size_t pairs = flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, devices);

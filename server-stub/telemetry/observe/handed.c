@@ -1,4 +1,4 @@
-/* Observe: hands rows over to the next leader. */
+/* Observe: hands rows of evidence over to the next leader. */
 #include <string.h>
 
 #include "server-stub/telemetry/observe/cohort.h"
@@ -14,8 +14,8 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
     }
 }
 
-/* Hands over an entry as a row.  A row without a release stands for a deleted
- * one. */
+/* Hands an entry over as a row.  A row without a release means that the entry
+ * was deleted. */
 static void give_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
                        flo_give_fn give, void *context)
 {
@@ -27,7 +27,7 @@ static void give_entry(struct flo_observer *observer, struct flo_observer_entry 
     give(context, observer->ids.items[entry->device], observer->models[entry->model], data, bytes);
 }
 
-/* Hands over rows of waves; they come before the rows of their members. */
+/* Hands over the rows of waves, which come before the rows of their members. */
 static size_t give_waves(struct flo_observer *observer, size_t most, flo_give_fn give,
                          void *context)
 {

@@ -1,4 +1,4 @@
-/* Observe: lists the devices of slices that people see, each with its own
+/* Observe: lists the devices of the slices that people see, each with its own
  * change. */
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 struct pick {
     uint32_t place; /* index of the device in the crowd */
-    uint8_t wave;   /* wave of its swap, from 1; 0: it is a control */
+    uint8_t wave;   /* number of the wave in which the device swapped, from 1; 0: it is a control */
     bool has_effect;
     double effect;
 };
@@ -18,10 +18,12 @@ struct listing {
     uint8_t waves;
     enum flo_measure measure;
     struct flo_slice slice;
-    bool is_own;      /* compared with the slice's own controls; false: with all controls */
-    uint32_t stratum; /* stratum of most updated devices in the slice */
-    double base[FLO_SCAN_WAVES_MAX]; /* for each wave: median of the controls in the slice */
-    uint8_t known;                   /* bit for each wave that has such a median */
+    bool is_own; /* devices are compared with the slice's own controls; false: with all controls */
+    /* number of the pair of releases (flo_observed_stratum) that most updated
+     * devices in the slice have */
+    uint32_t stratum;
+    double base[FLO_SCAN_WAVES_MAX]; /* for each wave, median change of the controls in the slice */
+    uint8_t known;                   /* a bit for each wave with a median in `base` */
     struct pick *picks;              /* [crowd.count] */
     double *numbers;                 /* likewise */
 };
@@ -69,8 +71,8 @@ static bool control_change(const struct listing *listing, const struct flo_obser
            stratum == listing->stratum;
 }
 
-/* Computes the median of the controls in a wave.  With fewer than two controls
- * in the slice, all controls are used. */
+/* Computes the median change of the controls in a wave.  With `is_own` only the
+ * controls in the slice count, unless there are fewer than two of them. */
 static void find_base(struct listing *listing, uint8_t wave, bool is_own)
 {
     size_t count = 0;
@@ -91,7 +93,7 @@ static void find_base(struct listing *listing, uint8_t wave, bool is_own)
 }
 
 /* Gets the effect on a device's speed.  For a control it is the change since
- * the newest wave that it saw. */
+ * the newest wave that the control saw. */
 static bool speed_effect(const struct listing *listing, const struct flo_observer_entry *entry,
                          double *out)
 {
@@ -115,8 +117,8 @@ static bool speed_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- counts ---- */
 
-/* Gets the ratio of a device's rate to that of its own past; half an event is
- * added to both. */
+/* Gets the ratio of a device's rate of events to the rate of its own past.
+ * Half an event is added to both. */
 static bool ratio_of(double events, double exposure, double before, double exposure_before,
                      double *out)
 {
@@ -140,8 +142,8 @@ static bool count_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- the list ---- */
 
-/* Compares two devices: updated ones come first, then those with the larger
- * effect. */
+/* Orders two devices: updated ones first, then by effect, the larger one
+ * first. */
 static int by_effect(const void *left, const void *right)
 {
     const struct pick *a = left;

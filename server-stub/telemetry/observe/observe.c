@@ -9,15 +9,15 @@
 #include "server-stub/telemetry/observe/cohort.h"
 
 #define SAVED_PER_TICK 2000
-/* An analysis asks for evidence every few seconds.  After this time without a
- * request it is over. */
+/* Time without a request after which an analysis is over.  While it runs, it
+ * asks for evidence every few seconds. */
 #define COHORT_LIFE_MS 120000
-/* Largest count that a window may add, which limits a device's influence on
- * sums. */
+/* Largest count that a telemetry window may add, which limits a device's
+ * influence on sums. */
 #define COUNT_MAX 1000000
 
-/* Marks the device's entries as forgotten: they stay in memory, but no longer
- * count. */
+/* Marks the entries of a retired device as forgotten: they stay in memory, but
+ * no longer count. */
 void flo_observer_forget(struct flo_observer *observer, const char *device)
 {
     size_t number = flo_ids_find(&observer->ids, device);
@@ -34,7 +34,9 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->cohort = FLO_OBSERVER_NONE;
-        entry->is_dirty = observer->is_handed; /* the next leader deletes its row */
+        /* A handed-over row must be deleted by the next leader, so it counts as
+         * changed. */
+        entry->is_dirty = observer->is_handed;
         entry->handed = 0;
         entry->is_forgotten = true;
         memset(entry->recent_count, 0, sizeof(entry->recent_count));
@@ -51,9 +53,9 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
     observer->connected_at_ms = now_ms;
 }
 
-/* Tells whether a window is late.  Windows that a device stored during an
- * outage arrive at shorter intervals than they were made.  The first window
- * after a gap covers the gap. */
+/* Tells whether a telemetry window is late.  Windows that a device stored
+ * during an outage arrive at shorter intervals than those at which they were
+ * made.  The first window after a gap covers the gap. */
 static bool is_late(const struct flo_observer *observer, struct flo_observer_entry *entry,
                     uint64_t now_ms, uint64_t window_ms)
 {
@@ -96,7 +98,7 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
     struct flo_observed_window in = {
         .block = observer->block,
         .release = tag_of(&window->release),
-        .requests = requests > errors ? requests : errors, /* an error counts as a request, too */
+        .requests = requests > errors ? requests : errors, /* each error counts as a request, too */
         .errors = errors,
         .good = events(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
         .bad = events(window, FLO_METRIC_NAME_FEEDBACK_BAD),
@@ -114,8 +116,8 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
             in.gauges[i - FLO_READING_ENGINE_RSS] = counter(window, fact->metric);
         }
     }
-    /* Two models of one device are not compared by phases, so no swap is noted
-     * for them. */
+    /* In a comparison of two models on one device there are no phases, so no
+     * swap is noted. */
     if (flo_observed_take(&entry->observed, &in,
                           rollout != NULL && rollout->phase > 0 ? rollout : NULL)) {
         flo_observer_swapped(observer, entry);
@@ -134,12 +136,12 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
                        const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
-        return; /* the release of the window is not known */
+        return; /* telemetry of an unknown release is no evidence */
     }
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
     if (entry == NULL) {
-        return; /* no memory: the window is dropped */
+        return; /* without memory for the entry, the telemetry window is dropped */
     }
     bool is_after_start = window->seq < entry->seq;
     entry->seq = window->seq;
@@ -181,10 +183,11 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
     return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
 
-/* Member and its curve.  Members are sorted by curve, and within a curve by
- * entry, because sums run in that order. */
+/* A member with its curve, the common change of the controls with which it is
+ * compared.  Members are sorted by curve, and within a curve by entry, because
+ * sums must always be added in this order. */
 struct placed {
-    struct flo_curve *curves; /* curves that each reading belongs to */
+    struct flo_curve *curves; /* curves of the readings to which the member belongs */
     uint32_t entry;
 };
 
@@ -213,8 +216,8 @@ static size_t place_by_curve(struct flo_observer *observer, struct placed *out)
     return count;
 }
 
-/* Gets the distance of a member's reading from its level.  Returns false
- * without a reading in this block. */
+/* Gets the distance of a member's reading from its level.  Returns false if the
+ * member has no reading in this block. */
 static bool off_of(const struct flo_observed *observed, int reading, double *d)
 {
     const struct flo_readings *readings = observed->readings;
@@ -230,7 +233,8 @@ static bool off_of(const struct flo_observed *observed, int reading, double *d)
     return true;
 }
 
-/* Ends the curves of a reading; `numbers` has room for each member twice. */
+/* Ends the block of time for all curves of one reading.  `numbers` has room for
+ * each member twice. */
 static void end_curves_of(struct flo_observer *observer, int reading, const struct placed *members,
                           size_t count, double *numbers)
 {
@@ -246,8 +250,8 @@ static void end_curves_of(struct flo_observer *observer, int reading, const stru
     }
 }
 
-/* Ends the block of all curves.  Without memory the curves keep the values of
- * the block before. */
+/* Ends the block of time for all curves.  If there is no memory, the curves
+ * keep the values of the block before. */
 static void end_curves(struct flo_observer *observer)
 {
     struct placed *members = calloc(observer->count + 1, sizeof(*members));
@@ -274,7 +278,8 @@ static void end_entry(struct flo_observer *observer, struct flo_observer_entry *
     }
     flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
-    /* The entry's row may have been stored while the block was open. */
+    /* The row of an entry may have been stored before the block ended, so it is
+     * stored again. */
     entry->is_dirty = entry->is_dirty || entry->observed.heard == block;
 }
 
@@ -294,8 +299,9 @@ static void end_block(struct flo_observer *observer)
     observer->closed = block;
 }
 
-/* Moves to the present block.  A block that passed unobserved has no reading.
- * After the clock was set back, it continues from there. */
+/* Moves to the present block.  A block in which the controller did not run has
+ * no reading.  Blocks continue from an earlier time when the clock was set
+ * back. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms)
 {
     uint32_t block = (uint32_t)(now_ms / observer->block_ms % UINT32_MAX) + 1;
@@ -327,7 +333,7 @@ static void free_cohort(struct flo_observer *observer, uint32_t number)
     observer->cohorts[number] = (struct flo_observer_cohort){0};
 }
 
-/* Releases entries of rollouts that no analysis has asked for since the
+/* Releases the entries of rollouts for which no analysis asked since the
  * start. */
 static void release_orphans(struct flo_observer *observer)
 {

@@ -3,8 +3,9 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Returns the rollout that owns the device's evidence.  After a start, the
- * stored row of waves shows that a rollout was active. */
+/* Returns the rollout, as an index in `cohorts`, that may use the device's
+ * evidence.  After a start, the stored row of waves shows that a rollout was
+ * active. */
 static uint32_t owner_of(const struct flo_observer *observer,
                          const struct flo_observer_entry *entry)
 {
@@ -28,7 +29,7 @@ bool flo_observer_may_take(const struct flo_observer *observer,
         return true;
     }
     if (way == FLO_MEMBER_OUT) {
-        return false; /* the device has left the rollout, so there is nothing to compare */
+        return false; /* The device has left the rollout, so there is nothing to compare. */
     }
     return owner == FLO_OBSERVER_NONE || entry->observed.arm == FLO_ARM_LEFT ||
            flo_intent_is_older(observer->cohorts[owner].name, observer->cohorts[cohort].name);

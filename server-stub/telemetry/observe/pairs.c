@@ -1,4 +1,4 @@
-/* Observe: compares a release and the model whose requests it shares, on each
+/* Observe: compares a release with the model whose requests it shares, on each
  * device that has both. */
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry 
     free(paired);
 }
 
-/* Pairs two models on a device.  A model is compared with one other at a time:
+/* Pairs two models on a device.  A model is compared with one other at a time,
  * that of the latest analysis. */
 static int join(struct flo_observer *observer, struct flo_observer_entry *old,
                 struct flo_observer_entry *new, struct flo_err *err)
@@ -76,13 +76,14 @@ static int place(struct flo_observer *observer, const struct flo_observe_analysi
         struct flo_observer_entry *old =
             flo_observer_find(observer, member->device, analysis->split_of);
         if (new == NULL || old == NULL) {
-            continue; /* one of the two releases has sent no window yet */
+            continue; /* one of the two models has sent no telemetry window from
+                         this device yet */
         }
         if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;
         }
-        /* the counts are from a rollout that compared devices, so they are
-         * dropped */
+        /* The counts are from a rollout that compared devices with each other,
+         * so they are dropped. */
         if (new->observed.rollout != 0) {
             flo_observed_release(&new->observed);
             flo_observer_waves_forget(new);
@@ -103,9 +104,9 @@ struct pairing {
     const struct flo_observer *observer;
     struct flo_analysis_evidence *evidence;
     uint32_t cohort;
-    double rate;           /* errors per request of the old model, on all devices */
-    double bad;            /* share of the old model's rated answers that were bad */
-    double usual_requests; /* median over the sides that have requests */
+    double rate;           /* errors per request of the old model, over all devices */
+    double bad;            /* share of the old model's rated answers that were rated bad */
+    double usual_requests; /* median number of requests over the sides that have any */
     double usual_judged;
     struct flo_difference *differences;
     double *scratch;
@@ -139,7 +140,8 @@ static void add_rates(struct pairing *pairing)
     pairing->bad = judged > 0 ? bad / judged : 0;
 }
 
-/* Returns the median number of requests, over the sides that have any. */
+/* Returns the median number of requests, or of rated answers with is_judged,
+ * over the sides that have any. */
 static double usual_of(const struct pairing *pairing, bool is_judged)
 {
     size_t count = 0;
@@ -199,9 +201,10 @@ static void add_counts(struct pairing *pairing)
     }
 }
 
-/* Adds a ratio.  The control is the old model compared with itself: a
- * difference of 0.  Its variance of 0 is pooled with that of the differences,
- * so the interval is at most 1.22 times too wide. */
+/* Adds a ratio, such as the time to the first token.  The control arm has a
+ * change of 0 for each device, as the old model compared with itself.  This
+ * arm's variance of 0 is pooled with that of the updated arm, so the interval
+ * is at most 1.22 times too wide. */
 static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_t segment)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -229,8 +232,8 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_
     (void)flo_pooled_add(&pairing->evidence->wave[reading], &arms.arms);
 }
 
-/* Adds the unclipped changes over all segments, for the effect that people
- * see. */
+/* Adds the changes of all segments to the effect that people see.  Outliers are
+ * not limited here. */
 static void add_told(struct pairing *pairing, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;

@@ -4,8 +4,8 @@
 
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Loads the waves of a rollout.  Its analysis asks for them soon; if the
- * rollout is over, its place is freed. */
+/* Loads the waves of a rollout.  If no analysis of this rollout follows soon,
+ * they are dropped again. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
 {
@@ -14,7 +14,7 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
 
     if (flo_kept_waves_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return; /* unreadable: waves begin with the next swaps */
+        return; /* An unreadable row is ignored, and waves begin with the next swaps. */
     }
     for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
         struct flo_observer_cohort *cohort = &observer->cohorts[i];
@@ -28,8 +28,8 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
     }
 }
 
-/* Loads a member's part in the waves (`since`).  Without memory the entry is in
- * no wave. */
+/* Loads a member's part in the waves (`since`).  If there is no memory, the
+ * entry is in no wave. */
 static void load_since(struct flo_observer_entry *entry, const struct flo_kept_member *kept)
 {
     flo_observer_waves_forget(entry);
@@ -52,7 +52,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     struct flo_err err = {0};
 
     if (model[0] == '\0') {
-        return 0; /* the row has trends of the device (telemetry/trends.h) */
+        return 0; /* A row without a model has trends of the device (telemetry/trends.h). */
     }
     if (strcmp(model, FLO_OBSERVER_WAVES) == 0) {
         load_waves(observer, device, data, bytes);
@@ -60,7 +60,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     }
     if (flo_kept_member_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return 0; /* unreadable: the entry starts empty */
+        return 0; /* An unreadable row is ignored, and the entry starts empty. */
     }
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, model);
     if (entry == NULL) {
@@ -194,7 +194,7 @@ void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
     }
 }
 
-/* Stores changed entries; after a failure they are stored with the next
+/* Stores changed entries.  After a failure they are stored with the next
  * block. */
 void flo_observer_store(struct flo_observer *observer, size_t most)
 {
@@ -205,7 +205,8 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     if (observer->is_handed) {
         return;
     }
-    int rv = save_waves(observer, &stored, &err); /* waves are stored before their members */
+    /* Waves are stored before the members that refer to them. */
+    int rv = save_waves(observer, &stored, &err);
 
     for (; seen < observer->count && stored < most && rv == 0; seen++) {
         struct flo_observer_entry *entry =

@@ -1,5 +1,4 @@
-/* Observe: scans the labels of a rollout for values at which a speed is
- * worse. */
+/* Observe: scans the labels of a rollout for values at which speed is worse. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/scan.h"
@@ -8,8 +7,10 @@
 
 #define ALPHA 0.01
 #define LIMIT_PCT 10
-#define AFTER_MIN 3         /* readings after the swap that a device needs */
-#define OWN_CONTROLS_MANY 5 /* number of controls from which on no single one decides */
+#define AFTER_MIN 3 /* number of readings after the swap that a device needs */
+/* A slice with this many controls of its own cannot be decided by a single one
+ * of them. */
+#define OWN_CONTROLS_MANY 5
 
 struct look {
     struct flo_crowd crowd;
@@ -17,15 +18,17 @@ struct look {
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
-    struct flo_scan_device *devices; /* devices of the scan, by index in the crowd */
+    /* devices of the scan, with the same indexes as in the crowd */
+    struct flo_scan_device *devices;
     double *numbers;
     uint8_t *far;
     void *room;
     struct flo_scan scan;
 };
 
-/* Finds the stratum of most updated devices: their own release, or one pair of
- * releases. */
+/* Finds the releases of the baseline that most updated devices have: their own
+ * earlier release, or a pair of releases.  Only devices with the same ones are
+ * compared. */
 static uint32_t stratum_of(const struct look *look)
 {
     uint32_t best = 0;
@@ -90,8 +93,8 @@ static size_t fill(struct look *look)
     return updated;
 }
 
-/* Devices that a median is taken over: all controls, the controls of a slice,
- * the updated devices of a slice, or the controls elsewhere. */
+/* Set of devices over which a median is taken: all controls, the controls in a
+ * slice, the updated devices in a slice, or the controls outside of it. */
 enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
 static bool is_of(const struct look *look, enum side side, const struct flo_slice *slice,
@@ -106,8 +109,8 @@ static bool is_of(const struct look *look, enum side side, const struct flo_slic
     return device->known != 0 && !device->is_updated && (side == SIDE_CONTROLS || is_in);
 }
 
-/* Gets the median of a side's newest, unclipped changes.  Returns false with
- * fewer than two. */
+/* Gets the median of a side's newest changes; no outlier is limited.  Returns
+ * false if the side has fewer than two. */
 static bool median_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -126,7 +129,7 @@ static bool median_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Gets the median change of a side, less that of all controls. */
+/* Gets the median change of a side, less the median change of all controls. */
 static bool change_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -139,10 +142,10 @@ static bool change_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Tells whether controls elsewhere confirm a finding.  With few controls in a
- * slice, one that was fast for a while makes all others look slow.  So the
- * updated devices must also be slower than controls elsewhere, by half as
- * much. */
+/* Tells whether the controls outside the slice confirm a finding.  With few
+ * controls in a slice, one that was fast for a while makes all other devices
+ * look slow.  So the updated devices must also be slower than the controls
+ * elsewhere, by half as much. */
 static bool is_borne_out(const struct look *look, const struct flo_scan_row *row)
 {
     double moved;
@@ -190,8 +193,8 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
-/* Stores a probe: all of the slice's updated devices that could be compared are
- * far. */
+/* Requests a probe, more updated devices, for a slice.  All its updated devices
+ * that could be compared are much slower. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -208,7 +211,8 @@ static void keep_probe(const struct look *look, const struct flo_scan_probe *spe
     }
 }
 
-/* Stores tau2, the greatest variance between label values so far. */
+/* Stores tau2, which is the largest variance between a label's values that was
+ * found so far. */
 static void keep_tau2(struct look *look)
 {
     double *tau2 = look->cohort->kept.tau2[look->reading];
@@ -237,8 +241,8 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* The call cannot fail: means of readings are finite, and the waves are the
-     * cohort's. */
+    /* The result is ignored: the call only fails for changes that are not
+     * finite, or waves that the rollout does not have. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {

@@ -2,9 +2,9 @@
  *
  * Each device is judged once, by its first 12 readings after its swap.  A
  * control is judged by its first 12 readings after each wave that it saw, even
- * if it swaps later.  The speed that
- * changed most counts.  Segments are judged separately, but share the
- * neighbours at a site, where a hold-out has only two devices. */
+ * if it swaps later.  The speed that changed most counts.  Segments are judged
+ * separately, but share the neighbours at a site, where a hold-out has only two
+ * devices. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* Member, and its changes in the present wave. */
+/* A member, with its changes in the present wave. */
 struct member {
     const struct flo_observer_entry *entry;
     double d[FLO_SPEEDS];
@@ -27,7 +27,8 @@ struct look {
     double *numbers;                 /* likewise */
 };
 
-/* Gets an updated device's change since its own swap in the wave. */
+/* Gets the change of an updated device since its swap, which is in the present
+ * wave. */
 static bool updated_change(const struct flo_observer_entry *entry,
                            enum flo_observed_reading reading, double *d)
 {
@@ -83,8 +84,8 @@ static unsigned read_wave(const struct look *look)
     return any;
 }
 
-/* Gets the median change of the controls.  Returns false with fewer than
- * two. */
+/* Gets the median change of a segment's controls.  Returns false if it has
+ * fewer than two. */
 static bool centre_of(const struct look *look, uint32_t segment, size_t k, double *out)
 {
     size_t count = 0;
@@ -121,14 +122,14 @@ static void add_reading(const struct look *look, uint32_t segment, size_t k)
     }
 }
 
-/* Adds the wave's devices to the sums of their segments. */
+/* Adds the devices of the wave to the sums of their segments. */
 static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t segments)
 {
     unsigned any = read_wave(look);
     size_t count = 0;
 
     if (any == 0) {
-        return; /* no device has a change in this wave yet */
+        return; /* No device has a change in this wave yet. */
     }
     for (size_t i = 0; i < look->count; i++) {
         const struct member *member = &look->members[i];
@@ -146,7 +147,9 @@ static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t s
             look->devices[count++] = look->devices[i];
         }
     }
-    for (uint32_t s = 0; s < segments; s++) { /* The calls cannot fail: means are finite. */
+    /* The results are ignored: the calls only fail for means that are not
+     * finite. */
+    for (uint32_t s = 0; s < segments; s++) {
         (void)flo_slow_add_wave(&slows[s], s, look->devices, count, look->numbers);
     }
 }
@@ -169,7 +172,9 @@ static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)
     }
 }
 
-/* Finds the stratum of most updated devices. */
+/* Finds the pair of releases (the one that devices ran last, and that of their
+ * baseline) that most updated devices have.  Only devices with the same pair
+ * are compared. */
 static uint32_t stratum_of(const struct flo_observer *observer, uint32_t cohort,
                            enum flo_observed_reading reading)
 {

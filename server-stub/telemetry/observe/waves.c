@@ -1,5 +1,5 @@
 /* Observe: keeps the waves of a rollout.  Swaps that begin together are one
- * wave.  Each member has, for each wave, a baseline and its sums since the wave
+ * wave.  For each wave a member has a baseline, and its sums since the wave
  * began. */
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,8 @@ void flo_observer_waves_forget(struct flo_observer_entry *entry)
     }
 }
 
-/* Copies the recent readings, because the device may swap before it has
- * readings as a member. */
+/* Copies the recent readings into the entry's part in the waves, because the
+ * device may swap before it has readings as a member. */
 static void bring_recent(struct flo_observer_entry *entry)
 {
     for (size_t i = 0; i < FLO_SPEEDS; i++) {
@@ -52,20 +52,23 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
                          uint32_t cohort)
 {
     uint32_t rollout = observer->cohorts[cohort].rollout.id;
-    bool is_in = entry->cohort == cohort; /* the device has been a member since an earlier look */
+    /* the device was a member already at an earlier evaluation */
+    bool is_in = entry->cohort == cohort;
 
     entry->cohort = cohort;
     if (entry->since != NULL && entry->since->rollout == rollout &&
         (is_in || flo_since_is_of(entry->since, observer->cohorts[cohort].kept.waves.count))) {
-        return; /* nothing to do: its waves are known, also after a start */
+        return; /* The entry has its part in the rollout's waves already; after
+                   a start it was loaded. */
     }
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));
     if (entry->since == NULL) {
-        return; /* the entry is in no wave */
+        return; /* without memory for its part in the waves, the entry is in no wave */
     }
     entry->since->rollout = rollout;
-    /* without memory there are no readings, and only events are counted */
+    /* An entry without memory for readings only counts events, so it needs no
+     * speeds. */
     if (entry->observed.readings != NULL) {
         entry->since->speeds = calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
     }
@@ -83,7 +86,7 @@ void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_ent
     struct flo_waves *waves = &cohort->kept.waves;
     uint8_t before = waves->count;
     uint32_t newest = before > 0 ? waves->waves[before - 1].block : 0;
-    /* After the clock was set back, no wave begins before the newest. */
+    /* After the clock was set back, no wave begins before the newest one. */
     uint32_t block = observer->block > newest ? observer->block : newest;
 
     uint8_t own = flo_waves_begin(waves, block, entry->is_probe);

@@ -53,7 +53,7 @@ export function Forecast({ answer }) {
     [text(s.phase), text(s.gate), number(s.updated), number(s.controls), s.finds ? text(s.finds) : "–", percent(s.prove_pct), percent(s.odds_pct)])} />
     ${(p.unsure || []).map((line) => html`<p class="warn"><${Prose} words=${line.text} /></p>`)}
     ${(p.sites || []).map((s) => html`<p class="soft">At a site of ${number(s.members)}, with ${number(s.updated)} updated: ${text(s.gate)} from ${percent(s.finds_pct)} on.</p>`)}<//>` : null}
-  <${Card} title="Bytes"><${Table} label="Ways" heads=${["way", "variant", "#devices", "#each", "#sum", "+#whole instead"]} rows=${(p.ways || []).map((w) =>
-    [text(w.way), text(w.variant), number(w.devices), bytes(w.bytes_each), bytes(w.bytes), bytes(w.full_bytes)])} /><//>
+  <${Card} title="Bytes"><${Table} label="Ways" heads=${["way", "variant", "#devices", "#each", "#sum", "+#whole instead", "+why this variant"]} rows=${(p.ways || []).map((w) =>
+    [text(w.way), text(w.variant), number(w.devices), bytes(w.bytes_each), bytes(w.bytes), bytes(w.full_bytes), text(w.why)])} /><//>
   <${Undo} undo=${p.undo} /></div>`;
 }

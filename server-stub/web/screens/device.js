@@ -51,7 +51,7 @@ function facts(d, site) {
     ["power", typeof power.mains !== "boolean" ? null : `${power.mains ? "mains" : "battery"}${power.battery_pct > 0 || !power.mains ? `, ${text(power.battery_pct)} %` : ""}`],
     ["temperature", num(p.temperature_mc) && `${(p.temperature_mc / 1000).toFixed(1)} °C`],
     ["runtimes", (p.runtimes || []).map((r) => `${text(r.name)} ${text(r.state)}`).join(", ")],
-    ["accelerators", (p.accelerators || []).map((a) => `${text(a.kind)} ${text(a.name)} ${bytes(a.memory_bytes ?? null)}`).join(", ")],
+    ["accelerators", (p.accelerators || []).map((a) => [text(a.kind), a.name && text(a.name), a.memory_bytes && bytes(a.memory_bytes)].filter(Boolean).join(" ")).join(", ")],
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
     ["prompts", d.prompts_stay ? `stay here, by ${d.prompts_stay_emergency ? "an emergency key's" : "a signed"} order` : null],
     ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${

@@ -436,6 +436,32 @@ static void wrong_matmul(const void *weights, size_t row_bytes, size_t rows,
     y[rows - 1] *= 1.01f;
 }
 
+/* Sums that have room for usual weights alone. */
+static void clipped_matmul(const void *weights, size_t row_bytes, size_t rows,
+                           const struct flo_activations *x, float *y, size_t stride)
+{
+    flo_kernel_ref.matmul[FLO_QUANT_Q4_0](weights, row_bytes, rows, x, y, stride);
+    for (size_t t = 0; t < x->tokens; t++) {
+        for (size_t r = 0; r < rows; r++) {
+            y[t * stride + r] = fmaxf(fminf(y[t * stride + r], 150), -150);
+        }
+    }
+}
+
+/* Rows behind the last whole strip, of one number alone. */
+static void wrong_tail(const void *weights, size_t row_bytes, size_t rows,
+                       const struct flo_activations *x, float *y, size_t stride)
+{
+    flo_kernel_ref.matmul[FLO_QUANT_Q4_0](weights, row_bytes, rows, x, y, stride);
+    y[rows - 1] *= rows % 16 == 3 ? 1.01f : 1.0f;
+}
+
+/* A vector's tail of two values is left out. */
+static void add_without_tail(float *x, const float *y, size_t count)
+{
+    flo_kernel_ref.add(x, y, count % 16 == 2 ? count - 2 : count);
+}
+
 static void wrong_norm(const float *x, const float *weight, float epsilon, size_t count, float *out)
 {
     flo_kernel_ref.rms_norm(x, weight, epsilon, count, out);
@@ -456,6 +482,24 @@ static void a_kernel_that_is_wrong_somewhere_is_found(void **state)
     wrong.rms_norm = wrong_norm;
     assert_false(flo_kernel_agrees(&wrong, &what));
     assert_string_equal(what, "rms_norm");
+}
+
+static void a_kernel_that_is_wrong_at_an_extreme_or_a_tail_is_found(void **state)
+{
+    static flo_matmul_fn *const wrongs[] = {clipped_matmul, wrong_tail};
+    struct flo_kernel wrong = flo_kernel_ref;
+    const char *what = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(wrongs); i++) {
+        wrong.matmul[FLO_QUANT_Q4_0] = wrongs[i];
+        assert_false(flo_kernel_agrees(&wrong, &what));
+        assert_string_equal(what, "Q4_0");
+    }
+    wrong = flo_kernel_ref;
+    wrong.add = add_without_tail;
+    assert_false(flo_kernel_agrees(&wrong, &what));
+    assert_string_equal(what, "add");
 }
 
 static flo_matmul_fn *right_packed; /* of Q4_0 */
@@ -556,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
+        cmocka_unit_test(a_kernel_that_is_wrong_at_an_extreme_or_a_tail_is_found),
         cmocka_unit_test(packed_products_that_are_wrong_somewhere_are_found),
         cmocka_unit_test(attention_that_is_wrong_somewhere_is_found),
         cmocka_unit_test(each_kernel_agrees_and_unknown_names_are_refused),

@@ -197,6 +197,48 @@ static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
     assert_true(sum / 20000 < 1.1);
 }
 
+static double drawn(uint32_t *random)
+{
+    *random = *random * 1664525u + 1013904223u;
+    return (*random >> 8) / (double)(1u << 24);
+}
+
+/* A neighbour computes for 0.3 to 1 s, and passes next to it take longer by chance.
+ * Returns the time after that until the engine stays with both threads, in ms. */
+static double way_back(uint32_t seed, double one, double two)
+{
+    struct flo_threads threads = {.most = 2};
+    uint32_t random = seed;
+    double slower_one = 1 + drawn(&random), slower_two = 1.3 + 4 * drawn(&random);
+    double least_ran = 0.3 + 0.7 * drawn(&random);
+    double begin = 3e6 + 1e6 * drawn(&random), end = begin + 300e3 + 700e3 * drawn(&random);
+    double now = 0, back = 0;
+
+    while (now < end + 10e6) {
+        unsigned count = flo_threads_next(&threads);
+        double cost = count == 2 ? two : one, ran = cost * (0.97 + 0.03 * drawn(&random));
+        if (now >= begin && now < end && drawn(&random) < (count == 2 ? 0.8 : 0.5)) {
+            double slower = count == 2 ? slower_two : slower_one;
+            cost *= 1 + (slower - 1) * 2 * drawn(&random);
+            ran = cost * (least_ran + (1 - least_ran) * drawn(&random));
+        }
+        now += cost;
+        flo_threads_learn(&threads, cost, ran);
+        back = now > end && threads.halvings > 0 ? now - end : back;
+    }
+    return back / 1e3;
+}
+
+static void threads_come_back_half_a_second_after_a_neighbour(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 300; seed++) {
+        assert_true(way_back(seed, 60e3, 33e3) < 500);
+        assert_true(way_back(seed, 12e3, 7e3) < 500);
+        assert_true(way_back(seed, 1800, 1000) < 500);
+    }
+}
+
 static void of_many_threads_the_best_number_is_found(void **state)
 {
     static const double cost[] = {0, 100, 52, 0, 40, 0, 0, 0, 55};
@@ -261,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_pass_that_waited_for_the_disk_takes_no_thread_away),
         cmocka_unit_test(a_long_trial_ends_when_it_has_lost),
         cmocka_unit_test(few_lucky_passes_do_not_decide_among_busy_neighbours),
+        cmocka_unit_test(threads_come_back_half_a_second_after_a_neighbour),
         cmocka_unit_test(of_many_threads_the_best_number_is_found),
         cmocka_unit_test(one_thread_is_always_one),
         cmocka_unit_test(a_pool_without_a_job_closes),

@@ -43,6 +43,18 @@ static const char fourth[] =
     RELEASE("tiny", "4", "", FILE_OF("model.gguf", "model", OTHER, "100000000", ""),
             "\"model.gguf\"", "\"runtime\":\"llamacpp\"");
 
+/* tiny 5 has a variant for a GPU, and one for our engine. */
+static const char fifth[] =
+    "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"5\",\"number\":5,\"created_at_"
+    "ms\":"
+    "0,\"files\":[" FILE_OF("model.gguf", "model", OTHER, "100000000",
+                            "") "],\"variants\":[{"
+                                "\"name\":\"gpu\",\"files\":[\"model.gguf\"],\"entry\":\"model."
+                                "gguf\",\"needs\":{\"runtime\":"
+                                "\"llamacpp\",\"accelerator\":[\"cuda\"]}},{\"name\":\"native\","
+                                "\"files\":[\"model.gguf\"],"
+                                "\"entry\":\"model.gguf\",\"needs\":{\"engine\":[\"llama\"]}}]}";
+
 static struct flo_release *base_release; /* tiny 1, known by DIGEST */
 
 static const struct flo_release *find(void *context, const struct flo_digest *digest)
@@ -147,6 +159,23 @@ static void bytes_come_by_delta_whole_or_adapter(void **state)
     out = forecast(third, REPORT(USUAL, ""));
     assert_string_equal(out.way, "whole");
     assert_int_equal(out.bytes, 104000000);
+}
+
+static void the_variant_that_a_device_takes_has_its_reason(void **state)
+{
+    (void)state;
+#define READY ",\"runtimes\":[{\"name\":\"llamacpp\",\"state\":\"ready\"}]"
+    struct flo_forecast out = forecast(fifth, REPORT(PROFILE("x86_64", "900000000", READY), ""));
+    assert_string_equal(out.variant, "native");
+    assert_string_equal(out.chosen, "gpu needs accelerator cuda");
+
+    out = forecast(fifth, REPORT(PROFILE("x86_64", "900000000",
+                                         READY ",\"accelerators\":[{\"kind\":\"cuda\"}]"),
+                                 ""));
+    assert_string_equal(out.variant, "gpu");
+    assert_string_equal(out.chosen, "the first variant");
+
+    assert_string_equal(forecast(second, REPORT(USUAL, "")).chosen, "");
 }
 
 static void a_device_that_never_reported_is_not_guessed_about(void **state)
@@ -266,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_come_by_delta_whole_or_adapter),
+        cmocka_unit_test(the_variant_that_a_device_takes_has_its_reason),
         cmocka_unit_test(a_device_that_never_reported_is_not_guessed_about),
         cmocka_unit_test(what_does_not_fit_the_device_is_said_in_its_own_words),
         cmocka_unit_test(floors_and_denials_hold_as_on_the_device),

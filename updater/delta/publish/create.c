@@ -1,5 +1,5 @@
-/* Typed-delta encoder: plans the parts, codes their groups on all cores, and
- * writes index and header.  Publishers only.
+/* Typed-delta encoder: plans the parts of the new file, encodes groups of parts
+ * on all cores, and writes index and header.  Publishers only.
  *
  * The coding threads take the groups in the order of the plan.  The calling
  * thread writes them in the same order, so the bytes do not depend on the
@@ -27,7 +27,7 @@ struct create {
     uint32_t part_count;
     unsigned predictor; /* lowest predictor version that can decode all parts */
     uint64_t old_end;
-    uint64_t done; /* bytes of the new file that are coded */
+    uint64_t done; /* bytes of the new file that are coded so far */
 };
 
 /* ---- groups, one after the other ---- */
@@ -72,7 +72,7 @@ struct shop {
     struct create *create;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t next_part; /* index of the next part that a thread takes */
+    size_t next_part; /* index of the first part that no thread has taken yet */
     size_t taken;     /* groups */
     size_t written;   /* groups */
     size_t slot_count;

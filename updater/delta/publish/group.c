@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A typed part must save at least one byte of so many; else it is packed by
- * zstd. */
+/* A part of tensor values must save at least one byte in SAVES_ONE_IN;
+ * otherwise zstd packs it. */
 #define SAVES_ONE_IN 32
 #define LEVEL_PREFIX 12
 #define LEVEL_ALONE 5
@@ -17,8 +17,8 @@
 #define NEAR_BYTES_MAX (64u << 10)
 #define NEAR_ONE_IN 32
 #define LEVEL_NEAR 19
-/* A part that shrinks below 1 / ALONE_ONE_IN with the old bytes is not packed
- * without them. */
+/* A part is packed with old bytes as dictionary, then without.  If the first
+ * try shrinks it below 1 / ALONE_ONE_IN, the second is not made. */
 #define ALONE_ONE_IN 4
 /* zstd packs at most 3 MiB at once, so tables of 16 MiB are enough. */
 #define WINDOW_LOG 22
@@ -127,8 +127,8 @@ static size_t pack(const struct tensor_desk *desk, const struct tensor_entry *pa
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
 
-/* Tells whether the last packing is smaller than the plain bytes, its hash
- * included. */
+/* Tells whether zstd's result of `packed` bytes, with its hash of 32, is
+ * smaller than the `bytes` plain ones. */
 static bool is_below(size_t packed, uint64_t bytes)
 {
     return !ZSTD_isError(packed) && packed + 32 < bytes;
@@ -339,7 +339,7 @@ static void make(struct tensor_desk *desk, struct tensor_group *group, size_t fi
         add_typed(desk, group, first, end, &coding);
     } else if (end - first == 1) {
         pack_part(desk, group, part);
-    } else { /* the group saves too little: try each part alone */
+    } else { /* the group saves too little, so each part is tried alone */
         for (size_t i = first; i < end; i++) {
             make(desk, group, i, i + 1);
         }

@@ -35,7 +35,8 @@ void flo_tensor_desk_deinit(struct tensor_desk *desk);
 struct tensor_group {
     size_t first;
     size_t end;
-    /* finished entries; old_at is not set in those that use no old bytes */
+    /* finished index entries; old_at is set only in entries that use old
+     * bytes */
     struct tensor_plan made;
     struct flo_buf hashes;
     struct flo_buf payload;

@@ -19,16 +19,17 @@
 #define PLACES_EACH 4
 #define PLACES_MIN 1024u
 #define COPY_BYTES_MIN 4096
-/* Least bytes of a copied run where zstd has the old bytes anyway.  A copy
- * splits the packed piece, and each piece costs two hashes and a frame. */
+/* Least length of a run that is copied although zstd gets the same old bytes as
+ * dictionary.  A copy splits the packed piece, and each further piece costs two
+ * hashes and a frame. */
 #define COPY_BYTES_NEAR_MIN (48u << 10)
 /* Most bytes that are compared at two offsets.  The comparison stops when its
  * score falls LOOK_WORSE below its best. */
 #define LOOK_BYTES (64 << 10)
 #define LOOK_WORSE 2048
-/* Budget of index bytes along the new file, so that the index never gets too
- * long.  INDEX_BYTES_FREE is available from the start; an eighth stays in
- * reserve for wrong estimates. */
+/* Bytes that the index may use: INDEX_BYTES_FREE at once, and up to
+ * INDEX_BYTES_SHARED in proportion to the planned part of the new file.  So the
+ * index fits even if its size was estimated wrongly. */
 #define INDEX_BYTES_FREE (TENSOR_INDEX_BYTES_MAX / 16)
 #define INDEX_BYTES_SHARED (TENSOR_INDEX_BYTES_MAX / 8 * 7ull)
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
@@ -50,8 +51,9 @@ struct tensor_match {
     bool is_filled; /* true: the first search has filled the table */
 };
 
-/* Returns the polynomial hash of the bytes, each plus one.  Products within a
- * stride are independent, so they run in parallel. */
+/* Returns a polynomial hash of a block, in which a byte b counts as b + 1.  The
+ * products inside a stride do not depend on each other, so the CPU computes
+ * them in parallel. */
 static uint64_t hash_of(const struct tensor_match *match, const uint8_t *data)
 {
     uint64_t hash = 0;
@@ -125,7 +127,8 @@ void flo_tensor_match_close(struct tensor_match *match)
     }
 }
 
-/* A run of equal bytes around a hit, within the new bytes `low` to `high`. */
+/* A run of equal bytes in the old and the new file.  It begins as one equal
+ * block and is then widened in both directions. */
 struct run {
     uint64_t new_at;
     uint64_t old_at;
@@ -156,8 +159,9 @@ static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
     return apart < AROUND_BYTES_MIN / 2;
 }
 
-/* Returns equal minus different bytes from two offsets on, at the length where
- * this score is best. */
+/* Compares the new bytes from `new_at` on with the old ones from `old_at` on.
+ * Returns the highest score that some length reaches: the number of equal bytes
+ * minus that of different ones. */
 static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64_t old_at,
                         uint64_t high)
 {
@@ -181,11 +185,11 @@ static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64
 enum use {
     USE_NONE,
     USE_COPY, /* the run is copied as a part of its own */
-    USE_PLACE /* no copy, but the expected old offset moves to the run */
+    USE_PLACE /* the run is not copied, but packed with the old bytes around it */
 };
 
-/* Tells whether the plan has used up its index budget for the new bytes so far.
- * Then only runs that save a part are used. */
+/* Tells whether the index is longer than planned for the new bytes before
+ * `new_at`.  If so, only runs of at least PACK_BYTES are used. */
 static bool is_crowded(const struct tensor_match *match, const struct tensor_plan *plan,
                        uint64_t new_at)
 {

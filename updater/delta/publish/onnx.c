@@ -6,7 +6,8 @@
 /* Wire types of protobuf fields. */
 enum wire { WIRE_NUMBER = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* Field numbers on the path from the message to the values, by message. */
+/* Numbers of the protobuf fields that lead from the whole message to a tensor's
+ * values.  A name begins with the message that has the field. */
 enum {
     MODEL_VERSION = 1,
     MODEL_GRAPH = 7,

@@ -90,7 +90,8 @@ static const struct tensor_range *find_old(const struct planner *planner,
     return best;
 }
 
-/* Plans one part of a tensor that has a pair in the old file. */
+/* Plans one part of a tensor that is paired with a tensor of the old file: as a
+ * copy if the old bytes are equal. */
 static void plan_part(struct planner *planner, struct tensor_entry part)
 {
     const struct delta_input *input = planner->input;

@@ -5,8 +5,9 @@
 
 #include "updater/delta/tensor/format.h"
 
-/* Parts of the new file in order, before payloads are made.  A TENSOR_PACKED
- * part may become plain later, and a typed part may become packed. */
+/* Parts of the new file in order, before their payloads are made.  The encoder
+ * may later choose a simpler form for a part: packed instead of tensor values,
+ * or plain instead of packed. */
 struct tensor_plan {
     const struct delta_input *input;
     struct tensor_entry *parts;

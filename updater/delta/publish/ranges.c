@@ -8,8 +8,8 @@
 #include "base/safetensors/safetensors.h"
 #include "updater/delta/publish/onnx.h"
 
-/* Shortest row of a tensor; shorter ones (kernels of a convolution) are joined,
- * because contexts are kept per column. */
+/* Shortest row of a tensor, in values.  Shorter rows (kernels of a convolution)
+ * are joined, because the predictor learns for each column. */
 #define COLUMNS_MIN 32
 
 /* Ids of tensor types are those of GGUF. */

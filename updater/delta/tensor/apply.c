@@ -18,13 +18,15 @@ struct apply {
     struct tensor_head head;
     uint8_t *index; /* [head.index_bytes] */
     struct tensor_needs needs;
-    uint8_t *old;     /* [needs.old_bytes], but at least DELTA_PIECE_BYTES */
+    /* old bytes of the current part, with room for needs.old_bytes and at least
+     * DELTA_PIECE_BYTES */
+    uint8_t *old;
     uint8_t *fresh;   /* [needs.new_bytes] */
     uint8_t *payload; /* [needs.payload_bytes] */
     struct tensor_model *model;
     struct range_coder coder;
     bool is_in_group;
-    bool is_followed; /* the group uses row directions */
+    bool is_followed; /* the current group of parts is predicted by row directions (directions.h) */
     ZSTD_DCtx *zstd;
 };
 
@@ -48,8 +50,8 @@ static bool lacks_memory(size_t result)
     return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation;
 }
 
-/* Checks that the bytes are one zstd frame of exactly this size: decoding ends
- * there. */
+/* Checks that the bytes are exactly one zstd frame, which decodes to `size`
+ * bytes. */
 static bool is_one_frame(const uint8_t *data, size_t bytes, uint64_t size)
 {
     return ZSTD_getFrameContentSize(data, bytes) == size &&
@@ -267,7 +269,8 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry, st
                : fail_part(entry, "its zstd frame is damaged", err);
 }
 
-/* Makes a piece of a copied or zero part in apply->fresh. */
+/* Fills apply->fresh with a piece of a part that is copied from the old file or
+ * is all zeros. */
 static int make_piece(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
                       size_t bytes, struct flo_err *err)
 {
@@ -375,7 +378,8 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
         struct tensor_index before = at;
 
         FLO_TRY(flo_tensor_index_next(&at, &entry, &is_end, err));
-        /* Decoding of a group must begin with its first part. */
+        /* Decoding can begin only at the first part of a group, so *index moves
+         * only there. */
         if (is_end ||
             (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO)) {
             *index = before;

@@ -48,8 +48,8 @@ static size_t count_of(const struct block_type *type, const struct block_field *
     return field->list == LIST_CODES ? type->values : field->count;
 }
 
-/* Reads packed numbers.  The function is inlined for the common runs, so that
- * the compiler vectorises their loops. */
+/* Reads packed numbers.  Callers pass a constant `run` for the common types and
+ * the function is inlined, so that the compiler vectorises its loops. */
 __attribute__((always_inline)) static inline void read_runs(const struct block_field *field,
                                                             size_t run, size_t count,
                                                             const uint8_t *bytes, uint8_t *list)

@@ -17,7 +17,7 @@ enum block_float {
     BLOCK_F16,
     BLOCK_BF16,
     BLOCK_F32,
-    BLOCK_INTEGERS /* 8 bits each, with the scale in another tensor of the file */
+    BLOCK_INTEGERS /* integers of 8 bits, whose scale is in another tensor of the file */
 };
 /* The offset that is added to step * level. */
 enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
@@ -51,12 +51,12 @@ struct block_type {
     uint8_t code_flip;  /* bits to invert; 128 makes signed codes unsigned */
     uint8_t zero;       /* the code that means value 0 */
     bool is_grid;       /* codes are indices into the uneven grid */
-    uint8_t scale_bits; /* 0: no scales; the step is d */
+    uint8_t scale_bits; /* bits of the scale of a block's part; 0: no scales, each step is d */
     uint8_t scale_flip;
     uint8_t scale_zero;
     uint8_t offset;  /* enum block_offset */
     uint8_t rule;    /* enum block_rule */
-    uint8_t divisor; /* divisor of the rule; the next field is for scales */
+    uint8_t divisor; /* divisor in the rule for a step; scale_divisor is the one for scales */
     int16_t scale_divisor;
     uint8_t d_at;
     uint8_t m_at;
@@ -65,7 +65,7 @@ struct block_type {
 
 struct block {
     uint16_t d; /* f16 */
-    uint16_t m; /* m or dmin, as an f16 */
+    uint16_t m; /* offset of the block as an f16: m or dmin, as the type says */
     uint8_t scales[BLOCK_PARTS_MAX];
     uint8_t mins[BLOCK_PARTS_MAX];
     uint8_t codes[BLOCK_VALUES_MAX];

@@ -20,7 +20,8 @@ RANGE_INLINE uint16_t code_half(struct tensor_model *model, struct range_coder *
     struct number_slots *slots = &model->slots.numbers[kind * 4 + !is_same];
     uint32_t from = order_of(guess, 16);
     int64_t wanted = (int16_t)(uint16_t)(order_of(half, 16) - from);
-    /* Activity counts sixteenths of an f16 step, and lg4(16) is 16. */
+    /* The mean change of an f16 is kept in sixteenths of its last place.  So
+     * one place counts as lg4(16) = 16, which is subtracted here. */
     int level = (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
 
     wanted = code_number(coder, decodes, slots, (unsigned)clamp(level, 0, NUMBER_LEVELS - 1),
@@ -38,9 +39,9 @@ static unsigned sign_of(int v)
     return v == 0 ? 0 : v > 0 ? 1 : 2;
 }
 
-/* Returns the context of an f16 from two bit lengths: `bits` of the other
- * factor's difference (0 for none), and `last` of the previous block's
- * difference. */
+/* Returns the context for coding an f16 factor of a block.  `bits` is the bit
+ * length of the other factor's change (0: not coded yet).  `last` is that of
+ * this factor's change in the block before. */
 static unsigned other_of(unsigned bits, unsigned last)
 {
     return (bits < 8 ? bits : 7) * 8 + (last < 8 ? last : 7);
@@ -60,7 +61,7 @@ RANGE_INLINE void code_halves(struct tensor_model *model, struct range_coder *co
     if (type->offset == OFFSET_M) {
         block->m = code_half(model, coder, decodes, part, 1, column, forecast->m,
                              other_of(0, last_m), 0, block->m, &first);
-        if (first != 0) { /* the block's largest value is assumed to stay */
+        if (first != 0) { /* m changed: d follows, so that the block's largest value stays */
             int64_t moved = flo_fixed_of_f16(block->m) - flo_fixed_of_f16(forecast->m);
             d = flo_tensor_f16(flo_fixed_of_f16(d) - moved / type->divisor);
         }
@@ -259,8 +260,7 @@ RANGE_INLINE void code_codes(struct tensor_model *model, struct range_coder *cod
                           .column = (uint32_t)(first + i) % part->columns % columns};
         int64_t offset = forecast->offsets[k];
         run.step = forecast->steps[k];
-        if (!is_exact) { /* the publisher's quantiser may have had a more
-                          * precise step than the stored one */
+        if (!is_exact) { /* step and offset as the block stores them, not as forecast */
             flo_block_grid(type, block, k, &run.step, &offset);
         }
         run.is_still = forecast->is_same_type && run.step == forecast->steps[k] &&
@@ -380,7 +380,8 @@ RANGE_INLINE bool code_coded(struct tensor_model *model, struct range_coder *cod
 bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_coded(model, &local, false, part, fresh);
 
     *coder = local;
@@ -390,7 +391,8 @@ bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *cod
 bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_coded(model, &local, true, part, fresh);
 
     range_decode_more(&local);

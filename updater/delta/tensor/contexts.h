@@ -11,7 +11,9 @@
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
-#define PLACES (MARGINS * 3) /* number of code guesses: margin, then nearness to the grid's end */
+/* number of kinds of guesses: a margin class, and whether the code is at an end
+ * of the grid */
+#define PLACES (MARGINS * 3)
 #define LEVELS 32
 #define CLASSES 24
 #define NUMBER_LEVELS 48
@@ -58,7 +60,7 @@ struct activity {
     uint64_t row_sum;
     uint32_t row_count;
     uint32_t rows;
-    uint32_t prior; /* weight of row_mean, as a number of values */
+    uint32_t prior; /* number of values for which row_mean counts in the mean of a new row */
 };
 enum activities { MOVED_CODES, MOVED_D, MOVED_M, MOVED_SCALES, MOVED_MINS };
 #define ACTIVITIES 5
@@ -67,8 +69,9 @@ struct tensor_model {
     struct slots slots;
     struct activity moved[ACTIVITIES];
     int64_t step_mean;
-    /* Outcomes of the last blocks: unchanged or not, and the bits of their
-     * factors' differences. */
+    /* one bit for each of the last blocks, which tells whether it was
+     * unchanged; then the bit lengths of the last changes of the two f16
+     * factors */
     unsigned same_history;
     unsigned last_bits[2];
     struct directions directions;
@@ -128,8 +131,9 @@ static inline uint32_t activity_row(const struct activity *moved)
     return (uint32_t)(sum / (moved->prior + moved->row_count));
 }
 
-/* Returns four times the logarithm of the change that the row makes likely; the
- * caller adds lg4(column). */
+/* Returns how much more the values of this row change than those of all
+ * columns, as 4 * log2.  The caller adds lg4(column), which gives the expected
+ * change. */
 static inline int activity_base(const struct activity *moved)
 {
     return lg4(activity_row(moved)) - lg4(moved->column_mean);
@@ -285,7 +289,7 @@ static inline uint32_t unordered(uint32_t order, unsigned width)
  * 1/1024. */
 struct inverse {
     int64_t offset;
-    int64_t most; /* largest |x - offset| */
+    int64_t most; /* largest |x - offset| that is converted; a larger one is clamped */
     int64_t factor;
     int shift; /* shift to the right; negative: to the left */
     bool is_flat;
@@ -325,8 +329,10 @@ static inline int position_of(const struct inverse *inverse, int64_t value)
  * its middle. */
 struct guess {
     int16_t code;
-    int8_t toward;  /* +1 or -1: side of the code on which the position lies */
-    uint8_t margin; /* 0: middle of the code; 17: far outside */
+    int8_t toward; /* +1 or -1: side of the code on which the position lies */
+    /* class of the distance from the code's middle: 0 in the middle, 17 far
+     * outside */
+    uint8_t margin;
 };
 
 /* Margin classes, by the distance from a code's middle: 0 to 513, in 1/1024 of

@@ -16,7 +16,8 @@
 /* From this number of rows on, the Gram matrices of the basis are computed only
  * after every eighth row. */
 #define ROWS_EACH 16
-/* The statistics of predicted changes leave out so many first rows. */
+/* Number of a part's first rows that do not count when the quality of
+ * predictions is measured. */
 #define ROWS_UNSEEN 24
 
 /* Columns that are processed together; a row's length is a multiple of them. */
@@ -76,7 +77,8 @@ void flo_directions_guess(const struct directions *directions, uint32_t column, 
 
 /* ---- a row's shares ---- */
 
-/* Returns how many columns are before a point: 32, 64 and so on, up to all. */
+/* Returns how many columns of a row come before point number `point`, at which
+ * the row's shares are computed again: 32, 64 and so on, up to all. */
 static uint32_t columns_before(const struct directions *directions, uint32_t point)
 {
     uint32_t columns = POINT_FIRST << point;
@@ -118,7 +120,8 @@ static void take_grams(struct directions *directions)
 static void solve(struct directions *directions, uint32_t point)
 {
     int64_t(*gram)[DIRECTIONS] = directions->grams[point];
-    int64_t below[DIRECTIONS][DIRECTIONS]; /* products before the division by the diagonal */
+    /* entries of the triangular factor, before the division by the diagonal */
+    int64_t below[DIRECTIONS][DIRECTIONS];
     int64_t lever[DIRECTIONS][DIRECTIONS];
     int64_t diagonal[DIRECTIONS];
     int64_t rest[DIRECTIONS];
@@ -167,7 +170,8 @@ static int64_t root_of(uint64_t v)
     return (int64_t)root;
 }
 
-/* Begins with a random basis, whose size the first changed row sets. */
+/* Fills the basis with random vectors.  Their size is the mean change in the
+ * first row that changed. */
 static void begin_basis(struct directions *directions)
 {
     uint32_t seed = 1;
@@ -216,7 +220,7 @@ static void move_basis(struct directions *directions, const int64_t *gain)
 
 static void learn_basis(struct directions *directions)
 {
-    int64_t pull[DIRECTIONS]; /* covariance matrix times the row's shares */
+    int64_t pull[DIRECTIONS]; /* product of the covariance matrix `spread` and the row's shares */
     int64_t gain[DIRECTIONS];
     int64_t divisor = INT64_C(1) << SPREAD_BITS;
 

@@ -7,7 +7,7 @@
 struct floats {
     unsigned width;    /* bits */
     unsigned fraction; /* bits of it */
-    unsigned spare;    /* extra bits below the last place, in the size of a change */
+    unsigned spare;    /* bits below the last place in which the size of a change is counted */
     bool is_followed;
     int exponent_most; /* largest exponent of the old values */
 };
@@ -50,7 +50,8 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes, uint64
 
 /* ---- values as integers ---- */
 
-/* Extra bits of a value in units of the last place of the largest exponent. */
+/* Fraction bits of floats that are written as integers.  Their unit is the last
+ * place of a float with the largest exponent. */
 #define UNIT_BITS 12
 
 RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
@@ -65,7 +66,7 @@ RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
     }
     int up = clamp(shift, 0, 32);
     int down = clamp(-shift, 0, 63);
-    size = (int64_t)((uint64_t)size << up >> down); /* one of the shifts is 0 */
+    size = (int64_t)((uint64_t)size << up >> down); /* `up` or `down` is 0 */
     return (bits & sign) != 0 ? -size : size;
 }
 
@@ -137,8 +138,8 @@ RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tenso
 
 /* ---- rows that move together ---- */
 
-/* Rows with changes after which the encoder checks that row directions pay
- * off. */
+/* Number of changed rows after which the encoder checks whether row directions
+ * make the part smaller. */
 #define ROWS_TO_SHOW 80
 
 /* Current values of a group: the old values, and their predicted and actual
@@ -170,9 +171,9 @@ RANGE_INLINE void follow(struct tensor_model *model, const struct floats *floats
     }
 }
 
-/* Values of consecutive columns.  Contexts that depend on no bit are computed
- * first, to keep them off the critical path between bits.  The columns'
- * activity is updated last. */
+/* Values of consecutive columns, which are coded together.  Contexts that
+ * depend on none of the coded bits are computed first, so that the decoder need
+ * not wait for them between two bits. */
 struct group {
     uint32_t *columns;
     const uint32_t *guesses;
@@ -180,7 +181,9 @@ struct group {
     size_t count;
     uint8_t levels[GROUP_VALUES];
     uint8_t likely[GROUP_VALUES];
-    uint8_t below[GROUP_VALUES]; /* bits of each value below the largest exponent; at most 40 */
+    /* how much smaller each value's exponent is than the largest one; at most
+     * 40 */
+    uint8_t below[GROUP_VALUES];
     /* weighted sizes of the differences between values and guesses */
     uint32_t sizes[GROUP_VALUES];
 };
@@ -325,8 +328,8 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
     }
 }
 
-/* Tells, at the start of row ROWS_TO_SHOW, whether the rows of a part with row
- * directions show none. */
+/* Tells, after ROWS_TO_SHOW changed rows, whether row directions predict too
+ * little of the changes in this part to be of use. */
 static bool is_hopeless(const struct tensor_model *model, const struct tensor_part *part,
                         uint64_t first)
 {
@@ -391,7 +394,8 @@ RANGE_INLINE bool code_each(struct tensor_model *model, struct range_coder *code
 TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model, struct range_coder *coder,
                                             const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_each(model, &local, false, part, fresh);
 
     *coder = local;
@@ -401,7 +405,8 @@ TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model, struct r
 TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model, struct range_coder *coder,
                                             const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_each(model, &local, true, part, fresh);
 
     range_decode_more(&local);

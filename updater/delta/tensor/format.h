@@ -26,18 +26,24 @@
 
 /* Operations that make a part's bytes. */
 enum tensor_op {
-    TENSOR_COPY,     /* a copy of old bytes, of any length */
-    TENSOR_ZERO,     /* zeros, of any length */
-    TENSOR_PLAIN,    /* the payload is the new bytes themselves */
-    TENSOR_PACKED,   /* a zstd frame with the old bytes as prefix */
-    TENSOR_TYPED,    /* tensor values; begins a payload and resets the model */
-    TENSOR_MORE,     /* tensor values; continues the payload and the model of the part before */
+    TENSOR_COPY,   /* a copy of old bytes, of any length */
+    TENSOR_ZERO,   /* zeros, of any length */
+    TENSOR_PLAIN,  /* the payload is the new bytes themselves */
+    TENSOR_PACKED, /* a zstd frame with the old bytes as prefix */
+    /* tensor values; begins a payload, with a predictor that has learned
+     * nothing yet */
+    TENSOR_TYPED,
+    /* tensor values; continues the payload and the predictor's state of the
+     * part before */
+    TENSOR_MORE,
     TENSOR_FOLLOWED, /* as TENSOR_TYPED, for a group whose rows share directions */
     TENSOR_OPS
 };
 
 struct tensor_head {
-    unsigned predictor; /* FLO_TENSOR_PREDICTOR, _FOLLOWS or _INTEGERS */
+    /* lowest version of the predictor that can decode the patch:
+     * FLO_TENSOR_PREDICTOR, _FOLLOWS or _INTEGERS */
+    unsigned predictor;
     uint64_t old_bytes;
     uint64_t new_bytes;
     struct flo_digest old_digest;
@@ -45,7 +51,9 @@ struct tensor_head {
     uint32_t memory_bytes;
     uint32_t part_count;
     uint32_t index_bytes;
-    uint32_t packed_bytes; /* size of the index in the file; index_bytes: it is not packed */
+    /* size of the index in the file; equal to index_bytes if the index is not
+     * packed */
+    uint32_t packed_bytes;
     struct flo_digest index_digest;
 };
 void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES]);
@@ -61,13 +69,15 @@ struct tensor_entry {
     uint64_t old_bytes;
     uint64_t payload_at;
     uint32_t payload_bytes; /* 0: the part has no payload, or continues an earlier one */
-    /* id of the old tensor type; typed parts only, as the next three fields */
+    /* id of the old tensor's type; this field and the next three are used only
+     * in parts with tensor values */
     uint8_t old_id;
     uint8_t new_id;
     uint32_t columns;
     uint64_t values;
-    uint64_t near_bytes;         /* distance from old_at to the similar bytes; publisher only */
-    const uint8_t *new_hash;     /* NULL for a copy and for zeros */
+    uint64_t near_bytes; /* distance from old_at to the similar bytes; publisher only */
+    /* hash of the part's new bytes; NULL for copied bytes and for zeros */
+    const uint8_t *new_hash;
     const uint8_t *payload_hash; /* NULL: none */
 };
 

@@ -13,7 +13,8 @@
 /* Ratios are in units of 2^-14. */
 #define RATIO_ONE (1 << 14)
 #define RATIO_BITS_FIRST 4
-/* Indices of the contexts for codes of 8 bits, and for the ratios. */
+/* Indices of contexts: CODES_OF_8_BITS for integers, which are coded as codes
+ * of 8 bits, and RATIOS for ratios. */
 #define CODES_OF_8_BITS (8 * 2)
 #define RATIOS 2
 
@@ -78,7 +79,8 @@ static int64_t lg1024(uint64_t v)
     return high * 1024 + (int64_t)((high > 10 ? v >> (high - 10) : v << (10 - high)) & 1023);
 }
 
-/* Returns the estimated bits of a mode, times 2048. */
+/* Returns the estimated size of a part in 1/2048 of a bit, when `ratios` ratios
+ * are stored and `rest` is the sum of squared differences that they leave. */
 static int64_t cost_of(uint64_t rest, uint64_t values, uint64_t ratios)
 {
     /* rounding adds a mean squared error of one twelfth */
@@ -137,7 +139,8 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
     return rest;
 }
 
-/* Chooses the cheapest mode.  Sets *one to the ratio of the whole part. */
+/* Chooses how ratios are coded, by the smallest estimated size.  Sets *one to
+ * the ratio of all values of the part. */
 static enum mode choose(struct tensor_model *model, const struct table *table, uint16_t *one)
 {
     uint64_t values = table->part->values;
@@ -220,8 +223,8 @@ RANGE_INLINE void code_row(struct tensor_model *model, struct range_coder *coder
     const struct block_type *type = part->new_type;
     uint8_t codes[GROUP_VALUES];
     struct guess guesses[GROUP_VALUES];
-    /* The integers of a part have one step, so each difference has the same
-     * weight. */
+    /* One step is assumed for all integers of the part, so that each difference
+     * has the same weight. */
     int64_t step = model->step_mean > 0 ? model->step_mean : 1;
 
     for (uint64_t at = 0; at < count; at += GROUP_VALUES) {
@@ -281,7 +284,8 @@ RANGE_INLINE bool code_integers(struct tensor_model *model, struct range_coder *
 bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_integers(model, &local, false, part, fresh);
 
     *coder = local;
@@ -291,7 +295,8 @@ bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *
 bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* a local copy that nothing else points to */
+    /* a copy whose address nobody has, so that it stays in registers */
+    struct range_coder local = *coder;
     bool is_whole = code_integers(model, &local, true, part, fresh);
 
     range_decode_more(&local);

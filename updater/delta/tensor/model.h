@@ -25,7 +25,7 @@ struct tensor_part {
     const uint8_t *old; /* flo_tensor_bytes(old_type, values) */
     uint64_t values;
     uint32_t columns; /* values per row, at least 1 */
-    bool is_followed; /* true: predict by row directions, if the part allows it */
+    bool is_followed; /* true: values are predicted by row directions, if the part allows it */
 };
 
 /* Tells whether values of the new type can be predicted from the old type in a
@@ -53,8 +53,8 @@ bool flo_tensor_part_can_follow(const struct tensor_part *part);
  * reset.  They cost a device time, so less is not worth it. */
 bool flo_tensor_follows_well(const struct tensor_model *model);
 
-/* Encodes a part.  Returns false when the part asks for row directions, but its
- * rows show none. */
+/* Encodes a part.  Returns false when the part asks for row directions, but
+ * these predict too little of its changes. */
 bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh);
 /* Decodes a part.  Returns false when the payload ended early. */

@@ -118,7 +118,8 @@ static inline bool range_is_exhausted(const struct range_coder *coder)
     return coder->missing > 8;
 }
 
-/* Tells whether the decoder has read all bytes and needed no others. */
+/* Tells whether the decoder has read the payload to its end, and no more bytes
+ * beyond it than the encoder may omit. */
 static inline bool range_is_spent(const struct range_coder *coder)
 {
     return coder->in == coder->in_end && !range_is_exhausted(coder);
@@ -201,8 +202,8 @@ RANGE_INLINE uint32_t slot_rate(uint32_t count)
     return flo_slot_rates[count];
 }
 
-/* Updates a probability by the coded bit.  The step toward 2^22 - 1 is the step
- * toward 0 with all bits inverted. */
+/* Moves a probability toward the coded bit.  The step toward 2^22 - 1 is the
+ * step toward 0 with all bits inverted. */
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;
@@ -218,7 +219,8 @@ RANGE_INLINE uint32_t range_within(uint32_t one)
     return one < 12 ? 12 : one > 65524 ? 65524 : one;
 }
 
-/* Codes a bit with the mean of the probabilities in two contexts. */
+/* Codes a bit whose probability is the mean of those in the contexts `a` and
+ * `b`, and updates both. */
 RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
                                   unsigned bit)
 {

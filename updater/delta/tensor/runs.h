@@ -1,7 +1,7 @@
 /* Code runs: codes that were predicted together.
  *
- * The functions code which of them differ from the prediction, and by how much.
- * Part of the frozen predictor (model.h). */
+ * The functions encode or decode which codes differ from the prediction, and by
+ * how much.  Part of the frozen predictor (model.h). */
 #ifndef FLOTILLA_TENSOR_RUNS_H
 #define FLOTILLA_TENSOR_RUNS_H
 

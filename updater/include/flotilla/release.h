@@ -19,7 +19,8 @@
 #define FLO_TRUST_KEYS_MAX 64 /* most keys of all roles together */
 #define FLO_KEYID_TEXT 65     /* 64 hex digits and a NUL */
 #define FLO_TRUST_ROOTS_MAX 8
-/* most root signatures needed; an envelope has room for two such sets */
+/* most root signatures that a statement may require; an envelope has room for
+ * twice as many, by old and new root keys */
 #define FLO_TRUST_THRESHOLD_MAX 4
 #define FLO_TRUST_REVOKED_MAX 128 /* limit for revoked keys, and for revoked releases */
 #define FLO_TRUST_FLOORS_MAX 64
@@ -85,8 +86,9 @@ bool flo_trust_is_signed(const struct flo_trust *trust);
 /* Tells whether the envelope has a signature by that key, without verifying
  * it. */
 bool flo_trust_has_signed(const struct flo_trust *trust, const char *keyid);
-/* Returns JSON for display: number, epoch, revocations, minimum releases, CAs.
- * It is in show.c. */
+/* flo_trust_object() in show.c returns a statement as JSON for display: its
+ * number, epoch, revoked keys and releases, minimum releases and CA
+ * certificates. */
 struct json_t;
 struct json_t *flo_trust_object(const struct flo_trust *trust);
 /* A trusted key.  Keys have the indices 0 to flo_trust_count - 1. */
@@ -251,13 +253,14 @@ FLO_MUST_USE int flo_file_scan(int fd, const char *name, struct flo_digest *dige
 #define FLO_ZSTD_WINDOW_LOG_MAX 23
 
 struct flo_delta_job {
-    enum flo_codec codec; /* codec of the patch; `adapter`: FLO_E_NOT_BUILT */
-    int patch_fd;         /* descriptor of the patch, a regular file, read by pread */
-    int base_fd;          /* descriptor of the base, a regular file, read by pread; -1: none */
+    /* codec of the patch; with `adapter` the job fails with FLO_E_NOT_BUILT */
+    enum flo_codec codec;
+    int patch_fd; /* descriptor of the patch, a regular file, read by pread */
+    int base_fd;  /* descriptor of the base, a regular file, read by pread; -1: none */
     /* Digest of the base.  Unless it is NULL, the whole base is hashed before
      * the first byte is written; another digest is FLO_E_PATCH_BASE_CORRUPT. */
     const struct flo_digest *base_digest;
-    uint64_t new_bytes; /* signed size of the result; the patch must name the same */
+    uint64_t new_bytes; /* signed size of the result; a patch for another size is refused */
     /* signed digest of the result; NULL: not compared (a tool without a
      * release) */
     const struct flo_digest *new_digest;
@@ -304,7 +307,7 @@ struct flo_delta_made {
     uint64_t bytes;       /* size of the patch */
     uint64_t old_bytes;
     uint64_t new_bytes;
-    uint64_t full_bytes; /* size of the best way without a base */
+    uint64_t full_bytes; /* size of the smallest full download, which needs no base */
     uint64_t create_ms;
     struct flo_digest old_digest;
     struct flo_digest new_digest;
@@ -339,7 +342,7 @@ FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd, int 
 struct flo_delta_facts {
     enum flo_codec codec;
     uint64_t patch_bytes;
-    uint64_t new_bytes;     /* 0: the patch file does not say it */
+    uint64_t new_bytes;     /* size of the patched file; 0: the patch does not tell it */
     uint64_t control_bytes; /* bsdiff40: bytes of the compressed control part */
     uint64_t diff_bytes;
     uint64_t extra_bytes;
@@ -374,7 +377,7 @@ struct flo_bundle_handlers {
     void *context;
     /* Called before all other callbacks with the unparsed trust statements,
      * {"v":1,"statements":[...]}.  The releases are verified by the keys that
-     * flo_bundle_read got.  NULL, here and below: the reader goes on. */
+     * flo_bundle_read got.  NULL: they are ignored. */
     int (*on_trust)(void *context, const char *text, size_t bytes, struct flo_err *err);
     /* Called for each release, after it is verified and before the blobs.
      * `verified` is borrowed until flo_bundle_read returns.  Or NULL. */
@@ -400,8 +403,8 @@ struct flo_bundle_handlers {
  *
  * A bundle may begin with `trust.json`.  Then comes `release.json` (the
  * envelope), or `release-0.json` to `release-7.json`.  Then come
- * `blobs/sha256-<hex>`: ways and chunk lists of these releases.  For each
- * release there is at least one way of each file of some variant, unless
+ * `blobs/sha256-<hex>`: downloads and chunk lists of these releases.  For each
+ * release there is at least one download of each file of some variant, unless
  * on_lacking accepts that.  The format is plain tar or tar.zst.
  * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
  * FLO_E_IO_READ, or the error of flo_release_verify.  The receiver must drop a
@@ -423,8 +426,8 @@ struct flo_bundle_spec {
     size_t document_count;
     const struct flo_bundle_document *trust; /* statements; NULL: none */
     const char *blob_dir;                    /* holds sha256-<hex> files */
-    /* Digests of the ways to include.  An empty list means the smallest way
-     * without a base for each file. */
+    /* Digests of the downloads to include.  An empty list means for each file
+     * the smallest one that needs no base. */
     const struct flo_digest *blobs;
     size_t blob_count;
     /* Name of a variant: releases that have it give only its files.  NULL:
@@ -455,11 +458,11 @@ FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spe
 
 struct flo_author_file {
     const char *name; /* name in the release, such as model.gguf */
-    const char *role; /* "model", "golden" or "adapter" */
+    const char *role; /* role of the file: "model", "golden" or "adapter" */
     const char *path;
     uint32_t scale_ppm; /* scale of an adapter, in millionths; 0: unchanged */
-    /* The file as an earlier release published it: its ways are used, and
-     * `path` and bases are ignored.  NULL: not published. */
+    /* The file as an earlier release published it: its downloads are used
+     * again, and `path` and bases are ignored.  NULL: not published. */
     const struct flo_release_file *published;
     /* Paths of files of earlier releases, which are bases of deltas. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
@@ -489,14 +492,14 @@ struct flo_author {
      * set. */
 #define FLO_RELEASE_TEXT(name, bytes, value, meaning) const char *name;
 #include "proto/release.def"
-    /* where the model comes from, as display text; NULL: not set, also for
-     * `base` */
+    /* text for display that says where the model comes from; NULL: not set */
     const char *source;
     const char *base;
     uint64_t created_at_ms;
     const struct flo_author_file *files;
     size_t file_count;
-    const struct flo_author_variant *variants; /* none: a single variant, "default" */
+    /* variants of the release; none: there is one, named "default" */
+    const struct flo_author_variant *variants;
     size_t variant_count;
     uint64_t floor;                 /* 0: none */
     struct flo_digest base_release; /* base release of the adapters; zero: none */
@@ -506,7 +509,7 @@ struct flo_author {
      * 1.5 */
     double speed_ratio_max;
     uint64_t memory_bytes_max; /* the probe's limit on memory; 0: not set */
-    bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
+    bool allow_nonfinite;      /* true: models are not scanned (tests, demo) */
     /* Called each second during a long step, with the step's name ("model.gguf:
      * zstd") and the seconds since it began.  May be NULL. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
@@ -517,11 +520,13 @@ struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
     char file[FLO_FILE_NAME_MAX + 1]; /* name of the file that the blob belongs to */
-    bool is_chunk_list;               /* a list of chunk hashes, not a way */
+    bool is_chunk_list;               /* true: a list of chunk hashes; false: a download */
     enum flo_codec codec;
     struct flo_digest base; /* file that a delta starts from; zero: none */
     uint64_t create_ms;
-    bool kept; /* false: the way was measured, but saves too little, so no blob is written */
+    /* false: the download was made and measured, but saves too little, so no
+     * blob is written */
+    bool kept;
 };
 
 struct flo_author_result {
@@ -531,16 +536,17 @@ struct flo_author_result {
     size_t blob_room;
 };
 
-/* Measures all ways to get the files, and writes the useful ones as
- * out_dir/sha256-<hex>.  Writes the document into out->body.  raw is always
- * kept, zstd when >= 3 % smaller, bsdiff40 when <= 50 % of the best of those.
- * Publishers' machines only.  A model that devices would refuse is
- * FLO_E_MODEL_NONFINITE or FLO_E_GGUF_.... */
+/* Makes the downloads of all files (raw, compressed, deltas), and writes the
+ * useful ones as out_dir/sha256-<hex>.  Writes the document into out->body.
+ * raw is always kept, zstd when it saves 3 %, a bsdiff40 delta when it is at
+ * most half of the smaller one of these.  Publishers' machines only.  A model
+ * that devices would refuse is FLO_E_MODEL_NONFINITE or FLO_E_GGUF_.... */
 FLO_MUST_USE int flo_release_build(const struct flo_author *author, const char *out_dir,
                                    struct flo_author_result *out, struct flo_err *err);
-/* Makes the release that flo_release_build() would make, without ways, chunks
- * or a scan.  A file with the path "" does not exist yet and has no digest.
- * The caller frees the result with flo_release_free(). */
+/* Makes the release that flo_release_build() would make, but without downloads
+ * and chunk hashes, and without checking models.  A file with the path "" does
+ * not exist yet and has no digest.  The caller frees the result with
+ * flo_release_free(). */
 FLO_MUST_USE int flo_release_outline(const struct flo_author *author, struct flo_release **out,
                                      struct flo_err *err);
 /* Tells whether the existing release was made from other inputs than the
@@ -568,9 +574,12 @@ struct flo_profile {
     uint64_t memory_bytes_per_s; /* measured memory bandwidth, in bytes per second; 0: unknown */
     uint64_t memory_bytes;       /* bytes of memory for the model; 0: unknown, not checked */
     uint64_t disk_free_bytes;    /* free bytes of the state directory's disk */
-    /* bytes of cached prefixes that may be removed, which are free as well */
+    /* bytes of cached beginnings of prompts, which may be removed and so count
+     * as free */
     uint64_t kept_bytes;
-    uint64_t prefix_bytes; /* bytes of the prefix that the device will cache for this release */
+    /* bytes of the prompt's beginning that the device will cache for this
+     * release */
+    uint64_t prefix_bytes;
     /* true: the device also packs the model, so both need disk space */
     bool packs;
 };
@@ -585,11 +594,12 @@ struct flo_plan_input {
     const struct flo_profile *profile;
     const struct flo_digest *present; /* artifacts that are on the disk */
     size_t present_count;
-    const struct flo_digest *damaged; /* damaged files of which only a few chunks are fetched */
+    /* damaged files on the disk, of which only the bad chunks are fetched */
+    const struct flo_digest *damaged;
     size_t damaged_count;
     uint64_t memory_bytes_max; /* memory that decoding may use; 0: FLO_PLAN_MEMORY_BYTES */
-    /* Ways of each file that have already failed: one bit per way, by its
-     * index. */
+    /* Downloads that have already failed: for each file one bit per download,
+     * by its index in the file's `ways`. */
     uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
     /* List of the only artifacts that can be fetched (those of a bundle).
      * NULL: mirrors have every artifact. */
@@ -604,30 +614,35 @@ struct flo_plan {
     uint64_t disk_bytes;  /* peak use of disk in bytes, packed_bytes and prefix_bytes included */
     /* most bytes of packed weights; 0: no room, or the device does not pack */
     uint64_t packed_bytes;
-    uint64_t prefix_bytes; /* bytes for the cached prefix; 0: no room for it */
-    uint64_t drop_bytes;   /* bytes of cached prefixes that must be removed first */
+    uint64_t prefix_bytes; /* bytes for the cached beginning of prompts; 0: no room for it */
+    uint64_t drop_bytes;   /* bytes of cached beginnings of prompts that must be removed first */
     enum flo_codec codec;  /* codec of the largest file that is fetched */
     uint32_t step_count;
     struct {
         uint8_t file; /* index into release->files */
-        uint8_t way;  /* index into the file's ways */
+        uint8_t way;  /* index of the chosen download in the file's `ways` */
         bool is_present;
     } steps[FLO_RELEASE_FILES_MAX];
-    char reason[96];  /* "smallest way", "no room for a smaller way" */
-    char chosen[192]; /* why the earlier variants were not chosen */
+    /* why the downloads were chosen, such as "smallest way" or "no room for a
+     * smaller way" */
+    char reason[96];
+    /* why each earlier variant was not chosen: "gpu needs accelerator cuda" */
+    char chosen[256];
 };
+/* Text of `chosen` for the release's first variant. */
+#define FLO_PLAN_FIRST "the first variant"
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,
  * memory, speed and disk; publishers list the best one first.  A device without
  * a measured bandwidth takes a variant that requires a rate only if it is the
  * last one.
  *
- * For each file it chooses the smallest way whose base is on disk and whose
- * memory fits.  If the disk has no room for that, it fetches the file itself.
- * Messages contain the numbers.
+ * For each file it chooses the smallest download whose base is on disk and
+ * whose memory fits.  If the disk has no room for that, it fetches the file
+ * itself.  Messages contain the numbers.
  *
  * Fails with FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET (a variant fits
- * except for memory), FLO_E_DISK_FULL or FLO_E_BLOB_ABSENT (a file has no way
- * left). */
+ * except for memory), FLO_E_DISK_FULL or FLO_E_BLOB_ABSENT (a file has no
+ * possible download). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                                struct flo_err *err);
 /* Returns the index of the largest variant that fits and needs less memory than

@@ -28,7 +28,7 @@ enum flo_slot_phase {
 /* The newest signed order about a model's release. */
 struct flo_stated {
     uint64_t number;          /* sequence number of the order; 0: none in this era */
-    struct flo_digest target; /* release that the order assigns; zero: keep the current release */
+    struct flo_digest target; /* release that the order assigns; zero: the current release stays */
     struct flo_digest body;   /* SHA-256 of the signed order */
     enum flo_order_op op;     /* FLO_ORDER_DEPLOY, FLO_ORDER_ROLLBACK or FLO_ORDER_REMOVE */
     enum flo_stated_outcome outcome;
@@ -44,8 +44,8 @@ struct flo_stated {
 struct flo_denial {
     struct flo_digest release;
     uint64_t number; /* number of the release; 0: unknown */
-    /* number of the order that gave the verdict, or of the newest order when
-     * the device gave it */
+    /* number of the order that blocked or allowed the release; after a fault on
+     * this device, of the order that brought the release */
     uint64_t statement;
     enum flo_denial_cause cause;
     /* 0: normal order, 1: emergency order; an order of one kind lifts no block
@@ -63,7 +63,8 @@ struct flo_slots {
     struct flo_digest current;
     struct flo_digest previous;
     struct flo_digest candidate;
-    struct flo_digest baseline; /* the last resort, which garbage collection never removes */
+    /* release that garbage collection never removes, as a last resort */
+    struct flo_digest baseline;
     uint64_t current_number;
     uint64_t previous_number;
     uint64_t candidate_number;
@@ -126,8 +127,8 @@ FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots, struct flo_err *er
  * normally. */
 void flo_slots_return_try(struct flo_slots *slots);
 /* Commits the candidate: previous <- current <- candidate.  Raises the minimum
- * release to the candidate's number, and marks an order for it as done.
- * Returns FLO_E_STATE when no candidate is on trial. */
+ * release to the candidate's number, and marks the order that asked for it as
+ * done.  Returns FLO_E_STATE when no candidate is on trial. */
 FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
 /* Drops the candidate, because it failed, was cancelled or superseded.  Does
  * nothing when there is no candidate. */
@@ -142,17 +143,18 @@ FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *er
  * Staging a release ends the tombstone. */
 void flo_slots_remove(struct flo_slots *slots);
 /* Finishes a step that a power cut interrupted; called at the start.  Drops a
- * candidate that is blocked, or on trial without tries left, and then blocks
- * it.  Rolls back a blocked current release, unless the device refused that
+ * blocked candidate.  Blocks and drops a candidate on trial that has no tries
+ * left.  Rolls back a blocked current release, unless the device refused that
  * rollback.  Forgets a blocked previous release.  Returns true when the slots
  * must be written. */
 bool flo_slots_heal(struct flo_slots *slots);
 
 /* Checks whether a release may become the candidate.  A release in a slot
  * always may.  Returns FLO_E_TARGET_FLOOR for a release below the minimum,
- * unless the order allows it.  Returns FLO_E_META_EQUIVOCATION when the current
- * release has that number and is another one.  Returns FLO_E_META_VERSION_JUMP
- * for more than FLO_VERSION_JUMP_MAX above all numbers committed here. */
+ * unless the order allows it.  Returns FLO_E_META_EQUIVOCATION when another
+ * release with the number `number` is the current one.  Returns
+ * FLO_E_META_VERSION_JUMP for more than FLO_VERSION_JUMP_MAX above all numbers
+ * committed here. */
 #define FLO_VERSION_JUMP_MAX UINT64_C(1000000)
 FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots, const struct flo_digest *release,
                                  uint64_t number, struct flo_err *err);
@@ -190,9 +192,11 @@ struct flo_denial_here {
     uint64_t order;    /* number of the order that brought the release; 0: by hand */
     uint64_t assigned; /* number of the assigned release; 0: none */
 };
-/* Blocks a release for its behaviour here, or by hand.  A block by hand counts
- * as newer than any order so far.  A block by an order is not stored again,
- * since the order is.  Returns true when another entry was folded. */
+/* Blocks a release for its behaviour on this device, or because the operator at
+ * the device says so.  The operator's block counts as newer than all orders so
+ * far.  Does nothing for a release that an order blocks, because that order is
+ * stored already.  Returns true when the full table lost another block to
+ * `folded`. */
 bool flo_slots_deny_here(struct flo_slots *slots, const struct flo_device *device,
                          const struct flo_denial_here *said);
 /* Unblocks a release because an operator at the device wants it, unless it is
@@ -212,7 +216,8 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
 
 #define FLO_PAUSES_MAX 24
 #define FLO_MODELS_MAX 64 /* most records that are read, tombstones included */
-/* most records that stay; above it the oldest empty one is folded */
+/* most records that stay; beyond that the oldest record without a release is
+ * removed, and only its order number is remembered */
 #define FLO_MODELS_KEPT_MAX 32
 
 /* Effects of the newest order about a rollout as a whole. */
@@ -255,7 +260,8 @@ struct flo_device {
     uint64_t pauses_folded;
     uint64_t models_folded; /* a model without a record counts as having an order of this number */
     struct flo_digest order_keys; /* digest by flo_trust_order_keys; zero: unknown */
-    /* flo_device_holder() of the enrolment that wrote the record; zero: none */
+    /* first bytes of the hash of the device's id under which the record was
+     * written; zero: none */
     uint8_t holder[16];
     struct flo_pause pauses[FLO_PAUSES_MAX];
     struct flo_subject stated_groups;
@@ -317,14 +323,16 @@ const struct flo_pause *flo_device_said(const struct flo_device *device, const c
  * whatever the order, loss or repetition of delivery.  So a record stores the
  * maximum. */
 #define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
-/* Largest jump that a device accepts at once.  For a larger jump the controller
- * must confirm by HTTPS that it has issued as many (agent/shell/orders). */
+/* Largest jump of a sequence number that a device accepts at once.  For a
+ * larger jump the controller must confirm by HTTPS that it has issued such a
+ * number (agent/shell/orders). */
 #define FLO_NUMBER_LEAP 10000
 /* Compares a verified order with the stored ones; changes no record.  `slots`
  * is the record of its model, for deploy and rollback; `body` is the SHA-256 of
- * the signed bytes.  Sets *by to the newer number.  FLO_E_CMD_EPOCH,
- * FLO_E_CMD_NONCE_REUSED (another order already has its number),
- * FLO_E_CMD_FORMAT (a number so high that no later one could follow). */
+ * the signed bytes.  Sets *by to the number of the stored order that supersedes
+ * it, or to 0.  FLO_E_CMD_EPOCH, FLO_E_CMD_NONCE_REUSED (another order already
+ * has its number), FLO_E_CMD_FORMAT (a number so high that no later one could
+ * follow). */
 FLO_MUST_USE int flo_statement_look(const struct flo_device *device, const struct flo_slots *slots,
                                     const struct flo_order *order, const struct flo_digest *body,
                                     enum flo_standing *out, uint64_t *by, struct flo_err *err);
@@ -332,7 +340,9 @@ FLO_MUST_USE int flo_statement_look(const struct flo_device *device, const struc
  * write them before the order acts. */
 struct flo_kept {
     bool device, slots;
-    bool is_folded; /* true: a blocked release was folded, which is worth a log line */
+    /* true: a full table lost a block to `folded` of struct flo_slots, which is
+     * worth a log line */
+    bool is_folded;
 };
 /* Stores the order in the records.  A superseded order changes only which
  * releases are blocked. */

@@ -32,7 +32,8 @@ FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes, 
         n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
     }
     __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]), _mm256_add_epi32(n[2], n[3]));
-    /* The packs instruction works on halves of 128 bits: restore the order. */
+    /* The packs instruction takes the halves of 128 bits in turn, so the order
+     * of the values is restored. */
     __m256i low = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[0], n[1]), 0xd8);
     __m256i high = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[2], n[3]), 0xd8);
     _mm256_storeu_si256((__m256i *)(void *)codes, low);
@@ -230,7 +231,7 @@ void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank, const flo
             _mm256_storeu_ps(at, _mm256_add_ps(_mm256_loadu_ps(at), sums[j]));
         }
     }
-    for (; i < rows; i++) { /* the remaining rows, in the same order and with the same rounding */
+    for (; i < rows; i++) { /* the last rows one by one, with the same order and rounding */
         float sum = 0;
 
         for (size_t r = 0; r < rank; r++) {

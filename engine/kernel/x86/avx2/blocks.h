@@ -71,9 +71,10 @@ FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
     return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits), bits);
 }
 
-/* Loads four bytes of each block, from p, p + step, ...: of parts {0, 1, 2, 3}
- * and {4, 5, 6, 7}; missing parts give 0.  Combined in registers, because a
- * load of the whole would wait for the stores of its parts. */
+/* Four bytes of each of eight parts, read at p, p + step and so on: `low` has
+ * those of parts 0 to 3, `high` those of parts 4 to 7.  Missing parts give 0.
+ * They are combined in registers, because a load of what was just stored would
+ * wait. */
 struct flo_words {
     __m128i low, high;
 };
@@ -355,7 +356,8 @@ FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
         flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part), flo_quant_k3_scale(scales, part * 2 + 1))};
 }
 
-/* Reads the scales; the offsets belong to minima_q2_k(). */
+/* Reads the scale of a group, and the offset with which minima_q2_k() is
+ * multiplied. */
 FLO_INLINE struct flo_scales scales_q2_k(const uint8_t *p, size_t parts)
 {
     (void)parts;
@@ -370,8 +372,8 @@ FLO_INLINE struct flo_codes codes_q2_k(const uint8_t *p, size_t part)
                               flo_scaled(flo_bytes_q2_k(q + 16, part), scales[1] & 15)};
 }
 
-/* Unpacks the minima, which change every 16 weights: codes of their own, times
- * the offset. */
+/* Unpacks the minima of a part, one for each 16 weights.  The group's offset is
+ * multiplied with them later. */
 FLO_INLINE struct flo_codes minima_q2_k(const uint8_t *p, size_t part)
 {
     return (struct flo_codes){_mm256_set1_epi16(p[part * 2] >> 4),
@@ -402,7 +404,7 @@ FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
     return flo_codes_of_grid(p + 8 + part * 16);
 }
 
-/* Stands in for types without minima. */
+/* Returns zeros, for types without minima. */
 FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 {
     (void)p;
@@ -415,13 +417,14 @@ FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 enum flo_offsets {
     FLO_OFFSETS_NONE,
     FLO_OFFSETS_BY_32, /* offsets of flo_scales */
-    FLO_OFFSETS_BY_16, /* offsets of flo_scales, times minima */
+    FLO_OFFSETS_BY_16, /* offsets of flo_scales, times a minimum for each 16 weights */
 };
 
 typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);
 typedef struct flo_codes flo_codes_fn(const uint8_t *group, size_t part);
 
-/* type, bytes of a group, offsets, minima */
+/* Calls X for each type: its name, the bytes of a group of 256 weights, the
+ * kind of its offsets, and the function for its minima. */
 #define FLO_AVX2_TYPES(X)                                                                          \
     X(q4_0, 144, FLO_OFFSETS_NONE, minima_none)                                                    \
     X(q4_1, 160, FLO_OFFSETS_BY_32, minima_none)                                                   \

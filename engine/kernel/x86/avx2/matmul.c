@@ -30,7 +30,8 @@ FLO_INLINE void put(struct piece *out, size_t block, struct flo_codes c)
     _mm256_store_si256(to + 1, c.high);
 }
 
-/* Unpacks one group of a row to block b and the following. */
+/* Unpacks one group of a row, which gives `parts` blocks of 32 columns, into
+ * the blocks of `out` from number b on. */
 FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                              const enum flo_offsets offsets, const uint8_t *p, const size_t parts,
                              size_t b, struct piece *out)

@@ -87,7 +87,8 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights, size_t ro
         const float *v = x->values + t * columns;
         float *out = y + t * stride;
 
-        /* Reads four long streams (row.h). */
+        /* Multiplies four rows at once, which are a quarter of the matrix apart
+         * (row.h). */
         row = weights;
         for (r = 0; r < quarter; r++, row += row_bytes) {
             tile(4, 1, type, row, quarter * row_bytes, v, columns, out + r, quarter, stride);

@@ -14,7 +14,9 @@
 enum {
     FLO_ROWS = 4,
     FLO_PIECE_GROUPS = 8, /* groups after which the lanes are summed */
-    AHEAD_BYTES = 1024,   /* unpacking is slower than memory: prefetch */
+    /* prefetch distance in bytes; prefetching helps, because unpacking is
+     * slower than memory */
+    AHEAD_BYTES = 1024,
 };
 
 struct flo_row_sums {

@@ -177,7 +177,8 @@ static void rescale(const struct flo_attention *a, struct rows *rows, int r, flo
     rows->largest[r] = largest;
 }
 
-/* Masks the lanes of the block at `at` of a tile that row r attends to. */
+/* Returns a mask of the positions to which row r attends, in the block of 16
+ * positions that begins at `at` in the tile. */
 FLO_INLINE __mmask16 seen_lanes(const struct rows *rows, int r, size_t at)
 {
     size_t from = rows->froms[r] > at ? rows->froms[r] - at : 0;
@@ -204,7 +205,9 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
         }
         s = _mm512_mask_mov_ps(none, seen_lanes(rows, r, at), s);
         _mm512_store_ps(weights, s);
-        most = _mm512_max_ps(s, most); /* returns s if one is NaN */
+        /* max gives its second operand for a NaN, so NaNs in `s` do not
+         * count */
+        most = _mm512_max_ps(s, most);
     }
     largest = _mm512_reduce_max_ps(most);
     if (!(largest > -INFINITY)) { /* all scores are -inf or NaN */
@@ -287,7 +290,7 @@ FLO_INLINE void add_range(const int R, const enum flo_cache type, const struct f
 FLO_INLINE void add_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
                          const struct cache *cache, const uint8_t *values, const struct rows *rows)
 {
-    size_t from = 0, to = cache->tile; /* range seen by all */
+    size_t from = 0, to = cache->tile; /* positions of the tile to which all rows attend */
 
     for (int r = 0; r < R; r++) {
         from = rows->froms[r] > from ? rows->froms[r] : from;
@@ -338,7 +341,8 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct
 FLO_INLINE void attend(const int R, const enum flo_cache type, const struct flo_attention *a)
 {
     const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
-    /* For heads of 256, a distance below one block takes twice as long. */
+    /* The distance is at least one block, because a shorter one takes twice as
+     * long for heads of 256. */
     const size_t ahead = block_bytes > AHEAD ? block_bytes : AHEAD;
     const struct cache cache = {
         block_bytes,

@@ -4,7 +4,8 @@
 
 #include "engine/kernel/x86/avx2/avx2.h"
 
-/* This kernel's files are built for all of these (CMakeLists.txt). */
+/* The files of this kernel are compiled for all of these instruction sets
+ * (CMakeLists.txt). */
 static bool is_supported(void)
 {
     return flo_kernel_avx2.is_supported() && __builtin_cpu_supports("avx512f") &&

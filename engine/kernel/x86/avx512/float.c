@@ -13,7 +13,7 @@ enum {
     TILE_ROWS = 4,
     TILE_TOKENS = 6,
     PIECE_COLUMNS = 1024,
-    BLOCK_ROWS = 64, /* rows multiplied with all tokens before the next */
+    BLOCK_ROWS = 64, /* rows that are multiplied with all tokens before the next rows are read */
     AHEAD = 2560,    /* prefetch distance per row, with one token */
 };
 

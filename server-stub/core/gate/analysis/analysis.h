@@ -1,12 +1,13 @@
 /* Analysis: the statistical analysis of a rollout, by its gates.
  *
- * An analysis compares updated devices with controls: devices of the same segment
- * that still run their old release.  Its rules come from a preset and from the
- * rollout's specification.  The evidence is sums by segment and measure.  The
- * verdict of a phase follows from rules, evidence and earlier findings in that
- * phase.  A phase may fail at any block, but passes only at a look: at the end
- * of the soak, and at each doubling of it.  All waves of the rollout together
- * prove that a change of speed or memory is small (slices/pooled.h).  Pure. */
+ * An analysis compares updated devices with controls: devices of the same
+ * segment that still run their old release.  Its rules come from a preset and
+ * from the rollout's specification.  The evidence is sums by segment and
+ * measure.  The verdict of a phase follows from rules, evidence and earlier
+ * findings in that phase.  A phase may fail at the end of any block of five
+ * minutes.  It passes only at a look: at the end of the soak, and at each
+ * doubling of it.  All waves of the rollout together prove that a change of
+ * speed or memory is small (slices/pooled.h).  Pure. */
 #ifndef FLOTILLA_SERVER_ANALYSIS_H
 #define FLOTILLA_SERVER_ANALYSIS_H
 
@@ -92,7 +93,7 @@ struct flo_analysis_rule {
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
-    uint64_t from_ms; /* LEAK: time after the swap at which readings begin */
+    uint64_t from_ms; /* LEAK: time after the swap from which readings count */
     enum flo_on_fail action;
     bool has_action;
 };
@@ -130,15 +131,16 @@ void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
-/* Numbers of devices far above their own past, among updated devices and among
- * controls (slices/plain.h). */
+/* Numbers of devices that are far worse than their own past, among updated
+ * devices and among controls (slices/plain.h). */
 struct flo_analysis_above {
     struct flo_plain_arm treated, control;
 };
-/* Returns true for latency, memory and errors. */
+/* Returns true for a measure whose rows count the devices far worse than their
+ * past: latency, memory and errors. */
 bool flo_analysis_has_above(enum flo_measure measure);
 
-/* Effect as shown to people, never clipped (slices/told.h). */
+/* Effect as shown to people; outliers are not limited (slices/told.h). */
 struct flo_analysis_told {
     struct flo_told effect;    /* effect of a RATIO or a LEAK */
     struct flo_told_rate rate; /* rate of errors */
@@ -148,18 +150,20 @@ struct flo_analysis_told {
  * own past (slices/crash.h). */
 struct flo_analysis_crash {
     struct flo_crash_arm treated, control, past;
-    /* Sums for the rate at which devices begin to crash: devices that crashed
-     * at all, and the hours until then.  They are from the past of all members
-     * and from the time of controls in the rollout. */
+    /* Sums for the rate at which devices begin to crash.  They are the number
+     * of devices that crashed at all, and the hours of each device until its
+     * first crash.  They cover the past of all members, and controls during the
+     * rollout. */
     double first_devices, first_hours;
 };
-/* Adds a device with crashes in `crashes` of its `hours` to first_devices and
- * first_hours. */
+/* Adds one device to first_devices and first_hours.  The device was watched for
+ * `hours` hours and crashed in `crashes` of them. */
 void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, double hours);
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
-    FLO_SLICE_ASKED, /* the slice is held until a person answers */
+    FLO_SLICE_ASKED, /* no device of the slice gets the release until a person
+                        answers */
     FLO_SLICE_LET_GO /* a person released the slice: updates go on there */
 };
 #define FLO_ANALYSIS_SLICES_MAX 8
@@ -177,12 +181,14 @@ struct flo_analysis_slice {
     bool is_asked;
     uint32_t members;
     uint32_t updated, far, controls;
-    /* mean number of far controls in a wave; only for errors and crashes */
+    /* mean number, per wave, of controls whose errors or crashes their own past
+     * does not explain; only for these two measures */
     double far_controls;
     double ln_e, threshold;
     struct flo_told told; /* effect on a speed, as shown to people */
     bool has_elsewhere;
-    double elsewhere; /* effect on the updated devices outside the slice, logarithm of a ratio */
+    double elsewhere; /* effect on the updated devices outside the slice, as the
+                         logarithm of a ratio */
 };
 /* Slice whose controls changed too, so its site is the cause, not the
  * release. */
@@ -190,7 +196,7 @@ struct flo_analysis_changed {
     char name[FLO_SLICE_TEXT];
     enum flo_measure measure;
     double shift;
-    bool has_both; /* the updated devices changed as well */
+    bool has_both; /* the slice's updated devices changed as well as its controls */
 };
 /* largest number of devices that are shown for a slice: the farthest ones */
 #define FLO_ANALYSIS_DEVICES_MAX 100
@@ -229,16 +235,18 @@ struct flo_analysis_segment {
     struct flo_analysis_above above[FLO_MEASURE_COUNT];
 };
 #define FLO_ANALYSIS_PROBES_MAX 5
-/* Slice with one or two updated devices that are far worse than its other
- * devices, so more of its devices are to be updated. */
+/* Slice with only one or two updated devices, which are far worse than its
+ * other devices.  More of its devices are to be updated, so that it can be
+ * judged. */
 struct flo_analysis_probe {
     /* id of an updated device that is far worse than the others of the slice */
     char device[37];
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
-    bool is_count; /* the device is far in errors or crashes, compared with its own past */
-    enum flo_measure measure; /* is_count: the measure */
-    /* smallest logarithm of the device's ratio to a control of the slice; only
-     * if is_count is false */
+    bool is_count;             /* the device is worse in errors or crashes than its own past
+                                  explains; false: in speed or memory */
+    enum flo_measure measure;  /* is_count: the measure */
+    /* Smallest distance of the device from a control of the slice, as the
+     * logarithm of a ratio; only if is_count is false. */
     double least;
 };
 struct flo_analysis_evidence {
@@ -254,10 +262,11 @@ struct flo_analysis_evidence {
     /* RATIO: number of members, of both arms, that have requests of the
      * measure's kind. */
     uint32_t readers[FLO_MEASURE_COUNT];
-    /* Effects over all segments. */
+    /* Effects of each measure over all segments together. */
     struct flo_analysis_told told[FLO_MEASURE_COUNT];
     struct flo_analysis_crash crash; /* crashes over all segments */
-    /* Sums of the devices that swapped in this phase, and of their controls. */
+    /* Sums of readings: of the devices that swapped in this phase, and of their
+     * controls. */
     struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_analysis_slices slices;
     uint32_t segment_count;
@@ -267,16 +276,18 @@ struct flo_analysis_evidence {
 /* ---- verdict ---- */
 
 #define FLO_ANALYSIS_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
-/* Proof that a speed or memory hardly changed, by all waves up to one
- * evaluation.  It has a copy of the waves' sums. */
+/* Proof, at one evaluation, that a speed or memory hardly changed.  It uses the
+ * sums of all waves (devices whose swaps begin together) up to then, of which
+ * it has a copy. */
 struct flo_analysis_proof {
     bool is_judged;
     uint32_t count; /* number of waves; the last one is of this phase */
     struct flo_pooled_sums waves[FLO_ANALYSIS_WAVES_MAX];
     struct flo_pooled_result result;
 };
-/* Sets the verdict of `result` by the proof of all waves, at a look.  A test
- * that fails keeps its verdict. */
+/* Sets the verdict of `result` by the proof of all waves, at a look (an
+ * evaluation at which a phase may pass).  A test that fails keeps its
+ * verdict. */
 void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_proof *proof,
                         struct flo_statistic_result *result);
 /* Returns the sums as a JSON object, a new reference. */
@@ -294,7 +305,8 @@ struct flo_analysis_row {
     struct flo_analysis_told told; /* effect as shown to people; only over all segments */
 };
 struct flo_analysis_steep {
-    /* Sums of the arms of all segments that are not excluded. */
+    /* Numbers of devices far worse than their past, over all segments that are
+     * not excluded. */
     struct flo_analysis_above arms;
     enum flo_plain_verdict verdict;
 };
@@ -320,28 +332,32 @@ struct flo_analysis_standing {
     struct flo_analysis_steep steep;
     struct flo_analysis_soon soon;
     struct flo_analysis_told told;
-    /* newest verdict, but a pass of an earlier look in the phase is kept */
+    /* Newest verdict; a pass lasts until the end of the phase, unless the rule
+     * fails later. */
     enum flo_verdict verdict;
     bool has_result;
 };
 struct flo_analysis_state {
-    uint32_t looks; /* number of looks taken in this phase */
-    uint32_t block; /* block of the newest evidence */
+    uint32_t looks; /* number of looks (evaluations at which the phase may pass)
+                       taken in this phase */
+    uint32_t block; /* number of the block of time in which the newest evidence
+                       was made */
     uint32_t controls, treated;
     enum flo_phase_verdict verdict;
     uint32_t rule;    /* rule that fails, or for which the phase waits;
                          FLO_SEGMENT_ALL: none */
     uint32_t segment; /* segment that fails, or FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
-    struct flo_analysis_row named; /* test of `rule` in `segment` */
+    struct flo_analysis_row named; /* result of the test of `rule` in `segment` */
     uint16_t excluded;             /* bit for each segment that is excluded; kept over phases */
     /* bit for each segment that fails now, while the release passes
      * elsewhere */
     uint16_t excludes;
     /* Bit for each segment with too few sites in the newest evidence. */
     uint16_t few_sites;
-    uint16_t unread; /* bit for each speed that has no request while another speed has some; such a
-                        speed is not judged */
+    /* Bit for each measure of speed without a single request in the fleet,
+     * while another speed has some.  Such a speed is not judged. */
+    uint16_t unread;
     /* bit for each rule whose events are too rare to prove anything in this
      * phase; such a rule can only fail */
     uint16_t beyond;
@@ -369,7 +385,8 @@ struct flo_analysis {
     /* Model whose requests the release shares: the two are compared on each
      * device.  Empty: updated devices are compared with controls. */
     char split_of[FLO_NAME_MAX + 1];
-    /* Newest standard deviation of a control's difference; 0: not known yet. */
+    /* Standard deviation of the controls' differences, as measured last; 0: not
+     * known yet. */
     double spread;
     struct flo_analysis_state state;
 };
@@ -380,10 +397,12 @@ struct flo_analysis_moment {
     bool is_last;
     bool is_plain;   /* no controls remain */
     bool is_watch;   /* the hold-out is observed: only alarms are raised */
-    double soaked_s; /* time of the soak so far; <0: some devices are still updating */
+    double soaked_s; /* time for which the phase has soaked; <0: some devices
+                        are still updating */
     double soak_s;
 };
-/* spread that is assumed while none is measured: a drift of 5 %, and noise */
+/* standard deviation of the controls' differences that is assumed until one is
+ * measured: from a drift of 5 %, and noise */
 #define FLO_SPREAD_USUAL 0.084
 struct flo_analysis_crowd {
     uint32_t updated;  /* number of devices that update in the phase */
@@ -397,37 +416,42 @@ struct flo_analysis_crowd {
 struct flo_analysis_sight {
     bool has_find;
     double finds_pct; /* smallest change that the test finds in 95 % of cases */
-    double odds;      /* odds that a release without effect is proven by all waves so far */
+    double odds;      /* chance that all waves up to this phase prove a release
+                         without effect */
     double prove_pct; /* change that the proof has to rule out */
     /* Two remedies for odds below FLO_ANALYSIS_ODDS_MIN; either of them is
      * enough: a larger `prove_pct`, or more controls. */
     double helps_pct;
-    /* number of controls that is enough; 0: no number is enough */
+    /* number of controls with which the odds are high enough; 0: no number
+     * suffices */
     uint32_t helps_controls;
 };
-/* Computes the sight of a rule.  `crowds` has all phases up to this one.
- * Returns false when the rule is neither of speed nor of memory, or there are
- * no devices to compare. */
+/* Computes the effect that a phase can find by a rule, and its odds.  `crowds`
+ * has all phases up to this one.  Returns false when the rule is neither of
+ * speed nor of memory, or there are no devices to compare. */
 bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                        uint32_t segments, const struct flo_analysis_crowd *crowds,
                        struct flo_analysis_sight *out);
 /* Sums of a fleet's events before the rollout. */
 struct flo_analysis_past {
     double errors, requests;
-    double blocks;         /* blocks of 5 minutes with a window, summed over devices */
-    double crashes, hours; /* hours with a crash, and hours with a window */
+    double blocks;         /* number of 5-minute blocks with a telemetry window,
+                              summed over all devices */
+    double crashes, hours; /* Device hours with a crash, and device hours with a
+                              telemetry window. */
 };
-/* Sight of the rules of errors, crashes and leaks. */
+/* Effect that a phase can find by a rule of errors, crashes or leaks. */
 struct flo_analysis_seen {
     bool has_find;
-    double finds; /* smallest effect that is found: errors per request, share of devices that crash,
-                     or % an hour */
-    double usual; /* expected number of events without an effect */
+    double finds; /* smallest effect that the phase can find: errors per
+                     request, share of devices that crash, or % an hour */
+    double usual; /* number of events that is expected if the release has no
+                     effect */
     double hours; /* hours after the swap in which events are counted */
 };
 /* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
- * for a rule that is not of errors, crashes or leaks, without devices to
- * compare, or without a usable past. */
+ * when the rule is not about errors, crashes or leaks.  Returns false as well
+ * without devices to compare, or without a usable past. */
 bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                               uint32_t segments, const struct flo_analysis_crowd *crowds,
                               const struct flo_analysis_past *past, struct flo_analysis_seen *out);
@@ -437,8 +461,9 @@ struct flo_analysis_site {
     uint32_t sites; /* number of sites with at least 3 members */
     uint32_t all;   /* members of all sites */
 };
-/* Returns the smallest change at that site, in %, that the scan finds in 95 %
- * of cases.  It is infinite if no change is found. */
+/* Returns the smallest change, in %, that the scan finds in 95 % of cases if
+ * only the given site changes.  Returns infinity when no change would be
+ * found. */
 double flo_analysis_finds_at(const struct flo_analysis *analysis, uint32_t rule,
                              const struct flo_analysis_site *site);
 bool flo_analysis_is_speed(enum flo_measure measure);
@@ -448,16 +473,18 @@ bool flo_analysis_is_speed(enum flo_measure measure);
 
 struct flo_analysis_finding {
     enum flo_phase_verdict verdict;
-    uint32_t look;     /* number of the look that was taken, or FLO_LOOK_NONE */
+    uint32_t look;     /* number of the look (an evaluation at which the phase
+                          may pass), or FLO_LOOK_NONE */
     uint16_t excludes; /* bit for each segment to exclude: it fails alone, and has fewer than half
                           of the members */
-    uint16_t holds;    /* bit for each slice of the evidence that is to be held now */
+    uint16_t holds;    /* bit for each slice of the evidence whose updates are to be held now */
     /* what happens to each slice: enum flo_slice_end */
     uint8_t ends[FLO_ANALYSIS_SLICES_MAX];
     /* number of devices that were added for each probe */
     uint8_t probed[FLO_ANALYSIS_PROBES_MAX];
-    uint16_t changed; /* bit for each rule that is to be reported: its verdict changed, or this was
-                         a look */
+    /* bit for each rule that is to be reported: its verdict changed, or the
+     * phase might have passed at this evaluation */
+    uint16_t changed;
 };
 /* Excludes the segments of this bit mask, which the caller rolls back.  A newly
  * excluded segment clears the sums of the waves, which begin again without
@@ -468,30 +495,30 @@ void flo_analysis_exclude(struct flo_analysis *analysis, uint16_t segments);
 uint32_t flo_analysis_held(const struct flo_analysis_state *state, const char *name);
 /* Returns how many slices wait for a person. */
 uint32_t flo_analysis_asked(const struct flo_analysis_state *state);
-/* Begins the phase with this number, from 0; the numbering of looks
- * restarts. */
+/* Begins the phase with this number, counted from 0.  Looks, the evaluations at
+ * which a phase may pass, are then counted from 0 again. */
 void flo_analysis_phase(struct flo_analysis *analysis, uint32_t phase);
 /* Judges a phase by new evidence. */
 void flo_analysis_judge(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence,
                         const struct flo_analysis_moment *moment,
                         struct flo_analysis_results *results, struct flo_analysis_finding *out);
-/* Tells whether the rule of crashes fails by crashes soon after the swap, not
- * by its test. */
+/* Tells whether the rule of crashes fails because devices crashed soon after
+ * their swap.  Otherwise its test decided. */
 bool flo_analysis_is_soon(const struct flo_analysis_standing *standing);
 void flo_analysis_crash_judge(const struct flo_analysis_crash *arms, struct flo_analysis_soon *out);
-/* Tells whether the rule fails by devices far above their own past, not by its
- * test. */
+/* Tells whether the rule fails because devices are far worse than their own
+ * past.  Otherwise its test decided. */
 bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
-/* Tells whether a phase waits for this rule to pass.  Evidence may change this:
- * flo_analysis_awaits tells it then. */
+/* Tells whether the rules make a phase wait until this rule passes.
+ * flo_analysis_awaits takes the evidence into account as well. */
 bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                               bool is_last);
-/* smallest accepted odds that a release without effect passes */
+/* Smallest accepted chance that a phase proves a release without effect. */
 #define FLO_ANALYSIS_ODDS_MIN 0.97
-/* Tells, with the newest evidence, whether the phase still waits for this rule.
- * A phase does not wait for a speed without requests; the speed of batch
- * requests replaces it.  A phase does not wait for crashes if so few devices
- * cannot prove anything even in the longest soak. */
+/* Tells whether the phase still waits for this rule, given the newest evidence.
+ * A phase does not wait for a speed without requests: it waits for the speed of
+ * batch requests instead.  A phase does not wait for crashes if it has too few
+ * devices to prove anything even in the longest soak. */
 bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                          bool is_last);
 /* Gets the test of a rule in a phase: over all segments if is_all, else for one
@@ -536,7 +563,8 @@ FLO_MUST_USE int flo_analysis_replay(const json_t *record, flo_analysis_row_fn o
 /* Writes a sentence about a phase whose proof has low odds, and the remedy. */
 void flo_analysis_sight_text(const char *phase, const char *title,
                              const struct flo_analysis_sight *sight, char *out);
-/* Writes "errors on 1.3 % of requests, not 0.2 %". */
+/* Writes the smallest effect that a phase can find, such as "errors on 1.3 % of
+ * requests, not 0.2 %". */
 void flo_analysis_seen_text(enum flo_measure measure, const struct flo_analysis_seen *seen,
                             char *out);
 /* Writes "+65.0 %", or "2.0 times" from 1.8 times on. */
@@ -544,15 +572,17 @@ void flo_analysis_effect_text(double effect, char *out);
 /* Writes where a release is worse, and the consequence. */
 void flo_analysis_slice_text(const struct flo_analysis_slice *slice, enum flo_slice_end end,
                              char *out);
-/* Label that a scan looks at, and how many values and devices it leaves out. */
+/* Scan of a label's values for a worse release.  `left_values` and
+ * `left_devices` count the values, and their devices, that are too many to
+ * scan. */
 struct flo_analysis_scan {
     const char *label;
     uint32_t values; /* number of values that are scanned */
     uint32_t left_values, left_devices;
 };
 void flo_analysis_scan_text(const struct flo_analysis_scan *scan, char *out);
-/* Writes a sentence about a probed device, because of which `count` more
- * devices of its slice are updated. */
+/* Writes a sentence about a probe: because of it, `count` more devices of its
+ * slice are updated. */
 void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t count, char *out);
 void flo_analysis_changed_text(const struct flo_analysis_changed *changed, char *out);
 /* Writes the titles of the rules in `further`, separated by ", "; "" for

@@ -141,7 +141,7 @@ static void because_leak(const struct flo_analysis_rule *rule, const struct flo_
     }
 }
 
-/* Explains a verdict; an inconclusive one gives its reason. */
+/* Explains a verdict. An inconclusive one is explained by its reason. */
 static void because_result(const struct flo_analysis_rule *rule,
                            const struct flo_statistic_rule *test,
                            const struct flo_analysis_standing *standing, char *out)

@@ -14,8 +14,8 @@ _Static_assert(FLO_SOAKS_MAX == 1 << LOOK_LAST, "then a person is asked");
 
 /* ---- one test ---- */
 
-/* Returns the index of the settings that a phase uses; a covering wave is not
- * counted as a phase. */
+/* Returns the index of the settings that a phase uses.  The phase that covers
+ * all sites has the settings of the phase before it. */
 static uint32_t step_of(const struct flo_analysis_rules *rules, uint32_t phase)
 {
     return rules->cover > 0 && phase + 1 >= rules->cover ? phase - 1 : phase;
@@ -170,7 +170,7 @@ void flo_analysis_crash_judge(const struct flo_analysis_crash *arms, struct flo_
     static const struct flo_crash_rule rule = {.tail_max = 0.001, .limit_ratio = 2};
 
     out->arms = *arms;
-    /* Impossible arms give an inconclusive result. */
+    /* Numbers that no devices can have give an inconclusive result. */
     (void)flo_crash_evaluate(&rule, &arms->treated, &arms->control, &arms->past, &out->result);
 }
 
@@ -325,8 +325,8 @@ static uint16_t unread_of(const struct flo_analysis_rules *rules,
     return has_one ? unread : 0;
 }
 
-/* Returns the hours for which devices will be watched by the end of the longest
- * soak; an hour is 12 blocks. */
+/* Returns the device hours that the arm will have by the end of the longest
+ * soak.  An hour has 12 blocks. */
 static double hours_at_end(const struct judgement *judgement, const struct flo_count_arm *arm)
 {
     const struct flo_analysis_moment *moment = judgement->moment;
@@ -337,8 +337,9 @@ static double hours_at_end(const struct judgement *judgement, const struct flo_c
            (block_s > 0 ? arm->devices * fmax(left_s, 0) / block_s / FLO_BLOCKS_PER_HOUR : 0);
 }
 
-/* Adds a device.  With crashes in k of h hours, the first comes in hour (h + 1)
- * / (k + 1) on average.  So a device that keeps crashing counts once. */
+/* Adds a device.  A device with crashes in k of its h hours counts until hour
+ * (h + 1) / (k + 1), the expected hour of its first crash.  So a device that
+ * keeps crashing counts once. */
 void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, double hours)
 {
     assert(crashes >= 0 && hours >= 0);
@@ -380,8 +381,9 @@ static uint16_t beyond_of(const struct judgement *judgement)
     return beyond;
 }
 
-/* Stores a result.  A pass of an earlier look is kept in this phase, because
- * each look has its own part of the error. */
+/* Stores a result.  A pass stays valid for the rest of the phase unless the
+ * rule fails.  Each look is tested at an error level of its own, so an earlier
+ * pass needs no second one. */
 static void stand(struct flo_analysis_standing *standing, const struct flo_analysis_row *row,
                   const struct flo_analysis_steep *steep)
 {
@@ -446,9 +448,9 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
     list->gates[list->count++] = gate;
 }
 
-/* Returns the verdict of a rule.  A failure of earlier evidence becomes
- * inconclusive when this evidence does not test the rule, because its devices
- * may have left. */
+/* Returns the verdict of a rule.  An earlier failure becomes inconclusive when
+ * the new evidence does not test the rule, because the rule's devices may have
+ * left. */
 static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_verdict stands = judgement->analysis->state.standing[rule].verdict;
@@ -524,8 +526,9 @@ static uint16_t failing_alone(const struct judgement *judgement, const struct ga
     return 2 * theirs < members ? failing : 0;
 }
 
-/* Returns the number of the look that is due, or FLO_LOOK_NONE.  Look k comes
- * after 2^k soaks. */
+/* Returns the number of the look that is due, or FLO_LOOK_NONE.  A look is an
+ * evaluation at which the phase may pass.  The first is due after one soak, and
+ * each next one after twice the time. */
 static uint32_t look_now(const struct flo_analysis *analysis,
                          const struct flo_analysis_moment *moment)
 {
@@ -648,8 +651,9 @@ static void conclude(const struct judgement *judgement, struct flo_analysis_find
 
 /* ---- spread ---- */
 
-/* Stores the spread of the controls of all segments, from the first speed that
- * has enough controls. */
+/* Stores the standard deviation of the controls' differences.  The first
+ * measure of speed that has enough controls in all segments together gives
+ * it. */
 static void note_spread(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence)
 {
     for (uint32_t i = 0; i < analysis->rules.count; i++) {

@@ -363,8 +363,8 @@ static int read_side(const struct replay *replay, const char *gate, const json_t
     return 0;
 }
 
-/* Replays the rule that compares devices with their own past.  In an older
- * record without the member `above`, no device counts as above its past. */
+/* Replays the rule that compares devices with their own past.  An older record
+ * has no member `above`; then no device counts as above its past. */
 static int replay_above(const struct replay *replay, const char *gate, const json_t *row,
                         struct flo_analysis_steep *out)
 {
@@ -435,8 +435,8 @@ static int replay_proof(struct replay *replay, const char *gate,
     return is_same ? 0 : refuse(replay, gate, "its waves have another verdict now");
 }
 
-/* Reads an effect that was shown to people.  It is not computed again, because
- * the differences are not stored. */
+/* Reads an effect that was shown to people.  A replay cannot compute it,
+ * because the record does not store the devices' differences. */
 static void read_told(const json_t *row, struct flo_analysis_told *out)
 {
     const json_t *told = json_object_get(row, "told");

@@ -460,8 +460,9 @@ static double all_weights(const struct flo_analysis_rules *rules)
 }
 
 /* Reduces the weight of the preset's leak gate to what the rollout's own rules
- * leave; drops the gate if they leave nothing.  Specifications older than this
- * gate thus remain valid. */
+ * leave.  Removes the gate if they leave nothing.  The reason is that all
+ * weights together may not exceed 1, also in specifications older than this
+ * gate. */
 static void yield_leak(const json_t *gates_or_null, struct flo_analysis_rules *rules)
 {
     struct flo_analysis_rule *leak = rule_of(rules, FLO_MEASURE_LEAK);

@@ -17,12 +17,14 @@
 #define LABELS 2 /* hardware and site */
 #define Z_LOOK 1.96
 #define CONTROLS_MOST 1e6
-/* Standard deviation for a test that compares devices of all sites.  It
- * includes shocks and daily curves of sites, which the proof avoids: it
- * compares each site with its own controls. */
+/* Standard deviation of a device's change, for a test that compares devices
+ * across sites.  It includes shocks and daily curves of sites.  The proof has a
+ * smaller one, because it compares each site with its own controls. */
 #define SPREAD_ACROSS 0.106
-#define SPREAD_MEMORY 0.022 /* standard deviation from a drift of 2 % and noise */
-#define SPREAD_SLOPE 0.0157 /* standard deviation per hour, for a slope of 10 readings */
+/* standard deviation of a device's memory: a drift of 2 %, and noise */
+#define SPREAD_MEMORY 0.022
+/* standard deviation of a memory slope per hour, over 10 readings */
+#define SPREAD_SLOPE 0.0157
 #define SLOPE_READINGS 10
 #define BLOCKS_AN_HOUR 12
 #define SURE 0.95
@@ -38,8 +40,8 @@ static double find_of(const struct flo_detect *plan)
     return flo_detect_ratio(plan, &found) && found.has_find ? found.find : INFINITY;
 }
 
-/* Returns the factor of the updated devices' variance: a baseline of few
- * readings adds as much variance as the drift of devices. */
+/* Returns a factor for the variance of the updated devices.  A device whose
+ * baseline has only a few readings has twice the variance. */
 static double thinned(const struct flo_analysis_crowd *crowd)
 {
     return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
@@ -150,7 +152,7 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
     out->finds_pct = flo_change_pct(find);
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
-    /* the last wave must give the proof without the earlier waves, too */
+    /* the proof must succeed for the phase's own wave alone as well */
     if (crowds[phase].updated > 0) {
         out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }

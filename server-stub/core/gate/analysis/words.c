@@ -112,8 +112,8 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* Writes the growth of memory per hour.  Without a shown effect, it is the
- * difference of the medians. */
+/* Writes the growth of memory per hour.  This is the effect as shown to people,
+ * else the difference of both arms' median slopes. */
 static void say_leak(struct line *line, const struct flo_leak_rule *rule,
                      const struct flo_leak_result *result, const struct flo_told *told)
 {
@@ -130,7 +130,7 @@ static void say_leak(struct line *line, const struct flo_leak_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* Writes a ratio of the raw rates. */
+/* Writes the rate of the updated devices as a ratio to that of the controls. */
 static void say_rates(struct line *line, const struct flo_told_rate *rate)
 {
     if (!rate->has_ratio && rate->rate_updated <= 0) {
@@ -170,7 +170,8 @@ static void say_times(struct line *line, const struct flo_count_result *result,
     }
 }
 
-/* Writes events: counts of devices as devices, others as a ratio of rates. */
+/* Writes a count of events: of devices as two counts, of others as a ratio of
+ * rates. */
 static void say_count(struct line *line, const char *per, const struct flo_count_rule *rule,
                       const struct flo_count_result *result, const struct flo_told_rate *rate)
 {
@@ -355,8 +356,7 @@ static void say_unclear(struct line *line, const struct flo_analysis_slice *slic
         is_done ? ", look" : "");
 }
 
-/* Writes the devices whose errors or crashes their own past does not
- * explain. */
+/* Writes how many updated devices of a slice are far above their own past. */
 static void say_far(struct line *line, const struct flo_analysis_slice *slice)
 {
     assert(slice->far <= slice->updated);

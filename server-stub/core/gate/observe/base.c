@@ -18,8 +18,8 @@ static bool was_read(const struct flo_readings *readings, int reading)
     return is_read;
 }
 
-/* Finds the first block in which the device has enough readings of its release
- * for a baseline.  Assumes that each future block has a reading. */
+/* Finds the first block in which the device will have enough readings of its
+ * release for a baseline.  One reading is assumed for each future block. */
 static void read_ahead(const struct flo_observed *observed, int reading, uint32_t block,
                        struct flo_observed_base *out)
 {

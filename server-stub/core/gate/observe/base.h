@@ -18,8 +18,9 @@ enum flo_base {
 struct flo_observed_base {
     /* kind of baseline (enum flo_base) if the device updated now */
     uint8_t kinds[FLO_READING_COUNT];
-    /* First block in which an update can be compared, and first block with a
-     * full baseline, if each block has a reading; 0: now. */
+    /* First block in which the device can be compared after an update, and
+     * first block in which its baseline is full; 0: the present one.  Both
+     * assume a reading in each block. */
     uint32_t from[FLO_READING_COUNT];
     uint32_t whole[FLO_READING_COUNT];
 };

@@ -17,8 +17,8 @@ struct flo_bytes {
 void flo_bytes_want(struct flo_bytes *bytes, bool is_so);
 void flo_bytes_u8(struct flo_bytes *bytes, uint8_t *value);
 void flo_bytes_u32(struct flo_bytes *bytes, uint32_t *value);
-/* Reads or writes a count of at most `most`; it is 0 once the bytes are
- * broken. */
+/* Reads or writes a count of at most `most`.  After an error in the bytes the
+ * count is 0. */
 void flo_bytes_count(struct flo_bytes *bytes, uint8_t *value, size_t most);
 void flo_bytes_truth(struct flo_bytes *bytes, bool *value);
 void flo_bytes_real(struct flo_bytes *bytes, double *value);

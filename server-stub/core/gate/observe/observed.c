@@ -26,8 +26,8 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 /* ---- sketches ---- */
 
-/* Drops the open sketches, because their samples are not from the release that
- * runs now. */
+/* Drops the sketches that collect samples, because their samples are not from
+ * the release that runs now. */
 static void forget_open(struct flo_readings *readings)
 {
     if (readings != NULL) {
@@ -101,9 +101,9 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* Returns the counts with which a split compares.  They are those of the
- * running release, or of an older release if the running one has too few
- * blocks. */
+/* Returns the counts before the split, for the comparison with those after it.
+ * They are those of the running release.  A release with too few blocks is
+ * replaced by an older one that has enough. */
 static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -141,14 +141,16 @@ static const struct flo_level *any_level(const struct flo_level_table *levels, u
     return best;
 }
 
-/* Facts of a split, with the release that the device ran before it. */
+/* Facts with which a device's comparison begins (a split), among them the
+ * release that it ran before. */
 struct parting {
     uint32_t running;
     uint32_t block;
     uint8_t phase;
     bool is_control;
-    bool is_same; /* the device already runs the rollout's release, so only a full baseline can be
-                     compared */
+    /* The device already ran the rollout's release before the comparison began.
+     * A comparison then needs a full baseline of that release. */
+    bool is_same;
 };
 
 static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
@@ -282,8 +284,8 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
     }
 }
 
-/* Drops the level of golden answers that was measured with the former release's
- * answers. */
+/* Drops the device's level of the GOLDEN reading under the rollout's release.
+ * It was measured with the golden answers of the release before the swap. */
 static void forget_former(struct flo_observed *observed)
 {
     struct flo_level_table *levels;
@@ -299,7 +301,8 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* Moves each daily curve by the change that the rollout's release caused. */
+/* Moves the mean of each daily curve by the change that the rollout's release
+ * caused. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;
@@ -344,7 +347,7 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->since = (struct flo_counters){0};
 }
 
-/* Returns true if the device had the release early: its windows showed the
+/* Returns true if the device had the release early: its telemetry showed the
  * release before its rollout was known. */
 static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
@@ -415,8 +418,9 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
-        /* The device runs another release than the rollout's, or an older
-         * rollout took it back.  It is no control until the next split. */
+        /* The device now runs a release that its rollout did not bring, or an
+         * older rollout rolled it back.  So it is no control until the next
+         * phase begins a comparison. */
         observed->split = 0;
         if (observed->readings != NULL) {
             observed->readings->memory = (struct flo_slope_track){0};
@@ -427,15 +431,15 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
 }
 
 /* Tells whether the device's present readings count as readings after its
- * split. */
+ * split, the moment when its comparison began. */
 static bool is_since(const struct flo_observed *observed)
 {
     return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
            (observed->arm != FLO_ARM_TREATED || observed->release == observed->coming);
 }
 
-/* Adds a window's counts.  Rated answers that do not fit the counter are
- * dropped, good and bad alike. */
+/* Adds a telemetry window's counts.  When the counter would overflow, the
+ * window's rated answers are dropped, good and bad ones together. */
 static void add_counters(struct flo_counters *counters, const struct flo_observed_window *window)
 {
     uint64_t room = UINT32_MAX - counters->judged;
@@ -463,8 +467,9 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
     }
 }
 
-/* Tells whether the samples of a window count.  Caches are cold in a window in
- * which the engine or the agent started, and in a release's first blocks. */
+/* Tells whether the samples of a telemetry window count.  Caches are cold in a
+ * window in which the engine or the agent started, and in a release's first
+ * blocks. */
 static bool is_steady(const struct flo_observed *observed, const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
@@ -472,8 +477,8 @@ static bool is_steady(const struct flo_observed *observed, const struct flo_obse
             window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
-/* Returns a gauge of the window.  For the gauge of golden answers, an updated
- * device is measured by the answers that it had before its swap. */
+/* Returns a gauge of a telemetry window.  For the gauge GOLDEN, an updated
+ * device is measured by the golden answers of the release before its swap. */
 static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
@@ -617,9 +622,9 @@ static void end_counters(struct flo_counters *counters)
     }
 }
 
-/* Adds a reading to the daily curve.  The difference of a treated device is
- * subtracted first, because its release may have moved all hours.  While the
- * difference is unknown, nothing is added. */
+/* Adds a reading to the device's daily curve.  The device's change since its
+ * swap is subtracted first, because the new release may have moved all hours.
+ * While this change is unknown, the reading is not added. */
 static void keep_hour(struct flo_observed *observed, int reading, uint32_t block, double x)
 {
     double d = 0;
@@ -632,8 +637,8 @@ static void keep_hour(struct flo_observed *observed, int reading, uint32_t block
     }
 }
 
-/* Adds a reading after the split.  `taken` is subtracted from it: the segment's
- * curve in the block plus the device's daily curve. */
+/* Adds a reading after the split.  `taken` is the segment's curve in the block
+ * plus the device's daily curve; it is subtracted from the reading. */
 static void add_since(struct flo_observed *observed, int reading, uint32_t block, double y,
                       double taken)
 {
@@ -645,8 +650,8 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
-    /* `before` includes the mean of the daily curve, which is subtracted
-     * here */
+    /* `before`, the mean of the daily curve, is part of the level before the
+     * split.  The reading must therefore keep this mean, too. */
     if (reading < FLO_SHAPES) {
         taken -= (double)readings->daily[reading].before;
     }
@@ -663,7 +668,8 @@ static void end_reading(struct flo_observed *observed, int reading, uint32_t blo
     double x = readings->y[reading] - curve;
     bool is_fresh = (readings->fresh >> reading & 1) != 0;
 
-    /* The call cannot fail: bucket bounds and gauges are whole numbers, so x is finite. */
+    /* The result is ignored: the call only fails for an x that is not finite,
+     * which whole numbers never give. */
     (void)flo_levels_add(&readings->levels[reading], observed->release, is_fresh ? &x : NULL,
                          block);
     if (!is_fresh) {

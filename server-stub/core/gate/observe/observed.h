@@ -43,9 +43,11 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
-#define FLO_WARM_BLOCKS 2             /* blocks with cold caches after a swap */
-#define FLO_SKETCH_BLOCKS_MAX 24      /* age at which an open sketch is dropped: 2 h */
-#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs before its split */
+#define FLO_WARM_BLOCKS 2        /* blocks with cold caches after a swap */
+#define FLO_SKETCH_BLOCKS_MAX 24 /* age at which an open sketch is dropped: 2 h */
+/* readings that a control needs before its comparison with an earlier time
+ * begins */
+#define FLO_BEFORE_MIN FLO_LEVEL_FULL
 /* Largest number of blocks for which a device may have run a rollout's release
  * before the rollout is known.  Its former release is then the one to compare
  * with. */
@@ -56,28 +58,29 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 #define FLO_LEAK_BLOCKS 6
 
 #define FLO_SKETCHES 3
-/* Readings that have a curve by hour of the day: all but the last one, golden
- * answers. */
+/* Readings that have a daily curve: all but the last one, golden answers. */
 #define FLO_SHAPES (FLO_READING_COUNT - 1)
 /* Readings of a device; absent for devices of which only events are counted. */
 struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
-    uint32_t opened[FLO_SKETCHES]; /* block of each sketch's first window */
+    uint32_t opened[FLO_SKETCHES]; /* number of the block in which each sketch
+                                      got its first telemetry window */
     struct flo_mean gauges[FLO_GAUGES];
     struct flo_level_table levels[FLO_READING_COUNT];
     struct flo_series series[FLO_READING_COUNT];
     struct flo_shape_kept shapes[FLO_SHAPES];
     /* Daily curves, fixed for the current rollout. */
     struct flo_shape_daily daily[FLO_SHAPES];
-    /* memory since the split, or since the last start of the engine if that
-     * is later */
+    /* memory since the comparison began, or since the last start of the engine
+     * if that is later */
     struct flo_slope_track memory;
     bool has_daily; /* `daily` is fixed */
     /* Kind of each reading's baseline (enum flo_reference). */
     uint8_t reference[FLO_READING_COUNT];
-    /* Number of each reading's stratum: devices with the same stratum are
-     * compared with each other.  It is 0 when the baseline is the release that
-     * the device runs, else a number made from both releases. */
+    /* Number of each reading's stratum; only devices with the same number are
+     * compared with each other.  It is 0 when the baseline is of the release
+     * that the device ran last.  Otherwise it is made from that release and the
+     * one of the baseline. */
     uint32_t stratum[FLO_READING_COUNT];
     double y[FLO_READING_COUNT]; /* readings of the block that ended */
     uint8_t fresh;               /* bit for each reading that the block has */
@@ -94,15 +97,18 @@ enum flo_arm {
 struct flo_counters {
     double errors;
     double requests;
-    uint32_t blocks; /* number of blocks with a window of the device */
-    uint32_t judged; /* number of answers that the application rated; not packed */
-    /* number of answers that the application rated as bad; not packed */
+    uint32_t blocks; /* number of blocks in which the device sent a telemetry
+                        window */
+    uint32_t judged; /* number of answers that the application rated; not in the
+                        stored record */
+    /* number of answers that the application rated as bad; not in the stored
+     * record */
     uint32_t bad;
 };
 /* Counts of one release on the device. */
 struct flo_past {
     uint32_t release; /* 0: none */
-    uint32_t heard;   /* block of the release's last window that counts */
+    uint32_t heard;   /* block of the newest telemetry window of this release */
     struct flo_counters counters;
 };
 struct flo_observed {
@@ -112,32 +118,38 @@ struct flo_observed {
      * is in no rollout. */
     uint32_t coming;
     uint32_t rollout;    /* checksum of the device's rollout; 0: it is in none */
-    uint32_t split;      /* block of the split; 0: none yet */
+    uint32_t split;      /* number of the block at which the comparison with
+                            earlier readings began (the split); 0: none yet */
     uint32_t moved;      /* block in which the device began to run `release`; 0: not observed */
-    uint32_t heard;      /* block of the device's last window that counts */
+    uint32_t heard;      /* block of the newest telemetry window of the device */
     uint32_t read;       /* block of the device's last reading */
     uint32_t crashed;    /* hour of the last counted crash */
     uint32_t hour;       /* hour that bit 0 of hours_heard and hours_died stands for */
-    uint8_t hours_heard; /* bit for each of the last 8 hours in which the device sent a window */
+    uint8_t hours_heard; /* bit for each of the last 8 hours in which the device
+                            sent a telemetry window */
     uint8_t hours_died;
-    uint8_t before_heard; /* hours_heard and hours_died as they were at the split */
+    uint8_t before_heard; /* Copies, made at the split, of hours_heard and
+                             (before_died) of hours_died. */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    /* phase in which the device split or swapped, from 1; 0: none */
+    /* phase in which the device was updated or, as a control, its comparison
+     * began, from 1; 0: none */
     uint8_t phase;
     /* blocks after the device's swap until growth of memory counts; 0:
      * FLO_LEAK_BLOCKS */
     uint16_t leak_from;
     bool is_busy;   /* the device is updating and has not swapped yet */
-    bool is_silent; /* the device is treated, but sends no more windows */
-    /* the device failed within 2 h of its swap or, as a control, of its
-     * split */
+    bool is_silent; /* the device is updated, but sends no more telemetry windows */
+    /* the device failed within 2 h of its update or, as a control, of the start
+     * of its comparison */
     bool died_early;
-    uint16_t crashes; /* hours with a crash since the split */
-    uint32_t early;   /* number of blocks with a window, within 2 h after the swap */
+    uint16_t crashes; /* number of hours with a crash since the comparison began */
+    uint32_t early;   /* number of blocks with a telemetry window, within 2 h
+                         after the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
-    struct flo_counters before, since; /* counts before the split, and after it */
+    struct flo_counters before, since; /* counts before the comparison began
+                                          (the split), and after it */
     /* readings, owned by the caller; NULL: only events are counted */
     struct flo_readings *readings;
 };
@@ -150,10 +162,10 @@ struct flo_observed_window {
     uint64_t errors;
     uint64_t good, bad; /* answers that the application rated good or bad */
     uint64_t engine_ends;
-    bool is_after_start;         /* the agent started in this window */
+    bool is_after_start;         /* the agent started in the time of this telemetry window */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */
-    /* value of GOLDEN for an updated device, by the golden answers from before
-     * its swap; 0: none */
+    /* Value of the GOLDEN reading for an updated device.  It is measured with
+     * the golden answers of the release before the swap; 0: none. */
     uint64_t golden_former;
     /* Histogram of each sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
@@ -167,8 +179,8 @@ struct flo_observed_rollout {
     uint16_t leak_from;
 };
 
-/* Takes one window.  Returns true when the window shows that the device swapped
- * to the rollout's release.  `rollout` may be NULL. */
+/* Takes one telemetry window of the device.  Returns true when it shows that
+ * the device swapped to the rollout's release.  `rollout` may be NULL. */
 bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout);
 
@@ -178,7 +190,7 @@ enum flo_member_way {
     /* the member updates: it is in a state from `accepted` until the swap */
     FLO_MEMBER_BUSY,
     FLO_MEMBER_SWAPPED,
-    FLO_MEMBER_SILENT, /* the member swapped, but sends no more windows */
+    FLO_MEMBER_SILENT, /* the member was updated, but sends no more telemetry windows */
     FLO_MEMBER_DIED,   /* the member swapped, then rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
@@ -190,8 +202,9 @@ bool flo_observed_has_left(const struct flo_observed *observed,
  * Returns true when this call finds that the member swapped. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
-/* Returns the mean that the device adds to its segment's curve of this reading;
- * NULL: the device adds none. */
+/* Returns the device's mean for this reading under its present release, or NULL
+ * when it has none.  The common change of a segment is measured from such
+ * means. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
 /* Splits a control at the first swap of the phase: its readings after that are
@@ -203,44 +216,48 @@ void flo_observed_release(struct flo_observed *observed);
 /* First step at the end of a block: makes the block's readings from sketches
  * and gauges. */
 void flo_observed_read(struct flo_observed *observed, uint32_t block);
-/* Tells whether the device's readings are part of its segment's curve. */
+/* Tells whether the device's readings count in its segment's curve, the common
+ * change of the segment's controls. */
 bool flo_observed_is_member(const struct flo_observed *observed);
-/* Second step at the end of a block: adds the block's readings to the sums.
- * `curve` has the segment's value of each reading in this block. */
+/* Second step at the end of a block of time: adds the block's readings to the
+ * sums.  `curve` has, for each reading, the common change of the segment's
+ * controls. */
 void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve);
 
 /* ---- for a comparison ---- */
 
-/* Gets the device's change since its split.  Returns false when there are too
- * few readings before or after. */
+/* Gets the device's change since its comparison began (its split).  Returns
+ * false when there are too few readings before or after. */
 bool flo_observed_difference(const struct flo_observed *observed, enum flo_observed_reading reading,
                              double *out);
 /* Tells whether the device has or had requests that this reading measures.  A
  * single request is enough, even before there is a reading. */
 bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading);
-/* Returns the stratum of a reading: devices of the same stratum are
- * compared. */
+/* Returns the number of the pair of releases that a reading is compared by
+ * (`stratum`).  Only devices with the same number are compared. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
 /* Fixes the device's daily curve, which is subtracted from all later readings.
- * Only the first call in a rollout has an effect; a split makes it at the
- * latest. */
+ * Only the first call in a rollout has an effect.  The start of a comparison (a
+ * split) calls it at the latest. */
 void flo_observed_fix_daily(struct flo_observed *observed);
 /* Returns the first block whose memory counts for a leak, after a swap in
  * `block`. */
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
-/* Gets the baseline of a device that runs its old release.  It is mean and
- * stratum of the level that the device would be compared with, less its daily
- * curve.  Returns false without a level of 12 readings. */
+/* Gets the baseline of a device that runs its old release, as if it updated
+ * now.  *mean is the mean less its daily curve, *stratum the number that
+ * flo_observed_stratum would return.  Returns false when no release has a level
+ * of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
-/* Gets the counts that would be the baseline of a split made now. */
+/* Gets the counts that would be the baseline if a comparison of the device
+ * began now. */
 void flo_observed_counters(const struct flo_observed *observed, struct flo_counters *out);
-/* Total change of a reading on the device, and the number of readings before
- * and after the split.  The segment's curve is not subtracted.  One reading on
- * each side is enough. */
+/* Total change of a reading on the device since its comparison began, and the
+ * number of readings before and after.  The common change of the segment is not
+ * subtracted.  One reading on each side is enough. */
 struct flo_observed_change {
     double d;
     uint32_t before, after;
@@ -255,12 +272,13 @@ extern const size_t flo_slow_reading_count;
  * Returns false when there is no such mean. */
 bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
                             double *mean);
-/* Returns true when the device had no reading for blocks_max blocks.  *is_known
- * is false when it is too early to say. */
+/* Returns true when the device had no reading for more than blocks_max blocks.
+ * *is_known is false when it had none since its split, but too little time has
+ * passed. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);
 /* Returns the number of hours since the split in which the device sent a
- * window. */
+ * telemetry window. */
 double flo_observed_hours(const struct flo_observed *observed);
 /* Adds the device to the counts of early deaths.  `treated` gets the first 2 h
  * after its swap.  `others` gets its 8 hours before the swap, or the last 8
@@ -268,14 +286,16 @@ double flo_observed_hours(const struct flo_observed *observed);
 void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
-/* Crashes of a device: within 2 h after its swap or split, and in the 8 hours
- * before. */
+/* Crashes of a device in two spans: the 2 h after its update or the start of
+ * its comparison, and the 8 h before. */
 struct flo_observed_crashes {
     bool has_crashed;
-    double hours; /* hours since the swap or split, at most 2 */
-    /* hours with a window among the 8 hours before the swap or split */
+    double hours; /* hours since the update or the start of the comparison, at most 2 */
+    /* hours with a telemetry window among the 8 hours before the update or the
+     * start of the comparison */
     double hours_before;
-    /* hours with a crash among the 8 hours before the swap or split */
+    /* hours with a crash among the 8 hours before the update or the start of
+     * the comparison */
     double died_before;
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
@@ -284,9 +304,9 @@ void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
 /* ---- kept across a start of the controller ---- */
 
 #define FLO_OBSERVED_BYTES_MAX 2560
-/* Packs everything except the open sketches, which hold at most one block.
- * `out` holds FLO_OBSERVED_BYTES_MAX bytes.  Returns the number of bytes
- * used. */
+/* Packs a device's record.  The open sketches are left out, because they hold
+ * at most one block of samples.  `out` holds FLO_OBSERVED_BYTES_MAX bytes.
+ * Returns the number of bytes used. */
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* Unpacks a record.  If the bytes have readings, the caller's `readings` is
  * filled and *has_readings is true.  Returns FLO_E_DB for bytes that

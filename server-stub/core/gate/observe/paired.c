@@ -1,5 +1,5 @@
-/* Paired: adds up the windows of both sides, and makes pairs of their
- * readings. */
+/* Paired: adds up the telemetry windows of both models, and makes pairs of
+ * their readings. */
 #include "server-stub/core/gate/observe/paired.h"
 
 #include <assert.h>

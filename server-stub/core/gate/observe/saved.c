@@ -180,7 +180,8 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] =
         series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
-    /* a control ran one release before and after its split */
+    /* a control has one level only: it runs the same release before and after
+     * its comparison begins */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {
@@ -204,7 +205,7 @@ static void all_bases(struct flo_bytes *cursor, const struct flo_observed *obser
     }
 }
 
-/* Reads or writes the hours of a curve that have readings, in order. */
+/* Reads or writes those hours of a daily curve that have readings, in order. */
 static void hours(struct flo_bytes *cursor, struct flo_shape_kept *kept)
 {
     uint8_t count = 0;

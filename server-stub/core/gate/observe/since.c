@@ -85,8 +85,9 @@ void flo_since_take(struct flo_since *since, const struct flo_observed *observed
 
 /* ---- the end of a block ---- */
 
-/* Adds a reading of a control.  The daily curve is subtracted in `total`, but
- * not in `last`, because a step takes only minutes. */
+/* Adds a reading of a control to `total` less its daily curve.  `last` gets the
+ * reading itself, because the three readings before a swap take only
+ * minutes. */
 static void read_control(struct flo_since_speed *speed, double x, double daily)
 {
     assert(speed->last_count <= FLO_STEP_READINGS);
@@ -115,8 +116,8 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
 }
 
-/* Notes the sums of memory with which each wave begins.  They are 0 after a
- * restart of the engine. */
+/* Stores, for each wave that begins, the sums of the device's memory readings
+ * up to then.  The stored sums become 0 after a restart of the engine. */
 static void read_memory(struct flo_since *since, const struct flo_slope_track *track,
                         uint32_t block)
 {
@@ -228,9 +229,9 @@ void flo_since_slope(const struct flo_since *since, const struct flo_slope_track
     }
 }
 
-/* Finds the past as it was at the first wave, from `wave` on, that the device
- * saw begin as a control.  If there is none, it is the past of the last wave
- * before. */
+/* Finds the device's past as it was when wave `wave` began.  If the device was
+ * no control then, it is the past at the next wave that the device saw begin.
+ * If there is none, it is that at the last wave before. */
 static const struct flo_since_past *past_of(const struct flo_since *since, size_t wave)
 {
     const struct flo_since_past *found = NULL;

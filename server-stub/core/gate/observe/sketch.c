@@ -92,8 +92,8 @@ static uint32_t used_of(const uint32_t *buckets)
     return used;
 }
 
-/* Merges a histogram.  `count` is the sum of its buckets: the search stops
- * after the last value. */
+/* Merges a histogram.  The search for buckets with values stops once all
+ * `count` values of the histogram are found. */
 void flo_pairs_merge(struct flo_pairs *pairs, const struct flo_histogram *histogram)
 {
     uint64_t left = histogram->count;

@@ -1,5 +1,5 @@
-/* Count scan: compares shares of far devices, in passes like those of
- * scan.c. */
+/* Count scan: compares the shares of devices with unexplained errors or
+ * crashes, in passes like those of scan.c. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -10,13 +10,16 @@
 #define FAR_TIMES 5
 #define UPDATED_MIN 3
 #define FAR_MIN 2
-#define OWN_MIN 2 /* number of its own controls that a slice needs */
-#define LARGE 10  /* number of members with which a slice may have fewer own controls */
+/* number of controls that a slice of common size needs among its own members */
+#define OWN_MIN 2
+/* number of members from which a slice needs no controls of its own, unless its
+ * label requires them */
+#define LARGE 10
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
 #define LN_20 2.995732273553991
-/* largest accepted chance that a slice's own controls show no far device by
- * luck */
+/* Largest accepted chance that a slice's own controls have no far device only
+ * by luck.  A device is far when its own past does not explain its events. */
 #define CHANCE_MAX 0.01
 #define TIE 1e-9
 
@@ -25,26 +28,30 @@ struct value {
     uint32_t controls;
     uint32_t by_wave[FLO_SCAN_WAVES_MAX];      /* updated devices */
     uint32_t far_controls[FLO_SCAN_WAVES_MAX]; /* by wave */
-    uint32_t part, part_far; /* members of the current slice that also have this value, and the far
-                                ones among them */
-    double least;            /* smallest number of events of one of its updated devices */
+    /* number of devices of this value that are in the current slice as well,
+     * and of the far ones among them */
+    uint32_t part, part_far;
+    double least; /* events of the value's updated device that has the fewest */
 };
 struct best {
-    struct flo_slice slice; /* slice with the largest ln e less its threshold */
-    double over;            /* ln e of the slice less its threshold */
+    struct flo_slice slice; /* slice for which ln e exceeds its threshold by the most */
+    double over;            /* ln e of that slice less its threshold */
     struct flo_count_scan_row row;
 };
 struct flo_count_scan_room {
     const struct flo_count_scan_rule *rule;
     const struct flo_count_scan_device *devices;
     size_t count;
-    uint8_t *far; /* for each device: bit p is set if it is far in wave p (updated devices: only
-                     their own wave) */
-    /* for each device: true if the scan already named a slice with it */
+    /* For each device: bit p is set if its own past does not explain its events
+     * in wave p.  An updated device only has a bit for its own wave. */
+    uint8_t *far;
+    /* for each device: true if the scan named a slice with it, so that it no
+     * longer counts */
     uint8_t *removed;
-    struct value all;                    /* all live devices, whatever their
-                                            labels */
-    const struct flo_slice_label *label; /* the label counted most recently */
+    /* counts over all devices that no named slice contains, whatever their
+     * labels */
+    struct value all;
+    const struct flo_slice_label *label; /* label whose values were counted most recently */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };
 
@@ -65,8 +72,8 @@ static bool is_possible(double events, double expected)
     return isfinite(events) && isfinite(expected) && events >= 0 && expected >= 0;
 }
 
-/* Finds the waves in which a device is far; *far has a bit for each.  Returns
- * false for impossible numbers. */
+/* Finds the waves in which the device's own past does not explain its events;
+ * *far has a bit for each.  Returns false for impossible numbers. */
 static bool look_at_device(const struct flo_count_scan_rule *rule,
                            const struct flo_count_scan_device *device, uint8_t *far)
 {
@@ -152,7 +159,9 @@ static void count_all(struct flo_count_scan_room *room)
 /* ---- one value ---- */
 
 struct against {
-    double far; /* far controls, as the mean over the waves of the updated devices */
+    /* number of far controls, as the mean over the waves of the updated
+     * devices; a device is far when its past does not explain its events */
+    double far;
     double ln_e;
 };
 
@@ -170,8 +179,8 @@ static struct against against(const struct value *value, const struct value *oth
         .ln_e = flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + others->controls)))};
 }
 
-/* Returns true when the value's own controls are far as well, or are too few to
- * tell. */
+/* Returns true when the controls with this label value have unexplained events
+ * as well, or are too few to tell. */
 static bool is_of_the_place(const struct value *value, double far_own)
 {
     double share = (double)value->far / value->updated;
@@ -181,13 +190,15 @@ static bool is_of_the_place(const struct value *value, double far_own)
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         far += value->far_controls[p];
     }
-    /* A single control is too few to compare with, but it must not be far. */
+    /* One control is too few for a comparison.  Unexplained events on it still
+     * speak against the release as cause. */
     return far_own > 0 || (value->controls < OWN_MIN && far > 0) ||
            (value->controls > 0 && pow(1 - share, value->controls) > CHANCE_MAX);
 }
 
-/* Returns true if the value's share of far devices is at least twice that of
- * all controls, and twice that of the updated devices elsewhere. */
+/* Returns true if the share of devices with unexplained events is high for this
+ * value.  It has to be twice that of all controls, and twice that of the
+ * updated devices elsewhere. */
 static bool is_apart(const struct flo_count_scan_room *room, const struct value *value,
                      double far_everywhere)
 {
@@ -242,7 +253,8 @@ static void look_at_value(const struct flo_count_scan_room *room, struct flo_sli
 /* ---- a part that explains it alone ---- */
 
 struct part {
-    struct flo_slice slice; /* narrower slice; value 0: none is found yet */
+    struct flo_slice slice; /* narrower slice that explains the effect alone;
+                               value 0: none is found yet */
     bool is_whole;
     uint32_t far, devices;
 };

@@ -10,8 +10,9 @@
 
 #include "server-stub/core/gate/slices/scan.h"
 
-/* Events of a device, and how many its own past predicts.  An updated device is
- * counted since its swap, a control since the first swap of each wave. */
+/* Events of a device, and the number that its own past predicts.  An updated
+ * device is counted since its swap.  A control is counted since the first swap
+ * of each wave. */
 struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
@@ -22,8 +23,10 @@ struct flo_count_scan_device {
 struct flo_count_scan_rule {
     double alpha; /* significance level of the whole scan: 0.01 */
     double weight;
-    double least; /* number of unexpected events that make a device far: errors 8, crashes 1 */
-    const struct flo_slice_label *labels; /* labels that are scanned; tau2 is not used */
+    double least; /* number of unexpected events with which a device counts as
+                     far worse: errors 8, crashes 1 */
+    const struct flo_slice_label *labels; /* labels whose values are scanned;
+                                             their field tau2 is not used */
     size_t label_count;
 };
 struct flo_count_scan_row {
@@ -38,8 +41,11 @@ struct flo_count_scan_row {
     double ln_e_own;
     uint32_t updated, far; /* devices */
     uint32_t controls;     /* number of controls in the slice */
-    double far_controls;   /* number of far controls in the slice, mean over the waves */
-    double far_everywhere; /* number of far controls in the whole fleet, mean over the waves */
+    double far_controls;   /* number of the slice's controls whose past does not
+                              explain their events, as a mean over the waves */
+    /* number of controls in the whole fleet whose past does not explain their
+     * events, as a mean over the waves */
+    double far_everywhere;
 };
 struct flo_count_scan {
     size_t row_count;

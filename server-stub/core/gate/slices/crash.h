@@ -23,7 +23,8 @@ struct flo_crash_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
     bool has_tail;            /* `tail` is set: crashes are expected in both arms */
     bool has_tail_now;        /* `tail_now` is set: crashes are expected in the controls alone */
-    bool has_ratio;           /* the ratio is set: the other arm had crashes, so it is finite */
+    bool has_ratio;           /* `ratio` is set, because the arm that it divides
+                                 by had crashes */
     double tail;              /* chance of at least as many crashes without an effect */
     /* chance of at least as many crashes without an effect, compared with the
      * controls alone */

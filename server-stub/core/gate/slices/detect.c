@@ -17,7 +17,8 @@
 
 /* ---- ratios ---- */
 
-/* Returns the t, below T_MAX, at which the evidence reaches `threshold`. */
+/* Returns the value of the t statistic, at most T_MAX, at which ln of the
+ * e-value reaches `threshold`. */
 static double t_at(double r, double nu, double threshold)
 {
     double low = 0;
@@ -177,8 +178,8 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
     if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) || plan->hours_controls <= 0) {
         return 1;
     }
-    /* More events of the controls allow more events of the updated devices, so
-     * `least` only grows. */
+    /* The more events controls have, the more events of updated devices are
+     * still a proof.  So `least` only grows. */
     for (double m = 0; m <= 2 * controls + 50; m++) {
         while (least < 2 * updated + 100 &&
                is_proven(plan, least, plan->prove_rate + m / plan->hours_controls)) {

@@ -13,8 +13,9 @@ double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t 
     return -log(alpha * weight / ((double)labels * (judged > 0 ? judged : 1)));
 }
 
-/* Smallest number of members with which a value is numbered, and how many
- * values with exactly that number there is room for. */
+/* Limits that choose at most 1,000 values. A value needs at least `members`
+ * members. Among values with exactly that number, the first `ties` are
+ * chosen. */
 struct room {
     size_t members;
     size_t ties;
@@ -30,8 +31,8 @@ static size_t values_above(const struct flo_slice_word *words, size_t count, siz
     return values;
 }
 
-/* Finds, by bisection, the smallest number of members such that all values with
- * more members fit. */
+/* Finds, by bisection, the smallest number of members for which all values with
+ * more members fit into the table. */
 static struct room room_of(const struct flo_slice_word *words, size_t count)
 {
     size_t low = 0;

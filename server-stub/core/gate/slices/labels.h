@@ -22,10 +22,12 @@ struct flo_slice_label {
     const uint16_t *values; /* number of the value of each device; 0: the device has no value */
     uint32_t count;         /* highest number in `values` */
     uint32_t judged;        /* number of values with enough members to be judged */
-    /* greatest variance between values (tau2) that the scans so far found */
+    /* greatest variance found so far between the label's values, without the
+     * release as cause */
     double tau2;
-    /* the label is a pair of labels.  A value with fewer than two own controls
-     * is not judged, because only its site has controls that show a shock */
+    /* The label is a pair of labels, such as site and hardware.  A value with
+     * fewer than two own controls is not judged: otherwise a shock at its site
+     * would look like the release. */
     bool needs_own;
 };
 /* Returns -ln of the part of alpha that each value may use. */
@@ -39,7 +41,8 @@ struct flo_slice_word {
 struct flo_slice_values {
     uint32_t count;  /* numbers in use */
     uint32_t judged; /* number of values with at least 3 members */
-    /* number of values beyond the first 1,000; they are not scanned */
+    /* number of values that are not scanned, because there are more than
+     * 1,000 */
     uint32_t left_values;
     uint32_t left_devices; /* number of members whose value is not scanned */
     /* index of the word of each number; [0] is not used */

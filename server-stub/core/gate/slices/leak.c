@@ -1,5 +1,5 @@
-/* Leak: fits a device's slope by least squares, and compares the clipped mean
- * slopes of two arms. */
+/* Leak: fits a device's slope by least squares, and compares the mean slopes of
+ * two arms after outliers were limited. */
 #include <assert.h>
 #include <math.h>
 
@@ -144,7 +144,8 @@ void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_
 
     *out = (struct flo_slope){0};
     if (before->count > all->count) {
-        return; /* the earlier sums include dropped readings */
+        return; /* `before` has readings that were dropped from the sums since,
+                   so no difference can be formed */
     }
     const struct flo_slope_sums since = {.count = all->count - before->count,
                                          .t = all->t - before->t,

@@ -29,11 +29,13 @@ bool flo_slope_of(const struct flo_slope_reading *readings, size_t count, struct
 /* Sums of a line fit, which give a slope without stored readings. */
 struct flo_slope_sums {
     uint32_t count;
-    double t, t2, y, ty; /* t: hours since `from`; y: reading less `base` */
+    /* Sums of t, the hours since `from`, and of y, the reading less `base`; t2:
+     * of t squared; ty: of t times y. */
+    double t, t2, y, ty;
 };
-/* Running sums of a device.  `latest` and `newest` together have the latest
- * half to three quarters of the readings: at each power of two, older readings
- * are dropped. */
+/* Running sums of a device's memory readings.  Whenever their number reaches a
+ * power of two, older ones are dropped from `latest` and `newest`.  These two
+ * together thus have the latest half to three quarters of the readings. */
 struct flo_slope_track {
     uint32_t from; /* first block that counts; 0: none */
     double base;   /* the first reading */
@@ -45,9 +47,9 @@ void flo_slope_begin(struct flo_slope_track *track, uint32_t from);
  * not finite; nothing changed. */
 bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y);
 void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out);
-/* Gets the slopes of the readings since `before`, an earlier copy of `all`.  A
- * device whose readings began earlier is thus measured over the same time as
- * another device. */
+/* Gets the slopes of the readings since `before`, an earlier copy of `all`.
+ * Devices whose readings began at different times are thus compared over the
+ * same time. */
 void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_slope_sums *before,
                           struct flo_slope *out);
 
@@ -57,22 +59,25 @@ struct flo_leak_rule {
     uint64_t devices_min;
     uint64_t controls_min;
 };
-/* Sums for a verdict: slopes, clipped and relative to the controls' median. */
+/* Sums for a verdict: slopes less the median of the controls, with outliers
+ * limited. */
 struct flo_leak_arms {
     struct flo_ratio_arm treated, control;
-    double slope; /* difference of the arms' median slopes, not clipped */
+    double slope; /* difference of the arms' median slopes; outliers are not limited */
     /* difference of the arms' median slopes in the latest half of the
      * readings */
     double latest;
 };
 struct flo_leak_result {
-    enum flo_verdict verdict; /* fail (action: pause), or inconclusive */
+    enum flo_verdict verdict; /* Fail, upon which the rollout pauses, or inconclusive. */
     enum flo_open open;
-    uint64_t updated; /* number of devices with both slopes known */
+    uint64_t updated; /* number of updated devices that have both slopes: of all
+                         readings, and of the latest half */
     uint64_t controls;
     double ln_e;
     bool has_slope; /* `slope` is set: both arms have enough devices */
-    /* difference of the arms' median slopes, ln per hour, not clipped */
+    /* difference of the arms' median slopes, ln per hour; outliers are not
+     * limited */
     double slope;
 };
 /* Sums the slopes of both arms; a device without both slopes does not count.

@@ -62,8 +62,8 @@ static void change(struct flo_level_table *levels, uint32_t release, uint32_t bl
     struct flo_level *old = level_of(levels, release);
 
     assert(release != 0 && release != levels->running);
-    /* Before the first window no change of release is known, so no reading is
-     * dropped. */
+    /* Before the first telemetry window no change of release is known, so no
+     * reading is dropped. */
     levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
     levels->running = release;
     if (old != NULL && since(old->last, block) > RESUME_BLOCKS) {

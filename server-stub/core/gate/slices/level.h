@@ -15,27 +15,27 @@
 #define FLO_LEVEL_THIN 3
 
 struct flo_level {
-    /* checksum of the release that made the readings; 0: the entry is free */
+    /* checksum of the release that made the readings; 0: the entry is unused */
     uint32_t release;
     uint32_t last; /* block of the newest reading */
     struct flo_mean mean;
-    /* mean over the readings of the daily curve's basis, its cosines and sines
+    /* means of the four functions of the daily curve over the readings' hours
      * (slices/shape.h) */
     int16_t day[4];
 };
 /* Levels of one device and metric.  All zero: no readings. */
 struct flo_level_table {
     struct flo_level levels[FLO_LEVELS_MAX];
-    uint32_t running;   /* release that the newest window came from; 0: no window yet */
+    uint32_t running;   /* release of the newest telemetry window; 0: no window came yet */
     uint32_t warm_from; /* first block whose reading counts */
 };
 
-/* Takes a window of `release` (not 0) in `block`, which is never below that of
- * an earlier call.  `y` is the window's reading; NULL: too few samples.  After
- * a change of release the readings of the next two blocks are dropped.  At 144
- * readings both sums are halved.  A fifth release replaces the one that was
- * read longest ago.  A release that comes back after more than 24 h begins from
- * zero.
+/* Takes the reading of a telemetry window of `release` (not 0) in `block`,
+ * which is never below that of an earlier call.  `y` is NULL when the window
+ * has too few samples.  After a change of release the readings of the next two
+ * blocks are dropped.  At 144 readings both sums are halved.  A fifth release
+ * replaces the one that was read longest ago.  A release that comes back after
+ * more than 24 h begins from zero.
  *
  * Returns false when *y is not finite; nothing changed. */
 bool flo_levels_add(struct flo_level_table *levels, uint32_t release, const double *y,
@@ -58,9 +58,9 @@ enum flo_reference {
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
                                         uint32_t block, const struct flo_level **level);
 
-/* Adds a control's reading after its split.  The reading extends a baseline of
- * fewer than 12 readings; otherwise it counts as a reading after the split
- * (flo_series_after).
+/* Adds a reading of a control since its comparison began.  While the baseline
+ * has fewer than 12 readings, the reading extends it.  Later the reading counts
+ * as one after the split (flo_series_after).
  *
  * Returns false when x is not finite; nothing changed. */
 bool flo_levels_control(struct flo_series *series, double x, double curve, bool is_gauge);

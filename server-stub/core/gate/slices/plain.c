@@ -44,7 +44,8 @@ bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double reque
     return true;
 }
 
-/* Tells whether at least `fifths` fifths of the devices are above. */
+/* Tells whether at least `fifths` fifths of the arm's devices are far worse
+ * than their own past. */
 static bool is_share(const struct flo_plain_arm *arm, uint32_t fifths)
 {
     assert(arm->above <= arm->devices && fifths <= 5);

@@ -13,19 +13,20 @@
 enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
-    FLO_PLAIN_PAUSE,     /* too few controls for a decision */
-    FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too: the finding is only reported */
+    FLO_PLAIN_PAUSE,     /* too few controls for a decision, so the rollout pauses */
+    FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too, so the release is
+                            not to blame: this is only reported */
 };
-/* Counts of one arm: devices that could be compared, and those of them that are
- * above. */
+/* Counts of one arm: devices that could be compared with their past, and those
+ * of them that are far worse. */
 struct flo_plain_arm {
     uint32_t devices;
     uint32_t above;
 };
-/* Adds a device's latency or memory.  d is the logarithm of after / before, not
- * clipped, without the segment's curve.  `before` and `after` are numbers of
- * readings; a device with too few is not counted.  Returns false when d is not
- * finite; nothing was added. */
+/* Adds a device's latency or memory.  d is the logarithm of after / before,
+ * without the common change of its segment; outliers are not limited.  `before`
+ * and `after` are numbers of readings; a device with too few is not counted.
+ * Returns false when d is not finite; nothing was added. */
 bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
 /* Adds a device's counts of errors since the swap and before.  Returns false
  * for counts that are negative or not finite; nothing was added. */

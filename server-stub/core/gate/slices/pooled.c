@@ -75,7 +75,8 @@ static void add_items(const struct flo_difference *items, size_t count, const st
 
     assert(count > 0);
     flo_arms_sum(items, count, clip, &arms);
-    /* The call cannot fail: the means are finite. */
+    /* The return value is ignored, because the call only fails for means that
+     * are not finite. */
     (void)flo_pooled_add(sums, &arms.arms);
 }
 

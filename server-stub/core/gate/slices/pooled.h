@@ -13,7 +13,8 @@
 #include "server-stub/core/gate/statistics/ratio.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-/* Sums of a wave; all zero: no devices.  The record uses these names. */
+/* Sums of a wave.  All are zero if the wave has no devices.  The record of the
+ * evidence has them by these names. */
 #define FLO_POOLED_SUMS(X)                                                                         \
     X(updated)         /* number of updated devices that have a control */                         \
     X(controls)        /* number of controls; one that serves several strata is counted in each */ \
@@ -21,8 +22,8 @@
     X(freedom_updated) /* degrees of freedom of the updated arm */                                 \
     X(squares)         /* squares of distances from the means, summed over both arms */            \
     X(squares_updated) /* squares of distances from the mean of the updated arm */                 \
-    X(change)          /* sum over updated devices of their mean less the controls' mean */        \
-    X(load)            /* sum of n^2 / controls: weight of the controls' variance */
+    X(change)          /* number of updated devices times the difference of the arms' means */     \
+    X(load)            /* weight of the controls' variance: sum of updated^2 / controls */
 struct flo_pooled_sums {
 #define FLO_POOLED_FIELD(name) double name;
     FLO_POOLED_SUMS(FLO_POOLED_FIELD)
@@ -32,7 +33,7 @@ struct flo_pooled_sums {
  * then.  A stratum with an empty arm adds nothing. */
 bool flo_pooled_add(struct flo_pooled_sums *sums, const struct flo_ratio_segment *stratum);
 /* Adds the differences of one wave, segment and reference, grouped by site.
- * Where no site has devices of both arms, sites are compared as devices
+ * Where no site has devices of both arms, each site counts as one device
  * (statistics/sites.h).  Reorders the items; `scratch` holds `count`
  * numbers. */
 void flo_pooled_gather(struct flo_difference *items, size_t count, double *scratch,
@@ -46,12 +47,12 @@ struct flo_pooled_result {
     bool has_effect;          /* `effect`, `upper` and `se` are set: some wave counts */
     bool has_last;            /* `last` is set: the last wave counts */
     double effect;            /* logarithms of ratios */
-    double upper;             /* upper bound of the effect that a look proves */
+    double upper;             /* upper bound of the effect that is proven at this evaluation */
     double last;              /* effect of the last wave alone */
     double se;
 };
 /* Judges the sums of the waves, which are in the order of their beginning.
- * Called after 1, 2, 4 or 8 soaks; each call has the same error level. */
+ * Call it after 1, 2, 4 or 8 soaks: each call has the same error level. */
 void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves, size_t count,
                       struct flo_pooled_result *out);
 

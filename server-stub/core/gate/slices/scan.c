@@ -27,9 +27,9 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
 
-/* Returns the lift at an index of the sorted live devices, without those that
- * have this value.  A lift is a clipped difference less the centre of
- * controls. */
+/* Returns one `lift` among the updated devices that do not have this value.
+ * `place` counts these devices in ascending order of `lift`.  It is a device's
+ * change, with outliers limited, less the centre of the controls. */
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
@@ -117,8 +117,8 @@ static void add_probe(struct probes *probes, struct flo_slice slice, double leas
         .least = least};
 }
 
-/* Returns the smallest distance of the slice's updated devices above the median
- * of their own controls.  Waves without controls are skipped. */
+/* Returns the smallest change among the slice's updated devices, less the
+ * median of their own controls.  Waves without controls are skipped. */
 static double least_lift(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     double least = INFINITY;
@@ -180,8 +180,8 @@ static void add_found(struct flo_scan_room *room, struct flo_scan *out,
     room->found[at] = *one;
 }
 
-/* Returns the median of the newest difference of all controls that have the
- * label. */
+/* Returns the median, over the controls that have this label, of the newest
+ * change of each control. */
 static double centre_of_controls(const struct flo_scan_room *room)
 {
     size_t used = 0;
@@ -271,8 +271,9 @@ static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
 
 /* ---- turns ---- */
 
-/* Makes one pass over all labels: finds the best slice, if there is one, and
- * slices to probe. */
+/* Makes one pass over all labels.  Finds the slice with the strongest evidence,
+ * if one exceeds its threshold, and slices in which more devices should
+ * update. */
 static void turn(struct flo_scan_room *room, bool is_first, struct flo_scan *out,
                  struct flo_scan_best *best)
 {

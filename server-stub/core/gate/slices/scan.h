@@ -20,8 +20,9 @@
 /* Device of a scan.  A wave is a set of devices whose swaps begin together,
  * numbered from 0. */
 struct flo_scan_device {
-    double d[FLO_SCAN_WAVES_MAX]; /* differences, not clipped. A control has one since each wave's
-                                     first swap; an updated device has only d[wave] */
+    /* Changes of the device; outliers are not limited.  A control has a change
+     * since each wave's first swap.  An updated device has only d[wave]. */
+    double d[FLO_SCAN_WAVES_MAX];
     double step; /* updated devices: mean of 3 readings after the swap less the mean of 3 before */
     uint8_t known; /* bit p is set if d[p], the difference in wave p, is known */
     uint8_t wave;  /* updated: its own */
@@ -42,14 +43,15 @@ struct flo_scan_row {
     bool is_culprit; /* the release is to blame; false: unclear, because the slice has no controls
                         left */
     bool with_swap;  /* for an unclear slice: the change coincides with each device's own swap */
-    bool has_within; /* a narrower slice explains the effect alone */
+    bool has_within; /* a narrower slice explains the whole effect */
     struct flo_slice within;
     size_t same_count; /* number of slices that have exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
     double ln_e, threshold;
-    double delta; /* mean of the clipped differences, used by the test */
+    double delta; /* mean of the devices' changes after outliers were limited,
+                     as used by the test */
     uint32_t updated, controls;
-    uint32_t far; /* number of updated devices above the limit */
+    uint32_t far; /* number of the slice's updated devices whose change is above the limit */
     struct flo_told told;
 };
 /* A slice whose controls changed: the cause is the site, not the release. */
@@ -60,8 +62,9 @@ struct flo_scan_changed {
     uint32_t controls;
     bool has_both; /* the updated devices changed like the controls */
 };
-/* Slice with one or two updated devices, all of them far: `take` more are
- * needed before the rollout goes on. */
+/* Slice with one or two updated devices, all of them much worse than its
+ * controls.  Before the rollout goes on, `take` more of its devices are to be
+ * updated. */
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;

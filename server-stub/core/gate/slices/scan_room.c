@@ -1,4 +1,5 @@
-/* Scan room: measures a label in one pass over the devices. */
+/* Scan room: computes the sums of a label's values in one pass over the
+ * devices. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,8 +10,8 @@
 
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
-#define LARGE 10 /* members that a value without controls of its own needs */
-/* controls in all that a value without controls of its own needs */
+#define LARGE 10 /* number of members that a value needs if it has no controls of its own */
+/* number of controls elsewhere that a value needs if it has none of its own */
 #define OTHERS_MIN 20
 #define WIDE_VALUES_MIN 8 /* values that are needed to estimate the variance between them */
 
@@ -216,8 +217,8 @@ static void count_devices(struct flo_scan_room *room)
     }
 }
 
-/* Makes a list of devices for each value: updated devices sorted by lift,
- * controls in the order of the array. Devices without the label (value 0) have
+/* Makes a list of devices for each value: updated devices sorted by `lift`,
+ * controls in the order of the array.  Devices without the label (value 0) have
  * a list too, which is never read. */
 static void list_devices(struct flo_scan_room *room)
 {
@@ -261,8 +262,8 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
     }
 }
 
-/* Computes the mean of a value's controls for each wave.  Without controls it
- * is the centre of all controls. */
+/* Computes, for each wave, the mean of the controls that have this value.  A
+ * value without controls gets the centre of all controls. */
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {

@@ -1,5 +1,5 @@
-/* Scan room: working memory of one look, and the values of one label at a time.
- * Only for scan.c and scan_row.c. */
+/* Scan room: working memory of one scan, with the values of one label at a
+ * time.  Only for scan.c and scan_row.c. */
 #ifndef FLOTILLA_SERVER_SLICES_SCAN_ROOM_H
 #define FLOTILLA_SERVER_SLICES_SCAN_ROOM_H
 
@@ -13,26 +13,33 @@
 
 /* One value of the label that was measured last. */
 struct flo_scan_value {
-    struct flo_ratio_arm updated;  /* sums of z: a device's clipped difference less that of the
-                                      value's own controls */
-    struct flo_ratio_arm controls; /* sums of the newest clipped difference of each control */
-    uint32_t members;              /* all devices */
-    uint32_t first;                /* index in `group` of its first updated device */
-    uint32_t own;                  /* index in `owned` of its first control */
-    uint32_t part, part_far; /* members of the current slice that have this value too, and the far
-                                ones among them */
+    /* Sums of z over the value's updated devices.  z is the change of a device,
+     * with outliers limited, less that of the value's own controls. */
+    struct flo_ratio_arm updated;
+    /* sum over the value's controls: each control's newest change, with
+     * outliers limited */
+    struct flo_ratio_arm controls;
+    uint32_t members; /* all devices */
+    uint32_t first;   /* index in `group` of the first updated
+                         device with this value */
+    uint32_t own;     /* index in `owned` of the first control with this value */
+    /* number of devices of this value that are in the current slice as well,
+     * and how many of these are far */
+    uint32_t part, part_far;
 };
 struct flo_scan_ranked {
-    double lift; /* clipped difference less the centre of its wave */
+    double lift; /* change of the device, with outliers limited, less the centre
+                    of its wave's controls */
     uint32_t device;
 };
 enum flo_scan_mark {
-    FLO_SCAN_CONTROL = 1, /* the device is a control: it has a d in some wave */
-    FLO_SCAN_REMOVED = 2, /* the device is a member of a slice that was named */
-    /* the device is a far member of the current slice: above half of the
-     * slice's median z */
+    FLO_SCAN_CONTROL = 1, /* the device is a control: its change is known in some wave */
+    FLO_SCAN_REMOVED = 2, /* the scan named a slice with this device, and no
+                             longer counts the device */
+    /* the device counts as much worse in the current slice: its z is above half
+     * of the slice's median z */
     FLO_SCAN_FAR = 4,
-    FLO_SCAN_TAKEN = 8 /* the device is a control of a slice that changed */
+    FLO_SCAN_TAKEN = 8 /* the device is a control of a slice whose controls changed, too */
 };
 struct flo_scan_room {
     const struct flo_scan_rule *rule;
@@ -43,15 +50,19 @@ struct flo_scan_room {
     struct flo_clip clips[FLO_SCAN_WAVES_MAX];
     size_t controls; /* number of controls with a difference in any wave */
 
-    double *newest; /* for each device: a control's last difference, clipped */
-    double *z;      /* for each updated device: its z for the current label */
+    double *newest; /* for each device: the last change of a control, with outliers limited */
+    /* For each updated device: its change, with outliers limited, less that of
+     * the controls with the same value of the current label. */
+    double *z;
     /* scratch: one number for each device, and two for each value */
     double *numbers;
     double *pairs;                 /* flo_told_numbers */
-    struct flo_scan_ranked *order; /* updated devices, the lowest lift first */
-    /* updated devices that are not removed, the lowest lift first */
+    struct flo_scan_ranked *order; /* updated devices, the smallest `lift` first */
+    /* updated devices that are in no named slice, the smallest `lift` first */
     struct flo_scan_ranked *live;
-    uint32_t *group;               /* indexes in `live`, grouped by value, lift ascending */
+    /* indexes of devices in `live`, grouped by label value, those with the
+     * smallest `lift` first */
+    uint32_t *group;
     uint32_t *owned;               /* controls, by value */
     uint32_t *slice;               /* members of the current slice */
     struct flo_scan_value *values; /* [values + 1] */
@@ -60,7 +71,7 @@ struct flo_scan_room {
 
     /* Label that was measured last. */
     const struct flo_slice_label *label;
-    double s2; /* pooled variance of one device */
+    double s2; /* variance of one device's change, pooled over all values of the label */
     double nu;
     double tau2;
 
@@ -68,7 +79,8 @@ struct flo_scan_room {
     struct flo_scan_changed found[FLO_SCAN_FOUND_MAX];
 };
 
-/* Lays out the room.  Returns false for impossible evidence. */
+/* Fills the room's arrays from the devices.  Returns false for impossible
+ * evidence. */
 bool flo_scan_room_open(struct flo_scan_room *room, const struct flo_scan_rule *rule,
                         const struct flo_scan_device *devices, size_t count);
 /* Fills `live` from `order`, without removed devices. */
@@ -81,8 +93,9 @@ bool flo_scan_value_has_own(const struct flo_scan_value *value);
 /* Tells whether the value can be judged.  It needs controls of its own, or
  * enough members and enough controls of other values. */
 bool flo_scan_value_counts(const struct flo_scan_room *room, const struct flo_scan_value *value);
-/* Returns the median, in one wave, of the unclipped differences of the value's
- * controls.  Without controls it is the centre of all controls. */
+/* Returns the median change, in one wave, of the controls that have this value;
+ * outliers are not limited.  A value without controls gets the centre of all
+ * controls. */
 double flo_scan_value_base(const struct flo_scan_room *room, const struct flo_scan_value *value,
                            size_t wave);
 
@@ -91,8 +104,8 @@ struct flo_scan_best {
     struct flo_slice slice;
     double ln_e, threshold, delta;
 };
-/* Names the slice: fills the row, removes its devices from the scan and marks
- * them in `far`. */
+/* Names the slice: fills the row, removes its devices from the scan, and marks
+ * the much worse ones in `far`. */
 void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *best, uint8_t number,
                        uint8_t *far, struct flo_scan_row *row);
 

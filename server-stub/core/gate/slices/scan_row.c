@@ -6,8 +6,8 @@
 
 /* ---- the slice itself ---- */
 
-/* Stores a list of the slice's devices, which is needed while other labels are
- * measured. */
+/* Copies the slice's devices to a list, because measuring other labels
+ * overwrites the groups. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     assert((size_t)value->updated.devices <= room->live_count);
@@ -44,8 +44,8 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
-/* Tells whether the change came with each device's own swap: the median step is
- * at least half of the slice's change. */
+/* Tells whether the devices changed at their own swaps: the median step there
+ * is at least half of the slice's change. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     assert(row->updated > 0);
@@ -59,8 +59,8 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
     return flo_median(room->numbers, row->updated) >= 0.5 * row->delta;
 }
 
-/* Marks the slice's far devices for the caller.  *half gets half of their
- * median z. */
+/* Marks the much worse devices of the slice in `far`.  *half gets half of the
+ * median z of these devices. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
@@ -123,8 +123,8 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
     }
 }
 
-/* Finds the best value of another label that holds nearly all far devices of
- * the slice, and hardly any other devices. */
+/* Finds the best value of another label that nearly all much worse devices of
+ * the slice have, and hardly any other devices. */
 static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
                         uint32_t far, double half, struct part *best)
 {

@@ -61,8 +61,8 @@ static const double cosines[PARTS] = {1,
                                       0.96592582628906829,
                                       0.99144486137381041};
 
-/* Gets the basis of the fit at the middle of an hour: cosine and sine with one
- * and with two periods a day. */
+/* Gets the four functions of the fit at the middle of an hour: cosine and sine
+ * with one and with two periods a day. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
     assert(hour < FLO_SHAPE_HOURS);
@@ -105,7 +105,7 @@ static bool hours_of(const struct flo_shape *shape, double out[FLO_SHAPE_HOURS])
     return true;
 }
 
-/* Returns the variance of the curve that noise alone would cause. */
+/* Returns the variance that the daily curve would have by noise alone. */
 static double noise_of(const struct flo_shape_curve *curve, const double hours[FLO_SHAPE_HOURS])
 {
     double squares = 0;
@@ -217,7 +217,8 @@ void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_dai
         shape.hours[h].sum = (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
     }
     *out = (struct flo_shape_daily){0};
-    /* The call cannot fail: whole numbers are finite. */
+    /* The result is ignored: the call only fails for numbers that are not
+     * finite. */
     (void)flo_shape_fit(&shape, &curve);
     for (int k = 0; k < COEFFICIENTS; k++) {
         out->at[k] = (float)curve.coefficients[k];

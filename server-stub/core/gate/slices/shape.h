@@ -42,7 +42,8 @@ uint32_t flo_shape_hour(uint32_t block);
  * `base`, in units of 1/FLO_SHAPE_ONE, and a count of readings, which is halved
  * at 84. */
 struct flo_shape_kept {
-    float base; /* the first reading; later it follows the device's level */
+    /* first reading; flo_shape_move adds each later change of the level */
+    float base;
     int16_t hours[FLO_SHAPE_HOURS];
     uint8_t counts[FLO_SHAPE_HOURS];
 };
@@ -54,16 +55,20 @@ void flo_shape_move(struct flo_shape_kept *kept, double x);
 
 /* Unit of the four numbers that flo_shape_day makes. */
 #define FLO_SHAPE_DAY 32767
-/* Adds the hour of a reading, the count-th one, to `day`: the mean basis of a
- * level's readings.  From its four numbers flo_shape_daily_mean computes the
- * mean of any daily curve over these readings. */
+/* Adds a reading's hour to `day`, which describes at which hours a level's
+ * readings were made.  `count` is the number of readings including this one.
+ * flo_shape_daily_mean computes from `day` the mean of a daily curve over these
+ * readings. */
 void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
 
 #define FLO_SHAPE_DAILY_MAX 16 /* largest coefficient */
-/* Daily curve that a rollout subtracts, as it was at the split. */
+/* Daily curve that is subtracted during a rollout, as it was when the device's
+ * comparison began. */
 struct flo_shape_daily {
-    float at[4];  /* coefficients of a curve */
-    float before; /* mean of the curve over the readings before the split */
+    float at[4];  /* Coefficients of the curve: cosine and sine with one and
+                     with two periods a day. */
+    float before; /* mean of the curve over the readings of the baseline, which
+                     are before the split */
 };
 void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_daily *out);
 double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour);

@@ -9,7 +9,7 @@
  *   waves.h             devices whose swaps begin together
  *   scan.h              the slice at which a metric is worse
  *   count_scan.h        the slice at which errors or crashes are more frequent
- *   told.h              the effect as shown to people: never clipped
+ *   told.h              the effect as shown to people: outliers are not limited
  *   slow.h    crash.h   devices, anywhere, that became much slower or crashed
  *   leak.h              memory that grows
  *   spread.h            the order in which members get a release

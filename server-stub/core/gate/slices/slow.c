@@ -85,8 +85,8 @@ static void sort_by_site(struct flo_slow_device *devices, size_t count)
     }
 }
 
-/* Returns the median of `count` sorted controls, without the one at `except`.
- * With `except` = `count` it is the median of all. */
+/* Returns the median of `count` sorted controls.  The control at index `except`
+ * is left out; `except` = `count` leaves out none. */
 static double middle_without(const struct flo_slow_device *sorted, size_t count, size_t except)
 {
     size_t left = except < count ? count - 1 : count;
@@ -105,7 +105,8 @@ static void add(struct flo_slow_arm *arm, bool is_slow)
     arm->slow += is_slow ? 1 : 0;
 }
 
-/* Adds the devices of one site, in which compared controls come first. */
+/* Counts the compared devices of one site.  Its compared controls come first in
+ * `site`. */
 static void add_site(struct flo_slow *slow, struct flo_slow_arm *last, uint32_t segment,
                      const struct flo_slow_device *site, size_t count, double centre)
 {

@@ -81,7 +81,7 @@ struct heap {
     struct flo_spread_group *groups;
     size_t count;
     const struct flo_spread_device *devices;
-    bool is_back; /* the hold-out is being taken, from the end of the order */
+    bool is_back; /* devices of the hold-out are being chosen, from the end of the order */
 };
 
 static bool is_short(const struct flo_spread_group *group)
@@ -89,7 +89,8 @@ static bool is_short(const struct flo_spread_group *group)
     return group->is_large && group->back < CONTROLS;
 }
 
-/* Tells whether the first of two groups gives its device before the second. */
+/* Tells whether the next device in the order comes from group `one`, not from
+ * `other`. */
 static bool is_before(const struct heap *heap, const struct flo_spread_group *one,
                       const struct flo_spread_group *other)
 {

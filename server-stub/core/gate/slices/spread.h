@@ -26,7 +26,7 @@ struct flo_spread_group {
     uint32_t first; /* index of the group's first device in the array, which is sorted by bucket,
                        then id */
     uint32_t count;
-    uint32_t front; /* number of devices taken for phases; `back`: for the hold-out */
+    uint32_t front; /* number of the group's devices that were put into phases so far */
     uint32_t back;
     uint32_t order; /* tie-break between groups with equal share and bucket */
     bool is_large;

@@ -10,8 +10,9 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 #define Z95 1.959963984540054 /* two-sided 95 % */
-#define RANKS_MIN 6           /* devices that an interval by ranks needs */
-#define ORDERED_MIN 5         /* devices that a standard error of the median needs */
+/* number of devices from which an interval is computed by ranks */
+#define RANKS_MIN 6
+#define ORDERED_MIN 5 /* number of devices from which the median has a standard error */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
 #define HALVINGS 64 /* halvings of an interval of width 12: more than a double resolves */
@@ -34,7 +35,8 @@ static double below_half(double n, size_t c)
     return sum;
 }
 
-/* Returns the z with Phi(-z) = p. */
+/* Returns the value that a standard normal variable exceeds with the chance
+ * p. */
 static double normal_tail(double p)
 {
     double low = 0;

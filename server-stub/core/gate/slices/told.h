@@ -1,8 +1,8 @@
 /* Told: the effect that is shown to people, with its interval.
  *
- * Tests clip outliers; the shown effect does not.  The effect is the median of
- * the means of all pairs of updated devices, less the median of the controls.
- * Pure. */
+ * Tests limit outliers, but the shown effect does not.  The effect is a median
+ * of updated devices, less the median of the controls.  The median of updated
+ * devices is over the means of all pairs of them.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_TOLD_H
 #define FLOTILLA_SERVER_SLICES_TOLD_H
 
@@ -23,8 +23,9 @@ struct flo_told {
 };
 /* Returns the number of doubles that flo_told_effect needs. */
 size_t flo_told_numbers(size_t updated, size_t controls);
-/* Gets the effect from the devices' unclipped differences of logarithms.
- * Reorders `updated` and `controls`; `numbers` holds flo_told_numbers doubles.
+/* Gets the effect from the devices' differences of logarithms; no outlier is
+ * limited.  Reorders `updated` and `controls`; `numbers` holds flo_told_numbers
+ * doubles.
  *
  * Returns false when a difference is not finite; *out then has no effect. */
 bool flo_told_effect(double *updated, size_t updated_count, double *controls, size_t control_count,

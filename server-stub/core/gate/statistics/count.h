@@ -53,10 +53,10 @@ void flo_count_add(struct flo_count_arm *arm, double events, double expected, do
 /* Largest exposure of a device that counts in full, in medians of the
  * exposure. */
 #define FLO_USUAL_MAX 4
-/* Adds one device, if it has exposure.  `usual` is the median exposure of the
- * devices: a device with more than FLO_USUAL_MAX times as much counts as that
- * many, at its own rate.  Otherwise the clustering could not be measured when
- * one device has nearly all exposure. */
+/* Adds one device to the sums, if it has exposure (requests or hours).  `usual`
+ * is the median exposure of the devices.  A larger exposure than FLO_USUAL_MAX
+ * times `usual` counts only as that much, with events in proportion.  Otherwise
+ * one device with nearly all exposure would make clustering unmeasurable. */
 void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
                          double usual);
 /* Returns the variance of the summed events relative to independent events, at

@@ -43,8 +43,9 @@ struct flo_beta_mixture {
 };
 /* Returns ln of the e-value for the hypothesis that the share is above p. */
 double flo_mixture_above(const struct flo_beta_mixture *mixture, double p);
-/* 95 % interval that holds at any time.  `centre` is a share inside it when
- * nothing was counted. */
+/* 95 % interval of a share, valid at every check, however often it is made.
+ * `centre`, an argument below, is a share inside the interval when nothing was
+ * counted. */
 struct flo_interval {
     double low;
     double high;

@@ -3,9 +3,10 @@
  *
  * Each device gives one number: the change of the metric's logarithm since the
  * swap, less the common change of its segment.  The test compares the mean of
- * updated devices with the mean of controls, by segment.  It may be evaluated
- * after each block, because the e-value and the interval hold at any time.  A
- * pass needs evidence too, and only comes at a look.  Pure. */
+ * updated devices with the mean of controls, by segment.  Its e-value and
+ * interval hold at any time, so it may be evaluated after each block.  A pass
+ * needs evidence too.  It only comes at a look: an evaluation planned for that
+ * purpose.  Pure. */
 #ifndef FLOTILLA_SERVER_STATISTICS_RATIO_H
 #define FLOTILLA_SERVER_STATISTICS_RATIO_H
 
@@ -52,7 +53,8 @@ enum flo_open {
     FLO_OPEN_FEW,     /* too few devices or too little exposure */
     FLO_OPEN_UNSURE,  /* not proven yet */
     FLO_OPEN_ALONE,   /* there are no controls, so nothing can be proven */
-    FLO_OPEN_NONE_YET /* there is no exposure yet, or no device has ended */
+    FLO_OPEN_NONE_YET /* there are no requests or hours to count events in yet,
+                         or no device has ended */
 };
 
 struct flo_ratio_result {
@@ -66,17 +68,19 @@ struct flo_ratio_result {
     /* the precision of delta is known: `low`, `high`, `se`, `t`, `nu` and `r`
      * are set */
     bool has_spread;
-    bool has_look;    /* `upper` is set: this was a look */
+    bool has_look;    /* `upper` is set, because this evaluation may let the
+                         phase pass (a look) */
     double delta;     /* logarithm of the ratio */
     double low, high; /* 95 % interval of delta; infinite: no bound on that side */
-    double upper;     /* upper bound of delta that a look proves */
+    double upper;     /* upper bound of delta that is proven at this evaluation */
     double se, t, nu, r;
 };
 
-/* Value of `look` for an evaluation that is no look. */
+/* value of `look` for an evaluation at which the phase may not pass */
 #define FLO_LOOK_NONE UINT32_MAX
-/* Judges the segments.  `look` is FLO_LOOK_NONE between looks.  `plain`: there
- * are no controls, so devices are compared with their own past and the limit is
+/* Judges the segments.  `look` is the number of the look, an evaluation at
+ * which the phase may pass; FLO_LOOK_NONE otherwise.  `plain`: there are no
+ * controls, so devices are compared with their own past and the limit is
  * doubled.
  *
  * Returns false for impossible numbers (negative, not finite); *out is

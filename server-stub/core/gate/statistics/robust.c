@@ -1,4 +1,4 @@
-/* Robust: computes medians by selection, and clips from medians. */
+/* Robust: computes medians by selection, and limits outliers by them. */
 #include <assert.h>
 #include <math.h>
 
@@ -6,7 +6,9 @@
 
 #define CONTROLS_MIN 20
 #define ALONE 1.3862943611198906 /* ln 4 */
-#define NORMAL_MAD 1.4826        /* factor from a median deviation to a standard deviation */
+/* factor from the median distance to the standard deviation, for a normal
+ * distribution */
+#define NORMAL_MAD 1.4826
 
 /* Returns the median of the first, the middle and the last value. */
 static double pivot_of(const double *values, size_t low, size_t high)

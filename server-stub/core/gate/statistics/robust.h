@@ -17,16 +17,16 @@ double flo_median(double *values, size_t count);
  * reordered. */
 double flo_robust_deviation(double *values, size_t count, double centre);
 
-/* Clip: the range centre - reach to centre + reach.  A value outside counts as
- * one at its edge. */
+/* Clip: the range centre - reach to centre + reach, by which outliers are
+ * limited.  A value outside counts as one at its edge. */
 struct flo_clip {
     double centre;
     double reach;
 };
-/* Returns the clip around the controls' median: its reach is `deviations`
- * robust deviations, but at least `least`.  Fewer than 20 controls do not show
- * what an outlier is; the clip is then a factor of four around no change.
- * Overwrites the values. */
+/* Returns the range to which devices' changes are limited, around the controls'
+ * median.  Its reach is `deviations` robust deviations, but at least `least`.
+ * Fewer than 20 controls do not show what an outlier is; the range is then a
+ * factor of four around no change.  Overwrites the values. */
 struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least);
 static inline double flo_clipped(const struct flo_clip *clip, double x)
 {

@@ -10,7 +10,8 @@
 #define EXACT 64 /* each value below this has a bucket of its own */
 #define CLIP_TIMES 4.0
 #define CLIP_MIN 0.25
-/* members that a clipped curve needs; of two, either may be the outlier */
+/* Number of members from which outliers of a curve are limited.  With two
+ * members, either may be the outlier. */
 #define CURVE_CLIP_MIN 3
 #define SLOW 0.4054651081081644 /* ln 1.5 */
 #define GAUGE_FIRST 4

@@ -4,7 +4,9 @@
 
 #include "server-stub/core/gate/statistics/sites.h"
 
-#define TOGETHER 2 /* updated devices per site from which on whole sites are compared */
+/* whole sites are compared from this mean number of updated devices per site
+ * on */
+#define TOGETHER 2
 
 /* Compares two devices by site; at a site, updated devices come first. */
 static int by_site(const void *a, const void *b)
@@ -49,8 +51,8 @@ static void add_site(struct counters *counters, size_t treated, size_t controls)
     counters->sites_other += treated == 0 ? 1 : 0;
 }
 
-/* Returns the index after the run that begins at `from`: the devices of a site,
- * or (is_arm) of one arm of a site. */
+/* Returns the index after the run of items that begins at `from`.  A run is all
+ * devices of a site or, if is_arm, those of one arm of a site. */
 static size_t end_of(const struct flo_difference *items, size_t count, size_t from, bool is_arm)
 {
     size_t end = from + 1;

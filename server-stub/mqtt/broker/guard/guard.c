@@ -1,11 +1,11 @@
 /* Guard: mosquitto's plugin that limits each device.
  *
- * mosquitto asks about every subscription and message before it reads the
- * ACL file: the guard refuses those over the limit, and leaves the rest to
- * the file.  mosquitto_plugin options: `fleet`, and `report`, the file with
- * the devices that exceeded a limit (DEVICE SHARE SECONDS-SINCE-1970, a line
- * each, at most 64).  The controller reads it: shares.c.  One thread, the
- * broker's. */
+ * mosquitto asks the guard about every subscription and message before it reads
+ * the ACL file.  The guard refuses those over a limit, and leaves all others to
+ * the ACL file.  The option `fleet` in mosquitto.conf names the fleet, and
+ * `report` a file.  The guard lists there the devices that exceeded a limit, at
+ * most 64, a line each (DEVICE SHARE SECONDS-SINCE-1970), and the controller
+ * reads it (shares.c).  Only the broker's thread calls. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@
 struct device {
     struct device *next;
     struct flo_guard_device core;
-    bool is_full; /* too much is queued for the device: the next tick disconnects it */
+    bool is_full; /* too much is queued for the device, so the next tick disconnects it */
     char id[];
 };
 
@@ -39,8 +39,8 @@ struct guard {
         const char *share;
         uint64_t at_ms, wall_s;
     } named[NAMED_MAX];
-    bool is_news; /* the report has to be written */
-    bool is_full; /* some device has is_full */
+    bool is_news; /* the report has changed and must be written */
+    bool is_full; /* some device's is_full is set */
     uint64_t report_at_ms, sweep_at_ms, log_at_ms;
 };
 
@@ -56,8 +56,8 @@ static struct device **place_of(struct guard *guard, const char *id)
     return place;
 }
 
-/* Finds the device, adds it if missing; NULL: no memory.  Ids come from
- * certificates, so there are no more ids than devices. */
+/* Finds the device, and adds it if missing.  Returns NULL without memory.  Ids
+ * come from certificates, so there are no more ids than devices. */
 static struct device *device_of(struct guard *guard, const char *id)
 {
     struct device **place = place_of(guard, id);
@@ -135,8 +135,9 @@ static bool is_own(const char *id)
            strcmp(id, FLO_EMERGENCY_CLIENT) == 0;
 }
 
-/* Tells whether the filter is one of a device's own topics, a group's or
- * everybody's, as listed in proto/topics.def. */
+/* Tells whether a device may subscribe to the filter: it is one of the device's
+ * own topics, or one of a group or of everybody, as listed in
+ * proto/topics.def. */
 static bool is_listed(const struct guard *guard, const char *id, const char *filter)
 {
     enum flo_topic topic;
@@ -152,7 +153,8 @@ static bool is_listed(const struct guard *guard, const char *id, const char *fil
     return !fact->is_device_writing && (strncmp(fact->path, "d/", 2) != 0 || strcmp(key, id) == 0);
 }
 
-/* Takes from a limit's bucket, or reports the device. */
+/* Takes one from the bucket of a limit.  If the bucket is empty, the device is
+ * reported, and the result is false. */
 static bool takes(struct guard *guard, struct device *device, enum flo_guard_share share,
                   uint64_t count, uint64_t now_ms)
 {
@@ -235,8 +237,8 @@ static int on_disconnect(int event, void *data, void *context)
     return MOSQ_ERR_SUCCESS;
 }
 
-/* Disconnects full devices.  Done here and not in on_check(), which the broker
- * calls while it handles a message. */
+/* Disconnects the devices that are full. on_check() cannot do this, because the
+ * broker calls it while it handles a message. */
 static void end_full(struct guard *guard, uint64_t now_ms)
 {
     guard->is_full = false;

@@ -1,9 +1,9 @@
 /* Plugin: the part of mosquitto's plugin interface that the guard uses.
  *
- * Version 5, the one of all mosquitto 2: mosquitto_plugin.h and
- * mosquitto_broker.h of Debian's package mosquitto-dev, which our build
- * therefore does not need.  The broker asks for the version before any other
- * call; its functions are in its executable. */
+ * Version 5 is that of all mosquitto 2.  The declarations are those of
+ * mosquitto_plugin.h and mosquitto_broker.h in Debian's package mosquitto-dev,
+ * which the build therefore does not need.  The broker asks for the version
+ * before any other call.  Its functions are in its executable. */
 #ifndef FLOTILLA_SERVER_GUARD_PLUGIN_H
 #define FLOTILLA_SERVER_GUARD_PLUGIN_H
 
@@ -18,7 +18,7 @@ enum {
     MOSQ_ERR_NOMEM = 1,
     MOSQ_ERR_INVAL = 3,
     MOSQ_ERR_ACL_DENIED = 12,
-    MOSQ_ERR_UNKNOWN = 13, /* answer to a check that disconnects the client */
+    MOSQ_ERR_UNKNOWN = 13, /* answer of a check that makes the broker disconnect the client */
     MOSQ_ERR_PLUGIN_DEFER = 17
 };
 enum { MOSQ_ACL_READ = 1, MOSQ_ACL_WRITE = 2, MOSQ_ACL_SUBSCRIBE = 4, MOSQ_ACL_UNSUBSCRIBE = 8 };
@@ -56,7 +56,8 @@ int mosquitto_client_sub_count(const struct mosquitto *client);
 int mosquitto_kick_client_by_clientid(const char *id, bool with_will);
 void mosquitto_log_printf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Our functions, called by the broker; they return 0 or MOSQ_ERR_…. */
+/* The guard's functions, which the broker calls.  They return 0 or
+ * MOSQ_ERR_…. */
 int mosquitto_plugin_version(int count, const int *versions);
 int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *options, int count);
 int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int count);

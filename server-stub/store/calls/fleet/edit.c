@@ -1,4 +1,4 @@
-/* Store: edits of a device by operators. */
+/* Store: changes of a device by operators. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>

@@ -98,7 +98,8 @@ static int groups_of(struct flo_fleet_store *store, const char *device, joined_f
                           take_joined, &joined, err);
 }
 
-/* Adds a group to the device's list as text; `all` comes first. */
+/* Adds a group's name to the device's list of groups as text.  The group `all`
+ * comes first. */
 static int add_name(void *context, const char *group, uint64_t since)
 {
     json_t *list = context;
@@ -139,7 +140,8 @@ static int count_one(void *context, const char *group, uint64_t since)
     return 0;
 }
 
-/* Checks the limit of groups that a statement has room for. */
+/* Checks that the device may join one more group: a group statement has room
+ * for a limited number. */
 static int has_room(struct flo_fleet_store *store, const char *group, const char *device,
                     struct flo_err *err)
 {
@@ -223,7 +225,7 @@ static int take_statement(void *context, const struct flo_row *row)
     return statements->fn(statements->context, &statement);
 }
 
-/* Tells the device index whether the device has a statement. */
+/* Notes in the device index whether the device has a group statement. */
 static void note_stated(struct flo_fleet_store *store, const char *device, bool is_one)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);

@@ -60,7 +60,8 @@ static int take_order(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Thousands of devices get the same order, so the order is read once. */
+/* Allows a device to fetch the release of an order.  Thousands of devices get
+ * the same order, so the order is read once. */
 int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device, const char *order,
                         struct flo_err *err)
 {

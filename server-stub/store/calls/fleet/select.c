@@ -32,7 +32,9 @@ static int read_device(void *context, const struct flo_fleet_device *device)
 int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {.online = -1};
-    const struct flo_making *makings; /* needed for each message too */
+    /* Read here once, because each message of a device needs the list of orders
+     * whose rows are being made. */
+    const struct flo_making *makings;
     size_t count;
 
     flo_device_index_deinit(&store->device_index);
@@ -69,7 +71,8 @@ int flo_fleet_device_index_again(struct flo_fleet_store *store, const char *id, 
     return rv;
 }
 
-/* Reads devices that a rollback made stale from their rows. */
+/* Reads those devices again from their rows whose entries in the index are out
+ * of date, for example after a rollback. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_device_index *device_index = &store->device_index;
@@ -86,7 +89,8 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
             if (rv == 0) {
                 device_index->items[i].is_stale = false;
                 device_index->stale_count--;
-            } else { /* no row was read: the device stays stale */
+            } else { /* the entry stays out of date, because the device's row
+                        could not be read */
                 device_index->items[i].is_there = was_there;
             }
         }
@@ -94,7 +98,8 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
     return rv;
 }
 
-/* Updates values that change with every message from the store's facts. */
+/* Copies the newest values from the store's facts to the device index: those
+ * that change with every message. */
 static void freshen(struct flo_fleet_store *store, size_t number)
 {
     struct flo_device_index_entry *entry = &store->device_index.items[number];
@@ -153,7 +158,8 @@ int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void 
     return rv;
 }
 
-/* Returns SIZE_MAX for an unknown device. */
+/* Returns the number of a device in the index.  Returns SIZE_MAX for an unknown
+ * device. */
 static size_t number_of(struct flo_fleet_store *store, const char *id)
 {
     struct flo_err err = {0};
@@ -235,8 +241,8 @@ static int by_id(const void *a, const void *b, void *ids)
     return strcmp(items[*(const size_t *)a], items[*(const size_t *)b]);
 }
 
-/* Sorts by id.  Most devices are sorted already; those that enrolled later are
- * not. */
+/* Sorts the numbers of devices by id.  Most are sorted already; devices that
+ * enrolled since the last call are not. */
 static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_device_index *device_index = &store->device_index;
@@ -273,7 +279,8 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
     int rv = put_in_order(store, err);
     size_t count = rv == 0 ? device_index->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
-        if (i >= device_index->ordered) { /* `fn` caused the index to be read again */
+        if (i >= device_index->ordered) { /* the callback `fn` caused a new load
+                                             of the index, which made it shorter */
             return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
         }
         size_t number = device_index->order[i];

@@ -22,8 +22,8 @@ static struct flo_fallback_ask ask_for(enum flo_fallback_reason reason)
 
 static int setup(void **unused)
 {
-    static const enum flo_fallback_kind kinds[TARGETS] = {
-        FLO_TARGET_MODEL, FLO_TARGET_MODEL, FLO_TARGET_DEVICE, FLO_TARGET_ENDPOINT};
+    static const enum flo_fallback_kind kinds[TARGETS] = {FLO_TARGET_MODEL, FLO_TARGET_MODEL,
+                                                          FLO_TARGET_DEVICE, FLO_TARGET_ENDPOINT};
     (void)unused;
 
     for (int i = 0; i < TARGETS; i++) {

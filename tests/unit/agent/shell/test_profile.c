@@ -115,6 +115,27 @@ static void one_that_the_engine_does_not_run_is_refused(void **state)
                                   "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
 }
 
+static void the_devices_own_plan_knows_its_accelerators(void **state)
+{
+    const struct flo_machine machine = {
+        .arch = "x86_64",
+        .accelerators = {{"cuda", "NVIDIA L4", 0}, {"vulkan", "", UINT64_C(8) << 30}},
+        .accelerator_count = 2};
+    json_t *json = flo_machine_json(NULL, &machine, 0);
+    struct flo_profile profile = {0};
+    char *text = json_dumps(json_object_get(json, "accelerators"), JSON_COMPACT);
+
+    (void)state;
+    assert_int_equal(flo_profile_parse(json, &profile, NULL), 0);
+
+    assert_string_equal(profile.accelerators[0], "cuda");
+    assert_string_equal(profile.accelerators[1], "vulkan");
+    assert_string_equal(text, "[{\"kind\":\"cuda\",\"name\":\"NVIDIA L4\"},"
+                              "{\"kind\":\"vulkan\",\"memory_bytes\":8589934592}]");
+    free(text);
+    json_decref(json);
+}
+
 static void add_zone(const char *dir, const char *name, const char *type, const char *temperature)
 {
     char path[128];
@@ -144,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_of_every_architecture_is_taken),
         cmocka_unit_test(one_that_the_engine_does_not_run_is_refused),
+        cmocka_unit_test(the_devices_own_plan_knows_its_accelerators),
         cmocka_unit_test(a_zone_that_always_says_the_same_is_not_the_hottest),
     };
 

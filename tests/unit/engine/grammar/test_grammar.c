@@ -9,6 +9,7 @@
 
 #include <flotilla/errors/infer.h>
 
+#include "engine/grammar/form/form.h"
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
 
@@ -43,6 +44,18 @@ static bool takes(struct flo_matcher *matcher, const char *text)
     return flo_matcher_walk(matcher, &state, text, strlen(text)) && matcher->states[state].may_end;
 }
 
+/* The check of a runtime's answers lets pass all that a grammar takes. */
+static void expect_form(const char *schema, const char *text)
+{
+    size_t bytes = schema == NULL ? 0 : strlen(schema);
+    struct flo_err err = {0};
+
+    if ((schema != NULL && flo_form_accept(schema, bytes, &err) < 0) ||
+        flo_form_check(schema, bytes, text, strlen(text), &err) < 0) {
+        fail_msg("%s\nof\n%s: %s", text, schema, err.what);
+    }
+}
+
 /* Texts that begin with '!' must not be taken. */
 static void expect(compile_fn *compiler, const char *of, const char *const texts[TEXTS])
 {
@@ -52,6 +65,9 @@ static void expect(compile_fn *compiler, const char *of, const char *const texts
         bool is_bad = texts[i][0] == '!';
         if (takes(matcher, texts[i] + is_bad) == is_bad) {
             fail_msg("%s\nof\n%s", texts[i], of);
+        }
+        if (!is_bad && compiler == flo_schema_compile) {
+            expect_form(of, texts[i]);
         }
     }
     flo_matcher_close(matcher);

@@ -12,6 +12,7 @@
 #include <flotilla/grammar.h>
 
 #include "base/tree/tree.h"
+#include "engine/grammar/form/form.h"
 
 enum { CONTEXT = 512, PROMPT = 3 };
 
@@ -128,6 +129,19 @@ static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed, 
     w->text.bytes--;
 }
 
+/* The answer passes the check of a runtime's answers.  Only a name that the
+ * schema does not list may be there twice, which no grammar can forbid. */
+static void expect_form(const char *schema, const struct world *w)
+{
+    size_t bytes = schema == NULL ? 0 : strlen(schema);
+    struct flo_err err = {0};
+
+    if (flo_form_check(schema, bytes, w->text.data, w->text.bytes, &err) < 0 &&
+        (schema != NULL || strstr(err.what, "must be in its object once") == NULL)) {
+        fail_msg("%s: %s", err.what, w->text.data);
+    }
+}
+
 static const struct flo_tree_node *get(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *n = object->first;
@@ -183,7 +197,8 @@ static void wild_sampling_keeps_a_schema_for_every_seed(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         answer(w, grammar, seed, 2, true, 200);
         assert_true(w->has_ended);
-        expect_person(w);
+        expect_form(person, w);
+        expect_person(w); /* which decodes the text in place */
         sampled += w->sampled;
         made += w->made;
     }
@@ -204,6 +219,7 @@ static void wild_sampling_gives_json_objects(void **state)
         answer(w, grammar, seed, 2, true, 150);
         if (w->has_ended) {
             struct flo_err err = {0};
+            expect_form(NULL, w);
             if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, &err) < 0) {
                 fail_msg("%s: %s", err.what, w->text.data);
             }
@@ -317,12 +333,12 @@ static void a_model_without_words_has_no_grammar(void **state)
 
 static void an_answer_comes_to_its_end_within_its_tokens(void **state)
 {
+    static const char family[] =
+        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
+        "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
+        "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}";
     struct world *w = *state;
-    struct flo_grammar *grammar =
-        open_grammar(w, FLO_GRAMMAR_SCHEMA,
-                     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
-                     "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
-                     "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}");
+    struct flo_grammar *grammar = open_grammar(w, FLO_GRAMMAR_SCHEMA, family);
     size_t cut = 0, unused = 0;
 
     w->is_limited = true;
@@ -330,6 +346,7 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
         struct flo_tree tree = {0};
         size_t most = 40 + seed;
         answer(w, grammar, seed, 3, seed % 2 == 0, most);
+        expect_form(family, w);
         if (!flo_grammar_is_done(grammar) || w->made > most ||
             flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, NULL) < 0) {
             fail_msg("seed %u, %zu of %zu tokens: %s", (unsigned)seed, w->made, most, w->text.data);

@@ -264,6 +264,62 @@ static void broken_patches_are_errors_or_make_the_same_bytes(void **state)
     free(patch.data);
 }
 
+static uint32_t draw(uint32_t *random, size_t below)
+{
+    *random = *random * 1664525u + 1013904223u;
+    return (uint32_t)((*random >> 8) % below);
+}
+
+/* Damages a copy of the patch: bytes are changed, a run is zeroed, a run stands
+ * elsewhere too, or the file is cut and goes on with noise. */
+static void damage(uint32_t *random, char *data, size_t bytes)
+{
+    size_t at = draw(random, bytes), from = draw(random, bytes);
+    size_t run = 1 + draw(random, 64);
+
+    run = run < bytes - at ? run : bytes - at;
+    run = run < bytes - from ? run : bytes - from;
+    switch (draw(random, 4)) {
+    case 0:
+        for (uint32_t i = draw(random, 4) + 1; i > 0; i--) {
+            data[draw(random, bytes)] ^= (char)(1 + draw(random, 255));
+        }
+        break;
+    case 1:
+        memset(data + at, 0, run);
+        break;
+    case 2:
+        memmove(data + at, data + from, run);
+        break;
+    default:
+        for (; at < bytes; at++) {
+            data[at] = (char)draw(random, 256);
+        }
+        break;
+    }
+}
+
+/* A wrong byte would reach the fleet, if the digest of the whole did not see
+ * it. */
+static void no_drawn_damage_of_2400_makes_a_wrong_byte(void **state)
+{
+    (void)state;
+    struct bytes patch = load(GOLDEN);
+    char *damaged = malloc(patch.bytes);
+    uint32_t random = 7;
+    unsigned refused = 0;
+
+    for (unsigned i = 0; i < 2400; i++) {
+        struct flo_err err = {0};
+        memcpy(damaged, patch.data, patch.bytes);
+        damage(&random, damaged, patch.bytes);
+        refused += apply_golden(damaged, patch.bytes, &err) != 0;
+    }
+    assert_true(refused > 2000); /* the others made the right bytes */
+    free(damaged);
+    free(patch.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +329,7 @@ int main(void)
         cmocka_unit_test(the_golden_patch_decodes_bit_for_bit),
         cmocka_unit_test(an_older_predictor_has_no_integers),
         cmocka_unit_test(broken_patches_are_errors_or_make_the_same_bytes),
+        cmocka_unit_test(no_drawn_damage_of_2400_makes_a_wrong_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,16 +159,16 @@ static SSL *client_make(const char *client)
     return ssl;
 }
 
-/* GET over TLS; "" when the server refuses. */
-static char *ask_tls_for(uint16_t port, const char *client, const char *what)
+/* GET over TLS; "" when the server refuses.  `behind` stands behind the path. */
+static char *ask_tls_with(uint16_t port, const char *client, const char *what, const char *behind)
 {
     SSL *ssl = client_make(client);
     int fd = dial(port);
     SSL_set_fd(ssl, fd);
     enum { TEXT_BYTES = FILE_BYTES + 4096 };
-    char request[128];
+    char request[192];
     char *text = calloc(1, TEXT_BYTES);
-    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" END, what);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n%s", what, behind);
     if (SSL_connect(ssl) == 1 && SSL_write(ssl, request, (int)strlen(request)) > 0) {
         int n = 0, got;
         while (n < TEXT_BYTES - 1 && (got = SSL_read(ssl, text + n, TEXT_BYTES - 1 - n)) > 0) {
@@ -178,6 +178,11 @@ static char *ask_tls_for(uint16_t port, const char *client, const char *what)
     SSL_free(ssl);
     close(fd);
     return text;
+}
+
+static char *ask_tls_for(uint16_t port, const char *client, const char *what)
+{
+    return ask_tls_with(port, client, what, END);
 }
 
 static char *ask_tls(uint16_t port, const char *client)
@@ -239,6 +244,19 @@ static void client_certificates_are_required_or_optional(void **state)
     assert_string_equal(text, "");
     free(text);
     alive();
+}
+
+/* A device asks another one by its address in the site, which no list has. */
+static void a_client_with_a_certificate_may_use_any_name_of_the_host(void **state)
+{
+    static const char behind[] = "Host: 10.20.0.7:8443\r\nConnection: close\r\n\r\n";
+    (void)state;
+    char *text = ask_tls_with(world.tls_port, "device", "/v1/things/1", behind);
+    assert_non_null(strstr(text, "peer=device"));
+    free(text);
+    text = ask_tls_with(world.optional_port, "device", "/v1/things/1", behind);
+    assert_memory_equal(text, "HTTP/1.1 421 ", 13);
+    free(text);
 }
 
 /* Renewal is for them; every other path sees nobody. */
@@ -377,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_file_comes_whole_over_tls),
         cmocka_unit_test(a_download_that_was_left_makes_room_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
+        cmocka_unit_test(a_client_with_a_certificate_may_use_any_name_of_the_host),
         cmocka_unit_test(a_certificate_that_has_ended_is_shown_but_names_nobody),
         cmocka_unit_test(a_listener_reads_its_authorities_again),
         cmocka_unit_test(connections_of_before_end_when_they_are_told_to),

@@ -1,0 +1,77 @@
+/* Known: whether the engine of this machine computes the model's architecture.
+ *
+ * Devices refuse a release of an architecture that they do not know.  The
+ * message lists the ways out before anything is computed. */
+#include <string.h>
+
+#include <flotilla/errors/model.h>
+
+#include "base/gguf/gguf.h"
+#include "server-stub/cli/create/create.h"
+
+static bool is_built_in(const char *architecture)
+{
+    static const char *const ids[] = {
+#define FLO_ARCHITECTURE(name, id) id,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        if (strcmp(ids[i], architecture) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies the architecture that a GGUF file names; "": it is no GGUF file, or
+ * names none. */
+static void read_architecture(const char *path, char *out, size_t out_bytes)
+{
+    struct flo_gguf *gguf = NULL;
+
+    out[0] = '\0';
+    if (flo_gguf_open_path(path, &gguf, NULL) == 0) {
+        flo_gguf_copy_string(gguf, "general.architecture", out, out_bytes);
+    }
+    flo_gguf_close(gguf);
+}
+
+int flo_create_known(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+{
+    const struct flo_parts *parts = &create->parts;
+    const char *path = create->files[0].path;
+    bool is_played = create->has_golden && !flo_args_has(&cli->args, "skip-play");
+    char architecture[64], program[4096];
+
+    if (!parts->is_native || parts->adapter != NULL) {
+        return 0;
+    }
+    read_architecture(path, architecture, sizeof(architecture));
+    if (parts->auto_runtime != NULL && strlen(architecture) > FLO_NEED_WORD_MAX) {
+        return flo_fail(err, FLO_E_MODEL_ARCH,
+                        "%s: architecture %s has more than %d bytes, so no device can tell "
+                        "whether it knows it",
+                        path, architecture, FLO_NEED_WORD_MAX);
+    }
+    create->is_unknown = architecture[0] != '\0' && !is_built_in(architecture) &&
+                         !flo_process_has_sibling("flotilla-model-llama", program, sizeof(program));
+    if (!create->is_unknown || parts->auto_runtime != NULL) {
+        return 0;
+    }
+    struct flo_err why = {0};
+    flo_fail(&why, FLO_E_MODEL_ARCH,
+             "%s: this engine does not know architecture %s, and llama.cpp's library is not "
+             "installed here",
+             path, architecture);
+    flo_err_fix(&why,
+                "update Flotilla, if a newer engine knows it; or install flotilla-engine-llama "
+                "here and on the devices; or serve it by a runtime: --runtime auto --golden FILE");
+    if (is_played) {
+        *err = why;
+        return why.code;
+    }
+    flo_out_say(cli, " ! %s\n   do: %s", why.what, why.fix);
+    return 0;
+}
