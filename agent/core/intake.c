@@ -61,6 +61,7 @@ static bool is_open(const struct flo_intake_facts *facts)
     case FLO_ORDER_ROLLBACK:
     case FLO_ORDER_REMOVE:
         return facts->outcome == FLO_STATED_OPEN;
+    case FLO_ORDER_PROMPTS:
     case FLO_ORDER_CONFIG:
     case FLO_ORDER_GROUPS:
         return false;

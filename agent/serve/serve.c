@@ -61,6 +61,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     serve->requests_max = options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
     serve->removal_ms = options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
+    serve->limits.keeps_prompts = options->keeps_prompts;
     serve->origins = options->origins;
     serve->has_page = !options->has_no_page;
     serve->has_no_ollama = options->has_no_ollama;

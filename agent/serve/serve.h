@@ -295,6 +295,7 @@ struct flo_serve_options {
     /* file in which the day's use of endpoints is stored; NULL: a restart forgets
      * it */
     const char *spent_file;
+    bool keeps_prompts;  /* no request leaves this device, from the first one on */
     uint64_t removal_ms; /* time in which running requests of a removed model may end; 0: 5000 */
     /* longest time that requests wait while no engine is live; 0: they do not
      * wait */

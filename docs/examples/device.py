@@ -177,7 +177,8 @@ class Device:
         return held["answer"]
 
     def on_other(self, order, args):
-        if SUBJECT[order["op"]] not in ("freeze", "rollout"):  # those stand in the record
+        # a device without routes keeps its prompts anyway; the others stand in the record
+        if SUBJECT[order["op"]] not in ("freeze", "rollout", "prompts"):
             raise Refused("not.built", "no %s here" % order["op"])
 
     def on_config(self, order, args):

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 BUCKETS, LEAP, JUMP, DAY_MS = 1_000_000_000, 10_000, 1 << 32, 86_400_000
 SUBJECT = {"freeze": "freeze", "unfreeze": "freeze", "config": "config", "groups": "groups",
+           "prompts": "prompts",
            "deploy": "model", "rollback": "model", "remove": "model", "logs": "report",
            "doctor": "report", "pause": "rollout", "resume": "rollout", "abort": "rollout"}
 ENDS = ("succeeded", "already-installed", "rejected", "failed", "cancelled", "superseded",

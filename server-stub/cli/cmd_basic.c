@@ -88,10 +88,13 @@ int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
     }
     flo_out_done(cli, both, "flotilla %s\n", FLO_VERSION);
     if (is_there && !flo_out_is_data(cli)) {
-        printf("controller %s at %s\nfleet %s%s\n", flo_out_text(version, "version", "?"),
+        printf("controller %s at %s\nfleet %s%s%s\n", flo_out_text(version, "version", "?"),
                cli->controller, flo_out_text(version, "fleet", "?"),
                json_is_true(json_object_get(version, "frozen"))
                    ? ", frozen: flotilla rollout unfreeze ends it"
+                   : "",
+               json_is_true(json_object_get(version, "prompts_stay"))
+                   ? ", prompts stay on the devices: flotilla prompts go ends it"
                    : "");
     }
     return 0;

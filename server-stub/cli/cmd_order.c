@@ -1,4 +1,4 @@
-/* Commands about emergency orders: rollbacks, freezes, outcomes. */
+/* Commands about emergency orders: rollbacks, freezes, prompts, outcomes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +43,12 @@ static void print_order(const json_t *order)
                  {"body.by", " · by "}};
     char at[25];
 
-    printf("%s", flo_out_text(order, "op", "?"));
+    const char *op = flo_out_text(order, "op", "?");
+
+    printf("%s", op);
+    if (strcmp(op, "prompts") == 0) {
+        printf("%s", flo_out_u64(order, "body.args.stay") != 0 ? " stay" : " go");
+    }
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
         const char *text = flo_out_text(order, parts[i].path, "");
         if (text[0] != '\0') {
@@ -372,11 +377,14 @@ int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* ---- freezes ---- */
+/* ---- freezes, prompts ---- */
 
-static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
+/* Sends an order to the whole fleet after its name was typed.  `order`, which is
+ * taken, has the operation and its argument. */
+static int to_fleet(struct flo_cli *cli, json_t *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = order;
     int rv = flo_api_get(cli, "/v1/version", &version, err);
     const char *fleet = flo_out_text(version, "fleet", "");
 
@@ -384,10 +392,25 @@ static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
         rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
     }
     FLO_TRY(rv);
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm", fleet,
-                             "reason", flo_args_text(&cli->args, "reason", ""));
+    json_object_set_new(body, "everywhere", json_true());
+    json_object_set_new(body, "confirm", json_string(fleet));
+    json_object_set_new(body, "reason", json_string(flo_args_text(&cli->args, "reason", "")));
     return send_order(cli, body, err);
+}
+
+static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
+{
+    return to_fleet(cli, json_pack("{s:s}", "op", op), err);
+}
+
+int flo_cmd_prompts_stay(struct flo_cli *cli, struct flo_err *err)
+{
+    return to_fleet(cli, json_pack("{s:s,s:i}", "op", "prompts", "stay", 1), err);
+}
+
+int flo_cmd_prompts_go(struct flo_cli *cli, struct flo_err *err)
+{
+    return to_fleet(cli, json_pack("{s:s,s:i}", "op", "prompts", "stay", 0), err);
 }
 
 int flo_cmd_rollout_freeze(struct flo_cli *cli, struct flo_err *err)

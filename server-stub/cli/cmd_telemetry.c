@@ -203,3 +203,97 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     show(cli, &query, answer);
     return 0;
 }
+
+/* ---- what left the devices ---- */
+
+/* Metrics of the requests that left, with the reason's column. */
+static const char *const away[] = {"away_down", "away_loading", "away_queue",
+                                   "away_long", "away_form",    "away_app"};
+
+/* Returns the row of a series in `rows`; makes one if there is none. */
+static json_t *row_named(json_t *rows, const char *name)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        if (strcmp(flo_out_text(row, "name", ""), name) == 0) {
+            return row;
+        }
+    }
+    row = json_pack("{s:s,s:i,s:i}", "name", name, "requests", 0, "left", 0);
+    json_array_append_new(rows, row);
+    return row;
+}
+
+/* Adds the sums of a metric's series to the rows: below `key`, and to the totals
+ * of requests. */
+static int add_sums(struct flo_cli *cli, const struct query *query, json_t *body,
+                    const char *metric, const char *key, json_t *rows, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    bool has_left = strncmp(metric, "away_", 5) == 0 && strcmp(metric, "away_failed") != 0;
+    bool is_device = strcmp(query->by, "device") == 0;
+    size_t i;
+    json_t *series;
+
+    json_object_set_new(body, "metric", json_string(metric));
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err));
+    json_array_foreach(json_object_get(answer, "series"), i, series)
+    {
+        const char *of = flo_out_text(json_object_get(series, "key"), query->by, "?");
+        json_t *row = row_named(rows, name_of(query->of, is_device ? "id" : "digest", of));
+        uint64_t sum = flo_out_u64(series, "sum");
+
+        json_object_set_new(row, key, flo_json_u64(sum));
+        if (has_left) {
+            flo_json_count(row, "left", sum);
+        }
+        if (has_left || strcmp(metric, "requests") == 0) {
+            flo_json_count(row, "requests", sum);
+        }
+    }
+    return 0;
+}
+
+/* Sets the share of the requests that left, as text for a table. */
+static void add_share(const struct query *query, json_t *row)
+{
+    uint64_t all = flo_out_u64(row, "requests");
+    double share = all > 0 ? 100.0 * (double)flo_out_u64(row, "left") / (double)all : 0;
+    char text[32];
+
+    snprintf(text, sizeof(text), "%.1f %%", share);
+    json_object_set_new(row, "share", query->is_sheet ? json_real(share) : json_string(text));
+}
+
+int flo_cmd_telemetry_away(struct flo_cli *cli, struct flo_err *err)
+{
+    struct query query = {.by = flo_args_text(&cli->args, "by", "release"),
+                          .is_sheet = flo_out_is_data(cli)};
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = body_of(&cli->args, "requests", query.by, err);
+    FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
+    size_t i;
+    json_t *row;
+
+    if (body == NULL) {
+        return err->code;
+    }
+    FLO_TRY(flo_api_list(
+        cli, strcmp(query.by, "device") == 0 ? "/v1/devices?limit=1000" : "/v1/releases", &names,
+        err));
+    query.of = names;
+    FLO_TRY(add_sums(cli, &query, body, "requests", "here", rows, err));
+    for (size_t k = 0; k < FLO_COUNT(away); k++) {
+        FLO_TRY(add_sums(cli, &query, body, away[k], away[k] + 5, rows, err));
+    }
+    FLO_TRY(add_sums(cli, &query, body, "away_failed", "failed", rows, err));
+    json_array_foreach(rows, i, row)
+    {
+        add_share(&query, row);
+    }
+    flo_out_table(cli, rows, FLO_COLUMNS(series_away));
+    return 0;
+}

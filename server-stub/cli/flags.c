@@ -280,6 +280,8 @@ FLAGS(rollout_rollback) = {
     END};
 FLAGS(rollout_freeze) = {REASON, END};
 FLAGS(rollout_unfreeze) = {REASON, END};
+FLAGS(prompts_stay) = {REASON, END};
+FLAGS(prompts_go) = {REASON, END};
 FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
                      {"all", NULL, "each there ever was", FLO_ASKED},
                      WATCH,
@@ -296,6 +298,10 @@ FLAGS(telemetry_query) = {
     {"since", "DURATION", "how far back (10m)", FLO_ASKED},
     {"step", "DURATION", "width of a point (10s; 5m by device)", FLO_ASKED},
     END};
+FLAGS(telemetry_away) = {{"by", "release|model|hardware|device", "one row for each", FLO_ASKED},
+                         {"model", "M", "of this model alone", FLO_ASKED},
+                         {"since", "DURATION", "how far back (10m)", FLO_ASKED},
+                         END};
 FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people", FLO_ASKED},
                        {"group", "G", "devices land in this group", FLO_ASKED},
                        {"role", "ROLE[:GROUP],…",
@@ -352,6 +358,7 @@ FLAGS(trust_publish) = {END};
 FLAGS(trust_status) = {END};
 FLAGS(emergency_freeze) = {EMERGENCY, END};
 FLAGS(emergency_unfreeze) = {EMERGENCY, END};
+FLAGS(emergency_prompts) = {EMERGENCY, END};
 FLAGS(emergency_rollback) = {
     TAKEN_BACK,
     {"back-to", "DIGEST|MODEL@VERSION", "go to this one (previous)", FLO_ASKED},

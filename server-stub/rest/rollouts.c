@@ -442,14 +442,15 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms, struct flo_err
 static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *id,
                        struct flo_err *err)
 {
-    uint64_t ms = flo_rest_number_in(call, "heartbeat_ms", 0);
+    uint64_t number =
+        flo_rest_number_in(call, op == FLO_ORDER_PROMPTS ? "stay" : "heartbeat_ms", 0);
     int rv = confirm(call, call->controller->fleet, err);
 
     if (rv == 0 && op == FLO_ORDER_CONFIG) {
-        rv = set_heartbeat(call, ms, err);
+        rv = set_heartbeat(call, number, err);
     }
     FLO_TRY(rv);
-    return flo_orders_fleet(call->controller, op, call->name, ms, id, err);
+    return flo_orders_fleet(call->controller, op, call->name, number, id, err);
 }
 
 /* Removes a model from devices.  The typed confirmation is the model's name. */

@@ -63,15 +63,16 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
 {
-    bool is_frozen = false;
-    int rv = flo_fleet_is_frozen(call->controller->store, &is_frozen, err);
+    bool is_frozen = false, stays = false, found;
 
-    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:I}", "version", FLO_VERSION, "fleet",
+    FLO_TRY(flo_fleet_is_frozen(call->controller->store, &is_frozen, err));
+    FLO_TRY(flo_fleet_prompts_stay(call->controller->store, &stays, &found, err));
+    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:b,s:I}", "version", FLO_VERSION, "fleet",
                           call->controller->fleet, "boot", call->controller->boot, "heartbeat_ms",
                           (json_int_t)call->controller->heartbeat_ms, "mqtt",
-                          call->controller->addresses.mqtt, "frozen", (int)is_frozen, "now_ms",
-                          (json_int_t)flo_wall_ms());
-    return rv;
+                          call->controller->addresses.mqtt, "frozen", (int)is_frozen,
+                          "prompts_stay", (int)stays, "now_ms", (json_int_t)flo_wall_ms());
+    return 0;
 }
 
 /* Answers with the meaning of an error, to which a problem's `type` points. */

@@ -121,10 +121,22 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return flo_rollouts_load(controller, err);
 }
 
+/* Keeps prompts on the devices after a restore, if the backup has an order that
+ * lets them go: a newer one may have kept them. */
+static int keep_prompts(struct flo_controller *controller, char *order, struct flo_err *err)
+{
+    bool stays, found;
+
+    FLO_TRY(flo_fleet_prompts_stay(controller->store, &stays, &found, err));
+    return found && !stays
+               ? flo_orders_fleet(controller, FLO_ORDER_PROMPTS, "controller", 1, order, err)
+               : 0;
+}
+
 /* Skips numbers after a restore, because devices accept no number twice, and
  * freezes the fleet.  Since the backup was made, rollouts may have been rolled
  * back and the fleet frozen.  An unfreeze in the backup must not be signed
- * again. */
+ * again, nor an order that lets prompts leave the devices. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
@@ -144,6 +156,9 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
     }
     if (rv == 0) {
         rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0, order, err);
+    }
+    if (rv == 0) {
+        rv = keep_prompts(controller, order, err);
     }
     if (rv == 0) {
         rv = flo_controller_audit(controller, "controller", "data.restore", controller->dir, "ok",

@@ -578,15 +578,19 @@ FLO_MUST_USE int flo_fleet_order_newest(struct flo_fleet_store *store, const cha
 FLO_MUST_USE int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model,
                                          const char *group, uint64_t *out, struct flo_err *err);
 /* Lists orders in groups' lists that stay after their validity.  These are the
- * newest freeze or unfreeze, and the newest resume of each active rollout while
- * accepted members may wait for it.  An emergency rollback stays until every
- * device answered, because nothing else orders devices to leave such a
- * release. */
+ * newest freeze or unfreeze, the newest order about prompts, and the newest
+ * resume of each active rollout while accepted members may wait for it.  An
+ * emergency rollback stays until every device answered, because nothing else
+ * orders devices to leave such a release. */
 FLO_MUST_USE int flo_fleet_order_standing(struct flo_fleet_store *store, flo_fleet_order_fn fn,
                                           void *context, struct flo_err *err);
 /* Tells whether the fleet is frozen, which means that the newest freeze or
  * unfreeze is a freeze. */
 FLO_MUST_USE int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out, struct flo_err *err);
+/* Tells whether the newest order about prompts keeps them on the devices.
+ * *found false: there was no such order, so they may leave. */
+FLO_MUST_USE int flo_fleet_prompts_stay(struct flo_fleet_store *store, bool *out, bool *found,
+                                        struct flo_err *err);
 /* Sets the outcome of an order that people requested, on a device that the
  * order is for. */
 FLO_MUST_USE int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,

@@ -129,6 +129,10 @@ WORDS = {
     "trust verify": (FILES, "%(dir)s/draft2"),
     "trust publish": (CHANGES, "%(dir)s/draft2"),
     "trust status": (READS, ""),
+    "prompts stay": (CHANGES, "--confirm test"),
+    "prompts go": (CHANGES, "--confirm test"),
+    "telemetry away": (READS, ""),
+    "emergency prompts": (FILES, "stay --key %(emergency)s --to %(dir)s/e5"),
     "emergency freeze": (FILES, "--key %(emergency)s --to %(dir)s/e1"),
     "emergency unfreeze": (FILES, "--key %(emergency)s --to %(dir)s/e2"),
     "emergency rollback": (FILES, "--model tiny --release tiny@2.0.0 "

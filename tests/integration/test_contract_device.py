@@ -267,6 +267,7 @@ def test_a_frozen_device_begins_nothing(up):
         "number": up.ask("release", "get", "gate@4")["number"],
         "rollout": "r-9000", "policy": {}}) == "running"
     assert gives("o-9011", op="config", args={"heartbeat_ms": 1000}) == "done"
+    assert gives("o-9012", op="prompts", args={"stay": 1}) == "done"
     assert states() == []
     up.cli("rollout", "unfreeze", "--confirm", "test")
     until("none is", lambda: same(

@@ -512,6 +512,21 @@ def test_a_frozen_fleet_is_seen(page, controller):
         page.until("%s.includes('is frozen') === %s" % (notes, shown))
 
 
+def test_prompts_are_kept_only_after_the_fleet_s_name_is_typed(page, controller):
+    button = "document.querySelector('dialog button.act')"
+    for words, stays in (("Keep prompts…", True), ("Let them go…", False)):
+        go(page, "emergency", "#prompts")
+        press(page, words)
+        write(page, "dialog .typed", "tes")
+        page.until(button + ".disabled")
+        write(page, "dialog .typed", "test")
+        page.until("!" + button + ".disabled")
+        page.run(button + ".click()")
+        page.until("document.querySelector('dialog') === null")
+        assert controller.ask("GET", "/v1/version").json[
+            "prompts_stay"] is stays
+
+
 def test_an_alert_is_counted_in_the_frame_and_taken_by_a_person(
         page, controller):
     assert controller.ask("POST", "/v1/orders", {

@@ -13,6 +13,7 @@ void flo_device_begin_era(struct flo_device *device)
     device->era++;
     device->top = 0;
     device->freeze.number = 0;
+    device->prompts.number = 0;
     device->config.number = 0;
     device->report.number = 0;
     device->stated_groups.number = 0;
@@ -80,6 +81,7 @@ static void forget_orders(struct flo_device *device)
     device->trusted_time_ms = 0;
     device->claimed_time_ms = 0;
     device->freeze_emergency.number = 0;
+    device->prompts_emergency.number = 0;
     flo_device_begin_era(device);
 }
 
@@ -90,6 +92,7 @@ static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
     device->order_keys = facts->order_keys;
     memcpy(device->holder, facts->holder, sizeof(device->holder));
     device->is_frozen_emergency = device->is_frozen_emergency && facts->has_emergency;
+    device->prompts_stay_emergency = device->prompts_stay_emergency && facts->has_emergency;
 }
 
 /* Accepts the keys of an enrolment, the first or a repeated one.  The keys can

@@ -58,11 +58,16 @@ static void held_of_rollout(const struct flo_device *device, const struct flo_or
 static void held_of_emergency(const struct flo_device *device, const struct flo_slots *slots,
                               const struct flo_order *order, struct held *held)
 {
-    if (flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_FREEZE) {
+    enum flo_order_subject subject = flo_order_fact(order->op)->subject;
+
+    if (subject == FLO_ORDER_SUBJECT_FREEZE) {
         held->number = device->freeze_emergency.number;
         held->body = &device->freeze_emergency.body;
+    } else if (subject == FLO_ORDER_SUBJECT_PROMPTS) {
+        held->number = device->prompts_emergency.number;
+        held->body = &device->prompts_emergency.body;
     } else if (slots->era == device->era) {
-        assert(flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL);
+        assert(subject == FLO_ORDER_SUBJECT_MODEL);
         held->number = slots->emergency.number;
         held->body = &slots->emergency.body;
     }
@@ -87,6 +92,10 @@ static struct held held_of(const struct flo_device *device, const struct flo_slo
     case FLO_ORDER_SUBJECT_FREEZE:
         held.number = device->freeze.number;
         held.body = &device->freeze.body;
+        break;
+    case FLO_ORDER_SUBJECT_PROMPTS:
+        held.number = device->prompts.number;
+        held.body = &device->prompts.body;
         break;
     case FLO_ORDER_SUBJECT_CONFIG:
         held.number = device->config.number;
@@ -212,6 +221,12 @@ static bool keep_about_device(struct flo_device *device, const struct flo_order 
             (struct flo_subject){order->seq, *body};
         *(order->is_emergency ? &device->is_frozen_emergency : &device->is_frozen) =
             order->op == FLO_ORDER_FREEZE;
+        return true;
+    case FLO_ORDER_SUBJECT_PROMPTS:
+        *(order->is_emergency ? &device->prompts_emergency : &device->prompts) =
+            (struct flo_subject){order->seq, *body};
+        *(order->is_emergency ? &device->prompts_stay_emergency : &device->prompts_stay) =
+            order->stay != 0;
         return true;
     case FLO_ORDER_SUBJECT_CONFIG:
         device->config.number = order->seq;

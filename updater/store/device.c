@@ -2,7 +2,8 @@
  *
  *     0  magic "FLDR"
  *     4  u16 format 2        6  u16 flags: 0 frozen, 1 frozen by emergency,
- *                                          2 all rollouts paused
+ *                                          2 all rollouts paused, 3 prompts
+ *                                          stay, 4 they stay by emergency
  *     8  u64 generation
  *    16  u32 epoch          20  u32 era            24  u64 trusted time
  *    32  u64 top            40  u64 desired rev    48  u64 heartbeat_ms
@@ -15,7 +16,8 @@
  *               2 aborted, zero[7] }                        (80 bytes each)
  *  2240  holder[16]         2256  u64 number of groups
  *  2264  body[32] of groups 2296  u8 count of groups  2297  zero[7]
- *  2304  16 x group[64]     3328  zero[764]
+ *  2304  16 x group[64]     3328  u64 x 2 numbers: prompts, emergency prompts
+ *  3344  2 x body[32]: prompts, emergency prompts           3408  zero[684]
  *  4092  u32 crc32c over 0..4091
  *
  * The file has two such records, at 0 and 4096, which are written in turn
@@ -34,6 +36,8 @@ static const char NAME[] = "_device.bin";
 #define FLAG_FROZEN 1
 #define FLAG_FROZEN_EMERGENCY 2
 #define FLAG_ALL_PAUSED 4
+#define FLAG_PROMPTS_STAY 8
+#define FLAG_PROMPTS_STAY_EMERGENCY 16
 
 struct disk_device {
     char magic[4];
@@ -66,7 +70,9 @@ struct disk_device {
     uint8_t group_count;
     uint8_t zero_2[7];
     char groups[FLO_GROUPS_MAX][64];
-    uint8_t zero_3[764];
+    uint8_t prompts_number[2][8];
+    uint8_t prompts_body[2][32];
+    uint8_t zero_3[684];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
@@ -75,6 +81,7 @@ _Static_assert(offsetof(struct disk_device, order_keys) == 128, "on-disk layout"
 _Static_assert(offsetof(struct disk_device, pauses) == 320, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, holder) == 2240, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, groups) == 2304, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, prompts_number) == 3328, "on-disk layout");
 
 static uint16_t flags_of(const struct flo_device *device)
 {
@@ -83,7 +90,31 @@ static uint16_t flags_of(const struct flo_device *device)
     flags |= device->is_frozen ? FLAG_FROZEN : 0;
     flags |= device->is_frozen_emergency ? FLAG_FROZEN_EMERGENCY : 0;
     flags |= device->all_paused ? FLAG_ALL_PAUSED : 0;
+    flags |= device->prompts_stay ? FLAG_PROMPTS_STAY : 0;
+    flags |= device->prompts_stay_emergency ? FLAG_PROMPTS_STAY_EMERGENCY : 0;
     return (uint16_t)flags;
+}
+
+/* Writes number and body of the orders about prompts, which the layout has at
+ * the end of the record. */
+static void encode_prompts(const struct flo_device *device, struct disk_device *disk)
+{
+    const struct flo_subject *const subjects[] = {&device->prompts, &device->prompts_emergency};
+
+    for (size_t i = 0; i < FLO_COUNT(subjects); i++) {
+        flo_put_u64(disk->prompts_number[i], subjects[i]->number);
+        memcpy(disk->prompts_body[i], subjects[i]->body.bytes, 32);
+    }
+}
+
+static void decode_prompts(const struct disk_device *disk, struct flo_device *device)
+{
+    struct flo_subject *const subjects[] = {&device->prompts, &device->prompts_emergency};
+
+    for (size_t i = 0; i < FLO_COUNT(subjects); i++) {
+        subjects[i]->number = flo_get_u64(disk->prompts_number[i]);
+        memcpy(subjects[i]->body.bytes, disk->prompts_body[i], 32);
+    }
 }
 
 static void encode(const struct flo_device *device, struct disk_device *disk)
@@ -125,6 +156,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     for (size_t i = 0; i < device->group_count; i++) {
         memcpy(disk->groups[i], device->groups[i], strnlen(device->groups[i], 64));
     }
+    encode_prompts(device, disk);
 }
 
 static void decode(const struct disk_device *disk, struct flo_device *device)
@@ -137,6 +169,8 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     device->is_frozen = (flags & FLAG_FROZEN) != 0;
     device->is_frozen_emergency = (flags & FLAG_FROZEN_EMERGENCY) != 0;
     device->all_paused = (flags & FLAG_ALL_PAUSED) != 0;
+    device->prompts_stay = (flags & FLAG_PROMPTS_STAY) != 0;
+    device->prompts_stay_emergency = (flags & FLAG_PROMPTS_STAY_EMERGENCY) != 0;
     device->epoch = flo_get_u32(disk->epoch);
     device->era = flo_get_u32(disk->era);
     device->trusted_time_ms = flo_get_u64(disk->trusted_time_ms);
@@ -166,6 +200,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     for (size_t i = 0; i < device->group_count; i++) {
         memcpy(device->groups[i], disk->groups[i], 64);
     }
+    decode_prompts(disk, device);
 }
 
 /* Checks that a record with a valid CRC has no values of a newer format. */

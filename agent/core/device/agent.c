@@ -101,6 +101,9 @@ static void take_order(struct step *s)
     case FLO_ORDER_UNFREEZE:
         set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
+    case FLO_ORDER_PROMPTS: /* the shell tells agent/serve; a report says it */
+        s->agent->revision++;
+        break;
     case FLO_ORDER_CONFIG: /* the shell applies the new pacing, so the core does nothing */
     case FLO_ORDER_ALLOW:  /* the shell stores it in the record, so the core does nothing */
     case FLO_ORDER_GROUPS:

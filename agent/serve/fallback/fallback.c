@@ -354,6 +354,24 @@ static struct flo_spend_amount taken(const struct serve_request *request, int er
         .cost = flo_spend_cost(tokens_in, is->price_in, request->tokens_out, is->price_out)};
 }
 
+/* Tells whether a signed order, and no failure, ends the request's detour to an
+ * endpoint, which got nothing. */
+static bool is_kept(const struct serve_request *request)
+{
+    return is_away(request) && !request->detour.is_sent && request->serve->limits.keeps_prompts;
+}
+
+static void count_failure(struct serve_request *request)
+{
+    const struct serve_detour *detour = &request->detour;
+    const struct endpoint *endpoint = detour->route->endpoints[detour->at];
+
+    detour->route->counts[detour->at][detour->reason].failed++;
+    flo_news_fallback(request->serve->news, home_of(request)->model,
+                      endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind, detour->reason,
+                      true);
+}
+
 bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
 {
     struct serve_detour *detour = &request->detour;
@@ -363,12 +381,9 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
         return false;
     }
     flo_log_err(FLO_LOG_INFO, "routes", err);
-    detour->route->counts[detour->at][reason].failed++;
-    flo_news_fallback(request->serve->news, home_of(request)->model,
-                      detour->route->endpoints[detour->at] == NULL
-                          ? FLO_TARGET_MODEL
-                          : detour->route->endpoints[detour->at]->is.kind,
-                      reason, true);
+    if (!is_kept(request)) {
+        count_failure(request);
+    }
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
         flo_endpoint_ended(detour->route->endpoints[detour->at], !is_unsent(err->code));
@@ -426,7 +441,11 @@ bool flo_fallback_prepare(struct serve_request *request)
     if (!is_away(request) || detour->redaction != NULL) {
         return detour->redaction != NULL;
     }
-    int rv = detour->message == NULL ? claim(request, &err) : 0;
+    /* the order may have come while the request waited or was redacted */
+    int rv = request->serve->limits.keeps_prompts
+                 ? flo_fail(&err, FLO_E_INFER_BUSY, "a signed order keeps prompts on this device")
+                 : 0;
+    rv = rv == 0 && detour->message == NULL ? claim(request, &err) : rv;
     detour->is_sent = rv == 0 && (detour->route->is.n_words == 0 || detour->parts.data != NULL);
     if (detour->is_sent) {
         return false;

@@ -475,7 +475,8 @@ static void print_status(const json_t *json)
                json_string_value(json_object_get(json, "controller")),
                json_string_value(json_object_get(json, "fleet")));
     }
-    printf("%s\n", json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
+    printf("%s%s\n", json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "",
+           json_is_true(json_object_get(json, "prompts_stay")) ? " · PROMPTS STAY" : "");
     print_degraded(json_object_get(json, "degraded"));
     print_models(json_object_get(json, "models"), is_running);
     print_neighbours(json_object_get(json, "neighbours"));

@@ -95,10 +95,13 @@ void flo_shell_trust_hold(struct flo_shell *shell);
  * agent does not overwrite it and takes no order, and updates wait as in a
  * freeze. */
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err);
-/* Ends the freezes that an earlier fleet ordered, now or when the device record
- * can be read.  The stored value "fleet" names the present fleet, whose
- * controller sends its own freezes again. */
+/* Ends the freezes that an earlier fleet ordered, and its orders to keep
+ * prompts, now or when the device record can be read.  The stored value "fleet"
+ * names the present fleet, whose controller sends its own orders again. */
 void flo_shell_device_move(struct flo_shell *shell);
+/* Tells whether a signed order keeps prompts on this device.  While the device
+ * record cannot be read they stay, because it may hold such an order. */
+bool flo_shell_prompts_stay(const struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* Writes the device record, and returns whether it is on the disk. */
 FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err);

@@ -97,15 +97,23 @@ void flo_shell_device_move(struct flo_shell *shell)
             begin_floor(&shell->models[i].slots);
             shell->models[i].slots_is_dirty = true;
         }
-        shell->device_is_dirty =
-            shell->device_is_dirty || shell->device.is_frozen || shell->device.is_frozen_emergency;
-        shell->device.is_frozen = false;
-        shell->device.is_frozen_emergency = false;
+        struct flo_device *device = &shell->device;
+        shell->device_is_dirty = shell->device_is_dirty || device->is_frozen ||
+                                 device->is_frozen_emergency || device->prompts_stay ||
+                                 device->prompts_stay_emergency;
+        device->is_frozen = device->is_frozen_emergency = false;
+        device->prompts_stay = device->prompts_stay_emergency = false;
         flo_shell_records_write(shell);
     }
     if (fleet == NULL || !is_dirty(shell)) {
         flo_values_set(shell->db, "fleet", now);
     }
+}
+
+bool flo_shell_prompts_stay(const struct flo_shell *shell)
+{
+    return shell->device_is_unread || shell->device.prompts_stay ||
+           shell->device.prompts_stay_emergency;
 }
 
 int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)

@@ -81,6 +81,9 @@ void flo_variants_keep(struct flo_shell *shell, uint32_t place);
 /* Begins to read the sensors once a second (watch.c). */
 FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);
 void flo_watch_close(struct flo_shell *shell);
+/* Tells agent/serve the limits that hold now.  The caller calls it when an order
+ * changes one; otherwise the next second does. */
+void flo_watch_limits(struct flo_shell *shell);
 
 /* An upload runs on its own thread, one at a time (upload.c). */
 struct flo_upload;

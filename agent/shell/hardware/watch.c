@@ -102,12 +102,13 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
 
 /* ---- limits ---- */
 
-static void look_at_limits(struct flo_shell *shell)
+void flo_watch_limits(struct flo_shell *shell)
 {
     struct flo_watch *watch = &shell->watch;
     const struct flo_serve_limits limits = {
         .holds_batch = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_BATCH),
-        .refuses_loads = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_LOADS)};
+        .refuses_loads = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_LOADS),
+        .keeps_prompts = flo_shell_prompts_stay(shell)};
 
     flo_serve_limit(shell->serve, &limits);
     if (watch->limits.set != watch->limits_told) {
@@ -351,7 +352,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     flo_sensors_read(flo_sensors_root(), &shell->watch.sensed);
     look_at_memory(shell, now);
     look_at_power(shell, now);
-    look_at_limits(shell);
+    flo_watch_limits(shell);
     look_at_waits(shell, now);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         if (shell->watch.is_due[i]) {

@@ -12,6 +12,7 @@
 #include <flotilla/errors/trust.h>
 
 #include "agent/core/refusal.h"
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"
@@ -77,6 +78,9 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
 {
     if (order->op == FLO_ORDER_CONFIG) {
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
+    } else if (order->op == FLO_ORDER_PROMPTS) {
+        /* The answer `done` follows, after which no prompt may leave. */
+        flo_watch_limits(shell);
     } else if (order->op == FLO_ORDER_GROUPS) {
         flo_shell_link_groups(shell);
         flo_shell_link_reported(shell);

@@ -436,6 +436,9 @@ json_t *flo_report_reported(const struct flo_shell *shell)
         json_object_set_new(json, "trust", flo_json_u64(shell->device.trust_number));
         json_object_set_new(json, "frozen_emergency",
                             json_boolean(shell->device.is_frozen_emergency));
+        json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));
+        json_object_set_new(json, "prompts_stay_emergency",
+                            json_boolean(shell->device.prompts_stay_emergency));
     }
     return json;
 }

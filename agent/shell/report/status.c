@@ -149,5 +149,6 @@ json_t *flo_control_status(struct flo_shell *shell)
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
     json_object_set_new(json, "site", site_status(&shell->site));
     json_object_set_new(json, "endpoints", endpoints_status(shell->serve));
+    json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));
     return json;
 }

@@ -115,6 +115,18 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_set(measures, FLO_METRIC_NAME_RUNG_WHY, (int64_t)why);
 }
 
+/* Removes the counts of requests that left from a window: on a device without a
+ * route they are always 0, and would enlarge each
+ * window. */
+static void drop_away(json_t *window)
+{
+    json_t *counters = json_object_get(window, "counters");
+
+    for (int i = FLO_METRIC_NAME_AWAY_DOWN; i <= FLO_METRIC_NAME_AWAY_FAILED; i++) {
+        json_object_del(counters, flo_metric_fact(i)->word);
+    }
+}
+
 void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measure_window *telemetry = &shell->models[model].telemetry;
@@ -137,6 +149,9 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
                      (json_int_t)(now - telemetry->begin_ms), "model", telemetry->release.model,
                      "release", digest, "version", telemetry->release.version);
     if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
+        if (shell->settings.rules.n_fallbacks == 0) {
+            drop_away(json);
+        }
         flo_json_dump(json, &text);
         if (!text.failed) {
             flo_outbox_windows_add(shell->db, text.data);

@@ -110,6 +110,52 @@ static void on_feedback(void *context, unsigned model, bool is_good)
     }
 }
 
+/* Counts a request that another device or a server answered, by its reason. */
+static void count_away(struct flo_measures *measures, enum flo_fallback_reason reason)
+{
+    switch (reason) {
+    case FLO_FALLBACK_DOWN:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_DOWN, 1);
+        break;
+    case FLO_FALLBACK_LOADING:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_LOADING, 1);
+        break;
+    case FLO_FALLBACK_QUEUE:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_QUEUE, 1);
+        break;
+    case FLO_FALLBACK_LONG:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_LONG, 1);
+        break;
+    case FLO_FALLBACK_FORM:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_FORM, 1);
+        break;
+    case FLO_FALLBACK_APP:
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_APP, 1);
+        break;
+    case FLO_FALLBACK_REASONS:
+        break;
+    }
+}
+
+/* Counts the result of a request that left its model.  A model of this device as
+ * the target counts nothing here, because no prompt left: it counts the request
+ * as its own.  A route whose name is no model has no model to count for. */
+static void on_fallback(void *context, unsigned model, enum flo_fallback_kind kind,
+                        enum flo_fallback_reason reason, bool has_failed)
+{
+    struct flo_shell *shell = context;
+
+    if (model >= FLO_AGENT_MODELS_MAX || kind == FLO_TARGET_MODEL) {
+        return;
+    }
+    struct flo_measures *measures = &shell->models[model].telemetry.measures;
+    if (has_failed) {
+        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_FAILED, 1);
+    } else {
+        count_away(measures, reason);
+    }
+}
+
 static void on_first_answer(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms)
 {
@@ -161,6 +207,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_engine_lost = on_lost,
         .on_request = on_request,
         .on_feedback = on_feedback,
+        .on_fallback = on_fallback,
         .on_first_answer = on_first_answer,
         .on_drained = on_drained,
         .on_wanted = on_wanted,
@@ -194,6 +241,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .fallbacks = rules->fallbacks,
         .n_fallbacks = shell->is_local ? 0 : rules->n_fallbacks,
         .spent_file = spent_file,
+        .keeps_prompts = flo_shell_prompts_stay(shell),
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),

@@ -23,6 +23,7 @@ int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id, struct flo
 
 LEFT_OUT(top)
 LEFT_OUT(doctor)
+LEFT_OUT(telemetry_away)
 LEFT_OUT(telemetry_query)
 LEFT_OUT(audit_verify)
 LEFT_OUT(experiment_get)

@@ -14,6 +14,7 @@ LEFT_OUT(key_trust)
 LEFT_OUT(emergency_account)
 LEFT_OUT(emergency_allow)
 LEFT_OUT(emergency_freeze)
+LEFT_OUT(emergency_prompts)
 LEFT_OUT(emergency_rollback)
 LEFT_OUT(emergency_unfreeze)
 LEFT_OUT(key_list)
@@ -33,12 +34,12 @@ LEFT_OUT(trust_verify)
 bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
 {
     static int (*const commands[])(struct flo_cli * cli, struct flo_err * err) = {
-        flo_cmd_key_trust,        flo_cmd_emergency_account,  flo_cmd_emergency_allow,
-        flo_cmd_emergency_freeze, flo_cmd_emergency_rollback, flo_cmd_emergency_unfreeze,
-        flo_cmd_key_list,         flo_cmd_key_revoke,         flo_cmd_key_rotate,
-        flo_cmd_key_create,       flo_cmd_key_move,           flo_cmd_trust_init,
-        flo_cmd_trust_publish,    flo_cmd_trust_show,         flo_cmd_trust_sign,
-        flo_cmd_trust_status,     flo_cmd_trust_verify,
+        flo_cmd_key_trust,          flo_cmd_emergency_account, flo_cmd_emergency_allow,
+        flo_cmd_emergency_freeze,   flo_cmd_emergency_prompts, flo_cmd_emergency_rollback,
+        flo_cmd_emergency_unfreeze, flo_cmd_key_list,          flo_cmd_key_revoke,
+        flo_cmd_key_rotate,         flo_cmd_key_create,        flo_cmd_key_move,
+        flo_cmd_trust_init,         flo_cmd_trust_publish,     flo_cmd_trust_show,
+        flo_cmd_trust_sign,         flo_cmd_trust_status,      flo_cmd_trust_verify,
     };
     bool is_local = false;
 

@@ -204,6 +204,19 @@ int flo_cmd_emergency_unfreeze(struct flo_cli *cli, struct flo_err *err)
     return plain(cli, FLO_ORDER_UNFREEZE, err);
 }
 
+int flo_cmd_emergency_prompts(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *word = cli->args.words[0];
+    struct flo_order order;
+
+    if (strcmp(word, "stay") != 0 && strcmp(word, "go") != 0) {
+        return flo_fail(err, FLO_E_USAGE, "`%.60s` is neither stay nor go", word);
+    }
+    FLO_TRY(begin(cli, FLO_ORDER_PROMPTS, &order, err));
+    order.stay = strcmp(word, "stay") == 0;
+    return finish(cli, &order, err);
+}
+
 int flo_cmd_emergency_rollback(struct flo_cli *cli, struct flo_err *err)
 {
     struct flo_order order;

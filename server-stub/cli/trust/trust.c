@@ -16,8 +16,8 @@ bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
     return run == flo_cmd_key_list || run == flo_cmd_key_rotate || run == flo_cmd_key_revoke ||
            run == flo_cmd_trust_init || run == flo_cmd_trust_show || run == flo_cmd_trust_sign ||
            run == flo_cmd_trust_verify || run == flo_cmd_emergency_freeze ||
-           run == flo_cmd_emergency_unfreeze || run == flo_cmd_emergency_rollback ||
-           run == flo_cmd_emergency_allow;
+           run == flo_cmd_emergency_unfreeze || run == flo_cmd_emergency_prompts ||
+           run == flo_cmd_emergency_rollback || run == flo_cmd_emergency_allow;
 }
 
 /* ---- init ---- */

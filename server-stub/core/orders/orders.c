@@ -33,6 +33,7 @@ static bool replaces(const struct flo_order_card *later, const struct flo_order_
     case FLO_ORDER_SUBJECT_ROLLOUT:
         return strcmp(later->rollout, earlier->rollout) == 0;
     case FLO_ORDER_SUBJECT_FREEZE:
+    case FLO_ORDER_SUBJECT_PROMPTS:
     case FLO_ORDER_SUBJECT_CONFIG:
     case FLO_ORDER_SUBJECT_REPORT:
     case FLO_ORDER_SUBJECT_GROUPS:

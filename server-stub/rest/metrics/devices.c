@@ -235,19 +235,21 @@ void flo_metrics_devices(struct flo_controller *controller, struct flo_samples *
 {
     struct pass *pass = calloc(1, sizeof(*pass));
     struct flo_err err = {0};
-    bool is_frozen = false;
+    bool is_frozen = false, stays = false, found;
 
     if (pass == NULL) {
         return;
     }
     pass->now_ms = flo_wall_ms();
     if (flo_fleet_select(controller->store, NULL, 0, pass->now_ms, count_device, pass, &err) < 0 ||
-        flo_fleet_is_frozen(controller->store, &is_frozen, &err) < 0) {
+        flo_fleet_is_frozen(controller->store, &is_frozen, &err) < 0 ||
+        flo_fleet_prompts_stay(controller->store, &stays, &found, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     } else {
         add_counts(pass, samples);
         add_spreads(pass, samples);
         flo_samples_add(samples, FLO_EXPOSED_FROZEN, NULL, is_frozen ? 1 : 0);
+        flo_samples_add(samples, FLO_EXPOSED_PROMPTS_STAY, NULL, stays ? 1 : 0);
     }
     flo_buf_deinit(&pass->readings);
     free(pass);

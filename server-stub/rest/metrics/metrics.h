@@ -1,7 +1,8 @@
 /* Metrics: gathers the samples of /metrics and of alert rules.
  *
- * Runs on the control thread, from memory.  Only the fleet's freeze is read
- * from the store, and certificate files once a minute. */
+ * Runs on the control thread, from memory.  Only the fleet's freeze and its
+ * newest order about prompts are read from the store, and certificate files
+ * once a minute. */
 #ifndef FLOTILLA_SERVER_REST_METRICS_H
 #define FLOTILLA_SERVER_REST_METRICS_H
 

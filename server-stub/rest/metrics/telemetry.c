@@ -15,6 +15,7 @@ static const struct {
             {FLO_METRIC_NAME_BATCH_TOKEN, FLO_EXPOSED_BATCH_TOKEN},
             {FLO_METRIC_NAME_REQUESTS, FLO_EXPOSED_REQUESTS},
             {FLO_METRIC_NAME_ERRORS, FLO_EXPOSED_ERRORS},
+            {FLO_METRIC_NAME_AWAY_FAILED, FLO_EXPOSED_AWAY_FAILED},
             {FLO_METRIC_NAME_TOKENS_IN, FLO_EXPOSED_TOKENS_IN},
             {FLO_METRIC_NAME_TOKENS_OUT, FLO_EXPOSED_TOKENS_OUT},
             {FLO_METRIC_NAME_ENGINE_RESTARTS, FLO_EXPOSED_ENGINE_RESTARTS},
@@ -34,6 +35,27 @@ static struct flo_summary summary_of(const struct flo_counters_time *time)
     return summary;
 }
 
+/* Adds the requests that left devices, by reason.  Most fleets have none, so a
+ * count of 0 adds no series. */
+static void add_away(struct flo_samples *samples, const struct flo_counters_line *line)
+{
+    static const struct {
+        int metric;
+        const char *reason;
+    } away[] = {{FLO_METRIC_NAME_AWAY_DOWN, "down"},   {FLO_METRIC_NAME_AWAY_LOADING, "loading"},
+                {FLO_METRIC_NAME_AWAY_QUEUE, "queue"}, {FLO_METRIC_NAME_AWAY_LONG, "long"},
+                {FLO_METRIC_NAME_AWAY_FORM, "form"},   {FLO_METRIC_NAME_AWAY_APP, "app"}};
+
+    for (size_t i = 0; i < FLO_COUNT(away); i++) {
+        const char *const labels[] = {line->release, line->hardware, away[i].reason};
+        uint64_t count = line->counters[away[i].metric];
+
+        if (count > 0) {
+            flo_samples_add(samples, FLO_EXPOSED_AWAY, labels, (double)count);
+        }
+    }
+}
+
 static void add_line(struct flo_samples *samples, const struct flo_counters_line *line)
 {
     const char *const labels[] = {line->release, line->hardware};
@@ -47,6 +69,7 @@ static void add_line(struct flo_samples *samples, const struct flo_counters_line
                             (double)line->counters[rows[i].metric]);
         }
     }
+    add_away(samples, line);
 }
 
 static void add_trends(struct flo_samples *samples, const struct flo_trend_line *line)

@@ -105,6 +105,9 @@ static int audit(struct flo_controller *controller, const struct flo_order *orde
                               {"rollout", order->rollout},
                               {"group", order->scope.group},
                               {"device", order->scope.device},
+                              {"stay", order->op != FLO_ORDER_PROMPTS ? ""
+                                       : order->stay != 0             ? "1"
+                                                                      : "0"},
                               {"reason", order->reason},
                               {"body", hex}};
     json_t *said = json_pack("{s:s}", "op", flo_order_op_word(order->op));

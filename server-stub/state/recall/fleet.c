@@ -1,4 +1,5 @@
-/* Fleet: issues orders to the whole fleet: freeze, unfreeze and config. */
+/* Fleet: issues orders to the whole fleet: freeze, unfreeze, prompts and
+ * config. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -9,9 +10,12 @@
 #include "server-stub/state/rollouts/rollouts.h"
 
 int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op, const char *by,
-                     uint64_t heartbeat_ms, char *id, struct flo_err *err)
+                     uint64_t number, char *id, struct flo_err *err)
 {
-    struct flo_order order = {.op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
+    struct flo_order order = {.op = op,
+                              .heartbeat_ms = op == FLO_ORDER_CONFIG ? number : 0,
+                              .stay = op == FLO_ORDER_PROMPTS ? number : 0,
+                              .scope = {.group = "all"}};
 
     snprintf(order.by, sizeof(order.by), "%.64s", by);
     FLO_TRY(flo_orders_issue(controller, &order, true, 0, id, err));

@@ -105,9 +105,9 @@ FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller, const stru
  * model. */
 FLO_MUST_USE int flo_orders_leave_model(struct flo_controller *controller, const char *device,
                                         const char *model, struct flo_err *err);
-/* Issues an order for the whole fleet: freeze, unfreeze or config. */
+/* Issues an order for the whole fleet: freeze, unfreeze, prompts or config.
+ * `number` is the one of its arguments: `stay`, or `heartbeat_ms`. */
 FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
-                                  const char *by, uint64_t heartbeat_ms, char *id,
-                                  struct flo_err *err);
+                                  const char *by, uint64_t number, char *id, struct flo_err *err);
 
 #endif

@@ -242,6 +242,34 @@ int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out, struct flo_err
     return flo_fleet_find_one(store, freezes(), take_is_freeze, out, &found, err);
 }
 
+/* Query of orders about prompts, newest first. */
+static struct flo_query prompts(void)
+{
+    return (struct flo_query){
+        .table = FLO_TABLE_ORDER,
+        WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""), text_is(FLO_FIELD_ORDER_OP, "prompts")),
+        SORTED(DOWN(ORDER_SEQ))};
+}
+
+/* Takes the argument of an order about prompts.  Its document was written here,
+ * so one that does not parse counts as an order to stay. */
+static int take_stay(void *context, const struct flo_row *row)
+{
+    const char *body = flo_row_text(row, FLO_FIELD_ORDER_BODY);
+    struct flo_order order = {.op = FLO_ORDER_PROMPTS};
+    int rv = flo_order_parse(body, strlen(body), NULL, &order, NULL);
+
+    *(bool *)context = rv < 0 || order.stay != 0;
+    return 0;
+}
+
+int flo_fleet_prompts_stay(struct flo_fleet_store *store, bool *out, bool *found,
+                           struct flo_err *err)
+{
+    *out = false;
+    return flo_fleet_find_one(store, prompts(), take_stay, out, found, err);
+}
+
 /* ---- many ---- */
 
 static struct flo_query listed(uint64_t now_ms)
@@ -435,6 +463,9 @@ int flo_fleet_order_standing(struct flo_fleet_store *store, flo_fleet_order_fn f
     struct standing standing = {.store = store, .err = err};
     int rv = add_newest(&standing, freezes());
 
+    if (rv == 0) {
+        rv = add_newest(&standing, prompts());
+    }
     if (rv == 0) {
         rv = add_resumes(&standing);
     }

@@ -269,6 +269,8 @@ static void fill_report(struct block *block, const void *from, struct flo_select
     values[FLO_SELECT_FROZEN].flag =
         json_is_true(json_object_get(said->report, "frozen")) ||
         json_is_true(json_object_get(said->report, "frozen_emergency"));
+    values[FLO_SELECT_PROMPTS_STAY].flag =
+        json_is_true(json_object_get(said->report, "prompts_stay"));
     values[FLO_SELECT_MODEL].list = list_of(block, said->titles, "model", FLO_NAME_MAX);
     values[FLO_SELECT_RELEASE].list = list_of(block, said->titles, "release", TITLE_BYTES_MAX);
 }

@@ -3,10 +3,11 @@
 import { call } from "/app/data/api.js";
 import { may } from "/app/data/access.js";
 import { condition, why } from "/app/data/fleet.js";
-import { ask, gauge, histogram, SPANS } from "/app/data/series.js";
+import { ask, awayBy, gauge, histogram, SPANS } from "/app/data/series.js";
 import { time } from "/app/data/time.js";
 import { ago, bytes, clock, digest, duration, models, text, title } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
+import { Away } from "/app/parts/away.js";
 import { Armed } from "/app/parts/armed.js";
 import { Chart } from "/app/parts/chart.js";
 import { html } from "/app/parts/html.js";
@@ -52,6 +53,7 @@ function facts(d, site) {
     ["runtimes", (p.runtimes || []).map((r) => `${text(r.name)} ${text(r.state)}`).join(", ")],
     ["accelerators", (p.accelerators || []).map((a) => [text(a.kind), a.name && text(a.name), a.memory_bytes && bytes(a.memory_bytes)].filter(Boolean).join(" ")).join(", ")],
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
+    ["prompts", d.prompts_stay ? `stay here, by ${d.prompts_stay_emergency ? "an emergency key's" : "a signed"} order` : null],
     ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${
       pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]), ["note", typeof d.note === "string" ? d.note : ""],
     ["enrolled", clock(d.enrolled_at_ms)], ["seen", ago(d.last_seen_at_ms)]].filter(([what, v]) => v !== 0 && (what !== "site contact" || v));
@@ -71,11 +73,12 @@ export class Device extends Screen {
     const d = await call("GET", `/v1/devices/${encodeURIComponent(path[1])}`);
     const span = SPANS[query.since] || SPANS["1 h"];
     const at = d.labels?.site;
-    const [timeline, site, ...numbers] = await Promise.all([call("GET", `/v1/devices/${encodeURIComponent(d.id)}/timeline?limit=100`),
+    const [timeline, site, away, ...numbers] = await Promise.all([call("GET", `/v1/devices/${encodeURIComponent(d.id)}/timeline?limit=100`),
       at ? call("GET", `/v1/sites/${encodeURIComponent(at)}`).catch(() => null) : null,
+      awayBy(["device", "release"], span).then((all) => all.filter((r) => r.key.device === d.id)),
       ...CHARTS.map(([metric, , , read]) => ask(metric, ["device", "release"], span).then((all) =>
         all.filter((s) => s.key.device === d.id).map((s) => ({ digest: s.key.release || "", points: read(s) })).filter((s) => s.points.length > 0)))]);
-    return { d, site, timeline: timeline.items.reverse(), numbers };
+    return { d, site, timeline: timeline.items.reverse(), away, numbers };
   }
 
   name(release, d, timeline) {
@@ -84,7 +87,7 @@ export class Device extends Screen {
     return known?.version ? text(known.version) : digest(release);
   }
 
-  draw({ d, site, timeline, numbers }, { query, path }, { remove, edit }) {
+  draw({ d, site, timeline, away, numbers }, { query, path }, { remove, edit }) {
     const can = (d.groups || []).some((g) => may("operator", g)) || may("operator");
     const list = models(d), close = () => this.setState({ remove: null, edit: null }), done = () => { close(); this.readNow(); };
     const change = (body) => call("PATCH", `/v1/devices/${encodeURIComponent(d.id)}`, body);
@@ -108,6 +111,7 @@ export class Device extends Screen {
       <span class="soft">solid: p95 or most, dashed: p50 or mean</span>`}>
       <div class="four">${CHARTS.map(([, what, format], i) => html`<div><h3>${what}</h3><${Chart} label=${what} format=${format}
         series=${numbers[i].map((s) => ({ name: this.name(s.digest, d, timeline), points: s.points }))} /></div>`)}</div><//>
+    <${Away} heads=${["release"]} rows=${away.map((r) => ({ ...r, names: [this.name(r.key.release, d, timeline)] }))} />
     <${Timeline} events=${timeline} />
     ${can ? html`<${Reports} device=${d} />` : null}
     <${Same} command=${`flotilla device get ${text(d.name)} --timeline`} call=${`GET /v1/devices/${text(d.name)}`} />`;

@@ -6,13 +6,27 @@ import { overview } from "/app/data/fleet.js";
 import { bytes, many, number, text } from "/app/data/words.js";
 import { go, link, set } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
-import { html } from "/app/parts/html.js";
+import { Component, html } from "/app/parts/html.js";
 import { Card, Same, State, Table } from "/app/parts/parts.js";
 import { Problems } from "/app/parts/problems.js";
 import { Screen } from "/app/parts/screen.js";
 
 const WAYS = { kept: "≈ 1 s, no download", download: "downloads it again", cannot: "nothing before it", first: "no release before it: it keeps this one" };
 const STAYS = ["cannot", "first"];
+
+// The routes of the devices' owners: an order switches them off, or gives them back.
+class Prompts extends Component {
+  render({ stay, fleet, done }, { open }) {
+    const close = () => this.setState({ open: false });
+    return html`<${Card} title=${stay ? "Prompts stay on the devices" : "Keep prompts on the devices"}>
+      <p>${stay ? "No route of a device's owner sends a prompt away." : "Routes of devices' owners may send prompts to other devices or to servers. An order keeps each prompt on its device until you lift it."}</p>
+      <p><button type="button" id="prompts" class="danger" onclick=${() => this.setState({ open: true })}>${stay ? "Let them go" : "Keep prompts"}…</button></p>
+      ${open ? html`<${Armed} title=${stay ? "Let prompts go where their owners' routes lead" : "Keep prompts on the devices"} typed=${fleet}
+        button=${stay ? `Let prompts of ${fleet} go` : `■ Keep prompts of ${fleet}`} command=${`flotilla prompts ${stay ? "go" : "stay"}`} close=${close} done=${() => { close(); done(); }}
+        act=${(reason, typed) => call("POST", "/v1/orders", { op: "prompts", everywhere: true, stay: stay ? 0 : 1, confirm: typed, ...(reason ? { reason } : {}) })}>
+        <p>${stay ? "Routes of devices' owners work again, as their files say." : "Models answer on. A request that needs another device or a server gets its own model's answer, or that model's error."}</p><//>` : null}<//>`;
+  }
+}
 
 export class Emergency extends Screen {
   topics = ["order"];
@@ -93,9 +107,10 @@ export class Emergency extends Screen {
     ${may("operator") ? html`<${Card} title=${version.frozen ? "The fleet is frozen" : "Or freeze first"}><p>${version.frozen ? "No device downloads or activates anything." : "No device downloads or activates anything until you lift it. What serves, serves on. Nothing is taken back."}</p>
       <p><button type="button" id="freeze" class="danger" onclick=${() => this.setState({ freeze })}>${version.frozen ? "Unfreeze" : "Freeze"} the fleet…</button></p><//>` : null}
     ${state.freeze ? html`<${Armed} title=${`${freeze} the fleet`} typed=${fleet} button=${`${version.frozen ? "Unfreeze" : "■ Freeze"} ${fleet}`}
-      command=${`flotilla fleet ${freeze}`} close=${() => this.setState({ freeze: null })} done=${() => this.readNow()}
+      command=${`flotilla rollout ${freeze}`} close=${() => this.setState({ freeze: null })} done=${() => this.readNow()}
       act=${(reason, typed) => call("POST", "/v1/orders", { op: freeze, everywhere: true, confirm: typed, ...(reason ? { reason } : {}) })}>
       <p>All devices of ${fleet} are told. What serves, serves on.</p><//>` : null}
+    ${may("operator") ? html`<${Prompts} stay=${version.prompts_stay} fleet=${fleet} done=${() => this.readNow()} />` : null}
     <${Card} title="Without this page"><p class="soft">Any operator:</p><pre class="code wrap">flotilla rollout rollback --release ${chosen || "MODEL@VERSION"} --everywhere</pre>
       <p class="soft">Controller gone, by the broker and the emergency key:</p><pre class="code wrap">flotilla emergency rollback ${chosen || "MODEL@VERSION"} --key FILE</pre>
       <p class="soft">On one device, no network:</p><pre class="code wrap">flotilla-agent rollback</pre><//></div>

@@ -1,9 +1,10 @@
 // Numbers by release and hardware: which hardware is worse with the new one.
 
 import { call } from "/app/data/api.js";
-import { ask, gauge, histogram, rates, SPANS, sumOf } from "/app/data/series.js";
+import { ask, awayBy, gauge, histogram, rates, SPANS, sumOf } from "/app/data/series.js";
 import { bytes, digest, duration, number } from "/app/data/words.js";
 import { link, set } from "/app/data/url.js";
+import { Away } from "/app/parts/away.js";
 import { Chart } from "/app/parts/chart.js";
 import { html } from "/app/parts/html.js";
 import { Card, Chips, Same, State, Table } from "/app/parts/parts.js";
@@ -22,9 +23,9 @@ export class Telemetry extends Screen {
   async read({ query }) {
     const span = SPANS[query.since] || SPANS["1 h"];
     const model = query.model || null;
-    const [releases, rollouts, ttft, memory, errors, requests] = await Promise.all([call("GET", "/v1/releases"), call("GET", "/v1/rollouts"),
+    const [releases, rollouts, away, ttft, memory, errors, requests] = await Promise.all([call("GET", "/v1/releases"), call("GET", "/v1/rollouts"), awayBy(BY, span, model),
       ...["ttft_us", "engine_rss_bytes", "errors", "requests"].map((metric) => ask(metric, BY, span, model))]);
-    return { releases: releases.items, rollouts: rollouts.items, ttft, memory, errors, requests, span };
+    return { releases: releases.items, rollouts: rollouts.items, away, ttft, memory, errors, requests, span };
   }
 
   rows({ ttft, memory, errors, requests, releases }) {
@@ -59,6 +60,8 @@ export class Telemetry extends Screen {
   draw(data, { query }) {
     const groups = this.compared(this.rows(data));
     const modelsKnown = [...new Set(data.releases.map((r) => r.model))].sort();
+    const titles = new Map(data.releases.map((r) => [r.digest, `${r.model}@${r.version}`]));
+    const away = data.away.map((r) => ({ ...r, names: [r.key.hardware || "unknown", titles.get(r.key.release) || digest(r.key.release)] }));
     const worst = groups.filter((g) => g.list[0].verdict === "fail");
     const marks = (list) => data.rollouts.filter((r) => list.some((one) => one.name === r.release)).map((r) => ({ at: r.created_at_ms, name: r.id }));
     const chart = (what, pick, format) => html`<${Card} title=${what} head=${html`<span class="soft">solid: p95 or most, dashed: p50 or mean; dotted: a rollout began</span>`}>
@@ -76,6 +79,7 @@ export class Telemetry extends Screen {
     groups.flatMap(({ list }) => list.map((r) => ({ hit: r.verdict === "fail", cells: [html`<b>${r.hardware}</b>`, r.name, number(r.requests),
       r.p50 ? ms(r.p50 / 1000) : "–", r.p95 ? ms(r.p95 / 1000) : "–", r.errors === null ? "–" : r.errors.toFixed(2),
       r.memory ? bytes(Math.max(0, ...gauge(r.memory).map((p) => p[2]))) : "–", r.verdict ? html`<${State} word=${r.verdict === "fail" ? "failed" : "ok"} more=${r.words} />` : ""] })))} /><//>
+  <${Away} rows=${away} heads=${["hardware", "release"]} />
   ${chart("Time to first token", (r) => r.first && histogram(r.first), ms)}
   ${chart("Errors, per cent of requests", (r) => rates(r.failed, r.all), (v) => typeof v === "number" ? `${v.toPrecision(2)} %` : "–")}
   ${chart("Engine memory", (r) => r.memory && gauge(r.memory), bytes)}`}

@@ -32,6 +32,7 @@ QUIET(flo_shell_score_look, struct flo_shell *shell)
 QUIET(flo_shell_route, struct flo_shell *shell, uint32_t model,
       const struct flo_release_ref *release, enum flo_serve_route_state state)
 QUIET(flo_variants_keep, struct flo_shell *shell, uint32_t model)
+QUIET(flo_watch_limits, struct flo_shell *shell)
 SAYS(bool, false, flo_shell_is_split, struct flo_shell *shell, const struct flo_digest *release)
 
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *beside)

@@ -42,6 +42,21 @@ static void only_the_newest_of_freeze_and_unfreeze_is_listed(void **state)
     assert_int_equal(out[1], 2);
 }
 
+static void only_the_newest_order_about_prompts_is_listed(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[] = {card(FLO_ORDER_PROMPTS, 1, "", 0),
+                                     card(FLO_ORDER_FREEZE, 2, "", 0),
+                                     card(FLO_ORDER_PROMPTS, 3, "", 0)};
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    size_t count = flo_group_orders(cards, FLO_COUNT(cards), 10, out);
+
+    assert_int_equal(count, 2);
+    assert_int_equal(out[0], 1);
+    assert_int_equal(out[1], 2);
+}
+
 static void expired_and_deploy_orders_are_not_listed(void **state)
 {
     (void)state;
@@ -758,6 +773,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_newest_of_freeze_and_unfreeze_is_listed),
+        cmocka_unit_test(only_the_newest_order_about_prompts_is_listed),
         cmocka_unit_test(expired_and_deploy_orders_are_not_listed),
         cmocka_unit_test(orders_of_an_epoch_before_are_not_listed),
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),

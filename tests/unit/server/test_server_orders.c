@@ -8,6 +8,7 @@
 #include "server-stub/state/rollouts/updates.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
+#include "unit/remove_tree.h"
 
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
 {
@@ -163,7 +164,7 @@ static void add_old(struct world *world, const char *op, const char *rollout, ui
              "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%s\",\"op\":\"%s\","
              "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":%d,"
              "\"issued_at_ms\":1,\"expires_at_ms\":2,"
-             "\"args\":{\"rollout\":\"r-0001\"}}",
+             "\"args\":{\"rollout\":\"r-0001\",\"stay\":1}}",
              id, op, (int)seq);
     assert_int_equal(flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
     assert_int_equal(flo_fleet_skip(world->controller->store, "order", 1, &world->err), 0);
@@ -206,6 +207,19 @@ static void the_newest_freeze_or_unfreeze_is_signed_again(void **state)
     assert_int_equal(flo_object_order(world->controller, "o-0003", 0, &view, &world->err), 0);
     assert_string_equal(json_string_value(json_object_get(view, "reason")), "the storm is over");
     json_decref(view);
+}
+
+static void the_newest_order_about_prompts_is_signed_again_with_what_it_says(void **state)
+{
+    struct world *world = *state;
+    bool stays = false, found;
+
+    add_old(world, "prompts", "", 1);
+    add_old(world, "prompts", "", 2);
+    assert_renewed(world, "o-0003", "prompts");
+    assert_int_equal(flo_fleet_prompts_stay(world->controller->store, &stays, &found, &world->err),
+                     0);
+    assert_true(stays);
 }
 
 /* It accepted, and a pause and a resume of four days ago (o-0002, o-0003). */
@@ -592,6 +606,36 @@ static void data_from_a_backup_start_frozen(void **state)
     flo_controller_close(restored.controller);
 }
 
+/* An order to stay may be newer than the backup. */
+static void data_from_a_backup_let_no_prompt_out(void **state)
+{
+    char dir[] = "/tmp/flo-orders-XXXXXX";
+    struct flo_controller_options options = {.listen = "127.0.0.1:0", .fleet = "demo"};
+    struct world world = {0};
+    char id[FLO_NAME_MAX + 1];
+    bool stays = false, found = false;
+
+    (void)state;
+    options.dir = mkdtemp(dir);
+    assert_int_equal(flo_controller_open(&options, &world.controller, &world.err), 0);
+    assert_int_equal(flo_controller_begin(world.controller, &world.err), 0);
+    assert_int_equal(
+        flo_orders_fleet(world.controller, FLO_ORDER_PROMPTS, "ops", 0, id, &world.err), 0);
+    assert_int_equal(flo_controller_commit(world.controller, &world.err), 0);
+    assert_int_equal(flo_fleet_prompts_stay(world.controller->store, &stays, &found, &world.err),
+                     0);
+    assert_true(found && !stays);
+    flo_controller_close(world.controller);
+
+    options.is_restored = true;
+    assert_int_equal(flo_controller_open(&options, &world.controller, &world.err), 0);
+    assert_int_equal(flo_fleet_prompts_stay(world.controller->store, &stays, &found, &world.err),
+                     0);
+    assert_true(stays);
+    flo_controller_close(world.controller);
+    remove_tree(dir);
+}
+
 static int take_what(void *context, const struct flo_audit_record *record,
                      const struct flo_digest *hash)
 {
@@ -626,6 +670,7 @@ int main(void)
         WITH_WORLD(old_orders_are_signed_again_for_those_whose_desired_holds_them),
         WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
         WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_again),
+        WITH_WORLD(the_newest_order_about_prompts_is_signed_again_with_what_it_says),
         WITH_WORLD(a_resume_is_signed_again_for_who_accepted_and_may_wait),
         WITH_WORLD(an_order_that_expired_on_the_way_is_sent_again_not_rejected),
         WITH_WORLD(an_aged_order_refused_for_what_it_says_is_rejected),
@@ -645,6 +690,7 @@ int main(void)
         WITH_WORLD(an_emergency_rollback_is_not_signed_again_for_nobody),
         WITH_WORLD(a_rollouts_own_rollback_is_not_signed_again_in_the_list),
         cmocka_unit_test(data_from_a_backup_start_frozen),
+        cmocka_unit_test(data_from_a_backup_let_no_prompt_out),
         WITH_WORLD(the_audit_has_each_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

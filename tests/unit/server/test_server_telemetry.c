@@ -393,6 +393,10 @@ static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
     /* Windows of an update alone have these. */
     window->has[FLO_METRIC_NAME_NEIGHBOUR_IN] = false;
     window->has[FLO_METRIC_NAME_NEIGHBOUR_OUT] = false;
+    /* Devices with a route alone have these. */
+    for (int m = FLO_METRIC_NAME_AWAY_DOWN; m <= FLO_METRIC_NAME_AWAY_FAILED; m++) {
+        window->has[m] = false;
+    }
 }
 
 /* One transaction for a minute of all devices, as the lane writes. */

@@ -246,12 +246,14 @@ struct flo_device {
     uint64_t claimed_time_ms; /* the latest time that a single source has claimed */
     uint64_t top;             /* the highest sequence number of an accepted order */
     bool is_frozen;
-    bool is_frozen_emergency; /* true: an emergency key froze the device */
+    bool is_frozen_emergency;    /* true: an emergency key froze the device */
+    bool prompts_stay;           /* true: no prompt leaves the device by a route of its owner */
+    bool prompts_stay_emergency; /* true: an emergency key ordered that no prompt leaves */
     /* true: there are too many rollouts to list, so all count as paused */
     bool all_paused;
     uint64_t desired_rev;  /* revision of the unsigned document `desired`, for logs only */
     uint64_t heartbeat_ms; /* time between reports that an order set; 0: the default */
-    struct flo_subject freeze, freeze_emergency, config, report;
+    struct flo_subject freeze, freeze_emergency, prompts, prompts_emergency, config, report;
     uint64_t trust_number;
     struct flo_digest trust_document;
     /* a rollout that is not listed counts as having an order of this number */
@@ -295,8 +297,9 @@ enum flo_trust_hold {
  * Epoch, sequence numbers and time in the record come from orders of certain
  * keys.  A later epoch begins a new era of numbers, for both normal and
  * emergency orders.  So does an enrolment with other order keys, since a key
- * may have been stolen.  Blocked releases and freezes stay.  An emergency
- * freeze ends when no key is left that could end it. */
+ * may have been stolen.  Blocked releases, freezes, and orders to keep
+ * prompts stay.  A freeze or a keeping of prompts by an emergency key ends when
+ * no key is left that could end it. */
 enum flo_trust_hold flo_device_trust(struct flo_device *device,
                                      const struct flo_trust_facts *facts);
 /* Returns the time for expiry checks: max(wall clock, build time, last verified

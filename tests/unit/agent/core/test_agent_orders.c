@@ -109,6 +109,21 @@ static void a_freeze_stops_a_download_until_unfreeze(void **state)
     assert_story("freeze");
 }
 
+static void an_order_about_prompts_is_done_reported_and_holds_no_update(void **state)
+{
+    (void)state;
+    boot();
+    uint64_t revision = world.agent.revision;
+    world_order(&world, FLO_ORDER_PROMPTS, 0);
+    assert_int_equal(world.acks_done, 1);
+    assert_int_equal(world.agent.revision, revision + 1);
+    assert_false(world.agent.is_frozen);
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_true(is_current(3));
+}
+
 /* Its first job ends before it has downloaded anything. */
 static void a_pause_between_two_tries_makes_nobody_late(void **state)
 {
@@ -565,6 +580,7 @@ int main(void)
         STORY(an_older_order_is_ignored),
         STORY(what_is_ignored_is_told_with_its_reason),
         STORY(a_freeze_stops_a_download_until_unfreeze),
+        STORY(an_order_about_prompts_is_done_reported_and_holds_no_update),
         STORY(a_pause_between_two_tries_makes_nobody_late),
         STORY(a_freeze_holds_a_probed_candidate_back),
         STORY(a_freeze_in_a_stop_first_probe_brings_the_current_back),

@@ -82,7 +82,7 @@ static void tell(struct flo_buf *text, const struct flo_intake_facts *facts, enu
 static void every_case_is_told_with_its_reason(void **state)
 {
     static const enum flo_order_op ops[] = {FLO_ORDER_DEPLOY, FLO_ORDER_ROLLBACK, FLO_ORDER_FREEZE,
-                                            FLO_ORDER_CONFIG};
+                                            FLO_ORDER_CONFIG, FLO_ORDER_PROMPTS};
     const char *path = "tests/golden/traces/intake.txt";
     const char *mode = getenv("FLOTILLA_GOLDEN");
     struct flo_buf text = {0};

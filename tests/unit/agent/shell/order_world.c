@@ -5,6 +5,7 @@
 
 #include <flotilla/errors/target.h>
 
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 #include "unit/remove_tree.h"
@@ -131,6 +132,14 @@ void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
     heartbeat_ms = ms;
 }
 
+bool serve_keeps_prompts; /* as serve was told last */
+
+void flo_watch_limits(struct flo_shell *unused)
+{
+    (void)unused;
+    serve_keeps_prompts = flo_shell_prompts_stay(&shell);
+}
+
 bool flo_shell_is_split(struct flo_shell *unused, const struct flo_digest *release)
 {
     (void)unused;
@@ -156,6 +165,7 @@ int begin(void **state)
     acted = 0;
     heartbeat_ms = 0;
     heard_groups = 0;
+    serve_keeps_prompts = false;
     scope = "{\"group\":\"all\"}";
     signer = NULL;
     alarms = 0;

@@ -35,6 +35,7 @@ extern bool is_list;                    /* the orders stand in a group's */
 extern char reported[FLO_NAME_MAX + 1]; /* an order that asked for a report */
 extern unsigned epoch;                  /* of the orders that come */
 extern unsigned heard_groups;           /* told to hear its groups */
+extern bool serve_keeps_prompts;        /* as serve was told last */
 #define DEVICE_ID "11111111-1111-4111-8111-111111111111"
 extern const char *scope;      /* of the orders that come; begin(): all */
 extern struct flo_key *signer; /* of them; NULL: the fleet's */

@@ -48,6 +48,11 @@ json_t *flo_events_told_json(const struct flo_outbox_db *db)
     return json_object();
 }
 
+bool flo_shell_prompts_stay(const struct flo_shell *shell)
+{
+    return shell->device.prompts_stay;
+}
+
 json_t *flo_witness_json(const struct flo_shell *shell)
 {
     (void)shell;

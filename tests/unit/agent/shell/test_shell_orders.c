@@ -17,6 +17,49 @@ static void who_stands_at_the_device_is_newer_than_any_order(void **state)
     assert_false(is_denied_by_hand());
 }
 
+/* Read again, as a start does: serve is told before its first request. */
+static void an_order_about_prompts_is_on_disk_and_told_to_serve(void **state)
+{
+    struct flo_device device;
+    struct flo_err err = {0};
+
+    (void)state;
+    order(7, begun_ms, "prompts", "\"stay\":1");
+    assert_int_equal(acted, 1); /* the core answers */
+    assert_true(serve_keeps_prompts);
+    assert_int_equal(flo_store_device_read(shell.store, &device, &err), 0);
+    assert_true(device.prompts_stay);
+    assert_int_equal(device.prompts.number, 7);
+    order(6, begun_ms, "prompts", "\"stay\":0");
+    assert_true(was_told("superseded"));
+    assert_true(serve_keeps_prompts);
+    order(9, begun_ms, "prompts", "\"stay\":0");
+    assert_false(serve_keeps_prompts);
+}
+
+static void a_record_that_cannot_be_read_keeps_prompts(void **state)
+{
+    (void)state;
+    assert_false(flo_shell_prompts_stay(&shell));
+    shell.device_is_unread = true;
+    assert_true(flo_shell_prompts_stay(&shell));
+}
+
+/* Prompts were kept by the controller of the fleet before. */
+static void another_fleet_begins_without_the_stay_of_the_one_before(void **state)
+{
+    (void)state;
+    shell.identity.is_there = true;
+    snprintf(shell.identity.fleet, sizeof(shell.identity.fleet), "before");
+    flo_shell_device_move(&shell);
+    shell.device.prompts_stay = shell.device.prompts_stay_emergency = true;
+    flo_shell_device_move(&shell);
+    assert_true(shell.device.prompts_stay && shell.device.prompts_stay_emergency);
+    snprintf(shell.identity.fleet, sizeof(shell.identity.fleet), "demo");
+    flo_shell_device_move(&shell);
+    assert_false(shell.device.prompts_stay || shell.device.prompts_stay_emergency);
+}
+
 static void what_failed_here_is_denied_by_hand_too(void **state)
 {
     (void)state;
@@ -437,6 +480,11 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(who_stands_at_the_device_is_newer_than_any_order, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(an_order_about_prompts_is_on_disk_and_told_to_serve, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_record_that_cannot_be_read_keeps_prompts, begin, end),
+        cmocka_unit_test_setup_teardown(another_fleet_begins_without_the_stay_of_the_one_before,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too, begin, end),
         cmocka_unit_test_setup_teardown(what_was_taken_back_by_hand_stays_so_until_it_is_lifted,
                                         begin, end),

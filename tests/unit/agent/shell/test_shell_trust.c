@@ -455,6 +455,22 @@ static void a_release_below_the_floor_is_not_gone_back_to(void **state)
     assert_true(shell.models[0].slots_is_dirty);
 }
 
+static void an_emergency_key_keeps_prompts_though_the_controller_lets_them_go(void **state)
+{
+    (void)state;
+    assert_false(hear(2));
+    emergency(begun_ms, "prompts", "\"stay\":1");
+    assert_true(serve_keeps_prompts);
+    order(7, begun_ms, "prompts", "\"stay\":0");
+    assert_true(serve_keeps_prompts);
+    order(8, begun_ms, "prompts", "\"stay\":1");
+    emergency(begun_ms + 1, "prompts", "\"stay\":0");
+    assert_true(serve_keeps_prompts);
+    order(9, begun_ms, "prompts", "\"stay\":0");
+    assert_false(serve_keeps_prompts);
+    assert_int_equal(alarms, 0);
+}
+
 static void an_emergency_order_that_is_played_again_changes_nothing(void **state)
 {
     (void)state;
@@ -555,6 +571,7 @@ int main(void)
         T(a_floor_stops_a_release_on_its_way),
         T(a_release_below_the_floor_is_not_gone_back_to),
         T(an_emergency_key_freezes_though_the_controller_says_go),
+        T(an_emergency_key_keeps_prompts_though_the_controller_lets_them_go),
         T(an_emergency_order_that_is_played_again_changes_nothing),
         T(an_emergency_key_that_nobody_named_is_refused),
         T(an_emergency_two_years_ahead_is_refused),

@@ -10,7 +10,7 @@ static void add_order(struct flo_fleet_store *store, const char *id, struct flo_
     order.seq = strtoull(id + 2, NULL, 10);
     order.group = order.group != NULL ? order.group : "all";
     order.envelope = "{}";
-    order.body = "{}";
+    order.body = order.body != NULL ? order.body : "{}";
     order.rollout = order.rollout != NULL ? order.rollout : "";
     order.model = order.model != NULL ? order.model : "tiny";
     order.release = order.release != NULL ? order.release : "";
@@ -208,6 +208,45 @@ static void the_fleet_is_frozen_until_the_newest_order_thaws_it(void **state)
     assert_int_equal(seq, 0);
 }
 
+/* Writes the document of an order about prompts. */
+static void write_prompts(bool stay, struct flo_buf *out)
+{
+    struct flo_order order = {.op = FLO_ORDER_PROMPTS,
+                              .stay = stay,
+                              .fleet = "demo",
+                              .id = "o-1",
+                              .seq = 1,
+                              .expires_at_ms = 1,
+                              .scope = {.group = "all"}};
+
+    assert_int_equal(flo_order_write(&order, out, NULL), 0);
+}
+
+static void prompts_stay_until_the_newest_order_lets_them_go(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) stay = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) go = {0};
+    struct flo_err err = {0};
+    bool stays = true, found = true;
+
+    write_prompts(true, &stay);
+    write_prompts(false, &go);
+    assert_int_equal(flo_fleet_prompts_stay(store, &stays, &found, &err), 0);
+    assert_false(stays || found);
+    add_order(store, "o-1", (struct flo_fleet_order){.op = "prompts", .body = stay.data});
+    assert_int_equal(flo_fleet_prompts_stay(store, &stays, &found, &err), 0);
+    assert_true(stays && found);
+    add_order(store, "o-2", (struct flo_fleet_order){.op = "freeze"});
+    add_order(store, "o-3", (struct flo_fleet_order){.op = "prompts", .body = go.data});
+    assert_int_equal(flo_fleet_prompts_stay(store, &stays, &found, &err), 0);
+    assert_true(!stays && found);
+    /* bytes of a damaged row */
+    add_order(store, "o-4", (struct flo_fleet_order){.op = "prompts"});
+    assert_int_equal(flo_fleet_prompts_stay(store, &stays, &found, &err), 0);
+    assert_true(stays && found);
+}
+
 static void the_order_of_a_rollout_is_the_newest_for_more_than_one(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -263,18 +302,20 @@ static void what_holds_longer_than_an_order_lives_stands_until_it_is_answered(vo
     add_order(store, "o-7", rollback);
     rollback.release = "y";
     add_order(store, "o-8", rollback);
+    add_order(store, "o-9", (struct flo_fleet_order){.op = "prompts"});
+    add_order(store, "o-10", (struct flo_fleet_order){.op = "prompts"});
     assert_int_equal(flo_fleet_outcome_put(store, "o-6", DEVICE, FLO_OUTCOME_PENDING, 0, &err), 0);
     assert_int_equal(flo_fleet_outcome_put(store, "o-8", OTHER, FLO_OUTCOME_PENDING, 0, &err), 0);
     assert_int_equal(flo_fleet_device_retire(store, OTHER, &err), 0);
 
     assert_int_equal(flo_fleet_order_standing(store, take_order, &before, &err), 0);
-    assert_string_equal(before.data, "o-2 o-4 o-7 ");
+    assert_string_equal(before.data, "o-2 o-4 o-7 o-10 ");
     assert_int_equal(
         flo_fleet_outcome_advance(store, "o-6", DEVICE, FLO_OUTCOME_DONE, 1, 2, "", &is_news, &err),
         0);
     put_rollout(store, "r-1", "running", FLO_EXECUTION_SUCCEEDED);
     assert_int_equal(flo_fleet_order_standing(store, take_order, &after, &err), 0);
-    assert_string_equal(after.data, "o-2 ");
+    assert_string_equal(after.data, "o-2 o-10 ");
 }
 
 static void orders_that_a_desired_holds_are_listed_once(void **state)
@@ -623,6 +664,7 @@ int main(void)
         OVER_ALL(an_order_is_alone_with_its_id),
         OVER_ALL(the_lists_of_groups_hold_what_did_not_expire),
         OVER_ALL(the_fleet_is_frozen_until_the_newest_order_thaws_it),
+        OVER_ALL(prompts_stay_until_the_newest_order_lets_them_go),
         OVER_ALL(the_order_of_a_rollout_is_the_newest_for_more_than_one),
         OVER_ALL(what_holds_longer_than_an_order_lives_stands_until_it_is_answered),
         OVER_ALL(orders_that_a_desired_holds_are_listed_once),

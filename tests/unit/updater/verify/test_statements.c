@@ -28,7 +28,7 @@ static struct flo_digest digest_of(uint64_t n)
 /* The body's digest differs wherever the order does. */
 static struct flo_digest body_of(const struct flo_order *order)
 {
-    return digest_of(1000 + order->seq * 16 + (uint64_t)order->op);
+    return digest_of(1000 + order->seq * 32 + (uint64_t)order->op * 2 + order->stay);
 }
 
 static struct flo_order order_of(enum flo_order_op op, uint64_t number)
@@ -66,6 +66,14 @@ static struct flo_order rollout_order(enum flo_order_op op, uint64_t number, uns
     struct flo_order order = order_of(op, number);
 
     snprintf(order.rollout, sizeof(order.rollout), "r-%04u", rollout);
+    return order;
+}
+
+static struct flo_order prompts_of(uint64_t number, bool stay)
+{
+    struct flo_order order = order_of(FLO_ORDER_PROMPTS, number);
+
+    order.stay = stay;
     return order;
 }
 
@@ -146,7 +154,7 @@ static struct flo_order random_order(uint64_t number)
     unsigned rollout = 1 + roll(2);
     struct flo_order order;
 
-    switch (roll(12)) {
+    switch (roll(14)) {
     case 0:
     case 1:
         return deploy_of(number, release);
@@ -176,6 +184,10 @@ static struct flo_order random_order(uint64_t number)
         return order;
     case 10:
         return emergency(order_of(roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, number));
+    case 11:
+        return prompts_of(number, roll(2) == 0);
+    case 12:
+        return emergency(prompts_of(number, roll(2) == 0));
     default:
         order = order_of(FLO_ORDER_CONFIG, number);
         order.heartbeat_ms = 1000 * number;
@@ -283,6 +295,23 @@ static void an_older_unfreeze_lifts_no_newer_freeze(void **state)
     assert_int_equal(tell(&records, &unfreeze), FLO_STATEMENT_SUPERSEDED);
 
     assert_true(records.device.is_frozen);
+}
+
+static void an_older_order_lets_no_prompt_out(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_order stay = prompts_of(9, true);
+    struct flo_order older = prompts_of(8, false);
+    struct flo_order go = prompts_of(10, false);
+
+    assert_int_equal(tell(&records, &stay), FLO_STATEMENT_NEW);
+    assert_int_equal(tell(&records, &older), FLO_STATEMENT_SUPERSEDED);
+    assert_true(records.device.prompts_stay);
+    assert_false(records.device.is_frozen);
+
+    assert_int_equal(tell(&records, &go), FLO_STATEMENT_NEW);
+    assert_false(records.device.prompts_stay);
 }
 
 static void an_older_rollback_denies_and_assigns_nothing(void **state)
@@ -481,6 +510,25 @@ static void no_lane_ends_the_others_freeze(void **state)
     assert_false(records.device.is_frozen_emergency);
 }
 
+static void no_lane_lets_prompts_out_that_the_other_keeps(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_order stop = emergency(prompts_of(50, true));
+    struct flo_order go = prompts_of(60, false);
+    struct flo_order stay = prompts_of(61, true);
+    struct flo_order end = emergency(prompts_of(70, false));
+
+    (void)tell(&records, &stop);
+    assert_int_equal(tell(&records, &go), FLO_STATEMENT_NEW);
+    assert_true(records.device.prompts_stay_emergency);
+    assert_false(records.device.prompts_stay);
+    (void)tell(&records, &stay);
+    assert_int_equal(tell(&records, &end), FLO_STATEMENT_NEW);
+    assert_true(records.device.prompts_stay);
+    assert_false(records.device.prompts_stay_emergency);
+}
+
 static void an_emergency_number_leaves_the_order_lane_its_numbers(void **state)
 {
     (void)state;
@@ -525,7 +573,7 @@ static struct flo_trust_facts statement(uint64_t number, uint32_t of_epoch)
                                     .holder = {1}};
 }
 
-/* One that has taken the list, statement 2 and some orders. */
+/* A device that has taken the list, statement 2 and some orders. */
 static struct records enrolled(void)
 {
     struct records records = fresh();
@@ -534,12 +582,16 @@ static struct records enrolled(void)
     struct flo_order freeze = order_of(FLO_ORDER_FREEZE, 50);
     struct flo_order deploy = deploy_of(60, 5);
     struct flo_order stop = emergency(order_of(FLO_ORDER_FREEZE, 70));
+    struct flo_order stay = prompts_of(61, true);
+    struct flo_order keep = emergency(prompts_of(71, true));
 
     (void)enrol(&records.device, &keys, 1);
     assert_int_equal(flo_device_trust(&records.device, &two), FLO_TRUST_TAKEN);
     (void)tell(&records, &freeze);
     (void)tell(&records, &deploy);
     (void)tell(&records, &stop);
+    (void)tell(&records, &stay);
+    (void)tell(&records, &keep);
     records.device.trusted_time_ms = 9;
     return records;
 }
@@ -566,9 +618,11 @@ static void a_statement_of_the_same_epoch_keeps_all_numbers(void **state)
 
     three.order_keys = digest_of(7); /* one more */
     assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_TAKEN);
-    assert_int_equal(records.device.top, 60);
+    assert_int_equal(records.device.top, 61);
     assert_int_equal(records.device.freeze.number, 50);
     assert_int_equal(records.device.freeze_emergency.number, 70);
+    assert_int_equal(records.device.prompts.number, 61);
+    assert_int_equal(records.device.prompts_emergency.number, 71);
     assert_int_equal(records.device.trusted_time_ms, 9);
     assert_int_equal(records.device.trust_number, 3);
     assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_HELD);
@@ -581,6 +635,8 @@ static void a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state
     struct flo_trust_facts three = statement(3, 2);
     struct flo_order deploy = deploy_of(1, 6);
     struct flo_order stop = emergency(order_of(FLO_ORDER_UNFREEZE, 2));
+    struct flo_order go = prompts_of(2, false);
+    struct flo_order end = emergency(prompts_of(3, false));
 
     assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_TAKEN);
     assert_int_equal(records.device.epoch, 2);
@@ -588,14 +644,18 @@ static void a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state
     assert_int_equal(records.device.trusted_time_ms, 0);
     assert_true(records.device.is_frozen);
     assert_true(records.device.is_frozen_emergency);
-    deploy.epoch = 2;
-    stop.epoch = 2;
+    assert_true(records.device.prompts_stay);
+    assert_true(records.device.prompts_stay_emergency);
+    deploy.epoch = stop.epoch = go.epoch = end.epoch = 2;
     assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
     assert_int_equal(tell(&records, &stop), FLO_STATEMENT_NEW);
     assert_false(records.device.is_frozen_emergency);
+    assert_int_equal(tell(&records, &go), FLO_STATEMENT_NEW);
+    assert_int_equal(tell(&records, &end), FLO_STATEMENT_NEW);
+    assert_false(records.device.prompts_stay || records.device.prompts_stay_emergency);
 }
 
-static void a_freeze_that_no_key_could_end_ends(void **state)
+static void an_emergency_that_no_key_could_end_ends(void **state)
 {
     (void)state;
     struct records records = enrolled();
@@ -605,6 +665,8 @@ static void a_freeze_that_no_key_could_end_ends(void **state)
     (void)flo_device_trust(&records.device, &three);
     assert_false(records.device.is_frozen_emergency);
     assert_true(records.device.is_frozen);
+    assert_false(records.device.prompts_stay_emergency);
+    assert_true(records.device.prompts_stay);
 }
 
 /* The file is older than the record, or another one: a copy that came back. */
@@ -636,7 +698,7 @@ static void enrolling_again_takes_an_older_statement(void **state)
     other.holder[0] = 2;
     assert_int_equal(flo_device_trust(&records.device, &other), FLO_TRUST_TAKEN);
     assert_int_equal(records.device.trust_number, 1);
-    assert_int_equal(records.device.top, 60); /* the same order key */
+    assert_int_equal(records.device.top, 61); /* the same order key */
 }
 
 static void more_pauses_than_there_is_room_for_pause_everything(void **state)
@@ -690,6 +752,7 @@ int main(void)
         cmocka_unit_test(order_loss_and_repetition_of_six_orders_leave_the_same_records),
         cmocka_unit_test(an_older_deploy_changes_nothing),
         cmocka_unit_test(an_older_unfreeze_lifts_no_newer_freeze),
+        cmocka_unit_test(an_older_order_lets_no_prompt_out),
         cmocka_unit_test(an_older_rollback_denies_and_assigns_nothing),
         cmocka_unit_test(a_lift_holds_against_a_rollback_that_comes_late),
         cmocka_unit_test(a_deploy_after_an_abort_of_its_rollout_is_aborted),
@@ -699,12 +762,13 @@ int main(void)
         cmocka_unit_test(an_era_that_only_the_model_knows_begins_once_more),
         cmocka_unit_test(other_order_keys_begin_an_era),
         cmocka_unit_test(no_lane_ends_the_others_freeze),
+        cmocka_unit_test(no_lane_lets_prompts_out_that_the_other_keeps),
         cmocka_unit_test(an_emergency_number_leaves_the_order_lane_its_numbers),
         cmocka_unit_test(only_an_emergency_key_lifts_what_one_took_back),
         cmocka_unit_test(a_record_of_another_enrolment_is_known_as_such),
         cmocka_unit_test(a_statement_of_the_same_epoch_keeps_all_numbers),
         cmocka_unit_test(a_later_epoch_begins_both_lanes_again_and_thaws_nothing),
-        cmocka_unit_test(a_freeze_that_no_key_could_end_ends),
+        cmocka_unit_test(an_emergency_that_no_key_could_end_ends),
         cmocka_unit_test(a_file_behind_the_record_is_not_acted_on),
         cmocka_unit_test(enrolling_again_takes_an_older_statement),
         cmocka_unit_test(more_pauses_than_there_is_room_for_pause_everything),
