@@ -17,6 +17,11 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
+bool flo_shell_prompts_stay(const struct flo_shell *shell)
+{
+    return shell->device.prompts_stay;
+}
+
 int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind, const char *name,
                       struct flo_err *err)
 {
