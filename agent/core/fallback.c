@@ -77,6 +77,7 @@ static enum flo_fallback_refusal judge(const struct flo_fallback_ask *ask,
     enum flo_fallback_refusal refusal = FLO_REFUSAL_NONE;
 
     assert(ask->reason < FLO_FALLBACK_REASONS);
+    assert(target->kind <= FLO_TARGET_ENDPOINT);
     if (target->was_tried || target->is_named) {
         return FLO_REFUSAL_TRIED;
     }
@@ -100,7 +101,8 @@ uint32_t flo_fallback_choose(const struct flo_fallback_ask *ask,
 {
     uint32_t found = count;
 
-    assert(count <= FLO_FALLBACK_TARGETS_MAX);
+    assert(count > 0 && count <= FLO_FALLBACK_TARGETS_MAX);
+    assert(refusals != NULL);
     for (uint32_t i = count; i-- > 0;) {
         refusals[i] = judge(ask, &targets[i]);
         found = refusals[i] == FLO_REFUSAL_NONE ? i : found;

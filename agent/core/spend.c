@@ -1,6 +1,8 @@
 /* Spend: claims, settles and stores the use of a day; see spend.h. */
 #include "agent/core/spend.h"
 
+#include <assert.h>
+
 /* Divisor: the stored use of a day is ahead of the real use by the daily limit
  * divided by this. */
 #define KEEP_PARTS 16
@@ -30,10 +32,16 @@ static uint64_t sum(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-void flo_spend_claim(struct flo_spend *spend, struct flo_spend_amount amount)
+bool flo_spend_claim(struct flo_spend *spend, struct flo_spend_amount amount)
 {
+    if (!flo_spend_fits(spend, amount)) {
+        return false;
+    }
     spend->used.tokens = sum(spend->used.tokens, amount.tokens);
     spend->used.cost = sum(spend->used.cost, amount.cost);
+    assert(spend->most.tokens == 0 || spend->used.tokens <= spend->most.tokens);
+    assert(spend->most.cost == 0 || spend->used.cost <= spend->most.cost);
+    return true;
 }
 
 static uint64_t replaced(uint64_t total, uint64_t claim, uint64_t used)
@@ -44,6 +52,7 @@ static uint64_t replaced(uint64_t total, uint64_t claim, uint64_t used)
 void flo_spend_settle(struct flo_spend *spend, uint64_t day, struct flo_spend_amount claim,
                       struct flo_spend_amount used)
 {
+    assert(day <= spend->day);
     if (day < spend->day) {
         claim = (struct flo_spend_amount){0};
     }
@@ -67,6 +76,8 @@ bool flo_spend_must_keep(const struct flo_spend *spend, struct flo_spend_amount 
 
     ahead->tokens = ahead_of(spend->used.tokens, spend->most.tokens);
     ahead->cost = ahead_of(spend->used.cost, spend->most.cost);
+    assert(ahead->tokens >= spend->used.tokens);
+    assert(ahead->cost >= spend->used.cost);
     return must;
 }
 

@@ -27,7 +27,9 @@ void flo_spend_begin(struct flo_spend *spend, uint64_t day);
 /* Tells whether the amount fits into the part of the day's limits that is
  * left. */
 bool flo_spend_fits(const struct flo_spend *spend, struct flo_spend_amount amount);
-void flo_spend_claim(struct flo_spend *spend, struct flo_spend_amount amount);
+/* Adds a claim to the used amount.  false: it does not fit, and nothing is
+ * added. */
+FLO_MUST_USE bool flo_spend_claim(struct flo_spend *spend, struct flo_spend_amount amount);
 /* Replaces the claim of a request by its real use.  A claim of an earlier day
  * is not subtracted, because `used` has begun again since. */
 void flo_spend_settle(struct flo_spend *spend, uint64_t day, struct flo_spend_amount claim,

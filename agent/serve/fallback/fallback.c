@@ -417,7 +417,11 @@ static int claim(struct serve_request *request, struct flo_err *err)
     *detour->message = request->params.message;
     detour->claim = claim_of(request, is);
     if (is->kind == FLO_TARGET_ENDPOINT) {
-        flo_spend_claim(&route->spend, detour->claim);
+        flo_spend_begin(&route->spend, flo_budget_day());
+        if (!flo_spend_claim(&route->spend, detour->claim)) {
+            return flo_fail(err, FLO_E_INFER_QUOTA, "the day's budget of route %s is used",
+                            route->is.name); /* by others, while a guard looked at the prompt */
+        }
         detour->claim_day = route->spend.day;
         detour->has_claim = true;
         if (!flo_budget_keep(request->serve->fallbacks, route)) {

@@ -151,9 +151,11 @@ static void requests_under_way_together_do_not_exceed_it(void **unused)
     flo_spend_begin(&spend, 7);
     for (int i = 0; i < 2; i++) {
         assert_true(flo_spend_fits(&spend, claim));
-        flo_spend_claim(&spend, claim);
+        assert_true(flo_spend_claim(&spend, claim));
     }
     assert_false(flo_spend_fits(&spend, claim));
+    assert_false(flo_spend_claim(&spend, claim)); /* and adds nothing */
+    assert_int_equal(spend.used.tokens, 80);
     flo_spend_settle(&spend, 7, claim, (struct flo_spend_amount){.tokens = 5});
     assert_int_equal(spend.used.tokens, 45);
     assert_true(flo_spend_fits(&spend, claim));
@@ -164,7 +166,7 @@ static void money_is_a_limit_of_its_own(void **unused)
     struct flo_spend spend = {.most = {.cost = 1000}};
     (void)unused;
 
-    flo_spend_claim(&spend, (struct flo_spend_amount){.tokens = 1u << 30, .cost = 999});
+    assert_true(flo_spend_claim(&spend, (struct flo_spend_amount){1u << 30, 999}));
     assert_true(flo_spend_fits(&spend, (struct flo_spend_amount){.tokens = 1, .cost = 1}));
     assert_false(flo_spend_fits(&spend, (struct flo_spend_amount){.cost = 2}));
     assert_int_equal(flo_spend_cost(1000, 150000, 10, 600000), 156000000);
@@ -178,7 +180,7 @@ static void a_new_day_begins_at_0_and_a_clock_that_goes_back_begins_none(void **
     (void)unused;
 
     flo_spend_begin(&spend, 10);
-    flo_spend_claim(&spend, claim);
+    assert_true(flo_spend_claim(&spend, claim));
     flo_spend_begin(&spend, 9);
     assert_int_equal(spend.used.tokens, 90);
     flo_spend_begin(&spend, 11);
@@ -196,7 +198,7 @@ static void what_is_stored_is_never_behind_what_was_used(void **unused)
     (void)unused;
 
     for (unsigned i = 1; i <= 1600; i++) {
-        flo_spend_claim(&spend, (struct flo_spend_amount){.tokens = 1});
+        assert_true(flo_spend_claim(&spend, (struct flo_spend_amount){.tokens = 1}));
         if (flo_spend_must_keep(&spend, &ahead)) {
             spend.kept = ahead;
             writes++;
