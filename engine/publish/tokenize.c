@@ -82,7 +82,8 @@ static int print_ids(const struct tokenize *t, struct flo_err *err)
  * architecture is not. */
 static int open_vocabulary(struct tokenize *t, struct flo_err *err)
 {
-    const struct flo_engine_options options = {.vocabulary = FLO_VOCABULARY_NEEDED};
+    const struct flo_engine_options options = {.vocabulary = FLO_VOCABULARY_NEEDED,
+                                               .accepts_inexact = t->tool.accepts_inexact};
     struct flo_engine *engine;
 
     FLO_TRY(flo_gguf_open_path(t->tool.model, &t->gguf, err));
@@ -123,7 +124,7 @@ const struct flo_verb flo_verb_tokenize = {
     .name = "tokenize",
     .help = "text to token ids",
     .usage = "--model FILE [--special] [--framed]",
-    .flags = {flags},
+    .flags = {flags, FLO_FLAGS_INEXACT},
     .state = &state,
     .run = tokenize,
     .example = "--model helpdesk.gguf",

@@ -45,6 +45,8 @@ extern const struct flo_flag flo_flags_model[], flo_flags_adapter[], flo_flags_b
 #define FLO_FLAGS_BACKEND FLO_FLAGS_ADAPTER, flo_flags_backend
 /* Flags with the options for choosing tokens. */
 #define FLO_FLAGS_SAMPLING FLO_FLAGS_BACKEND, flo_flags_sampling
+/* --accept-inexact alone, of commands that choose no back end. */
+#define FLO_FLAGS_INEXACT (flo_flags_backend + 1)
 
 /* The options of the command line, converted to open a model. */
 struct flo_tool_setup {

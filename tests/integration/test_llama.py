@@ -135,6 +135,40 @@ def test_an_unknown_architecture_is_served_and_a_damaged_one_is_not(fleet_of, tm
     assert not client.failed, client.failed[:3]
 
 
+def head(path, arch):
+    """A GGUF of that architecture without a tensor: llama.cpp loads it not."""
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+    pairs = [text("general.architecture") + struct.pack("<I", 8) + text(arch),
+             text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) +
+             text("a") + text("b")]
+    pairs += [text("%s.%s" % (arch, key)) + struct.pack("<II", 4, value)
+              for key, value in (
+                  ("embedding_length", 64), ("block_count", 2),
+                  ("attention.head_count", 4), ("context_length", 64),
+                  ("feed_forward_length", 64))]
+    with open(path, "wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs)) +
+                   b"".join(pairs))
+
+
+@pytest.mark.parametrize("words", [
+    ("tokenize",), ("embed", "a"), ("rerank", "a", "b"),
+    ("generate", "--tokens", "1"),
+    ("golden", "create", "golden.json")])
+def test_consent_opens_a_model_that_is_computed_wrongly(tmp_path, words):
+    path = str(tmp_path / "mellum.gguf")
+    head(path, "mellum")
+    for consent in ((), ("--accept-inexact",)):
+        done = subprocess.run(
+            [os.path.join(BIN, "flotilla-model-llama"), *words, "--model",
+             path, *consent], input="a", capture_output=True, text=True,
+            check=False, cwd=tmp_path)
+        assert "error[model.backend]" in done.stderr, done
+        assert ("computes this mellum wrongly" in done.stderr) == \
+            (not consent), done
+
+
 def test_a_device_without_the_library_refuses_before_the_download(fleet_of):
     fleet = fleet_of(gw="backend: native\n")
     create(fleet, "lfm@1", UNKNOWN)
