@@ -154,6 +154,26 @@ def test_runtime_auto_refuses_what_its_runtime_cannot_judge(create, folder):
         assert what in err and fix in err, err
 
 
+def test_consent_to_inexact_answers_reaches_the_program_that_plays(create, folder):
+    place = os.path.join(folder, "stand-in")
+    os.makedirs(place)
+    program = shutil.copy(os.path.join(BIN, "flotilla"), place)
+    stand_in, heard = os.path.join(place, "flotilla-model"), place + "/heard"
+    with open(stand_in, "w", encoding="utf-8") as file:
+        file.write('#!/bin/sh\necho "$@" >>%s\n' % heard)
+    os.chmod(stand_in, 0o755)
+    env = dict(os.environ)
+    env.pop("FLOTILLA_BIN", None)
+    for number, consent in enumerate(((), ("--accept-inexact",))):
+        code, _, err = create("consent@%d" % (number + 1), "--golden", GOLDEN,
+                              *consent, program=program, env=env)
+        assert code == 0, err
+    with open(heard, encoding="utf-8") as file:
+        without, given = file.read().splitlines()
+    assert without == "golden play %s --model %s" % (GOLDEN, V2)
+    assert given == "golden play %s --accept-inexact --model %s" % (GOLDEN, V2)
+
+
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
 

@@ -96,6 +96,9 @@ static int add_player(struct flo_cli *cli, struct flo_create *create, const char
     struct flo_ticker ticker;
     size_t at = 0;
 
+    if (flo_args_has(&cli->args, "accept-inexact")) {
+        words[(*count)++] = "--accept-inexact";
+    }
     words[(*count)++] = "--model";
     if (parts->adapter == NULL) {
         words[(*count)++] = create->files[0].path;
