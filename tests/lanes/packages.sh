@@ -32,10 +32,14 @@ mkdir -p "$run.made/packages" "$run.made/next" "$run.made/models"
 make_root "$suite" "$base" \
     --include=systemd-sysv,dbus,curl,procps,man-db,bash-completion || exit 77
 release=$(. "$base/etc/os-release" && echo "$VERSION_ID")
+# Those of deploy/debian alone: build/packages may have others (deploy/llamacpp).
+ours=$(sed -n 's/^Package: //p' deploy/debian/control)
 found() {
-    ls build/packages/*+deb"$release"_"$arch".deb 2>/dev/null
+    for package in $ours; do
+        ls build/packages/"$package"_*+deb"$release"_"$arch".deb 2>/dev/null
+    done
 }
-if [ "$(found | wc -l)" -ne 5 ]; then
+if [ "$(found | wc -l)" -ne "$(echo "$ours" | wc -l)" ]; then
     if [ "$release" = "$(. /etc/os-release && echo "$VERSION_ID")" ]; then
         deploy/packages.sh "$arch"
     else
