@@ -1,6 +1,7 @@
 #!/bin/sh
 # llama.cpp's library as a back end: the programs are built with the library of
-# deploy/llamacpp, and its stories and vectors are played.
+# deploy/llamacpp; its stories and vectors are played, and 500 damaged files
+# (llama_damage.py).
 #
 # usage: llama.sh
 # FLOTILLA_LLAMA and FLOTILLA_LLAMA_LIBRARIES name a source and its libraries
@@ -22,4 +23,6 @@ cmake -S . -B build/llama -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 cmake --build build/llama --target programs test_llama_filler
 export FLOTILLA_BIN="$here/build/llama/bin"
 build/llama/tests/test_llama_filler
+export FLOTILLA_SEED=$seed
+python3 tests/lanes/llama_damage.py
 python3 -m pytest -q -x -rfEs -p no:cacheprovider tests/integration/test_llama.py
