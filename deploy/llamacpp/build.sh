@@ -3,7 +3,8 @@
 # library (docs/runtimes-llamacpp.md), into build/packages, from the one archive
 # that archives.tsv pins.
 #
-# usage: deploy/llamacpp/build.sh [--archive FILE] [--server] [--cpu] [--jobs N]
+# usage: deploy/llamacpp/build.sh [--archive FILE] [--server|--library] [--cpu]
+#                                 [--jobs N]
 #   --archive FILE  the archive is here already; its digest is checked all the same
 #   --server        only build the server, into build/llamacpp/bin; no package
 #   --library       only build the libraries, into build/llamacpp/library; --cpu
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
     --server) packages=0 ;;
     --library) packages=0 what=library && export CPU_ONLY=1 ;;
     --cpu) export CPU_ONLY=1 ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -42,7 +43,7 @@ is_pinned() {
 }
 
 missing=
-for tool in cmake ninja c++ python3; do
+for tool in cmake ninja c++ python3 make dpkg-buildflags; do
     command -v $tool >/dev/null || missing="$missing $tool"
 done
 [ $packages = 0 ] || for tool in dpkg-buildpackage dh lintian; do
@@ -50,7 +51,7 @@ done
 done
 [ -z "$missing" ] || {
     echo "error[absent]:$missing is not installed" >&2
-    echo "  fix: apt-get install g++ cmake ninja-build python3 dpkg-dev debhelper lintian" >&2
+    echo "  fix: apt-get install g++ cmake ninja-build python3 make dpkg-dev debhelper lintian" >&2
     exit 3
 }
 
