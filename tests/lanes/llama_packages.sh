@@ -89,8 +89,9 @@ say "a removal leaves the engine's packages, a purge leaves no file"
 # shellcheck disable=SC2086
 apt remove $names
 doctor | grep "is not installed"
+# Of a package without settings nothing is left to purge.
 # shellcheck disable=SC2086
-apt purge $names
+dpkg --purge $names 2>/dev/null
 find / -xdev -path /made -prune -o -path /proc -prune -o -path '/var/*' -prune -o \
     -print | sort >/made/after
 diff /made/before /made/after
@@ -98,7 +99,7 @@ STORY
 unshare --mount --pid --fork --propagation private sh -eu -c '
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
-    exec chroot "$@"' sh "$run" env -i HOME=/root LANG=C.UTF-8 \
+    exec chroot "$@"' sh "$run" env -i HOME=/made LANG=C.UTF-8 \
     PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
     http_proxy="${http_proxy-}" https_proxy="${https_proxy-}" sh /made/story.sh
 rm -rf --one-file-system "$run"
