@@ -1,5 +1,5 @@
-"""llama.cpp's library in the engine's process (flotilla-engine-llama), behind
-the same sandbox, API, probe, update and rollback as our own kernels.
+"""llama.cpp's library in the engine's process (flotilla-engine-llama).  The
+sandbox, API, probe, update and rollback are those of our own kernels.
 
 Builds have the program where FLOTILLA_LLAMA names the library
 (tests/lanes/llama.sh); without it the stories are skipped by name."""

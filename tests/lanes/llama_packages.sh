@@ -89,7 +89,7 @@ say "a removal leaves the engine's packages, a purge leaves no file"
 # shellcheck disable=SC2086
 apt remove $names
 doctor | grep "is not installed"
-# Of a package without settings nothing is left to purge.
+# A package without settings leaves nothing to purge.
 # shellcheck disable=SC2086
 dpkg --purge $names 2>/dev/null
 find / -xdev -path /made -prune -o -path /proc -prune -o -path '/var/*' -prune -o \
