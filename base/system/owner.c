@@ -61,8 +61,10 @@ static void give(int parent, const char *name, const struct stat *owner)
         return;
     }
     /* A file with several hard links is left out, because it may have a name
-     * elsewhere. */
-    if (st.st_uid == 0 && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1))) {
+     * elsewhere.  The descriptor of a symbolic link stands for the link itself. */
+    bool is_single = (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) && st.st_nlink == 1;
+
+    if (st.st_uid == 0 && (S_ISDIR(st.st_mode) || is_single)) {
         (void)!fchownat(fd, "", owner->st_uid, owner->st_gid, AT_EMPTY_PATH);
     }
     if (S_ISDIR(st.st_mode)) {
