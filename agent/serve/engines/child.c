@@ -10,10 +10,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <flotilla/errors/process.h>
+
+#include "agent/serve/serve.h"
 
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
@@ -233,14 +236,20 @@ static int open_events(struct serve_child *child, struct flo_err *err)
     return 0;
 }
 
-static int start(struct serve_child *child, const char *const argv[], struct flo_err *err)
+static int start(struct serve_child *child, const struct serve_child_spec *spec,
+                 struct flo_err *err)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
                          "/usr/bin:/sbin:/bin";
     static char language[] = "LANG=C.UTF-8";
     char *const environment[] = {path, language, NULL};
+    const char *argv[FLO_GUARD_WORDS_MAX + 1] = {NULL};
+    const char *word = spec->words;
     int in[2], out[2];
 
+    for (uint32_t i = 0; i < spec->n_words; i++, word += strlen(word) + 1) {
+        argv[i] = word;
+    }
     FLO_TRY(open_pipes(in, out, err));
     child->in = in[1];
     child->out = out[0];
@@ -269,7 +278,7 @@ int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_chil
     child->done = spec->done;
     child->context = spec->context;
     *spec->question = (struct flo_buf){0};
-    int rv = start(child, spec->argv, err);
+    int rv = start(child, spec, err);
     if (rv < 0) {
         child_free(child);
         return rv;

@@ -135,11 +135,10 @@ int flo_redact_start(struct fallbacks *fallbacks, struct serve_request *request,
                      struct flo_err *err)
 {
     const struct flo_serve_fallback *route = &request->detour.route->is;
-    const char *argv[FLO_GUARD_WORDS_MAX + 1] = {NULL};
-    const char *word = route->words;
     struct flo_buf question = {.bytes_max = TEXTS_BYTES_MAX};
     const struct serve_child_spec spec = {
-        .argv = argv,
+        .words = route->words,
+        .n_words = route->n_words,
         .question = &question,
         .bytes_max = TEXTS_BYTES_MAX,
         .ms_max = route->redact_ms,
@@ -147,9 +146,6 @@ int flo_redact_start(struct fallbacks *fallbacks, struct serve_request *request,
         .context = request,
     };
 
-    for (uint32_t i = 0; i < route->n_words; i++, word += strlen(word) + 1) {
-        argv[i] = word;
-    }
     flo_buf_text(&question, "{\"texts\":[");
     int rv =
         question.failed ? FLO_E_MEMORY : each_text(&request->params.message, add_text, &question);

@@ -230,11 +230,10 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
     struct serve_request *request = guarding->request;
     struct guards *guards = request->serve->guards;
     const struct flo_serve_guard *guard = &guards->all[guarding->at].is;
-    const char *argv[FLO_GUARD_WORDS_MAX + 1] = {NULL};
-    const char *word = guard->words;
     struct flo_buf question = {.bytes_max = QUESTION_BYTES_MAX};
     const struct serve_child_spec spec = {
-        .argv = argv,
+        .words = guard->words,
+        .n_words = guard->n_words,
         .question = &question,
         .bytes_max = FLO_GUARD_ANSWER_BYTES_MAX,
         .ms_max = guard->ms_max,
@@ -242,9 +241,6 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
         .context = guarding,
     };
 
-    for (uint32_t i = 0; i < guard->n_words; i++, word += strlen(word) + 1) {
-        argv[i] = word;
-    }
     flo_guard_question(request, guarding->stage, flo_names_of(request->place), &question);
     if (question.failed) {
         flo_buf_deinit(&question);
