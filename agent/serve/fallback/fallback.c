@@ -73,11 +73,8 @@ void flo_fallback_begin(struct serve_request *request)
     if (detour->route != NULL && !may_use(request, detour->route)) {
         detour->route = NULL;
     }
-    for (uint32_t i = 0; detour->route != NULL && i < detour->route->is.n_to; i++) {
-        if (detour->route->endpoints[i] == NULL) {
-            strcpy(request->params.model, detour->route->is.to[i]);
-            return;
-        }
+    if (detour->route != NULL) {
+        strcpy(request->params.model, detour->route->absent.route.model);
     }
 }
 
@@ -111,6 +108,12 @@ uint64_t flo_fallback_queue_ms(const struct serve_request *request)
 
 /* ---- targets ---- */
 
+/* Returns the kind of a target; `endpoint` NULL: a model of this device. */
+static enum flo_fallback_kind kind_of(const struct endpoint *endpoint)
+{
+    return endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind;
+}
+
 /* Returns the place of a target; NULL: the device has no such model. */
 static struct serve_place *place_of(const struct serve_request *request, uint32_t target)
 {
@@ -118,6 +121,15 @@ static struct serve_place *place_of(const struct serve_request *request, uint32_
 
     return route->endpoints[target] != NULL ? &route->endpoints[target]->place
                                             : model_place(request, route->is.to[target]);
+}
+
+static struct flo_spend_amount amount_of(const struct flo_serve_endpoint *endpoint,
+                                         uint64_t tokens_in, uint64_t tokens_out)
+{
+    return (struct flo_spend_amount){
+        .tokens = tokens_in + tokens_out,
+        .cost = flo_spend_cost(tokens_in, endpoint->price_in, tokens_out, endpoint->price_out),
+    };
 }
 
 /* Returns the tokens that the target may take at most: half of the prompt's
@@ -133,10 +145,7 @@ static struct flo_spend_amount claim_of(const struct serve_request *request,
     if (!is_embed && in->max_tokens > 0 && in->max_tokens < tokens_out) {
         tokens_out = in->max_tokens;
     }
-    return (struct flo_spend_amount){
-        .tokens = tokens_in + tokens_out,
-        .cost = flo_spend_cost(tokens_in, endpoint->price_in, tokens_out, endpoint->price_out),
-    };
+    return amount_of(endpoint, tokens_in, tokens_out);
 }
 
 /* Does the request have parts that a redaction cannot read? */
@@ -180,7 +189,7 @@ static struct flo_fallback_target look_at(const struct serve_request *request, u
     const struct serve_place *place = place_of(request, target);
     const struct serve_engine *engine = place == NULL ? NULL : flo_serve_engine_live(place);
     struct flo_fallback_target out = {
-        .kind = endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind,
+        .kind = kind_of(endpoint),
         .is_named = place == home_of(request),
         .was_tried = (request->detour.tried & 1u << target) != 0,
         .is_ready = engine != NULL,
@@ -241,7 +250,6 @@ static void explain(const struct fallback *route, enum flo_fallback_reason reaso
         flo_buf_printf(&text, "%s%s: %s", i == 0 ? "" : "; ", route->is.to[i],
                        flo_fallback_refusal_words(refusals[i]));
     }
-    flo_buf_text(&text, "");
     flo_err_why(why, "route %s (%s): %s", route->is.name, flo_fallback_word(reason),
                 text.data == NULL ? "" : text.data);
 }
@@ -349,9 +357,7 @@ static struct flo_spend_amount taken(const struct serve_request *request, int er
     if (error == FLO_E_INFER_FORM) {
         return detour->claim;
     }
-    return (struct flo_spend_amount){
-        .tokens = tokens_in + request->tokens_out,
-        .cost = flo_spend_cost(tokens_in, is->price_in, request->tokens_out, is->price_out)};
+    return amount_of(is, tokens_in, request->tokens_out);
 }
 
 /* Tells whether a signed order, and no failure, ends the request's detour to an
@@ -361,15 +367,14 @@ static bool is_kept(const struct serve_request *request)
     return is_away(request) && !request->detour.is_sent && request->serve->limits.keeps_prompts;
 }
 
-static void count_failure(struct serve_request *request)
+/* Counts how the detour's target ended the request. */
+static void count_end(struct serve_request *request, bool has_failed)
 {
     const struct serve_detour *detour = &request->detour;
-    const struct endpoint *endpoint = detour->route->endpoints[detour->at];
 
-    detour->route->counts[detour->at][detour->reason].failed++;
+    detour->route->counts[detour->at][detour->reason].failed += has_failed;
     flo_news_fallback(request->serve->news, home_of(request)->model,
-                      endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind, detour->reason,
-                      true);
+                      kind_of(detour->route->endpoints[detour->at]), detour->reason, has_failed);
 }
 
 bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
@@ -382,7 +387,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
     }
     flo_log_err(FLO_LOG_INFO, "routes", err);
     if (!is_kept(request)) {
-        count_failure(request);
+        count_end(request, true);
     }
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
@@ -488,19 +493,12 @@ void flo_fallback_end(struct serve_request *request, uint32_t tokens_in, int err
     }
     struct endpoint *endpoint = route->endpoints[detour->at];
     route->counts[detour->at][detour->reason].requests++;
-    route->counts[detour->at][detour->reason].failed += has_failed;
-    flo_news_fallback(request->serve->news, home_of(request)->model,
-                      endpoint == NULL ? FLO_TARGET_MODEL : endpoint->is.kind, detour->reason,
-                      has_failed);
+    count_end(request, has_failed);
     if (endpoint != NULL) {
         /* An endpoint may join tokens in a piece, and so counts more than came. */
         uint32_t tokens_out =
             detour->tokens_out > request->tokens_out ? detour->tokens_out : request->tokens_out;
-        struct flo_spend_amount used = {
-            .tokens = (uint64_t)tokens_in + tokens_out,
-            .cost = flo_spend_cost(tokens_in, endpoint->is.price_in, tokens_out,
-                                   endpoint->is.price_out),
-        };
+        struct flo_spend_amount used = amount_of(&endpoint->is, tokens_in, tokens_out);
         /* An answer without usage counts as what was claimed for it. */
         settle(request, error != 0 ? taken(request, error) : tokens_in == 0 ? detour->claim : used);
         flo_endpoint_ended(endpoint, has_failed);
