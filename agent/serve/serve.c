@@ -212,9 +212,22 @@ int flo_serve_template_read(const char *value, char **text, struct flo_err *err)
     return flo_wire_template_read(value, text, err);
 }
 
-bool flo_serve_ability_parse(const char *word, uint64_t *bit)
+int flo_serve_abilities_read(const struct flo_config *config, uint64_t *out, struct flo_err *err)
 {
-    return flo_wire_ability_parse(word, bit);
+    size_t count = flo_config_texts_count(config, "abilities");
+
+    *out = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *word = flo_config_texts_get(config, "abilities", i);
+        uint64_t bit;
+        if (!flo_wire_ability_parse(word, &bit)) {
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "`abilities`: `%.40s` is no ability of a runtime (docs/runtimes.md)",
+                            word);
+        }
+        *out |= bit;
+    }
+    return 0;
 }
 
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits)

@@ -21,6 +21,7 @@
 #include "agent/core/fallback.h"
 #include "agent/core/quota.h"
 #include "agent/core/spend.h"
+#include "base/host/config.h"
 #include "base/sandbox.h"
 
 struct event_base;
@@ -85,9 +86,10 @@ struct flo_serve_model {
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
-/* Gives the bit of an ability that a runtime's configuration names.  Returns
- * false when the name is unknown. */
-bool flo_serve_ability_parse(const char *word, uint64_t *bit);
+/* Reads the key `abilities` of a runtime's or an endpoint's configuration: a bit
+ * for each ability that it names.  FLO_E_CFG_RANGE: a name is unknown. */
+FLO_MUST_USE int flo_serve_abilities_read(const struct flo_config *config, uint64_t *out,
+                                          struct flo_err *err);
 
 /* Reads a chat template that a person named, as flo_wire_template_read()
  * does. */
@@ -198,6 +200,10 @@ struct flo_serve_guard {
     uint64_t ms_max; /* longest time of one check */
     bool passes_on_failure;
 };
+
+/* time limits for the start and for the end of an endpoint's process */
+#define FLO_ENDPOINT_READY_MS 10000
+#define FLO_ENDPOINT_STOP_MS 1000
 
 #define FLO_SERVE_ENDPOINTS_MAX 8
 #define FLO_SERVE_FALLBACKS_MAX 16

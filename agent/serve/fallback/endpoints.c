@@ -88,8 +88,8 @@ void flo_endpoint_start(struct endpoint *endpoint)
     struct flo_serve_model model = {
         .runtime = endpoint->is.runtime,
         .entry = "",
-        .ready_ms = 10000,
-        .stop_ms = 1000,
+        .ready_ms = FLO_ENDPOINT_READY_MS,
+        .stop_ms = FLO_ENDPOINT_STOP_MS,
         .context = endpoint->is.context,
         .sessions = endpoint->is.sessions,
         .threads = 1,

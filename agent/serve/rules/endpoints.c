@@ -14,8 +14,6 @@
 
 #define RELAY "flotilla-relay"
 #define MEMORY_BYTES (64u << 20)
-#define READY_MS 10000
-#define STOP_MS 1000
 /* largest number of paths in a runtime's configuration; the proxy allows no
  * more */
 #define RUNTIME_PATHS_MAX 16
@@ -70,24 +68,6 @@ static int read_money(const struct flo_config *config, const char *key, const ch
                           "%s.%s: `%s` is no amount such as \"2.50\", with at most %d digits "
                           "after the point",
                           where, key, text, MONEY_DIGITS);
-}
-
-static int read_abilities(const struct flo_config *config, const char *where, uint64_t *out,
-                          struct flo_err *err)
-{
-    size_t count = flo_config_texts_count(config, "abilities");
-
-    for (size_t i = 0; i < count; i++) {
-        const char *word = flo_config_texts_get(config, "abilities", i);
-        uint64_t bit;
-        if (!flo_serve_ability_parse(word, &bit)) {
-            return flo_fail(err, FLO_E_CFG_RANGE,
-                            "%s.abilities: `%.40s` is no ability of a runtime (docs/runtimes.md)",
-                            where, word);
-        }
-        *out |= bit;
-    }
-    return 0;
 }
 
 static bool begins(const char *text, const char *with)
@@ -241,8 +221,8 @@ static int make_runtime(const struct flo_config *config, const struct flo_api_ru
     json_t *json = json_pack(
         "{s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:I, s:s, s:o, s:[], s:o}",
         "name", "relay", "exec", making.exec, "api", "openai", "health", "/health", "prefix", "/v1",
-        "model", out->model, "ready_ms", READY_MS, "stop_ms", STOP_MS, "memory_bytes",
-        (json_int_t)MEMORY_BYTES, "sessions", (json_int_t)out->sessions, "context",
+        "model", out->model, "ready_ms", FLO_ENDPOINT_READY_MS, "stop_ms", FLO_ENDPOINT_STOP_MS,
+        "memory_bytes", (json_int_t)MEMORY_BYTES, "sessions", (json_int_t)out->sessions, "context",
         (json_int_t)out->context, "threads", 0, "abilities", (json_int_t)abilities, "network",
         "host", "read", making.read, "devices", "env", making.env);
     flo_json_dump(json, &text);
@@ -293,7 +273,10 @@ static int read_endpoint(const json_t *map, const struct flo_api_rules_maps *map
     }
     FLO_TRY(check_url(url, where, err));
     FLO_TRY(check_device(config, maps, where, err));
-    FLO_TRY(read_abilities(config, where, &abilities, err));
+    int rv = flo_serve_abilities_read(config, &abilities, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", where);
+    }
     FLO_TRY(read_money(config, "price_in", where, &out->price_in, err));
     FLO_TRY(read_money(config, "price_out", where, &out->price_out, err));
     if (strlen(model) >= sizeof(out->model)) {

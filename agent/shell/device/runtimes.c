@@ -50,26 +50,6 @@ static int check_owner(const char *path, struct flo_err *err)
 
 /* ---- one file ---- */
 
-static int read_abilities(const struct flo_config *config, uint64_t *out, struct flo_err *err)
-{
-    size_t count = flo_config_texts_count(config, "abilities");
-
-    *out = 0;
-    for (size_t i = 0; i < count; i++) {
-        const char *word = flo_config_texts_get(config, "abilities", i);
-        uint64_t bit;
-        if (!flo_serve_ability_parse(word, &bit)) {
-            return flo_fail(err, FLO_E_CFG_RANGE,
-                            "`abilities`: `%.40s` is none of vectors, raw, "
-                            "sampling, bias, seed, cancel, audio, json, schema, "
-                            "tools, thinking, images",
-                            word);
-        }
-        *out |= bit;
-    }
-    return 0;
-}
-
 static int check_choice(const struct flo_config *config, const char *key, const char *const *words,
                         struct flo_err *err)
 {
@@ -288,7 +268,7 @@ static int load(const char *path, const char *name, struct flo_device_runtime *o
 
     FLO_TRY(flo_config_load(path, rows, FLO_COUNT(rows), &config, err));
     int rv = check(config, err);
-    rv = rv == 0 ? read_abilities(config, &bits, err) : rv;
+    rv = rv == 0 ? flo_serve_abilities_read(config, &bits, err) : rv;
     if (rv < 0) {
         flo_config_free(config);
         return flo_wrap(err, rv, "%s", path);
