@@ -83,6 +83,13 @@ struct serve_place *flo_fallback_nowhere(const struct serve_request *request)
     return &request->detour.route->absent;
 }
 
+const struct serve_place *flo_fallback_place(const struct flo_serve *serve, size_t i)
+{
+    const struct fallbacks *all = serve->fallbacks;
+
+    return all != NULL && i < all->n_endpoints ? &all->endpoints[i].place : NULL;
+}
+
 /* Returns the request's own model, wherever it is now. */
 static struct serve_place *home_of(const struct serve_request *request)
 {

@@ -40,6 +40,8 @@ void flo_fallback_begin(struct serve_request *request);
 /* Returns the place of a request while the device has none of its route's
  * models. */
 struct serve_place *flo_fallback_nowhere(const struct serve_request *request);
+/* Returns the place of an endpoint; NULL from the number of endpoints on. */
+const struct serve_place *flo_fallback_place(const struct flo_serve *serve, size_t i);
 /* Looks for another target, for a reason.  true: the request's place is the
  * target now, and it may be dispatched.  false: it stays where it is; `why` gets
  * each target's refusal if the route has one for this reason.  NULL is fine. */

@@ -460,6 +460,17 @@ static void begin_choices(struct flo_serve *serve)
     }
 }
 
+/* Sends a place the requests that it has room for.  A callback at the end of a
+ * request may remove the engine, so it is looked up each time. */
+static void dispatch_turns(const struct serve_place *place)
+{
+    struct serve_request *request;
+    while (flo_serve_engine_live(place) != NULL &&
+           (request = flo_turns_choose(flo_serve_engine_live(place))) != NULL) {
+        request_dispatch(request);
+    }
+}
+
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     struct flo_serve *serve = context;
@@ -483,17 +494,12 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         }
         request = next;
     }
-    /* A callback at the end of a request may remove the engine, so it is looked
-     * up each time. */
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
-        const struct serve_place *place = &serve->places[i];
-        while (flo_serve_engine_live(place) != NULL &&
-               (request = flo_turns_choose(flo_serve_engine_live(place))) != NULL) {
-            request_dispatch(request);
-        }
+        dispatch_turns(&serve->places[i]);
     }
-    while ((request = flo_turns_choose_away(serve)) != NULL) {
-        request_dispatch(request);
+    const struct serve_place *endpoint;
+    for (size_t i = 0; (endpoint = flo_fallback_place(serve, i)) != NULL; i++) {
+        dispatch_turns(endpoint);
     }
     flo_demand_tell(serve);
 }

@@ -49,18 +49,6 @@ struct serve_request *flo_turns_choose(const struct serve_engine *engine)
     return best;
 }
 
-struct serve_request *flo_turns_choose_away(const struct flo_serve *serve)
-{
-    for (struct serve_request *r = serve->running; r != NULL; r = r->next) {
-        const struct serve_engine *engine = flo_serve_engine_live(r->place);
-        if (r->is_waiting && r->place->model == FLO_SERVE_MODELS_MAX && engine != NULL &&
-            flo_turns_have_place(r, engine)) {
-            return r;
-        }
-    }
-    return NULL;
-}
-
 /* Returns how many requests of this client wait or run. */
 static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
 {

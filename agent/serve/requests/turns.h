@@ -14,9 +14,6 @@ bool flo_turns_have_place(const struct serve_request *request, const struct serv
  * If several clients have equally few running requests, the oldest request is
  * next.  NULL: there is none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
-/* Returns the next request that waits for an endpoint with room for it; NULL:
- * there is none. */
-struct serve_request *flo_turns_choose_away(const struct flo_serve *serve);
 /* Returns a request to give up when there are too many: the newest waiting one
  * of the client with the most requests (*most).  Returns NULL when that client
  * would not have more than the newcomer's client. */
