@@ -33,23 +33,8 @@ static const struct flo_sandbox_rule rules[] = {
 #ifdef SYS_open
     FLO_CALL_IF(EVER, open, 1, WRITES, 0),
 #endif
-    /* the client, and the event loop */
-    FLO_CALL(EVER, accept4),
-    FLO_CALL(EVER, epoll_ctl),
-    FLO_CALL(EVER, epoll_pwait),
-#ifdef SYS_epoll_wait
-    FLO_CALL(EVER, epoll_wait),
-#endif
-#ifdef SYS_epoll_pwait2
-    FLO_CALL(EVER, epoll_pwait2),
-#endif
-#ifdef SYS_timerfd_settime
-    FLO_CALL(EVER, timerfd_settime),
-#endif
-#ifdef SYS_timerfd_settime64
-    FLO_CALL(EVER, timerfd_settime64),
-#endif
 #include "base/sandbox/network.def"
+#include "base/sandbox/serving.def"
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS};

@@ -22,21 +22,6 @@
 #define MEMORY_BYTES_MAX (96u << 20)
 #define AROUND_BYTES (1ull << 30)
 
-#define KILL(name)                                                                                 \
-    {                                                                                              \
-        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                                     \
-        {                                                                                          \
-            {                                                                                      \
-                0                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#ifdef SYS_fcntl64
-#define SYS_FCNTL SYS_fcntl64
-#else
-#define SYS_FCNTL SYS_fcntl
-#endif
-
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
     FLO_CALL_IF(EVER, openat, 2, WRITES, 0),
@@ -51,12 +36,11 @@ static const struct flo_sandbox_rule rules[] = {
 #ifdef SYS_fstatat64
     FLO_CALL_FSTAT(EVER, fstatat64),
 #endif
-    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFD}}},
-    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFD}}},
-    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFL}}},
-    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-    /* calls for clients, and for the event loop */
-    FLO_CALL(EVER, accept4),
+    FLO_CALL_FCNTL(EVER, F_GETFD),
+    FLO_CALL_FCNTL(EVER, F_SETFD),
+    FLO_CALL_FCNTL(EVER, F_GETFL),
+    {FLO_SANDBOX_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
+#include "base/sandbox/serving.def"
     FLO_CALL(EVER, getsockname),
     FLO_CALL(EVER, getpeername),
     FLO_CALL(EVER, getsockopt),
@@ -64,20 +48,6 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_NODELAY),
     FLO_CALL_VAIN(EVER, setsockopt, ENOPROTOOPT),
     FLO_CALL(EVER, shutdown),
-    FLO_CALL(EVER, epoll_ctl),
-    FLO_CALL(EVER, epoll_pwait),
-#ifdef SYS_epoll_wait
-    FLO_CALL(EVER, epoll_wait),
-#endif
-#ifdef SYS_epoll_pwait2
-    FLO_CALL(EVER, epoll_pwait2),
-#endif
-#ifdef SYS_timerfd_settime
-    FLO_CALL(EVER, timerfd_settime),
-#endif
-#ifdef SYS_timerfd_settime64
-    FLO_CALL(EVER, timerfd_settime64),
-#endif
     FLO_CALL_VAIN(EVER, socket, EACCES),
     FLO_CALL_VAIN(EVER, connect, EACCES),
     FLO_CALL_VAIN(EVER, bind, EACCES),
@@ -90,23 +60,23 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
     /* only an attacker would make these calls */
-    KILL(execve),
-    KILL(execveat),
-    KILL(clone),
-    KILL(ptrace),
-    KILL(process_vm_readv),
-    KILL(process_vm_writev),
-    KILL(kill),
-    KILL(bpf),
-    KILL(perf_event_open),
-    KILL(userfaultfd),
-    KILL(io_uring_setup),
-    KILL(mount),
-    KILL(unshare),
-    KILL(setns),
+    FLO_CALL_KILL(EVER, execve),
+    FLO_CALL_KILL(EVER, execveat),
+    FLO_CALL_KILL(EVER, clone),
+    FLO_CALL_KILL(EVER, ptrace),
+    FLO_CALL_KILL(EVER, process_vm_readv),
+    FLO_CALL_KILL(EVER, process_vm_writev),
+    FLO_CALL_KILL(EVER, kill),
+    FLO_CALL_KILL(EVER, bpf),
+    FLO_CALL_KILL(EVER, perf_event_open),
+    FLO_CALL_KILL(EVER, userfaultfd),
+    FLO_CALL_KILL(EVER, io_uring_setup),
+    FLO_CALL_KILL(EVER, mount),
+    FLO_CALL_KILL(EVER, unshare),
+    FLO_CALL_KILL(EVER, setns),
 #ifdef SYS_fork
-    KILL(fork),
-    KILL(vfork),
+    FLO_CALL_KILL(EVER, fork),
+    FLO_CALL_KILL(EVER, vfork),
 #endif
 };
 
