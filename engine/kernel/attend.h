@@ -137,8 +137,10 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, co
                      count < FLO_KV_BLOCK ? count : FLO_KV_BLOCK, &state);
     }
     for (int r = 0; r < R; r++) {
+        float total = state.total[r] + flo_attend_sink(a, (size_t)r, state.largest[r]);
+
         for (size_t d = 0; d < a->head_size; d++) {
-            a->out[r][d] /= state.total[r];
+            a->out[r][d] /= total;
         }
     }
 }

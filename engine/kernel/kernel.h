@@ -18,6 +18,8 @@
 #ifndef FLOTILLA_ENGINE_KERNEL_H
 #define FLOTILLA_ENGINE_KERNEL_H
 
+#include <math.h>
+
 #include <flotilla/base.h>
 
 #include "base/quant/quant.h"
@@ -125,7 +127,18 @@ struct flo_attention {
     /* first position that each row attends to, less than its length */
     size_t firsts[FLO_ATTEND_ROWS];
     size_t lengths[FLO_ATTEND_ROWS]; /* end of the positions that each row attends to */
+    /* score of nothing, for each row: it takes a share of the weights, and adds
+     * no value; used if has_sinks */
+    bool has_sinks;
+    float sinks[FLO_ATTEND_ROWS];
 };
+
+/* Returns the share of a row's sink in the sum of weights, if the largest score
+ * is `largest`. */
+static inline float flo_attend_sink(const struct flo_attention *a, size_t row, float largest)
+{
+    return a->has_sinks ? expf(a->sinks[row] - largest) : 0.0f;
+}
 
 /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x */
 typedef void flo_rms_norm_fn(const float *x, const float *weight, float epsilon, size_t count,

@@ -252,6 +252,7 @@ static void attend_row(const struct flo_attention *a, size_t row)
             }
         }
     }
+    softmax.total += flo_attend_sink(a, row, softmax.largest);
     for (size_t d = 0; d < a->head_size; d++) {
         out[d] /= softmax.total;
     }

@@ -359,7 +359,8 @@ FLO_INLINE void attend(const int R, const enum flo_cache type, const struct flo_
         attend_tile(R, type, a, &cache, p, &rows);
     }
     for (int r = 0; r < R; r++) {
-        __m512 total = _mm512_set1_ps(flo_sum_16(rows.total[r]));
+        float sink = flo_attend_sink(a, (size_t)r, rows.largest[r]);
+        __m512 total = _mm512_set1_ps(flo_sum_16(rows.total[r]) + sink);
 
         for (size_t d = 0; d < a->head_size; d += 16) {
             float *out = a->out[r] + d;
