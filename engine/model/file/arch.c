@@ -12,16 +12,39 @@ static const char *const names[] = {
 #undef FLO_ARCHITECTURE
 };
 
+/* Sets of tensors that a family has if its row does not say otherwise. */
+#define NEEDED_BY_ALL                                                                              \
+    (FLO_SET(ALWAYS) | FLO_SET(OUTPUT_NORM) | FLO_SET(ATTN_NORM) | FLO_SET(ATTENTION) |            \
+     FLO_SET(FFN_NORM) | FLO_SET(GATE) | FLO_SET(UP) | FLO_SET(DOWN) | FLO_SET(CONV) |             \
+     FLO_SET(STATE) | FLO_SET(DELTA) | FLO_SET(EXPERTS))
+#define POSSIBLE_IN_ALL (FLO_SET(OUTPUT) | FLO_SET(HEAD))
+/* Families that normalise results, not inputs. */
+#define POST_NORMS_ALONE                                                                           \
+    .needs = FLO_SET(POST_NORM) | FLO_SET(QK_NORM), .lacks = FLO_SET(ATTN_NORM) | FLO_SET(FFN_NORM)
+#define EXPERTS_GATED FLO_SET(EXPERT_UP) | FLO_SET(EXPERT_GATE)
+
 /* clang-format off */
 static const struct flo_arch archs[FLO_ARCHS] = {
     [FLO_ARCH_LLAMA] = {
+        .may = FLO_SET(QKV_BIAS) | FLO_SET(O_BIAS) | FLO_SET(GATE_BIAS) | FLO_SET(FFN_BIAS) |
+               FLO_SET(ROPE_FREQS) | FLO_SET(ROPE_FACTORS),
         .rotation = FLO_ROTATE_PAIRS,
     },
     [FLO_ARCH_QWEN2] = {
+        .needs = FLO_SET(QKV_BIAS),
+        .may = FLO_SET(OUTPUT_BIAS),
         .rotation = FLO_ROTATE_HALVES,
     },
     [FLO_ARCH_QWEN3] = {
+        .needs = FLO_SET(QK_NORM),
+        .may = FLO_SET(OUTPUT_BIAS),
         .rotation = FLO_ROTATE_HALVES,
+    },
+    [FLO_ARCH_QWEN3MOE] = {
+        .needs = FLO_SET(QK_NORM) | EXPERTS_GATED,
+        .rotation = FLO_ROTATE_HALVES,
+        .has_experts = true,
+        .normalises_experts = true,
     },
     [FLO_ARCH_GEMMA] = {
         .rotation = FLO_ROTATE_HALVES,
@@ -29,6 +52,7 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .scales_embedding = true,
     },
     [FLO_ARCH_GEMMA2] = {
+        .needs = FLO_SET(POST_NORM),
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -40,6 +64,7 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .wide_scale_layers = 46,
     },
     [FLO_ARCH_GEMMA3] = {
+        .needs = FLO_SET(POST_NORM) | FLO_SET(QK_NORM),
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -50,78 +75,251 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .wide_scale_layers = 62,
     },
     [FLO_ARCH_PHI2] = {
+        .needs = FLO_SET(NORM_BIAS) | FLO_SET(OUTPUT_NORM_BIAS) | FLO_SET(OUTPUT) |
+                 FLO_SET(OUTPUT_BIAS) | FLO_SET(QKV_BIAS) | FLO_SET(O_BIAS) | FLO_SET(FFN_BIAS),
+        .lacks = FLO_SET(FFN_NORM) | FLO_SET(GATE),
         .norm = FLO_NORM_LAYER,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .is_parallel = true,
     },
     [FLO_ARCH_PHI3] = {
+        .needs = FLO_SET(GATE_UP),
+        .may = FLO_SET(ROPE_FACTORS),
+        .lacks = FLO_SET(GATE) | FLO_SET(UP),
         .rotation = FLO_ROTATE_HALVES,
     },
+    [FLO_ARCH_SMOLLM3] = {
+        .rotation = FLO_ROTATE_PAIRS,
+        .unrotated_period = 4,
+    },
+    [FLO_ARCH_MISTRAL3] = {
+        .rotation = FLO_ROTATE_PAIRS,
+        .scales_by_position = true,
+    },
+    [FLO_ARCH_ERNIE4_5] = {
+        .rotation = FLO_ROTATE_PAIRS,
+    },
+    [FLO_ARCH_HUNYUAN_DENSE] = {
+        .needs = FLO_SET(QK_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .qk_norm = FLO_QK_NORM_AFTER,
+    },
+    [FLO_ARCH_OLMO2] = {
+        POST_NORMS_ALONE,
+        .rotation = FLO_ROTATE_HALVES,
+        .qk_norm = FLO_QK_NORM_ROW,
+        .window_period = 4,
+        .is_local_rope_plain = true,
+    },
+    [FLO_ARCH_EXAONE4] = {
+        POST_NORMS_ALONE,
+        .may = FLO_SET(ROPE_FREQS),
+        .rotation = FLO_ROTATE_HALVES,
+        .window_period = 4,
+        .is_global_unrotated = true,
+    },
+    [FLO_ARCH_GRANITE] = {
+        .rotation = FLO_ROTATE_PAIRS,
+    },
+    [FLO_ARCH_GRANITE_SWA] = {
+        .needs = FLO_SET(SINKS),
+        .rotation = FLO_ROTATE_PAIRS,
+        .window_period = 4,
+        .is_global_unrotated = true,
+    },
+    [FLO_ARCH_GRANITE_HYBRID] = {
+        .needs = FLO_SET(STATE_NORM) | EXPERTS_GATED | FLO_SET(SHARED) | FLO_SET(SHARED_GATE),
+        .rotation = FLO_ROTATE_PAIRS,
+        .pattern = FLO_PATTERN_HEADS,
+        .recurrent = FLO_MIX_STATE,
+        .is_unrotated = true,
+        .has_experts = true,
+        .router = FLO_ROUTE_TOP_SOFTMAX,
+    },
+    [FLO_ARCH_MELLUM] = {
+        .needs = FLO_SET(QK_NORM) | EXPERTS_GATED,
+        .rotation = FLO_ROTATE_HALVES,
+        .window_period = 4,
+        .has_experts = true,
+        .normalises_experts = true,
+    },
+    [FLO_ARCH_LFM2] = {
+        .needs = FLO_SET(QK_NORM) | FLO_SET(OUTPUT_NORM_NAMED),
+        .lacks = FLO_SET(OUTPUT_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_HEADS,
+        .recurrent = FLO_MIX_CONV,
+    },
+    [FLO_ARCH_LFM2MOE] = {
+        .needs = FLO_SET(QK_NORM) | FLO_SET(OUTPUT_NORM_NAMED) | FLO_SET(EXPERT_CHOICE) |
+                 EXPERTS_GATED,
+        .lacks = FLO_SET(OUTPUT_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_HEADS,
+        .recurrent = FLO_MIX_CONV,
+        .has_experts = true,
+        .normalises_experts = true,
+        .router = FLO_ROUTE_SIGMOID,
+    },
+    [FLO_ARCH_QWEN35] = {
+        .needs = FLO_SET(QK_NORM) | FLO_SET(STATE_NORM) | FLO_SET(FFN_NORM_NAMED),
+        .lacks = FLO_SET(FFN_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_INTERVAL,
+        .recurrent = FLO_MIX_DELTA,
+        .tiles_key_heads = true,
+        .gates_queries = true,
+    },
+    [FLO_ARCH_QWEN3NEXT] = {
+        .needs = FLO_SET(QK_NORM) | FLO_SET(STATE_NORM) | FLO_SET(FFN_NORM_NAMED) |
+                 EXPERTS_GATED | FLO_SET(SHARED) | FLO_SET(SHARED_GATE) | FLO_SET(SHARED_SWITCH),
+        .lacks = FLO_SET(FFN_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_INTERVAL,
+        .recurrent = FLO_MIX_DELTA,
+        .gates_queries = true,
+        .has_experts = true,
+        .normalises_experts = true,
+    },
+    [FLO_ARCH_FALCON_H1] = {
+        .needs = FLO_SET(FFN_NORM_PLAIN),
+        .may = FLO_SET(STATE_NORM),
+        .lacks = FLO_SET(FFN_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_BESIDE,
+        .recurrent = FLO_MIX_BESIDE,
+    },
+    [FLO_ARCH_NEMOTRON_H] = {
+        .needs = FLO_SET(STATE_NORM),
+        .lacks = FLO_SET(FFN_NORM) | FLO_SET(GATE),
+        .activation = FLO_RELU2,
+        .pattern = FLO_PATTERN_SINGLE,
+        .recurrent = FLO_MIX_STATE,
+        .is_unrotated = true,
+    },
+    [FLO_ARCH_NEMOTRON_H_MOE] = {
+        .needs = FLO_SET(STATE_NORM) | FLO_SET(EXPERT_UP) | FLO_SET(EXPERT_CHOICE) |
+                 FLO_SET(SHARED),
+        .lacks = FLO_SET(FFN_NORM) | FLO_SET(GATE),
+        .activation = FLO_RELU2,
+        .pattern = FLO_PATTERN_SINGLE,
+        .recurrent = FLO_MIX_STATE,
+        .is_unrotated = true,
+        .has_experts = true,
+        .normalises_experts = true,
+        .router = FLO_ROUTE_SIGMOID,
+    },
+    [FLO_ARCH_GPT_OSS] = {
+        .needs = FLO_SET(QKV_BIAS) | FLO_SET(O_BIAS) | FLO_SET(SINKS) | FLO_SET(FFN_NORM_NAMED) |
+                 EXPERTS_GATED | FLO_SET(EXPERT_BIAS),
+        .lacks = FLO_SET(FFN_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .activation = FLO_SWIGLU_CLAMPED,
+        .window_period = 2,
+        .has_experts = true,
+        .router = FLO_ROUTE_TOP_SOFTMAX,
+    },
 };
-/* clang-format on */
 
-/* Tensors of the families.  A row begins with one letter (enum flo_need) per
- * family.  Norm weights of gemma already include the 1 that the paper adds to
- * them.  gemma2 and gemma3 also normalise the results of attention and
- * feed-forward before they are added.  phi3 has gate and up in one matrix, gate
- * first. */
-#define ROW(need, type, name, member, columns, rows)                                               \
+/* ---- tensors ---- */
+
+/* Tensors of the families.  Norm weights of gemma already include the 1 that
+ * the paper adds to them.  phi3 has gate and up in one matrix, gate first. */
+#define ROW(type, set, need, is_values, name, member, ...)                                         \
     {                                                                                              \
-        need, name, offsetof(struct type, member), FLO_DIM_##columns, FLO_DIM_##rows               \
+        FLO_SET_##set, FLO_##need, is_values, name, offsetof(struct type, member), { __VA_ARGS__ } \
     }
-#define MODEL(need, name, member, columns, rows) ROW(need, flo_weights, name, member, columns, rows)
-#define LAYER(need, name, member, columns, rows) ROW(need, flo_layer, name, member, columns, rows)
+#define D(name) FLO_DIM_##name
+#define MATRIX(set, need, name, member, columns, rows)                                             \
+    ROW(TYPE, set, need, false, name, member, D(columns), D(rows))
+#define VALUES(set, need, name, member, ...)                                                       \
+    ROW(TYPE, set, need, true, name, member, __VA_ARGS__)
+#define VECTOR(set, need, name, member, count) VALUES(set, need, name, member, D(count))
+#define EXPERTS(set, name, member, columns, rows)                                                  \
+    ROW(TYPE, set, NEEDED, false, name, member, D(columns), D(rows), D(EXPERTS))
 
-/* clang-format off */
+#define TYPE flo_weights
 static const struct flo_tensor_spec model[] = {
-    /* Families of the letters in each row, in this order:
-     *     llama
-     *     |qwen2
-     *     ||qwen3
-     *     |||gemma
-     *     ||||gemma2
-     *     |||||gemma3
-     *     ||||||phi2
-     *     |||||||phi3 */
-    MODEL("nnnnnnnn", "token_embd.weight",   embedding,        EMBD,  VOCAB),
-    MODEL("nnnnnnnn", "output_norm.weight",  output_norm,      EMBD,  NONE),
-    MODEL("......n.", "output_norm.bias",    output_norm_bias, EMBD,  NONE),
-    MODEL("oooooono", "output.weight",       output,           EMBD,  VOCAB),
-    MODEL(".oo...n.", "output.bias",         output.bias,      VOCAB, NONE),
-    MODEL("o.......", "rope_freqs.weight",   rope_factors,     HALF_ROPE, NONE),
-    MODEL("o......o", "rope_factors_short.weight", rope_short, HALF_ROPE, NONE),
-    MODEL("o......o", "rope_factors_long.weight", rope_long, HALF_ROPE, NONE),
-    MODEL("oooooooo", "cls.output.weight",   head,             EMBD,  LABELS),
-    MODEL("oooooooo", "cls.output.bias",     head.bias,        LABELS, NONE),
+    MATRIX(ALWAYS,            NEEDED, "token_embd.weight",         embedding,        EMBD, VOCAB),
+    VECTOR(OUTPUT_NORM,       NEEDED, "output_norm.weight",        output_norm,      EMBD),
+    VECTOR(OUTPUT_NORM_NAMED, NEEDED, "token_embd_norm.weight",    output_norm,      EMBD),
+    VECTOR(OUTPUT_NORM_BIAS,  NEEDED, "output_norm.bias",          output_norm_bias, EMBD),
+    MATRIX(OUTPUT,            NEEDED, "output.weight",             output,           EMBD, VOCAB),
+    VECTOR(OUTPUT_BIAS,       NEEDED, "output.bias",               output.bias,      VOCAB),
+    VECTOR(ROPE_FREQS,        NEEDED, "rope_freqs.weight",         rope_factors,     HALF_ROPE),
+    VECTOR(ROPE_FACTORS,      NEEDED, "rope_factors_short.weight", rope_short,       HALF_ROPE),
+    VECTOR(ROPE_FACTORS,      NEEDED, "rope_factors_long.weight",  rope_long,        HALF_ROPE),
+    MATRIX(HEAD,              NEEDED, "cls.output.weight",         head,             EMBD, LABELS),
+    VECTOR(HEAD,            OPTIONAL, "cls.output.bias",           head.bias,        LABELS),
 };
+#undef TYPE
 
+#define TYPE flo_layer
 static const struct flo_tensor_spec layer[] = {
-    LAYER("nnnnnnnn", "attn_norm.weight",    attn_norm,      EMBD,  NONE),
-    LAYER("......n.", "attn_norm.bias",      attn_norm_bias, EMBD,  NONE),
-    LAYER("oooooooo", "attn_qkv.weight",     qkv,            EMBD,  QKV),
-    LAYER("ow....w.", "attn_qkv.bias",       qkv.bias,       QKV,   NONE),
-    LAYER("ffffffff", "attn_q.weight",       q,              EMBD,  Q),
-    LAYER("ffffffff", "attn_k.weight",       k,              EMBD,  KV),
-    LAYER("ffffffff", "attn_v.weight",       v,              EMBD,  KV),
-    LAYER("of....f.", "attn_q.bias",         q.bias,         Q,     NONE),
-    LAYER("of....f.", "attn_k.bias",         k.bias,         KV,    NONE),
-    LAYER("of....f.", "attn_v.bias",         v.bias,         KV,    NONE),
-    LAYER("..n..n..", "attn_q_norm.weight",  q_norm,         HEAD,  NONE),
-    LAYER("..n..n..", "attn_k_norm.weight",  k_norm,         HEAD,  NONE),
-    LAYER("nnnnnnnn", "attn_output.weight",  o,              Q,     EMBD),
-    LAYER("o.....n.", "attn_output.bias",    o.bias,         EMBD,  NONE),
-    LAYER("....nn..", "post_attention_norm.weight", attn_post_norm, EMBD, NONE),
-    LAYER("nnnnnn.n", "ffn_norm.weight",     ffn_norm,       EMBD,  NONE),
-    LAYER("nnnnnn..", "ffn_gate.weight",     gate,           EMBD,  FF),
-    LAYER("o.......", "ffn_gate.bias",       gate.bias,      FF,    NONE),
-    LAYER("nnnnnnn.", "ffn_up.weight",       up,             EMBD,  FF),
-    LAYER(".......n", "ffn_up.weight",       gate_up,        EMBD,  FF_TWICE),
-    LAYER("o.....n.", "ffn_up.bias",         up.bias,        FF,    NONE),
-    LAYER("nnnnnnnn", "ffn_down.weight",     down,           FF,    EMBD),
-    LAYER("o.....n.", "ffn_down.bias",       down.bias,      EMBD,  NONE),
-    LAYER("....nn..", "post_ffw_norm.weight", ffn_post_norm, EMBD, NONE),
+    VECTOR(ATTN_NORM,     NEEDED,       "attn_norm.weight",   attn_norm,      EMBD),
+    VECTOR(NORM_BIAS,     NEEDED,       "attn_norm.bias",     attn_norm_bias, EMBD),
+    MATRIX(ATTENTION,     OPTIONAL,     "attn_qkv.weight",    qkv,            EMBD, QKV),
+    VECTOR(QKV_BIAS,      WITH_FUSED,   "attn_qkv.bias",      qkv.bias,       QKV),
+    MATRIX(ATTENTION,     UNLESS_FUSED, "attn_q.weight",      q,              EMBD, QUERY),
+    MATRIX(ATTENTION,     UNLESS_FUSED, "attn_k.weight",      k,              EMBD, KV),
+    MATRIX(ATTENTION,     UNLESS_FUSED, "attn_v.weight",      v,              EMBD, KV),
+    VECTOR(QKV_BIAS,      UNLESS_FUSED, "attn_q.bias",        q.bias,         QUERY),
+    VECTOR(QKV_BIAS,      UNLESS_FUSED, "attn_k.bias",        k.bias,         KV),
+    VECTOR(QKV_BIAS,      UNLESS_FUSED, "attn_v.bias",        v.bias,         KV),
+    VECTOR(QK_NORM,       NEEDED,       "attn_q_norm.weight", q_norm,         Q_NORM),
+    VECTOR(QK_NORM,       NEEDED,       "attn_k_norm.weight", k_norm,         K_NORM),
+    VECTOR(SINKS,         NEEDED,       "attn_sinks.weight",  sinks,          HEADS),
+    MATRIX(ATTENTION,     NEEDED,       "attn_output.weight", o,              Q, EMBD),
+    VECTOR(O_BIAS,        NEEDED,       "attn_output.bias",   o.bias,         EMBD),
+    VECTOR(POST_NORM,     NEEDED,       "post_attention_norm.weight", attn_post_norm, EMBD),
+    VECTOR(FFN_NORM,      NEEDED,       "ffn_norm.weight",    ffn_norm,       EMBD),
+    VECTOR(FFN_NORM_NAMED, NEEDED,      "post_attention_norm.weight", ffn_norm, EMBD),
+    VECTOR(FFN_NORM_PLAIN, NEEDED,      "ffn_norm",           ffn_norm,       EMBD),
+    MATRIX(GATE,          NEEDED,       "ffn_gate.weight",    gate,           EMBD, FF),
+    VECTOR(GATE_BIAS,     NEEDED,       "ffn_gate.bias",      gate.bias,      FF),
+    MATRIX(UP,            NEEDED,       "ffn_up.weight",      up,             EMBD, FF),
+    MATRIX(GATE_UP,       NEEDED,       "ffn_up.weight",      gate_up,        EMBD, FF_TWICE),
+    VECTOR(FFN_BIAS,      NEEDED,       "ffn_up.bias",        up.bias,        FF),
+    MATRIX(DOWN,          NEEDED,       "ffn_down.weight",    down,           FF, EMBD),
+    VECTOR(FFN_BIAS,      NEEDED,       "ffn_down.bias",      down.bias,      EMBD),
+    VECTOR(POST_NORM,     NEEDED,       "post_ffw_norm.weight", ffn_post_norm, EMBD),
+    MATRIX(CONV,          NEEDED,       "shortconv.in_proj.weight", in,       EMBD, EMBD_THRICE),
+    VALUES(CONV,          NEEDED,       "shortconv.conv.weight", conv,        D(TAPS), D(EMBD)),
+    MATRIX(CONV,          NEEDED,       "shortconv.out_proj.weight", out,     EMBD, EMBD),
+    MATRIX(STATE,         NEEDED,       "ssm_in.weight",      in,             EMBD, STATE_IN),
+    VALUES(STATE,         NEEDED,       "ssm_conv1d.weight",  conv,           D(TAPS), D(MIXED)),
+    VECTOR(STATE,         NEEDED,       "ssm_conv1d.bias",    conv_bias,      MIXED),
+    VALUES(STATE,         NEEDED,       "ssm_a",              decay,          D(ONE), D(STATE_HEADS)),
+    VALUES(STATE,         NEEDED,       "ssm_d",              skip,           D(ONE), D(STATE_HEADS)),
+    VECTOR(STATE,         NEEDED,       "ssm_dt.bias",        step_bias,      STATE_HEADS),
+    VALUES(STATE_NORM,    NEEDED,       "ssm_norm.weight",    state_norm,     D(GROUP), D(GROUPS)),
+    MATRIX(STATE,         NEEDED,       "ssm_out.weight",     out,            INNER, EMBD),
+    MATRIX(DELTA,         NEEDED,       "attn_qkv.weight",    in,             EMBD, MIXED),
+    MATRIX(DELTA,         NEEDED,       "attn_gate.weight",   in_gate,        EMBD, INNER),
+    MATRIX(DELTA,         OPTIONAL,     "ssm_alpha.weight",   alpha,          EMBD, STATE_HEADS),
+    MATRIX(DELTA,         OPTIONAL,     "ssm_beta.weight",    beta,           EMBD, STATE_HEADS),
+    MATRIX(DELTA,         OPTIONAL,     "ssm_ba.weight",      beta_alpha,     EMBD, STATE_HEADS_TWICE),
+    VALUES(DELTA,         NEEDED,       "ssm_conv1d.weight",  conv,           D(TAPS), D(MIXED)),
+    VECTOR(DELTA,         NEEDED,       "ssm_a",              decay,          STATE_HEADS),
+    VECTOR(DELTA,         NEEDED,       "ssm_dt.bias",        step_bias,      STATE_HEADS),
+    VECTOR(DELTA,         NEEDED,       "ssm_norm.weight",    state_norm,     STATE),
+    MATRIX(DELTA,         NEEDED,       "ssm_out.weight",     out,            INNER, EMBD),
+    MATRIX(EXPERTS,       NEEDED,       "ffn_gate_inp.weight", router,        EMBD, EXPERTS),
+    VECTOR(EXPERT_BIAS,   NEEDED,       "ffn_gate_inp.bias",  router.bias,    EXPERTS),
+    VECTOR(EXPERT_CHOICE, NEEDED,       "exp_probs_b.bias",   choice_bias,    EXPERTS),
+    EXPERTS(EXPERT_GATE,                "ffn_gate_exps.weight", expert_gate,  EMBD, EXPERT_FF),
+    EXPERTS(EXPERT_UP,                  "ffn_up_exps.weight", expert_up,      EMBD, EXPERT_FF),
+    EXPERTS(EXPERTS,                    "ffn_down_exps.weight", expert_down,  EXPERT_FF, EMBD),
+    VALUES(EXPERT_BIAS,   NEEDED,       "ffn_gate_exps.bias", expert_gate.bias, D(EXPERT_FF), D(EXPERTS)),
+    VALUES(EXPERT_BIAS,   NEEDED,       "ffn_up_exps.bias",   expert_up.bias, D(EXPERT_FF), D(EXPERTS)),
+    VALUES(EXPERT_BIAS,   NEEDED,       "ffn_down_exps.bias", expert_down.bias, D(EMBD), D(EXPERTS)),
+    MATRIX(SHARED_GATE,   NEEDED,       "ffn_gate_shexp.weight", shared_gate, EMBD, SHARED_FF),
+    MATRIX(SHARED,        NEEDED,       "ffn_up_shexp.weight", shared_up,     EMBD, SHARED_FF),
+    MATRIX(SHARED,        NEEDED,       "ffn_down_shexp.weight", shared_down, SHARED_FF, EMBD),
+    MATRIX(SHARED_SWITCH, NEEDED,       "ffn_gate_inp_shexp.weight", shared_switch, EMBD, ONE),
 };
+#undef TYPE
 /* clang-format on */
 
 const struct flo_tensor_list flo_model_tensors = {model, FLO_COUNT(model)};
@@ -157,5 +355,54 @@ const char *flo_arch_name(const struct flo_arch *arch)
 
 enum flo_need flo_arch_need(const struct flo_arch *arch, const struct flo_tensor_spec *spec)
 {
-    return (enum flo_need)spec->need[arch - archs];
+    uint64_t bit = UINT64_C(1) << spec->set;
+
+    if (((arch->needs | (NEEDED_BY_ALL & ~arch->lacks)) & bit) != 0) {
+        return (enum flo_need)spec->need;
+    }
+    return ((arch->may | POSSIBLE_IN_ALL) & bit) != 0 ? FLO_OPTIONAL : FLO_NO_TENSOR;
+}
+
+bool flo_arch_has_part(enum flo_tensor_set set, enum flo_mixer mixer, enum flo_feed feed)
+{
+    bool is_attention = mixer == FLO_MIX_ATTENTION || mixer == FLO_MIX_BESIDE;
+    bool is_state = mixer == FLO_MIX_STATE || mixer == FLO_MIX_BESIDE;
+    bool is_dense = feed == FLO_FEED_DENSE || feed == FLO_FEED_BOTH;
+
+    switch (set) {
+    case FLO_SET_ATTENTION:
+    case FLO_SET_QKV_BIAS:
+    case FLO_SET_O_BIAS:
+    case FLO_SET_QK_NORM:
+    case FLO_SET_SINKS:
+    case FLO_SET_HEAD_GATE:
+        return is_attention;
+    case FLO_SET_CONV:
+        return mixer == FLO_MIX_CONV;
+    case FLO_SET_STATE:
+    case FLO_SET_STATE_NORM:
+        return is_state;
+    case FLO_SET_DELTA:
+        return mixer == FLO_MIX_DELTA;
+    case FLO_SET_GATE:
+    case FLO_SET_UP:
+    case FLO_SET_DOWN:
+    case FLO_SET_GATE_UP:
+    case FLO_SET_GATE_BIAS:
+    case FLO_SET_FFN_BIAS:
+        return is_dense;
+    case FLO_SET_EXPERTS:
+    case FLO_SET_EXPERT_UP:
+    case FLO_SET_EXPERT_GATE:
+    case FLO_SET_EXPERT_GATE_UP:
+    case FLO_SET_EXPERT_CHOICE:
+    case FLO_SET_EXPERT_BIAS:
+    case FLO_SET_EXPERT_NORMS:
+    case FLO_SET_SHARED:
+    case FLO_SET_SHARED_GATE:
+    case FLO_SET_SHARED_SWITCH:
+        return feed == FLO_FEED_EXPERTS || feed == FLO_FEED_BOTH;
+    default:
+        return true;
+    }
 }

@@ -22,40 +22,31 @@ static const char *key_of(struct reader *r, const char *name)
     return r->key;
 }
 
-/* Reads the one value of a list with `count` equal values, one per layer.  A
- * list with different values is refused. */
-static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t *out)
+/* Reads item `i` of a list with `count` numbers. */
+static int read_item(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t i,
+                     uint32_t *out)
 {
-    uint64_t item_bytes;
-
     if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) || kv->count != count) {
         return flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u numbers", r->key, count);
     }
-    item_bytes = kv->bytes / kv->count;
-    for (uint64_t i = 1; i < kv->count; i++) {
-        if (memcmp(kv->data, kv->data + i * item_bytes, (size_t)item_bytes) != 0) {
-            return flo_fail(r->err, FLO_E_NOT_BUILT,
-                            "%s differs from layer to layer: not built yet", r->key);
-        }
-    }
-    *out = flo_get_u32(kv->data);
+    *out = flo_get_u32(kv->data + i * (kv->bytes / kv->count));
     return 0;
 }
 
-/* Reads a number, or the value of a list of `n_layer` equal ones.  With n_layer
- * 0 no list is allowed. */
-static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
-                             uint32_t n_layer, uint32_t *out)
+/* Reads a number of layer `i`: the value of the key, or its i-th if the key has
+ * a list with a value for each layer. */
+static void read_of_layer(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
+                          uint32_t n_layer, uint32_t i, uint32_t *out)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(r->gguf, key_of(r, name));
-    bool is_list = n_layer > 0 && kv != NULL && kv->type == FLO_GGUF_ARRAY;
     uint32_t value = *out;
 
     if (r->rv < 0) {
         return;
     }
-    r->rv =
-        is_list ? read_list(r, kv, n_layer, &value) : flo_gguf_u32(r->gguf, r->key, &value, r->err);
+    r->rv = n_layer > 0 && kv != NULL && kv->type == FLO_GGUF_ARRAY
+                ? read_item(r, kv, n_layer, i, &value)
+                : flo_gguf_u32(r->gguf, r->key, &value, r->err);
     if (r->rv == 0 && (value < minimum || value > maximum)) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not %u to %u", r->key, value,
                          minimum, maximum);
@@ -68,7 +59,24 @@ static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimu
 static void read_u32(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                      uint32_t *out)
 {
-    read_u32_or_list(r, name, minimum, maximum, 0, out);
+    read_of_layer(r, name, minimum, maximum, 0, 0, out);
+}
+
+/* Reads a flag of layer `i`.  If the key is absent, *out keeps its default. */
+static void read_flag(struct reader *r, const char *name, uint32_t n_layer, uint32_t i, bool *out)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(r->gguf, key_of(r, name));
+
+    if (r->rv < 0 || kv == NULL) {
+        return;
+    }
+    if (kv->type == FLO_GGUF_ARRAY && kv->item_type == FLO_GGUF_BOOL && kv->count == n_layer) {
+        *out = kv->data[i] != 0;
+    } else if (kv->type == FLO_GGUF_BOOL) {
+        *out = kv->data[0] != 0;
+    } else {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u flags", r->key, n_layer);
+    }
 }
 
 static void need(struct reader *r, const char *name)
@@ -112,6 +120,20 @@ static uint32_t vocab_default(const struct flo_gguf *gguf)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
+/* Reads the keys of YaRN.  Sines and cosines grow with the factor, unless the
+ * file gives another magnitude, or divides it by that of all dimensions. */
+static void read_yarn(struct reader *r, struct flo_rope *rope)
+{
+    float grown = 1 + 0.1f * logf(rope->factor), other = 0;
+
+    rope->rounds_corners = true;
+    read_flag(r, "rope.scaling.yarn_truncate", 0, 0, &rope->rounds_corners);
+    read_f32(r, "rope.scaling.yarn_log_multiplier", 0, 1e3f, &other);
+    grown /= 1 + 0.1f * other * logf(rope->factor);
+    read_f32(r, "rope.scaling.yarn_attn_factor", 1e-3f, 1e3f, &grown);
+    rope->magnitude *= grown;
+}
+
 /* Reads the rope scaling.  A missing type means "linear", because the first
  * converters wrote no type and named the factor differently. */
 static void read_scaling(struct reader *r, struct flo_rope *rope)
@@ -149,7 +171,7 @@ static void read_scaling(struct reader *r, struct flo_rope *rope)
                      flo_arch_name(r->arch), (double)rope->factor);
     }
     if (rope->is_yarn) {
-        rope->magnitude *= 1 + 0.1f * logf(rope->factor);
+        read_yarn(r, rope);
     }
 }
 
@@ -168,7 +190,7 @@ static void read_rope(struct reader *r, struct flo_hparams *h)
     if (r->arch->window_period > 0) {
         read_f32(r, "rope.freq_base_swa", 1.0f, 1e12f, &rope->local_base);
     }
-    rope->local_factor = r->arch->is_local_rope_plain ? 1 : rope->factor;
+    rope->is_local_plain = r->arch->is_local_rope_plain;
 }
 
 /* Reads which layers have a window.  The file gives a period, or a flag for
@@ -185,18 +207,34 @@ static void read_window(struct reader *r, struct flo_hparams *h)
     h->window = r->arch->window;
     read_u32(r, "attention.sliding_window", 0, UINT32_MAX, &h->window);
     kv = flo_gguf_find(r->gguf, key_of(r, pattern));
-    if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
-        if (kv->item_type != FLO_GGUF_BOOL || kv->count != h->n_layer) {
-            r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u flags", r->key,
-                             h->n_layer);
-            return;
-        }
-    } else {
+    if (kv == NULL || kv->type != FLO_GGUF_ARRAY) {
         read_u32(r, pattern, 0, FLO_LAYERS_MAX, &period);
         kv = NULL;
     }
     for (uint32_t i = 0; h->window > 0 && i < h->n_layer; i++) {
-        h->is_local[i] = kv != NULL ? kv->data[i] != 0 : period == 0 || i % period < period - 1;
+        h->layers[i].is_local = period == 0 || i % period < period - 1;
+        if (kv != NULL) {
+            read_flag(r, pattern, h->n_layer, i, &h->layers[i].is_local);
+        }
+    }
+}
+
+/* Reads which layers are rotated. */
+static void read_rotated(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_arch *arch = r->arch;
+    bool is_any = !arch->is_unrotated;
+
+    if (arch->is_unrotated) {
+        read_flag(r, "rope.scaling.finetuned", 0, 0, &is_any);
+    }
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        struct flo_layer_shape *layer = &h->layers[i];
+        uint32_t period = arch->unrotated_period;
+
+        layer->is_rotated = is_any && (period == 0 || i % period != period - 1) &&
+                            !(arch->is_global_unrotated && h->window > 0 && !layer->is_local);
+        read_flag(r, "attention.rope_pattern", h->n_layer, i, &layer->is_rotated);
     }
 }
 
@@ -216,9 +254,21 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
     if (r->rv < 0) {
         return;
     }
+    float divisor = 1;
+
     h->embedding_scale = arch->scales_embedding ? sqrtf((float)h->n_embd) : 1;
     h->attention_scale =
         1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
+    h->residual_scale = 1;
+    read_f32(r, "attention.scale", 0, 1e6f, &h->attention_scale);
+    read_f32(r, "embedding_scale", 0, 1e6f, &h->embedding_scale);
+    read_f32(r, "residual_scale", 0, 1e6f, &h->residual_scale);
+    read_f32(r, "logit_scale", 1e-6f, 1e6f, &divisor);
+    h->output_scale = 1 / divisor;
+    h->has_query_gates = arch->gates_queries;
+    if (arch->scales_by_position) {
+        read_f32(r, "attention.temperature_scale", 0, 1e6f, &h->temperature);
+    }
 }
 
 /* Reads the number of labels of a ranking model.  Such a model has
@@ -255,32 +305,47 @@ static void read_labels(struct reader *r, struct flo_hparams *h)
     h->n_labels = (uint32_t)head->dims[1];
 }
 
-static int check_together(const struct flo_hparams *h, struct flo_err *err)
+/* ---- layers ---- */
+
+static int check_heads(const struct flo_layer_shape *layer, struct flo_err *err)
 {
-    if (h->n_head % h->n_head_kv != 0) {
+    if (layer->n_head_kv == 0 || layer->n_head % layer->n_head_kv != 0) {
         return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "%u attention heads do not share %u key heads evenly", h->n_head,
-                        h->n_head_kv);
+                        "%u attention heads do not share %u key heads evenly", layer->n_head,
+                        layer->n_head_kv);
     }
-    if (h->head_size % 2 != 0 || h->n_rope % 2 != 0) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM, "head size %u or rotated part %u is odd",
-                        h->head_size, h->n_rope);
+    if (layer->head_size % 2 != 0) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "head size %u is odd", layer->head_size);
     }
-    if ((uint64_t)h->n_head * h->head_size > FLO_WIDTH_MAX) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM, "%u heads of %u are more than %u values", h->n_head,
-                        h->head_size, FLO_WIDTH_MAX);
+    if (flo_shape_q(layer) > FLO_WIDTH_MAX) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "%u heads of %u are more than %u values",
+                        layer->n_head, layer->head_size, FLO_WIDTH_MAX);
     }
     return 0;
 }
 
 static void read_heads(struct reader *r, struct flo_hparams *h)
 {
+    bool may_lack = r->arch->pattern == FLO_PATTERN_HEADS || r->arch->pattern == FLO_PATTERN_SINGLE;
     uint32_t value_length;
 
     need(r, "attention.head_count");
-    read_u32_or_list(r, "attention.head_count", 1, FLO_HEADS_MAX, h->n_layer, &h->n_head);
-    h->n_head_kv = h->n_head;
-    read_u32_or_list(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, h->n_layer, &h->n_head_kv);
+    for (uint32_t i = 0; r->rv == 0 && i < h->n_layer; i++) {
+        uint32_t heads = 0;
+
+        read_of_layer(r, "attention.head_count", may_lack ? 0 : 1, FLO_HEADS_MAX, h->n_layer, i,
+                      &heads);
+        uint32_t key_heads = heads;
+        read_of_layer(r, "attention.head_count_kv", may_lack ? 0 : 1, FLO_HEADS_MAX, h->n_layer, i,
+                      &key_heads);
+        h->layers[i].n_head = (uint16_t)heads;
+        h->layers[i].n_head_kv = (uint16_t)key_heads;
+        h->n_head = heads > h->n_head ? heads : h->n_head;
+        h->n_head_kv = key_heads > h->n_head_kv ? key_heads : h->n_head_kv;
+    }
+    if (r->rv == 0 && h->n_head == 0) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "no layer has attention heads");
+    }
     if (r->rv < 0) {
         return;
     }
@@ -293,6 +358,140 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
             flo_fail(r->err, FLO_E_NOT_BUILT, "values of %u beside keys of %u are not built yet",
                      value_length, h->head_size);
     }
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        h->layers[i].head_size = (uint16_t)h->head_size;
+    }
+}
+
+/* Reads the kind of each layer's mixing part. */
+static void read_mixers(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_arch *arch = r->arch;
+    uint32_t interval = 4;
+
+    if (arch->pattern == FLO_PATTERN_INTERVAL) {
+        read_u32(r, "full_attention_interval", 1, FLO_LAYERS_MAX, &interval);
+    }
+    for (uint32_t i = 0; r->rv == 0 && i < h->n_layer; i++) {
+        struct flo_layer_shape *layer = &h->layers[i];
+        bool is_recurrent = false;
+
+        switch (arch->pattern) {
+        case FLO_PATTERN_NONE:
+            break;
+        case FLO_PATTERN_BESIDE:
+            is_recurrent = true;
+            break;
+        case FLO_PATTERN_HEADS:
+        case FLO_PATTERN_SINGLE:
+            is_recurrent = layer->n_head_kv == 0;
+            break;
+        case FLO_PATTERN_INTERVAL:
+            is_recurrent = i % interval != interval - 1;
+            read_flag(r, "attention.recurrent_layers", h->n_layer, i, &is_recurrent);
+            break;
+        }
+        layer->mixer = (uint8_t)(is_recurrent ? arch->recurrent : FLO_MIX_ATTENTION);
+        if (arch->pattern == FLO_PATTERN_SINGLE && layer->n_ff > 0) {
+            layer->mixer = FLO_MIX_NONE;
+        }
+        if (r->rv == 0 && flo_attends(layer)) {
+            r->rv = check_heads(layer, r->err);
+        }
+    }
+}
+
+static void read_experts(struct reader *r, struct flo_hparams *h)
+{
+    h->expert_scale = 1;
+    read_u32(r, "expert_count", 0, FLO_EXPERTS_MAX, &h->n_expert);
+    if (r->rv < 0 || h->n_expert == 0) {
+        return;
+    }
+    if (!r->arch->has_experts) {
+        r->rv = flo_fail(r->err, FLO_E_NOT_BUILT, "%u experts: %s has none", h->n_expert,
+                         flo_arch_name(r->arch));
+        return;
+    }
+    h->n_ff_expert = h->n_ff;
+    need(r, "expert_used_count");
+    read_u32(r, "expert_used_count", 1,
+             h->n_expert < FLO_EXPERTS_USED_MAX ? h->n_expert : FLO_EXPERTS_USED_MAX,
+             &h->n_expert_used);
+    read_u32(r, "expert_feed_forward_length", 1, FLO_WIDTH_MAX, &h->n_ff_expert);
+    h->n_ff_shared = h->n_ff_expert;
+    read_u32(r, "expert_shared_feed_forward_length", 0, FLO_WIDTH_MAX, &h->n_ff_shared);
+    read_f32(r, "expert_weights_scale", 0, 1e6f, &h->expert_scale);
+}
+
+/* Reads the widths of the feed-forward parts, and which layers have experts.
+ * The first layers of some families are dense. */
+static void read_feeds(struct reader *r, struct flo_hparams *h)
+{
+    uint32_t dense = 0;
+
+    need(r, "feed_forward_length");
+    for (uint32_t i = 0; r->rv == 0 && i < h->n_layer; i++) {
+        uint32_t least = r->arch->pattern == FLO_PATTERN_SINGLE ? 0 : 1;
+
+        read_of_layer(r, "feed_forward_length", least, FLO_WIDTH_MAX, h->n_layer, i,
+                      &h->layers[i].n_ff);
+        h->n_ff = h->layers[i].n_ff > h->n_ff ? h->layers[i].n_ff : h->n_ff;
+    }
+    read_experts(r, h);
+    read_u32(r, "leading_dense_block_count", 0, FLO_LAYERS_MAX, &dense);
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        bool has_experts = h->n_expert > 0 && i >= dense;
+
+        h->layers[i].feed = (uint8_t)(has_experts ? FLO_FEED_EXPERTS : FLO_FEED_DENSE);
+        if (h->layers[i].n_ff == 0) {
+            h->layers[i].feed = FLO_FEED_NONE;
+        }
+    }
+}
+
+/* Reads the sizes of recurrent layers. */
+static void read_recurrent(struct reader *r, struct flo_hparams *h)
+{
+    uint32_t most = FLO_WIDTH_MAX;
+
+    if (r->arch->pattern == FLO_PATTERN_NONE || r->rv < 0) {
+        return;
+    }
+    if (r->arch->recurrent == FLO_MIX_CONV) {
+        need_u32(r, "shortconv.l_cache", FLO_TAPS_MAX, &h->n_taps);
+        return;
+    }
+    need_u32(r, "ssm.conv_kernel", FLO_TAPS_MAX, &h->n_taps);
+    need_u32(r, "ssm.inner_size", most, &h->n_inner);
+    need_u32(r, "ssm.state_size", FLO_STATE_MAX, &h->n_state);
+    need_u32(r, "ssm.time_step_rank", FLO_HEADS_MAX, &h->n_state_heads);
+    h->n_groups = 1;
+    read_u32(r, "ssm.group_count", 1, FLO_HEADS_MAX, &h->n_groups);
+    if (r->rv < 0) {
+        return;
+    }
+    bool is_delta = r->arch->recurrent == FLO_MIX_DELTA;
+    if (h->n_inner % h->n_state_heads != 0 || h->n_state_heads % h->n_groups != 0 ||
+        (is_delta && h->n_inner / h->n_state_heads != h->n_state) ||
+        (uint64_t)2 * h->n_groups * h->n_state > most) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                         "ssm.inner_size %u, state_size %u, %u heads and %u groups do not fit "
+                         "together",
+                         h->n_inner, h->n_state, h->n_state_heads, h->n_groups);
+    }
+}
+
+void flo_hparams_make_uniform(struct flo_hparams *h)
+{
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        h->layers[i] = (struct flo_layer_shape){
+            .n_head = (uint16_t)h->n_head,
+            .n_head_kv = (uint16_t)h->n_head_kv,
+            .head_size = (uint16_t)h->head_size,
+            .n_ff = h->n_ff,
+        };
+    }
 }
 
 int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
@@ -300,16 +499,17 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
 {
     struct reader r = {.gguf = gguf, .err = err};
     struct flo_hparams h = {.n_vocab = vocab_default(gguf), .epsilon = 1e-5f};
-    uint32_t experts = 0;
     int rv = flo_arch_read(gguf, &r.arch, err);
 
     FLO_TRY(rv);
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
+    FLO_TRY(r.rv); /* all loops below go over the layers */
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
-    need(&r, "feed_forward_length");
-    read_u32_or_list(&r, "feed_forward_length", 1, FLO_WIDTH_MAX, h.n_layer, &h.n_ff);
+    read_feeds(&r, &h);
     need_u32(&r, "context_length", UINT32_MAX, &h.context_trained);
     read_heads(&r, &h);
+    read_mixers(&r, &h);
+    read_recurrent(&r, &h);
     read_u32(&r, "vocab_size", 1, FLO_VOCAB_MAX, &h.n_vocab);
     read_f32(&r,
              r.arch->norm == FLO_NORM_LAYER ? "attention.layer_norm_epsilon"
@@ -317,14 +517,11 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
              1e-12f, 1.0f, &h.epsilon);
     read_rope(&r, &h);
     read_window(&r, &h);
+    read_rotated(&r, &h);
     read_caps_and_scales(&r, &h);
     read_labels(&r, &h);
-    read_u32(&r, "expert_count", 0, UINT32_MAX, &experts);
-    if (r.rv == 0 && experts > 0) {
-        r.rv = flo_fail(err, FLO_E_NOT_BUILT, "%u experts: mixtures are not built yet", experts);
-    }
-    if (r.rv == 0) {
-        r.rv = check_together(&h, err);
+    if (r.rv == 0 && h.n_rope % 2 != 0) {
+        r.rv = flo_fail(err, FLO_E_GGUF_HPARAM, "rotated part %u is odd", h.n_rope);
     }
     if (r.rv < 0) {
         return r.rv;

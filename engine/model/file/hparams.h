@@ -13,23 +13,40 @@
 #define FLO_WIDTH_MAX (1u << 18)
 #define FLO_VOCAB_MAX (1u << 20)
 #define FLO_LABELS_MAX 64u
+#define FLO_EXPERTS_MAX 1024u
+#define FLO_EXPERTS_USED_MAX 64u
+#define FLO_TAPS_MAX 16u
+#define FLO_STATE_MAX 512u
 
 /* Rotary embedding.  Pair i is turned at a position by the angle position *
  * base^(-2i / n_rope).  Scaling changes the angle (model/pass/rope.c). */
 struct flo_rope {
     float base;
-    float factor;                   /* scaling divides positions by this; 1: no scaling */
-    float local_base, local_factor; /* of local layers */
-    bool is_yarn;                   /* YaRN scaling: pairs that turn fast keep their angle */
-    float beta_fast, beta_slow;     /* turns in original_context */
-    float magnitude;                /* factor for all sines and cosines */
-    uint32_t original_context;      /* largest context that uses the factors for short contexts */
+    float factor;               /* scaling divides positions by this; 1: no scaling */
+    float local_base;           /* of local layers */
+    bool is_yarn;               /* YaRN scaling: pairs that turn fast keep their angle */
+    float beta_fast, beta_slow; /* turns in original_context */
+    float magnitude;            /* factor for all sines and cosines, but of plain layers */
+    bool is_local_plain;        /* local layers ignore factors, scaling and magnitude */
+    bool rounds_corners;        /* YaRN's corner pairs are whole numbers */
+    uint32_t original_context;  /* largest context that uses the factors for short contexts */
+};
+
+/* Kinds and sizes of one layer. */
+struct flo_layer_shape {
+    uint8_t mixer; /* enum flo_mixer */
+    uint8_t feed;  /* enum flo_feed */
+    bool is_local; /* attends only to the window */
+    bool is_rotated;
+    uint16_t n_head, n_head_kv, head_size;
+    uint32_t n_ff;
 };
 
 struct flo_hparams {
     uint32_t n_vocab;
     uint32_t n_embd; /* values of a token in the residual stream */
     uint32_t n_layer;
+    /* largest numbers of all layers */
     uint32_t n_head;    /* query heads */
     uint32_t n_head_kv; /* divides n_head */
     uint32_t head_size; /* values of a head; even, and not always n_embd / n_head */
@@ -42,15 +59,37 @@ struct flo_hparams {
     float attention_scale; /* factor by which q . k is multiplied */
     float attention_cap;   /* limit of the scaled q . k; 0: none */
     float output_cap;      /* limit of the logits; 0: none */
+    float output_scale;    /* factor of the logits before the limit */
+    float residual_scale;  /* factor of each part's result before it is added */
+    bool has_query_gates;  /* queries of a layer stand beside gates of as many values */
+    float temperature;     /* queries grow by this times ln(1 + position / original context) */
     struct flo_rope rope;
     uint32_t window; /* number of last positions that a local layer attends to; 0: all */
-    /* tells for each layer whether it uses the window; all false if window is
-     * 0 */
-    bool is_local[FLO_LAYERS_MAX];
+
+    uint32_t n_expert; /* 0: the model has no experts */
+    uint32_t n_expert_used;
+    uint32_t n_ff_expert, n_ff_shared;
+    float expert_scale; /* factor of the experts' weights */
+
+    /* Recurrent layers.  A state space or delta net keeps n_state values for
+     * each of its n_inner values. */
+    uint32_t n_taps; /* tokens that the convolution reads; 0: no recurrent layers */
+    uint32_t n_inner, n_state, n_state_heads, n_groups;
+
+    struct flo_layer_shape layers[FLO_LAYERS_MAX];
 };
 
 /* Return the number of values in all query heads, and in all key (or value)
  * heads. */
+static inline uint32_t flo_shape_q(const struct flo_layer_shape *layer)
+{
+    return (uint32_t)layer->n_head * layer->head_size;
+}
+static inline uint32_t flo_shape_kv(const struct flo_layer_shape *layer)
+{
+    return (uint32_t)layer->n_head_kv * layer->head_size;
+}
+/* Return upper bounds of the same in all layers. */
 static inline uint32_t flo_width_q(const struct flo_hparams *h)
 {
     return h->n_head * h->head_size;
@@ -59,14 +98,32 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
 {
     return h->n_head_kv * h->head_size;
 }
+/* Returns the number of values that the convolution of a state space or delta
+ * net reads. */
+static inline uint32_t flo_width_mixed(const struct flo_hparams *h)
+{
+    return h->n_inner + 2 * h->n_groups * h->n_state;
+}
+static inline bool flo_attends(const struct flo_layer_shape *layer)
+{
+    return layer->mixer == FLO_MIX_ATTENTION || layer->mixer == FLO_MIX_BESIDE;
+}
+static inline bool flo_recurs(const struct flo_layer_shape *layer)
+{
+    return layer->mixer != FLO_MIX_ATTENTION && layer->mixer != FLO_MIX_NONE;
+}
+
+/* Gives all layers the same shape: attention of the heads in `h`, and a dense
+ * feed-forward part. */
+void flo_hparams_make_uniform(struct flo_hparams *h);
 
 /* Reads the architecture and the keys `<arch>.*`.
  *
  * FLO_E_MODEL_ARCH    the architecture is unknown
  * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE  a key is absent or of another type
  * FLO_E_GGUF_HPARAM   a value is out of range, or two contradict each other
- * FLO_E_NOT_BUILT     the model has experts, layers of different shapes, or a
- *                     rope scaling that this engine lacks */
+ * FLO_E_NOT_BUILT     the model has a rope scaling, or layers, that this engine
+ *                     lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
 

@@ -18,29 +18,73 @@ struct binding {
     float *vector; /* place in the arena for the next vector */
 };
 
-static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
+/* Returns a dimension's number in a layer; `shape` is NULL for tensors of the
+ * model. */
+static uint64_t dim(const struct binding *b, const struct flo_layer_shape *shape,
+                    enum flo_dim which)
 {
+    const struct flo_hparams *h = b->hparams;
+    static const struct flo_layer_shape none;
+    const struct flo_layer_shape *l = shape == NULL ? &none : shape;
+    uint64_t q = flo_shape_q(l), kv = flo_shape_kv(l), mixed = flo_width_mixed(h);
+    bool is_row = b->arch->qk_norm == FLO_QK_NORM_ROW;
+
     switch (which) {
     case FLO_DIM_EMBD:
         return h->n_embd;
     case FLO_DIM_HEAD:
-        return h->head_size;
+        return l->head_size;
+    case FLO_DIM_HEADS:
+        return l->n_head;
     case FLO_DIM_Q:
-        return flo_width_q(h);
+        return q;
+    case FLO_DIM_QUERY:
+        return b->arch->gates_queries ? 2 * q : q;
     case FLO_DIM_KV:
-        return flo_width_kv(h);
+        return kv;
     case FLO_DIM_QKV:
-        return flo_width_q(h) + 2 * flo_width_kv(h);
+        return q + 2 * kv;
+    case FLO_DIM_Q_NORM:
+        return is_row ? q : l->head_size;
+    case FLO_DIM_K_NORM:
+        return is_row ? kv : l->head_size;
     case FLO_DIM_FF:
-        return h->n_ff;
+        return l->n_ff;
     case FLO_DIM_FF_TWICE:
-        return 2 * h->n_ff;
+        return 2 * (uint64_t)l->n_ff;
     case FLO_DIM_VOCAB:
         return h->n_vocab;
     case FLO_DIM_HALF_ROPE:
         return h->n_rope / 2;
     case FLO_DIM_LABELS:
         return h->n_labels;
+    case FLO_DIM_TAPS:
+        return h->n_taps;
+    case FLO_DIM_EMBD_THRICE:
+        return 3 * (uint64_t)h->n_embd;
+    case FLO_DIM_INNER:
+        return h->n_inner;
+    case FLO_DIM_STATE:
+        return h->n_state;
+    case FLO_DIM_MIXED:
+        return mixed;
+    case FLO_DIM_STATE_IN:
+        return mixed + h->n_inner + h->n_state_heads;
+    case FLO_DIM_STATE_HEADS:
+        return h->n_state_heads;
+    case FLO_DIM_STATE_HEADS_TWICE:
+        return 2 * (uint64_t)h->n_state_heads;
+    case FLO_DIM_GROUPS:
+        return h->n_groups;
+    case FLO_DIM_GROUP:
+        return h->n_groups > 0 ? h->n_inner / h->n_groups : 0;
+    case FLO_DIM_EXPERTS:
+        return h->n_expert;
+    case FLO_DIM_EXPERT_FF:
+        return h->n_ff_expert;
+    case FLO_DIM_SHARED_FF:
+        return h->n_ff_shared;
+    case FLO_DIM_ONE:
     case FLO_DIM_NONE:
         break;
     }
@@ -48,19 +92,26 @@ static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
 }
 
 static int check_shape(struct binding *b, const struct flo_gguf_tensor *tensor,
-                       const struct flo_tensor_spec *spec)
+                       const struct flo_tensor_spec *spec, const struct flo_layer_shape *shape)
 {
-    unsigned long long columns = dim(b->hparams, spec->columns);
-    unsigned long long rows = dim(b->hparams, spec->rows);
+    unsigned long long right[3];
     const uint64_t *got = tensor->dims;
 
-    if (got[0] == columns && got[1] == rows && got[2] == 1 && got[3] == 1) {
+    for (size_t i = 0; i < FLO_COUNT(right); i++) {
+        right[i] = dim(b, shape, spec->dims[i]);
+    }
+    if (got[0] == right[0] && got[1] == right[1] && got[2] == right[2] && got[3] == 1) {
         return 0;
     }
-    return flo_fail(b->err, FLO_E_GGUF_SHAPE,
-                    "%s: expected %llu x %llu, got %llu x %llu x %llu x %llu", tensor->name,
-                    columns, rows, (unsigned long long)got[0], (unsigned long long)got[1],
-                    (unsigned long long)got[2], (unsigned long long)got[3]);
+    char third[24] = "";
+
+    if (spec->dims[2] != FLO_DIM_NONE) {
+        snprintf(third, sizeof(third), " x %llu", right[2]);
+    }
+    return flo_fail(
+        b->err, FLO_E_GGUF_SHAPE, "%s: expected %llu x %llu%s, got %llu x %llu x %llu x %llu",
+        tensor->name, right[0], right[1], third, (unsigned long long)got[0],
+        (unsigned long long)got[1], (unsigned long long)got[2], (unsigned long long)got[3]);
 }
 
 static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
@@ -91,8 +142,8 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
-/* Copies a vector into the arena, behind the last one. */
-static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
+/* Copies numbers into the arena, behind the last ones. */
+static int bind_values(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
 {
     if (tensor->type != FLO_QUANT_F32) {
         return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s", tensor->name,
@@ -124,30 +175,43 @@ static int check_need(const struct binding *b, enum flo_need need, const char *p
     return is_needed && !is_there ? missing(b, name) : 0;
 }
 
+/* Returns whether a layer needs the tensor.  A layer without key heads of its
+ * own has none of attention. */
+static enum flo_need need_of(const struct binding *b, const struct flo_tensor_spec *spec,
+                             const struct flo_layer_shape *shape)
+{
+    bool has_part = shape == NULL ||
+                    flo_arch_has_part((enum flo_tensor_set)spec->set, shape->mixer, shape->feed);
+
+    return has_part ? flo_arch_need(b->arch, spec) : FLO_NO_TENSOR;
+}
+
 /* Binds the tensors of a list that the architecture has.  Their names in the
  * file begin with `prefix`. */
 static int bind_list(struct binding *b, const struct flo_tensor_list *list, const char *prefix,
-                     void *object)
+                     const struct flo_layer_shape *shape, void *object)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < list->count; i++) {
         const struct flo_tensor_spec *spec = &list->specs[i];
-        enum flo_need need = flo_arch_need(b->arch, spec);
+        enum flo_need need = need_of(b, spec, shape);
         void *member = (uint8_t *)object + spec->offset;
         const struct flo_gguf_tensor *tensor;
 
+        if (need == FLO_NO_TENSOR) {
+            continue;
+        }
         snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
         tensor = flo_gguf_tensor_find(b->gguf, name);
         rv = check_need(b, need, prefix, name, tensor != NULL);
-        if (rv < 0 || tensor == NULL || need == FLO_NO_TENSOR) {
+        if (rv < 0 || tensor == NULL) {
             continue;
         }
-        rv = check_shape(b, tensor, spec);
+        rv = check_shape(b, tensor, spec, shape);
         if (rv == 0) {
-            rv = spec->rows == FLO_DIM_NONE ? bind_vector(b, tensor, member)
-                                            : bind_matrix(b, tensor, member);
+            rv = spec->is_values ? bind_values(b, tensor, member) : bind_matrix(b, tensor, member);
         }
         b->used++;
     }
@@ -170,9 +234,9 @@ static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows
     part->bias = bias;
 }
 
-static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
+static void split_fused(const struct flo_layer_shape *shape, struct flo_layer *layer)
 {
-    uint32_t q = flo_width_q(h), kv = flo_width_kv(h);
+    uint32_t q = flo_shape_q(shape), kv = flo_shape_kv(shape);
 
     if (layer->qkv.data != NULL) {
         take_part(&layer->qkv, 0, q, &layer->q);
@@ -180,8 +244,8 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
         take_part(&layer->qkv, q + kv, kv, &layer->v);
     }
     if (layer->gate_up.data != NULL) {
-        take_part(&layer->gate_up, 0, h->n_ff, &layer->gate);
-        take_part(&layer->gate_up, h->n_ff, h->n_ff, &layer->up);
+        take_part(&layer->gate_up, 0, shape->n_ff, &layer->gate);
+        take_part(&layer->gate_up, shape->n_ff, shape->n_ff, &layer->up);
     }
 }
 
@@ -189,7 +253,11 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
  * kernel.h. */
 static void coarsen(struct flo_layer *layer)
 {
-    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up, &layer->down};
+    struct flo_matrix *some[] = {
+        &layer->o,           &layer->gate,        &layer->up,          &layer->down,
+        &layer->out,         &layer->expert_gate, &layer->expert_up,   &layer->expert_down,
+        &layer->shared_gate, &layer->shared_up,   &layer->shared_down,
+    };
 
     for (size_t i = 0; i < FLO_COUNT(some); i++) {
         if (some[i]->precision == FLO_PRECISION_16) {
@@ -200,18 +268,25 @@ static void coarsen(struct flo_layer *layer)
 
 /* ---- those that products read ---- */
 
-enum { LAYER_MATRICES = 7 };
+/* Matrices of a layer, apart from those of experts, which are read from the
+ * model's own file. */
+static const size_t places[] = {
+    offsetof(struct flo_layer, q),           offsetof(struct flo_layer, k),
+    offsetof(struct flo_layer, v),           offsetof(struct flo_layer, o),
+    offsetof(struct flo_layer, gate),        offsetof(struct flo_layer, up),
+    offsetof(struct flo_layer, down),        offsetof(struct flo_layer, in),
+    offsetof(struct flo_layer, out),         offsetof(struct flo_layer, in_gate),
+    offsetof(struct flo_layer, alpha),       offsetof(struct flo_layer, beta),
+    offsetof(struct flo_layer, beta_alpha),  offsetof(struct flo_layer, router),
+    offsetof(struct flo_layer, shared_gate), offsetof(struct flo_layer, shared_up),
+    offsetof(struct flo_layer, shared_down), offsetof(struct flo_layer, shared_switch),
+};
+enum { LAYER_MATRICES = FLO_COUNT(places) };
 
 /* Returns matrix `i` of those that products read, or NULL after the last.
  * Those of all layers come first, then the output matrix. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
-    static const size_t places[LAYER_MATRICES] = {
-        offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
-        offsetof(struct flo_layer, v),    offsetof(struct flo_layer, o),
-        offsetof(struct flo_layer, gate), offsetof(struct flo_layer, up),
-        offsetof(struct flo_layer, down),
-    };
     size_t layer = i / LAYER_MATRICES;
 
     if (layer == weights->n_layer) {
@@ -235,16 +310,17 @@ static size_t layer_prefix(uint32_t index, char prefix[16])
 
 static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer)
 {
+    const struct flo_layer_shape *shape = &b->hparams->layers[index];
     char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
 
     layer_prefix(index, prefix);
     snprintf(fused, sizeof(fused), "%sattn_qkv.weight", prefix);
-    b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
-    FLO_TRY(bind_list(b, &flo_layer_tensors, prefix, layer));
+    b->is_fused = shape->mixer != FLO_MIX_DELTA && flo_gguf_tensor_find(b->gguf, fused) != NULL;
+    FLO_TRY(bind_list(b, &flo_layer_tensors, prefix, shape, layer));
     if (!b->is_fused && layer->qkv.bias != NULL) {
         return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %sattn_qkv.bias stands alone", prefix);
     }
-    split_fused(b->hparams, layer);
+    split_fused(shape, layer);
     coarsen(layer);
     return 0;
 }
@@ -253,6 +329,7 @@ static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer
 static bool is_known(const struct binding *b, const char *name)
 {
     const struct flo_tensor_list *list = &flo_model_tensors;
+    const struct flo_layer_shape *shape = NULL;
     uint32_t index;
     char prefix[16];
 
@@ -262,12 +339,13 @@ static bool is_known(const struct binding *b, const char *name)
 
         if (strncmp(name, prefix, bytes) == 0) {
             list = &flo_layer_tensors;
+            shape = &b->hparams->layers[index];
             name += bytes;
         }
     }
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(name, list->specs[i].name) == 0 &&
-            flo_arch_need(b->arch, &list->specs[i]) != FLO_NO_TENSOR) {
+            need_of(b, &list->specs[i], shape) != FLO_NO_TENSOR) {
             return true;
         }
     }
@@ -291,12 +369,28 @@ static int check_unused(struct binding *b)
     return 0;
 }
 
+/* Tells whether a layer's tensor of this name is copied as numbers. */
+static bool is_values(const char *name)
+{
+    const char *rest = strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') : NULL;
+
+    for (size_t i = 0; rest != NULL && i < flo_layer_tensors.count; i++) {
+        const struct flo_tensor_spec *spec = &flo_layer_tensors.specs[i];
+
+        if (spec->is_values && strcmp(rest + 1, spec->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
 {
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         weights->parameters += tensor->values;
-        if (tensor->type == FLO_QUANT_F32 && tensor->dims[0] == tensor->values) {
+        if (tensor->type == FLO_QUANT_F32 &&
+            (tensor->dims[0] == tensor->values || is_values(tensor->name))) {
             weights->vector_bytes += tensor->bytes;
         }
     }
@@ -335,7 +429,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
     b.vector = weights->vectors;
-    FLO_TRY(bind_list(&b, &flo_model_tensors, "", weights));
+    FLO_TRY(bind_list(&b, &flo_model_tensors, "", NULL, weights));
     for (uint32_t i = 0; i < hparams->n_layer; i++) {
         FLO_TRY(bind_layer(&b, i, &weights->layers[i]));
     }

@@ -34,11 +34,28 @@ struct flo_layer {
     const float *attn_post_norm; /* weights of the norm for the attention's result */
     const float *ffn_norm;       /* [n_embd] */
     const float *ffn_post_norm;
-    const float *q_norm, *k_norm; /* [head_size] */
+    const float *q_norm, *k_norm; /* [head_size], or of all heads */
+    const float *sinks;           /* [n_head]: a score of nothing, for each query head */
     struct flo_matrix qkv;
     struct flo_matrix q, k, v, o;
     struct flo_matrix gate_up;
     struct flo_matrix gate, up, down;
+
+    /* Recurrent part: a short convolution, a state space, or a delta net. */
+    const float *conv; /* [channels][n_taps] */
+    const float *conv_bias;
+    const float *decay, *skip, *step_bias; /* [n_state_heads] */
+    const float *state_norm;
+    struct flo_matrix in, out;
+    struct flo_matrix in_gate, alpha, beta; /* of a delta net */
+    struct flo_matrix beta_alpha;           /* beta and alpha in one, by key head */
+
+    /* Experts.  Each matrix holds those of all experts, one after the other. */
+    struct flo_matrix router;
+    const float *choice_bias; /* [n_expert]: added to choose experts, not to weigh them */
+    struct flo_matrix expert_gate, expert_up, expert_down;
+    /* feed-forward part that every token uses, and the switch of its result */
+    struct flo_matrix shared_gate, shared_up, shared_down, shared_switch;
 };
 
 struct flo_weights {

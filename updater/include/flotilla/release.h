@@ -558,7 +558,7 @@ void flo_author_result_deinit(struct flo_author_result *result);
 
 /* ---- plan ---- */
 
-#define FLO_PROFILE_ENGINES_MAX 32
+#define FLO_PROFILE_ENGINES_MAX 64
 #define FLO_PROFILE_ENGINE_ANY "*"
 #define FLO_PROFILE_RUNTIMES_MAX 8
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)

@@ -355,7 +355,7 @@ static void what_a_family_needs_is_asked_for(void **state)
     expect_refusal(s, FLO_E_GGUF_MISSING, "rope_factors_long.weight");
 }
 
-static void layers_of_different_shapes_are_not_built(void **state)
+static void each_layer_has_tensors_of_its_own_shape(void **state)
 {
     struct spec s = good();
 
@@ -363,8 +363,10 @@ static void layers_of_different_shapes_are_not_built(void **state)
     s.layers = 2;
     s.key_heads[0] = s.key_heads[1] = 1;
     expect_refusal(s, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
-    s.key_heads[1] = 2;
-    expect_refusal(s, FLO_E_NOT_BUILT, "differs from layer to layer");
+    s.key_heads[0] = 2;
+    expect_refusal(s, FLO_E_GGUF_SHAPE, "blk.0.attn_k.weight");
+    s.key_heads[0] = 0;
+    expect_refusal(s, FLO_E_GGUF_HPARAM, "head_count_kv is 0");
     s.layers = 3;
     expect_refusal(s, FLO_E_GGUF_HPARAM, "no list of 3 numbers");
 }
@@ -573,7 +575,7 @@ int main(void)
         cmocka_unit_test(optional_biases_are_taken),
         cmocka_unit_test(a_fused_matrix_stands_in_place_of_its_parts_alone),
         cmocka_unit_test(what_a_family_needs_is_asked_for),
-        cmocka_unit_test(layers_of_different_shapes_are_not_built),
+        cmocka_unit_test(each_layer_has_tensors_of_its_own_shape),
         cmocka_unit_test(every_known_kind_of_rope_scaling_opens),
         cmocka_unit_test(older_names_and_lists_say_the_same),
         cmocka_unit_test(options_out_of_range_are_refused),
