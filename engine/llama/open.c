@@ -168,6 +168,7 @@ int flo_llama_read_head(struct flo_engine *e, const struct flo_engine_options *o
     h->n_head_kv = h->n_head_kv > 0 ? h->n_head_kv : 1;
     h->n_ff = h->n_ff > 0 ? h->n_ff : 1;
     FLO_TRY(check_shape(h, err));
+    flo_hparams_make_uniform(h);
     FLO_TRY(check_exact(e, arch, options->accepts_inexact, err));
     FLO_TRY(flo_sizes_make(e->gguf, h, options, &e->sizes, err));
     flo_sizes_add_library(h, library_bytes(e->gguf, arch, h, &e->sizes), &e->sizes);

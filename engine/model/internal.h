@@ -27,9 +27,16 @@ struct flo_sizes {
     uint32_t sessions;
     uint32_t batch;
     enum flo_cache cache;
-    uint64_t block_bytes; /* bytes of FLO_KV_BLOCK keys, or values, of one head */
-    uint64_t head_bytes;  /* bytes of a head's keys, or values, in one layer */
-    uint64_t session_kv_bytes;
+    struct flo_place {
+        uint64_t kv_at;       /* offset of the layer's keys and values in a session's cache */
+        uint64_t head_bytes;  /* bytes of a head's keys, or values */
+        uint64_t state_at;    /* offset of the layer's state in a session's state */
+        uint32_t block_bytes; /* bytes of FLO_KV_BLOCK keys, or values, of one head */
+        uint32_t heads;       /* key heads; 0: the layer keeps no keys */
+    } places[FLO_LAYERS_MAX];
+    uint64_t cache_bytes;      /* keys and values of a session */
+    uint64_t state_bytes;      /* state of a session's recurrent layers; 0: there are none */
+    uint64_t session_kv_bytes; /* cache, state, and copies of the state */
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     /* bytes of the vocabulary's tables, which do not depend on the context */
@@ -41,12 +48,33 @@ struct flo_sizes {
     uint64_t request_bytes;
 };
 
-/* Returns the bytes of keys (or values) that one head has for `tokens` tokens,
- * in whole blocks. */
-static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes, uint32_t tokens)
+/* Returns the bytes of keys (or values) that one head of a layer has for
+ * `tokens` tokens, in whole blocks. */
+static inline uint64_t flo_place_bytes(const struct flo_place *place, uint32_t tokens)
 {
-    return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
+    return (uint64_t)(tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * place->block_bytes;
 }
+/* Rows of a session's cache: the keys, or values, of one head of one layer. */
+struct flo_cache_row {
+    uint64_t at;    /* offset in the session's cache */
+    uint64_t bytes; /* bytes of the first tokens */
+};
+/* Calls `use` for each row of the cache, with the bytes of `tokens` tokens.
+ * Stops at the first error and returns it. */
+typedef int flo_cache_row_fn(void *context, const struct flo_cache_row *row, struct flo_err *err);
+int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tokens,
+                   flo_cache_row_fn *use, void *context, struct flo_err *err);
+
+/* Copies of the state of recurrent layers, from which a session that is cut
+ * continues without computing all its tokens again. */
+enum flo_checkpoint {
+    FLO_CHECKPOINT_DRAFT,  /* before the last pass with predicted tokens */
+    FLO_CHECKPOINT_ANSWER, /* before the first token of the last answer */
+    FLO_CHECKPOINT_PROMPT, /* every FLO_CHECKPOINT_TOKENS tokens */
+    FLO_CHECKPOINTS
+};
+#define FLO_CHECKPOINT_TOKENS 256u
+#define FLO_NO_POSITION UINT32_MAX
 
 /* Rotary tables for one kind of layers. */
 struct flo_rotations {
@@ -61,20 +89,43 @@ struct flo_input {
     float *low; /* [tokens][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]: adapters' */
 };
 
+/* A token's use of an expert. */
+struct flo_expert_use {
+    uint32_t token, expert;
+    float weight;
+};
+/* Buffers for experts.  K is the number of experts that a token uses. */
+struct flo_expert_scratch {
+    float *scores;               /* [B][n_expert] */
+    float *values;               /* [B][n_embd]: normalised inputs */
+    struct flo_expert_use *uses; /* [B][K]: by token, then by rank */
+    uint32_t *order;             /* [B][K]: numbers of uses, by expert; its index is the place */
+    uint32_t *places;            /* [B][K]: place of each use */
+    uint32_t *firsts;            /* [n_expert + 1]: place of an expert's first use in `order` */
+    float *gate, *up;            /* [B][K][n_ff_expert], by place */
+    float *out;                  /* [B][K][n_embd], by place */
+    float *gates;                /* [B]: switch of the shared part */
+    struct flo_activations in;   /* [B][K]: inputs of the experts, by place */
+};
+
 /* Buffers of one forward pass.  B is the batch, W the width of the widest input
  * of a product. */
 struct flo_scratch {
-    float *x;         /* [B][n_embd]: the residual stream of the pass */
-    float *y;         /* [B][n_embd]: result of a product before it is added to x */
-    float *q;         /* [B][heads * head_size] */
-    float *k;         /* [B][key heads * head_size]: the keys */
-    float *v;         /* as k */
-    float *attention; /* [B][heads * head_size] */
-    float *gate;      /* [B][n_ff] */
-    float *up;        /* [B][n_ff] */
-    float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
-    float *logits;    /* [sessions][n_vocab] */
-    int32_t *tokens;  /* [sessions][context] */
+    float *x;                /* [B][n_embd]: the residual stream of the pass */
+    float *y;                /* [B][n_embd]: result of a product before it is added to x */
+    float *q;                /* [B][heads * head_size] */
+    float *k;                /* [B][key heads * head_size]: the keys */
+    float *v;                /* as k */
+    float *attention;        /* [B][heads * head_size] */
+    float *gate;             /* [B][widest feed-forward part] */
+    float *up;               /* as gate */
+    float *mixed;            /* [B][inputs of a recurrent layer] */
+    float *mixer_out;        /* [B][n_inner]: the recurrent layer's result */
+    float *z, *alpha, *beta; /* [B][...]: gate, decay and rate of a delta net */
+    struct flo_expert_scratch experts;
+    float *rows;     /* [FLO_ROWS_AT_ONCE][n_vocab] */
+    float *logits;   /* [sessions][n_vocab] */
+    int32_t *tokens; /* [sessions][context] */
     /* tables of layers with full attention, and of those with a window */
     struct flo_rotations global, local;
     struct flo_input shared; /* input that all threads read, for a batch: [B][W] */
@@ -85,7 +136,10 @@ struct flo_scratch {
 
 struct flo_session {
     struct flo_engine *engine;
-    uint8_t *kv;     /* [layer][keys, values][key head][head_bytes] */
+    uint8_t *kv; /* [layer][keys, values][key head][head_bytes]; then state and its copies */
+    /* numbers of tokens that the state, and each copy, has seen */
+    uint32_t state_position, checkpoints[FLO_CHECKPOINTS];
+    bool was_prompt; /* the last pass had several tokens of the session */
     float *logits;   /* [n_vocab] */
     int32_t *tokens; /* [context]: tokens of the session; the first `position` are in the cache */
     uint32_t index;  /* in engine->sessions */
@@ -183,6 +237,14 @@ struct flo_outputs {
 FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,
                                     size_t count, const struct flo_outputs *outputs,
                                     struct flo_err *err);
+
+/* ---- pass/state.c ---- */
+
+/* Gives a session the state of the first tokens of another one, as far as it is
+ * kept. */
+void flo_state_copy(struct flo_session *session, const struct flo_session *from, uint32_t count);
+/* Forgets the state, after its memory was freed. */
+void flo_state_drop(struct flo_session *session);
 
 /* ---- passes ---- */
 

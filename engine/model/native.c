@@ -70,6 +70,7 @@ static int native_load(struct flo_engine *e, const struct flo_engine_options *op
     FLO_TRY(flo_pages_map(e->sizes.kv_bytes, &e->kv_pages, err));
     for (uint32_t i = 0; i < e->sizes.sessions; i++) {
         e->sessions[i].kv = (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
+        flo_state_drop(&e->sessions[i]);
     }
     FLO_TRY(take_pool(e, options->pool, err));
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
@@ -100,21 +101,35 @@ static void native_close(struct flo_engine *e)
 
 /* ---- caches ---- */
 
+struct copying {
+    uint8_t *to;
+    const uint8_t *from;
+};
+
+static int copy_row(void *context, const struct flo_cache_row *row, struct flo_err *err)
+{
+    const struct copying *copying = context;
+
+    (void)err;
+    memcpy(copying->to + row->at, copying->from + row->at, (size_t)row->bytes);
+    return 0;
+}
+
 /* Copies the cache's blocks of the first positions, for all layers and
  * heads. */
 static void native_copy(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;
-    uint64_t bytes = flo_sizes_bytes(&e->sizes, count);
+    struct copying copying = {session->kv, from->kv};
 
-    for (uint64_t at = 0; at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
-        memcpy(session->kv + at, from->kv + at, (size_t)bytes);
-    }
+    flo_cache_rows(&e->sizes, e->hparams.n_layer, count, copy_row, &copying, NULL);
+    flo_state_copy(session, from, count);
 }
 
 static void native_drop(struct flo_session *session)
 {
     flo_pages_drop(session->kv, session->engine->sizes.session_kv_bytes);
+    flo_state_drop(session);
 }
 
 static int native_vocabulary(struct flo_engine *e, struct flo_err *err)

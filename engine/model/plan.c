@@ -30,7 +30,9 @@ static uint32_t at_least(uint32_t a, uint32_t b)
 /* Returns the width of the widest input of a product. */
 static uint32_t width_of(const struct flo_hparams *h)
 {
-    return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
+    uint32_t dense = at_least(h->n_ff, at_least(h->n_ff_expert, h->n_ff_shared));
+
+    return at_least(at_least(h->n_embd, flo_width_q(h)), at_least(dense, h->n_inner));
 }
 
 static void lay_out_input(struct flo_arena *arena, uint64_t tokens, uint64_t width, bool has_low,
@@ -58,27 +60,72 @@ static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens, uint64_t
     };
 }
 
+static void lay_out_recurrent(const struct flo_hparams *h, uint64_t batch, struct flo_arena *arena,
+                              struct flo_scratch *out)
+{
+    uint64_t mixed = h->n_taps == 0 ? 0 : 3 * (uint64_t)h->n_embd;
+    size_t f = sizeof(float);
+
+    if (h->n_inner > 0) {
+        mixed = (uint64_t)flo_width_mixed(h) + h->n_inner + h->n_state_heads;
+    }
+    out->mixed = flo_arena_take(arena, batch * mixed, f);
+    out->mixer_out = flo_arena_take(arena, batch * (h->n_inner > 0 ? h->n_inner : h->n_embd), f);
+    out->z = flo_arena_take(arena, batch * h->n_inner, f);
+    out->alpha = flo_arena_take(arena, batch * h->n_state_heads * 2, f);
+    out->beta = flo_arena_take(arena, batch * h->n_state_heads, f);
+}
+
+static void lay_out_experts(const struct flo_hparams *h, uint64_t batch, struct flo_arena *arena,
+                            struct flo_expert_scratch *out)
+{
+    uint64_t uses = batch * h->n_expert_used, width = at_least(h->n_embd, h->n_ff_expert);
+    size_t f = sizeof(float);
+    struct flo_input in;
+
+    if (h->n_expert == 0) {
+        return;
+    }
+    lay_out_input(arena, uses, width, false, &in);
+    *out = (struct flo_expert_scratch){
+        .scores = flo_arena_take(arena, batch * h->n_expert, f),
+        .values = flo_arena_take(arena, batch * h->n_embd, f),
+        .uses = flo_arena_take(arena, uses, sizeof(struct flo_expert_use)),
+        .order = flo_arena_take(arena, uses, sizeof(uint32_t)),
+        .places = flo_arena_take(arena, uses, sizeof(uint32_t)),
+        .firsts = flo_arena_take(arena, (uint64_t)h->n_expert + 1, sizeof(uint32_t)),
+        .gate = flo_arena_take(arena, uses * h->n_ff_expert, f),
+        .up = flo_arena_take(arena, uses * h->n_ff_expert, f),
+        .out = flo_arena_take(arena, uses * h->n_embd, f),
+        .gates = flo_arena_take(arena, batch, f),
+        .in = in.x,
+    };
+}
+
 void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *sizes,
                          struct flo_arena *arena, struct flo_scratch *out)
 {
     uint64_t batch = sizes->batch, width = width_of(h);
     uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
+    uint64_t ff = at_least(h->n_ff, h->n_ff_shared);
     bool has_low = sizes->adapter_bytes > 0;
     size_t f = sizeof(float);
 
     *out = (struct flo_scratch){
         .x = flo_arena_take(arena, batch * h->n_embd, f),
         .y = flo_arena_take(arena, batch * h->n_embd, f),
-        .q = flo_arena_take(arena, batch * q, f),
+        .q = flo_arena_take(arena, batch * (h->has_query_gates ? 2 * q : q), f),
         .k = flo_arena_take(arena, batch * kv, f),
         .v = flo_arena_take(arena, batch * kv, f),
         .attention = flo_arena_take(arena, batch * q, f),
-        .gate = flo_arena_take(arena, batch * h->n_ff, f),
-        .up = flo_arena_take(arena, batch * h->n_ff, f),
+        .gate = flo_arena_take(arena, batch * ff, f),
+        .up = flo_arena_take(arena, batch * ff, f),
         .rows = flo_arena_take(arena, FLO_ROWS_AT_ONCE, h->n_vocab * f),
         .logits = flo_arena_take(arena, sizes->sessions, h->n_vocab * f),
         .tokens = flo_arena_take(arena, sizes->sessions, sizes->context * sizeof(int32_t)),
     };
+    lay_out_recurrent(h, batch, arena, out);
+    lay_out_experts(h, batch, arena, &out->experts);
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope, &out->local);
     lay_out_input(arena, batch, width, has_low, &out->shared);
@@ -156,15 +203,74 @@ static uint64_t scratch_bytes(const struct flo_hparams *h, const struct flo_size
            (uint64_t)h->n_labels * h->n_embd * sizeof(float) + caller_bytes(h, s);
 }
 
+/* Returns the number of values that a recurrent layer keeps for a session: the
+ * convolution's last inputs, and the state. */
+static uint64_t state_values(const struct flo_hparams *h, const struct flo_layer_shape *layer)
+{
+    uint64_t taps = h->n_taps > 0 ? h->n_taps - 1 : 0;
+
+    if (!flo_recurs(layer)) {
+        return 0;
+    }
+    return layer->mixer == FLO_MIX_CONV
+               ? taps * h->n_embd
+               : taps * flo_width_mixed(h) + (uint64_t)h->n_inner * h->n_state;
+}
+
+/* Places keys, values and states of all layers in a session's memory.  No
+ * product overflows: 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads * 2^9
+ * layers * 2^6 sessions = 2^57 at most. */
+static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
+{
+    s->cache_bytes = s->state_bytes = 0;
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        const struct flo_layer_shape *layer = &h->layers[i];
+        struct flo_place *place = &s->places[i];
+
+        *place = (struct flo_place){.kv_at = s->cache_bytes, .state_at = s->state_bytes};
+        s->state_bytes += state_values(h, layer) * sizeof(float);
+        if (!flo_attends(layer)) {
+            continue;
+        }
+        place->heads = layer->n_head_kv;
+        place->block_bytes = (uint32_t)flo_cache_block_bytes(s->cache, layer->head_size);
+        place->head_bytes = flo_place_bytes(place, s->context);
+        s->cache_bytes += place->head_bytes * 2 * place->heads;
+    }
+    s->cache_bytes = (s->cache_bytes + 63) / 64 * 64;
+    s->state_bytes = (s->state_bytes + 63) / 64 * 64;
+}
+
+int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tokens,
+                   flo_cache_row_fn *use, void *context, struct flo_err *err)
+{
+    for (uint32_t i = 0; i < n_layer; i++) {
+        const struct flo_place *place = &sizes->places[i];
+
+        for (uint32_t head = 0; head < 2 * place->heads; head++) {
+            const struct flo_cache_row row = {
+                .at = place->kv_at + head * place->head_bytes,
+                .bytes = flo_place_bytes(place, tokens),
+            };
+            int rv = use(context, &row, err);
+
+            if (rv < 0) {
+                return rv;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Sets all sizes that depend on the context or the cache's type. */
 static void set_context(const struct flo_hparams *h, uint32_t context, struct flo_sizes *s)
 {
     s->context = context;
-    s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
-    /* No product overflows: 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads
-     * * 2^9 layers * 2^6 sessions = 2^57 at most. */
-    s->head_bytes = flo_sizes_bytes(s, context);
-    s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
+    place_layers(h, s);
+    s->session_kv_bytes = s->cache_bytes;
+    if (s->state_bytes > 0) {
+        s->session_kv_bytes += (1 + FLO_CHECKPOINTS) * s->state_bytes;
+    }
     s->kv_bytes = s->session_kv_bytes * s->sessions;
     s->scratch_bytes = scratch_bytes(h, s);
     s->vocabulary_bytes = s->lists_bytes + text_bytes(s);

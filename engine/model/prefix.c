@@ -40,14 +40,22 @@ _Static_assert(FLO_PREFIX_TOKENS == FLO_KV_BLOCK, "blocks of the cache");
 
 /* ---- sizes and the head ---- */
 
+static int add_row(void *context, const struct flo_cache_row *row, struct flo_err *err)
+{
+    uint64_t *bytes = context;
+
+    (void)err;
+    *bytes += row->bytes;
+    return 0;
+}
+
 uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
 {
-    uint64_t rows = engine->sizes.session_kv_bytes / engine->sizes.head_bytes;
+    uint64_t bytes = 0;
 
     count -= count % FLO_PREFIX_TOKENS;
-    return count == 0
-               ? 0
-               : HEAD_BYTES + (uint64_t)count * 4 + rows * flo_sizes_bytes(&engine->sizes, count);
+    flo_cache_rows(&engine->sizes, engine->hparams.n_layer, count, add_row, &bytes, NULL);
+    return count == 0 ? 0 : HEAD_BYTES + (uint64_t)count * 4 + bytes;
 }
 
 static int need_prefix(const struct flo_engine *e, struct flo_err *err)
@@ -173,10 +181,23 @@ static int put(struct writer *w, const void *data, size_t bytes, struct flo_err 
     return 0;
 }
 
+struct putting {
+    struct writer *writer;
+    const uint8_t *kv;
+};
+
+static int put_row(void *context, const struct flo_cache_row *row, struct flo_err *err)
+{
+    const struct putting *putting = context;
+
+    return put(putting->writer, putting->kv + row->at, (size_t)row->bytes, err);
+}
+
 static int put_session(struct writer *w, const struct flo_session *session, uint32_t count,
                        struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
+    struct putting putting = {w, session->kv};
     int rv = 0;
 
     for (uint32_t i = 0; rv == 0 && i < count; i++) {
@@ -185,10 +206,8 @@ static int put_session(struct writer *w, const struct flo_session *session, uint
         flo_put_u32(id, (uint32_t)session->tokens[i]);
         rv = put(w, id, sizeof(id), err);
     }
-    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
-        rv = put(w, session->kv + at, (size_t)flo_sizes_bytes(&e->sizes, count), err);
-    }
-    return rv;
+    FLO_TRY(rv);
+    return flo_cache_rows(&e->sizes, e->hparams.n_layer, count, put_row, &putting, err);
 }
 
 int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, flo_stops_fn *stops,
@@ -304,19 +323,33 @@ static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, st
     return rv;
 }
 
+struct taking {
+    uint8_t *kv;
+    int fd;
+    uint64_t *at;
+    uint32_t *crc;
+};
+
+static int take_row(void *context, const struct flo_cache_row *row, struct flo_err *err)
+{
+    const struct taking *t = context;
+
+    return take(t->fd, t->kv + row->at, (size_t)row->bytes, t->at, t->crc, err);
+}
+
 /* Reads the tokens and the cache of a prefix into a session.  After an error
  * the content of the cache is undefined, and position 0 marks it as empty. */
 static int read_session(struct flo_session *session, int fd, uint32_t count, uint32_t right_crc,
                         struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
-    size_t bytes = (size_t)flo_sizes_bytes(&e->sizes, count);
     uint64_t from = HEAD_BYTES;
     uint32_t crc = 0;
+    struct taking taking = {session->kv, fd, &from, &crc};
     int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from, &crc, err);
 
-    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
-        rv = take(fd, session->kv + at, bytes, &from, &crc, err);
+    if (rv == 0) {
+        rv = flo_cache_rows(&e->sizes, e->hparams.n_layer, count, take_row, &taking, err);
     }
     bool is_right = crc == right_crc;
     for (uint32_t i = 0; rv == 0 && i < count; i++) {

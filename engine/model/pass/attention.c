@@ -1,35 +1,69 @@
 /* Attention: computes the attention of a pass: rotates, stores into the caches
  * and attends.  Threads take heads and pieces of it. */
+#include <math.h>
+
 #include "engine/model/pass/pass.h"
 
 static void *keys_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
-    const struct flo_engine *e = session->engine;
-    uint64_t at = ((uint64_t)layer * 2 * e->hparams.n_head_kv + head) * e->sizes.head_bytes;
+    const struct flo_place *place = &session->engine->sizes.places[layer];
 
-    return session->kv + at;
+    return session->kv + place->kv_at + head * place->head_bytes;
 }
 
 static void *values_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
-    return keys_of(session, layer, head + session->engine->hparams.n_head_kv);
+    return keys_of(session, layer, head + session->engine->sizes.places[layer].heads);
+}
+
+/* ---- queries and keys ---- */
+
+/* Returns the number of values from a query head to the next: a gate may stand
+ * behind each. */
+static size_t query_step(const struct flo_hparams *h, const struct flo_layer_shape *shape)
+{
+    return h->has_query_gates ? 2 * (size_t)shape->head_size : shape->head_size;
+}
+
+static float *query_of(const struct flo_engine *e, uint32_t layer, size_t t, uint32_t head)
+{
+    const struct flo_layer_shape *shape = &e->hparams.layers[layer];
+    size_t step = query_step(&e->hparams, shape);
+
+    return e->scratch.q + (t * shape->n_head + head) * step;
 }
 
 /* Normalises one head of one token, if the family does that, and rotates it. */
-static void turn_head(const struct flo_engine *e, float *head, const float *norm,
-                      const struct flo_rotations *by, size_t t)
+static void turn_head(const struct flo_engine *e, uint32_t layer, float *head, const float *norm,
+                      size_t t)
 {
     const struct flo_hparams *h = &e->hparams;
+    const struct flo_layer_shape *shape = &h->layers[layer];
+    const struct flo_rotations *by = shape->is_local ? &e->scratch.local : &e->scratch.global;
     const float *cosines = by->cosines + t * h->n_rope;
     const float *sines = by->sines + t * h->n_rope;
 
-    if (norm != NULL) {
-        e->kernel->rms_norm(head, norm, h->epsilon, h->head_size, head);
+    if (norm != NULL && e->arch->qk_norm == FLO_QK_NORM_HEAD) {
+        e->kernel->rms_norm(head, norm, h->epsilon, shape->head_size, head);
     }
-    if (e->arch->rotation == FLO_ROTATE_PAIRS) {
+    if (shape->is_rotated && e->arch->rotation == FLO_ROTATE_PAIRS) {
         e->kernel->rope_pairs(head, cosines, sines, h->n_rope);
-    } else {
+    } else if (shape->is_rotated) {
         e->kernel->rope_halves(head, cosines, sines, h->n_rope);
+    }
+    if (norm != NULL && e->arch->qk_norm == FLO_QK_NORM_AFTER) {
+        e->kernel->rms_norm(head, norm, h->epsilon, shape->head_size, head);
+    }
+}
+
+/* Scales a query that grows with its position (Ministral 3). */
+static void scale_query(const struct flo_hparams *h, float *query, size_t count, uint32_t position)
+{
+    uint32_t rounds = position / h->rope.original_context;
+    float scale = 1 + h->temperature * logf(1 + (float)rounds);
+
+    for (size_t i = 0; i < count; i++) {
+        query[i] *= scale;
     }
 }
 
@@ -39,33 +73,69 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
                        uint32_t head)
 {
     const struct flo_hparams *h = &e->hparams;
+    const struct flo_layer_shape *shape = &h->layers[index];
     const struct flo_layer *layer = &e->weights.layers[index];
     struct flo_scratch *s = &e->scratch;
-    const struct flo_rotations *by = h->is_local[index] ? &s->local : &s->global;
-    uint32_t group = h->n_head / h->n_head_kv;
+    uint32_t group = shape->n_head / shape->n_head_kv;
 
-    for (size_t i = 0; i < piece->count; i++) {
-        size_t t = piece->first + i;
-        float *q = s->q + t * flo_width_q(h) + head * group * h->head_size;
-        size_t kv = t * flo_width_kv(h) + head * h->head_size;
+    for (uint32_t i = 0; i < piece->count; i++) {
+        size_t t = (size_t)piece->first + i;
+        size_t kv = (t * shape->n_head_kv + head) * shape->head_size;
 
         for (uint32_t g = 0; g < group; g++) {
-            turn_head(e, q + g * h->head_size, layer->q_norm, by, t);
+            float *query = query_of(e, index, t, head * group + g);
+
+            turn_head(e, index, query, layer->q_norm, t);
+            if (h->temperature > 0) {
+                scale_query(h, query, shape->head_size, piece->position + i);
+            }
         }
-        turn_head(e, s->k + kv, layer->k_norm, by, t);
-        e->kernel->store(s->k + kv, s->v + kv, h->head_size, piece->position + i, e->sizes.cache,
-                         keys_of(piece->session, index, head),
+        turn_head(e, index, s->k + kv, layer->k_norm, t);
+        e->kernel->store(s->k + kv, s->v + kv, shape->head_size, piece->position + i,
+                         e->sizes.cache, keys_of(piece->session, index, head),
                          values_of(piece->session, index, head));
     }
 }
+
+/* Normalises all heads of each token together (OLMo 2). */
+static void norm_rows(struct flo_pass *pass, unsigned thread, uint32_t index)
+{
+    struct flo_engine *e = pass->engine;
+    const struct flo_layer *layer = &e->weights.layers[index];
+    uint32_t q = flo_shape_q(&e->hparams.layers[index]);
+    uint32_t kv = flo_shape_kv(&e->hparams.layers[index]);
+
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        float *query = e->scratch.q + t * q, *key = e->scratch.k + t * kv;
+
+        e->kernel->rms_norm(query, layer->q_norm, e->hparams.epsilon, q, query);
+        e->kernel->rms_norm(key, layer->k_norm, e->hparams.epsilon, kv, key);
+    }
+    flo_pool_barrier(e->pool);
+}
+
+/* ---- attention ---- */
 
 /* Returns the first position to which a token at `position` attends in this
  * layer. */
 static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t position)
 {
-    bool is_cut = h->is_local[layer] && position >= h->window;
+    bool is_cut = h->layers[layer].is_local && position >= h->window;
 
     return is_cut ? position - h->window + 1 : 0;
+}
+
+/* Multiplies the results of some rows by their gates, which stand behind the
+ * queries. */
+static void gate_rows(const struct flo_attention *a)
+{
+    for (size_t r = 0; r < a->rows; r++) {
+        const float *gate = a->queries[r] + a->head_size;
+
+        for (size_t i = 0; i < a->head_size; i++) {
+            a->out[r][i] /= 1 + expf(-gate[i]);
+        }
+    }
 }
 
 /* Computes the attention of a piece's rows, for all query heads that share a
@@ -74,29 +144,35 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
                         uint32_t head)
 {
     const struct flo_hparams *h = &e->hparams;
-    uint32_t group = h->n_head / h->n_head_kv;
+    const struct flo_layer_shape *shape = &h->layers[layer];
+    const float *sinks = e->weights.layers[layer].sinks;
+    uint32_t group = shape->n_head / shape->n_head_kv;
     uint32_t count = piece->count * group;
     struct flo_attention a = {
         .keys = keys_of(piece->session, layer, head),
         .values = values_of(piece->session, layer, head),
         .type = e->sizes.cache,
-        .head_size = h->head_size,
+        .head_size = shape->head_size,
         .scale = h->attention_scale,
         .cap = h->attention_cap,
+        .has_sinks = sinks != NULL,
     };
 
     for (uint32_t i = 0; i < count; i++) {
-        size_t position = (size_t)piece->position + i / group;
-        size_t at = (size_t)(piece->first + i / group) * flo_width_q(h) +
-                    (head * group + i % group) * h->head_size;
+        size_t position = (size_t)piece->position + i / group, t = (size_t)piece->first + i / group;
+        uint32_t query_head = head * group + i % group;
 
-        a.queries[a.rows] = e->scratch.q + at;
-        a.out[a.rows] = e->scratch.attention + at;
+        a.queries[a.rows] = query_of(e, layer, t, query_head);
+        a.out[a.rows] = e->scratch.attention + (t * shape->n_head + query_head) * shape->head_size;
         a.firsts[a.rows] = first_seen(h, layer, position);
         a.lengths[a.rows] = position + 1;
+        a.sinks[a.rows] = sinks != NULL ? sinks[query_head] : 0;
         a.rows++;
         if (a.rows == FLO_ATTEND_ROWS || i + 1 == count) {
             e->kernel->attend(&a);
+            if (h->has_query_gates) {
+                gate_rows(&a);
+            }
             a.rows = 0;
         }
     }
@@ -107,7 +183,7 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
 static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
-    uint32_t heads = e->hparams.n_head_kv;
+    uint32_t heads = e->sizes.places[layer].heads;
     size_t units = (size_t)heads * pass->piece_count, unit;
 
     while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
@@ -121,9 +197,12 @@ static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t laye
 void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
-    uint32_t heads = e->hparams.n_head_kv, pieces = pass->piece_count;
+    uint32_t heads = e->sizes.places[layer].heads, pieces = pass->piece_count;
     size_t units = (size_t)heads * pieces, unit;
 
+    if (e->arch->qk_norm == FLO_QK_NORM_ROW) {
+        norm_rows(pass, thread, layer);
+    }
     if (pass->count == pass->request->span_count) {
         attend_singles(pass, thread, layer);
         return;

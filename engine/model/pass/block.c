@@ -36,28 +36,25 @@ static void add_part(struct flo_pass *pass, unsigned thread, const struct flo_ma
     flo_pool_barrier(e->pool);
 }
 
-bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
+/* Computes attention into scratch.attention.  In phi2 the feed-forward part's
+ * first product reads the same input. */
+static void attention_part(struct flo_pass *pass, unsigned thread, uint32_t index)
 {
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     const struct flo_layer *layer = &e->weights.layers[index];
-    bool is_parallel = e->arch->is_parallel;
     const struct flo_product heads[] = {
         {&layer->q, s->q, FLO_AFTER_NOTHING},
         {&layer->k, s->k, FLO_AFTER_NOTHING},
         {&layer->v, s->v, FLO_AFTER_NOTHING},
         {&layer->up, s->up, FLO_AFTER_GELU}, /* in parallel only */
     };
-    const struct flo_product gated[] = {
-        {&layer->gate, s->gate, FLO_AFTER_NOTHING},
-        {&layer->up, s->up, FLO_AFTER_NOTHING},
-    };
-    struct flo_source source = {
+    const struct flo_source source = {
         .values = s->x,
         .norm = layer->attn_norm,
         .norm_bias = layer->attn_norm_bias,
         .products = heads,
-        .product_count = is_parallel ? 4 : 3,
+        .product_count = e->arch->is_parallel ? 4 : 3,
         .count = pass->count,
     };
 
@@ -65,18 +62,61 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     flo_pool_barrier(e->pool);
     flo_pass_attention(pass, thread, index);
     flo_pool_barrier(e->pool);
-    add_part(pass, thread, &layer->o, s->attention, layer->attn_post_norm);
-    if (pass->stop) {
-        return false;
-    }
-    if (!is_parallel) {
-        source.norm = layer->ffn_norm;
-        source.norm_bias = NULL;
-        source.products = gated;
-        source.product_count = FLO_COUNT(gated);
+}
+
+/* Computes the dense feed-forward part.  A layer that has nothing else
+ * (nemotron_h) has its norm under attention's name. */
+static void dense_part(struct flo_pass *pass, unsigned thread, uint32_t index)
+{
+    struct flo_engine *e = pass->engine;
+    struct flo_scratch *s = &e->scratch;
+    const struct flo_layer *layer = &e->weights.layers[index];
+    bool is_single = e->hparams.layers[index].mixer == FLO_MIX_NONE;
+    const struct flo_product gated[] = {
+        {&layer->gate, s->gate, FLO_AFTER_NOTHING},
+        {&layer->up, s->up, FLO_AFTER_NOTHING},
+    };
+    bool has_gate = layer->gate.data != NULL;
+    const struct flo_source source = {
+        .values = s->x,
+        .norm = is_single ? layer->attn_norm : layer->ffn_norm,
+        .products = has_gate ? gated : gated + 1,
+        .product_count = has_gate ? 2 : 1,
+        .count = pass->count,
+    };
+
+    if (!e->arch->is_parallel) {
         flo_pass_multiply_gated(pass, thread, &source);
         flo_pool_barrier(e->pool);
     }
-    add_part(pass, thread, &layer->down, is_parallel ? s->up : s->gate, layer->ffn_post_norm);
+    add_part(pass, thread, &layer->down, has_gate ? s->gate : s->up, layer->ffn_post_norm);
+}
+
+bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
+{
+    struct flo_engine *e = pass->engine;
+    struct flo_scratch *s = &e->scratch;
+    const struct flo_layer_shape *shape = &e->hparams.layers[index];
+    const struct flo_layer *layer = &e->weights.layers[index];
+
+    /* Both parts of a layer that has two mixers read the same input. */
+    if (flo_recurs(shape)) {
+        flo_pass_recurrent(pass, thread, index, layer->attn_norm);
+    }
+    if (flo_attends(shape)) {
+        attention_part(pass, thread, index);
+        add_part(pass, thread, &layer->o, s->attention, layer->attn_post_norm);
+    }
+    if (flo_recurs(shape)) {
+        add_part(pass, thread, &layer->out, s->mixer_out, layer->attn_post_norm);
+    }
+    if (shape->mixer != FLO_MIX_NONE && pass->stop) {
+        return false;
+    }
+    if (shape->feed == FLO_FEED_DENSE) {
+        dense_part(pass, thread, index);
+    } else if (shape->feed == FLO_FEED_EXPERTS) {
+        flo_pass_experts(pass, thread, index);
+    }
     return true;
 }

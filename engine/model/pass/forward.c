@@ -133,6 +133,20 @@ static void gather(struct flo_engine *e, const struct flo_request *request)
     }
 }
 
+/* Tells whether rows of a span may be dropped after the pass, because the
+ * logits of others than the last are wanted. */
+static bool is_draft(const struct flo_request *request, uint32_t span)
+{
+    uint32_t last = request->spans[span].count - 1;
+
+    for (uint32_t i = 0; i < request->wanted_count; i++) {
+        if (request->wanted[i].span == span && request->wanted[i].index < last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int flo_forward(struct flo_engine *e, const struct flo_request *request, struct flo_err *err)
 {
     struct flo_pass pass;
@@ -142,9 +156,18 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request, struct 
     pass.piece_count = pass.count = 0;
     pass.stop = pass.has_adapters = false;
     for (uint32_t i = 0; i < request->span_count; i++) {
+        FLO_TRY(flo_state_catch_up(request->spans[i].session, err));
+    }
+    for (uint32_t i = 0; i < request->span_count; i++) {
         FLO_TRY(add_span(&pass, &request->spans[i], err));
     }
+    for (uint32_t i = 0; i < request->span_count; i++) {
+        flo_state_begin(request->spans[i].session, request->spans[i].count, is_draft(request, i));
+    }
     run_pass(&pass);
+    for (uint32_t i = 0; i < request->span_count; i++) {
+        flo_state_end(request->spans[i].session, pass.stop ? 0 : request->spans[i].count);
+    }
     if (pass.stop) {
         return flo_fail(err, FLO_E_INFER_CANCELLED, "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);

@@ -42,6 +42,7 @@ enum flo_after {
     FLO_AFTER_ADD, /* adds the results to the residual stream */
     FLO_AFTER_GELU,
     FLO_AFTER_OUTPUT_CAP,
+    FLO_AFTER_SIGMOID,
 };
 
 struct flo_product {
@@ -64,7 +65,8 @@ struct flo_source {
 /* Computes all products of the source.  With more than one row it has a
  * barrier, after the input is made. */
 void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_source *source);
-/* Computes two products.  The first becomes activation(first) * second. */
+/* Computes two products, or one.  The first becomes activation(first) *
+ * second. */
 void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
                              const struct flo_source *source);
 /* Normalises x with the norm of the architecture.  `out` may be x. */
@@ -76,6 +78,37 @@ void flo_pass_norm(const struct flo_engine *engine, const float *x, const float 
 /* Computes scratch.attention from the queries, keys and values in scratch, and
  * appends to the cache. */
 void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer);
+
+/* ---- recurrent.c ---- */
+
+/* Computes the recurrent part of a layer from the residual stream, normalised:
+ * a short convolution, a state space, or a delta net.  The result, before its
+ * last product, is in scratch.mixer_out. */
+void flo_pass_recurrent(struct flo_pass *pass, unsigned thread, uint32_t layer, const float *norm);
+
+/* ---- experts.c ---- */
+
+/* Computes the experts of a layer from the residual stream, normalised, and
+ * adds their results to the stream. */
+void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t layer);
+
+/* ---- state.c ---- */
+
+/* Makes the state of a session's recurrent layers that of its position: from a
+ * copy, and by computing the tokens behind the copy again. */
+FLO_MUST_USE int flo_state_catch_up(struct flo_session *session, struct flo_err *err);
+/* Call before a pass with `count` rows of the session.  `is_draft`: some of the
+ * rows may be dropped after the pass. */
+void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft);
+/* Call after the pass; `count` is 0 if it was cancelled. */
+void flo_state_end(struct flo_session *session, uint32_t count);
+/* Returns the state of a layer. */
+float *flo_state_of(const struct flo_session *session, uint32_t layer);
+
+/* ---- activate.c ---- */
+
+/* gate = activation(gate) * up; without `up`, gate = activation(gate) */
+void flo_pass_activate(const struct flo_engine *engine, float *gate, const float *up, size_t count);
 
 /* ---- block.c ---- */
 

@@ -2,6 +2,8 @@
  * between threads.  For one token each thread makes a copy of the small input,
  * which is cheaper than a barrier.  For a batch the threads make the input
  * together. */
+#include <math.h>
+
 #include "engine/model/adapter/adapter.h"
 
 /* ---- inputs ---- */
@@ -120,11 +122,23 @@ static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
     float *y = p->y + at;
 
     if (p->after == FLO_AFTER_ADD) {
+        for (size_t i = 0; e->hparams.residual_scale != 1 && i < rows; i++) {
+            y[i] *= e->hparams.residual_scale;
+        }
         e->kernel->add(e->scratch.x + at, y, rows);
     } else if (p->after == FLO_AFTER_GELU) {
         e->kernel->gelu_multiply(y, NULL, rows);
-    } else if (p->after == FLO_AFTER_OUTPUT_CAP && e->hparams.output_cap > 0) {
-        e->kernel->soft_cap(y, e->hparams.output_cap, rows);
+    } else if (p->after == FLO_AFTER_SIGMOID) {
+        for (size_t i = 0; i < rows; i++) {
+            y[i] = 1 / (1 + expf(-y[i]));
+        }
+    } else if (p->after == FLO_AFTER_OUTPUT_CAP) {
+        for (size_t i = 0; e->hparams.output_scale != 1 && i < rows; i++) {
+            y[i] *= e->hparams.output_scale;
+        }
+        if (e->hparams.output_cap > 0) {
+            e->kernel->soft_cap(y, e->hparams.output_cap, rows);
+        }
     }
 }
 
@@ -177,20 +191,12 @@ void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_
     }
 }
 
-static void gate_rows(const struct flo_engine *e, float *gate, const float *up, size_t rows)
-{
-    if (e->arch->activation == FLO_GELU) {
-        e->kernel->gelu_multiply(gate, up, rows);
-    } else {
-        e->kernel->silu_multiply(gate, up, rows);
-    }
-}
-
 void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
                              const struct flo_source *source)
 {
     const struct flo_input in = prepare(pass, thread, source);
-    const struct flo_product *gate = &source->products[0], *up = gate + 1;
+    const struct flo_product *gate = &source->products[0];
+    const struct flo_product *up = source->product_count > 1 ? gate + 1 : NULL;
     uint32_t total = gate->matrix->rows, unit = unit_rows(pass, total);
     size_t units = units_of(total, unit), taken;
 
@@ -199,11 +205,13 @@ void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
         size_t rows = total - first < unit ? total - first : unit;
 
         multiply(pass, gate, 0, (uint32_t)first, (uint32_t)rows, &in);
-        multiply(pass, up, 1, (uint32_t)first, (uint32_t)rows, &in);
+        if (up != NULL) {
+            multiply(pass, up, 1, (uint32_t)first, (uint32_t)rows, &in);
+        }
         for (size_t t = 0; t < in.x.tokens; t++) {
             size_t at = t * total + first;
 
-            gate_rows(pass->engine, gate->y + at, up->y + at, rows);
+            flo_pass_activate(pass->engine, gate->y + at, up == NULL ? NULL : up->y + at, rows);
         }
     }
 }

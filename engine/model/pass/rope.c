@@ -24,9 +24,13 @@ static double pair_of_turns(const struct flo_hparams *h, double base, double tur
  * and 0 for slow ones, whose angle is divided by the factor. */
 static double kept_share(const struct flo_hparams *h, double base, uint32_t i)
 {
-    double low = floor(pair_of_turns(h, base, (double)h->rope.beta_fast));
-    double high = ceil(pair_of_turns(h, base, (double)h->rope.beta_slow));
+    double low = pair_of_turns(h, base, (double)h->rope.beta_fast);
+    double high = pair_of_turns(h, base, (double)h->rope.beta_slow);
 
+    if (h->rope.rounds_corners) {
+        low = floor(low);
+        high = ceil(high);
+    }
     low = fmax(0, low);
     high = fmin(h->n_rope - 1, high);
     return 1 - fmin(1, fmax(0, (i - low) / fmax(0.001, high - low)));
@@ -42,14 +46,17 @@ static const float *factors_of(const struct flo_engine *e)
     return e->sizes.context > e->hparams.rope.original_context ? w->rope_long : w->rope_short;
 }
 
-static void make_rates(const struct flo_engine *e, double base, double factor, double *rates)
+/* Makes the rates of one kind of layers.  Plain rates ignore the file's factors
+ * and scaling. */
+static void make_rates(const struct flo_engine *e, double base, bool is_plain, double *rates)
 {
     const struct flo_hparams *h = &e->hparams;
-    const float *factors = factors_of(e);
+    const float *factors = is_plain ? NULL : factors_of(e);
+    double factor = is_plain ? 1 : (double)h->rope.factor;
     double step = log(base) * -2.0 / h->n_rope;
 
     for (uint32_t i = 0; i < h->n_rope / 2; i++) {
-        double kept = h->rope.is_yarn ? kept_share(h, base, i) : 0;
+        double kept = h->rope.is_yarn && !is_plain ? kept_share(h, base, i) : 0;
         double rate = exp(step * i);
 
         if (factors != NULL) {
@@ -63,16 +70,15 @@ void flo_rope_make_rates(struct flo_engine *e)
 {
     const struct flo_rope *rope = &e->hparams.rope;
 
-    make_rates(e, (double)rope->base, (double)rope->factor, e->scratch.global.rates);
-    make_rates(e, (double)rope->local_base, (double)rope->local_factor, e->scratch.local.rates);
+    make_rates(e, (double)rope->base, false, e->scratch.global.rates);
+    make_rates(e, (double)rope->local_base, rope->is_local_plain, e->scratch.local.rates);
 }
 
 static void make_table(const struct flo_engine *e, size_t row, uint32_t position, uint32_t count,
-                       const struct flo_rotations *out)
+                       double magnitude, const struct flo_rotations *out)
 {
     size_t n = e->hparams.n_rope;
     bool is_pairs = e->arch->rotation == FLO_ROTATE_PAIRS;
-    double magnitude = (double)e->hparams.rope.magnitude;
 
     for (size_t t = 0; t < count; t++) {
         for (size_t i = 0; i < n / 2; i++) {
@@ -91,8 +97,11 @@ static void make_table(const struct flo_engine *e, size_t row, uint32_t position
 
 void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position, uint32_t count)
 {
-    make_table(e, row, position, count, &e->scratch.global);
+    double magnitude = (double)e->hparams.rope.magnitude;
+
+    make_table(e, row, position, count, magnitude, &e->scratch.global);
     if (e->hparams.window > 0) {
-        make_table(e, row, position, count, &e->scratch.local);
+        make_table(e, row, position, count, e->hparams.rope.is_local_plain ? 1 : magnitude,
+                   &e->scratch.local);
     }
 }

@@ -1,0 +1,345 @@
+/* Experts: a feed-forward part of many small ones, of which each token uses a
+ * few that a router chooses.
+ *
+ * The uses of a pass are put in order by expert, so that a matrix is read once
+ * for all its tokens.  A token's results are added in the order of its own
+ * choices.  So its bits do not depend on the batch. */
+#include <math.h>
+#include <string.h>
+
+#include "engine/model/pass/pass.h"
+
+/* ---- choice ---- */
+
+/* Returns the number of the largest score that is not taken yet. */
+static uint32_t largest_of(const float *scores, const float *bias, uint32_t count,
+                           const bool *is_taken)
+{
+    uint32_t best = count;
+    float most = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        float score = scores[i] + (bias == NULL ? 0 : bias[i]);
+
+        if (!is_taken[i] && (best == count || score > most)) {
+            best = i;
+            most = score;
+        }
+    }
+    return best;
+}
+
+static void softmax(float *values, uint32_t count)
+{
+    float largest = values[0], sum = 0;
+
+    for (uint32_t i = 1; i < count; i++) {
+        largest = fmaxf(largest, values[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] = expf(values[i] - largest);
+        sum += values[i];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] /= sum;
+    }
+}
+
+/* Chooses the experts of one token, and their weights. */
+static void choose(const struct flo_engine *e, const struct flo_layer *layer, uint32_t token)
+{
+    const struct flo_hparams *h = &e->hparams;
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    float *scores = x->scores + (size_t)token * h->n_expert;
+    struct flo_expert_use *uses = x->uses + (size_t)token * h->n_expert_used;
+    float weights[FLO_EXPERTS_USED_MAX], sum = 0;
+    bool is_taken[FLO_EXPERTS_MAX] = {false};
+
+    if (e->arch->router == FLO_ROUTE_SOFTMAX_TOP) {
+        softmax(scores, h->n_expert);
+    }
+    for (uint32_t i = 0; i < h->n_expert && e->arch->router == FLO_ROUTE_SIGMOID; i++) {
+        scores[i] = 1 / (1 + expf(-scores[i]));
+    }
+    for (uint32_t i = 0; i < h->n_expert_used; i++) {
+        uint32_t best = largest_of(scores, layer->choice_bias, h->n_expert, is_taken);
+
+        is_taken[best] = true;
+        uses[i] = (struct flo_expert_use){.token = token, .expert = best};
+        weights[i] = scores[best];
+    }
+    if (e->arch->router == FLO_ROUTE_TOP_SOFTMAX) {
+        softmax(weights, h->n_expert_used);
+    }
+    for (uint32_t i = 0; i < h->n_expert_used; i++) {
+        sum += weights[i];
+    }
+    for (uint32_t i = 0; i < h->n_expert_used; i++) {
+        uses[i].weight = weights[i] / (e->arch->normalises_experts ? sum : 1) * h->expert_scale;
+    }
+}
+
+/* Puts the uses in order by expert, and by token where the expert is the
+ * same. */
+static void put_in_order(const struct flo_engine *e, uint32_t uses)
+{
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    uint32_t experts = e->hparams.n_expert;
+
+    memset(x->firsts, 0, (experts + 1) * sizeof(*x->firsts));
+    for (uint32_t i = 0; i < uses; i++) {
+        x->firsts[x->uses[i].expert + 1]++;
+    }
+    for (uint32_t i = 0; i < experts; i++) {
+        x->firsts[i + 1] += x->firsts[i];
+    }
+    for (uint32_t i = uses; i-- > 0;) {
+        /* `firsts` of the next expert counts down to this one's first use. */
+        x->order[--x->firsts[x->uses[i].expert + 1]] = i;
+    }
+    memmove(x->firsts, x->firsts + 1, experts * sizeof(*x->firsts));
+    x->firsts[experts] = uses;
+}
+
+/* ---- products ---- */
+
+/* Makes the input of the use at a place: floats, or codes. */
+static void make_input(const struct flo_engine *e, const struct flo_matrix *m, const float *values,
+                       uint32_t place)
+{
+    const struct flo_activations *in = &e->scratch.experts.in;
+    size_t columns = m->columns, blocks = columns / FLO_CODE_BLOCK;
+
+    if (m->precision == FLO_PRECISION_FLOAT) {
+        memcpy(in->values + place * columns, values, columns * sizeof(*values));
+    } else {
+        e->kernel->quantise(values, columns, m->precision, in->codes + place * columns,
+                            in->scales + place * blocks, in->sums + place * blocks);
+    }
+}
+
+/* Computes rows of one expert's matrix for all its uses. */
+static void multiply(const struct flo_engine *e, const struct flo_matrix *m, uint32_t expert,
+                     uint32_t row, uint32_t rows, float *y)
+{
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    uint32_t first = x->firsts[expert], count = x->firsts[expert + 1] - first;
+    size_t columns = m->columns, blocks = columns / FLO_CODE_BLOCK;
+    const struct flo_activations in = {
+        .values = x->in.values + first * columns,
+        .codes = x->in.codes + first * columns,
+        .scales = x->in.scales + first * blocks,
+        .sums = x->in.sums + first * blocks,
+        .columns = columns,
+        .tokens = count,
+        .precision = m->precision,
+    };
+
+    m->matmul(m->data + ((size_t)expert * m->rows + row) * m->row_bytes, m->row_bytes, rows, &in,
+              y + (size_t)first * m->rows + row, m->rows);
+    for (uint32_t t = 0; m->bias != NULL && t < count; t++) {
+        e->kernel->add(y + (size_t)(first + t) * m->rows + row,
+                       m->bias + (size_t)expert * m->rows + row, rows);
+    }
+}
+
+enum { UNIT_ROWS = 32 };
+
+/* Takes rows of the experts that have uses.  Returns false after the last. */
+static bool take_rows(struct flo_pass *pass, unsigned thread, uint32_t total, uint32_t *expert,
+                      uint32_t *row, uint32_t *rows)
+{
+    const struct flo_expert_scratch *x = &pass->engine->scratch.experts;
+    uint32_t per = (total + UNIT_ROWS - 1) / UNIT_ROWS;
+    size_t units = (size_t)per * pass->engine->hparams.n_expert, unit;
+
+    while ((unit = flo_pool_take(pass->engine->pool, thread, units)) < units) {
+        *expert = (uint32_t)(unit / per);
+        if (x->firsts[*expert] == x->firsts[*expert + 1]) {
+            continue;
+        }
+        *row = (uint32_t)(unit % per) * UNIT_ROWS;
+        *rows = total - *row < UNIT_ROWS ? total - *row : UNIT_ROWS;
+        return true;
+    }
+    return false;
+}
+
+/* Computes the hidden values of all uses. */
+static void widen(struct flo_pass *pass, unsigned thread, const struct flo_layer *layer)
+{
+    const struct flo_engine *e = pass->engine;
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    bool is_gated = layer->expert_gate.data != NULL;
+    uint32_t ff = layer->expert_up.rows, expert, row, rows;
+
+    while (take_rows(pass, thread, ff, &expert, &row, &rows)) {
+        float *gate = is_gated ? x->gate : x->up;
+
+        multiply(e, &layer->expert_up, expert, row, rows, x->up);
+        if (is_gated) {
+            multiply(e, &layer->expert_gate, expert, row, rows, x->gate);
+        }
+        for (uint32_t place = x->firsts[expert]; place < x->firsts[expert + 1]; place++) {
+            size_t at = (size_t)place * ff + row;
+
+            flo_pass_activate(e, gate + at, is_gated ? x->up + at : NULL, rows);
+        }
+    }
+    flo_pool_barrier(e->pool);
+}
+
+static void narrow(struct flo_pass *pass, unsigned thread, const struct flo_layer *layer)
+{
+    const struct flo_expert_scratch *x = &pass->engine->scratch.experts;
+    uint32_t expert, row, rows;
+
+    while (take_rows(pass, thread, layer->expert_down.rows, &expert, &row, &rows)) {
+        multiply(pass->engine, &layer->expert_down, expert, row, rows, x->out);
+    }
+    flo_pool_barrier(pass->engine->pool);
+}
+
+/* Makes the inputs of all uses, from rows by token or by place. */
+static void make_inputs(struct flo_pass *pass, unsigned thread, const struct flo_matrix *m,
+                        const float *values, bool is_by_token)
+{
+    const struct flo_engine *e = pass->engine;
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    uint32_t uses = pass->count * e->hparams.n_expert_used;
+    size_t place;
+
+    while ((place = flo_pool_take(e->pool, thread, uses)) < uses) {
+        size_t row = is_by_token ? x->uses[x->order[place]].token : place;
+
+        make_input(e, m, values + row * m->columns, (uint32_t)place);
+    }
+    flo_pool_barrier(e->pool);
+}
+
+/* ---- results ---- */
+
+/* Adds the results of a token's experts to y, in the order of its choices. */
+static void add_uses(const struct flo_engine *e, const uint32_t *places, uint32_t token, float *y)
+{
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    uint32_t used = e->hparams.n_expert_used;
+    size_t n = e->hparams.n_embd;
+
+    for (uint32_t i = 0; i < used; i++) {
+        const float *out = x->out + (size_t)places[token * used + i] * n;
+        float weight = x->uses[token * used + i].weight;
+
+        for (size_t j = 0; j < n; j++) {
+            y[j] += weight * out[j];
+        }
+    }
+}
+
+/* Returns the share of the common part's result that a token gets. */
+static float share_of_common(const struct flo_engine *e, const struct flo_layer *layer,
+                             uint32_t token)
+{
+    return layer->shared_switch.data == NULL ? 1 : e->scratch.experts.gates[token];
+}
+
+/* Computes the part that every token uses, into scratch.y.  Without such a part
+ * y becomes zero. */
+static void common_part(struct flo_pass *pass, unsigned thread, const struct flo_layer *layer)
+{
+    struct flo_engine *e = pass->engine;
+    struct flo_scratch *s = &e->scratch;
+    bool is_gated = layer->shared_gate.data != NULL;
+    const struct flo_product wide[] = {
+        {&layer->shared_gate, s->gate, FLO_AFTER_NOTHING},
+        {&layer->shared_up, s->up, FLO_AFTER_NOTHING},
+    };
+    const struct flo_product gate = {&layer->shared_switch, s->experts.gates, FLO_AFTER_SIGMOID};
+    const struct flo_product down = {&layer->shared_down, s->y, FLO_AFTER_NOTHING};
+    struct flo_source source = {
+        .values = s->experts.values,
+        .products = is_gated ? wide : wide + 1,
+        .product_count = is_gated ? 2 : 1,
+        .count = pass->count,
+    };
+
+    if (layer->shared_up.data == NULL) {
+        for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+            memset(s->y + t * e->hparams.n_embd, 0, e->hparams.n_embd * sizeof(float));
+        }
+        flo_pool_barrier(e->pool);
+        return;
+    }
+    if (layer->shared_switch.data != NULL) {
+        source.products = &gate;
+        source.product_count = 1;
+        flo_pass_multiply(pass, thread, &source);
+        flo_pool_barrier(e->pool);
+        source.products = wide;
+        source.product_count = 2;
+    }
+    flo_pass_multiply_gated(pass, thread, &source);
+    flo_pool_barrier(e->pool);
+    source.values = is_gated ? s->gate : s->up;
+    source.products = &down;
+    source.product_count = 1;
+    flo_pass_multiply(pass, thread, &source);
+    flo_pool_barrier(e->pool);
+}
+
+void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
+{
+    struct flo_engine *e = pass->engine;
+    struct flo_scratch *s = &e->scratch;
+    const struct flo_expert_scratch *x = &s->experts;
+    const struct flo_hparams *h = &e->hparams;
+    const struct flo_layer *layer = &e->weights.layers[index];
+    const float *norm = layer->ffn_norm != NULL ? layer->ffn_norm : layer->attn_norm;
+    const struct flo_product router = {&layer->router, x->scores, FLO_AFTER_NOTHING};
+    const struct flo_source source = {
+        .values = x->values,
+        .products = &router,
+        .product_count = 1,
+        .count = pass->count,
+    };
+    uint32_t used = h->n_expert_used;
+    size_t n = h->n_embd;
+
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        flo_pass_norm(e, s->x + t * n, norm, NULL, n, x->values + t * n);
+    }
+    flo_pool_barrier(e->pool);
+    flo_pass_multiply(pass, thread, &source);
+    flo_pool_barrier(e->pool);
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        choose(e, layer, (uint32_t)t);
+    }
+    flo_pool_barrier(e->pool);
+    if (thread == 0) {
+        put_in_order(e, pass->count * used);
+    }
+    flo_pool_barrier(e->pool);
+    make_inputs(pass, thread, &layer->expert_up, x->values, true);
+    widen(pass, thread, layer);
+    make_inputs(pass, thread, &layer->expert_down,
+                layer->expert_gate.data != NULL ? x->gate : x->up, false);
+    narrow(pass, thread, layer);
+    if (thread == 0) {
+        for (uint32_t i = 0; i < pass->count * used; i++) {
+            x->places[x->order[i]] = i;
+        }
+    }
+    common_part(pass, thread, layer);
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        float *y = s->y + t * n, share = share_of_common(e, layer, (uint32_t)t);
+
+        for (size_t i = 0; share != 1 && i < n; i++) {
+            y[i] *= share;
+        }
+        add_uses(e, x->places, (uint32_t)t, y);
+        for (size_t i = 0; i < n; i++) {
+            s->x[t * n + i] += h->residual_scale * y[i];
+        }
+    }
+    flo_pool_barrier(e->pool);
+}
