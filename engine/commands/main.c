@@ -9,7 +9,7 @@ static struct flo_args worker_line;
 static const struct flo_verb worker = {
     .name = "worker",
     .help = "serve one model on descriptor 3 (by the agent)",
-    .usage = "[SANDBOX [BACKEND [inexact]]]",
+    .usage = "[SANDBOX [BACKEND [INEXACT]]]",
     .state = &worker_line,
     .run = flo_cmd_worker,
 };
