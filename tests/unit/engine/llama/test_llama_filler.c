@@ -219,6 +219,22 @@ static void an_encoder_makes_a_vector_of_a_whole_text(void **state)
     close_world(&world);
 }
 
+static void an_encoder_opens_with_any_number_of_sessions(void **state)
+{
+    struct flo_engine_options options = {
+        .compute = &flo_compute_llama, .context = 64, .threads = 1};
+    struct flo_err err = {0};
+
+    (void)state;
+    for (uint32_t sessions = 1; sessions <= 6; sessions++) {
+        struct flo_engine *engine = NULL;
+
+        options.sessions = sessions;
+        assert_int_equal(flo_engine_open(ENCODER, &options, &engine, &err), 0);
+        flo_engine_close(engine);
+    }
+}
+
 static void adapters_and_prefix_files_are_refused_by_name(void **state)
 {
     struct world world;
@@ -286,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_session_begins_as_another_one),
         cmocka_unit_test(sessions_of_one_pass_do_not_mix_and_a_cancelled_pass_is_undone),
         cmocka_unit_test(an_encoder_makes_a_vector_of_a_whole_text),
+        cmocka_unit_test(an_encoder_opens_with_any_number_of_sessions),
         cmocka_unit_test(adapters_and_prefix_files_are_refused_by_name),
         cmocka_unit_test(a_model_that_is_computed_wrongly_needs_consent),
         cmocka_unit_test(our_kernels_compute_the_models_that_they_know),
