@@ -10,8 +10,9 @@
 #   --library       only build the libraries, into build/llamacpp/library; --cpu
 #   --cpu           without the parts for GPUs
 #   --jobs N        compilers at a time (default: CPUs)
-# The CPU's part is always built. Vulkan's is where glslc, libvulkan-dev and
-# spirv-headers are, CUDA's where nvcc is.
+# The CPU's part is always built. Vulkan's is where glslc, spirv-headers and
+# Vulkan's headers 1.3.272 are (Debian 13; VULKAN_INCLUDE names a folder with
+# newer ones), CUDA's where nvcc is.
 set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD
@@ -28,7 +29,7 @@ while [ $# -gt 0 ]; do
     --server) packages=0 ;;
     --library) packages=0 what=library && export CPU_ONLY=1 ;;
     --cpu) export CPU_ONLY=1 ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done

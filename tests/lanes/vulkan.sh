@@ -14,12 +14,12 @@ ls /usr/share/vulkan/icd.d/*.json >/dev/null 2>&1 || {
     exit 77
 }
 if [ -z "${FLOTILLA_LLAMA_SERVER-}" ]; then
-    for part in /usr/bin/glslc /usr/include/vulkan/vulkan.h; do
-        [ -e $part ] || {
-            echo "skipped: $part is not there (packages glslc libvulkan-dev spirv-headers)"
-            exit 77
-        }
-    done
+    grep -qs LayerSettingEXT "${VULKAN_INCLUDE-/usr/include}/vulkan/vulkan_structs.hpp" &&
+        [ -e /usr/bin/glslc ] || {
+        echo "skipped: glslc or Vulkan's headers 1.3.272 are not there (Debian 13:" \
+            "glslc libvulkan-dev spirv-headers; VULKAN_INCLUDE names newer headers)"
+        exit 77
+    }
     deploy/llamacpp/build.sh --server \
         ${FLOTILLA_LLAMA_ARCHIVE:+--archive "$FLOTILLA_LLAMA_ARCHIVE"}
     FLOTILLA_LLAMA_SERVER=$here/build/llamacpp/bin
