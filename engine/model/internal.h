@@ -123,15 +123,17 @@ struct flo_scratch {
     float *mixer_out;        /* [B][n_inner]: the recurrent layer's result */
     float *z, *alpha, *beta; /* [B][...]: gate, decay and rate of a delta net */
     struct flo_expert_scratch experts;
-    float *rows;     /* [FLO_ROWS_AT_ONCE][n_vocab] */
-    float *logits;   /* [sessions][n_vocab] */
-    int32_t *tokens; /* [sessions][context] */
+    float *branch;          /* [B][n_embd]: result of a dense part beside experts */
+    float *own, *own_added; /* [B][n_layer * n_per_layer]: the layers' own embeddings */
+    float *rows;            /* [FLO_ROWS_AT_ONCE][n_vocab] */
+    float *logits;          /* [sessions][n_vocab] */
+    int32_t *tokens;        /* [sessions][context] */
     /* tables of layers with full attention, and of those with a window */
     struct flo_rotations global, local;
     struct flo_input shared; /* input that all threads read, for a batch: [B][W] */
     /* Inputs of single threads.  For one token each thread makes a copy, which
      * is cheaper than a barrier. */
-    struct flo_input own[FLO_ENGINE_THREADS_MAX];
+    struct flo_input single[FLO_ENGINE_THREADS_MAX];
 };
 
 struct flo_session {

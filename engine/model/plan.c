@@ -32,7 +32,8 @@ static uint32_t width_of(const struct flo_hparams *h)
 {
     uint32_t dense = at_least(h->n_ff, at_least(h->n_ff_expert, h->n_ff_shared));
 
-    return at_least(at_least(h->n_embd, flo_width_q(h)), at_least(dense, h->n_inner));
+    return at_least(at_least(at_least(h->n_embd, flo_width_q(h)), at_least(dense, h->n_inner)),
+                    h->n_per_layer);
 }
 
 static void lay_out_input(struct flo_arena *arena, uint64_t tokens, uint64_t width, bool has_low,
@@ -107,7 +108,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
 {
     uint64_t batch = sizes->batch, width = width_of(h);
     uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
-    uint64_t ff = at_least(h->n_ff, h->n_ff_shared);
+    uint64_t ff = at_least(at_least(h->n_ff, h->n_ff_shared), h->n_per_layer);
     bool has_low = sizes->adapter_bytes > 0;
     size_t f = sizeof(float);
 
@@ -127,10 +128,13 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     lay_out_recurrent(h, batch, arena, out);
     lay_out_experts(h, batch, arena, &out->experts);
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
-    lay_out_rotations(arena, batch, h->n_rope, &out->local);
+    lay_out_rotations(arena, batch, h->n_rope_local, &out->local);
+    out->own = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
+    out->own_added = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
+    out->branch = flo_arena_take(arena, h->n_expert > 0 ? batch * h->n_embd : 0, f);
     lay_out_input(arena, batch, width, has_low, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
-        lay_out_input(arena, 1, width, has_low, &out->own[i]);
+        lay_out_input(arena, 1, width, has_low, &out->single[i]);
     }
 }
 
@@ -229,7 +233,7 @@ static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
 
         *place = (struct flo_place){.kv_at = s->cache_bytes, .state_at = s->state_bytes};
         s->state_bytes += state_values(h, layer) * sizeof(float);
-        if (!flo_attends(layer)) {
+        if (!flo_attends(layer) || layer->cache != i) {
             continue;
         }
         place->heads = layer->n_head_kv;

@@ -70,7 +70,7 @@ static uint32_t crc_of_rates(const struct flo_engine *e)
     size_t bytes = e->hparams.n_rope / 2 * sizeof(double);
     uint32_t crc = flo_crc32c(0, e->scratch.global.rates, bytes);
 
-    return flo_crc32c(crc, e->scratch.local.rates, bytes);
+    return flo_crc32c(crc, e->scratch.local.rates, e->hparams.n_rope_local / 2 * sizeof(double));
 }
 
 /* Makes the file's head for `count` tokens; `payload_crc` is the checksum of

@@ -100,7 +100,10 @@ enum flo_dim {
     FLO_DIM_GROUP, /* values of a group's heads */
     FLO_DIM_EXPERTS,
     FLO_DIM_EXPERT_FF,
+    FLO_DIM_EXPERT_FF_TWICE,
     FLO_DIM_SHARED_FF,
+    FLO_DIM_PER_LAYER,     /* width of a layer's own embedding */
+    FLO_DIM_PER_LAYER_ALL, /* the same, of all layers together */
 };
 
 /* Sets of tensors.  A family needs a set, may have it, or lacks it. */
@@ -202,6 +205,7 @@ struct flo_arch {
     bool scales_embedding;   /* the embedding is multiplied by the square root of its width */
     bool is_encoder;         /* tokens attend to later ones, too; the model writes no text */
     bool has_experts;        /* the file says how many */
+    bool has_dense_beside;   /* layers with experts have a dense part, too, and norms for both */
     bool normalises_experts; /* weights of the chosen experts add up to 1 */
     bool tiles_key_heads;    /* head i of a delta net has key head i % n, not i / n */
     bool gates_queries;      /* the query matrix has a gate behind each head's query */

@@ -191,6 +191,10 @@ static void read_rope(struct reader *r, struct flo_hparams *h)
         read_f32(r, "rope.freq_base_swa", 1.0f, 1e12f, &rope->local_base);
     }
     rope->is_local_plain = r->arch->is_local_rope_plain;
+    h->n_rope_local = h->n_rope;
+    if (r->arch->has_layer_widths) {
+        read_u32(r, "rope.dimension_count_swa", 2, h->n_rope, &h->n_rope_local);
+    }
 }
 
 /* Reads which layers have a window.  The file gives a period, or a flag for
@@ -215,6 +219,65 @@ static void read_window(struct reader *r, struct flo_hparams *h)
         h->layers[i].is_local = period == 0 || i % period < period - 1;
         if (kv != NULL) {
             read_flag(r, pattern, h->n_layer, i, &h->layers[i].is_local);
+        }
+    }
+}
+
+static int check_heads(const struct flo_layer_shape *layer, struct flo_err *err)
+{
+    if (layer->n_head_kv == 0 || layer->n_head % layer->n_head_kv != 0) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM,
+                        "%u attention heads do not share %u key heads evenly", layer->n_head,
+                        layer->n_head_kv);
+    }
+    if (layer->head_size % 2 != 0) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "head size %u is odd", layer->head_size);
+    }
+    if (flo_shape_q(layer) > FLO_WIDTH_MAX) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "%u heads of %u are more than %u values",
+                        layer->n_head, layer->head_size, FLO_WIDTH_MAX);
+    }
+    return 0;
+}
+
+/* Reads what local layers have of their own: the size of heads.  The last layers
+ * of some families read the cache of the last one of their kind before them. */
+static void read_local(struct reader *r, struct flo_hparams *h)
+{
+    uint32_t size = h->head_size, sharing = 0, last[2] = {0, 0};
+
+    if (r->arch->has_layer_widths) {
+        read_u32(r, "attention.key_length_swa", 2, h->head_size, &size);
+        read_u32(r, "attention.shared_kv_layers", 0, h->n_layer - 1, &sharing);
+        read_u32(r, "embedding_length_per_layer_input", 0, FLO_WIDTH_MAX / h->n_layer,
+                 &h->n_per_layer);
+    }
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        struct flo_layer_shape *layer = &h->layers[i];
+
+        if (layer->is_local) {
+            layer->head_size = (uint16_t)size;
+        }
+        if (i < h->n_layer - sharing) {
+            last[layer->is_local] = i;
+        }
+        layer->cache = (uint16_t)last[layer->is_local];
+        if (i < h->n_layer - sharing) {
+            layer->cache = (uint16_t)i;
+        }
+    }
+    for (uint32_t i = 0; r->rv == 0 && i < h->n_layer; i++) {
+        const struct flo_layer_shape *layer = &h->layers[i], *from = &h->layers[layer->cache];
+
+        if (flo_attends(layer)) {
+            r->rv = check_heads(layer, r->err);
+        }
+        if (r->rv == 0 && layer->cache != i &&
+            (from->n_head_kv != layer->n_head_kv || from->head_size != layer->head_size ||
+             !flo_attends(from))) {
+            r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                             "layer %u reads the cache of layer %u, whose heads are others", i,
+                             layer->cache);
         }
     }
 }
@@ -259,6 +322,9 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
     h->embedding_scale = arch->scales_embedding ? sqrtf((float)h->n_embd) : 1;
     h->attention_scale =
         1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
+    if (arch->has_plain_scale) {
+        h->attention_scale = 1;
+    }
     h->residual_scale = 1;
     read_f32(r, "attention.scale", 0, 1e6f, &h->attention_scale);
     read_f32(r, "embedding_scale", 0, 1e6f, &h->embedding_scale);
@@ -306,23 +372,6 @@ static void read_labels(struct reader *r, struct flo_hparams *h)
 }
 
 /* ---- layers ---- */
-
-static int check_heads(const struct flo_layer_shape *layer, struct flo_err *err)
-{
-    if (layer->n_head_kv == 0 || layer->n_head % layer->n_head_kv != 0) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "%u attention heads do not share %u key heads evenly", layer->n_head,
-                        layer->n_head_kv);
-    }
-    if (layer->head_size % 2 != 0) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM, "head size %u is odd", layer->head_size);
-    }
-    if (flo_shape_q(layer) > FLO_WIDTH_MAX) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM, "%u heads of %u are more than %u values",
-                        layer->n_head, layer->head_size, FLO_WIDTH_MAX);
-    }
-    return 0;
-}
 
 static void read_heads(struct reader *r, struct flo_hparams *h)
 {
@@ -395,9 +444,6 @@ static void read_mixers(struct reader *r, struct flo_hparams *h)
         if (arch->pattern == FLO_PATTERN_SINGLE && layer->n_ff > 0) {
             layer->mixer = FLO_MIX_NONE;
         }
-        if (r->rv == 0 && flo_attends(layer)) {
-            r->rv = check_heads(layer, r->err);
-        }
     }
 }
 
@@ -443,7 +489,9 @@ static void read_feeds(struct reader *r, struct flo_hparams *h)
     for (uint32_t i = 0; i < h->n_layer; i++) {
         bool has_experts = h->n_expert > 0 && i >= dense;
 
-        h->layers[i].feed = (uint8_t)(has_experts ? FLO_FEED_EXPERTS : FLO_FEED_DENSE);
+        h->layers[i].feed = (uint8_t)(!has_experts                ? FLO_FEED_DENSE
+                                      : r->arch->has_dense_beside ? FLO_FEED_BOTH
+                                                                  : FLO_FEED_EXPERTS);
         if (h->layers[i].n_ff == 0) {
             h->layers[i].feed = FLO_FEED_NONE;
         }
@@ -489,6 +537,7 @@ void flo_hparams_make_uniform(struct flo_hparams *h)
             .n_head = (uint16_t)h->n_head,
             .n_head_kv = (uint16_t)h->n_head_kv,
             .head_size = (uint16_t)h->head_size,
+            .cache = (uint16_t)i,
             .n_ff = h->n_ff,
         };
     }
@@ -517,10 +566,11 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
              1e-12f, 1.0f, &h.epsilon);
     read_rope(&r, &h);
     read_window(&r, &h);
+    read_local(&r, &h);
     read_rotated(&r, &h);
     read_caps_and_scales(&r, &h);
     read_labels(&r, &h);
-    if (r.rv == 0 && h.n_rope % 2 != 0) {
+    if (r.rv == 0 && (h.n_rope % 2 != 0 || h.n_rope_local % 2 != 0)) {
         r.rv = flo_fail(err, FLO_E_GGUF_HPARAM, "rotated part %u is odd", h.n_rope);
     }
     if (r.rv < 0) {

@@ -39,6 +39,7 @@ struct flo_layer_shape {
     bool is_local; /* attends only to the window */
     bool is_rotated;
     uint16_t n_head, n_head_kv, head_size;
+    uint16_t cache; /* the layer whose keys and values it reads; its own number, or less */
     uint32_t n_ff;
 };
 
@@ -47,12 +48,13 @@ struct flo_hparams {
     uint32_t n_embd; /* values of a token in the residual stream */
     uint32_t n_layer;
     /* largest numbers of all layers */
-    uint32_t n_head;    /* query heads */
-    uint32_t n_head_kv; /* divides n_head */
-    uint32_t head_size; /* values of a head; even, and not always n_embd / n_head */
-    uint32_t n_ff;      /* width of the feed-forward part */
-    uint32_t n_rope;    /* first values of a head, which are rotated; an even number */
-    uint32_t n_labels;  /* number of outputs of the ranking head; 0: none */
+    uint32_t n_head;       /* query heads */
+    uint32_t n_head_kv;    /* divides n_head */
+    uint32_t head_size;    /* values of a head; even, and not always n_embd / n_head */
+    uint32_t n_ff;         /* width of the feed-forward part */
+    uint32_t n_rope;       /* first values of a head, which are rotated; an even number */
+    uint32_t n_rope_local; /* the same of local layers */
+    uint32_t n_labels;     /* number of outputs of the ranking head; 0: none */
     uint32_t context_trained;
     float epsilon; /* small number that norms add to the variance */
     float embedding_scale;
@@ -66,7 +68,8 @@ struct flo_hparams {
     struct flo_rope rope;
     uint32_t window; /* number of last positions that a local layer attends to; 0: all */
 
-    uint32_t n_expert; /* 0: the model has no experts */
+    uint32_t n_per_layer; /* width of each layer's own embedding; 0: there are none */
+    uint32_t n_expert;    /* 0: the model has no experts */
     uint32_t n_expert_used;
     uint32_t n_ff_expert, n_ff_shared;
     float expert_scale; /* factor of the experts' weights */

@@ -111,10 +111,9 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     return bytes - flo_sidecar_bytes_replaced(e->sidecar) + flo_sidecar_bytes(e->sidecar);
 }
 
-int flo_packed_embedding(const struct flo_engine *e, int32_t token, uint8_t *room,
-                         const uint8_t **row, struct flo_err *err)
+int flo_packed_embedding(const struct flo_engine *e, const struct flo_matrix *m, int32_t token,
+                         uint8_t *room, const uint8_t **row, struct flo_err *err)
 {
-    const struct flo_matrix *m = &e->weights.embedding;
     uint64_t at = (uint64_t)token * m->row_bytes;
     int rv = 0;
 

@@ -18,14 +18,15 @@ void flo_packed_detach(struct flo_engine *engine);
 /* Returns how many bytes of files the engine keeps in memory.  They are the
  * whole model, or the packed file and the rest of the model. */
 uint64_t flo_packed_weights_bytes(const struct flo_engine *engine);
-/* Finds the row of a token in the model's embedding.  *row points into the
+/* Finds the row of a token in an embedding of the model.  *row points into the
  * mapped file, or to `room` (row_bytes) if packed weights are used.  The row
  * is then read, because a page of the mapping would bring up to 2 MiB of
  * neighbours.  If the disk is lost, read() fails even for data in memory, so
  * the mapping is tried next.  FLO_E_IO_READ: the row is not in memory
  * either. */
-FLO_MUST_USE int flo_packed_embedding(const struct flo_engine *engine, int32_t token, uint8_t *room,
-                                      const uint8_t **row, struct flo_err *err);
+FLO_MUST_USE int flo_packed_embedding(const struct flo_engine *engine,
+                                      const struct flo_matrix *embedding, int32_t token,
+                                      uint8_t *room, const uint8_t **row, struct flo_err *err);
 
 /* Checks that an engine can compute the model in plain C.  With `for_this_cpu`
  * the kernel of this CPU must be able to.  With `sidecar` (NULL: none) it also

@@ -82,6 +82,12 @@ static uint64_t dim(const struct binding *b, const struct flo_layer_shape *shape
         return h->n_expert;
     case FLO_DIM_EXPERT_FF:
         return h->n_ff_expert;
+    case FLO_DIM_EXPERT_FF_TWICE:
+        return 2 * (uint64_t)h->n_ff_expert;
+    case FLO_DIM_PER_LAYER:
+        return h->n_per_layer;
+    case FLO_DIM_PER_LAYER_ALL:
+        return (uint64_t)h->n_per_layer * h->n_layer;
     case FLO_DIM_SHARED_FF:
         return h->n_ff_shared;
     case FLO_DIM_ONE:
@@ -182,8 +188,12 @@ static enum flo_need need_of(const struct binding *b, const struct flo_tensor_sp
 {
     bool has_part = shape == NULL ||
                     flo_arch_has_part((enum flo_tensor_set)spec->set, shape->mixer, shape->feed);
+    bool is_value = shape != NULL && spec->offset == offsetof(struct flo_layer, v);
 
-    return has_part ? flo_arch_need(b->arch, spec) : FLO_NO_TENSOR;
+    if (!has_part || (spec->set == FLO_SET_PER_LAYER && b->hparams->n_per_layer == 0)) {
+        return FLO_NO_TENSOR;
+    }
+    return is_value && b->arch->may_lack_values ? FLO_OPTIONAL : flo_arch_need(b->arch, spec);
 }
 
 /* Binds the tensors of a list that the architecture has.  Their names in the
@@ -247,6 +257,12 @@ static void split_fused(const struct flo_layer_shape *shape, struct flo_layer *l
         take_part(&layer->gate_up, 0, shape->n_ff, &layer->gate);
         take_part(&layer->gate_up, shape->n_ff, shape->n_ff, &layer->up);
     }
+    if (layer->expert_gate_up.data != NULL) {
+        uint32_t half = layer->expert_gate_up.rows / 2;
+
+        take_part(&layer->expert_gate_up, 0, half, &layer->expert_gate);
+        take_part(&layer->expert_gate_up, half, half, &layer->expert_up);
+    }
 }
 
 /* Sets the precision of inputs to 8 bits where that is precise enough; see
@@ -280,25 +296,34 @@ static const size_t places[] = {
     offsetof(struct flo_layer, beta_alpha),  offsetof(struct flo_layer, router),
     offsetof(struct flo_layer, shared_gate), offsetof(struct flo_layer, shared_up),
     offsetof(struct flo_layer, shared_down), offsetof(struct flo_layer, shared_switch),
+    offsetof(struct flo_layer, own_gate),    offsetof(struct flo_layer, own_proj),
+};
+/* Matrices of the model. */
+static const size_t model_places[] = {
+    offsetof(struct flo_weights, output),
+    offsetof(struct flo_weights, per_layer_proj),
 };
 enum { LAYER_MATRICES = FLO_COUNT(places) };
 
 /* Returns matrix `i` of those that products read, or NULL after the last.
- * Those of all layers come first, then the output matrix. */
+ * Those of all layers come first, then those of the model. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
-    size_t layer = i / LAYER_MATRICES;
+    size_t of_layers = (size_t)weights->n_layer * LAYER_MATRICES;
+    uint8_t *object = (uint8_t *)weights;
 
-    if (layer == weights->n_layer) {
-        return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
+    if (i >= of_layers) {
+        return i - of_layers < FLO_COUNT(model_places)
+                   ? (struct flo_matrix *)(void *)(object + model_places[i - of_layers])
+                   : NULL;
     }
-    return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
-                                         places[i % LAYER_MATRICES]);
+    object = (uint8_t *)&weights->layers[i / LAYER_MATRICES];
+    return (struct flo_matrix *)(void *)(object + places[i % LAYER_MATRICES]);
 }
 
 uint32_t flo_weights_count(const struct flo_weights *weights)
 {
-    return weights->n_layer * LAYER_MATRICES + 1;
+    return weights->n_layer * LAYER_MATRICES + FLO_COUNT(model_places);
 }
 
 /* ---- all of them ---- */
@@ -421,7 +446,12 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     struct binding b = {
         .gguf = gguf, .arch = arch, .hparams = hparams, .kernel = kernel, .err = err};
 
-    *weights = (struct flo_weights){.n_layer = hparams->n_layer};
+    static float ones[FLO_HEAD_SIZE_MAX];
+
+    for (size_t i = 0; i < FLO_COUNT(ones); i++) {
+        ones[i] = 1;
+    }
+    *weights = (struct flo_weights){.n_layer = hparams->n_layer, .ones = ones};
     sum_up(gguf, weights);
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     weights->vectors = malloc((size_t)weights->vector_bytes + 1);
@@ -453,7 +483,7 @@ size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_ten
 {
     size_t count = 0;
 
-    for (size_t i = 0; i + 1 < flo_weights_count(weights); i++) {
+    for (size_t i = 0; i < (size_t)weights->n_layer * LAYER_MATRICES; i++) {
         const struct flo_matrix *m = matrix_at(weights, i);
 
         if (m->tensor == tensor) {

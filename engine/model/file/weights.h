@@ -52,18 +52,31 @@ struct flo_layer {
 
     /* Experts.  Each matrix holds those of all experts, one after the other. */
     struct flo_matrix router;
-    const float *choice_bias; /* [n_expert]: added to choose experts, not to weigh them */
+    const float *choice_bias;         /* [n_expert]: added to choose experts, not to weigh them */
+    struct flo_matrix expert_gate_up; /* fused, as gate_up */
     struct flo_matrix expert_gate, expert_up, expert_down;
+    const float *router_norm;  /* [n_embd]: the router's own norm of the input */
+    const float *expert_scale; /* [n_expert] */
+    const float *expert_norm, *expert_post_norm, *dense_post_norm;
     /* feed-forward part that every token uses, and the switch of its result */
     struct flo_matrix shared_gate, shared_up, shared_down, shared_switch;
+
+    /* The layer's own embedding of the token, behind a gate. */
+    struct flo_matrix own_gate, own_proj;
+    const float *own_norm;
+    const float *scale; /* one number: factor of the layer's result */
 };
 
 struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
     struct flo_matrix output;    /* the matrix for logits; the embedding if the file has no other */
     const float *output_norm;    /* [n_embd] */
-    struct flo_matrix head;      /* [n_labels][n_embd]: ranks documents */
-    float *head_rows;            /* the ranking head as floats, owned; it is read once per text */
+    /* embeddings of a token for each layer, [n_vocab][n_layer * n_per_layer],
+     * and what the token's own embedding adds to them */
+    struct flo_matrix per_layer, per_layer_proj;
+    const float *per_layer_norm;
+    struct flo_matrix head; /* [n_labels][n_embd]: ranks documents */
+    float *head_rows;       /* the ranking head as floats, owned; it is read once per text */
     const float *output_norm_bias;
     /* [n_rope / 2] numbers by which the angles of the rotation are divided, one
      * for each pair of values */
@@ -72,6 +85,7 @@ struct flo_weights {
     const float *rope_short, *rope_long;
     struct flo_layer *layers; /* [n_layer], owned */
     uint32_t n_layer;
+    const float *ones; /* [FLO_HEAD_SIZE_MAX]: weights of a norm without weights */
     /* copies of all vectors, owned.  With packed weights little else of the
      * model's file is read. */
     float *vectors;

@@ -4,16 +4,22 @@
 
 #include "engine/model/pass/pass.h"
 
+/* Returns the place of the keys and values that a layer reads. */
+static const struct flo_place *place_of(const struct flo_engine *e, uint32_t layer)
+{
+    return &e->sizes.places[e->hparams.layers[layer].cache];
+}
+
 static void *keys_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
-    const struct flo_place *place = &session->engine->sizes.places[layer];
+    const struct flo_place *place = place_of(session->engine, layer);
 
     return session->kv + place->kv_at + head * place->head_bytes;
 }
 
 static void *values_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
-    return keys_of(session, layer, head + session->engine->sizes.places[layer].heads);
+    return keys_of(session, layer, head + place_of(session->engine, layer)->heads);
 }
 
 /* ---- queries and keys ---- */
@@ -40,16 +46,17 @@ static void turn_head(const struct flo_engine *e, uint32_t layer, float *head, c
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer_shape *shape = &h->layers[layer];
     const struct flo_rotations *by = shape->is_local ? &e->scratch.local : &e->scratch.global;
-    const float *cosines = by->cosines + t * h->n_rope;
-    const float *sines = by->sines + t * h->n_rope;
+    uint32_t n_rope = shape->is_local ? h->n_rope_local : h->n_rope;
+    const float *cosines = by->cosines + t * n_rope;
+    const float *sines = by->sines + t * n_rope;
 
     if (norm != NULL && e->arch->qk_norm == FLO_QK_NORM_HEAD) {
         e->kernel->rms_norm(head, norm, h->epsilon, shape->head_size, head);
     }
     if (shape->is_rotated && e->arch->rotation == FLO_ROTATE_PAIRS) {
-        e->kernel->rope_pairs(head, cosines, sines, h->n_rope);
+        e->kernel->rope_pairs(head, cosines, sines, n_rope);
     } else if (shape->is_rotated) {
-        e->kernel->rope_halves(head, cosines, sines, h->n_rope);
+        e->kernel->rope_halves(head, cosines, sines, n_rope);
     }
     if (norm != NULL && e->arch->qk_norm == FLO_QK_NORM_AFTER) {
         e->kernel->rms_norm(head, norm, h->epsilon, shape->head_size, head);
@@ -90,9 +97,18 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
                 scale_query(h, query, shape->head_size, piece->position + i);
             }
         }
+        if (shape->cache != index) {
+            continue;
+        }
+        float *value = s->v + kv;
+        if (e->arch->normalises_values) {
+            /* Values may be the raw keys. */
+            const float *raw = layer->v.data == NULL ? s->k + kv : value;
+            e->kernel->rms_norm(raw, e->weights.ones, h->epsilon, shape->head_size, value);
+        }
         turn_head(e, index, s->k + kv, layer->k_norm, t);
-        e->kernel->store(s->k + kv, s->v + kv, shape->head_size, piece->position + i,
-                         e->sizes.cache, keys_of(piece->session, index, head),
+        e->kernel->store(s->k + kv, value, shape->head_size, piece->position + i, e->sizes.cache,
+                         keys_of(piece->session, index, head),
                          values_of(piece->session, index, head));
     }
 }
@@ -183,7 +199,7 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
 static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
-    uint32_t heads = e->sizes.places[layer].heads;
+    uint32_t heads = place_of(e, layer)->heads;
     size_t units = (size_t)heads * pass->piece_count, unit;
 
     while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
@@ -197,7 +213,7 @@ static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t laye
 void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
-    uint32_t heads = e->sizes.places[layer].heads, pieces = pass->piece_count;
+    uint32_t heads = place_of(e, layer)->heads, pieces = pass->piece_count;
     size_t units = (size_t)heads * pieces, unit;
 
     if (e->arch->qk_norm == FLO_QK_NORM_ROW) {

@@ -49,12 +49,15 @@ static void attention_part(struct flo_pass *pass, unsigned thread, uint32_t inde
         {&layer->v, s->v, FLO_AFTER_NOTHING},
         {&layer->up, s->up, FLO_AFTER_GELU}, /* in parallel only */
     };
+    /* A layer that reads another one's cache computes queries alone. */
+    bool is_own = e->hparams.layers[index].cache == index;
+    uint32_t count = !is_own ? 1 : layer->v.data == NULL ? 2 : 3;
     const struct flo_source source = {
         .values = s->x,
         .norm = layer->attn_norm,
         .norm_bias = layer->attn_norm_bias,
         .products = heads,
-        .product_count = e->arch->is_parallel ? 4 : 3,
+        .product_count = e->arch->is_parallel ? 4 : count,
         .count = pass->count,
     };
 
@@ -89,7 +92,55 @@ static void dense_part(struct flo_pass *pass, unsigned thread, uint32_t index)
         flo_pass_multiply_gated(pass, thread, &source);
         flo_pool_barrier(e->pool);
     }
-    add_part(pass, thread, &layer->down, has_gate ? s->gate : s->up, layer->ffn_post_norm);
+    if (layer->dense_post_norm == NULL) {
+        add_part(pass, thread, &layer->down, has_gate ? s->gate : s->up, layer->ffn_post_norm);
+        return;
+    }
+    /* Experts stand beside it, and add both results. */
+    const struct flo_product down = {&layer->down, s->branch, FLO_AFTER_NOTHING};
+    const struct flo_source narrow = {
+        .values = s->gate, .products = &down, .product_count = 1, .count = pass->count};
+    size_t n = e->hparams.n_embd;
+
+    flo_pass_multiply(pass, thread, &narrow);
+    flo_pool_barrier(e->pool);
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        flo_pass_norm(e, s->branch + t * n, layer->dense_post_norm, NULL, n, s->branch + t * n);
+    }
+    flo_pool_barrier(e->pool);
+}
+
+/* Adds the layer's own embedding of each token, behind a gate of the stream. */
+static void own_part(struct flo_pass *pass, unsigned thread, uint32_t index)
+{
+    struct flo_engine *e = pass->engine;
+    struct flo_scratch *s = &e->scratch;
+    const struct flo_layer *layer = &e->weights.layers[index];
+    size_t width = e->hparams.n_per_layer, all = width * e->hparams.n_layer;
+    const struct flo_product gate = {&layer->own_gate, s->gate, FLO_AFTER_NOTHING};
+    const struct flo_source source = {
+        .values = s->x, .products = &gate, .product_count = 1, .count = pass->count};
+
+    flo_pass_multiply(pass, thread, &source);
+    flo_pool_barrier(e->pool);
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        flo_pass_activate(e, s->gate + t * width, s->own + t * all + index * width, width);
+    }
+    flo_pool_barrier(e->pool);
+    add_part(pass, thread, &layer->own_proj, s->gate, layer->own_norm);
+}
+
+static void scale_stream(struct flo_pass *pass, unsigned thread, float by)
+{
+    struct flo_engine *e = pass->engine;
+    size_t n = e->hparams.n_embd;
+
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        for (size_t i = 0; i < n; i++) {
+            e->scratch.x[t * n + i] *= by;
+        }
+    }
+    flo_pool_barrier(e->pool);
 }
 
 bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
@@ -113,10 +164,17 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     if (shape->mixer != FLO_MIX_NONE && pass->stop) {
         return false;
     }
-    if (shape->feed == FLO_FEED_DENSE) {
+    if (shape->feed == FLO_FEED_DENSE || shape->feed == FLO_FEED_BOTH) {
         dense_part(pass, thread, index);
-    } else if (shape->feed == FLO_FEED_EXPERTS) {
+    }
+    if (shape->feed == FLO_FEED_EXPERTS || shape->feed == FLO_FEED_BOTH) {
         flo_pass_experts(pass, thread, index);
+    }
+    if (layer->own_gate.data != NULL) {
+        own_part(pass, thread, index);
+    }
+    if (layer->scale != NULL) {
+        scale_stream(pass, thread, layer->scale[0]);
     }
     return true;
 }

@@ -76,6 +76,9 @@ static void choose(const struct flo_engine *e, const struct flo_layer *layer, ui
     }
     for (uint32_t i = 0; i < h->n_expert_used; i++) {
         uses[i].weight = weights[i] / (e->arch->normalises_experts ? sum : 1) * h->expert_scale;
+        if (layer->expert_scale != NULL) {
+            uses[i].weight *= layer->expert_scale[uses[i].expert];
+        }
     }
 }
 
@@ -135,8 +138,8 @@ static void multiply(const struct flo_engine *e, const struct flo_matrix *m, uin
         .precision = m->precision,
     };
 
-    m->matmul(m->data + ((size_t)expert * m->rows + row) * m->row_bytes, m->row_bytes, rows, &in,
-              y + (size_t)first * m->rows + row, m->rows);
+    m->matmul(m->data + ((size_t)expert * m->tensor->dims[1] + row) * m->row_bytes, m->row_bytes,
+              rows, &in, y + (size_t)first * m->rows + row, m->rows);
     for (uint32_t t = 0; m->bias != NULL && t < count; t++) {
         e->kernel->add(y + (size_t)(first + t) * m->rows + row,
                        m->bias + (size_t)expert * m->rows + row, rows);
@@ -287,6 +290,23 @@ static void common_part(struct flo_pass *pass, unsigned thread, const struct flo
     flo_pool_barrier(e->pool);
 }
 
+static void scale_row(float *values, size_t count, float by)
+{
+    for (size_t i = 0; by != 1 && i < count; i++) {
+        values[i] *= by;
+    }
+}
+
+/* Returns the norm of the experts' input.  A layer that has nothing else
+ * (nemotron_h_moe) has it under attention's name. */
+static const float *norm_of(const struct flo_layer *layer)
+{
+    if (layer->expert_norm != NULL) {
+        return layer->expert_norm;
+    }
+    return layer->ffn_norm != NULL ? layer->ffn_norm : layer->attn_norm;
+}
+
 void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
 {
     struct flo_engine *e = pass->engine;
@@ -294,10 +314,10 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     const struct flo_expert_scratch *x = &s->experts;
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
-    const float *norm = layer->ffn_norm != NULL ? layer->ffn_norm : layer->attn_norm;
+    bool is_beside = h->layers[index].feed == FLO_FEED_BOTH;
     const struct flo_product router = {&layer->router, x->scores, FLO_AFTER_NOTHING};
     const struct flo_source source = {
-        .values = x->values,
+        .values = is_beside ? s->y : x->values,
         .products = &router,
         .product_count = 1,
         .count = pass->count,
@@ -306,7 +326,11 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     size_t n = h->n_embd;
 
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        flo_pass_norm(e, s->x + t * n, norm, NULL, n, x->values + t * n);
+        flo_pass_norm(e, s->x + t * n, norm_of(layer), NULL, n, x->values + t * n);
+        if (is_beside) {
+            flo_pass_norm(e, s->x + t * n, layer->router_norm, NULL, n, s->y + t * n);
+            scale_row(s->y + t * n, n, 1 / sqrtf((float)n));
+        }
     }
     flo_pool_barrier(e->pool);
     flo_pass_multiply(pass, thread, &source);
@@ -333,13 +357,15 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         float *y = s->y + t * n, share = share_of_common(e, layer, (uint32_t)t);
 
-        for (size_t i = 0; share != 1 && i < n; i++) {
-            y[i] *= share;
-        }
+        scale_row(y, n, share);
         add_uses(e, x->places, (uint32_t)t, y);
-        for (size_t i = 0; i < n; i++) {
-            s->x[t * n + i] += h->residual_scale * y[i];
+        if (is_beside) {
+            flo_pass_norm(e, y, layer->expert_post_norm, NULL, n, y);
+            e->kernel->add(y, s->branch + t * n, n);
+            flo_pass_norm(e, y, layer->ffn_post_norm, NULL, n, y);
         }
+        scale_row(y, n, h->residual_scale);
+        e->kernel->add(s->x + t * n, y, n);
     }
     flo_pool_barrier(e->pool);
 }

@@ -71,7 +71,7 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
 {
     struct flo_engine *e = pass->engine;
     bool is_alone = source->count == 1;
-    struct flo_input out = is_alone ? e->scratch.own[thread] : e->scratch.shared;
+    struct flo_input out = is_alone ? e->scratch.single[thread] : e->scratch.shared;
 
     out.x.columns = source->products[0].matrix->columns;
     out.x.tokens = source->count;

@@ -12,20 +12,20 @@
 
 /* Returns the pair, as a real number, that makes `turns` turns in the original
  * context. */
-static double pair_of_turns(const struct flo_hparams *h, double base, double turns)
+static double pair_of_turns(const struct flo_hparams *h, uint32_t n_rope, double base, double turns)
 {
     static const double pi = 3.14159265358979323846;
     double context = h->rope.original_context;
 
-    return h->n_rope * log(context / (turns * 2 * pi)) / (2 * log(base));
+    return n_rope * log(context / (turns * 2 * pi)) / (2 * log(base));
 }
 
 /* Returns the share of its angle that a pair keeps.  It is 1 for fast pairs,
  * and 0 for slow ones, whose angle is divided by the factor. */
 static double kept_share(const struct flo_hparams *h, double base, uint32_t i)
 {
-    double low = pair_of_turns(h, base, (double)h->rope.beta_fast);
-    double high = pair_of_turns(h, base, (double)h->rope.beta_slow);
+    double low = pair_of_turns(h, h->n_rope, base, (double)h->rope.beta_fast);
+    double high = pair_of_turns(h, h->n_rope, base, (double)h->rope.beta_slow);
 
     if (h->rope.rounds_corners) {
         low = floor(low);
@@ -48,14 +48,15 @@ static const float *factors_of(const struct flo_engine *e)
 
 /* Makes the rates of one kind of layers.  Plain rates ignore the file's factors
  * and scaling. */
-static void make_rates(const struct flo_engine *e, double base, bool is_plain, double *rates)
+static void make_rates(const struct flo_engine *e, double base, bool is_plain, uint32_t n_rope,
+                       double *rates)
 {
     const struct flo_hparams *h = &e->hparams;
     const float *factors = is_plain ? NULL : factors_of(e);
     double factor = is_plain ? 1 : (double)h->rope.factor;
-    double step = log(base) * -2.0 / h->n_rope;
+    double step = log(base) * -2.0 / n_rope;
 
-    for (uint32_t i = 0; i < h->n_rope / 2; i++) {
+    for (uint32_t i = 0; i < n_rope / 2; i++) {
         double kept = h->rope.is_yarn && !is_plain ? kept_share(h, base, i) : 0;
         double rate = exp(step * i);
 
@@ -70,14 +71,14 @@ void flo_rope_make_rates(struct flo_engine *e)
 {
     const struct flo_rope *rope = &e->hparams.rope;
 
-    make_rates(e, (double)rope->base, false, e->scratch.global.rates);
-    make_rates(e, (double)rope->local_base, rope->is_local_plain, e->scratch.local.rates);
+    make_rates(e, (double)rope->base, false, e->hparams.n_rope, e->scratch.global.rates);
+    make_rates(e, (double)rope->local_base, rope->is_local_plain, e->hparams.n_rope_local,
+               e->scratch.local.rates);
 }
 
 static void make_table(const struct flo_engine *e, size_t row, uint32_t position, uint32_t count,
-                       double magnitude, const struct flo_rotations *out)
+                       double magnitude, size_t n, const struct flo_rotations *out)
 {
-    size_t n = e->hparams.n_rope;
     bool is_pairs = e->arch->rotation == FLO_ROTATE_PAIRS;
 
     for (size_t t = 0; t < count; t++) {
@@ -99,9 +100,9 @@ void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position,
 {
     double magnitude = (double)e->hparams.rope.magnitude;
 
-    make_table(e, row, position, count, magnitude, &e->scratch.global);
+    make_table(e, row, position, count, magnitude, e->hparams.n_rope, &e->scratch.global);
     if (e->hparams.window > 0) {
         make_table(e, row, position, count, e->hparams.rope.is_local_plain ? 1 : magnitude,
-                   &e->scratch.local);
+                   e->hparams.n_rope_local, &e->scratch.local);
     }
 }
