@@ -30,15 +30,25 @@ enum flo_quant_id {
     FLO_QUANT_Q4_K = 12,
     FLO_QUANT_Q5_K = 13,
     FLO_QUANT_Q6_K = 14,
+    FLO_QUANT_IQ2_XXS = 16,
+    FLO_QUANT_IQ2_XS = 17,
+    FLO_QUANT_IQ3_XXS = 18,
+    FLO_QUANT_IQ1_S = 19,
     FLO_QUANT_IQ4_NL = 20,
+    FLO_QUANT_IQ3_S = 21,
+    FLO_QUANT_IQ2_S = 22,
     FLO_QUANT_IQ4_XS = 23,
+    FLO_QUANT_IQ1_M = 29,
     FLO_QUANT_BF16 = 30,
+    FLO_QUANT_TQ1_0 = 34,
+    FLO_QUANT_TQ2_0 = 35,
+    FLO_QUANT_MXFP4 = 39,
     FLO_QUANT_ID_COUNT = 40, /* every id in a file is below this */
 };
 
-/* Calls X(with, name, id) for each quantised type that the engine computes with
- * (codes and scales), and for each plain float type. */
-#define FLO_QUANT_CODE_TYPES(X, with)                                                              \
+/* Calls X(with, name, id) for each quantised type (codes and scales) whose rows
+ * can be packed in strips, and for each other one. */
+#define FLO_QUANT_STRIP_TYPES(X, with)                                                             \
     X(with, q4_0, Q4_0)                                                                            \
     X(with, q4_1, Q4_1)                                                                            \
     X(with, q5_0, Q5_0)                                                                            \
@@ -51,6 +61,20 @@ enum flo_quant_id {
     X(with, q6_k, Q6_K)                                                                            \
     X(with, iq4_nl, IQ4_NL)                                                                        \
     X(with, iq4_xs, IQ4_XS)
+#define FLO_QUANT_ROW_TYPES(X, with)                                                               \
+    X(with, mxfp4, MXFP4)                                                                          \
+    X(with, tq1_0, TQ1_0)                                                                          \
+    X(with, tq2_0, TQ2_0)                                                                          \
+    X(with, iq2_xxs, IQ2_XXS)                                                                      \
+    X(with, iq2_xs, IQ2_XS)                                                                        \
+    X(with, iq2_s, IQ2_S)                                                                          \
+    X(with, iq3_xxs, IQ3_XXS)                                                                      \
+    X(with, iq3_s, IQ3_S)                                                                          \
+    X(with, iq1_s, IQ1_S)                                                                          \
+    X(with, iq1_m, IQ1_M)
+/* Calls X(with, name, id) for each quantised type that the engine computes with,
+ * and for each plain float type. */
+#define FLO_QUANT_CODE_TYPES(X, with) FLO_QUANT_STRIP_TYPES(X, with)
 #define FLO_QUANT_FLOAT_TYPES(X, with) X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
 
 /* Blocks of a file, little-endian; `d`, `m` and `dmin` are f16.  In types of 32
@@ -126,6 +150,71 @@ struct flo_block_iq4_xs { /* 8 sub-blocks of 32: x = d * scale * grid[q] */
     uint8_t scales_low[4];
     uint8_t q[128]; /* 16 bytes for each sub-block, as in iq4_nl */
 };
+struct flo_block_mxfp4 { /* x = 2^(e - 128) * flo_quant_e2m1_grid[q] */
+    uint8_t e;           /* 255 is NaN */
+    uint8_t q[16];
+};
+struct flo_block_tq1_0 { /* x = d * (q - 1), see flo_quant_tq1_code() */
+    uint8_t q[48];       /* five codes in a byte */
+    uint8_t rest[4];     /* four codes in a byte */
+    uint16_t d;
+};
+struct flo_block_tq2_0 { /* x = d * (q - 1), q as in q2_k */
+    uint8_t q[64];
+    uint16_t d;
+};
+/* Types with a codebook (codebook.h): x = d * scale * level.  A pattern of eight
+ * levels (iq3: of four) has a number, and each level a sign.  `index` has the
+ * lower eight bits of the numbers. */
+struct flo_block_iq2_xxs { /* 8 sub-blocks of 32: four numbers, then four times 7
+                            * bits of signs and a scale of 4 bits */
+    uint16_t d;
+    uint8_t q[64];
+};
+struct flo_block_iq2_xs { /* numbers of 9 bits, each with 7 bits of signs above it */
+    uint16_t d;
+    uint16_t q[32];
+    uint8_t scales[8]; /* 4 bits for each 16 values */
+};
+struct flo_block_iq2_s {
+    uint16_t d;
+    uint8_t index[32];
+    uint8_t signs[32];
+    uint8_t high[8]; /* two bits above each number */
+    uint8_t scales[8];
+};
+struct flo_block_iq3_xxs {
+    uint16_t d;
+    uint8_t index[64];
+    uint8_t rest[32]; /* for each 32 values four times 7 bits of signs, a scale of 4 bits */
+};
+struct flo_block_iq3_s {
+    uint16_t d;
+    uint8_t index[64];
+    uint8_t high[8]; /* one bit above each number */
+    uint8_t signs[32];
+    uint8_t scales[4]; /* 4 bits for each 32 values */
+};
+struct flo_block_iq1_s { /* x = d * scale * (level + 1/8 or - 1/8) */
+    uint16_t d;
+    uint8_t index[32];
+    uint16_t high[8]; /* three bits above each number, scale of 3 bits, sign of the eighth */
+};
+struct flo_block_iq1_m {
+    uint8_t index[32];
+    uint8_t high[16];   /* four bits for each number: three above it, sign of its eighth */
+    uint16_t scales[4]; /* four of 3 bits for 16 values each, and a quarter of d's bits */
+};
+_Static_assert(sizeof(struct flo_block_mxfp4) == 17, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_tq1_0) == 54, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_tq2_0) == 66, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq2_xxs) == 66, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq2_xs) == 74, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq2_s) == 82, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq3_xxs) == 98, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq3_s) == 110, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq1_s) == 50, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq1_m) == 56, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q4_0) == 18, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q4_1) == 20, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q5_0) == 22, "on-disk layout");
@@ -171,7 +260,7 @@ enum flo_quant_floats {
     FLO_QUANT_FLOATS_F8_E5M2, /* every value, a byte each */
     FLO_QUANT_FLOATS_F8_E4M3, /* every value, a byte each; no infinity */
     FLO_QUANT_FLOATS_E8M0,    /* one scale byte per block; 255 is NaN */
-    FLO_QUANT_FLOATS_UNKNOWN, /* the scales have no simple layout */
+    FLO_QUANT_FLOATS_IQ1_M,   /* one f16 per block, a quarter above each of four scales */
 };
 
 struct flo_quant_type {
@@ -180,7 +269,8 @@ struct flo_quant_type {
     uint16_t block_values; /* number of values in a block: 1, 32 or 256 */
     uint16_t block_bytes;
     uint8_t floats; /* enum flo_quant_floats */
-    /* Number of scales in a block, 1 or 2; 0: every value is a float. */
+    /* Number of scales in a block, 1 or 2; 0: every value is a float, or the
+     * bits of the scale are apart (iq1_m). */
     uint8_t scale_count;
     uint8_t scale_offset[2];  /* offsets of the scales within a block, in bytes */
     flo_quant_decode *decode; /* NULL: the type has no decoder */
@@ -214,6 +304,10 @@ static inline size_t flo_quant_bytes(const struct flo_quant_type *type, size_t v
     return values / type->block_values * type->block_bytes;
 }
 
+/* Writes this scale into all places of a block that have one, as an f16 or as
+ * the power of two below it.  Blocks of plain floats stay as they are. */
+void flo_quant_put_scale(const struct flo_quant_type *type, uint8_t *block, float scale);
+
 /* Reads scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
 static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k, uint8_t *scale, uint8_t *min)
 {
@@ -236,7 +330,40 @@ static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, s
 
     return (low | (block->scales_high >> k * 2 & 3) << 4) - 32;
 }
+/* Returns the code (0..2) of value v of a tq1_0.  A byte holds a fraction in base
+ * 3 whose first digits are the codes. */
+static inline int flo_quant_tq1_code(const struct flo_block_tq1_0 *block, size_t v)
+{
+    static const uint8_t powers[] = {1, 3, 9, 27, 81};
+    uint8_t rest;
+
+    if (v < 160) {
+        rest = (uint8_t)(block->q[v % 32] * powers[v / 32]);
+    } else if (v < 240) {
+        rest = (uint8_t)(block->q[32 + v % 16] * powers[(v - 160) / 16]);
+    } else {
+        rest = (uint8_t)(block->rest[v % 4] * powers[(v - 240) / 4]);
+    }
+    return rest * 3 >> 8;
+}
+/* Returns 2^(e - 128), the scale of an mxfp4; NaN for 255. */
+static inline float flo_quant_e8m0(uint8_t e)
+{
+    uint32_t bits = e == 0 ? 0x00200000u : e == 1 ? 0x00400000u : (e - 1u) << 23;
+
+    return flo_float_of_bits(e == 255 ? 0x7fc00000u : bits);
+}
+/* Returns the d of an iq1_m, whose bits are in the upper quarters of the
+ * scales. */
+static inline uint16_t flo_quant_iq1_m_d(const struct flo_block_iq1_m *block)
+{
+    const uint16_t *s = block->scales;
+
+    return (uint16_t)(s[0] >> 12 | (s[1] >> 8 & 0xf0) | (s[2] >> 4 & 0xf00) | (s[3] & 0xf000));
+}
 /* The uneven levels of the IQ4 types, ascending. */
 extern const int8_t flo_quant_iq4_grid[16];
+/* Twice the values of a float of 4 bits (sign, exponent of 2, fraction of 1). */
+extern const int8_t flo_quant_e2m1_grid[16];
 
 #endif
