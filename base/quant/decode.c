@@ -5,6 +5,7 @@
 
 const int8_t flo_quant_iq4_grid[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                        1,    13,   25,  38,  53,  69,  89,  113};
+const int8_t flo_quant_e2m1_grid[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 static inline __attribute__((always_inline)) void
 decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
@@ -30,4 +31,5 @@ decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
         decode(flo_unpack_##name, blocks, out, values);                                            \
     }
 
-FLO_QUANT_CODE_TYPES(DECODE, )
+FLO_QUANT_STRIP_TYPES(DECODE, )
+FLO_QUANT_ROW_TYPES(DECODE, )

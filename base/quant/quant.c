@@ -2,14 +2,15 @@
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #define F16 FLO_QUANT_FLOATS_F16
-#define UNKNOWN FLO_QUANT_FLOATS_UNKNOWN
 #define NONE FLO_QUANT_FLOATS_NONE
 #define CODED(name)                                                                                \
     flo_quant_##name##_decode, flo_quant_##name##_encode, flo_quant_##name##_pin, flo_unpack_##name
 #define PLAIN(name) flo_quant_##name##_decode, flo_quant_##name##_encode, NULL, NULL
+#define READ(name) flo_quant_##name##_decode, NULL, NULL, flo_unpack_##name
 #define UNBUILT NULL, NULL, NULL, NULL
 
 /* clang-format off */
@@ -27,24 +28,24 @@ static const struct flo_quant_type types[FLO_QUANT_ID_COUNT] = {
     [12] = {"Q4_K", 12, 256, 144, F16, 2, {0, 2}, CODED(q4_k)},
     [13] = {"Q5_K", 13, 256, 176, F16, 2, {0, 2}, CODED(q5_k)},
     [14] = {"Q6_K", 14, 256, 210, F16, 1, {208, 0}, CODED(q6_k)},
-    [16] = {"IQ2_XXS", 16, 256, 66, F16, 1, {0, 0}, UNBUILT},
-    [17] = {"IQ2_XS", 17, 256, 74, F16, 1, {0, 0}, UNBUILT},
-    [18] = {"IQ3_XXS", 18, 256, 98, F16, 1, {0, 0}, UNBUILT},
-    [19] = {"IQ1_S", 19, 256, 50, F16, 1, {0, 0}, UNBUILT},
+    [16] = {"IQ2_XXS", 16, 256, 66, F16, 1, {0, 0}, READ(iq2_xxs)},
+    [17] = {"IQ2_XS", 17, 256, 74, F16, 1, {0, 0}, READ(iq2_xs)},
+    [18] = {"IQ3_XXS", 18, 256, 98, F16, 1, {0, 0}, READ(iq3_xxs)},
+    [19] = {"IQ1_S", 19, 256, 50, F16, 1, {0, 0}, READ(iq1_s)},
     [20] = {"IQ4_NL", 20, 32, 18, F16, 1, {0, 0}, CODED(iq4_nl)},
-    [21] = {"IQ3_S", 21, 256, 110, F16, 1, {0, 0}, UNBUILT},
-    [22] = {"IQ2_S", 22, 256, 82, F16, 1, {0, 0}, UNBUILT},
+    [21] = {"IQ3_S", 21, 256, 110, F16, 1, {0, 0}, READ(iq3_s)},
+    [22] = {"IQ2_S", 22, 256, 82, F16, 1, {0, 0}, READ(iq2_s)},
     [23] = {"IQ4_XS", 23, 256, 136, F16, 1, {0, 0}, CODED(iq4_xs)},
     [24] = {"I8", 24, 1, 1, NONE, 0, {0, 0}, UNBUILT},
     [25] = {"I16", 25, 1, 2, NONE, 0, {0, 0}, UNBUILT},
     [26] = {"I32", 26, 1, 4, NONE, 0, {0, 0}, UNBUILT},
     [27] = {"I64", 27, 1, 8, NONE, 0, {0, 0}, UNBUILT},
     [28] = {"F64", 28, 1, 8, FLO_QUANT_FLOATS_F64, 0, {0, 0}, UNBUILT},
-    [29] = {"IQ1_M", 29, 256, 56, UNKNOWN, 0, {0, 0}, UNBUILT},
+    [29] = {"IQ1_M", 29, 256, 56, FLO_QUANT_FLOATS_IQ1_M, 0, {0, 0}, READ(iq1_m)},
     [30] = {"BF16", 30, 1, 2, FLO_QUANT_FLOATS_BF16, 0, {0, 0}, PLAIN(bf16)},
-    [34] = {"TQ1_0", 34, 256, 54, F16, 1, {52, 0}, UNBUILT},
-    [35] = {"TQ2_0", 35, 256, 66, F16, 1, {64, 0}, UNBUILT},
-    [39] = {"MXFP4", 39, 32, 17, FLO_QUANT_FLOATS_E8M0, 1, {0, 0}, UNBUILT},
+    [34] = {"TQ1_0", 34, 256, 54, F16, 1, {52, 0}, READ(tq1_0)},
+    [35] = {"TQ2_0", 35, 256, 66, F16, 1, {64, 0}, READ(tq2_0)},
+    [39] = {"MXFP4", 39, 32, 17, FLO_QUANT_FLOATS_E8M0, 1, {0, 0}, READ(mxfp4)},
 };
 /* clang-format on */
 
@@ -52,4 +53,30 @@ const struct flo_quant_type *flo_quant_type(uint32_t id)
 {
     bool is_known = id < FLO_QUANT_ID_COUNT && types[id].name != NULL;
     return is_known ? &types[id] : NULL;
+}
+
+void flo_quant_put_scale(const struct flo_quant_type *type, uint8_t *block, float scale)
+{
+    uint16_t half = flo_f32_to_f16(scale);
+    struct flo_block_iq1_m iq1_m;
+    int e;
+
+    switch (type->floats) {
+    case FLO_QUANT_FLOATS_E8M0:
+        (void)frexpf(scale, &e);
+        block[type->scale_offset[0]] = (uint8_t)(e + 127); /* scale in [2^(e - 1), 2^e) */
+        break;
+    case FLO_QUANT_FLOATS_IQ1_M:
+        memcpy(&iq1_m, block, sizeof(iq1_m));
+        for (int i = 0; i < 4; i++) {
+            iq1_m.scales[i] = (uint16_t)((iq1_m.scales[i] & 0xfff) | (half >> i * 4 & 15) << 12);
+        }
+        memcpy(block, &iq1_m, sizeof(iq1_m));
+        break;
+    default:
+        for (int s = 0; s < type->scale_count; s++) {
+            memcpy(block + type->scale_offset[s], &half, sizeof(half));
+        }
+        break;
+    }
 }

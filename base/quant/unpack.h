@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/quant/codebook.h"
 #include "base/quant/quant.h"
 
 #define FLO_NO_OFFSET (-0.0f)
@@ -80,11 +81,11 @@ FLO_UNPACK flo_unpack_q8_0(const void *row, size_t index, struct flo_quant_unpac
     memcpy(out->codes, p->q, sizeof(out->codes));
 }
 
-FLO_UNPACK flo_unpack_grid(const uint8_t *q, int8_t *codes)
+FLO_UNPACK flo_unpack_grid(const uint8_t *q, const int8_t *grid, int8_t *codes)
 {
     for (int i = 0; i < 16; i++) {
-        codes[i] = flo_quant_iq4_grid[q[i] & 15];
-        codes[i + 16] = flo_quant_iq4_grid[q[i] >> 4];
+        codes[i] = grid[q[i] & 15];
+        codes[i + 16] = grid[q[i] >> 4];
     }
 }
 
@@ -93,7 +94,15 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index, struct flo_quant_unp
     const struct flo_block_iq4_nl *p = (const struct flo_block_iq4_nl *)row + index;
 
     flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
-    flo_unpack_grid(p->q, out->codes);
+    flo_unpack_grid(p->q, flo_quant_iq4_grid, out->codes);
+}
+
+FLO_UNPACK flo_unpack_mxfp4(const void *row, size_t index, struct flo_quant_unpacked *out)
+{
+    const struct flo_block_mxfp4 *p = (const struct flo_block_mxfp4 *)row + index;
+
+    flo_unpack_scale(out, flo_quant_e8m0(p->e), FLO_NO_OFFSET);
+    flo_unpack_grid(p->q, flo_quant_e2m1_grid, out->codes);
 }
 
 /* ---- of blocks of 256, the eighth `index % 8` ---- */
@@ -195,7 +204,67 @@ FLO_UNPACK flo_unpack_iq4_xs(const void *row, size_t index, struct flo_quant_unp
     float scale = (float)flo_quant_iq4_xs_scale(p, sub);
 
     flo_unpack_scale(out, flo_f16_to_f32(p->d) * scale, FLO_NO_OFFSET);
-    flo_unpack_grid(p->q + sub * 16, out->codes);
+    flo_unpack_grid(p->q + sub * 16, flo_quant_iq4_grid, out->codes);
 }
+
+FLO_UNPACK flo_unpack_tq1_0(const void *row, size_t index, struct flo_quant_unpacked *out)
+{
+    const struct flo_block_tq1_0 *p = (const struct flo_block_tq1_0 *)row + index / 8;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    for (size_t i = 0; i < 32; i++) {
+        out->codes[i] = (int8_t)(flo_quant_tq1_code(p, index % 8 * 32 + i) - 1);
+    }
+}
+
+FLO_UNPACK flo_unpack_tq2_0(const void *row, size_t index, struct flo_quant_unpacked *out)
+{
+    const struct flo_block_tq2_0 *p = (const struct flo_block_tq2_0 *)row + index / 8;
+    const uint8_t *q = p->q + index % 8 / 4 * 32;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    for (int i = 0; i < 32; i++) {
+        out->codes[i] = (int8_t)((q[i] >> index % 4 * 2 & 3) - 1);
+    }
+}
+
+/* ---- types with a codebook ---- */
+
+/* Unpacks 32 values with the scale d.  The codes of IQ1 types are eighths of a
+ * level: `eighth` is 1, and 0 elsewhere. */
+FLO_UNPACK flo_unpack_patterns(const struct flo_quant_patterns *from, float d, const int eighth,
+                               struct flo_quant_unpacked *out)
+{
+    for (int i = 0; i < 32; i++) {
+        int level = (int8_t)(from->levels[i / 8] >> i % 8 * 8);
+        int sign = from->signs >> i & 1 ? -1 : 1;
+
+        out->codes[i] = (int8_t)(eighth != 0 ? level + sign : level * sign);
+    }
+    for (int i = 0; i < 2; i++) {
+        out->scale[i] = d * (float)from->scales[i];
+        out->offset[i] = FLO_NO_OFFSET;
+    }
+}
+
+/* Defines the function of a type: its d, the factor of all its scales, and
+ * whether codes are eighths. */
+#define FLO_UNPACK_PATTERNS(name, d, factor, eighth)                                               \
+    FLO_UNPACK flo_unpack_##name(const void *row, size_t index, struct flo_quant_unpacked *out)    \
+    {                                                                                              \
+        const struct flo_block_##name *p = (const struct flo_block_##name *)row + index / 8;       \
+        struct flo_quant_patterns patterns;                                                        \
+                                                                                                   \
+        flo_patterns_##name(row, index, &patterns);                                                \
+        flo_unpack_patterns(&patterns, flo_f16_to_f32(d) * (factor), eighth, out);                 \
+    }
+
+FLO_UNPACK_PATTERNS(iq2_xxs, p->d, 0.125f, 0)
+FLO_UNPACK_PATTERNS(iq2_xs, p->d, 0.125f, 0)
+FLO_UNPACK_PATTERNS(iq2_s, p->d, 0.125f, 0)
+FLO_UNPACK_PATTERNS(iq3_xxs, p->d, 0.25f, 0)
+FLO_UNPACK_PATTERNS(iq3_s, p->d, 1.0f, 0)
+FLO_UNPACK_PATTERNS(iq1_s, p->d, 0.125f, 1)
+FLO_UNPACK_PATTERNS(iq1_m, flo_quant_iq1_m_d(p), 0.125f, 1)
 
 #endif
