@@ -87,6 +87,17 @@ static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data, 
     return is_hit;
 }
 
+static bool iq1_m_broken(const uint8_t *data, size_t blocks)
+{
+    bool is_hit = false;
+    for (size_t i = 0; i < blocks; i++) {
+        struct flo_block_iq1_m block;
+        memcpy(&block, data + i * sizeof(block), sizeof(block));
+        is_hit |= (flo_quant_iq1_m_d(&block) & 0x7c00u) == 0x7c00u;
+    }
+    return is_hit;
+}
+
 static bool is_broken(const struct flo_quant_type *type, const uint8_t *data, size_t blocks)
 {
     switch ((enum flo_quant_floats)type->floats) {
@@ -103,8 +114,9 @@ static bool is_broken(const struct flo_quant_type *type, const uint8_t *data, si
         return floats_broken(&plain[type->floats], data, blocks * type->block_bytes);
     case FLO_QUANT_FLOATS_E8M0:
         return e8m0_broken(type, data, blocks);
+    case FLO_QUANT_FLOATS_IQ1_M:
+        return iq1_m_broken(data, blocks);
     case FLO_QUANT_FLOATS_NONE:
-    case FLO_QUANT_FLOATS_UNKNOWN:
         break;
     }
     return false;
@@ -116,12 +128,6 @@ static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, c
                        size_t blocks, struct flo_err *err)
 {
     const struct flo_quant_type *type = tensor->type;
-    if (type->floats == FLO_QUANT_FLOATS_UNKNOWN) {
-        return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "tensor '%.128s': the scales of type %s cannot be "
-                        "checked",
-                        tensor->name, type->name);
-    }
     if (!is_broken(type, data, blocks)) {
         return 0;
     }
