@@ -43,9 +43,9 @@ static const struct flo_quant_type types[FLO_QUANT_ID_COUNT] = {
     [28] = {"F64", 28, 1, 8, FLO_QUANT_FLOATS_F64, 0, {0, 0}, UNBUILT},
     [29] = {"IQ1_M", 29, 256, 56, FLO_QUANT_FLOATS_IQ1_M, 0, {0, 0}, READ(iq1_m)},
     [30] = {"BF16", 30, 1, 2, FLO_QUANT_FLOATS_BF16, 0, {0, 0}, PLAIN(bf16)},
-    [34] = {"TQ1_0", 34, 256, 54, F16, 1, {52, 0}, READ(tq1_0)},
-    [35] = {"TQ2_0", 35, 256, 66, F16, 1, {64, 0}, READ(tq2_0)},
-    [39] = {"MXFP4", 39, 32, 17, FLO_QUANT_FLOATS_E8M0, 1, {0, 0}, READ(mxfp4)},
+    [34] = {"TQ1_0", 34, 256, 54, F16, 1, {52, 0}, CODED(tq1_0)},
+    [35] = {"TQ2_0", 35, 256, 66, F16, 1, {64, 0}, CODED(tq2_0)},
+    [39] = {"MXFP4", 39, 32, 17, FLO_QUANT_FLOATS_E8M0, 1, {0, 0}, CODED(mxfp4)},
 };
 /* clang-format on */
 

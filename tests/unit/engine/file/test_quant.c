@@ -61,7 +61,78 @@ static void every_decoder_gives_the_golden_values(void **state)
             types++;
         }
     }
-    assert_int_equal(types, 14);
+    assert_int_equal(types, 24);
+}
+
+/* Hashes of the values of 2,048 random blocks, by tests/oracle/quant_golden.py:
+ * every number of a codebook occurs. */
+static const struct {
+    uint32_t id;
+    uint32_t hash;
+} decoder_cases[] = {
+    {FLO_QUANT_MXFP4, 0x2a919f7eu},   {FLO_QUANT_TQ1_0, 0xc0e1de5fu},
+    {FLO_QUANT_TQ2_0, 0x13596c31u},   {FLO_QUANT_IQ2_XXS, 0xb7efad6cu},
+    {FLO_QUANT_IQ2_XS, 0xff025529u},  {FLO_QUANT_IQ2_S, 0x20935e65u},
+    {FLO_QUANT_IQ3_XXS, 0x8f1f3d57u}, {FLO_QUANT_IQ3_S, 0x25b0170eu},
+    {FLO_QUANT_IQ1_S, 0x9b8cd870u},   {FLO_QUANT_IQ1_M, 0x3364dfbau},
+};
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 16;
+}
+
+static uint32_t hash_of_random_blocks(const struct flo_quant_type *type)
+{
+    uint32_t seed = 7;
+    uint32_t hash = 2166136261u;
+    for (int round = 0; round < 2048; round++) {
+        uint8_t block[128] __attribute__((aligned(8)));
+        float values[256];
+        uint8_t bytes[sizeof(values)];
+        for (size_t i = 0; i < type->block_bytes; i++) {
+            block[i] = (uint8_t)next_random(&seed);
+        }
+        uint16_t half = (uint16_t)(0x3c00u | (next_random(&seed) & 0x83ffu));
+        if (type->id == FLO_QUANT_MXFP4) {
+            block[0] = block[0] == 255 ? 254 : block[0];
+        } else {
+            flo_quant_put_scale(type, block, flo_f16_to_f32(half));
+        }
+        type->decode(block, values, type->block_values);
+        memcpy(bytes, values, sizeof(values));
+        for (size_t i = 0; i < type->block_values * sizeof(float); i++) {
+            hash = (hash ^ bytes[i]) * 16777619u;
+        }
+    }
+    return hash;
+}
+
+static void decoders_of_small_types_give_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < FLO_COUNT(decoder_cases); t++) {
+        const struct flo_quant_type *type = flo_quant_type(decoder_cases[t].id);
+        uint32_t hash = hash_of_random_blocks(type);
+        if (hash != decoder_cases[t].hash) {
+            print_message("%s: hash 0x%08x\n", type->name, hash);
+        }
+        assert_int_equal(hash, decoder_cases[t].hash);
+    }
+}
+
+static void every_power_of_two_scales_mxfp4_but_the_last(void **state)
+{
+    (void)state;
+    for (int e = 0; e < 256; e++) {
+        struct flo_block_mxfp4 block = {.e = (uint8_t)e, .q = {0x91}};
+        float values[32];
+        flo_quant_type(FLO_QUANT_MXFP4)->decode(&block, values, 32);
+        assert_int_equal(isnan(values[0]), e == 255);
+        assert_true(e == 255 || values[0] == ldexpf(1, e - 128));
+        assert_true(e == 255 || values[16] == -values[0]);
+    }
 }
 
 static void the_table_knows_names_and_refuses_removed_ids(void **state)
@@ -165,7 +236,8 @@ static const struct encoder_case {
     {FLO_QUANT_Q2_K, 0.125f, 0xdf037e4bu},    {FLO_QUANT_Q3_K, 0.0682f, 0x8df8af82u},
     {FLO_QUANT_Q4_K, 0.031f, 0xbd6734d5u},    {FLO_QUANT_Q5_K, 0.0155f, 0x27786c05u},
     {FLO_QUANT_Q6_K, 0.00745f, 0xe7bf764bu},  {FLO_QUANT_IQ4_NL, 0.0363f, 0x8c34fb89u},
-    {FLO_QUANT_IQ4_XS, 0.0366f, 0x79690888u},
+    {FLO_QUANT_IQ4_XS, 0.0366f, 0x79690888u}, {FLO_QUANT_MXFP4, 0.0581f, 0x704d44bdu},
+    {FLO_QUANT_TQ1_0, 0.1934f, 0x98f054afu},  {FLO_QUANT_TQ2_0, 0.1934f, 0xcdee417bu},
 };
 
 /* A bell-like series with some outliers: sums of even ones. */
@@ -258,6 +330,58 @@ static void what_was_encoded_before_is_kept(void **state)
     }
 }
 
+/* Fills 256 values: of a type's own levels, times a power of two by block. */
+static void fill_exact(const struct flo_quant_type *type, int exponent, float *in)
+{
+    uint32_t seed = 21;
+    for (size_t i = 0; i < 256; i++) {
+        uint32_t random = next_random(&seed);
+        float level = type->id == FLO_QUANT_MXFP4 ? (float)flo_quant_e2m1_grid[random % 16]
+                                                  : (float)(random % 3) - 1;
+        in[i] = ldexpf(level, exponent + (int)(i / type->block_values) % 5);
+    }
+}
+
+static void weights_of_three_levels_and_of_fp4_are_kept(void **state)
+{
+    (void)state;
+    static const uint32_t ids[] = {FLO_QUANT_MXFP4, FLO_QUANT_TQ1_0, FLO_QUANT_TQ2_0};
+    for (size_t t = 0; t < FLO_COUNT(ids); t++) {
+        const struct flo_quant_type *type = flo_quant_type(ids[t]);
+        for (int exponent = -14; exponent < 10; exponent++) {
+            float in[256];
+            float out[256];
+            uint8_t blocks[256];
+            fill_exact(type, exponent, in);
+            type->encode(in, blocks, 256);
+            type->decode(blocks, out, 256);
+            for (int i = 0; i < 256; i++) {
+                assert_true(in[i] == out[i]);
+            }
+        }
+    }
+}
+
+/* All values of a block may be small against its scale, as repacked ones are. */
+static void fp4_is_exact_with_any_largest_code(void **state)
+{
+    (void)state;
+    const struct flo_quant_type *type = flo_quant_type(FLO_QUANT_MXFP4);
+    for (size_t i = 0; i < 254 * 8; i++) {
+        struct flo_block_mxfp4 block;
+        float in[32];
+        float out[32];
+        for (size_t j = 0; j < 32; j++) {
+            in[j] = ldexpf((float)flo_quant_e2m1_grid[j % (i % 8 + 1)], (int)(i / 8) - 128);
+        }
+        type->encode(in, &block, 32);
+        type->decode(&block, out, 32);
+        for (size_t j = 0; j < 32; j++) {
+            assert_true(in[j] == out[j] || isinf(in[j]));
+        }
+    }
+}
+
 static void zeros_extremes_and_nan_encode_without_harm(void **state)
 {
     (void)state;
@@ -323,7 +447,8 @@ static void pinned_blocks_keep_their_scales(void **state)
             const uint8_t *block = blocks + b * type->block_bytes;
             for (int k = 0; k < type->scale_count; k++) {
                 size_t at = type->scale_offset[k];
-                assert_memory_equal(block + at, before + b * type->block_bytes + at, 2);
+                size_t bytes = type->floats == FLO_QUANT_FLOATS_E8M0 ? 1 : 2;
+                assert_memory_equal(block + at, before + b * type->block_bytes + at, bytes);
             }
         }
     }
@@ -333,6 +458,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_decoder_gives_the_golden_values),
+        cmocka_unit_test(decoders_of_small_types_give_the_same_bits),
+        cmocka_unit_test(every_power_of_two_scales_mxfp4_but_the_last),
         cmocka_unit_test(the_table_knows_names_and_refuses_removed_ids),
         cmocka_unit_test(every_half_is_its_sign_exponent_and_fraction),
         cmocka_unit_test(halves_round_to_nearest_even),
@@ -341,6 +468,8 @@ int main(void)
         cmocka_unit_test(encoders_write_the_same_bytes_on_every_cpu),
         cmocka_unit_test(what_was_encoded_before_is_kept),
         cmocka_unit_test(pinned_blocks_keep_their_scales),
+        cmocka_unit_test(weights_of_three_levels_and_of_fp4_are_kept),
+        cmocka_unit_test(fp4_is_exact_with_any_largest_code),
         cmocka_unit_test(zeros_extremes_and_nan_encode_without_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
