@@ -1,4 +1,5 @@
-/* Blocks: unpacks the blocks of every quantised type in AVX2 registers.
+/* Blocks: unpacks the blocks of quantised types in AVX2 registers (those of
+ * MXFP4 and of less than 4 bits: small_blocks.h).
  *
  * A type is read in groups of 256 weights: eight blocks of a 32-value type, one
  * block of a 256-value type.  For a group, scales_<type>() gives eight scales
@@ -202,10 +203,10 @@ FLO_INLINE struct flo_codes codes_q8_0(const uint8_t *p, size_t part)
     return flo_codes_of_bytes(flo_load_16(q), flo_load_16(q + 16));
 }
 
-/* Maps nibbles through the table of the IQ4 types. */
-FLO_INLINE struct flo_codes flo_codes_of_grid(const uint8_t *p)
+/* Maps nibbles through a table of 16 levels. */
+FLO_INLINE struct flo_codes flo_codes_of_grid(const uint8_t *p, const int8_t *levels)
 {
-    __m128i grid = flo_load_16((const uint8_t *)flo_quant_iq4_grid);
+    __m128i grid = flo_load_16((const uint8_t *)levels);
     __m128i bytes = flo_load_16(p);
 
     return flo_codes_of_bytes(_mm_shuffle_epi8(grid, flo_low_nibbles(bytes)),
@@ -219,7 +220,7 @@ FLO_INLINE struct flo_scales scales_iq4_nl(const uint8_t *p, size_t parts)
 
 FLO_INLINE struct flo_codes codes_iq4_nl(const uint8_t *p, size_t part)
 {
-    return flo_codes_of_grid(p + part * sizeof(struct flo_block_iq4_nl) + 2);
+    return flo_codes_of_grid(p + part * sizeof(struct flo_block_iq4_nl) + 2, flo_quant_iq4_grid);
 }
 
 /* ---- types of 256 values ---- */
@@ -401,7 +402,7 @@ FLO_INLINE struct flo_scales scales_iq4_xs(const uint8_t *p, size_t parts)
 
 FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
 {
-    return flo_codes_of_grid(p + 8 + part * 16);
+    return flo_codes_of_grid(p + 8 + part * 16, flo_quant_iq4_grid);
 }
 
 /* Returns zeros, for types without minima. */
