@@ -31,5 +31,4 @@ decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
         decode(flo_unpack_##name, blocks, out, values);                                            \
     }
 
-FLO_QUANT_STRIP_TYPES(DECODE, )
-FLO_QUANT_ROW_TYPES(DECODE, )
+FLO_QUANT_CODE_TYPES(DECODE, )

@@ -63,8 +63,8 @@ void flo_quant_put_scale(const struct flo_quant_type *type, uint8_t *block, floa
 
     switch (type->floats) {
     case FLO_QUANT_FLOATS_E8M0:
-        (void)frexpf(scale, &e);
-        block[type->scale_offset[0]] = (uint8_t)(e + 127); /* scale in [2^(e - 1), 2^e) */
+        (void)frexpf(scale, &e); /* scale is in [2^(e - 1), 2^e) */
+        block[type->scale_offset[0]] = isfinite(scale) ? (uint8_t)(e + 127) : 255;
         break;
     case FLO_QUANT_FLOATS_IQ1_M:
         memcpy(&iq1_m, block, sizeof(iq1_m));

@@ -72,9 +72,9 @@ enum flo_quant_id {
     X(with, iq3_s, IQ3_S)                                                                          \
     X(with, iq1_s, IQ1_S)                                                                          \
     X(with, iq1_m, IQ1_M)
-/* Calls X(with, name, id) for each quantised type that the engine computes with,
- * and for each plain float type. */
-#define FLO_QUANT_CODE_TYPES(X, with) FLO_QUANT_STRIP_TYPES(X, with)
+/* Calls X(with, name, id) for each quantised type, and for each plain float
+ * type. */
+#define FLO_QUANT_CODE_TYPES(X, with) FLO_QUANT_STRIP_TYPES(X, with) FLO_QUANT_ROW_TYPES(X, with)
 #define FLO_QUANT_FLOAT_TYPES(X, with) X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
 
 /* Blocks of a file, little-endian; `d`, `m` and `dmin` are f16.  In types of 32
@@ -305,7 +305,7 @@ static inline size_t flo_quant_bytes(const struct flo_quant_type *type, size_t v
 }
 
 /* Writes this scale into all places of a block that have one, as an f16 or as
- * the power of two below it.  Blocks of plain floats stay as they are. */
+ * the power of two below it (NaN: 255).  Blocks of plain floats stay as they are. */
 void flo_quant_put_scale(const struct flo_quant_type *type, uint8_t *block, float scale);
 
 /* Reads scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */

@@ -174,9 +174,7 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type,
                                                            : (void *)&top;
             memcpy(p, from, type->block_bytes);
         }
-        for (int s = 0; s < type->scale_count; s++) {
-            memcpy(p + type->scale_offset[s], &half, sizeof(half));
-        }
+        flo_quant_put_scale(type, p, value);
     }
     for (size_t r = CHECK_SOURCES; r < CHECK_ROWS; r++) {
         memcpy(check->weights + r * row_bytes, check->weights + source_of(r) * row_bytes,

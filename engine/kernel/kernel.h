@@ -195,8 +195,8 @@ struct flo_kernel {
     flo_attention_fn *attend;
 };
 
-/* Declares the product `prefix`<type>, used with FLO_QUANT_FLOAT_TYPES and
- * FLO_QUANT_CODE_TYPES.  FLO_MATMUL_ROW enters it in a table. */
+/* Declares the product `prefix`<type>, used with a list of types (quant.h).
+ * FLO_MATMUL_ROW enters it in a table. */
 #define FLO_MATMUL_DECLARE(prefix, type, id) flo_matmul_fn prefix##type;
 #define FLO_MATMUL_ROW(prefix, type, id) [FLO_QUANT_##id] = prefix##type,
 

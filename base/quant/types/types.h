@@ -12,8 +12,7 @@
     flo_quant_encode flo_quant_##name##_encode;                                                    \
     flo_quant_pin flo_quant_##name##_pin;
 FLO_QUANT_FLOAT_TYPES(FLO_QUANT_DECLARE, )
-FLO_QUANT_STRIP_TYPES(FLO_QUANT_DECLARE, )
-FLO_QUANT_ROW_TYPES(FLO_QUANT_DECLARE, )
+FLO_QUANT_CODE_TYPES(FLO_QUANT_DECLARE, )
 
 /* Packs the codes of 32 values as a block stores them, 4 bits each. */
 void flo_quant_pack_4(const uint8_t codes[32], uint8_t q[16]);

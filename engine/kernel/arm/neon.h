@@ -11,7 +11,7 @@ extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot, flo_kernel_
  * use sdot. */
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
-FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
+FLO_QUANT_STRIP_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
 
 flo_quantise_fn flo_neon_quantise;
 flo_quantise_packed_fn flo_neon_quantise_packed;

@@ -64,6 +64,6 @@ const struct flo_kernel flo_kernel_neon_dot = {
     .name = "neon-dotprod",
     .is_supported = is_supported,
     FLO_NEON_OPERATIONS,
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_dot_)},
+    .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_neon_dot_)},
     .quantise_packed = flo_neon_quantise_packed,
 };

@@ -52,6 +52,6 @@ const struct flo_kernel flo_kernel_neon_i8mm = {
     .name = "neon-i8mm",
     .is_supported = is_supported,
     FLO_NEON_OPERATIONS,
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, matmul_)},
+    .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, matmul_)},
     .quantise_packed = flo_neon_quantise_packed,
 };

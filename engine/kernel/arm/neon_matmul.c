@@ -5,6 +5,7 @@
  * token (smlal). A lane's 32-bit sum has eight products of at most 128 * 32767,
  * so it cannot overflow. The order of additions is the same for one token and
  * for many. */
+#include "base/quant/unpack.h"
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 
@@ -206,6 +207,22 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
     grid(p + 8 + sub * 16, out);
 }
 
+/* ---- types that plain C unpacks ---- */
+
+#define UNPACK_PLAIN(with, type, id)                                                               \
+    FLO_INLINE void unpack_##type(const uint8_t *row, size_t index, struct block *out)             \
+    {                                                                                              \
+        struct flo_quant_unpacked plain;                                                           \
+                                                                                                   \
+        flo_unpack_##type(row, index, &plain);                                                     \
+        for (size_t i = 0; i < 2; i++) {                                                           \
+            out->codes[i] = vld1q_s8(plain.codes + i * 16);                                        \
+            out->scale[i] = plain.scale[i];                                                        \
+        }                                                                                          \
+    }
+
+FLO_QUANT_ROW_TYPES(UNPACK_PLAIN, )
+
 /* ---- products ---- */
 
 /* forms of a weight besides scale * code, by type: with an offset, with a scale
@@ -343,3 +360,6 @@ MATMUL_CODES(q4_k, OFFSET)
 MATMUL_CODES(q5_k, OFFSET)
 MATMUL_CODES(q6_k, HALVES)
 MATMUL_CODES(iq4_xs, PLAIN)
+
+#define MATMUL_HALVES(with, type, id) MATMUL_CODES(type, HALVES)
+FLO_QUANT_ROW_TYPES(MATMUL_HALVES, )

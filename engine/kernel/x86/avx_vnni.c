@@ -45,7 +45,7 @@ const struct flo_kernel flo_kernel_avx_vnni = {
     .is_supported = is_supported,
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)},
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx_vnni_packed_)},
+    .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_avx_vnni_packed_)},
     .quantise_packed = quantise_packed,
     FLO_AVX2_OPERATIONS,
     .attend = flo_avx2_attend,

@@ -13,9 +13,11 @@
 enum { COLUMNS = 2304, ROWS = 7, TOKENS = 6, BLOCKS = COLUMNS / 32 };
 
 static const uint32_t types[] = {
-    FLO_QUANT_F32,  FLO_QUANT_F16,  FLO_QUANT_BF16, FLO_QUANT_Q4_0,   FLO_QUANT_Q4_1,
-    FLO_QUANT_Q5_0, FLO_QUANT_Q5_1, FLO_QUANT_Q8_0, FLO_QUANT_Q2_K,   FLO_QUANT_Q3_K,
-    FLO_QUANT_Q4_K, FLO_QUANT_Q5_K, FLO_QUANT_Q6_K, FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS,
+    FLO_QUANT_F32,   FLO_QUANT_F16,     FLO_QUANT_BF16,  FLO_QUANT_Q4_0,    FLO_QUANT_Q4_1,
+    FLO_QUANT_Q5_0,  FLO_QUANT_Q5_1,    FLO_QUANT_Q8_0,  FLO_QUANT_Q2_K,    FLO_QUANT_Q3_K,
+    FLO_QUANT_Q4_K,  FLO_QUANT_Q5_K,    FLO_QUANT_Q6_K,  FLO_QUANT_IQ4_NL,  FLO_QUANT_IQ4_XS,
+    FLO_QUANT_MXFP4, FLO_QUANT_TQ1_0,   FLO_QUANT_TQ2_0, FLO_QUANT_IQ2_XXS, FLO_QUANT_IQ2_XS,
+    FLO_QUANT_IQ2_S, FLO_QUANT_IQ3_XXS, FLO_QUANT_IQ3_S, FLO_QUANT_IQ1_S,   FLO_QUANT_IQ1_M,
 };
 
 /* main() goes through all that this CPU supports, ref too. */
@@ -54,11 +56,7 @@ static void matrix_make(struct matrix *m, uint32_t id, uint32_t *state)
             m->data[i] = (uint8_t)(noise(state) * 127.0f + 128.0f);
         }
         for (size_t b = 0; b < bytes / type->block_bytes; b++) {
-            for (int s = 0; s < type->scale_count; s++) {
-                uint16_t half = flo_f32_to_f16(noise(state));
-                memcpy(m->data + b * type->block_bytes + type->scale_offset[s], &half,
-                       sizeof(half));
-            }
+            flo_quant_put_scale(type, m->data + b * type->block_bytes, noise(state));
         }
     }
     type->decode(m->data, m->exact, ROWS * COLUMNS);
@@ -264,21 +262,26 @@ static void a_nan_in_the_input_reaches_every_sum(void **state)
 static void a_nan_scale_reaches_its_row_alone(void **state)
 {
     static struct input in;
-    const uint16_t nan_half = 0x7e00;
 
     (void)state;
-    uint32_t seed = 3;
-    float y[ROWS];
-    struct matrix m;
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        const struct flo_quant_type *type = flo_quant_type(types[i]);
+        uint32_t seed = 3;
+        float y[ROWS];
+        struct matrix m;
 
-    matrix_make(&m, FLO_QUANT_Q4_0, &seed);
-    memcpy(m.data + 2 * m.row_bytes + 3 * 18, &nan_half, 2);
-    struct flo_activations x = input_make(&in, chosen, 1, &seed);
-    chosen->matmul[FLO_QUANT_Q4_0](m.data, m.row_bytes, ROWS, &x, y, ROWS);
-    for (size_t r = 0; r < ROWS; r++) {
-        assert_int_equal(isnan(y[r]), r == 2);
+        if (!flo_weight_reads_codes(types[i])) {
+            continue;
+        }
+        matrix_make(&m, types[i], &seed);
+        flo_quant_put_scale(type, m.data + 2 * m.row_bytes + 3 * type->block_bytes, NAN);
+        struct flo_activations x = input_make(&in, chosen, 1, &seed);
+        chosen->matmul[types[i]](m.data, m.row_bytes, ROWS, &x, y, ROWS);
+        for (size_t r = 0; r < ROWS; r++) {
+            assert_int_equal(isnan(y[r]) != 0, r == 2);
+        }
+        matrix_free(&m);
     }
-    matrix_free(&m);
 }
 
 static void codes_of_zero_and_of_subnormals_are_harmless(void **state)

@@ -284,7 +284,7 @@ const struct flo_kernel flo_kernel_avx2 = {
     .is_supported = is_supported,
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)},
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_packed_)},
+    .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_avx2_packed_)},
     .quantise_packed = flo_avx2_packed_quantise,
     FLO_AVX2_OPERATIONS,
     .attend = flo_avx2_attend,

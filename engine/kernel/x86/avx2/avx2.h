@@ -9,7 +9,7 @@ extern const struct flo_kernel flo_kernel_avx2;
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 
-FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx2_packed_)
+FLO_QUANT_STRIP_TYPES(FLO_MATMUL_DECLARE, flo_avx2_packed_)
 flo_quantise_packed_fn flo_avx2_packed_quantise;
 
 flo_quantise_fn flo_avx2_quantise;

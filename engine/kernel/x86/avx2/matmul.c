@@ -8,6 +8,7 @@
 #include "engine/kernel/x86/avx2/avx2.h"
 #include "engine/kernel/x86/avx2/blocks.h"
 #include "engine/kernel/x86/avx2/row.h"
+#include "engine/kernel/x86/avx2/small_blocks.h"
 
 enum {
     /* Columns that are unpacked at once, in blocks of 32. */
@@ -252,3 +253,4 @@ FLO_INLINE void matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_cod
     }
 
 FLO_AVX2_TYPES(MATMUL_CODES)
+FLO_AVX2_SMALL_TYPES(MATMUL_CODES)

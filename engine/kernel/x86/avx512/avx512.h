@@ -7,7 +7,7 @@
 extern const struct flo_kernel flo_kernel_avx512;
 
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_avx512_matmul_)
-FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx512_packed_)
+FLO_QUANT_STRIP_TYPES(FLO_MATMUL_DECLARE, flo_avx512_packed_)
 flo_quantise_packed_fn flo_avx512_packed_quantise;
 flo_attention_fn flo_avx512_attend;
 

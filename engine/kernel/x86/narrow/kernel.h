@@ -148,7 +148,7 @@ const struct flo_kernel FLO_KERNEL_OF(FLO_NARROW) = {
     .is_supported = is_supported,
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, narrow_matmul_)
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, narrow_matmul_)},
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_PACKED_ROW, )},
+    .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_PACKED_ROW, )},
     .quantise = flo_ref_quantise,
     .quantise_packed = narrow_quantise,
     .rms_norm = flo_ref_rms_norm,
