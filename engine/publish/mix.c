@@ -75,6 +75,18 @@ static const struct flo_mix mixes[] = {
      .value = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q5_K},
      .down = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q5_K}},
     {.name = "Q6_K", .type = FLO_QUANT_Q6_K, .file_type = 18},
+    {.name = "TQ1_0",
+     .type = FLO_QUANT_TQ1_0,
+     .file_type = 36,
+     .embedding = {ALWAYS, FLO_QUANT_Q4_K}},
+    {.name = "TQ2_0",
+     .type = FLO_QUANT_TQ2_0,
+     .file_type = 37,
+     .embedding = {ALWAYS, FLO_QUANT_Q4_K}},
+    {.name = "MXFP4_MOE",
+     .type = FLO_QUANT_Q8_0,
+     .file_type = 38,
+     .experts = {ALWAYS, FLO_QUANT_MXFP4}},
 };
 
 /* Finds a mix by its name.  The name of a type without a suffix means the
@@ -178,9 +190,10 @@ static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *ru
 static uint32_t fitting(uint32_t type, uint64_t row)
 {
     static const uint32_t smaller[][2] = {
-        {FLO_QUANT_Q2_K, FLO_QUANT_Q4_0}, {FLO_QUANT_Q3_K, FLO_QUANT_Q4_0},
-        {FLO_QUANT_Q4_K, FLO_QUANT_Q5_0}, {FLO_QUANT_Q5_K, FLO_QUANT_Q5_1},
-        {FLO_QUANT_Q6_K, FLO_QUANT_Q8_0}, {FLO_QUANT_IQ4_XS, FLO_QUANT_IQ4_NL},
+        {FLO_QUANT_Q2_K, FLO_QUANT_Q4_0},  {FLO_QUANT_Q3_K, FLO_QUANT_Q4_0},
+        {FLO_QUANT_Q4_K, FLO_QUANT_Q5_0},  {FLO_QUANT_Q5_K, FLO_QUANT_Q5_1},
+        {FLO_QUANT_Q6_K, FLO_QUANT_Q8_0},  {FLO_QUANT_IQ4_XS, FLO_QUANT_IQ4_NL},
+        {FLO_QUANT_TQ1_0, FLO_QUANT_Q4_0}, {FLO_QUANT_TQ2_0, FLO_QUANT_Q4_0},
     };
     for (size_t i = 0; row % flo_quant_type(type)->block_values != 0; i++) {
         if (i == FLO_COUNT(smaller)) {
@@ -213,6 +226,10 @@ uint32_t flo_mix_type(const struct flo_mix *mix, const struct flo_mix_model *mod
         (model->is_tied && strcmp(tensor->name, "token_embd.weight") == 0)) {
         bool fits = tensor->dims[0] % flo_quant_type(type)->block_values == 0;
         type = fits && type != FLO_QUANT_Q8_0 ? FLO_QUANT_Q6_K : FLO_QUANT_Q8_0;
+    } else if (strcmp(tensor->name, "token_embd.weight") == 0) {
+        type = by_rule(mix, &mix->embedding, model, layer, 0);
+    } else if (mix->experts.when != PLAIN && tensor->dims[2] > 1) {
+        type = by_rule(mix, &mix->experts, model, layer, 0);
     } else if (is_value(tensor)) {
         type = by_rule(mix, &mix->value, model, layer, model->value_count);
     } else if (has(tensor, "ffn_down")) {

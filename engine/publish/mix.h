@@ -20,6 +20,8 @@ struct flo_mix {
     uint32_t type;      /* type that most tensors get */
     uint32_t file_type; /* general.file_type */
     struct flo_mix_rule value, down, attention;
+    struct flo_mix_rule embedding; /* of a model whose output is a matrix of its own */
+    struct flo_mix_rule experts;   /* all matrices of a layer's experts */
 };
 
 /* Returns the mix of this name, in upper or lower case, or NULL if it is
