@@ -10,7 +10,7 @@
 enum { GROUP = 4, REGISTER = FLO_STRIP_ALIGN };
 
 struct format {
-    uint16_t columns;  /* columns that share an f16 scale; 0: the type is not packed */
+    uint16_t columns;  /* columns that share a scale of the file; 0: the type is not packed */
     uint8_t scales;    /* bytes of scales that a row has for 32 columns */
     uint8_t high, low; /* bits of a code in the high and in the low plane */
     uint8_t minus;     /* number that unpacking subtracts from a code */
@@ -23,7 +23,16 @@ static const struct format formats[FLO_QUANT_ID_COUNT] = {
     [FLO_QUANT_Q3_K] = {256, 2, 1, 2, 4},  [FLO_QUANT_Q4_K] = {256, 2, 0, 4, 0},
     [FLO_QUANT_Q5_K] = {256, 2, 1, 4, 0},  [FLO_QUANT_Q6_K] = {256, 2, 2, 4, 32},
     [FLO_QUANT_IQ4_NL] = {32, 0, 0, 4, 0}, [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
+    [FLO_QUANT_MXFP4] = {32, 1, 0, 4, 0},
 };
+
+/* Returns how many f16 scales a block of the file has. */
+static size_t halves_of(uint32_t type)
+{
+    const struct flo_quant_type *quant = flo_quant_type(type);
+
+    return quant->floats == FLO_QUANT_FLOATS_F16 ? quant->scale_count : 0;
+}
 
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
 {
@@ -36,7 +45,7 @@ struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
         return none;
     }
     s.group = f->columns / FLO_CODE_BLOCK;
-    s.halves = flo_quant_type(type)->scale_count * FLO_STRIP_ROWS * sizeof(uint16_t);
+    s.halves = halves_of(type) * FLO_STRIP_ROWS * sizeof(uint16_t);
     s.low = f->scales * FLO_STRIP_ROWS;
     s.high = s.low + f->low * REGISTER;
     s.block = s.high + f->high * REGISTER;
@@ -74,6 +83,9 @@ static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t ou
     case FLO_QUANT_IQ4_XS:
         out[0] = (uint8_t)flo_quant_iq4_xs_scale(block, sub);
         break;
+    case FLO_QUANT_MXFP4:
+        memcpy(out, block, 1);
+        break;
     default:
         flo_quant_k4_scale(q4_k->scales, sub, &out[0], &out[1]);
         break;
@@ -87,9 +99,11 @@ static void list_raw(uint32_t type, uint8_t raw[256])
     for (unsigned i = 0; i < 256; i++) {
         raw[i] = (uint8_t)(i + formats[type].minus);
     }
-    if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS) {
-        for (unsigned i = 0; i < 16; i++) {
-            raw[(uint8_t)flo_quant_iq4_grid[i]] = (uint8_t)i;
+    if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS || type == FLO_QUANT_MXFP4) {
+        const int8_t *grid = type == FLO_QUANT_MXFP4 ? flo_quant_e2m1_grid : flo_quant_iq4_grid;
+
+        for (unsigned i = 16; i-- > 0;) { /* of two zeros the first */
+            raw[(uint8_t)grid[i]] = (uint8_t)i;
         }
     }
 }
@@ -127,7 +141,7 @@ static void pack_codes(const struct format *f, const struct flo_quant_unpacked *
 static void pack_halves(const struct flo_quant_type *type, const uint8_t *block, size_t r,
                         uint8_t *halves)
 {
-    for (size_t s = 0; s < type->scale_count; s++) {
+    for (size_t s = 0; s < halves_of(type->id); s++) {
         memcpy(halves + (s * FLO_STRIP_ROWS + r) * sizeof(uint16_t), block + type->scale_offset[s],
                sizeof(uint16_t));
     }

@@ -11,17 +11,18 @@
  * well.  A layout with scales apart from codes reached half the memory
  * bandwidth for one token.
  *
- * The columns that share a scale of type f16 (32 or 256) are a group:
- *   halves  f16 d[16], then f16 dmin (or m) [16], of those types that have it
+ * The columns that share a scale of the file's block (32 or 256) are a group:
+ *   halves  f16 d[16], then f16 dmin (or m) [16], of those types that have them
  *   and for each block of 32 columns
  *   scales  a byte for each row, then a second one each, or nothing:
  *           Q4_K Q5_K  scale, min      IQ4_XS  scale (signed)
  *           Q6_K Q3_K  scale of the first and of the last 16 columns (signed)
  *           Q2_K       the same, scale in the low nibble, min in the high one
+ *           MXFP4      the exponent, which is the only scale
  *   low     the lower bits of the codes
  *   high    the upper bits, or nothing
  * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as in
- * the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of `bits`
+ * the file (of IQ4 types and MXFP4: the nibble), those of Q8_0 signed.  A plane of `bits`
  * bits (1, 2, 4 or 8) has `bits` registers of 64 bytes.  Column 4 * g + c of
  * row r is in register g % bits, in byte 4 * r + c, from bit g / bits * bits
  * on. */
@@ -39,8 +40,7 @@
 
 /* Layout of a strip, in bytes. */
 struct flo_strip {
-    /* number of blocks with common f16 scales, 1 or 8; 0: the type is not
-     * packed */
+    /* number of blocks in a group, 1 or 8; 0: the type is not packed */
     size_t group;
     size_t halves;    /* bytes of f16 d and dmin in front of a group's blocks */
     size_t low, high; /* offsets of the planes in a block, which begins with its scales */

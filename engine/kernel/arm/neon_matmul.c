@@ -91,10 +91,10 @@ FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t index, struct block *out)
     out->codes[1] = vreinterpretq_s8_u8(vld1q_u8(p + 18));
 }
 
-/* Maps nibbles to the values in the table of the IQ4 types. */
-FLO_INLINE void grid(const uint8_t *p, struct block *out)
+/* Maps nibbles to the values in a table. */
+FLO_INLINE void grid(const uint8_t *p, const int8_t *levels, struct block *out)
 {
-    const int8x16_t steps = vld1q_s8(flo_quant_iq4_grid);
+    const int8x16_t steps = vld1q_s8(levels);
     uint8x16_t bytes = vld1q_u8(p);
 
     out->codes[0] = vqtbl1q_s8(steps, low_bits(bytes, 15));
@@ -106,7 +106,15 @@ FLO_INLINE void unpack_iq4_nl(const uint8_t *row, size_t index, struct block *ou
     const uint8_t *p = row + index * 18;
 
     out->scale[0] = flo_half(p);
-    grid(p + 2, out);
+    grid(p + 2, flo_quant_iq4_grid, out);
+}
+
+FLO_INLINE void unpack_mxfp4(const uint8_t *row, size_t index, struct block *out)
+{
+    const uint8_t *p = row + index * 17;
+
+    out->scale[0] = flo_quant_e8m0(p[0]);
+    grid(p + 1, flo_quant_e2m1_grid, out);
 }
 
 /* ---- types of 256 values (layouts: ref_codes.c) ---- */
@@ -204,7 +212,7 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
     int scale = flo_quant_iq4_xs_scale((const void *)p, sub);
 
     out->scale[0] = flo_half(p) * (float)scale;
-    grid(p + 8 + sub * 16, out);
+    grid(p + 8 + sub * 16, flo_quant_iq4_grid, out);
 }
 
 /* ---- types that plain C unpacks ---- */
@@ -354,6 +362,7 @@ MATMUL_CODES(q5_0, PLAIN)
 MATMUL_CODES(q5_1, OFFSET)
 MATMUL_CODES(q8_0, PLAIN)
 MATMUL_CODES(iq4_nl, PLAIN)
+MATMUL_CODES(mxfp4, PLAIN)
 MATMUL_CODES(q2_k, HALVES_OFFSET)
 MATMUL_CODES(q3_k, HALVES)
 MATMUL_CODES(q4_k, OFFSET)

@@ -25,6 +25,7 @@ enum { FLO_QUARTERS = 4, FLO_PIECES = 8 };
 enum flo_form {
     FLO_FORM_D,       /* a scale d for each 32 columns */
     FLO_FORM_D_M,     /* and an offset */
+    FLO_FORM_E8M0,    /* a power of two for each 32 columns */
     FLO_FORM_BYTE,    /* d for each 256 columns, and a signed byte for each 32 */
     FLO_FORM_BYTES,   /* d for each 256 columns, and a signed byte for each 16 */
     FLO_FORM_K4,      /* d and dmin for each 256 columns, scale and min for each 32 */
@@ -84,6 +85,8 @@ FLO_INLINE void flo_strip_codes(const struct flo_packed type, const uint8_t *hig
         }
         if (type.id == FLO_QUANT_IQ4_NL || type.id == FLO_QUANT_IQ4_XS) {
             out[g] = vqtbl1q_s8(vld1q_s8(flo_quant_iq4_grid), v);
+        } else if (type.id == FLO_QUANT_MXFP4) {
+            out[g] = vqtbl1q_s8(vld1q_s8(flo_quant_e2m1_grid), v);
         } else {
             out[g] = vreinterpretq_s8_u8(v);
         }
@@ -116,6 +119,12 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
     const bool has_m = form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
     struct flo_f32x16 d, m;
 
+    if (form == FLO_FORM_E8M0) {
+        for (int i = 0; i < 16; i++) {
+            out->scale[0].v[i / 4][i % 4] = flo_quant_e8m0(bytes[i]);
+        }
+        return;
+    }
     d = flo_load_halves(halves);
     if (has_m) {
         m = flo_load_halves(halves + 32);
@@ -335,7 +344,8 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     X(q5_k, Q5_K, FLO_FORM_K4, 1, 4, 0)                                                            \
     X(q6_k, Q6_K, FLO_FORM_BYTES, 2, 4, 32)                                                        \
     X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                                         \
-    X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)
+    X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)                                                      \
+    X(mxfp4, MXFP4, FLO_FORM_E8M0, 0, 4, 0)
 
 /* Defines the function flo_neon_<set>_<name>, which multiplies strips for
  * inputs of both precisions. */

@@ -56,13 +56,16 @@ typedef uint64_t flo_halves;
 enum { FLO_GROUPS = 8 }; /* 4 columns each */
 
 /* Scales of a type, which decide how its sums are combined. */
-enum flo_scales_kind {
-    FLO_SCALES_HALF, /* one f16 scale per 32 columns */
-    FLO_SCALES_PAIR, /* one f16 scale and one f16 offset per 32 columns */
-    FLO_SCALES_BYTE, /* one f16 scale per 256 columns, times a byte per 32 */
-    FLO_SCALES_K4,   /* f16 per 256 columns times a byte per 32, for a scale and a minimum */
-    FLO_SCALES_16,   /* one f16 scale per 256 columns, times a byte per 16 */
-    FLO_SCALES_K2,   /* f16 per 256 columns times a byte per 16, for a scale and a minimum */
+enum flo_scales_kind {                  /* those per 32 columns first */
+                       FLO_SCALES_HALF, /* one f16 scale per 32 columns */
+                       FLO_SCALES_E8M0, /* one power of two per 32 columns */
+                       FLO_SCALES_PAIR, /* one f16 scale and one f16 offset per 32 columns */
+                       FLO_SCALES_BYTE, /* one f16 scale per 256 columns, times a byte per 32 */
+                       FLO_SCALES_K4, /* f16 per 256 columns times a byte per 32, for a scale and a
+                                         minimum */
+                       FLO_SCALES_16, /* one f16 scale per 256 columns, times a byte per 16 */
+                       FLO_SCALES_K2, /* f16 per 256 columns times a byte per 16, for a scale and a
+                                         minimum */
 };
 
 FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
@@ -199,6 +202,20 @@ FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low, flo_ints *ou
     }
 }
 
+/* Maps nibbles to floats of 4 bits, doubled, plus 16. */
+FLO_INLINE void codes_e2m1(const uint8_t *high, const uint8_t *low, flo_ints *out)
+{
+    const flo_ints grid = OP(add_epi8)(
+        FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_e2m1_grid)), OP(set1_epi8)(16));
+
+    (void)high;
+    flo_codes_of_plane(4, low, out);
+#pragma GCC unroll 8
+    for (int g = 0; g < FLO_GROUPS; g++) {
+        out[g] = OP(shuffle_epi8)(grid, out[g]);
+    }
+}
+
 /* ---- scales ---- */
 
 /* Loads an f16 of each row. */
@@ -212,6 +229,19 @@ FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)
 #else
     return OP(cvtph_ps)(v);
 #endif
+}
+
+/* Returns 2^(e - 128) for a byte e of each row, and NaN for 255. */
+FLO_INLINE flo_floats flo_powers_of_two(__m128i bytes)
+{
+    const __m128i least = _mm_setzero_si128(), most = _mm_cmpeq_epi8(least, least);
+    /* The bit below the exponent is set at both ends: it makes 2^-127 of 0, and
+     * NaN of infinity. */
+    __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(bytes, least), _mm_cmpeq_epi8(bytes, most));
+    flo_ints below = OP(cvtepu8_epi32)(_mm_and_si128(ends, _mm_set1_epi8(0x40)));
+    flo_ints bits = OP(slli_epi32)(OP(cvtepu8_epi32)(bytes), 23) | OP(slli_epi32)(below, 16);
+
+    return OP(mul_ps)((flo_floats)bits, OP(set1_ps)(0.5f));
 }
 
 /* Returns d times a signed byte of each row. */
@@ -228,8 +258,12 @@ struct flo_group {
 
 FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind, const uint8_t *halves)
 {
-    struct flo_group g = {.d = flo_load_halves(halves)};
+    struct flo_group g;
 
+    if (kind == FLO_SCALES_E8M0) {
+        return (struct flo_group){0};
+    }
+    g.d = flo_load_halves(halves);
     if (flo_has_minima(kind)) {
         g.dmin = flo_load_halves(halves + 32);
     }
@@ -250,6 +284,9 @@ FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind, const struct flo_
     switch (kind) {
     case FLO_SCALES_HALF:
         out->scales[0] = d;
+        break;
+    case FLO_SCALES_E8M0:
+        out->scales[0] = flo_powers_of_two(flo_load_16(scales));
         break;
     case FLO_SCALES_PAIR:
         out->scales[0] = d;

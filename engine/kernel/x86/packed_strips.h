@@ -208,7 +208,7 @@ FLO_INLINE void read_block(const struct form form, struct strip *s, size_t b,
                            struct flo_weights_32 *out)
 {
     const enum flo_scales_kind kind = form.kind;
-    const size_t group = kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
+    const size_t group = kind <= FLO_SCALES_PAIR ? 1 : 8;
 
     if (s->ahead != 0) {
         const uint8_t *from = s->next + s->ahead;
@@ -374,6 +374,7 @@ MATMUL(q5_k, Q5_K, codes_5, K4, 0, 31)
 MATMUL(q6_k, Q6_K, codes_6, 16, 5, 63)
 MATMUL(iq4_nl, IQ4_NL, codes_grid, HALF, FLO_SIGNED_SHIFT, FLO_SIGNED)
 MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, FLO_SIGNED_SHIFT, FLO_SIGNED)
+MATMUL(mxfp4, MXFP4, codes_e2m1, E8M0, 4, 28)
 
 /* ---- the tokens' form ---- */
 

@@ -20,9 +20,9 @@ enum {
 };
 
 static const uint32_t types[] = {
-    FLO_QUANT_Q4_0, FLO_QUANT_Q4_1, FLO_QUANT_Q5_0,   FLO_QUANT_Q5_1,
-    FLO_QUANT_Q8_0, FLO_QUANT_Q2_K, FLO_QUANT_Q3_K,   FLO_QUANT_Q4_K,
-    FLO_QUANT_Q5_K, FLO_QUANT_Q6_K, FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS,
+    FLO_QUANT_Q4_0,   FLO_QUANT_Q4_1,   FLO_QUANT_Q5_0,  FLO_QUANT_Q5_1, FLO_QUANT_Q8_0,
+    FLO_QUANT_Q2_K,   FLO_QUANT_Q3_K,   FLO_QUANT_Q4_K,  FLO_QUANT_Q5_K, FLO_QUANT_Q6_K,
+    FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS, FLO_QUANT_MXFP4,
 };
 
 static const size_t token_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 32, 33, TOKENS};
@@ -222,16 +222,13 @@ static void products_with_codes_of_16_bits_are_exact(void **state)
 static void fill_bytes(struct matrix *m, uint32_t type, int pattern)
 {
     const struct flo_quant_type *quant = flo_quant_type(type);
-    const uint16_t one = 0x3c00;
     uint32_t state = 9;
 
     for (size_t i = 0; i < ROWS * m->row_bytes; i++) {
         m->data[i] = pattern >= 0 ? (uint8_t)pattern : (uint8_t)(noise(&state) * 127.0f + 128.0f);
     }
     for (size_t i = 0; i < ROWS * m->row_bytes; i += quant->block_bytes) {
-        for (int s = 0; s < quant->scale_count; s++) {
-            memcpy(m->data + i + quant->scale_offset[s], &one, sizeof(one));
-        }
+        flo_quant_put_scale(quant, m->data + i, 1);
     }
     matrix_pack(m, type);
 }
@@ -363,7 +360,7 @@ static void a_nan_in_a_token_reaches_all_its_sums_and_no_others(void **state)
 
 static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
 {
-    static const uint16_t halves[] = {0x7e00, 0x7c00}; /* NaN, infinity */
+    static const float bad[] = {NAN, INFINITY};
     const struct flo_kernel *kernel = chosen;
     enum { COUNT = 5, ROW = 18 };
 
@@ -380,8 +377,7 @@ static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
             continue;
         }
         matrix_make(&m, type, COLUMNS);
-        memcpy(m.data + ROW * m.row_bytes + quant->block_bytes + quant->scale_offset[0],
-               &halves[i % 2], sizeof(uint16_t));
+        flo_quant_put_scale(quant, m.data + ROW * m.row_bytes + quant->block_bytes, bad[i % 2]);
         matrix_pack(&m, type);
         quantise(kernel, &x);
         kernel->matmul_packed[type](m.strips, m.strip_bytes, ROWS, &x, y, ROWS);
@@ -404,9 +400,9 @@ static unsigned plane_at(const uint8_t *plane, unsigned bits, size_t r, size_t c
 
 static void a_strip_holds_the_codes_of_its_rows(void **state)
 {
-    static const uint8_t lows[] = {4, 4, 4, 4, 8, 2, 2, 4, 4, 4, 4, 4};
-    static const uint8_t highs[] = {0, 0, 1, 1, 0, 0, 1, 0, 1, 2, 0, 0};
-    static const uint8_t minus[] = {8, 0, 16, 0, 0, 0, 4, 0, 0, 32, 0, 0};
+    static const uint8_t lows[] = {4, 4, 4, 4, 8, 2, 2, 4, 4, 4, 4, 4, 4};
+    static const uint8_t highs[] = {0, 0, 1, 1, 0, 0, 1, 0, 1, 2, 0, 0, 0};
+    static const uint8_t minus[] = {8, 0, 16, 0, 0, 0, 4, 0, 0, 32, 0, 0, 0};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
@@ -427,6 +423,8 @@ static void a_strip_holds_the_codes_of_its_rows(void **state)
             }
             if (types[i] == FLO_QUANT_IQ4_NL || types[i] == FLO_QUANT_IQ4_XS) {
                 assert_int_equal(flo_quant_iq4_grid[code], w.codes[c % 32]);
+            } else if (types[i] == FLO_QUANT_MXFP4) {
+                assert_int_equal(flo_quant_e2m1_grid[code], w.codes[c % 32]);
             } else {
                 assert_int_equal((int8_t)(code - minus[i]), w.codes[c % 32]);
             }
