@@ -230,16 +230,38 @@ FLO_UNPACK flo_unpack_tq2_0(const void *row, size_t index, struct flo_quant_unpa
 
 /* ---- types with a codebook ---- */
 
-/* Unpacks 32 values with the scale d.  The codes of IQ1 types are eighths of a
- * level: `eighth` is 1, and 0 elsewhere. */
+/* Returns a byte 1 for each of eight bits that is set. */
+static inline uint64_t flo_quant_bytes_of_bits(uint32_t bits)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7f;
+    uint64_t v = (bits & 255) * 0x0101010101010101u & 0x8040201008040201u;
+
+    return (((v & low) + low) | v) >> 7 & 0x0101010101010101u;
+}
+
+/* Adds eight bytes to eight others. */
+static inline uint64_t flo_quant_add_bytes(uint64_t a, uint64_t b)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7f;
+
+    return ((a & low) + (b & low)) ^ ((a ^ b) & ~low);
+}
+
+/* Unpacks 32 values with the scale d, eight at a time.  The codes of IQ1 types
+ * are eighths of a level: `eighth` is 1, and 0 elsewhere. */
 FLO_UNPACK flo_unpack_patterns(const struct flo_quant_patterns *from, float d, const int eighth,
                                struct flo_quant_unpacked *out)
 {
-    for (int i = 0; i < 32; i++) {
-        int level = (int8_t)(from->levels[i / 8] >> i % 8 * 8);
-        int sign = from->signs >> i & 1 ? -1 : 1;
+    for (int i = 0; i < 4; i++) {
+        uint64_t is_less = flo_quant_bytes_of_bits(from->signs >> i * 8);
+        uint64_t minus = is_less * 255, codes;
 
-        out->codes[i] = (int8_t)(eighth != 0 ? level + sign : level * sign);
+        if (eighth != 0) {
+            codes = flo_quant_add_bytes(from->levels[i], minus | 0x0101010101010101u);
+        } else {
+            codes = flo_quant_add_bytes(from->levels[i] ^ minus, is_less);
+        }
+        memcpy(out->codes + i * 8, &codes, sizeof(codes));
     }
     for (int i = 0; i < 2; i++) {
         out->scale[i] = d * (float)from->scales[i];
