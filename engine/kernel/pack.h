@@ -22,10 +22,10 @@
  *   low     the lower bits of the codes
  *   high    the upper bits, or nothing
  * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as in
- * the file (of IQ4 types and MXFP4: the nibble), those of Q8_0 signed.  A plane of `bits`
- * bits (1, 2, 4 or 8) has `bits` registers of 64 bytes.  Column 4 * g + c of
- * row r is in register g % bits, in byte 4 * r + c, from bit g / bits * bits
- * on. */
+ * the file (of IQ4 types and MXFP4: the nibble), those of Q8_0 signed.  A plane
+ * of `bits` bits (1, 2, 4 or 8) has `bits` registers of 64 bytes.  Column 4 * g
+ * + c of row r is in register g % bits, in byte 4 * r + c, from bit g / bits *
+ * bits on. */
 #ifndef FLOTILLA_ENGINE_PACK_H
 #define FLOTILLA_ENGINE_PACK_H
 
