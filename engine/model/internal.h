@@ -16,7 +16,7 @@
 #include "engine/token/token.h"
 
 #define FLO_BATCH_DEFAULT 64u
-#define FLO_BATCH_MAX 512u
+#define FLO_BATCH_MAX 2048u
 #define FLO_ROWS_AT_ONCE 8u /* most rows whose logits are computed in one job */
 #define FLO_LOW_SLOTS 4u    /* most products that read the same input */
 
@@ -34,6 +34,7 @@ struct flo_sizes {
         uint32_t block_bytes; /* bytes of FLO_KV_BLOCK keys, or values, of one head */
         uint32_t heads;       /* key heads; 0: the layer keeps no keys */
     } places[FLO_LAYERS_MAX];
+    uint32_t pooled_width;     /* widest vector that pooling makes */
     uint64_t cache_bytes;      /* keys and values of a session */
     uint64_t state_bytes;      /* state of a session's recurrent layers; 0: there are none */
     uint64_t session_kv_bytes; /* cache, state, and copies of the state */
@@ -123,6 +124,7 @@ struct flo_scratch {
     float *mixer_out;        /* [B][n_inner]: the recurrent layer's result */
     float *z, *alpha, *beta; /* [B][...]: gate, decay and rate of a delta net */
     struct flo_expert_scratch experts;
+    float *pooled;          /* [3][W]: a pooled vector, the next, and a row of a matrix */
     float *branch;          /* [B][n_embd]: result of a dense part beside experts */
     float *own, *own_added; /* [B][n_layer * n_per_layer]: the layers' own embeddings */
     float *rows;            /* [FLO_ROWS_AT_ONCE][n_vocab] */

@@ -85,6 +85,15 @@ static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
         /* the model has only a ranking head, so it writes no text */
         info->properties &= ~(unsigned)FLO_COMPUTE_ANSWERS;
     }
+    if (e->hparams.pooling != FLO_POOLED_NONE) {
+        info->properties |= FLO_COMPUTE_POOLS;
+    }
+    if (e->sizes.state_bytes > 0) {
+        info->properties &= ~(unsigned)(FLO_COMPUTE_CUTS | FLO_COMPUTE_PREFIX);
+    }
+    if (e->hparams.is_encoder) {
+        info->properties = FLO_COMPUTE_POOLS;
+    }
     info->parameters = e->weights.parameters;
     snprintf(info->kernel, sizeof(info->kernel), "%s", e->kernel->name);
 }
@@ -150,6 +159,7 @@ const struct flo_compute flo_compute_native = {
     .pass = flo_forward,
     .rows = flo_forward_rows,
     .state = flo_forward_state,
+    .vector = flo_pool_vector,
     .copy = native_copy,
     .drop = native_drop,
 };

@@ -33,7 +33,7 @@ static uint32_t width_of(const struct flo_hparams *h)
     uint32_t dense = at_least(h->n_ff, at_least(h->n_ff_expert, h->n_ff_shared));
 
     return at_least(at_least(at_least(h->n_embd, flo_width_q(h)), at_least(dense, h->n_inner)),
-                    h->n_per_layer);
+                    at_least(h->n_per_layer, h->n_dense));
 }
 
 static void lay_out_input(struct flo_arena *arena, uint64_t tokens, uint64_t width, bool has_low,
@@ -131,6 +131,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     lay_out_rotations(arena, batch, h->n_rope_local, &out->local);
     out->own = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
     out->own_added = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
+    out->pooled = flo_arena_take(arena, h->pooling == FLO_POOLED_NONE ? 0 : 3 * (uint64_t)width, f);
     out->branch = flo_arena_take(arena, h->n_expert > 0 ? batch * h->n_embd : 0, f);
     lay_out_input(arena, batch, width, has_low, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
@@ -270,6 +271,10 @@ int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tok
 static void set_context(const struct flo_hparams *h, uint32_t context, struct flo_sizes *s)
 {
     s->context = context;
+    if (h->is_encoder) { /* a text is computed in one pass */
+        s->batch = context;
+    }
+    s->pooled_width = width_of(h);
     place_layers(h, s);
     s->session_kv_bytes = s->cache_bytes;
     if (s->state_bytes > 0) {
@@ -335,6 +340,9 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .request_bytes = options->request_bytes,
     };
 
+    if (h->is_encoder) {
+        s.context = smaller(s.context, smaller(h->context_trained, FLO_BATCH_MAX));
+    }
     FLO_TRY(check_sizes(&s, err));
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
         const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
@@ -386,7 +394,8 @@ static uint32_t context_fitting(const struct flo_hparams *h, const struct flo_si
                                 uint64_t room)
 {
     struct flo_sizes s = *sizes;
-    uint32_t maximum = smaller(h->context_trained, FLO_ENGINE_CONTEXT_MAX);
+    uint32_t maximum =
+        smaller(h->context_trained, h->is_encoder ? FLO_BATCH_MAX : FLO_ENGINE_CONTEXT_MAX);
     uint32_t fitting = 0; /* blocks */
     uint32_t most = (maximum + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK;
 

@@ -88,6 +88,9 @@ enum flo_dim {
     FLO_DIM_VOCAB,
     FLO_DIM_HALF_ROPE,
     FLO_DIM_LABELS,      /* number of outputs of a ranking head */
+    FLO_DIM_CONTEXT,     /* tokens of the largest context */
+    FLO_DIM_TYPES,       /* kinds of text that the embedding distinguishes */
+    FLO_DIM_DENSE,       /* width between the two matrices behind a pooled vector */
     FLO_DIM_TAPS,        /* tokens that a convolution reads */
     FLO_DIM_EMBD_THRICE, /* input, and two gates, of a short convolution */
     FLO_DIM_INNER,       /* values of all heads of a state space or delta net */

@@ -216,7 +216,8 @@ static void read_window(struct reader *r, struct flo_hparams *h)
         kv = NULL;
     }
     for (uint32_t i = 0; h->window > 0 && i < h->n_layer; i++) {
-        h->layers[i].is_local = period == 0 || i % period < period - 1;
+        h->layers[i].is_local =
+            period == 0 || (r->arch->is_window_first ? i % period != 0 : i % period < period - 1);
         if (kv != NULL) {
             read_flag(r, pattern, h->n_layer, i, &h->layers[i].is_local);
         }
@@ -337,24 +338,56 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
     }
 }
 
-/* Reads the number of labels of a ranking model.  Such a model has
- * `pooling_type` rank and the tensor of the head.  A file with only one of the
- * two is refused. */
+/* Reads how a text's vector is made.  A model that ranks says so, and has the
+ * tensor of the head: a file with only one of the two is refused.  Encoders need
+ * not say it. */
+static void read_pooling(struct reader *r, struct flo_hparams *h, bool has_head)
+{
+    uint32_t pooling = 0, kind = 2;
+
+    read_u32(r, "pooling_type", 0, UINT32_MAX, &pooling);
+    if (r->arch->is_encoder && has_head) {
+        pooling = POOLING_RANK;
+    }
+    if (r->rv == 0 && (pooling == POOLING_RANK) != has_head) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_MISSING,
+                         !has_head ? "%s is 4 (rank), tensor cls.output.weight is "
+                                     "missing"
+                                   : "tensor cls.output.weight is there, %s is not "
+                                     "4 (rank)",
+                         r->key);
+    }
+    if (has_head && r->arch->is_encoder) {
+        read_u32(r, "classifier.pooling_type", 1, FLO_POOLED_LAST, &kind);
+        pooling = kind;
+    }
+    h->is_encoder = r->arch->is_encoder;
+    h->pooling = pooling <= FLO_POOLED_LAST ? (enum flo_text_pooling)pooling : FLO_POOLED_NONE;
+    if (h->is_encoder && h->pooling == FLO_POOLED_NONE) {
+        h->pooling = FLO_POOLED_MEAN;
+    }
+}
+
+/* Reads the sizes of an encoder's own tensors. */
+static void read_encoder(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_gguf_tensor *types = flo_gguf_tensor_find(r->gguf, "token_types.weight");
+
+    if (!h->is_encoder || r->rv < 0) {
+        return;
+    }
+    h->n_types = types == NULL || types->dims[1] > FLO_TYPES_MAX ? 0 : (uint32_t)types->dims[1];
+    read_u32(r, "dense_2_feat_out", 1, FLO_WIDTH_MAX, &h->n_dense);
+}
+
+/* Reads the number of labels of a ranking model. */
 static void read_labels(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");
     const struct flo_gguf_kv *names = NULL;
-    uint32_t pooling = 0;
 
-    read_u32(r, "pooling_type", 0, UINT32_MAX, &pooling);
-    if (r->rv == 0 && (pooling == POOLING_RANK) != (head != NULL)) {
-        r->rv = flo_fail(r->err, FLO_E_GGUF_MISSING,
-                         head == NULL ? "%s is 4 (rank), tensor cls.output.weight is "
-                                        "missing"
-                                      : "tensor cls.output.weight is there, %s is not "
-                                        "4 (rank)",
-                         r->key);
-    }
+    read_pooling(r, h, head != NULL);
+    read_encoder(r, h);
     if (r->rv < 0 || head == NULL) {
         return;
     }

@@ -16,6 +16,7 @@
 #define FLO_EXPERTS_MAX 1024u
 #define FLO_EXPERTS_USED_MAX 64u
 #define FLO_TAPS_MAX 16u
+#define FLO_TYPES_MAX 64u
 #define FLO_STATE_MAX 512u
 
 /* Rotary embedding.  Pair i is turned at a position by the angle position *
@@ -67,6 +68,17 @@ struct flo_hparams {
     float temperature;     /* queries grow by this times ln(1 + position / original context) */
     struct flo_rope rope;
     uint32_t window; /* number of last positions that a local layer attends to; 0: all */
+
+    /* Encoders, and models whose file says how a text's vector is made. */
+    bool is_encoder; /* tokens attend to later ones, so a text is computed in one pass */
+    enum flo_text_pooling {
+        FLO_POOLED_NONE,
+        FLO_POOLED_MEAN,
+        FLO_POOLED_FIRST,
+        FLO_POOLED_LAST
+    } pooling;
+    uint32_t n_types; /* kinds of text that the embedding distinguishes */
+    uint32_t n_dense; /* width between the two matrices behind the pooled vector; 0: none */
 
     uint32_t n_per_layer; /* width of each layer's own embedding; 0: there are none */
     uint32_t n_expert;    /* 0: the model has no experts */

@@ -58,6 +58,12 @@ static uint64_t dim(const struct binding *b, const struct flo_layer_shape *shape
         return h->n_rope / 2;
     case FLO_DIM_LABELS:
         return h->n_labels;
+    case FLO_DIM_CONTEXT:
+        return h->context_trained;
+    case FLO_DIM_TYPES:
+        return h->n_types;
+    case FLO_DIM_DENSE:
+        return h->n_dense;
     case FLO_DIM_TAPS:
         return h->n_taps;
     case FLO_DIM_EMBD_THRICE:
@@ -398,11 +404,11 @@ static int check_unused(struct binding *b)
 static bool is_values(const char *name)
 {
     const char *rest = strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') : NULL;
+    const struct flo_tensor_list *list = rest == NULL ? &flo_model_tensors : &flo_layer_tensors;
 
-    for (size_t i = 0; rest != NULL && i < flo_layer_tensors.count; i++) {
-        const struct flo_tensor_spec *spec = &flo_layer_tensors.specs[i];
-
-        if (spec->is_values && strcmp(rest + 1, spec->name) == 0) {
+    name = rest == NULL ? name : rest + 1;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->specs[i].is_values && strcmp(name, list->specs[i].name) == 0) {
             return true;
         }
     }
@@ -455,7 +461,8 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     sum_up(gguf, weights);
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     weights->vectors = malloc((size_t)weights->vector_bytes + 1);
-    if (weights->layers == NULL || weights->vectors == NULL) {
+    weights->zeros = calloc(hparams->n_embd, sizeof(*weights->zeros));
+    if (weights->layers == NULL || weights->vectors == NULL || weights->zeros == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
     b.vector = weights->vectors;
@@ -539,6 +546,8 @@ void flo_weights_deinit(struct flo_weights *weights)
     free(weights->layers);
     free(weights->vectors);
     free(weights->head_rows);
+    free(weights->zeros);
+    weights->zeros = NULL;
     weights->layers = NULL;
     weights->vectors = NULL;
     weights->head_rows = NULL;

@@ -35,7 +35,9 @@ struct flo_layer {
     const float *ffn_norm;       /* [n_embd] */
     const float *ffn_post_norm;
     const float *q_norm, *k_norm; /* [head_size], or of all heads */
-    const float *sinks;           /* [n_head]: a score of nothing, for each query head */
+    /* norms of the residual stream after attention, and after the layer */
+    const float *attn_out_norm, *attn_out_norm_bias, *out_norm, *out_norm_bias;
+    const float *sinks; /* [n_head]: a score of nothing, for each query head */
     struct flo_matrix qkv;
     struct flo_matrix q, k, v, o;
     struct flo_matrix gate_up;
@@ -78,6 +80,16 @@ struct flo_weights {
     struct flo_matrix head; /* [n_labels][n_embd]: ranks documents */
     float *head_rows;       /* the ranking head as floats, owned; it is read once per text */
     const float *output_norm_bias;
+
+    /* Encoders: what is added to a token's embedding, and what follows the
+     * pooled vector. */
+    const float *embedding_norm, *embedding_norm_bias;
+    const float *positions; /* [context_trained][n_embd] */
+    const float *types;     /* [n_types][n_embd] */
+    struct flo_matrix dense_wide, dense_narrow;
+    struct flo_matrix pooler;
+    const float *pooler_norm;
+    float *zeros; /* [n_embd], owned: biases of a norm without biases */
     /* [n_rope / 2] numbers by which the angles of the rotation are divided, one
      * for each pair of values */
     const float *rope_factors;

@@ -136,9 +136,21 @@ static void norm_rows(struct flo_pass *pass, unsigned thread, uint32_t index)
  * layer. */
 static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t position)
 {
-    bool is_cut = h->layers[layer].is_local && position >= h->window;
+    /* In an encoder half of the window lies on either side. */
+    size_t before = h->is_encoder ? h->window / 2 : h->window - 1;
 
-    return is_cut ? position - h->window + 1 : 0;
+    return h->layers[layer].is_local && position > before ? position - before : 0;
+}
+
+/* Returns the end of the positions to which a token attends. */
+static size_t end_seen(const struct flo_hparams *h, uint32_t layer, size_t position, size_t end)
+{
+    size_t after = h->layers[layer].is_local ? h->window / 2 + 1 : end;
+
+    if (!h->is_encoder) {
+        return position + 1;
+    }
+    return position + after < end ? position + after : end;
 }
 
 /* Multiplies the results of some rows by their gates, which stand behind the
@@ -181,7 +193,7 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
         a.queries[a.rows] = query_of(e, layer, t, query_head);
         a.out[a.rows] = e->scratch.attention + (t * shape->n_head + query_head) * shape->head_size;
         a.firsts[a.rows] = first_seen(h, layer, position);
-        a.lengths[a.rows] = position + 1;
+        a.lengths[a.rows] = end_seen(h, layer, position, piece->end);
         a.sinks[a.rows] = sinks != NULL ? sinks[query_head] : 0;
         a.rows++;
         if (a.rows == FLO_ATTEND_ROWS || i + 1 == count) {

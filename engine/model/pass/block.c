@@ -130,6 +130,20 @@ static void own_part(struct flo_pass *pass, unsigned thread, uint32_t index)
     add_part(pass, thread, &layer->own_proj, s->gate, layer->own_norm);
 }
 
+static void norm_stream(struct flo_pass *pass, unsigned thread, const float *weight,
+                        const float *bias)
+{
+    struct flo_engine *e = pass->engine;
+    size_t n = e->hparams.n_embd;
+
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        float *x = e->scratch.x + t * n;
+
+        flo_pass_norm(e, x, weight, bias, n, x);
+    }
+    flo_pool_barrier(e->pool);
+}
+
 static void scale_stream(struct flo_pass *pass, unsigned thread, float by)
 {
     struct flo_engine *e = pass->engine;
@@ -161,6 +175,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     if (flo_recurs(shape)) {
         add_part(pass, thread, &layer->out, s->mixer_out, layer->attn_post_norm);
     }
+    if (layer->attn_out_norm != NULL) {
+        norm_stream(pass, thread, layer->attn_out_norm, layer->attn_out_norm_bias);
+    }
     if (shape->mixer != FLO_MIX_NONE && pass->stop) {
         return false;
     }
@@ -172,6 +189,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     }
     if (layer->own_gate.data != NULL) {
         own_part(pass, thread, index);
+    }
+    if (layer->out_norm != NULL) {
+        norm_stream(pass, thread, layer->out_norm, layer->out_norm_bias);
     }
     if (layer->scale != NULL) {
         scale_stream(pass, thread, layer->scale[0]);

@@ -110,6 +110,32 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint
     return 0;
 }
 
+/* Adds an encoder's embeddings of positions and kinds of text, and normalises
+ * the sum.  Behind the first separator stands the second text of a pair. */
+static void embed_encoded(struct flo_engine *e, uint32_t row, const struct flo_span *span)
+{
+    const struct flo_weights *w = &e->weights;
+    size_t n = e->hparams.n_embd, type = 0;
+    int32_t separator = e->vocab == NULL ? -1 : flo_vocab_facts(e->vocab)->separator;
+
+    for (size_t t = 0; t < span->count; t++) {
+        float *x = e->scratch.x + (row + t) * n;
+
+        if (w->positions != NULL) {
+            e->kernel->add(x, w->positions + (span->session->position + t) * n, n);
+        }
+        if (w->types != NULL) {
+            e->kernel->add(x, w->types + type * n, n);
+        }
+        if (w->embedding_norm != NULL) {
+            flo_pass_norm(e, x, w->embedding_norm, w->embedding_norm_bias, n, x);
+        }
+        if (span->tokens[t] == separator && e->hparams.n_types > 1) {
+            type = 1;
+        }
+    }
+}
+
 /* Reads the tokens' rows in the table of all layers' embeddings. */
 static int embed_own(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint32_t count,
                      struct flo_err *err)
@@ -137,6 +163,9 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span, struct f
     uint32_t position = span->session->position;
 
     FLO_TRY(embed(pass->engine, pass->count, span->tokens, span->count, err));
+    if (pass->engine->hparams.is_encoder) {
+        embed_encoded(pass->engine, pass->count, span);
+    }
     FLO_TRY(embed_own(pass->engine, pass->count, span->tokens, span->count, err));
     flo_rope_make_tables(pass->engine, pass->count, position, span->count);
     for (uint32_t t = 0; t < span->count; t++) {
@@ -148,6 +177,7 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span, struct f
         pass->pieces[pass->piece_count++] = (struct flo_piece){
             .session = span->session,
             .position = position + t,
+            .end = position + span->count,
             .first = (uint16_t)(pass->count + t),
             .count = (uint16_t)(left < FLO_PIECE_ROWS ? left : FLO_PIECE_ROWS),
         };
@@ -238,6 +268,9 @@ const float *flo_forward_state(struct flo_engine *e, uint32_t row)
     const struct flo_weights *w = &e->weights;
     uint32_t n = e->hparams.n_embd;
 
+    if (w->output_norm == NULL) {
+        return e->scratch.x + (size_t)row * n;
+    }
     flo_pass_norm(e, e->scratch.x + (size_t)row * n, w->output_norm, w->output_norm_bias, n,
                   e->scratch.y);
     return e->scratch.y;

@@ -13,6 +13,7 @@
 struct flo_piece {
     struct flo_session *session;
     uint32_t position; /* position in the session of the piece's first row */
+    uint32_t end;      /* position behind the last row of the session in this pass */
     uint16_t first;
     uint16_t count;
 };
@@ -124,6 +125,13 @@ void flo_rope_make_rates(struct flo_engine *engine);
  * positions are `position` and the following ones. */
 void flo_rope_make_tables(struct flo_engine *engine, uint32_t row, uint32_t position,
                           uint32_t count);
+
+/* ---- pooled.c ---- */
+
+/* Computes the vector of a whole text, pooled as the file says, into `vector`
+ * [n_embd]; the scores [n_labels] of a model that ranks. */
+FLO_MUST_USE int flo_pool_vector(struct flo_session *session, const int32_t *tokens, size_t count,
+                                 float *vector, struct flo_err *err);
 
 /* ---- forward.c: native.c calls these for flo_compute ---- */
 

@@ -14,7 +14,8 @@ void flo_pass_norm(const struct flo_engine *e, const float *x, const float *weig
     float epsilon = e->hparams.epsilon;
 
     if (e->arch->norm == FLO_NORM_LAYER) {
-        e->kernel->layer_norm(x, weight, bias, epsilon, count, out);
+        e->kernel->layer_norm(x, weight, bias != NULL ? bias : e->weights.zeros, epsilon, count,
+                              out);
     } else {
         e->kernel->rms_norm(x, weight, epsilon, count, out);
     }
