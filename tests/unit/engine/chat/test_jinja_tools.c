@@ -9,8 +9,8 @@
 
 #include <flotilla/errors/model.h>
 
+#include "engine/chat/case.h"
 #include "unit/engine/gguf_make.h"
-#include "unit/engine/render_case.h"
 
 #define FOLDER "tests/golden/token/tools/"
 
@@ -68,10 +68,10 @@ static struct flo_tree_node *whole_case(struct flo_tree *known, const struct flo
 static void expect_case(const char *name, const char *text, size_t bytes,
                         const struct flo_tree_node *node, const struct flo_tree_node *wanted)
 {
-    struct render_case it;
+    struct flo_chat_case it;
     struct flo_buf out = {0}, marks = {0};
     struct flo_err err = {0};
-    assert_true(render_case_read(&it, node));
+    assert_int_equal(flo_chat_case_read(&it, node, NULL), 0);
     int rv = render(text, bytes, &it.input, &out, &marks, &err);
     if (flo_tree_is(wanted, "REFUSED")) {
         assert_int_equal(rv, FLO_E_INFER_PARAM);
@@ -82,7 +82,7 @@ static void expect_case(const char *name, const char *text, size_t bytes,
                  out.data, wanted->text);
     }
     assert_true(rv < 0 || marks.bytes == out.bytes);
-    render_case_deinit(&it);
+    flo_chat_case_deinit(&it);
     flo_buf_deinit(&out);
     flo_buf_deinit(&marks);
 }
@@ -407,9 +407,29 @@ static void the_date_is_the_given_one_or_one_that_stays(void **state)
     expect_date("{{ strftime_now is defined }} {{ strftime_now('%F') }}", 0, "False 2026-01-01");
 }
 
+static void a_case_that_is_no_conversation_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"[]", "{}", "{\"messages\": 3}", "{\"messages\": [3]}",
+                                        "{\"messages\": {\"role\": \"user\"}}"};
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        struct flo_tree tree = {0};
+        struct flo_chat_case it;
+        struct flo_err err = {0};
+        char text[64];
+        snprintf(text, sizeof(text), "%s", texts[i]);
+        assert_int_equal(flo_tree_read(&tree, text, strlen(text), 0, 0, NULL, NULL), 0);
+        assert_int_equal(flo_chat_case_read(&it, tree.nodes, &err), FLO_E_INFER_PARAM);
+        assert_true(err.what[0] != '\0');
+        flo_chat_case_deinit(&it);
+        flo_tree_deinit(&tree);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_case_that_is_no_conversation_is_refused),
         cmocka_unit_test(tools_and_calls_give_the_text_that_jinja2_gives),
         cmocka_unit_test(what_tools_and_calls_say_stays_marked),
         cmocka_unit_test(an_id_becomes_nine_letters_and_digits_if_asked),
