@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Chat renderings against a set of reference answers: run by hand.
 
-usage: renders.py FOLDER [NAME ...]   (needs build/bin/render_case)
+usage: renders.py FOLDER [NAME ...]   (needs build/bin/flotilla-model)
 
 FOLDER has hf/NAME/chat_template.jinja and truth/NAME/renders.json.  A case
 with a text must give it byte for byte; one that must be refused is refused by
@@ -11,17 +11,18 @@ import pathlib
 import subprocess
 import sys
 
-PROGRAM = pathlib.Path(__file__).parents[2] / "build" / "bin" / "render_case"
+PROGRAM = pathlib.Path(__file__).parents[2] / "build" / "bin" / "flotilla-model"
 ANSWERS = ("text", "ids", "error", "must_refuse")
 
 
 def is_right(template, case, shared):
     asked = {k: v for k, v in case.items() if k not in ANSWERS} | shared
-    done = subprocess.run([PROGRAM, template], input=json.dumps(asked).encode(),
+    done = subprocess.run([PROGRAM, "render", "--model", template],
+                          input=json.dumps(asked).encode(),
                           capture_output=True)
     if "text" in case:
         return done.returncode == 0 and done.stdout == case["text"].encode()
-    return done.returncode == 1
+    return b"error[infer.param]" in done.stderr
 
 
 def main():
