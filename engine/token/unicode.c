@@ -1,21 +1,49 @@
-/* Unicode: finds the sets of a character by binary search, and reads UTF-8
- * strictly, one code point at a time. */
+/* Unicode: finds the properties of a character by binary search, and reads
+ * UTF-8 strictly, one code point at a time. */
 #include "engine/token/unicode.h"
 
-unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
+enum flo_unicode_category flo_unicode_category(uint32_t code)
 {
     size_t low = 0;
-    size_t high = flo_unicode_change_count;
+    size_t high = flo_unicode_categories_count;
     while (low < high) { /* at the end `low` is the first change after the code point */
         size_t middle = low + (high - low) / 2;
-        if (flo_unicode_changes[middle] >> FLO_UNICODE_TABLE_BITS <= code) {
+        if (flo_unicode_categories[middle] >> FLO_UNICODE_CATEGORY_BITS <= code) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    /* The table's first change is at 0x80, so `low` is at least 1. */
-    return flo_unicode_changes[low - 1] & ((1u << FLO_UNICODE_TABLE_BITS) - 1);
+    /* The table's first change is at 0, so `low` is at least 1. */
+    return (enum flo_unicode_category)(flo_unicode_categories[low - 1] &
+                                       ((1u << FLO_UNICODE_CATEGORY_BITS) - 1));
+}
+
+bool flo_unicode_is_blank(uint32_t code)
+{
+    return (code >= 0x09 && code <= 0x0d) || code == ' ' || code == 0x85 || code == 0xa0 ||
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+}
+
+uint32_t flo_unicode_to_lower(uint32_t code)
+{
+    size_t low = 0;
+    size_t high = flo_unicode_lower_count;
+    while (low < high) { /* at the end `low` is the first run that ends at the code or later */
+        size_t middle = low + (high - low) / 2;
+        if (flo_unicode_lower[middle].last < code) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    const struct flo_unicode_run *run = &flo_unicode_lower[low];
+    if (low == flo_unicode_lower_count || code < run->first ||
+        (code - run->first) % run->step != 0) {
+        return code;
+    }
+    return (uint32_t)((int32_t)code + run->delta);
 }
 
 /* Returns how many bytes a sequence has that begins with this byte; 0 if none

@@ -1,42 +1,83 @@
-/* Unicode: UTF-8, and the character sets that tokenizers need: letters, numbers
- * and blanks.  The tables are built in; the C locale is not used. */
+/* Unicode: UTF-8, and the properties of characters that tokenizers need.  The
+ * tables are built in; the C locale is not used. */
 #ifndef FLOTILLA_ENGINE_UNICODE_H
 #define FLOTILLA_ENGINE_UNICODE_H
 
 #include <flotilla/base.h>
 
-/* Sets of characters. */
-enum flo_unicode_set {
-    FLO_UNICODE_UPPER = 1, /* letters except a to z */
-    FLO_UNICODE_LOWER = 2, /* letters except A to Z */
-    FLO_UNICODE_LETTER = FLO_UNICODE_UPPER | FLO_UNICODE_LOWER,
-    FLO_UNICODE_NUMBER = 4,
-    FLO_UNICODE_INLINE = 8, /* blanks that are no line ends */
-    FLO_UNICODE_NEWLINE = 16,
-    FLO_UNICODE_BLANK = FLO_UNICODE_INLINE | FLO_UNICODE_NEWLINE,
-    FLO_UNICODE_CASED = 32, /* from here on, character classes of deepseek-llm */
-    FLO_UNICODE_MARK = 64,
-    FLO_UNICODE_IDEOGRAPH = 128,
-    FLO_UNICODE_PUNCTUATION = 256, /* and $+<=>^~| */
-    FLO_UNICODE_SIGN = 512,        /* characters that are no letter, number or blank */
-    FLO_UNICODE_SPACE = 1024,
-    FLO_UNICODE_SLASH = 2048,
-    FLO_UNICODE_DIGIT = 4096, /* 0-9 */
+#define FLO_UNICODE_CODE_MAX 0x10ffffu
+
+/* General categories, in the order of their names. */
+enum flo_unicode_category {
+    FLO_UNICODE_CC,
+    FLO_UNICODE_CF,
+    FLO_UNICODE_CN,
+    FLO_UNICODE_CO,
+    FLO_UNICODE_CS,
+    FLO_UNICODE_LL,
+    FLO_UNICODE_LM,
+    FLO_UNICODE_LO,
+    FLO_UNICODE_LT,
+    FLO_UNICODE_LU,
+    FLO_UNICODE_MC,
+    FLO_UNICODE_ME,
+    FLO_UNICODE_MN,
+    FLO_UNICODE_ND,
+    FLO_UNICODE_NL,
+    FLO_UNICODE_NO,
+    FLO_UNICODE_PC,
+    FLO_UNICODE_PD,
+    FLO_UNICODE_PE,
+    FLO_UNICODE_PF,
+    FLO_UNICODE_PI,
+    FLO_UNICODE_PO,
+    FLO_UNICODE_PS,
+    FLO_UNICODE_SC,
+    FLO_UNICODE_SK,
+    FLO_UNICODE_SM,
+    FLO_UNICODE_SO,
+    FLO_UNICODE_ZL,
+    FLO_UNICODE_ZP,
+    FLO_UNICODE_ZS,
+    FLO_UNICODE_CATEGORY_COUNT,
 };
 
-/* Tables in unicode_table.c.  The first has the sets of each ASCII character.
- * The other has the code points where the first ten sets change, as code <<
- * FLO_UNICODE_TABLE_BITS | sets. */
-#define FLO_UNICODE_TABLE_BITS 10
-extern const uint16_t flo_unicode_ascii[128];
-extern const size_t flo_unicode_change_count;
-extern const uint32_t flo_unicode_changes[];
+/* Runs of characters whose lower case is `delta` away: each `step`th one from
+ * first to last. */
+struct flo_unicode_run {
+    uint32_t first, last;
+    uint32_t step;
+    int32_t delta;
+};
 
-unsigned flo_unicode_sets_beyond_ascii(uint32_t code);
-static inline unsigned flo_unicode_sets(uint32_t code)
+/* Tables in unicode_table.c and unicode_forms.c.  The first two have the code
+ * points where a property changes, above the bits of its new value. */
+#define FLO_UNICODE_CATEGORY_BITS 5
+#define FLO_UNICODE_CLASS_BITS 8
+#define FLO_UNICODE_CODE_BITS 21
+extern const size_t flo_unicode_categories_count, flo_unicode_classes_count;
+extern const uint32_t flo_unicode_categories[], flo_unicode_classes[];
+/* Canonical decompositions by code point: the code point, the first and the
+ * second character, or 0 for none, with 21 bits each. */
+extern const size_t flo_unicode_pairs_count;
+extern const uint64_t flo_unicode_pairs[];
+/* Places in flo_unicode_pairs of those that are composed, by their halves. */
+extern const size_t flo_unicode_composed_count;
+extern const uint16_t flo_unicode_composed[];
+extern const size_t flo_unicode_lower_count;
+extern const struct flo_unicode_run flo_unicode_lower[];
+
+enum flo_unicode_category flo_unicode_category(uint32_t code);
+/* Tells whether the character has the property White_Space. */
+bool flo_unicode_is_blank(uint32_t code);
+/* Tells whether the category is one of P*. */
+static inline bool flo_unicode_is_punctuation(enum flo_unicode_category category)
 {
-    return code < 128 ? flo_unicode_ascii[code] : flo_unicode_sets_beyond_ascii(code);
+    return category >= FLO_UNICODE_PC && category <= FLO_UNICODE_PS;
 }
+/* Returns the lower-case letter, or the character itself.  A letter whose lower
+ * case is two characters counts as its own. */
+uint32_t flo_unicode_to_lower(uint32_t code);
 
 /* Returns the code point at `text`, which has `bytes` > 0 left, and writes its
  * length to *taken.  A byte that begins no complete, shortest, valid sequence

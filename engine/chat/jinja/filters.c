@@ -40,7 +40,7 @@ static struct jinja_text text_argument(struct jinja_run *run, const struct jinja
  * four code points more than Unicode's White_Space. */
 static bool is_blank(uint32_t code)
 {
-    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 || (code >= 0x1c && code <= 0x1f);
+    return flo_unicode_is_blank(code) || (code >= 0x1c && code <= 0x1f);
 }
 
 /* Strips characters from the text's beginning and end, as asked for.  They are
