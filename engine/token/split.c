@@ -1,288 +1,72 @@
-/* Split: splits texts as pre-tokenizers do, whose regular expressions are
- * tables here. */
+/* Split: finds and compiles pre-tokenizers, and splits texts with them. */
 #include "engine/token/split.h"
 
 #include <string.h>
 
-#include "engine/token/unicode.h"
+#include <flotilla/errors/gguf.h>
 
-enum {
-    UPPER = FLO_UNICODE_UPPER,
-    LOWER = FLO_UNICODE_LOWER,
-    LETTER = FLO_UNICODE_LETTER,
-    NUMBER = FLO_UNICODE_NUMBER,
-    NEWLINE = FLO_UNICODE_NEWLINE,
-    BLANK = FLO_UNICODE_BLANK,
-    SPACE = FLO_UNICODE_SPACE,
-    SIGN = FLO_UNICODE_SIGN,
-    BEFORE_WORD = FLO_UNICODE_INLINE | SIGN, /* [^\r\n\p{L}\p{N}] */
-};
+/* ---- parts that several expressions share ---- */
 
-struct text {
-    const char *data;
-    size_t bytes;
-};
+#define SHORT_FORMS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define WORD "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
+#define SIGNS " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+#define LAST_BLANKS "\\s+(?!\\S)|\\s+"
+#define LINES "\\s*[\\r\\n]+|" LAST_BLANKS
+/* Words by case: capital letters, then small ones. */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED_WORD(tail)                                                                           \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" tail "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER    \
+    "*" tail
+#define SIGNS_AND_SLASHES " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"
+#define HAN_LESS(letters) "[" letters "&&[^\\p{Han}]]"
+#define KIMI_UPPER HAN_LESS("\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}")
+#define KIMI_LOWER HAN_LESS("\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}")
 
-/* A position in a text, with the character sets to which the character there
- * belongs (none at the text's end). */
-struct place {
-    size_t at;
-    size_t next;
-    unsigned is;
-};
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" LAST_BLANKS
+#define LLAMA3 SHORT_FORMS "|" WORD "|\\p{N}{1,3}|" SIGNS "|" LINES
+#define QWEN2 SHORT_FORMS "|" WORD "|\\p{N}|" SIGNS "|" LINES
+#define O200K CASED_WORD(SHORT_FORMS "?") "|\\p{N}{1,3}|" SIGNS_AND_SLASHES "|" LINES
+#define SIGN_WORDS                                                                                 \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                                        \
+    "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+#define KANJI_AND_KANA                                                                             \
+    "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+"
+#define BLOOM                                                                                      \
+    " ?[^(\\s|.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c)]+"
+#define IDEOGRAPHS "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+"
+#define LINES_APART "[^\\n]+|[\\n]+"
+/* Letters that deepseek-llm counts as such. */
+#define DEEPSEEK_LETTERS                                                                           \
+    "A-Za-z\\u00b5\\u00c0-\\u00d6\\u00d8-\\u00f6\\u00f8-\\u01ba\\u01bc-\\u01bf\\u01c4-\\u0293"     \
+    "\\u0295-\\u02af\\u0370-\\u0373\\u0376-\\u0377\\u037b-\\u037d\\u037f\\u0386\\u0388-\\u038a"    \
+    "\\u038c\\u038e-\\u03a1\\u03a3-\\u03f5\\u03f7-\\u0481\\u048a-\\u052f\\u0531-\\u0556"           \
+    "\\u10a0-\\u10c5\\u13a0-\\u13f5\\u13f8-\\u13fd\\u1c90-\\u1cba\\u1cbd-\\u1cbf\\u1d00-\\u1d2b"   \
+    "\\u1d6b-\\u1d77\\u1d79-\\u1d9a\\u1e00-\\u1f15\\u1f18-\\u1f1d\\u1f20-\\u1f45\\u1f48-\\u1f4d"   \
+    "\\u1f50-\\u1f57\\u1f59\\u1f5b\\u1f5d\\u1f5f-\\u1f7d\\u1f80-\\u1fb4\\u1fb6-\\u1fbc\\u1fbe"     \
+    "\\u1fc2-\\u1fc4\\u1fc6-\\u1fcc\\u1fd0-\\u1fd3\\u1fd6-\\u1fdb\\u1fe0-\\u1fec\\u1ff2-\\u1ff4"   \
+    "\\u1ff6-\\u1ffc\\u2102\\u2107\\u210a-\\u2113\\u2115\\u2119-\\u211d\\u2124\\u2126\\u2128"      \
+    "\\u212a-\\u212d\\u212f-\\u2134\\u2139\\u213c-\\u213f\\u2145-\\u2149\\u214e\\u2183-\\u2184"    \
+    "\\u2c00-\\u2c7b\\u2c7e-\\u2ce4\\u2ceb-\\u2cee\\u2cf2-\\u2cf3\\ua640-\\ua66d\\ua680-\\ua69b"   \
+    "\\ua722-\\ua76f\\ua771-\\ua787\\ua78b-\\ua78e\\uab70-\\uabbf\\ufb00-\\ufb06\\ufb13-\\ufb17"   \
+    "\\uff21-\\uff3a\\uff41-\\uff5a\\x{10400}-\\x{1044f}\\x{104b0}-\\x{104d3}"                     \
+    "\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}\\x{118a0}-\\x{118df}"         \
+    "\\x{1e900}-\\x{1e943}"
+/* Scripts that afmoe writes without blanks. */
+#define AFMOE_SCRIPTS                                                                              \
+    "[\\u4e00-\\u9fff\\u3400-\\u4dbf\\uf900-\\ufaff\\u3040-\\u309f\\u30a0-\\u30ff\\uff65-\\uff9f"  \
+    "\\u2f00-\\u2fdf\\u0e00-\\u0e7f\\u0e80-\\u0eff\\u1780-\\u17ff\\u1000-\\u109f\\uaa60-\\uaa7f"   \
+    "\\ua9e0-\\ua9ff\\uac00-\\ud7af\\u1100-\\u11ff]+"
+#define YOUTU_SCRIPTS                                                                              \
+    "[\\uac00-\\ud7a3\\u3131-\\u318e]+|[\\uff01\\u2026\\u201c\\u201d\\u2018\\u2019\\u2014\\uff1a"  \
+    "\\uff1b\\uff0c\\u3001-\\u303f\\ufe30-\\ufe4f]+|[\\u3105-\\u312f]+|" KANJI_AND_KANA
 
-enum form {
-    NONE,                 /* ends the list of rules */
-    RUN,                  /* lead?body+tail* */
-    FULL_RUN,             /* exactly `most` characters */
-    RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
-    CONTRACTION,          /* 's|'t|'m|'d|'re|'ve|'ll */
-    CONTRACTION_ANY_CASE, /* as CONTRACTION, with capital letters too */
-    BLANKS,               /* \s+(?!\S)|\s+ */
-    LINES_OR_BLANKS,      /* \s*[\r\n]+|\s+(?!\S)|\s+ */
-    BLANKS_AT_END,        /* \s+$ */
-};
-
-struct rule {
-    enum form form;
-    uint16_t lead; /* character sets of the first character, which may be absent */
-    /* character sets of the characters in the middle, of which there must be
-     * one or more */
-    uint16_t body;
-    uint16_t most; /* 0: any number */
-    uint16_t tail; /* character sets of any number of characters at the end */
-};
-
-/* Alternatives of one regular expression.  The first one that matches
- * counts. */
-struct flo_split_expression {
-    struct rule rules[6];
-};
-
-static inline struct place place_at(const struct text *text, size_t at)
-{
-    size_t taken = 1;
-    if (at >= text->bytes) {
-        return (struct place){at, at, 0};
-    }
-    uint32_t code = (uint8_t)text->data[at];
-    if (code >= 0x80) {
-        code = flo_utf8_next(text->data + at, text->bytes - at, &taken);
-    }
-    return (struct place){at, at + taken, flo_unicode_sets(code)};
-}
-
-static inline struct place skip(const struct text *text, struct place p, unsigned set)
-{
-    while ((p.is & set) != 0) {
-        p = place_at(text, p.next);
-    }
-    return p;
-}
-
-/* ---- what matches: the end of it, or 0 ---- */
-
-static size_t run(const struct text *text, const struct rule *rule, struct place p)
-{
-    int i = 0;
-    for (; (p.is & rule->body) != 0 && (i == 0 || i != rule->most); i++) {
-        p = place_at(text, p.next);
-    }
-    if (rule->form == FULL_RUN && i < rule->most) {
-        return 0;
-    }
-    return skip(text, p, rule->tail).at;
-}
-
-/* Matches U*L+ or U+L*.  Letters without ASCII case are in both sets.  So U
- * takes as many as it can, and gives the last one back if L would get none. */
-static size_t run_by_case(const struct text *text, struct place p)
-{
-    struct place lower = p; /* last place where a run of letters of the set LOWER (L+) may begin */
-    for (; (p.is & UPPER) != 0; p = place_at(text, p.next)) {
-        lower = (p.is & LOWER) != 0 ? p : lower;
-    }
-    lower = (p.is & LOWER) != 0 ? p : lower;
-    return (lower.is & LOWER) != 0 ? skip(text, lower, LOWER).at : p.at;
-}
-
-/* Matches a contraction.  If case is ignored, `fold` is the bit that differs
- * between S and s; otherwise it is 0. */
-static size_t contraction(const struct text *text, struct place start, char fold)
-{
-    static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
-    const char *tail = text->data + start.next;
-    size_t left = text->bytes - start.next;
-    if (text->data[start.at] != '\'') {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
-        size_t bytes = strlen(tails[i]);
-        if (left >= bytes && (tail[0] | fold) == tails[i][0] &&
-            (bytes == 1 || (tail[1] | fold) == tails[i][1])) {
-            return start.next + bytes;
-        }
-    }
-    return 0;
-}
-
-/* Matches blanks.  The last of several blanks before a word is left for the
- * word. */
-static size_t blanks(const struct text *text, enum form form, struct place p)
-{
-    size_t first = p.at;
-    size_t last = first;
-    size_t line_end = 0;
-    for (; (p.is & BLANK) != 0; p = place_at(text, p.next)) {
-        last = p.at;
-        line_end = (p.is & NEWLINE) != 0 ? p.next : line_end;
-    }
-    if (form == BLANKS_AT_END) {
-        return p.is == 0 ? p.at : 0;
-    }
-    if (form == LINES_OR_BLANKS && line_end != 0) {
-        return line_end;
-    }
-    return p.is != 0 && last > first ? last : p.at;
-}
-
-static size_t match_rule(const struct text *text, const struct rule *rule, struct place start,
-                         struct place second)
-{
-    struct place body = (start.is & rule->lead) != 0 ? second : start;
-    if (rule->body != 0 && (body.is & rule->body) == 0) {
-        return 0;
-    }
-    switch (rule->form) {
-    case RUN:
-    case FULL_RUN:
-        return run(text, rule, body);
-    case RUN_BY_CASE:
-        return run_by_case(text, body);
-    case CONTRACTION:
-        return contraction(text, start, 0);
-    case CONTRACTION_ANY_CASE:
-        return contraction(text, start, 'S' ^ 's');
-    case BLANKS:
-    case LINES_OR_BLANKS:
-    case BLANKS_AT_END:
-        return blanks(text, rule->form, start);
-    case NONE:
-        break;
-    }
-    return 0;
-}
-
-/* Returns the end of the piece that begins at `at`.  If a match begins there,
- * the piece is the match.  Otherwise it ends where the next match begins. */
-static size_t piece_end(const struct text *text, const struct rule *rules, size_t at)
-{
-    struct place p = place_at(text, at);
-    while (p.is != 0) {
-        struct place second = place_at(text, p.next);
-        size_t end = 0;
-        for (const struct rule *r = rules; end == 0 && r->form != NONE; r++) {
-            end = match_rule(text, r, p, second);
-        }
-        if (end != 0) {
-            return p.at > at ? p.at : end;
-        }
-        /* If no match begins at a character of a run of `body` characters, none
-         * begins later in this run. */
-        p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
-    }
-    return p.at;
-}
-
-/* ---- the expressions ---- */
-
-/* Expressions of smollm: \p{N}, then between numbers the one of gpt-2:
- * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
- * |\s+(?!\S)|\s+ */
-static const struct flo_split_expression smollm[] = {
-    {{{RUN, 0, NUMBER, 1, 0}}},
-    {{{CONTRACTION, 0, 0, 0, 0},
-      {RUN, SPACE, LETTER, 0, 0},
-      {RUN, SPACE, NUMBER, 0, 0},
-      {RUN, SPACE, SIGN, 0, 0},
-      {BLANKS, 0, BLANK, 0, 0}}},
-};
-#define GPT2 (&smollm[1])
-
-/* Expressions of a file that names no pre-tokenizer: [\p{P}$+<=>^~|]+, then the
- * one of gpt-2, then \p{N}+, then [0-9][0-9][0-9] */
-static const struct flo_split_expression unnamed[] = {
-    {{{RUN, 0, FLO_UNICODE_PUNCTUATION, 0, 0}}},
-    {{{CONTRACTION, 0, 0, 0, 0},
-      {RUN, SPACE, LETTER, 0, 0},
-      {RUN, SPACE, NUMBER, 0, 0},
-      {RUN, SPACE, SIGN, 0, 0},
-      {BLANKS, 0, BLANK, 0, 0}}},
-    {{{RUN, 0, NUMBER, 0, 0}}},
-    {{{FULL_RUN, 0, FLO_UNICODE_DIGIT, 3, 0}}},
-};
-
-/* Expression of llama3:
- * (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
- * | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
-static const struct flo_split_expression llama3 = {
-    {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
-     {RUN, BEFORE_WORD, LETTER, 0, 0},
-     {RUN, 0, NUMBER, 3, 0},
-     {RUN, SPACE, SIGN, 0, NEWLINE},
-     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
-};
-
-/* Expression of qwen2: that of llama3, but with \p{N}. */
-static const struct flo_split_expression qwen2 = {
-    {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
-     {RUN, BEFORE_WORD, LETTER, 0, 0},
-     {RUN, 0, NUMBER, 1, 0},
-     {RUN, SPACE, SIGN, 0, NEWLINE},
-     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
-};
-
-/* Expression of tekken (U: letters but a-z, L: letters but A-Z):
- * [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*|\p{N}
- * | ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
-static const struct flo_split_expression tekken = {
-    {{RUN_BY_CASE, BEFORE_WORD, LETTER, 0, 0},
-     {RUN, 0, NUMBER, 1, 0},
-     {RUN, SPACE, SIGN, 0, NEWLINE | FLO_UNICODE_SLASH},
-     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
-};
-
-/* Expressions of deepseek: [\r\n], then \s?[cased letters]+, then \s?[marks]+,
- * then \s+$, then [ideographs]+, then \p{N}+ */
-static const struct flo_split_expression deepseek[] = {
-    {{{RUN, 0, NEWLINE, 1, 0}}},
-    {{{RUN, BLANK, FLO_UNICODE_CASED, 0, 0}}},
-    {{{RUN, BLANK, FLO_UNICODE_MARK, 0, 0}}},
-    {{{BLANKS_AT_END, 0, BLANK, 0, 0}}},
-    {{{RUN, 0, FLO_UNICODE_IDEOGRAPH, 0, 0}}},
-    {{{RUN, 0, NUMBER, 0, 0}}},
-};
+/* ---- the pre-tokenizers ---- */
 
 /* Pre-tokenizers with their names, as other engines assign them.  A file that
  * names none has "default". */
 static const struct flo_split_kind kinds[] = {
-    {unnamed, 4, .names = {"default"}},
-    {GPT2, 1,
-     .names = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "gigachat", "a.x-4.0", "mellum", "exaone4",
-               "trillion", "granite-docling"}},
-    {smollm, 2,
-     .names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
-               "mellum2"}},
-    {&llama3, 1, .prefers_whole = true, .adds_bos = true,
-     .names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
-               "lfm2", "jina-v5-nano"}},
-    {&llama3, 1, .prefers_whole = true, .names = {"glm4", "glm5"}},
-    {&llama3, 1, .names = {"chatglm-bpe", "dbrx", "smaug-bpe"}},
-    {&qwen2, 1,
-     .names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo", "f2llmv2", "hunyuan",
-               "solar-open", "grok-2"}},
-    {&tekken, 1, .prefers_whole = true, .adds_bos = true, .names = {"tekken"}},
-    {deepseek, 6, .names = {"deepseek-llm"}},
+#include "engine/token/split.def"
 };
 
 const struct flo_split_kind *flo_split_find(const char *name, size_t bytes, const char **found)
@@ -298,27 +82,73 @@ const struct flo_split_kind *flo_split_find(const char *name, size_t bytes, cons
     return NULL;
 }
 
-void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind, const char *text,
+/* ---- compiling ---- */
+
+int flo_splitter_add(struct flo_splitter *splitter, const char *text, size_t bytes,
+                     struct flo_err *err)
+{
+    if (splitter->count == FLO_SPLIT_EXPRESSIONS_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "a pre-tokenizer of more than %d expressions",
+                        FLO_SPLIT_EXPRESSIONS_MAX);
+    }
+    int rv = flo_expression_open(text, bytes, &splitter->expressions[splitter->count], err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "split %zu ('%.*s')", splitter->count + 1,
+                        bytes < 64 ? (int)bytes : 64, text);
+    }
+    splitter->count++;
+    return 0;
+}
+
+int flo_splitter_open(struct flo_splitter *splitter, const struct flo_split_kind *kind,
+                      struct flo_err *err)
+{
+    for (size_t i = 0; i < FLO_SPLIT_EXPRESSIONS_MAX && kind->expressions[i] != NULL; i++) {
+        FLO_TRY(
+            flo_splitter_add(splitter, kind->expressions[i], strlen(kind->expressions[i]), err));
+    }
+    return 0;
+}
+
+void flo_splitter_close(struct flo_splitter *splitter)
+{
+    while (splitter->count > 0) {
+        flo_expression_close(splitter->expressions[--splitter->count]);
+    }
+}
+
+/* ---- splitting ---- */
+
+void flo_split_init(struct flo_split *split, const struct flo_splitter *splitter, const char *text,
                     size_t bytes)
 {
-    *split = (struct flo_split){.kind = kind, .text = text, .bytes = bytes};
+    *split = (struct flo_split){.splitter = splitter, .text = text, .bytes = bytes};
 }
 
 bool flo_split_next(struct flo_split *split, const char **word, size_t *word_bytes)
 {
     size_t start = split->position;
-    struct text piece = {split->text, split->bytes};
-    if (start >= piece.bytes) {
+    size_t end = split->bytes;
+    if (start >= end) {
         return false;
     }
-    for (size_t i = 0; i < split->kind->expression_count; i++) {
+    for (size_t i = 0; i < split->splitter->count; i++) {
         if (split->ends[i] <= start) {
-            split->ends[i] = piece_end(&piece, split->kind->expressions[i].rules, start);
+            split->ends[i] = flo_expression_piece(split->splitter->expressions[i], split->text,
+                                                  start, end, &split->memos[i]);
+            split->failed = split->failed || split->memos[i].failed;
         }
-        piece.bytes = split->ends[i];
+        end = split->ends[i];
     }
     *word = split->text + start;
-    *word_bytes = piece.bytes - start;
-    split->position = piece.bytes;
-    return true;
+    *word_bytes = end - start;
+    split->position = end;
+    return !split->failed;
+}
+
+void flo_split_deinit(struct flo_split *split)
+{
+    for (size_t i = 0; i < FLO_SPLIT_EXPRESSIONS_MAX; i++) {
+        flo_expression_memo_deinit(&split->memos[i]);
+    }
 }
