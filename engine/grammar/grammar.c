@@ -311,7 +311,7 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
 static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t count,
                           struct flo_tokens *tokens)
 {
-    return g->vocab->is_spm ? flo_spm_text(g->vocab, bytes, count, false, tokens)
+    return g->vocab->kind == FLO_VOCAB_SPM ? flo_spm_text(g->vocab, bytes, count, false, tokens)
                             : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 

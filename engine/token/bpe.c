@@ -1,6 +1,6 @@
-/* BPE: byte-level BPE (`tokenizer.ggml.model` = gpt2): each byte of a word
- * becomes a printable character, whose pairs are merged as the list of merges
- * says. */
+/* BPE: pairs of characters of a word are merged as the list of merges says.  In
+ * byte-level BPE (`tokenizer.ggml.model` = gpt2) each byte becomes a printable
+ * character first; in BPE of characters (gemma4) blanks become U+2581. */
 #include <stdlib.h>
 
 #include "engine/token/merge.h"
@@ -21,26 +21,61 @@ static size_t stand_in(char *out, const char *word, size_t bytes)
     return length;
 }
 
-bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                  struct flo_tokens *tokens)
+/* Tells whether a word is made of line ends only. */
+static bool is_lines(const char *word, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (word[i] != '\n') {
+            return false;
+        }
+    }
+    return bytes > 0;
+}
+
+/* Appends the ids of all words.  `shown` has room for the printable characters
+ * of the longest one. */
+static bool add_words(const struct flo_vocab *vocab, const char *text, size_t bytes, char *shown,
+                      struct flo_tokens *tokens)
 {
     struct flo_merger merger = {.vocab = vocab};
     struct flo_split split;
     const char *word;
     size_t word_bytes;
-    char *shown = malloc(2 * bytes + 1); /* room for two bytes of each printable character */
-    bool is_fine = shown != NULL;
-    flo_split_init(&split, vocab->split, text, bytes);
+    bool is_raw = vocab->kind == FLO_VOCAB_RAW_BPE;
+    bool is_fine = true;
+    flo_split_init(&split, &vocab->splitter, text, bytes);
     while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {
-        size_t length = stand_in(shown, word, word_bytes);
-        int32_t id = vocab->split->prefers_whole ? flo_vocab_find(vocab, shown, length) : -1;
+        size_t length = is_raw ? word_bytes : stand_in(shown, word, word_bytes);
+        const char *text_of_word = is_raw ? word : shown;
+        /* merges of characters may not reach the tokens of several line ends */
+        bool prefers_whole = vocab->prefers_whole || (is_raw && is_lines(word, word_bytes));
+        int32_t id = prefers_whole ? flo_vocab_find(vocab, text_of_word, length) : -1;
         if (id >= 0) {
             flo_tokens_add(tokens, id);
         } else {
-            is_fine = flo_merger_run(&merger, shown, length, tokens);
+            is_fine = flo_merger_run(&merger, text_of_word, length, tokens);
         }
     }
+    is_fine = is_fine && !split.failed;
+    flo_split_deinit(&split);
     flo_merger_deinit(&merger);
+    return is_fine;
+}
+
+bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                  struct flo_tokens *tokens)
+{
+    struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
+    if (vocab->kind == FLO_VOCAB_RAW_BPE) {
+        flo_blanks_escape(&escaped, text, bytes);
+        bool is_fine =
+            !escaped.failed &&
+            (escaped.bytes == 0 || add_words(vocab, escaped.data, escaped.bytes, NULL, tokens));
+        flo_buf_deinit(&escaped);
+        return is_fine;
+    }
+    char *shown = malloc(2 * bytes + 1); /* room for two bytes of each printable character */
+    bool is_fine = shown != NULL && add_words(vocab, text, bytes, shown, tokens);
     free(shown);
     return is_fine;
 }

@@ -44,7 +44,9 @@ static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, c
         byte = flo_token_byte(token);
         taken = token->bytes;
     } else if (token->type == FLO_TOKEN_NORMAL || token->type == FLO_TOKEN_UNUSED) {
-        byte = !vocab->is_spm ? flo_code_to_byte(code) : code == FLO_SPM_BLANK_CODE ? ' ' : -1;
+        byte = vocab->kind == FLO_VOCAB_BPE ? flo_code_to_byte(code)
+               : code == FLO_SPM_BLANK_CODE ? ' '
+                                            : -1;
     }
     *at += taken;
     if (byte >= 0) {

@@ -161,9 +161,10 @@ static void cut(struct flo_merger *merger)
     make_tree(merger, blocks);
 }
 
-/* Appends the id of a symbol, which may be no token.  SPM then has tokens for
- * single bytes, and `unknown` for other bytes.  BPE drops the symbol, as in
- * training, because many small vocabularies lack the bytes of rare planes.  The
+/* Appends the id of a symbol, which may be no token.  SPM and BPE of characters
+ * then have tokens for single bytes, and `unknown` for other bytes.  Byte-level
+ * BPE drops the symbol, as in training, because many small vocabularies lack
+ * the bytes of rare planes.  The
  * `unknown` of such vocabularies is often the end of a text. */
 static void put_symbol(const struct flo_vocab *vocab, const char *text, size_t bytes,
                        struct flo_tokens *tokens)
@@ -173,7 +174,7 @@ static void put_symbol(const struct flo_vocab *vocab, const char *text, size_t b
         flo_tokens_add(tokens, id);
         return;
     }
-    for (size_t i = 0; vocab->is_spm && i < bytes; i++) {
+    for (size_t i = 0; vocab->kind != FLO_VOCAB_BPE && i < bytes; i++) {
         id = vocab->byte_ids[(uint8_t)text[i]];
         id = id >= 0 ? id : vocab->facts.unknown;
         if (id >= 0) {

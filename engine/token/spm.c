@@ -4,7 +4,7 @@
  * their bytes. */
 #include "engine/token/merge.h"
 
-static void add_escaped(struct flo_buf *out, const char *text, size_t bytes)
+void flo_blanks_escape(struct flo_buf *out, const char *text, size_t bytes)
 {
     const char *end = text + bytes;
     const char *blank;
@@ -32,7 +32,7 @@ bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     if (has_prefix) {
         flo_buf_text(&escaped, FLO_SPM_BLANK);
     }
-    add_escaped(&escaped, text, bytes);
+    flo_blanks_escape(&escaped, text, bytes);
     bool is_fine = !escaped.failed && flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
     flo_merger_deinit(&merger);
     flo_buf_deinit(&escaped);

@@ -141,7 +141,8 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
     }
     for (size_t i = 0; i < span_count; i++) {
         size_t start = work->text.bytes;
-        if (work->vocab->is_spm) { /* SPM has tokens for invalid bytes, so they stay */
+        if (work->vocab->kind ==
+            FLO_VOCAB_SPM) { /* SPM has tokens for invalid bytes, so they stay */
             flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
         } else {
             flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
@@ -182,7 +183,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
             flo_tokens_add(tokens, piece[i].id);
         } else if (vocab->library.ids != NULL) {
             is_fine = flo_library_text(vocab, text, bytes, work->has_message, tokens);
-        } else if (vocab->is_spm) {
+        } else if (vocab->kind == FLO_VOCAB_SPM) {
             is_fine =
                 flo_spm_text(vocab, text, bytes, vocab->adds_space && is_after_special, tokens);
         } else {

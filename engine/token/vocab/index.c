@@ -171,7 +171,7 @@ static uint32_t rank_of_score(const struct flo_vocab *vocab, int32_t id)
 
 bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_bytes, uint32_t *rank)
 {
-    if (vocab->is_spm) {
+    if (vocab->kind == FLO_VOCAB_SPM) {
         *rank = rank_of_score(vocab, id);
         return true;
     }

@@ -111,6 +111,18 @@ int flo_vocab_load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, 
     return flo_vocab_index(vocab, err);
 }
 
+/* Finds the token of each byte: "<0x0A>", or else the byte itself. */
+static void find_bytes(struct flo_vocab *vocab)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char text[8];
+        char alone = (char)byte;
+        snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
+        int32_t id = flo_vocab_find(vocab, text, 6);
+        vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
+    }
+}
+
 /* Loads the scores of the tokens.  SPM merges by them, and has no list of
  * merges. */
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
@@ -122,14 +134,6 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
                         list->count, vocab->facts.count);
     }
     vocab->scores = list->data;
-    for (int byte = 0; byte < 256; byte++) {
-        char text[8];
-        /* the byte itself, whose token is used if there is no token "<0x..>" */
-        char alone = (char)byte;
-        snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
-        int32_t id = flo_vocab_find(vocab, text, 6);
-        vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
-    }
     return 0;
 }
 
@@ -205,7 +209,7 @@ static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, c
     uint64_t id = UINT64_MAX;
     int rv = flo_gguf_u64(gguf, key, &id, err);
     if (rv == FLO_E_GGUF_TYPE || (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
-        *out = vocab->is_spm && spm_default < vocab->facts.count ? spm_default : -1;
+        *out = vocab->kind == FLO_VOCAB_SPM && spm_default < vocab->facts.count ? spm_default : -1;
         return rv;
     }
     *out = -1;
@@ -252,7 +256,6 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         FLO_TRY(load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out, err));
     }
-    facts->adds_bos = vocab->split->adds_bos;
     FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &facts->adds_bos, err));
     FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &facts->adds_eos, err));
     if (facts->eos >= 0) {
@@ -265,35 +268,77 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
     return 0;
 }
 
-/* SPM does not split a text into words. */
-static const struct flo_split_kind spm_split = {.adds_bos = true};
-
-static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+/* Loads the pre-tokenizer: the file's own expressions, or those of its
+ * name. */
+static int load_split(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
-    struct flo_gguf_text model = {"", 0};
+    static const char own[] = "flotilla.tokenizer.split";
     struct flo_gguf_text pre = {"", 0};
-    FLO_TRY(flo_gguf_require(gguf, "tokenizer.ggml.model", err));
-    FLO_TRY(flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err));
+    const struct flo_gguf_kv *list;
     FLO_TRY(flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err));
-    vocab->is_spm = flo_gguf_text_is(model, "llama");
-    if (!vocab->is_spm && !flo_gguf_text_is(model, "gpt2")) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "tokenizer model '%.*s' is not built yet; 'llama' "
-                        "(SPM) and 'gpt2' (BPE) are",
-                        model.bytes < 32 ? (int)model.bytes : 32, model.data);
-    }
+    FLO_TRY(flo_gguf_array(gguf, own, FLO_GGUF_STRING, &list, err));
     if (pre.bytes == 0) {
-        pre = (struct flo_gguf_text){"default", 7};
+        pre = vocab->kind == FLO_VOCAB_RAW_BPE ? (struct flo_gguf_text){"gemma4", 6}
+                                               : (struct flo_gguf_text){"default", 7};
     }
-    vocab->facts.pre = "default";
-    vocab->split =
-        vocab->is_spm ? &spm_split : flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
-    if (vocab->split == NULL) {
+    const struct flo_split_kind *kind = flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
+    if (kind == NULL && list == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT, "pre-tokenizer '%.*s' is not built yet",
                         pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
     }
-    vocab->facts.model = vocab->is_spm ? "llama" : "gpt2";
-    vocab->adds_space = vocab->is_spm;
+    if (kind != NULL) {
+        vocab->kind = kind->is_raw ? FLO_VOCAB_RAW_BPE : vocab->kind;
+        vocab->prefers_whole = kind->prefers_whole;
+        vocab->facts.adds_bos = kind->adds_bos;
+        vocab->facts.adds_separator = kind->adds_separator;
+    }
+    if (list == NULL) {
+        return flo_splitter_open(&vocab->splitter, kind, err);
+    }
+    vocab->facts.pre = kind != NULL ? vocab->facts.pre : "own";
+    const uint8_t *cursor = list->data;
+    for (uint64_t i = 0; i < list->count; i++) {
+        struct flo_gguf_text text = flo_gguf_next_string(&cursor);
+        int rv = flo_splitter_add(&vocab->splitter, text.data, text.bytes, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", own);
+        }
+    }
+    return flo_gguf_bool(gguf, "flotilla.tokenizer.ignore_merges", &vocab->prefers_whole, err);
+}
+
+static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+{
+    static const struct {
+        const char *name;
+        enum flo_vocab_kind kind;
+    } models[] = {
+        {"gpt2", FLO_VOCAB_BPE},
+        {"gemma4", FLO_VOCAB_RAW_BPE},
+        {"llama", FLO_VOCAB_SPM},
+    };
+    struct flo_gguf_text model = {"", 0};
+    FLO_TRY(flo_gguf_require(gguf, "tokenizer.ggml.model", err));
+    FLO_TRY(flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err));
+    for (size_t i = 0; i < FLO_COUNT(models); i++) {
+        if (flo_gguf_text_is(model, models[i].name)) {
+            vocab->facts.model = models[i].name;
+            vocab->kind = models[i].kind;
+        }
+    }
+    if (vocab->facts.model == NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "tokenizer model '%.*s' is not built yet; 'llama' (SPM), 'gpt2' and "
+                        "'gemma4' (BPE) are",
+                        model.bytes < 32 ? (int)model.bytes : 32, model.data);
+    }
+    vocab->facts.pre = "default";
+    if (vocab->kind == FLO_VOCAB_BPE || vocab->kind == FLO_VOCAB_RAW_BPE) {
+        FLO_TRY(load_split(vocab, gguf, err));
+    }
+    if (vocab->kind == FLO_VOCAB_SPM) {
+        vocab->facts.adds_bos = vocab->adds_space = true;
+    }
     return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix", &vocab->adds_space, err);
 }
 
@@ -307,9 +352,9 @@ static size_t id_bytes_max(const struct flo_vocab *vocab)
         uint32_t code = flo_byte_to_code((uint8_t)byte);
         char text[2] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
         char alone = (char)code;
-        int32_t id = vocab->is_spm ? vocab->byte_ids[byte]
-                     : code < 0x80 ? flo_vocab_find(vocab, &alone, 1)
-                                   : flo_vocab_find(vocab, text, 2);
+        int32_t id = vocab->kind != FLO_VOCAB_BPE ? vocab->byte_ids[byte]
+                     : code < 0x80                ? flo_vocab_find(vocab, &alone, 1)
+                                                  : flo_vocab_find(vocab, text, 2);
         if (id < 0) {
             return SIZE_MAX;
         }
@@ -326,13 +371,14 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct f
     int rv;
     if ((rv = load_kind(vocab, gguf, err)) < 0 ||
         (rv = flo_vocab_load_tokens(vocab, gguf, err)) < 0 ||
-        (rv = vocab->is_spm ? load_scores(vocab, gguf, err)
-                            : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
+        (rv = vocab->kind == FLO_VOCAB_SPM ? load_scores(vocab, gguf, err)
+                                           : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
         (rv = flo_vocab_load_specials(vocab, err)) < 0 ||
         (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
         return rv;
     }
+    find_bytes(vocab);
     vocab->id_bytes_max = id_bytes_max(vocab);
     *out = vocab;
     return 0;
@@ -343,6 +389,7 @@ void flo_vocab_close(struct flo_vocab *vocab)
     if (vocab == NULL) {
         return;
     }
+    flo_splitter_close(&vocab->splitter);
     free(vocab->tokens);
     free(vocab->by_text.slots);
     free(vocab->merge_left_bytes);

@@ -19,6 +19,13 @@ enum flo_token_type {
     FLO_TOKEN_BYTE = 6,
 };
 
+/* How texts become ids. */
+enum flo_vocab_kind {
+    FLO_VOCAB_BPE,     /* byte-level BPE; bytes are printable characters */
+    FLO_VOCAB_RAW_BPE, /* BPE of characters; blanks are U+2581, other bytes have tokens */
+    FLO_VOCAB_SPM,
+};
+
 struct flo_vocab_token {
     const char *text; /* in the file */
     uint16_t bytes;
@@ -39,7 +46,9 @@ struct flo_index {
 
 struct flo_vocab {
     struct flo_vocab_facts facts;
-    const struct flo_split_kind *split;
+    enum flo_vocab_kind kind;
+    struct flo_splitter splitter; /* BPE's words */
+    bool prefers_whole;           /* a word that is a token is not built by merging its bytes */
     struct flo_vocab_token *tokens;
     struct flo_index by_text; /* finds a token by its text */
     /* BPE's list of merges, by rank.  The merges that make the same token form
@@ -50,11 +59,10 @@ struct flo_vocab {
     uint32_t *merge_next;
     uint32_t *first_rank; /* [count] */
     uint32_t merge_count;
-    int32_t byte_ids[256];    /* SPM's token of each byte, or -1 */
-    uint32_t token_bytes_max; /* number of bytes of the longest token */
-    size_t id_bytes_max;      /* most bytes that can become one id; SIZE_MAX: no limit */
-    const uint8_t *scores;    /* SPM's scores, f32 little-endian, in the mapped file */
-    bool is_spm;
+    int32_t byte_ids[256];      /* token of each byte, or -1; not in byte-level BPE */
+    uint32_t token_bytes_max;   /* number of bytes of the longest token */
+    size_t id_bytes_max;        /* most bytes that can become one id; SIZE_MAX: no limit */
+    const uint8_t *scores;      /* SPM's scores, f32 little-endian, in the mapped file */
     bool adds_space;            /* SPM puts a blank before a text that follows a special token */
     bool strips;                /* one of the tokens strips the blanks after it */
     struct flo_tokens specials; /* control, unknown and user-defined tokens, longest first */
@@ -116,6 +124,8 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
                   struct flo_tokens *tokens);
+/* Appends a text with U+2581 in place of each blank. */
+void flo_blanks_escape(struct flo_buf *out, const char *text, size_t bytes);
 /* Appends the ids that the library makes of a text (vocab/library.c).  With
  * `has_message` the text may be a user's; no user-defined mark in it then
  * becomes one token.  Returns false if there is no memory. */
