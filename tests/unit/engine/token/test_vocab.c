@@ -154,7 +154,10 @@ static void other_names_of_a_pre_tokenizer_cut_as_it_does(void **state)
             flo_split_find(pairs[i][0], strlen(pairs[i][0]), &found);
         assert_non_null(name);
         assert_string_equal(found, pairs[i][0]);
-        assert_ptr_equal(name->expressions, same->expressions);
+        for (size_t e = 0; e < FLO_SPLIT_EXPRESSIONS_MAX; e++) {
+            const char *one = name->expressions[e], *other = same->expressions[e];
+            assert_string_equal(one != NULL ? one : "", other != NULL ? other : "");
+        }
         assert_int_equal(name->prefers_whole, same->prefers_whole);
         assert_int_equal(name->adds_bos, same->adds_bos);
     }
