@@ -1,0 +1,190 @@
+/* Unigram: makes the most likely tokens of a text (`tokenizer.ggml.model` =
+ * t5), by the scores of SentencePiece's unigram models.
+ *
+ * Method: Viterbi's, with the best way to each place.  Ways are kept for as
+ * many places as the longest token has bytes, so that a text takes two bytes of
+ * memory for each byte. */
+#include <float.h>
+#include <stdlib.h>
+
+#include "engine/token/unicode.h"
+#include "engine/token/vocab/vocab.h"
+
+#define WINDOW 1024u /* more places than a token has bytes; a power of two */
+_Static_assert(WINDOW > FLO_PREFIX_BYTES_MAX + 4 && FLO_PREFIX_BYTES_MAX < 0x8000, "tokens fit");
+#define UNKNOWN_BIT 0x8000u
+#define UNKNOWN_PENALTY 10.0
+#define SCORE_MAX 1e9 /* most that a score counts, so that sums stay finite */
+/* Most bytes that a normalised text may have for each byte, and more. */
+#define GROWTH_MAX 16u
+#define GROWTH_MORE 4096u
+
+/* ---- normalisation ---- */
+
+struct normal {
+    const struct flo_vocab *vocab;
+    struct flo_buf *out;
+    bool has_prefix, is_in_word;
+};
+
+static void add_characters(struct normal *n, const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == ' ') {
+            n->is_in_word = false;
+            if (!n->vocab->merges_blanks) {
+                flo_buf_text(n->out, FLO_SPM_BLANK);
+            }
+            continue;
+        }
+        if (!n->is_in_word &&
+            (n->vocab->merges_blanks || (n->vocab->adds_space && !n->has_prefix))) {
+            flo_buf_text(n->out, FLO_SPM_BLANK);
+            n->has_prefix = true;
+        }
+        n->is_in_word = true;
+        flo_buf_add(n->out, text + i, 1);
+    }
+}
+
+static void normalize(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                      struct flo_buf *out)
+{
+    struct normal n = {.vocab = vocab, .out = out};
+    for (size_t at = 0, taken; at < bytes && !out->failed; at += taken) {
+        const char *replacement;
+        taken = flo_charsmap_find(&vocab->charsmap, text + at, bytes - at, &replacement);
+        if (taken > 0) {
+            size_t length = strlen(replacement);
+            add_characters(&n, replacement, flo_utf8_valid(replacement, length));
+            continue;
+        }
+        (void)flo_utf8_next(text + at, bytes - at, &taken);
+        add_characters(&n, text + at, taken);
+    }
+}
+
+/* ---- the most likely tokens ---- */
+
+struct ways {
+    const struct flo_vocab *vocab;
+    const char *text;
+    size_t bytes;
+    uint16_t *steps;     /* [bytes + 1]: bytes of the last token of the best way to a place */
+    double best[WINDOW]; /* score of the best way to the places ahead */
+};
+
+static double score_of(const struct flo_vocab *vocab, int32_t id)
+{
+    uint32_t bits = flo_get_u32(vocab->scores + 4 * (size_t)id);
+    float score;
+    memcpy(&score, &bits, sizeof(score));
+    if (vocab->tokens[id].type == FLO_TOKEN_USER) {
+        return 0;
+    }
+    return score < -SCORE_MAX ? -SCORE_MAX : score < SCORE_MAX ? (double)score : -SCORE_MAX;
+}
+
+static void offer(struct ways *w, size_t from, size_t to, double score, uint32_t step)
+{
+    double sum = w->best[from % WINDOW] + score;
+    if (sum > w->best[to % WINDOW]) {
+        w->best[to % WINDOW] = sum;
+        w->steps[to] = (uint16_t)step;
+    }
+}
+
+/* Offers the tokens that begin at a place, and an unknown character. */
+static void go_on(struct ways *w, size_t from, size_t character_bytes)
+{
+    const struct flo_prefix *prefix = &w->vocab->prefix;
+    struct flo_prefix_walk walk = {0};
+    bool is_known = false;
+    for (size_t at = from; at < w->bytes && flo_prefix_step(prefix, &walk, (uint8_t)w->text[at]);
+         at++) {
+        int32_t id = flo_prefix_hit(prefix, &walk);
+        if (id >= 0) {
+            is_known = is_known || walk.depth == character_bytes;
+            offer(w, from, at + 1, score_of(w->vocab, id), walk.depth);
+        }
+    }
+    if (!is_known) {
+        offer(w, from, from + character_bytes, w->vocab->unknown_score,
+              (uint32_t)character_bytes | UNKNOWN_BIT);
+    }
+}
+
+static void find_ways(struct ways *w)
+{
+    size_t cleared = 0; /* places before it have a score, or none */
+    for (size_t at = 0, taken; at < w->bytes; at += taken) {
+        for (; cleared < at + WINDOW && cleared <= w->bytes; cleared++) {
+            w->best[cleared % WINDOW] = cleared == 0 ? 0 : -DBL_MAX;
+        }
+        (void)flo_utf8_next(w->text + at, w->bytes - at, &taken);
+        go_on(w, at, taken);
+    }
+}
+
+/* Turns the steps around, so that each place of the best way has the step that
+ * leaves it. */
+static void turn(struct ways *w)
+{
+    uint16_t step = w->steps[w->bytes];
+    for (size_t at = w->bytes; at > 0;) {
+        size_t before = at - (step & ~UNKNOWN_BIT);
+        uint16_t earlier = w->steps[before];
+        w->steps[before] = step;
+        step = earlier;
+        at = before;
+    }
+}
+
+static void add_ids(const struct ways *w, struct flo_tokens *tokens)
+{
+    bool was_unknown = false;
+    for (size_t at = 0; at < w->bytes && !tokens->failed;) {
+        uint32_t step = w->steps[at], bytes = step & ~UNKNOWN_BIT;
+        bool is_unknown = (step & UNKNOWN_BIT) != 0;
+        int32_t id =
+            is_unknown ? w->vocab->facts.unknown : flo_vocab_find(w->vocab, w->text + at, bytes);
+        if (id >= 0 && !(is_unknown && was_unknown)) {
+            flo_tokens_add(tokens, id);
+        }
+        was_unknown = is_unknown;
+        at += bytes;
+    }
+}
+
+double flo_unigram_unknown_score(const struct flo_vocab *vocab)
+{
+    double least = 0;
+    for (int32_t id = 0; id < vocab->facts.count; id++) {
+        double score = vocab->tokens[id].type == FLO_TOKEN_NORMAL ? score_of(vocab, id) : 0;
+        least = score < least ? score : least;
+    }
+    return least - UNKNOWN_PENALTY;
+}
+
+bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                      struct flo_tokens *tokens)
+{
+    struct flo_buf normal = {.bytes_max = bytes * GROWTH_MAX + GROWTH_MORE};
+    struct ways *ways = calloc(1, sizeof(*ways));
+    normalize(vocab, text, bytes, &normal);
+    bool is_fine = ways != NULL && !normal.failed;
+    if (is_fine && normal.bytes > 0) {
+        *ways = (struct ways){.vocab = vocab, .text = normal.data, .bytes = normal.bytes};
+        ways->steps = calloc(normal.bytes + 1, sizeof(*ways->steps));
+        is_fine = ways->steps != NULL;
+    }
+    if (is_fine && normal.bytes > 0) {
+        find_ways(ways);
+        turn(ways);
+        add_ids(ways, tokens);
+        free(ways->steps);
+    }
+    free(ways);
+    flo_buf_deinit(&normal);
+    return is_fine;
+}
