@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/token/normalize.h"
 #include "engine/token/unicode.h"
 
 #define TEXT_BYTES_MAX (64u << 20)
@@ -75,7 +76,11 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw, st
             search = at + 1;
             continue;
         }
-        add_piece(out, from, at, -1);
+        size_t before = at; /* end of the text before the token */
+        while (token->strips_left && before > from && is_blank(text[before - 1])) {
+            before--;
+        }
+        add_piece(out, from, before, -1);
         from = at + token->bytes;
         add_piece(out, at, from, id);
         while (token->strips_right && from < end && is_blank(text[from])) {
@@ -158,6 +163,40 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
     return 0;
 }
 
+/* Appends the ids of a text without special tokens.  Returns false if there is
+ * no memory. */
+static bool add_text(const struct work *work, const char *text, size_t bytes, bool is_after_special,
+                     struct flo_tokens *tokens)
+{
+    const struct flo_vocab *vocab = work->vocab;
+    if (vocab->library.ids != NULL) {
+        return flo_library_text(vocab, text, bytes, work->has_message, tokens);
+    }
+    switch (vocab->kind) {
+    case FLO_VOCAB_SPM:
+        return flo_spm_text(vocab, text, bytes, vocab->adds_space && is_after_special, tokens);
+    case FLO_VOCAB_WORDPIECE:
+        flo_wordpiece_text(vocab, text, bytes, tokens);
+        return true;
+    case FLO_VOCAB_UNIGRAM:
+        return flo_unigram_text(vocab, text, bytes, tokens);
+    default:
+        return flo_bpe_text(vocab, text, bytes, tokens);
+    }
+}
+
+/* Does what add_text() does, after the text was composed. */
+static bool add_composed(const struct work *work, const char *text, size_t bytes,
+                         bool is_after_special, struct flo_tokens *tokens)
+{
+    struct flo_buf composed = {.bytes_max = TEXT_BYTES_MAX};
+    flo_text_compose(&composed, text, bytes);
+    bool is_fine =
+        !composed.failed && add_text(work, composed.data, composed.bytes, is_after_special, tokens);
+    flo_buf_deinit(&composed);
+    return is_fine;
+}
+
 static int convert(const struct work *work, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
@@ -181,13 +220,10 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
             flo_tokens_add(tokens, piece[i].id);
-        } else if (vocab->library.ids != NULL) {
-            is_fine = flo_library_text(vocab, text, bytes, work->has_message, tokens);
-        } else if (vocab->kind == FLO_VOCAB_SPM) {
-            is_fine =
-                flo_spm_text(vocab, text, bytes, vocab->adds_space && is_after_special, tokens);
+        } else if (vocab->composes) {
+            is_fine = add_composed(work, text, bytes, is_after_special, tokens);
         } else {
-            is_fine = flo_bpe_text(vocab, text, bytes, tokens);
+            is_fine = add_text(work, text, bytes, is_after_special, tokens);
         }
         is_after_special = piece[i].id >= 0;
     }

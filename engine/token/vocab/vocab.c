@@ -10,6 +10,7 @@
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/pieces.h"
 
+#define COMPOSED_MAX 4u    /* most bytes that become one when a text is composed */
 #define SPECIALS_MAX 65536 /* most special tokens, as each is searched for in a whole text */
 
 /* Texts that end an answer, whatever the metadata says. */
@@ -123,8 +124,7 @@ static void find_bytes(struct flo_vocab *vocab)
     }
 }
 
-/* Loads the scores of the tokens.  SPM merges by them, and has no list of
- * merges. */
+/* Loads the scores of the tokens, by which SPM merges and Unigram chooses. */
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
@@ -170,15 +170,37 @@ int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Sets which tokens strip the blanks after them: nearly all special ones of
- * Phi-3, which was trained without these blanks.  No key of the file says so.
- * Other engines decide by the model's name, and the same ids need the same
- * rule. */
+/* Marks the tokens of a list of the file, which strip the blanks on one
+ * side. */
+static int load_strip_list(struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
+                           bool is_left, struct flo_err *err)
+{
+    const struct flo_gguf_kv *list;
+    FLO_TRY(flo_gguf_array(gguf, key, FLO_GGUF_I32, &list, err));
+    for (uint64_t i = 0; list != NULL && i < list->count; i++) {
+        uint32_t id = flo_get_u32(list->data + 4 * i);
+        if (id >= (uint32_t)vocab->facts.count) {
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "%s has %" PRId32 ", ids are 0 to %" PRId32, key,
+                            (int32_t)id, vocab->facts.count - 1);
+        }
+        struct flo_vocab_token *token = &vocab->tokens[id];
+        *(is_left ? &token->strips_left : &token->strips_right) = true;
+        vocab->strips = true;
+    }
+    return 0;
+}
+
+/* Sets which tokens strip the blanks around them.  Our importer writes lists of
+ * them.  Nearly all special tokens strip those after them in files of Phi-3, which was trained
+ * without these blanks.  No key says so there. Other engines decide by the model's name, and the
+ * same ids need the same rule. */
 static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
     struct flo_gguf_text name = {"", 0};
     char lower[256] = "";
+    FLO_TRY(load_strip_list(vocab, gguf, "flotilla.tokenizer.strips_left", true, err));
+    FLO_TRY(load_strip_list(vocab, gguf, "flotilla.tokenizer.strips_right", false, err));
     int rv = flo_gguf_string(gguf, "general.name", &name, err);
     for (size_t i = 0; i < name.bytes && i + 1 < sizeof(lower); i++) {
         char c = name.data[i];
@@ -201,15 +223,15 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     return 0;
 }
 
-/* Loads the id of a special token.  If an SPM file has no such key, the id is
- * the one of the first SPM models. */
+/* Loads the id of a special token.  If the file has no such key, the id is the
+ * one of the first models of its kind, or -1. */
 static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
-                   int32_t spm_default, int32_t *out, struct flo_err *err)
+                   int32_t otherwise, int32_t *out, struct flo_err *err)
 {
     uint64_t id = UINT64_MAX;
     int rv = flo_gguf_u64(gguf, key, &id, err);
     if (rv == FLO_E_GGUF_TYPE || (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
-        *out = vocab->kind == FLO_VOCAB_SPM && spm_default < vocab->facts.count ? spm_default : -1;
+        *out = otherwise < vocab->facts.count ? otherwise : -1;
         return rv;
     }
     *out = -1;
@@ -243,21 +265,42 @@ static void spare_message_end(struct flo_vocab *vocab)
 static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_vocab_facts *facts = &vocab->facts;
+    enum flo_vocab_kind kind = vocab->kind;
+    bool is_spm = kind == FLO_VOCAB_SPM, is_bert = kind == FLO_VOCAB_WORDPIECE;
+    bool is_t5 = kind == FLO_VOCAB_UNIGRAM;
     const struct {
         const char *key;
-        int32_t spm_default;
+        int32_t otherwise;
         int32_t *out;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", 1, &facts->bos},
-        {"tokenizer.ggml.eos_token_id", 2, &facts->eos},
+        {"tokenizer.ggml.bos_token_id",
+         is_spm    ? 1
+         : is_bert ? 101
+                   : -1,
+         &facts->bos},
+        {"tokenizer.ggml.eos_token_id",
+         is_spm  ? 2
+         : is_t5 ? 1
+                 : -1,
+         &facts->eos},
         {"tokenizer.ggml.eot_token_id", -1, &facts->eot},
-        {"tokenizer.ggml.unknown_token_id", 0, &facts->unknown},
+        {"tokenizer.ggml.unknown_token_id",
+         is_spm    ? 0
+         : is_bert ? 100
+         : is_t5   ? 2
+                   : -1,
+         &facts->unknown},
+        {"tokenizer.ggml.seperator_token_id", is_bert ? 102 : -1, &facts->separator},
     };
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
-        FLO_TRY(load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out, err));
+        FLO_TRY(load_id(vocab, gguf, ids[i].key, ids[i].otherwise, ids[i].out, err));
+    }
+    if (is_bert && facts->eos < 0) {
+        facts->eos = facts->separator;
     }
     FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &facts->adds_bos, err));
     FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &facts->adds_eos, err));
+    FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_sep_token", &facts->adds_separator, err));
     if (facts->eos >= 0) {
         vocab->tokens[facts->eos].is_end = true;
     }
@@ -307,15 +350,27 @@ static int load_split(struct flo_vocab *vocab, const struct flo_gguf *gguf, stru
     return flo_gguf_bool(gguf, "flotilla.tokenizer.ignore_merges", &vocab->prefers_whole, err);
 }
 
+/* Loads the normalization form that texts get before they are split. */
+static int load_normalizer(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                           struct flo_err *err)
+{
+    struct flo_gguf_text name = {"", 0};
+    FLO_TRY(flo_gguf_string(gguf, "flotilla.tokenizer.normalizer", &name, err));
+    vocab->composes = flo_gguf_text_is(name, "nfc");
+    return name.bytes == 0 || vocab->composes
+               ? 0
+               : flo_fail(err, FLO_E_NOT_BUILT, "the normalizer '%.*s' is not built; 'nfc' is",
+                          name.bytes < 32 ? (int)name.bytes : 32, name.data);
+}
+
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const struct {
         const char *name;
         enum flo_vocab_kind kind;
     } models[] = {
-        {"gpt2", FLO_VOCAB_BPE},
-        {"gemma4", FLO_VOCAB_RAW_BPE},
-        {"llama", FLO_VOCAB_SPM},
+        {"gpt2", FLO_VOCAB_BPE},       {"gemma4", FLO_VOCAB_RAW_BPE}, {"llama", FLO_VOCAB_SPM},
+        {"bert", FLO_VOCAB_WORDPIECE}, {"t5", FLO_VOCAB_UNIGRAM},
     };
     struct flo_gguf_text model = {"", 0};
     FLO_TRY(flo_gguf_require(gguf, "tokenizer.ggml.model", err));
@@ -329,16 +384,17 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
     if (vocab->facts.model == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "tokenizer model '%.*s' is not built yet; 'llama' (SPM), 'gpt2' and "
-                        "'gemma4' (BPE) are",
+                        "'gemma4' (BPE), 'bert' (WordPiece) and 't5' (Unigram) are",
                         model.bytes < 32 ? (int)model.bytes : 32, model.data);
     }
     vocab->facts.pre = "default";
     if (vocab->kind == FLO_VOCAB_BPE || vocab->kind == FLO_VOCAB_RAW_BPE) {
         FLO_TRY(load_split(vocab, gguf, err));
     }
-    if (vocab->kind == FLO_VOCAB_SPM) {
-        vocab->facts.adds_bos = vocab->adds_space = true;
-    }
+    vocab->facts.adds_bos |= vocab->kind == FLO_VOCAB_SPM || vocab->kind == FLO_VOCAB_WORDPIECE;
+    vocab->facts.adds_eos = vocab->kind == FLO_VOCAB_WORDPIECE || vocab->kind == FLO_VOCAB_UNIGRAM;
+    vocab->adds_space = vocab->kind == FLO_VOCAB_SPM || vocab->kind == FLO_VOCAB_UNIGRAM;
+    FLO_TRY(load_normalizer(vocab, gguf, err));
     return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix", &vocab->adds_space, err);
 }
 
@@ -348,6 +404,9 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
  * planes lack tokens.  A long text of only these may be refused. */
 static size_t id_bytes_max(const struct flo_vocab *vocab)
 {
+    if (vocab->kind == FLO_VOCAB_WORDPIECE || vocab->kind == FLO_VOCAB_UNIGRAM) {
+        return SIZE_MAX; /* words and blanks of any length may become one id, or none */
+    }
     for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {
         uint32_t code = flo_byte_to_code((uint8_t)byte);
         char text[2] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
@@ -359,7 +418,24 @@ static size_t id_bytes_max(const struct flo_vocab *vocab)
             return SIZE_MAX;
         }
     }
-    return vocab->token_bytes_max > 4 ? vocab->token_bytes_max : 4;
+    size_t most = vocab->token_bytes_max > 4 ? vocab->token_bytes_max : 4;
+    return vocab->composes ? COMPOSED_MAX * most : most;
+}
+
+/* Loads what the kind of tokenizer needs beside the tokens. */
+static int load_tables(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+{
+    switch (vocab->kind) {
+    case FLO_VOCAB_WORDPIECE:
+        return flo_vocab_load_encoder(vocab, gguf, err);
+    case FLO_VOCAB_UNIGRAM:
+        FLO_TRY(load_scores(vocab, gguf, err));
+        return flo_vocab_load_encoder(vocab, gguf, err);
+    case FLO_VOCAB_SPM:
+        return load_scores(vocab, gguf, err);
+    default:
+        return flo_vocab_load_merges(vocab, gguf, err);
+    }
 }
 
 int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct flo_err *err)
@@ -371,8 +447,7 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct f
     int rv;
     if ((rv = load_kind(vocab, gguf, err)) < 0 ||
         (rv = flo_vocab_load_tokens(vocab, gguf, err)) < 0 ||
-        (rv = vocab->kind == FLO_VOCAB_SPM ? load_scores(vocab, gguf, err)
-                                           : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
+        (rv = load_tables(vocab, gguf, err)) < 0 ||
         (rv = flo_vocab_load_specials(vocab, err)) < 0 ||
         (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
@@ -390,6 +465,7 @@ void flo_vocab_close(struct flo_vocab *vocab)
         return;
     }
     flo_splitter_close(&vocab->splitter);
+    flo_prefix_close(&vocab->prefix);
     free(vocab->tokens);
     free(vocab->by_text.slots);
     free(vocab->merge_left_bytes);

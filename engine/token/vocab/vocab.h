@@ -6,8 +6,10 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "engine/token/charsmap.h"
 #include "engine/token/split.h"
 #include "engine/token/token.h"
+#include "engine/token/vocab/prefix.h"
 
 /* `tokenizer.ggml.token_type` */
 enum flo_token_type {
@@ -24,6 +26,8 @@ enum flo_vocab_kind {
     FLO_VOCAB_BPE,     /* byte-level BPE; bytes are printable characters */
     FLO_VOCAB_RAW_BPE, /* BPE of characters; blanks are U+2581, other bytes have tokens */
     FLO_VOCAB_SPM,
+    FLO_VOCAB_WORDPIECE,
+    FLO_VOCAB_UNIGRAM,
 };
 
 struct flo_vocab_token {
@@ -33,6 +37,7 @@ struct flo_vocab_token {
     bool is_end;
     bool is_mark;      /* the token is user-defined, but looks like a template's mark */
     bool strips_right; /* blanks after this special token are removed */
+    bool strips_left;  /* blanks before it, likewise */
 };
 
 /* Hash table with open addressing.  A used slot has id + 1 in its low 21 bits,
@@ -43,6 +48,8 @@ struct flo_index {
 };
 
 #define FLO_RANK_NONE UINT32_MAX
+/* Most characters of a word that WordPiece cuts into tokens. */
+#define FLO_WORD_CHARACTERS_MAX 256u
 
 struct flo_vocab {
     struct flo_vocab_facts facts;
@@ -59,13 +66,20 @@ struct flo_vocab {
     uint32_t *merge_next;
     uint32_t *first_rank; /* [count] */
     uint32_t merge_count;
-    int32_t byte_ids[256];      /* token of each byte, or -1; not in byte-level BPE */
-    uint32_t token_bytes_max;   /* number of bytes of the longest token */
-    size_t id_bytes_max;        /* most bytes that can become one id; SIZE_MAX: no limit */
-    const uint8_t *scores;      /* SPM's scores, f32 little-endian, in the mapped file */
-    bool adds_space;            /* SPM puts a blank before a text that follows a special token */
-    bool strips;                /* one of the tokens strips the blanks after it */
-    struct flo_tokens specials; /* control, unknown and user-defined tokens, longest first */
+    int32_t byte_ids[256];        /* token of each byte, or -1; not in byte-level BPE */
+    uint32_t token_bytes_max;     /* number of bytes of the longest token */
+    size_t id_bytes_max;          /* most bytes that can become one id; SIZE_MAX: no limit */
+    const uint8_t *scores;        /* SPM's and Unigram's, f32 little-endian, in the mapped file */
+    struct flo_prefix prefix;     /* WordPiece's and Unigram's tokens by their text */
+    uint32_t word_characters_max; /* WordPiece: a longer word is unknown */
+    bool lowers, strips_accents;  /* WordPiece: what is done to letters */
+    struct flo_charsmap charsmap; /* Unigram's replacements */
+    bool merges_blanks;           /* Unigram: several blanks count as one */
+    double unknown_score;         /* Unigram: score of an unknown character */
+    bool composes;                /* texts get normalization form C first */
+    bool adds_space;              /* SPM puts a blank before a text that follows a special token */
+    bool strips;                  /* one of the tokens strips the blanks around it */
+    struct flo_tokens specials;   /* control, unknown and user-defined tokens, longest first */
     _Atomic(struct flo_pieces *) pieces; /* pieces of the tokens; NULL: not made yet (pieces.c) */
     /* Tokenizer of a library; without one `library.ids` is NULL.  The bytes of
      * token i are those from library_at[i] to library_at[i + 1]. */
@@ -103,6 +117,11 @@ FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
 FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                        struct flo_err *err);
 
+/* Loads what WordPiece or Unigram needs, after the tokens, their types and
+ * scores (vocab/encoders.c). */
+FLO_MUST_USE int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                                        struct flo_err *err);
+
 /* Convert a byte to its printable character in byte-level BPE, and back.  The
  * second returns -1 if the code stands for no byte. */
 uint32_t flo_byte_to_code(uint8_t byte);
@@ -124,6 +143,15 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
                   struct flo_tokens *tokens);
+/* flo_wordpiece_text() drops characters that BERT's tokenizer drops, and never
+ * fails (token/wordpiece.c).  flo_unigram_text() returns false if there is no
+ * memory (token/unigram.c). */
+void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                        struct flo_tokens *tokens);
+bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                      struct flo_tokens *tokens);
+/* Returns the score of a character that no token has. */
+double flo_unigram_unknown_score(const struct flo_vocab *vocab);
 /* Appends a text with U+2581 in place of each blank. */
 void flo_blanks_escape(struct flo_buf *out, const char *text, size_t bytes);
 /* Appends the ids that the library makes of a text (vocab/library.c).  With
