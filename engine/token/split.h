@@ -19,6 +19,7 @@ struct flo_split_kind {
     bool prefers_whole;    /* a word that is a token is not built by merging its bytes */
     bool adds_bos;         /* a text gets the begin token, unless the model's file decides */
     bool adds_separator;   /* a second text comes after the separator, likewise */
+    bool composes;         /* texts get normalization form C before they are split */
     bool is_raw;           /* tokens are text as it is, with U+2581 for blanks */
     const char *names[20]; /* names of the pre-tokenizer; NULL after the last */
 };

@@ -1,7 +1,8 @@
 /* Token: a model's vocabulary; converts text to ids and ids to text.
  *
- * Byte-level BPE (`tokenizer.ggml.model` = gpt2) with the pre-tokenizers of
- * token/split.h, SPM (llama), and the tokenizers of a library.  A vocabulary
+ * BPE (`tokenizer.ggml.model` = gpt2, gemma4) with the pre-tokenizers of
+ * token/split.h, SPM (llama), WordPiece (bert), Unigram (t5), and the
+ * tokenizers of a library.  A vocabulary
  * borrows the strings of the open GGUF, which must outlive it; after opening it
  * is read-only and may be shared by threads.  Text may hold NUL and broken
  * UTF-8: each invalid byte counts as U+FFFD. */
@@ -111,6 +112,25 @@ FLO_MUST_USE int flo_tokenize_spans(const struct flo_vocab *vocab,
 /* Tokenises one text with flags of enum flo_text_flags. */
 FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
                               unsigned flags, struct flo_tokens *tokens, struct flo_err *err);
+
+/* A text, or a pair such as a query and a document. */
+struct flo_text_pair {
+    const char *first, *second; /* second: NULL for a single text */
+    size_t first_bytes, second_bytes;
+};
+/* Appends the ids of a text or a pair as an encoder or a reranker reads it,
+ * with the model's special tokens around and between: BERT's are [CLS] A [SEP]
+ * B [SEP], XLM-R's <s> A </s></s> B </s>.  The form is the file's own
+ * (flotilla.tokenizer.pair), or follows from its keys for begin, end and
+ * separator.  The texts are plain text.
+ *
+ * For each id a byte is appended to `segments`, 0 or 1: the token type of BERT's
+ * second segment, from B on.  It is 0 in models with one segment.
+ *
+ * FLO_E_MEMORY; FLO_E_INFER_TOO_LONG as flo_tokenize_spans(). */
+FLO_MUST_USE int flo_tokenize_pair(const struct flo_vocab *vocab, const struct flo_text_pair *pair,
+                                   struct flo_tokens *tokens, struct flo_buf *segments,
+                                   struct flo_err *err);
 
 /* State of converting ids to text one by one.  Bytes of an incomplete UTF-8
  * sequence are held back until the rest arrives.  Zero-initialise. */

@@ -311,6 +311,17 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
     return 0;
 }
 
+/* Sets whether texts are composed.  Those of Qwen 2 are not, because all other
+ * engines give such files the ids of uncomposed texts. */
+static int load_composes(struct flo_vocab *vocab, const struct flo_split_kind *kind,
+                         const struct flo_gguf *gguf, struct flo_err *err)
+{
+    struct flo_gguf_text architecture = {"", 0};
+    FLO_TRY(flo_gguf_string(gguf, "general.architecture", &architecture, err));
+    vocab->composes = kind->composes && !flo_gguf_text_is(architecture, "qwen2");
+    return 0;
+}
+
 /* Loads the pre-tokenizer: the file's own expressions, or those of its
  * name. */
 static int load_split(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
@@ -334,11 +345,13 @@ static int load_split(struct flo_vocab *vocab, const struct flo_gguf *gguf, stru
         vocab->prefers_whole = kind->prefers_whole;
         vocab->facts.adds_bos = kind->adds_bos;
         vocab->facts.adds_separator = kind->adds_separator;
+        FLO_TRY(load_composes(vocab, kind, gguf, err));
     }
     if (list == NULL) {
         return flo_splitter_open(&vocab->splitter, kind, err);
     }
     vocab->facts.pre = kind != NULL ? vocab->facts.pre : "own";
+    vocab->composes = false; /* such a file names its normalizer */
     const uint8_t *cursor = list->data;
     for (uint64_t i = 0; i < list->count; i++) {
         struct flo_gguf_text text = flo_gguf_next_string(&cursor);
@@ -356,8 +369,9 @@ static int load_normalizer(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 {
     struct flo_gguf_text name = {"", 0};
     FLO_TRY(flo_gguf_string(gguf, "flotilla.tokenizer.normalizer", &name, err));
-    vocab->composes = flo_gguf_text_is(name, "nfc");
-    return name.bytes == 0 || vocab->composes
+    bool is_known = flo_gguf_text_is(name, "nfc");
+    vocab->composes = vocab->composes || is_known;
+    return name.bytes == 0 || is_known
                ? 0
                : flo_fail(err, FLO_E_NOT_BUILT, "the normalizer '%.*s' is not built; 'nfc' is",
                           name.bytes < 32 ? (int)name.bytes : 32, name.data);
@@ -449,7 +463,8 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct f
         (rv = flo_vocab_load_tokens(vocab, gguf, err)) < 0 ||
         (rv = load_tables(vocab, gguf, err)) < 0 ||
         (rv = flo_vocab_load_specials(vocab, err)) < 0 ||
-        (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0) {
+        (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0 ||
+        (rv = flo_vocab_load_pair(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
         return rv;
     }

@@ -47,6 +47,17 @@ struct flo_index {
     uint32_t mask;
 };
 
+/* How special tokens stand around the texts of a pair: ids, or which text. */
+#define FLO_PAIR_ITEMS_MAX 16u
+#define FLO_PAIR_FIRST (-1)
+#define FLO_PAIR_SECOND (-2)
+#define FLO_PAIR_NONE (-3)
+struct flo_pair_form {
+    int32_t items[FLO_PAIR_ITEMS_MAX];
+    uint8_t segments[FLO_PAIR_ITEMS_MAX];
+    size_t count; /* 0: the file has no form of its own */
+};
+
 #define FLO_RANK_NONE UINT32_MAX
 /* Most characters of a word that WordPiece cuts into tokens. */
 #define FLO_WORD_CHARACTERS_MAX 256u
@@ -77,9 +88,11 @@ struct flo_vocab {
     bool merges_blanks;           /* Unigram: several blanks count as one */
     double unknown_score;         /* Unigram: score of an unknown character */
     bool composes;                /* texts get normalization form C first */
-    bool adds_space;              /* SPM puts a blank before a text that follows a special token */
-    bool strips;                  /* one of the tokens strips the blanks around it */
-    struct flo_tokens specials;   /* control, unknown and user-defined tokens, longest first */
+    struct flo_pair_form pair;
+    bool has_segments;          /* the second text of a pair is in a segment of its own */
+    bool adds_space;            /* SPM puts a blank before a text that follows a special token */
+    bool strips;                /* one of the tokens strips the blanks around it */
+    struct flo_tokens specials; /* control, unknown and user-defined tokens, longest first */
     _Atomic(struct flo_pieces *) pieces; /* pieces of the tokens; NULL: not made yet (pieces.c) */
     /* Tokenizer of a library; without one `library.ids` is NULL.  The bytes of
      * token i are those from library_at[i] to library_at[i + 1]. */
@@ -121,6 +134,10 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo
  * scores (vocab/encoders.c). */
 FLO_MUST_USE int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                         struct flo_err *err);
+
+/* Reads how pairs are written (token/pair.c). */
+FLO_MUST_USE int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                                     struct flo_err *err);
 
 /* Convert a byte to its printable character in byte-level BPE, and back.  The
  * second returns -1 if the code stands for no byte. */
