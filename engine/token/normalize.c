@@ -200,7 +200,7 @@ static size_t plain_bytes(const char *text, size_t bytes)
 
 void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
 {
-    struct cluster c = {.base = NONE, .marks = {.bytes_max = SIZE_MAX}};
+    struct cluster c = {.base = NONE, .marks = {.bytes_max = SIZE_MAX / 2}};
     uint32_t codes[FLO_DECOMPOSED_MAX];
     for (size_t at = 0, taken; at < bytes; at += taken) {
         taken = c.base == NONE && c.mark_count == 0 ? plain_bytes(text + at, bytes - at) : 0;

@@ -8,6 +8,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* A pair has a segment for each id, whatever its special tokens are. */
+static void use_pair(const struct flo_vocab *vocab, const char *text, size_t bytes)
+{
+    struct flo_tokens tokens = {.count_max = 1u << 16};
+    struct flo_buf segments = {.bytes_max = 1u << 17};
+    struct flo_text_pair pair = {text, text + bytes / 2, bytes / 2, bytes - bytes / 2};
+    if (flo_tokenize_pair(vocab, &pair, &tokens, &segments, NULL) == 0) {
+        for (size_t i = 0; i < tokens.count; i++) {
+            if (tokens.count != segments.bytes || (segments.data[i] & ~1) != 0) {
+                abort();
+            }
+        }
+    }
+    flo_tokens_deinit(&tokens);
+    flo_buf_deinit(&segments);
+}
+
 static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab, const char *text,
                 size_t bytes)
 {
@@ -51,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (flo_vocab_open(gguf, &vocab, &err) == 0) {
         /* The file's own bytes are the text: full of its tokens. */
         use(gguf, vocab, (const char *)data, bytes < 4096 ? bytes : 4096);
+        use_pair(vocab, (const char *)data, bytes < 4096 ? bytes : 4096);
     }
     flo_vocab_close(vocab);
     flo_gguf_close(gguf);

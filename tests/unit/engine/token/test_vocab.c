@@ -119,11 +119,13 @@ static void a_vocabulary_that_does_not_fit_is_refused(void **state)
     parts = good;
     parts.model = "llama"; /* without scores */
     assert_int_equal(open_parts(&parts), FLO_E_GGUF_MISSING);
-    parts = good;
     parts.model = "t5";
+    assert_int_equal(open_parts(&parts), FLO_E_GGUF_MISSING);
+    parts = good;
+    parts.model = "rwkv";
     assert_int_equal(open_parts(&parts), FLO_E_NOT_BUILT);
     parts = good;
-    parts.pre = "bloom";
+    parts.pre = "a name that nobody knows";
     assert_int_equal(open_parts(&parts), FLO_E_NOT_BUILT);
 }
 
