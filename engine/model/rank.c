@@ -122,6 +122,24 @@ static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
                : rv;
 }
 
+/* Makes the ids of a pair as an encoder reads it.  The engine finds the second
+ * text by the separator. */
+static int encoder_pair(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
+                        struct flo_tokens *ids, struct flo_err *err)
+{
+    const struct flo_text_pair texts = {
+        .first = pair->query,
+        .second = pair->document,
+        .first_bytes = pair->query_bytes,
+        .second_bytes = pair->document_bytes,
+    };
+    struct flo_buf segments = {0};
+    int rv = flo_tokenize_pair(vocab, &texts, ids, &segments, err);
+
+    flo_buf_deinit(&segments);
+    return rv;
+}
+
 int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair *pair,
                     int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
 {
@@ -140,7 +158,9 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
         return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has %zu bytes, at most %u can be",
                         text.bytes, FLO_TEMPLATE_BYTES_MAX);
     }
-    if (text.bytes == 0) {
+    if (engine->hparams.is_encoder) {
+        rv = encoder_pair(engine->vocab, pair, &ids, err);
+    } else if (text.bytes == 0) {
         rv = join(engine->vocab, pair, &ids, err);
     } else if ((rv = fill_form(text, pair, &form, err)) == 0) {
         rv = flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids, err);

@@ -377,7 +377,7 @@ static void read_encoder(struct reader *r, struct flo_hparams *h)
         return;
     }
     h->n_types = types == NULL || types->dims[1] > FLO_TYPES_MAX ? 0 : (uint32_t)types->dims[1];
-    read_u32(r, "dense_2_feat_out", 1, FLO_WIDTH_MAX, &h->n_dense);
+    read_u32(r, "dense_2_feat_out", 0, FLO_WIDTH_MAX, &h->n_dense);
 }
 
 /* Reads the number of labels of a ranking model. */
