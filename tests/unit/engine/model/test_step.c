@@ -145,10 +145,13 @@ static void a_token_has_the_same_bits_next_to_other_sessions(void **state)
 static void every_family_computes_sessions_together(void **state)
 {
     static const char *const paths[] = {
-        "tests/oracle/tiny/gemma2-S-q4_1.gguf", "tests/oracle/tiny/gemma3-S-q4_0.gguf",
-        "tests/oracle/tiny/phi2-S-q4_1.gguf",   "tests/oracle/tiny/phi3-S-q4_0.gguf",
-        "tests/oracle/tiny/qwen3-S-q4_1.gguf",  "tests/oracle/tiny/llama2-S-q8_0.gguf",
-        "tests/oracle/tiny/smollm2-K-mix.gguf",
+        "tests/oracle/tiny/gemma2-S-q4_1.gguf",       "tests/oracle/tiny/gemma3-S-q4_0.gguf",
+        "tests/oracle/tiny/phi2-S-q4_1.gguf",         "tests/oracle/tiny/phi3-S-q4_0.gguf",
+        "tests/oracle/tiny/qwen3-S-q4_1.gguf",        "tests/oracle/tiny/llama2-S-q8_0.gguf",
+        "tests/oracle/tiny/smollm2-K-mix.gguf",       "tests/oracle/tiny/lfm2_moe-q8_0.gguf",
+        "tests/oracle/tiny/granite4-h-moe-q8_0.gguf", "tests/oracle/tiny/qwen3_next-q8_0.gguf",
+        "tests/oracle/tiny/falcon_h1-q8_0.gguf",      "tests/oracle/tiny/gemma4-moe-q8_0.gguf",
+        "tests/oracle/tiny/olmo3-q8_0.gguf",          "tests/oracle/tiny/gpt_oss-trunc-f32.gguf",
     };
 
     (void)state;
@@ -162,9 +165,9 @@ static void every_family_computes_sessions_together(void **state)
 
 /* ---- all rows of a step ---- */
 
-static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
+static void forget_the_rest(const char *path)
 {
-    struct flo_engine *engine = open_model(tiny, (struct flo_engine_options){.threads = 2});
+    struct flo_engine *engine = open_model(path, (struct flo_engine_options){.threads = 2});
     struct flo_session *a = session_of(engine), *b = session_of(engine);
     struct rows rows_a = rows_of(engine), rows_b = rows_of(engine);
     const struct flo_step steps[] = {
@@ -172,7 +175,6 @@ static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
         {b, tokens[1], 3, FLO_ROWS_LAST, keep_row, &rows_b},
     };
 
-    (void)state;
     rows_a.end_at = 11;
     assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
 
@@ -194,6 +196,82 @@ static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
     flo_session_close(a);
     flo_session_close(b);
     flo_engine_close(engine);
+}
+
+static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
+{
+    (void)state;
+    forget_the_rest(tiny);
+    forget_the_rest("tests/oracle/tiny/qwen3_5-q8_0.gguf");
+    forget_the_rest("tests/oracle/tiny/granite4-h-moe-q8_0.gguf");
+    forget_the_rest("tests/oracle/tiny/lfm2_moe-q8_0.gguf");
+}
+
+/* ---- a state that is cut ---- */
+
+enum { LONG = 700 };
+
+static void fill(int32_t *ids, size_t count, uint32_t n_vocab, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = (int32_t)((i * 131 + seed * 17 + i * i % 89) % n_vocab);
+    }
+}
+
+static void expect_as_new(struct flo_engine *engine, struct flo_session *session,
+                          const int32_t *ids, size_t count)
+{
+    struct flo_session *fresh = session_of(engine);
+    size_t bytes = flo_engine_info(engine)->n_vocab * sizeof(float);
+
+    assert_int_equal(flo_session_decode(fresh, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    assert_memory_equal(flo_session_logits(fresh), flo_session_logits(session), bytes);
+    flo_session_close(fresh);
+}
+
+/* Cuts a session at many places, behind and before its kept copies, and goes on
+ * with other tokens. */
+static void a_recurrent_session_is_cut_anywhere(void **state)
+{
+    static const char *const paths[] = {"tests/oracle/tiny/qwen3_5-q8_0.gguf",
+                                        "tests/oracle/tiny/falcon_h1-q8_0.gguf",
+                                        "tests/oracle/tiny/lfm2_moe-q8_0.gguf"};
+    static const uint32_t cuts[] = {699, 650, 513, 512, 300, 256, 255, 64, 1, 0};
+    int32_t ids[LONG];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        const struct flo_engine_options options = {
+            .threads = 2, .sessions = 3, .context = LONG, .vocabulary = FLO_VOCABULARY_NONE};
+        struct flo_engine *engine = NULL;
+        struct flo_session *session, *copy;
+
+        assert_int_equal(flo_engine_open(paths[i], &options, &engine, NULL), 0);
+        session = session_of(engine);
+        copy = session_of(engine);
+        fill(ids, LONG, flo_engine_info(engine)->n_vocab, 1);
+        assert_int_equal(flo_session_decode(session, ids, LONG - 3, FLO_LOGITS_NONE, NULL), 0);
+        for (uint32_t t = LONG - 3; t < LONG; t++) { /* an answer */
+            assert_int_equal(flo_session_decode(session, ids + t, 1, FLO_LOGITS_LAST, NULL), 0);
+        }
+        expect_as_new(engine, session, ids, LONG);
+        for (uint32_t c = 0; c < FLO_COUNT(cuts); c++) {
+            uint32_t left = LONG - cuts[c] < 20 ? LONG - cuts[c] : 20;
+
+            flo_session_begin_as(copy, session, cuts[c]);
+            flo_session_truncate(session, cuts[c]);
+            fill(ids + cuts[c], left, flo_engine_info(engine)->n_vocab, c + 2);
+            assert_int_equal(
+                flo_session_decode(session, ids + cuts[c], left, FLO_LOGITS_LAST, NULL), 0);
+            expect_as_new(engine, session, ids, cuts[c] + left);
+            assert_int_equal(flo_session_decode(copy, ids + cuts[c], left, FLO_LOGITS_LAST, NULL),
+                             0);
+            expect_as_new(engine, copy, ids, cuts[c] + left);
+        }
+        flo_session_close(session);
+        flo_session_close(copy);
+        flo_engine_close(engine);
+    }
 }
 
 /* ---- what cannot be ---- */
@@ -325,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_token_has_the_same_bits_next_to_other_sessions),
         cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
+        cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
         cmocka_unit_test(a_step_that_cannot_be_changes_nothing),
         cmocka_unit_test(a_session_begins_with_what_another_holds),
         cmocka_unit_test(steps_allocate_nothing),
