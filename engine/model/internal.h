@@ -124,12 +124,14 @@ struct flo_scratch {
     float *mixer_out;        /* [B][n_inner]: the recurrent layer's result */
     float *z, *alpha, *beta; /* [B][...]: gate, decay and rate of a delta net */
     struct flo_expert_scratch experts;
-    float *pooled;          /* [3][W]: a pooled vector, the next, and a row of a matrix */
-    float *branch;          /* [B][n_embd]: result of a dense part beside experts */
-    float *own, *own_added; /* [B][n_layer * n_per_layer]: the layers' own embeddings */
-    float *rows;            /* [FLO_ROWS_AT_ONCE][n_vocab] */
-    float *logits;          /* [sessions][n_vocab] */
-    int32_t *tokens;        /* [sessions][context] */
+    float *streams, *predicted; /* [n_streams][B][n_embd]; the first is the computed one */
+    float *low;                 /* [B][n_low], or [B][n_streams] */
+    float *pooled;              /* [3][W]: a pooled vector, the next, and a row of a matrix */
+    float *branch;              /* [B][n_embd]: result of a dense part beside experts */
+    float *own, *own_added;     /* [B][n_layer * n_per_layer]: the layers' own embeddings */
+    float *rows;                /* [FLO_ROWS_AT_ONCE][n_vocab] */
+    float *logits;              /* [sessions][n_vocab] */
+    int32_t *tokens;            /* [sessions][context] */
     /* tables of layers with full attention, and of those with a window */
     struct flo_rotations global, local;
     struct flo_input shared; /* input that all threads read, for a batch: [B][W] */

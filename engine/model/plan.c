@@ -33,7 +33,7 @@ static uint32_t width_of(const struct flo_hparams *h)
     uint32_t dense = at_least(h->n_ff, at_least(h->n_ff_expert, h->n_ff_shared));
 
     return at_least(at_least(at_least(h->n_embd, flo_width_q(h)), at_least(dense, h->n_inner)),
-                    at_least(h->n_per_layer, h->n_dense));
+                    at_least(at_least(h->n_per_layer, h->n_dense), h->n_low));
 }
 
 static void lay_out_input(struct flo_arena *arena, uint64_t tokens, uint64_t width, bool has_low,
@@ -131,8 +131,12 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     lay_out_rotations(arena, batch, h->n_rope_local, &out->local);
     out->own = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
     out->own_added = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);
+    out->streams = flo_arena_take(arena, batch * h->n_streams * h->n_embd, f);
+    out->predicted = flo_arena_take(arena, batch * h->n_streams * h->n_embd, f);
+    out->low = flo_arena_take(arena, batch * at_least(h->n_low, h->n_streams), f);
     out->pooled = flo_arena_take(arena, h->pooling == FLO_POOLED_NONE ? 0 : 3 * (uint64_t)width, f);
-    out->branch = flo_arena_take(arena, h->n_expert > 0 ? batch * h->n_embd : 0, f);
+    out->branch =
+        flo_arena_take(arena, h->n_expert > 0 || h->n_streams > 0 ? batch * h->n_embd : 0, f);
     lay_out_input(arena, batch, width, has_low, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
         lay_out_input(arena, 1, width, has_low, &out->single[i]);

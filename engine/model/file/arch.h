@@ -87,16 +87,20 @@ enum flo_dim {
     FLO_DIM_FF_TWICE,
     FLO_DIM_VOCAB,
     FLO_DIM_HALF_ROPE,
-    FLO_DIM_LABELS,      /* number of outputs of a ranking head */
-    FLO_DIM_CONTEXT,     /* tokens of the largest context */
-    FLO_DIM_TYPES,       /* kinds of text that the embedding distinguishes */
-    FLO_DIM_DENSE,       /* width between the two matrices behind a pooled vector */
-    FLO_DIM_TAPS,        /* tokens that a convolution reads */
-    FLO_DIM_EMBD_THRICE, /* input, and two gates, of a short convolution */
-    FLO_DIM_INNER,       /* values of all heads of a state space or delta net */
-    FLO_DIM_STATE,       /* values of a head's key */
-    FLO_DIM_MIXED,       /* values that the convolution of a state space reads */
-    FLO_DIM_STATE_IN,    /* rows of a state space's input matrix */
+    FLO_DIM_LABELS,  /* number of outputs of a ranking head */
+    FLO_DIM_CONTEXT, /* tokens of the largest context */
+    FLO_DIM_TYPES,   /* kinds of text that the embedding distinguishes */
+    FLO_DIM_DENSE,   /* width between the two matrices behind a pooled vector */
+    FLO_DIM_STREAMS, /* number of residual streams */
+    FLO_DIM_STREAMS_SQUARE,
+    FLO_DIM_STREAMS_OTHER, /* all streams but one */
+    FLO_DIM_LOW,           /* rank of a low-rank branch */
+    FLO_DIM_TAPS,          /* tokens that a convolution reads */
+    FLO_DIM_EMBD_THRICE,   /* input, and two gates, of a short convolution */
+    FLO_DIM_INNER,         /* values of all heads of a state space or delta net */
+    FLO_DIM_STATE,         /* values of a head's key */
+    FLO_DIM_MIXED,         /* values that the convolution of a state space reads */
+    FLO_DIM_STATE_IN,      /* rows of a state space's input matrix */
     FLO_DIM_STATE_HEADS,
     FLO_DIM_STATE_HEADS_TWICE,
     FLO_DIM_GROUPS,
@@ -212,6 +216,7 @@ struct flo_arch {
     bool normalises_experts; /* weights of the chosen experts add up to 1 */
     bool tiles_key_heads;    /* head i of a delta net has key head i % n, not i / n */
     bool gates_queries;      /* the query matrix has a gate behind each head's query */
+    bool has_streams;        /* several residual streams, of which one is computed (AltUp) */
     bool normalises_values;  /* values are normalised, without weights */
     bool may_lack_values;    /* a layer without a value matrix has its raw keys as values */
     bool has_layer_widths;   /* heads of local layers have a size of their own */

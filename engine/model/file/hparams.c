@@ -241,6 +241,37 @@ static int check_heads(const struct flo_layer_shape *layer, struct flo_err *err)
     return 0;
 }
 
+/* Reads the sizes of residual streams, and which layers keep only the largest
+ * values of their gates. */
+static void read_streams(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_gguf_tensor *low = flo_gguf_tensor_find(r->gguf, "blk.0.laurel_l.weight");
+    const struct flo_gguf_kv *scales = NULL;
+    uint32_t active = 0;
+
+    if (!r->arch->has_streams || r->rv < 0) {
+        return;
+    }
+    h->n_streams = 4;
+    read_u32(r, "altup.num_inputs", 2, FLO_STREAMS_MAX, &h->n_streams);
+    read_u32(r, "altup.active_idx", 0, 0, &active);
+    h->n_low = low == NULL || low->dims[1] > FLO_WIDTH_MAX ? 1 : (uint32_t)low->dims[1];
+    if (r->rv == 0) {
+        r->rv = flo_gguf_array(r->gguf, key_of(r, "activation_sparsity_scale"), FLO_GGUF_F32,
+                               &scales, r->err);
+    }
+    if (r->rv == 0 && scales != NULL && scales->count != h->n_layer) {
+        r->rv =
+            flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u numbers", r->key, h->n_layer);
+    }
+    for (uint32_t i = 0; r->rv == 0 && scales != NULL && i < h->n_layer; i++) {
+        float scale;
+
+        memcpy(&scale, scales->data + 4 * (size_t)i, sizeof(scale));
+        h->layers[i].sparsity = isfinite(scale) && scale > 0 ? scale : 0;
+    }
+}
+
 /* Reads what local layers have of their own: the size of heads.  The last layers
  * of some families read the cache of the last one of their kind before them. */
 static void read_local(struct reader *r, struct flo_hparams *h)
@@ -603,6 +634,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     read_rotated(&r, &h);
     read_caps_and_scales(&r, &h);
     read_labels(&r, &h);
+    read_streams(&r, &h);
     if (r.rv == 0 && (h.n_rope % 2 != 0 || h.n_rope_local % 2 != 0)) {
         r.rv = flo_fail(err, FLO_E_GGUF_HPARAM, "rotated part %u is odd", h.n_rope);
     }

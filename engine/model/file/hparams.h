@@ -17,6 +17,7 @@
 #define FLO_EXPERTS_USED_MAX 64u
 #define FLO_TAPS_MAX 16u
 #define FLO_TYPES_MAX 64u
+#define FLO_STREAMS_MAX 8u
 #define FLO_STATE_MAX 512u
 
 /* Rotary embedding.  Pair i is turned at a position by the angle position *
@@ -40,6 +41,7 @@ struct flo_layer_shape {
     bool is_local; /* attends only to the window */
     bool is_rotated;
     uint16_t n_head, n_head_kv, head_size;
+    float sparsity; /* values below mean + this * deviation become 0; 0: all are kept */
     uint16_t cache; /* the layer whose keys and values it reads; its own number, or less */
     uint32_t n_ff;
 };
@@ -80,8 +82,9 @@ struct flo_hparams {
     uint32_t n_types; /* kinds of text that the embedding distinguishes */
     uint32_t n_dense; /* width between the two matrices behind the pooled vector; 0: none */
 
-    uint32_t n_per_layer; /* width of each layer's own embedding; 0: there are none */
-    uint32_t n_expert;    /* 0: the model has no experts */
+    uint32_t n_streams, n_low; /* residual streams, 0 if there is one; rank of a branch */
+    uint32_t n_per_layer;      /* width of each layer's own embedding; 0: there are none */
+    uint32_t n_expert;         /* 0: the model has no experts */
     uint32_t n_expert_used;
     uint32_t n_ff_expert, n_ff_shared;
     float expert_scale; /* factor of the experts' weights */

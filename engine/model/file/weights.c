@@ -64,6 +64,14 @@ static uint64_t dim(const struct binding *b, const struct flo_layer_shape *shape
         return h->n_types;
     case FLO_DIM_DENSE:
         return h->n_dense;
+    case FLO_DIM_STREAMS:
+        return h->n_streams;
+    case FLO_DIM_STREAMS_SQUARE:
+        return (uint64_t)h->n_streams * h->n_streams;
+    case FLO_DIM_STREAMS_OTHER:
+        return h->n_streams > 0 ? h->n_streams - 1 : 0;
+    case FLO_DIM_LOW:
+        return h->n_low;
     case FLO_DIM_TAPS:
         return h->n_taps;
     case FLO_DIM_EMBD_THRICE:
@@ -293,16 +301,29 @@ static void coarsen(struct flo_layer *layer)
 /* Matrices of a layer, apart from those of experts, which are read from the
  * model's own file. */
 static const size_t places[] = {
-    offsetof(struct flo_layer, q),           offsetof(struct flo_layer, k),
-    offsetof(struct flo_layer, v),           offsetof(struct flo_layer, o),
-    offsetof(struct flo_layer, gate),        offsetof(struct flo_layer, up),
-    offsetof(struct flo_layer, down),        offsetof(struct flo_layer, in),
-    offsetof(struct flo_layer, out),         offsetof(struct flo_layer, in_gate),
-    offsetof(struct flo_layer, alpha),       offsetof(struct flo_layer, beta),
-    offsetof(struct flo_layer, beta_alpha),  offsetof(struct flo_layer, router),
-    offsetof(struct flo_layer, shared_gate), offsetof(struct flo_layer, shared_up),
-    offsetof(struct flo_layer, shared_down), offsetof(struct flo_layer, shared_switch),
-    offsetof(struct flo_layer, own_gate),    offsetof(struct flo_layer, own_proj),
+    offsetof(struct flo_layer, q),
+    offsetof(struct flo_layer, k),
+    offsetof(struct flo_layer, v),
+    offsetof(struct flo_layer, o),
+    offsetof(struct flo_layer, gate),
+    offsetof(struct flo_layer, up),
+    offsetof(struct flo_layer, down),
+    offsetof(struct flo_layer, in),
+    offsetof(struct flo_layer, out),
+    offsetof(struct flo_layer, in_gate),
+    offsetof(struct flo_layer, alpha),
+    offsetof(struct flo_layer, beta),
+    offsetof(struct flo_layer, beta_alpha),
+    offsetof(struct flo_layer, router),
+    offsetof(struct flo_layer, shared_gate),
+    offsetof(struct flo_layer, shared_up),
+    offsetof(struct flo_layer, shared_down),
+    offsetof(struct flo_layer, shared_switch),
+    offsetof(struct flo_layer, own_gate),
+    offsetof(struct flo_layer, own_proj),
+    offsetof(struct flo_layer, low_in),
+    offsetof(struct flo_layer, low_out),
+    offsetof(struct flo_layer, stream_router),
 };
 /* Matrices of the model. */
 static const size_t model_places[] = {
@@ -508,6 +529,9 @@ int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *k
     const struct flo_matrix *m;
     size_t strip_bytes;
 
+    if (weights->spread.data != NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "matrices of residual streams are not packed");
+    }
     for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
             continue;

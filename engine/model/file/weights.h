@@ -66,6 +66,10 @@ struct flo_layer {
     /* The layer's own embedding of the token, behind a gate. */
     struct flo_matrix own_gate, own_proj;
     const float *own_norm;
+    /* Streams: a router, coefficients of prediction and correction, and a
+     * low-rank branch beside attention. */
+    const float *stream_norm, *predict, *correct, *correct_scale, *low_norm;
+    struct flo_matrix stream_router, low_in, low_out;
     const float *scale; /* one number: factor of the layer's result */
 };
 
@@ -77,6 +81,8 @@ struct flo_weights {
      * and what the token's own embedding adds to them */
     struct flo_matrix per_layer, per_layer_proj;
     const float *per_layer_norm;
+    /* [n_streams - 1][n_embd][n_embd]: make the other streams, and lead back */
+    struct flo_matrix spread, merge;
     struct flo_matrix head; /* [n_labels][n_embd]: ranks documents */
     float *head_rows;       /* the ranking head as floats, owned; it is read once per text */
     const float *output_norm_bias;

@@ -88,7 +88,11 @@ static void dense_part(struct flo_pass *pass, unsigned thread, uint32_t index)
         .count = pass->count,
     };
 
-    if (!e->arch->is_parallel) {
+    if (e->hparams.layers[index].sparsity > 0) {
+        flo_pass_multiply(pass, thread, &source);
+        flo_pool_barrier(e->pool);
+        flo_streams_thin(pass, thread, index);
+    } else if (!e->arch->is_parallel) {
         flo_pass_multiply_gated(pass, thread, &source);
         flo_pool_barrier(e->pool);
     }
@@ -164,6 +168,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     const struct flo_layer_shape *shape = &e->hparams.layers[index];
     const struct flo_layer *layer = &e->weights.layers[index];
 
+    if (e->hparams.n_streams > 0) {
+        flo_streams_predict(pass, thread, index);
+    }
     /* Both parts of a layer that has two mixers read the same input. */
     if (flo_recurs(shape)) {
         flo_pass_recurrent(pass, thread, index, layer->attn_norm);
@@ -174,6 +181,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     }
     if (flo_recurs(shape)) {
         add_part(pass, thread, &layer->out, s->mixer_out, layer->attn_post_norm);
+    }
+    if (e->hparams.n_streams > 0) {
+        flo_streams_join(pass, thread);
     }
     if (layer->attn_out_norm != NULL) {
         norm_stream(pass, thread, layer->attn_out_norm, layer->attn_out_norm_bias);
@@ -187,7 +197,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     if (shape->feed == FLO_FEED_EXPERTS || shape->feed == FLO_FEED_BOTH) {
         flo_pass_experts(pass, thread, index);
     }
-    if (layer->own_gate.data != NULL) {
+    if (e->hparams.n_streams > 0) {
+        flo_streams_correct(pass, thread, index);
+    } else if (layer->own_gate.data != NULL) {
         own_part(pass, thread, index);
     }
     if (layer->out_norm != NULL) {

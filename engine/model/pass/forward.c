@@ -68,6 +68,9 @@ static void forward_job(void *context, unsigned thread)
     if (e->hparams.n_per_layer > 0) {
         make_own(pass, thread);
     }
+    if (e->hparams.n_streams > 0) {
+        flo_streams_spread(pass, thread);
+    }
     for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
         /* All threads read the flag `stop` between the first and the last
          * barrier of this layer, so they agree. */
@@ -77,6 +80,9 @@ static void forward_job(void *context, unsigned thread)
         if (!flo_pass_block(pass, thread, i)) {
             return;
         }
+    }
+    if (e->hparams.n_streams > 0) {
+        flo_streams_merge(pass, thread);
     }
     if (pass->request->logits != NULL) {
         output_part(pass, thread, pass->request->wanted[0].row, 1, pass->request->logits);

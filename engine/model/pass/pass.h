@@ -87,6 +87,23 @@ void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer);
  * last product, is in scratch.mixer_out. */
 void flo_pass_recurrent(struct flo_pass *pass, unsigned thread, uint32_t layer, const float *norm);
 
+/* ---- streams.c: several residual streams (Gemma 3n) ---- */
+
+/* Makes the other streams from the tokens' embeddings in scratch.x. */
+void flo_streams_spread(struct flo_pass *pass, unsigned thread);
+/* Predicts all streams of a layer; scratch.x becomes the first.  Computes the
+ * low-rank branch into scratch.branch. */
+void flo_streams_predict(struct flo_pass *pass, unsigned thread, uint32_t layer);
+/* Adds the branch to the stream behind attention. */
+void flo_streams_join(struct flo_pass *pass, unsigned thread);
+/* Corrects all streams by the layer's result in scratch.x, and adds the layer's
+ * own embedding to the others. */
+void flo_streams_correct(struct flo_pass *pass, unsigned thread, uint32_t layer);
+/* Merges the streams into scratch.x. */
+void flo_streams_merge(struct flo_pass *pass, unsigned thread);
+/* Keeps only the largest values of each token's gate. */
+void flo_streams_thin(struct flo_pass *pass, unsigned thread, uint32_t layer);
+
 /* ---- experts.c ---- */
 
 /* Computes the experts of a layer from the residual stream, normalised, and
