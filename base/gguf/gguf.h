@@ -159,15 +159,21 @@ FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo
 /* ---- writing ---- */
 
 /* A key to write in place of the source file's key, or at the end when the
- * source lacks it.  Only strings, u32, f32 and bool are possible; `type` says
- * which of the values is read. */
+ * source lacks it.  Only strings, u32, i32, f32, bool and arrays are possible;
+ * `type` says which of the values is read. */
 struct flo_gguf_edit {
     const char *key;
-    uint32_t type; /* FLO_GGUF_STRING, _U32, _F32 or _BOOL */
+    uint32_t type; /* FLO_GGUF_STRING, _U32, _I32, _F32, _BOOL or _ARRAY */
     const char *text;
-    uint32_t u32;
+    uint32_t u32; /* also the bits of an i32 */
     float f32;
     bool is_set;
+    /* an array: type and number of its items, and their bytes as a file has
+     * them */
+    uint32_t item_type;
+    uint64_t item_count;
+    const void *items;
+    size_t items_bytes;
 };
 /* Gives the bytes to write for a tensor: tensor->bytes of them, valid until the
  * next call.  *data NULL copies the bytes of the source file, whose type must
@@ -197,5 +203,12 @@ FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t t
                                  const struct flo_gguf_edit *keys, size_t key_count,
                                  flo_gguf_tensor_source *give, void *context, int fd,
                                  struct flo_err *err);
+/* Writes the same file up to its data section, for a caller that has no tensor
+ * whole in memory.  Sets the bytes of each tensor and its offset from the
+ * beginning of the data section; the caller writes the data in this order, with
+ * zeros up to each offset and up to *data_bytes. */
+FLO_MUST_USE int flo_gguf_create_head(struct flo_gguf_tensor *tensors, size_t tensor_count,
+                                      const struct flo_gguf_edit *keys, size_t key_count, int fd,
+                                      uint64_t *data_bytes, struct flo_err *err);
 
 #endif

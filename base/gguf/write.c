@@ -49,7 +49,13 @@ static void add_edit(struct flo_buf *out, const struct flo_gguf_edit *edit)
         add_text(out, edit->text, strlen(edit->text));
         break;
     case FLO_GGUF_U32:
+    case FLO_GGUF_I32:
         add_u32(out, edit->u32);
+        break;
+    case FLO_GGUF_ARRAY:
+        add_u32(out, edit->item_type);
+        add_u64(out, edit->item_count);
+        flo_buf_add(out, edit->items, edit->items_bytes);
         break;
     case FLO_GGUF_F32:
         memcpy(&bits, &edit->f32, sizeof(bits));
@@ -87,13 +93,17 @@ static void add_tensor(struct flo_buf *out, const struct flo_gguf_tensor *tensor
     add_u64(out, tensor->offset);
 }
 
+static bool is_writable(uint32_t type)
+{
+    return type == FLO_GGUF_STRING || type == FLO_GGUF_U32 || type == FLO_GGUF_I32 ||
+           type == FLO_GGUF_F32 || type == FLO_GGUF_BOOL || type == FLO_GGUF_ARRAY;
+}
+
 static int check_edits(const struct flo_gguf_edit *edits, size_t count, struct flo_err *err)
 {
     for (size_t i = 0; i < count; i++) {
         uint32_t type = edits[i].type;
-        if (strcmp(edits[i].key, "general.alignment") == 0 ||
-            (type != FLO_GGUF_STRING && type != FLO_GGUF_U32 && type != FLO_GGUF_F32 &&
-             type != FLO_GGUF_BOOL)) {
+        if (strcmp(edits[i].key, "general.alignment") == 0 || !is_writable(type)) {
             return flo_fail(err, FLO_E_USAGE, "key '%s' cannot be written as a %s", edits[i].key,
                             flo_gguf_type_name(type));
         }
@@ -187,9 +197,9 @@ static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_te
     return pad_to(fd, &position, data_bytes, err);
 }
 
-static int write_file(const struct flo_gguf *source, const struct flo_gguf_tensor *tensors,
-                      uint64_t data_bytes, const struct flo_gguf_edit *edits, size_t edit_count,
-                      flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
+static int write_header(const struct flo_gguf *source, const struct flo_gguf_tensor *tensors,
+                        const struct flo_gguf_edit *edits, size_t edit_count, int fd,
+                        struct flo_err *err)
 {
     struct flo_buf header = {.bytes_max = HEADER_BYTES_MAX};
     int rv = check_edits(edits, edit_count, err);
@@ -202,7 +212,14 @@ static int write_file(const struct flo_gguf *source, const struct flo_gguf_tenso
         rv = flo_fd_write_all(fd, header.data, header.bytes, err);
     }
     flo_buf_deinit(&header);
-    FLO_TRY(rv);
+    return rv;
+}
+
+static int write_file(const struct flo_gguf *source, const struct flo_gguf_tensor *tensors,
+                      uint64_t data_bytes, const struct flo_gguf_edit *edits, size_t edit_count,
+                      flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
+{
+    FLO_TRY(write_header(source, tensors, edits, edit_count, fd, err));
     return write_tensors(source, tensors, data_bytes, replace, context, fd, err);
 }
 
@@ -268,33 +285,62 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
 
 #define CREATED_ALIGNMENT 32
 
+/* A file of the caller's tensors only: the "source" of a new file. */
+struct created {
+    struct flo_gguf file;
+    uint32_t *order, *types;
+};
+
+static void created_deinit(struct created *created)
+{
+    free(created->order);
+    free(created->types);
+}
+
+/* Lays out the tensors, which may lie in `tensors` itself. */
+static int created_init(struct created *created, struct flo_gguf_tensor *tensors, size_t count,
+                        uint64_t *data_bytes, struct flo_err *err)
+{
+    created->order = calloc(count + 1, sizeof(*created->order));
+    created->types = calloc(count + 1, sizeof(*created->types));
+    if (created->order == NULL || created->types == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        created->order[i] = (uint32_t)i;
+        created->types[i] = tensors[i].type;
+    }
+    created->file = (struct flo_gguf){.alignment = CREATED_ALIGNMENT,
+                                      .tensor_count = count,
+                                      .tensors = tensors,
+                                      .tensor_by_offset = created->order};
+    return lay_out(&created->file, created->types, tensors, data_bytes, err);
+}
+
 int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
                     const struct flo_gguf_edit *keys, size_t key_count,
                     flo_gguf_tensor_source *give, void *context, int fd, struct flo_err *err)
 {
-    struct flo_gguf_tensor *laid = calloc(tensor_count + 1, sizeof(*laid));
-    uint32_t *order = calloc(tensor_count + 1, sizeof(*order));
-    uint32_t *types = calloc(tensor_count + 1, sizeof(*types));
+    FLO_CLEANUP(flo_free_cleanup) struct flo_gguf_tensor *laid = NULL;
+    FLO_CLEANUP(created_deinit) struct created created = {0};
     uint64_t data_bytes;
-    int rv = 0;
 
-    if (laid == NULL || order == NULL || types == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu tensors", tensor_count);
+    laid = calloc(tensor_count + 1, sizeof(*laid));
+    if (laid == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", tensor_count);
     }
-    for (size_t i = 0; rv == 0 && i < tensor_count; i++) {
+    for (size_t i = 0; i < tensor_count; i++) {
         laid[i] = tensors[i];
-        order[i] = (uint32_t)i;
-        types[i] = tensors[i].type;
     }
-    const struct flo_gguf nothing = {.alignment = CREATED_ALIGNMENT,
-                                     .tensor_count = tensor_count,
-                                     .tensors = laid,
-                                     .tensor_by_offset = order};
-    if (rv == 0 && (rv = lay_out(&nothing, types, laid, &data_bytes, err)) == 0) {
-        rv = write_file(&nothing, laid, data_bytes, keys, key_count, give, context, fd, err);
-    }
-    free(types);
-    free(order);
-    free(laid);
-    return rv;
+    FLO_TRY(created_init(&created, laid, tensor_count, &data_bytes, err));
+    return write_file(&created.file, laid, data_bytes, keys, key_count, give, context, fd, err);
+}
+
+int flo_gguf_create_head(struct flo_gguf_tensor *tensors, size_t tensor_count,
+                         const struct flo_gguf_edit *keys, size_t key_count, int fd,
+                         uint64_t *data_bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(created_deinit) struct created created = {0};
+    FLO_TRY(created_init(&created, tensors, tensor_count, data_bytes, err));
+    return write_header(&created.file, tensors, keys, key_count, fd, err);
 }
