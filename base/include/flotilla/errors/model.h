@@ -14,6 +14,7 @@ enum {
     FLO_E_PACKED = -1031,            /* model.packed */
     FLO_E_PREFIX = -1032,            /* model.prefix */
     FLO_E_SAFETENSORS = -1033,       /* model.safetensors */
+    FLO_E_MODEL_FOLDER = -1034,      /* model.folder */
 };
 
 #endif
