@@ -132,15 +132,19 @@ static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch,
     return flo_gguf_u32(gguf, key, &value, NULL) < 0 ? absent : value;
 }
 
+void flo_mix_count(struct flo_mix_model *model, const struct flo_gguf_tensor *tensor)
+{
+    model->value_count += is_value(tensor) ? 1 : 0;
+    model->down_count += has(tensor, "ffn_down") ? 1 : 0;
+    model->is_tied = model->is_tied && strcmp(tensor->name, "output.weight") != 0;
+}
+
 struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
 {
     struct flo_mix_model model = {.is_tied = true, .queries_per_key = 1};
     struct flo_gguf_text arch = {"", 0};
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
-        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
-        model.value_count += is_value(tensor) ? 1 : 0;
-        model.down_count += has(tensor, "ffn_down") ? 1 : 0;
-        model.is_tied = model.is_tied && strcmp(tensor->name, "output.weight") != 0;
+        flo_mix_count(&model, flo_gguf_tensor_at(gguf, i));
     }
     if (flo_gguf_string(gguf, "general.architecture", &arch, NULL) == 0 && arch.bytes < 64) {
         uint32_t heads = arch_u32(gguf, arch, "attention.head_count", 1);

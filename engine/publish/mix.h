@@ -38,6 +38,9 @@ struct flo_mix_model {
     bool is_tied; /* the file has no output matrix, so the embedding is used */
 };
 struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf);
+/* Adds one tensor to the properties of a model that is not a file yet.  The
+ * caller sets `is_tied` before the first one, and `queries_per_key`. */
+void flo_mix_count(struct flo_mix_model *model, const struct flo_gguf_tensor *tensor);
 
 /* Returns the type that a mix gives to a tensor.  Norms, biases and other
  * tensors that are no matrix keep their type. */
