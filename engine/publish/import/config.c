@@ -1,0 +1,174 @@
+#include "engine/publish/import/config.h"
+
+#include <string.h>
+
+#include <flotilla/errors/model.h>
+
+/* Overwrites NaN with {}, and Infinity and -Infinity with null, outside of
+ * strings.  JSON has no such numbers, and trainers write them. */
+static void replace_odd_numbers(char *text, size_t bytes)
+{
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    bool is_string = false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '\\' && is_string) {
+            i++;
+            continue;
+        }
+        is_string = text[i] == '"' ? !is_string : is_string;
+        for (size_t w = 0; !is_string && w < FLO_COUNT(words); w++) {
+            size_t length = strlen(words[w]);
+            if (bytes - i >= length && memcmp(text + i, words[w], length) == 0) {
+                memset(text + i, ' ', length);
+                memcpy(text + i, length < 4 ? "{}" : "null", length < 4 ? 2 : 4);
+            }
+        }
+    }
+}
+
+int flo_config_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tree *tree,
+                    struct flo_err *err)
+{
+    size_t bad = 0;
+    text[bytes] = '\0';
+    replace_odd_numbers(text, bytes);
+    int rv = flo_tree_read(tree, text, bytes, values_max, 0, &bad, err);
+    if (rv == FLO_E_INFER_PARAM) {
+        return flo_fail(err, FLO_E_MODEL_FOLDER, "no JSON at byte %zu, or more than %u values", bad,
+                        values_max);
+    }
+    return rv;
+}
+
+int flo_config_read(char *text, size_t bytes, struct flo_config *out, struct flo_err *err)
+{
+    static const char *const inner[] = {"text_config", "llm_config", "language_config",
+                                        "lm_config"};
+    struct flo_config config = {0};
+    FLO_TRY(flo_config_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &config.tree, err));
+    config.root = config.tree.nodes;
+    if (config.root->kind != FLO_TREE_OBJECT) {
+        flo_config_deinit(&config);
+        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json is no object");
+    }
+    for (size_t i = 0; i < FLO_COUNT(inner) && config.inner == NULL; i++) {
+        const struct flo_tree_node *node = flo_tree_member(config.root, inner[i]);
+        config.inner = node != NULL && node->kind == FLO_TREE_OBJECT ? node : NULL;
+    }
+    *out = config;
+    return 0;
+}
+
+void flo_config_deinit(struct flo_config *config)
+{
+    flo_tree_deinit(&config->tree);
+    *config = (struct flo_config){0};
+}
+
+/* ---- look-ups ---- */
+
+static const struct flo_tree_node *present(const struct flo_tree_node *node)
+{
+    return node != NULL && node->kind != FLO_TREE_NULL ? node : NULL;
+}
+
+const struct flo_tree_node *flo_config_find(const struct flo_config *config, const char *names)
+{
+    while (*names != '\0') {
+        char name[64];
+        size_t length = strcspn(names, " ");
+        const struct flo_tree_node *node = NULL;
+        snprintf(name, sizeof(name), "%.*s", (int)length, names);
+        node = present(flo_tree_member(config->inner, name));
+        node = node != NULL ? node : present(flo_tree_member(config->root, name));
+        if (node != NULL) {
+            return node;
+        }
+        names += length;
+        names += strspn(names, " ");
+    }
+    return NULL;
+}
+
+int flo_config_u32(const struct flo_config *config, const char *names, uint32_t most, uint32_t *out,
+                   struct flo_err *err)
+{
+    const struct flo_tree_node *node = flo_config_find(config, names);
+    int64_t value;
+    if (node == NULL) {
+        return 0;
+    }
+    if (!flo_tree_whole(node, 0, most, &value)) {
+        return flo_fail(err, FLO_E_MODEL_FOLDER,
+                        "config.json: \"%s\" is no whole number of at most %u", node->key, most);
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
+double flo_config_number(const struct flo_config *config, const char *names, double absent)
+{
+    double value;
+    return flo_tree_number(flo_config_find(config, names), &value) ? value : absent;
+}
+
+bool flo_config_is(const struct flo_config *config, const char *names)
+{
+    const struct flo_tree_node *node = flo_config_find(config, names);
+    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == 't';
+}
+
+const struct flo_tree_node *flo_config_item(const struct flo_tree_node *list, uint32_t index)
+{
+    const struct flo_tree_node *item =
+        list != NULL && list->kind == FLO_TREE_ARRAY ? list->first : NULL;
+    while (item != NULL && index > 0) {
+        item = item->next;
+        index--;
+    }
+    return item;
+}
+
+bool flo_config_layer_is(const struct flo_config *config, uint32_t index, const char *type)
+{
+    return flo_tree_is(flo_config_item(flo_config_find(config, "layer_types"), index), type);
+}
+
+/* ---- rotation ---- */
+
+const struct flo_tree_node *flo_config_rope(const struct flo_config *config, bool is_windowed)
+{
+    const struct flo_tree_node *rope = flo_config_find(config, "rope_parameters rope_scaling");
+    const struct flo_tree_node *full = present(flo_tree_member(rope, "full_attention"));
+    const struct flo_tree_node *windowed = present(flo_tree_member(rope, "sliding_attention"));
+    if (full == NULL && windowed == NULL) {
+        return is_windowed ? NULL : rope;
+    }
+    return is_windowed ? windowed : full;
+}
+
+double flo_config_rope_number(const struct flo_config *config, bool is_windowed, const char *name,
+                              double absent)
+{
+    double value;
+    const struct flo_tree_node *rope = flo_config_rope(config, is_windowed);
+    return flo_tree_number(flo_tree_member(rope, name), &value) ? value : absent;
+}
+
+double flo_config_rope_base(const struct flo_config *config, bool is_windowed)
+{
+    static const char full[] = "global_rope_theta rope_global_theta rope_theta_global rope_theta "
+                               "rotary_emb_base theta";
+    static const char windowed[] = "local_rope_theta rope_local_theta rope_theta_local "
+                                   "swa_rope_theta rope_local_base_freq";
+    double base = flo_config_number(config, is_windowed ? windowed : full, 0);
+    return flo_config_rope_number(config, is_windowed, "rope_theta", base);
+}
+
+const char *flo_config_rope_kind(const struct flo_config *config)
+{
+    const struct flo_tree_node *rope = flo_config_rope(config, false);
+    const struct flo_tree_node *kind = flo_tree_member(rope, "rope_type");
+    kind = kind != NULL ? kind : flo_tree_member(rope, "type");
+    return kind != NULL && kind->kind == FLO_TREE_STRING ? kind->text : "";
+}
