@@ -1,0 +1,267 @@
+#include "engine/publish/import/folder.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <flotilla/errors/model.h>
+
+#include "engine/publish/import/config.h"
+
+#define INDEX "model.safetensors.index.json"
+#define INDEX_BYTES_MAX (64u << 20)
+
+static int path_of(const struct flo_folder *folder, const char *name, char *out,
+                   struct flo_err *err)
+{
+    return snprintf(out, PATH_MAX, "%s/%s", folder->path, name) < PATH_MAX
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "the folder's path is too long");
+}
+
+int flo_folder_read(const struct flo_folder *folder, const char *name, size_t bytes_max,
+                    char **data, size_t *bytes, struct flo_err *err)
+{
+    char path[PATH_MAX];
+    struct flo_err absent = {0};
+    *data = NULL;
+    *bytes = 0;
+    FLO_TRY(path_of(folder, name, path, err));
+    int rv = flo_file_read(path, bytes_max, data, bytes, &absent);
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = absent;
+    }
+    return rv;
+}
+
+/* ---- shards ---- */
+
+/* Tells whether a name is that of a file in the folder itself. */
+static bool is_inside(const char *name)
+{
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < 200;
+}
+
+static int grow(struct flo_folder *folder, size_t more, struct flo_err *err)
+{
+    if (folder->count + more > FLO_FOLDER_TENSORS_MAX) {
+        return flo_fail(err, FLO_E_MODEL_FOLDER, "%zu tensors, at most %u are read",
+                        folder->count + more, FLO_FOLDER_TENSORS_MAX);
+    }
+    struct flo_folder_tensor *tensors =
+        realloc(folder->tensors, (folder->count + more + 1) * sizeof(*tensors));
+    if (tensors == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", folder->count + more);
+    }
+    folder->tensors = tensors;
+    return 0;
+}
+
+/* Adds the tensors of one open shard. */
+static int add_tensors(struct flo_folder *folder, const struct flo_safetensors *shard, int fd,
+                       const char *prefix, struct flo_err *err)
+{
+    size_t count = flo_safetensors_count(shard);
+    FLO_TRY(grow(folder, count, err));
+    for (size_t i = 0; i < count; i++) {
+        struct flo_folder_tensor *tensor = &folder->tensors[folder->count];
+        size_t bytes = strlen(prefix) + strlen(flo_safetensors_at(shard, i)->name) + 1;
+        char *name = malloc(bytes);
+        if (name == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "a tensor's name");
+        }
+        *tensor = (struct flo_folder_tensor){
+            .at = *flo_safetensors_at(shard, i), .fd = fd, .order = (uint32_t)folder->count};
+        snprintf(name, bytes, "%s%s", prefix, tensor->at.name);
+        tensor->at.name = name;
+        tensor->values = 1;
+        for (uint32_t d = 0; d < tensor->at.dim_count; d++) {
+            tensor->values *= tensor->at.dims[d]; /* the reader checked the product */
+        }
+        folder->bytes += tensor->at.bytes;
+        folder->count++;
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct flo_folder_tensor *x = a, *y = b;
+    return strcmp(x->at.name, y->at.name);
+}
+
+static int sort_tensors(struct flo_folder *folder, struct flo_err *err)
+{
+    qsort(folder->tensors, folder->count, sizeof(*folder->tensors), by_name);
+    for (size_t i = 1; i < folder->count; i++) {
+        if (by_name(&folder->tensors[i - 1], &folder->tensors[i]) == 0) {
+            return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' is there twice",
+                            folder->tensors[i].at.name);
+        }
+    }
+    return 0;
+}
+
+static int open_shard(struct flo_folder *folder, const char *name, const char *prefix,
+                      struct flo_err *err)
+{
+    char path[PATH_MAX];
+    size_t at = folder->shard_count;
+    if (at == FLO_FOLDER_SHARDS_MAX) {
+        return flo_fail(err, FLO_E_MODEL_FOLDER, "more than %d files of weights",
+                        FLO_FOLDER_SHARDS_MAX);
+    }
+    FLO_TRY(path_of(folder, name, path, err));
+    int rv = flo_file_open(path, &folder->fds[at], err);
+    if (rv == FLO_E_ABSENT) {
+        rv = flo_fail(err, FLO_E_MODEL_FOLDER, "%s is missing", name);
+    }
+    FLO_TRY(rv);
+    folder->shard_count++;
+    rv = flo_safetensors_open_fd(folder->fds[at], &folder->shards[at], err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", name)
+                  : add_tensors(folder, folder->shards[at], folder->fds[at], prefix, err);
+}
+
+int flo_folder_add(struct flo_folder *folder, const char *name, const char *prefix,
+                   struct flo_err *err)
+{
+    FLO_TRY(open_shard(folder, name, prefix, err));
+    return sort_tensors(folder, err);
+}
+
+/* ---- the index ---- */
+
+/* Opens each file that the index names, once. */
+static int open_indexed(struct flo_folder *folder, const struct flo_tree_node *map,
+                        struct flo_err *err)
+{
+    const char *opened[FLO_FOLDER_SHARDS_MAX];
+    for (const struct flo_tree_node *node = flo_tree_first(map); node != NULL; node = node->next) {
+        size_t i = 0;
+        if (node->kind != FLO_TREE_STRING || !is_inside(node->text)) {
+            return flo_fail(err, FLO_E_MODEL_FOLDER,
+                            "the index puts tensor '%.64s' outside the folder", node->key);
+        }
+        while (i < folder->shard_count && strcmp(opened[i], node->text) != 0) {
+            i++;
+        }
+        if (i == folder->shard_count) {
+            FLO_TRY(open_shard(folder, node->text, "", err));
+            opened[i] = node->text;
+        }
+    }
+    return sort_tensors(folder, err);
+}
+
+static int check_indexed(const struct flo_folder *folder, const struct flo_tree_node *map,
+                         struct flo_err *err)
+{
+    size_t count = 0;
+    for (const struct flo_tree_node *node = flo_tree_first(map); node != NULL; node = node->next) {
+        count++;
+        if (flo_folder_find(folder, node->key) == NULL) {
+            return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' of the index is not in %s",
+                            node->key, node->text);
+        }
+    }
+    return count == folder->count
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_FOLDER, "%zu tensors, and the index names %zu",
+                          folder->count, count);
+}
+
+static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, struct flo_err *err)
+{
+    struct flo_tree tree = {0};
+    int rv = flo_config_tree(text, bytes, FLO_FOLDER_TENSORS_MAX * 2, &tree, err);
+    if (rv == 0) {
+        const struct flo_tree_node *map = flo_tree_member(tree.nodes, "weight_map");
+        if (map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd) {
+            rv = flo_fail(err, FLO_E_MODEL_FOLDER, "it has no weight_map of plain names");
+        } else if ((rv = open_indexed(folder, map, err)) == 0) {
+            rv = check_indexed(folder, map, err);
+        }
+    }
+    flo_tree_deinit(&tree);
+    return rv < 0 ? flo_wrap(err, rv, INDEX) : 0;
+}
+
+/* ---- the folder ---- */
+
+static bool has_end(const char *text, const char *end)
+{
+    size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+/* Says why a folder without safetensors is refused. */
+static int refuse(const struct flo_folder *folder, struct flo_err *err)
+{
+    static const char *const pickles[] = {".bin", ".pt", ".pth", ".pkl", ".ckpt"};
+    char found[NAME_MAX + 1] = "";
+    DIR *dir = opendir(folder->path);
+    if (dir == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder->path);
+    }
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        for (size_t i = 0; i < FLO_COUNT(pickles); i++) {
+            if (has_end(entry->d_name, pickles[i])) {
+                snprintf(found, sizeof(found), "%s", entry->d_name);
+            }
+        }
+    }
+    closedir(dir);
+    if (found[0] == '\0') {
+        return flo_fail(err, FLO_E_MODEL_FOLDER, "it has no model.safetensors and no " INDEX);
+    }
+    flo_fail(err, FLO_E_MODEL_FOLDER,
+             "its weights are in '%.64s': a pickle can run a program when it is read", found);
+    flo_err_fix(err, "take the folder's safetensors; or load it where you trust it, and save it "
+                     "with safe_serialization=True");
+    return FLO_E_MODEL_FOLDER;
+}
+
+int flo_folder_open(struct flo_folder *folder, struct flo_err *err)
+{
+    char *text;
+    size_t bytes;
+    FLO_TRY(flo_folder_read(folder, INDEX, INDEX_BYTES_MAX, &text, &bytes, err));
+    if (text != NULL) {
+        int rv = open_by_index(folder, text, bytes, err);
+        free(text);
+        return rv;
+    }
+    char path[PATH_MAX];
+    FLO_TRY(path_of(folder, "model.safetensors", path, err));
+    return access(path, F_OK) == 0 ? flo_folder_add(folder, "model.safetensors", "", err)
+                                   : refuse(folder, err);
+}
+
+void flo_folder_close(struct flo_folder *folder)
+{
+    for (size_t i = 0; i < folder->shard_count; i++) {
+        flo_safetensors_close(folder->shards[i]);
+        close(folder->fds[i]);
+    }
+    for (size_t i = 0; i < folder->count; i++) {
+        free((void *)(uintptr_t)folder->tensors[i].at.name);
+    }
+    free(folder->tensors);
+    folder->tensors = NULL;
+    folder->count = folder->shard_count = 0;
+}
+
+const struct flo_folder_tensor *flo_folder_find(const struct flo_folder *folder, const char *name)
+{
+    const struct flo_folder_tensor key = {.at.name = name};
+    return folder->count == 0
+               ? NULL
+               : bsearch(&key, folder->tensors, folder->count, sizeof(*folder->tensors), by_name);
+}
