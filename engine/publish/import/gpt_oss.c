@@ -1,0 +1,30 @@
+/* gpt-oss: experts in MXFP4, attention with sinks. */
+#include "engine/publish/import/family.h"
+
+#define EXPERTS "layers.#.mlp.experts."
+
+const struct flo_import_row flo_rows_gpt_oss[] = {
+    {"layers.#.post_attention_layernorm", "blk.#.post_attention_norm", NULL, NULL},
+    {"layers.#.mlp.router", "blk.#.ffn_gate_inp", NULL, NULL},
+    {EXPERTS "gate_up_proj_blocks", "blk.#.ffn_gate_exps.weight|blk.#.ffn_up_exps.weight",
+     flo_make_mxfp4_interleaved, NULL},
+    {EXPERTS "gate_up_proj_scales", NULL, NULL, NULL},
+    {EXPERTS "gate_up_proj_bias", "blk.#.ffn_gate_exps.bias|blk.#.ffn_up_exps.bias",
+     flo_make_interleaved, "vector"},
+    {EXPERTS "down_proj_blocks", "blk.#.ffn_down_exps.weight", flo_make_mxfp4, NULL},
+    {EXPERTS "down_proj_scales", NULL, NULL, NULL},
+    {EXPERTS "down_proj_bias", "blk.#.ffn_down_exps.bias", NULL, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+int flo_finish_gpt_oss(struct flo_import *import, struct flo_err *err)
+{
+    const struct flo_tree_node *truncate =
+        flo_tree_member(flo_config_rope(&import->config, false), "truncate");
+    FLO_TRY(flo_family_u32(import, ".attention.sliding_window", "sliding_window", err));
+    if (truncate != NULL && truncate->kind == FLO_TREE_BOOLEAN && truncate->text[0] == 'f') {
+        /* llama.cpp always truncates, and has no key */
+        flo_keys_bool(&import->keys, ".rope.scaling.yarn_truncate", false);
+    }
+    return flo_family_u32(import, ".expert_feed_forward_length", "intermediate_size", err);
+}
