@@ -1,0 +1,132 @@
+/* flotilla-model import: makes a GGUF file of a folder from Hugging Face. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "engine/model/file/arch.h"
+#include "engine/publish/commands.h"
+#include "engine/publish/import/family.h"
+#include "engine/publish/import/run.h"
+#include "engine/tools/common.h"
+#include "engine/tools/outfile.h"
+
+#define THREADS_MAX 64
+
+struct import {
+    struct flo_tool tool; /* options; the word is the folder */
+    const char *type;
+    const char *to;
+    struct flo_import_options options;
+    struct flo_import folder;
+    struct flo_produce produce;
+    uint64_t bytes; /* of the written file */
+    bool is_known;  /* the engine runs the architecture */
+};
+
+static int find_mix(struct import *import, struct flo_err *err)
+{
+    struct flo_buf names = {0};
+    import->options.mix = import->type != NULL ? flo_mix_find(import->type) : NULL;
+    if (import->type == NULL || import->options.mix != NULL) {
+        return 0;
+    }
+    flo_mix_names(&names);
+    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", import->type);
+    if (!names.failed) {
+        flo_err_fix(err, "one of %s", names.data);
+    }
+    flo_buf_deinit(&names);
+    return FLO_E_USAGE;
+}
+
+/* Reads the written file's head, as the engine will. */
+static int check_written(struct import *import, int fd, struct flo_err *err)
+{
+    struct flo_gguf *written = NULL;
+    const struct flo_arch *arch;
+    FLO_TRY(flo_gguf_open_fd(fd, &written, err));
+    import->bytes = flo_gguf_file_bytes(written);
+    import->is_known = flo_arch_read(written, &arch, NULL) == 0;
+    flo_gguf_close(written);
+    return 0;
+}
+
+static int write_file(void *context, int fd, struct flo_err *err)
+{
+    struct import *import = context;
+    FLO_TRY(flo_import_write(&import->folder, &import->produce, fd, err));
+    return check_written(import, fd, err);
+}
+
+static void report(const struct import *import, struct flo_buf *out)
+{
+    size_t counts[FLO_QUANT_ID_COUNT] = {0};
+    const struct flo_keys *keys = &import->folder.keys;
+    const struct flo_gguf_edit *licence = flo_keys_find(keys, "general.license");
+    for (size_t i = 0; i < import->folder.output_count; i++) {
+        counts[import->folder.outputs[i].head.type]++;
+    }
+    if (import->tool.args.is_json) {
+        flo_buf_printf(out, "{\"architecture\":\"%s\",\"tensors\":%zu,\"bytes\":%" PRIu64 ",",
+                       keys->arch, import->folder.output_count, import->bytes);
+        flo_tool_json(out, "\"size\":", flo_keys_find(keys, "general.size_label")->text);
+        flo_tool_json(out, ",\"license\":", licence != NULL ? licence->text : "");
+        flo_buf_printf(out, ",\"is_known\":%s}\n", import->is_known ? "true" : "false");
+        return;
+    }
+    flo_buf_printf(out, "%s: architecture %s, %" PRIu64 " bytes\ntensors:", import->to, keys->arch,
+                   import->bytes);
+    flo_tool_types(counts, out);
+    flo_buf_printf(out, "licence: %s\n",
+                   licence != NULL ? licence->text : "the folder's README.md names none");
+    if (!import->is_known) {
+        flo_buf_printf(out, "this version's engine does not run %s; other runtimes may\n",
+                       keys->arch);
+    }
+}
+
+static int import_folder(struct import *import, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    char config[PATH_MAX];
+    snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
+    const struct flo_inputs inputs = {{config}};
+    FLO_TRY(flo_import_open(&import->folder, &import->options, &import->produce, err));
+    FLO_TRY(flo_outfile(import->to, inputs, write_file, import, err));
+    report(import, &text);
+    int rv = flo_tool_print(&text, "the report", err);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+static int run(void *context, struct flo_err *err)
+{
+    struct import *import = context;
+    unsigned cpus = flo_cpus_allowed();
+    FLO_TRY(find_mix(import, err));
+    import->options.folder = import->tool.args.words[0];
+    import->options.threads = import->tool.threads != 0 ? (unsigned)import->tool.threads : cpus < THREADS_MAX ? cpus
+        : THREADS_MAX;
+    int rv = import_folder(import, err);
+    flo_produce_close(&import->produce);
+    flo_import_close(&import->folder);
+    return rv;
+}
+
+static struct import state;
+static const struct flo_flag flags[] = {
+    {"to", "FILE", "the new GGUF file", FLO_TEXT(struct import, to), .is_needed = true},
+    {"type", "TYPE", "type of the weights, as of quantize (default: the folder's own)",
+     FLO_TEXT(struct import, type)},
+    {"threads", "N", "(default: all CPUs)", FLO_U64(struct import, tool.threads), .min = 1,
+     .max = THREADS_MAX},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_import = {
+    .name = "import",
+    .help = "make a GGUF file of a Hugging Face folder",
+    .usage = "DIR --to FILE [--type TYPE]",
+    .flags = {flags, FLO_FLAGS_JSON},
+    .state = &state,
+    .run = run,
+    .example = "helpdesk-folder --type q4_k_m --to helpdesk.gguf",
+};
