@@ -78,6 +78,9 @@ static void report(const struct import *import, struct flo_buf *out)
     flo_tool_types(counts, out);
     flo_buf_printf(out, "licence: %s\n",
                    licence != NULL ? licence->text : "the folder's README.md names none");
+    if (flo_config_find(&import->folder.config, "auto_map") != NULL) {
+        flo_buf_text(out, "the folder's own code (auto_map) was not run\n");
+    }
     if (!import->is_known) {
         flo_buf_printf(out, "this version's engine does not run %s; other runtimes may\n",
                        keys->arch);

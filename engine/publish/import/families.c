@@ -51,7 +51,9 @@ const struct flo_import_family flo_import_families[] = {
     {"HunYuanDenseV1ForCausalLM", "hunyuan-dense", 0, flo_rows_hunyuan, flo_finish_hunyuan},
     {"GraniteSWAForCausalLM", "granite_swa", PAIRS | SIZES | FLO_FAMILY_WINDOWS, flo_rows_granite,
      flo_finish_granite_swa},
-    {"Gemma3ForCausalLM", "gemma3", 0, flo_rows_gemma3, flo_finish_gemma3},
+    {"Gemma2ForCausalLM", "gemma2", 0, flo_rows_gemma3, flo_finish_gemma2},
+    {"Gemma3ForCausalLM Gemma3ForConditionalGeneration", "gemma3", 0, flo_rows_gemma3,
+     flo_finish_gemma3},
     {"Gemma3nForCausalLM Gemma3nForConditionalGeneration", "gemma3n", 0, flo_rows_gemma3n,
      flo_finish_gemma3n},
     {"Gemma4ForCausalLM Gemma4ForConditionalGeneration", "gemma4", 0, flo_rows_gemma4,
@@ -163,21 +165,38 @@ static int refuse(const struct flo_config *config, const char *name, struct flo_
     return FLO_E_MODEL_ARCH;
 }
 
-static int check_quantised(const struct flo_config *config, struct flo_err *err)
+static int refuse_quantised(const char *method, struct flo_err *err)
 {
-    const struct flo_tree_node *node = flo_config_find(config, "quantization_config");
-    const struct flo_tree_node *method = flo_tree_member(node, "quant_method");
     char shown[40];
-    if (node == NULL || flo_tree_is(method, "mxfp4")) {
-        return 0;
-    }
-    const char *name =
-        method != NULL && method->kind == FLO_TREE_STRING ? method->text : "unknown method";
-    flo_text_clean(name, strlen(name), shown, sizeof(shown));
+    flo_text_clean(method, strlen(method), shown, sizeof(shown));
     flo_fail(err, FLO_E_MODEL_FOLDER, "its weights are already quantised (%s)", shown);
     flo_err_fix(err, "take the folder with the original weights; or serve this one by a runtime "
                      "that reads it (--runtime, docs/runtimes.md)");
     return FLO_E_MODEL_FOLDER;
+}
+
+/* MXFP4 is read; other quantised weights are not. */
+static int check_quantised(const struct flo_import *import, struct flo_err *err)
+{
+    static const char *const files[][2] = {{"quantize_config.json", "GPTQ"},
+                                           {"quant_config.json", "AWQ"},
+                                           {"hf_quant_config.json", "ModelOpt"}};
+    const struct flo_tree_node *node =
+        flo_config_find(&import->config, "quantization_config compression_config");
+    const struct flo_tree_node *method = flo_tree_member(node, "quant_method");
+    for (size_t i = 0; i < FLO_COUNT(files); i++) {
+        FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+        size_t bytes;
+        FLO_TRY(flo_folder_read(&import->folder, files[i][0], 1u << 20, &text, &bytes, err));
+        if (text != NULL) {
+            return refuse_quantised(files[i][1], err);
+        }
+    }
+    if (node == NULL || flo_tree_is(method, "mxfp4")) {
+        return 0;
+    }
+    bool is_named = method != NULL && method->kind == FLO_TREE_STRING;
+    return refuse_quantised(is_named ? method->text : "by an unknown method", err);
 }
 
 int flo_family_find(struct flo_import *import, struct flo_err *err)
@@ -197,5 +216,5 @@ int flo_family_find(struct flo_import *import, struct flo_err *err)
     }
     import->family = family;
     snprintf(import->keys.arch, sizeof(import->keys.arch), "%s", family->arch);
-    return check_quantised(&import->config, err);
+    return check_quantised(import, err);
 }

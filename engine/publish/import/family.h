@@ -77,6 +77,7 @@ int flo_finish_lfm3(struct flo_import *import, struct flo_err *err);
 int flo_finish_experts(struct flo_import *import, struct flo_err *err);
 int flo_finish_qwen_next(struct flo_import *import, struct flo_err *err);
 int flo_finish_qwen35(struct flo_import *import, struct flo_err *err);
+int flo_finish_gemma2(struct flo_import *import, struct flo_err *err);
 int flo_finish_gemma3(struct flo_import *import, struct flo_err *err);
 int flo_finish_gemma3n(struct flo_import *import, struct flo_err *err);
 int flo_finish_gemma4(struct flo_import *import, struct flo_err *err);

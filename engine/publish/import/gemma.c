@@ -26,6 +26,13 @@ const struct flo_import_row flo_rows_gemma3[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+int flo_finish_gemma2(struct flo_import *import, struct flo_err *err)
+{
+    flo_family_f32(import, ".attn_logit_softcapping", "attn_logit_softcapping");
+    flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping");
+    return flo_family_u32(import, ".attention.sliding_window", "sliding_window", err);
+}
+
 int flo_finish_gemma3(struct flo_import *import, struct flo_err *err)
 {
     flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping");

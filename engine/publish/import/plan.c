@@ -151,6 +151,23 @@ static int check_width(const struct flo_import *import, const struct flo_gguf_te
     return 0;
 }
 
+/* Checks the heads of a family that has no tensors of its own kind. */
+static int check_heads(const struct flo_import *import, const struct flo_gguf_tensor *head,
+                       struct flo_err *err)
+{
+    uint64_t rows =
+        is_named(head->name, ".attn_q.weight") ? import->heads
+        : is_named(head->name, ".attn_k.weight") || is_named(head->name, ".attn_v.weight")
+            ? import->heads_kv
+            : 0;
+    return rows == 0 || import->family->rows != NULL || head->dims[1] == rows * import->head_dim
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_FOLDER,
+                          "tensor '%s' has %" PRIu64 " rows, config.json says %" PRIu64
+                          " heads of %u",
+                          head->name, head->dims[1], rows, import->head_dim);
+}
+
 static int check_stack(const struct flo_output *output, struct flo_err *err)
 {
     for (uint32_t i = 0; i < output->part_count; i++) {
@@ -195,6 +212,7 @@ int flo_plan_make(struct flo_import *import, struct flo_err *err)
     }
     for (size_t i = 0; i < import->output_count; i++) {
         FLO_TRY(check_width(import, &import->outputs[i].head, err));
+        FLO_TRY(check_heads(import, &import->outputs[i].head, err));
         FLO_TRY(check_stack(&import->outputs[i], err));
     }
     FLO_TRY(check_layers(import, err));

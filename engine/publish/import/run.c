@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <flotilla/errors/model.h>
 
@@ -31,6 +32,10 @@ static int read_config(struct flo_import *import, struct flo_err *err)
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, "config.json", FLO_CONFIG_BYTES_MAX,
                             &import->config_text, &bytes, err));
+    struct stat status;
+    if (stat(import->folder.path, &status) < 0) {
+        return flo_fail_errno(err, FLO_E_ABSENT, "the folder");
+    }
     if (import->config_text == NULL) {
         return flo_fail(err, FLO_E_MODEL_FOLDER, "it has no config.json");
     }

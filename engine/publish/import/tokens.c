@@ -1,5 +1,6 @@
 #include "engine/publish/import/tokens.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,7 @@ static int set_tokens(struct tokens *tokens, const char *model, bool has_scores,
     flo_buf_deinit(&texts);
     for (uint32_t i = 0; i < count && has_scores; i++) {
         uint32_t bits;
+        failed = failed || !isfinite(tokens->pieces.items[i].score);
         memcpy(&bits, &tokens->pieces.items[i].score, sizeof(bits));
         flo_put_u32(numbers + 4 * (size_t)i, bits);
     }
@@ -116,7 +118,8 @@ static int set_tokens(struct tokens *tokens, const char *model, bool has_scores,
     }
     flo_keys_array(keys, "tokenizer.ggml.token_type", FLO_GGUF_I32, count, numbers,
                    (size_t)count * 4);
-    return failed ? flo_fail(err, FLO_E_MODEL_FOLDER, "the tokens are longer than %u MiB",
+    return failed ? flo_fail(err, FLO_E_MODEL_FOLDER,
+                             "the tokens are longer than %u MiB, or have a score that is NaN",
                              TOKENS_BYTES_MAX >> 20)
                   : 0;
 }
