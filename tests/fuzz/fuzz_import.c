@@ -1,0 +1,157 @@
+/* Model folders of strangers: config.json, tokenizer.json, and the heads of
+ * weights.  The input has the three parts one after the other, with a NUL
+ * between them; the last one is read as safetensors and as a SentencePiece
+ * model. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/publish/import/card.h"
+#include "engine/publish/import/family.h"
+#include "engine/publish/import/pieces.h"
+#include "engine/publish/import/special.h"
+#include "engine/publish/import/splits.h"
+
+#define TOKENS_MAX 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+/* A copy of some bytes with a NUL behind them. */
+static char *copy_of(const uint8_t *data, size_t bytes)
+{
+    char *text = malloc(bytes + 1);
+    if (text == NULL) {
+        abort();
+    }
+    if (bytes > 0) {
+        memcpy(text, data, bytes);
+    }
+    text[bytes] = '\0';
+    return text;
+}
+
+static void must_say(int rv, const struct flo_err *err)
+{
+    if (rv < 0 && err->what[0] == '\0') {
+        abort();
+    }
+}
+
+/* Puts the tensors of a file in memory into a folder that is on no disk. */
+static void take_tensors(struct flo_folder *folder, const struct flo_safetensors *file)
+{
+    size_t count = flo_safetensors_count(file);
+    folder->tensors = calloc(count + 1, sizeof(*folder->tensors));
+    for (size_t i = 0; folder->tensors != NULL && i < count; i++) {
+        struct flo_folder_tensor *tensor = &folder->tensors[folder->count++];
+        tensor->at = *flo_safetensors_at(file, i);
+        tensor->values = 1;
+        for (uint32_t d = 0; d < tensor->at.dim_count; d++) {
+            tensor->values *= tensor->at.dims[d];
+        }
+    }
+}
+
+/* Every part of a plan reads rows that its source has. */
+static void check_parts(const struct flo_output *output)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < output->part_count; i++) {
+        const struct flo_part *part = &output->parts[i];
+        rows += part->rows;
+        if (part->rows > 0 && part->source != NULL && part->scales == NULL &&
+            (flo_nest_at(&part->nest, 0) >= part->source->values / output->width ||
+             flo_nest_at(&part->nest, part->rows - 1) >= part->source->values / output->width)) {
+            abort();
+        }
+    }
+    if (output->value != FLO_VALUE_GIVEN && rows * output->width != output->head.values) {
+        abort();
+    }
+}
+
+static void read_folder(char *config, size_t config_bytes, const uint8_t *weights, size_t bytes)
+{
+    struct flo_import import = {.folder.path = "/nowhere/at/all"};
+    struct flo_safetensors *file = NULL;
+    struct flo_err err = {0};
+    int rv = flo_config_read(config, config_bytes, &import.config, &err);
+    if (rv == 0 && flo_safetensors_open(weights, bytes, &file, NULL) == 0) {
+        take_tensors(&import.folder, file);
+    }
+    if (rv == 0 && (rv = flo_family_find(&import, &err)) == 0 &&
+        (rv = flo_family_keys(&import, &err)) == 0 && (rv = flo_plan_make(&import, &err)) == 0) {
+        for (size_t i = 0; i < import.output_count; i++) {
+            check_parts(&import.outputs[i]);
+        }
+        flo_card_size(&import);
+    }
+    must_say(rv, &err);
+    flo_plan_deinit(&import);
+    flo_keys_deinit(&import.keys);
+    flo_config_deinit(&import.config);
+    free(import.folder.tensors);
+    flo_safetensors_close(file);
+}
+
+static void read_tokenizer(char *text, size_t bytes)
+{
+    struct flo_pieces pieces = {0};
+    struct flo_keys keys = {.arch = "llama"};
+    struct flo_config config = {0};
+    struct flo_tree tree = {0};
+    struct flo_err err = {0};
+    flo_card_read(&keys, text);
+    int rv = flo_config_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &tree, &err);
+    must_say(rv, &err);
+    if (rv < 0) {
+        flo_keys_deinit(&keys);
+        return;
+    }
+    rv = flo_pieces_read_json(tree.nodes, TOKENS_MAX, &pieces, &err);
+    must_say(rv, &err);
+    flo_pieces_score_merges(flo_tree_member(flo_tree_member(tree.nodes, "model"), "merges"),
+                            &pieces);
+    flo_splits_set(&keys, keys.arch, tree.nodes);
+    flo_special_set(&keys, tree.nodes, tree.nodes, &config, TOKENS_MAX);
+    flo_pieces_deinit(&pieces);
+    flo_keys_deinit(&keys);
+    flo_tree_deinit(&tree);
+}
+
+static void read_sentencepiece(const uint8_t *data, size_t bytes)
+{
+    struct flo_sentencepiece model = {0};
+    struct flo_err err = {0};
+    must_say(flo_sentencepiece_read(data, bytes, &model, &err), &err);
+    for (uint32_t i = 0; i < model.pieces.count; i++) {
+        const uint8_t *text = (const uint8_t *)model.pieces.items[i].text;
+        if (text < data || text + model.pieces.items[i].bytes > data + bytes) {
+            abort();
+        }
+    }
+    flo_pieces_deinit(&model.pieces);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    const uint8_t *end = data + bytes, *parts[3] = {data, end, end};
+    size_t sizes[3] = {bytes, 0, 0};
+    for (int i = 1; i < 3; i++) {
+        const uint8_t *zero = memchr(parts[i - 1], '\0', sizes[i - 1]);
+        if (zero == NULL) {
+            break;
+        }
+        sizes[i - 1] = (size_t)(zero - parts[i - 1]);
+        parts[i] = zero + 1;
+        sizes[i] = (size_t)(end - parts[i]);
+    }
+    char *config = copy_of(parts[0], sizes[0]), *tokenizer = copy_of(parts[1], sizes[1]);
+    uint8_t *rest = (uint8_t *)copy_of(parts[2], sizes[2]);
+    read_folder(config, sizes[0], rest, sizes[2]);
+    read_tokenizer(tokenizer, sizes[1]);
+    read_sentencepiece(rest, sizes[2]);
+    free(config);
+    free(tokenizer);
+    free(rest);
+    return 0;
+}
