@@ -1,5 +1,5 @@
-/* Card: what a folder says about itself beside its weights: default sampling,
- * and licence and origin from README.md. */
+/* Card: what a folder says about itself: default sampling, and licence and
+ * origin from README.md. */
 #ifndef FLOTILLA_ENGINE_IMPORT_CARD_H
 #define FLOTILLA_ENGINE_IMPORT_CARD_H
 

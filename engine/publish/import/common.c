@@ -1,8 +1,6 @@
 /* Common: the keys that all families have. */
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 /* Reads the sizes that tensors are checked by. */
@@ -24,9 +22,9 @@ static int read_sizes(struct flo_import *import, struct flo_err *err)
                            FLO_IMPORT_EXPERTS_MAX, &import->experts, err));
     if (import->layers == 0 || import->embedding == 0 || import->heads == 0 ||
         import->vocabulary == 0) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER,
-                        "config.json lacks num_hidden_layers, hidden_size, num_attention_heads or "
-                        "vocab_size");
+        return flo_folder_fail(
+            err, "config.json lacks num_hidden_layers, hidden_size, num_attention_heads or "
+                 "vocab_size");
     }
     import->head_dim = import->embedding / import->heads;
     return flo_config_u32(config, "head_dim", UINT16_MAX, &import->head_dim, err);
@@ -45,7 +43,7 @@ static int set_feed_forward(struct flo_import *import, struct flo_err *err)
     for (node = node->first; node != NULL; node = node->next) {
         int64_t value;
         if (count == import->layers || !flo_tree_whole(node, 0, INT32_MAX, &value)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: a wrong intermediate_size");
+            return flo_folder_fail(err, "config.json: a wrong intermediate_size");
         }
         flo_put_u32(items + 4 * count++, (uint32_t)value);
     }
@@ -98,7 +96,7 @@ static int set_rope(struct flo_import *import, struct flo_err *err)
         for (size_t i = 0; i < 4 && node != NULL; i++, node = node->next) {
             int64_t value;
             if (!flo_tree_whole(node, 0, UINT16_MAX, &value)) {
-                return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: a wrong mrope_section");
+                return flo_folder_fail(err, "config.json: a wrong mrope_section");
             }
             flo_put_u32(items + 4 * i, (uint32_t)value);
         }

@@ -1,5 +1,7 @@
 #include "engine/publish/import/config.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <flotilla/errors/model.h>
@@ -26,6 +28,16 @@ static void replace_odd_numbers(char *text, size_t bytes)
     }
 }
 
+int flo_folder_fail(struct flo_err *err, const char *format, ...)
+{
+    char text[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    return flo_fail(err, FLO_E_MODEL_FOLDER, "%s", text);
+}
+
 int flo_config_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tree *tree,
                     struct flo_err *err)
 {
@@ -34,8 +46,7 @@ int flo_config_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tr
     replace_odd_numbers(text, bytes);
     int rv = flo_tree_read(tree, text, bytes, values_max, 0, &bad, err);
     if (rv == FLO_E_INFER_PARAM) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "no JSON at byte %zu, or more than %u values", bad,
-                        values_max);
+        return flo_folder_fail(err, "no JSON at byte %zu, or more than %u values", bad, values_max);
     }
     return rv;
 }
@@ -49,7 +60,7 @@ int flo_config_read(char *text, size_t bytes, struct flo_config *out, struct flo
     config.root = config.tree.nodes;
     if (config.root->kind != FLO_TREE_OBJECT) {
         flo_config_deinit(&config);
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json is no object");
+        return flo_folder_fail(err, "config.json is no object");
     }
     for (size_t i = 0; i < FLO_COUNT(inner) && config.inner == NULL; i++) {
         const struct flo_tree_node *node = flo_tree_member(config.root, inner[i]);
@@ -99,8 +110,8 @@ int flo_config_u32(const struct flo_config *config, const char *names, uint32_t 
         return 0;
     }
     if (!flo_tree_whole(node, 0, most, &value)) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER,
-                        "config.json: \"%s\" is no whole number of at most %u", node->key, most);
+        return flo_folder_fail(err, "config.json: \"%s\" is no whole number of at most %u",
+                               node->key, most);
     }
     *out = (uint32_t)value;
     return 0;

@@ -19,6 +19,8 @@ struct flo_config {
     const struct flo_tree_node *inner; /* settings of the text model; NULL: `root` has them */
 };
 
+/* Fails with FLO_E_MODEL_FOLDER. */
+int flo_folder_fail(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 /* Reads JSON whose numbers may also be NaN or Infinity, which are no numbers.
  * `text` has room for one more byte, is changed, and must outlive the tree.
  * FLO_E_MODEL_FOLDER: no JSON object.  FLO_E_MEMORY. */

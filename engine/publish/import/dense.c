@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 #define ROPE_MAX 1024 /* values of a head */
@@ -91,7 +89,7 @@ static int give_factors(struct flo_import *import, const char *name, const char 
         factors[read++] = (float)value;
     }
     if (read != count || node != NULL) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: %s has not %u numbers", key, count);
+        return flo_folder_fail(err, "config.json: %s has not %u numbers", key, count);
     }
     return flo_output_give(import, name, factors, count, err);
 }
@@ -114,7 +112,7 @@ int flo_finish_phi(struct flo_import *import, struct flo_err *err)
         return 0;
     }
     if (dims < 2 || dims > ROPE_MAX || original < 2) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: a wrong scaling of the rotation");
+        return flo_folder_fail(err, "config.json: a wrong scaling of the rotation");
     }
     double scale = (double)context / original;
     flo_keys_f32(&import->keys, ".rope.scaling.attn_factor",

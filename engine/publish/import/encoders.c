@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 #define SMALL_BYTES_MAX (1u << 20)
@@ -68,7 +66,7 @@ static int set_pooling(struct flo_import *import, const char *folder, struct flo
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_MODEL_FOLDER, "%s: the pooling is not mean, cls or lasttoken", name);
+    return flo_folder_fail(err, "%s: the pooling is not mean, cls or lasttoken", name);
 }
 
 int flo_family_pooling(struct flo_import *import, struct flo_err *err)
@@ -100,7 +98,7 @@ static int set_dense(struct flo_import *import, const char *folder, uint32_t num
         char key[48];
         const struct flo_tree_node *node = flo_tree_member(tree.nodes, ends[i][1]);
         if (text == NULL || !flo_tree_whole(node, 1, INT32_MAX, &value)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "%s lacks %s", name, ends[i][1]);
+            return flo_folder_fail(err, "%s lacks %s", name, ends[i][1]);
         }
         snprintf(key, sizeof(key), ".dense_%u_%s", number, ends[i][0]);
         flo_keys_u32(&import->keys, key, (uint32_t)value);
@@ -201,7 +199,7 @@ static int set_labels(struct flo_import *import, struct flo_err *err)
          node = node->next) {
         if (node->kind != FLO_TREE_STRING) {
             flo_buf_deinit(&items);
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: id2label has no texts");
+            return flo_folder_fail(err, "config.json: id2label has no texts");
         }
         flo_keys_item(&items, node->text, node->bytes);
         count++;
@@ -213,7 +211,7 @@ static int set_labels(struct flo_import *import, struct flo_err *err)
     }
     bool failed = items.failed;
     flo_buf_deinit(&items);
-    return failed ? flo_fail(err, FLO_E_MODEL_FOLDER, "the names of scores are too long") : 0;
+    return failed ? flo_folder_fail(err, "the names of scores are too long") : 0;
 }
 
 int flo_finish_bert(struct flo_import *import, struct flo_err *err)

@@ -169,7 +169,7 @@ static int refuse_quantised(const char *method, struct flo_err *err)
 {
     char shown[40];
     flo_text_clean(method, strlen(method), shown, sizeof(shown));
-    flo_fail(err, FLO_E_MODEL_FOLDER, "its weights are already quantised (%s)", shown);
+    flo_folder_fail(err, "its weights are already quantised (%s)", shown);
     flo_err_fix(err, "take the folder with the original weights; or serve this one by a runtime "
                      "that reads it (--runtime, docs/runtimes.md)");
     return FLO_E_MODEL_FOLDER;
@@ -204,7 +204,7 @@ int flo_family_find(struct flo_import *import, struct flo_err *err)
     const struct flo_tree_node *node =
         flo_config_item(flo_config_find(&import->config, "architectures"), 0);
     if (node == NULL || node->kind != FLO_TREE_STRING) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json names no architecture");
+        return flo_folder_fail(err, "config.json names no architecture");
     }
     const struct flo_import_family *family = flo_import_families;
     while (family->theirs != NULL &&

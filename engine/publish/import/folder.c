@@ -51,8 +51,8 @@ static bool is_inside(const char *name)
 static int grow(struct flo_folder *folder, size_t more, struct flo_err *err)
 {
     if (folder->count + more > FLO_FOLDER_TENSORS_MAX) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "%zu tensors, at most %u are read",
-                        folder->count + more, FLO_FOLDER_TENSORS_MAX);
+        return flo_folder_fail(err, "%zu tensors, at most %u are read", folder->count + more,
+                               FLO_FOLDER_TENSORS_MAX);
     }
     struct flo_folder_tensor *tensors =
         realloc(folder->tensors, (folder->count + more + 1) * sizeof(*tensors));
@@ -101,8 +101,8 @@ static int sort_tensors(struct flo_folder *folder, struct flo_err *err)
     qsort(folder->tensors, folder->count, sizeof(*folder->tensors), by_name);
     for (size_t i = 1; i < folder->count; i++) {
         if (by_name(&folder->tensors[i - 1], &folder->tensors[i]) == 0) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' is there twice",
-                            folder->tensors[i].at.name);
+            return flo_folder_fail(err, "tensor '%.64s' is there twice",
+                                   folder->tensors[i].at.name);
         }
     }
     return 0;
@@ -114,13 +114,12 @@ static int open_shard(struct flo_folder *folder, const char *name, const char *p
     char path[PATH_MAX];
     size_t at = folder->shard_count;
     if (at == FLO_FOLDER_SHARDS_MAX) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "more than %d files of weights",
-                        FLO_FOLDER_SHARDS_MAX);
+        return flo_folder_fail(err, "more than %d files of weights", FLO_FOLDER_SHARDS_MAX);
     }
     FLO_TRY(path_of(folder, name, path, err));
     int rv = flo_file_open(path, &folder->fds[at], err);
     if (rv == FLO_E_ABSENT) {
-        rv = flo_fail(err, FLO_E_MODEL_FOLDER, "%s is missing", name);
+        rv = flo_folder_fail(err, "%s is missing", name);
     }
     FLO_TRY(rv);
     folder->shard_count++;
@@ -146,8 +145,8 @@ static int open_indexed(struct flo_folder *folder, const struct flo_tree_node *m
     for (const struct flo_tree_node *node = flo_tree_first(map); node != NULL; node = node->next) {
         size_t i = 0;
         if (node->kind != FLO_TREE_STRING || !is_inside(node->text)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "the index puts tensor '%.64s' outside the folder", node->key);
+            return flo_folder_fail(err, "the index puts tensor '%.64s' outside the folder",
+                                   node->key);
         }
         while (i < folder->shard_count && strcmp(opened[i], node->text) != 0) {
             i++;
@@ -167,14 +166,13 @@ static int check_indexed(const struct flo_folder *folder, const struct flo_tree_
     for (const struct flo_tree_node *node = flo_tree_first(map); node != NULL; node = node->next) {
         count++;
         if (flo_folder_find(folder, node->key) == NULL) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' of the index is not in %s",
-                            node->key, node->text);
+            return flo_folder_fail(err, "tensor '%.64s' of the index is not in %s", node->key,
+                                   node->text);
         }
     }
     return count == folder->count
                ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER, "%zu tensors, and the index names %zu",
-                          folder->count, count);
+               : flo_folder_fail(err, "%zu tensors, and the index names %zu", folder->count, count);
 }
 
 static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, struct flo_err *err)
@@ -184,7 +182,7 @@ static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, st
     if (rv == 0) {
         const struct flo_tree_node *map = flo_tree_member(tree.nodes, "weight_map");
         if (map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd) {
-            rv = flo_fail(err, FLO_E_MODEL_FOLDER, "it has no weight_map of plain names");
+            rv = flo_folder_fail(err, "it has no weight_map of plain names");
         } else if ((rv = open_indexed(folder, map, err)) == 0) {
             rv = check_indexed(folder, map, err);
         }
@@ -219,10 +217,10 @@ static int refuse(const struct flo_folder *folder, struct flo_err *err)
     }
     closedir(dir);
     if (found[0] == '\0') {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "it has no model.safetensors and no " INDEX);
+        return flo_folder_fail(err, "it has no model.safetensors and no " INDEX);
     }
-    flo_fail(err, FLO_E_MODEL_FOLDER,
-             "its weights are in '%.64s': a pickle can run a program when it is read", found);
+    flo_folder_fail(err, "its weights are in '%.64s': a pickle can run a program when it is read",
+                    found);
     flo_err_fix(err, "take the folder's safetensors; or load it where you trust it, and save it "
                      "with safe_serialization=True");
     return FLO_E_MODEL_FOLDER;

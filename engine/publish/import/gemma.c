@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 #define SQRT_2 1.41421356237309504880
@@ -143,8 +141,7 @@ static int set_sparsity(struct flo_import *import, struct flo_err *err)
         double share;
         uint32_t bits;
         if (!flo_tree_number(node, &share)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "config.json: activation_sparsity_pattern has no numbers");
+            return flo_folder_fail(err, "config.json: activation_sparsity_pattern has no numbers");
         }
         float point = (float)normal_point((double)(float)share);
         memcpy(&bits, &point, sizeof(bits));
@@ -161,7 +158,7 @@ int flo_finish_gemma3n(struct flo_import *import, struct flo_err *err)
     FLO_TRY(flo_finish_gemma3(import, err));
     FLO_TRY(flo_config_u32(&import->config, "altup_num_inputs", 16, &streams, err));
     if (streams != 4) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "%u streams, only 4 are known", streams);
+        return flo_folder_fail(err, "%u streams, only 4 are known", streams);
     }
     FLO_TRY(flo_family_u32(import, ".altup.active_idx", "altup_active_idx", err));
     flo_keys_u32(&import->keys, ".altup.num_inputs", streams);

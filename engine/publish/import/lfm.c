@@ -1,8 +1,6 @@
 /* LFM: families of short convolutions and attention, LFM2 and LFM3. */
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 const struct flo_import_row flo_rows_lfm[] = {

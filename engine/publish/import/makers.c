@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 /* Copies a source's dims, innermost first.  A scalar is a vector of one. */

@@ -2,8 +2,6 @@
  * Nemotron-H), and the dense ones of Granite. */
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 #define LONG_CONTEXT (1u << 20) /* of models without positions */
@@ -19,7 +17,8 @@
 
 /* ---- Granite ---- */
 
-/* The feed-forward of all tokens: beside experts it is the shared one. */
+/* The feed-forward of all tokens.  In a model with experts it is the shared
+ * one. */
 static int make_shared_in(struct flo_import *import, const struct flo_match *match,
                           struct flo_err *err)
 {
@@ -207,8 +206,8 @@ static int set_pattern(struct flo_import *import, const char *key, char letter, 
         bool is_there =
             is_text ? i < pattern->bytes : node != NULL && node->kind == FLO_TREE_STRING;
         if (!is_there) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "config.json: the layers' kinds are fewer than %u", import->layers);
+            return flo_folder_fail(err, "config.json: the layers' kinds are fewer than %u",
+                                   import->layers);
         }
         bool is_one = is_text ? pattern->text[i] == letter : strstr(words, node->text) != NULL;
         flo_put_u32(items + 4 * i, is_one ? value : 0);

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 uint64_t flo_nest_at(const struct flo_nest *nest, uint64_t index)
 {
     uint64_t at = nest->first;
@@ -26,7 +24,7 @@ uint64_t flo_nest_at(const struct flo_nest *nest, uint64_t index)
 
 int flo_match_fail(const struct flo_match *match, struct flo_err *err, const char *why)
 {
-    return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s': %s", match->tensor->at.name, why);
+    return flo_folder_fail(err, "tensor '%.64s': %s", match->tensor->at.name, why);
 }
 
 /* ---- outputs ---- */
@@ -101,8 +99,7 @@ static int set_dims(struct flo_gguf_tensor *head, uint32_t dim_count, const uint
         fits = fits && head->dims[i] > 0 && flo_mul_u64(head->values, head->dims[i], &head->values);
     }
     return fits ? 0
-                : flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%s' has no shape of 1 to 4 numbers",
-                           head->name);
+                : flo_folder_fail(err, "tensor '%s' has no shape of 1 to 4 numbers", head->name);
 }
 
 int flo_output_add(struct flo_import *import, const char *name, uint32_t dim_count,
@@ -111,13 +108,13 @@ int flo_output_add(struct flo_import *import, const char *name, uint32_t dim_cou
 {
     struct flo_output output = {.layer = match != NULL ? match->layer : -1};
     if (flo_output_find(import, name) != NULL) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "two tensors become '%s'", name);
+        return flo_folder_fail(err, "two tensors become '%s'", name);
     }
     snprintf(output.head.name, sizeof(output.head.name), "%s", name);
     FLO_TRY(set_dims(&output.head, dim_count, dims, err));
     if (output.head.dims[0] > FLO_IMPORT_WIDTH_MAX) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%s' has rows of %" PRIu64 " values", name,
-                        output.head.dims[0]);
+        return flo_folder_fail(err, "tensor '%s' has rows of %" PRIu64 " values", name,
+                               output.head.dims[0]);
     }
     output.width = output.head.dims[0];
     output.order = match != NULL ? match->tensor->order + 1 : 0;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
+#include "engine/publish/import/config.h"
 
 #define ADDED_SCORE (-1000.0F)
 
@@ -53,15 +53,15 @@ static int put(struct flo_pieces *pieces, int64_t id, const char *text, size_t b
                struct flo_err *err)
 {
     if (id < 0 || id >= pieces->count) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER,
-                        "token %" PRId64 " lies outside the vocabulary of %u", id, pieces->count);
+        return flo_folder_fail(err, "token %" PRId64 " lies outside the vocabulary of %u", id,
+                               pieces->count);
     }
     struct flo_piece *piece = &pieces->items[id];
     if (bytes > FLO_PIECE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "token %" PRId64 " has %zu bytes", id, bytes);
+        return flo_folder_fail(err, "token %" PRId64 " has %zu bytes", id, bytes);
     }
     if (piece->text != NULL && (piece->bytes != bytes || memcmp(piece->text, text, bytes) != 0)) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "two tokens have the id %" PRId64, id);
+        return flo_folder_fail(err, "two tokens have the id %" PRId64, id);
     }
     piece->text = text;
     piece->bytes = (uint32_t)bytes;
@@ -76,7 +76,7 @@ static int read_map(const struct flo_tree_node *vocab, struct flo_pieces *pieces
          node = node->next) {
         int64_t id;
         if (!flo_tree_whole(node, 0, INT32_MAX, &id)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "a token's id is no number");
+            return flo_folder_fail(err, "a token's id is no number");
         }
         FLO_TRY(put(pieces, id, node->key, node->key_bytes, err));
         pieces->items[id].type = FLO_PIECE_NORMAL;
@@ -94,7 +94,7 @@ static int read_list(const struct flo_tree_node *vocab, struct flo_pieces *piece
         const struct flo_tree_node *text = node->kind == FLO_TREE_ARRAY ? node->first : NULL;
         double score;
         if (text == NULL || text->kind != FLO_TREE_STRING || !flo_tree_number(text->next, &score)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "token %" PRId64 " has no text and score", id);
+            return flo_folder_fail(err, "token %" PRId64 " has no text and score", id);
         }
         FLO_TRY(put(pieces, id, text->text, text->bytes, err));
         pieces->items[id].type = FLO_PIECE_NORMAL;
@@ -113,12 +113,11 @@ static int read_added(const struct flo_tree_node *added, struct flo_pieces *piec
         const struct flo_tree_node *special = flo_tree_member(node, "special");
         int64_t id;
         if (++count > FLO_PIECES_ADDED_MAX) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "more than %d added tokens",
-                            FLO_PIECES_ADDED_MAX);
+            return flo_folder_fail(err, "more than %d added tokens", FLO_PIECES_ADDED_MAX);
         }
         if (text == NULL || text->kind != FLO_TREE_STRING ||
             !flo_tree_whole(flo_tree_member(node, "id"), 0, INT32_MAX, &id)) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "an added token has no text and id");
+            return flo_folder_fail(err, "an added token has no text and id");
         }
         FLO_TRY(put(pieces, id, text->text, text->bytes, err));
         bool is_special =
@@ -136,7 +135,7 @@ static int read_json(const struct flo_tree_node *root, struct flo_pieces *pieces
     const struct flo_tree_node *model = flo_tree_member(root, "model");
     const struct flo_tree_node *vocab = flo_tree_member(model, "vocab");
     if (vocab == NULL || (vocab->kind != FLO_TREE_OBJECT && vocab->kind != FLO_TREE_ARRAY)) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "it has no vocabulary");
+        return flo_folder_fail(err, "it has no vocabulary");
     }
     FLO_TRY(vocab->kind == FLO_TREE_OBJECT ? read_map(vocab, pieces, err)
                                            : read_list(vocab, pieces, err));

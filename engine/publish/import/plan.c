@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 /* ---- names ---- */
@@ -138,15 +136,13 @@ static int check_width(const struct flo_import *import, const struct flo_gguf_te
 {
     for (size_t i = 0; i < FLO_COUNT(widths); i++) {
         if (is_named(head->name, widths[i].end) && head->dims[widths[i].dim] != import->embedding) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "tensor '%s' is %" PRIu64 " wide, config.json says %u", head->name,
-                            head->dims[widths[i].dim], import->embedding);
+            return flo_folder_fail(err, "tensor '%s' is %" PRIu64 " wide, config.json says %u",
+                                   head->name, head->dims[widths[i].dim], import->embedding);
         }
     }
     if (strcmp(head->name, "token_embd.weight") == 0 && head->dims[1] < import->vocabulary) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER,
-                        "the embedding has %" PRIu64 " tokens, config.json says %u", head->dims[1],
-                        import->vocabulary);
+        return flo_folder_fail(err, "the embedding has %" PRIu64 " tokens, config.json says %u",
+                               head->dims[1], import->vocabulary);
     }
     return 0;
 }
@@ -162,18 +158,17 @@ static int check_heads(const struct flo_import *import, const struct flo_gguf_te
             : 0;
     return rows == 0 || import->family->rows != NULL || head->dims[1] == rows * import->head_dim
                ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER,
-                          "tensor '%s' has %" PRIu64 " rows, config.json says %" PRIu64
-                          " heads of %u",
-                          head->name, head->dims[1], rows, import->head_dim);
+               : flo_folder_fail(err,
+                                 "tensor '%s' has %" PRIu64 " rows, config.json says %" PRIu64
+                                 " heads of %u",
+                                 head->name, head->dims[1], rows, import->head_dim);
 }
 
 static int check_stack(const struct flo_output *output, struct flo_err *err)
 {
     for (uint32_t i = 0; i < output->part_count; i++) {
         if (output->parts[i].source == NULL && output->part_count > 2) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "expert %u of '%s' is missing", i,
-                            output->head.name);
+            return flo_folder_fail(err, "expert %u of '%s' is missing", i, output->head.name);
         }
     }
     return 0;
@@ -189,13 +184,12 @@ static int check_layers(const struct flo_import *import, struct flo_err *err)
     }
     for (uint32_t i = 0; i < import->layers; i++) {
         if (!is_there[i]) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "no tensor of layer %u of %u", i,
-                            import->layers);
+            return flo_folder_fail(err, "no tensor of layer %u of %u", i, import->layers);
         }
     }
     return flo_output_find(import, "token_embd.weight") != NULL
                ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER, "the embedding is missing");
+               : flo_folder_fail(err, "the embedding is missing");
 }
 
 static int by_order(const void *a, const void *b)

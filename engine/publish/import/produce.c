@@ -42,8 +42,8 @@ static int check_sources(const struct flo_output *output, struct flo_err *err)
     for (uint32_t i = 0; output->value != FLO_VALUE_MXFP4 && i < output->part_count; i++) {
         const struct flo_folder_tensor *source = output->parts[i].source;
         if (source != NULL && source->at.type->id == FLO_SAFETENSORS_NO_ID) {
-            flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' is %s; F32, F16 and BF16 are read",
-                     source->at.name, source->at.type->name);
+            flo_folder_fail(err, "tensor '%.64s' is %s; F32, F16 and BF16 are read",
+                            source->at.name, source->at.type->name);
             flo_err_fix(err, "take the folder with the original weights; or serve this one by a "
                              "runtime that reads it (--runtime, docs/runtimes.md)");
             return FLO_E_MODEL_FOLDER;
@@ -115,8 +115,8 @@ static int read_rows(const struct flo_folder_tensor *source, const struct flo_ne
             run++;
         }
         if (first >= rows || run > rows - first) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%.64s' has %" PRIu64 " rows",
-                            source->at.name, rows);
+            return flo_folder_fail(err, "tensor '%.64s' has %" PRIu64 " rows", source->at.name,
+                                   rows);
         }
         FLO_TRY(flo_fd_pread_all(source->fd, out + i * row_bytes, (size_t)(run * row_bytes),
                                  source->at.offset + first * row_bytes, err));
@@ -298,6 +298,6 @@ int flo_produce_write(struct flo_produce *produce, const struct flo_output *outp
     }
     return written * output->width == output->head.values
                ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER, "tensor '%s' has other rows than its shape says",
-                          output->head.name);
+               : flo_folder_fail(err, "tensor '%s' has other rows than its shape says",
+                                 output->head.name);
 }

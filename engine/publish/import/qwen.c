@@ -1,8 +1,6 @@
-/* Qwen: families of experts, and of gated delta nets beside attention
- * (Qwen3-Next, Qwen3.5). */
+/* Qwen: families of experts, and of gated delta nets between layers
+ * of attention (Qwen3-Next, Qwen3.5). */
 #include <string.h>
-
-#include <flotilla/errors/model.h>
 
 #include "engine/publish/import/family.h"
 
@@ -30,7 +28,7 @@ static int read_net(const struct flo_import *import, struct net *net, struct flo
     return net->keys > 0 && net->values % net->keys == 0 && net->values > 0 && net->key_bytes > 0 &&
                    net->value_bytes > 0
                ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: wrong heads of linear attention");
+               : flo_folder_fail(err, "config.json: wrong heads of linear attention");
 }
 
 int flo_finish_qwen_next(struct flo_import *import, struct flo_err *err)

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/card.h"
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/tokens.h"
@@ -37,7 +35,7 @@ static int read_config(struct flo_import *import, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_ABSENT, "the folder");
     }
     if (import->config_text == NULL) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "it has no config.json");
+        return flo_folder_fail(err, "it has no config.json");
     }
     return flo_config_read(import->config_text, bytes, &import->config, err);
 }

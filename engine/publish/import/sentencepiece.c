@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
+#include "engine/publish/import/config.h"
 #include "engine/publish/import/pieces.h"
 
 /* Bytes that are still to be read. */
@@ -155,13 +154,13 @@ int flo_sentencepiece_read(const uint8_t *data, size_t bytes, struct flo_sentenc
         .adds_blank = true, .removes_blanks = true, .is_unigram = true};
     uint64_t count = count_pieces(span);
     if (count == 0 || count > FLO_PIECES_MAX) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER,
-                        "the SentencePiece model has no pieces, or more than %u", FLO_PIECES_MAX);
+        return flo_folder_fail(err, "the SentencePiece model has no pieces, or more than %u",
+                               FLO_PIECES_MAX);
     }
     FLO_TRY(flo_pieces_init(&model.pieces, (uint32_t)count, 0, err));
     if (!read_model(span, &model)) {
         flo_pieces_deinit(&model.pieces);
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "the SentencePiece model is malformed");
+        return flo_folder_fail(err, "the SentencePiece model is malformed");
     }
     *out = model;
     return 0;

@@ -2,8 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 
 #define PI 3.14159265358979323846
@@ -41,8 +39,8 @@ int flo_family_layers(struct flo_import *import, const char *key, const char *ty
     }
     for (uint32_t i = 0; i < import->layers; i++, node = node->next) {
         if (node == NULL) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "layer_types has %u items for %u layers", i,
-                            import->layers);
+            return flo_folder_fail(err, "layer_types has %u items for %u layers", i,
+                                   import->layers);
         }
         items[i] = flo_tree_is(node, type) ? 1 : 0;
     }
@@ -58,8 +56,8 @@ int flo_family_numbers(struct flo_import *import, const char *key, const char *t
         flo_tree_first(flo_config_find(&import->config, "layer_types"));
     for (uint32_t i = 0; i < import->layers; i++, node = node->next) {
         if (node == NULL) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER, "layer_types has %u items for %u layers", i,
-                            import->layers);
+            return flo_folder_fail(err, "layer_types has %u items for %u layers", i,
+                                   import->layers);
         }
         flo_put_u32(items + 4 * i, flo_tree_is(node, type) ? value : other);
     }
@@ -97,7 +95,7 @@ int flo_family_llama3(struct flo_import *import, struct flo_err *err)
     double base = flo_config_rope_base(&import->config, false);
     double factor = flo_config_rope_number(&import->config, false, "factor", 0);
     if (size == 0 || size > ROPE_MAX || size % 2 != 0 || !(factor > 0) || !(base > 0)) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: a wrong scaling of the rotation");
+        return flo_folder_fail(err, "config.json: a wrong scaling of the rotation");
     }
     for (uint32_t i = 0; i < size / 2; i++) {
         float frequency = 1.0F / powf((float)base, (float)(2 * i) / (float)size);
@@ -113,7 +111,7 @@ int flo_family_proportional(struct flo_import *import, uint32_t size, double par
 {
     float factors[ROPE_MAX / 2];
     if (size < 2 || size > ROPE_MAX || !(part >= 0 && part <= 1)) {
-        return flo_fail(err, FLO_E_MODEL_FOLDER, "config.json: a wrong part of rotated values");
+        return flo_folder_fail(err, "config.json: a wrong part of rotated values");
     }
     uint32_t turned = (uint32_t)(size * part / 2);
     for (uint32_t i = 0; i < size / 2; i++) {

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/pieces.h"
 #include "engine/publish/import/special.h"
@@ -118,10 +116,11 @@ static int set_tokens(struct tokens *tokens, const char *model, bool has_scores,
     }
     flo_keys_array(keys, "tokenizer.ggml.token_type", FLO_GGUF_I32, count, numbers,
                    (size_t)count * 4);
-    return failed ? flo_fail(err, FLO_E_MODEL_FOLDER,
-                             "the tokens are longer than %u MiB, or have a score that is NaN",
-                             TOKENS_BYTES_MAX >> 20)
-                  : 0;
+    return failed
+               ? flo_folder_fail(err,
+                                 "the tokens are longer than %u MiB, or have a score that is NaN",
+                                 TOKENS_BYTES_MAX >> 20)
+               : 0;
 }
 
 /* Appends a part of a merge.  A blank is written as byte-level tokens write
@@ -164,8 +163,8 @@ static int set_merges(struct tokens *tokens, struct flo_err *err)
     }
     flo_buf_deinit(&all);
     flo_buf_deinit(&one);
-    return failed ? flo_fail(err, FLO_E_MODEL_FOLDER, "tokenizer.json: merge %llu is no pair",
-                             (unsigned long long)count)
+    return failed ? flo_folder_fail(err, "tokenizer.json: merge %llu is no pair",
+                                    (unsigned long long)count)
                   : 0;
 }
 
@@ -269,14 +268,12 @@ static int add_decoder(struct tokens *tokens, struct flo_err *err)
         char *end;
         unsigned long id = strtoul(node->key, &end, 10);
         if (++count > FLO_PIECES_ADDED_MAX) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "tokenizer_config.json: more than %d added tokens",
-                            FLO_PIECES_ADDED_MAX);
+            return flo_folder_fail(err, "tokenizer_config.json: more than %d added tokens",
+                                   FLO_PIECES_ADDED_MAX);
         }
         if (*end != '\0' || text == NULL || text->kind != FLO_TREE_STRING ||
             text->bytes > FLO_PIECE_BYTES_MAX) {
-            return flo_fail(err, FLO_E_MODEL_FOLDER,
-                            "tokenizer_config.json: an added token has no text and id");
+            return flo_folder_fail(err, "tokenizer_config.json: an added token has no text and id");
         }
         if (id >= tokens->pieces.count) {
             continue;
@@ -379,8 +376,8 @@ static int set_by_kind(struct tokens *tokens, struct flo_err *err)
     if (flo_tree_is(type, "Unigram")) {
         return set_unigram(tokens, err);
     }
-    return flo_fail(err, FLO_E_MODEL_FOLDER,
-                    "tokenizer.json is missing, or its model is not BPE, WordPiece or Unigram");
+    return flo_folder_fail(
+        err, "tokenizer.json is missing, or its model is not BPE, WordPiece or Unigram");
 }
 
 /* ---- the chat's template ---- */

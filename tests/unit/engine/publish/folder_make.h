@@ -2,6 +2,13 @@
 #ifndef TESTS_FOLDER_MAKE_H
 #define TESTS_FOLDER_MAKE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
