@@ -79,7 +79,7 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
         take_tensors(&import.folder, file);
     }
     if (rv == 0 && (rv = flo_family_find(&import, &err)) == 0 &&
-        (rv = flo_family_keys(&import, &err)) == 0 && (rv = flo_plan_make(&import, &err)) == 0) {
+        (rv = flo_family_keys(&import, &err)) == 0 && (rv = flo_import_map(&import, &err)) == 0) {
         for (size_t i = 0; i < import.output_count; i++) {
             check_parts(&import.outputs[i]);
         }
@@ -95,7 +95,7 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
 
 static void read_tokenizer(char *text, size_t bytes)
 {
-    struct flo_pieces pieces = {0};
+    struct flo_import_pieces pieces = {0};
     struct flo_keys keys = {.arch = "llama"};
     struct flo_config config = {0};
     struct flo_tree tree = {0};

@@ -38,6 +38,14 @@ int flo_folder_fail(struct flo_err *err, const char *format, ...)
     return flo_fail(err, FLO_E_MODEL_FOLDER, "%s", text);
 }
 
+int flo_folder_unknown(struct flo_err *err, const char *name, bool has_code)
+{
+    char shown[80];
+    flo_text_clean(name, strlen(name), shown, sizeof(shown));
+    return flo_fail(err, FLO_E_MODEL_ARCH, "architecture \"%s\" is not known%s", shown,
+                    has_code ? ", and the folder's own code (auto_map) is never run" : "");
+}
+
 int flo_config_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tree *tree,
                     struct flo_err *err)
 {
@@ -138,11 +146,6 @@ const struct flo_tree_node *flo_config_item(const struct flo_tree_node *list, ui
         index--;
     }
     return item;
-}
-
-bool flo_config_layer_is(const struct flo_config *config, uint32_t index, const char *type)
-{
-    return flo_tree_is(flo_config_item(flo_config_find(config, "layer_types"), index), type);
 }
 
 /* ---- rotation ---- */

@@ -21,6 +21,9 @@ struct flo_config {
 
 /* Fails with FLO_E_MODEL_FOLDER. */
 int flo_folder_fail(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
+/* Fails with FLO_E_MODEL_ARCH and the architecture's name.  `has_code`: the
+ * folder brings a program for it. */
+int flo_folder_unknown(struct flo_err *err, const char *name, bool has_code);
 /* Reads JSON whose numbers may also be NaN or Infinity, which are no numbers.
  * `text` has room for one more byte, is changed, and must outlive the tree.
  * FLO_E_MODEL_FOLDER: no JSON object.  FLO_E_MEMORY. */
@@ -44,8 +47,6 @@ double flo_config_number(const struct flo_config *config, const char *names, dou
 bool flo_config_is(const struct flo_config *config, const char *names);
 /* Returns item `index` of an array of texts, or of an array of numbers. */
 const struct flo_tree_node *flo_config_item(const struct flo_tree_node *list, uint32_t index);
-/* Tells whether the type of layer `index` in layer_types is `type`. */
-bool flo_config_layer_is(const struct flo_config *config, uint32_t index, const char *type);
 
 /* Returns the rotation's settings for layers with a window or for all others
  * (rope_parameters, or rope_scaling of older files), or NULL. */

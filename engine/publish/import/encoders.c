@@ -136,7 +136,7 @@ static uint32_t positions_before(const struct flo_import *import)
     return is_roberta && pad >= 0 && pad < 1024 ? 1 + (uint32_t)pad : 0;
 }
 
-static int make_positions(struct flo_import *import, const struct flo_match *match,
+static int make_positions(struct flo_import *import, const struct flo_import_match *match,
                           struct flo_err *err)
 {
     uint64_t before = positions_before(import);
@@ -159,7 +159,7 @@ static bool has_scores(const struct flo_import *import)
 
 /* The matrix behind the first token matters only to scores.  llama.cpp's
  * converter drops it, and so the scores of BERT are wrong there. */
-static int make_pooler(struct flo_import *import, const struct flo_match *match,
+static int make_pooler(struct flo_import *import, const struct flo_import_match *match,
                        struct flo_err *err)
 {
     return has_scores(import) ? flo_make_plain(import, match, err) : 0;

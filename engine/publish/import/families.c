@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #define PAIRS FLO_FAMILY_PAIRS
 #define SIZES (FLO_FAMILY_VOCAB_SIZE | FLO_FAMILY_ROPE_DIMS)
 
@@ -32,7 +30,7 @@ static const struct condition {
     {"nemotron_h_moe", has_experts},
 };
 
-const struct flo_import_family flo_import_families[] = {
+static const struct flo_import_family families[] = {
     /* plain: one row each */
     {"LlamaForCausalLM MistralForCausalLM", "llama", PAIRS | SIZES, NULL, flo_family_llama3},
     {"Qwen2ForCausalLM", "qwen2", 0, NULL, NULL},
@@ -154,25 +152,21 @@ static bool holds(const struct flo_import_family *family, const struct flo_impor
 /* Says what can be done with a family that no row knows. */
 static int refuse(const struct flo_config *config, const char *name, struct flo_err *err)
 {
-    char shown[80];
-    bool has_code = flo_config_find(config, "auto_map") != NULL;
-    flo_text_clean(name, strlen(name), shown, sizeof(shown));
-    flo_fail(err, FLO_E_MODEL_ARCH, "architecture \"%s\" is not known%s", shown,
-             has_code ? ", and the folder's own code (auto_map) is never run" : "");
+    int rv = flo_folder_unknown(err, name, flo_config_find(config, "auto_map") != NULL);
     flo_err_fix(err, "take a family of docs/models-from-folders.md; or serve the folder by another "
                      "runtime (--runtime, docs/runtimes.md); or convert it with llama.cpp's "
                      "convert_hf_to_gguf.py and serve it by --runtime llamacpp");
-    return FLO_E_MODEL_ARCH;
+    return rv;
 }
 
 static int refuse_quantised(const char *method, struct flo_err *err)
 {
     char shown[40];
     flo_text_clean(method, strlen(method), shown, sizeof(shown));
-    flo_folder_fail(err, "its weights are already quantised (%s)", shown);
+    int rv = flo_folder_fail(err, "its weights are already quantised (%s)", shown);
     flo_err_fix(err, "take the folder with the original weights; or serve this one by a runtime "
                      "that reads it (--runtime, docs/runtimes.md)");
-    return FLO_E_MODEL_FOLDER;
+    return rv;
 }
 
 /* MXFP4 is read; other quantised weights are not. */
@@ -206,7 +200,7 @@ int flo_family_find(struct flo_import *import, struct flo_err *err)
     if (node == NULL || node->kind != FLO_TREE_STRING) {
         return flo_folder_fail(err, "config.json names no architecture");
     }
-    const struct flo_import_family *family = flo_import_families;
+    const struct flo_import_family *family = families;
     while (family->theirs != NULL &&
            !(is_among(family->theirs, node->text) && holds(family, family + 1, &import->config))) {
         family++;

@@ -28,8 +28,6 @@ struct flo_import_family {
 
 /* Tensors that many families share; ends with NULL. */
 extern const struct flo_import_row flo_import_rows[];
-/* Families, ends with one whose `theirs` is NULL. */
-extern const struct flo_import_family flo_import_families[];
 
 /* Finds the family of config.json, and sets the keys that all families have.
  *

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/config.h"
 
 #define INDEX "model.safetensors.index.json"
@@ -219,11 +217,11 @@ static int refuse(const struct flo_folder *folder, struct flo_err *err)
     if (found[0] == '\0') {
         return flo_folder_fail(err, "it has no model.safetensors and no " INDEX);
     }
-    flo_folder_fail(err, "its weights are in '%.64s': a pickle can run a program when it is read",
-                    found);
+    int rv = flo_folder_fail(
+        err, "its weights are in '%.64s': a pickle can run a program when it is read", found);
     flo_err_fix(err, "take the folder's safetensors; or load it where you trust it, and save it "
                      "with safe_serialization=True");
-    return FLO_E_MODEL_FOLDER;
+    return rv;
 }
 
 int flo_folder_open(struct flo_folder *folder, struct flo_err *err)

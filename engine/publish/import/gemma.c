@@ -49,10 +49,10 @@ int flo_finish_embeddinggemma(struct flo_import *import, struct flo_err *err)
 /* ---- Gemma 3n ---- */
 
 /* One of three square matrices of the four streams. */
-static int make_stream(struct flo_import *import, const struct flo_match *match,
+static int make_stream(struct flo_import *import, const struct flo_import_match *match,
                        struct flo_err *err)
 {
-    struct flo_match one = *match;
+    struct flo_import_match one = *match;
     uint32_t experts = import->experts;
     one.expert = match->layer;
     if (one.expert < 0 || one.expert > 2) {
@@ -68,7 +68,7 @@ static int make_stream(struct flo_import *import, const struct flo_match *match,
 }
 
 /* Rows for tokens of pictures and sound, which no text has, are zeros. */
-static int make_padded(struct flo_import *import, const struct flo_match *match,
+static int make_padded(struct flo_import *import, const struct flo_import_match *match,
                        struct flo_err *err)
 {
     const struct flo_safetensor *at = &match->tensor->at;

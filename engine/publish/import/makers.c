@@ -18,15 +18,16 @@ static uint32_t dims_of(const struct flo_folder_tensor *tensor, uint64_t *dims)
     return count == 0 ? 1 : count;
 }
 
-static int add_as(struct flo_import *import, const struct flo_match *match, uint32_t dim_count,
-                  const uint64_t *dims, struct flo_output **out, struct flo_err *err)
+static int add_as(struct flo_import *import, const struct flo_import_match *match,
+                  uint32_t dim_count, const uint64_t *dims, struct flo_output **out,
+                  struct flo_err *err)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     FLO_TRY(flo_match_name(match, 0, name, err));
     return flo_output_add(import, name, dim_count, dims, match, out, err);
 }
 
-static int add_plain(struct flo_import *import, const struct flo_match *match,
+static int add_plain(struct flo_import *import, const struct flo_import_match *match,
                      struct flo_output **out, struct flo_err *err)
 {
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX];
@@ -34,13 +35,15 @@ static int add_plain(struct flo_import *import, const struct flo_match *match,
     return add_as(import, match, count, dims, out, err);
 }
 
-int flo_make_plain(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_plain(struct flo_import *import, const struct flo_import_match *match,
+                   struct flo_err *err)
 {
     struct flo_output *output;
     return add_plain(import, match, &output, err);
 }
 
-int flo_make_output(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_output(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     return flo_config_is(&import->config, "tie_word_embeddings tie_embedding")
                ? 0
@@ -52,8 +55,8 @@ int flo_make_output(struct flo_import *import, const struct flo_match *match, st
 /* Trainers rotate value i of a head against value i + n/2.  Families of the
  * kind "norm" rotate neighbours, so row i and row i + n/2 are put side by
  * side. */
-static int make_pairs(struct flo_import *import, const struct flo_match *match, uint32_t heads,
-                      struct flo_err *err)
+static int make_pairs(struct flo_import *import, const struct flo_import_match *match,
+                      uint32_t heads, struct flo_err *err)
 {
     struct flo_output *output;
     FLO_TRY(add_plain(import, match, &output, err));
@@ -72,19 +75,22 @@ static int make_pairs(struct flo_import *import, const struct flo_match *match, 
     return 0;
 }
 
-int flo_make_query(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_query(struct flo_import *import, const struct flo_import_match *match,
+                   struct flo_err *err)
 {
     return make_pairs(import, match, import->heads, err);
 }
 
-int flo_make_key(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_key(struct flo_import *import, const struct flo_import_match *match,
+                 struct flo_err *err)
 {
     return make_pairs(import, match, import->heads_kv, err);
 }
 
 /* ---- values ---- */
 
-int flo_make_plus_one(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_plus_one(struct flo_import *import, const struct flo_import_match *match,
+                      struct flo_err *err)
 {
     struct flo_output *output;
     FLO_TRY(add_plain(import, match, &output, err));
@@ -92,7 +98,7 @@ int flo_make_plus_one(struct flo_import *import, const struct flo_match *match, 
     return 0;
 }
 
-int flo_make_minus_exp(struct flo_import *import, const struct flo_match *match,
+int flo_make_minus_exp(struct flo_import *import, const struct flo_import_match *match,
                        struct flo_err *err)
 {
     struct flo_output *output;
@@ -101,20 +107,21 @@ int flo_make_minus_exp(struct flo_import *import, const struct flo_match *match,
     return 0;
 }
 
-static int add_column(struct flo_import *import, const struct flo_match *match,
+static int add_column(struct flo_import *import, const struct flo_import_match *match,
                       struct flo_output **out, struct flo_err *err)
 {
     const uint64_t dims[] = {1, match->tensor->values};
     return add_as(import, match, 2, dims, out, err);
 }
 
-int flo_make_column(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_column(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     struct flo_output *output;
     return add_column(import, match, &output, err);
 }
 
-int flo_make_minus_exp_column(struct flo_import *import, const struct flo_match *match,
+int flo_make_minus_exp_column(struct flo_import *import, const struct flo_import_match *match,
                               struct flo_err *err)
 {
     struct flo_output *output;
@@ -123,7 +130,8 @@ int flo_make_minus_exp_column(struct flo_import *import, const struct flo_match 
     return 0;
 }
 
-int flo_make_groups(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_groups(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     struct flo_output *output;
     uint32_t groups = 1;
@@ -135,7 +143,8 @@ int flo_make_groups(struct flo_import *import, const struct flo_match *match, st
     return add_as(import, match, 2, dims, &output, err);
 }
 
-int flo_make_squeezed(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_squeezed(struct flo_import *import, const struct flo_import_match *match,
+                      struct flo_err *err)
 {
     struct flo_output *output;
     const struct flo_safetensor *at = &match->tensor->at;
@@ -147,7 +156,7 @@ int flo_make_squeezed(struct flo_import *import, const struct flo_match *match, 
 }
 
 /* Reads "name" or "name:2" of the settings. */
-static int factor_of(const struct flo_import *import, const struct flo_match *match,
+static int factor_of(const struct flo_import *import, const struct flo_import_match *match,
                      const char *text, size_t bytes, float *out, struct flo_err *err)
 {
     char name[64];
@@ -167,7 +176,8 @@ static int factor_of(const struct flo_import *import, const struct flo_match *ma
     return 0;
 }
 
-int flo_make_scaled(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_scaled(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     struct flo_output *output;
     FLO_TRY(add_plain(import, match, &output, err));
@@ -185,8 +195,8 @@ int flo_make_scaled(struct flo_import *import, const struct flo_match *match, st
 
 /* Makes the two outputs of a tensor whose last dim but `inner` is cut: each
  * takes every `stride`-th row from `first` on. */
-static int make_two(struct flo_import *import, const struct flo_match *match, bool is_interleaved,
-                    bool is_vector, struct flo_err *err)
+static int make_two(struct flo_import *import, const struct flo_import_match *match,
+                    bool is_interleaved, bool is_vector, struct flo_err *err)
 {
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX];
     uint32_t count = dims_of(match->tensor, dims);
@@ -210,12 +220,13 @@ static int make_two(struct flo_import *import, const struct flo_match *match, bo
     return 0;
 }
 
-int flo_make_halves(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_halves(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     return make_two(import, match, false, false, err);
 }
 
-int flo_make_interleaved(struct flo_import *import, const struct flo_match *match,
+int flo_make_interleaved(struct flo_import *import, const struct flo_import_match *match,
                          struct flo_err *err)
 {
     return make_two(import, match, true, match->with != NULL, err);
@@ -223,7 +234,8 @@ int flo_make_interleaved(struct flo_import *import, const struct flo_match *matc
 
 /* ---- many tensors that become one ---- */
 
-int flo_make_expert(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_expert(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX];
@@ -260,8 +272,8 @@ static const struct flo_folder_tensor *scales_of(const struct flo_import *import
     return flo_folder_find(&import->folder, name);
 }
 
-static int make_mxfp4(struct flo_import *import, const struct flo_match *match, unsigned outputs,
-                      struct flo_err *err)
+static int make_mxfp4(struct flo_import *import, const struct flo_import_match *match,
+                      unsigned outputs, struct flo_err *err)
 {
     const struct flo_safetensor *at = &match->tensor->at;
     const struct flo_folder_tensor *scales = scales_of(import, match->tensor);
@@ -289,12 +301,13 @@ static int make_mxfp4(struct flo_import *import, const struct flo_match *match, 
     return 0;
 }
 
-int flo_make_mxfp4(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+int flo_make_mxfp4(struct flo_import *import, const struct flo_import_match *match,
+                   struct flo_err *err)
 {
     return make_mxfp4(import, match, 1, err);
 }
 
-int flo_make_mxfp4_interleaved(struct flo_import *import, const struct flo_match *match,
+int flo_make_mxfp4_interleaved(struct flo_import *import, const struct flo_import_match *match,
                                struct flo_err *err)
 {
     return make_mxfp4(import, match, 2, err);

@@ -19,19 +19,19 @@
 
 /* The feed-forward of all tokens.  In a model with experts it is the shared
  * one. */
-static int make_shared_in(struct flo_import *import, const struct flo_match *match,
+static int make_shared_in(struct flo_import *import, const struct flo_import_match *match,
                           struct flo_err *err)
 {
-    struct flo_match named = *match;
+    struct flo_import_match named = *match;
     named.ours = import->experts > 0 ? "blk.#.ffn_gate_shexp.weight|blk.#.ffn_up_shexp.weight"
                                      : "blk.#.ffn_gate.weight|blk.#.ffn_up.weight";
     return flo_make_halves(import, &named, err);
 }
 
-static int make_shared_out(struct flo_import *import, const struct flo_match *match,
+static int make_shared_out(struct flo_import *import, const struct flo_import_match *match,
                            struct flo_err *err)
 {
-    struct flo_match named = *match;
+    struct flo_import_match named = *match;
     named.ours = import->experts > 0 ? "blk.#.ffn_down_shexp.weight" : "blk.#.ffn_down.weight";
     return flo_make_plain(import, &named, err);
 }
@@ -109,7 +109,7 @@ int flo_finish_granite_hybrid(struct flo_import *import, struct flo_err *err)
 
 /* The projection in front of a Mamba layer gives five parts, each with a
  * multiplier of its own. */
-static int make_mamba_in(struct flo_import *import, const struct flo_match *match,
+static int make_mamba_in(struct flo_import *import, const struct flo_import_match *match,
                          struct flo_err *err)
 {
     const struct flo_config *config = &import->config;

@@ -22,14 +22,15 @@ uint64_t flo_nest_at(const struct flo_nest *nest, uint64_t index)
     return at;
 }
 
-int flo_match_fail(const struct flo_match *match, struct flo_err *err, const char *why)
+int flo_match_fail(const struct flo_import_match *match, struct flo_err *err, const char *why)
 {
     return flo_folder_fail(err, "tensor '%.64s': %s", match->tensor->at.name, why);
 }
 
 /* ---- outputs ---- */
 
-int flo_match_name(const struct flo_match *match, unsigned index, char *out, struct flo_err *err)
+int flo_match_name(const struct flo_import_match *match, unsigned index, char *out,
+                   struct flo_err *err)
 {
     const char *from = match->ours;
     size_t at = 0;
@@ -103,8 +104,8 @@ static int set_dims(struct flo_gguf_tensor *head, uint32_t dim_count, const uint
 }
 
 int flo_output_add(struct flo_import *import, const char *name, uint32_t dim_count,
-                   const uint64_t *dims, const struct flo_match *match, struct flo_output **out,
-                   struct flo_err *err)
+                   const uint64_t *dims, const struct flo_import_match *match,
+                   struct flo_output **out, struct flo_err *err)
 {
     struct flo_output output = {.layer = match != NULL ? match->layer : -1};
     if (flo_output_find(import, name) != NULL) {

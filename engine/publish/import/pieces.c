@@ -8,7 +8,8 @@
 
 #define ADDED_SCORE (-1000.0F)
 
-int flo_pieces_init(struct flo_pieces *pieces, uint32_t count, float score, struct flo_err *err)
+int flo_pieces_init(struct flo_import_pieces *pieces, uint32_t count, float score,
+                    struct flo_err *err)
 {
     pieces->items = calloc((size_t)count + 1, sizeof(*pieces->items));
     if (pieces->items == NULL) {
@@ -16,15 +17,15 @@ int flo_pieces_init(struct flo_pieces *pieces, uint32_t count, float score, stru
     }
     pieces->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        pieces->items[i] = (struct flo_piece){.type = FLO_PIECE_UNUSED, .score = score};
+        pieces->items[i] = (struct flo_import_piece){.type = FLO_PIECE_UNUSED, .score = score};
     }
     return 0;
 }
 
-void flo_pieces_deinit(struct flo_pieces *pieces)
+void flo_pieces_deinit(struct flo_import_pieces *pieces)
 {
     free(pieces->items);
-    *pieces = (struct flo_pieces){0};
+    *pieces = (struct flo_import_pieces){0};
 }
 
 static bool has_ends(const char *text, size_t bytes, const char *first, const char *last)
@@ -49,14 +50,14 @@ bool flo_piece_looks_special(const char *text, size_t bytes)
 /* ---- tokenizer.json ---- */
 
 /* Puts a token at its place, which another text must not have. */
-static int put(struct flo_pieces *pieces, int64_t id, const char *text, size_t bytes,
+static int put(struct flo_import_pieces *pieces, int64_t id, const char *text, size_t bytes,
                struct flo_err *err)
 {
     if (id < 0 || id >= pieces->count) {
         return flo_folder_fail(err, "token %" PRId64 " lies outside the vocabulary of %u", id,
                                pieces->count);
     }
-    struct flo_piece *piece = &pieces->items[id];
+    struct flo_import_piece *piece = &pieces->items[id];
     if (bytes > FLO_PIECE_BYTES_MAX) {
         return flo_folder_fail(err, "token %" PRId64 " has %zu bytes", id, bytes);
     }
@@ -69,7 +70,7 @@ static int put(struct flo_pieces *pieces, int64_t id, const char *text, size_t b
 }
 
 /* Reads {"token": id, …} of BPE and WordPiece. */
-static int read_map(const struct flo_tree_node *vocab, struct flo_pieces *pieces,
+static int read_map(const struct flo_tree_node *vocab, struct flo_import_pieces *pieces,
                     struct flo_err *err)
 {
     for (const struct flo_tree_node *node = flo_tree_first(vocab); node != NULL;
@@ -85,7 +86,7 @@ static int read_map(const struct flo_tree_node *vocab, struct flo_pieces *pieces
 }
 
 /* Reads [["token", score], …] of Unigram. */
-static int read_list(const struct flo_tree_node *vocab, struct flo_pieces *pieces,
+static int read_list(const struct flo_tree_node *vocab, struct flo_import_pieces *pieces,
                      struct flo_err *err)
 {
     int64_t id = 0;
@@ -103,7 +104,7 @@ static int read_list(const struct flo_tree_node *vocab, struct flo_pieces *piece
     return 0;
 }
 
-static int read_added(const struct flo_tree_node *added, struct flo_pieces *pieces,
+static int read_added(const struct flo_tree_node *added, struct flo_import_pieces *pieces,
                       struct flo_err *err)
 {
     uint32_t count = 0;
@@ -129,7 +130,7 @@ static int read_added(const struct flo_tree_node *added, struct flo_pieces *piec
     return 0;
 }
 
-static int read_json(const struct flo_tree_node *root, struct flo_pieces *pieces,
+static int read_json(const struct flo_tree_node *root, struct flo_import_pieces *pieces,
                      struct flo_err *err)
 {
     const struct flo_tree_node *model = flo_tree_member(root, "model");
@@ -142,10 +143,10 @@ static int read_json(const struct flo_tree_node *root, struct flo_pieces *pieces
     return read_added(flo_tree_member(root, "added_tokens"), pieces, err);
 }
 
-int flo_pieces_read_json(const struct flo_tree_node *root, uint32_t size, struct flo_pieces *out,
-                         struct flo_err *err)
+int flo_pieces_read_json(const struct flo_tree_node *root, uint32_t size,
+                         struct flo_import_pieces *out, struct flo_err *err)
 {
-    struct flo_pieces pieces = {0};
+    struct flo_import_pieces pieces = {0};
     FLO_TRY(flo_pieces_init(&pieces, size, ADDED_SCORE, err));
     int rv = read_json(root, &pieces, err);
     if (rv < 0) {
@@ -192,7 +193,7 @@ static bool parts_of(const struct flo_tree_node *merge, const char *text[2], siz
     return true;
 }
 
-void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_pieces *pieces)
+void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces)
 {
     const uint64_t seed = 0xcbf29ce484222325;
     size_t slots = 1;
@@ -204,7 +205,7 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_piec
         return; /* scores stay equal */
     }
     for (uint32_t i = 0; i < pieces->count; i++) {
-        const struct flo_piece *piece = &pieces->items[i];
+        const struct flo_import_piece *piece = &pieces->items[i];
         size_t at = piece->text == NULL ? 0 : hash_of(piece->text, piece->bytes, seed);
         for (at &= slots - 1; piece->text != NULL && table[at] != 0;) {
             at = (at + 1) & (slots - 1);
@@ -223,7 +224,7 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_piec
         }
         size_t at = hash_of(text[1], bytes[1], hash_of(text[0], bytes[0], seed)) & (slots - 1);
         for (; table[at] != 0; at = (at + 1) & (slots - 1)) {
-            struct flo_piece *piece = &pieces->items[table[at] - 1];
+            struct flo_import_piece *piece = &pieces->items[table[at] - 1];
             if (piece->bytes == bytes[0] + bytes[1] &&
                 memcmp(piece->text, text[0], bytes[0]) == 0 &&
                 memcmp(piece->text + bytes[0], text[1], bytes[1]) == 0) {

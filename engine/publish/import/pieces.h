@@ -19,19 +19,19 @@ enum {
     FLO_PIECE_BYTE = 6,
 };
 
-struct flo_piece {
+struct flo_import_piece {
     const char *text; /* borrowed from the source; NULL: an id without a token */
     uint32_t bytes;
     uint32_t type;
     float score;
 };
-struct flo_pieces {
-    struct flo_piece *items; /* [count] */
+struct flo_import_pieces {
+    struct flo_import_piece *items; /* [count] */
     uint32_t count;
 };
-void flo_pieces_deinit(struct flo_pieces *pieces);
+void flo_pieces_deinit(struct flo_import_pieces *pieces);
 /* Makes `count` unused pieces with this score.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_pieces_init(struct flo_pieces *pieces, uint32_t count, float score,
+FLO_MUST_USE int flo_pieces_init(struct flo_import_pieces *pieces, uint32_t count, float score,
                                  struct flo_err *err);
 
 /* Tells whether a token that is not marked so is a control token by its
@@ -45,14 +45,14 @@ bool flo_piece_looks_special(const char *text, size_t bytes);
  * FLO_E_MODEL_FOLDER: a token lies outside the vocabulary, an id is used
  * twice, or there are too many added tokens.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_pieces_read_json(const struct flo_tree_node *root, uint32_t size,
-                                      struct flo_pieces *out, struct flo_err *err);
+                                      struct flo_import_pieces *out, struct flo_err *err);
 /* Sets the score of each token by its place in a BPE's merges: earlier is
  * higher. */
-void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_pieces *pieces);
+void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces);
 
 /* A SentencePiece model, whose texts are borrowed from its bytes. */
 struct flo_sentencepiece {
-    struct flo_pieces pieces;
+    struct flo_import_pieces pieces;
     const uint8_t *map; /* the normalising map, or NULL */
     size_t map_bytes;
     bool adds_blank, removes_blanks; /* before the text; several in a row */

@@ -57,7 +57,7 @@ static bool fits(const char *pattern, const char *name, size_t bytes, int *layer
 /* Finds the row of a tensor.  *end is the part of its name that the new name
  * gets, too. */
 static const struct flo_import_row *row_of(const struct flo_import_row *rows, const char *name,
-                                           struct flo_match *match, const char **end)
+                                           struct flo_import_match *match, const char **end)
 {
     static const char *const ends[] = {".weight", ".bias"};
     for (; rows != NULL && rows->theirs != NULL; rows++) {
@@ -81,7 +81,7 @@ static const struct flo_import_row *row_of(const struct flo_import_row *rows, co
 static int map_tensor(struct flo_import *import, const struct flo_folder_tensor *tensor,
                       struct flo_err *err)
 {
-    struct flo_match match = {.tensor = tensor};
+    struct flo_import_match match = {.tensor = tensor};
     char ours[2 * FLO_GGUF_NAME_BYTES_MAX];
     const char *end = "";
     const struct flo_import_row *row =
@@ -199,7 +199,7 @@ static int by_order(const void *a, const void *b)
                                 : strcmp(x->head.name, y->head.name);
 }
 
-int flo_plan_make(struct flo_import *import, struct flo_err *err)
+int flo_import_map(struct flo_import *import, struct flo_err *err)
 {
     for (size_t i = 0; i < import->folder.count; i++) {
         FLO_TRY(map_tensor(import, &import->folder.tensors[i], err));

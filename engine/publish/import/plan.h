@@ -35,7 +35,7 @@ struct flo_part {
     unsigned factor_count;
 };
 
-enum flo_value {
+enum flo_import_value {
     FLO_VALUE_SAME,
     FLO_VALUE_PLUS_ONE,
     FLO_VALUE_MINUS_EXP, /* -e^x */
@@ -45,7 +45,7 @@ enum flo_value {
 
 struct flo_output {
     struct flo_gguf_tensor head; /* name, dims, dim_count, values; later the type */
-    enum flo_value value;
+    enum flo_import_value value;
     uint64_t width; /* values of a row, as parts count rows */
     struct flo_nest columns;
     struct flo_part *parts;
@@ -73,13 +73,13 @@ struct flo_import {
 };
 
 /* A tensor of the folder with its place in the file. */
-struct flo_match {
+struct flo_import_match {
     const struct flo_folder_tensor *tensor;
     const char *ours;  /* name in the file; several are separated by | */
     const char *with;  /* the row's argument, or NULL */
     int layer, expert; /* -1: none */
 };
-typedef int flo_import_make(struct flo_import *import, const struct flo_match *match,
+typedef int flo_import_make(struct flo_import *import, const struct flo_import_match *match,
                             struct flo_err *err);
 
 /* One row of a family's table of tensors.  In names # is the number of a layer
@@ -97,7 +97,7 @@ struct flo_import_row {
  * all rows of `source` in their order.  The caller may change the result, until
  * the next call. */
 FLO_MUST_USE int flo_output_add(struct flo_import *import, const char *name, uint32_t dim_count,
-                                const uint64_t *dims, const struct flo_match *match,
+                                const uint64_t *dims, const struct flo_import_match *match,
                                 struct flo_output **out, struct flo_err *err);
 /* Gives an output `count` empty parts in place of those that it has. */
 FLO_MUST_USE int flo_output_parts(struct flo_output *output, uint32_t count, struct flo_err *err);
@@ -107,16 +107,16 @@ struct flo_output *flo_output_find(const struct flo_import *import, const char *
 FLO_MUST_USE int flo_output_give(struct flo_import *import, const char *name, const float *values,
                                  uint64_t count, struct flo_err *err);
 /* Copies part `index` of a match's names, with numbers in place of # and %. */
-FLO_MUST_USE int flo_match_name(const struct flo_match *match, unsigned index, char *out,
+FLO_MUST_USE int flo_match_name(const struct flo_import_match *match, unsigned index, char *out,
                                 struct flo_err *err);
 /* Fails with FLO_E_MODEL_FOLDER and the tensor's name. */
-int flo_match_fail(const struct flo_match *match, struct flo_err *err, const char *why);
+int flo_match_fail(const struct flo_import_match *match, struct flo_err *err, const char *why);
 
 /* Maps all tensors of the folder by the family's rows.
  *
  * FLO_E_MODEL_FOLDER: a tensor is not known, missing, or has another shape than
  * config.json says. */
-FLO_MUST_USE int flo_plan_make(struct flo_import *import, struct flo_err *err);
+FLO_MUST_USE int flo_import_map(struct flo_import *import, struct flo_err *err);
 void flo_plan_deinit(struct flo_import *import);
 
 /* ---- makers that several families use (makers.c) ---- */

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #define PIECE_VALUES FLO_IMPORT_WIDTH_MAX /* values that are in memory at once */
 #define VALUE_BYTES 4
 #define MXFP4_VALUES 32
@@ -42,11 +40,11 @@ static int check_sources(const struct flo_output *output, struct flo_err *err)
     for (uint32_t i = 0; output->value != FLO_VALUE_MXFP4 && i < output->part_count; i++) {
         const struct flo_folder_tensor *source = output->parts[i].source;
         if (source != NULL && source->at.type->id == FLO_SAFETENSORS_NO_ID) {
-            flo_folder_fail(err, "tensor '%.64s' is %s; F32, F16 and BF16 are read",
-                            source->at.name, source->at.type->name);
+            int rv = flo_folder_fail(err, "tensor '%.64s' is %s; F32, F16 and BF16 are read",
+                                     source->at.name, source->at.type->name);
             flo_err_fix(err, "take the folder with the original weights; or serve this one by a "
                              "runtime that reads it (--runtime, docs/runtimes.md)");
-            return FLO_E_MODEL_FOLDER;
+            return rv;
         }
     }
     return 0;
@@ -197,9 +195,9 @@ static int read_blocks(const struct flo_produce *produce, const struct flo_outpu
 
 static int check_scale(const struct flo_output *output, uint8_t scale, struct flo_err *err)
 {
-    return scale != 0xff ? 0
-                         : flo_fail(err, FLO_E_MODEL_NONFINITE, "tensor '%s' has a scale of NaN",
-                                    output->head.name);
+    return scale != 0xff
+               ? 0
+               : flo_folder_fail(err, "tensor '%s' has a scale of NaN", output->head.name);
 }
 
 /* Packs blocks as a file has them: a scale, then 16 bytes of which byte j has

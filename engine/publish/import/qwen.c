@@ -68,7 +68,8 @@ int flo_finish_qwen35(struct flo_import *import, struct flo_err *err)
 
 /* The folder has q, k, v and z of the first key head, then those of the second,
  * and so on; the file has all of q, all of k, all of v, and z apart. */
-static int make_qkvz(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_qkvz(struct flo_import *import, const struct flo_import_match *match,
+                     struct flo_err *err)
 {
     struct net net;
     FLO_TRY(read_net(import, &net, err));
@@ -129,7 +130,7 @@ static struct flo_nest tiled(const struct net *net, uint64_t first, uint64_t siz
 }
 
 /* Reorders the rows behind the first `plain` ones, in heads of `size` rows. */
-static int make_tiled(struct flo_import *import, const struct flo_match *match,
+static int make_tiled(struct flo_import *import, const struct flo_import_match *match,
                       flo_import_make *make, bool has_keys, bool is_wide, struct flo_err *err)
 {
     struct net net;
@@ -151,33 +152,39 @@ static int make_tiled(struct flo_import *import, const struct flo_match *match,
     return 0;
 }
 
-static int make_heads(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_heads(struct flo_import *import, const struct flo_import_match *match,
+                      struct flo_err *err)
 {
     return make_tiled(import, match, flo_make_plain, false, false, err);
 }
 
-static int make_decay(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_decay(struct flo_import *import, const struct flo_import_match *match,
+                      struct flo_err *err)
 {
     return make_tiled(import, match, flo_make_minus_exp, false, false, err);
 }
 
-static int make_gate(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_gate(struct flo_import *import, const struct flo_import_match *match,
+                     struct flo_err *err)
 {
     return make_tiled(import, match, flo_make_plain, false, true, err);
 }
 
-static int make_qkv(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_qkv(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     return make_tiled(import, match, flo_make_plain, true, true, err);
 }
 
-static int make_conv(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_conv(struct flo_import *import, const struct flo_import_match *match,
+                     struct flo_err *err)
 {
     return make_tiled(import, match, flo_make_squeezed, true, true, err);
 }
 
 /* The projection behind a delta net takes values, so its columns move. */
-static int make_out(struct flo_import *import, const struct flo_match *match, struct flo_err *err)
+static int make_out(struct flo_import *import, const struct flo_import_match *match,
+                    struct flo_err *err)
 {
     struct net net;
     FLO_TRY(read_net(import, &net, err));

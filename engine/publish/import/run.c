@@ -81,7 +81,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     set_name(import);
     FLO_TRY(flo_folder_open(&import->folder, err));
     FLO_TRY(flo_family_keys(import, err));
-    FLO_TRY(flo_plan_make(import, err));
+    FLO_TRY(flo_import_map(import, err));
     mix = mix != NULL ? mix : own_type(import);
     FLO_TRY(flo_produce_types(import, mix, err));
     flo_card_size(import);

@@ -72,10 +72,10 @@ static bool next_field(struct span *span, struct field *out)
     }
 }
 
-static bool read_piece(struct span span, struct flo_piece *piece)
+static bool read_piece(struct span span, struct flo_import_piece *piece)
 {
     struct field field;
-    *piece = (struct flo_piece){.type = FLO_PIECE_NORMAL};
+    *piece = (struct flo_import_piece){.type = FLO_PIECE_NORMAL};
     while (span.at < span.end) {
         if (!next_field(&span, &field)) {
             return false;

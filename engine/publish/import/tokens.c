@@ -27,7 +27,7 @@ struct tokens {
     char *model; /* bytes of a SentencePiece model, or NULL */
     size_t model_bytes;
     struct flo_sentencepiece piece_model;
-    struct flo_pieces pieces;
+    struct flo_import_pieces pieces;
     bool is_word_piece;
 };
 
@@ -58,7 +58,7 @@ static int read_document(const struct flo_import *import, const char *name, stru
 /* Appends a token as the file has it. */
 static void add_token(const struct tokens *tokens, uint32_t id, struct flo_buf *out)
 {
-    const struct flo_piece *piece = &tokens->pieces.items[id];
+    const struct flo_import_piece *piece = &tokens->pieces.items[id];
     struct flo_buf text = {.bytes_max = 4 * FLO_PIECE_BYTES_MAX};
     const char *at = piece->text;
     const char *end = piece->text != NULL ? piece->text + piece->bytes : NULL;
@@ -280,7 +280,7 @@ static int add_decoder(struct tokens *tokens, struct flo_err *err)
         }
         bool is_special =
             special != NULL && special->kind == FLO_TREE_BOOLEAN && special->text[0] == 't';
-        tokens->pieces.items[id] = (struct flo_piece){
+        tokens->pieces.items[id] = (struct flo_import_piece){
             .text = text->text,
             .bytes = (uint32_t)text->bytes,
             .score = -1000,
@@ -323,7 +323,7 @@ static int set_fallback(struct tokens *tokens, struct flo_err *err)
     return set_tokens(tokens, "llama", true, err);
 }
 
-static bool is_byte(const struct flo_piece *piece)
+static bool is_byte(const struct flo_import_piece *piece)
 {
     return piece->text != NULL && piece->bytes == 6 && memcmp(piece->text, "<0x", 3) == 0 &&
            piece->text[5] == '>';
@@ -339,7 +339,7 @@ static int set_gemma4(struct tokens *tokens, struct flo_err *err)
     };
     FLO_TRY(read_pieces(tokens, err));
     for (uint32_t i = 0; i < tokens->pieces.count; i++) {
-        struct flo_piece *piece = &tokens->pieces.items[i];
+        struct flo_import_piece *piece = &tokens->pieces.items[i];
         piece->type = is_byte(piece) ? FLO_PIECE_BYTE : piece->type;
         for (size_t s = 0; piece->text != NULL && s < FLO_COUNT(shown); s++) {
             if (piece->bytes == strlen(shown[s]) &&

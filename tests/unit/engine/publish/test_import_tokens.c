@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/import/card.h"
 #include "engine/publish/import/pieces.h"
 #include "engine/publish/import/special.h"
@@ -39,7 +37,7 @@ static void parsed_free(struct parsed *parsed)
     free(parsed->text);
 }
 
-static void expect_piece(const struct flo_pieces *pieces, uint32_t id, const char *text,
+static void expect_piece(const struct flo_import_pieces *pieces, uint32_t id, const char *text,
                          uint32_t type)
 {
     assert_true(id < pieces->count);
@@ -53,7 +51,7 @@ static void expect_piece(const struct flo_pieces *pieces, uint32_t id, const cha
 static void added_tokens_are_control_tokens_by_mark_or_by_looks(void **state)
 {
     (void)state;
-    struct flo_pieces pieces = {0};
+    struct flo_import_pieces pieces = {0};
     struct parsed json = parsed("{\"model\":{\"vocab\":{\"a\":0}},\"added_tokens\":["
                                 "{\"id\":1,\"content\":\"<s>\",\"special\":true},"
                                 "{\"id\":2,\"content\":\"<|end|>\",\"special\":false},"
@@ -71,7 +69,7 @@ static void added_tokens_are_control_tokens_by_mark_or_by_looks(void **state)
 static void unigram_pieces_keep_their_scores(void **state)
 {
     (void)state;
-    struct flo_pieces pieces = {0};
+    struct flo_import_pieces pieces = {0};
     struct parsed json = parsed("{\"model\":{\"vocab\":[[\"<s>\",0],[\"x\",-3.5]]}}");
     assert_int_equal(flo_pieces_read_json(json.tree.nodes, 2, &pieces, NULL), 0);
     expect_piece(&pieces, 1, "x", FLO_PIECE_NORMAL);
@@ -83,7 +81,7 @@ static void unigram_pieces_keep_their_scores(void **state)
 static void merges_become_scores_in_their_order(void **state)
 {
     (void)state;
-    struct flo_pieces pieces = {0};
+    struct flo_import_pieces pieces = {0};
     struct parsed json = parsed("{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"abb\":3},"
                                 "\"merges\":[\"a b\",[\"ab\",\"b\"],\"x y\"]}}");
     const struct flo_tree_node *model = flo_tree_member(json.tree.nodes, "model");
@@ -128,7 +126,7 @@ static void a_cut_model_is_refused_at_every_byte(void **state)
         struct flo_err err = {0};
         int rv = flo_sentencepiece_read(model, cut, &read, &err);
         bool is_whole = cut == 13 || cut == 23 || cut == 27; /* ends of fields */
-        assert_int_equal(rv, is_whole ? 0 : FLO_E_MODEL_FOLDER);
+        assert_int_equal(rv == 0, is_whole);
         flo_pieces_deinit(&read.pieces);
     }
 }
