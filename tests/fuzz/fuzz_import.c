@@ -101,7 +101,7 @@ static void read_tokenizer(char *text, size_t bytes)
     struct flo_tree tree = {0};
     struct flo_err err = {0};
     flo_card_read(&keys, text);
-    int rv = flo_config_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &tree, &err);
+    int rv = flo_folder_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &tree, &err);
     must_say(rv, &err);
     if (rv < 0) {
         flo_keys_deinit(&keys);

@@ -27,7 +27,7 @@ static int set_sampling(struct flo_import *import, struct flo_err *err)
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, "generation_config.json", CARD_BYTES_MAX, &text,
                             &bytes, err));
-    if (text == NULL || flo_config_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &tree, NULL) < 0) {
+    if (text == NULL || flo_folder_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &tree, NULL) < 0) {
         return 0;
     }
     for (size_t i = 0; i < FLO_COUNT(samplings); i++) {

@@ -46,7 +46,7 @@ int flo_folder_unknown(struct flo_err *err, const char *name, bool has_code)
                     has_code ? ", and the folder's own code (auto_map) is never run" : "");
 }
 
-int flo_config_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tree *tree,
+int flo_folder_tree(char *text, size_t bytes, uint32_t values_max, struct flo_tree *tree,
                     struct flo_err *err)
 {
     size_t bad = 0;
@@ -64,7 +64,7 @@ int flo_config_read(char *text, size_t bytes, struct flo_config *out, struct flo
     static const char *const inner[] = {"text_config", "llm_config", "language_config",
                                         "lm_config"};
     struct flo_config config = {0};
-    FLO_TRY(flo_config_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &config.tree, err));
+    FLO_TRY(flo_folder_tree(text, bytes, FLO_CONFIG_VALUES_MAX, &config.tree, err));
     config.root = config.tree.nodes;
     if (config.root->kind != FLO_TREE_OBJECT) {
         flo_config_deinit(&config);

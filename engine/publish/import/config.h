@@ -27,9 +27,9 @@ int flo_folder_unknown(struct flo_err *err, const char *name, bool has_code);
 /* Reads JSON whose numbers may also be NaN or Infinity, which are no numbers.
  * `text` has room for one more byte, is changed, and must outlive the tree.
  * FLO_E_MODEL_FOLDER: no JSON object.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_config_tree(char *text, size_t bytes, uint32_t values_max,
+FLO_MUST_USE int flo_folder_tree(char *text, size_t bytes, uint32_t values_max,
                                  struct flo_tree *tree, struct flo_err *err);
-/* Reads config.json, as flo_config_tree() does. */
+/* Reads config.json, as flo_folder_tree() does. */
 FLO_MUST_USE int flo_config_read(char *text, size_t bytes, struct flo_config *out,
                                  struct flo_err *err);
 void flo_config_deinit(struct flo_config *config);

@@ -14,7 +14,7 @@ static int read_json(const struct flo_import *import, const char *name, char **t
 {
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, name, SMALL_BYTES_MAX, text, &bytes, err));
-    int rv = *text == NULL ? 0 : flo_config_tree(*text, bytes, FLO_CONFIG_VALUES_MAX, tree, err);
+    int rv = *text == NULL ? 0 : flo_folder_tree(*text, bytes, FLO_CONFIG_VALUES_MAX, tree, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", name) : 0;
 }
 

@@ -176,7 +176,7 @@ static int check_indexed(const struct flo_folder *folder, const struct flo_tree_
 static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, struct flo_err *err)
 {
     struct flo_tree tree = {0};
-    int rv = flo_config_tree(text, bytes, FLO_FOLDER_TENSORS_MAX * 2, &tree, err);
+    int rv = flo_folder_tree(text, bytes, FLO_FOLDER_TENSORS_MAX * 2, &tree, err);
     if (rv == 0) {
         const struct flo_tree_node *map = flo_tree_member(tree.nodes, "weight_map");
         if (map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd) {

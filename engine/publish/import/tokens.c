@@ -45,7 +45,7 @@ static int read_document(const struct flo_import *import, const char *name, stru
     if (out->text == NULL) {
         return 0;
     }
-    int rv = flo_config_tree(out->text, bytes, TOKENIZER_VALUES_MAX, &out->tree, err);
+    int rv = flo_folder_tree(out->text, bytes, TOKENIZER_VALUES_MAX, &out->tree, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", name);
     }

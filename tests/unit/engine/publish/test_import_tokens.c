@@ -27,7 +27,7 @@ static struct parsed parsed(const char *json)
     out.text = malloc(bytes + 1);
     assert_non_null(out.text);
     memcpy(out.text, json, bytes + 1);
-    assert_int_equal(flo_config_tree(out.text, bytes, 10000, &out.tree, NULL), 0);
+    assert_int_equal(flo_folder_tree(out.text, bytes, 10000, &out.tree, NULL), 0);
     return out;
 }
 
