@@ -52,18 +52,10 @@ int flo_finish_embeddinggemma(struct flo_import *import, struct flo_err *err)
 static int make_stream(struct flo_import *import, const struct flo_import_match *match,
                        struct flo_err *err)
 {
-    struct flo_import_match one = *match;
     uint32_t experts = import->experts;
-    one.expert = match->layer;
-    if (one.expert < 0 || one.expert > 2) {
-        return flo_match_fail(match, err, "only four streams are known");
-    }
     import->experts = 3;
-    int rv = flo_make_expert(import, &one, err);
+    int rv = flo_make_expert(import, match, err);
     import->experts = experts;
-    if (rv == 0) {
-        import->outputs[import->output_count - 1].layer = -1;
-    }
     return rv;
 }
 
@@ -101,8 +93,8 @@ static int make_padded(struct flo_import *import, const struct flo_import_match 
 const struct flo_import_row flo_rows_gemma3n[] = {
     {"embed_tokens", "token_embd", make_padded, NULL},
     {"embed_tokens_per_layer", "per_layer_token_embd", make_padded, NULL},
-    {"altup_projections.#.weight", "altup_proj.weight", make_stream, NULL},
-    {"altup_unembed_projections.#.weight", "altup_unembd_proj.weight", make_stream, NULL},
+    {"altup_projections.%.weight", "altup_proj.weight", make_stream, NULL},
+    {"altup_unembed_projections.%.weight", "altup_unembd_proj.weight", make_stream, NULL},
     {"layers.#.altup.correct_output_scale", "blk.#.altup_correct_scale.weight", NULL, NULL},
     {"layers.#.altup.correction_coefs", "blk.#.altup_correct_coef", NULL, NULL},
     {"layers.#.altup.prediction_coefs", "blk.#.altup_predict_coef", NULL, NULL},

@@ -245,10 +245,14 @@ int flo_make_expert(struct flo_import *import, const struct flo_import_match *ma
     if (count > 2) {
         return flo_match_fail(match, err, "an expert is no matrix");
     }
+    if (match->expert < 0 || match->expert >= (int)import->experts) {
+        return flo_match_fail(match, err, "config.json has fewer experts");
+    }
     if (output == NULL) {
         dims[count] = import->experts;
         FLO_TRY(flo_output_add(import, name, count + 1, dims, match, &output, err));
         FLO_TRY(flo_output_parts(output, import->experts, err));
+        output->is_stack = true;
     }
     struct flo_part *part = &output->parts[match->expert];
     if (part->source != NULL || output->head.dim_count != count + 1 ||

@@ -97,8 +97,8 @@ static int map_tensor(struct flo_import *import, const struct flo_folder_tensor 
     if (row->ours == NULL) {
         return 0;
     }
-    if (match.layer >= (int)import->layers || match.expert >= (int)import->experts) {
-        return flo_match_fail(&match, err, "config.json has fewer layers or experts");
+    if (match.layer >= (int)import->layers) {
+        return flo_match_fail(&match, err, "config.json has fewer layers");
     }
     snprintf(ours, sizeof(ours), "%s%s", row->ours, end);
     match.ours = ours;
@@ -167,7 +167,7 @@ static int check_heads(const struct flo_import *import, const struct flo_gguf_te
 static int check_stack(const struct flo_output *output, struct flo_err *err)
 {
     for (uint32_t i = 0; i < output->part_count; i++) {
-        if (output->parts[i].source == NULL && output->part_count > 2) {
+        if (output->parts[i].source == NULL && output->is_stack) {
             return flo_folder_fail(err, "expert %u of '%s' is missing", i, output->head.name);
         }
     }

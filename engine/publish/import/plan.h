@@ -53,6 +53,7 @@ struct flo_output {
     float *given;
     uint32_t order; /* place in the file */
     int layer;      /* -1: none */
+    bool is_stack;  /* each part must have a source */
 };
 
 struct flo_import_family;

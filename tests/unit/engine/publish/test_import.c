@@ -6,14 +6,10 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <math.h>
 #include <unistd.h>
 
-#include "base/quant/quant.h"
-#include "engine/publish/import/run.h"
-#include "unit/engine/publish/folder_make.h"
-#include "unit/remove_tree.h"
+#include "unit/engine/publish/import_make.h"
 
 /* A model of 2 layers, 2 heads of 4 values, and 6 tokens. */
 #define LAYER(n, type)                                                                             \
@@ -51,84 +47,15 @@ static const struct made_tensor tensors[] = {
     "\"pair\":[]},\"model\":{\"type\":\"BPE\",\"vocab\":" vocabulary                               \
     ",\"merges\":[[\"a\",\"b\"]]}}"
 
-static char folder[] = "/tmp/flotilla-import-XXXXXX";
-static struct flo_err err;
-
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(folder + sizeof(folder) - 7, "XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    make_empty_folder();
     make_text(folder, "config.json", CONFIG("LlamaForCausalLM", ""));
     make_text(folder, "tokenizer.json", TOKENIZER(VOCABULARY, ADDED));
     make_text(folder, "tokenizer_config.json", "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}");
     make_weights(folder, "model.safetensors", tensors, FLO_COUNT(tensors));
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    remove_tree(folder);
-    return 0;
-}
-
-/* Imports the folder to a file without a name, and opens it. */
-static int imported(const char *type, struct flo_gguf **out)
-{
-    char path[] = "/tmp/flotilla-imported-XXXXXX";
-    struct flo_import import = {0};
-    struct flo_produce produce = {0};
-    const struct flo_import_options options = {
-        .folder = folder, .mix = type != NULL ? flo_mix_find(type) : NULL, .threads = 1};
-    err = (struct flo_err){0};
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    unlink(path);
-    int rv = flo_import_open(&import, &options, &produce, &err);
-    if (rv == 0) {
-        rv = flo_import_write(&import, &produce, fd, &err);
-    }
-    flo_produce_close(&produce);
-    flo_import_close(&import);
-    if (rv == 0) {
-        assert_int_equal(flo_gguf_open_fd(fd, out, NULL), 0);
-    }
-    close(fd);
-    return rv;
-}
-
-static struct flo_gguf *must_import(const char *type)
-{
-    struct flo_gguf *gguf = NULL;
-    int rv = imported(type, &gguf);
-    if (rv != 0) {
-        print_message("%s\n", err.what);
-    }
-    assert_int_equal(rv, 0);
-    return gguf;
-}
-
-static const float *values_of(const struct flo_gguf *gguf, const char *name)
-{
-    const struct flo_gguf_tensor *tensor = flo_gguf_tensor_find(gguf, name);
-    assert_non_null(tensor);
-    assert_int_equal(tensor->type, FLO_QUANT_F32);
-    return flo_gguf_tensor_data(gguf, tensor);
-}
-
-static void expect_number(const struct flo_gguf *gguf, const char *key, uint32_t wanted)
-{
-    uint32_t value = UINT32_MAX;
-    assert_int_equal(flo_gguf_u32(gguf, key, &value, NULL), 0);
-    assert_int_equal(value, wanted);
-}
-
-static void expect_text(const struct flo_gguf *gguf, const char *key, const char *wanted)
-{
-    struct flo_gguf_text text = {"", 0};
-    assert_int_equal(flo_gguf_string(gguf, key, &text, NULL), 0);
-    assert_true(flo_gguf_text_is(text, wanted));
 }
 
 /* Expects the item of an array of strings. */
@@ -322,6 +249,9 @@ static void a_missing_expert_is_named(void **state)
     make_text(folder, "config.json", EXPERTS_CONFIG);
     make_weights(folder, "model.safetensors", experts, FLO_COUNT(experts) - 1);
     expect_refused("model.folder", "expert 2");
+    make_text(folder, "config.json", CONFIG("Qwen3MoeForCausalLM", ",\"num_experts\":2"));
+    make_weights(folder, "model.safetensors", experts + 2, 2);
+    expect_refused("model.folder", "expert 1");
 }
 
 /* ---- MXFP4 ---- */
