@@ -192,6 +192,34 @@ static int check_layers(const struct flo_import *import, struct flo_err *err)
                : flo_folder_fail(err, "the embedding is missing");
 }
 
+/* Returns a tensor's name behind its layer: "attn_q.weight". */
+static const char *kind_of(const struct flo_output *output)
+{
+    const char *dot = strchr(output->head.name, '.');
+    dot = dot != NULL ? strchr(dot + 1, '.') : NULL;
+    return dot != NULL ? dot + 1 : output->head.name;
+}
+
+/* Checks that all layers have the same tensors, in a family of one kind of
+ * layer. */
+static int check_even(const struct flo_import *import, struct flo_err *err)
+{
+    bool is_even = import->family->rows == NULL && import->experts == 0;
+    for (size_t i = 0; is_even && i < import->output_count; i++) {
+        const struct flo_output *one = &import->outputs[i];
+        uint32_t count = 0;
+        for (size_t k = 0; one->layer >= 0 && k < import->output_count; k++) {
+            const struct flo_output *other = &import->outputs[k];
+            count += other->layer >= 0 && strcmp(kind_of(one), kind_of(other)) == 0 ? 1 : 0;
+        }
+        if (one->layer >= 0 && count != import->layers) {
+            return flo_folder_fail(err, "%u of %u layers have '%s'", count, import->layers,
+                                   kind_of(one));
+        }
+    }
+    return 0;
+}
+
 static int by_order(const void *a, const void *b)
 {
     const struct flo_output *x = a, *y = b;
@@ -210,6 +238,7 @@ int flo_import_map(struct flo_import *import, struct flo_err *err)
         FLO_TRY(check_stack(&import->outputs[i], err));
     }
     FLO_TRY(check_layers(import, err));
+    FLO_TRY(check_even(import, err));
     qsort(import->outputs, import->output_count, sizeof(*import->outputs), by_order);
     return 0;
 }

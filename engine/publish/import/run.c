@@ -11,18 +11,13 @@
 
 #define MIXED_FILE_TYPE 38 /* general.file_type of experts in MXFP4 */
 
-/* Returns the name of a folder: the last part of its path. */
+/* Names the model by its folder: the last part of the full path. */
 static void set_name(struct flo_import *import)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s", import->folder.path);
-    size_t bytes = strlen(path);
-    while (bytes > 1 && path[bytes - 1] == '/') {
-        path[--bytes] = '\0';
-    }
-    const char *slash = strrchr(path, '/');
+    const char *slash = realpath(import->folder.path, path) != NULL ? strrchr(path, '/') : NULL;
     flo_keys_text(&import->keys, "general.name",
-                  slash != NULL && slash[1] != '\0' ? slash + 1 : path);
+                  slash != NULL && slash[1] != '\0' ? slash + 1 : "model");
 }
 
 static int read_config(struct flo_import *import, struct flo_err *err)

@@ -370,6 +370,18 @@ static void a_tensor_that_no_row_knows_is_refused(void **state)
     expect_refused("model.folder", "does not know it");
 }
 
+static void a_layer_without_one_of_its_tensors_is_refused(void **state)
+{
+    (void)state;
+    make_weights(folder, "model.safetensors", tensors + 1, FLO_COUNT(tensors) - 1);
+    expect_refused("model.folder", "the embedding is missing");
+    struct made_tensor fewer[FLO_COUNT(tensors)];
+    memcpy(fewer, tensors, sizeof(fewer));
+    fewer[9] = tensors[FLO_COUNT(tensors) - 1]; /* in place of a down projection */
+    make_weights(folder, "model.safetensors", fewer, FLO_COUNT(fewer) - 1);
+    expect_refused("model.folder", "1 of 2 layers have 'ffn_down.weight'");
+}
+
 static void a_head_of_2_gib_is_refused_unread(void **state)
 {
     (void)state;
@@ -437,6 +449,7 @@ int main(void)
         TEST(weights_that_are_no_floats_are_refused),
         TEST(a_nan_is_refused_with_its_tensor),
         TEST(a_tensor_that_no_row_knows_is_refused),
+        TEST(a_layer_without_one_of_its_tensors_is_refused),
         TEST(a_head_of_2_gib_is_refused_unread),
         TEST(wrong_tokenizers_are_refused),
         TEST(a_million_added_tokens_are_refused),
