@@ -61,7 +61,9 @@ size_t flo_unicode_decompose(uint32_t code, uint32_t out[FLO_DECOMPOSED_MAX])
     return count;
 }
 
-uint32_t flo_unicode_compose(uint32_t first, uint32_t second)
+/* Returns the character that two characters are composed to; 0 if they stay
+ * apart. */
+static uint32_t compose(uint32_t first, uint32_t second)
 {
     uint64_t wanted = (uint64_t)first << FLO_UNICODE_CODE_BITS | second;
     uint64_t mask = ((uint64_t)1 << 2 * FLO_UNICODE_CODE_BITS) - 1;
@@ -88,7 +90,8 @@ uint32_t flo_unicode_compose(uint32_t first, uint32_t second)
     return (pair & mask) == wanted ? (uint32_t)(pair >> 2 * FLO_UNICODE_CODE_BITS) : 0;
 }
 
-uint8_t flo_unicode_class(uint32_t code)
+/* Returns the canonical combining class; 0 for a character that marks follow. */
+static uint8_t class_of(uint32_t code)
 {
     size_t low = 0, high = flo_unicode_classes_count;
     while (low < high) { /* at the end `low` is the first change after the code point */
@@ -138,8 +141,7 @@ static void compose_cluster(struct cluster *c)
     for (size_t i = 0; i < c->mark_count; i++) {
         uint8_t class = (uint8_t)(marks[i] >> CLASS_SHIFT);
         uint32_t code = (uint32_t)marks[i] & CODE_MASK;
-        uint32_t whole =
-            c->base != NONE && last_class < class ? flo_unicode_compose(c->base, code) : 0;
+        uint32_t whole = c->base != NONE && last_class < class ? compose(c->base, code) : 0;
         if (whole != 0) {
             c->base = whole;
         } else {
@@ -167,7 +169,7 @@ static void flush(struct cluster *c, struct flo_buf *out)
 
 static void add_code(struct cluster *c, uint32_t code, struct flo_buf *out)
 {
-    uint8_t class = flo_unicode_class(code);
+    uint8_t class = class_of(code);
     if (class != 0) {
         uint64_t mark =
             (uint64_t) class << CLASS_SHIFT | c->mark_count++ << FLO_UNICODE_CODE_BITS | code;
@@ -176,7 +178,7 @@ static void add_code(struct cluster *c, uint32_t code, struct flo_buf *out)
         return;
     }
     compose_cluster(c);
-    uint32_t whole = c->base != NONE && c->mark_count == 0 ? flo_unicode_compose(c->base, code) : 0;
+    uint32_t whole = c->base != NONE && c->mark_count == 0 ? compose(c->base, code) : 0;
     if (whole == 0) {
         flush(c, out);
     }

@@ -26,18 +26,18 @@ struct state {
 };
 
 struct maker {
-    const struct flo_step *program;
+    const struct flo_regex_act *program;
     uint32_t program_count, class_count;
     struct state states[FLO_STATES_MAX];
     uint32_t state_count;
     uint16_t slots[SLOTS]; /* state + 1 by the hash of its list */
     uint16_t *lists;       /* [LISTS_MAX] */
     uint32_t list_count;
-    /* [FLO_STEPS_MAX]: the round in which a step was added last */
-    uint32_t seen[FLO_STEPS_MAX], resolved[FLO_STEPS_MAX];
+    /* [FLO_ACTS_MAX]: the round in which a step was added last */
+    uint32_t seen[FLO_ACTS_MAX], resolved[FLO_ACTS_MAX];
     uint32_t round;
-    uint16_t stack[2 * FLO_STEPS_MAX];
-    uint16_t next[FLO_STEPS_MAX], known[FLO_STEPS_MAX]; /* lists that are being made */
+    uint16_t stack[2 * FLO_ACTS_MAX];
+    uint16_t next[FLO_ACTS_MAX], known[FLO_ACTS_MAX]; /* lists that are being made */
     uint32_t next_count, known_count;
     bool is_cut; /* the list ended with a match */
     uint64_t work;
@@ -53,18 +53,18 @@ static void follow(struct maker *m, uint16_t step, uint32_t class, uint32_t *see
     m->stack[depth++] = step;
     while (depth > 0) {
         uint16_t at = m->stack[--depth];
-        const struct flo_step *s = &m->program[at];
+        const struct flo_regex_act *s = &m->program[at];
         m->work++;
         if (seen[at] == m->round) {
             continue;
         }
         seen[at] = m->round;
-        if (s->kind == FLO_STEP_FORK) {
+        if (s->kind == FLO_ACT_FORK) {
             if (s->otherwise != s->to) {
                 m->stack[depth++] = s->otherwise;
             }
             m->stack[depth++] = s->to;
-        } else if (s->kind == FLO_STEP_AHEAD && class != UNKNOWN) {
+        } else if (s->kind == FLO_ACT_AHEAD && class != UNKNOWN) {
             if ((s->mask >> class & 1) != 0) {
                 m->stack[depth++] = (uint16_t)(at + 1);
             }
@@ -80,7 +80,7 @@ static void extend(struct maker *m, uint16_t step)
     uint32_t from = m->next_count;
     follow(m, step, UNKNOWN, m->seen, m->next, &m->next_count);
     for (uint32_t i = from; i < m->next_count && !m->is_cut; i++) {
-        m->is_cut = m->program[m->next[i]].kind == FLO_STEP_MATCH;
+        m->is_cut = m->program[m->next[i]].kind == FLO_ACT_MATCH;
         m->next_count = m->is_cut ? i + 1 : m->next_count;
     }
 }
@@ -132,9 +132,9 @@ static uint16_t transition(struct maker *m, uint32_t state, uint32_t class)
         follow(m, m->lists[m->states[state].at + i], bit, m->resolved, m->known, &m->known_count);
     }
     for (uint32_t i = 0; i < m->known_count && !m->is_cut && !is_match; i++) {
-        const struct flo_step *s = &m->program[m->known[i]];
-        is_match = s->kind == FLO_STEP_MATCH;
-        if (s->kind == FLO_STEP_READ && bit != FLO_CLASS_END_BIT && (s->mask >> bit & 1) != 0) {
+        const struct flo_regex_act *s = &m->program[m->known[i]];
+        is_match = s->kind == FLO_ACT_MATCH;
+        if (s->kind == FLO_ACT_READ && bit != FLO_CLASS_END_BIT && (s->mask >> bit & 1) != 0) {
             extend(m, (uint16_t)(m->known[i] + 1));
         }
     }
@@ -170,7 +170,7 @@ static int make_states(struct maker *m, struct flo_automaton *out, struct flo_er
     return 0;
 }
 
-int flo_automaton_make(const struct flo_step *program, uint32_t count, uint32_t class_count,
+int flo_automaton_make(const struct flo_regex_act *program, uint32_t count, uint32_t class_count,
                        struct flo_automaton *out, struct flo_err *err)
 {
     struct maker *m = calloc(1, sizeof(*m));

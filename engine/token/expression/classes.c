@@ -17,7 +17,7 @@ static int by_value(const void *a, const void *b)
 
 /* Writes the code points where a set begins or ends, sorted, each once.
  * Returns their number. */
-static uint32_t collect_edges(const struct flo_syntax *syntax, uint32_t *edges)
+static uint32_t collect_edges(const struct flo_regex *syntax, uint32_t *edges)
 {
     uint32_t count = 0, kept = 0;
     edges[count++] = 0;
@@ -38,7 +38,7 @@ static uint32_t collect_edges(const struct flo_syntax *syntax, uint32_t *edges)
 
 /* Returns the sets that a code point is in, as bits.  Codes must grow from call
  * to call; `at` has the place in each set. */
-static uint64_t sets_of(const struct flo_syntax *syntax, uint32_t code, uint32_t *at)
+static uint64_t sets_of(const struct flo_regex *syntax, uint32_t code, uint32_t *at)
 {
     uint64_t sets = 0;
     for (uint16_t s = 0; s < syntax->set_count; s++) {
@@ -53,7 +53,7 @@ static uint64_t sets_of(const struct flo_syntax *syntax, uint32_t code, uint32_t
     return sets;
 }
 
-static int fill(const struct flo_syntax *syntax, const uint32_t *edges, uint32_t count,
+static int fill(const struct flo_regex *syntax, const uint32_t *edges, uint32_t count,
                 struct flo_classes *out, struct flo_err *err)
 {
     uint64_t known[FLO_CLASSES_MAX];
@@ -95,7 +95,7 @@ uint32_t flo_classes_beyond_ascii(const struct flo_classes *classes, uint32_t co
     return classes->changes[low - 1] & ((1u << FLO_CLASS_BITS) - 1);
 }
 
-int flo_classes_make(const struct flo_syntax *syntax, struct flo_classes *out, struct flo_err *err)
+int flo_classes_make(const struct flo_regex *syntax, struct flo_classes *out, struct flo_err *err)
 {
     uint32_t count = 1;
     for (uint16_t s = 0; s < syntax->set_count; s++) {

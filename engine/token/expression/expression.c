@@ -32,25 +32,33 @@ static bool is_known(const char *text, size_t bytes, enum flo_threes *out)
     return false;
 }
 
-static int compile(const char *text, size_t bytes, struct flo_expression *out, struct flo_err *err)
+/* Makes the automaton of a syntax tree. */
+static int make(const struct flo_regex *regular, struct flo_expression *out, struct flo_err *err)
 {
-    struct flo_syntax *syntax = calloc(1, sizeof(*syntax));
-    struct flo_step *program = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_regex_act *program = NULL;
     uint32_t count = 0;
-    if (syntax == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "an expression");
-    }
-    int rv = flo_syntax_read(text, bytes, syntax, err);
-    rv = rv < 0 ? rv : flo_classes_make(syntax, &out->classes, err);
-    rv = rv < 0 ? rv : flo_program_make(syntax, &out->classes, &program, &count, err);
-    rv = rv < 0 ? rv : flo_automaton_make(program, count, out->classes.count, &out->automaton, err);
-    for (uint32_t byte = 0; rv == 0 && byte < 256; byte++) {
+    FLO_TRY(flo_classes_make(regular, &out->classes, err));
+    FLO_TRY(flo_program_make(regular, &out->classes, &program, &count, err));
+    FLO_TRY(flo_automaton_make(program, count, out->classes.count, &out->automaton, err));
+    for (uint32_t byte = 0; byte < 256; byte++) {
         out->byte_classes[byte] =
             (uint8_t)flo_classes_of(&out->classes, flo_byte_to_code((uint8_t)byte));
     }
-    free(program);
-    flo_syntax_deinit(syntax);
-    free(syntax);
+    return 0;
+}
+
+static int compile(const char *text, size_t bytes, struct flo_expression *out, struct flo_err *err)
+{
+    struct flo_regex *regular = calloc(1, sizeof(*regular));
+    if (regular == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "an expression");
+    }
+    int rv = flo_regex_read(text, bytes, regular, err);
+    if (rv == 0) {
+        rv = make(regular, out, err);
+    }
+    flo_regex_deinit(regular);
+    free(regular);
     return rv;
 }
 

@@ -3,8 +3,8 @@
  * The syntax is the part of Oniguruma's that tokenizer.json files use: classes
  * with \p{...}, ranges, nesting and &&, groups, (?i:...), alternatives, greedy,
  * lazy and (where giving back changes nothing) possessive quantifiers,
- * lookahead at one character, and $ for a line's end.  Of several
- * alternatives the first that matches counts, as in backtracking engines.
+ * lookahead at one character, and $ for a line's end.  The first
+ * alternative that matches counts, as in backtracking engines.
  *
  * An automaton reads each character once for a match.  So matching takes linear
  * time, whatever the expression, and memory in a fixed ratio to the text.
@@ -18,7 +18,7 @@
 
 #define FLO_EXPRESSION_TEXT_BYTES_MAX 4096u
 /* Most bytes of memory of a compiled expression. */
-#define FLO_EXPRESSION_BYTES_MAX (512u << 10)
+#define FLO_EXPRESSION_BYTES_MAX (256u << 10)
 
 struct flo_expression;
 

@@ -32,24 +32,23 @@ void flo_ranges_ignore_case(struct flo_ranges *set);
 void flo_ranges_tidy(struct flo_ranges *set);
 void flo_ranges_invert(struct flo_ranges *set);
 void flo_ranges_intersect(struct flo_ranges *set, struct flo_ranges *with);
-bool flo_ranges_overlap(const struct flo_ranges *a, const struct flo_ranges *b); /* both tidy */
 void flo_ranges_deinit(struct flo_ranges *set);
 
 /* ---- the expression as a tree (parse.c) ---- */
 
-#define FLO_NODES_MAX 2048u
+#define FLO_REGEX_NODES_MAX 2048u
 #define FLO_SETS_MAX 64u
 #define FLO_REPEAT_MAX 1024u
 #define FLO_REPEAT_ALWAYS UINT16_MAX
 
-enum flo_node_kind {
-    FLO_NODE_SET,    /* one character of a set */
-    FLO_NODE_LIST,   /* children one after the other; none: the empty text */
-    FLO_NODE_CHOICE, /* the first child that leads to a match */
-    FLO_NODE_REPEAT, /* the child, `least` to `most` times */
-    FLO_NODE_AHEAD,  /* the next character is of the set, or the text ends if `at_end` */
+enum flo_regex_kind {
+    FLO_REGEX_SET,    /* one character of a set */
+    FLO_REGEX_LIST,   /* children one after the other; none: the empty text */
+    FLO_REGEX_CHOICE, /* the first child that leads to a match */
+    FLO_REGEX_REPEAT, /* the child, `least` to `most` times */
+    FLO_REGEX_AHEAD,  /* the next character is of the set, or the text ends if `at_end` */
 };
-struct flo_node {
+struct flo_regex_node {
     uint8_t kind;
     uint8_t set;
     bool is_lazy, is_possessive;
@@ -57,17 +56,17 @@ struct flo_node {
     uint16_t least, most;
     uint16_t child, next; /* first child and next sibling; 0: none */
 };
-struct flo_syntax {
-    struct flo_node nodes[FLO_NODES_MAX]; /* [1] is the root */
+struct flo_regex {
+    struct flo_regex_node nodes[FLO_REGEX_NODES_MAX]; /* [1] is the root */
     uint16_t node_count;
     struct flo_ranges sets[FLO_SETS_MAX]; /* tidy, each once */
     uint16_t set_count;
 };
-/* Parses an expression.  The caller ends `out` with flo_syntax_deinit(), after
+/* Parses an expression.  The caller ends `out` with flo_regex_deinit(), after
  * an error too. */
-FLO_MUST_USE int flo_syntax_read(const char *text, size_t bytes, struct flo_syntax *out,
-                                 struct flo_err *err);
-void flo_syntax_deinit(struct flo_syntax *syntax);
+FLO_MUST_USE int flo_regex_read(const char *text, size_t bytes, struct flo_regex *out,
+                                struct flo_err *err);
+void flo_regex_deinit(struct flo_regex *syntax);
 
 /* ---- classes of characters (classes.c) ---- */
 
@@ -83,7 +82,7 @@ struct flo_classes {
     uint32_t count;
     uint64_t masks[FLO_SETS_MAX]; /* classes of each set */
 };
-FLO_MUST_USE int flo_classes_make(const struct flo_syntax *syntax, struct flo_classes *out,
+FLO_MUST_USE int flo_classes_make(const struct flo_regex *syntax, struct flo_classes *out,
                                   struct flo_err *err);
 uint32_t flo_classes_beyond_ascii(const struct flo_classes *classes, uint32_t code);
 static inline uint32_t flo_classes_of(const struct flo_classes *classes, uint32_t code)
@@ -93,24 +92,23 @@ static inline uint32_t flo_classes_of(const struct flo_classes *classes, uint32_
 
 /* ---- the program (program.c) ---- */
 
-#define FLO_STEPS_MAX 8192u
+#define FLO_ACTS_MAX 8192u
 
-enum flo_step_kind {
-    FLO_STEP_READ,  /* a character of `mask` */
-    FLO_STEP_AHEAD, /* the next character is of `mask` */
-    FLO_STEP_FORK,  /* continues at `to`, or else at `otherwise` */
-    FLO_STEP_MATCH,
+enum flo_regex_act_kind {
+    FLO_ACT_READ,  /* a character of `mask` */
+    FLO_ACT_AHEAD, /* the next character is of `mask` */
+    FLO_ACT_FORK,  /* continues at `to`, or else at `otherwise` */
+    FLO_ACT_MATCH,
 };
-struct flo_step {
+struct flo_regex_act {
     uint8_t kind;
     uint16_t to, otherwise;
     uint64_t mask;
 };
 /* Writes the program of an expression, whose first step is [0].  The caller
  * frees *out. */
-FLO_MUST_USE int flo_program_make(const struct flo_syntax *syntax,
-                                  const struct flo_classes *classes, struct flo_step **out,
-                                  uint32_t *count, struct flo_err *err);
+FLO_MUST_USE int flo_program_make(const struct flo_regex *syntax, const struct flo_classes *classes,
+                                  struct flo_regex_act **out, uint32_t *count, struct flo_err *err);
 
 /* ---- the automaton (automaton.c) ---- */
 
@@ -123,7 +121,7 @@ struct flo_automaton {
     uint32_t state_count;
     uint16_t start;
 };
-FLO_MUST_USE int flo_automaton_make(const struct flo_step *program, uint32_t count,
+FLO_MUST_USE int flo_automaton_make(const struct flo_regex_act *program, uint32_t count,
                                     uint32_t class_count, struct flo_automaton *out,
                                     struct flo_err *err);
 

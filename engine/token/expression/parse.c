@@ -13,7 +13,7 @@
 struct parser {
     const char *text;
     size_t at, bytes;
-    struct flo_syntax *out;
+    struct flo_regex *out;
     bool ignores_case;
     struct flo_err *err;
 };
@@ -56,14 +56,14 @@ static uint32_t next_code(struct parser *p)
 
 /* ---- nodes and sets ---- */
 
-static int add_node(struct parser *p, enum flo_node_kind kind, uint16_t *out)
+static int add_node(struct parser *p, enum flo_regex_kind kind, uint16_t *out)
 {
-    struct flo_syntax *syntax = p->out;
-    if (syntax->node_count == FLO_NODES_MAX) {
+    struct flo_regex *syntax = p->out;
+    if (syntax->node_count == FLO_REGEX_NODES_MAX) {
         return malformed(p, "too many parts");
     }
     *out = syntax->node_count++;
-    syntax->nodes[*out] = (struct flo_node){.kind = (uint8_t)kind};
+    syntax->nodes[*out] = (struct flo_regex_node){.kind = (uint8_t)kind};
     return 0;
 }
 
@@ -76,7 +76,7 @@ static bool is_same(const struct flo_ranges *a, const struct flo_ranges *b)
 /* Adds a set to the list, or finds an equal one there.  The set is emptied. */
 static int add_set(struct parser *p, struct flo_ranges *set, uint8_t *out)
 {
-    struct flo_syntax *syntax = p->out;
+    struct flo_regex *syntax = p->out;
     uint16_t at = 0;
     if (p->ignores_case) {
         flo_ranges_ignore_case(set);
@@ -100,7 +100,7 @@ static int add_set_node(struct parser *p, struct flo_ranges *set, uint16_t *out)
 {
     uint8_t at;
     FLO_TRY(add_set(p, set, &at));
-    FLO_TRY(add_node(p, FLO_NODE_SET, out));
+    FLO_TRY(add_node(p, FLO_REGEX_SET, out));
     p->out->nodes[*out].set = at;
     return 0;
 }
@@ -308,21 +308,21 @@ static int read_class(struct parser *p, int depth, struct flo_ranges *out)
 
 /* Collects the characters that a lookahead allows: a set, the text's end, or
  * several of them. */
-static bool collect_ahead(const struct flo_syntax *s, uint16_t at, struct flo_ranges *set,
+static bool collect_ahead(const struct flo_regex *s, uint16_t at, struct flo_ranges *set,
                           bool *at_end)
 {
-    const struct flo_node *node = &s->nodes[at];
+    const struct flo_regex_node *node = &s->nodes[at];
     switch (node->kind) {
-    case FLO_NODE_SET:
+    case FLO_REGEX_SET:
         flo_ranges_join(set, &s->sets[node->set]);
         return true;
-    case FLO_NODE_AHEAD:
+    case FLO_REGEX_AHEAD:
         *at_end = node->at_end;
         return node->at_end;
-    case FLO_NODE_LIST:
+    case FLO_REGEX_LIST:
         return node->child != 0 && s->nodes[node->child].next == 0 &&
                collect_ahead(s, node->child, set, at_end);
-    case FLO_NODE_CHOICE:
+    case FLO_REGEX_CHOICE:
         for (uint16_t child = node->child; child != 0; child = s->nodes[child].next) {
             if (!collect_ahead(s, child, set, at_end)) {
                 return false;
@@ -350,7 +350,7 @@ static int parse_ahead(struct parser *p, bool is_negated, int depth, uint16_t *o
         at_end = !at_end;
     }
     FLO_TRY(add_set(p, &set, &place));
-    FLO_TRY(add_node(p, FLO_NODE_AHEAD, out));
+    FLO_TRY(add_node(p, FLO_REGEX_AHEAD, out));
     p->out->nodes[*out].set = place;
     p->out->nodes[*out].at_end = at_end;
     return 0;
@@ -366,7 +366,7 @@ static int parse_group(struct parser *p, int depth, uint16_t *out)
     if (skip(p, "?#")) {
         const char *end = memchr(p->text + p->at, ')', p->bytes - p->at);
         p->at = end != NULL ? (size_t)(end - p->text) : p->bytes;
-        FLO_TRY(add_node(p, FLO_NODE_LIST, out));
+        FLO_TRY(add_node(p, FLO_REGEX_LIST, out));
     } else if (is_at(p, "?=") || is_at(p, "?!")) {
         p->at += 2;
         FLO_TRY(parse_ahead(p, p->text[p->at - 1] == '!', depth, out));
@@ -399,7 +399,7 @@ static int parse_atom(struct parser *p, int depth, uint16_t *out)
         uint8_t place;
         flo_ranges_add(&set, '\n', '\n');
         FLO_TRY(add_set(p, &set, &place));
-        FLO_TRY(add_node(p, FLO_NODE_AHEAD, out));
+        FLO_TRY(add_node(p, FLO_REGEX_AHEAD, out));
         p->out->nodes[*out].set = place;
         p->out->nodes[*out].at_end = true;
         return 0;
@@ -439,7 +439,7 @@ static bool read_number(struct parser *p, uint16_t *out)
 }
 
 /* Reads {n}, {n,}, {,m} or {n,m}.  Any other text is left where it is. */
-static bool read_bounds(struct parser *p, struct flo_node *node)
+static bool read_bounds(struct parser *p, struct flo_regex_node *node)
 {
     size_t from = p->at;
     p->at++;
@@ -457,7 +457,7 @@ static bool read_bounds(struct parser *p, struct flo_node *node)
 /* Puts the node that was parsed last into a repetition, if one follows. */
 static int parse_repeat(struct parser *p, uint16_t *node)
 {
-    struct flo_node repeat = {.kind = FLO_NODE_REPEAT, .most = FLO_REPEAT_ALWAYS};
+    struct flo_regex_node repeat = {.kind = FLO_REGEX_REPEAT, .most = FLO_REPEAT_ALWAYS};
     uint16_t at = 0;
     bool has_bounds = false;
     if (skip(p, "?")) {
@@ -483,7 +483,7 @@ static int parse_repeat(struct parser *p, uint16_t *node)
     if (is_at(p, "*") || is_at(p, "+") || is_at(p, "?")) {
         return malformed(p, "a repetition of a repetition");
     }
-    FLO_TRY(add_node(p, FLO_NODE_REPEAT, &at));
+    FLO_TRY(add_node(p, FLO_REGEX_REPEAT, &at));
     repeat.child = *node;
     p->out->nodes[at] = repeat;
     *node = at;
@@ -493,7 +493,7 @@ static int parse_repeat(struct parser *p, uint16_t *node)
 static int parse_list(struct parser *p, int depth, uint16_t *out)
 {
     uint16_t last = 0;
-    FLO_TRY(add_node(p, FLO_NODE_LIST, out));
+    FLO_TRY(add_node(p, FLO_REGEX_LIST, out));
     while (p->at < p->bytes && !is_at(p, "|") && !is_at(p, ")")) {
         uint16_t node = 0;
         FLO_TRY(parse_atom(p, depth, &node));
@@ -514,7 +514,7 @@ static int parse_choice(struct parser *p, int depth, uint16_t *out)
     if (depth == 0) {
         return malformed(p, "too many groups inside each other");
     }
-    FLO_TRY(add_node(p, FLO_NODE_CHOICE, out));
+    FLO_TRY(add_node(p, FLO_REGEX_CHOICE, out));
     FLO_TRY(parse_list(p, depth, &last));
     p->out->nodes[*out].child = last;
     while (skip(p, "|")) {
@@ -526,7 +526,7 @@ static int parse_choice(struct parser *p, int depth, uint16_t *out)
     return 0;
 }
 
-int flo_syntax_read(const char *text, size_t bytes, struct flo_syntax *out, struct flo_err *err)
+int flo_regex_read(const char *text, size_t bytes, struct flo_regex *out, struct flo_err *err)
 {
     struct parser p = {.text = text, .bytes = bytes, .out = out, .err = err};
     uint16_t root = 0;
@@ -541,7 +541,7 @@ int flo_syntax_read(const char *text, size_t bytes, struct flo_syntax *out, stru
     return p.at == bytes ? 0 : malformed(&p, "a ')' without a group");
 }
 
-void flo_syntax_deinit(struct flo_syntax *syntax)
+void flo_regex_deinit(struct flo_regex *syntax)
 {
     for (uint16_t i = 0; i < syntax->set_count; i++) {
         flo_ranges_deinit(&syntax->sets[i]);

@@ -7,25 +7,25 @@
 #include "engine/token/expression/inside.h"
 
 struct writer {
-    const struct flo_syntax *syntax;
+    const struct flo_regex *syntax;
     const struct flo_classes *classes;
-    struct flo_step *steps; /* [FLO_STEPS_MAX] */
+    struct flo_regex_act *steps; /* [FLO_ACTS_MAX] */
     uint32_t count;
     struct flo_err *err;
 };
 
 static int write_node(struct writer *w, uint16_t at);
 
-static const struct flo_node *node_at(const struct writer *w, uint16_t at)
+static const struct flo_regex_node *node_at(const struct writer *w, uint16_t at)
 {
     return &w->syntax->nodes[at];
 }
 
-static int put(struct writer *w, struct flo_step step)
+static int put(struct writer *w, struct flo_regex_act step)
 {
-    if (w->count == FLO_STEPS_MAX) {
+    if (w->count == FLO_ACTS_MAX) {
         return flo_fail(w->err, FLO_E_GGUF_VOCAB, "an expression of more than %u steps",
-                        FLO_STEPS_MAX);
+                        FLO_ACTS_MAX);
     }
     w->steps[w->count++] = step;
     return 0;
@@ -37,19 +37,19 @@ static int put(struct writer *w, struct flo_step step)
  * is true if the node matches the empty text too, whatever follows. */
 static uint64_t first_of(const struct writer *w, uint16_t at, bool *may_pass)
 {
-    const struct flo_node *node = node_at(w, at);
+    const struct flo_regex_node *node = node_at(w, at);
     bool passes = false;
     uint64_t mask = 0;
     *may_pass = false;
     switch (node->kind) {
-    case FLO_NODE_SET:
-    case FLO_NODE_AHEAD:
+    case FLO_REGEX_SET:
+    case FLO_REGEX_AHEAD:
         return w->classes->masks[node->set];
-    case FLO_NODE_REPEAT:
+    case FLO_REGEX_REPEAT:
         mask = first_of(w, node->child, &passes);
         *may_pass = passes || node->least == 0;
         return mask;
-    case FLO_NODE_LIST:
+    case FLO_REGEX_LIST:
         *may_pass = true;
         for (uint16_t child = node->child; child != 0 && *may_pass;
              child = node_at(w, child)->next) {
@@ -67,9 +67,9 @@ static uint64_t first_of(const struct writer *w, uint16_t at, bool *may_pass)
 
 static bool is_line_end(const struct writer *w, uint16_t at)
 {
-    const struct flo_node *node = node_at(w, at);
+    const struct flo_regex_node *node = node_at(w, at);
     const struct flo_ranges *set = &w->syntax->sets[node->set];
-    return node->kind == FLO_NODE_AHEAD && node->at_end && set->count == 1 &&
+    return node->kind == FLO_REGEX_AHEAD && node->at_end && set->count == 1 &&
            set->items[0].first == '\n' && set->items[0].last == '\n';
 }
 
@@ -77,10 +77,10 @@ static bool is_line_end(const struct writer *w, uint16_t at)
  * characters back would not let the rest of the list match. */
 static int check_possessive(const struct writer *w, uint16_t at, bool is_top)
 {
-    const struct flo_node *node = node_at(w, at);
+    const struct flo_regex_node *node = node_at(w, at);
     bool may_pass = true;
     uint64_t rest = 0;
-    if (!is_top || node_at(w, node->child)->kind != FLO_NODE_SET) {
+    if (!is_top || node_at(w, node->child)->kind != FLO_REGEX_SET) {
         return flo_fail(w->err, FLO_E_NOT_BUILT,
                         "a possessive repetition of more than a character, or in a group, is not "
                         "built");
@@ -124,11 +124,12 @@ static int write_choice(struct writer *w, uint16_t at, bool is_top)
         bool is_last = node_at(w, child)->next == 0;
         uint32_t fork = w->count;
         if (!is_last) {
-            FLO_TRY(put(w, (struct flo_step){.kind = FLO_STEP_FORK, .to = (uint16_t)(fork + 1)}));
+            FLO_TRY(
+                put(w, (struct flo_regex_act){.kind = FLO_ACT_FORK, .to = (uint16_t)(fork + 1)}));
         }
         FLO_TRY(write_list(w, child, is_top));
         if (!is_last) {
-            FLO_TRY(put(w, (struct flo_step){.kind = FLO_STEP_FORK, .to = (uint16_t)ends}));
+            FLO_TRY(put(w, (struct flo_regex_act){.kind = FLO_ACT_FORK, .to = (uint16_t)ends}));
             ends = w->count - 1;
             w->steps[fork].otherwise = (uint16_t)w->count;
         }
@@ -146,8 +147,8 @@ static int write_choice(struct writer *w, uint16_t at, bool is_top)
 static int put_fork(struct writer *w, bool is_lazy)
 {
     uint16_t next = (uint16_t)(w->count + 1);
-    return put(w, is_lazy ? (struct flo_step){.kind = FLO_STEP_FORK, .otherwise = next}
-                          : (struct flo_step){.kind = FLO_STEP_FORK, .to = next});
+    return put(w, is_lazy ? (struct flo_regex_act){.kind = FLO_ACT_FORK, .otherwise = next}
+                          : (struct flo_regex_act){.kind = FLO_ACT_FORK, .to = next});
 }
 
 static void set_past(struct writer *w, uint32_t fork, bool is_lazy)
@@ -161,7 +162,7 @@ static void set_past(struct writer *w, uint32_t fork, bool is_lazy)
 
 static int write_repeat(struct writer *w, uint16_t at)
 {
-    const struct flo_node *node = node_at(w, at);
+    const struct flo_regex_node *node = node_at(w, at);
     uint32_t forks[FLO_REPEAT_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < node->least; i++) {
@@ -171,9 +172,9 @@ static int write_repeat(struct writer *w, uint16_t at)
         uint32_t fork = w->count;
         FLO_TRY(put_fork(w, node->is_lazy));
         FLO_TRY(write_node(w, node->child));
-        FLO_TRY(put(w, (struct flo_step){.kind = FLO_STEP_FORK,
-                                         .to = (uint16_t)fork,
-                                         .otherwise = (uint16_t)fork}));
+        FLO_TRY(put(w, (struct flo_regex_act){.kind = FLO_ACT_FORK,
+                                              .to = (uint16_t)fork,
+                                              .otherwise = (uint16_t)fork}));
         set_past(w, fork, node->is_lazy);
         return 0;
     }
@@ -190,38 +191,40 @@ static int write_repeat(struct writer *w, uint16_t at)
 
 static int write_node(struct writer *w, uint16_t at)
 {
-    const struct flo_node *node = node_at(w, at);
+    const struct flo_regex_node *node = node_at(w, at);
     uint64_t mask = w->classes->masks[node->set];
     switch (node->kind) {
-    case FLO_NODE_SET:
-        return put(w, (struct flo_step){.kind = FLO_STEP_READ, .mask = mask});
-    case FLO_NODE_AHEAD:
+    case FLO_REGEX_SET:
+        return put(w, (struct flo_regex_act){.kind = FLO_ACT_READ, .mask = mask});
+    case FLO_REGEX_AHEAD:
         mask |= (uint64_t)node->at_end << FLO_CLASS_END_BIT;
-        return put(w, (struct flo_step){.kind = FLO_STEP_AHEAD, .mask = mask});
-    case FLO_NODE_REPEAT:
+        return put(w, (struct flo_regex_act){.kind = FLO_ACT_AHEAD, .mask = mask});
+    case FLO_REGEX_REPEAT:
         return write_repeat(w, at);
-    case FLO_NODE_CHOICE:
+    case FLO_REGEX_CHOICE:
         return write_choice(w, at, false);
     default:
         return write_list(w, at, false);
     }
 }
 
-int flo_program_make(const struct flo_syntax *syntax, const struct flo_classes *classes,
-                     struct flo_step **out, uint32_t *count, struct flo_err *err)
+int flo_program_make(const struct flo_regex *syntax, const struct flo_classes *classes,
+                     struct flo_regex_act **out, uint32_t *count, struct flo_err *err)
 {
     struct writer w = {.syntax = syntax, .classes = classes, .err = err};
-    w.steps = calloc(FLO_STEPS_MAX, sizeof(*w.steps));
+    w.steps = calloc(FLO_ACTS_MAX, sizeof(*w.steps));
     if (w.steps == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the steps of an expression");
     }
     int rv = write_choice(&w, 1, true);
-    rv = rv < 0 ? rv : put(&w, (struct flo_step){.kind = FLO_STEP_MATCH});
-    if (rv < 0) {
-        free(w.steps);
-        return rv;
+    if (rv == 0) {
+        rv = put(&w, (struct flo_regex_act){.kind = FLO_ACT_MATCH});
     }
-    *out = w.steps;
-    *count = w.count;
-    return 0;
+    if (rv == 0) {
+        *out = w.steps;
+        *count = w.count;
+    } else {
+        free(w.steps);
+    }
+    return rv;
 }

@@ -121,12 +121,11 @@ static bool add_script(struct flo_ranges *set, const char *name, size_t bytes)
 
 bool flo_ranges_add_name(struct flo_ranges *set, const char *name, size_t bytes)
 {
-    static const char names[FLO_UNICODE_CATEGORY_COUNT][3] = {
-        "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl",
-        "No", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs"};
+    /* in the order of enum flo_unicode_category */
+    static const char names[] = "CcCfCnCoCsLlLmLoLtLuMcMeMnNdNlNoPcPdPePfPiPoPsScSkSmSoZlZpZs";
     uint32_t categories = 0;
     for (uint32_t i = 0; i < FLO_UNICODE_CATEGORY_COUNT; i++) {
-        if (bytes >= 1 && bytes <= 2 && memcmp(names[i], name, bytes) == 0) {
+        if (bytes >= 1 && bytes <= 2 && memcmp(&names[(size_t)2 * i], name, bytes) == 0) {
             categories |= 1u << i;
         }
     }
@@ -216,21 +215,6 @@ void flo_ranges_intersect(struct flo_ranges *set, struct flo_ranges *with)
     flo_ranges_invert(with);
     flo_ranges_join(set, with);
     flo_ranges_invert(set);
-}
-
-bool flo_ranges_overlap(const struct flo_ranges *a, const struct flo_ranges *b)
-{
-    uint32_t i = 0, j = 0;
-    while (i < a->count && j < b->count) {
-        if (a->items[i].last < b->items[j].first) {
-            i++;
-        } else if (b->items[j].last < a->items[i].first) {
-            j++;
-        } else {
-            return true;
-        }
-    }
-    return false;
 }
 
 void flo_ranges_deinit(struct flo_ranges *set)
