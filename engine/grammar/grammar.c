@@ -311,8 +311,9 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
 static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t count,
                           struct flo_tokens *tokens)
 {
-    return g->vocab->kind == FLO_VOCAB_SPM ? flo_spm_text(g->vocab, bytes, count, false, tokens)
-                            : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
+    return g->vocab->kind == FLO_VOCAB_SPM
+               ? flo_spm_text(g->vocab, bytes, count, false, tokens)
+               : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
 /* Tokenises bytes as in a prompt.  They are whole characters and control

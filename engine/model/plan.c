@@ -9,6 +9,7 @@
 
 #include "engine/grammar/grammar.h"
 #include "engine/sample/sampler.h"
+#include "engine/token/expression/expression.h"
 #include "engine/token/merge.h"
 #include "engine/token/vocab/pieces.h"
 
@@ -172,7 +173,8 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparam
         const char *key;
         uint64_t bytes; /* bytes of memory that each item of the list needs */
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
-                 {"tokenizer.ggml.merges", 16}};
+                 {"tokenizer.ggml.merges", 16},
+                 {"flotilla.tokenizer.split", FLO_EXPRESSION_BYTES_MAX}};
     uint64_t bytes =
         (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab) + flo_schema_bytes();
 

@@ -1,10 +1,6 @@
 /* Pair: puts the model's special tokens around a text, or two. */
 #include "engine/token/vocab/vocab.h"
 
-#include <inttypes.h>
-
-#include <flotilla/errors/gguf.h>
-
 static void add_item(struct flo_pair_form *form, int32_t item, uint8_t segment)
 {
     if (item != FLO_PAIR_NONE) {
@@ -32,39 +28,6 @@ static struct flo_pair_form usual_form(const struct flo_vocab *vocab, bool has_s
         add_item(&form, eos, last);
     }
     return form;
-}
-
-int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
-{
-    static const char items_key[] = "flotilla.tokenizer.pair";
-    static const char types_key[] = "flotilla.tokenizer.pair_types";
-    const struct flo_gguf_kv *items, *types;
-    uint64_t segments = vocab->kind == FLO_VOCAB_WORDPIECE ? 2 : 1;
-    FLO_TRY(flo_gguf_u64(gguf, "tokenizer.ggml.token_type_count", &segments, err));
-    FLO_TRY(flo_gguf_array(gguf, items_key, FLO_GGUF_I32, &items, err));
-    FLO_TRY(flo_gguf_array(gguf, types_key, FLO_GGUF_I32, &types, err));
-    vocab->has_segments = segments > 1;
-    if (items == NULL) {
-        return 0;
-    }
-    if (items->count > FLO_PAIR_ITEMS_MAX || (types != NULL && types->count != items->count)) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%s has %" PRIu64 " items and %s %" PRIu64
-                        ", at most %u of each are allowed",
-                        items_key, items->count, types_key, types != NULL ? types->count : 0,
-                        FLO_PAIR_ITEMS_MAX);
-    }
-    for (uint64_t i = 0; i < items->count; i++) {
-        int32_t item = (int32_t)flo_get_u32(items->data + 4 * i);
-        uint32_t segment = types != NULL ? flo_get_u32(types->data + 4 * i) : 0;
-        if (item < FLO_PAIR_SECOND || item >= vocab->facts.count || segment > 1) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "item %" PRIu64 " of %s is %" PRId32 " in segment %" PRIu32, i,
-                            items_key, item, segment);
-        }
-        add_item(&vocab->pair, item, (uint8_t)segment);
-    }
-    return 0;
 }
 
 int flo_tokenize_pair(const struct flo_vocab *vocab, const struct flo_text_pair *pair,

@@ -436,7 +436,7 @@ static size_t id_bytes_max(const struct flo_vocab *vocab)
     return vocab->composes ? COMPOSED_MAX * most : most;
 }
 
-/* Loads what the kind of tokenizer needs beside the tokens. */
+/* Loads what the kind of tokenizer needs, after the tokens. */
 static int load_tables(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     switch (vocab->kind) {
@@ -452,19 +452,25 @@ static int load_tables(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     }
 }
 
+static int load(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+{
+    FLO_TRY(load_kind(vocab, gguf, err));
+    FLO_TRY(flo_vocab_load_tokens(vocab, gguf, err));
+    FLO_TRY(load_tables(vocab, gguf, err));
+    FLO_TRY(flo_vocab_load_specials(vocab, err));
+    FLO_TRY(load_strips(vocab, gguf, err));
+    FLO_TRY(load_ids(vocab, gguf, err));
+    return flo_vocab_load_pair(vocab, gguf, err);
+}
+
 int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct flo_err *err)
 {
     struct flo_vocab *vocab = calloc(1, sizeof(*vocab));
     if (vocab == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a vocabulary");
     }
-    int rv;
-    if ((rv = load_kind(vocab, gguf, err)) < 0 ||
-        (rv = flo_vocab_load_tokens(vocab, gguf, err)) < 0 ||
-        (rv = load_tables(vocab, gguf, err)) < 0 ||
-        (rv = flo_vocab_load_specials(vocab, err)) < 0 ||
-        (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0 ||
-        (rv = flo_vocab_load_pair(vocab, gguf, err)) < 0) {
+    int rv = load(vocab, gguf, err);
+    if (rv < 0) {
         flo_vocab_close(vocab);
         return rv;
     }

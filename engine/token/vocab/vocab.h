@@ -135,7 +135,7 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo
 FLO_MUST_USE int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                         struct flo_err *err);
 
-/* Reads how pairs are written (token/pair.c). */
+/* Reads how pairs are written (vocab/encoders.c). */
 FLO_MUST_USE int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                      struct flo_err *err);
 
