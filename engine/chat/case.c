@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/infer.h>
-
 #define MEMBERS_MAX 64u /* most members of one message */
 
 static const struct flo_tree_node *member(const struct flo_tree_node *node, const char *name)

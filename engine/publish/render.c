@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <flotilla/errors/gguf.h>
-#include <flotilla/errors/model.h>
 
 #include "engine/chat/case.h"
 #include "engine/chat/template.h"
@@ -123,6 +122,7 @@ static int render(void *context, struct flo_err *err)
     FLO_TRY(read_case(r, err));
     FLO_TRY(find_ends(r, err));
     FLO_TRY(flo_jinja_render(r->jinja, &r->conversation.input, &text, &marks, err));
+    flo_chat_case_deinit(&r->conversation);
     return flo_tool_print(&text, "a rendering", err);
 }
 

@@ -1,6 +1,7 @@
 /* flotilla-model tokenize: prints the ids of each text of stdin, one line per
  * text. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/model/internal.h"
 #include "engine/publish/commands.h"
@@ -11,6 +12,7 @@
 struct tokenize {
     struct flo_tool tool;
     bool is_special, is_framed;
+    const char *second; /* second text of a pair; NULL: none */
     struct flo_gguf *gguf;
     struct flo_vocab *vocab;
     struct flo_buf text;
@@ -63,9 +65,31 @@ static int read_all(struct tokenize *t, struct flo_err *err)
                                       TEXT_BYTES_MAX);
 }
 
+/* Prints the ids of the text and of the second one, as an encoder reads them,
+ * and on the next line the segment of each. */
+static int print_pair(const struct tokenize *t, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_tokens_deinit) struct flo_tokens tokens = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf segments = {.bytes_max = TEXT_BYTES_MAX};
+    const struct flo_text_pair pair = {t->text.data, t->second, t->text.bytes, strlen(t->second)};
+    FLO_TRY(flo_tokenize_pair(t->vocab, &pair, &tokens, &segments, err));
+    for (size_t i = 0; i < tokens.count; i++) {
+        printf("%s%d", i == 0 ? "" : " ", tokens.ids[i]);
+    }
+    putchar('\n');
+    for (size_t i = 0; i < segments.bytes; i++) {
+        printf("%s%d", i == 0 ? "" : " ", segments.data[i]);
+    }
+    putchar('\n');
+    return 0;
+}
+
 static int print_ids(const struct tokenize *t, struct flo_err *err)
 {
     struct flo_tokens tokens = {0};
+    if (t->second != NULL) {
+        return print_pair(t, err);
+    }
     int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes,
                           t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0, &tokens, err);
     for (size_t i = 0; rv == 0 && i < tokens.count; i++) {
@@ -116,6 +140,8 @@ static const struct flo_flag flags[] = {
     {"model", "FILE", "the GGUF", FLO_TEXT(struct tokenize, tool.model), .is_needed = true},
     {"special", NULL, "recognise control tokens, add BOS and EOS as the model says",
      FLO_SWITCH(struct tokenize, is_special)},
+    {"pair", "TEXT", "a second text, such as a document: ids of both, and their segments",
+     FLO_TEXT(struct tokenize, second)},
     {"framed", NULL, "stdin is '<bytes>\\n<text>' repeated (else one text)",
      FLO_SWITCH(struct tokenize, is_framed)},
     FLO_FLAGS_END,
@@ -123,7 +149,7 @@ static const struct flo_flag flags[] = {
 const struct flo_verb flo_verb_tokenize = {
     .name = "tokenize",
     .help = "text to token ids",
-    .usage = "--model FILE [--special] [--framed]",
+    .usage = "--model FILE [--special | --pair TEXT] [--framed]",
     .flags = {flags, FLO_FLAGS_INEXACT},
     .state = &state,
     .run = tokenize,
