@@ -23,8 +23,8 @@ except ImportError:
 FOLDER = pathlib.Path(__file__).parent / "../engine/token"
 TABLE, FORMS = FOLDER / "unicode_table.c", FOLDER / "unicode_forms.c"
 # As enum flo_unicode_category of engine/token/unicode.h.
-CATEGORIES = ("Cc Cf Cn Co Cs Ll Lm Lo Lt Lu Mc Me Mn Nd Nl No "
-              "Pc Pd Pe Pf Pi Po Ps Sc Sk Sm So Zl Zp Zs").split()
+CATEGORIES = re.findall("..", "CcCfCnCoCsLlLmLoLtLuMcMeMnNdNlNo"
+                        "PcPdPePfPiPoPsScSkSmSoZlZpZs")
 CODES = range(0x110000)
 CODE_BITS = 21
 

@@ -1,5 +1,5 @@
-/* Expression: any text is compiled or refused with a reason, and what is
- * compiled cuts any text into pieces that make it again. */
+/* Expression: any text is compiled or refused with a reason, and cuts any text
+ * into pieces that make it up. */
 #include <stdlib.h>
 #include <string.h>
 

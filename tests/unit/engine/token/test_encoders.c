@@ -152,11 +152,11 @@ static void words_are_cut_into_the_longest_tokens(void **state)
     (void)state;
     add_bert(&m);
     assert_int_equal(finish(&m, NULL), 0);
-    expect(&m, "there re\tRE rre", 0, "5 6 7 7 8 6");
+    expect(&m, "there re\t RE rre", 0, "5 6 7 7 8 6");
     expect(&m, "", FLO_TEXT_ENDS, "2 3");
     expect(&m, "the", FLO_TEXT_ENDS, "2 5 3");
     /* a rest that is no token makes the word unknown */
-    expect(&m, "thex the", 0, "1 5");
+    expect(&m, "rez the", 0, "1 5");
     /* signs and ideographs stand alone; a currency sign only in ASCII */
     expect(&m, "the!!$re", 0, "5 9 9 10 7");
     expect(&m, "re\xe6\xbc\xa2re", 0, "7 13 7");
