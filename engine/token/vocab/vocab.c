@@ -17,7 +17,7 @@
 static const char *const ends[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>",  "<end_of_turn>",      "<|endoftext|>",
     "<|eom_id|>", "</s>",       "<EOT>",    "<|end_of_text|>",    "<|eot|>",
-    "_<EOT>",     "<|return|>", "<|call|>", "<end_of_utterance>",
+    "_<EOT>",     "<|return|>", "<|call|>", "<end_of_utterance>", "<turn|>",
 };
 
 /* ---- loading ---- */
@@ -35,16 +35,24 @@ static bool is_end_text(const struct flo_vocab_token *token)
     return false;
 }
 
+/* Tells whether the token is spelled like <|user|>, <|channel> or
+ * <tool_call|>. */
+static bool has_bars(const struct flo_vocab_token *token)
+{
+    size_t bytes = token->bytes;
+    const char *text = token->text;
+    return bytes > 4 && text[0] == '<' && text[bytes - 1] == '>' &&
+           (text[1] == '|' || text[bytes - 2] == '|');
+}
+
 /* Tells whether the token looks like a mark of chat templates, such as
  * <|user|>, <|channel>, <tool_call|> or [INST]. */
 static bool looks_like_mark(const struct flo_vocab_token *token)
 {
     size_t bytes = token->bytes;
     const char *text = token->text;
-    bool has_bars = bytes > 4 && text[0] == '<' && text[bytes - 1] == '>' &&
-                    (text[1] == '|' || text[bytes - 2] == '|');
     bool has_brackets = bytes > 2 && text[0] == '[' && text[bytes - 1] == ']';
-    return has_bars || has_brackets || flo_token_is(token, "<s>", 3) ||
+    return has_bars(token) || has_brackets || flo_token_is(token, "<s>", 3) ||
            flo_token_is(token, "<bos>", 5) || flo_token_is(token, "<eos>", 5) ||
            flo_token_is(token, "<start_of_turn>", 15);
 }
@@ -73,6 +81,10 @@ static int load_token(struct flo_vocab *vocab, uint32_t id, struct flo_gguf_text
      * answer. */
     if (text.bytes > 0 && is_end_text(token)) {
         token->is_end = true;
+        token->type = FLO_TOKEN_CONTROL;
+    }
+    /* Files of Gemma 4 list the marks of turns as text. */
+    if (vocab->kind == FLO_VOCAB_RAW_BPE && type == FLO_TOKEN_NORMAL && has_bars(token)) {
         token->type = FLO_TOKEN_CONTROL;
     }
     token->is_mark = token->type == FLO_TOKEN_USER && looks_like_mark(token);

@@ -501,8 +501,8 @@ static void blanks_beside_a_token_are_stripped_if_the_file_says_so(void **state)
 
 static void characters_without_merges_become_bytes_in_bpe_of_characters(void **state)
 {
-    static const char *const tokens[] = {"<bos>", "\n",      "\n\n",   BLANK,
-                                         "a",     BLANK "a", "<0xC3>", "<0xA9>"};
+    static const char *const tokens[] = {"<bos>",   "\n",     "\n\n",   BLANK,    "a",
+                                         BLANK "a", "<0xC3>", "<0xA9>", "<|turn>"};
     static const char *const merges[] = {BLANK " a"};
     struct made m = {0};
     (void)state;
@@ -513,6 +513,10 @@ static void characters_without_merges_become_bytes_in_bpe_of_characters(void **s
     assert_int_equal(finish(&m, NULL), 0);
     expect(&m, "a a  a", 0, "4 5 3 5");
     expect(&m, "\xc3\xa9\n\na\n", 0, "6 7 2 4 1");
+    /* a turn's mark is a control token, although the file lists it as text */
+    assert_true(flo_vocab_is_control(m.vocab, 8));
+    expect(&m, "<|turn>a", FLO_TEXT_SPECIAL, "8 4");
+    expect(&m, "<|turn>a", 0, "4");
     drop(&m);
 }
 

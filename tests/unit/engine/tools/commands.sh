@@ -97,6 +97,21 @@ printf '9\nhello' | "$@" "$model" tokenize --model $tiny --framed \
     failed=1
 }
 
+# A pair: the ids of both texts, and the segment of each id.
+printf hello | "$@" "$model" tokenize --model $tiny --pair ' hello' >"$work/out"
+printf '282 785 223 282 785\n0 0 0 0 0\n' | cmp - "$work/out" || failed=1
+
+# A conversation becomes the template's text; without one it is refused.
+printf '{"messages": [{"role": "user", "content": "hi"}]}' |
+    "$@" "$model" render --model $tiny >"$work/out"
+grep -q '<|im_start|>user' "$work/out" && grep -q '^hi<|im_end|>' "$work/out" ||
+    failed=1
+printf '{"messages": 3}' | "$@" "$model" render --model $tiny 2>"$work/err"
+[ $? -eq 2 ] && grep -q "'messages' must be a list" "$work/err" || {
+    echo "no conversation is refused"
+    failed=1
+}
+
 # Packing: the same bytes on every CPU, whole or not at all; a stale file is
 # told and not used, a named one fails.
 expect 2 'pack. needs MODEL' "$@" "$engine" pack
