@@ -16,9 +16,10 @@
 #include "engine/token/token.h"
 
 #define FLO_BATCH_DEFAULT 64u
-#define FLO_BATCH_MAX 2048u
-#define FLO_ROWS_AT_ONCE 8u /* most rows whose logits are computed in one job */
-#define FLO_LOW_SLOTS 4u    /* most products that read the same input */
+#define FLO_BATCH_CHOICE_MAX 512u /* largest batch that an option may choose */
+#define FLO_BATCH_MAX 2048u       /* largest batch, which is the context of an encoder */
+#define FLO_ROWS_AT_ONCE 8u       /* most rows whose logits are computed in one job */
+#define FLO_LOW_SLOTS 4u          /* most products that read the same input */
 
 /* Sizes computed from model and options by pure arithmetic (plan.c). */
 struct flo_sizes {

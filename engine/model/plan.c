@@ -109,7 +109,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
 {
     uint64_t batch = sizes->batch, width = width_of(h);
     uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
-    uint64_t ff = at_least(at_least(h->n_ff, h->n_ff_shared), h->n_per_layer);
+    uint64_t ff = at_least(at_least(h->n_ff, h->n_ff_shared), at_least(h->n_per_layer, h->n_head));
     bool has_low = sizes->adapter_bytes > 0;
     size_t f = sizeof(float);
 
@@ -317,7 +317,7 @@ static int check_sizes(const struct flo_sizes *s, struct flo_err *err)
         {"context", s->context, FLO_ENGINE_CONTEXT_MAX},
         {"threads", s->threads, FLO_ENGINE_THREADS_MAX},
         {"sessions", s->sessions, FLO_ENGINE_SESSIONS_MAX},
-        {"batch", s->batch, FLO_BATCH_MAX},
+        {"batch", s->batch, FLO_BATCH_CHOICE_MAX},
     };
 
     for (size_t i = 0; i < FLO_COUNT(limits); i++) {

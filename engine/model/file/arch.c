@@ -162,6 +162,17 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .normalises_experts = true,
         .router = FLO_ROUTE_SIGMOID,
     },
+    [FLO_ARCH_LFM3] = {
+        .needs = FLO_SET(QK_NORM) | FLO_SET(OUTPUT_NORM_NAMED) | FLO_SET(POST_NORM) |
+                 FLO_SET(HEAD_GATE),
+        .may = FLO_SET(ROPE_FREQS),
+        .lacks = FLO_SET(OUTPUT_NORM),
+        .rotation = FLO_ROTATE_HALVES,
+        .pattern = FLO_PATTERN_HEADS,
+        .recurrent = FLO_MIX_CONV,
+        .window_period = 4,
+        .is_local_rope_plain = true,
+    },
     [FLO_ARCH_QWEN35] = {
         .needs = FLO_SET(QK_NORM) | FLO_SET(STATE_NORM) | FLO_SET(FFN_NORM_NAMED),
         .lacks = FLO_SET(FFN_NORM),
@@ -351,6 +362,7 @@ static const struct flo_tensor_spec layer[] = {
     VECTOR(QK_NORM,       NEEDED,       "attn_k_norm.weight", k_norm,         K_NORM),
     VECTOR(SINKS,         NEEDED,       "attn_sinks.weight",  sinks,          HEADS),
     MATRIX(ATTENTION,     NEEDED,       "attn_output.weight", o,              Q, EMBD),
+    MATRIX(HEAD_GATE,     NEEDED,       "attn_gate.weight",   head_gate,      EMBD, HEADS),
     VECTOR(O_BIAS,        NEEDED,       "attn_output.bias",   o.bias,         EMBD),
     VECTOR(POST_NORM,     NEEDED,       "post_attention_norm.weight", attn_post_norm, EMBD),
     VECTOR(FFN_NORM,      NEEDED,       "ffn_norm.weight",    ffn_norm,       EMBD),

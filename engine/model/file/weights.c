@@ -1,6 +1,7 @@
 /* Weights: see weights.h. */
 #include "engine/model/file/weights.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,45 +299,38 @@ static void coarsen(struct flo_layer *layer)
 
 /* ---- those that products read ---- */
 
-/* Matrices of a layer, apart from those of experts, which are read from the
- * model's own file. */
-static const size_t places[] = {
-    offsetof(struct flo_layer, q),
-    offsetof(struct flo_layer, k),
-    offsetof(struct flo_layer, v),
-    offsetof(struct flo_layer, o),
-    offsetof(struct flo_layer, gate),
-    offsetof(struct flo_layer, up),
-    offsetof(struct flo_layer, down),
-    offsetof(struct flo_layer, in),
-    offsetof(struct flo_layer, out),
-    offsetof(struct flo_layer, in_gate),
-    offsetof(struct flo_layer, alpha),
-    offsetof(struct flo_layer, beta),
-    offsetof(struct flo_layer, beta_alpha),
-    offsetof(struct flo_layer, router),
-    offsetof(struct flo_layer, shared_gate),
-    offsetof(struct flo_layer, shared_up),
-    offsetof(struct flo_layer, shared_down),
-    offsetof(struct flo_layer, shared_switch),
-    offsetof(struct flo_layer, own_gate),
-    offsetof(struct flo_layer, own_proj),
-    offsetof(struct flo_layer, low_in),
-    offsetof(struct flo_layer, low_out),
-    offsetof(struct flo_layer, stream_router),
-};
+/* Lists the matrices of a layer that products read: those of the table, but not
+ * experts, which are read from the model's own file, and not fused ones. */
+static void list_places(struct flo_weights *weights)
+{
+    weights->n_places = 0;
+    for (size_t i = 0; i < flo_layer_tensors.count; i++) {
+        const struct flo_tensor_spec *spec = &flo_layer_tensors.specs[i];
+        bool is_fused = spec->offset == offsetof(struct flo_layer, qkv) ||
+                        spec->offset == offsetof(struct flo_layer, gate_up);
+        bool is_new = !spec->is_values && spec->dims[2] == FLO_DIM_NONE && !is_fused;
+
+        for (size_t k = 0; k < weights->n_places; k++) {
+            is_new = is_new && weights->places[k] != spec->offset;
+        }
+        if (is_new) {
+            assert(weights->n_places < FLO_COUNT(weights->places));
+            weights->places[weights->n_places++] = (uint16_t)spec->offset;
+        }
+    }
+}
+
 /* Matrices of the model. */
 static const size_t model_places[] = {
     offsetof(struct flo_weights, output),
     offsetof(struct flo_weights, per_layer_proj),
 };
-enum { LAYER_MATRICES = FLO_COUNT(places) };
 
 /* Returns matrix `i` of those that products read, or NULL after the last.
  * Those of all layers come first, then those of the model. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
-    size_t of_layers = (size_t)weights->n_layer * LAYER_MATRICES;
+    size_t of_layers = (size_t)weights->n_layer * weights->n_places;
     uint8_t *object = (uint8_t *)weights;
 
     if (i >= of_layers) {
@@ -344,13 +338,13 @@ static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
                    ? (struct flo_matrix *)(void *)(object + model_places[i - of_layers])
                    : NULL;
     }
-    object = (uint8_t *)&weights->layers[i / LAYER_MATRICES];
-    return (struct flo_matrix *)(void *)(object + places[i % LAYER_MATRICES]);
+    object = (uint8_t *)&weights->layers[i / weights->n_places];
+    return (struct flo_matrix *)(void *)(object + weights->places[i % weights->n_places]);
 }
 
 uint32_t flo_weights_count(const struct flo_weights *weights)
 {
-    return weights->n_layer * LAYER_MATRICES + FLO_COUNT(model_places);
+    return weights->n_layer * weights->n_places + FLO_COUNT(model_places);
 }
 
 /* ---- all of them ---- */
@@ -480,6 +474,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     }
     *weights = (struct flo_weights){.n_layer = hparams->n_layer, .ones = ones};
     sum_up(gguf, weights);
+    list_places(weights);
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     weights->vectors = malloc((size_t)weights->vector_bytes + 1);
     weights->zeros = calloc(hparams->n_embd, sizeof(*weights->zeros));
@@ -511,7 +506,7 @@ size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_ten
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < (size_t)weights->n_layer * LAYER_MATRICES; i++) {
+    for (size_t i = 0; i < (size_t)weights->n_layer * weights->n_places; i++) {
         const struct flo_matrix *m = matrix_at(weights, i);
 
         if (m->tensor == tensor) {

@@ -40,6 +40,7 @@ struct flo_layer {
     const float *sinks; /* [n_head]: a score of nothing, for each query head */
     struct flo_matrix qkv;
     struct flo_matrix q, k, v, o;
+    struct flo_matrix head_gate; /* [n_head][n_embd]: a gate for each head's result */
     struct flo_matrix gate_up;
     struct flo_matrix gate, up, down;
 
@@ -73,6 +74,8 @@ struct flo_layer {
     const float *scale; /* one number: factor of the layer's result */
 };
 
+#define FLO_LAYER_MATRICES_MAX 64
+
 struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
     struct flo_matrix output;    /* the matrix for logits; the embedding if the file has no other */
@@ -103,6 +106,8 @@ struct flo_weights {
     const float *rope_short, *rope_long;
     struct flo_layer *layers; /* [n_layer], owned */
     uint32_t n_layer;
+    uint16_t places[FLO_LAYER_MATRICES_MAX]; /* offsets in flo_layer of what products read */
+    uint32_t n_places;
     const float *ones; /* [FLO_HEAD_SIZE_MAX]: weights of a norm without weights */
     /* copies of all vectors, owned.  With packed weights little else of the
      * model's file is read. */

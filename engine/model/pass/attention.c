@@ -166,6 +166,18 @@ static void gate_rows(const struct flo_attention *a)
     }
 }
 
+/* Multiplies the result of a head by its gate (LFM3). */
+static void gate_head(const struct flo_engine *e, uint32_t layer, size_t t, uint32_t head)
+{
+    const struct flo_layer_shape *shape = &e->hparams.layers[layer];
+    float gate = e->scratch.up[t * shape->n_head + head];
+    float *out = e->scratch.attention + (t * shape->n_head + head) * shape->head_size;
+
+    for (size_t i = 0; i < shape->head_size; i++) {
+        out[i] *= gate;
+    }
+}
+
 /* Computes the attention of a piece's rows, for all query heads that share a
  * key head. */
 static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_piece *piece,
@@ -203,6 +215,9 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
             }
             a.rows = 0;
         }
+    }
+    for (uint32_t i = 0; e->weights.layers[layer].head_gate.data != NULL && i < count; i++) {
+        gate_head(e, layer, (size_t)piece->first + i / group, head * group + i % group);
     }
 }
 

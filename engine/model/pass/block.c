@@ -43,11 +43,13 @@ static void attention_part(struct flo_pass *pass, unsigned thread, uint32_t inde
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     const struct flo_layer *layer = &e->weights.layers[index];
+    bool is_gated = layer->head_gate.data != NULL;
     const struct flo_product heads[] = {
         {&layer->q, s->q, FLO_AFTER_NOTHING},
         {&layer->k, s->k, FLO_AFTER_NOTHING},
         {&layer->v, s->v, FLO_AFTER_NOTHING},
-        {&layer->up, s->up, FLO_AFTER_GELU}, /* in parallel only */
+        is_gated ? (struct flo_product){&layer->head_gate, s->up, FLO_AFTER_SIGMOID}
+                 : (struct flo_product){&layer->up, s->up, FLO_AFTER_GELU}, /* in parallel only */
     };
     /* A layer that reads another one's cache computes queries alone. */
     bool is_own = e->hparams.layers[index].cache == index;
@@ -57,7 +59,7 @@ static void attention_part(struct flo_pass *pass, unsigned thread, uint32_t inde
         .norm = layer->attn_norm,
         .norm_bias = layer->attn_norm_bias,
         .products = heads,
-        .product_count = e->arch->is_parallel ? 4 : count,
+        .product_count = e->arch->is_parallel || is_gated ? 4 : count,
         .count = pass->count,
     };
 
