@@ -26,6 +26,7 @@
 
 struct event_base;
 struct flo_golden;
+struct flo_golden_files;
 struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
@@ -572,12 +573,9 @@ struct flo_probe_limits {
      * of its route. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
-    /* Reads a file of the release that a golden case names.  flo_serve_probe()
-     * frees the data, and calls this only until it returns.  NULL: there are no
-     * files. */
-    int (*read_file)(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
-                     struct flo_err *err);
-    void *file_context;
+    /* Files that golden cases name.  They are read until flo_serve_probe()
+     * returns, not later.  NULL: there are none. */
+    const struct flo_golden_files *files;
 };
 struct flo_probe_result {
     uint32_t cases, passed;

@@ -290,57 +290,6 @@ static void probe_next(struct probe *probe)
     }
 }
 
-static int read_file(const struct flo_probe_limits *limits, const char *name, size_t bytes_max,
-                     char **data, size_t *bytes, struct flo_err *err)
-{
-    return limits->read_file == NULL
-               ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
-               : limits->read_file(limits->file_context, name, bytes_max, data, bytes, err);
-}
-
-/* Reads the audio file of a case that asks for speech to text. */
-static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_case *c,
-                      struct flo_err *err)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
-    size_t bytes = 0;
-
-    if (c->input != FLO_GOLDEN_AUDIO) {
-        return 0;
-    }
-    int rv = read_file(limits, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
-    rv = rv == 0 ? flo_golden_set_audio(c, data, bytes, err) : rv;
-    return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
-}
-
-/* Reads the vectors and audio files that the cases name. */
-static int read_files(struct flo_golden *golden, const struct flo_probe_limits *limits,
-                      struct flo_err *err)
-{
-    for (uint32_t i = 0; i < golden->n_cases; i++) {
-        struct flo_golden_case *c = &golden->cases[i];
-        int read = read_audio(limits, c, err);
-        if (read < 0) {
-            return read;
-        }
-        for (uint32_t k = 0; k < c->n_expect; k++) {
-            FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
-            size_t bytes = 0;
-            int rv = 0;
-            if (c->expect[k].kind != FLO_GOLDEN_COSINE) {
-                continue;
-            }
-            rv = read_file(limits, c->expect[k].text, FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data,
-                           &bytes, err);
-            rv = rv == 0 ? flo_golden_set_vector(&c->expect[k], data, bytes, err) : rv;
-            if (rv < 0) {
-                return flo_wrap(err, rv, "case %s, expect[%u]", c->id, k);
-            }
-        }
-    }
-    return 0;
-}
-
 /* ---- life ---- */
 
 static void on_wake(evutil_socket_t fd, short what, void *context)
@@ -394,7 +343,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     /* reading the files may wait for the disk, so serving is not paused yet */
-    int rv = read_files(golden, limits, err);
+    int rv = flo_golden_load(golden, limits->files, err);
     if (rv < 0) {
         flo_golden_deinit(golden);
         return rv;

@@ -7,25 +7,11 @@
 
 #include "agent/shell/serving/serving.h"
 
-static uint32_t count_adapters(const struct flo_release *release,
-                               const struct flo_release_variant *variant)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file = &release->files[variant->files[i]];
-
-        count += strcmp(file->role, "adapter") == 0;
-    }
-    return count;
-}
-
 static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                       struct flo_shell_files *files, struct flo_err *err)
 {
     const struct flo_release *release = files->release;
     char text[FLO_DIGEST_TEXT];
-    uint32_t count;
 
     if (files->variant == NULL) {
         files->model = flo_shell_model_file(shell, digest, release, &files->variant);
@@ -39,13 +25,8 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     if (!flo_release_is_native(files->variant)) {
         return 0; /* the runtime's program reads the files itself */
     }
-    count = count_adapters(release, files->variant);
-    if (count > 1) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: %u adapters at once are not built yet",
-                        release->model, release->version, count);
-    }
-    if (count == 1) {
-        files->adapter = flo_release_variant_file(release, files->variant, "adapter");
+    FLO_TRY(flo_release_adapter(release, files->variant, &files->adapter, err));
+    if (files->adapter != NULL) {
         flo_digest_text(&files->adapter->digest, text);
         snprintf(files->adapter_name, sizeof(files->adapter_name), "r.%.16s",
                  strchr(text, ':') + 1);

@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/probe.h>
-
 #include "agent/shell/serving/serving.h"
 
 static void probed(void *context, const struct flo_probe_result *result)
@@ -33,22 +31,20 @@ static double smaller(double a, double b)
 struct files {
     struct flo_shell *shell;
     const struct flo_release *release;
+    const struct flo_release_variant *variant;
 };
 
-/* Reads a file of the release: one with golden cases, or one with a vector that
- * a case names. */
+/* Reads a file of the variant: one with golden cases, or one that a case
+ * names. */
 static int read_file(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err)
 {
     const struct files *files = context;
-    const struct flo_release_file *file = flo_release_find(files->release, name);
+    const struct flo_release_file *file;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t size = 0;
 
-    if (file == NULL || file->bytes > bytes_max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "the release has no file %.100s of at most %zu bytes", name, bytes_max);
-    }
+    FLO_TRY(flo_release_golden_file(files->release, files->variant, name, bytes_max, &file, err));
     FLO_TRY(flo_store_blob_open_verified(files->shell->store, &file->digest, &fd, &size, err));
     *data = malloc((size_t)size + 1);
     *bytes = (size_t)size;
@@ -56,49 +52,11 @@ static int read_file(void *context, const char *name, size_t bytes_max, char **d
                          : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
 }
 
-/* Appends the cases in one golden file to the list. */
-static int add_golden(struct files *files, const struct flo_release_file *file,
-                      struct flo_golden *golden, struct flo_err *err)
+static int read_golden(struct files *files, struct flo_golden *golden, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    struct flo_golden more;
-    size_t bytes = 0;
-    int rv = read_file(files, file->name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
+    const struct flo_golden_files source = {read_file, files};
 
-    rv = rv == 0 ? flo_golden_read(text, bytes, &more, err) : rv;
-    if (rv == 0 && golden->n_cases == 0) {
-        *golden = more;
-    } else if (rv == 0) {
-        rv = flo_golden_join(golden, &more, err);
-    }
-    return rv < 0 ? flo_wrap(err, rv, "%s", file->name) : 0;
-}
-
-static bool is_of(const struct flo_release_variant *variant, uint8_t file)
-{
-    return memchr(variant->files, file, variant->file_count) != NULL;
-}
-
-/* Reads the cases in all golden files of the variant. */
-static int read_golden(struct files *files, const struct flo_release_variant *variant,
-                       struct flo_golden *golden, struct flo_err *err)
-{
-    const struct flo_release *release = files->release;
-    int rv = 0;
-
-    for (uint32_t i = 0; rv == 0 && i < release->golden_count; i++) {
-        if (is_of(variant, release->golden[i])) {
-            rv = add_golden(files, &release->files[release->golden[i]], golden, err);
-        }
-    }
-    if (rv == 0 && golden->n_cases == 0) {
-        rv = flo_fail(err, FLO_E_PROBE_GOLDEN, "%s@%s brings no golden prompts", release->model,
-                      release->version);
-    }
-    if (rv < 0) {
-        flo_golden_deinit(golden);
-    }
-    return rv;
+    return flo_release_golden(files->release, files->variant, &source, golden, err);
 }
 
 int flo_shell_golden_read(struct flo_shell *shell, const struct flo_digest *release,
@@ -106,9 +64,9 @@ int flo_shell_golden_read(struct flo_shell *shell, const struct flo_digest *rele
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
     FLO_TRY(flo_shell_files_get(shell, release, &files, err));
-    struct files named = {shell, files.release};
+    struct files named = {shell, files.release, files.variant};
 
-    return read_golden(&named, files.variant, golden, err);
+    return read_golden(&named, golden, err);
 }
 
 void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action)
@@ -120,20 +78,20 @@ void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *act
     struct flo_err err = {0};
     int rv = flo_shell_files_of(shell, action, &files, &err);
     const struct flo_release *release = files.release;
-    struct files named = {shell, release};
+    struct files named = {shell, release, files.variant};
+    const struct flo_golden_files source = {read_file, &named};
 
     shell->probing = action->model;
     if (rv == 0) {
         memcpy(limits.adapter, files.adapter_name, sizeof(files.adapter_name));
         limits.adapter_scale = files.adapter_scale;
-        rv = read_golden(&named, files.variant, &golden, &err);
+        rv = read_golden(&named, &golden, &err);
     }
     if (rv == 0) {
         limits.speed_ratio_max =
             smaller(policy->probe_speed_ratio_max, release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
-        limits.read_file = read_file;
-        limits.file_context = &named;
+        limits.files = &source;
         rv = flo_serve_probe(shell->serve, action->model, &golden, &limits, probed, shell, &err);
     }
     if (rv < 0) {

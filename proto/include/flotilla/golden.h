@@ -102,6 +102,34 @@ FLO_MUST_USE int flo_golden_set_vector(struct flo_golden_match *match, const voi
 FLO_MUST_USE int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
                                       size_t bytes, struct flo_err *err);
 
+/* Files of a release, by name: on a device from its store, at creation from the
+ * publisher's disk. */
+struct flo_golden_files {
+    /* Reads a file of at most `bytes_max` bytes into *data, which the caller
+     * frees.  NULL: there are no files. */
+    int (*read)(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
+                struct flo_err *err);
+    void *context;
+};
+/* Reads the vectors and audio files that the cases name. */
+FLO_MUST_USE int flo_golden_load(struct flo_golden *golden, const struct flo_golden_files *files,
+                                 struct flo_err *err);
+struct flo_release;
+struct flo_release_file;
+struct flo_release_variant;
+/* Reads the cases in all golden files of a variant, but not the files that
+ * these cases name.  FLO_E_PROBE_GOLDEN: the variant has no case. */
+FLO_MUST_USE int flo_release_golden(const struct flo_release *release,
+                                    const struct flo_release_variant *variant,
+                                    const struct flo_golden_files *files,
+                                    struct flo_golden *golden, struct flo_err *err);
+/* Finds a file of the variant by name.  FLO_E_META_SCHEMA: the variant has no
+ * such file, or it has more bytes. */
+FLO_MUST_USE int flo_release_golden_file(const struct flo_release *release,
+                                         const struct flo_release_variant *variant,
+                                         const char *name, size_t bytes_max,
+                                         const struct flo_release_file **out, struct flo_err *err);
+
 /* An answer.  Members that the case's kind does not use are empty. */
 struct flo_golden_answer {
     const char *text; /* NUL after it */

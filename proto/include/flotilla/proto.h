@@ -315,6 +315,11 @@ const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
  * role `model`.  Returns NULL when the variant has neither. */
 const struct flo_release_file *flo_release_entry(const struct flo_release *release,
                                                  const struct flo_release_variant *variant);
+/* Finds the adapter that our engine loads with the variant's model.  *out is
+ * NULL when there is none.  FLO_E_NOT_BUILT: there are several. */
+FLO_MUST_USE int flo_release_adapter(const struct flo_release *release,
+                                     const struct flo_release_variant *variant,
+                                     const struct flo_release_file **out, struct flo_err *err);
 bool flo_release_is_native(const struct flo_release_variant *variant);
 /* Tells whether a file has the role `step`: an intermediate version of another
  * file, to which a delta leads (updater/plan/chain.h).  No variant contains
