@@ -18,13 +18,26 @@
 
 /* ---- one file ---- */
 
-/* Tells whether some variant is for our engine, which reads GGUF only.  Other
+/* Tells whether a variant has a file.  A variant that lists none has every
+ * file. */
+static bool has_file(const struct flo_author_variant *variant, const char *name)
+{
+    bool is_found = variant->files[0] == NULL;
+
+    for (size_t i = 0; i < FLO_RELEASE_FILES_MAX && variant->files[i] != NULL; i++) {
+        is_found = is_found || strcmp(variant->files[i], name) == 0;
+    }
+    return is_found;
+}
+
+/* Tells whether our engine, which reads GGUF only, gets the file.  Other
  * runtimes may read any format. */
-static bool has_native(const struct flo_author *author)
+static bool is_for_engine(const struct flo_author *author, const char *name)
 {
     for (size_t i = 0; i < author->variant_count; i++) {
         const char *runtime = author->variants[i].runtime;
-        if (runtime == NULL || strcmp(runtime, FLO_RUNTIME_NATIVE) == 0) {
+        if ((runtime == NULL || strcmp(runtime, FLO_RUNTIME_NATIVE) == 0) &&
+            has_file(&author->variants[i], name)) {
             return true;
         }
     }
@@ -39,8 +52,9 @@ static int check_file(const struct author_build *build, const struct flo_author_
     if (!is_model || build->author->allow_nonfinite) {
         return 0;
     }
-    return has_native(build->author) ? flo_model_scan(fd, NULL, NULL, err)
-                                     : flo_file_scan(fd, source->name, NULL, NULL, err);
+    return is_for_engine(build->author, source->name)
+               ? flo_model_scan(fd, NULL, NULL, err)
+               : flo_file_scan(fd, source->name, NULL, NULL, err);
 }
 
 static int check_limits(const struct flo_author_file *source, const struct flo_release_file *file,
