@@ -1,4 +1,5 @@
-/* Known: whether the engine of this machine computes the model's architecture.
+/* Known: whether the engine of this machine computes the models'
+ * architectures.
  *
  * Devices refuse a release of an architecture that they do not know.  The
  * message lists the ways out before anything is computed. */
@@ -38,26 +39,24 @@ static void read_architecture(const char *path, char *out, size_t out_bytes)
     flo_gguf_close(gguf);
 }
 
-int flo_create_known(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+/* Checks the architecture of one model. */
+static int check_model(struct flo_cli *cli, struct flo_create *create, const char *path,
+                       struct flo_err *err)
 {
-    const struct flo_parts *parts = &create->parts;
-    const char *path = create->files[0].path;
     bool is_played = create->has_golden && !flo_args_has(&cli->args, "skip-play");
     char architecture[64], program[4096];
 
-    if (!parts->is_native || parts->adapter != NULL) {
-        return 0;
-    }
     read_architecture(path, architecture, sizeof(architecture));
-    if (parts->auto_runtime != NULL && strlen(architecture) > FLO_NEED_WORD_MAX) {
+    if (create->parts.auto_runtime != NULL && strlen(architecture) > FLO_NEED_WORD_MAX) {
         return flo_fail(err, FLO_E_MODEL_ARCH,
                         "%s: architecture %s has more than %d bytes, so no device can tell "
                         "whether it knows it",
                         path, architecture, FLO_NEED_WORD_MAX);
     }
-    create->is_unknown = architecture[0] != '\0' && !is_built_in(architecture) &&
-                         !flo_process_has_sibling("flotilla-model-llama", program, sizeof(program));
-    if (!create->is_unknown || parts->auto_runtime != NULL) {
+    bool is_unknown = architecture[0] != '\0' && !is_built_in(architecture) &&
+                      !flo_process_has_sibling("flotilla-model-llama", program, sizeof(program));
+    create->is_unknown = create->is_unknown || is_unknown;
+    if (!is_unknown || create->parts.auto_runtime != NULL) {
         return 0;
     }
     struct flo_err why = {0};
@@ -73,5 +72,17 @@ int flo_create_known(struct flo_cli *cli, struct flo_create *create, struct flo_
         return why.code;
     }
     flo_out_say(cli, " ! %s\n   do: %s", why.what, why.fix);
+    return 0;
+}
+
+int flo_create_known(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+{
+    for (size_t i = 0; i < create->author.variant_count; i++) {
+        const struct flo_author_variant *variant = &create->author.variants[i];
+        const char *path = flo_create_model_of(create, variant);
+        if (flo_create_is_native(variant) && path != NULL) {
+            FLO_TRY(check_model(cli, create, path, err));
+        }
+    }
     return 0;
 }
