@@ -86,6 +86,22 @@ FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create
 FLO_MUST_USE int flo_create_golden_check(const char *path, const char *runtime,
                                          struct flo_err *err);
 
+/* Gives the golden prompts of --golden to each variant that names none of its
+ * own.  FLO_E_USAGE: a variant has no room for one more file. */
+FLO_MUST_USE int flo_create_share_golden(struct flo_create *create, struct flo_err *err);
+/* Tells whether a variant has the file with this path. */
+bool flo_create_holds(const struct flo_create *create, const struct flo_author_variant *variant,
+                      const char *path);
+/* Tells whether our own engine serves the variant. */
+bool flo_create_is_native(const struct flo_author_variant *variant);
+/* Returns the path of the model that a variant serves; NULL: it has none here,
+ * as with the base's model of an adapter. */
+const char *flo_create_model_of(const struct flo_create *create,
+                                const struct flo_author_variant *variant);
+/* Refuses a release that each device would refuse, with the words of devices:
+ * golden prompts that are missing, or that no engine could play. */
+FLO_MUST_USE int flo_create_devices(const struct flo_create *create, struct flo_err *err);
+
 /* Makes the golden prompts, or plays those that were given, as the flags
  * say. */
 FLO_MUST_USE int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
