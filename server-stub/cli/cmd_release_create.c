@@ -122,6 +122,7 @@ static int add_parts(struct flo_create *create, struct flo_err *err)
         }
     }
     create->author.file_count = count;
+    FLO_TRY(flo_create_share_golden(create, err));
     for (size_t i = 0; i < parts->variant_count; i++) {
         struct flo_author_variant *variant = &parts->variants[i];
         if (variant->memory_bytes == 0) {
@@ -252,12 +253,18 @@ static int check_model(struct flo_create *create, const struct flo_author_file *
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    bool is_native = false;
     struct flo_ticker ticker;
 
+    for (size_t i = 0; i < create->author.variant_count; i++) {
+        const struct flo_author_variant *variant = &create->author.variants[i];
+        is_native = is_native || (flo_create_is_native(variant) &&
+                                  flo_create_holds(create, variant, file->path));
+    }
     FLO_TRY(flo_file_open(file->path, &fd, err));
     flo_ticker_start(&ticker, "   looking at the model");
     int rv = create->author.allow_nonfinite ? 0
-             : create->parts.is_native      ? flo_model_scan(fd, NULL, NULL, err)
+             : is_native                    ? flo_model_scan(fd, NULL, NULL, err)
                                             : flo_file_scan(fd, file->name, NULL, NULL, err);
     flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
@@ -277,7 +284,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", prompts);
     }
     if (create->golden[0] != '\0') {
-        rv = flo_create_golden_check(create->golden, create->parts.auto_runtime, err);
+        rv = flo_create_golden_check(create->golden, err);
     }
     if (rv == 0) {
         rv = flo_parts_take_base(cli, &create->parts, err);

@@ -40,6 +40,7 @@ struct flo_create {
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
     bool has_golden;        /* files[1] has the golden prompts */
+    bool is_made;           /* the command made the golden prompts, with the model of files[0] */
     /* no engine of this machine computes the model, so nothing is played */
     bool is_unknown;
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
@@ -80,11 +81,8 @@ FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const js
 FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
                                   struct flo_err *err);
 
-/* Checks golden prompts with the reader that devices use.  `runtime` is the name
- * of a runtime that must be able to judge a case; NULL: none must.
- * FLO_E_PROBE_GOLDEN: the runtime can judge no case. */
-FLO_MUST_USE int flo_create_golden_check(const char *path, const char *runtime,
-                                         struct flo_err *err);
+/* Checks golden prompts with the reader that devices use. */
+FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
 
 /* Gives the golden prompts of --golden to each variant that names none of its
  * own.  FLO_E_USAGE: a variant has no room for one more file. */

@@ -47,21 +47,8 @@ static int run_model(const char *const *words, struct flo_err *err)
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* Tells whether a runtime without token ids can judge some case. */
-static bool has_case_for_runtime(const struct flo_golden *golden)
-{
-    const unsigned without = 1u << FLO_GOLDEN_TOKENS | 1u << FLO_GOLDEN_EXIT;
-
-    for (uint32_t i = 0; i < golden->n_cases; i++) {
-        if (flo_golden_count(&golden->cases[i], without) > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Checks golden prompts with the reader that devices use. */
-int flo_create_golden_check(const char *path, const char *runtime, struct flo_err *err)
+int flo_create_golden_check(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct flo_golden golden;
@@ -74,34 +61,20 @@ int flo_create_golden_check(const char *path, const char *runtime, struct flo_er
         return flo_err_fix(err, "correct the file: docs/reference/golden.md, "
                                 "or let flotilla-model golden make it");
     }
-    bool is_fine = runtime == NULL || has_case_for_runtime(&golden);
     flo_golden_deinit(&golden);
-    if (!is_fine) {
-        flo_fail(err, FLO_E_PROBE_GOLDEN,
-                 "%s: all cases have token ids alone, which runtime %s does not report", path,
-                 runtime);
-        return flo_err_fix(err, "add cases of format 2: docs/reference/golden.md");
-    }
     return 0;
 }
 
-/* Chooses the model that plays the prompts.  This is the release's own model,
- * or for an adapter the model of --base with it, which shows whether they fit.
- * Appends its flags to `words` from `count` on. */
-static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
-                      size_t *count, struct flo_err *err)
+/* Downloads the base's model and names the adapter, for adapters that are
+ * played on it. */
+static int take_player(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const struct flo_parts *parts = &create->parts;
     const struct flo_release_file *model;
     struct flo_ticker ticker;
     size_t at = 0;
 
-    if (flo_args_has(&cli->args, "accept-inexact")) {
-        words[(*count)++] = "--accept-inexact";
-    }
-    words[(*count)++] = "--model";
-    if (parts->adapter == NULL) {
-        words[(*count)++] = create->files[0].path;
+    if (parts->adapter == NULL || create->player[0] != '\0') {
         return 0;
     }
     model = flo_release_entry(parts->base, &parts->base->variants[0]);
@@ -111,13 +84,29 @@ static int add_player(struct flo_cli *cli, struct flo_create *create, const char
     }
     snprintf(create->lora, sizeof(create->lora), "%s:%g", parts->adapter,
              parts->files[at].scale_ppm / (double)FLO_SCALE_PPM);
-    words[(*count)++] = create->player;
-    words[(*count)++] = "--lora";
-    words[(*count)++] = create->lora;
     flo_ticker_start(&ticker, "   fetching the base's model");
     int rv = flo_api_get_blob(cli, &model->digest, create->player, err);
     flo_ticker_stop(&ticker);
     return rv;
+}
+
+/* Appends to `words`, from `count` on, the flags of the model that plays the
+ * prompts.  This is `model`, or for an adapter the model of --base with it,
+ * which shows whether they fit. */
+static int add_player(struct flo_cli *cli, struct flo_create *create, const char *model,
+                      const char **words, size_t *count, struct flo_err *err)
+{
+    FLO_TRY(take_player(cli, create, err));
+    if (flo_args_has(&cli->args, "accept-inexact")) {
+        words[(*count)++] = "--accept-inexact";
+    }
+    words[(*count)++] = "--model";
+    words[(*count)++] = create->player[0] != '\0' ? create->player : model;
+    if (create->lora[0] != '\0') {
+        words[(*count)++] = "--lora";
+        words[(*count)++] = create->lora;
+    }
+    return 0;
 }
 
 static int make_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
@@ -127,7 +116,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     const char *words[16] = {"golden", "create", create->golden};
     size_t n = 3;
 
-    FLO_TRY(add_player(cli, create, words, &n, err));
+    FLO_TRY(add_player(cli, create, create->files[0].path, words, &n, err));
     snprintf(create->golden, sizeof(create->golden), "%s/golden.json", create->dir);
     if (prompts != NULL) {
         words[n++] = "--prompts";
@@ -140,23 +129,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
     FLO_TRY(run_model(words, err));
-    return flo_create_golden_check(create->golden, NULL, err);
-}
-
-/* Says which variants of the release are not played here. */
-static void say_not_played(struct flo_cli *cli, const struct flo_create *create, const char *why)
-{
-    const struct flo_parts *parts = &create->parts;
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
-
-    for (size_t i = 0; parts->auto_runtime != NULL && i < parts->variant_count; i++) {
-        if (parts->variants[i].runtime != NULL || why[0] != '\0') {
-            flo_buf_printf(&names, "%s%s", names.bytes > 0 ? ", " : " by ",
-                           parts->variants[i].name);
-        }
-    }
-    flo_out_say(cli, "   not played   %s%s%s: the device plays it first", create->golden,
-                names.data != NULL ? names.data : "", why);
+    return flo_create_golden_check(create->golden, err);
 }
 
 /* Fails because golden prompts are not given and cannot be made. */
@@ -186,10 +159,12 @@ static bool is_format_1(const char *path)
            strcmp(flo_json_text(root, "format", ""), "flotilla-golden-1") == 0;
 }
 
-/* Returns why nothing is played on this machine; NULL: the model is played. */
-static const char *why_unplayed(const struct flo_cli *cli, const struct flo_create *create)
+/* Returns why a variant does not play a file on this machine; NULL: it plays
+ * it. */
+static const char *why_unplayed(const struct flo_cli *cli, const struct flo_create *create,
+                                const struct flo_author_variant *variant, const char *golden)
 {
-    if (!create->parts.is_native) {
+    if (!flo_create_is_native(variant)) {
         return "";
     }
     if (flo_args_has(&cli->args, "skip-play")) {
@@ -198,33 +173,97 @@ static const char *why_unplayed(const struct flo_cli *cli, const struct flo_crea
     if (create->is_unknown) {
         return " (nothing here computes the model)";
     }
-    return create->parts.auto_runtime != NULL && !is_format_1(create->golden) ? " (format 2)"
-                                                                              : NULL;
+    return is_format_1(golden) ? NULL : " (format 2)";
+}
+
+/* A variant's play of one file of golden prompts. */
+struct play {
+    const struct flo_author_variant *variant;
+    const char *model, *golden;
+};
+
+/* Tells whether an earlier variant plays the same file on the same model, or the
+ * prompts were made with this model. */
+static bool is_repeated(const struct flo_create *create, const struct play *play, size_t variant)
+{
+    bool is_made = create->is_made && play->golden == create->golden &&
+                   play->model == create->files[0].path && play->variant->context == 0;
+
+    for (size_t i = 0; !is_made && i < variant; i++) {
+        const struct flo_author_variant *other = &create->author.variants[i];
+        is_made = other->context == play->variant->context &&
+                  flo_create_model_of(create, other) == play->model &&
+                  flo_create_holds(create, other, play->golden) &&
+                  flo_create_is_native(other);
+    }
+    return is_made;
+}
+
+static int play_one(struct flo_cli *cli, struct flo_create *create, const struct play *play,
+                    struct flo_err *err)
+{
+    const char *words[16] = {"golden", "play", play->golden};
+    bool is_only = create->author.variant_count == 1;
+    const char *name = play->variant->name;
+    char context[16];
+    size_t n = 3;
+
+    flo_out_say(cli, "   playing      %s%s%s", play->golden, is_only ? "" : " by ",
+                is_only ? "" : name);
+    FLO_TRY(add_player(cli, create, play->model, words, &n, err));
+    if (play->variant->context > 0) {
+        snprintf(context, sizeof(context), "%u", play->variant->context);
+        words[n++] = "--ctx";
+        words[n++] = context;
+    }
+    int rv = run_model(words, err);
+    return rv < 0 && !is_only ? flo_wrap(err, rv, "variant %s", name) : rv;
+}
+
+/* Plays one file by each variant that has it.  Names the variants that do not
+ * play it here. */
+static int play_file(struct flo_cli *cli, struct flo_create *create, const char *golden,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
+    const char *reason = NULL;
+
+    for (size_t i = 0; i < create->author.variant_count; i++) {
+        const struct flo_author_variant *variant = &create->author.variants[i];
+        struct play play = {variant, flo_create_model_of(create, variant), golden};
+        const char *why = why_unplayed(cli, create, variant, golden);
+        if (!flo_create_holds(create, variant, golden)) {
+            continue;
+        }
+        if (why != NULL) {
+            reason = reason == NULL || why[0] != '\0' ? why : reason;
+            flo_buf_printf(&names, "%s%s", names.bytes > 0 ? ", " : " by ", variant->name);
+        } else if (!is_repeated(create, &play, i)) {
+            FLO_TRY(play_one(cli, create, &play, err));
+        }
+    }
+    if (reason != NULL) {
+        flo_out_say(cli, "   not played   %s%s%s: the device plays it first", golden,
+                    create->author.variant_count > 1 && names.data != NULL ? names.data : "",
+                    reason);
+    }
+    return 0;
 }
 
 int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const struct flo_parts *parts = &create->parts;
-    const char *words[16] = {"golden", "play", create->golden};
-    const char *why = create->has_golden ? why_unplayed(cli, create) : NULL;
-    size_t n = 3;
 
-    if (!create->has_golden) {
-        return 0;
+    create->is_made = create->has_golden && create->golden[0] == '\0';
+    if (create->is_made) {
+        FLO_TRY(parts->is_native && parts->auto_runtime == NULL ? make_golden(cli, create, err)
+                                                                : refuse_to_make(parts, err));
     }
-    if (create->golden[0] == '\0') {
-        return parts->is_native && parts->auto_runtime == NULL ? make_golden(cli, create, err)
-                                                               : refuse_to_make(parts, err);
-    }
-    if (why != NULL) {
-        say_not_played(cli, create, why);
-        return 0;
-    }
-    flo_out_say(cli, "   playing      %s", create->golden);
-    FLO_TRY(add_player(cli, create, words, &n, err));
-    FLO_TRY(run_model(words, err));
-    if (parts->auto_runtime != NULL) {
-        say_not_played(cli, create, "");
+    FLO_TRY(flo_create_devices(create, err));
+    for (size_t i = 0; i < create->author.file_count; i++) {
+        if (strcmp(create->files[i].role, "golden") == 0) {
+            FLO_TRY(play_file(cli, create, create->files[i].path, err));
+        }
     }
     return 0;
 }
