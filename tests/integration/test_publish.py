@@ -147,7 +147,7 @@ def test_runtime_auto_refuses_what_its_runtime_cannot_judge(create, folder):
              "expect_tokens": [1], "min_logit_gap": 2}]}, file)
     for words, code, what, fix in (
             (("--prompts", GOLDEN), 2, "token ids", "format 2"),
-            (("--golden", ids), 7, "token ids alone", "format 2"),
+            (("--golden", ids), 7, "reports no token ids", "format 2"),
             (("--variant", "a=model.gguf"), 2, "--variant", "llamacpp")):
         got, out, err = create("auto@1", "--runtime", "auto", *words)
         assert got == code and out == "", err
@@ -237,7 +237,7 @@ def test_a_release_of_many_files_has_variants_and_a_way_to_serve(
         controller, make, folder):
     tree = os.path.join(folder, "tree")
     os.makedirs(tree, exist_ok=True)
-    words = []
+    words = ["--golden", GOLDEN]
     for name, role in (("onnx/model.onnx", "model"), ("onnx/small.onnx",
                        "model"), ("config.json", "config"), ("a.txt", "")):
         path = os.path.join(tree, name.replace("/", "-"))
@@ -255,12 +255,13 @@ def test_a_release_of_many_files_has_variants_and_a_way_to_serve(
     assert code == 0, err
     made = document(controller, "vision@1")
     assert made["v"] == 2 and made["floor"] == 1
-    assert [f["role"] for f in made["files"]] == ["model", "model", "config",
-                                                  "asset"]
+    assert [f["role"] for f in made["files"]] == ["model", "golden", "model",
+                                                  "config", "asset"]
     gpu, cpu = made["variants"]
     assert gpu["needs"] == {"runtime": "ort", "accelerator": ["cuda"],
                             "arch": ["x86_64"]}
-    assert cpu["files"] == ["onnx/small.onnx", "config.json", "a.txt"]
+    assert cpu["files"] == ["onnx/small.onnx", "config.json", "a.txt",
+                            "golden.json"]
     assert cpu["needs"]["rate_mtps"] == 4000
     assert made["serve"] == {"context": 1024, "system": "Be short.",
                              "sampling": {"temperature_ppm": 200000}}
@@ -316,7 +317,7 @@ def test_deltas_begin_with_what_devices_have(controller, folder, create, make):
 
 def test_each_variant_has_deltas_of_its_own(make, folder):
     def variants(version, large, small):
-        words = ["--file", "golden.json=%s:golden" % GOLDEN]
+        words = ["--file", "golden.json=%s:golden" % GOLDEN, "--skip-play"]
         for name, model in (("large", large), ("small", small)):
             words += ["--file", "%s.gguf=%s:model" % (name, os.path.join(
                 MODELS, model + ".gguf")), "--variant",
@@ -336,3 +337,92 @@ def test_each_variant_has_deltas_of_its_own(make, folder):
     assert ways["small.gguf", "1"]["ratio"] < 0.2, ways
     assert ways["large.gguf", "1"]["ratio"] < 0.2, ways  # Q8_0 to Q4_1
     assert "small.gguf   from 1: " in said, said
+
+
+# ---- what each device would refuse ----
+
+SLOW = os.path.join(MODELS, "tiny-v4-slow.Q4_0.gguf")
+
+
+def two_models(large, small, *more):
+    """Words of a release with two models, each a variant of its own."""
+    return ("--file", "large.gguf=%s:model" % large,
+            "--file", "small.gguf=%s:model" % small,
+            "--variant", "large=large.gguf", "--variant", "small=small.gguf",
+            "--delta-from", "none", *more)
+
+
+def test_golden_prompts_belong_to_each_variant_that_names_none(
+        controller, make, folder):
+    own = os.path.join(folder, "own.json")
+    with open(GOLDEN, encoding="utf-8") as file:
+        golden = json.load(file)
+    golden["cases"] = golden["cases"][:2]
+    with open(own, "w", encoding="utf-8") as file:
+        json.dump(golden, file)
+    words = two_models(SLOW, V2, "--file", "own.json=%s:golden" % own,
+                       "--variant", "tiny=small.gguf,own.json")
+    code, _, err = make("each@1", *words, "--golden", GOLDEN)
+    assert code == 0, err
+    files = [variant["files"] for variant in
+             document(controller, "each@1")["variants"]]
+    assert files == [["large.gguf", "golden.json"],
+                     ["small.gguf", "golden.json"],
+                     ["small.gguf", "own.json"]]
+    assert err.count("playing      /") == 3, err
+
+
+def test_each_variant_is_played(make):
+    other = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
+    words = two_models(V2, other, "--golden", GOLDEN)
+    code, out, err = make("each@2", *words)
+    assert code == 7 and "error[probe.golden]" in err and out == "", err
+    assert "variant small" in err and "cases fail" in err, err
+    code, _, err = make("each@2", *words, "--skip-play")
+    assert code == 0, err
+    assert "not played   %s by large, small (--skip-play)" % GOLDEN in err, err
+
+
+def test_what_every_device_refuses_is_refused_with_its_words(make, folder):
+    def file(name, text):
+        path = os.path.join(folder, name)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        return path
+
+    def golden(name, **case):
+        return file(name, json.dumps({"format": "flotilla-golden-2", "cases": [
+            {"id": "one", "max_new_tokens": 2, **case}]}))
+
+    near = golden("near.json", text="a", expect=[
+        {"cosine_min_ppm": 1, "vector": "near.f32"}])
+    heard = golden("heard.json", audio="a.wav", expect=[{"exact": "a"}])
+    exits = golden("exits.json", prompt="a", expect=[{"exit": 0}])
+    model = ("--model-file", V2, "--skip-play")
+    for words, what in (
+            (two_models(V2, SLOW), "variant large: bad@1 brings no golden"),
+            (("--file", "a=%s:model" % V2, "--runtime", "ort"),
+             "bad@1 brings no golden prompts"),
+            ((*model, "--golden", near), "the release has no file near.f32"),
+            ((*model, "--golden", near, "--file", "near.f32=" + near),
+             "near.f32: "),
+            ((*model, "--golden", heard, "--file", "a.wav=" + near),
+             "a.wav is no WAV file"),
+            ((*model, "--golden", exits), "none of 1 golden case can be"),
+            (("--file", "b=%s:golden" % GOLDEN, "--golden", GOLDEN, *model,
+              "--variant", "v=model.gguf,model.gguf"), "it stands twice")):
+        code, out, err = make("bad@1", *words, "--delta-from", "none")
+        assert code == 7 and out == "" and what in err, (words, err)
+
+
+def test_a_runtimes_model_need_not_be_a_file_of_our_engine(make, folder):
+    path = os.path.join(folder, "small.onnx")
+    with open(path, "wb") as file:
+        file.write(b"no GGUF")
+    words = ("--file", "b.onnx=%s:model" % path, "--file",
+             "a.gguf=%s:model" % V2, "--variant", "b=b.onnx",
+             "--variant", "a=a.gguf", "--golden", GOLDEN)
+    code, _, err = make("both@1", *words, "--needs", "b:runtime=ort")
+    assert code == 0, err
+    code, out, err = make("both@2", *words)
+    assert code == 7 and "error[gguf." in err and out == "", err
