@@ -3,11 +3,12 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/host/json.h"
+#include "base/tree/tree.h"
 
 #define ANSWER_JSON_MAX (1u << 20)
 #define NORM_SLACK 0.001
@@ -109,53 +110,64 @@ static bool fits(const char *pattern, struct text text)
 
 /* ---- JSON ---- */
 
-static bool same_number(const json_t *a, const json_t *b)
+/* Reads a number that an integer of 64 bits holds. */
+static bool read_whole(const struct flo_tree_node *node, long long *out)
 {
-    if (json_is_integer(a) && json_is_integer(b)) {
-        return json_integer_value(a) == json_integer_value(b);
-    }
-    double x = json_number_value(a), y = json_number_value(b);
-    return !(x < y) && !(x > y);
-}
+    char text[24];
+    char *end;
 
-/* Compares JSON values. flo_json_parse() bounds their depth. */
-static bool same(const json_t *a, const json_t *b)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-    if (json_is_number(a) && json_is_number(b)) {
-        return same_number(a, b);
-    }
-    if (json_typeof(a) != json_typeof(b)) {
+    if (node->bytes >= sizeof(text)) {
         return false;
     }
-    if (json_is_string(a)) {
-        return json_string_length(a) == json_string_length(b) &&
-               memcmp(json_string_value(a), json_string_value(b), json_string_length(a)) == 0;
+    memcpy(text, node->text, node->bytes);
+    text[node->bytes] = '\0';
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return *end == '\0' && errno == 0;
+}
+
+static bool same_number(const struct flo_tree_node *a, const struct flo_tree_node *b)
+{
+    long long whole_a, whole_b;
+    double x, y;
+
+    if (read_whole(a, &whole_a) && read_whole(b, &whole_b)) {
+        return whole_a == whole_b;
     }
-    if (json_is_array(a)) {
-        bool is_same = json_array_size(a) == json_array_size(b);
-        for (i = 0; is_same && i < json_array_size(a); i++) {
-            is_same = same(json_array_get(a, i), json_array_get(b, i));
-        }
-        return is_same;
+    return flo_tree_number(a, &x) && flo_tree_number(b, &y) && !(x < y) && !(x > y);
+}
+
+static size_t count_of(const struct flo_tree_node *list)
+{
+    size_t count = 0;
+
+    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL; n = n->next) {
+        count++;
     }
-    if (json_is_object(a)) {
-        if (json_object_size(a) != json_object_size(b)) {
-            return false;
-        }
-        /* jansson iterates only over a non-const object */
-        void *it = json_object_iter((json_t *)(uintptr_t)a);
-        for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
-            key = json_object_iter_key(it);
-            value = json_object_get(b, key);
-            if (value == NULL || !same(json_object_iter_value(it), value)) {
-                return false;
-            }
-        }
+    return count;
+}
+
+/* Compares JSON values.  The tree's reader bounds their depth, and the reader
+ * of cases the members of an object. */
+static bool same(const struct flo_tree_node *a, const struct flo_tree_node *b)
+{
+    if (a->kind != b->kind || a->kind == FLO_TREE_ODD) {
+        return false;
     }
-    return true;
+    if (a->kind == FLO_TREE_NUMBER) {
+        return same_number(a, b);
+    }
+    if (a->kind != FLO_TREE_ARRAY && a->kind != FLO_TREE_OBJECT) {
+        return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
+    }
+    bool is_same = count_of(a) == count_of(b);
+    const struct flo_tree_node *other = flo_tree_first(b);
+    for (const struct flo_tree_node *n = flo_tree_first(a); is_same && n != NULL; n = n->next) {
+        other = a->kind == FLO_TREE_OBJECT ? flo_tree_member(b, n->key) : other;
+        is_same = other != NULL && same(n, other);
+        other = other != NULL ? other->next : NULL;
+    }
+    return is_same;
 }
 
 /* Decodes a JSON pointer (RFC 6901) up to the next slash. */
@@ -176,7 +188,7 @@ static bool part_of(const char **pointer, char *out, size_t out_bytes)
     return *p == '\0' || *p == '/';
 }
 
-static const json_t *element_of(const json_t *array, const char *part)
+static const struct flo_tree_node *element_of(const struct flo_tree_node *array, const char *part)
 {
     char *end;
     bool is_index = part[0] >= '0' && part[0] <= '9' && (part[0] != '0' || part[1] == '\0') &&
@@ -185,10 +197,14 @@ static const json_t *element_of(const json_t *array, const char *part)
         return NULL;
     }
     unsigned long index = strtoul(part, &end, 10);
-    return *end == '\0' ? json_array_get(array, index) : NULL;
+    const struct flo_tree_node *found = *end == '\0' ? flo_tree_first(array) : NULL;
+    for (; found != NULL && index > 0; index--) {
+        found = found->next;
+    }
+    return found;
 }
 
-static const json_t *at(const json_t *json, const char *pointer)
+static const struct flo_tree_node *at(const struct flo_tree_node *json, const char *pointer)
 {
     char part[FLO_GOLDEN_MATCH_BYTES_MAX + 1];
     while (json != NULL && *pointer == '/') {
@@ -196,35 +212,53 @@ static const json_t *at(const json_t *json, const char *pointer)
         if (!part_of(&pointer, part, sizeof(part))) {
             return NULL;
         }
-        json = json_is_array(json) ? element_of(json, part) : json_object_get(json, part);
+        json = json->kind == FLO_TREE_ARRAY    ? element_of(json, part)
+               : json->kind == FLO_TREE_OBJECT ? flo_tree_member(json, part)
+                                               : NULL;
     }
     return json;
 }
 
-static int judge_json(const struct flo_golden_match *match, struct text text, struct flo_err *err)
+static int judge_value(const struct flo_golden_match *match, const struct flo_tree_node *value,
+                       struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    if (flo_json_parse(text.data, text.bytes, ANSWER_JSON_MAX, &json, err) < 0) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer is no JSON object or array");
-    }
-    const json_t *value = at(json, match->text);
+    double number;
+
     if (value == NULL) {
         return flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer has nothing at %.100s", match->text);
     }
     if (match->kind == FLO_GOLDEN_EQUALS) {
-        return same(value, match->value)
+        return same(match->value, value)
                    ? 0
                    : flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer has another value at %.100s",
                               match->text);
     }
-    double number = json_number_value(value);
-    if (json_is_number(value) && number >= match->low && number <= match->high) {
-        return 0;
+    if (!flo_tree_number(value, &number)) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is no number", match->text);
     }
-    return json_is_number(value)
-               ? flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is %.9g, not from %.9g to %.9g",
-                          match->text, number, match->low, match->high)
-               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is no number", match->text);
+    return number >= match->low && number <= match->high
+               ? 0
+               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is %.9g, not from %.9g to %.9g",
+                          match->text, number, match->low, match->high);
+}
+
+static int judge_json(const struct flo_golden_match *match, struct text text, struct flo_err *err)
+{
+    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
+
+    if (text.bytes > ANSWER_JSON_MAX || (copy = malloc(text.bytes + 1)) == NULL) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer is no JSON object or array");
+    }
+    memcpy(copy, text.data, text.bytes);
+    copy[text.bytes] = '\0';
+    int rv = flo_tree_read(&tree, copy, text.bytes, 0, 0, NULL, err);
+    bool is_json =
+        rv == 0 && (tree.nodes->kind == FLO_TREE_OBJECT || tree.nodes->kind == FLO_TREE_ARRAY);
+    rv = is_json ? judge_value(match, at(tree.nodes, match->text), err)
+                 : flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer is no JSON object or array");
+    flo_tree_deinit(&tree);
+    return rv;
 }
 
 /* ---- vectors ---- */

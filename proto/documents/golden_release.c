@@ -102,8 +102,8 @@ static int load_vector(const struct flo_golden_files *files, struct flo_golden_m
     if (match->kind != FLO_GOLDEN_COSINE) {
         return 0;
     }
-    FLO_TRY(read_file(files, match->text, FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data, &bytes,
-                      err));
+    FLO_TRY(
+        read_file(files, match->text, FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data, &bytes, err));
     return flo_golden_set_vector(match, data, bytes, err);
 }
 
@@ -137,7 +137,8 @@ int flo_release_adapter(const struct flo_release *release,
             count++;
         }
     }
-    return count > 1 ? flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: %u adapters at once are not built yet",
-                                release->model, release->version, count)
-                     : 0;
+    return count > 1
+               ? flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: %u adapters at once are not built yet",
+                          release->model, release->version, count)
+               : 0;
 }

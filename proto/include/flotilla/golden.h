@@ -43,11 +43,12 @@ enum flo_golden_kind {
     FLO_GOLDEN_EXIT, /* the command ends with this exit status */
 };
 
+struct flo_tree_node;
 struct flo_golden_match {
     enum flo_golden_kind kind;
     const char *text; /* expected text, JSON pointer or file name; `kind` tells which */
-    const void *value;
-    double low, high; /* bounds of a number; COSINE uses only `low` */
+    const struct flo_tree_node *value; /* part of the document */
+    double low, high;                  /* bounds of a number; COSINE uses only `low` */
     uint32_t n_tokens;
     int32_t *tokens;
     int exit_status;
@@ -76,7 +77,7 @@ struct flo_golden_case {
 };
 
 struct flo_golden {
-    void *document; /* JSON that owns the texts; a list of documents after flo_golden_join() */
+    void *document; /* documents that own the texts; several after flo_golden_join() */
     uint32_t n_cases;
     struct flo_golden_case *cases;
 };
@@ -121,8 +122,8 @@ struct flo_release_variant;
  * these cases name.  FLO_E_PROBE_GOLDEN: the variant has no case. */
 FLO_MUST_USE int flo_release_golden(const struct flo_release *release,
                                     const struct flo_release_variant *variant,
-                                    const struct flo_golden_files *files,
-                                    struct flo_golden *golden, struct flo_err *err);
+                                    const struct flo_golden_files *files, struct flo_golden *golden,
+                                    struct flo_err *err);
 /* Finds a file of the variant by name.  FLO_E_META_SCHEMA: the variant has no
  * such file, or it has more bytes. */
 FLO_MUST_USE int flo_release_golden_file(const struct flo_release *release,

@@ -193,8 +193,7 @@ static bool is_repeated(const struct flo_create *create, const struct play *play
         const struct flo_author_variant *other = &create->author.variants[i];
         is_made = other->context == play->variant->context &&
                   flo_create_model_of(create, other) == play->model &&
-                  flo_create_holds(create, other, play->golden) &&
-                  flo_create_is_native(other);
+                  flo_create_holds(create, other, play->golden) && flo_create_is_native(other);
     }
     return is_made;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
@@ -281,6 +282,37 @@ static void the_whole_answer_is_known_where_the_document_has_it(void **state)
     }
 }
 
+static void a_field_that_stands_twice_is_refused(void **state)
+{
+    static const char *const texts[] = {
+        "{\"format\":\"flotilla-golden-2\",\"format\":\"flotilla-golden-1\",\"cases\":[]}",
+        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\",\"prompt\":\"p\","
+        "\"max_new_tokens\":4,\"expect\":[{\"json\":\"\",\"equals\":{\"a\":1,\"a\":2}}]}]}",
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        assert_int_equal(flo_golden_read(texts[i], strlen(texts[i]), &golden, &err),
+                         FLO_E_META_JSON);
+        assert_non_null(strstr(err.what, "stands twice"));
+    }
+}
+
+static void joined_cases_keep_the_texts_of_their_documents(void **state)
+{
+    struct flo_golden more;
+    (void)state;
+    assert_int_equal(read_expect("[{\"json\":\"/a\",\"equals\":[1,{\"b\":null}]}]"), 0);
+    more = golden;
+    assert_int_equal(read_expect("[{\"contains\":\"a\"}]"), 0);
+    assert_int_equal(flo_golden_join(&golden, &more, &err), 0);
+    assert_int_equal(golden.n_cases, 2);
+    assert_null(more.document);
+    const struct flo_golden_answer in = {.text = "{\"a\":[1.0,{\"b\":null}]}", .bytes = 22};
+    assert_int_equal(flo_golden_judge(&golden.cases[0], 0, &in, &err), 0);
+    assert_int_equal(flo_golden_judge(&golden.cases[1], 0, &in, &err), 0);
+    flo_golden_deinit(&golden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +329,8 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_unit_vector_is_refused),
         cmocka_unit_test(speech_of_a_case_is_a_wav_file_of_the_release),
         cmocka_unit_test(matchers_that_an_engine_cannot_serve_are_left_out),
+        cmocka_unit_test(a_field_that_stands_twice_is_refused),
+        cmocka_unit_test(joined_cases_keep_the_texts_of_their_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
