@@ -187,7 +187,7 @@ SEAMS = {
 }
 PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":
           "proto/include/", "flotilla/golden.h":
-          "proto/include/", "flotilla/engine.h": "engine/include/",
+          "base/include/", "flotilla/engine.h": "engine/include/",
           "flotilla/engine_wire.h": "engine/include/flotilla/engine_wire.h",
           "flotilla/release.h": "updater/include/",
           "flotilla/updater.h": "updater/include/",

@@ -320,6 +320,20 @@ const struct flo_release_file *flo_release_entry(const struct flo_release *relea
 FLO_MUST_USE int flo_release_adapter(const struct flo_release *release,
                                      const struct flo_release_variant *variant,
                                      const struct flo_release_file **out, struct flo_err *err);
+struct flo_golden;
+struct flo_golden_files;
+/* Reads the cases in all golden files of a variant, but not the files that
+ * these cases name.  FLO_E_PROBE_GOLDEN: the variant has no case. */
+FLO_MUST_USE int flo_release_golden(const struct flo_release *release,
+                                    const struct flo_release_variant *variant,
+                                    const struct flo_golden_files *files, struct flo_golden *golden,
+                                    struct flo_err *err);
+/* Finds a file of the variant by name.  FLO_E_META_SCHEMA: the variant has no
+ * such file, or it has more bytes. */
+FLO_MUST_USE int flo_release_golden_file(const struct flo_release *release,
+                                         const struct flo_release_variant *variant,
+                                         const char *name, size_t bytes_max,
+                                         const struct flo_release_file **out, struct flo_err *err);
 bool flo_release_is_native(const struct flo_release_variant *variant);
 /* Tells whether a file has the role `step`: an intermediate version of another
  * file, to which a delta leads (updater/plan/chain.h).  No variant contains

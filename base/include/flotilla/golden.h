@@ -115,22 +115,6 @@ struct flo_golden_files {
 /* Reads the vectors and audio files that the cases name. */
 FLO_MUST_USE int flo_golden_load(struct flo_golden *golden, const struct flo_golden_files *files,
                                  struct flo_err *err);
-struct flo_release;
-struct flo_release_file;
-struct flo_release_variant;
-/* Reads the cases in all golden files of a variant, but not the files that
- * these cases name.  FLO_E_PROBE_GOLDEN: the variant has no case. */
-FLO_MUST_USE int flo_release_golden(const struct flo_release *release,
-                                    const struct flo_release_variant *variant,
-                                    const struct flo_golden_files *files, struct flo_golden *golden,
-                                    struct flo_err *err);
-/* Finds a file of the variant by name.  FLO_E_META_SCHEMA: the variant has no
- * such file, or it has more bytes. */
-FLO_MUST_USE int flo_release_golden_file(const struct flo_release *release,
-                                         const struct flo_release_variant *variant,
-                                         const char *name, size_t bytes_max,
-                                         const struct flo_release_file **out, struct flo_err *err);
-
 /* An answer.  Members that the case's kind does not use are empty. */
 struct flo_golden_answer {
     const char *text; /* NUL after it */
