@@ -143,16 +143,9 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_
     return match;
 }
 
-/* Adds a matcher for the answer's token ids.  Adds none when the gap between
- * the two best tokens was once so small that another CPU may choose
- * otherwise. */
-static int add_tokens(const struct flo_tree_node *list, double gap, struct flo_golden_case *out,
-                      struct flo_err *err)
+static int read_ids(const struct flo_tree_node *list, struct flo_golden_match *match,
+                    struct flo_err *err)
 {
-    if (list == NULL || gap < FLO_GOLDEN_EXACT_GAP) {
-        return 0;
-    }
-    struct flo_golden_match *match = match_add(out, FLO_GOLDEN_TOKENS);
     match->tokens = calloc(count_of(list) + 1, sizeof(*match->tokens));
     if (match->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden tokens");
@@ -163,6 +156,48 @@ static int add_tokens(const struct flo_tree_node *list, double gap, struct flo_g
             return flo_fail(err, FLO_E_META_SCHEMA, "[%u] is no token id", match->n_tokens);
         }
         match->tokens[match->n_tokens++] = (int32_t)id;
+    }
+    return 0;
+}
+
+/* Adds a matcher for the answer's token ids.  Adds none when the gap between
+ * the two best tokens was once so small that another CPU may choose
+ * otherwise. */
+static int add_tokens(const struct flo_tree_node *list, double gap, struct flo_golden_case *out,
+                      struct flo_err *err)
+{
+    return list == NULL || gap < FLO_GOLDEN_EXACT_GAP
+               ? 0
+               : read_ids(list, match_add(out, FLO_GOLDEN_TOKENS), err);
+}
+
+/* Adds a matcher for the losses of the answer's tokens. */
+static int add_losses(const struct flo_tree_node *list, const struct flo_tree_node *losses,
+                      double slack, struct flo_golden_case *out, struct flo_err *err)
+{
+    struct flo_golden_match *match = match_add(out, FLO_GOLDEN_LOSSES);
+    uint32_t i = 0;
+
+    FLO_TRY(read_ids(list, match, err));
+    if (match->n_tokens == 0 || count_of(losses) != match->n_tokens) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%zu losses of %u tokens", count_of(losses),
+                        match->n_tokens);
+    }
+    if (slack > FLO_GOLDEN_SLACK_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "a slack of %g, at most %g", slack,
+                        FLO_GOLDEN_SLACK_MAX);
+    }
+    match->high = slack;
+    match->losses = calloc(match->n_tokens, sizeof(*match->losses));
+    if (match->losses == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for golden losses");
+    }
+    for (const struct flo_tree_node *n = flo_tree_first(losses); n != NULL; n = n->next, i++) {
+        double loss;
+        if (!flo_tree_number(n, &loss) || loss < 0 || loss > 1e6) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "loss [%u] is none from 0 to 1e6", i);
+        }
+        match->losses[i] = (float)loss;
     }
     return 0;
 }
@@ -200,6 +235,22 @@ static int read_tokens(const struct flo_tree_node *object, struct flo_golden_cas
     return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
 }
 
+static int read_losses(const struct flo_tree_node *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    const struct flo_tree_node *list, *losses;
+    double slack;
+
+    if (is_left_out(object, "expect_losses")) {
+        return 0;
+    }
+    FLO_TRY(get_list(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err));
+    FLO_TRY(get_list(object, "expect_losses", FLO_GOLDEN_TOKENS_MAX, &losses, err));
+    FLO_TRY(get_number(object, "loss_slack", &slack, err));
+    int rv = add_losses(list, losses, slack, out, err);
+    return rv < 0 ? flo_wrap(err, rv, "field `expect_losses`") : 0;
+}
+
 static int read_case_1(const struct flo_tree_node *object, struct flo_golden_case *out,
                        struct flo_err *err)
 {
@@ -209,10 +260,11 @@ static int read_case_1(const struct flo_tree_node *object, struct flo_golden_cas
         get_text(object, is_raw ? "raw_prompt" : "prompt", PROMPT_BYTES_MAX, &out->prompt, err));
     FLO_TRY(read_contains(object, out, err));
     FLO_TRY(read_tokens(object, out, err));
+    FLO_TRY(read_losses(object, out, err));
     if (out->n_expect == 0) {
         return flo_fail(err, FLO_E_META_SCHEMA,
-                        "checks nothing: no must_contain and no clear "
-                        "expect_tokens");
+                        "checks nothing: no must_contain, no clear "
+                        "expect_tokens, no expect_losses");
     }
     return 0;
 }
@@ -328,28 +380,30 @@ static int read_lacks(const struct flo_tree_node *object, struct flo_golden_matc
 /* The JSON keys of each kind of matcher; other keys are refused. */
 static const struct form {
     enum flo_golden_kind kind;
-    const char *key, *second;
+    const char *key, *second, *third;
     int (*read)(const struct flo_tree_node *object, struct flo_golden_match *match,
                 struct flo_err *err);
 } forms[] = {
-    {FLO_GOLDEN_IS, "exact", NULL, read_is},
-    {FLO_GOLDEN_CONTAINS, "contains", NULL, read_has},
-    {FLO_GOLDEN_LACKS, "lacks", NULL, read_lacks},
-    {FLO_GOLDEN_PATTERN, "pattern", NULL, read_pattern},
-    {FLO_GOLDEN_EQUALS, "json", "equals", read_equals},
-    {FLO_GOLDEN_WITHIN, "json", "within", read_within},
-    {FLO_GOLDEN_COSINE, "cosine_min_ppm", "vector", read_cosine},
-    {FLO_GOLDEN_TOKENS, "tokens", "min_logit_gap", NULL},
-    {FLO_GOLDEN_EXIT, "exit", NULL, read_exit},
+    {FLO_GOLDEN_IS, "exact", NULL, NULL, read_is},
+    {FLO_GOLDEN_CONTAINS, "contains", NULL, NULL, read_has},
+    {FLO_GOLDEN_LACKS, "lacks", NULL, NULL, read_lacks},
+    {FLO_GOLDEN_PATTERN, "pattern", NULL, NULL, read_pattern},
+    {FLO_GOLDEN_EQUALS, "json", "equals", NULL, read_equals},
+    {FLO_GOLDEN_WITHIN, "json", "within", NULL, read_within},
+    {FLO_GOLDEN_COSINE, "cosine_min_ppm", "vector", NULL, read_cosine},
+    {FLO_GOLDEN_TOKENS, "tokens", "min_logit_gap", NULL, NULL},
+    {FLO_GOLDEN_LOSSES, "tokens", "losses", "slack", NULL},
+    {FLO_GOLDEN_EXIT, "exit", NULL, NULL, read_exit},
 };
 
 static const struct form *form_of(const struct flo_tree_node *object)
 {
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
         const struct form *form = &forms[i];
-        size_t keys = form->second == NULL ? 1 : 2;
+        size_t keys = 1 + (form->second != NULL) + (form->third != NULL);
         if (flo_tree_member(object, form->key) != NULL &&
             (form->second == NULL || flo_tree_member(object, form->second) != NULL) &&
+            (form->third == NULL || flo_tree_member(object, form->third) != NULL) &&
             count_of(object) == keys) {
             return form;
         }
@@ -361,7 +415,7 @@ static int read_match(const struct flo_tree_node *object, struct flo_golden_case
                       struct flo_err *err)
 {
     const struct form *form = object->kind == FLO_TREE_OBJECT ? form_of(object) : NULL;
-    const struct flo_tree_node *list;
+    const struct flo_tree_node *list, *losses;
     double gap;
     if (form == NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "no known matcher (docs/reference/golden.md)");
@@ -370,6 +424,11 @@ static int read_match(const struct flo_tree_node *object, struct flo_golden_case
         return form->read(object, match_add(out, form->kind), err);
     }
     FLO_TRY(get_list(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err));
+    if (form->kind == FLO_GOLDEN_LOSSES) {
+        FLO_TRY(get_list(object, "losses", FLO_GOLDEN_TOKENS_MAX, &losses, err));
+        FLO_TRY(get_number(object, "slack", &gap, err));
+        return add_losses(list, losses, gap, out, err);
+    }
     FLO_TRY(get_number(object, "min_logit_gap", &gap, err));
     if (gap < FLO_GOLDEN_EXACT_GAP) {
         return flo_fail(err, FLO_E_META_SCHEMA, "ids are compared from a `min_logit_gap` of 1");
@@ -579,6 +638,7 @@ void flo_golden_deinit(struct flo_golden *golden)
         struct flo_golden_case *c = &golden->cases[i];
         for (uint32_t k = 0; k < c->n_expect; k++) {
             free(c->expect[k].tokens);
+            free(c->expect[k].losses);
             free(c->expect[k].vector);
         }
         free(c->messages);

@@ -358,6 +358,8 @@ static int judge(const struct flo_golden_case *c, const struct flo_golden_match 
                     ? NULL
                     : "the token ids are others";
         break;
+    case FLO_GOLDEN_LOSSES:
+        return flo_golden_judge_losses(match, answer->follow, err);
     case FLO_GOLDEN_EXIT:
         fault = answer->exit_status == match->exit_status ? NULL : "the exit status is another";
         break;

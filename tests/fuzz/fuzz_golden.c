@@ -19,7 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (uint32_t i = 0; i < golden.n_cases; i++) {
         const struct flo_golden_case *c = &golden.cases[i];
         const char *text = c->prompt != NULL ? c->prompt : c->id;
-        const struct flo_golden_answer answer = {.text = text, .bytes = strlen(text)};
+        const struct flo_golden_likely likely[] = {{1, 0.5}, {2, 1}};
+        struct flo_golden_follow follow;
+        flo_golden_follow(&follow, c);
+        flo_golden_follow_token(&follow, likely, FLO_COUNT(likely));
+        const struct flo_golden_answer answer = {
+            .text = text, .bytes = strlen(text), .follow = &follow};
         if (c->n_expect == 0 || c->n_expect > FLO_GOLDEN_EXPECT_MAX + 1) {
             abort();
         }

@@ -15,6 +15,7 @@
 #define FLO_GOLDEN_STARS_MAX 8          /* most `*` in a pattern */
 #define FLO_GOLDEN_VECTOR_MAX 65536     /* most numbers of a vector */
 #define FLO_GOLDEN_AUDIO_MAX 1000000    /* longest audio file, in bytes */
+#define FLO_GOLDEN_SLACK_MAX 5.0        /* largest allowed difference of a loss */
 #define FLO_GOLDEN_EXACT_GAP 1.0        /* least min_logit_gap at which token ids are compared */
 
 /* Kinds of requests of a case. */
@@ -41,6 +42,9 @@ enum flo_golden_kind {
      * likelier than the next best one */
     FLO_GOLDEN_TOKENS,
     FLO_GOLDEN_EXIT, /* the command ends with this exit status */
+    /* the answer's tokens are as likely as they were for the publisher's model,
+     * up to the first token where the model chooses another one */
+    FLO_GOLDEN_LOSSES,
 };
 
 struct flo_tree_node;
@@ -48,9 +52,12 @@ struct flo_golden_match {
     enum flo_golden_kind kind;
     const char *text; /* expected text, JSON pointer or file name; `kind` tells which */
     const struct flo_tree_node *value; /* part of the document */
-    double low, high;                  /* bounds of a number; COSINE uses only `low` */
+    /* bounds of a number; COSINE uses only `low`, LOSSES `high` as the largest
+     * difference of a loss */
+    double low, high;
     uint32_t n_tokens;
     int32_t *tokens;
+    float *losses; /* [n_tokens], for LOSSES: -ln of each token's probability */
     int exit_status;
     float *vector; /* numbers of the file, from flo_golden_set_vector() */
     uint32_t n_vector;
@@ -115,6 +122,31 @@ struct flo_golden_files {
 /* Reads the vectors and audio files that the cases name. */
 FLO_MUST_USE int flo_golden_load(struct flo_golden *golden, const struct flo_golden_files *files,
                                  struct flo_err *err);
+/* A token and its loss: -ln of its probability. */
+struct flo_golden_likely {
+    int32_t token;
+    double loss;
+};
+/* An answer that is followed for a matcher of the kind LOSSES. */
+struct flo_golden_follow {
+    const struct flo_golden_match *match; /* NULL: the case has none */
+    uint32_t count;                       /* tokens that were compared */
+    bool has_departed;                    /* the model chose another token than expected */
+    double worst;                         /* largest difference of a loss */
+    double worst_loss;                    /* loss of the token with that difference */
+    uint32_t worst_at;                    /* its index */
+};
+/* Begins to follow an answer to the case, which must outlive `follow`. */
+void flo_golden_follow(struct flo_golden_follow *follow, const struct flo_golden_case *c);
+/* Adds a step of the answer.  tokens[0] is the chosen token; the most likely
+ * ones follow in any order. */
+void flo_golden_follow_token(struct flo_golden_follow *follow,
+                             const struct flo_golden_likely *tokens, size_t count);
+/* Judges one matcher of the kind LOSSES.  FLO_E_PROBE_GOLDEN. */
+FLO_MUST_USE int flo_golden_judge_losses(const struct flo_golden_match *match,
+                                         const struct flo_golden_follow *follow,
+                                         struct flo_err *err);
+
 /* An answer.  Members that the case's kind does not use are empty. */
 struct flo_golden_answer {
     const char *text; /* NUL after it */
@@ -124,6 +156,7 @@ struct flo_golden_answer {
     const float *vector;
     uint32_t n_vector;
     int exit_status;
+    const struct flo_golden_follow *follow; /* NULL: the engine told no probabilities */
 };
 /* Checks an answer against all matchers of a case, except kinds whose bit is in
  * `without`.  FLO_E_PROBE_GOLDEN says which matcher fails and why; the error

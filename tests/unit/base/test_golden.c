@@ -133,6 +133,11 @@ static void what_is_no_matcher_is_refused(void **state)
         "[{\"tokens\":[1],\"min_logit_gap\":0.5}]",
         "[{\"tokens\":[-1],\"min_logit_gap\":2}]",
         "[{\"exit\":256}]",
+        "[{\"tokens\":[1],\"losses\":[0.1]}]",
+        "[{\"tokens\":[1],\"losses\":[0.1,0.2],\"slack\":1}]",
+        "[{\"tokens\":[],\"losses\":[],\"slack\":1}]",
+        "[{\"tokens\":[1],\"losses\":[-0.1],\"slack\":1}]",
+        "[{\"tokens\":[1],\"losses\":[0.1],\"slack\":5.5}]",
         "{}",
         "null",
         "[7]",
@@ -282,6 +287,62 @@ static void the_whole_answer_is_known_where_the_document_has_it(void **state)
     }
 }
 
+/* ---- losses ---- */
+
+/* Judges an answer of steps with two tokens each: the chosen one, another. */
+static int judge_steps(const struct flo_golden_likely (*steps)[2], size_t count)
+{
+    struct flo_golden_follow follow;
+    memset(&err, 0, sizeof(err));
+    assert_int_equal(read_expect("[{\"tokens\":[7,8,9],\"losses\":[0.1,0.69,0.2],\"slack\":0.5}]"),
+                     0);
+    flo_golden_follow(&follow, &golden.cases[0]);
+    for (size_t i = 0; i < count; i++) {
+        flo_golden_follow_token(&follow, steps[i], 2);
+    }
+    const struct flo_golden_answer in = {.text = "", .follow = &follow};
+    int rv = flo_golden_judge(&golden.cases[0], 0, &in, &err);
+    flo_golden_deinit(&golden);
+    return rv;
+}
+
+static void a_near_tie_may_fall_either_way(void **state)
+{
+    static const struct flo_golden_likely same[][2] = {
+        {{7, 0.1}, {1, 2}}, {{8, 0.68}, {5, 0.7}}, {{9, 0.21}, {1, 3}}};
+    static const struct flo_golden_likely other[][2] = {
+        {{7, 0.1}, {1, 2}}, {{5, 0.68}, {8, 0.7}}, {{3, 0.5}, {4, 3}}};
+    (void)state;
+    assert_int_equal(judge_steps(same, 3), 0);
+    assert_int_equal(judge_steps(other, 3), 0);
+}
+
+static void a_token_that_became_unlikely_fails(void **state)
+{
+    static const struct flo_golden_likely unlikely[][2] = {{{5, 0.1}, {7, 2.5}}};
+    static const struct flo_golden_likely absent[][2] = {{{5, 0.1}, {4, 2.5}}};
+    static const struct flo_golden_likely too_likely[][2] = {
+        {{7, 0.1}, {1, 2}}, {{8, 0.01}, {5, 5}}, {{9, 0.2}, {1, 3}}};
+    static const struct flo_golden_likely odd[][2] = {{{7, NAN}, {1, 2}}};
+    (void)state;
+    assert_int_equal(judge_steps(unlikely, 1), FLO_E_PROBE_GOLDEN);
+    assert_non_null(strstr(err.what, "token 0 has a loss of 2.50, expected is 0.10"));
+    assert_int_equal(judge_steps(absent, 1), FLO_E_PROBE_GOLDEN);
+    assert_int_equal(judge_steps(too_likely, 3), FLO_E_PROBE_GOLDEN);
+    assert_int_equal(judge_steps(odd, 1), FLO_E_PROBE_GOLDEN);
+}
+
+static void an_answer_that_ends_too_soon_fails(void **state)
+{
+    static const struct flo_golden_likely two[][2] = {{{7, 0.1}, {1, 2}}, {{8, 0.7}, {5, 0.7}}};
+    (void)state;
+    assert_int_equal(judge_steps(two, 2), FLO_E_PROBE_GOLDEN);
+    assert_non_null(strstr(err.what, "ends after 2 of 3 tokens"));
+    assert_int_equal(read_expect("[{\"tokens\":[7],\"losses\":[0.1],\"slack\":0.5}]"), 0);
+    assert_int_equal(judge_text("a"), FLO_E_PROBE_GOLDEN);
+    flo_golden_deinit(&golden);
+}
+
 static void a_field_that_stands_twice_is_refused(void **state)
 {
     static const char *const texts[] = {
@@ -329,6 +390,9 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_unit_vector_is_refused),
         cmocka_unit_test(speech_of_a_case_is_a_wav_file_of_the_release),
         cmocka_unit_test(matchers_that_an_engine_cannot_serve_are_left_out),
+        cmocka_unit_test(a_near_tie_may_fall_either_way),
+        cmocka_unit_test(a_token_that_became_unlikely_fails),
+        cmocka_unit_test(an_answer_that_ends_too_soon_fails),
         cmocka_unit_test(a_field_that_stands_twice_is_refused),
         cmocka_unit_test(joined_cases_keep_the_texts_of_their_documents),
     };
