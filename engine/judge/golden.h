@@ -1,0 +1,52 @@
+/* Golden: plays golden cases on a model in several ways, for the commands
+ * `golden create` and `golden play`. */
+#ifndef FLOTILLA_ENGINE_GOLDEN_H
+#define FLOTILLA_ENGINE_GOLDEN_H
+
+#include <flotilla/golden.h>
+
+#include "base/ticker.h"
+#include "engine/tools/common.h"
+
+/* An answer with what the model knows of each token.  Zero-initialise. */
+struct flo_heard {
+    int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
+    /* largest logit minus the second largest, for each token; then for the end
+     * token, if the answer ended */
+    float gaps[FLO_GOLDEN_TOKENS_MAX + 1];
+    float losses[FLO_GOLDEN_TOKENS_MAX + 1]; /* -ln of each token's probability */
+    /* number of tokens before the first where the answer might have ended
+     * instead */
+    uint32_t open_count;
+    uint32_t count;
+    bool has_ended;
+    struct flo_golden_follow follow;
+    struct flo_buf text;
+};
+/* Lets the model answer a case greedily with at most `tokens_max` tokens.
+ * `prompt` has room for the model's context.  FLO_E_PROBE_NONFINITE and
+ * others. */
+FLO_MUST_USE int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
+                                 uint32_t tokens_max, int32_t *prompt, struct flo_heard *heard,
+                                 struct flo_err *err);
+/* Converts the first `count` tokens of the answer to text, with a NUL behind
+ * it. */
+FLO_MUST_USE int flo_golden_text(const struct flo_tool_answer *a, uint32_t count,
+                                 struct flo_heard *heard, struct flo_err *err);
+
+/* Result of a case in all plays. */
+struct flo_golden_played {
+    char why[256]; /* reason why the case failed; empty: it is good */
+    /* the case fails by its token ids alone: its losses are as expected */
+    bool is_near;
+    double worst;        /* largest difference of a token's loss from the expected one */
+    bool is_passed_over; /* no model alone can play the case */
+};
+/* Plays all cases with different threads, kernels and caches, from play number
+ * `from` on; the first play is as `tool` says.  results[n_cases] must be zero
+ * at first. */
+FLO_MUST_USE int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden,
+                                 size_t from, struct flo_golden_played *results,
+                                 struct flo_ticker *ticker, struct flo_err *err);
+
+#endif

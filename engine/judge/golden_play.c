@@ -1,0 +1,295 @@
+/* Golden play: lets a model answer golden cases and judges the answers by the
+ * matchers of devices.
+ *
+ * All cases are played in several ways, because devices have other numbers of
+ * threads, other kernels, and caches of another type. */
+#include "engine/judge/golden.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <flotilla/engine_output.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/plural.h>
+
+#include "engine/kernel/kernel.h"
+
+enum {
+    REF_BYTES_MAX = 128 << 20, /* most bytes of weights that plain C computes fast enough */
+    PLAYS = 5,
+};
+/* difference of logits at which another CPU might choose the other token */
+#define NEAR_GAP 1.0f
+
+/* ---- one answer ---- */
+
+static int put_messages(const struct flo_tool_answer *a, const struct flo_golden_case *c,
+                        int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
+{
+    struct flo_engine_message messages[FLO_GOLDEN_MESSAGES_MAX];
+
+    for (uint32_t i = 0; i < c->n_messages; i++) {
+        messages[i] = (struct flo_engine_message){.role = c->messages[i].role,
+                                                  .text = c->messages[i].content,
+                                                  .bytes = strlen(c->messages[i].content)};
+    }
+    return flo_engine_chat(a->model.text, messages, c->n_messages, tokens, tokens_max, count, err);
+}
+
+/* Notes how likely the model finds the chosen token, and whether the answer
+ * might have ended instead. */
+static void note_step(const struct flo_tool_answer *a, struct flo_heard *heard)
+{
+    struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
+    struct flo_golden_likely likely[1 + FLO_LOGPROBS_MAX];
+    const float *logits = a->model.backend->logits(a->model.state);
+    uint32_t n = flo_logprobs(logits, a->model.info->n_vocab, a->tokens[0], FLO_LOGPROBS_MAX, list);
+    bool may_end = heard->has_ended && a->gap < NEAR_GAP;
+
+    for (uint32_t i = 0; i < n; i++) {
+        likely[i] = (struct flo_golden_likely){list[i].token, -(double)list[i].logprob};
+        may_end = may_end || (!heard->has_ended && list[0].logprob - list[i].logprob < NEAR_GAP &&
+                              flo_engine_is_end(a->model.text, list[i].token));
+    }
+    heard->losses[heard->count] = n > 0 ? -list[0].logprob : 0;
+    heard->open_count =
+        may_end && heard->open_count > heard->count ? heard->count : heard->open_count;
+    /* A device hears nothing of the token that ends an answer. */
+    if (n > 0 && !heard->has_ended) {
+        flo_golden_follow_token(&heard->follow, likely, n);
+    }
+}
+
+int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, uint32_t tokens_max,
+                    int32_t *prompt, struct flo_heard *heard, struct flo_err *err)
+{
+    const struct flo_tool_prompt asked = {NULL, c->prompt, c->input == FLO_GOLDEN_RAW};
+    size_t count, room = a->model.info->context - 1;
+    bool is_finite = true;
+
+    FLO_TRY(c->input == FLO_GOLDEN_MESSAGES
+                ? put_messages(a, c, prompt, room, &count, err)
+                : flo_tool_prompt(a->model.text, &asked, prompt, room, &count, err));
+    room = a->model.info->context - count;
+    room = room < tokens_max ? room : tokens_max;
+    heard->count = 0;
+    heard->open_count = UINT32_MAX;
+    heard->has_ended = false;
+    heard->text.bytes = 0;
+    flo_golden_follow(&heard->follow, c);
+    a->model.backend->reset(a->model.state, 0);
+    a->count = 0;
+    FLO_TRY(flo_tool_feed(&a->model, prompt, count, err));
+    while (heard->count < room && !heard->has_ended) {
+        FLO_TRY(flo_tool_answer_next(a, 1, err));
+        heard->gaps[heard->count] = a->gap;
+        is_finite = is_finite && a->is_finite;
+        heard->has_ended = flo_engine_is_end(a->model.text, a->tokens[0]);
+        note_step(a, heard);
+        if (!heard->has_ended) {
+            heard->tokens[heard->count++] = a->tokens[0];
+        }
+    }
+    return is_finite ? 0
+                     : flo_fail(err, FLO_E_PROBE_NONFINITE, "a token came from NaN or infinity");
+}
+
+int flo_golden_text(const struct flo_tool_answer *a, uint32_t count, struct flo_heard *heard,
+                    struct flo_err *err)
+{
+    heard->text.bytes = 0;
+    int rv = flo_engine_detokenise(a->model.text, heard->tokens, count, false, &heard->text, err);
+    flo_buf_text(&heard->text, "");
+    FLO_TRY(rv);
+    return heard->text.failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
+}
+
+/* ---- plays ---- */
+
+/* State of all plays. */
+struct plays {
+    const struct flo_golden *golden;
+    struct flo_golden_played *results;
+    struct flo_ticker *ticker;
+    struct flo_heard heard;
+    int32_t *prompt; /* [context] */
+};
+
+/* Returns the name of another kernel that this CPU supports.  Returns NULL if
+ * there is none that is fast enough. */
+static const char *other_kernel(const char *used, uint64_t weights_bytes)
+{
+    const struct flo_kernel *kernel;
+
+    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
+        bool is_slow = kernel == &flo_kernel_ref && weights_bytes > REF_BYTES_MAX;
+        if (strcmp(kernel->name, used) != 0 && kernel->is_supported() && !is_slow) {
+            return kernel->name;
+        }
+    }
+    return NULL;
+}
+
+/* Sets the options of play number `play`.  Returns false if it would repeat
+ * another play. */
+static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
+{
+    if (play == 1) {
+        tool->threads = first->threads == 1 ? 2 : 1;
+    } else if (play == 2) {
+        tool->kernel = other_kernel(first->kernel, first->weights_bytes);
+        return tool->kernel != NULL;
+    } else if (play > 2) {
+        bool is_free = tool->kv == NULL && tool->memory_bytes_max == 0;
+        tool->kv = play == 3 ? "q8_0" : "q4_0";
+        return is_free && tool->backend == NULL;
+    }
+    return true;
+}
+
+/* Prints the result of a play.  On a terminal it first clears the line of
+ * progress. */
+static void tell_play(const struct flo_tool *tool, const struct flo_engine_info *info,
+                      uint32_t good, uint32_t count)
+{
+    fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s%s%s\n",
+            isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
+            info->threads == 1 ? "" : "s", tool->kv != NULL ? ", cache " : "",
+            tool->kv != NULL ? tool->kv : "");
+}
+
+/* Tells whether a model alone can answer the case. */
+static bool is_playable(const struct flo_golden_case *c)
+{
+    return c->input < FLO_GOLDEN_TEXT && flo_golden_count(c, 1u << FLO_GOLDEN_EXIT) > 0;
+}
+
+/* Notes why the answer in `heard` fails. */
+static void note_fault(const struct plays *plays, const struct flo_tool_answer *a,
+                       const struct flo_err *err, struct flo_golden_played *result)
+{
+    const char *what = strstr(err->what, ": ");
+
+    snprintf(result->why, sizeof(result->why), "%.80s with kernel %.16s, %u thread%s: %.50s",
+             what != NULL ? what + 2 : err->what, a->model.info->kernel, a->model.info->threads,
+             a->model.info->threads == 1 ? "" : "s", plays->heard.text.data);
+}
+
+/* Judges the answer in `heard`. */
+static void judge(const struct plays *plays, const struct flo_tool_answer *a,
+                  const struct flo_golden_case *c, struct flo_golden_played *result)
+{
+    const unsigned without = 1u << FLO_GOLDEN_EXIT, tokens = 1u << FLO_GOLDEN_TOKENS;
+    const struct flo_heard *heard = &plays->heard;
+    const struct flo_golden_answer answer = {
+        .text = heard->text.data,
+        .bytes = heard->text.bytes,
+        .tokens = heard->tokens,
+        .n_tokens = heard->count,
+        .follow = &heard->follow,
+    };
+    struct flo_err err = {0}, other = {0};
+
+    result->worst = fmax(result->worst, heard->follow.worst);
+    if (flo_golden_judge(c, without, &answer, &err) == 0) {
+        return;
+    }
+    bool is_near =
+        heard->follow.match != NULL && flo_golden_judge(c, without | tokens, &answer, &other) == 0;
+    if (result->why[0] == '\0' || (result->is_near && !is_near)) {
+        note_fault(plays, a, other.what[0] == '\0' ? &err : &other, result);
+        result->is_near = is_near;
+    }
+}
+
+static int play_case(struct plays *plays, struct flo_tool_answer *a, size_t index,
+                     struct flo_err *err)
+{
+    const struct flo_golden_case *c = &plays->golden->cases[index];
+    struct flo_golden_played *result = &plays->results[index];
+    int rv = flo_golden_hear(a, c, c->tokens_max, plays->prompt, &plays->heard, err);
+
+    if (rv == FLO_E_INFER_TOO_LONG) {
+        snprintf(result->why, sizeof(result->why), "%.150s", err->what);
+        return 0;
+    }
+    rv = rv == 0 ? flo_golden_text(a, plays->heard.count, &plays->heard, err) : rv;
+    if (rv < 0) {
+        return flo_wrap(err, rv, "case %s", c->id);
+    }
+    judge(plays, a, c, result);
+    return 0;
+}
+
+static int play(struct plays *plays, const struct flo_tool *tool, struct flo_tool_answer *a,
+                struct flo_err *err)
+{
+    uint32_t good = 0, played = 0;
+
+    for (uint32_t i = 0; i < plays->golden->n_cases; i++) {
+        struct flo_golden_played *result = &plays->results[i];
+        flo_ticker_tell(plays->ticker, "   playing      case", i + 1, plays->golden->n_cases);
+        result->is_passed_over = !is_playable(&plays->golden->cases[i]);
+        if ((result->why[0] == '\0' || result->is_near) && !result->is_passed_over) {
+            played++;
+            FLO_TRY(play_case(plays, a, i, err));
+            good += result->why[0] == '\0';
+        }
+    }
+    tell_play(tool, a->model.info, good, played);
+    return 0;
+}
+
+static int open_and_play(struct plays *plays, const struct flo_tool *tool,
+                         struct flo_engine_info *info, bool is_played, struct flo_err *err)
+{
+    struct flo_tool_answer a = {0};
+    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &a, err);
+
+    if (rv == 0) {
+        *info = *a.model.info;
+        plays->prompt = calloc(info->context, sizeof(*plays->prompt));
+        rv = plays->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
+    }
+    rv = rv == 0 && is_played ? play(plays, tool, &a, err) : rv;
+    free(plays->prompt);
+    flo_tool_answer_close(&a);
+    return rv;
+}
+
+static int play_all(struct plays *plays, const struct flo_tool *tool, size_t from,
+                    struct flo_err *err)
+{
+    struct flo_engine_info first, info;
+
+    FLO_TRY(open_and_play(plays, tool, &first, from == 0, err));
+    for (size_t i = from > 0 ? from : 1; i < PLAYS; i++) {
+        struct flo_tool other = *tool;
+        if (set_play(&other, i, &first)) {
+            FLO_TRY(open_and_play(plays, &other, &info, true, err));
+        }
+    }
+    return 0;
+}
+
+int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden, size_t from,
+                    struct flo_golden_played *results, struct flo_ticker *ticker,
+                    struct flo_err *err)
+{
+    struct plays *plays = calloc(1, sizeof(*plays));
+
+    if (plays == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "an answer");
+    }
+    plays->golden = golden;
+    plays->results = results;
+    plays->ticker = ticker;
+    int rv = play_all(plays, tool, from, err);
+    flo_buf_deinit(&plays->heard.text);
+    free(plays);
+    return rv;
+}
