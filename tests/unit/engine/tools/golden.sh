@@ -32,13 +32,13 @@ for case in json.load(open("tests/models/golden-tiny-v2.json"))["cases"]:
     print(case["prompt"] + "\n")' >"$work/prompts"
 echo "Tell me something that you are not sure of." >>"$work/prompts"
 
-# Most prompts that it was made for, and it says why not the others.
-expect 0 '^26 of 27 prompts became cases' "$@" "$model" golden create \
+# All prompts that it was made for are certain, the last one is not.
+expect 0 '^27 of 27 prompts became cases, 1 of them judged' "$@" "$model" golden create \
     "$work/golden.json" --model $v2 --prompts "$work/prompts"
 cp "$work/out" "$work/said"
-expect 0 'left out: prompt-27 .*too close to call' cat "$work/said"
-expect 0 '^played: 26 of 26 .* 1 thread' cat "$work/said"
-expect 0 '^played: 26 of 26' "$@" "$model" golden play "$work/golden.json" \
+expect 0 '^played: 27 of 27 .* 1 thread' cat "$work/said"
+expect 0 '^played: 27 of 27 .* cache q8_0' cat "$work/said"
+expect 0 '^played: 27 of 27' "$@" "$model" golden play "$work/golden.json" \
     --model $v2
 # The number of threads changes no case.
 head -n 10 "$work/prompts" >"$work/few"
@@ -72,13 +72,46 @@ expect 7 'failed: severity-1' "$@" "$model" golden play "$work/changed.json" \
 expect 7 'NaN' "$@" "$model" golden create "$work/none.json" \
     --model $models/tiny-v3-bad-nanscale.Q4_0.gguf
 
+# Built-in prompts: all become cases, and show a damaged model.
+expect 0 '^16 of 16 prompts became cases' "$@" "$model" golden create \
+    "$work/built-in.json" --model $v2
+for bad in noise swap; do
+    expect 7 'cases\? fails\? with' "$@" "$model" golden play \
+        "$work/built-in.json" --model $models/tiny-v3-bad-$bad.Q4_0.gguf
+done
+# Few cases are worth a warning.
+head -n 4 "$work/few" >"$work/two"
+expect 0 'warning: 2 cases may miss' "$@" "$model" golden create \
+    "$work/of-2.json" --model $v2 --prompts "$work/two"
+
+# Format 2 is judged by its own matchers.
+cat >"$work/format-2.json" <<'END'
+{"format": "flotilla-golden-2", "cases": [
+ {"id": "severity", "prompt": "Classify: 23:45 oven-95 voltage drop temp=35C",
+  "max_new_tokens": 8, "expect": [{"exact": "severity: critical"}, {"lacks": "x"}]},
+ {"id": "talk", "messages": [{"role": "user",
+  "content": "Classify: 23:45 oven-95 voltage drop temp=35C"}],
+  "max_new_tokens": 8, "expect": [{"pattern": "severity: c*"}]},
+ {"id": "heard", "audio": "door.wav", "expect": [{"exact": "shut"}]}]}
+END
+expect 0 '^played: 2 of 2' "$@" "$model" golden play "$work/format-2.json" \
+    --model $v2
+expect 0 'passed over: 1 case' "$@" "$model" golden play \
+    "$work/format-2.json" --model $v2
+sed 's/severity: c\*/severity: d*/' "$work/format-2.json" >"$work/changed.json"
+expect 7 'failed: talk: the pattern does not fit' "$@" "$model" golden play \
+    "$work/changed.json" --model $v2
+
 # Texts that are none, prompts without a case, words that are wrong.
-expect 7 'line 1: not strict JSON' "$@" "$model" golden play README.md \
+expect 7 'not strict JSON in UTF-8 at byte 0' "$@" "$model" golden play README.md \
     --model $v2
 echo '{"prompt":"a","answer":"b"}' >"$work/suite"
-expect 7 'no document of the format' "$@" "$model" golden play \
+expect 7 'field .format. is missing' "$@" "$model" golden play \
     "$work/suite" --model $v2
-echo "Tell me something that you are not sure of." >"$work/prompts"
+# A prompt that fits no context is left out, and says so.
+python3 -c 'print("too long " * 500)' >"$work/prompts"
+expect 7 'left out: prompt-1 .*tokens' "$@" "$model" golden create \
+    "$work/none.json" --model $v2 --prompts "$work/prompts"
 expect 7 'no case is left of 1 prompt:' "$@" "$model" golden create \
     "$work/none.json" --model $v2 --prompts "$work/prompts"
 : >"$work/prompts"
