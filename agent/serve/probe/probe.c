@@ -62,11 +62,28 @@ static void tell(struct probe *probe)
 
 /* ---- frames ---- */
 
+/* Compares the probabilities of a token with those that its case expects. */
+static void follow_token(struct probe *probe, const struct flo_wire_token *token)
+{
+    struct flo_wire_text rest = token->logprobs;
+    struct flo_golden_likely tokens[1 + FLO_WIRE_LOGPROBS_MAX];
+    struct flo_wire_logprob one;
+    size_t count = 0;
+
+    while (count < FLO_COUNT(tokens) && flo_wire_logprob_next(&rest, &one)) {
+        tokens[count++] = (struct flo_golden_likely){(int32_t)one.token, -(double)one.logprob};
+    }
+    if (count > 0) {
+        flo_golden_follow_token(&probe->follow, tokens, count);
+    }
+}
+
 static void on_token(struct probe *probe, const struct flo_wire_token *token)
 {
     probe->nonfinite += token->is_finite ? 0 : 1;
     if (probe->phase == PROBE_GOLDEN_CASES) {
         flo_buf_add(&probe->text, token->text.data, token->text.bytes);
+        follow_token(probe, token);
         if (probe->n_tokens < FLO_GOLDEN_TOKENS_MAX) {
             probe->tokens[probe->n_tokens++] = (int32_t)token->token;
         }
@@ -126,6 +143,7 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
         .vector = probe->vector,
         .n_vector = probe->n_vector,
         .exit_status = (int)done->exit_status,
+        .follow = &probe->follow,
     };
     struct flo_err err = {0};
     if (!probe->text.failed && ended_well(c, done, &err) &&
@@ -381,6 +399,9 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
     probe->call.on_lost = on_lost;
     if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_GAP)) != 0) {
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
+    }
+    if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_LOGPROBS)) != 0) {
+        probe->without |= 1u << FLO_GOLDEN_LOSSES;
     }
     if (!candidate->is_silent) {
         /* An engine has no exit status, so no case can check one. */

@@ -51,7 +51,8 @@ struct probe {
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     uint32_t n_tokens;
     uint32_t nonfinite;
-    float *vector; /* vector in the last EMBEDDING frame */
+    struct flo_golden_follow follow; /* how likely the answer's expected tokens are */
+    float *vector;                   /* vector in the last EMBEDDING frame */
     uint32_t n_vector;
     unsigned without;  /* bit for each kind of check that the engine cannot do */
     uint32_t n_unable; /* number of cases that the engine cannot play */

@@ -62,6 +62,17 @@ void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_cas
     g->n_messages = c->n_messages;
 }
 
+/* Tells whether the case is played now to compare probabilities.  The speed
+ * test plays it without them. */
+static bool asks_losses(const struct probe *probe, const struct flo_golden_case *c)
+{
+    struct flo_golden_follow follow;
+
+    flo_golden_follow(&follow, c);
+    return follow.match != NULL && probe->phase == PROBE_GOLDEN_CASES &&
+           (probe->without >> FLO_GOLDEN_LOSSES & 1u) == 0;
+}
+
 int flo_probe_start(struct probe *probe, struct serve_engine *engine,
                     const struct flo_golden_case *c, uint32_t tokens_max, bool ignores_end,
                     struct flo_err *err)
@@ -82,9 +93,11 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
         message.generate.adapter_scale =
             is_candidate ? probe->limits.adapter_scale : route->adapter_scale;
         message.generate.max_tokens = c->input == FLO_GOLDEN_AUDIO ? 0 : tokens_max;
+        message.generate.logprobs = asks_losses(probe, c) ? 1 + FLO_WIRE_LOGPROBS_MAX : 0;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     }
+    flo_golden_follow(&probe->follow, c);
     probe->text.bytes = 0;
     probe->n_vector = 0;
     probe->n_tokens = 0;

@@ -49,6 +49,23 @@ static void probes_see_what_is_wrong(void **state)
     world_close();
 }
 
+/* The built-in prompts mean nothing to the model: some answers are near ties. */
+static void near_ties_are_judged_by_their_probabilities(void **state)
+{
+    static const char built_in[] = "tests/models/golden-tiny-v2-built-in.json";
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    probe(V2, built_in, &usual);
+    assert_int_equal(result.error, 0);
+    assert_int_equal(result.passed, 15);
+    probe(BAD "swap.Q4_0.gguf", built_in, &usual);
+    assert_int_equal(result.error, FLO_E_PROBE_GOLDEN);
+    assert_true(result.passed < 8);
+    assert_non_null(strstr(result.what, "has a loss of"));
+    world_close();
+}
+
 /* Its order is superseded: the next candidate has a probe of its own, and
  * hears nothing of this one. */
 static void a_probe_ends_with_its_candidate(void **state)
@@ -154,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probes_see_what_is_wrong),
+        cmocka_unit_test(near_ties_are_judged_by_their_probabilities),
         cmocka_unit_test(a_probe_ends_with_its_candidate),
         cmocka_unit_test(speeds_with_and_without_packed_weights_are_not_compared),
         cmocka_unit_test(the_cases_of_all_golden_files_are_played),
