@@ -1,8 +1,6 @@
 /* Golden cases: reads the files that cases name, vectors and speech. */
 #include <flotilla/golden.h>
 
-#include <flotilla/errors/meta.h>
-
 static int read_file(const struct flo_golden_files *files, const char *name, size_t bytes_max,
                      char **data, size_t *bytes, struct flo_err *err)
 {

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <flotilla/engine_output.h>
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 

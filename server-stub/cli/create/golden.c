@@ -146,17 +146,23 @@ static int refuse_to_make(const struct flo_parts *parts, struct flo_err *err)
     return flo_err_fix(err, "give cases of format 2 with --golden: docs/reference/golden.md");
 }
 
-/* Tells whether a file of golden prompts has format 1, the only one that
- * flotilla-model plays. */
-static bool is_format_1(const char *path)
+/* Tells whether flotilla-model plays some case of a file.  Texts to embed,
+ * speech and files are for devices alone. */
+static bool is_playable(const char *path)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    struct flo_golden golden = {0};
+    bool is_found = false;
     size_t bytes;
 
-    return flo_file_read(path, FLO_GOLDEN_BYTES_MAX, &text, &bytes, NULL) == 0 &&
-           flo_json_parse(text, bytes, FLO_GOLDEN_BYTES_MAX, &root, NULL) == 0 &&
-           strcmp(flo_json_text(root, "format", ""), "flotilla-golden-1") == 0;
+    if (flo_file_read(path, FLO_GOLDEN_BYTES_MAX, &text, &bytes, NULL) == 0 &&
+        flo_golden_read(text, bytes, &golden, NULL) == 0) {
+        for (uint32_t i = 0; i < golden.n_cases; i++) {
+            is_found = is_found || golden.cases[i].input < FLO_GOLDEN_TEXT;
+        }
+        flo_golden_deinit(&golden);
+    }
+    return is_found;
 }
 
 /* Returns why a variant does not play a file on this machine; NULL: it plays
@@ -173,7 +179,7 @@ static const char *why_unplayed(const struct flo_cli *cli, const struct flo_crea
     if (create->is_unknown) {
         return " (nothing here computes the model)";
     }
-    return is_format_1(golden) ? NULL : " (format 2)";
+    return is_playable(golden) ? NULL : " (no case that a model alone can play)";
 }
 
 /* A variant's play of one file of golden prompts. */
