@@ -8,6 +8,7 @@
 #include <flotilla/errors/release.h>
 #include <flotilla/plural.h>
 
+#include "proto/license.h"
 #include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/artifacts.h"
@@ -204,6 +205,24 @@ static int check_new(const struct flo_release *release, const struct known *know
     return 0;
 }
 
+/* Refuses a release whose licence this controller does not allow. */
+static int check_license(const struct flo_rest_call *call, const struct flo_release *release,
+                         struct flo_err *err)
+{
+    const char *list = call->controller->options.allow_licence;
+    char refused[FLO_LICENSE_BYTES_MAX + 1];
+
+    if (list == NULL || flo_license_is_allowed(list, release->license, refused, sizeof(refused))) {
+        return 0;
+    }
+    return refused[0] == '\0' ? flo_fail(err, FLO_E_RELEASE_LICENCE,
+                                         "%s@%s names no licence; this controller allows %s",
+                                         release->model, release->version, list)
+                              : flo_fail(err, FLO_E_RELEASE_LICENCE,
+                                         "%s@%s has the licence %s; this controller allows %s",
+                                         release->model, release->version, refused, list);
+}
+
 static int add_verified(struct flo_rest_call *call, const struct flo_release_verified *verified,
                         const char *envelope, struct flo_err *err)
 {
@@ -249,7 +268,8 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
     FLO_TRY(flo_release_verify(body, bytes, call->controller->trust, verified, err));
-    int rv = add_verified(call, verified, body, err);
+    int rv = check_license(call, &verified->release, err);
+    rv = rv == 0 ? add_verified(call, verified, body, err) : rv;
     flo_release_verified_deinit(verified);
     return rv;
 }
@@ -309,7 +329,9 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
     struct gone gone = find_gone(call->controller, found.release);
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = gone.missing;
     json_decref(gone.collected);
+    int rv = check_license(call, found.release, err);
     flo_release_free(found.release);
+    FLO_TRY(rv);
     if (strcmp(found.state, "yanked") == 0) {
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
                         flo_httpd_param(call->request, "name"));

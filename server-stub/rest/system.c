@@ -67,11 +67,13 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(flo_fleet_is_frozen(call->controller->store, &is_frozen, err));
     FLO_TRY(flo_fleet_prompts_stay(call->controller->store, &stays, &found, err));
-    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:b,s:I}", "version", FLO_VERSION, "fleet",
+    const char *licences = call->controller->options.allow_licence;
+    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:b,s:I,s:s}", "version", FLO_VERSION, "fleet",
                           call->controller->fleet, "boot", call->controller->boot, "heartbeat_ms",
                           (json_int_t)call->controller->heartbeat_ms, "mqtt",
                           call->controller->addresses.mqtt, "frozen", (int)is_frozen,
-                          "prompts_stay", (int)stays, "now_ms", (json_int_t)flo_wall_ms());
+                          "prompts_stay", (int)stays, "now_ms", (json_int_t)flo_wall_ms(),
+                          "licences", licences != NULL ? licences : "");
     return 0;
 }
 

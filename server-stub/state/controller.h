@@ -100,6 +100,8 @@ struct flo_controller_options {
     void *on_tick_context;
     /* time for which artifacts are kept that no device needs; 0: the default */
     uint64_t unused_kept_ms;
+    /* licences that releases may have, as a list of SPDX ids; NULL: any */
+    const char *allow_licence;
     /* Block length of statistical gates; 0: FLO_BLOCK_MS. */
     uint64_t evidence_block_ms;
     /* number of devices that are processed before other work runs; 0: as many

@@ -162,6 +162,9 @@ static const struct flo_flag flags[] = {
      "how long artifacts are kept that no device needs (deltas from files that no device has, "
      "files of no release), 1s to 3650d (7d)",
      FLO_MS(struct line, options.unused_kept_ms), .min = 1000, .max = LIFE_MS_MAX},
+    {"allow-licence", "LIST",
+     "licences that releases may have, as SPDX ids: apache-2.0,mit; others are refused (any)",
+     TO_TEXT(allow_licence)},
     {"alert-command", "PROGRAM",
      "program to run for each message about an alert. It gets the message as standard input, no "
      "arguments, and is run without a shell",
