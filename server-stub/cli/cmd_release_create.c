@@ -293,6 +293,9 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         rv = add_parts(create, err);
     }
     FLO_TRY(rv);
+    FLO_TRY(flo_create_license(cli, create, err));
+    FLO_TRY(
+        flo_create_check_license(create, flo_args_text(&cli->args, "allow-licence", NULL), err));
     FLO_TRY(flo_create_known(cli, create, err));
     return check_model(create, &create->files[0], err);
 }
@@ -346,6 +349,9 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, struct
     }
     if (rv == 0) {
         snprintf(create->fleet, sizeof(create->fleet), "%s", flo_out_text(version, "fleet", ""));
+        rv = flo_create_check_license(create, flo_out_text(version, "licences", ""), err);
+    }
+    if (rv == 0) {
         rv = look_at_name(cli, create, title, &is_there, err);
     }
     return rv < 0 || is_there ? rv : create_new(cli, create, title, err);

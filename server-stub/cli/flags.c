@@ -148,6 +148,8 @@ FLAGS(release_create) = {
     {"delta-from", "A,B", "bases of deltas; auto (the two newest, the most used), none", FLO_ASKED},
 #define FLO_RELEASE_TEXT(name, bytes, value, meaning) {#name, value, meaning, FLO_ASKED},
 #include "proto/release.def"
+    {"allow-licence", "LIST", "licences that the models may have, as SPDX ids: apache-2.0,mit",
+     FLO_ASKED},
     {"context", "N", "tokens of context on the device", FLO_ASKED},
     {"memory", "BYTES", "memory that the model needs", FLO_ASKED},
     {"speed-ratio", "R", "most ms/token against the running release", FLO_ASKED},

@@ -39,8 +39,9 @@ struct flo_create {
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
-    bool has_golden;        /* files[1] has the golden prompts */
-    bool is_made;           /* the command made the golden prompts, with the model of files[0] */
+    char license[64]; /* licence that a file names; "": --license has the id, or there is none */
+    bool has_golden;  /* files[1] has the golden prompts */
+    bool is_made;     /* the command made the golden prompts, with the model of files[0] */
     /* no engine of this machine computes the model, so nothing is played */
     bool is_unknown;
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
@@ -99,6 +100,14 @@ const char *flo_create_model_of(const struct flo_create *create,
 /* Refuses a release that each device would refuse, with the words of devices:
  * golden prompts that are missing, or that no engine could play. */
 FLO_MUST_USE int flo_create_devices(const struct flo_create *create, struct flo_err *err);
+
+/* Finds the licence of the release: --license, or else what the models name. */
+FLO_MUST_USE int flo_create_license(struct flo_cli *cli, struct flo_create *create,
+                                    struct flo_err *err);
+/* Checks the licences of the release and of its models against a list of
+ * allowed ones; NULL or "": all are.  FLO_E_RELEASE_LICENCE names the file. */
+FLO_MUST_USE int flo_create_check_license(const struct flo_create *create, const char *list,
+                                          struct flo_err *err);
 
 /* Makes the golden prompts, or plays those that were given, as the flags
  * say. */

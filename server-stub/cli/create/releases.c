@@ -266,6 +266,10 @@ int flo_create_difference(const struct flo_create *create, const json_t *documen
         rv = flo_release_outline(&create->author, &outline, err);
     }
     if (rv == 0) {
+        /* Releases of older versions lack the licence that their model names. */
+        if (create->license[0] != '\0' && there->license[0] == '\0') {
+            outline->license[0] = '\0';
+        }
         (void)flo_release_differs(there, outline, out, out_bytes);
     }
     flo_release_free(there);
