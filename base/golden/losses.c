@@ -49,6 +49,7 @@ void flo_golden_follow_token(struct flo_golden_follow *follow,
     double loss = loss_of(tokens, count, expected);
     double difference = fabs(loss - (double)match->losses[follow->count]);
     difference = isnan(difference) ? INFINITY : difference;
+    follow->last = difference;
     if (difference > follow->worst) {
         follow->worst = difference;
         follow->worst_at = follow->count;

@@ -35,10 +35,9 @@ enum {
  * the same token */
 #define SURE_GAP 1.0
 /* Allowed difference of a loss: so much at least, or so many times what the
- * plays showed.  A case that needs more is left out. */
+ * plays showed. */
 #define SLACK_LEAST 0.25
 #define SLACK_TIMES 2.0
-#define SLACK_MOST 2.0
 
 /* Prompts for any model.  They are used if the person gives none. */
 static const char *const built_in[] = {
@@ -74,6 +73,7 @@ struct candidate {
     const char *prompt;
     int32_t *tokens;
     float *losses;
+    uint32_t *ends; /* bytes of the answer up to the end of each token */
     uint32_t n_tokens;
     uint32_t tokens_max;
     double gap;
@@ -193,7 +193,8 @@ static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct
 
     one->tokens = malloc(count * sizeof(*one->tokens));
     one->losses = malloc(count * sizeof(*one->losses));
-    if (one->tokens == NULL || one->losses == NULL) {
+    one->ends = malloc(count * sizeof(*one->ends));
+    if (one->tokens == NULL || one->losses == NULL || one->ends == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "golden tokens");
     }
     memcpy(one->tokens, heard->tokens, count * sizeof(*one->tokens));
@@ -208,7 +209,10 @@ static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct
      * ended. */
     one->tokens_max = count + (has_ended ? 1 : 0);
     one->slack = FLO_GOLDEN_SLACK_MAX;
-    FLO_TRY(flo_golden_text(a, count, &g->heard, err));
+    for (uint32_t i = 0; i < count; i++) {
+        FLO_TRY(flo_golden_text(a, i + 1, &g->heard, err));
+        one->ends[i] = (uint32_t)heard->text.bytes;
+    }
     one->answer = strdup(heard->text.data);
     return one->answer == NULL ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
 }
@@ -359,8 +363,25 @@ static int write_text(void *context, int fd, struct flo_err *err)
     return 0;
 }
 
-/* Takes over what the plays showed: which cases failed, and how much their
- * losses differed. */
+/* Cuts a case before the first token that is not steady in all plays. */
+static void cut(struct candidate *one, uint32_t count)
+{
+    size_t end = count > 0 && count < one->n_tokens ? one->ends[count - 1] : 0;
+
+    if (count >= one->n_tokens) {
+        return;
+    }
+    one->n_tokens = count;
+    one->tokens_max = count;
+    end = end < strlen(one->answer) ? end : strlen(one->answer);
+    while (end > 0 && ((unsigned char)one->answer[end] & 0xc0) == 0x80) {
+        end--; /* whole characters only */
+    }
+    one->answer[end] = '\0';
+}
+
+/* Takes over what the plays showed: where other tokens were chosen, and how much
+ * the losses differed. */
 static void take_results(struct golden *g, const struct flo_golden_played *results)
 {
     size_t at = 0;
@@ -372,12 +393,13 @@ static void take_results(struct golden *g, const struct flo_golden_played *resul
         }
         const struct flo_golden_played *result = &results[at++];
         /* Where a play chose another token, the probabilities judge alone. */
-        one->gap = result->is_near ? 0 : one->gap;
-        snprintf(one->why, sizeof(one->why), "%s", result->is_near ? "" : result->why);
+        one->gap = result->why[0] != '\0' ? 0 : one->gap;
         one->slack = fmax(SLACK_LEAST, SLACK_TIMES * result->worst);
-        if (one->why[0] == '\0' && one->slack > SLACK_MOST) {
+        cut(one, result->steady_count);
+        if (one->n_tokens == 0) {
             snprintf(one->why, sizeof(one->why),
-                     "its losses differ by %.2f between kernels and caches", result->worst);
+                     "its first token's loss differs by more than %.1f between kernels and caches",
+                     FLO_GOLDEN_UNSTEADY);
         }
     }
 }

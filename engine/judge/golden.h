@@ -8,6 +8,9 @@
 #include "base/ticker.h"
 #include "engine/tools/common.h"
 
+/* difference of a loss between two plays that is too large for a case */
+#define FLO_GOLDEN_UNSTEADY 0.5
+
 /* An answer with what the model knows of each token.  Zero-initialise. */
 struct flo_heard {
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
@@ -21,6 +24,8 @@ struct flo_heard {
     uint32_t count;
     bool has_ended;
     struct flo_golden_follow follow;
+    uint32_t steady_count; /* number of tokens before the first with another loss than expected */
+    double worst;          /* largest difference of a loss among these tokens */
     struct flo_buf text;
 };
 /* Lets the model answer a case greedily with at most `tokens_max` tokens.
@@ -37,14 +42,15 @@ FLO_MUST_USE int flo_golden_text(const struct flo_tool_answer *a, uint32_t count
 /* Result of a case in all plays. */
 struct flo_golden_played {
     char why[256]; /* reason why the case failed; empty: it is good */
-    /* the case fails by its token ids alone: its losses are as expected */
-    bool is_near;
-    double worst;        /* largest difference of a token's loss from the expected one */
+    /* least number of tokens, in any play, before the first whose loss differs
+     * by more than FLO_GOLDEN_UNSTEADY; the answer never ended before */
+    uint32_t steady_count;
+    double worst;        /* largest difference of a loss among these tokens */
     bool is_passed_over; /* no model alone can play the case */
 };
 /* Plays all cases with different threads, kernels and caches, from play number
- * `from` on; the first play is as `tool` says.  results[n_cases] must be zero
- * at first. */
+ * `from` on; the first play is as `tool` says.  A case that failed is played
+ * again only if `from` is not 0.  results[n_cases] must be zero at first. */
 FLO_MUST_USE int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden,
                                  size_t from, struct flo_golden_played *results,
                                  struct flo_ticker *ticker, struct flo_err *err);

@@ -39,6 +39,22 @@ static int put_messages(const struct flo_tool_answer *a, const struct flo_golden
     return flo_engine_chat(a->model.text, messages, c->n_messages, tokens, tokens_max, count, err);
 }
 
+/* Compares a token's loss with the expected one. */
+static void follow_step(struct flo_heard *heard, const struct flo_golden_likely *likely, uint32_t n)
+{
+    uint32_t before = heard->follow.count;
+
+    flo_golden_follow_token(&heard->follow, likely, n);
+    if (heard->follow.count == before || heard->steady_count < before) {
+        return;
+    }
+    if (heard->follow.last > FLO_GOLDEN_UNSTEADY) {
+        heard->steady_count = before;
+    } else {
+        heard->worst = fmax(heard->worst, heard->follow.last);
+    }
+}
+
 /* Notes how likely the model finds the chosen token, and whether the answer
  * might have ended instead. */
 static void note_step(const struct flo_tool_answer *a, struct flo_heard *heard)
@@ -59,7 +75,7 @@ static void note_step(const struct flo_tool_answer *a, struct flo_heard *heard)
         may_end && heard->open_count > heard->count ? heard->count : heard->open_count;
     /* A device hears nothing of the token that ends an answer. */
     if (n > 0 && !heard->has_ended) {
-        flo_golden_follow_token(&heard->follow, likely, n);
+        follow_step(heard, likely, n);
     }
 }
 
@@ -80,6 +96,8 @@ int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, 
     heard->has_ended = false;
     heard->text.bytes = 0;
     flo_golden_follow(&heard->follow, c);
+    heard->steady_count = UINT32_MAX;
+    heard->worst = 0;
     a->model.backend->reset(a->model.state, 0);
     a->count = 0;
     FLO_TRY(flo_tool_feed(&a->model, prompt, count, err));
@@ -114,6 +132,7 @@ struct plays {
     const struct flo_golden *golden;
     struct flo_golden_played *results;
     struct flo_ticker *ticker;
+    bool goes_on; /* cases that failed are played again, to find what is steady */
     struct flo_heard heard;
     int32_t *prompt; /* [context] */
 };
@@ -182,7 +201,7 @@ static void note_fault(const struct plays *plays, const struct flo_tool_answer *
 static void judge(const struct plays *plays, const struct flo_tool_answer *a,
                   const struct flo_golden_case *c, struct flo_golden_played *result)
 {
-    const unsigned without = 1u << FLO_GOLDEN_EXIT, tokens = 1u << FLO_GOLDEN_TOKENS;
+    const unsigned without = 1u << FLO_GOLDEN_EXIT;
     const struct flo_heard *heard = &plays->heard;
     const struct flo_golden_answer answer = {
         .text = heard->text.data,
@@ -191,17 +210,16 @@ static void judge(const struct plays *plays, const struct flo_tool_answer *a,
         .n_tokens = heard->count,
         .follow = &heard->follow,
     };
-    struct flo_err err = {0}, other = {0};
+    struct flo_err err = {0};
 
-    result->worst = fmax(result->worst, heard->follow.worst);
-    if (flo_golden_judge(c, without, &answer, &err) == 0) {
-        return;
+    uint32_t steady = heard->steady_count;
+    if (!heard->follow.has_departed && heard->follow.count < steady) {
+        steady = heard->follow.count; /* the answer ended, or is complete */
     }
-    bool is_near =
-        heard->follow.match != NULL && flo_golden_judge(c, without | tokens, &answer, &other) == 0;
-    if (result->why[0] == '\0' || (result->is_near && !is_near)) {
-        note_fault(plays, a, other.what[0] == '\0' ? &err : &other, result);
-        result->is_near = is_near;
+    result->steady_count = steady < result->steady_count ? steady : result->steady_count;
+    result->worst = fmax(result->worst, heard->worst);
+    if (result->why[0] == '\0' && flo_golden_judge(c, without, &answer, &err) < 0) {
+        note_fault(plays, a, &err, result);
     }
 }
 
@@ -233,7 +251,8 @@ static int play(struct plays *plays, const struct flo_tool *tool, struct flo_too
         struct flo_golden_played *result = &plays->results[i];
         flo_ticker_tell(plays->ticker, "   playing      case", i + 1, plays->golden->n_cases);
         result->is_passed_over = !is_playable(&plays->golden->cases[i]);
-        if ((result->why[0] == '\0' || result->is_near) && !result->is_passed_over) {
+        bool goes_on = result->why[0] == '\0' || plays->goes_on;
+        if (goes_on && !result->is_passed_over) {
             played++;
             FLO_TRY(play_case(plays, a, i, err));
             good += result->why[0] == '\0';
@@ -287,6 +306,10 @@ int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden
     plays->golden = golden;
     plays->results = results;
     plays->ticker = ticker;
+    plays->goes_on = from > 0;
+    for (uint32_t i = 0; i < golden->n_cases; i++) {
+        results[i].steady_count = UINT32_MAX;
+    }
     int rv = play_all(plays, tool, from, err);
     flo_buf_deinit(&plays->heard.text);
     free(plays);

@@ -132,6 +132,7 @@ struct flo_golden_follow {
     const struct flo_golden_match *match; /* NULL: the case has none */
     uint32_t count;                       /* tokens that were compared */
     bool has_departed;                    /* the model chose another token than expected */
+    double last;                          /* difference of the last token that was compared */
     double worst;                         /* largest difference of a loss */
     double worst_loss;                    /* loss of the token with that difference */
     uint32_t worst_at;                    /* its index */

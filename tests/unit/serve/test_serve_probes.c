@@ -58,7 +58,7 @@ static void near_ties_are_judged_by_their_probabilities(void **state)
     open_current(V2, "2.0.0");
     probe(V2, built_in, &usual);
     assert_int_equal(result.error, 0);
-    assert_int_equal(result.passed, 15);
+    assert_int_equal(result.passed, 16);
     probe(BAD "swap.Q4_0.gguf", built_in, &usual);
     assert_int_equal(result.error, FLO_E_PROBE_GOLDEN);
     assert_true(result.passed < 8);
