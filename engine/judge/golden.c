@@ -28,6 +28,8 @@ enum {
     SURE_TOKENS_MIN = 3,
     LIKELY_TOKENS_MAX = 16,   /* most tokens of a case that is judged by probabilities */
     PROMPT_BYTES_MAX = 65536, /* most bytes of a prompt that a device accepts */
+    OTHERS_MAX = 7,           /* most other models: the other variants of a release */
+    ROUNDS = 4,               /* how often the prompts without a steady case are asked */
     CASES_FEW = 8,            /* fewer cases than this are worth a warning */
 };
 #define OPENING "   opening      the model"
@@ -60,17 +62,22 @@ static const char *const built_in[] = {
 };
 
 /* Sentences that force the form of an answer.  A built-in prompt is asked again
- * with them, while its answer has no certain part. */
+ * with them, while its answer has no certain part or is not steady. */
 static const char *const forms[] = {
     "Answer as JSON: {\"answer\": \"...\"}",
     "Answer yes or no.",
     "Count to five first: 1, 2,",
+    "Answer with one word.",
+    "First repeat this line: alpha bravo charlie delta",
 };
 
 /* A prompt with the model's answer. */
 struct candidate {
     char id[24];
     const char *prompt;
+    const char *plain; /* the prompt without a form */
+    size_t next_form;  /* index of the form with which it is asked next */
+    bool is_played;    /* the plays have shown what is steady */
     int32_t *tokens;
     float *losses;
     uint32_t *ends; /* bytes of the answer up to the end of each token */
@@ -86,6 +93,7 @@ struct golden {
     /* options of the command; their `count` is the most tokens of an answer */
     struct flo_tool tool;
     const char *prompts_path, *out_path;
+    const char *others[OTHERS_MAX + 1]; /* models that must pass, too; NULL ends the list */
     bool is_raw;
     char *text; /* text of the prompts */
     struct candidate *cases;
@@ -109,7 +117,7 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "prompt %zu has %zu bytes, at most %d", g->count + 1,
                         strlen(prompt), PROMPT_BYTES_MAX);
     }
-    one->prompt = prompt;
+    one->prompt = one->plain = prompt;
     g->count++;
     snprintf(one->id, sizeof(one->id), "prompt-%zu", g->count);
     return 0;
@@ -185,12 +193,22 @@ static bool is_sure(const struct flo_heard *heard)
     return sure >= SURE_TOKENS_MIN || (sure > 0 && is_whole && heard->has_ended);
 }
 
+static void forget(struct candidate *one)
+{
+    free(one->tokens);
+    free(one->losses);
+    free(one->ends);
+    free(one->answer);
+    one->answer = NULL;
+}
+
 /* Keeps the first `count` tokens of the answer, and that it ends after them. */
 static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct candidate *one,
                        uint32_t count, bool has_ended, struct flo_err *err)
 {
     const struct flo_heard *heard = &g->heard;
 
+    forget(one);
     one->tokens = malloc(count * sizeof(*one->tokens));
     one->losses = malloc(count * sizeof(*one->losses));
     one->ends = malloc(count * sizeof(*one->ends));
@@ -253,39 +271,52 @@ static int ask_form(struct golden *g, struct flo_tool_answer *a, struct candidat
     return rv < 0 ? flo_wrap(err, rv, "%s", one->id) : 0;
 }
 
-/* Asks a built-in prompt in other forms, until its answer has a certain part.
- * Without such a form it stays as it is. */
+/* Asks a built-in prompt in the forms that are left, until its answer has a
+ * certain part.  *is_heard tells whether such a form was found. */
 static int ask_again(struct golden *g, struct flo_tool_answer *a, struct candidate *one,
-                     struct flo_err *err)
+                     bool *is_heard, struct flo_err *err)
 {
-    bool is_heard;
-
-    for (size_t i = 0; i < FLO_COUNT(forms); i++) {
+    *is_heard = false;
+    while (one->next_form < FLO_COUNT(forms)) {
         char *prompt = NULL;
-        if (asprintf(&prompt, "%s\n%s", one->prompt, forms[i]) < 0) {
+        if (asprintf(&prompt, "%s\n%s", one->plain, forms[one->next_form++]) < 0) {
             return flo_fail(err, FLO_E_MEMORY, "a prompt");
         }
-        int rv = ask_form(g, a, one, prompt, &is_heard, err);
-        if (rv == 0 && is_heard && is_sure(&g->heard)) {
+        int rv = ask_form(g, a, one, prompt, is_heard, err);
+        if (rv == 0 && *is_heard && is_sure(&g->heard)) {
             one->prompt = prompt; /* kept until the program ends */
             return 0;
         }
+        *is_heard = false;
         free(prompt);
         FLO_TRY(rv);
     }
-    return ask_form(g, a, one, one->prompt, &is_heard, err);
+    return 0;
 }
 
+/* Asks a prompt, or asks it again after the plays. */
 static int ask_one(struct golden *g, struct flo_tool_answer *a, struct candidate *one,
                    struct flo_err *err)
 {
-    bool is_heard;
+    bool has_forms = g->prompts_path == NULL && !g->is_raw;
+    bool is_heard = false;
+    int rv = 0;
 
-    FLO_TRY(ask_form(g, a, one, one->prompt, &is_heard, err));
-    if (is_heard && !is_sure(&g->heard) && g->prompts_path == NULL && !g->is_raw) {
-        FLO_TRY(ask_again(g, a, one, err));
+    if (one->tokens == NULL) {
+        rv = ask_form(g, a, one, one->plain, &is_heard, err);
     }
-    int rv = is_heard ? keep(g, a, one, err) : 0;
+    bool asks_again = rv == 0 && has_forms && !(is_heard && is_sure(&g->heard));
+    bool is_first = is_heard;
+    if (asks_again) {
+        rv = ask_again(g, a, one, &is_heard, err);
+    }
+    if (rv == 0 && asks_again && is_first && !is_heard) {
+        rv = ask_form(g, a, one, one->plain, &is_heard, err);
+    }
+    if (rv == 0 && is_heard) {
+        one->why[0] = '\0';
+        rv = keep(g, a, one, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "%s", one->id) : 0;
 }
 
@@ -296,12 +327,15 @@ static int ask(struct golden *g, struct flo_err *err)
 
     if (rv == 0) {
         g->info = *a.model.info;
+        free(g->prompt);
         g->prompt = malloc(g->info.context * sizeof(*g->prompt));
         rv = g->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
     }
     for (size_t i = 0; rv == 0 && i < g->count; i++) {
         flo_ticker_tell(&g->ticker, "   asking       prompt", i + 1, g->count);
-        rv = ask_one(g, &a, &g->cases[i], err);
+        if (!g->cases[i].is_played) {
+            rv = ask_one(g, &a, &g->cases[i], err);
+        }
     }
     flo_tool_answer_close(&a);
     return rv;
@@ -328,9 +362,9 @@ static void put_case(const struct golden *g, const struct candidate *one, struct
     flo_buf_text(out, "]}");
 }
 
-/* Writes the document of all cases that are not left out.  Returns how many
- * these are. */
-static size_t put_document(const struct golden *g, struct flo_buf *out)
+/* Writes the document of the cases that are not left out: those that were played,
+ * or those that are to be played.  Returns how many these are. */
+static size_t put_document(const struct golden *g, bool is_played, struct flo_buf *out)
 {
     size_t kept = 0;
 
@@ -339,7 +373,7 @@ static size_t put_document(const struct golden *g, struct flo_buf *out)
     flo_tool_json(out, ", \"kernel\": ", g->info.kernel);
     flo_buf_text(out, ", \"decode\": \"greedy\",\n \"cases\": [\n");
     for (size_t i = 0; i < g->count; i++) {
-        if (g->cases[i].why[0] == '\0') {
+        if (g->cases[i].why[0] == '\0' && g->cases[i].is_played == is_played) {
             flo_buf_text(out, kept++ == 0 ? "" : ",\n");
             put_case(g, &g->cases[i], out);
         }
@@ -388,7 +422,7 @@ static void take_results(struct golden *g, const struct flo_golden_played *resul
 
     for (size_t i = 0; i < g->count; i++) {
         struct candidate *one = &g->cases[i];
-        if (one->why[0] != '\0') {
+        if (one->why[0] != '\0' || one->is_played) {
             continue;
         }
         const struct flo_golden_played *result = &results[at++];
@@ -396,7 +430,8 @@ static void take_results(struct golden *g, const struct flo_golden_played *resul
         one->gap = result->why[0] != '\0' ? 0 : one->gap;
         one->slack = fmax(SLACK_LEAST, SLACK_TIMES * result->worst);
         cut(one, result->steady_count);
-        if (one->n_tokens == 0) {
+        one->is_played = one->n_tokens > 0;
+        if (!one->is_played) {
             snprintf(one->why, sizeof(one->why),
                      "its first token's loss differs by more than %.1f between kernels and caches",
                      FLO_GOLDEN_UNSTEADY);
@@ -411,7 +446,7 @@ static int play_made(struct golden *g, struct flo_err *err)
     struct flo_golden_played *results;
     struct flo_golden golden;
 
-    if (put_document(g, &out) == 0) {
+    if (put_document(g, false, &out) == 0) {
         return 0;
     }
     if (out.failed) {
@@ -420,8 +455,9 @@ static int play_made(struct golden *g, struct flo_err *err)
     }
     FLO_TRY(flo_golden_read(out.data, out.bytes, &golden, err));
     results = calloc(golden.n_cases, sizeof(*results));
-    int rv = results == NULL ? flo_fail(err, FLO_E_MEMORY, "golden cases")
-                             : flo_golden_play(&g->tool, &golden, 1, results, &g->ticker, err);
+    int rv = results == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "golden cases")
+                 : flo_golden_play(&g->tool, &golden, 1, g->others, results, &g->ticker, err);
     if (rv == 0) {
         take_results(g, results);
     }
@@ -433,7 +469,7 @@ static int play_made(struct golden *g, struct flo_err *err)
 static int write_golden(const struct golden *g, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = FLO_GOLDEN_BYTES_MAX};
-    size_t kept = put_document(g, &out);
+    size_t kept = put_document(g, true, &out);
     uint32_t likely = 0;
 
     for (size_t i = 0; i < g->count; i++) {
@@ -462,6 +498,18 @@ static int write_golden(const struct golden *g, struct flo_err *err)
                        write_text, &out, err);
 }
 
+/* Tells whether a prompt can be asked once more: all of them in the first round,
+ * then those that have a form left. */
+static bool has_unsteady(const struct golden *g, size_t round)
+{
+    bool is_found = round == 0;
+
+    for (size_t i = 0; i < g->count && g->prompts_path == NULL && !g->is_raw; i++) {
+        is_found = is_found || (!g->cases[i].is_played && g->cases[i].next_form < FLO_COUNT(forms));
+    }
+    return is_found;
+}
+
 static int create(void *context, struct flo_err *err)
 {
     struct golden *g = context;
@@ -469,8 +517,10 @@ static int create(void *context, struct flo_err *err)
     g->out_path = g->tool.args.words[0];
     flo_ticker_start(&g->ticker, OPENING);
     int rv = take_prompts(g, err);
-    rv = rv == 0 ? ask(g, err) : rv;
-    rv = rv == 0 ? play_made(g, err) : rv;
+    for (size_t i = 0; rv == 0 && i < ROUNDS && has_unsteady(g, i); i++) {
+        rv = ask(g, err);
+        rv = rv == 0 ? play_made(g, err) : rv;
+    }
     flo_ticker_stop(&g->ticker);
     FLO_TRY(rv);
     return write_golden(g, err);
@@ -533,7 +583,7 @@ static int play_file(void *context, struct flo_err *err)
     int rv = results == NULL ? flo_fail(err, FLO_E_MEMORY, "golden cases") : 0;
     if (rv == 0) {
         flo_ticker_start(&g->ticker, OPENING);
-        rv = flo_golden_play(&g->tool, &golden, 0, results, &g->ticker, err);
+        rv = flo_golden_play(&g->tool, &golden, 0, g->others, results, &g->ticker, err);
         flo_ticker_stop(&g->ticker);
     }
     rv = rv == 0 ? tell_results(g, &golden, results, err) : rv;
@@ -544,10 +594,26 @@ static int play_file(void *context, struct flo_err *err)
 
 /* ---- the commands ---- */
 
+static int take_other(void *context, const char *value, struct flo_err *err)
+{
+    struct golden *g = context;
+    size_t count = 0;
+
+    while (g->others[count] != NULL) {
+        count++;
+    }
+    if (count == OTHERS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--for is given more than %d times", OTHERS_MAX);
+    }
+    g->others[count] = value;
+    return 0;
+}
+
 static struct golden state = {.tool.count = TOKENS_DEFAULT};
 static const struct flo_flag flags[] = {
     {"prompts", "FILE", "one a line, or paragraphs (default: a built-in set)",
      FLO_TEXT(struct golden, prompts_path)},
+    {"for", "MODEL", "a smaller model that has to pass, too; repeated", .take = take_other},
     {"raw", NULL, "no chat template, the prompts as they are", FLO_SWITCH(struct golden, is_raw)},
     {"n", "N", "tokens of an answer at most (default 32)", FLO_U64(struct golden, tool.count),
      .min = 1, .max = FLO_GOLDEN_TOKENS_MAX},

@@ -49,10 +49,12 @@ struct flo_golden_played {
     bool is_passed_over; /* no model alone can play the case */
 };
 /* Plays all cases with different threads, kernels and caches, from play number
- * `from` on; the first play is as `tool` says.  A case that failed is played
- * again only if `from` is not 0.  results[n_cases] must be zero at first. */
+ * `from` on; the first play is as `tool` says.  Then plays them on the models
+ * `others`, up to NULL.  A case that failed is played again only if `from` is not
+ * 0.  results[n_cases] must be zero at first. */
 FLO_MUST_USE int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden,
-                                 size_t from, struct flo_golden_played *results,
-                                 struct flo_ticker *ticker, struct flo_err *err);
+                                 size_t from, const char *const *others,
+                                 struct flo_golden_played *results, struct flo_ticker *ticker,
+                                 struct flo_err *err);
 
 #endif

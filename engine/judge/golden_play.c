@@ -279,6 +279,25 @@ static int open_and_play(struct plays *plays, const struct flo_tool *tool,
     return rv;
 }
 
+/* Plays all cases on another model, with the cache of each type. */
+static int play_other(struct plays *plays, const struct flo_tool *tool, const char *model,
+                      struct flo_err *err)
+{
+    struct flo_tool other = *tool;
+    struct flo_engine_info first, info;
+
+    other.model = model;
+    fprintf(stderr, "with %s:\n", model);
+    FLO_TRY(open_and_play(plays, &other, &first, true, err));
+    for (size_t i = 3; i < PLAYS; i++) {
+        struct flo_tool cached = other;
+        if (set_play(&cached, i, &first)) {
+            FLO_TRY(open_and_play(plays, &cached, &info, true, err));
+        }
+    }
+    return 0;
+}
+
 static int play_all(struct plays *plays, const struct flo_tool *tool, size_t from,
                     struct flo_err *err)
 {
@@ -295,8 +314,8 @@ static int play_all(struct plays *plays, const struct flo_tool *tool, size_t fro
 }
 
 int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden, size_t from,
-                    struct flo_golden_played *results, struct flo_ticker *ticker,
-                    struct flo_err *err)
+                    const char *const *others, struct flo_golden_played *results,
+                    struct flo_ticker *ticker, struct flo_err *err)
 {
     struct plays *plays = calloc(1, sizeof(*plays));
 
@@ -311,6 +330,9 @@ int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden
         results[i].steady_count = UINT32_MAX;
     }
     int rv = play_all(plays, tool, from, err);
+    for (size_t i = 0; rv == 0 && others[i] != NULL; i++) {
+        rv = play_other(plays, tool, others[i], err);
+    }
     flo_buf_deinit(&plays->heard.text);
     free(plays);
     return rv;
