@@ -385,6 +385,17 @@ def test_each_variant_is_played(make):
     assert "not played   %s by large, small (--skip-play)" % GOLDEN in err, err
 
 
+def test_golden_prompts_that_are_made_hold_for_each_variant(make, folder):
+    prompts = os.path.join(folder, "each.txt")
+    with open(prompts, "w", encoding="utf-8") as file:
+        file.write(PROMPTS)
+    words = two_models(os.path.join(MODELS, "tiny-v1.Q8_0.gguf"),
+                       os.path.join(MODELS, "tiny-v1.Q4_0.gguf"))
+    code, _, err = make("sizes@9", *words, "--prompts", prompts)
+    assert code == 0 and "with %s" % MODELS in err, err
+    assert "by small" in err, err
+
+
 def test_what_every_device_refuses_is_refused_with_its_words(make, folder):
     def file(name, text):
         path = os.path.join(folder, name)

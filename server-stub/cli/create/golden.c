@@ -10,12 +10,15 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
+/* most words of a command: some flags, and a model of each variant */
+#define WORDS_MAX (16 + 2 * FLO_RELEASE_VARIANTS_MAX)
+
 /* Runs a command of the program flotilla-model, which prints its own progress
  * on stderr. */
 static int run_model(const char *const *words, struct flo_err *err)
 {
     char program[4096];
-    const char *argv[16] = {program};
+    const char *argv[WORDS_MAX + 2] = {program};
     int status = 0;
     pid_t pid;
 
@@ -30,7 +33,7 @@ static int run_model(const char *const *words, struct flo_err *err)
                          "--golden FILE --skip-play");
         return FLO_E_ABSENT;
     }
-    for (size_t i = 0; i + 2 < FLO_COUNT(argv) && words[i] != NULL; i++) {
+    for (size_t i = 0; i < WORDS_MAX && words[i] != NULL; i++) {
         argv[i + 1] = words[i];
     }
     (void)fflush(stdout);
@@ -109,11 +112,31 @@ static int add_player(struct flo_cli *cli, struct flo_create *create, const char
     return 0;
 }
 
+/* Appends the models of the variants that share the golden prompts with the
+ * first model, each once. */
+static void add_others(const struct flo_create *create, const char **words, size_t *count)
+{
+    for (size_t i = 0; i < create->author.variant_count; i++) {
+        const struct flo_author_variant *variant = &create->author.variants[i];
+        const char *model = flo_create_model_of(create, variant);
+        bool is_new = flo_create_is_native(variant) && model != NULL &&
+                      flo_create_holds(create, variant, create->golden);
+
+        for (size_t w = 0; is_new && w < *count; w++) {
+            is_new = strcmp(words[w], model) != 0;
+        }
+        if (is_new) {
+            words[(*count)++] = "--for";
+            words[(*count)++] = model;
+        }
+    }
+}
+
 static int make_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
     const char *context = flo_args_text(&cli->args, "context", NULL);
-    const char *words[16] = {"golden", "create", create->golden};
+    const char *words[WORDS_MAX + 1] = {"golden", "create", create->golden};
     size_t n = 3;
 
     FLO_TRY(add_player(cli, create, create->files[0].path, words, &n, err));
@@ -125,6 +148,9 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     if (context != NULL) {
         words[n++] = "--ctx";
         words[n++] = context;
+    }
+    if (create->lora[0] == '\0') {
+        add_others(create, words, &n);
     }
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
@@ -207,7 +233,7 @@ static bool is_repeated(const struct flo_create *create, const struct play *play
 static int play_one(struct flo_cli *cli, struct flo_create *create, const struct play *play,
                     struct flo_err *err)
 {
-    const char *words[16] = {"golden", "play", play->golden};
+    const char *words[WORDS_MAX + 1] = {"golden", "play", play->golden};
     bool is_only = create->author.variant_count == 1;
     const char *name = play->variant->name;
     char context[16];
