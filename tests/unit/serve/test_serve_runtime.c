@@ -30,10 +30,11 @@ static int read_vector(void *context, const char *name, size_t bytes_max, char *
     return 0;
 }
 
+static const struct flo_golden_files vectors = {.read = read_vector};
 static const struct flo_probe_limits runtimes = {.speed_ratio_max = 50,
                                                  .memory_bytes_max = 1u << 28,
                                                  .timeout_ms = WAITS_HANG_MS,
-                                                 .read_file = read_vector};
+                                                 .files = &vectors};
 
 /* A folder with the table of answers; the runtime's settings name the fake. */
 static struct flo_serve_model make_model(const char *version, const char *answer, const char *fault)
