@@ -647,6 +647,18 @@ def delta_page():
                        ("bits of the types", "types.def", block_fields))
 
 
+def architectures():
+    return table(["name", "models", "particular", "compared"],
+                 [["`%s`" % name, models, particular, checked]
+                  for _, name, models, particular, checked in
+                  rows("base/architectures.def", "FLO_ARCHITECTURE")])
+
+
+def models_page():
+    return with_tables("docs/reference/models.md",
+                       ("architectures", "base/architectures.def", architectures))
+
+
 def release_fields():
     source = "proto/release.def"
     return table(
@@ -702,7 +714,8 @@ def clients_page():
     return out
 
 
-PAGES = {"docs/clients.md": clients_page, "docs/internals/delta.md": delta_page,
+PAGES = {"docs/clients.md": clients_page, "docs/reference/models.md": models_page,
+         "docs/internals/delta.md": delta_page,
          **{name: lambda name=name: contracts_page(name) for name in CONTRACTS},
          "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,

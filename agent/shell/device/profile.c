@@ -185,7 +185,7 @@ static bool has_library(const struct flo_settings *settings)
 static json_t *architectures_json(bool has_any)
 {
     static const char *const ids[] = {
-#define FLO_ARCHITECTURE(name, id) id,
+#define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
     };

@@ -7,7 +7,7 @@
 #include "engine/model/file/weights.h"
 
 static const char *const names[] = {
-#define FLO_ARCHITECTURE(name, id) id,
+#define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
 };

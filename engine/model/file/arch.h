@@ -179,7 +179,7 @@ enum flo_need {
 
 /* Families, numbered by their rows in base/architectures.def. */
 enum flo_arch_id {
-#define FLO_ARCHITECTURE(name, id) FLO_ARCH_##name,
+#define FLO_ARCHITECTURE(name, id, ...) FLO_ARCH_##name,
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
     FLO_ARCHS

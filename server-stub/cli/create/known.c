@@ -13,7 +13,7 @@
 static bool is_built_in(const char *architecture)
 {
     static const char *const ids[] = {
-#define FLO_ARCHITECTURE(name, id) id,
+#define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
     };
