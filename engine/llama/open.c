@@ -247,10 +247,9 @@ static int open_context(struct flo_engine *e, struct flo_llama *l, struct flo_er
     /* The batch of a model that pools holds a whole text, because an encoder
      * sees a text as a whole.  The library ends the process if such a batch is
      * not a multiple of the sessions. */
-    params.n_batch = params.n_ubatch =
-        l->pools ? (e->sizes.context + e->sizes.sessions - 1) / e->sizes.sessions *
-                       e->sizes.sessions
-                 : e->sizes.batch;
+    params.n_batch = params.n_ubatch = l->pools ? (e->sizes.context + e->sizes.sessions - 1) /
+                                                      e->sizes.sessions * e->sizes.sessions
+                                                : e->sizes.batch;
     params.n_threads = params.n_threads_batch = (int32_t)e->sizes.threads;
     params.type_k = params.type_v = cache_type(e->sizes.cache);
     params.pooling_type = pooling_of(e->gguf);

@@ -128,7 +128,7 @@ struct flo_scratch {
     float *streams, *predicted; /* [n_streams][B][n_embd]; the first is the computed one */
     float *low;                 /* [B][n_low], or [B][n_streams] */
     float *pooled;              /* [3][W]: a pooled vector, the next, and a row of a matrix */
-    float *branch;              /* [B][n_embd]: result of a dense part beside experts */
+    float *branch;              /* [B][n_embd]: result of the dense part of a layer with experts */
     float *own, *own_added;     /* [B][n_layer * n_per_layer]: the layers' own embeddings */
     float *rows;                /* [FLO_ROWS_AT_ONCE][n_vocab] */
     float *logits;              /* [sessions][n_vocab] */

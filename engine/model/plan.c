@@ -263,11 +263,7 @@ int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tok
                 .at = place->kv_at + head * place->head_bytes,
                 .bytes = flo_place_bytes(place, tokens),
             };
-            int rv = use(context, &row, err);
-
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(use(context, &row, err));
         }
     }
     return 0;

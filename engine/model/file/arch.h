@@ -49,7 +49,7 @@ enum flo_mixer {
 enum flo_feed {
     FLO_FEED_DENSE,
     FLO_FEED_EXPERTS,
-    FLO_FEED_BOTH, /* a dense part beside experts, with norms of their own */
+    FLO_FEED_BOTH, /* a dense part and experts, each with norms of its own */
     FLO_FEED_NONE,
 };
 

@@ -66,7 +66,7 @@ struct flo_hparams {
     float output_cap;      /* limit of the logits; 0: none */
     float output_scale;    /* factor of the logits before the limit */
     float residual_scale;  /* factor of each part's result before it is added */
-    bool has_query_gates;  /* queries of a layer stand beside gates of as many values */
+    bool has_query_gates;  /* each query of a layer is followed by a gate of the same size */
     float temperature;     /* queries grow by this times ln(1 + position / original context) */
     struct flo_rope rope;
     uint32_t window; /* number of last positions that a local layer attends to; 0: all */

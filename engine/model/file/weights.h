@@ -68,7 +68,7 @@ struct flo_layer {
     struct flo_matrix own_gate, own_proj;
     const float *own_norm;
     /* Streams: a router, coefficients of prediction and correction, and a
-     * low-rank branch beside attention. */
+     * low-rank branch, which reads the same input as attention. */
     const float *stream_norm, *predict, *correct, *correct_scale, *low_norm;
     struct flo_matrix stream_router, low_in, low_out;
     const float *scale; /* one number: factor of the layer's result */

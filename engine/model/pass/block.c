@@ -102,7 +102,7 @@ static void dense_part(struct flo_pass *pass, unsigned thread, uint32_t index)
         add_part(pass, thread, &layer->down, has_gate ? s->gate : s->up, layer->ffn_post_norm);
         return;
     }
-    /* Experts stand beside it, and add both results. */
+    /* The experts of the layer add both results. */
     const struct flo_product down = {&layer->down, s->branch, FLO_AFTER_NOTHING};
     const struct flo_source narrow = {
         .values = s->gate, .products = &down, .product_count = 1, .count = pass->count};

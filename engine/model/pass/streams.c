@@ -1,7 +1,7 @@
 /* Streams: several residual streams, of which a layer computes one (AltUp, arXiv
  * 2301.13310, as in Gemma 3n).  A layer predicts all streams from the last ones,
  * computes the first, and corrects all by what it found.  A low-rank branch
- * stands beside attention. */
+ * reads the same input as attention. */
 #include <math.h>
 #include <string.h>
 

@@ -7,6 +7,8 @@
 #define FLOTILLA_ENGINE_AVX2_SMALL_BLOCKS_H
 
 #include "base/quant/codebook.h"
+#include <stdbool.h>
+
 #include "engine/kernel/x86/avx2/blocks.h"
 
 /* ---- MXFP4 ---- */

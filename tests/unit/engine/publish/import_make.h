@@ -2,7 +2,7 @@
 #ifndef TESTS_IMPORT_MAKE_H
 #define TESTS_IMPORT_MAKE_H
 
-#include "unit/engine/publish/folder_make.h"
+#include "tests/unit/engine/publish/folder_make.h"
 
 #include <unistd.h>
 
