@@ -98,7 +98,7 @@ struct golden {
     char *text; /* text of the prompts */
     struct candidate *cases;
     size_t count;
-    struct flo_heard heard;
+    struct flo_golden_heard heard;
     struct flo_engine_info info;
     int32_t *prompt; /* [context] */
     struct flo_ticker ticker;
@@ -173,7 +173,7 @@ static int take_prompts(struct golden *g, struct flo_err *err)
 /* ---- create: what the model is sure of ---- */
 
 /* Returns how many tokens come before the first uncertain one. */
-static uint32_t count_sure(const struct flo_heard *heard, bool *is_whole)
+static uint32_t count_sure(const struct flo_golden_heard *heard, bool *is_whole)
 {
     uint32_t steps = heard->count + (heard->has_ended ? 1 : 0);
     uint32_t sure = 0;
@@ -185,7 +185,7 @@ static uint32_t count_sure(const struct flo_heard *heard, bool *is_whole)
     return sure < heard->count ? sure : heard->count;
 }
 
-static bool is_sure(const struct flo_heard *heard)
+static bool is_sure(const struct flo_golden_heard *heard)
 {
     bool is_whole;
     uint32_t sure = count_sure(heard, &is_whole);
@@ -206,7 +206,7 @@ static void forget(struct candidate *one)
 static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct candidate *one,
                        uint32_t count, bool has_ended, struct flo_err *err)
 {
-    const struct flo_heard *heard = &g->heard;
+    const struct flo_golden_heard *heard = &g->heard;
 
     forget(one);
     one->tokens = malloc(count * sizeof(*one->tokens));
@@ -238,7 +238,7 @@ static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct
 static int keep(struct golden *g, const struct flo_tool_answer *a, struct candidate *one,
                 struct flo_err *err)
 {
-    const struct flo_heard *heard = &g->heard;
+    const struct flo_golden_heard *heard = &g->heard;
     bool is_whole;
     uint32_t count = count_sure(heard, &is_whole);
 

@@ -12,7 +12,7 @@
 #define FLO_GOLDEN_UNSTEADY 0.5
 
 /* An answer with what the model knows of each token.  Zero-initialise. */
-struct flo_heard {
+struct flo_golden_heard {
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     /* largest logit minus the second largest, for each token; then for the end
      * token, if the answer ended */
@@ -32,12 +32,12 @@ struct flo_heard {
  * `prompt` has room for the model's context.  FLO_E_PROBE_NONFINITE and
  * others. */
 FLO_MUST_USE int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
-                                 uint32_t tokens_max, int32_t *prompt, struct flo_heard *heard,
-                                 struct flo_err *err);
+                                 uint32_t tokens_max, int32_t *prompt,
+                                 struct flo_golden_heard *heard, struct flo_err *err);
 /* Converts the first `count` tokens of the answer to text, with a NUL behind
  * it. */
 FLO_MUST_USE int flo_golden_text(const struct flo_tool_answer *a, uint32_t count,
-                                 struct flo_heard *heard, struct flo_err *err);
+                                 struct flo_golden_heard *heard, struct flo_err *err);
 
 /* Result of a case in all plays. */
 struct flo_golden_played {

@@ -40,7 +40,8 @@ static int put_messages(const struct flo_tool_answer *a, const struct flo_golden
 }
 
 /* Compares a token's loss with the expected one. */
-static void follow_step(struct flo_heard *heard, const struct flo_golden_likely *likely, uint32_t n)
+static void follow_step(struct flo_golden_heard *heard, const struct flo_golden_likely *likely,
+                        uint32_t n)
 {
     uint32_t before = heard->follow.count;
 
@@ -57,7 +58,7 @@ static void follow_step(struct flo_heard *heard, const struct flo_golden_likely 
 
 /* Notes how likely the model finds the chosen token, and whether the answer
  * might have ended instead. */
-static void note_step(const struct flo_tool_answer *a, struct flo_heard *heard)
+static void note_step(const struct flo_tool_answer *a, struct flo_golden_heard *heard)
 {
     struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
     struct flo_golden_likely likely[1 + FLO_LOGPROBS_MAX];
@@ -80,7 +81,7 @@ static void note_step(const struct flo_tool_answer *a, struct flo_heard *heard)
 }
 
 int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, uint32_t tokens_max,
-                    int32_t *prompt, struct flo_heard *heard, struct flo_err *err)
+                    int32_t *prompt, struct flo_golden_heard *heard, struct flo_err *err)
 {
     const struct flo_tool_prompt asked = {NULL, c->prompt, c->input == FLO_GOLDEN_RAW};
     size_t count, room = a->model.info->context - 1;
@@ -115,7 +116,7 @@ int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, 
                      : flo_fail(err, FLO_E_PROBE_NONFINITE, "a token came from NaN or infinity");
 }
 
-int flo_golden_text(const struct flo_tool_answer *a, uint32_t count, struct flo_heard *heard,
+int flo_golden_text(const struct flo_tool_answer *a, uint32_t count, struct flo_golden_heard *heard,
                     struct flo_err *err)
 {
     heard->text.bytes = 0;
@@ -133,7 +134,7 @@ struct plays {
     struct flo_golden_played *results;
     struct flo_ticker *ticker;
     bool goes_on; /* cases that failed are played again, to find what is steady */
-    struct flo_heard heard;
+    struct flo_golden_heard heard;
     int32_t *prompt; /* [context] */
 };
 
@@ -202,7 +203,7 @@ static void judge(const struct plays *plays, const struct flo_tool_answer *a,
                   const struct flo_golden_case *c, struct flo_golden_played *result)
 {
     const unsigned without = 1u << FLO_GOLDEN_EXIT;
-    const struct flo_heard *heard = &plays->heard;
+    const struct flo_golden_heard *heard = &plays->heard;
     const struct flo_golden_answer answer = {
         .text = heard->text.data,
         .bytes = heard->text.bytes,

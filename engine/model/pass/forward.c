@@ -240,6 +240,26 @@ static bool is_draft(const struct flo_request *request, uint32_t span)
     return false;
 }
 
+/* Brings the recurrent layers of a session, which was cut, to its position: the
+ * tokens behind a copy of the state are computed again. */
+static int catch_up(struct flo_session *session, struct flo_err *err)
+{
+    uint32_t position = session->position, batch = session->engine->sizes.batch;
+    int rv = 0;
+
+    flo_state_go_back(session);
+    while (rv == 0 && session->state_position < position) {
+        uint32_t at = session->state_position, left = position - at;
+        const struct flo_span span = {session, session->tokens + at, left < batch ? left : batch};
+        const struct flo_request request = {.spans = &span, .span_count = 1};
+
+        session->position = at;
+        rv = flo_forward(session->engine, &request, err);
+    }
+    session->position = position;
+    return rv;
+}
+
 int flo_forward(struct flo_engine *e, const struct flo_request *request, struct flo_err *err)
 {
     struct flo_pass pass;
@@ -249,7 +269,7 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request, struct 
     pass.piece_count = pass.count = 0;
     pass.stop = pass.has_adapters = false;
     for (uint32_t i = 0; i < request->span_count; i++) {
-        FLO_TRY(flo_state_catch_up(request->spans[i].session, err));
+        FLO_TRY(catch_up(request->spans[i].session, err));
     }
     for (uint32_t i = 0; i < request->span_count; i++) {
         FLO_TRY(add_span(&pass, &request->spans[i], err));

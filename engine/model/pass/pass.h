@@ -112,9 +112,10 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- state.c ---- */
 
-/* Makes the state of a session's recurrent layers that of its position: from a
- * copy, and by computing the tokens behind the copy again. */
-FLO_MUST_USE int flo_state_catch_up(struct flo_session *session, struct flo_err *err);
+/* Goes back to the latest copy of a session's state that its position allows, or
+ * to the empty state; later copies are forgotten.  Then state_position tells how
+ * many tokens the state has seen; the others have to be computed again. */
+void flo_state_go_back(struct flo_session *session);
 /* Call before a pass with `count` rows of the session.  `is_draft`: some of the
  * rows may be dropped after the pass. */
 void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft);

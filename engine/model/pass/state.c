@@ -63,12 +63,14 @@ void flo_state_copy(struct flo_session *session, const struct flo_session *from,
     }
 }
 
-/* Goes back to the latest copy that the session's position allows, or to the
- * empty state.  Copies of later positions are forgotten. */
-static void go_back(struct flo_session *session)
+void flo_state_go_back(struct flo_session *session)
 {
     uint32_t best = FLO_CHECKPOINTS, position = session->position;
 
+    if (!has_state(session)) {
+        session->state_position = position;
+        return;
+    }
     for (uint32_t i = 0; i < FLO_CHECKPOINTS; i++) {
         if (session->checkpoints[i] > position) {
             session->checkpoints[i] = FLO_NO_POSITION;
@@ -88,27 +90,6 @@ static void go_back(struct flo_session *session)
         memcpy(memory_of(session, 0), memory_of(session, 1 + best),
                (size_t)session->engine->sizes.state_bytes);
     }
-}
-
-int flo_state_catch_up(struct flo_session *session, struct flo_err *err)
-{
-    uint32_t position = session->position, batch = session->engine->sizes.batch;
-    int rv = 0;
-
-    if (!has_state(session)) {
-        return 0;
-    }
-    go_back(session);
-    while (rv == 0 && session->state_position < position) {
-        uint32_t at = session->state_position, left = position - at;
-        const struct flo_span span = {session, session->tokens + at, left < batch ? left : batch};
-        const struct flo_request request = {.spans = &span, .span_count = 1};
-
-        session->position = at;
-        rv = flo_forward(session->engine, &request, err);
-    }
-    session->position = position;
-    return rv;
 }
 
 void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft)

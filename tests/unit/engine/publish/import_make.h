@@ -8,7 +8,7 @@
 
 #include "base/quant/quant.h"
 #include "engine/publish/import/run.h"
-#include "unit/remove_tree.h"
+#include "tests/unit/remove_tree.h"
 
 static char folder[] = "/tmp/flotilla-import-XXXXXX";
 static struct flo_err err;
