@@ -34,7 +34,6 @@ static uint32_t base_of(uint32_t word)
 size_t flo_charsmap_find(const struct flo_charsmap *map, const char *text, size_t bytes,
                          const char **replacement)
 {
-    size_t found = 0;
     if (map->word_count == 0) {
         return 0;
     }
@@ -48,9 +47,9 @@ size_t flo_charsmap_find(const struct flo_charsmap *map, const char *text, size_
         at ^= base_of(word);
         uint32_t offset = word_at(map, at) & 0x7fffffffu;
         if ((word >> 8 & 1) != 0 && offset < map->texts_bytes) {
-            found = i + 1;
             *replacement = map->texts + offset;
+            return i + 1;
         }
     }
-    return found;
+    return 0;
 }

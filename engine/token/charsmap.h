@@ -21,7 +21,7 @@ struct flo_charsmap {
 /* Reads a table, which must outlive *out.  FLO_E_GGUF_VOCAB. */
 FLO_MUST_USE int flo_charsmap_open(const uint8_t *data, size_t bytes, struct flo_charsmap *out,
                                    struct flo_err *err);
-/* Finds the longest beginning of the text that is replaced.  Returns its
+/* Finds the shortest beginning of the text that is replaced.  Returns its
  * length; 0 if there is none. */
 size_t flo_charsmap_find(const struct flo_charsmap *map, const char *text, size_t bytes,
                          const char **replacement);

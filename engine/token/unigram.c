@@ -18,6 +18,7 @@ _Static_assert(WINDOW > FLO_PREFIX_BYTES_MAX + 4 && FLO_PREFIX_BYTES_MAX < 0x800
 /* Most bytes that a normalised text may have for each byte, and more. */
 #define GROWTH_MAX 16u
 #define GROWTH_MORE 4096u
+#define CLUSTER_BYTES 6u /* a cluster with fewer bytes is replaced as a whole */
 
 /* ---- normalisation ---- */
 
@@ -27,14 +28,19 @@ struct normal {
     bool has_prefix, is_in_word;
 };
 
+static void add_blank(struct normal *n)
+{
+    n->is_in_word = false;
+    if (!n->vocab->merges_blanks) {
+        flo_buf_text(n->out, FLO_SPM_BLANK);
+    }
+}
+
 static void add_characters(struct normal *n, const char *text, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == ' ') {
-            n->is_in_word = false;
-            if (!n->vocab->merges_blanks) {
-                flo_buf_text(n->out, FLO_SPM_BLANK);
-            }
+    for (size_t at = 0, taken; at < bytes; at += taken) {
+        if (flo_unicode_is_blank(flo_utf8_next(text + at, bytes - at, &taken))) {
+            add_blank(n);
             continue;
         }
         if (!n->is_in_word &&
@@ -43,24 +49,60 @@ static void add_characters(struct normal *n, const char *text, size_t bytes)
             n->has_prefix = true;
         }
         n->is_in_word = true;
-        flo_buf_add(n->out, text + i, 1);
+        flo_buf_add(n->out, text + at, taken);
     }
 }
 
+/* Returns how many bytes the character has together with the marks after
+ * it. */
+static size_t cluster_bytes(const char *text, size_t bytes)
+{
+    size_t at, taken;
+    enum flo_unicode_category first = flo_unicode_category(flo_utf8_next(text, bytes, &at));
+    bool takes_marks = first != FLO_UNICODE_CC && first != FLO_UNICODE_CF &&
+                       first != FLO_UNICODE_ZL && first != FLO_UNICODE_ZP;
+    while (takes_marks && at < bytes) {
+        uint32_t code = flo_utf8_next(text + at, bytes - at, &taken);
+        enum flo_unicode_category category = flo_unicode_category(code);
+        bool is_mark = (category >= FLO_UNICODE_MC && category <= FLO_UNICODE_MN) ||
+                       (code >= 0x200c && code <= 0x200d);
+        if (!is_mark) {
+            break;
+        }
+        at += taken;
+    }
+    return at;
+}
+
+/* Adds a text, or what it is replaced by if that is for its beginning. */
+static bool add_replaced(struct normal *n, const char *text, size_t bytes)
+{
+    const char *replacement;
+    if (flo_charsmap_find(&n->vocab->charsmap, text, bytes, &replacement) == 0) {
+        return false;
+    }
+    size_t length = strlen(replacement);
+    add_characters(n, replacement, flo_utf8_valid(replacement, length));
+    return true;
+}
+
+/* Replaces short clusters as a whole, and the characters of others one by one,
+ * as the tokenizers do that publish such vocabularies. */
 static void normalize(const struct flo_vocab *vocab, const char *text, size_t bytes,
                       struct flo_buf *out)
 {
     struct normal n = {.vocab = vocab, .out = out};
-    for (size_t at = 0, taken; at < bytes && !out->failed; at += taken) {
-        const char *replacement;
-        taken = flo_charsmap_find(&vocab->charsmap, text + at, bytes - at, &replacement);
-        if (taken > 0) {
-            size_t length = strlen(replacement);
-            add_characters(&n, replacement, flo_utf8_valid(replacement, length));
-            continue;
+    for (size_t at = 0; at < bytes && !out->failed;) {
+        size_t end = at + cluster_bytes(text + at, bytes - at), taken;
+        if (end - at < CLUSTER_BYTES && add_replaced(&n, text + at, end - at)) {
+            at = end;
         }
-        (void)flo_utf8_next(text + at, bytes - at, &taken);
-        add_characters(&n, text + at, taken);
+        for (; at < end; at += taken) {
+            (void)flo_utf8_next(text + at, end - at, &taken);
+            if (!add_replaced(&n, text + at, taken)) {
+                add_characters(&n, text + at, taken);
+            }
+        }
     }
 }
 

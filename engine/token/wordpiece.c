@@ -43,6 +43,11 @@ static size_t longest(const struct words *w, size_t at, int32_t *id)
     const struct flo_prefix *prefix = &w->vocab->prefix;
     struct flo_prefix_walk walk = {0};
     size_t bytes = 0;
+    /* inside a word U+2581 is a character, and begins no token */
+    if (at > 0 && w->bytes - at >= sizeof(FLO_SPM_BLANK) - 1 &&
+        memcmp(w->word + at, FLO_SPM_BLANK, sizeof(FLO_SPM_BLANK) - 1) == 0) {
+        return 0;
+    }
     for (size_t i = at; i < w->bytes && flo_prefix_step(prefix, &walk, (uint8_t)w->word[i]); i++) {
         int32_t hit = flo_prefix_hit(prefix, &walk);
         if (hit >= 0) {
@@ -112,6 +117,17 @@ static void add_code(struct words *w, uint32_t code)
     }
 }
 
+/* Tells whether a character is dropped: all control characters but tab and line
+ * ends, even where they count as blanks elsewhere. */
+static bool is_dropped(uint32_t code)
+{
+    enum flo_unicode_category category = flo_unicode_category(code);
+    bool is_kept = code == '\t' || code == '\n' || code == '\r';
+    return code == 0xfffd ||
+           (!is_kept && (category == FLO_UNICODE_CC || category == FLO_UNICODE_CF ||
+                         category == FLO_UNICODE_CO));
+}
+
 void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                         struct flo_tokens *tokens)
 {
@@ -119,13 +135,11 @@ void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t 
     uint32_t codes[FLO_DECOMPOSED_MAX];
     for (size_t at = 0, taken; at < bytes && !tokens->failed; at += taken) {
         codes[0] = flo_utf8_next(text + at, bytes - at, &taken);
-        if (flo_unicode_is_blank(codes[0])) {
-            end_word(&w);
+        if (is_dropped(codes[0])) {
             continue;
         }
-        enum flo_unicode_category category = flo_unicode_category(codes[0]);
-        if (codes[0] == 0xfffd || category == FLO_UNICODE_CC || category == FLO_UNICODE_CF ||
-            category == FLO_UNICODE_CO) {
+        if (flo_unicode_is_blank(codes[0])) {
+            end_word(&w);
             continue;
         }
         size_t count = vocab->strips_accents ? flo_unicode_decompose(codes[0], codes) : 1;
