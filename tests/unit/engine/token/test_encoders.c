@@ -167,6 +167,12 @@ static void words_are_cut_into_the_longest_tokens(void **state)
            "e",
            0, "11 11 7");
     expect(&m, "\xed\x95\x9c", 0, "14 15 16");
+    /* U+0085 is no blank here; U+2581 inside a word begins no token */
+    expect(&m,
+           "r\xc2\x85"
+           "e\v",
+           0, "7");
+    expect(&m, "re" BLANK "re", 0, "1");
     expect(&m, "[MASK]the", 0, "1 1 1 5");
     expect(&m, "[MASK]the", FLO_TEXT_SPECIAL, "4 5");
     drop(&m);
@@ -271,6 +277,15 @@ static void a_text_becomes_its_most_likely_tokens(void **state)
     expect(&m, "xa\ta", 0, "5 10 5");
     /* neighbouring unknown characters are one token */
     expect(&m, "a\xc3\xa9\xc3\xa9z b", 0, "5 3 4 7");
+    /* a replaced character takes its marks along, if both are short; a control
+     * character has no marks */
+    expect(&m, "x\xcc\x81", 0, "4 8");
+    expect(&m, "x\xcc\x81\xcc\x81\xcc\x81", 0, "4 8 3");
+    expect(&m, "a\t\xcc\x81", 0, "5 4 3");
+    expect(&m,
+           "a\xc2\x85"
+           "a",
+           0, "5 5");
     expect(&m, " ", FLO_TEXT_ENDS, "0 2");
     expect(&m, "a</s>b", FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, "0 5 2 4 7 2");
     drop(&m);
