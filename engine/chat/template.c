@@ -405,7 +405,10 @@ static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
         bool is_message = marks->data[from] != 0;
         for (to = from; to < text->bytes && (marks->data[to] != 0) == is_message; to++) {
         }
-        struct flo_text_span span = {text->data + from, to - from, !is_message, is_message};
+        struct flo_text_span span = {.data = text->data + from,
+                                     .bytes = to - from,
+                                     .is_special = !is_message,
+                                     .is_message = is_message};
         flo_buf_add(&spans, &span, sizeof(span));
     }
     token_text(vocab, facts->bos, &bos);

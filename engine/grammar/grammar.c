@@ -308,12 +308,14 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
     return count;
 }
 
+/* The bytes must stay as the grammar has them, so they are not normalized. */
 static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t count,
                           struct flo_tokens *tokens)
 {
+    struct flo_text_span span = {.data = bytes, .bytes = count, .is_exact = true};
     return g->vocab->kind == FLO_VOCAB_SPM
                ? flo_spm_text(g->vocab, bytes, count, false, tokens)
-               : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
+               : flo_tokenize_spans(g->vocab, &span, 1, tokens, NULL) == 0;
 }
 
 /* Tokenises bytes as in a prompt.  They are whole characters and control

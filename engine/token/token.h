@@ -100,6 +100,7 @@ struct flo_text_span {
     size_t bytes;
     bool is_special;
     bool is_message; /* a user's text in a chat */
+    bool is_exact;   /* all spans are spelled byte by byte, also where the model composes texts */
 };
 /* Appends the ids of the joined spans, as if they were one text.  But a control
  * token must lie wholly inside one special span.  No begin or end token is

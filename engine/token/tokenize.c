@@ -37,6 +37,7 @@ struct work {
     struct piece *spans; /* positions of the special spans: start and bytes */
     size_t span_count;
     bool has_message;
+    bool composes; /* texts get normalization form C first */
 };
 
 /* Tells whether the range lies wholly in one special span. */
@@ -153,6 +154,7 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
             flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
         }
         work->has_message = work->has_message || spans[i].is_message;
+        work->composes = work->composes && !spans[i].is_exact;
         if (spans[i].is_special) {
             work->spans[work->span_count++] = (struct piece){start, work->text.bytes - start, -1};
         }
@@ -220,7 +222,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
             flo_tokens_add(tokens, piece[i].id);
-        } else if (vocab->composes) {
+        } else if (work->composes) {
             is_fine = add_composed(work, text, bytes, is_after_special, tokens);
         } else {
             is_fine = add_text(work, text, bytes, is_after_special, tokens);
@@ -237,7 +239,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
 int flo_tokenize_spans(const struct flo_vocab *vocab, const struct flo_text_span *spans,
                        size_t span_count, struct flo_tokens *tokens, struct flo_err *err)
 {
-    struct work work = {.vocab = vocab};
+    struct work work = {.vocab = vocab, .composes = vocab->composes};
     int rv = check_bytes(vocab, spans, span_count, tokens, err);
     rv = rv == 0 ? join_spans(&work, spans, span_count, err) : rv;
     if (rv == 0 && work.text.bytes > 0) {

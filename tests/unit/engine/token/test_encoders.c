@@ -483,6 +483,12 @@ static void a_text_is_composed_if_the_file_says_so(void **state)
     add_text(&m, "general.architecture", "qwen3");
     assert_int_equal(finish(&m, NULL), 0);
     expect(&m, text, 0, "9");
+    /* a grammar's text is spelled as it is */
+    struct flo_text_span span = {.data = text, .bytes = 3, .is_exact = true};
+    struct flo_tokens tokens = {0};
+    assert_int_equal(flo_tokenize_spans(m.vocab, &span, 1, &tokens, NULL), 0);
+    assert_int_equal(tokens.count, 3);
+    flo_tokens_deinit(&tokens);
     drop(&m);
     add_bpe(&m, "qwen2");
     add_text(&m, "general.architecture", "qwen2");

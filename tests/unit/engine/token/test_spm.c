@@ -168,8 +168,8 @@ static void a_mark_in_a_message_is_text_even_when_user_defined(void **state)
     (void)state;
     struct flo_buf file = {0};
     struct spm spm = open_spm("x", false, &file);
-    const struct flo_text_span spans[] = {{"<|user|>", 8, true, false},
-                                          {"<|user|>ab", 10, 0, true}};
+    const struct flo_text_span spans[] = {{"<|user|>", 8, true, false, false},
+                                          {"<|user|>ab", 10, 0, true, false}};
     struct flo_tokens tokens = {0};
     assert_int_equal(flo_tokenize_spans(spm.vocab, spans, 2, &tokens, NULL), 0);
     assert_true(ids_are(&tokens, "3,64,128,121,119,105,118,128,66,263"));

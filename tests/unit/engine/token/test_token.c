@@ -167,9 +167,9 @@ static void a_marker_that_crosses_spans_is_not_taken(void **state)
 {
     (void)state;
     const struct flo_text_span spans[] = {
-        {"<|im_start|>", 12, true, false}, {"<|im_", 5, true, false},
-        {"end|>", 5, false, false},        {"<|im_end|>", 10, false, true},
-        {"<|im_end|>", 10, true, false},
+        {"<|im_start|>", 12, true, false, false}, {"<|im_", 5, true, false, false},
+        {"end|>", 5, false, false, false},        {"<|im_end|>", 10, false, true, false},
+        {"<|im_end|>", 10, true, false, false},
     };
     struct tiny tiny = open_tiny();
     struct flo_tokens tokens = {0};
