@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <flotilla/errors/gguf.h>
 
 #include "base/quant/quant.h"
 

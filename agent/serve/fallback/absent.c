@@ -20,6 +20,13 @@ void flo_fallback_begin(struct serve_request *request)
     (void)request;
 }
 
+const struct serve_place *flo_fallback_place(const struct flo_serve *serve, size_t i)
+{
+    (void)serve;
+    (void)i;
+    return NULL;
+}
+
 struct serve_place *flo_fallback_nowhere(const struct serve_request *request)
 {
     (void)request;

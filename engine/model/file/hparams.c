@@ -594,19 +594,6 @@ static void read_recurrent(struct reader *r, struct flo_hparams *h)
     }
 }
 
-void flo_hparams_make_uniform(struct flo_hparams *h)
-{
-    for (uint32_t i = 0; i < h->n_layer; i++) {
-        h->layers[i] = (struct flo_layer_shape){
-            .n_head = (uint16_t)h->n_head,
-            .n_head_kv = (uint16_t)h->n_head_kv,
-            .head_size = (uint16_t)h->head_size,
-            .cache = (uint16_t)i,
-            .n_ff = h->n_ff,
-        };
-    }
-}
-
 int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                      struct flo_hparams *out, struct flo_err *err)
 {

@@ -133,7 +133,18 @@ static inline bool flo_recurs(const struct flo_layer_shape *layer)
 
 /* Gives all layers the same shape: attention of the heads in `h`, and a dense
  * feed-forward part. */
-void flo_hparams_make_uniform(struct flo_hparams *h);
+static inline void flo_hparams_make_uniform(struct flo_hparams *h)
+{
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        h->layers[i] = (struct flo_layer_shape){
+            .n_head = (uint16_t)h->n_head,
+            .n_head_kv = (uint16_t)h->n_head_kv,
+            .head_size = (uint16_t)h->head_size,
+            .cache = (uint16_t)i,
+            .n_ff = h->n_ff,
+        };
+    }
+}
 
 /* Reads the architecture and the keys `<arch>.*`.
  *
