@@ -139,7 +139,7 @@ static int set_numbers(struct flo_import *import, const struct number *numbers, 
 {
     for (size_t i = 0; i < count; i++) {
         if (numbers[i].is_float) {
-            flo_family_f32(import, numbers[i].key, numbers[i].names);
+            FLO_TRY(flo_family_f32(import, numbers[i].key, numbers[i].names, err));
         } else {
             FLO_TRY(flo_family_u32(import, numbers[i].key, numbers[i].names, err));
         }

@@ -46,7 +46,8 @@ FLO_MUST_USE int flo_family_numbers(struct flo_import *import, const char *key, 
 /* Sets a key by a setting of config.json, if it is there. */
 FLO_MUST_USE int flo_family_u32(struct flo_import *import, const char *key, const char *names,
                                 struct flo_err *err);
-void flo_family_f32(struct flo_import *import, const char *key, const char *names);
+FLO_MUST_USE int flo_family_f32(struct flo_import *import, const char *key, const char *names,
+                                struct flo_err *err);
 /* Sets pooling_type as modules.json says it. */
 FLO_MUST_USE int flo_family_pooling(struct flo_import *import, struct flo_err *err);
 /* Adds the matrices behind the pooling that modules.json names. */

@@ -26,14 +26,14 @@ const struct flo_import_row flo_rows_gemma3[] = {
 
 int flo_finish_gemma2(struct flo_import *import, struct flo_err *err)
 {
-    flo_family_f32(import, ".attn_logit_softcapping", "attn_logit_softcapping");
-    flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping");
+    FLO_TRY(flo_family_f32(import, ".attn_logit_softcapping", "attn_logit_softcapping", err));
+    FLO_TRY(flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping", err));
     return flo_family_u32(import, ".attention.sliding_window", "sliding_window", err);
 }
 
 int flo_finish_gemma3(struct flo_import *import, struct flo_err *err)
 {
-    flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping");
+    FLO_TRY(flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping", err));
     if (flo_keys_find(&import->keys, ".rope.freq_base") == NULL) {
         flo_keys_f32(&import->keys, ".rope.freq_base", 1000000);
     }

@@ -51,10 +51,10 @@ const struct flo_import_row flo_rows_granite[] = {
 
 int flo_finish_granite(struct flo_import *import, struct flo_err *err)
 {
-    flo_family_f32(import, ".attention.scale", "attention_multiplier");
-    flo_family_f32(import, ".embedding_scale", "embedding_multiplier");
-    flo_family_f32(import, ".residual_scale", "residual_multiplier");
-    flo_family_f32(import, ".logit_scale", "logits_scaling");
+    FLO_TRY(flo_family_f32(import, ".attention.scale", "attention_multiplier", err));
+    FLO_TRY(flo_family_f32(import, ".embedding_scale", "embedding_multiplier", err));
+    FLO_TRY(flo_family_f32(import, ".residual_scale", "residual_multiplier", err));
+    FLO_TRY(flo_family_f32(import, ".logit_scale", "logits_scaling", err));
     return flo_family_llama3(import, err);
 }
 
@@ -230,7 +230,7 @@ static int set_nemotron_experts(struct flo_import *import, struct flo_err *err)
     }
     flo_keys_bool(&import->keys, ".expert_weights_norm",
                   flo_config_is(&import->config, "norm_topk_prob"));
-    flo_family_f32(import, ".expert_weights_scale", "routed_scaling_factor");
+    FLO_TRY(flo_family_f32(import, ".expert_weights_scale", "routed_scaling_factor", err));
     return 0;
 }
 

@@ -147,7 +147,7 @@ static int check_width(const struct flo_import *import, const struct flo_gguf_te
     return 0;
 }
 
-/* Checks the heads of a family that has no tensors of its own kind. */
+/* Checks the rows of heads.  Queries may have a gate of their own size. */
 static int check_heads(const struct flo_import *import, const struct flo_gguf_tensor *head,
                        struct flo_err *err)
 {
@@ -156,12 +156,32 @@ static int check_heads(const struct flo_import *import, const struct flo_gguf_te
         : is_named(head->name, ".attn_k.weight") || is_named(head->name, ".attn_v.weight")
             ? import->heads_kv
             : 0;
-    return rows == 0 || import->family->rows != NULL || head->dims[1] == rows * import->head_dim
+    uint64_t wanted = rows * import->head_dim;
+    bool has_sizes = strcmp(import->family->arch, "gemma4") == 0; /* two sizes of heads */
+    bool has_gate = is_named(head->name, ".attn_q.weight") && head->dims[1] == 2 * wanted;
+    return rows == 0 || has_sizes || has_gate || head->dims[1] == wanted
                ? 0
                : flo_folder_fail(err,
                                  "tensor '%s' has %" PRIu64 " rows, config.json says %" PRIu64
                                  " heads of %u",
                                  head->name, head->dims[1], rows, import->head_dim);
+}
+
+/* Checks the size of a feed-forward, which may be fused of two, by the key that
+ * says it for all layers. */
+static int check_forward(const struct flo_import *import, const struct flo_gguf_tensor *head,
+                         struct flo_err *err)
+{
+    bool is_expert = is_named(head->name, "_up_exps.weight");
+    const struct flo_gguf_edit *edit = flo_keys_find(
+        &import->keys, is_expert ? ".expert_feed_forward_length" : ".feed_forward_length");
+    if ((!is_expert && !is_named(head->name, ".ffn_up.weight")) || edit == NULL ||
+        edit->type != FLO_GGUF_U32 || head->dims[1] == edit->u32 ||
+        head->dims[1] == 2 * (uint64_t)edit->u32) {
+        return 0;
+    }
+    return flo_folder_fail(err, "tensor '%s' has %" PRIu64 " rows, config.json says %u", head->name,
+                           head->dims[1], edit->u32);
 }
 
 static int check_stack(const struct flo_output *output, struct flo_err *err)
@@ -235,6 +255,7 @@ int flo_import_map(struct flo_import *import, struct flo_err *err)
     for (size_t i = 0; i < import->output_count; i++) {
         FLO_TRY(check_width(import, &import->outputs[i].head, err));
         FLO_TRY(check_heads(import, &import->outputs[i].head, err));
+        FLO_TRY(check_forward(import, &import->outputs[i].head, err));
         FLO_TRY(check_stack(&import->outputs[i], err));
     }
     FLO_TRY(check_layers(import, err));

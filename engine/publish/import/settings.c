@@ -5,8 +5,9 @@
 #include "engine/publish/import/family.h"
 
 #define PI 3.14159265358979323846
-#define ROPE_MAX 1024  /* values of a head */
-#define UNTURNED 1e30F /* divides a frequency so far that the pair stands still */
+#define NUMBER_MAX 1e12 /* of settings that are floats */
+#define ROPE_MAX 1024   /* values of a head */
+#define UNTURNED 1e30F  /* divides a frequency so far that the pair stands still */
 
 int flo_family_u32(struct flo_import *import, const char *key, const char *names,
                    struct flo_err *err)
@@ -20,12 +21,38 @@ int flo_family_u32(struct flo_import *import, const char *key, const char *names
     return 0;
 }
 
-void flo_family_f32(struct flo_import *import, const char *key, const char *names)
+int flo_family_f32(struct flo_import *import, const char *key, const char *names,
+                   struct flo_err *err)
 {
+    const struct flo_tree_node *node = flo_config_find(&import->config, names);
     double value;
-    if (flo_tree_number(flo_config_find(&import->config, names), &value)) {
-        flo_keys_f32(&import->keys, key, value);
+    if (node == NULL) {
+        return 0;
     }
+    if (!flo_tree_number(node, &value) || !(fabs(value) <= NUMBER_MAX)) {
+        return flo_folder_fail(err, "config.json: \"%s\" is no number of at most %g", node->key,
+                               NUMBER_MAX);
+    }
+    flo_keys_f32(&import->keys, key, value);
+    return 0;
+}
+
+/* Checks one item of layer_types. */
+static int check_layer(const struct flo_tree_node *node, uint32_t index,
+                       const struct flo_import *import, struct flo_err *err)
+{
+    static const char *const types[] = {
+        "full_attention", "sliding_attention", "linear_attention", "attention", "mamba", "conv"};
+    if (node == NULL) {
+        return flo_folder_fail(err, "layer_types has %u items for %u layers", index,
+                               import->layers);
+    }
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        if (flo_tree_is(node, types[i])) {
+            return 0;
+        }
+    }
+    return flo_folder_fail(err, "config.json: the type of layer %u is not known", index);
 }
 
 int flo_family_layers(struct flo_import *import, const char *key, const char *type,
@@ -38,10 +65,7 @@ int flo_family_layers(struct flo_import *import, const char *key, const char *ty
         return 0;
     }
     for (uint32_t i = 0; i < import->layers; i++, node = node->next) {
-        if (node == NULL) {
-            return flo_folder_fail(err, "layer_types has %u items for %u layers", i,
-                                   import->layers);
-        }
+        FLO_TRY(check_layer(node, i, import, err));
         items[i] = flo_tree_is(node, type) ? 1 : 0;
     }
     flo_keys_array(&import->keys, key, FLO_GGUF_BOOL, import->layers, items, import->layers);
@@ -55,10 +79,7 @@ int flo_family_numbers(struct flo_import *import, const char *key, const char *t
     const struct flo_tree_node *node =
         flo_tree_first(flo_config_find(&import->config, "layer_types"));
     for (uint32_t i = 0; i < import->layers; i++, node = node->next) {
-        if (node == NULL) {
-            return flo_folder_fail(err, "layer_types has %u items for %u layers", i,
-                                   import->layers);
-        }
+        FLO_TRY(check_layer(node, i, import, err));
         flo_put_u32(items + 4 * i, flo_tree_is(node, type) ? value : other);
     }
     flo_keys_array(&import->keys, key, FLO_GGUF_I32, import->layers, items,
