@@ -2,13 +2,13 @@
 #ifndef TESTS_IMPORT_MAKE_H
 #define TESTS_IMPORT_MAKE_H
 
-#include "folder_make.h"
+#include "tests/unit/engine/publish/folder_make.h"
 
 #include <unistd.h>
 
 #include "base/quant/quant.h"
 #include "engine/publish/import/run.h"
-#include "../../remove_tree.h"
+#include "tests/unit/remove_tree.h"
 
 static char folder[] = "/tmp/flotilla-import-XXXXXX";
 static struct flo_err err;
