@@ -395,6 +395,26 @@ static void a_head_of_2_gib_is_refused_unread(void **state)
     expect_refused("model.safetensors", "at most");
 }
 
+static void tensors_that_overlap_are_refused(void **state)
+{
+    (void)state;
+    static const char head[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+                               "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}";
+    uint8_t file[8 + sizeof(head) - 1 + 6] = {0};
+    flo_put_u64(file, sizeof(head) - 1);
+    memcpy(file + 8, head, sizeof(head) - 1);
+    make_file(folder, "model.safetensors", file, sizeof(file));
+    expect_refused("model.safetensors", "does not follow the tensor before it");
+}
+
+static void a_file_of_a_quantiser_is_refused_with_its_method(void **state)
+{
+    (void)state;
+    make_text(folder, "quantize_config.json", "{\"bits\":4}");
+    expect_refused("model.folder", "already quantised (GPTQ)");
+    assert_non_null(strstr(err.fix, "--runtime"));
+}
+
 static void wrong_tokenizers_are_refused(void **state)
 {
     (void)state;
@@ -453,6 +473,8 @@ int main(void)
         TEST(a_tensor_that_no_row_knows_is_refused),
         TEST(a_layer_without_one_of_its_tensors_is_refused),
         TEST(a_head_of_2_gib_is_refused_unread),
+        TEST(tensors_that_overlap_are_refused),
+        TEST(a_file_of_a_quantiser_is_refused_with_its_method),
         TEST(wrong_tokenizers_are_refused),
         TEST(a_million_added_tokens_are_refused),
     };
