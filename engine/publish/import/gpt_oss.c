@@ -3,6 +3,17 @@
 
 #define EXPERTS "layers.#.mlp.experts."
 
+/* Experts that a trainer unpacked have rows and columns exchanged. */
+static int refuse_floats(struct flo_import *import, const struct flo_import_match *match,
+                         struct flo_err *err)
+{
+    (void)import;
+    int rv = flo_match_fail(match, err, "experts that are not in MXFP4 are not read");
+    flo_err_fix(err, "take the folder with MXFP4 experts; or convert this one with llama.cpp's "
+                     "convert_hf_to_gguf.py");
+    return rv;
+}
+
 const struct flo_import_row flo_rows_gpt_oss[] = {
     {"layers.#.post_attention_layernorm", "blk.#.post_attention_norm", NULL, NULL},
     {"layers.#.mlp.router", "blk.#.ffn_gate_inp", NULL, NULL},
@@ -11,6 +22,8 @@ const struct flo_import_row flo_rows_gpt_oss[] = {
     {EXPERTS "gate_up_proj_scales", NULL, NULL, NULL},
     {EXPERTS "gate_up_proj_bias", "blk.#.ffn_gate_exps.bias|blk.#.ffn_up_exps.bias",
      flo_make_interleaved, "vector"},
+    {EXPERTS "gate_up_proj", "floats", refuse_floats, NULL},
+    {EXPERTS "down_proj", "floats", refuse_floats, NULL},
     {EXPERTS "down_proj_blocks", "blk.#.ffn_down_exps.weight", flo_make_mxfp4, NULL},
     {EXPERTS "down_proj_scales", NULL, NULL, NULL},
     {EXPERTS "down_proj_bias", "blk.#.ffn_down_exps.bias", NULL, NULL},

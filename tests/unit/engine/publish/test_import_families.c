@@ -279,6 +279,20 @@ static void gpt_oss_says_when_corners_are_not_rounded(void **state)
     flo_gguf_close(gguf);
 }
 
+static void experts_of_gpt_oss_that_are_floats_are_refused(void **state)
+{
+    (void)state;
+    static const struct made_tensor tensors[] = {
+        EMBEDDING,
+        {L "mlp.experts.down_proj", "F32", {1, 8, 8}, NULL},
+    };
+    struct flo_gguf *gguf = NULL;
+    make_text(folder, "config.json", CONFIG("GptOssForCausalLM", ",\"num_local_experts\":1"));
+    make_weights(folder, "model.safetensors", tensors, FLO_COUNT(tensors));
+    assert_true(imported("f32", &gguf) < 0);
+    assert_non_null(strstr(err.what, "not in MXFP4"));
+}
+
 static void scaled_rotations_become_factors_or_a_base(void **state)
 {
     (void)state;
@@ -334,6 +348,7 @@ int main(void)
         TEST(xlm_r_starts_at_its_first_position),
         TEST(a_pooler_stays_only_with_scores),
         TEST(gpt_oss_says_when_corners_are_not_rounded),
+        TEST(experts_of_gpt_oss_that_are_floats_are_refused),
         TEST(scaled_rotations_become_factors_or_a_base),
         TEST(lfm2_rounds_its_feed_forward_up),
     };
