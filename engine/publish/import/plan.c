@@ -207,9 +207,25 @@ static int check_layers(const struct flo_import *import, struct flo_err *err)
             return flo_folder_fail(err, "no tensor of layer %u of %u", i, import->layers);
         }
     }
-    return flo_output_find(import, "token_embd.weight") != NULL
+    if (flo_output_find(import, "token_embd.weight") == NULL) {
+        return flo_folder_fail(err, "the embedding is missing");
+    }
+    return 0;
+}
+
+/* Checks that a model which continues texts has its last matrix, unless that is
+ * the embedding. */
+static int check_last(const struct flo_import *import, struct flo_err *err)
+{
+    const struct flo_tree_node *tied =
+        flo_config_find(&import->config, "tie_word_embeddings tie_embedding");
+    bool makes_vectors = (import->family->flags & FLO_FAMILY_ENCODER) != 0 ||
+                         flo_keys_find(&import->keys, ".pooling_type") != NULL;
+    bool is_apart = tied != NULL && tied->kind == FLO_TREE_BOOLEAN && tied->text[0] == 'f';
+    return !is_apart || makes_vectors || flo_output_find(import, "output.weight") != NULL
                ? 0
-               : flo_folder_fail(err, "the embedding is missing");
+               : flo_folder_fail(err, "lm_head.weight is missing, and config.json does not tie it "
+                                      "to the embedding");
 }
 
 /* Returns a tensor's name behind its layer: "attn_q.weight". */
@@ -259,6 +275,7 @@ int flo_import_map(struct flo_import *import, struct flo_err *err)
         FLO_TRY(check_stack(&import->outputs[i], err));
     }
     FLO_TRY(check_layers(import, err));
+    FLO_TRY(check_last(import, err));
     FLO_TRY(check_even(import, err));
     qsort(import->outputs, import->output_count, sizeof(*import->outputs), by_order);
     return 0;

@@ -318,6 +318,8 @@ static void wrong_settings_are_refused_with_their_name(void **state)
         {CONFIG("LlamaForCausalLM", ",\"vocab_size\":7"), "model.folder", "6 tokens"},
         {CONFIG("LlamaForCausalLM", ",\"intermediate_size\":5"), "model.folder",
          "4 rows, config.json says 5"},
+        {CONFIG("LlamaForCausalLM", ",\"tie_word_embeddings\":false"), "model.folder",
+         "lm_head.weight is missing"},
         {CONFIG("LlamaForCausalLM", ",\"head_dim\":2"), "model.folder", "heads of 2"},
         {CONFIG("LlamaForCausalLM", ",\"quantization_config\":{\"quant_method\":\"gptq\"}"),
          "model.folder", "already quantised (gptq)"},
