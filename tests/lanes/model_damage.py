@@ -22,7 +22,7 @@ import bad_files  # noqa: E402
 from damage import damaged  # noqa: E402
 from waits import HANG_S  # noqa: E402
 
-BIN = os.environ["FLOTILLA_BIN"]
+BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 SEED = os.environ.get("FLOTILLA_SEED", "0")
 MEMORY = 2 << 30
 ENCODERS = ("bert", "xlmr", "modernbert", "embeddinggemma")
