@@ -6,6 +6,8 @@
 #ifndef FLOTILLA_ENGINE_AVX2_SMALL_BLOCKS_H
 #define FLOTILLA_ENGINE_AVX2_SMALL_BLOCKS_H
 
+#include <stdbool.h>
+
 #include "base/quant/codebook.h"
 #include <stdbool.h>
 
