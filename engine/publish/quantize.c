@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <flotilla/errors/model.h>
@@ -341,21 +342,38 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
     }
 }
 
+/* Tells whether the tensor type of this name has a decoder and no encoder. */
+static bool is_only_read(const char *name)
+{
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        const struct flo_quant_type *type = flo_quant_type(id);
+        if (type != NULL && type->encode == NULL && type->decode != NULL &&
+            strcasecmp(type->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int find_mix(struct quantize *q, struct flo_err *err)
 {
+    const char *name = q->tool.args.words[2];
     struct flo_buf names = {0};
+    int rv;
 
-    q->mix = flo_mix_find(q->tool.args.words[2]);
+    q->mix = flo_mix_find(name);
     if (q->mix != NULL) {
         return 0;
     }
+    rv = is_only_read(name)
+             ? flo_fail(err, FLO_E_NOT_BUILT, "type '%s' is read, but not written", name)
+             : flo_fail(err, FLO_E_USAGE, "type '%s' is not known", name);
     flo_mix_names(&names);
-    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.args.words[2]);
     if (!names.failed) {
         flo_err_fix(err, "one of %s", names.data);
     }
     flo_buf_deinit(&names);
-    return FLO_E_USAGE;
+    return rv;
 }
 
 static int quantize(void *context, struct flo_err *err)
