@@ -531,6 +531,10 @@ int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *k
         if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
             continue;
         }
+        if (flo_pack_strip_bytes(m->type->id, m->columns) == 0) {
+            return flo_fail(err, FLO_E_NOT_BUILT, "%s: type %s is not packed", m->tensor->name,
+                            m->type->name);
+        }
         if (kernel != NULL && kernel->matmul_packed[m->type->id] == NULL) {
             return flo_fail(err, FLO_E_NOT_BUILT, "kernel %s reads no packed %s weights",
                             kernel->name, m->type->name);
