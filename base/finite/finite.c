@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-
 #include "base/quant/quant.h"
 
 #define BLOCK_BYTES_MAX 512

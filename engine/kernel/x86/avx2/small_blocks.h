@@ -9,8 +9,6 @@
 #include <stdbool.h>
 
 #include "base/quant/codebook.h"
-#include <stdbool.h>
-
 #include "engine/kernel/x86/avx2/blocks.h"
 
 /* ---- MXFP4 ---- */
