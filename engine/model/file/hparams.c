@@ -588,8 +588,8 @@ static void read_recurrent(struct reader *r, struct flo_hparams *h)
         (is_delta && h->n_inner / h->n_state_heads != h->n_state) ||
         (uint64_t)2 * h->n_groups * h->n_state > most) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                         "ssm.inner_size %u, state_size %u, %u heads and %u groups do not fit "
-                         "together",
+                         "ssm.inner_size %u does not fit state_size %u, time_step_rank %u and "
+                         "group_count %u",
                          h->n_inner, h->n_state, h->n_state_heads, h->n_groups);
     }
 }
