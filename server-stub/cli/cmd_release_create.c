@@ -343,7 +343,10 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, struct
     bool is_there = false;
     FLO_TRY(flo_release_title_parse(title, create->model_name, create->version, err));
     FLO_TRY(read_flags(cli, create, err));
-    int rv = check_inputs(cli, create, err);
+    int rv = flo_create_import(cli, create, err);
+    if (rv == 0) {
+        rv = check_inputs(cli, create, err);
+    }
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);
     }
@@ -366,6 +369,7 @@ int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
     rv = create_release(cli, create, err);
+    flo_create_import_end(create);
     flo_parts_deinit(&create->parts);
     flo_key_free(create->key);
     free(create);

@@ -136,7 +136,9 @@ FLAGS(model_remove) = {{"everywhere", NULL, "in the whole fleet", FLO_ASKED},
 FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED}, WATCH, END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
-    {"model-file", "GGUF", "the model", FLO_ASKED},
+    {"model-file", "GGUF", "the model; or its folder from Hugging Face", FLO_ASKED},
+    {"type", "TYPE", "of a folder's weights: q4_k_m, q8_0 (default: as the folder has them)",
+     FLO_ASKED},
     {"golden", "JSON", "golden prompts that are there (docs/reference/golden.md)", FLO_ASKED},
     {"prompts", "TEXT", "else: make them of these, one a line (default: a built-in set)",
      FLO_ASKED},

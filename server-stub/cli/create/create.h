@@ -34,6 +34,7 @@ struct flo_create {
     struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
     size_t step_count;
     char golden[1200];   /* folder of the golden prompts, which the user gave or the command made */
+    char imported[1200]; /* GGUF file made of the folder that --model-file names; "": none */
     char player[1200];   /* path of the model of --base, which was downloaded to
                             play the prompts with the adapter */
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
@@ -81,6 +82,18 @@ FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const js
  * fix lists the ways out.  Without a play it prints them as a warning. */
 FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
                                   struct flo_err *err);
+
+/* Runs a command of the program flotilla-model, which prints its own progress
+ * and errors on stderr.  *status is that of waitpid().  FLO_E_ABSENT: the
+ * program is not installed. */
+FLO_MUST_USE int flo_create_run_model(const char *const *words, int *status, struct flo_err *err);
+
+/* Makes a GGUF file if --model-file names a folder from Hugging Face.  It
+ * becomes the first file of the release.  FLO_E_MODEL_FOLDER, FLO_E_USAGE. */
+FLO_MUST_USE int flo_create_import(struct flo_cli *cli, struct flo_create *create,
+                                   struct flo_err *err);
+/* Removes that file. */
+void flo_create_import_end(struct flo_create *create);
 
 /* Checks golden prompts with the reader that devices use. */
 FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);

@@ -13,13 +13,10 @@
 /* most words of a command: some flags, and a model of each variant */
 #define WORDS_MAX (16 + 2 * FLO_RELEASE_VARIANTS_MAX)
 
-/* Runs a command of the program flotilla-model, which prints its own progress
- * on stderr. */
-static int run_model(const char *const *words, struct flo_err *err)
+int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
 {
     char program[4096];
     const char *argv[WORDS_MAX + 2] = {program};
-    int status = 0;
     pid_t pid;
 
     /* The program with llama.cpp's library is preferred, because it also plays
@@ -27,8 +24,7 @@ static int run_model(const char *const *words, struct flo_err *err)
     if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
         !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
-                 "the program flotilla-model, which plays the golden prompts, "
-                 "is not installed");
+                 "the program flotilla-model, which reads models, is not installed");
         flo_err_fix(err, "install it, or sign what nobody played with "
                          "--golden FILE --skip-play");
         return FLO_E_ABSENT;
@@ -38,8 +34,16 @@ static int run_model(const char *const *words, struct flo_err *err)
     }
     (void)fflush(stdout);
     FLO_TRY(flo_process_spawn(argv, -1, &pid, err));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
     }
+    return 0;
+}
+
+static int run_model(const char *const *words, struct flo_err *err)
+{
+    int status = 0;
+
+    FLO_TRY(flo_create_run_model(words, &status, err));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return 0;
     }

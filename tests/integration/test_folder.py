@@ -1,0 +1,62 @@
+"""A folder from Hugging Face becomes a release, and a device answers with it."""
+import glob
+import os
+import shutil
+import tempfile
+
+import pytest
+
+import fleet as F
+from conftest import Small
+from waits import until
+
+FOLDER = os.path.join(F.ROOT, "tests", "models", "lfm2-folder")
+SCRATCH = os.path.join(tempfile.gettempdir(), "flotilla-import-*")
+
+
+@pytest.fixture
+def fleet(tmp_path, bin_dir):
+    one = Small(os.path.join(str(tmp_path), "f"), bin_dir, name="test")
+    one.up([])
+    device = one.devices["gw"] = F.Device(one, "gw")
+    device.enroll(one.token)
+    device.write_config("sandbox: required\n")
+    device.start()
+    one.online(["gw"])
+    yield one
+    one.close()
+
+
+def create(fleet, title, folder, *more, check=True):
+    return fleet.cli("release", "create", title, "--model-file", folder, "--sign-with",
+                     fleet.key, "--publish", *more, check=check)
+
+
+def test_a_folder_reaches_a_device_that_answers(fleet):
+    before = set(glob.glob(SCRATCH))
+    _, said, _ = create(fleet, "lfm@1", FOLDER, "--type", "q8_0")
+    assert "published lfm@1" in said, said
+    assert set(glob.glob(SCRATCH)) <= before
+    fleet.roll("lfm@1")
+    device = fleet.devices["gw"]
+
+    def answer():
+        return device.ask("What should I do about smoke?", "lfm", max_tokens=12)
+    first = answer()
+    assert first[1] == "lfm@1" and first[0], first
+    assert answer()[:2] == first[:2]
+    assert "lfm2" in fleet.cli("release", "get", "lfm@1", "-o", "json")[1]
+
+
+def test_a_folder_that_is_no_model_leaves_nothing(fleet, tmp_path):
+    before = set(glob.glob(SCRATCH))
+    broken = str(tmp_path / "broken")
+    shutil.copytree(FOLDER, broken)
+    os.remove(os.path.join(broken, "model.safetensors"))
+    code, _, err = create(fleet, "lfm@1", broken, check=False)
+    assert code != 0 and "error[model.folder]" in err, err
+    code, _, err = create(fleet, "lfm@1", os.path.join(FOLDER, "config.json"), "--type", "q8_0",
+                          check=False)
+    assert code == 2 and "--type is for a folder" in err, err
+    assert set(glob.glob(SCRATCH)) <= before
+    until("no release", lambda: "lfm@1" not in fleet.cli("release", "list")[1])
