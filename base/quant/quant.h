@@ -61,10 +61,10 @@ enum flo_quant_id {
     X(with, q6_k, Q6_K)                                                                            \
     X(with, iq4_nl, IQ4_NL)                                                                        \
     X(with, iq4_xs, IQ4_XS)                                                                        \
-    X(with, mxfp4, MXFP4)
+    X(with, mxfp4, MXFP4)                                                                          \
+    X(with, tq2_0, TQ2_0)
 #define FLO_QUANT_ROW_TYPES(X, with)                                                               \
     X(with, tq1_0, TQ1_0)                                                                          \
-    X(with, tq2_0, TQ2_0)                                                                          \
     X(with, iq2_xxs, IQ2_XXS)                                                                      \
     X(with, iq2_xs, IQ2_XS)                                                                        \
     X(with, iq2_s, IQ2_S)                                                                          \

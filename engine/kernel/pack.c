@@ -23,7 +23,7 @@ static const struct format formats[FLO_QUANT_ID_COUNT] = {
     [FLO_QUANT_Q3_K] = {256, 2, 1, 2, 4},  [FLO_QUANT_Q4_K] = {256, 2, 0, 4, 0},
     [FLO_QUANT_Q5_K] = {256, 2, 1, 4, 0},  [FLO_QUANT_Q6_K] = {256, 2, 2, 4, 32},
     [FLO_QUANT_IQ4_NL] = {32, 0, 0, 4, 0}, [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
-    [FLO_QUANT_MXFP4] = {32, 1, 0, 4, 0},
+    [FLO_QUANT_MXFP4] = {32, 1, 0, 4, 0},  [FLO_QUANT_TQ2_0] = {256, 0, 0, 2, 1},
 };
 
 /* Returns how many f16 scales a block of the file has. */

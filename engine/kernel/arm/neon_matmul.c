@@ -205,6 +205,18 @@ FLO_INLINE void unpack_q2_k(const uint8_t *row, size_t index, struct block *out)
     }
 }
 
+FLO_INLINE void unpack_tq2_0(const uint8_t *row, size_t index, struct block *out)
+{
+    const uint8_t *p = row + index / 8 * 66;
+
+    out->scale[0] = flo_half(p + 64);
+    for (size_t i = 0; i < 2; i++) {
+        uint8x16_t bytes = vld1q_u8(p + index % 8 / 4 * 32 + i * 16);
+
+        out->codes[i] = minus(low_bits(shift_right(bytes, index % 4 * 2), 3), 1);
+    }
+}
+
 FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *out)
 {
     const uint8_t *p = row + index / 8 * 136;
@@ -363,6 +375,7 @@ MATMUL_CODES(q5_1, OFFSET)
 MATMUL_CODES(q8_0, PLAIN)
 MATMUL_CODES(iq4_nl, PLAIN)
 MATMUL_CODES(mxfp4, PLAIN)
+MATMUL_CODES(tq2_0, PLAIN)
 MATMUL_CODES(q2_k, HALVES_OFFSET)
 MATMUL_CODES(q3_k, HALVES)
 MATMUL_CODES(q4_k, OFFSET)

@@ -26,6 +26,7 @@ enum flo_form {
     FLO_FORM_D,       /* a scale d for each 32 columns */
     FLO_FORM_D_M,     /* and an offset */
     FLO_FORM_E8M0,    /* a power of two for each 32 columns */
+    FLO_FORM_256,     /* a scale d for each 256 columns */
     FLO_FORM_BYTE,    /* d for each 256 columns, and a signed byte for each 32 */
     FLO_FORM_BYTES,   /* d for each 256 columns, and a signed byte for each 16 */
     FLO_FORM_K4,      /* d and dmin for each 256 columns, scale and min for each 32 */
@@ -115,7 +116,7 @@ FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
 FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
                                 const uint8_t *bytes, struct flo_strip_scales *out)
 {
-    const bool is_k = form != FLO_FORM_D && form != FLO_FORM_D_M;
+    const bool is_k = form != FLO_FORM_D && form != FLO_FORM_D_M && form != FLO_FORM_256;
     const bool has_m = form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
     struct flo_f32x16 d, m;
 
@@ -345,7 +346,8 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     X(q6_k, Q6_K, FLO_FORM_BYTES, 2, 4, 32)                                                        \
     X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                                         \
     X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)                                                      \
-    X(mxfp4, MXFP4, FLO_FORM_E8M0, 0, 4, 0)
+    X(mxfp4, MXFP4, FLO_FORM_E8M0, 0, 4, 0)                                                        \
+    X(tq2_0, TQ2_0, FLO_FORM_256, 0, 2, 1)
 
 /* Defines the function flo_neon_<set>_<name>, which multiplies strips for
  * inputs of both precisions. */

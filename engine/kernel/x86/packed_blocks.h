@@ -61,6 +61,7 @@ enum flo_scales_kind {                  /* those per 32 columns first */
                        FLO_SCALES_E8M0, /* one power of two per 32 columns */
                        FLO_SCALES_PAIR, /* one f16 scale and one f16 offset per 32 columns */
                        FLO_SCALES_BYTE, /* one f16 scale per 256 columns, times a byte per 32 */
+                       FLO_SCALES_LESS, /* one f16 scale per 256 columns, of codes less 1 */
                        FLO_SCALES_K4, /* f16 per 256 columns times a byte per 32, for a scale and a
                                          minimum */
                        FLO_SCALES_16, /* one f16 scale per 256 columns, times a byte per 16 */
@@ -70,7 +71,8 @@ enum flo_scales_kind {                  /* those per 32 columns first */
 
 FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 {
-    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 || kind == FLO_SCALES_K2;
+    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_LESS || kind == FLO_SCALES_K4 ||
+           kind == FLO_SCALES_K2;
 }
 
 struct flo_weights_32 {
@@ -264,7 +266,7 @@ FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind, cons
         return (struct flo_group){0};
     }
     g.d = flo_load_halves(halves);
-    if (flo_has_minima(kind)) {
+    if (flo_has_minima(kind) && kind != FLO_SCALES_LESS) {
         g.dmin = flo_load_halves(halves + 32);
     }
     if (kind == FLO_SCALES_PAIR) {
@@ -291,6 +293,9 @@ FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind, const struct flo_
     case FLO_SCALES_PAIR:
         out->scales[0] = d;
         out->minima[0] = dmin;
+        break;
+    case FLO_SCALES_LESS:
+        out->scales[0] = out->minima[0] = d;
         break;
     case FLO_SCALES_BYTE:
         out->scales[0] = flo_times_signed(d, flo_load_16(scales));

@@ -375,6 +375,7 @@ MATMUL(q6_k, Q6_K, codes_6, 16, 5, 63)
 MATMUL(iq4_nl, IQ4_NL, codes_grid, HALF, FLO_SIGNED_SHIFT, FLO_SIGNED)
 MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, FLO_SIGNED_SHIFT, FLO_SIGNED)
 MATMUL(mxfp4, MXFP4, codes_e2m1, E8M0, 4, 28)
+MATMUL(tq2_0, TQ2_0, codes_2, LESS, 0, 3)
 
 /* ---- the tokens' form ---- */
 

@@ -20,9 +20,9 @@ enum {
 };
 
 static const uint32_t types[] = {
-    FLO_QUANT_Q4_0,   FLO_QUANT_Q4_1,   FLO_QUANT_Q5_0,  FLO_QUANT_Q5_1, FLO_QUANT_Q8_0,
-    FLO_QUANT_Q2_K,   FLO_QUANT_Q3_K,   FLO_QUANT_Q4_K,  FLO_QUANT_Q5_K, FLO_QUANT_Q6_K,
-    FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS, FLO_QUANT_MXFP4,
+    FLO_QUANT_Q4_0,   FLO_QUANT_Q4_1,   FLO_QUANT_Q5_0,  FLO_QUANT_Q5_1,  FLO_QUANT_Q8_0,
+    FLO_QUANT_Q2_K,   FLO_QUANT_Q3_K,   FLO_QUANT_Q4_K,  FLO_QUANT_Q5_K,  FLO_QUANT_Q6_K,
+    FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS, FLO_QUANT_MXFP4, FLO_QUANT_TQ2_0,
 };
 
 static const size_t token_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 32, 33, TOKENS};
@@ -400,9 +400,9 @@ static unsigned plane_at(const uint8_t *plane, unsigned bits, size_t r, size_t c
 
 static void a_strip_holds_the_codes_of_its_rows(void **state)
 {
-    static const uint8_t lows[] = {4, 4, 4, 4, 8, 2, 2, 4, 4, 4, 4, 4, 4};
-    static const uint8_t highs[] = {0, 0, 1, 1, 0, 0, 1, 0, 1, 2, 0, 0, 0};
-    static const uint8_t minus[] = {8, 0, 16, 0, 0, 0, 4, 0, 0, 32, 0, 0, 0};
+    static const uint8_t lows[] = {4, 4, 4, 4, 8, 2, 2, 4, 4, 4, 4, 4, 4, 2};
+    static const uint8_t highs[] = {0, 0, 1, 1, 0, 0, 1, 0, 1, 2, 0, 0, 0, 0};
+    static const uint8_t minus[] = {8, 0, 16, 0, 0, 0, 4, 0, 0, 32, 0, 0, 0, 1};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
