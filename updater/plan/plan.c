@@ -217,15 +217,27 @@ static void say_no(const struct flo_release_variant *variant, const struct flo_p
     }
 }
 
-/* Lists the architectures that the device runs, separated by blanks. */
-static void list_engines(const struct flo_profile *profile, char *out, size_t out_bytes)
-{
-    size_t used = (size_t)snprintf(out, out_bytes, "%s",
-                                   profile->engine[0][0] != '\0' ? profile->engine[0] : "llama");
+enum { ENGINES_SHOWN = 8 }; /* most architectures that a message lists */
 
-    for (size_t i = 1; i < FLO_COUNT(profile->engine) && profile->engine[i][0] != '\0'; i++) {
-        used += (size_t)snprintf(out + used, out_bytes - used, " %s", profile->engine[i]);
+/* Lists the architectures that the device runs, separated by blanks.  Returns
+ * false if there are too many for a message: it tells their number then. */
+static bool list_engines(const struct flo_profile *profile, char *out, size_t out_bytes)
+{
+    size_t count = 0, used = 0;
+
+    while (count < FLO_COUNT(profile->engine) && profile->engine[count][0] != '\0') {
+        count++;
     }
+    if (count > ENGINES_SHOWN) {
+        snprintf(out, out_bytes, "of %zu architectures", count);
+        return false;
+    }
+    snprintf(out, out_bytes, "llama"); /* a profile that names none */
+    for (size_t i = 0; i < count; i++) {
+        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i > 0 ? " " : "",
+                                 profile->engine[i]);
+    }
+    return true;
 }
 
 /* Tells whether some variant needs more than arch and engine, so that the
@@ -270,7 +282,7 @@ static int refuse(const struct flo_plan_input *input, const char *why, struct fl
         }
     }
     flo_release_title(release, title);
-    list_engines(input->profile, engines, sizeof(engines));
+    bool says_why = !list_engines(input->profile, engines, sizeof(engines)) || needs_more(release);
     if (verdict == NEEDS_MEMORY) {
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%s needs %llu bytes of memory (variant %s), the "
@@ -286,7 +298,7 @@ static int refuse(const struct flo_plan_input *input, const char *why, struct fl
     return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
                     "%s: none of its %u variant%s fits arch %s, engine %s%s%s", title,
                     release->variant_count, flo_s(release->variant_count), input->profile->arch,
-                    engines, needs_more(release) ? ": " : "", needs_more(release) ? why : "");
+                    engines, says_why ? ": " : "", says_why ? why : "");
 }
 
 static bool has_base(const struct flo_plan_input *input, const struct flo_way *way)

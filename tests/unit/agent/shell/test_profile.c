@@ -94,8 +94,11 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
 
 static void a_release_of_every_architecture_is_taken(void **state)
 {
-    static const char *const architectures[] = {"llama",  "qwen2",  "qwen3", "gemma",
-                                                "gemma2", "gemma3", "phi2",  "phi3"};
+    static const char *const architectures[] = {
+#define FLO_ARCHITECTURE(name, id, ...) id,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+    };
 
     for (size_t i = 0; i < FLO_COUNT(architectures); i++) {
         struct flo_err err = {0};
@@ -111,8 +114,7 @@ static void one_that_the_engine_does_not_run_is_refused(void **state)
 
     assert_int_equal(plan(*state, "mamba", &err), FLO_E_TARGET_INCOMPATIBLE);
 
-    assert_string_equal(err.what, "tiny@1: none of its 1 variant fits arch x86_64, engine "
-                                  "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
+    assert_non_null(strstr(err.what, " architectures: default needs engine mamba"));
 }
 
 static void the_devices_own_plan_knows_its_accelerators(void **state)
