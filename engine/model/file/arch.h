@@ -222,7 +222,6 @@ struct flo_arch {
     bool has_layer_widths;   /* heads of local layers have a size of their own */
     bool scales_by_position; /* queries grow with the position: attention.temperature_scale */
     bool has_plain_scale;    /* q . k is not divided by the root of the head size */
-    bool keeps_yarn_corners; /* YaRN's corner pairs are rounded, unless the file says no */
     /* Layer i is local, which means that it attends only to a window, if i %
      * period < period - 1.  0: the family has no windows. */
     uint32_t window_period;
