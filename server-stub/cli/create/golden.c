@@ -285,6 +285,23 @@ static int play_file(struct flo_cli *cli, struct flo_create *create, const char 
     return 0;
 }
 
+/* Refuses what each device would refuse.  A release without golden prompts may
+ * be for devices with a program of their own, so --skip-play lets it pass. */
+static int check_devices(struct flo_cli *cli, const struct flo_create *create, struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int rv = flo_create_devices(create, &why);
+
+    if (rv == FLO_E_PROBE_GOLDEN && !create->has_golden && flo_args_has(&cli->args, "skip-play")) {
+        flo_out_say(cli, "   not for      devices with flotilla-agent: %s", why.what);
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = why;
+    }
+    return rv;
+}
+
 int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const struct flo_parts *parts = &create->parts;
@@ -294,7 +311,7 @@ int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo
         FLO_TRY(parts->is_native && parts->auto_runtime == NULL ? make_golden(cli, create, err)
                                                                 : refuse_to_make(parts, err));
     }
-    FLO_TRY(flo_create_devices(create, err));
+    FLO_TRY(check_devices(cli, create, err));
     for (size_t i = 0; i < create->author.file_count; i++) {
         if (strcmp(create->files[i].role, "golden") == 0) {
             FLO_TRY(play_file(cli, create, create->files[i].path, err));
