@@ -32,9 +32,10 @@ static void keep(struct flo_session *session, enum flo_checkpoint which)
     session->checkpoints[which] = session->state_position;
 }
 
+/* The next pass sets the memory to zero: only whole pages of it were freed. */
 void flo_state_drop(struct flo_session *session)
 {
-    session->state_position = 0;
+    session->state_position = FLO_NO_POSITION;
     session->was_prompt = false;
     for (size_t i = 0; i < FLO_CHECKPOINTS; i++) {
         session->checkpoints[i] = FLO_NO_POSITION;
