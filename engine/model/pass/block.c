@@ -179,6 +179,12 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     }
     if (flo_attends(shape)) {
         attention_part(pass, thread, index);
+    }
+    /* A layer without a feed-forward part has its last barrier in add_part(). */
+    if (shape->mixer != FLO_MIX_NONE && pass->stop) {
+        return false;
+    }
+    if (flo_attends(shape)) {
         add_part(pass, thread, &layer->o, s->attention, layer->attn_post_norm);
     }
     if (flo_recurs(shape)) {
@@ -189,9 +195,6 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     }
     if (layer->attn_out_norm != NULL) {
         norm_stream(pass, thread, layer->attn_out_norm, layer->attn_out_norm_bias);
-    }
-    if (shape->mixer != FLO_MIX_NONE && pass->stop) {
-        return false;
     }
     if (shape->feed == FLO_FEED_DENSE || shape->feed == FLO_FEED_BOTH) {
         dense_part(pass, thread, index);

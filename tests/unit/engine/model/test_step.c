@@ -274,6 +274,45 @@ static void a_recurrent_session_is_cut_anywhere(void **state)
     }
 }
 
+enum { CLOSED = 8 };
+
+/* A session takes the place of a closed one, whose state may lie in a page that
+ * was not freed. */
+static void a_new_session_knows_nothing_of_a_closed_one(void **state)
+{
+    const struct flo_engine_options options = {.threads = 1,
+                                               .sessions = CLOSED,
+                                               .context = 16,
+                                               .kv_type = FLO_KV_Q4_0,
+                                               .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = NULL;
+    float first[2048];
+    int32_t ids[8];
+
+    (void)state;
+    assert_int_equal(
+        flo_engine_open("tests/oracle/tiny/lfm2_moe-q8_0.gguf", &options, &engine, NULL), 0);
+    size_t bytes = flo_engine_info(engine)->n_vocab * sizeof(float);
+    assert_true(bytes <= sizeof(first));
+    fill(ids, 8, flo_engine_info(engine)->n_vocab, 1);
+    for (int round = 0; round < 2; round++) {
+        struct flo_session *sessions[CLOSED];
+
+        for (int i = 0; i < CLOSED; i++) {
+            sessions[i] = session_of(engine);
+            assert_int_equal(flo_session_decode(sessions[i], ids, 8, FLO_LOGITS_LAST, NULL), 0);
+            if (round == 0 && i == 0) {
+                memcpy(first, flo_session_logits(sessions[i]), bytes);
+            }
+            assert_memory_equal(flo_session_logits(sessions[i]), first, bytes);
+        }
+        for (int i = 0; i < CLOSED; i++) {
+            flo_session_close(sessions[i]);
+        }
+    }
+    flo_engine_close(engine);
+}
+
 /* ---- what cannot be ---- */
 
 static bool stop_second(void *context)
@@ -329,6 +368,40 @@ static void a_step_that_cannot_be_changes_nothing(void **state)
     free(rows.logits);
     flo_session_close(a);
     flo_session_close(b);
+    flo_engine_close(engine);
+}
+
+struct stop {
+    int asked, at;
+};
+
+static bool stop_at(void *context)
+{
+    struct stop *stop = context;
+
+    return stop->asked++ == stop->at;
+}
+
+/* Some layers have one part alone: a thread leaves such a layer before others
+ * have read whether the pass ends. */
+static void threads_agree_in_which_layer_a_pass_ends(void **state)
+{
+    struct flo_engine *engine = open_model("tests/oracle/tiny/nemotron_h-moe-q8_0.gguf",
+                                           (struct flo_engine_options){.threads = 3});
+    struct flo_session *session = session_of(engine);
+    struct rows rows = rows_of(engine);
+    const struct flo_step step = {session, tokens[0], 2, FLO_ROWS_LAST, keep_row, &rows};
+
+    (void)state;
+    for (int i = 0; i < 400; i++) {
+        struct stop stop = {.at = i % (int)flo_engine_info(engine)->n_layer};
+        int rv = flo_engine_step(engine, &step, 1, stop_at, &stop, NULL);
+
+        assert_true(rv == 0 || rv == FLO_E_INFER_CANCELLED);
+        flo_session_reset(session);
+    }
+    free(rows.logits);
+    flo_session_close(session);
     flo_engine_close(engine);
 }
 
@@ -404,7 +477,9 @@ int main(void)
         cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
+        cmocka_unit_test(a_new_session_knows_nothing_of_a_closed_one),
         cmocka_unit_test(a_step_that_cannot_be_changes_nothing),
+        cmocka_unit_test(threads_agree_in_which_layer_a_pass_ends),
         cmocka_unit_test(a_session_begins_with_what_another_holds),
         cmocka_unit_test(steps_allocate_nothing),
     };
