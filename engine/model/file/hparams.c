@@ -70,7 +70,8 @@ static void read_flag(struct reader *r, const char *name, uint32_t n_layer, uint
     if (r->rv < 0 || kv == NULL) {
         return;
     }
-    if (kv->type == FLO_GGUF_ARRAY && kv->item_type == FLO_GGUF_BOOL && kv->count == n_layer) {
+    if (kv->type == FLO_GGUF_ARRAY && kv->item_type == FLO_GGUF_BOOL && n_layer > 0 &&
+        kv->count == n_layer) {
         *out = kv->data[i] != 0;
     } else if (kv->type == FLO_GGUF_BOOL) {
         *out = kv->data[0] != 0;
@@ -281,8 +282,12 @@ static void read_local(struct reader *r, struct flo_hparams *h)
     if (r->arch->has_layer_widths) {
         read_u32(r, "attention.key_length_swa", 2, h->head_size, &size);
         read_u32(r, "attention.shared_kv_layers", 0, h->n_layer - 1, &sharing);
-        read_u32(r, "embedding_length_per_layer_input", 0, FLO_WIDTH_MAX / h->n_layer,
-                 &h->n_per_layer);
+        read_u32(r, "embedding_length_per_layer_input", r->arch->has_streams ? 1 : 0,
+                 FLO_WIDTH_MAX / h->n_layer, &h->n_per_layer);
+    }
+    if (r->rv == 0 && h->n_rope_local > size) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%u values of local heads of %u are rotated",
+                         h->n_rope_local, size);
     }
     for (uint32_t i = 0; i < h->n_layer; i++) {
         struct flo_layer_shape *layer = &h->layers[i];
@@ -416,6 +421,8 @@ static void read_labels(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");
     const struct flo_gguf_kv *names = NULL;
+    /* Scores take the place of a vector. */
+    uint32_t most = h->n_embd < FLO_LABELS_MAX ? h->n_embd : FLO_LABELS_MAX;
 
     read_pooling(r, h, head != NULL);
     read_encoder(r, h);
@@ -425,11 +432,11 @@ static void read_labels(struct reader *r, struct flo_hparams *h)
     r->rv = flo_gguf_array(r->gguf, key_of(r, "classifier.output_labels"), FLO_GGUF_STRING, &names,
                            r->err);
     if (r->rv == 0 &&
-        (head->dims[1] > FLO_LABELS_MAX || (names != NULL && names->count != head->dims[1]))) {
+        (head->dims[1] > most || (names != NULL && names->count != head->dims[1]))) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
                          "cls.output.weight has %llu labels, at most %u can "
                          "be; %s has %llu",
-                         (unsigned long long)head->dims[1], FLO_LABELS_MAX, r->key,
+                         (unsigned long long)head->dims[1], most, r->key,
                          names == NULL ? 0ull : (unsigned long long)names->count);
     }
     h->n_labels = (uint32_t)head->dims[1];

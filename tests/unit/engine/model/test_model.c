@@ -28,6 +28,8 @@ struct spec {
     uint64_t more_columns, more_rows;
     bool is_fused;         /* attn_qkv in place of the three */
     uint32_t key_heads[2]; /* a list, when the second is there */
+    const char *more_key;  /* after the architecture */
+    uint32_t more_value;
 };
 
 static struct spec good(void)
@@ -120,6 +122,9 @@ static int model_make(const struct spec *spec)
     key_heads(&m);
     key_u32(&m, "rope.dimension_count", spec->rope);
     key_u32(&m, "expert_count", spec->experts);
+    if (spec->more_key != NULL) {
+        key_u32(&m, spec->more_key, spec->more_value);
+    }
     if (spec->scaling != NULL) {
         char key[64];
 
@@ -213,6 +218,21 @@ static void hyper_parameters_that_do_not_fit_are_named(void **state)
     s = good();
     s.rope = 15;
     expect_refusal(s, FLO_E_GGUF_HPARAM, "odd");
+    s = good();
+    s.arch = "gemma4";
+    s.more_key = "attention.key_length_swa";
+    s.more_value = 8;
+    expect_refusal(s, FLO_E_GGUF_HPARAM, "16 values of local heads of 8 are rotated");
+    s.arch = "gemma3n"; /* without the layers' own embeddings */
+    s.more_value = 16;
+    expect_refusal(s, FLO_E_GGUF_HPARAM,
+                   "gemma3n.embedding_length_per_layer_input is 0, not 1 to 262144");
+    s = good(); /* scores, for which a caller has the room of a vector of 32 */
+    s.more_key = "pooling_type";
+    s.more_value = 4;
+    s.more_tensor = "cls.output.weight";
+    s.more_rows = 33;
+    expect_refusal(s, FLO_E_GGUF_HPARAM, "cls.output.weight has 33 labels, at most 32 can be");
 }
 
 static void what_is_not_built_says_so(void **state)
