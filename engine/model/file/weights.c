@@ -44,7 +44,7 @@ static uint64_t dim(const struct binding *b, const struct flo_layer_shape *shape
     case FLO_DIM_KV:
         return kv;
     case FLO_DIM_QKV:
-        return q + 2 * kv;
+        return (b->arch->gates_queries ? 2 * q : q) + 2 * kv;
     case FLO_DIM_Q_NORM:
         return is_row ? q : l->head_size;
     case FLO_DIM_K_NORM:
@@ -259,9 +259,10 @@ static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows
     part->bias = bias;
 }
 
-static void split_fused(const struct flo_layer_shape *shape, struct flo_layer *layer)
+static void split_fused(const struct binding *b, const struct flo_layer_shape *shape,
+                        struct flo_layer *layer)
 {
-    uint32_t q = flo_shape_q(shape), kv = flo_shape_kv(shape);
+    uint32_t q = (uint32_t)dim(b, shape, FLO_DIM_QUERY), kv = flo_shape_kv(shape);
 
     if (layer->qkv.data != NULL) {
         take_part(&layer->qkv, 0, q, &layer->q);
@@ -320,10 +321,13 @@ static void list_places(struct flo_weights *weights)
     }
 }
 
-/* Matrices of the model. */
+/* Matrices of the model.  Those of streams are never packed, but have numbers,
+ * so that no adapter takes them for another matrix. */
 static const size_t model_places[] = {
     offsetof(struct flo_weights, output),
     offsetof(struct flo_weights, per_layer_proj),
+    offsetof(struct flo_weights, spread),
+    offsetof(struct flo_weights, merge),
 };
 
 /* Returns matrix `i` of those that products read, or NULL after the last.
@@ -366,7 +370,12 @@ static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer
     if (!b->is_fused && layer->qkv.bias != NULL) {
         return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %sattn_qkv.bias stands alone", prefix);
     }
-    split_fused(shape, layer);
+    if (shape->mixer == FLO_MIX_DELTA && layer->beta_alpha.data == NULL &&
+        (layer->alpha.data == NULL || layer->beta.data == NULL)) {
+        snprintf(fused, sizeof(fused), "%sssm_ba.weight", prefix);
+        return missing(b, fused);
+    }
+    split_fused(b, shape, layer);
     coarsen(layer);
     return 0;
 }
@@ -491,6 +500,9 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if ((weights->rope_short == NULL) != (weights->rope_long == NULL)) {
         return missing(&b, weights->rope_short == NULL ? "rope_factors_short.weight"
                                                        : "rope_factors_long.weight");
+    }
+    if ((weights->dense_wide.data == NULL) != (weights->dense_narrow.data == NULL)) {
+        return missing(&b, weights->dense_wide.data == NULL ? "dense_2.weight" : "dense_3.weight");
     }
     if (weights->output.data == NULL) {
         take_part(&weights->embedding, 0, hparams->n_vocab, &weights->output);

@@ -140,7 +140,7 @@ FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights, const struct 
 void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
 /* Returns the number of matrices that products read: those of all layers and
- * the output matrix. */
+ * those of the model. */
 uint32_t flo_weights_count(const struct flo_weights *weights);
 #define FLO_PLACES_MAX 3
 /* Returns how many matrices of layers a tensor holds, and points *out at them.
