@@ -203,9 +203,10 @@ static void narrow(struct flo_pass *pass, unsigned thread, const struct flo_laye
     flo_pool_barrier(pass->engine->pool);
 }
 
-/* Makes the inputs of all uses, from rows by token or by place. */
+/* Makes the inputs of all uses, from rows by token or by place.  Another matrix
+ * may read them too, in another form. */
 static void make_inputs(struct flo_pass *pass, unsigned thread, const struct flo_matrix *m,
-                        const float *values, bool is_by_token)
+                        const struct flo_matrix *other, const float *values, bool is_by_token)
 {
     const struct flo_engine *e = pass->engine;
     const struct flo_expert_scratch *x = &e->scratch.experts;
@@ -216,6 +217,9 @@ static void make_inputs(struct flo_pass *pass, unsigned thread, const struct flo
         size_t row = is_by_token ? x->uses[x->order[place]].token : place;
 
         make_input(e, m, values + row * m->columns, (uint32_t)place);
+        if (other->data != NULL && other->precision != m->precision) {
+            make_input(e, other, values + row * m->columns, (uint32_t)place);
+        }
     }
     flo_pool_barrier(e->pool);
 }
@@ -343,9 +347,9 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
         put_in_order(e, pass->count * used);
     }
     flo_pool_barrier(e->pool);
-    make_inputs(pass, thread, &layer->expert_up, x->values, true);
+    make_inputs(pass, thread, &layer->expert_up, &layer->expert_gate, x->values, true);
     widen(pass, thread, layer);
-    make_inputs(pass, thread, &layer->expert_down,
+    make_inputs(pass, thread, &layer->expert_down, &layer->expert_down,
                 layer->expert_gate.data != NULL ? x->gate : x->up, false);
     narrow(pass, thread, layer);
     if (thread == 0) {
