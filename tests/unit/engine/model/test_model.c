@@ -274,6 +274,31 @@ static void tensors_that_do_not_fit_are_named(void **state)
     expect_refusal(s, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
 }
 
+/* A delta net has its rates in one of two forms, so no single tensor is needed;
+ * but one form must be whole. */
+static void a_delta_net_without_rates_is_refused(void **state)
+{
+    static const char name[] = "blk.0.ssm_beta.weight";
+    const struct flo_engine_options options = {.threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = NULL;
+    struct flo_err err = {0};
+    int fd = memfd_create("model", MFD_CLOEXEC);
+    char *data, *found;
+    size_t bytes;
+
+    (void)state;
+    assert_int_equal(
+        flo_file_read("tests/oracle/tiny/qwen3_5-q8_0.gguf", 1u << 26, &data, &bytes, NULL), 0);
+    found = memmem(data, bytes, name, sizeof(name) - 1);
+    assert_non_null(found);
+    found[sizeof(name) - 2] = 'T';
+    assert_int_equal(flo_fd_write_all(fd, data, bytes, NULL), 0);
+    assert_int_equal(flo_engine_open_fd(fd, &options, &engine, &err), FLO_E_GGUF_MISSING);
+    assert_string_equal(err.what, "tensor blk.0.ssm_ba.weight is missing");
+    free(data);
+    close(fd);
+}
+
 /* Nobody would bind it, so the answers would be without it. */
 static void a_layer_spelled_in_another_way_is_none(void **state)
 {
@@ -591,6 +616,7 @@ int main(void)
         cmocka_unit_test(hyper_parameters_that_do_not_fit_are_named),
         cmocka_unit_test(what_is_not_built_says_so),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
+        cmocka_unit_test(a_delta_net_without_rates_is_refused),
         cmocka_unit_test(a_layer_spelled_in_another_way_is_none),
         cmocka_unit_test(optional_biases_are_taken),
         cmocka_unit_test(a_fused_matrix_stands_in_place_of_its_parts_alone),

@@ -1,14 +1,19 @@
 /* Steps: tokens of several sessions in one pass, and caches shared. */
 #include <malloc.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include <flotilla/engine_step.h>
 #include <flotilla/errors/infer.h>
+
+#include "base/gguf/gguf.h"
 
 enum { COUNT = 48, SESSIONS = 4 };
 
@@ -313,6 +318,60 @@ static void a_new_session_knows_nothing_of_a_closed_one(void **state)
     flo_engine_close(engine);
 }
 
+/* ---- experts of two types ---- */
+
+static int gates_in_floats(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                           struct flo_err *err)
+{
+    static float values[1 << 15];
+
+    (void)err;
+    if (strstr(tensor->name, "ffn_gate_exps") != NULL) {
+        assert_true(tensor->values <= FLO_COUNT(values));
+        flo_quant_type(FLO_QUANT_Q8_0)
+            ->decode(flo_gguf_tensor_data(context, tensor), values, (size_t)tensor->values);
+        *data = values;
+    }
+    return 0;
+}
+
+/* The gates' weights are the same numbers: only the codes of their input are
+ * missing. */
+static void experts_of_two_types_get_their_input_in_both(void **state)
+{
+    static const char path[] = "tests/oracle/tiny/lfm2_moe-q8_0.gguf";
+    const struct flo_engine_options options = {.threads = 2, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = open_model(path, (struct flo_engine_options){.threads = 2});
+    struct flo_engine *mixed = NULL;
+    struct flo_session *a = session_of(engine), *b;
+    struct flo_gguf *gguf = NULL;
+    uint32_t types[128];
+    int fd = memfd_create("mixed", MFD_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(flo_gguf_open_path(path, &gguf, NULL), 0);
+    assert_true(flo_gguf_tensor_count(gguf) <= FLO_COUNT(types));
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        const struct flo_gguf_tensor *t = flo_gguf_tensor_at(gguf, i);
+
+        types[i] = strstr(t->name, "ffn_gate_exps") != NULL ? FLO_QUANT_F32 : t->type;
+    }
+    assert_int_equal(flo_gguf_write(gguf, types, NULL, 0, gates_in_floats, gguf, fd, NULL), 0);
+    flo_gguf_close(gguf);
+    assert_int_equal(flo_engine_open_fd(fd, &options, &mixed, NULL), 0);
+    b = session_of(mixed);
+    assert_int_equal(flo_session_decode(a, tokens[0], 7, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(b, tokens[0], 7, FLO_LOGITS_LAST, NULL), 0);
+    for (uint32_t i = 0; i < flo_engine_info(engine)->n_vocab; i++) {
+        assert_true(fabsf(flo_session_logits(a)[i] - flo_session_logits(b)[i]) < 0.3f);
+    }
+    flo_session_close(a);
+    flo_session_close(b);
+    flo_engine_close(engine);
+    flo_engine_close(mixed);
+    close(fd);
+}
+
 /* ---- what cannot be ---- */
 
 static bool stop_second(void *context)
@@ -478,6 +537,7 @@ int main(void)
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
         cmocka_unit_test(a_new_session_knows_nothing_of_a_closed_one),
+        cmocka_unit_test(experts_of_two_types_get_their_input_in_both),
         cmocka_unit_test(a_step_that_cannot_be_changes_nothing),
         cmocka_unit_test(threads_agree_in_which_layer_a_pass_ends),
         cmocka_unit_test(a_session_begins_with_what_another_holds),
