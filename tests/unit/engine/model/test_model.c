@@ -12,7 +12,7 @@
 #include <flotilla/errors/memory.h>
 #include <flotilla/errors/model.h>
 
-#include "engine/model/file/hparams.h"
+#include "engine/model/file/weights.h"
 #include "tests/unit/engine/gguf_make.h"
 
 /* A model of one layer: embedding 32, two heads of 16, one key head,
@@ -272,6 +272,28 @@ static void tensors_that_do_not_fit_are_named(void **state)
     s = good();
     s.layers = 2;
     expect_refusal(s, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
+}
+
+/* An adapter finds what it changes by a matrix's number. */
+static void matrices_of_streams_have_numbers_of_their_own(void **state)
+{
+    struct spec s = good();
+    struct flo_gguf *gguf = NULL;
+    struct flo_hparams hparams;
+    struct flo_weights weights = {0};
+    const struct flo_arch *arch;
+    int fd = model_make(&s);
+
+    (void)state;
+    assert_int_equal(flo_gguf_open_fd(fd, &gguf, NULL), 0);
+    assert_int_equal(flo_hparams_read(gguf, &arch, &hparams, NULL), 0);
+    assert_int_equal(flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, NULL), 0);
+    assert_int_equal(weights.layers[0].q.number, 0);
+    assert_int_not_equal(weights.spread.number, 0);
+    assert_int_not_equal(weights.merge.number, 0);
+    flo_weights_deinit(&weights);
+    flo_gguf_close(gguf);
+    close(fd);
 }
 
 /* A delta net has its rates in one of two forms, so no single tensor is needed;
@@ -616,6 +638,7 @@ int main(void)
         cmocka_unit_test(hyper_parameters_that_do_not_fit_are_named),
         cmocka_unit_test(what_is_not_built_says_so),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
+        cmocka_unit_test(matrices_of_streams_have_numbers_of_their_own),
         cmocka_unit_test(a_delta_net_without_rates_is_refused),
         cmocka_unit_test(a_layer_spelled_in_another_way_is_none),
         cmocka_unit_test(optional_biases_are_taken),
