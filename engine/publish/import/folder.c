@@ -248,6 +248,7 @@ void flo_folder_close(struct flo_folder *folder)
     }
     for (size_t i = 0; i < folder->count; i++) {
         free((void *)(uintptr_t)folder->tensors[i].at.name);
+        free(folder->tensors[i].packed);
     }
     free(folder->tensors);
     folder->tensors = NULL;
