@@ -205,3 +205,126 @@ void flo_packed_close(struct flo_packed_load *load)
     free(load->row);
     *load = (struct flo_packed_load){0};
 }
+
+/* ---- codes ---- */
+
+/* Returns the words of a row, or of a column in the folder. */
+static uint64_t words_of(const struct flo_packed *packed)
+{
+    unsigned per = 32 / packed->bits;
+    return (packed->width + per - 1) / per;
+}
+
+/* Returns the bytes of a row's codes, for layouts whose rows follow. */
+static uint64_t row_bytes(const struct flo_packed *packed)
+{
+    return packed->layout == FLO_PACKED_BYTES    ? packed->width
+           : packed->layout == FLO_PACKED_HALVES ? packed->width / 2
+                                                 : words_of(packed) * WORD_BYTES;
+}
+
+uint64_t flo_packed_span(const struct flo_packed *packed)
+{
+    if (packed->layout == FLO_PACKED_TWISTED) { /* the first and last word may be cut */
+        uint64_t words = FLO_PACKED_RAW_BYTES / (packed->width * WORD_BYTES);
+        return (words - 1) * TWISTED_ROWS + 1;
+    }
+    return FLO_PACKED_RAW_BYTES / row_bytes(packed);
+}
+
+/* Reads a rectangle of words: columns [first, first + count) of all lines. */
+static int fetch_columns(const struct flo_packed *packed, uint64_t lines, uint64_t width,
+                         uint64_t first, uint64_t count, uint8_t *raw, struct flo_err *err)
+{
+    for (uint64_t line = 0; line < lines; line++) {
+        FLO_TRY(flo_packed_bytes(&packed->codes, (line * width + first) * WORD_BYTES,
+                                 raw + line * count * WORD_BYTES, (size_t)count * WORD_BYTES, err));
+    }
+    return 0;
+}
+
+int flo_packed_fetch(struct flo_packed_load *load, uint64_t first, uint64_t count, uint8_t *raw,
+                     struct flo_err *err)
+{
+    const struct flo_packed *packed = load->of;
+    if (count > flo_packed_span(packed) || first > packed->rows || count > packed->rows - first) {
+        return flo_folder_fail(err, "tensor '%.64s' has fewer rows", packed->name);
+    }
+    load->raw = raw;
+    load->first = first;
+    load->count = count;
+    if (packed->layout == FLO_PACKED_COLUMNS) {
+        return fetch_columns(packed, words_of(packed), packed->rows, first, count, raw, err);
+    }
+    if (packed->layout == FLO_PACKED_TWISTED) {
+        load->first = first / TWISTED_ROWS;
+        load->count = (first + count - 1) / TWISTED_ROWS - load->first + 1;
+        return fetch_columns(packed, packed->width, packed->rows / TWISTED_ROWS, load->first,
+                             load->count, raw, err);
+    }
+    uint64_t bytes = row_bytes(packed);
+    return flo_packed_bytes(&packed->codes, first * bytes, raw, (size_t)(count * bytes), err);
+}
+
+static void take_words(const uint8_t *words, uint64_t stride, uint64_t width, unsigned bits,
+                       uint8_t *out)
+{
+    unsigned per = 32 / bits, mask = (1u << bits) - 1;
+    for (uint64_t i = 0; i < width; i += per) {
+        uint32_t word = flo_get_u32(words + i / per * stride * WORD_BYTES);
+        for (unsigned j = 0; j < per && i + j < width; j++) {
+            out[i + j] = (uint8_t)(word >> j * bits & mask);
+        }
+    }
+}
+
+static void take_twisted(const struct flo_packed_load *load, uint64_t row, uint8_t *out)
+{
+    const uint8_t *words = load->raw + (row / TWISTED_ROWS - load->first) * WORD_BYTES;
+    unsigned shift = twisted[row % TWISTED_ROWS] * 4u;
+    for (uint64_t i = 0; i < load->of->width; i++) {
+        out[i] = flo_get_u32(words + i * load->count * WORD_BYTES) >> shift & 15;
+    }
+}
+
+static void take_halves(const uint8_t *bytes, uint64_t width, uint8_t *out)
+{
+    for (uint64_t i = 0; i < width; i++) {
+        out[i] = bytes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15;
+    }
+}
+
+static const uint8_t *take_row(struct flo_packed_load *load, uint64_t row)
+{
+    const struct flo_packed *packed = load->of;
+    if (packed->layout == FLO_PACKED_TWISTED) {
+        take_twisted(load, row, load->row);
+    } else if (packed->layout == FLO_PACKED_COLUMNS) {
+        take_words(load->raw + (row - load->first) * WORD_BYTES, load->count, packed->width,
+                   packed->bits, load->row);
+    } else {
+        const uint8_t *codes = load->raw + (row - load->first) * row_bytes(packed);
+        if (packed->layout == FLO_PACKED_BYTES) {
+            return codes;
+        }
+        if (packed->layout == FLO_PACKED_HALVES) {
+            take_halves(codes, packed->width, load->row);
+        } else {
+            take_words(codes, 1, packed->width, packed->bits, load->row);
+        }
+    }
+    return load->row;
+}
+
+void flo_packed_row(struct flo_packed_load *load, uint64_t row, float *out)
+{
+    const struct flo_packed *packed = load->of;
+    const uint8_t *codes = take_row(load, row);
+    uint64_t at = row / packed->row_block * packed->groups;
+    const float *scales = load->scales + at;
+    for (uint64_t i = 0; i < packed->width; i++) {
+        uint32_t g = load->places[i];
+        float zero = load->zeros != NULL ? load->zeros[at + g] : packed->zero;
+        out[i] = (load->table[codes[i]] - zero) * scales[g];
+    }
+}
