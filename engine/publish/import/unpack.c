@@ -122,3 +122,92 @@ int flo_unpack_awq(struct flo_unpack *unpack, struct flo_err *err)
     packed->width = codes->dims[0];
     return set_turned(unpack, 8, err);
 }
+
+/* ---- scales of blocks, rows and groups ---- */
+
+/* Sets scales of the whole, of rows, of blocks that config.json says, or of
+ * equal groups in rows. */
+static int set_scales(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_folder_tensor *scales = packed->scales;
+    const uint32_t *block = unpack->quantised->block;
+    if (scales == NULL || !is_float(scales) || scales->values == 0) {
+        return misfit(unpack, "scales", err);
+    }
+    const uint64_t *dims = scales->at.dims;
+    packed->row_block = scales->values == 1 ? packed->rows : 1;
+    packed->group = packed->width;
+    packed->groups = 1;
+    if (scales->values == 1 || (scales->values == packed->rows && dims[0] == packed->rows)) {
+        return 0;
+    }
+    if (scales->at.dim_count == 2 && block[0] > 0 && block[1] > 0 &&
+        dims[0] == parts_of(packed->rows, block[0]) &&
+        dims[1] == parts_of(packed->width, block[1])) {
+        packed->row_block = block[0];
+        packed->group = block[1];
+        packed->groups = dims[1];
+        return 0;
+    }
+    if (scales->at.dim_count != 2 || dims[0] != packed->rows || packed->width % dims[1] != 0) {
+        return misfit(unpack, "scales", err);
+    }
+    packed->groups = dims[1];
+    packed->group = packed->width / dims[1];
+    return 0;
+}
+
+/* Sets zeros as compressed-tensors has them: bytes, or words of rows. */
+static int set_zeros(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_folder_tensor *zeros = part(unpack, ".weight_zero_point");
+    packed->zeros = zeros;
+    if (zeros == NULL || (is_type(zeros, "I8") && zeros->values == packed->scales->values)) {
+        return 0;
+    }
+    uint64_t rows = parts_of(packed->rows, packed->row_block);
+    return packed->layout == FLO_PACKED_WORDS && is_type(zeros, "I32") &&
+                   has_dims(zeros, parts_of(rows, 32 / packed->bits), packed->groups)
+               ? 0
+               : misfit(unpack, "zeros", err);
+}
+
+static int set_places(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_folder_tensor *places = part(unpack, ".weight_g_idx");
+    packed->places = places;
+    return places == NULL || (is_type(places, "I32") && places->values == packed->width)
+               ? 0
+               : misfit(unpack, "groups", err);
+}
+
+int flo_unpack_bytes(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_safetensor *codes = &unpack->codes->at;
+    if (codes->dim_count != 2 || unpack->codes->values == 0) {
+        return flo_folder_fail(err, "tensor '%.64s': stacks of quantised matrices are not read",
+                               codes->name);
+    }
+    packed->layout = FLO_PACKED_BYTES;
+    packed->bits = 8;
+    packed->levels = is_type(unpack->codes, "I8") ? FLO_LEVELS_SIGNED : FLO_LEVELS_E4M3;
+    packed->rows = codes->dims[0];
+    packed->width = codes->dims[1];
+    static const char *const ends[] = {".weight_scale_inv", ".weight_scale", ".SCB"};
+    for (size_t i = 0; i < FLO_COUNT(ends) && packed->scales == NULL; i++) {
+        packed->scales = part(unpack, ends[i]);
+        packed->factor = strcmp(ends[i], ".SCB") == 0 ? 1 / 127.0F : 1; /* of LLM.int8 */
+    }
+    (void)part(unpack, ".weight_format");
+    FLO_TRY(set_scales(unpack, err));
+    if (packed->levels == FLO_LEVELS_E4M3) {
+        (void)part(unpack, ".weight_zero_point"); /* floats have none */
+        return 0;
+    }
+    FLO_TRY(set_zeros(unpack, err));
+    return set_places(unpack, err);
+}
