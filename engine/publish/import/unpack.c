@@ -211,3 +211,130 @@ int flo_unpack_bytes(struct flo_unpack *unpack, struct flo_err *err)
     FLO_TRY(set_zeros(unpack, err));
     return set_places(unpack, err);
 }
+
+/* ---- compressed-tensors' words ---- */
+
+int flo_unpack_words(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_safetensor *codes = &unpack->codes->at;
+    const struct flo_folder_tensor *shape = part(unpack, ".weight_shape");
+    uint8_t raw[16];
+    if (codes->dim_count != 2 || shape == NULL || shape->values != 2 ||
+        !(is_type(shape, "I64") || is_type(shape, "I32"))) {
+        return misfit(unpack, "shape's numbers", err);
+    }
+    bool is_wide = is_type(shape, "I64");
+    FLO_TRY(flo_packed_bytes(shape, 0, raw, is_wide ? 16 : 8, err));
+    packed->rows = is_wide ? flo_get_u64(raw) : flo_get_u32(raw);
+    packed->width = is_wide ? flo_get_u64(raw + 8) : flo_get_u32(raw + 4);
+    for (unsigned bits = 4; bits <= 8 && packed->bits == 0; bits *= 2) {
+        packed->bits = codes->dims[1] == parts_of(packed->width, 32 / bits) ? bits : 0;
+    }
+    if (packed->bits == 0 || packed->rows != codes->dims[0] || unpack->codes->values == 0) {
+        return misfit(unpack, "shape's numbers", err);
+    }
+    packed->layout = FLO_PACKED_WORDS;
+    packed->zero = (float)(1u << (packed->bits - 1));
+    packed->scales = part(unpack, ".weight_scale");
+    FLO_TRY(set_scales(unpack, err));
+    FLO_TRY(set_zeros(unpack, err));
+    return set_places(unpack, err);
+}
+
+/* ---- bitsandbytes ---- */
+
+/* Reads the JSON of a matrix: its shape, and the sizes of blocks. */
+static int read_state(struct flo_unpack *unpack, const struct flo_tree_node *root, uint64_t *block,
+                      struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_tree_node *shape = flo_tree_member(root, "shape");
+    int64_t rows = 0, width = 0, each = 0, group2 = 1;
+    double offset = 0;
+    bool fits = flo_tree_whole(flo_config_item(shape, 0), 1, INT32_MAX, &rows) &&
+                flo_tree_whole(flo_config_item(shape, 1), 1, INT32_MAX, &width) &&
+                flo_config_item(shape, 2) == NULL &&
+                flo_tree_whole(flo_tree_member(root, "blocksize"), 1, INT32_MAX, &each);
+    if (packed->scales2 != NULL) {
+        fits = fits &&
+               flo_tree_whole(flo_tree_member(root, "nested_blocksize"), 1, INT32_MAX, &group2) &&
+               flo_tree_number(flo_tree_member(root, "nested_offset"), &offset);
+    }
+    packed->rows = (uint64_t)rows;
+    packed->width = (uint64_t)width;
+    packed->group2 = (uint64_t)group2;
+    packed->offset2 = (float)offset;
+    *block = (uint64_t)each;
+    return fits ? 0 : misfit(unpack, "settings (quant_state)", err);
+}
+
+static int read_quant_state(struct flo_unpack *unpack, uint64_t *block, struct flo_err *err)
+{
+    const struct flo_folder_tensor *state = part(unpack, ".weight.quant_state.bitsandbytes__nf4");
+    char text[STATE_BYTES_MAX + 1];
+    struct flo_tree tree = {0};
+    state = state != NULL ? state : part(unpack, ".weight.quant_state.bitsandbytes__fp4");
+    if (state == NULL || state->at.bytes > STATE_BYTES_MAX) {
+        return misfit(unpack, "settings (quant_state)", err);
+    }
+    FLO_TRY(flo_packed_bytes(state, 0, text, (size_t)state->at.bytes, err));
+    FLO_TRY(flo_folder_tree(text, (size_t)state->at.bytes, 64, &tree, err));
+    int rv = read_state(unpack, tree.nodes, block, err);
+    flo_tree_deinit(&tree);
+    return rv;
+}
+
+static int set_coded_scales(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    const struct flo_folder_tensor *scales = packed->scales;
+    if (packed->scales2 == NULL) {
+        return is_float(scales) ? 0 : misfit(unpack, "scales", err);
+    }
+    return is_type(scales, "U8") && is_float(packed->scales2) && packed->map2 != NULL &&
+                   is_float(packed->map2) && packed->map2->values == 256 &&
+                   packed->scales2->values == parts_of(scales->values, packed->group2)
+               ? 0
+               : misfit(unpack, "nested scales", err);
+}
+
+/* Sets blocks that run on over rows: whole blocks in a row, or whole rows in a
+ * block. */
+static int set_blocks(struct flo_unpack *unpack, uint64_t block, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    bool is_in_row = packed->width % block == 0, is_in_block = block % packed->width == 0;
+    packed->row_block = is_in_row ? 1 : block / packed->width;
+    packed->group = is_in_row ? block : packed->width;
+    packed->groups = is_in_row ? packed->width / block : 1;
+    if (!is_in_row && !is_in_block) {
+        return flo_folder_fail(err, "tensor '%.64s': blocks that end inside of rows are not read",
+                               unpack->codes->at.name);
+    }
+    return packed->scales->values == parts_of(packed->rows * packed->width, block) &&
+                   unpack->codes->values == packed->rows * packed->width / 2 &&
+                   packed->width % 2 == 0
+               ? 0
+               : misfit(unpack, "blocks", err);
+}
+
+int flo_unpack_halves(struct flo_unpack *unpack, struct flo_err *err)
+{
+    struct flo_packed *packed = unpack->packed;
+    uint64_t block;
+    packed->layout = FLO_PACKED_HALVES;
+    packed->levels = FLO_LEVELS_MAP;
+    packed->bits = 4;
+    packed->scales = part(unpack, ".weight.absmax");
+    packed->map = part(unpack, ".weight.quant_map");
+    packed->scales2 = part(unpack, ".weight.nested_absmax");
+    packed->map2 = part(unpack, ".weight.nested_quant_map");
+    if (packed->scales == NULL || packed->map == NULL || !is_float(packed->map) ||
+        packed->map->values != 16) {
+        return misfit(unpack, "scales", err);
+    }
+    FLO_TRY(read_quant_state(unpack, &block, err));
+    FLO_TRY(set_coded_scales(unpack, err));
+    return set_blocks(unpack, block, err);
+}
