@@ -7,6 +7,7 @@
 
 #define PIECE_VALUES FLO_IMPORT_WIDTH_MAX /* values that are in memory at once */
 #define VALUE_BYTES 4
+_Static_assert(PIECE_VALUES *VALUE_BYTES == FLO_PACKED_RAW_BYTES, "codes fit into a piece");
 #define MXFP4_VALUES 32
 #define MXFP4_BYTES 17
 
@@ -35,6 +36,16 @@ static bool is_kept(const struct flo_gguf_tensor *head)
     return is;
 }
 
+/* Parts of quantised matrices are whole rows of theirs. */
+static int check_packed(const struct flo_output *output, const struct flo_folder_tensor *source,
+                        struct flo_err *err)
+{
+    return source->packed->width == output->width
+               ? 0
+               : flo_folder_fail(err, "tensor '%.64s': a quantised matrix of this kind is not read",
+                                 source->at.name);
+}
+
 static int check_sources(const struct flo_output *output, struct flo_err *err)
 {
     for (uint32_t i = 0; output->value != FLO_VALUE_MXFP4 && i < output->part_count; i++) {
@@ -46,6 +57,7 @@ static int check_sources(const struct flo_output *output, struct flo_err *err)
                              "runtime that reads it (--runtime, docs/runtimes.md)");
             return rv;
         }
+        FLO_TRY(source != NULL && source->packed != NULL ? check_packed(output, source, err) : 0);
     }
     return 0;
 }
@@ -91,6 +103,7 @@ int flo_produce_open(struct flo_produce *produce, unsigned threads, struct flo_e
 void flo_produce_close(struct flo_produce *produce)
 {
     flo_pool_close(produce->pool);
+    flo_packed_close(&produce->packed);
     free(produce->raw);
     free(produce->encoded);
     free(produce->floats);
@@ -155,7 +168,42 @@ static const float *turn(const struct flo_produce *produce, const struct flo_out
     return produce->turned;
 }
 
-static int read_floats(const struct flo_produce *produce, const struct flo_output *output,
+/* Counts the rows from `row` on whose codes fit into memory together, and finds
+ * the first and the last one of them in the source. */
+static uint64_t reach(const struct flo_part *part, uint64_t row, uint64_t rows, uint64_t *first,
+                      uint64_t *last)
+{
+    uint64_t span = flo_packed_span(part->source->packed), count = 0;
+    for (; count < rows; count++) {
+        uint64_t at = flo_nest_at(&part->nest, row + count);
+        uint64_t low = count == 0 || at < *first ? at : *first;
+        uint64_t high = count == 0 || at > *last ? at : *last;
+        if (high - low >= span) {
+            break;
+        }
+        *first = low;
+        *last = high;
+    }
+    return count;
+}
+
+static int read_packed(struct flo_produce *produce, const struct flo_output *output,
+                       const struct flo_part *part, uint64_t row, uint64_t rows,
+                       struct flo_err *err)
+{
+    FLO_TRY(flo_packed_open(&produce->packed, part->source->packed, err));
+    for (uint64_t done = 0; done < rows;) {
+        uint64_t first = 0, last = 0, count = reach(part, row + done, rows - done, &first, &last);
+        FLO_TRY(flo_packed_fetch(&produce->packed, first, last - first + 1, produce->raw, err));
+        for (uint64_t end = done + count; done < end; done++) {
+            flo_packed_row(&produce->packed, flo_nest_at(&part->nest, row + done),
+                           produce->floats + done * output->width);
+        }
+    }
+    return 0;
+}
+
+static int read_floats(struct flo_produce *produce, const struct flo_output *output,
                        const struct flo_part *part, uint64_t row, uint64_t rows, const float **out,
                        struct flo_err *err)
 {
@@ -165,10 +213,14 @@ static int read_floats(const struct flo_produce *produce, const struct flo_outpu
         memset(produce->floats, 0, values * sizeof(float));
         return 0;
     }
-    const struct flo_quant_type *type = flo_quant_type(part->source->at.type->id);
-    FLO_TRY(read_rows(part->source, &part->nest, row, rows,
-                      flo_quant_bytes(type, (size_t)output->width), produce->raw, err));
-    type->decode(produce->raw, produce->floats, values);
+    if (part->source->packed != NULL) {
+        FLO_TRY(read_packed(produce, output, part, row, rows, err));
+    } else {
+        const struct flo_quant_type *type = flo_quant_type(part->source->at.type->id);
+        FLO_TRY(read_rows(part->source, &part->nest, row, rows,
+                          flo_quant_bytes(type, (size_t)output->width), produce->raw, err));
+        type->decode(produce->raw, produce->floats, values);
+    }
     change(output, part, produce->floats, values);
     *out = turn(produce, output, rows);
     return 0;

@@ -4,6 +4,7 @@
 #define FLOTILLA_ENGINE_IMPORT_PRODUCE_H
 
 #include "engine/publish/fit.h"
+#include "engine/publish/import/packed.h"
 #include "engine/publish/import/plan.h"
 #include "engine/publish/mix.h"
 
@@ -16,6 +17,7 @@ struct flo_produce {
     /* buffers for one piece of a tensor */
     uint8_t *raw, *encoded;
     float *floats, *turned;
+    struct flo_packed_load packed; /* the quantised matrix that is being read */
 };
 
 /* Chooses the type of each output.  Floats that llama.cpp needs as they are
