@@ -159,40 +159,6 @@ static int refuse(const struct flo_config *config, const char *name, struct flo_
     return rv;
 }
 
-static int refuse_quantised(const char *method, struct flo_err *err)
-{
-    char shown[40];
-    flo_text_clean(method, strlen(method), shown, sizeof(shown));
-    int rv = flo_folder_fail(err, "its weights are already quantised (%s)", shown);
-    flo_err_fix(err, "take the folder with the original weights; or serve this one by a runtime "
-                     "that reads it (--runtime, docs/runtimes.md)");
-    return rv;
-}
-
-/* MXFP4 is read; other quantised weights are not. */
-static int check_quantised(const struct flo_import *import, struct flo_err *err)
-{
-    static const char *const files[][2] = {{"quantize_config.json", "GPTQ"},
-                                           {"quant_config.json", "AWQ"},
-                                           {"hf_quant_config.json", "ModelOpt"}};
-    const struct flo_tree_node *node =
-        flo_config_find(&import->config, "quantization_config compression_config");
-    const struct flo_tree_node *method = flo_tree_member(node, "quant_method");
-    for (size_t i = 0; i < FLO_COUNT(files); i++) {
-        FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-        size_t bytes;
-        FLO_TRY(flo_folder_read(&import->folder, files[i][0], 1u << 20, &text, &bytes, err));
-        if (text != NULL) {
-            return refuse_quantised(files[i][1], err);
-        }
-    }
-    if (node == NULL || flo_tree_is(method, "mxfp4")) {
-        return 0;
-    }
-    bool is_named = method != NULL && method->kind == FLO_TREE_STRING;
-    return refuse_quantised(is_named ? method->text : "by an unknown method", err);
-}
-
 int flo_family_find(struct flo_import *import, struct flo_err *err)
 {
     const struct flo_tree_node *node =
@@ -210,5 +176,5 @@ int flo_family_find(struct flo_import *import, struct flo_err *err)
     }
     import->family = family;
     snprintf(import->keys.arch, sizeof(import->keys.arch), "%s", family->arch);
-    return check_quantised(import, err);
+    return flo_quantised_read(&import->quantised, &import->folder, &import->config, err);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/publish/import/family.h"
+#include "engine/publish/import/packed.h"
 
 /* ---- names ---- */
 
@@ -84,10 +85,10 @@ static int map_tensor(struct flo_import *import, const struct flo_folder_tensor 
     struct flo_import_match match = {.tensor = tensor};
     char ours[2 * FLO_GGUF_NAME_BYTES_MAX];
     const char *end = "";
-    const struct flo_import_row *row =
-        row_of(import->family->rows, bare(tensor->at.name), &match, &end);
+    const char *name = bare(tensor->packed != NULL ? tensor->packed->name : tensor->at.name);
+    const struct flo_import_row *row = row_of(import->family->rows, name, &match, &end);
     if (row == NULL) {
-        row = row_of(flo_import_rows, bare(tensor->at.name), &match, &end);
+        row = row_of(flo_import_rows, name, &match, &end);
     }
     if (row == NULL) {
         flo_match_fail(&match, err, "the family does not know it");
@@ -266,7 +267,8 @@ static int by_order(const void *a, const void *b)
 int flo_import_map(struct flo_import *import, struct flo_err *err)
 {
     for (size_t i = 0; i < import->folder.count; i++) {
-        FLO_TRY(map_tensor(import, &import->folder.tensors[i], err));
+        const struct flo_folder_tensor *tensor = &import->folder.tensors[i];
+        FLO_TRY(tensor->is_part ? 0 : map_tensor(import, tensor, err));
     }
     for (size_t i = 0; i < import->output_count; i++) {
         FLO_TRY(check_width(import, &import->outputs[i].head, err));

@@ -9,6 +9,7 @@
 #include "engine/publish/import/config.h"
 #include "engine/publish/import/folder.h"
 #include "engine/publish/import/keys.h"
+#include "engine/publish/import/quantised.h"
 
 #define FLO_IMPORT_LAYERS_MAX 1024
 #define FLO_IMPORT_EXPERTS_MAX 1024
@@ -62,7 +63,9 @@ struct flo_import_family;
 struct flo_import {
     struct flo_folder folder;
     struct flo_config config;
+    struct flo_quantised quantised;
     char *config_text;
+    bool is_twice; /* values of a quantiser are quantised again */
     const struct flo_import_family *family;
     const struct flo_import_row *const *rows;
     struct flo_keys keys;

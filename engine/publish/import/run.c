@@ -42,7 +42,7 @@ static const struct flo_mix *own_type(const struct flo_import *import)
     static const char *const names[] = {"F32", "F16", "BF16"};
     size_t best = 0;
     for (size_t i = 0; i < import->folder.count; i++) {
-        for (size_t t = 0; t < FLO_COUNT(names); t++) {
+        for (size_t t = 0; t < FLO_COUNT(names) && !import->folder.tensors[i].is_part; t++) {
             if (strcmp(import->folder.tensors[i].at.type->name, names[t]) == 0) {
                 bytes[t] += import->folder.tensors[i].at.bytes;
             }
@@ -52,6 +52,22 @@ static const struct flo_mix *own_type(const struct flo_import *import)
         best = bytes[t] > bytes[best] ? t : best;
     }
     return flo_mix_find(names[best]);
+}
+
+/* Returns the type that values of quantised weights have, as config.json says
+ * it. */
+static uint32_t type_of_values(const struct flo_import *import)
+{
+    const struct flo_tree_node *type = flo_config_find(&import->config, "torch_dtype dtype");
+    return flo_tree_is(type, "float16")   ? FLO_QUANT_F16
+           : flo_tree_is(type, "float32") ? FLO_QUANT_F32
+                                          : FLO_QUANT_BF16;
+}
+
+/* Tells whether a mix has fewer bits than any float. */
+static bool is_quantised(const struct flo_mix *mix)
+{
+    return mix->type != FLO_QUANT_F32 && mix->type != FLO_QUANT_F16 && mix->type != FLO_QUANT_BF16;
 }
 
 static void set_types(struct flo_import *import, const struct flo_mix *mix)
@@ -75,9 +91,11 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     FLO_TRY(flo_card_set(import, err));
     set_name(import);
     FLO_TRY(flo_folder_open(&import->folder, err));
+    FLO_TRY(flo_quantised_unpack(&import->quantised, &import->folder, type_of_values(import), err));
     FLO_TRY(flo_family_keys(import, err));
     FLO_TRY(flo_import_map(import, err));
     mix = mix != NULL ? mix : own_type(import);
+    import->is_twice = import->quantised.method != NULL && is_quantised(mix);
     FLO_TRY(flo_produce_types(import, mix, err));
     flo_card_size(import);
     set_types(import, mix);
@@ -146,6 +164,7 @@ void flo_import_close(struct flo_import *import)
 {
     flo_plan_deinit(import);
     flo_keys_deinit(&import->keys);
+    flo_quantised_deinit(&import->quantised);
     flo_config_deinit(&import->config);
     free(import->config_text);
     flo_folder_close(&import->folder);

@@ -322,7 +322,7 @@ static void wrong_settings_are_refused_with_their_name(void **state)
          "lm_head.weight is missing"},
         {CONFIG("LlamaForCausalLM", ",\"head_dim\":2"), "model.folder", "heads of 2"},
         {CONFIG("LlamaForCausalLM", ",\"quantization_config\":{\"quant_method\":\"gptq\"}"),
-         "model.folder", "already quantised (gptq)"},
+         "model.folder", "quantised (GPTQ), and none of them is"},
         {CONFIG("LlamaForCausalLM", ",\"quantization_config\":{\"load_in_4bit\":true}"),
          "model.folder", "already quantised"},
     };
@@ -412,8 +412,8 @@ static void tensors_that_overlap_are_refused(void **state)
 static void a_file_of_a_quantiser_is_refused_with_its_method(void **state)
 {
     (void)state;
-    make_text(folder, "quantize_config.json", "{\"bits\":4}");
-    expect_refused("model.folder", "already quantised (GPTQ)");
+    make_text(folder, "quant_config.json", "{\"version\":\"gemv\"}");
+    expect_refused("model.folder", "already quantised (AWQ, version \"gemv\")");
     assert_non_null(strstr(err.fix, "--runtime"));
 }
 
