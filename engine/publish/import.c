@@ -57,11 +57,30 @@ static int write_file(void *context, int fd, struct flo_err *err)
     return check_written(import, fd, err);
 }
 
+/* Says whose values the file has, if the folder was quantised. */
+static void report_quantised(const struct import *import, struct flo_buf *out)
+{
+    const struct flo_quantised *quantised = &import->folder.quantised;
+    if (quantised->method != NULL) {
+        flo_buf_printf(out,
+                       "the folder was quantised by %s (%u bits): its values are kept, not the "
+                       "original model's\n",
+                       quantised->method, quantised->bits);
+    }
+    if (import->folder.is_twice) {
+        flo_buf_printf(out,
+                       "warning: --type %s quantises these values a second time, and both losses "
+                       "add up; f16 and bf16 keep them, or take the original folder\n",
+                       import->type);
+    }
+}
+
 static void report(const struct import *import, struct flo_buf *out)
 {
     size_t counts[FLO_QUANT_ID_COUNT] = {0};
     const struct flo_keys *keys = &import->folder.keys;
     const struct flo_gguf_edit *licence = flo_keys_find(keys, "general.license");
+    const struct flo_quantised *quantised = &import->folder.quantised;
     for (size_t i = 0; i < import->folder.output_count; i++) {
         counts[import->folder.outputs[i].head.type]++;
     }
@@ -70,7 +89,11 @@ static void report(const struct import *import, struct flo_buf *out)
                        keys->arch, import->folder.output_count, import->bytes);
         flo_tool_json(out, "\"size\":", flo_keys_find(keys, "general.size_label")->text);
         flo_tool_json(out, ",\"license\":", licence != NULL ? licence->text : "");
-        flo_buf_printf(out, ",\"is_known\":%s}\n", import->is_known ? "true" : "false");
+        flo_tool_json(out,
+                      ",\"quantised_by\":", quantised->method != NULL ? quantised->method : "");
+        flo_buf_printf(out, ",\"is_quantised_twice\":%s,\"is_known\":%s}\n",
+                       import->folder.is_twice ? "true" : "false",
+                       import->is_known ? "true" : "false");
         return;
     }
     flo_buf_printf(out, "%s: architecture %s, %" PRIu64 " bytes\ntensors:", import->to, keys->arch,
@@ -81,6 +104,7 @@ static void report(const struct import *import, struct flo_buf *out)
     if (flo_config_find(&import->folder.config, "auto_map") != NULL) {
         flo_buf_text(out, "the folder's own code (auto_map) was not run\n");
     }
+    report_quantised(import, out);
     if (!import->is_known) {
         flo_buf_printf(out, "this version's engine does not run %s; other runtimes may\n",
                        keys->arch);
