@@ -46,10 +46,19 @@ static inline void make_text(const char *folder, const char *name, const char *t
     make_file(folder, name, text, strlen(text));
 }
 
+/* Returns the bytes of a value of this type. */
+static inline size_t made_bytes(const char *type)
+{
+    return strcmp(type, "I64") == 0     ? 8
+           : strstr(type, "32") != NULL ? 4
+           : strstr(type, "16") != NULL ? 2
+                                        : 1;
+}
+
 /* Appends the values of a tensor: numbers that count up, or its own bytes. */
 static inline void add_values(struct flo_buf *out, const struct made_tensor *tensor)
 {
-    size_t bytes = strcmp(tensor->type, "F32") == 0 ? 4 : strcmp(tensor->type, "U8") == 0 ? 1 : 2;
+    size_t bytes = made_bytes(tensor->type);
     for (size_t i = 0; i < made_values(tensor); i++) {
         float value = (float)(i + 1);
         uint32_t bits;
