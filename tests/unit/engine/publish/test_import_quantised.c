@@ -217,6 +217,204 @@ static void bytes_are_read_with_their_zeros(void **state)
     expect_values(COMPRESSED("int-quantized"), parts, 3, wanted);
 }
 
+/* ---- FP8 ---- */
+
+static const float halves[] = {1, 0.5F};
+#define FP8 "\"quant_method\":\"fp8\",\"weight_block_size\":[4,8]"
+static const struct made_tensor fp8[] = {
+    {MATRIX ".weight", "F8_E4M3", {8, 8}, floats},
+    {MATRIX ".weight_scale_inv", "F32", {2, 1}, halves},
+    {MATRIX ".input_scale", "F32", {1}, halves},
+};
+
+static void fp8_has_scales_of_blocks(void **state)
+{
+    (void)state;
+    make_quantised(FP8, fp8, 3);
+    struct flo_gguf *gguf = must_import("f32");
+    const float *got = values_of(gguf, "blk.0.attn_output.weight");
+    assert_true(got[0] == 1 && got[1] == 0x1p-9F && got[2] == -0x1p-6F && got[3] == 48);
+    assert_true(got[31] == -0.03515625F && got[32] == -64 && got[33] == -44); /* block 1 */
+    assert_true(got[63] == -224);
+    flo_gguf_close(gguf);
+}
+
+static void fp8_has_scales_of_rows_or_one(void **state)
+{
+    (void)state;
+    static const float rows[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct made_tensor parts[] = {fp8[0], {MATRIX ".weight_scale", "F32", {8, 1}, rows}};
+    make_quantised(COMPRESSED("float-quantized"), parts, 2);
+    struct flo_gguf *gguf = must_import("f32");
+    assert_true(values_of(gguf, "blk.0.attn_output.weight")[63] == -448 * 8);
+    flo_gguf_close(gguf);
+    parts[1].dims[0] = 1;
+    parts[1].data = rows + 2;
+    make_quantised(COMPRESSED("float-quantized"), parts, 2);
+    gguf = must_import("f32");
+    assert_true(values_of(gguf, "blk.0.attn_output.weight")[63] == -448 * 3);
+    flo_gguf_close(gguf);
+}
+
+/* ---- bitsandbytes ---- */
+
+static const float map[16] = {-1, -0.75F, -0.5F, -0.25F, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+static const float block_scales[4] = {1, 2, 3, 4};
+static const uint8_t nibbles[32] = {0x01, 0x5f, [8] = 0x23, [31] = 0x4e};
+#define STATE MATRIX ".weight.quant_state.bitsandbytes__nf4"
+#define BITS "\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true"
+
+static void halves_of_bytes_are_read_high_half_first(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"blocksize\":16,\"shape\":[8,8]}";
+    const struct made_tensor parts[] = {{MATRIX ".weight", "U8", {32, 1}, nibbles},
+                                        {MATRIX ".weight.absmax", "F32", {4}, block_scales},
+                                        {MATRIX ".weight.quant_map", "F32", {16}, map},
+                                        {STATE, "U8", {sizeof(text) - 1}, text}};
+    make_quantised(BITS, parts, 4);
+    struct flo_gguf *gguf = must_import("f32");
+    const float *got = values_of(gguf, "blk.0.attn_output.weight");
+    assert_true(got[0] == -1 && got[1] == -0.75F && got[2] == 1 && got[3] == 11);
+    assert_true(got[16] == -1 && got[17] == -0.5F && got[62] == 0 && got[63] == 40);
+    flo_gguf_close(gguf);
+}
+
+static void scales_of_halves_may_be_codes(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"blocksize\":16,\"shape\":[8,8],\"nested_blocksize\":2,"
+                               "\"nested_offset\":0.5}";
+    static const uint8_t codes[] = {1, 0, 2, 1};
+    static const float levels[256] = {1, 2, 4}, outer[] = {1, 10};
+    const struct made_tensor parts[] = {{MATRIX ".weight", "U8", {32, 1}, nibbles},
+                                        {MATRIX ".weight.absmax", "U8", {4}, codes},
+                                        {MATRIX ".weight.nested_absmax", "F32", {2}, outer},
+                                        {MATRIX ".weight.nested_quant_map", "F32", {256}, levels},
+                                        {MATRIX ".weight.quant_map", "F32", {16}, map},
+                                        {STATE, "U8", {sizeof(text) - 1}, text}};
+    make_quantised(BITS, parts, 6);
+    struct flo_gguf *gguf = must_import("f32");
+    const float *got = values_of(gguf, "blk.0.attn_output.weight");
+    assert_true(got[0] == -2.5F && got[16] == -0.5F * 1.5F && got[63] == 10 * 20.5F);
+    flo_gguf_close(gguf);
+}
+
+/* ---- types ---- */
+
+static void values_keep_a_float_type_unless_another_is_asked_for(void **state)
+{
+    (void)state;
+    make_quantised(GPTQ, gptq, 3);
+    struct flo_gguf *gguf = must_import(NULL);
+    assert_int_equal(flo_gguf_tensor_find(gguf, "blk.0.attn_output.weight")->type, FLO_QUANT_F16);
+    flo_gguf_close(gguf);
+}
+
+/* Tells whether an import says that values are quantised a second time. */
+static bool is_twice(const char *type)
+{
+    struct flo_import import = {0};
+    struct flo_produce produce = {0};
+    const struct flo_import_options options = {folder, flo_mix_find(type), 1};
+    assert_int_equal(flo_import_open(&import, &options, &produce, NULL), 0);
+    bool is = import.is_twice;
+    flo_produce_close(&produce);
+    flo_import_close(&import);
+    return is;
+}
+
+static void values_are_not_quantised_twice_in_silence(void **state)
+{
+    (void)state;
+    make_quantised(GPTQ, gptq, 3);
+    assert_true(is_twice("q4_k_m") && is_twice("q8_0"));
+    assert_false(is_twice("f16") || is_twice("bf16") || is_twice("f32"));
+}
+
+/* ---- refused ---- */
+
+static void formats_that_are_not_read_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *word;
+    } cases[] = {
+        {"\"quant_method\":\"aqlm\"", "(aqlm)"},
+        {"\"bits\":4", "(an unknown method)"},
+        {GPTQ ",\"checkpoint_format\":\"marlin\"", "checkpoint_format \"marlin\""},
+        {GPTQ ",\"is_marlin_format\":true", "Marlin"},
+        {"\"quant_method\":\"awq\",\"version\":\"gemv\"", "version \"gemv\""},
+        {"\"quant_method\":\"awq\",\"zero_point\":false", "without zero points"},
+        {"\"quant_method\":\"fp8\",\"fmt\":\"e5m2\"", "fmt \"e5m2\""},
+        {"\"quant_method\":\"modelopt\",\"quant_algo\":\"NVFP4\"", "quant_algo \"NVFP4\""},
+        {COMPRESSED("nvfp4-pack-quantized"), "nvfp4-pack-quantized"},
+        {COMPRESSED("pack-quantized") ",\"sparsity_config\":{\"format\":\"sparse-24\"}", "sparse"},
+        {COMPRESSED("pack-quantized") ",\"transform_config\":{\"a\":1}", "rotations"},
+    };
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        expect_refused(cases[i].settings, gptq, 3, cases[i].word);
+        assert_non_null(strstr(err.fix, "--runtime"));
+    }
+}
+
+static void parts_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    struct made_tensor parts[3];
+    expect_refused(GPTQ, gptq, 1, "its codes are not of 4 or 8 bits");
+    expect_refused(GPTQ, gptq, 2, "its scales do not fit");
+    memcpy(parts, gptq, sizeof(parts));
+    parts[2].dims[0] = 1;
+    expect_refused(GPTQ, parts, 3, "its zeros do not fit");
+    memcpy(parts, packed, sizeof(parts));
+    static const uint64_t wide[] = {8, 9}, tall[] = {1ull << 60, 8};
+    parts[2].data = wide;
+    expect_refused(COMPRESSED("pack-quantized"), parts, 3, "shape's numbers do not fit");
+    parts[2].data = tall;
+    expect_refused(COMPRESSED("pack-quantized"), parts, 3, "shape's numbers do not fit");
+    memcpy(parts, fp8, sizeof(parts));
+    expect_refused("\"quant_method\":\"fp8\"", parts, 3, "its scales do not fit");
+    parts[0].dims[0] = 2;
+    parts[0].dims[1] = 4;
+    parts[0].dims[2] = 8;
+    expect_refused(FP8, parts, 3, "stacks of quantised matrices");
+}
+
+static void a_column_of_no_group_is_refused(void **state)
+{
+    (void)state;
+    static const int32_t outside[] = {0, 0, 0, 0, 1, 1, 2, 1},
+                         negative[] = {-1, 0, 0, 0, 0, 0, 0, 0};
+    struct made_tensor parts[4];
+    memcpy(parts, gptq, sizeof(parts));
+    parts[3].data = outside;
+    expect_refused(GPTQ, parts, 4, "column 6 is of no group");
+    parts[3].data = negative;
+    expect_refused(GPTQ, parts, 4, "column 0 is of no group");
+}
+
+static void wrong_states_of_halves_are_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{",
+                                        "[]",
+                                        "{\"blocksize\":0,\"shape\":[8,8]}",
+                                        "{\"blocksize\":16,\"shape\":[8,8,1]}",
+                                        "{\"blocksize\":12,\"shape\":[8,8]}",
+                                        "{\"blocksize\":16,\"shape\":[2147483647,8]}"};
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        const struct made_tensor parts[] = {{MATRIX ".weight", "U8", {32, 1}, nibbles},
+                                            {MATRIX ".weight.absmax", "F32", {4}, block_scales},
+                                            {MATRIX ".weight.quant_map", "F32", {16}, map},
+                                            {STATE, "U8", {(uint32_t)strlen(texts[i])}, texts[i]}};
+        expect_refused(BITS, parts, 4,
+                       i == 0   ? "no JSON"
+                       : i == 4 ? "inside of rows"
+                                : "do not fit");
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int main(void)
@@ -231,6 +429,16 @@ int main(void)
         TEST(packed_words_are_read),
         TEST(packed_words_without_zeros_are_symmetric),
         TEST(bytes_are_read_with_their_zeros),
+        TEST(fp8_has_scales_of_blocks),
+        TEST(fp8_has_scales_of_rows_or_one),
+        TEST(halves_of_bytes_are_read_high_half_first),
+        TEST(scales_of_halves_may_be_codes),
+        TEST(values_keep_a_float_type_unless_another_is_asked_for),
+        TEST(values_are_not_quantised_twice_in_silence),
+        TEST(formats_that_are_not_read_are_refused_by_name),
+        TEST(parts_that_do_not_fit_are_refused),
+        TEST(a_column_of_no_group_is_refused),
+        TEST(wrong_states_of_halves_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
