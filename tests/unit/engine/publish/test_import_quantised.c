@@ -13,38 +13,38 @@
 
 /* One matrix of 8 rows, in two groups of 4 columns, as each tool packs it. */
 static const float wanted[] = {
-    -1.5,  -7,    -6.5, -6,    -32, 8,   12,  -4, -32,  -28, -12, -8,   16,  12,   6,   2,
+    6,     0.5,   1,    1.5,   -32, 8,   12,  -4, -32,  -28, -12, -8,   16,  12,   6,   2,
     -0.75, -0.75, -3.5, -3.25, 6,   4,   20,  8,  -2,   -2,  0,   -0.5, -32, 4,    8,   20,
     32,    0,     4,    24,    5,   6,   8,   -1, 28,   -32, -28, 28,   6,   -16,  -20, -14,
     -2.5,  4.5,   2.5,  2,     -32, -16, -32, 4,  -1.5, -5,  -3,  0.5,  1,   0.25, 0,   -0.75};
 static const float wanted_moved[] = {
-    8,   -7,    -6.5, -28, -32, -1.5, 12,  -3,   -2,   -28, -12, 10,   16,  -4,   6,   -24,
-    14,  -0.75, -3.5, -6,  6,   -2,   20,  -1.5, -16,  -2,  0,   -4,   -32, 0.5,  8,   2.5,
-    7,   0,     4,    5,   5,   28,   8,   0,    6,    -32, -28, 6,    6,   -16,  -20, -12,
-    -44, 4.5,   2.5,  -8,  -32, 1,    -32, 3.5,  0.75, -5,  -3,  1.75, 1,   -2.5, 0,   -4.5};
+    8,   0.5,   1,    -28, -32, 6,  12,  4.5,  -2,   -28, -12, 10,   16,  -4,   6,   -24,
+    14,  -0.75, -3.5, -6,  6,   -2, 20,  -1.5, -16,  -2,  0,   -4,   -32, 0.5,  8,   2.5,
+    7,   0,     4,    5,   5,   28, 8,   0,    6,    -32, -28, 6,    6,   -16,  -20, -12,
+    -44, 4.5,   2.5,  -8,  -32, 1,  -32, 3.5,  0.75, -5,  -3,  1.75, 1,   -2.5, 0,   -4.5};
 static const uint32_t columns[] = {0x9dc2321c, 0x24796510, 0x8e6710bb, 0xfcb29a66,
                                    0x4dbaa54c, 0x524ff10f, 0xc3739ae0, 0x1458b407};
-static const uint32_t zeros_less_1[] = {0x94739d7e, 0x3ab49309};
-static const uint32_t zeros[] = {0xa584ae8f, 0x4bc5a41a};
+static const uint32_t zeros_less_1[] = {0x94739d7f, 0x3ab49309};
+static const uint32_t zeros[] = {0xa584ae80, 0x4bc5a41a};
 static const uint16_t turned[] = {0x3800, 0x4400, 0x3400, 0x3800, 0x4400, 0x4400, 0x3800, 0x3800,
                                   0x4400, 0x4000, 0x4000, 0x4400, 0x3c00, 0x4000, 0x4400, 0x3400};
 static const uint32_t columns_8[] = {
     0x302010c, 0x6050100, 0x1000b0b, 0x90a0606, 0xa05040c, 0xf01000f, 0x90a0e00, 0xb040007,
     0x90d0c02, 0x2040709, 0x80e0607, 0xf0c0b02, 0x40d0b0a, 0x502040f, 0xc030703, 0x1040508};
-static const uint32_t zeros_8[] = {0x90d070e, 0x9040703, 0x9030009, 0x30a0b04};
+static const uint32_t zeros_8[] = {0x90d07ff, 0x9040703, 0x9030009, 0x30a0b04};
 static const int32_t places[] = {1, 0, 0, 1, 1, 0, 1, 0};
 static const uint32_t twisted[] = {0x7f600cbc, 0x61e4b1,   0x41a5a502, 0xbf969a13,
                                    0x8f293a72, 0x54b77b6c, 0x42c43ded, 0x15f2c489};
-static const uint32_t twisted_zeros[] = {0xa8a854ef, 0x4ca1b54a};
+static const uint32_t twisted_zeros[] = {0xa8a854e0, 0x4ca1b54a};
 static const uint32_t words[] = {0x9dc2321c, 0x24796510, 0x8e6710bb, 0xfcb29a66,
                                  0x4dbaa54c, 0x524ff10f, 0xc3739ae0, 0x1458b407};
-static const uint32_t word_zeros[] = {0xa584ae8f, 0x4bc5a41a};
+static const uint32_t word_zeros[] = {0xa584ae80, 0x4bc5a41a};
 static const float scales[] = {0.5F, 4, 4, 2, 0.25F, 2, 0.5F, 4, 4, 1, 4, 2, 0.5F, 4, 0.5F, 0.25F};
 static const int8_t bytes[] = {4,  -7, -6, -5, -6, 4,  5,  1,  -8, -7, -3, -2, 1,  -1, -4, -6,
                                3,  3,  -8, -7, -1, -2, 6,  0,  -2, -2, 2,  1,  -6, 3,  4,  7,
                                4,  -4, -3, 2,  2,  3,  5,  -4, 7,  -8, -7, 7,  7,  -4, -6, -3,
                                -8, 6,  2,  1,  -5, -1, -5, 4,  -1, -8, -4, 3,  0,  -3, -4, -7};
-static const int8_t byte_zeros[] = {7, 2, 0, -7, 6, -4, 2, 2, -4, -3, 0, 4, -3, 3, 2, -4};
+static const int8_t byte_zeros[] = {-8, 2, 0, -7, 6, -4, 2, 2, -4, -3, 0, 4, -3, 3, 2, -4};
 static const uint8_t floats[] = {
     0x38, 0x1,  0x88, 0x64, 0xe6, 0x7a, 0x62, 0x25, 0x36, 0xb2, 0xcc, 0x4a, 0xa0, 0xdf, 0x25, 0x46,
     0x86, 0x8f, 0x65, 0x66, 0x21, 0x9c, 0xee, 0x32, 0xcc, 0x2e, 0xb,  0xbf, 0x2e, 0xc0, 0x54, 0x91,
