@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/quant/quant.h"
 #include "engine/publish/import/card.h"
 #include "engine/publish/import/family.h"
+#include "engine/publish/import/packed.h"
 #include "engine/publish/import/pieces.h"
 #include "engine/publish/import/special.h"
 #include "engine/publish/import/splits.h"
@@ -36,6 +38,12 @@ static void must_say(int rv, const struct flo_err *err)
     }
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct flo_folder_tensor *x = a, *y = b;
+    return strcmp(x->at.name, y->at.name);
+}
+
 /* Puts the tensors of a file in memory into a folder that is on no disk. */
 static void take_tensors(struct flo_folder *folder, const struct flo_safetensors *file)
 {
@@ -49,6 +57,33 @@ static void take_tensors(struct flo_folder *folder, const struct flo_safetensors
             tensor->values *= tensor->at.dims[d];
         }
     }
+    if (folder->count > 0) {
+        qsort(folder->tensors, folder->count, sizeof(*folder->tensors), by_name);
+    }
+}
+
+/* Reads the first and the last row of each quantised matrix. */
+static void read_packed(const struct flo_folder *folder)
+{
+    static uint8_t raw[FLO_PACKED_RAW_BYTES];
+    static float values[FLO_PACKED_WIDTH_MAX];
+    struct flo_packed_load load = {0};
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct flo_packed *packed = folder->tensors[i].packed;
+        struct flo_err err = {0};
+        int rv = packed != NULL ? flo_packed_open(&load, packed, &err) : -1;
+        for (uint64_t end = 0; rv == 0 && end < 2; end++) {
+            uint64_t span = flo_packed_span(packed);
+            uint64_t count = packed->rows < span ? packed->rows : span;
+            uint64_t first = end == 0 ? 0 : packed->rows - count;
+            if ((rv = flo_packed_fetch(&load, first, count, raw, &err)) == 0) {
+                flo_packed_row(&load, first, values);
+                flo_packed_row(&load, first + count - 1, values);
+            }
+        }
+        must_say(packed != NULL ? rv : 0, &err);
+    }
+    flo_packed_close(&load);
 }
 
 /* Every part of a plan reads rows that its source has. */
@@ -79,6 +114,7 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
         take_tensors(&import.folder, file);
     }
     if (rv == 0 && (rv = flo_family_find(&import, &err)) == 0 &&
+        (rv = flo_quantised_unpack(&import.quantised, &import.folder, FLO_QUANT_BF16, &err)) == 0 &&
         (rv = flo_family_keys(&import, &err)) == 0 && (rv = flo_import_map(&import, &err)) == 0) {
         for (size_t i = 0; i < import.output_count; i++) {
             check_parts(&import.outputs[i]);
@@ -86,9 +122,14 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
         flo_card_size(&import);
     }
     must_say(rv, &err);
+    read_packed(&import.folder);
     flo_plan_deinit(&import);
     flo_keys_deinit(&import.keys);
+    flo_quantised_deinit(&import.quantised);
     flo_config_deinit(&import.config);
+    for (size_t i = 0; i < import.folder.count; i++) {
+        free(import.folder.tensors[i].packed);
+    }
     free(import.folder.tensors);
     flo_safetensors_close(file);
 }
