@@ -431,8 +431,7 @@ static void read_labels(struct reader *r, struct flo_hparams *h)
     }
     r->rv = flo_gguf_array(r->gguf, key_of(r, "classifier.output_labels"), FLO_GGUF_STRING, &names,
                            r->err);
-    if (r->rv == 0 &&
-        (head->dims[1] > most || (names != NULL && names->count != head->dims[1]))) {
+    if (r->rv == 0 && (head->dims[1] > most || (names != NULL && names->count != head->dims[1]))) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
                          "cls.output.weight has %llu labels, at most %u can "
                          "be; %s has %llu",
