@@ -6,14 +6,12 @@
  * distributions are compared at the positions that predict the answer's tokens
  * and the token after it. */
 #include "engine/judge/eval.h"
-#include "base/host/digest.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/meta.h>
 #include <flotilla/errors/model.h>
 
 #include "engine/publish/commands.h"
@@ -36,6 +34,12 @@ struct eval {
     struct flo_err *err; /* error of compare_row(), which has no parameter for it */
 };
 
+/* Names the flag of the peer's model in an error of the peer. */
+static int against(int rv, struct flo_err *err)
+{
+    return rv < 0 ? flo_wrap(err, rv, "--against") : rv;
+}
+
 /* ---- distance ---- */
 
 static int compare_row(void *context, uint32_t position, const float *logits)
@@ -44,7 +48,7 @@ static int compare_row(void *context, uint32_t position, const float *logits)
     struct flo_eval_distance *d = &e->report.distance;
     uint32_t n_vocab = e->report.model.about.info.n_vocab, p_best, q_best;
 
-    FLO_TRY(flo_eval_peer_row(e->peer, e->row, n_vocab, e->err));
+    FLO_TRY(against(flo_eval_peer_row(e->peer, e->row, n_vocab, e->err), e->err));
     (void)position;
     double p_total = flo_tool_log_sum(e->row, n_vocab, &p_best);
     double q_total = flo_tool_log_sum(logits, n_vocab, &q_best);
@@ -123,7 +127,7 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
     int rv = 0;
 
     if (r->has_against) {
-        rv = flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err);
+        rv = against(flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err), err);
     }
     rv = rv == 0 ? flo_eval_side_answer(&e->side, one, limit, &answer, err) : rv;
     FLO_TRY(rv);
@@ -203,38 +207,10 @@ static void judge_gates(struct eval *e)
 
 /* ---- opening ---- */
 
-static int describe(struct flo_eval_file *file, const char *path, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
-
-    file->path = path;
-    if (rv == 0 && (rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err)) < 0) {
-        return flo_wrap(err, rv, "%s", path);
-    }
-    return rv;
-}
-
-static int open_suite(struct eval *e, struct flo_err *err)
-{
-    const char *path = e->tool.args.words[0];
-    char *text = NULL;
-    size_t bytes;
-    int rv = flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
-
-    rv = rv == 0 ? flo_suite_take(text, bytes, &e->suite, err) : rv;
-    if (rv < 0) {
-        return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA ? flo_wrap(err, rv, "%s", path)
-                                                                : rv;
-    }
-    e->report.suite = &e->suite;
-    return describe(&e->report.suite_file, path, err);
-}
-
 static int open_against(struct eval *e, struct flo_err *err)
 {
     struct flo_tool tool = e->tool;
-    int rv = describe(&e->report.against.file, e->against, err);
+    int rv = flo_eval_file(e->against, &e->report.against.file, err);
 
     tool.model = e->against;
     tool.lora = NULL; /* the adapter belongs to the model under test, not to the peer */
@@ -242,7 +218,8 @@ static int open_against(struct eval *e, struct flo_err *err)
         tool.packed = NULL; /* the packed file belongs to the model under test, not to the peer */
     }
     FLO_TRY(rv);
-    return flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
+    rv = flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
+    return against(rv, err);
 }
 
 /* Opens the models.  The peer's process is started first, while this process
@@ -251,7 +228,7 @@ static int open_models(struct eval *e, struct flo_err *err)
 {
     struct flo_eval_report *r = &e->report;
 
-    FLO_TRY(describe(&r->model.file, e->tool.model, err));
+    FLO_TRY(flo_eval_file(e->tool.model, &r->model.file, err));
     if (r->has_against) {
         FLO_TRY(open_against(e, err));
     }
@@ -318,7 +295,7 @@ static int carry_out(void *context, int fd, struct flo_err *err)
     FLO_TRY(walk(e, err));
     flo_eval_side_about(&e->side, &r->model.about);
     if (r->has_against) {
-        FLO_TRY(flo_eval_peer_about(e->peer, &r->against.about, err));
+        FLO_TRY(against(flo_eval_peer_about(e->peer, &r->against.about, err), err));
         distance_end(&r->distance);
     }
     judge_gates(e);
@@ -343,8 +320,9 @@ static int eval(void *context, struct flo_err *err)
     if (e->max_kl != NULL) {
         FLO_TRY(read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err));
     }
-    rv = open_suite(e, err);
+    rv = flo_eval_suite(e->tool.args.words[0], &e->suite, &r->suite_file, err);
     FLO_TRY(rv);
+    r->suite = &e->suite;
     FLO_TRY(open_models(e, err));
     const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model, e->against,
                                        e->side.model->setup.adapter, e->side.model->setup.packed}};

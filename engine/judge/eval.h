@@ -1,6 +1,7 @@
 /* Eval: types and functions that the files of flotilla-model eval share.
  *
  *   eval.c          options, the loop over the suite, gates
+ *   eval_open.c     the files: suite and models
  *   eval_side.c     one model in this process: answers, timings, rows
  *   eval_peer.c     the other model, in a process of its own
  *   eval_report.c   the table and the JSON report */
@@ -9,6 +10,19 @@
 
 #include "engine/judge/suite.h"
 #include "engine/tools/common.h"
+
+/* ---- eval_open.c ---- */
+
+struct flo_eval_file {
+    const char *path;
+    struct flo_digest digest;
+    uint64_t bytes;
+};
+/* Computes the digest of a file for a report. */
+FLO_MUST_USE int flo_eval_file(const char *path, struct flo_eval_file *file, struct flo_err *err);
+/* Reads a suite, and the digest of its file.  Fails as flo_suite_take() does. */
+FLO_MUST_USE int flo_eval_suite(const char *path, struct flo_suite *suite,
+                                struct flo_eval_file *file, struct flo_err *err);
 
 /* ---- eval_side.c ---- */
 
@@ -74,11 +88,6 @@ FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about, str
 
 /* ---- eval_report.c ---- */
 
-struct flo_eval_file {
-    const char *path;
-    struct flo_digest digest;
-    uint64_t bytes;
-};
 /* Results of one model for the suite. */
 struct flo_eval_score {
     struct flo_eval_file file;

@@ -120,7 +120,7 @@ static int hear(int peer, struct reply *reply, struct flo_err *err)
         return rv;
     }
     *err = reply->err;
-    return flo_wrap(err, reply->rv, "--against");
+    return reply->rv;
 }
 
 int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite, int *peer,
