@@ -22,22 +22,6 @@ struct import {
     bool is_known;  /* the engine runs the architecture */
 };
 
-static int find_mix(struct import *import, struct flo_err *err)
-{
-    struct flo_buf names = {0};
-    import->options.mix = import->type != NULL ? flo_mix_find(import->type) : NULL;
-    if (import->type == NULL || import->options.mix != NULL) {
-        return 0;
-    }
-    flo_mix_names(&names);
-    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", import->type);
-    if (!names.failed) {
-        flo_err_fix(err, "one of %s", names.data);
-    }
-    flo_buf_deinit(&names);
-    return FLO_E_USAGE;
-}
-
 /* Reads the written file's head, as the engine will. */
 static int check_written(struct import *import, int fd, struct flo_err *err)
 {
@@ -129,7 +113,9 @@ static int run(void *context, struct flo_err *err)
 {
     struct import *import = context;
     unsigned cpus = flo_cpus_allowed();
-    FLO_TRY(find_mix(import, err));
+    if (import->type != NULL) {
+        FLO_TRY(flo_mix_read(import->type, &import->options.mix, err));
+    }
     import->options.folder = import->tool.args.words[0];
     import->options.threads = import->tool.threads != 0 ? (unsigned)import->tool.threads : cpus < THREADS_MAX ? cpus
         : THREADS_MAX;

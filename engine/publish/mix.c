@@ -103,12 +103,38 @@ const struct flo_mix *flo_mix_find(const char *name)
     return NULL;
 }
 
-void flo_mix_names(struct flo_buf *out)
+/* Tells whether the tensor type of this name has a decoder and no encoder. */
+static bool is_only_read(const char *name)
 {
-    for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
-        flo_buf_text(out, i == 0 ? "" : " ");
-        flo_buf_text(out, mixes[i].name);
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        const struct flo_quant_type *type = flo_quant_type(id);
+        if (type != NULL && type->encode == NULL && type->decode != NULL &&
+            strcasecmp(type->name, name) == 0) {
+            return true;
+        }
     }
+    return false;
+}
+
+int flo_mix_read(const char *name, const struct flo_mix **mix, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
+
+    *mix = flo_mix_find(name);
+    if (*mix != NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
+        flo_buf_text(&names, i == 0 ? "" : " ");
+        flo_buf_text(&names, mixes[i].name);
+    }
+    int rv = is_only_read(name)
+                 ? flo_fail(err, FLO_E_NOT_BUILT, "type '%s' is read, but not written", name)
+                 : flo_fail(err, FLO_E_USAGE, "type '%s' is not known", name);
+    if (!names.failed) {
+        flo_err_fix(err, "one of %s", names.data);
+    }
+    return rv;
 }
 
 static bool has(const struct flo_gguf_tensor *tensor, const char *word)

@@ -27,8 +27,9 @@ struct flo_mix {
 /* Returns the mix of this name, in upper or lower case, or NULL if it is
  * unknown. */
 const struct flo_mix *flo_mix_find(const char *name);
-/* Writes the names of all mixes, separated by blanks, for errors. */
-void flo_mix_names(struct flo_buf *out);
+/* Finds the mix of a name that somebody typed.  FLO_E_USAGE: it is unknown, and
+ * the error lists all names. */
+FLO_MUST_USE int flo_mix_read(const char *name, const struct flo_mix **mix, struct flo_err *err);
 
 /* Properties of a model that the rules of a mix use. */
 struct flo_mix_model {

@@ -24,7 +24,7 @@
 #include "engine/memory/pool.h"
 #include "engine/publish/commands.h"
 #include "engine/publish/fit.h"
-#include "engine/publish/mix.h"
+#include "engine/publish/quantize.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 
@@ -249,6 +249,13 @@ static int choose_types(struct quantize *q, struct flo_err *err)
                : flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes for the largest tensor", most);
 }
 
+static unsigned threads_of_machine(void)
+{
+    unsigned cpus = flo_cpus_allowed();
+
+    return cpus < THREADS_MAX ? cpus : THREADS_MAX;
+}
+
 /* ---- the report ---- */
 
 static double rms(const struct flo_fit_counters *counters, uint64_t values)
@@ -342,37 +349,19 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
     }
 }
 
-/* Tells whether the tensor type of this name has a decoder and no encoder. */
-static bool is_only_read(const char *name)
+int flo_quantize(const char *from, const struct flo_mix *mix, int fd, struct flo_err *err)
 {
-    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
-        const struct flo_quant_type *type = flo_quant_type(id);
-        if (type != NULL && type->encode == NULL && type->decode != NULL &&
-            strcasecmp(type->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
+    struct quantize q = {.mix = mix, .tool.threads = threads_of_machine()};
+    int rv = flo_tool_gguf(from, &q.source, err);
 
-static int find_mix(struct quantize *q, struct flo_err *err)
-{
-    const char *name = q->tool.args.words[2];
-    struct flo_buf names = {0};
-    int rv;
-
-    q->mix = flo_mix_find(name);
-    if (q->mix != NULL) {
-        return 0;
-    }
-    rv = is_only_read(name)
-             ? flo_fail(err, FLO_E_NOT_BUILT, "type '%s' is read, but not written", name)
-             : flo_fail(err, FLO_E_USAGE, "type '%s' is not known", name);
-    flo_mix_names(&names);
-    if (!names.failed) {
-        flo_err_fix(err, "one of %s", names.data);
-    }
-    flo_buf_deinit(&names);
+    rv = rv == 0 ? flo_pool_open((unsigned)q.tool.threads, &q.pool, err) : rv;
+    rv = rv == 0 ? choose_types(&q, err) : rv;
+    rv = rv == 0 ? write_tensors(&q, fd, err) : rv;
+    flo_pool_close(q.pool);
+    flo_gguf_close(q.source);
+    free(q.types);
+    free(q.tallies);
+    free(q.data);
     return rv;
 }
 
@@ -380,10 +369,9 @@ static int quantize(void *context, struct flo_err *err)
 {
     struct quantize *q = context;
     struct flo_buf report = {0};
-    FLO_TRY(find_mix(q, err));
+    FLO_TRY(flo_mix_read(q->tool.args.words[2], &q->mix, err));
     if (q->tool.threads == 0) {
-        unsigned cpus = flo_cpus_allowed();
-        q->tool.threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
+        q->tool.threads = threads_of_machine();
     }
     if (q->pin_floats != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--old-floats needs --pin-grid");
