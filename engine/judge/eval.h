@@ -79,6 +79,10 @@ FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool, const struct fl
 FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
                                       struct flo_eval_answer *answer, int32_t *tokens,
                                       struct flo_err *err);
+/* Has the peer tokenise the suite's answer to the case it answered last.
+ * `tokens` gets at most as many ids as the peer's context has room for. */
+FLO_MUST_USE int flo_eval_peer_tokens(int peer, size_t index, int32_t *tokens, uint32_t *count,
+                                      struct flo_err *err);
 /* Has the peer compute rows of logits.  The caller must read each of them with
  * flo_eval_peer_row(). */
 FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count,

@@ -12,7 +12,7 @@
 
 #include <flotilla/errors/process.h>
 
-enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
+enum order_kind { ORDER_ANSWER, ORDER_TOKENS, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;
     /* ORDER_ANSWER: most tokens of the answer; ORDER_FORCE: number of tokens
@@ -74,6 +74,19 @@ static int send_row(void *context, uint32_t position, const float *logits)
     return send_reply(child, 0, logits, child->side.model->info->n_vocab * sizeof(*logits));
 }
 
+/* Tokenises the suite's answer into `tokens`, which are those behind the
+ * prompt. */
+static int tokenise(struct child *child, const char *text, int32_t *tokens)
+{
+    const struct flo_eval_side *side = &child->side;
+    size_t room = side->model->info->context - side->n_prompt, count = 0;
+    int rv = flo_engine_tokenise(side->model->text, text, strlen(text), 0, tokens, room, &count,
+                                 &child->reply.err);
+
+    child->reply.answer.tokens_out = (uint32_t)count;
+    return send_reply(child, rv, tokens, count * sizeof(*tokens));
+}
+
 static int obey(struct child *child, const struct order *order)
 {
     struct flo_eval_side *side = &child->side;
@@ -87,6 +100,8 @@ static int obey(struct child *child, const struct order *order)
                                   &reply->answer, &reply->err);
         return send_reply(child, rv, side->tokens + side->n_prompt,
                           reply->answer.tokens_out * sizeof(*tokens));
+    case ORDER_TOKENS:
+        return tokenise(child, child->suite->cases[order->index].answer, tokens);
     case ORDER_FORCE:
         FLO_TRY(receive(child->socket, tokens, order->count * sizeof(*tokens), NULL));
         rv = flo_eval_side_force(side, tokens, order->count, send_row, child, &reply->err);
@@ -174,6 +189,17 @@ int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
     FLO_TRY(ask(peer, &order, &reply, err));
     *answer = reply.answer;
     return receive(peer, tokens, answer->tokens_out * sizeof(*tokens), err);
+}
+
+int flo_eval_peer_tokens(int peer, size_t index, int32_t *tokens, uint32_t *count,
+                         struct flo_err *err)
+{
+    const struct order order = {ORDER_TOKENS, 0, index};
+    struct reply reply;
+
+    FLO_TRY(ask(peer, &order, &reply, err));
+    *count = reply.answer.tokens_out;
+    return receive(peer, tokens, *count * sizeof(*tokens), err);
 }
 
 int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count, struct flo_err *err)
