@@ -11,7 +11,7 @@ typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 /* Paths of a command's input files, which must not be overwritten.  Each may be
  * NULL. */
 struct flo_inputs {
-    const char *paths[5];
+    const char *paths[9];
 };
 
 /* Writes `path`.part, syncs it and renames it to `path`.  The file is removed
