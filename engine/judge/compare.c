@@ -1,0 +1,255 @@
+/* flotilla-model compare: scores several models on one suite, next to each
+ * other.
+ *
+ * Every model has a process of its own.  Each case is a round: one model after
+ * the next answers it, and each round begins with another model.  So other load
+ * of the machine meets all models alike.  */
+#include "engine/judge/compare.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/publish/commands.h"
+#include "engine/tools/outfile.h"
+
+#define TOKENS_DEFAULT 128
+
+struct compare {
+    struct flo_tool tool; /* options; the words are the suite and the candidates */
+    const char *types, *page;
+    struct flo_suite suite;
+    struct flo_compare_files files;
+    struct flo_compare_report report;
+    int peers[FLO_COMPARE_ROWS_MAX]; /* sockets to the processes; -1: the row has an error */
+    struct flo_eval_answer answers[FLO_COMPARE_ROWS_MAX]; /* to the case of this round */
+    int32_t *tokens, *forced; /* [largest context]: an answer, and what all models compute */
+    float *first, *row;       /* [largest vocabulary]: logits of the first model, and of another */
+};
+
+/* Ends a model's process and gives its row the error. */
+static void drop(struct compare *c, size_t i, const struct flo_err *why)
+{
+    if (c->peers[i] >= 0) {
+        /* processes that were started later hold this socket, too */
+        shutdown(c->peers[i], SHUT_RDWR);
+        close(c->peers[i]);
+        c->peers[i] = -1;
+    }
+    if (why != NULL) {
+        c->report.rows[i].error = *why;
+    }
+}
+
+static void drop_at(struct compare *c, size_t i, const struct flo_suite_case *one,
+                    struct flo_err *why)
+{
+    (void)flo_wrap(why, why->code, "case %u", one->number);
+    drop(c, i, why);
+}
+
+static const struct flo_engine_info *info_of(const struct compare *c, size_t i)
+{
+    return &c->report.rows[i].about.info;
+}
+
+/* ---- the walk ---- */
+
+static void answer(struct compare *c, size_t i, size_t index)
+{
+    const struct flo_suite_case *one = &c->suite.cases[index];
+    uint32_t limit = one->tokens_max > 0 ? one->tokens_max : c->report.tokens_max;
+    struct flo_compare_row *row = &c->report.rows[i];
+    struct flo_eval_answer *a = &c->answers[i];
+    struct flo_err err;
+
+    if (flo_eval_peer_answer(c->peers[i], index, limit, a, i == 0 ? c->forced : c->tokens, &err) <
+        0) {
+        drop_at(c, i, one, &err);
+        return;
+    }
+    row->exact += a->is_exact;
+    row->tokens_in += a->tokens_in;
+    row->prompt_us += a->ttft_us;
+    row->steps += a->steps;
+    row->answer_us += a->rest_us;
+}
+
+static void walk(struct compare *c)
+{
+    uint64_t started_us = flo_now_us();
+    size_t count = c->report.count;
+
+    for (size_t index = 0; index < c->suite.count; index++) {
+        for (size_t k = 0; k < count; k++) {
+            size_t i = (index + k) % count;
+            if (c->peers[i] >= 0) {
+                answer(c, i, index);
+            }
+        }
+        flo_tool_progress("case", index + 1, c->suite.count, started_us);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct flo_err err;
+        if (c->peers[i] >= 0 &&
+            flo_eval_peer_about(c->peers[i], &c->report.rows[i].about, &err) < 0) {
+            drop(c, i, &err);
+        }
+    }
+}
+
+/* ---- opening ---- */
+
+/* Starts the process of a row's model, which reads an unnamed copy through the
+ * descriptor that it inherits. */
+static void open_model(struct compare *c, size_t i)
+{
+    struct flo_compare_row *row = &c->report.rows[i];
+    struct flo_tool tool = c->tool;
+    char copy[32];
+    struct flo_err err;
+
+    c->peers[i] = -1;
+    if (row->error.code != 0) {
+        return;
+    }
+    tool.model = row->file.path;
+    if (row->type != NULL) {
+        snprintf(copy, sizeof(copy), "/proc/self/fd/%d", c->files.fds[i]);
+        tool.model = copy;
+    }
+    if (flo_eval_peer_open(&tool, &c->suite, &c->peers[i], &row->about, &err) < 0) {
+        drop(c, i, &err);
+    }
+}
+
+static int open_models(struct compare *c, struct flo_err *err)
+{
+    size_t context = 1, n_vocab = 1;
+
+    for (size_t i = 0; i < c->report.count; i++) {
+        open_model(c, i);
+        const struct flo_engine_info *info = info_of(c, i);
+        context = info->context > context ? info->context : context;
+        n_vocab = info->n_vocab > n_vocab ? info->n_vocab : n_vocab;
+    }
+    c->tokens = calloc(context, sizeof(*c->tokens));
+    c->forced = calloc(context, sizeof(*c->forced));
+    c->first = calloc(n_vocab, sizeof(*c->first));
+    c->row = calloc(n_vocab, sizeof(*c->row));
+    return c->tokens != NULL && c->forced != NULL && c->first != NULL && c->row != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "%zu tokens of %zu logits", context, n_vocab);
+}
+
+/* ---- the end ---- */
+
+/* Compares the models and writes the page to `fd`, an open file, or -1 for
+ * none. */
+static int carry_out(void *context, int fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf page = {0};
+    struct compare *c = context;
+    const char *const *models = &c->tool.args.words[1];
+
+    FLO_TRY(flo_compare_rows(models, c->tool.args.word_count - 1, &c->files, &c->report, err));
+    FLO_TRY(open_models(c, err));
+    walk(c);
+    if (fd < 0) {
+        return 0;
+    }
+    flo_compare_page(&c->report, &page);
+    return page.failed ? flo_fail(err, FLO_E_MEMORY, "the page")
+                       : flo_fd_write_all(fd, page.data, page.bytes, err);
+}
+
+/* Returns the first row's error, if there is one, after all results are
+ * printed. */
+static int tell_failed(struct compare *c, struct flo_err *err)
+{
+    const struct flo_compare_row *first = NULL;
+    size_t failed = 0;
+
+    for (size_t i = c->report.count; i-- > 0;) {
+        if (c->report.rows[i].error.code != 0) {
+            first = &c->report.rows[i];
+            failed++;
+        }
+    }
+    if (first == NULL) {
+        return 0;
+    }
+    c->tool.args.is_told = true; /* no JSON for the error: stdout already has the report */
+    *err = first->error;
+    (void)flo_wrap(err, err->code, "%s", first->file.path);
+    return flo_wrap(err, err->code, "%zu of %zu models have no results", failed, c->report.count);
+}
+
+static int check_words(struct compare *c, struct flo_err *err)
+{
+    size_t models = c->tool.args.word_count - 1;
+
+    if (models > FLO_COMPARE_MODELS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "%zu candidates, at most %d", models,
+                        FLO_COMPARE_MODELS_MAX);
+    }
+    if (models == 1 && c->types == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "one candidate alone needs --types");
+    }
+    return flo_compare_types(c->types, &c->files, err);
+}
+
+static int compare(void *context, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    struct compare *c = context;
+    struct flo_inputs inputs = {{NULL}};
+    int rv = 0;
+
+    signal(SIGPIPE, SIG_IGN); /* a process that ends becomes an error, not a signal */
+    memset(c->files.fds, -1, sizeof(c->files.fds));
+    memset(c->peers, -1, sizeof(c->peers));
+    FLO_TRY(check_words(c, err));
+    c->report.tokens_max = (uint32_t)c->tool.count;
+    FLO_TRY(flo_eval_suite(c->tool.args.words[0], &c->suite, &c->report.suite_file, err));
+    c->report.cases = c->suite.count;
+    memcpy(inputs.paths, c->tool.args.words, c->tool.args.word_count * sizeof(inputs.paths[0]));
+    rv = c->page != NULL ? flo_outfile(c->page, inputs, carry_out, c, err) : carry_out(c, -1, err);
+    for (size_t i = 0; i < c->report.count; i++) {
+        drop(c, i, NULL);
+    }
+    flo_compare_files_close(&c->files);
+    FLO_TRY(rv);
+    (c->tool.args.is_json ? flo_compare_json : flo_compare_table)(&c->report, &text);
+    FLO_TRY(flo_tool_print(&text, "the report", err));
+    return tell_failed(c, err);
+}
+
+static struct compare state = {.tool.count = TOKENS_DEFAULT};
+static const struct flo_flag flags[] = {
+    {"types", "TYPE,TYPE...", "also copies of each F16, BF16 or F32 candidate in these types",
+     FLO_TEXT(struct compare, types)},
+    {"page", "FILE", "an HTML page with the table and two pictures",
+     FLO_TEXT(struct compare, page)},
+    {"template", "NAME|FILE", "a chat template instead of the models' own",
+     FLO_TEXT(struct compare, tool.chat_template)},
+    {"n", "N", "tokens per answer where the suite is silent (128)",
+     FLO_U64(struct compare, tool.count), .min = 1, .max = UINT32_MAX - 1},
+    {"ctx", "N", "tokens of context (default: each model's, at most 2048)",
+     FLO_U64(struct compare, tool.context), .max = UINT32_MAX},
+    {"threads", "N", "threads of each model (default: CPUs, at most 8)",
+     FLO_U64(struct compare, tool.threads), .max = UINT32_MAX},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_compare = {
+    .name = "compare",
+    .help = "judge several models by one suite, next to each other",
+    .usage = "SUITE MODEL... [--types TYPE,TYPE...] [OPTION...]",
+    .flags = {flags, FLO_FLAGS_JSON},
+    .state = &state,
+    .run = compare,
+    .more = "The first model is the one from which the distance (KL) is measured.\n",
+    .example = "suite.jsonl small-f16.gguf large-q4_0.gguf --types q8_0,q4_k_m",
+};
