@@ -3,9 +3,11 @@
  *
  * Every model has a process of its own.  Each case is a round: one model after
  * the next answers it, and each round begins with another model.  So other load
- * of the machine meets all models alike.  */
+ * of the machine meets all models alike.  Then all models compute the same
+ * tokens, and their distributions are compared with those of the first. */
 #include "engine/judge/compare.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +52,99 @@ static void drop_at(struct compare *c, size_t i, const struct flo_suite_case *on
     drop(c, i, why);
 }
 
+/* ---- distance ---- */
+
 static const struct flo_engine_info *info_of(const struct compare *c, size_t i)
 {
     return &c->report.rows[i].about.info;
+}
+
+/* Leaves out the distance of models whose tokens differ from the first one's.
+ * Returns how many tokens after the prompt all other models have room for. */
+static uint32_t find_alike(struct compare *c)
+{
+    uint32_t room = info_of(c, 0)->context;
+
+    for (size_t i = 0; i < c->report.count; i++) {
+        struct flo_compare_row *row = &c->report.rows[i];
+        row->has_kl = row->has_kl && c->peers[i] >= 0 && c->peers[0] >= 0 &&
+                      info_of(c, i)->n_vocab == info_of(c, 0)->n_vocab &&
+                      c->answers[i].prompt_crc == c->answers[0].prompt_crc;
+        if (row->has_kl) {
+            room = info_of(c, i)->context < room ? info_of(c, i)->context : room;
+        }
+    }
+    return room - c->answers[0].tokens_in;
+}
+
+static void add_position(struct compare *c, size_t i)
+{
+    struct flo_compare_row *row = &c->report.rows[i];
+    uint32_t n_vocab = info_of(c, i)->n_vocab;
+    double p_total = flo_tool_log_sum(c->first, n_vocab, NULL);
+    double q_total = flo_tool_log_sum(c->row, n_vocab, NULL);
+    double kl = flo_tool_divergence(c->first, p_total, c->row, q_total, n_vocab);
+
+    row->positions++;
+    if (isfinite(kl)) {
+        row->kl_sum += kl;
+    } else {
+        row->nonfinite++;
+    }
+}
+
+/* Reads the logits of all models at one position.  The others are also read
+ * after the first model failed, so that their sockets stay in step. */
+static void compare_rows(struct compare *c, const struct flo_suite_case *one)
+{
+    for (size_t i = 0; i < c->report.count; i++) {
+        struct flo_err err;
+        if (!c->report.rows[i].has_kl || c->peers[i] < 0) {
+            continue;
+        }
+        if (flo_eval_peer_row(c->peers[i], i == 0 ? c->first : c->row, info_of(c, i)->n_vocab,
+                              &err) < 0) {
+            drop_at(c, i, one, &err);
+        } else if (i > 0 && c->peers[0] >= 0) {
+            add_position(c, i);
+        }
+    }
+}
+
+/* Finds the tokens that all models compute: those of the suite's answer, or of
+ * the first model's if the suite has none. */
+static uint32_t find_forced(struct compare *c, size_t index)
+{
+    const struct flo_suite_case *one = &c->suite.cases[index];
+    uint32_t count = c->answers[0].tokens_out;
+    struct flo_err err;
+
+    if (c->peers[0] >= 0 && one->answer != NULL &&
+        flo_eval_peer_tokens(c->peers[0], index, c->forced, &count, &err) < 0) {
+        drop_at(c, 0, one, &err);
+    }
+    return count;
+}
+
+static void measure(struct compare *c, size_t index)
+{
+    const struct flo_suite_case *one = &c->suite.cases[index];
+    uint32_t count = find_forced(c, index), room = find_alike(c);
+
+    if (!c->report.rows[0].has_kl || c->report.count == 1) {
+        return;
+    }
+    count = count < room ? count : room;
+    for (size_t i = 0; i < c->report.count; i++) {
+        struct flo_err err;
+        if (c->report.rows[i].has_kl &&
+            flo_eval_peer_force(c->peers[i], c->forced, count, &err) < 0) {
+            drop_at(c, i, one, &err);
+        }
+    }
+    for (uint32_t k = 0; k <= count; k++) {
+        compare_rows(c, one);
+    }
 }
 
 /* ---- the walk ---- */
@@ -89,6 +181,7 @@ static void walk(struct compare *c)
                 answer(c, i, index);
             }
         }
+        measure(c, index);
         flo_tool_progress("case", index + 1, c->suite.count, started_us);
     }
     for (size_t i = 0; i < count; i++) {
@@ -123,6 +216,7 @@ static void open_model(struct compare *c, size_t i)
     if (flo_eval_peer_open(&tool, &c->suite, &c->peers[i], &row->about, &err) < 0) {
         drop(c, i, &err);
     }
+    row->has_kl = true;
 }
 
 static int open_models(struct compare *c, struct flo_err *err)
