@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "engine/publish/commands.h"
 #include "engine/tools/outfile.h"
 
@@ -278,7 +280,8 @@ static int tell_failed(struct compare *c, struct flo_err *err)
     c->tool.args.is_told = true; /* no JSON for the error: stdout already has the report */
     *err = first->error;
     (void)flo_wrap(err, err->code, "%s", first->file.path);
-    return flo_wrap(err, err->code, "%zu of %zu models have no results", failed, c->report.count);
+    return flo_wrap(err, err->code, "%zu of %zu model%s without results", failed, c->report.count,
+                    flo_s(c->report.count));
 }
 
 static int check_words(struct compare *c, struct flo_err *err)

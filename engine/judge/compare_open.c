@@ -130,7 +130,7 @@ static int check_copies(const char *const *paths, size_t count, size_t types, bo
     }
     return rows <= FLO_COMPARE_ROWS_MAX
                ? 0
-               : flo_fail(err, FLO_E_USAGE, "%zu models with their copies, at most %d", rows,
+               : flo_fail(err, FLO_E_USAGE, "models and their copies are %zu, at most %d", rows,
                           FLO_COMPARE_ROWS_MAX);
 }
 

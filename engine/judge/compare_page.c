@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 /* the pictures' size, and the place of the axes in it */
 #define WIDTH 460
 #define HEIGHT 260
@@ -182,8 +184,8 @@ void flo_compare_page(const struct flo_compare_report *report, struct flo_buf *o
     flo_buf_printf(out,
                    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                    "<title>Models compared</title>\n<style>\n%s</style></head><body>\n"
-                   "<h1>Models compared</h1>\n<p>%zu cases of ",
-                   style, report->cases);
+                   "<h1>Models compared</h1>\n<p>%zu case%s of ",
+                   style, report->cases, flo_s(report->cases));
     put_text(out, clean);
     flo_buf_text(out, ". Speeds were measured on the machine that made this page. "
                       "KL is in nats per token, from the first model's distributions.</p>\n");
