@@ -179,6 +179,14 @@ static int read_places(struct flo_packed_load *load, struct flo_err *err)
     return 0;
 }
 
+static int read_parts(struct flo_packed_load *load, struct flo_err *err)
+{
+    FLO_TRY(set_levels(load, err));
+    FLO_TRY(read_scales(load, err));
+    FLO_TRY(read_zeros(load, err));
+    return read_places(load, err);
+}
+
 int flo_packed_open(struct flo_packed_load *load, const struct flo_packed *packed,
                     struct flo_err *err)
 {
@@ -187,10 +195,7 @@ int flo_packed_open(struct flo_packed_load *load, const struct flo_packed *packe
     }
     flo_packed_close(load);
     load->of = packed;
-    int rv = set_levels(load, err);
-    rv = rv < 0 ? rv : read_scales(load, err);
-    rv = rv < 0 ? rv : read_zeros(load, err);
-    rv = rv < 0 ? rv : read_places(load, err);
+    int rv = read_parts(load, err);
     if (rv < 0) {
         flo_packed_close(load);
     }

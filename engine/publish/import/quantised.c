@@ -130,7 +130,8 @@ static void read_block(struct flo_quantised *out)
     }
 }
 
-/* Reads the file that a tool leaves beside config.json. */
+/* Reads the file that a tool leaves in the folder, if config.json says
+ * nothing. */
 static int read_file(struct flo_quantised *out, const struct flo_folder *folder,
                      const char **method, struct flo_err *err)
 {
@@ -249,7 +250,9 @@ static int unpack_tensor(struct flo_quantised *quantised, struct flo_folder *fol
     packed->factor = 1;
     struct flo_unpack unpack = {quantised, folder, tensor, base, packed};
     int rv = kind->plan(&unpack, err);
-    rv = rv < 0 ? rv : check_sizes(packed, err);
+    if (rv == 0) {
+        rv = check_sizes(packed, err);
+    }
     if (rv < 0) {
         free(packed);
         return rv;
