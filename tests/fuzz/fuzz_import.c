@@ -69,7 +69,7 @@ static void read_packed(const struct flo_folder *folder)
     static float values[FLO_PACKED_WIDTH_MAX];
     struct flo_packed_load load = {0};
     for (size_t i = 0; i < folder->count; i++) {
-        const struct flo_packed *packed = folder->tensors[i].packed;
+        const struct flo_import_packed *packed = folder->tensors[i].packed;
         struct flo_err err = {0};
         int rv = packed != NULL ? flo_packed_open(&load, packed, &err) : -1;
         for (uint64_t end = 0; rv == 0 && end < 2; end++) {

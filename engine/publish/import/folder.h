@@ -9,7 +9,7 @@
 
 #include "base/safetensors/safetensors.h"
 
-struct flo_packed;
+struct flo_import_packed;
 
 #define FLO_FOLDER_SHARDS_MAX 512
 #define FLO_FOLDER_TENSORS_MAX (1u << 18)
@@ -18,9 +18,9 @@ struct flo_folder_tensor {
     struct flo_safetensor at; /* `name` belongs to the folder */
     int fd;
     uint64_t values;
-    uint32_t order;            /* place in the order of shards and offsets */
-    bool is_part;              /* scales or zeros of another tensor */
-    struct flo_packed *packed; /* codes that the tensor's values are made of; NULL: none */
+    uint32_t order;                   /* place in the order of shards and offsets */
+    bool is_part;                     /* scales or zeros of another tensor */
+    struct flo_import_packed *packed; /* codes that the tensor's values are made of; NULL: none */
 };
 
 struct flo_folder {

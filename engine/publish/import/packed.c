@@ -60,7 +60,7 @@ static float e4m3(unsigned code)
 
 static int set_levels(struct flo_packed_load *load, struct flo_err *err)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     for (unsigned code = 0; code < 256; code++) {
         load->table[code] = packed->levels == FLO_LEVELS_E4M3     ? e4m3(code)
                             : packed->levels == FLO_LEVELS_SIGNED ? (float)(int8_t)code
@@ -71,13 +71,13 @@ static int set_levels(struct flo_packed_load *load, struct flo_err *err)
 
 /* ---- scales ---- */
 
-static uint64_t scale_rows(const struct flo_packed *packed)
+static uint64_t scale_rows(const struct flo_import_packed *packed)
 {
     return (packed->rows + packed->row_block - 1) / packed->row_block;
 }
 
 /* Reads scales that are codes, with scales of their own. */
-static int read_coded(const struct flo_packed *packed, float *out, struct flo_err *err)
+static int read_coded(const struct flo_import_packed *packed, float *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *codes = NULL;
     FLO_CLEANUP(flo_free_cleanup) float *scales = room(packed->scales2->values, sizeof(float));
@@ -96,7 +96,7 @@ static int read_coded(const struct flo_packed *packed, float *out, struct flo_er
 
 static int read_scales(struct flo_packed_load *load, struct flo_err *err)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     uint64_t rows = scale_rows(packed), groups = packed->groups;
     FLO_CLEANUP(flo_free_cleanup) float *read = room(rows * groups, sizeof(float));
     load->scales = room(rows * groups, sizeof(float));
@@ -118,7 +118,7 @@ static int read_scales(struct flo_packed_load *load, struct flo_err *err)
 
 /* Returns the zero of a row's group as a code.  Formats of words write zeros as
  * they write codes. */
-static unsigned zero_of(const struct flo_packed *packed, const uint8_t *raw, uint64_t row,
+static unsigned zero_of(const struct flo_import_packed *packed, const uint8_t *raw, uint64_t row,
                         uint64_t group)
 {
     unsigned per = 32 / packed->bits, mask = (1u << packed->bits) - 1;
@@ -135,7 +135,7 @@ static unsigned zero_of(const struct flo_packed *packed, const uint8_t *raw, uin
 
 static int read_zeros(struct flo_packed_load *load, struct flo_err *err)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     FLO_CLEANUP(flo_free_cleanup) uint8_t *raw = NULL;
     if (packed->zeros == NULL) {
         return 0;
@@ -160,7 +160,7 @@ static int read_zeros(struct flo_packed_load *load, struct flo_err *err)
 
 static int read_places(struct flo_packed_load *load, struct flo_err *err)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     FLO_CLEANUP(flo_free_cleanup) uint8_t *raw = NULL;
     load->places = room(packed->width, sizeof(*load->places));
     load->row = room(packed->width, 1);
@@ -187,7 +187,7 @@ static int read_parts(struct flo_packed_load *load, struct flo_err *err)
     return read_places(load, err);
 }
 
-int flo_packed_open(struct flo_packed_load *load, const struct flo_packed *packed,
+int flo_packed_open(struct flo_packed_load *load, const struct flo_import_packed *packed,
                     struct flo_err *err)
 {
     if (load->of == packed) {
@@ -214,21 +214,21 @@ void flo_packed_close(struct flo_packed_load *load)
 /* ---- codes ---- */
 
 /* Returns the words of a row, or of a column in the folder. */
-static uint64_t words_of(const struct flo_packed *packed)
+static uint64_t words_of(const struct flo_import_packed *packed)
 {
     unsigned per = 32 / packed->bits;
     return (packed->width + per - 1) / per;
 }
 
 /* Returns the bytes of a row's codes, for layouts whose rows follow. */
-static uint64_t row_bytes(const struct flo_packed *packed)
+static uint64_t row_bytes(const struct flo_import_packed *packed)
 {
     return packed->layout == FLO_PACKED_BYTES    ? packed->width
            : packed->layout == FLO_PACKED_HALVES ? packed->width / 2
                                                  : words_of(packed) * WORD_BYTES;
 }
 
-uint64_t flo_packed_span(const struct flo_packed *packed)
+uint64_t flo_packed_span(const struct flo_import_packed *packed)
 {
     if (packed->layout == FLO_PACKED_TWISTED) { /* the first and last word may be cut */
         uint64_t words = FLO_PACKED_RAW_BYTES / (packed->width * WORD_BYTES);
@@ -238,7 +238,7 @@ uint64_t flo_packed_span(const struct flo_packed *packed)
 }
 
 /* Reads a rectangle of words: columns [first, first + count) of all lines. */
-static int fetch_columns(const struct flo_packed *packed, uint64_t lines, uint64_t width,
+static int fetch_columns(const struct flo_import_packed *packed, uint64_t lines, uint64_t width,
                          uint64_t first, uint64_t count, uint8_t *raw, struct flo_err *err)
 {
     for (uint64_t line = 0; line < lines; line++) {
@@ -251,7 +251,7 @@ static int fetch_columns(const struct flo_packed *packed, uint64_t lines, uint64
 int flo_packed_fetch(struct flo_packed_load *load, uint64_t first, uint64_t count, uint8_t *raw,
                      struct flo_err *err)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     if (count > flo_packed_span(packed) || first > packed->rows || count > packed->rows - first) {
         return flo_folder_fail(err, "tensor '%.64s' has fewer rows", packed->name);
     }
@@ -301,7 +301,7 @@ static void take_halves(const uint8_t *bytes, uint64_t width, uint8_t *out)
 
 static const uint8_t *take_row(struct flo_packed_load *load, uint64_t row)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     if (packed->layout == FLO_PACKED_TWISTED) {
         take_twisted(load, row, load->row);
     } else if (packed->layout == FLO_PACKED_COLUMNS) {
@@ -323,7 +323,7 @@ static const uint8_t *take_row(struct flo_packed_load *load, uint64_t row)
 
 void flo_packed_row(struct flo_packed_load *load, uint64_t row, float *out)
 {
-    const struct flo_packed *packed = load->of;
+    const struct flo_import_packed *packed = load->of;
     const uint8_t *codes = take_row(load, row);
     uint64_t at = row / packed->row_block * packed->groups;
     const float *scales = load->scales + at;

@@ -26,7 +26,7 @@ enum flo_packed_levels {
     FLO_LEVELS_MAP, /* 16 floats of the folder */
 };
 
-struct flo_packed {
+struct flo_import_packed {
     enum flo_packed_layout layout;
     enum flo_packed_levels levels;
     unsigned bits;
@@ -52,7 +52,7 @@ struct flo_packed {
 
 /* A matrix that is being read.  Zero-initialise. */
 struct flo_packed_load {
-    const struct flo_packed *of;
+    const struct flo_import_packed *of;
     float *scales, *zeros; /* [row / row_block][group]; `zeros` may be NULL */
     uint32_t *places;
     uint8_t *row;     /* codes of a row */
@@ -66,11 +66,11 @@ FLO_MUST_USE int flo_packed_bytes(const struct flo_folder_tensor *tensor, uint64
                                   size_t bytes, struct flo_err *err);
 /* Reads scales, zeros and levels of a matrix, unless they are there.
  * FLO_E_MODEL_FOLDER: a group that is none.  FLO_E_IO_READ, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_packed_open(struct flo_packed_load *load, const struct flo_packed *packed,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_packed_open(struct flo_packed_load *load,
+                                 const struct flo_import_packed *packed, struct flo_err *err);
 void flo_packed_close(struct flo_packed_load *load);
 /* Returns how many neighbouring rows flo_packed_fetch() reads at once. */
-uint64_t flo_packed_span(const struct flo_packed *packed);
+uint64_t flo_packed_span(const struct flo_import_packed *packed);
 /* Reads the codes of some rows to `raw`, which has FLO_PACKED_RAW_BYTES. */
 FLO_MUST_USE int flo_packed_fetch(struct flo_packed_load *load, uint64_t first, uint64_t count,
                                   uint8_t *raw, struct flo_err *err);

@@ -207,7 +207,7 @@ static const struct kind *kind_of(const struct flo_quantised *quantised,
     return NULL;
 }
 
-static int check_sizes(const struct flo_packed *packed, struct flo_err *err)
+static int check_sizes(const struct flo_import_packed *packed, struct flo_err *err)
 {
     if (packed->rows == 0 || packed->width == 0 || packed->width > FLO_PACKED_WIDTH_MAX) {
         return flo_folder_fail(err, "tensor '%.64s' has rows of %" PRIu64 " values", packed->name,
@@ -221,7 +221,8 @@ static int check_sizes(const struct flo_packed *packed, struct flo_err *err)
 }
 
 /* Changes a tensor of codes to the matrix that it stands for. */
-static void stand_for(struct flo_folder_tensor *tensor, struct flo_packed *packed, uint32_t type)
+static void stand_for(struct flo_folder_tensor *tensor, struct flo_import_packed *packed,
+                      uint32_t type)
 {
     packed->codes = *tensor;
     tensor->packed = packed;
@@ -241,7 +242,7 @@ static int unpack_tensor(struct flo_quantised *quantised, struct flo_folder *fol
         return 0;
     }
     size_t base = strlen(tensor->at.name) - strlen(kind->end);
-    struct flo_packed *packed = calloc(1, sizeof(*packed) + base + sizeof(".weight"));
+    struct flo_import_packed *packed = calloc(1, sizeof(*packed) + base + sizeof(".weight"));
     if (packed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a quantised matrix");
     }

@@ -34,13 +34,13 @@ void flo_quantised_deinit(struct flo_quantised *quantised);
 
 /* ---- plans of matrices (unpack.c) ---- */
 
-struct flo_packed;
+struct flo_import_packed;
 struct flo_unpack {
     struct flo_quantised *quantised;
     struct flo_folder *folder;
     struct flo_folder_tensor *codes;
     size_t base_bytes; /* of the name in front of ".qweight" or ".weight" */
-    struct flo_packed *packed;
+    struct flo_import_packed *packed;
 };
 typedef int flo_unpack_plan(struct flo_unpack *unpack, struct flo_err *err);
 flo_unpack_plan flo_unpack_gptq, flo_unpack_awq, flo_unpack_bytes, flo_unpack_words,

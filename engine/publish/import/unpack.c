@@ -55,7 +55,7 @@ static uint64_t parts_of(uint64_t all, uint64_t each)
 /* Sets scales [groups][rows], and zeros [groups][rows / values of a word]. */
 static int set_turned(struct flo_unpack *unpack, unsigned per, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     packed->scales = part(unpack, ".scales");
     packed->zeros = part(unpack, ".qzeros");
     if (packed->scales == NULL || !is_float(packed->scales) || packed->scales->values == 0 ||
@@ -89,7 +89,7 @@ static unsigned gptq_bits(const struct flo_unpack *unpack)
 
 int flo_unpack_gptq(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_safetensor *codes = &unpack->codes->at;
     packed->bits = codes->dim_count == 2 ? gptq_bits(unpack) : 0;
     if (packed->bits == 0) {
@@ -111,7 +111,7 @@ int flo_unpack_gptq(struct flo_unpack *unpack, struct flo_err *err)
 
 int flo_unpack_awq(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_safetensor *codes = &unpack->codes->at;
     if (codes->dim_count != 2) {
         return misfit(unpack, "dimensions", err);
@@ -129,7 +129,7 @@ int flo_unpack_awq(struct flo_unpack *unpack, struct flo_err *err)
  * equal groups in rows. */
 static int set_scales(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_folder_tensor *scales = packed->scales;
     const uint32_t *block = unpack->quantised->block;
     if (scales == NULL || !is_float(scales) || scales->values == 0) {
@@ -161,7 +161,7 @@ static int set_scales(struct flo_unpack *unpack, struct flo_err *err)
 /* Sets zeros as compressed-tensors has them: bytes, or words of rows. */
 static int set_zeros(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_folder_tensor *zeros = part(unpack, ".weight_zero_point");
     packed->zeros = zeros;
     if (zeros == NULL || (is_type(zeros, "I8") && zeros->values == packed->scales->values)) {
@@ -176,7 +176,7 @@ static int set_zeros(struct flo_unpack *unpack, struct flo_err *err)
 
 static int set_places(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_folder_tensor *places = part(unpack, ".weight_g_idx");
     packed->places = places;
     return places == NULL || (is_type(places, "I32") && places->values == packed->width)
@@ -186,7 +186,7 @@ static int set_places(struct flo_unpack *unpack, struct flo_err *err)
 
 int flo_unpack_bytes(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_safetensor *codes = &unpack->codes->at;
     if (codes->dim_count != 2 || unpack->codes->values == 0) {
         return flo_folder_fail(err, "tensor '%.64s': stacks of quantised matrices are not read",
@@ -216,7 +216,7 @@ int flo_unpack_bytes(struct flo_unpack *unpack, struct flo_err *err)
 
 int flo_unpack_words(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_safetensor *codes = &unpack->codes->at;
     const struct flo_folder_tensor *shape = part(unpack, ".weight_shape");
     uint8_t raw[16];
@@ -248,7 +248,7 @@ int flo_unpack_words(struct flo_unpack *unpack, struct flo_err *err)
 static int read_state(struct flo_unpack *unpack, const struct flo_tree_node *root, uint64_t *block,
                       struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_tree_node *shape = flo_tree_member(root, "shape");
     int64_t rows = 0, width = 0, each = 0, group2 = 1;
     double offset = 0;
@@ -287,7 +287,7 @@ static int read_quant_state(struct flo_unpack *unpack, uint64_t *block, struct f
 
 static int set_coded_scales(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     const struct flo_folder_tensor *scales = packed->scales;
     if (packed->scales2 == NULL) {
         return is_float(scales) ? 0 : misfit(unpack, "scales", err);
@@ -303,7 +303,7 @@ static int set_coded_scales(struct flo_unpack *unpack, struct flo_err *err)
  * block. */
 static int set_blocks(struct flo_unpack *unpack, uint64_t block, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     bool is_in_row = packed->width % block == 0, is_in_block = block % packed->width == 0;
     packed->row_block = is_in_row ? 1 : block / packed->width;
     packed->group = is_in_row ? block : packed->width;
@@ -321,7 +321,7 @@ static int set_blocks(struct flo_unpack *unpack, uint64_t block, struct flo_err 
 
 int flo_unpack_halves(struct flo_unpack *unpack, struct flo_err *err)
 {
-    struct flo_packed *packed = unpack->packed;
+    struct flo_import_packed *packed = unpack->packed;
     uint64_t block;
     packed->layout = FLO_PACKED_HALVES;
     packed->levels = FLO_LEVELS_MAP;
