@@ -149,7 +149,8 @@ void flo_card_size(struct flo_import *import)
         bool is_bias = strstr(head->name, ".bias") != NULL;
         uint64_t count = head->dims[is_bias ? 1 : 2];
         bool is_stack = strstr(head->name, "_exps.") != NULL && head->dim_count >= 3;
-        experts += is_stack ? (double)(head->values / count) : 0;
+        uint64_t of_one = is_stack && count > 0 ? head->values / count : 0;
+        experts += (double)of_one;
         shared += is_stack ? 0 : (double)head->values;
         sum += is_stack ? count : 0;
         stacks += is_stack ? 1 : 0;
