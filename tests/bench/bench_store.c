@@ -42,8 +42,8 @@ static void batch(struct flo_fleet_store *store, size_t events)
         bool is_new = false;
         char device[40];
         snprintf(device, sizeof(device), "device-%llu", (unsigned long long)(n % DEVICES));
-        if (flo_fleet_event_add(store, device, "boot", 1 + n / DEVICES, n, n, body, &is_new, &mark,
-                                &err) < 0) {
+        if (flo_fleet_event_add(store, device, "boot", 1 + n / DEVICES, 0, n, n, body, &is_new,
+                                &mark, &err) < 0) {
             die(&err);
         }
     }
