@@ -160,6 +160,10 @@ def run(test, build, binary=None, programs=None, cases=""):
         words = [sys.executable, "-m", "pytest", "-q", "-x", os.path.join(
             ROOT, "tests", "integration", test.replace("e2e_", "test_") +
             ".py")] + (["-k", cases] if cases else [])
+    elif test.startswith("engine_"):  # a script, of a program
+        words = ["sh", os.path.join(ROOT, "tests", "unit", "engine", "tools",
+                                    test[len("engine_"):] + ".sh"),
+                 programs or build.programs]
     else:
         words = [binary or os.path.join(build.folder, "tests", test)]
     try:
