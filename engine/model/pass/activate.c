@@ -7,6 +7,13 @@
 #define CLAMP 7.0f
 #define CLAMPED_SLOPE 1.702f
 
+void flo_pass_scale(float *values, size_t count, float by)
+{
+    for (size_t i = 0; by != 1 && i < count; i++) {
+        values[i] *= by;
+    }
+}
+
 static void multiply_clamped(float *gate, const float *up, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -12,18 +12,10 @@ static void add_part(struct flo_pass *pass, unsigned thread, const struct flo_ma
 {
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
-    const struct flo_product product = {matrix, s->y,
-                                        post_norm == NULL ? FLO_AFTER_ADD : FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = values,
-        .products = &product,
-        .product_count = 1,
-        .count = pass->count,
-    };
+    enum flo_after after = post_norm == NULL ? FLO_AFTER_ADD : FLO_AFTER_NOTHING;
     size_t n = e->hparams.n_embd;
 
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
+    flo_pass_project(pass, thread, (struct flo_product){matrix, s->y, after}, values, NULL);
     if (post_norm == NULL) {
         return;
     }
@@ -103,51 +95,9 @@ static void dense_part(struct flo_pass *pass, unsigned thread, uint32_t index)
         return;
     }
     /* The experts of the layer add both results. */
-    const struct flo_product down = {&layer->down, s->branch, FLO_AFTER_NOTHING};
-    const struct flo_source narrow = {
-        .values = s->gate, .products = &down, .product_count = 1, .count = pass->count};
-    size_t n = e->hparams.n_embd;
-
-    flo_pass_multiply(pass, thread, &narrow);
-    flo_pool_barrier(e->pool);
-    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        flo_pass_norm(e, s->branch + t * n, layer->dense_post_norm, NULL, n, s->branch + t * n);
-    }
-    flo_pool_barrier(e->pool);
-}
-
-/* Adds the layer's own embedding of each token, behind a gate of the stream. */
-static void own_part(struct flo_pass *pass, unsigned thread, uint32_t index)
-{
-    struct flo_engine *e = pass->engine;
-    struct flo_scratch *s = &e->scratch;
-    const struct flo_layer *layer = &e->weights.layers[index];
-    size_t width = e->hparams.n_per_layer, all = width * e->hparams.n_layer;
-    const struct flo_product gate = {&layer->own_gate, s->gate, FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = s->x, .products = &gate, .product_count = 1, .count = pass->count};
-
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
-    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        flo_pass_activate(e, s->gate + t * width, s->own + t * all + index * width, width);
-    }
-    flo_pool_barrier(e->pool);
-    add_part(pass, thread, &layer->own_proj, s->gate, layer->own_norm);
-}
-
-static void norm_stream(struct flo_pass *pass, unsigned thread, const float *weight,
-                        const float *bias)
-{
-    struct flo_engine *e = pass->engine;
-    size_t n = e->hparams.n_embd;
-
-    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        float *x = e->scratch.x + t * n;
-
-        flo_pass_norm(e, x, weight, bias, n, x);
-    }
-    flo_pool_barrier(e->pool);
+    flo_pass_project(pass, thread, (struct flo_product){&layer->down, s->branch, FLO_AFTER_NOTHING},
+                     s->gate, NULL);
+    flo_pass_norm_rows(pass, thread, s->branch, layer->dense_post_norm, NULL);
 }
 
 static void scale_stream(struct flo_pass *pass, unsigned thread, float by)
@@ -156,9 +106,7 @@ static void scale_stream(struct flo_pass *pass, unsigned thread, float by)
     size_t n = e->hparams.n_embd;
 
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        for (size_t i = 0; i < n; i++) {
-            e->scratch.x[t * n + i] *= by;
-        }
+        flo_pass_scale(e->scratch.x + t * n, n, by);
     }
     flo_pool_barrier(e->pool);
 }
@@ -194,7 +142,7 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
         flo_streams_join(pass, thread);
     }
     if (layer->attn_out_norm != NULL) {
-        norm_stream(pass, thread, layer->attn_out_norm, layer->attn_out_norm_bias);
+        flo_pass_norm_rows(pass, thread, s->x, layer->attn_out_norm, layer->attn_out_norm_bias);
     }
     if (shape->feed == FLO_FEED_DENSE || shape->feed == FLO_FEED_BOTH) {
         dense_part(pass, thread, index);
@@ -205,10 +153,11 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     if (e->hparams.n_streams > 0) {
         flo_streams_correct(pass, thread, index);
     } else if (layer->own_gate.data != NULL) {
-        own_part(pass, thread, index);
+        flo_own_gate(pass, thread, index);
+        add_part(pass, thread, &layer->own_proj, s->gate, layer->own_norm);
     }
     if (layer->out_norm != NULL) {
-        norm_stream(pass, thread, layer->out_norm, layer->out_norm_bias);
+        flo_pass_norm_rows(pass, thread, s->x, layer->out_norm, layer->out_norm_bias);
     }
     if (layer->scale != NULL) {
         scale_stream(pass, thread, layer->scale[0]);

@@ -59,7 +59,7 @@ static void choose(const struct flo_engine *e, const struct flo_layer *layer, ui
         softmax(scores, h->n_expert);
     }
     for (uint32_t i = 0; i < h->n_expert && e->arch->router == FLO_ROUTE_SIGMOID; i++) {
-        scores[i] = 1 / (1 + expf(-scores[i]));
+        scores[i] = flo_sigmoid(scores[i]);
     }
     for (uint32_t i = 0; i < h->n_expert_used; i++) {
         uint32_t best = largest_of(scores, layer->choice_bias, h->n_expert, is_taken);
@@ -261,9 +261,7 @@ static void common_part(struct flo_pass *pass, unsigned thread, const struct flo
         {&layer->shared_gate, s->gate, FLO_AFTER_NOTHING},
         {&layer->shared_up, s->up, FLO_AFTER_NOTHING},
     };
-    const struct flo_product gate = {&layer->shared_switch, s->experts.gates, FLO_AFTER_SIGMOID};
-    const struct flo_product down = {&layer->shared_down, s->y, FLO_AFTER_NOTHING};
-    struct flo_source source = {
+    const struct flo_source source = {
         .values = s->experts.values,
         .products = is_gated ? wide : wide + 1,
         .product_count = is_gated ? 2 : 1,
@@ -278,27 +276,16 @@ static void common_part(struct flo_pass *pass, unsigned thread, const struct flo
         return;
     }
     if (layer->shared_switch.data != NULL) {
-        source.products = &gate;
-        source.product_count = 1;
-        flo_pass_multiply(pass, thread, &source);
-        flo_pool_barrier(e->pool);
-        source.products = wide;
-        source.product_count = 2;
+        flo_pass_project(
+            pass, thread,
+            (struct flo_product){&layer->shared_switch, s->experts.gates, FLO_AFTER_SIGMOID},
+            s->experts.values, NULL);
     }
     flo_pass_multiply_gated(pass, thread, &source);
     flo_pool_barrier(e->pool);
-    source.values = is_gated ? s->gate : s->up;
-    source.products = &down;
-    source.product_count = 1;
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
-}
-
-static void scale_row(float *values, size_t count, float by)
-{
-    for (size_t i = 0; by != 1 && i < count; i++) {
-        values[i] *= by;
-    }
+    flo_pass_project(pass, thread,
+                     (struct flo_product){&layer->shared_down, s->y, FLO_AFTER_NOTHING},
+                     is_gated ? s->gate : s->up, NULL);
 }
 
 /* Returns the norm of the experts' input.  A layer that has nothing else
@@ -319,13 +306,6 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
     bool is_beside = h->layers[index].feed == FLO_FEED_BOTH;
-    const struct flo_product router = {&layer->router, x->scores, FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = is_beside ? s->y : x->values,
-        .products = &router,
-        .product_count = 1,
-        .count = pass->count,
-    };
     uint32_t used = h->n_expert_used;
     size_t n = h->n_embd;
 
@@ -333,12 +313,13 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
         flo_pass_norm(e, s->x + t * n, norm_of(layer), NULL, n, x->values + t * n);
         if (is_beside) {
             flo_pass_norm(e, s->x + t * n, layer->router_norm, NULL, n, s->y + t * n);
-            scale_row(s->y + t * n, n, 1 / sqrtf((float)n));
+            flo_pass_scale(s->y + t * n, n, 1 / sqrtf((float)n));
         }
     }
     flo_pool_barrier(e->pool);
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
+    flo_pass_project(pass, thread,
+                     (struct flo_product){&layer->router, x->scores, FLO_AFTER_NOTHING},
+                     is_beside ? s->y : x->values, NULL);
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         choose(e, layer, (uint32_t)t);
     }
@@ -361,14 +342,14 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         float *y = s->y + t * n, share = share_of_common(e, layer, (uint32_t)t);
 
-        scale_row(y, n, share);
+        flo_pass_scale(y, n, share);
         add_uses(e, x->places, (uint32_t)t, y);
         if (is_beside) {
             flo_pass_norm(e, y, layer->expert_post_norm, NULL, n, y);
             e->kernel->add(y, s->branch + t * n, n);
             flo_pass_norm(e, y, layer->ffn_post_norm, NULL, n, y);
         }
-        scale_row(y, n, h->residual_scale);
+        flo_pass_scale(y, n, h->residual_scale);
         e->kernel->add(s->x + t * n, y, n);
     }
     flo_pool_barrier(e->pool);

@@ -2,7 +2,6 @@
  * one job of the thread pool. */
 #include <flotilla/errors/infer.h>
 
-#include <math.h>
 #include <string.h>
 
 #include "engine/model/file/packed.h"
@@ -29,44 +28,13 @@ static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first, 
     flo_pass_multiply(pass, thread, &source);
 }
 
-/* Makes the layers' own embeddings of each token: a part is the token's row of a
- * table, the other is computed from its embedding. */
-static void make_own(struct flo_pass *pass, unsigned thread)
-{
-    struct flo_engine *e = pass->engine;
-    struct flo_scratch *s = &e->scratch;
-    const struct flo_hparams *h = &e->hparams;
-    size_t width = h->n_per_layer, all = width * h->n_layer;
-    const struct flo_product added = {&e->weights.per_layer_proj, s->own_added, FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = s->x, .products = &added, .product_count = 1, .count = pass->count};
-    float scale = 1 / sqrtf((float)h->n_embd);
-
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
-    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        for (size_t i = 0; i < all; i += width) {
-            float *own = s->own + t * all + i, *more = s->own_added + t * all + i;
-
-            for (size_t j = 0; j < width; j++) {
-                more[j] *= scale;
-            }
-            e->kernel->rms_norm(more, e->weights.per_layer_norm, h->epsilon, width, more);
-            for (size_t j = 0; j < width; j++) {
-                own[j] = (own[j] + more[j]) * 0.70710678f; /* 1 / sqrt(2) */
-            }
-        }
-    }
-    flo_pool_barrier(e->pool);
-}
-
 static void forward_job(void *context, unsigned thread)
 {
     struct flo_pass *pass = context;
     struct flo_engine *e = pass->engine;
 
     if (e->hparams.n_per_layer > 0) {
-        make_own(pass, thread);
+        flo_own_make(pass, thread);
     }
     if (e->hparams.n_streams > 0) {
         flo_streams_spread(pass, thread);
@@ -109,9 +77,7 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint
 
         FLO_TRY(flo_packed_embedding(e, m, tokens[t], room, &values, err));
         m->type->decode(values, x, m->columns);
-        for (size_t i = 0; scale != 1 && i < m->columns; i++) {
-            x[i] *= scale;
-        }
+        flo_pass_scale(x, m->columns, scale);
     }
     return 0;
 }
@@ -142,27 +108,6 @@ static void embed_encoded(struct flo_engine *e, uint32_t row, const struct flo_s
     }
 }
 
-/* Reads the tokens' rows in the table of all layers' embeddings. */
-static int embed_own(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint32_t count,
-                     struct flo_err *err)
-{
-    const struct flo_matrix *m = &e->weights.per_layer;
-    float scale = sqrtf((float)e->hparams.n_per_layer);
-
-    for (size_t t = 0; t < count && m->data != NULL; t++) {
-        float *own = e->scratch.own + (row + t) * m->columns;
-        uint8_t *room = (uint8_t *)(e->scratch.own_added + (row + t) * m->columns);
-        const uint8_t *values;
-
-        FLO_TRY(flo_packed_embedding(e, m, tokens[t], room, &values, err));
-        m->type->decode(values, own, m->columns);
-        for (size_t i = 0; i < m->columns; i++) {
-            own[i] *= scale;
-        }
-    }
-    return 0;
-}
-
 /* Appends the rows of a span to the pass. */
 static int add_span(struct flo_pass *pass, const struct flo_span *span, struct flo_err *err)
 {
@@ -172,7 +117,7 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span, struct f
     if (pass->engine->hparams.is_encoder) {
         embed_encoded(pass->engine, pass->count, span);
     }
-    FLO_TRY(embed_own(pass->engine, pass->count, span->tokens, span->count, err));
+    FLO_TRY(flo_own_embed(pass->engine, pass->count, span->tokens, span->count, err));
     flo_rope_make_tables(pass->engine, pass->count, position, span->count);
     for (uint32_t t = 0; t < span->count; t++) {
         pass->sessions[pass->count + t] = span->session;

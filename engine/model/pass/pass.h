@@ -6,6 +6,8 @@
 #ifndef FLOTILLA_ENGINE_PASS_H
 #define FLOTILLA_ENGINE_PASS_H
 
+#include <math.h>
+
 #include "engine/model/internal.h"
 
 /* Consecutive rows of one session, for which one thread computes attention at
@@ -70,6 +72,13 @@ void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_
  * second. */
 void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
                              const struct flo_source *source);
+/* Computes one product of all rows of the pass, and waits for it.  The values are
+ * normalised first if `norm` is set. */
+void flo_pass_project(struct flo_pass *pass, unsigned thread, struct flo_product product,
+                      float *values, const float *norm);
+/* Normalises all rows [count][n_embd] in place, and waits. */
+void flo_pass_norm_rows(struct flo_pass *pass, unsigned thread, float *rows, const float *weight,
+                        const float *bias);
 /* Normalises x with the norm of the architecture.  `out` may be x. */
 void flo_pass_norm(const struct flo_engine *engine, const float *x, const float *weight,
                    const float *bias, size_t count, float *out);
@@ -86,6 +95,16 @@ void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer);
  * a short convolution, a state space, or a delta net.  The result, before its
  * last product, is in scratch.mixer_out. */
 void flo_pass_recurrent(struct flo_pass *pass, unsigned thread, uint32_t layer, const float *norm);
+
+/* ---- own.c: embeddings of each layer (Gemma 3n, Gemma 4) ---- */
+
+/* Reads the tokens' rows in the table of all layers' embeddings. */
+FLO_MUST_USE int flo_own_embed(struct flo_engine *engine, uint32_t row, const int32_t *tokens,
+                               uint32_t count, struct flo_err *err);
+/* Adds the part that is computed from the tokens' embeddings in scratch.x. */
+void flo_own_make(struct flo_pass *pass, unsigned thread);
+/* Computes scratch.gate: the layer's own embedding, behind a gate of scratch.x. */
+void flo_own_gate(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- streams.c: several residual streams (Gemma 3n) ---- */
 
@@ -126,6 +145,12 @@ float *flo_state_of(const struct flo_session *session, uint32_t layer);
 
 /* ---- activate.c ---- */
 
+static inline float flo_sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+/* values[i] *= by */
+void flo_pass_scale(float *values, size_t count, float by);
 /* gate = activation(gate) * up; without `up`, gate = activation(gate) */
 void flo_pass_activate(const struct flo_engine *engine, float *gate, const float *up, size_t count);
 

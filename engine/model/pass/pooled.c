@@ -59,12 +59,12 @@ static void finish(struct flo_engine *e, float *pooled, float *vector)
     }
     if (w->pooler.data != NULL) {
         multiply(e, &w->pooler, pooled, next);
-        for (uint32_t i = 0; i < n; i++) {
-            float erf_part = 0.5f * next[i] * (1 + erff(next[i] * 0.70710678f));
-            pooled[i] = w->pooler_norm != NULL ? erf_part : tanhf(next[i]);
-        }
         if (w->pooler_norm != NULL) {
-            flo_pass_norm(e, pooled, w->pooler_norm, NULL, n, pooled);
+            flo_pass_activate(e, next, NULL, n);
+            flo_pass_norm(e, next, w->pooler_norm, NULL, n, pooled);
+        }
+        for (uint32_t i = 0; w->pooler_norm == NULL && i < n; i++) {
+            pooled[i] = tanhf(next[i]);
         }
     }
     if (w->head.data != NULL) {

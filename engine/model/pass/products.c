@@ -21,6 +21,18 @@ void flo_pass_norm(const struct flo_engine *e, const float *x, const float *weig
     }
 }
 
+void flo_pass_norm_rows(struct flo_pass *pass, unsigned thread, float *rows, const float *weight,
+                        const float *bias)
+{
+    struct flo_engine *e = pass->engine;
+    size_t n = e->hparams.n_embd;
+
+    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
+        flo_pass_norm(e, rows + t * n, weight, bias, n, rows + t * n);
+    }
+    flo_pool_barrier(e->pool);
+}
+
 static void make_row(const struct flo_pass *pass, const struct flo_source *source,
                      const struct flo_input *input, size_t t)
 {
@@ -123,20 +135,16 @@ static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
     float *y = p->y + at;
 
     if (p->after == FLO_AFTER_ADD) {
-        for (size_t i = 0; e->hparams.residual_scale != 1 && i < rows; i++) {
-            y[i] *= e->hparams.residual_scale;
-        }
+        flo_pass_scale(y, rows, e->hparams.residual_scale);
         e->kernel->add(e->scratch.x + at, y, rows);
     } else if (p->after == FLO_AFTER_GELU) {
         e->kernel->gelu_multiply(y, NULL, rows);
     } else if (p->after == FLO_AFTER_SIGMOID) {
         for (size_t i = 0; i < rows; i++) {
-            y[i] = 1 / (1 + expf(-y[i]));
+            y[i] = flo_sigmoid(y[i]);
         }
     } else if (p->after == FLO_AFTER_OUTPUT_CAP) {
-        for (size_t i = 0; e->hparams.output_scale != 1 && i < rows; i++) {
-            y[i] *= e->hparams.output_scale;
-        }
+        flo_pass_scale(y, rows, e->hparams.output_scale);
         if (e->hparams.output_cap > 0) {
             e->kernel->soft_cap(y, e->hparams.output_cap, rows);
         }
@@ -215,4 +223,19 @@ void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
             flo_pass_activate(pass->engine, gate->y + at, up == NULL ? NULL : up->y + at, rows);
         }
     }
+}
+
+void flo_pass_project(struct flo_pass *pass, unsigned thread, struct flo_product product,
+                      float *values, const float *norm)
+{
+    const struct flo_source source = {
+        .values = values,
+        .norm = norm,
+        .products = &product,
+        .product_count = 1,
+        .count = pass->count,
+    };
+
+    flo_pass_multiply(pass, thread, &source);
+    flo_pool_barrier(pass->engine->pool);
 }

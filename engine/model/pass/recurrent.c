@@ -13,11 +13,6 @@
 enum { CHANNELS = 64 }; /* channels that a thread takes at once */
 #define L2_EPSILON 1e-6f
 
-static float sigmoid(float x)
-{
-    return 1 / (1 + expf(-x));
-}
-
 static float softplus(float x)
 {
     return x > 20 ? x : log1pf(expf(x));
@@ -54,7 +49,7 @@ static void convolve(const struct flo_hparams *h, const struct flo_layer *layer,
             sum += taps[i] * window[i];
         }
         memmove(window, window + 1, before * sizeof(*window));
-        *value = c->is_active ? sum * sigmoid(sum) : sum;
+        *value = c->is_active ? sum * flo_sigmoid(sum) : sum;
     }
     for (uint32_t i = 0; i < before; i++) {
         past[(size_t)i * c->channels + channel] = window[i];
@@ -183,7 +178,7 @@ static void state_piece(struct flo_pass *pass, uint32_t index, const struct flo_
                 s[k] = s[k] * decay + step * x[v] * b[k];
                 sum += s[k] * c[k];
             }
-            out[v] = (sum + layer->skip[head] * x[v]) * gate[v] * sigmoid(gate[v]);
+            out[v] = (sum + layer->skip[head] * x[v]) * gate[v] * flo_sigmoid(gate[v]);
         }
     }
 }
@@ -218,7 +213,7 @@ static void rates_of(const struct flo_engine *e, const struct flo_layer *layer, 
         alpha_at = beta_at + of_group;
     }
     *decay = expf(layer->decay[head] * softplus(alphas[alpha_at] + layer->step_bias[head]));
-    *rate = sigmoid(betas[beta_at]);
+    *rate = flo_sigmoid(betas[beta_at]);
 }
 
 /* One head of a delta net: the state decays, the value that it holds for the
@@ -261,7 +256,7 @@ static void delta_piece(struct flo_pass *pass, uint32_t index, const struct flo_
         }
         e->kernel->rms_norm(out, layer->state_norm, h->epsilon, n, out);
         for (uint32_t v = 0; v < n; v++) {
-            out[v] *= gate[v] * sigmoid(gate[v]);
+            out[v] *= gate[v] * flo_sigmoid(gate[v]);
         }
     }
 }

@@ -31,13 +31,9 @@ static void multiply_one(struct flo_pass *pass, unsigned thread, const struct fl
                          uint32_t i, float *from, float *to)
 {
     struct flo_matrix one = *m;
-    const struct flo_product product = {&one, to, FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = from, .products = &product, .product_count = 1, .count = pass->count};
 
     one.data += (size_t)i * m->rows * m->row_bytes;
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(pass->engine->pool);
+    flo_pass_project(pass, thread, (struct flo_product){&one, to, FLO_AFTER_NOTHING}, from, NULL);
 }
 
 void flo_streams_spread(struct flo_pass *pass, unsigned thread)
@@ -56,11 +52,8 @@ void flo_streams_spread(struct flo_pass *pass, unsigned thread)
         memcpy(s->streams + t * n, x, n * sizeof(*x));
         for (uint32_t i = 1; i < e->hparams.n_streams; i++) {
             float *other = s->streams + i * step + t * n;
-            float by = length / sqrtf(fmaxf(mean_square(other, n), LENGTH_MIN));
 
-            for (size_t k = 0; k < n; k++) {
-                other[k] *= by;
-            }
+            flo_pass_scale(other, n, length / sqrtf(fmaxf(mean_square(other, n), LENGTH_MIN)));
         }
     }
     flo_pool_barrier(e->pool);
@@ -73,9 +66,6 @@ static void route(struct flo_pass *pass, unsigned thread, const struct flo_layer
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     size_t n = e->hparams.n_embd;
-    const struct flo_product product = {&layer->stream_router, s->low, FLO_AFTER_NOTHING};
-    const struct flo_source source = {
-        .values = s->y, .products = &product, .product_count = 1, .count = pass->count};
 
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         flo_pass_norm(e, from + t * n, layer->stream_norm, NULL, n, s->y + t * n);
@@ -84,8 +74,9 @@ static void route(struct flo_pass *pass, unsigned thread, const struct flo_layer
         }
     }
     flo_pool_barrier(e->pool);
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
+    flo_pass_project(pass, thread,
+                     (struct flo_product){&layer->stream_router, s->low, FLO_AFTER_NOTHING}, s->y,
+                     NULL);
 }
 
 /* Returns row `row` of a table of coefficients times a token's numbers. */
@@ -105,20 +96,11 @@ static void branch(struct flo_pass *pass, unsigned thread, const struct flo_laye
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     size_t n = e->hparams.n_embd;
-    const struct flo_product in = {&layer->low_in, s->low, FLO_AFTER_NOTHING};
-    const struct flo_product out = {&layer->low_out, s->y, FLO_AFTER_NOTHING};
-    struct flo_source source = {.values = s->x,
-                                .norm = layer->attn_norm,
-                                .products = &in,
-                                .product_count = 1,
-                                .count = pass->count};
 
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
-    source = (struct flo_source){
-        .values = s->low, .products = &out, .product_count = 1, .count = pass->count};
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
+    flo_pass_project(pass, thread, (struct flo_product){&layer->low_in, s->low, FLO_AFTER_NOTHING},
+                     s->x, layer->attn_norm);
+    flo_pass_project(pass, thread, (struct flo_product){&layer->low_out, s->y, FLO_AFTER_NOTHING},
+                     s->low, NULL);
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         float *to = s->branch + t * n;
 
@@ -204,11 +186,7 @@ static void add_own(struct flo_pass *pass, unsigned thread, uint32_t index)
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     const struct flo_layer *layer = &e->weights.layers[index];
-    size_t n = e->hparams.n_embd, step = stream_values(e), width = e->hparams.n_per_layer;
-    const struct flo_product gate = {&layer->own_gate, s->gate, FLO_AFTER_NOTHING};
-    const struct flo_product proj = {&layer->own_proj, s->y, FLO_AFTER_NOTHING};
-    struct flo_source source = {
-        .values = s->x, .products = &gate, .product_count = 1, .count = pass->count};
+    size_t n = e->hparams.n_embd, step = stream_values(e);
 
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         for (size_t k = 0; k < n; k++) {
@@ -216,18 +194,9 @@ static void add_own(struct flo_pass *pass, unsigned thread, uint32_t index)
         }
     }
     flo_pool_barrier(e->pool);
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
-    for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
-        const float *own = s->own + (t * e->hparams.n_layer + index) * width;
-
-        flo_pass_activate(e, s->gate + t * width, own, width);
-    }
-    flo_pool_barrier(e->pool);
-    source = (struct flo_source){
-        .values = s->gate, .products = &proj, .product_count = 1, .count = pass->count};
-    flo_pass_multiply(pass, thread, &source);
-    flo_pool_barrier(e->pool);
+    flo_own_gate(pass, thread, index);
+    flo_pass_project(pass, thread, (struct flo_product){&layer->own_proj, s->y, FLO_AFTER_NOTHING},
+                     s->gate, NULL);
     for (size_t t = thread; t < pass->count; t += flo_pool_threads(e->pool)) {
         flo_pass_norm(e, s->y + t * n, layer->own_norm, NULL, n, s->y + t * n);
         for (uint32_t i = 1; i < e->hparams.n_streams; i++) {
