@@ -93,16 +93,8 @@ static uint32_t compose(uint32_t first, uint32_t second)
 /* Returns the canonical combining class; 0 for a character that marks follow. */
 static uint8_t class_of(uint32_t code)
 {
-    size_t low = 0, high = flo_unicode_classes_count;
-    while (low < high) { /* at the end `low` is the first change after the code point */
-        size_t middle = low + (high - low) / 2;
-        if (flo_unicode_classes[middle] >> FLO_UNICODE_CLASS_BITS <= code) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return (uint8_t)flo_unicode_classes[low - 1];
+    return (uint8_t)flo_unicode_value(flo_unicode_classes, flo_unicode_classes_count,
+                                      FLO_UNICODE_CLASS_BITS, code);
 }
 
 /* ---- texts ---- */

@@ -2,21 +2,25 @@
  * UTF-8 strictly, one code point at a time. */
 #include "engine/token/unicode.h"
 
-enum flo_unicode_category flo_unicode_category(uint32_t code)
+uint32_t flo_unicode_value(const uint32_t *changes, size_t count, unsigned bits, uint32_t code)
 {
-    size_t low = 0;
-    size_t high = flo_unicode_categories_count;
+    size_t low = 0, high = count;
     while (low < high) { /* at the end `low` is the first change after the code point */
         size_t middle = low + (high - low) / 2;
-        if (flo_unicode_categories[middle] >> FLO_UNICODE_CATEGORY_BITS <= code) {
+        if (changes[middle] >> bits <= code) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
     /* The table's first change is at 0, so `low` is at least 1. */
-    return (enum flo_unicode_category)(flo_unicode_categories[low - 1] &
-                                       ((1u << FLO_UNICODE_CATEGORY_BITS) - 1));
+    return changes[low - 1] & ((1u << bits) - 1);
+}
+
+enum flo_unicode_category flo_unicode_category(uint32_t code)
+{
+    return (enum flo_unicode_category)flo_unicode_value(
+        flo_unicode_categories, flo_unicode_categories_count, FLO_UNICODE_CATEGORY_BITS, code);
 }
 
 bool flo_unicode_is_blank(uint32_t code)

@@ -67,6 +67,8 @@ extern const uint16_t flo_unicode_composed[];
 extern const size_t flo_unicode_lower_count;
 extern const struct flo_unicode_run flo_unicode_lower[];
 
+/* Returns the value that holds for a code point in a table of changes. */
+uint32_t flo_unicode_value(const uint32_t *changes, size_t count, unsigned bits, uint32_t code);
 enum flo_unicode_category flo_unicode_category(uint32_t code);
 /* Tells whether the character has the property White_Space. */
 bool flo_unicode_is_blank(uint32_t code);
