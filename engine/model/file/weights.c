@@ -476,19 +476,19 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     struct binding b = {
         .gguf = gguf, .arch = arch, .hparams = hparams, .kernel = kernel, .err = err};
 
-    static float ones[FLO_HEAD_SIZE_MAX];
-
-    for (size_t i = 0; i < FLO_COUNT(ones); i++) {
-        ones[i] = 1;
-    }
-    *weights = (struct flo_weights){.n_layer = hparams->n_layer, .ones = ones};
+    *weights = (struct flo_weights){.n_layer = hparams->n_layer};
     sum_up(gguf, weights);
     list_places(weights);
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     weights->vectors = malloc((size_t)weights->vector_bytes + 1);
     weights->zeros = calloc(hparams->n_embd, sizeof(*weights->zeros));
-    if (weights->layers == NULL || weights->vectors == NULL || weights->zeros == NULL) {
+    weights->ones = malloc(hparams->head_size * sizeof(*weights->ones));
+    if (weights->layers == NULL || weights->vectors == NULL || weights->zeros == NULL ||
+        weights->ones == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
+    }
+    for (uint32_t i = 0; i < hparams->head_size; i++) {
+        weights->ones[i] = 1;
     }
     b.vector = weights->vectors;
     FLO_TRY(bind_list(&b, &flo_model_tensors, "", NULL, weights));
@@ -582,7 +582,8 @@ void flo_weights_deinit(struct flo_weights *weights)
     free(weights->vectors);
     free(weights->head_rows);
     free(weights->zeros);
-    weights->zeros = NULL;
+    free(weights->ones);
+    weights->zeros = weights->ones = NULL;
     weights->layers = NULL;
     weights->vectors = NULL;
     weights->head_rows = NULL;

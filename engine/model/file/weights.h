@@ -99,6 +99,7 @@ struct flo_weights {
     struct flo_matrix pooler;
     const float *pooler_norm;
     float *zeros; /* [n_embd], owned: biases of a norm without biases */
+    float *ones;  /* [head_size], owned: weights of a norm without weights */
     /* [n_rope / 2] numbers by which the angles of the rotation are divided, one
      * for each pair of values */
     const float *rope_factors;
@@ -108,7 +109,6 @@ struct flo_weights {
     uint32_t n_layer;
     uint16_t places[FLO_LAYER_MATRICES_MAX]; /* offsets in flo_layer of what products read */
     uint32_t n_places;
-    const float *ones; /* [FLO_HEAD_SIZE_MAX]: weights of a norm without weights */
     /* copies of all vectors, owned.  With packed weights little else of the
      * model's file is read. */
     float *vectors;
