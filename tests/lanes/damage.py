@@ -1,8 +1,13 @@
 """Damaged GGUF files: in each, one value of the metadata or one field of a tensor
 is changed. The seed and a number draw the change."""
+import collections
+import concurrent.futures
+import http.client
 import os
 import random
 import struct
+import subprocess
+import sys
 
 FORMS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B",
          10: "<Q", 11: "<q", 12: "<d"}
@@ -83,3 +88,26 @@ def damaged(seed, number, files):
             data = change_tensor(draw, g, what)
         if data != g.data:
             return "%s: %s" % (os.path.basename(path), what), data
+
+
+def play_all(play, jobs, seed):
+    """Play each job, which gives an end and what was changed, and print the ends.
+    Exits with 1 if one gave an end that is not allowed."""
+    ends, failed = collections.Counter(), 0
+
+    def one(job):
+        try:
+            return play(*job)
+        except (AssertionError, OSError, ValueError, http.client.HTTPException,
+                subprocess.TimeoutExpired) as error:
+            number, files = job
+            return None, "file %d: %s: %r" % (number, damaged(seed, number, files)[0], error)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for end, what in pool.map(one, jobs):
+            ends[end] += 1
+            if end is None:
+                failed += 1
+                print("failed: " + what)
+    print("%d damaged files (seed %s): %s" % (len(jobs), seed, ", ".join(
+        "%s %d" % pair for pair in ends.most_common())))
+    sys.exit(1 if failed or not jobs else 0)

@@ -9,8 +9,6 @@ refuse it with a typed error, or serve it, answer a request or refuse that with
 a typed error, and end when it is told to. A signal that ends the agent, an
 error without an id and an agent that hangs fail. The engine may die: the library
 ends its process at some files, and the agent then reports `engine.`."""
-import collections
-import concurrent.futures
 import http.client
 import json
 import os
@@ -23,7 +21,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 import bad_files  # noqa: E402
-from damage import damaged  # noqa: E402
+from damage import damaged, play_all  # noqa: E402
 from waits import HANG_S  # noqa: E402
 
 BIN = os.environ["FLOTILLA_BIN"]
@@ -90,23 +88,7 @@ def play(number, files):
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     files = [(path, bad_files.Gguf(path)) for path in MODELS]
-    ends, failed = collections.Counter(), 0
-
-    def one(number):
-        try:
-            return play(number, files)
-        except (AssertionError, OSError, ValueError, http.client.HTTPException,
-                subprocess.TimeoutExpired) as error:
-            return None, "file %d: %s: %r" % (number, damaged(SEED, number, files)[0], error)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for end, what in pool.map(one, range(count)):
-            ends[end] += 1
-            if end is None:
-                failed += 1
-                print("failed: " + what)
-    print("%d damaged files (seed %s): %s" % (count, SEED, ", ".join(
-        "%s %d" % pair for pair in ends.most_common())))
-    sys.exit(1 if failed else 0)
+    play_all(play, [(number, files) for number in range(count)], SEED)
 
 
 main()

@@ -6,8 +6,6 @@ usage: model_damage.py [COUNT [FOLDER]]   (20 of each file of tests/oracle/tiny)
 FLOTILLA_BIN names the programs, FLOTILLA_SEED draws the changes. `flotilla-model
 logits` (`embed` for encoders) must answer, or refuse with a typed error, within
 2 GB of memory. A signal, an error without an id, and a program that hangs fail."""
-import collections
-import concurrent.futures
 import glob
 import os
 import re
@@ -19,7 +17,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 import bad_files  # noqa: E402
-from damage import damaged  # noqa: E402
+from damage import damaged, play_all  # noqa: E402
 from waits import HANG_S  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
@@ -34,9 +32,9 @@ def bound():
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def play(file, number):
+def play(number, files):
     """The end of that file and the change; AssertionError: one that is not allowed."""
-    what, data = damaged(SEED, number, [file])
+    what, data = damaged(SEED, number, files)
     is_encoder = what.startswith(ENCODERS)
     words = ["embed", "a b"] if is_encoder else ["logits", "--tokens", "1,2,3,4,5"]
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
@@ -58,25 +56,9 @@ def play(file, number):
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     folder = sys.argv[2] if len(sys.argv) > 2 else os.path.join(ROOT, "tests", "oracle", "tiny")
-    ends, failed, jobs = collections.Counter(), 0, []
-
-    def one(job):
-        try:
-            return play(*job)
-        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
-            return None, "file %d: %r" % (job[1], error)
-    for path in sorted(glob.glob(os.path.join(folder, "*.gguf"))):
-        file = (path, bad_files.Gguf(path))
-        jobs += [(file, number) for number in range(count)]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for end, what in pool.map(one, jobs):
-            ends[end] += 1
-            if end is None:
-                failed += 1
-                print("failed: " + what)
-    print("%d damaged files (seed %s): %s" % (len(jobs), SEED, ", ".join(
-        "%s %d" % pair for pair in ends.most_common())))
-    sys.exit(1 if failed or not jobs else 0)
+    files = [(path, bad_files.Gguf(path)) for path in
+             sorted(glob.glob(os.path.join(folder, "*.gguf")))]
+    play_all(play, [(number, [file]) for file in files for number in range(count)], SEED)
 
 
 main()
