@@ -4,7 +4,6 @@
  * controller, the golden prompts.  Then everything is computed and uploaded. */
 #include "server-stub/cli/create/create.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -193,21 +192,6 @@ static int build_and_upload(struct flo_cli *cli, struct flo_create *create, cons
     return rv;
 }
 
-/* Removes a scratch folder that this command made, and which has no
- * subfolders. */
-static void remove_scratch(const char *path)
-{
-    DIR *dir = opendir(path);
-
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    rmdir(path);
-}
-
 /* Checks the new release's name.  *is_there becomes true if the controller has
  * the same release already, so that there is nothing to do. */
 static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
@@ -302,16 +286,11 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
 
 static int make_folder(struct flo_create *create, const char *to, struct flo_err *err)
 {
-    const char *tmp = getenv("TMPDIR");
-
     if (to != NULL) {
         snprintf(create->dir, sizeof(create->dir), "%s", to);
         return flo_dir_make(create->dir, 0755, err);
     }
-    snprintf(create->dir, sizeof(create->dir), "%.900s/flotilla-XXXXXX",
-             tmp != NULL ? tmp : "/tmp");
-    return mkdtemp(create->dir) != NULL ? 0
-                                        : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", create->dir);
+    return flo_create_scratch(create->dir, err);
 }
 
 static int create_in_folder(struct flo_cli *cli, struct flo_create *create, const char *title,
@@ -331,7 +310,7 @@ static int create_new(struct flo_cli *cli, struct flo_create *create, const char
     int rv = create_in_folder(cli, create, title, err);
     flo_create_forget_old(create);
     if (to == NULL) {
-        remove_scratch(create->dir);
+        flo_create_scratch_end(create->dir);
     }
     return rv;
 }

@@ -1,8 +1,6 @@
 """A folder from Hugging Face becomes a release, and a device answers with it."""
-import glob
 import os
 import shutil
-import tempfile
 
 import pytest
 
@@ -11,7 +9,6 @@ from conftest import Small
 from waits import until
 
 FOLDER = os.path.join(F.ROOT, "tests", "models", "lfm2-folder")
-SCRATCH = os.path.join(tempfile.gettempdir(), "flotilla-import-*")
 
 
 @pytest.fixture
@@ -23,6 +20,9 @@ def fleet(tmp_path, bin_dir):
     device.write_config("sandbox: required\n")
     device.start()
     one.online(["gw"])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    one.env["TMPDIR"] = str(scratch)
     yield one
     one.close()
 
@@ -33,10 +33,9 @@ def create(fleet, title, folder, *more, check=True):
 
 
 def test_a_folder_reaches_a_device_that_answers(fleet):
-    before = set(glob.glob(SCRATCH))
     _, said, _ = create(fleet, "lfm@1", FOLDER, "--type", "q8_0")
     assert "published lfm@1" in said, said
-    assert set(glob.glob(SCRATCH)) <= before
+    assert not os.listdir(fleet.env["TMPDIR"])
     fleet.roll("lfm@1")
     device = fleet.devices["gw"]
 
@@ -49,7 +48,6 @@ def test_a_folder_reaches_a_device_that_answers(fleet):
 
 
 def test_a_folder_that_is_no_model_leaves_nothing(fleet, tmp_path):
-    before = set(glob.glob(SCRATCH))
     broken = str(tmp_path / "broken")
     shutil.copytree(FOLDER, broken)
     os.remove(os.path.join(broken, "model.safetensors"))
@@ -58,5 +56,5 @@ def test_a_folder_that_is_no_model_leaves_nothing(fleet, tmp_path):
     code, _, err = create(fleet, "lfm@1", os.path.join(FOLDER, "config.json"), "--type", "q8_0",
                           check=False)
     assert code == 2 and "--type is for a folder" in err, err
-    assert set(glob.glob(SCRATCH)) <= before
+    assert not os.listdir(fleet.env["TMPDIR"])
     until("no release", lambda: "lfm@1" not in fleet.cli("release", "list")[1])

@@ -11,6 +11,7 @@
 
 #define FLO_CREATE_BASES_MAX 32 /* largest number of bases of all models together */
 #define FLO_CREATE_STEPS_MAX 8
+#define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
 
 /* A file of an earlier release that is the base of a delta. */
 struct flo_create_base {
@@ -24,7 +25,7 @@ struct flo_create {
     char model_name[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     char fleet[FLO_NAME_MAX + 1];
-    char dir[1024];
+    char dir[FLO_SCRATCH_BYTES];
     struct flo_create_base bases[FLO_CREATE_BASES_MAX];
     size_t base_count;
     /* Documents of the releases with bases.  Older devices can update in steps
@@ -33,8 +34,10 @@ struct flo_create {
     size_t old_count;
     struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
     size_t step_count;
-    char golden[1200];   /* folder of the golden prompts, which the user gave or the command made */
-    char imported[1200]; /* GGUF file made of the folder that --model-file names; "": none */
+    char golden[1200]; /* folder of the golden prompts, which the user gave or the command made */
+    /* folder with the GGUF file that was made of --model-file, and that file;
+     * "": --model-file names a file */
+    char scratch[FLO_SCRATCH_BYTES], imported[FLO_SCRATCH_BYTES + 16];
     char player[1200];   /* path of the model of --base, which was downloaded to
                             play the prompts with the adapter */
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
@@ -50,6 +53,11 @@ struct flo_create {
     struct flo_author author;
     struct flo_ticker ticker; /* shows progress while files are downloaded */
 };
+
+/* Makes an empty folder below $TMPDIR.  FLO_E_IO_WRITE: `path` is empty then. */
+FLO_MUST_USE int flo_create_scratch(char path[FLO_SCRATCH_BYTES], struct flo_err *err);
+/* Removes such a folder, which has no subfolders. */
+void flo_create_scratch_end(const char *path);
 
 /* Returns the index of the base with this digest, or base_count if there is
  * none. */

@@ -3,18 +3,14 @@
  * A folder from Hugging Face becomes a GGUF file: `flotilla-model import` makes
  * it in a scratch folder.  Devices refuse a release of an architecture that they
  * do not know.  The message lists the ways out before anything is computed. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <flotilla/errors/model.h>
 
 #include "base/gguf/gguf.h"
 #include "server-stub/cli/create/create.h"
-
-#define NAME "/model.gguf"
 
 /* ---- a folder ---- */
 
@@ -33,7 +29,7 @@ static int run_import(const char *folder, const char *type, const char *to, stru
 
 int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
-    const char *folder = create->files[0].path, *tmp = getenv("TMPDIR");
+    const char *folder = create->files[0].path;
     const char *type = flo_args_text(&cli->args, "type", NULL);
     struct stat st;
 
@@ -42,26 +38,17 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
                             : flo_fail(err, FLO_E_USAGE,
                                        "--type is for a folder: a GGUF file has its types");
     }
-    snprintf(create->imported, sizeof(create->imported), "%.900s/flotilla-import-XXXXXX",
-             tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(create->imported) == NULL) {
-        flo_fail_errno(err, FLO_E_IO_WRITE, "%s", create->imported);
-        create->imported[0] = '\0';
-        return FLO_E_IO_WRITE;
-    }
-    strcat(create->imported, NAME);
+    FLO_TRY(flo_create_scratch(create->scratch, err));
+    snprintf(create->imported, sizeof(create->imported), "%s/model.gguf", create->scratch);
     create->files[0].path = create->imported;
     return run_import(folder, type, create->imported, err);
 }
 
 void flo_create_import_end(struct flo_create *create)
 {
-    if (create->imported[0] == '\0') {
-        return;
+    if (create->scratch[0] != '\0') {
+        flo_create_scratch_end(create->scratch);
     }
-    (void)unlink(create->imported);
-    create->imported[strlen(create->imported) - strlen(NAME)] = '\0';
-    (void)rmdir(create->imported);
 }
 
 /* ---- the architecture ---- */
