@@ -35,7 +35,7 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
     int rv = flo_gguf_open_fd(fd, &gguf, err);
 
     FLO_TRY(rv);
-    flo_arena_take(&arena, FLO_LAYERS_MAX * 7 + 1, sizeof(struct flo_low_rank));
+    flo_arena_take(&arena, flo_weights_count_max(), sizeof(struct flo_low_rank));
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
     }

@@ -351,6 +351,14 @@ uint32_t flo_weights_count(const struct flo_weights *weights)
     return weights->n_layer * weights->n_places + FLO_COUNT(model_places);
 }
 
+uint32_t flo_weights_count_max(void)
+{
+    struct flo_weights deepest = {.n_layer = FLO_LAYERS_MAX};
+
+    list_places(&deepest);
+    return flo_weights_count(&deepest);
+}
+
 /* ---- all of them ---- */
 
 static size_t layer_prefix(uint32_t index, char prefix[16])

@@ -142,6 +142,8 @@ void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kern
 /* Returns the number of matrices that products read: those of all layers and
  * those of the model. */
 uint32_t flo_weights_count(const struct flo_weights *weights);
+/* Returns that number for a model of FLO_LAYERS_MAX layers. */
+uint32_t flo_weights_count_max(void);
 #define FLO_PLACES_MAX 3
 /* Returns how many matrices of layers a tensor holds, and points *out at them.
  * A fused tensor holds several, in order.  Returns 0 if it belongs to no

@@ -19,6 +19,7 @@
 #include <flotilla/errors/model.h>
 
 #include "base/quant/quant.h"
+#include "engine/model/adapter/adapter.h"
 #include "engine/model/adapter/lora_file.h"
 #include "unit/engine/gguf_make.h"
 
@@ -497,6 +498,23 @@ static void a_hostile_file_is_refused_with_the_reason(void **state)
     flo_engine_close(engine);
 }
 
+static void the_reckoned_memory_has_the_table_of_the_deepest_model(void **state)
+{
+    struct flo_engine *engine = open_base(BASE, 1);
+    struct flo_adapter *adapter = adapter_of(engine);
+    uint64_t bytes = 0;
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(flo_file_open(ADAPTER, &fd, NULL), 0);
+    assert_int_equal(flo_adapter_reckon(fd, &bytes, NULL), 0);
+    close(fd);
+    uint64_t missing = flo_weights_count_max() - flo_weights_count(&engine->weights);
+    assert_true(bytes >= adapter->arena.used + missing * sizeof(struct flo_low_rank));
+    flo_adapter_close(adapter);
+    flo_engine_close(engine);
+}
+
 static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
 {
     struct flo_engine_options options = {
@@ -553,6 +571,7 @@ int main(void)
         cmocka_unit_test(sessions_with_other_adapters_have_the_bits_they_have_alone),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(a_hostile_file_is_refused_with_the_reason),
+        cmocka_unit_test(the_reckoned_memory_has_the_table_of_the_deepest_model),
         cmocka_unit_test(an_adapter_that_does_not_fit_the_plan_is_refused),
     };
 
