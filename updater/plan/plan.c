@@ -8,7 +8,6 @@
  * disk has no room for that, the file itself is fetched, which needs no second
  * copy.  The plan is pure. */
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +18,7 @@
 #include <flotilla/updater.h>
 
 #include "updater/plan/chain.h"
+#include "updater/plan/variants.h"
 
 /* Bytes that packed weights may need beyond 17/16 of the model's size. */
 #define PACKED_BYTES_MORE (1u << 20)
@@ -33,189 +33,6 @@ struct making {
     uint64_t largest_file;
     struct flo_plan plan;
 };
-
-/* Tells whether the list has the word; an empty list allows every word. */
-static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *word)
-{
-    bool is_empty = true;
-
-    for (size_t i = 0; i < wanted_count; i++) {
-        if (wanted[i][0] != '\0') {
-            is_empty = false;
-            if (strcmp(wanted[i], word) == 0) {
-                return true;
-            }
-        }
-    }
-    return is_empty;
-}
-
-/* Returns the first architecture that the variant needs and the device does not
- * run; NULL: it runs all of them. */
-static const char *missing_engine(const struct flo_release_variant *variant,
-                                  const struct flo_profile *profile)
-{
-    bool has_none = profile->engine[0][0] == '\0';
-    bool has_all =
-        !has_none && has_word(profile->engine, FLO_COUNT(profile->engine), FLO_PROFILE_ENGINE_ANY);
-
-    for (size_t i = 0; i < 4 && variant->engine[i][0] != '\0'; i++) {
-        bool is_known =
-            has_none ? strcmp(variant->engine[i], "llama") == 0
-                     : has_word(profile->engine, FLO_COUNT(profile->engine), variant->engine[i]);
-        if (!is_known && !has_all) {
-            return variant->engine[i];
-        }
-    }
-    return NULL;
-}
-
-static bool has_runtime(const struct flo_release_variant *variant,
-                        const struct flo_profile *profile)
-{
-    if (flo_release_is_native(variant)) {
-        return missing_engine(variant, profile) == NULL;
-    }
-    for (size_t i = 0; i < FLO_COUNT(profile->runtimes); i++) {
-        if (strcmp(profile->runtimes[i], variant->runtime) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_accelerator(const struct flo_profile *profile, const char *kind)
-{
-    for (size_t i = 0; i < FLO_COUNT(profile->accelerators); i++) {
-        if (strcmp(profile->accelerators[i], kind) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_accelerators(const struct flo_release_variant *variant,
-                             const struct flo_profile *profile)
-{
-    for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
-        if (!has_accelerator(profile, variant->accelerator[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Returns the estimated milli-tokens per second by memory bandwidth.  The
- * division has two steps, so that 2^44 bytes per second and more fit in 64
- * bits. */
-static uint64_t rate_of(const struct flo_release_variant *variant,
-                        const struct flo_profile *profile)
-{
-    uint64_t whole = profile->memory_bytes_per_s / variant->bytes_per_token;
-    uint64_t rest = profile->memory_bytes_per_s % variant->bytes_per_token;
-
-    return whole > UINT64_MAX / 2000 ? UINT64_MAX
-                                     : whole * 1000 + rest * 1000 / variant->bytes_per_token;
-}
-
-static bool is_fast_enough(const struct flo_release_variant *variant,
-                           const struct flo_profile *profile, bool is_last)
-{
-    if (variant->rate_mtps == 0 || variant->bytes_per_token == 0) {
-        return true;
-    }
-    return profile->memory_bytes_per_s == 0 ? is_last
-                                            : rate_of(variant, profile) >= variant->rate_mtps;
-}
-
-/* Reasons why a variant does not fit, for the best error message. */
-enum verdict { FITS, NEEDS_MEMORY, NEEDS_DISK, NEEDS_RATE, NEEDS_OTHER };
-
-static enum verdict judge(const struct flo_release *release, uint32_t index,
-                          const struct flo_profile *profile)
-{
-    const struct flo_release_variant *variant = &release->variants[index];
-
-    if (!has_word(variant->arch, 4, profile->arch) || !has_runtime(variant, profile) ||
-        !has_accelerators(variant, profile)) {
-        return NEEDS_OTHER;
-    }
-    if (profile->memory_bytes != 0 && variant->memory_bytes > profile->memory_bytes) {
-        return NEEDS_MEMORY;
-    }
-    if (variant->disk_bytes > profile->disk_free_bytes) {
-        return NEEDS_DISK;
-    }
-    return is_fast_enough(variant, profile, index + 1 == release->variant_count) ? FITS
-                                                                                 : NEEDS_RATE;
-}
-
-/* Appends to a text, which is cut where its room ends. */
-FLO_PRINTF(3, 4) static void say(char *out, size_t bytes, const char *format, ...)
-{
-    size_t used = strlen(out);
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(out + used, bytes - used, format, args);
-    va_end(args);
-}
-
-/* Appends which needs of a variant this device lacks: " needs runtime llamacpp,
- * accelerator cuda". */
-static void say_missing(const struct flo_release_variant *variant,
-                        const struct flo_profile *profile, char *out, size_t bytes)
-{
-    bool is_native = flo_release_is_native(variant);
-    const char *engine = is_native ? missing_engine(variant, profile) : NULL;
-    const char *between = " needs ";
-
-    if (!has_word(variant->arch, 4, profile->arch)) {
-        say(out, bytes, "%sarch %s", between, variant->arch[0]);
-        between = ", ";
-    }
-    if (engine != NULL) {
-        say(out, bytes, "%sengine %s", between, engine);
-        between = ", ";
-    }
-    if (!is_native && !has_runtime(variant, profile)) {
-        say(out, bytes, "%sruntime %s", between, variant->runtime);
-        between = ", ";
-    }
-    for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
-        if (!has_accelerator(profile, variant->accelerator[i])) {
-            say(out, bytes, "%saccelerator %s", between, variant->accelerator[i]);
-            between = ", ";
-        }
-    }
-}
-
-/* Appends why a variant does not fit this device, after those before it. */
-static void say_no(const struct flo_release_variant *variant, const struct flo_profile *profile,
-                   enum verdict verdict, char *out, size_t bytes)
-{
-    say(out, bytes, "%s%s", out[0] != '\0' ? "; " : "", variant->name);
-    switch (verdict) {
-    case NEEDS_MEMORY:
-        say(out, bytes, " needs %llu bytes of memory of %llu",
-            (unsigned long long)variant->memory_bytes, (unsigned long long)profile->memory_bytes);
-        break;
-    case NEEDS_DISK:
-        say(out, bytes, " needs %llu bytes of disk, %llu are free",
-            (unsigned long long)variant->disk_bytes, (unsigned long long)profile->disk_free_bytes);
-        break;
-    case NEEDS_RATE:
-        say(out, bytes, " needs %llu tokens per 1000 s, memory gives %s",
-            (unsigned long long)variant->rate_mtps,
-            profile->memory_bytes_per_s == 0 ? "an unknown number" : "fewer");
-        break;
-    case NEEDS_OTHER:
-        say_missing(variant, profile, out, bytes);
-        break;
-    case FITS:
-        break;
-    }
-}
 
 enum { ENGINES_SHOWN = 8 }; /* most architectures that a message lists */
 
@@ -266,15 +83,16 @@ static int refuse(const struct flo_plan_input *input, const char *why, struct fl
 {
     const struct flo_release *release = input->release;
     const struct flo_release_variant *least = NULL;
-    enum verdict verdict = NEEDS_OTHER;
+    enum flo_variant_verdict verdict = FLO_VARIANT_NEEDS_OTHER;
     char title[2 * FLO_NAME_MAX + 2];
     char engines[sizeof(input->profile->engine)];
 
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
-        enum verdict found =
-            is_asked_for(input, i) ? judge(release, i, input->profile) : NEEDS_OTHER;
-        bool is_less = found == NEEDS_MEMORY && found == verdict &&
+        enum flo_variant_verdict found = is_asked_for(input, i)
+                                             ? flo_variant_judge(release, i, input->profile)
+                                             : FLO_VARIANT_NEEDS_OTHER;
+        bool is_less = found == FLO_VARIANT_NEEDS_MEMORY && found == verdict &&
                        variant->memory_bytes < least->memory_bytes;
         if (found < verdict || is_less) {
             verdict = found;
@@ -283,14 +101,14 @@ static int refuse(const struct flo_plan_input *input, const char *why, struct fl
     }
     flo_release_title(release, title);
     bool says_why = !list_engines(input->profile, engines, sizeof(engines)) || needs_more(release);
-    if (verdict == NEEDS_MEMORY) {
+    if (verdict == FLO_VARIANT_NEEDS_MEMORY) {
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%s needs %llu bytes of memory (variant %s), the "
                         "device gives %llu",
                         title, (unsigned long long)least->memory_bytes, least->name,
                         (unsigned long long)input->profile->memory_bytes);
     }
-    if (verdict == NEEDS_DISK) {
+    if (verdict == FLO_VARIANT_NEEDS_DISK) {
         return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes of disk (variant %s), %llu free",
                         title, (unsigned long long)least->disk_bytes, least->name,
                         (unsigned long long)input->profile->disk_free_bytes);
@@ -623,13 +441,13 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
     assert(input->release != NULL && input->profile != NULL);
     assert(release->variant_count <= FLO_RELEASE_VARIANTS_MAX);
     for (uint32_t i = 0; i < release->variant_count; i++) {
-        enum verdict verdict = judge(release, i, input->profile);
+        enum flo_variant_verdict verdict = flo_variant_judge(release, i, input->profile);
         struct flo_err no = {0};
         if (!is_asked_for(input, i)) {
             continue;
         }
-        if (verdict != FITS) {
-            say_no(&release->variants[i], input->profile, verdict, why, sizeof(why));
+        if (verdict != FLO_VARIANT_FITS) {
+            flo_variant_say_no(&release->variants[i], input->profile, verdict, why, sizeof(why));
             continue;
         }
         int rv = try_variant(input, i, out, &no);
@@ -645,9 +463,10 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
         if (rv != FLO_E_DISK_FULL && !is_not_offered) {
             break;
         }
-        say_no(&release->variants[i], input->profile, FITS, why, sizeof(why));
-        say(why, sizeof(why), "%s",
-            is_not_offered ? " is not in the bundle" : " has no room on the disk");
+        flo_variant_say_no(&release->variants[i], input->profile, FLO_VARIANT_FITS, why,
+                           sizeof(why));
+        flo_variant_say(why, sizeof(why), "%s",
+                        is_not_offered ? " is not in the bundle" : " has no room on the disk");
     }
     if (failed < 0) {
         if (err != NULL) {
@@ -656,47 +475,4 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, stru
         return failed;
     }
     return refuse(input, why, err);
-}
-
-/* ---- a smaller one ---- */
-
-uint64_t flo_plan_memory_bytes(const struct flo_release *release, uint32_t variant)
-{
-    const struct flo_release_variant *facts = &release->variants[variant];
-    uint64_t bytes = 0;
-
-    assert(variant < release->variant_count);
-    for (uint32_t i = 0; i < facts->file_count; i++) {
-        if (!flo_add_u64(bytes, release->files[facts->files[i]].bytes, &bytes)) {
-            return UINT64_MAX;
-        }
-    }
-    return facts->memory_bytes > bytes ? facts->memory_bytes : bytes;
-}
-
-static bool is_plain(const struct flo_release *release, uint32_t variant)
-{
-    const struct flo_release_variant *facts = &release->variants[variant];
-
-    return flo_release_is_native(facts) &&
-           flo_release_variant_file(release, facts, "model") != NULL &&
-           flo_release_variant_file(release, facts, "adapter") == NULL;
-}
-
-int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
-                     uint32_t variant)
-{
-    uint64_t limit = flo_plan_memory_bytes(release, variant);
-    uint64_t most = 0;
-    int found = -1;
-
-    for (uint32_t i = 0; is_plain(release, variant) && i < release->variant_count; i++) {
-        uint64_t bytes = flo_plan_memory_bytes(release, i);
-        if (is_plain(release, i) && bytes < limit && bytes > most &&
-            judge(release, i, profile) == FITS) {
-            found = (int)i;
-            most = bytes;
-        }
-    }
-    return found;
 }
