@@ -38,6 +38,7 @@ static int read_hardware(const json_t *profile, struct flo_profile *out, struct 
                        sizeof(out->runtimes[0]), err));
     FLO_TRY(read_named(profile, "accelerators", "kind", out->accelerators[0],
                        FLO_COUNT(out->accelerators), sizeof(out->accelerators[0]), err));
+    FLO_TRY(flo_speeds_parse(profile, &out->speeds, err));
     FLO_TRY(flo_json_opt_object(profile, "bench", &bench, err));
     return bench != NULL ? flo_json_opt_u64(bench, "memory_bytes_per_s", 0, INT64_MAX, 0,
                                             &out->memory_bytes_per_s, err)

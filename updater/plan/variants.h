@@ -21,5 +21,8 @@ FLO_PRINTF(3, 4) void flo_variant_say(char *out, size_t bytes, const char *forma
 void flo_variant_say_no(const struct flo_release_variant *variant,
                         const struct flo_profile *profile, enum flo_variant_verdict verdict,
                         char *out, size_t bytes);
+/* Returns the measured time per token in milliseconds; 0: not measured. */
+double flo_speed_ms(const struct flo_release *release, const struct flo_profile *profile,
+                    uint32_t variant);
 
 #endif
