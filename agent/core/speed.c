@@ -21,17 +21,18 @@
 /* the fastest runs of both releases are compared: one run in this many */
 #define BEST_PARTS 10
 
-void flo_speed_init(struct flo_speed *speed, double ratio_max)
+void flo_speed_init(struct flo_speed *speed, double ratio_max, double unnoticed_us)
 {
     assert(ratio_max > 0);
     memset(speed, 0, sizeof(*speed));
     speed->ratio_max = ratio_max;
+    speed->unnoticed_us = unnoticed_us;
 }
 
 static bool is_over(const struct flo_speed *speed, double candidate_us, double current_us)
 {
     return candidate_us > current_us * speed->ratio_max &&
-           candidate_us - current_us >= FLO_SPEED_UNNOTICED_US;
+           (speed->unnoticed_us <= 0 || candidate_us - current_us >= speed->unnoticed_us);
 }
 
 static int compare(const void *a, const void *b)

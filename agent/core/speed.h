@@ -23,6 +23,7 @@ enum flo_speed_verdict {
 
 struct flo_speed {
     double ratio_max;
+    double unnoticed_us; /* a candidate within this time more is never over */
     uint32_t count;
     /* sequential test over the pairs of times; a pair over the limit is a
      * "yes" */
@@ -31,8 +32,9 @@ struct flo_speed {
     double current_us[FLO_SPEED_PAIRS_MAX];
 };
 
-/* ratio_max: above 0. */
-void flo_speed_init(struct flo_speed *speed, double ratio_max);
+/* ratio_max: above 0.  unnoticed_us: FLO_SPEED_UNNOTICED_US, or 0 for a
+ * candidate that must be faster. */
+void flo_speed_init(struct flo_speed *speed, double ratio_max, double unnoticed_us);
 /* Adds a pair: the times per token of the candidate and of the current release,
  * both above 0.  Returns the verdict.  After a verdict other than
  * FLO_SPEED_OPEN no pair may be added. */

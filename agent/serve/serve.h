@@ -565,6 +565,9 @@ struct flo_probe_limits {
     /* largest time per token, divided by that of the current release; 0: not
      * checked */
     double speed_ratio_max;
+    /* true: the ratio decides alone; no slower candidate passes because nobody
+     * notices it */
+    bool must_be_faster;
     uint64_t memory_bytes_max; /* largest memory of the engine at its peak; 0: not checked */
     /* Longest time of the golden cases.  The speed test may take twice as
      * long. */

@@ -290,6 +290,9 @@ void flo_variant_begin(struct step *s);
 void flo_variant_boot(struct step *s);
 void flo_variant_staged(struct step *s);
 void flo_variant_committed(struct step *s);
+/* Handles the end of a probe that measures a variant.  Returns true when the
+ * variant that serves stays, and the execution has ended. */
+bool flo_variant_lost(struct step *s);
 
 /* ---- removing a model (remove.c) ---- */
 void flo_remove_order(struct step *s);

@@ -504,6 +504,9 @@ void flo_execution_probed(struct step *s)
         flo_do_note(s, "its engine is gone: the loss that follows says why");
         return;
     }
+    if (flo_variant_lost(s)) {
+        return;
+    }
     if (s->event->error.code == FLO_E_PROBE_UNSURE) {
         device_was_busy(s);
         return;

@@ -1,5 +1,6 @@
 /* Variant exchange: replaces the serving variant of a release by a smaller one
- * under memory pressure, or by the larger one afterwards.
+ * under memory pressure, by the larger one afterwards, or by another one that a
+ * measurement shows to be faster.
  *
  * Its steps are those of an update: the updater stages the files, a second
  * engine is probed, then it serves on trial.  The slots do not change, because
@@ -7,6 +8,9 @@
  * that variant is loaded after a crash of the agent. */
 #include <assert.h>
 #include <string.h>
+
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/probe.h>
 
 #include "agent/core/device/internal.h"
 
@@ -50,7 +54,34 @@ void flo_variant_boot(struct step *s)
 void flo_variant_staged(struct step *s)
 {
     s->model->execution.fits_both = s->event->fits_both;
+    if (s->model->execution.is_measured && !s->event->fits_both) {
+        flo_execution_end(s, FLO_MOVE_CANCEL, FLO_E_MEMORY_BUDGET,
+                          "variant %s is not measured: memory holds one engine only",
+                          s->model->execution.variant);
+        return;
+    }
     flo_execution_repaired(s);
+}
+
+bool flo_variant_lost(struct step *s)
+{
+    const struct flo_agent_execution *execution = &s->model->execution;
+    const struct flo_agent_error *error = &s->event->error;
+    bool is_compared = s->event->detail.ratio > 0;
+    /* without a ratio, an unsure probe means a busy device, and is repeated */
+    bool is_slower =
+        error->code == FLO_E_PROBE_SPEED || (error->code == FLO_E_PROBE_UNSURE && is_compared);
+
+    assert(execution->state == FLO_EXECUTION_PROBING);
+    if (!execution->is_measured || (error->code != 0 && !is_slower)) {
+        return false;
+    }
+    if (!is_slower && is_compared) {
+        return false;
+    }
+    flo_execution_end(s, FLO_MOVE_CANCEL, 0, "variant %s is not faster: %s", execution->variant,
+                      is_slower ? error->what : "no speed was compared");
+    return true;
 }
 
 void flo_variant_committed(struct step *s)

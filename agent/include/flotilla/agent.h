@@ -121,6 +121,9 @@ struct flo_agent_execution {
     /* Variant of the current release that replaces the serving variant.  Empty:
      * this execution is an update or a repair. */
     char variant[FLO_NAME_MAX + 1];
+    /* true: `variant` is measured beside the one that serves, and replaces it
+     * only if its speed is within the policy's ratio */
+    bool is_measured;
     struct flo_policy policy;
     enum flo_execution state;
     uint32_t starts; /* number of probes begun, limited because a probe may crash the machine */

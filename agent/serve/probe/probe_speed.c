@@ -83,7 +83,8 @@ void flo_probe_speed_begin(struct probe *probe)
     event_add(probe->deadline, &tv);
     probe->phase = PROBE_TIMING;
     probe->timing_since_ms = flo_now_ms();
-    flo_speed_init(&probe->speed, probe->limits.speed_ratio_max);
+    flo_speed_init(&probe->speed, probe->limits.speed_ratio_max,
+                   probe->limits.must_be_faster ? 0 : FLO_SPEED_UNNOTICED_US);
     flo_probe_speed_next(probe);
 }
 

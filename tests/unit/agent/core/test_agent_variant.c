@@ -160,6 +160,101 @@ static void power_may_fail_behind_any_of_its_actions(void **state)
     }
 }
 
+/* A measured variant was not faster: the other one serves as before. */
+static void assert_nothing_changed(enum flo_execution end)
+{
+    assert_int_equal(end_of("variant.native.1"), end);
+    assert_string_equal(world.variant, "");
+    assert_true(is_current(2));
+    assert_false(is_denied(2));
+}
+
+static void a_measured_variant_serves_after_its_trial_if_it_is_faster(void **state)
+{
+    (void)state;
+    boot();
+    world_measure(&world, "native");
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("variant.native.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_string_equal(world.variant, "native");
+    assert_true(is_current(2));
+}
+
+static void a_measured_variant_that_is_slower_is_cancelled(void **state)
+{
+    (void)state;
+    boot();
+    world.probe_error = FLO_E_PROBE_SPEED;
+    world_measure(&world, "native");
+    world_run(&world, 60000);
+
+    assert_nothing_changed(FLO_EXECUTION_CANCELLED);
+    assert_int_equal(world.probes, 1);
+    assert_story("variant-slower");
+}
+
+static void a_measured_variant_that_is_about_as_fast_is_cancelled(void **state)
+{
+    (void)state;
+    boot();
+    world.probes_unsure = 1;
+    world_measure(&world, "native");
+    world_run(&world, 7200000);
+
+    assert_nothing_changed(FLO_EXECUTION_CANCELLED);
+    assert_int_equal(world.probes, 1);
+}
+
+static void a_device_too_busy_to_measure_tries_again(void **state)
+{
+    (void)state;
+    boot();
+    world.probes_unsure = 1;
+    world.is_incomparable = true;
+    world_measure(&world, "native");
+    world_run(&world, 30000);
+    world.is_incomparable = false;
+    world_run(&world, 7200000);
+
+    assert_int_equal(end_of("variant.native.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world.probes, 2);
+}
+
+static void a_probe_that_compares_no_speed_changes_nothing(void **state)
+{
+    (void)state;
+    boot();
+    world.is_incomparable = true;
+    world_measure(&world, "native");
+    world_run(&world, 60000);
+
+    assert_nothing_changed(FLO_EXECUTION_CANCELLED);
+}
+
+static void nothing_is_measured_if_memory_holds_one_engine_only(void **state)
+{
+    (void)state;
+    boot();
+    world.fits_one_only = true;
+    world_measure(&world, "native");
+    world_run(&world, 60000);
+
+    assert_nothing_changed(FLO_EXECUTION_CANCELLED);
+    assert_int_equal(world.probes, 0);
+}
+
+static void a_measured_variant_with_wrong_answers_fails(void **state)
+{
+    (void)state;
+    boot();
+    world.probe_error = FLO_E_PROBE_GOLDEN;
+    world_measure(&world, "native");
+    world_run(&world, 60000);
+
+    assert_nothing_changed(FLO_EXECUTION_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +268,13 @@ int main(void)
         STORY(a_rollback_of_its_release_goes_to_the_previous_one),
         STORY(under_a_freeze_it_waits),
         STORY(power_may_fail_behind_any_of_its_actions),
+        STORY(a_measured_variant_serves_after_its_trial_if_it_is_faster),
+        STORY(a_measured_variant_that_is_slower_is_cancelled),
+        STORY(a_measured_variant_that_is_about_as_fast_is_cancelled),
+        STORY(a_device_too_busy_to_measure_tries_again),
+        STORY(a_probe_that_compares_no_speed_changes_nothing),
+        STORY(nothing_is_measured_if_memory_holds_one_engine_only),
+        STORY(a_measured_variant_with_wrong_answers_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

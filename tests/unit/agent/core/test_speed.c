@@ -63,7 +63,7 @@ static struct counts simulate(double ratio, double limit, bool share_a_cpu)
         enum flo_speed_verdict verdict = FLO_SPEED_OPEN;
         double ms = 0;
 
-        flo_speed_init(&speed, limit);
+        flo_speed_init(&speed, limit, FLO_SPEED_UNNOTICED_US);
         live_through(&a, 1000);
         live_through(&b, 1000);
         while (verdict == FLO_SPEED_OPEN && ms < BUDGET_MS) {
@@ -131,13 +131,33 @@ static void what_nobody_notices_passes_whatever_the_ratio(void **state)
     int pairs = 0;
 
     (void)state;
-    flo_speed_init(&speed, LIMIT);
+    flo_speed_init(&speed, LIMIT, FLO_SPEED_UNNOTICED_US);
     for (; verdict == FLO_SPEED_OPEN; pairs++) {
         verdict = flo_speed_add(&speed, 60, 20);
     }
     assert_int_equal(verdict, FLO_SPEED_FAST);
     assert_in_range(pairs, 5, 15);
     assert_true(flo_speed_typical(&speed).ratio == 3);
+}
+
+static enum flo_speed_verdict verdict_of(double candidate_us, double current_us)
+{
+    static struct flo_speed speed;
+    enum flo_speed_verdict verdict = FLO_SPEED_OPEN;
+
+    flo_speed_init(&speed, 0.9, 0);
+    while (verdict == FLO_SPEED_OPEN) {
+        verdict = flo_speed_add(&speed, candidate_us, current_us);
+    }
+    return verdict;
+}
+
+static void who_must_be_faster_gets_no_allowance(void **state)
+{
+    (void)state;
+    assert_int_equal(verdict_of(17, 20), FLO_SPEED_FAST);
+    assert_int_equal(verdict_of(19, 20), FLO_SPEED_SLOW);
+    assert_int_equal(verdict_of(60, 20), FLO_SPEED_SLOW);
 }
 
 int main(void)
@@ -148,6 +168,7 @@ int main(void)
         cmocka_unit_test(on_two_cpus_an_equal_model_is_hardly_ever_too_slow),
         cmocka_unit_test(at_the_limit_there_is_hardly_ever_a_verdict),
         cmocka_unit_test(what_nobody_notices_passes_whatever_the_ratio),
+        cmocka_unit_test(who_must_be_faster_gets_no_allowance),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

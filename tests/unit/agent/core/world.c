@@ -237,7 +237,7 @@ static void probe(struct world *world, uint32_t model)
     world->probes++;
     event->detail.cases = 26;
     event->detail.passed = world->probe_error == 0 ? 26 : 24;
-    event->detail.ratio = 1.02;
+    event->detail.ratio = world->is_incomparable ? 0 : 1.02;
     event->error.code = world->probe_error;
     if (world->probe_error != 0) {
         snprintf(event->error.what, sizeof(event->error.what),
@@ -437,7 +437,7 @@ static void repair(struct world *world, uint32_t model, const struct flo_release
     event->deploy.execution = &world->models[model].repair;
 }
 
-void world_exchange(struct world *world, const char *variant)
+static void exchange(struct world *world, const char *variant, bool is_measured)
 {
     struct world_model *model = &world->models[0];
     struct flo_agent_event *event = later(world, 0, FLO_AGENT_DEPLOY);
@@ -450,8 +450,19 @@ void world_exchange(struct world *world, const char *variant)
              world->repairs);
     snprintf(model->repair.variant, sizeof(model->repair.variant), "%s", variant);
     model->repair.policy.soak_ms = 20000;
+    model->repair.is_measured = is_measured;
     event->deploy.execution = &model->repair;
     world_run(world, 0);
+}
+
+void world_exchange(struct world *world, const char *variant)
+{
+    exchange(world, variant, false);
+}
+
+void world_measure(struct world *world, const char *variant)
+{
+    exchange(world, variant, true);
 }
 
 static void keep_variant(struct world *world, uint32_t model)

@@ -67,6 +67,7 @@ struct world {
     unsigned job_failures;      /* so many times, then it works */
     bool job_is_silent;         /* never says anything */
     int probe_error;            /* FLO_E_PROBE_... */
+    bool is_incomparable;       /* probes compare no speed */
     unsigned probes_unsure;     /* so many come to no verdict first */
     unsigned runtime_failures;  /* probes that the runtime ends first */
     unsigned candidate_crashes; /* losses of the candidate after its load */
@@ -115,6 +116,8 @@ struct flo_agent_execution world_execution(int version, uint64_t seq);
 void world_order(struct world *world, enum flo_order_op op, int from);
 /* Under pressure another variant of the current release is asked for. */
 void world_exchange(struct world *world, const char *variant);
+/* The same, but the variant serves only if it is faster. */
+void world_measure(struct world *world, const char *variant);
 /* A rollback of `from` and of as many others as an order may name. */
 void world_rollback_many(struct world *world, int from);
 void world_event(struct world *world, const struct flo_agent_event *event);
