@@ -122,6 +122,7 @@ struct flo_machine {
         uint64_t memory_bytes_per_s; /* 0: not measured */
         uint64_t int8_ops_per_s, read_bytes_per_s;
     } bench;
+    struct flo_speeds speeds; /* of variants, as this machine measured them */
 };
 struct flo_bench_child;
 /* A program of the device's owner that tells whether the network is metered. */
@@ -140,7 +141,13 @@ struct flo_variants {
      * none */
     char larger[FLO_NAME_MAX + 1];
     uint64_t more_bytes; /* bytes of memory that the larger variant would need in addition */
-    bool is_asked;       /* a switch of variants is in progress */
+    /* variant whose speed next to `name` is to be measured; empty: none */
+    char unmeasured[FLO_NAME_MAX + 1];
+    /* variant whose last measurement had no result, and the time before which it
+     * is not measured again */
+    char refused[FLO_NAME_MAX + 1];
+    uint64_t measure_again_ms;
+    bool is_asked; /* a switch of variants is in progress */
     /* time before which no other switch begins, after one that failed */
     uint64_t again_ms;
 };
@@ -274,6 +281,11 @@ struct flo_shell_model {
         uint64_t again_ms;
         int64_t own_ppm, former_ppm; /* 0: not known */
     } golden;
+    /* times per token that the last probe compared, in microseconds; 0: it
+     * compared none */
+    struct {
+        double candidate_us, current_us;
+    } compared;
     uint64_t recent_token_us[64]; /* ring of the times per token of the last requests */
     size_t recent_count;
     struct {

@@ -370,6 +370,10 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     if (json_array_size(list) > 0) {
         flo_out_table(cli, list, FLO_COLUMNS(accelerator));
     }
+    list = json_object_get(profile, "speeds");
+    if (json_array_size(list) > 0) {
+        flo_out_table(cli, list, FLO_COLUMNS(speed));
+    }
 }
 
 int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)

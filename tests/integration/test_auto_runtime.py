@@ -1,5 +1,6 @@
 """One release for GPUs, for our engine and for another runtime: each device
-takes the first variant that fits, and tells why.  The GPU is a faked /dev."""
+takes the first variant that fits, and tells why.  An idle device measures the
+other ones, and the fastest serves.  The GPU is a faked /dev."""
 import json
 import os
 import sys
@@ -40,13 +41,12 @@ class Pair(Runtimes):
         with open(os.path.join(gpu, "dev", "nvidia0"), "wb"):
             pass
         fleet.env["FLO_SENSORS"] = gpu
-        super().__init__(fleet)
+        super().__init__(fleet, config="benchmark_after: 0\n")
         fleet.env["FLO_SENSORS"] = none
         self.plain = F.Device(fleet, "plain")
         fleet.devices["plain"] = self.plain
         self.plain.enroll(fleet.token)
-        self.plain.write_config("sandbox: preferred\nruntimes_dir: %s\n" %
-                                json.dumps(self.folder))
+        self.configure(self.plain, "benchmark_after: 0\n")
         self.fake()
         self.plain.start()
         self.device.stop()
@@ -55,13 +55,30 @@ class Pair(Runtimes):
         until("the runtime is reported", lambda: all(
             self.profile(name).get("runtimes") for name in ("gw", "plain")))
 
-    def fake(self):
+    def configure(self, device, text):
+        device.write_config("sandbox: preferred\nruntimes_dir: %s\n%s" %
+                            (json.dumps(self.folder), text))
+
+    def measuring(self, device, folder):
+        """The device measures as soon as it is idle."""
+        device.stop()
+        self.configure(device, "benchmark_after: 1s\nbundle_soak: 1s\n")
+        self.fleet.env["FLO_SENSORS"] = os.path.join(self.fleet.dir, folder)
+        device.start()
+        until("its API", lambda: os.path.exists(device.api))
+
+    def speeds(self, name):
+        """Variant -> microseconds per token, as the device reports them."""
+        return {row["variant"]: row["token_us"]
+                for row in self.profile(name).get("speeds", [])}
+
+    def fake(self, *fault):
         answers = os.path.join(self.fleet.dir, "answers.json")
         with open(answers, "w", encoding="utf-8") as file:
             json.dump({"answers": {QUESTION: BY_RUNTIME}}, file)
         self.write("fake", {
             "exec": [sys.executable, FAKE, "--tree", "{tree}", "--entry",
-                     "{entry}", "--socket", "{socket}", "--answers", answers],
+                     "{entry}", "--socket", "{socket}", "--answers", answers, *fault],
             "memory": "256MiB", "ready": HANG, "stop": "500ms",
             "context": 128, "abilities": ["cancel"],
             "read": [os.path.dirname(FAKE), sys.prefix, answers]})
@@ -128,9 +145,57 @@ def test_each_device_takes_the_first_variant_that_fits(pair):
     assert "desk@1: variant native is taken: gpu-cuda needs acc" in lines
 
 
+def test_an_idle_device_measures_the_variants_and_the_fastest_serves(pair):
+    pair.fake("--fault", "slow:5")
+    pair.measuring(pair.device, "gpu")
+    until("our engine", lambda: pair.variant("gw") == "native" or
+          Seen((pair.variant("gw"), pair.speeds("gw"))))
+    assert pair.says_on(pair.device) == (BY_ENGINE, "desk@1")
+    until("all of them", lambda: sorted(pair.speeds("gw")) == [
+        "gpu-cuda", "native", "runtime"] or Seen(pair.speeds("gw")))
+    speeds = pair.speeds("gw")
+    assert 2 * speeds["native"] < min(speeds["gpu-cuda"], speeds["runtime"])
+    lines = "\n".join(pair.fleet.ask("device", "logs", "gw")["lines"])
+    assert "desk@1: native takes " in lines
+    assert not pair.fleet.ask("device", "list", "-l", "condition=failed")
+    found = pair.fleet.ask("device", "list", "-l", "variant=native")
+    assert sorted(device["name"] for device in found) == ["gw", "plain"]
+    shown = pair.fleet.program("flotilla", "device", "get", "gw", "--profile")[1]
+    assert "US PER TOKEN" in shown
+
+
+def test_a_slower_variant_serves_nothing_and_nothing_fails(pair):
+    pair.measuring(pair.plain, "none")
+    until("it is measured", lambda: sorted(pair.speeds("plain")) == [
+        "native", "runtime"] or Seen(pair.speeds("plain")))
+    assert pair.variant("plain") == "native"
+    assert pair.says_on(pair.plain) == (BY_ENGINE, "desk@1")
+
+
+def test_the_next_release_is_planned_by_the_measured_speeds(pair):
+    pair.create("desk@1.1", MODEL, PLAYED, "--runtime", "auto:fake")
+    variant, why = pair.planned("desk@1.1")["gw"]
+    assert variant == "native"
+    assert why.startswith("gpu-cuda took ") and "per token here" in why
+    pair.fleet.roll("desk@1.1")
+    assert pair.says_on(pair.device) == (BY_ENGINE, "desk@1.1")
+
+
+def test_a_choice_survives_a_start_and_a_changed_runtime_is_measured_again(pair):
+    pair.measuring(pair.device, "gpu")
+    assert pair.says_on(pair.device) == (BY_ENGINE, "desk@1.1")
+    assert len(pair.speeds("gw")) == 3
+    pair.fake("--fault", "slow:8")
+    pair.measuring(pair.device, "gpu")
+    until("measured again", lambda: pair.speeds("gw").get("runtime", 0) > 7900
+          or Seen(pair.speeds("gw")))
+    assert pair.variant("gw") == "native"
+
+
 @pytest.mark.skipif(os.path.exists(os.path.join(BIN, "flotilla-engine-llama")),
                     reason="the library takes any architecture")
 def test_a_device_whose_engine_lacks_the_architecture_takes_the_runtime(pair):
+    pair.fake()
     model = of_unknown_architecture(MODEL, pair.fleet.dir)
     said = pair.create("desk@2", model, UNPLAYED, "--runtime", "auto:fake")
     assert "native, runtime (nothing here computes the model)" in said

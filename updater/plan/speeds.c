@@ -1,7 +1,7 @@
 /* Speeds: which variant of a model file is fastest on a device, as the device
  * measured it.
  *
- * A device measures a variant beside the one that serves, with the golden
+ * A device measures a variant next to the one that serves, with the golden
  * prompts of its release.  The rows count for later releases of the model as
  * well, as long as variant, runtime and about the size of the file are the
  * same. */
@@ -14,9 +14,6 @@
 #include "base/host/json.h"
 #include "updater/plan/variants.h"
 
-/* A variant replaces another one if it takes at most this share of its time. */
-#define FASTER_PARTS 10
-#define FASTER_OF_PARTS 9
 /* divisor: sizes of model files that differ by more than one part are other
  * models */
 #define SIZE_PARTS 8
@@ -76,7 +73,7 @@ static bool may_replace(const struct flo_release *release, const struct flo_prof
 static bool is_faster(const struct flo_speed_row *row, const struct flo_speed_row *than)
 {
     return row != NULL && than != NULL && row->token_us > 0 && than->token_us > 0 &&
-           row->token_us * FASTER_PARTS <= than->token_us * FASTER_OF_PARTS;
+           row->token_us * 100 <= than->token_us * FLO_SPEED_PERCENT_MAX;
 }
 
 uint32_t flo_plan_fastest(const struct flo_release *release, const struct flo_profile *profile,

@@ -121,7 +121,7 @@ struct flo_agent_execution {
     /* Variant of the current release that replaces the serving variant.  Empty:
      * this execution is an update or a repair. */
     char variant[FLO_NAME_MAX + 1];
-    /* true: `variant` is measured beside the one that serves, and replaces it
+    /* true: `variant` is measured next to the one that serves, and replaces it
      * only if its speed is within the policy's ratio */
     bool is_measured;
     struct flo_policy policy;

@@ -240,6 +240,9 @@ json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_m
     if (json != NULL && machine->bench.memory_bytes_per_s > 0) {
         json_object_set_new(json, "bench", flo_machine_bench_json(&machine->bench));
     }
+    if (json != NULL && machine->speeds.count > 0) {
+        json_object_set_new(json, "speeds", flo_speeds_json(&machine->speeds));
+    }
     if (json != NULL && machine->accelerator_count > 0) {
         json_object_set_new(json, "accelerators", accelerators_json(machine));
     }

@@ -390,14 +390,33 @@ static size_t list_runtimes(const struct flo_settings *settings, char (*names)[3
     return count;
 }
 
-/* Tells whether the program of a runtime exists and is executable. */
-static bool has_program(const struct flo_device_runtime *runtime)
+/* Looks at the program of a runtime.  Returns whether it exists and is
+ * executable. */
+static bool look_at_program(const struct flo_device_runtime *runtime, struct stat *out)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_loads(runtime->json, 0, NULL);
     const char *program = json_string_value(json_array_get(json_object_get(json, "exec"), 0));
 
-    return program != NULL && access(program, X_OK) == 0;
+    memset(out, 0, sizeof(*out));
+    return program != NULL && access(program, X_OK) == 0 && stat(program, out) == 0;
+}
+
+void flo_runtimes_describe(const struct flo_settings *settings, struct flo_buf *out)
+{
+    char names[FLO_RUNTIMES_MAX][32];
+    size_t count = list_runtimes(settings, names);
+
+    for (size_t i = 0; i < count; i++) {
+        struct flo_device_runtime runtime;
+        struct stat program;
+        if (flo_runtimes_read(settings, names[i], &runtime, NULL) == 0) {
+            (void)look_at_program(&runtime, &program);
+            flo_buf_printf(out, "%s=%s\n%lld %lld\n", names[i], runtime.json,
+                           (long long)program.st_size, (long long)program.st_mtime);
+            flo_runtimes_deinit(&runtime);
+        }
+    }
 }
 
 json_t *flo_runtimes_json(const struct flo_settings *settings)
@@ -409,11 +428,12 @@ json_t *flo_runtimes_json(const struct flo_settings *settings)
     for (size_t i = 0; i < count; i++) {
         struct flo_device_runtime runtime;
         struct flo_err err = {0};
+        struct stat program;
         const char *state = "ready";
         int rv = flo_runtimes_read(settings, names[i], &runtime, &err);
         if (rv < 0) {
             state = "failed";
-        } else if (!has_program(&runtime)) {
+        } else if (!look_at_program(&runtime, &program)) {
             state = "absent";
             flo_fail(&err, FLO_E_RUNTIME_ABSENT, "its program is not there");
         }

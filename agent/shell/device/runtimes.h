@@ -36,5 +36,8 @@ void flo_runtimes_deinit(struct flo_device_runtime *runtime);
 /* Lists the runtimes for the profile, as {name, api, state:
  * ready|failed|absent, why}. */
 json_t *flo_runtimes_json(const struct flo_settings *settings);
+/* Appends a line for each runtime: its settings, and its program's size and time
+ * of change. */
+void flo_runtimes_describe(const struct flo_settings *settings, struct flo_buf *out);
 
 #endif

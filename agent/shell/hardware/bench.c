@@ -38,9 +38,8 @@ static void add(struct flo_buf *text, const char *key, const char *value)
     flo_buf_printf(text, "%s=%s\n", key, value);
 }
 
-/* Makes the digest of hardware, kernel and engine.  The benchmark runs again
- * when this digest has changed. */
-static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], struct flo_err *err)
+int flo_bench_digest(const struct flo_shell *shell, const char *more, char out[FLO_DIGEST_TEXT],
+                     struct flo_err *err)
 {
     const struct flo_machine *machine = &shell->machine;
     FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
@@ -61,6 +60,7 @@ static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], s
                    (unsigned long long)sensed.memory_bytes);
     flo_buf_printf(&text, "gpu=%d%d%d\n", access("/dev/dri/renderD128", F_OK),
                    access("/dev/nvidia0", F_OK), access("/dev/kfd", F_OK));
+    flo_buf_printf(&text, "%s", more);
     flo_sha256_update(&sha, text.data, text.bytes);
     flo_sha256_final(&sha, &digest);
     flo_sha256_deinit(&sha);
@@ -77,7 +77,7 @@ void flo_bench_load(struct flo_shell *shell)
     struct flo_bench stored = {0};
     char of[FLO_DIGEST_TEXT];
 
-    if (text != NULL && digest_of(shell, of, NULL) == 0 &&
+    if (text != NULL && flo_bench_digest(shell, "", of, NULL) == 0 &&
         flo_bench_read(text, strlen(text), &stored, NULL) == 0 && strcmp(stored.of, of) == 0) {
         shell->machine.bench = stored;
     }
@@ -89,7 +89,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
     json_t *json;
 
     bench->at_ms = flo_wall_ms();
-    if (digest_of(shell, bench->of, NULL) < 0) {
+    if (flo_bench_digest(shell, "", bench->of, NULL) < 0) {
         return;
     }
     shell->machine.bench = *bench;

@@ -62,6 +62,10 @@ void flo_bench_load(struct flo_shell *shell);
  * machine for two seconds. */
 void flo_bench_start(struct flo_shell *shell);
 void flo_bench_cancel(struct flo_shell *shell);
+/* Makes the digest of hardware, kernel and engine, and of `more`.  Stored
+ * measurements count as long as it is the same. */
+FLO_MUST_USE int flo_bench_digest(const struct flo_shell *shell, const char *more,
+                                  char out[FLO_DIGEST_TEXT], struct flo_err *err);
 
 /* Largest size of the benchmark's numbers as JSON. */
 #define FLO_BENCH_BYTES_MAX 1024
@@ -72,11 +76,23 @@ FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes, struct flo_bench
  * and puts that into `facts` (variants.c). */
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
                        struct flo_pressure_facts *facts);
+/* Begins to measure another variant of the model next to the one that serves, if
+ * one is unmeasured and nothing is in the way.  Returns whether it began. */
+bool flo_variants_measure(struct flo_shell *shell, uint32_t place, uint64_t now);
 /* Starts a switch to a smaller variant, or back to the larger one. */
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
 /* Stores which variant serves, after its trial succeeded.  The event
  * FLO_AGENT_WRITTEN follows. */
 void flo_variants_keep(struct flo_shell *shell, uint32_t place);
+
+/* Loads the speeds of variants, if they were measured on this machine with these
+ * runtimes (speeds.c). */
+void flo_speeds_load(struct flo_shell *shell);
+/* Stores the times per token that the model's execution measured, of its variant
+ * and of the one that serves; nothing if its probe compared none. */
+void flo_speeds_take(struct flo_shell *shell, uint32_t place);
+/* Stores that the variant which the model's execution measured failed. */
+void flo_speeds_fail(struct flo_shell *shell, uint32_t place);
 
 /* Begins to read the sensors once a second (watch.c). */
 FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);

@@ -1,10 +1,11 @@
 /* Variants: starts a switch to a smaller variant of a release under memory
- * pressure, and back.
+ * pressure, and back; and the measurement of another variant that may be faster.
  *
  * The updater chose a variant when the release was staged.  The store names it,
  * and the larger variant in whose place it serves.  This file finds the variant
- * to switch to.  agent/core/memory/pressure.c decides when to switch, and an
- * execution (agent/core/execution/variant.c) carries it out. */
+ * to switch to.  agent/core/memory/pressure.c decides when to switch, watch.c
+ * when to measure, and an execution (agent/core/execution/variant.c) carries it
+ * out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,24 +14,29 @@
 #include "agent/shell/outbox/stories.h"
 
 #define AGAIN_MS 3600000 /* pause after a failed switch */
+/* pause after a measurement that came to no end: no memory, or an order */
+#define MEASURE_AGAIN_MS 86400000
 
 static void copy_name(const struct flo_release *release, int variant, char out[FLO_NAME_MAX + 1])
 {
     snprintf(out, FLO_NAME_MAX + 1, "%s", variant < 0 ? "" : release->variants[variant].name);
 }
 
-/* Finds a variant smaller than `chosen`, by the rules of the updater's plan;
- * -1: there is none. */
-static int find_smaller(struct flo_shell *shell, const struct flo_release *release, int chosen)
+/* Finds the variants smaller than `chosen` and to be measured next to it, by the
+ * rules of the updater's plan. */
+static void find_others(struct flo_shell *shell, const struct flo_release *release, int chosen,
+                        struct flo_variants *out)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *machine =
         flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store));
     struct flo_profile profile;
 
-    return machine == NULL || chosen < 0 || flo_profile_parse(machine, &profile, NULL) < 0
-               ? -1
-               : flo_plan_smaller(release, &profile, (uint32_t)chosen);
+    if (machine != NULL && chosen >= 0 && flo_profile_parse(machine, &profile, NULL) == 0) {
+        copy_name(release, flo_plan_smaller(release, &profile, (uint32_t)chosen), out->smaller);
+        copy_name(release, flo_plan_unmeasured(release, &profile, (uint32_t)chosen),
+                  out->unmeasured);
+    }
 }
 
 static void learn(struct flo_shell *shell, const struct flo_digest *digest,
@@ -47,12 +53,32 @@ static void learn(struct flo_shell *shell, const struct flo_digest *digest,
     copy_name(release, chosen, out->name);
     out->is_choice = release->variant_count > 1;
     copy_name(release, larger, out->larger);
-    copy_name(release, find_smaller(shell, release, chosen), out->smaller);
+    copy_name(release, -1, out->smaller);
+    copy_name(release, -1, out->unmeasured);
+    find_others(shell, release, chosen, out);
     if (chosen >= 0 && larger >= 0) {
         uint64_t less = flo_plan_memory_bytes(release, (uint32_t)chosen);
         uint64_t more = flo_plan_memory_bytes(release, (uint32_t)larger);
         out->more_bytes = more > less ? more - less : 0;
     }
+}
+
+/* Stores what a measurement found that changed nothing.  A variant without a
+ * result is measured again later. */
+static void measured(struct flo_shell *shell, uint32_t place, uint64_t now)
+{
+    struct flo_variants *variants = &shell->watch.variants[place];
+    enum flo_execution end = shell->agent.models[place].execution.state;
+
+    if (end == FLO_EXECUTION_FAILED || end == FLO_EXECUTION_ROLLED_BACK ||
+        end == FLO_EXECUTION_TIMED_OUT) {
+        flo_speeds_fail(shell, place);
+    } else {
+        flo_speeds_take(shell, place);
+    }
+    memcpy(variants->refused, variants->unmeasured, sizeof(variants->refused));
+    variants->measure_again_ms = now + MEASURE_AGAIN_MS;
+    variants->name[0] = '\0'; /* the next variant to measure is looked up */
 }
 
 /* Updates the knowledge about a model's variants.  Returns whether a switch may
@@ -66,7 +92,11 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
 
     if (variants->is_asked && !model->has_execution) {
         variants->is_asked = false;
-        variants->again_ms = now + AGAIN_MS;
+        if (model->execution.is_measured) {
+            measured(shell, place, now);
+        } else {
+            variants->again_ms = now + AGAIN_MS;
+        }
     }
     if (!flo_digest_equal(&variants->release, current)) {
         memset(variants, 0, sizeof(*variants));
@@ -95,9 +125,10 @@ void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t c
     }
 }
 
-void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
+/* Prepares an execution that brings the variant; post() begins it. */
+static struct flo_agent_execution *prepare(struct flo_shell *shell, uint32_t place,
+                                           const char *variant)
 {
-    struct flo_variants *variants = &shell->watch.variants[place];
     struct flo_intake *intake = &shell->models[place].exchange;
     struct flo_agent_execution *execution = &intake->execution;
 
@@ -106,43 +137,78 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
         .kind = FLO_AGENT_DEPLOY, .model = place, .deploy.execution = execution};
     execution->release = shell->agent.models[place].slots.current;
     flo_stories_name(shell->db, "variant", execution);
-    snprintf(execution->variant, sizeof(execution->variant), "%s",
-             is_smaller ? variants->smaller : variants->larger);
+    snprintf(execution->variant, sizeof(execution->variant), "%s", variant);
     flo_policy_default(&execution->policy);
     execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
+    return execution;
+}
+
+static void post(struct flo_shell *shell, uint32_t place)
+{
+    shell->watch.variants[place].is_asked = true;
+    flo_queue_post(&shell->queue, &shell->models[place].exchange.event);
+}
+
+void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
+{
+    const struct flo_variants *variants = &shell->watch.variants[place];
+    struct flo_agent_execution *execution =
+        prepare(shell, place, is_smaller ? variants->smaller : variants->larger);
+
     /* memory is short, so the smaller variant does not wait for conditions */
     execution->policy.urgent = is_smaller;
-    variants->is_asked = true;
-    flo_queue_post(&shell->queue, &intake->event);
+    post(shell, place);
+}
+
+bool flo_variants_measure(struct flo_shell *shell, uint32_t place, uint64_t now)
+{
+    const struct flo_variants *variants = &shell->watch.variants[place];
+    bool is_refused =
+        strcmp(variants->unmeasured, variants->refused) == 0 && now < variants->measure_again_ms;
+    struct flo_agent_execution *execution;
+
+    if (variants->unmeasured[0] == '\0' || variants->larger[0] != '\0' || is_refused ||
+        !look(shell, place, now)) {
+        return false;
+    }
+    execution = prepare(shell, place, variants->unmeasured);
+    execution->is_measured = true;
+    memset(&shell->models[place].compared, 0, sizeof(shell->models[place].compared));
+    execution->policy.probe_speed_ratio_max = FLO_SPEED_PERCENT_MAX / 100.0;
+    post(shell, place);
+    return true;
 }
 
 static int keep(struct flo_shell *shell, const struct flo_agent_execution *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
     const struct flo_digest *digest = &to->release.digest;
-    const struct flo_release_variant *first = NULL, *variant = NULL;
+    const struct flo_release_variant *variant, *before = NULL;
 
     FLO_TRY(flo_shell_release_get(shell, digest, &release, err));
-    int before = flo_store_variant_instead_of(shell->store, digest, release);
-    if (before < 0) {
-        before = flo_store_release_variant(shell->store, digest, release);
+    variant = flo_shell_variant_named(release, to->variant);
+    if (variant == NULL) {
+        return flo_fail(err, FLO_E_STATE, "%s has no variant %s", to->release.model, to->variant);
     }
-    for (uint32_t v = 0; v < release->variant_count; v++) {
-        bool is_it = strcmp(release->variants[v].name, to->variant) == 0;
-        variant = is_it ? &release->variants[v] : variant;
-        first = (int)v == before && !is_it ? &release->variants[v] : first;
+    if (!to->is_measured) { /* a faster variant does not stand in for the other one */
+        int first = flo_store_variant_instead_of(shell->store, digest, release);
+        first = first < 0 ? flo_store_release_variant(shell->store, digest, release) : first;
+        before =
+            first >= 0 && &release->variants[first] != variant ? &release->variants[first] : NULL;
     }
-    return variant == NULL
-               ? flo_fail(err, FLO_E_STATE, "%s has no variant %s", to->release.model, to->variant)
-               : flo_store_variant_keep(shell->store, digest, variant, first, err);
+    return flo_store_variant_keep(shell->store, digest, variant, before, err);
 }
 
 void flo_variants_keep(struct flo_shell *shell, uint32_t place)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN, .model = place};
     struct flo_err err = {0};
+    const struct flo_agent_execution *execution = &shell->agent.models[place].execution;
 
-    if (keep(shell, &shell->agent.models[place].execution, &err) < 0) {
+    if (execution->is_measured) { /* while the store names the variant before */
+        flo_speeds_take(shell, place);
+    }
+    if (keep(shell, execution, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
         event.kind = FLO_AGENT_UNWRITTEN;
         event.error.code = err.code;

@@ -49,6 +49,21 @@ static void look_at_bench(struct flo_shell *shell, uint64_t now)
     }
 }
 
+/* Measures a variant that may be faster than the one that serves.  That needs
+ * memory and heat to spare, and must not disturb a request. */
+static void look_at_speeds(struct flo_shell *shell, uint64_t now)
+{
+    const struct flo_watch *watch = &shell->watch;
+    uint64_t after = flo_config_u64(shell->settings.config, "benchmark_after");
+    bool is_calm = watch->pressure.cause == FLO_PRESSURE_CALM && !watch->pressure.is_short &&
+                   watch->limits.set == 0;
+    bool has_begun = after == 0 || !is_calm || watch->bench != NULL || now - watch->busy_ms < after;
+
+    for (uint32_t i = 0; !has_begun && i < FLO_AGENT_MODELS_MAX; i++) {
+        has_begun = flo_variants_measure(shell, i, now);
+    }
+}
+
 /* ---- heat and battery ---- */
 
 static void tell(struct flo_shell *shell, const char *what)
@@ -360,6 +375,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
         }
     }
     look_at_bench(shell, now);
+    look_at_speeds(shell, now);
 }
 
 int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
@@ -373,6 +389,7 @@ int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
     look_at_power(shell, watch->busy_ms);
     watch->lacks = look_around(shell, watch->busy_ms);
     flo_bench_load(shell);
+    flo_speeds_load(shell);
     watch->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, shell);
     return watch->tick != NULL && event_add(watch->tick, &second) == 0
                ? 0

@@ -35,19 +35,6 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     return 0;
 }
 
-/* Finds a variant of the release by name; NULL: the release has no such
- * variant. */
-static const struct flo_release_variant *find_variant(const struct flo_release *release,
-                                                      const char *name)
-{
-    for (uint32_t v = 0; v < release->variant_count; v++) {
-        if (strcmp(release->variants[v].name, name) == 0) {
-            return &release->variants[v];
-        }
-    }
-    return NULL;
-}
-
 static int get_files(struct flo_shell *shell, const struct flo_digest *release, const char *variant,
                      struct flo_shell_files *out, struct flo_err *err)
 {
@@ -55,7 +42,7 @@ static int get_files(struct flo_shell *shell, const struct flo_digest *release, 
     int rv = flo_shell_release_get(shell, release, &files.release, err);
 
     if (rv == 0) {
-        files.variant = find_variant(files.release, variant);
+        files.variant = flo_shell_variant_named(files.release, variant);
         rv = find_files(shell, release, &files, err);
     }
     if (rv < 0) {

@@ -46,9 +46,10 @@ static const uint64_t *measured_of(const struct flo_shell *shell, const struct f
 }
 
 /* Makes the planner's numbers for a release, and says where they come from.
- * Returns false when the release has no document. */
+ * `name` is the variant; "": the one that was chosen.  Returns false when the
+ * release has no document. */
 static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_digest *release,
-                 struct flo_memory_told *told)
+                 const char *name, struct flo_memory_told *told)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
@@ -66,7 +67,9 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
         out->is_pinned = spec->is_pinned;
         out->weight = spec->weight;
     }
-    file = flo_shell_model_file(shell, release, document, &variant);
+    variant = flo_shell_variant_named(document, name);
+    file = variant != NULL ? flo_release_variant_file(document, variant, "model")
+                           : flo_shell_model_file(shell, release, document, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {
         look_at_runtime(shell, document, variant, out);
         return true;
@@ -84,8 +87,11 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
 bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
                                 const struct flo_digest *release, struct flo_memory_model *out)
 {
+    const struct flo_agent_model *agent = &shell->agent.models[model];
+    bool is_measured = agent->has_execution && agent->execution.is_measured &&
+                       flo_digest_equal(&agent->execution.release.digest, release);
     struct flo_memory_told told;
-    bool is_there = tell(shell, model, release, &told);
+    bool is_there = tell(shell, model, release, is_measured ? agent->execution.variant : "", &told);
 
     *out = told.model;
     return is_there;
@@ -117,7 +123,7 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         struct flo_memory_model *out = &memory->models[memory->count];
         struct flo_memory_told told;
 
-        if (!tell(shell, i, release, &told)) {
+        if (!tell(shell, i, release, "", &told)) {
             continue;
         }
         *out = told.model;

@@ -15,6 +15,8 @@ static void probed(void *context, const struct flo_probe_result *result)
     if (result->token_us_current > 0) {
         event.detail.ratio = result->token_us_candidate / result->token_us_current;
     }
+    shell->models[shell->probing].compared.candidate_us = result->token_us_candidate;
+    shell->models[shell->probing].compared.current_us = result->token_us_current;
     event.error.code = result->error;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", result->what);
     flo_queue_post(&shell->queue, &event);
@@ -72,8 +74,10 @@ int flo_shell_golden_read(struct flo_shell *shell, const struct flo_digest *rele
 void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
-    const struct flo_policy *policy = &shell->agent.models[action->model].execution.policy;
-    struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
+    const struct flo_agent_execution *execution = &shell->agent.models[action->model].execution;
+    const struct flo_policy *policy = &execution->policy;
+    struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms,
+                                      .must_be_faster = execution->is_measured};
     struct flo_golden golden = {0};
     struct flo_err err = {0};
     int rv = flo_shell_files_of(shell, action, &files, &err);
@@ -88,8 +92,9 @@ void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *act
         rv = read_golden(&named, &golden, &err);
     }
     if (rv == 0) {
-        limits.speed_ratio_max =
-            smaller(policy->probe_speed_ratio_max, release->probe_speed_ratio_max);
+        limits.speed_ratio_max = execution->is_measured ? policy->probe_speed_ratio_max
+                                                        : smaller(policy->probe_speed_ratio_max,
+                                                                  release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
         limits.files = &source;
         rv = flo_serve_probe(shell->serve, action->model, &golden, &limits, probed, shell, &err);

@@ -141,6 +141,9 @@ const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
                                                     const struct flo_digest *digest,
                                                     const struct flo_release *release,
                                                     const struct flo_release_variant **variant);
+/* Finds a variant by name; NULL: the release has no such variant. */
+const struct flo_release_variant *flo_shell_variant_named(const struct flo_release *release,
+                                                          const char *name);
 /* Returns the name of the variant that the model's job must stage; NULL: the
  * updater's plan chooses. */
 const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t place);

@@ -107,10 +107,12 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
 
 /* Tells whether memory holds the old and the new release at once.  For an
  * exchange of variants it says no, because memory is short then, or was short
- * until now. */
+ * until now; a variant that is measured needs room next to the other one. */
 static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
-    return shell->agent.models[model].execution.variant[0] == '\0' &&
+    const struct flo_agent_execution *execution = &shell->agent.models[model].execution;
+
+    return (execution->variant[0] == '\0' || execution->is_measured) &&
            flo_shell_fits_both(shell, model, release);
 }
 

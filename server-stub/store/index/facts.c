@@ -273,10 +273,11 @@ static void fill_report(struct block *block, const void *from, struct flo_select
         json_is_true(json_object_get(said->report, "prompts_stay"));
     values[FLO_SELECT_MODEL].list = list_of(block, said->titles, "model", FLO_NAME_MAX);
     values[FLO_SELECT_RELEASE].list = list_of(block, said->titles, "release", TITLE_BYTES_MAX);
+    values[FLO_SELECT_VARIANT].list = list_of(block, said->titles, "variant", FLO_NAME_MAX);
 }
 
-/* Lists model@version of the release that serves, for each model on the
- * device. */
+/* Lists model@version and variant of the release that serves, for each model on
+ * the device. */
 static json_t *titles_of(const json_t *models)
 {
     json_t *titles = json_array();
@@ -287,14 +288,20 @@ static json_t *titles_of(const json_t *models)
         const char *state = short_text(json_object_get(one, "state"), FLO_NAME_MAX);
         const char *version =
             short_text(json_object_get(json_object_get(one, "serving"), "version"), FLO_NAME_MAX);
+        const char *variant = short_text(json_object_get(one, "variant"), FLO_NAME_MAX);
         char title[TITLE_BYTES_MAX + 1];
         if (!flo_name_is_valid(model) || (state != NULL && strcmp(state, "removed") == 0)) {
             continue;
         }
-        snprintf(title, sizeof(title), "%.64s@%.64s", model, version != NULL ? version : "");
-        json_array_append_new(titles, flo_name_is_valid(version)
-                                          ? json_pack("{s:s,s:s}", "model", model, "release", title)
-                                          : json_pack("{s:s}", "model", model));
+        json_t *item = json_pack("{s:s}", "model", model);
+        if (flo_name_is_valid(version)) {
+            snprintf(title, sizeof(title), "%.64s@%.64s", model, version);
+            flo_json_put_text(item, "release", title);
+        }
+        if (flo_name_is_valid(variant)) {
+            flo_json_put_text(item, "variant", variant);
+        }
+        json_array_append_new(titles, item);
     }
     return titles;
 }

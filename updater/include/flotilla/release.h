@@ -563,7 +563,7 @@ void flo_author_result_deinit(struct flo_author_result *result);
 #define FLO_PROFILE_RUNTIMES_MAX 8
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
-/* Time that a variant took per token on a device, beside another variant of the
+/* Time that a variant took per token on a device, next to another variant of the
  * same model file. */
 struct flo_speed_row {
     char model[FLO_NAME_MAX + 1];
@@ -573,6 +573,8 @@ struct flo_speed_row {
     uint64_t token_us; /* in microseconds; 0: the variant failed */
 };
 #define FLO_SPEED_ROWS_MAX 16
+/* A variant replaces another one if it takes at most this part of its time. */
+#define FLO_SPEED_PERCENT_MAX 90
 struct flo_speeds {
     struct flo_speed_row rows[FLO_SPEED_ROWS_MAX]; /* the oldest first */
     size_t count;
@@ -669,12 +671,12 @@ FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input, struct flo_pl
 int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
                      uint32_t variant);
 /* Returns the variant that is fastest on this device, among those that fit and
- * serve the model file of `variant` without an adapter.  Another one must save a
- * tenth of the time per token. */
+ * serve the model file of `variant` without an adapter
+ * (FLO_SPEED_PERCENT_MAX). */
 uint32_t flo_plan_fastest(const struct flo_release *release, const struct flo_profile *profile,
                           uint32_t variant);
 /* Returns the first variant that flo_plan_fastest() could choose in place of
- * `variant`, but whose speed beside it is not measured; -1: there is none. */
+ * `variant`, but whose speed next to it is not measured; -1: there is none. */
 int flo_plan_unmeasured(const struct flo_release *release, const struct flo_profile *profile,
                         uint32_t variant);
 /* Stores the time per token of a variant, in place of its earlier time. */
