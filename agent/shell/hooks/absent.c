@@ -30,6 +30,11 @@ json_t *flo_runtimes_json(const struct flo_settings *settings)
     return json_array();
 }
 
+void flo_runtimes_describe(const struct flo_settings *settings, struct flo_buf *out)
+{
+    (void)settings, (void)out;
+}
+
 void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *release, bool again)
 {
     (void)shell, (void)release, (void)again;
