@@ -67,7 +67,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
         /* The measurements so far belong to the release that served until now,
          * so their window is closed. */
         flo_telemetry_close(shell, action->model);
-        shell->models[action->model].telemetry.release = action->release;
+        flo_shell_window_begin(shell, action);
         flo_shell_host_flipped(shell, action);
         if (action->is_linked) {
             flo_hooks_flip(shell, &action->release, action->flag);

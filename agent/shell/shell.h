@@ -175,6 +175,7 @@ struct flo_watch {
 struct flo_measure_window {
     uint64_t begin_ms; /* beginning of the telemetry window; 0: no window has been closed yet */
     struct flo_release_ref release;
+    char variant[FLO_NAME_MAX + 1]; /* of a release that has several; "": it has one */
     struct flo_measures measures;
 };
 /* An order whose report has not been sent yet. */

@@ -298,7 +298,7 @@ FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
 FLAGS(telemetry_query) = {
-    {"by", "release|model|hardware|device", "one series for each", FLO_ASKED},
+    {"by", "release|model|variant|hardware|device", "one series for each", FLO_ASKED},
     {"model", "M",
      "of this model alone; without it `hardware` and `device` count all models "
      "together",
@@ -306,10 +306,11 @@ FLAGS(telemetry_query) = {
     {"since", "DURATION", "how far back (10m)", FLO_ASKED},
     {"step", "DURATION", "width of a point (10s; 5m by device)", FLO_ASKED},
     END};
-FLAGS(telemetry_away) = {{"by", "release|model|hardware|device", "one row for each", FLO_ASKED},
-                         {"model", "M", "of this model alone", FLO_ASKED},
-                         {"since", "DURATION", "how far back (10m)", FLO_ASKED},
-                         END};
+FLAGS(telemetry_away) = {
+    {"by", "release|model|variant|hardware|device", "one row for each", FLO_ASKED},
+    {"model", "M", "of this model alone", FLO_ASKED},
+    {"since", "DURATION", "how far back (10m)", FLO_ASKED},
+    END};
 FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people", FLO_ASKED},
                        {"group", "G", "devices land in this group", FLO_ASKED},
                        {"role", "ROLE[:GROUP],…",

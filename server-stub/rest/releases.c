@@ -16,6 +16,7 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/recall/recall.h"
 #include "server-stub/state/released.h"
+#include "server-stub/state/telemetry_link.h"
 
 /* Sets the ETag of a release.  When one person publishes a release while
  * another yanks it, the second request is refused and has to look again. */
@@ -163,7 +164,7 @@ static int store_release(struct flo_rest_call *call, const struct flo_release_ve
                                     .body = verified->body,
                                     .bytes = full_bytes(release),
                                     .created_at_ms = flo_wall_ms()};
-    flo_lane_release(call->controller->lane, digest, release->model, release->version);
+    flo_telemetry_link_release(call->controller, &row);
     flo_rollouts_release_added(call->controller, release->model);
     flo_collect_again(call->controller);
     struct brings brings = {call->controller, digest};

@@ -33,11 +33,40 @@ static int tell_device(void *context, const struct flo_select_device *device)
     return 0;
 }
 
+/* Writes the names of a release's variants, a blank before each; nothing if it
+ * has one. */
+static void list_variants(const char *body, char out[FLO_LANE_VARIANTS])
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    size_t used = 0;
+
+    out[0] = '\0';
+    if (body == NULL ||
+        flo_json_parse(body, strlen(body), FLO_RELEASE_BYTES_MAX, &json, NULL) < 0) {
+        return;
+    }
+    const json_t *variants = json_object_get(json, "variants");
+    size_t count = json_array_size(variants);
+    for (size_t i = 0; count > 1 && count <= FLO_RELEASE_VARIANTS_MAX && i < count; i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(variants, i), "name"));
+        if (flo_name_is_valid(name)) {
+            used += (size_t)snprintf(out + used, FLO_LANE_VARIANTS - used, " %s", name);
+        }
+    }
+}
+
+void flo_telemetry_link_release(struct flo_controller *controller,
+                                const struct flo_fleet_release *release)
+{
+    char variants[FLO_LANE_VARIANTS];
+
+    list_variants(release->body, variants);
+    flo_lane_release(controller->lane, release->digest, release->model, release->version, variants);
+}
+
 static int tell_release(void *context, const struct flo_fleet_release *release)
 {
-    struct flo_controller *controller = context;
-
-    flo_lane_release(controller->lane, release->digest, release->model, release->version);
+    flo_telemetry_link_release(context, release);
     return 0;
 }
 

@@ -12,5 +12,8 @@ FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, stru
  * may differ.  NULL: the device has no profile. */
 void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
+/* Tells the telemetry thread a release and the names of its variants. */
+void flo_telemetry_link_release(struct flo_controller *controller,
+                                const struct flo_fleet_release *release);
 
 #endif

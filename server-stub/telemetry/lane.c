@@ -72,11 +72,11 @@ void flo_lane_device(struct flo_lane *lane, const char *device, const char *hard
 }
 
 void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
-                      const char *version)
+                      const char *version, const char *variants)
 {
-    char title[2 * FLO_NAME_MAX + 2];
+    char title[2 * FLO_NAME_MAX + 2 + FLO_LANE_VARIANTS];
 
-    snprintf(title, sizeof(title), "%.64s@%.64s", model, version);
+    snprintf(title, sizeof(title), "%.64s@%.64s%s", model, version, variants);
     tell(lane, command_new(FLO_LANE_RELEASE, digest, title, strlen(title)));
 }
 

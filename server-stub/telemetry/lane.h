@@ -70,10 +70,13 @@ FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
 /* Informs the telemetry thread about a device and its hardware class; NULL: the
  * device was retired. */
 void flo_lane_device(struct flo_lane *lane, const char *device, const char *hardware_or_null);
+/* Size of the names of a release's variants, a blank before each. */
+#define FLO_LANE_VARIANTS (FLO_RELEASE_VARIANTS_MAX * (FLO_NAME_MAX + 1) + 1)
 /* Informs the telemetry thread about a release.  Telemetry of releases that it
- * does not know is stored as "of no known release". */
+ * does not know is stored as "of no known release".  `variants`: the names of its
+ * variants, each with a blank before it; "": it has one. */
 void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
-                      const char *version);
+                      const char *version, const char *variants);
 /* Passes a message from an external broker to the telemetry thread. */
 void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message);
 

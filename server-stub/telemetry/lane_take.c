@@ -104,9 +104,24 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
     return NULL;
 }
 
-/* Checks the release that a telemetry window names.  Only published releases
- * get rows of their own, because a device could invent any number of others.  A
- * release's model is the publisher's, whatever a device reports.  Returns the
+static bool has_variant(const struct flo_lane_known *known, const char *name)
+{
+    const char *rest = known->variants;
+    size_t chars = strlen(name);
+
+    while (chars > 0 && *rest == ' ') {
+        size_t length = strcspn(++rest, " ");
+        if (length == chars && memcmp(rest, name, chars) == 0) {
+            return true;
+        }
+        rest += length;
+    }
+    return false;
+}
+
+/* Checks the release that a telemetry window names.  Only published releases and
+ * their variants get rows of their own, because a device could invent any number
+ * of others.  A release's model is the publisher's, whatever a device reports.  Returns the
  * release's model@version, or "" if it is unknown. */
 static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
@@ -116,6 +131,9 @@ static const char *judge_release(const struct flo_lane *lane, struct flo_telemet
         window->release = (struct flo_digest){0};
     }
     snprintf(window->model, sizeof(window->model), "%s", known != NULL ? known->model : "");
+    if (known == NULL || !has_variant(known, window->variant)) {
+        window->variant[0] = '\0';
+    }
     return known != NULL ? known->title : "";
 }
 
@@ -271,8 +289,9 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
 
 /* Adds a published release to the known ones, of which the newest
  * FLO_LANE_RELEASES_MAX are kept. */
-static void learn_release(struct flo_lane *lane, const char *text, const char *title)
+static void learn_release(struct flo_lane *lane, const char *text, const char *said)
 {
+    size_t chars = strcspn(said, " ");
     struct flo_digest digest;
 
     if (!flo_digest_parse(text, &digest) || find_release(lane, &digest) != NULL) {
@@ -280,8 +299,9 @@ static void learn_release(struct flo_lane *lane, const char *text, const char *t
     }
     struct flo_lane_known *to = &lane->releases[lane->release_next];
     to->digest = digest;
-    snprintf(to->title, sizeof(to->title), "%s", title);
-    snprintf(to->model, sizeof(to->model), "%.*s", (int)strcspn(title, "@"), title);
+    snprintf(to->title, sizeof(to->title), "%.*s", (int)chars, said);
+    snprintf(to->model, sizeof(to->model), "%.*s", (int)strcspn(said, "@"), said);
+    snprintf(to->variants, sizeof(to->variants), "%s", said + chars);
     lane->release_next = (lane->release_next + 1) % FLO_LANE_RELEASES_MAX;
     if (lane->release_count < FLO_LANE_RELEASES_MAX) {
         lane->release_count++;

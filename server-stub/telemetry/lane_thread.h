@@ -73,6 +73,7 @@ struct flo_lane_known {
     struct flo_digest digest;
     char model[FLO_NAME_MAX + 1];
     char title[2 * FLO_NAME_MAX + 2]; /* model@version */
+    char variants[FLO_LANE_VARIANTS]; /* a blank before each name; "": it has one */
 };
 
 struct flo_lane {

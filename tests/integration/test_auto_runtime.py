@@ -164,6 +164,16 @@ def test_an_idle_device_measures_the_variants_and_the_fastest_serves(pair):
     assert "US PER TOKEN" in shown
 
 
+def test_telemetry_compares_the_variants(pair):
+    def requests():
+        answer = pair.fleet.ask("telemetry", "query", "requests", "--by",
+                                "variant", "--model", "desk")
+        return {one["key"]["variant"]: one["sum"] for one in answer["series"]}
+
+    until("both", lambda: all(requests().get(name) for name in (
+        "gpu-cuda", "native")) or Seen(requests()))
+
+
 def test_a_slower_variant_serves_nothing_and_nothing_fails(pair):
     pair.measuring(pair.plain, "none")
     until("it is measured", lambda: sorted(pair.speeds("plain")) == [

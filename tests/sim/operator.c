@@ -55,7 +55,7 @@ static bool publish(int number)
     if (!begin(&err)) {
         return false;
     }
-    flo_lane_release(ours()->lane, digest, release->ref.model, release->ref.version);
+    flo_lane_release(ours()->lane, digest, release->ref.model, release->ref.version, "");
     flo_rollouts_release_added(ours(), release->ref.model);
     int rv = flo_fleet_release_add(ours()->store, &row, &err);
     if (rv == 0) {

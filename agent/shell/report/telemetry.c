@@ -148,6 +148,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
                      (json_int_t)flo_shell_clock_told_ms(shell), "window_ms",
                      (json_int_t)(now - telemetry->begin_ms), "model", telemetry->release.model,
                      "release", digest, "version", telemetry->release.version);
+    flo_json_put_text(json, "variant", telemetry->variant);
     if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
         if (shell->settings.rules.n_fallbacks == 0) {
             drop_away(json);

@@ -76,6 +76,17 @@ void flo_shell_files_free(struct flo_shell_files *files)
     files->release = NULL;
 }
 
+void flo_shell_window_begin(struct flo_shell *shell, const struct flo_agent_action *action)
+{
+    FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
+    struct flo_measure_window *window = &shell->models[action->model].telemetry;
+    bool is_choice =
+        flo_shell_files_of(shell, action, &files, NULL) == 0 && files.release->variant_count > 1;
+
+    window->release = action->release;
+    snprintf(window->variant, sizeof(window->variant), "%s", is_choice ? files.variant->name : "");
+}
+
 int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files *files,
                           struct flo_serve_model *model, struct flo_err *err)
 {

@@ -108,6 +108,9 @@ FLO_MUST_USE int flo_shell_files_get(struct flo_shell *shell, const struct flo_d
 FLO_MUST_USE int flo_shell_files_of(struct flo_shell *shell, const struct flo_agent_action *action,
                                     struct flo_shell_files *out, struct flo_err *err);
 void flo_shell_files_free(struct flo_shell_files *files);
+/* Begins the telemetry window of the action's release, and variant, which serves
+ * from now on. */
+void flo_shell_window_begin(struct flo_shell *shell, const struct flo_agent_action *action);
 /* Verifies the adapter of `files`, and adds it to the model that an engine will
  * open.  The memory for one more adapter is added too. */
 FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files *files,

@@ -92,15 +92,18 @@ static int read_model(const json_t *json, struct flo_telemetry_window *out, stru
 {
     const char *model;
     const char *version;
+    const char *variant;
 
     FLO_TRY(flo_json_opt_name(json, "model", "", &model, err));
     FLO_TRY(flo_json_opt_name(json, "version", "", &version, err));
+    FLO_TRY(flo_json_opt_name(json, "variant", "", &variant, err));
     FLO_TRY(flo_json_opt_digest(json, "release", &out->release, err));
     FLO_TRY(read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err));
     FLO_TRY(read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err));
     FLO_TRY(read_histograms(json, out, err));
     snprintf(out->model, sizeof(out->model), "%s", model);
     snprintf(out->version, sizeof(out->version), "%s", version);
+    snprintf(out->variant, sizeof(out->variant), "%s", variant);
     return 0;
 }
 
@@ -130,7 +133,7 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out, struct f
     json_t *word;
     size_t i;
 
-    FLO_TRY(flo_json_opt_array(json, "by", 4, &by, err));
+    FLO_TRY(flo_json_opt_array(json, "by", 5, &by, err));
     json_array_foreach(by, i, word)
     {
         const char *text = json_is_string(word) ? json_string_value(word) : "";
@@ -142,10 +145,12 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out, struct f
             out->by_device = true;
         } else if (strcmp(text, "hardware") == 0) {
             out->by_hardware = true;
+        } else if (strcmp(text, "variant") == 0) {
+            out->by_variant = true;
         } else {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "by[%zu]: release, model, hardware or device belongs "
-                            "here",
+                            "by[%zu]: release, model, variant, hardware or device "
+                            "belongs here",
                             i);
         }
     }
@@ -309,6 +314,9 @@ static void series_end(struct flo_telemetry_fold *fold)
     if (fold->query->by_release || fold->query->by_model) {
         json_object_set_new(key, "model", json_string(fold->model));
     }
+    if (fold->query->by_variant) {
+        json_object_set_new(key, "variant", json_string(fold->variant));
+    }
     if (fold->query->by_device) {
         json_object_set_new(key, "device", json_string(fold->device));
     }
@@ -342,6 +350,7 @@ static void series_begin(struct flo_telemetry_fold *fold, const struct flo_telem
     snprintf(fold->release, sizeof(fold->release), "%s", row->release);
     snprintf(fold->device, sizeof(fold->device), "%s", row->device);
     snprintf(fold->hardware, sizeof(fold->hardware), "%s", row->hardware);
+    snprintf(fold->variant, sizeof(fold->variant), "%s", row->variant);
     snprintf(fold->model, sizeof(fold->model), "%s", row->model);
     fold->points = json_array();
     fold->series_count = 0;
@@ -370,6 +379,7 @@ void flo_telemetry_fold_add(struct flo_telemetry_fold *fold, const struct flo_te
     if (fold->points == NULL ||
         (fold->query->by_release && strcmp(fold->release, row->release) != 0) ||
         (fold->query->by_model && strcmp(fold->model, row->model) != 0) ||
+        (fold->query->by_variant && strcmp(fold->variant, row->variant) != 0) ||
         (fold->query->by_device && strcmp(fold->device, row->device) != 0) ||
         (fold->query->by_hardware && strcmp(fold->hardware, row->hardware) != 0)) {
         series_end(fold);

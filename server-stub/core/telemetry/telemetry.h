@@ -30,6 +30,7 @@ struct flo_telemetry_window {
     uint64_t window_ms;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
+    char variant[FLO_NAME_MAX + 1]; /* "": the release has one, or an older agent does not tell */
     struct flo_digest release;
     bool has[FLO_METRICS_MAX];
     int64_t values[FLO_METRICS_MAX];  /* counters, gauges */
@@ -52,6 +53,7 @@ struct flo_telemetry_query {
     bool by_model;
     bool by_device;
     bool by_hardware;
+    bool by_variant;
     char model[FLO_NAME_MAX + 1]; /* rows of this model only; "": of all models */
     uint64_t since_ms;            /* before now */
     uint64_t step_ms;
@@ -77,6 +79,7 @@ void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null,
 /* Stored row; rows are sorted by key and time. */
 struct flo_telemetry_row {
     const char *release;  /* digest text */
+    const char *variant;  /* "": the release has one, or it is not known */
     const char *device;   /* "": a total */
     const char *hardware; /* hardware class of a total; "": the row is of a device */
     const char *model;    /* "": not known */
@@ -97,6 +100,7 @@ struct flo_telemetry_fold {
     char release[FLO_DIGEST_TEXT];
     char device[37];
     char hardware[FLO_HARDWARE_TEXT];
+    char variant[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
     uint64_t step_at_ms;
     uint64_t count, series_count;

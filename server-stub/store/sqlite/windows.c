@@ -380,12 +380,15 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
 {
     uint64_t at_ms = time_of(window, now_ms);
     char digest[FLO_DIGEST_TEXT];
+    char name[FLO_DIGEST_TEXT + 1 + FLO_NAME_MAX];
     int64_t device_n;
     int64_t release_n;
     int64_t hardware_n;
     int rv;
 
     flo_digest_text(&window->release, digest);
+    snprintf(name, sizeof(name), "%s%s%s", digest, window->variant[0] != '\0' ? " " : "",
+             window->variant);
     store->fine_from_ms =
         now_ms > FLO_TELEMETRY_FINE_LIFE_MS ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS : 0;
     FLO_TRY(number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err));
@@ -394,7 +397,7 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
     if (!*is_new) {
         return rv;
     }
-    FLO_TRY(number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err));
+    FLO_TRY(number_of(store, FLO_TELEMETRY_RELEASE, name, window->model, &release_n, err));
     rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "", &hardware_n, err);
     FLO_TRY(rv);
     if (at_ms >= store->fine_from_ms) {

@@ -6,13 +6,15 @@
 
 #include "server-stub/store/windows.h"
 
+/* Kinds of names.  The name of a release is its digest; for a release with
+ * several variants a blank and the variant follow. */
 enum { FLO_TELEMETRY_DEVICE, FLO_TELEMETRY_RELEASE, FLO_TELEMETRY_HARDWARE };
 
 #define FLO_TELEMETRY_NAMES_MAX 16384
 struct flo_telemetry_name {
     int64_t n; /* 0: free */
     int kind;
-    char text[FLO_DIGEST_TEXT];
+    char text[FLO_DIGEST_TEXT + 1 + FLO_NAME_MAX];
 };
 
 /* Sum of the telemetry windows in a transaction, for a release on a hardware

@@ -5,13 +5,17 @@
 
 /* ---- reading ---- */
 
+/* Parts of a release's name (windows_file.h); a digest's text has 71 bytes. */
+#define DIGEST "substr(r.text, 1, 71)"
+#define VARIANT "substr(r.text, 73)"
+_Static_assert(FLO_DIGEST_TEXT == 72, "DIGEST and VARIANT count on it");
 #define OF_MODEL " AND (?3 = '' OR r.model = ?3)"
 #define WINDOWS                                                                                    \
-    "SELECT r.text, d.text, '', w.at, w.data, r.model FROM window w"                               \
+    "SELECT " DIGEST ", d.text, '', w.at, w.data, r.model, " VARIANT " FROM window w"              \
     " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"                                \
     " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
 #define TOTALS                                                                                     \
-    "SELECT r.text, '', h.text, w.at, w.data, r.model FROM total w"                                \
+    "SELECT " DIGEST ", '', h.text, w.at, w.data, r.model, " VARIANT " FROM total w"               \
     " JOIN name r ON r.n = w.release JOIN name h ON h.n = w.hardware"                              \
     " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
 #define BEYOND(table)                                                                              \
@@ -35,15 +39,17 @@ static const char *rows_of(const struct flo_telemetry_query *query)
 {
 #define ORDERS(keys)                                                                               \
     TOTALS keys "w.at", TOTALS keys "w.hardware, w.at", WINDOWS keys "w.device, w.at"
-    static const char *const texts[3][3] = {
-        {ORDERS("")}, {ORDERS("r.model, ")}, {ORDERS("w.release, ")}};
+#define KEYS(variant)                                                                              \
+    {ORDERS(variant)}, {ORDERS("r.model, " variant)},                                              \
+    {                                                                                              \
+        ORDERS(DIGEST ", " variant)                                                                \
+    }
+    static const char *const texts[2][3][3] = {{KEYS("")}, {KEYS(VARIANT ", ")}};
+#undef KEYS
 #undef ORDERS
+    size_t first = query->by_release ? 2 : query->by_model ? 1 : 0;
 
-    return texts[query->by_release ? 2
-                 : query->by_model ? 1
-                                   : 0][query->by_device     ? 2
-                                        : query->by_hardware ? 1
-                                                             : 0];
+    return texts[query->by_variant][first][query->by_device ? 2 : query->by_hardware ? 1 : 0];
 }
 
 /* Fails, because the query has too many rows.  The error tells how far back the
@@ -95,6 +101,7 @@ static int row_read(struct flo_windows *store, const struct flo_telemetry_query 
         .device = flo_db_column_text(row, 1),
         .hardware = flo_db_column_text(row, 2),
         .model = flo_db_column_text(row, 5),
+        .variant = flo_db_column_text(row, 6),
         .at_ms = (uint64_t)flo_db_column_i64(row, 3) * 1000,
         .count = number.count,
         .sum = number.sum,
@@ -132,7 +139,7 @@ int flo_windows_list(struct flo_windows *store, const struct flo_telemetry_query
 }
 
 #define NEWEST                                                                                     \
-    "SELECT r.text, d.text, w.data FROM window w"                                                  \
+    "SELECT " DIGEST ", d.text, w.data FROM window w"                                              \
     " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"                                \
     " WHERE w.step = ? AND w.at >= ? AND r.model = ?"                                              \
     " ORDER BY w.at DESC LIMIT ?"

@@ -67,6 +67,7 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
 /* ---- reports ---- */
 
 QUIET(flo_telemetry_close, struct flo_shell *shell, uint32_t model)
+QUIET(flo_shell_window_begin, struct flo_shell *shell, const struct flo_agent_action *action)
 SAYS(bool, false, flo_telemetry_close_all, struct flo_shell *shell)
 SAYS(bool, false, flo_shell_prove, struct flo_shell *shell, const char *topic, const char *text,
      size_t bytes, struct flo_buf *out)

@@ -303,7 +303,7 @@ void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge)
 }
 
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const char *model,
-                             const char *version)
+                             const char *version, const char *variants)
 {
-    (void)told, (void)digest, (void)model, (void)version;
+    (void)told, (void)digest, (void)model, (void)version, (void)variants;
 }

@@ -55,6 +55,6 @@ void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
                             const char *hardware_or_null);
 void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge);
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const char *model,
-                             const char *version);
+                             const char *version, const char *variants);
 
 #endif

@@ -726,10 +726,10 @@ static void each_model_and_each_hardware_has_a_series(void **state)
                                       .series_histogram = &h[1],
                                       .series = json_array()};
     static const struct flo_telemetry_row rows[] = {
-        {"r", "", "x 1g", "help", 20000, 2, 6, 1, 5, NULL},
-        {"r", "", "x 1g", "help", 25000, 1, 9, 9, 9, NULL},
-        {"r", "", "x 2g", "help", 20000, 1, 2, 2, 2, NULL},
-        {"r", "", "x 2g", "tiny", 20000, 0, 0, 0, 0, NULL}};
+        {"r", "", "", "x 1g", "help", 20000, 2, 6, 1, 5, NULL},
+        {"r", "", "", "x 1g", "help", 25000, 1, 9, 9, 9, NULL},
+        {"r", "", "", "x 2g", "help", 20000, 1, 2, 2, 2, NULL},
+        {"r", "", "", "x 2g", "tiny", 20000, 0, 0, 0, 0, NULL}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         flo_telemetry_fold_add(&fold, &rows[i]);
@@ -756,7 +756,7 @@ static void points_beyond_the_most_are_left_out_and_counted(void **state)
                                       .step_histogram = &h[0],
                                       .series_histogram = &h[1],
                                       .series = json_array()};
-    struct flo_telemetry_row row = {"r", "", "", "", 0, 1, 1, 1, 1, NULL};
+    struct flo_telemetry_row row = {"r", "", "", "", "", 0, 1, 1, 1, 1, NULL};
 
     for (; row.at_ms < FLO_TELEMETRY_POINTS_MAX + 5; row.at_ms++) {
         flo_telemetry_fold_add(&fold, &row);

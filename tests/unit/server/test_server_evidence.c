@@ -39,8 +39,8 @@ static void scene_begin(struct scene *scene, struct world *world)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         flo_lane_device(lane, ids[i], "x86_64 avx2 4g");
     }
-    flo_lane_release(lane, DIGEST, "tiny", "1");
-    flo_lane_release(lane, NEXT_DIGEST, "tiny", "2");
+    flo_lane_release(lane, DIGEST, "tiny", "1", "");
+    flo_lane_release(lane, NEXT_DIGEST, "tiny", "2", "");
     assert_int_equal(flo_lane_start(lane, scene->base, NULL, on_news, NULL, &world->err), 0);
     scene->entry = start(world, SPEC);
     if (scene->entry == NULL) {

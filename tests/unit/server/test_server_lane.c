@@ -45,7 +45,7 @@ static int set_up(void **state)
     assert_int_equal(flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &world->lane, NULL), 0);
     flo_lane_device(world->lane, ONE, "x86_64 avx2 4g");
     flo_lane_device(world->lane, TWO, "aarch64 neon 1g");
-    flo_lane_release(world->lane, RELEASE, "tiny", "1");
+    flo_lane_release(world->lane, RELEASE, "tiny", "1", "");
     assert_int_equal(flo_lane_start(world->lane, world->base, NULL, on_news, world, NULL), 0);
     *state = world;
     return 0;
@@ -191,6 +191,48 @@ static void what_devices_send_is_answered_by_release_and_hardware(void **state)
     "sha256:"                                                                                      \
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
+static void feed_variant(struct world *world, uint64_t seq, const char *variant)
+{
+    char text[512];
+    char topic[FLO_TOPIC_TEXT];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":60000,\"model\":\"m\","
+             "\"release\":\"" OTHER_RELEASE "\",\"variant\":\"%s\",\"counters\":{\"requests\":1}}",
+             (unsigned long long)seq, (unsigned long long)waits_wall_ms(), variant);
+    flo_lane_feed(world->lane,
+                  &(struct flo_mqtt_message){.topic = topic, .data = text, .bytes = strlen(text)});
+}
+
+static void a_release_is_answered_by_the_variants_that_it_has(void **state)
+{
+    struct world *world = *state;
+    static const char *const told[] = {"gpu", "native", "native", "nat", "gpu native"};
+    size_t series;
+
+    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1", " gpu native");
+    for (size_t i = 0; i < FLO_COUNT(told); i++) {
+        feed_variant(world, i + 1, told[i]);
+    }
+    settle(world, FLO_COUNT(told));
+
+    assert_int_equal(ask_what(world, &(struct flo_telemetry_query){.by_release = true}), 0);
+    assert_int_equal(sum_answered(world, &series), 4); /* the last one is no name */
+    assert_int_equal(series, 1);
+    for (int by_device = 0; by_device < 2; by_device++) {
+        assert_int_equal(ask_what(world, &(struct flo_telemetry_query){.by_variant = true,
+                                                                       .by_device = by_device}),
+                         0);
+        assert_int_equal(sum_answered(world, &series), 4);
+        assert_int_equal(series, 3); /* "" for a variant that the release has not */
+        const json_t *last = json_array_get(json_object_get(world->answer, "series"), 2);
+        assert_string_equal(
+            json_string_value(json_object_get(json_object_get(last, "key"), "variant")), "native");
+        assert_int_equal(json_integer_value(json_object_get(last, "sum")), 2);
+    }
+}
+
 static void each_model_of_a_message_counts_for_its_own_release(void **state)
 {
     struct world *world = *state;
@@ -198,7 +240,7 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
     char topic[FLO_TOPIC_TEXT];
     size_t series;
 
-    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1");
+    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1", "");
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
     snprintf(text, sizeof(text),
              "{\"v\":2,\"seq\":1,\"at_ms\":%llu,\"window_ms\":60000,"
@@ -234,7 +276,7 @@ static void a_query_of_one_model_counts_no_other(void **state)
     struct world *world = *state;
     size_t series;
 
-    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1");
+    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1", "");
     for (int i = 0; i < 10; i++) {
         feed(world, ONE, RELEASE);
     }
@@ -421,6 +463,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_devices_send_is_answered_by_release_and_hardware),
+        TEST(a_release_is_answered_by_the_variants_that_it_has),
         TEST(the_engines_of_all_models_count_together),
         TEST(each_model_of_a_message_counts_for_its_own_release),
         TEST(a_query_of_one_model_counts_no_other),

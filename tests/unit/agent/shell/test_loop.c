@@ -226,6 +226,11 @@ void flo_serve_hear(struct flo_serve *unused)
     }
 }
 
+void flo_shell_window_begin(struct flo_shell *unused, const struct flo_agent_action *action)
+{
+    (void)unused, (void)action;
+}
+
 void flo_telemetry_close(struct flo_shell *unused, uint32_t model)
 {
     (void)unused, (void)model;

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <flotilla/errors/meta.h>
 #include <flotilla/updater.h>
 
 #include "base/host/json.h"
