@@ -122,6 +122,9 @@ const char *flo_create_model_of(const struct flo_create *create,
  * golden prompts that are missing, or that no engine could play. */
 FLO_MUST_USE int flo_create_devices(const struct flo_create *create, struct flo_err *err);
 
+/* Takes the sampling that the model names into the release (sampling.c), unless
+ * --serve has other values. */
+void flo_create_sampling(struct flo_create *create);
 /* Finds the licence of the release: --license, or else what the models name. */
 FLO_MUST_USE int flo_create_license(struct flo_cli *cli, struct flo_create *create,
                                     struct flo_err *err);
