@@ -26,6 +26,7 @@
 
 #define FLO_CODE_BLOCK 32 /* number of values of an activation that share a scale */
 #define FLO_KV_BLOCK 16   /* number of positions in a block of the KV cache */
+#define FLO_KV_RING 32    /* the length of a ring is a multiple of this */
 #define FLO_ATTEND_ROWS 4 /* most queries that share one pass over the cache */
 
 /* Precision of a product's input.  Higher values are finer. */
@@ -117,6 +118,9 @@ static inline size_t flo_cache_block_bytes(enum flo_cache type, size_t head_size
  * head. */
 struct flo_attention {
     const void *keys, *values; /* blocks */
+    /* The blocks are a ring of so many positions: position p stands in the place
+     * of position p % ring.  0: the blocks are of all positions. */
+    size_t ring;
     enum flo_cache type;
     size_t head_size;
     float scale;
@@ -133,6 +137,11 @@ struct flo_attention {
     float sinks[FLO_ATTEND_ROWS];
 };
 
+/* Returns the place of a position in the cache. */
+static inline size_t flo_attend_place(const struct flo_attention *a, size_t position)
+{
+    return a->ring == 0 ? position : position % a->ring;
+}
 /* Returns the share of a row's sink in the sum of weights, if the largest score
  * is `largest`. */
 static inline float flo_attend_sink(const struct flo_attention *a, size_t row, float largest)
