@@ -371,7 +371,7 @@ static void shift(struct flo_job *job, uint32_t context)
     memmove(job->tokens + kept, job->tokens + kept + dropped,
             (job->n_tokens - kept - dropped) * sizeof(*job->tokens));
     job->n_tokens -= dropped;
-    flo_session_truncate(job->session, kept);
+    flo_session_truncate(job->session, flo_session_held(job->session, kept));
     job->n_fed = flo_session_position(job->session);
 }
 

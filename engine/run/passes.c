@@ -61,17 +61,18 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* Returns how many tokens of the session the job may reuse.  From its own
- * client's session these are all common ones, from another client's only the
- * kept prefix.  Otherwise timing and `cached_tokens` would reveal one client's
- * prompts to another. */
+/* Returns how many tokens of the session the job may reuse without computing
+ * any again.  From its own client's session these are common ones, from another
+ * client's only the kept prefix.  Otherwise timing and `cached_tokens` would
+ * reveal one client's prompts to another. */
 static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *job,
                          const struct flo_slot *slot)
 {
     uint32_t common = flo_job_common(job, slot->session);
-    return slot->client == job->client
-               ? common
-               : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
+    if (slot->client != job->client) {
+        common = flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
+    }
+    return flo_session_held(slot->session, common);
 }
 
 /* Returns how many tokens the job would keep if it continued in this session.
