@@ -167,6 +167,19 @@ typedef void flo_add_fn(float *x, const float *y, size_t count);
  * depend on which rows are computed with it */
 typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank, const float *low,
                                  float *y, size_t rows);
+/* Some values of a recurrent state, which is a number for each pair of a key's
+ * number and a value.  Rows of all keys' numbers lie behind each other. */
+struct flo_recurrence {
+    float *state; /* [keys][values] */
+    size_t keys, values;
+    float decay;
+    const float *key, *query; /* [keys] */
+};
+/* One token: state[k][v] = state[k][v] * decay + added[v] * key[k], and then
+ * out[v] = sum over k of state[k][v] * query[k].  `out` may be `added`. */
+typedef void flo_recur_fn(const struct flo_recurrence *recurrence, const float *added, float *out);
+/* out[v] = sum over k of state[k][v] * key[k] */
+typedef void flo_recall_fn(const struct flo_recurrence *recurrence, float *out);
 /* Stores the key and the value of one head at `position` of the cache. */
 typedef void flo_store_fn(const float *key, const float *value, size_t head_size, size_t position,
                           enum flo_cache type, void *keys, void *values);
@@ -200,6 +213,8 @@ struct flo_kernel {
     flo_soft_cap_fn *soft_cap;
     flo_add_fn *add;
     flo_low_rank_add_fn *low_rank_add;
+    flo_recur_fn *recur;
+    flo_recall_fn *recall;
     flo_store_fn *store;
     flo_attention_fn *attend;
 };

@@ -470,6 +470,43 @@ static void attention_over_one_position_is_its_value(void **state)
     }
 }
 
+/* ---- recurrent states ---- */
+
+static void a_recurrent_step_agrees_with_plain_c(void **state)
+{
+    enum { VALUES = 77, KEYS = 33 };
+    float old[KEYS * VALUES], states[2][KEYS * VALUES], key[KEYS], query[KEYS], added[VALUES];
+    uint32_t seed = 11;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(old); i++) {
+        old[i] = noise(&seed);
+        key[i % KEYS] = noise(&seed);
+        query[i % KEYS] = noise(&seed);
+        added[i % VALUES] = noise(&seed);
+    }
+    for (size_t values = 1; values <= VALUES; values += 4) {
+        float read[2][VALUES], held[2][VALUES];
+
+        for (int k = 0; k < 2; k++) {
+            const struct flo_kernel *kernel = k == 0 ? &flo_kernel_ref : chosen;
+            const struct flo_recurrence r = {states[k], KEYS, values, 0.9f, key, query};
+
+            memcpy(states[k], old, sizeof(old));
+            memcpy(read[k], added, sizeof(added));
+            kernel->recur(&r, read[k], read[k]);
+            kernel->recall(&r, held[k]);
+        }
+        for (size_t i = 0; i < KEYS * values; i++) {
+            assert_true(fabsf(states[0][i] - states[1][i]) < 1e-6f);
+        }
+        for (size_t v = 0; v < values; v++) {
+            assert_true(fabsf(read[0][v] - read[1][v]) < 1e-5f);
+            assert_true(fabsf(held[0][v] - held[1][v]) < 1e-5f);
+        }
+    }
+}
+
 /* ---- choosing ---- */
 
 static void wrong_matmul(const void *weights, size_t row_bytes, size_t rows,
@@ -642,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_query_has_the_same_bits_alone_and_with_others),
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
         cmocka_unit_test(a_ring_gives_the_bits_of_a_cache_of_all_positions),
+        cmocka_unit_test(a_recurrent_step_agrees_with_plain_c),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
         cmocka_unit_test(a_kernel_that_is_wrong_at_an_extreme_or_a_tail_is_found),
