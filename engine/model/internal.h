@@ -84,7 +84,8 @@ int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t fir
 /* Copies of the state of recurrent layers, from which a session that is cut
  * continues without computing all its tokens again. */
 enum flo_checkpoint {
-    FLO_CHECKPOINT_DRAFT,  /* before the last pass with predicted tokens */
+    /* at the mark, or before the last pass with predicted tokens */
+    FLO_CHECKPOINT_CHOSEN,
     FLO_CHECKPOINT_ANSWER, /* before the first token of the last answer */
     FLO_CHECKPOINT_PROMPT, /* every FLO_CHECKPOINT_TOKENS tokens */
     FLO_CHECKPOINTS
@@ -160,6 +161,7 @@ struct flo_session {
     uint8_t *kv; /* [layer][keys, values][key head][head_bytes]; then state and its copies */
     /* numbers of tokens that the state, and each copy, has seen */
     uint32_t state_position, checkpoints[FLO_CHECKPOINTS];
+    uint32_t mark; /* position at which the state is copied; 0: none */
     /* positions whose keys and values local places still have: from the first
      * on, before the end */
     uint32_t window_first, window_end;

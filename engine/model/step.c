@@ -153,6 +153,12 @@ uint32_t flo_session_held(const struct flo_session *session, uint32_t count)
     return compute->held == NULL ? count : compute->held(session, count);
 }
 
+bool flo_session_mark(struct flo_session *session, uint32_t position)
+{
+    session->mark = position;
+    return session->engine->sizes.state_bytes > 0;
+}
+
 void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
                           uint32_t count)
 {

@@ -65,6 +65,12 @@ uint32_t flo_session_common(const struct flo_session *session, const int32_t *to
  * its next pass computes tokens again. */
 uint32_t flo_session_held(const struct flo_session *session, uint32_t count);
 
+/* Marks a position at which other sequences will leave this one; 0: none.  If a
+ * pass of the session ends there, a copy of its recurrent state is kept, until
+ * the next mark or draft.  Returns false if the session has no such state, so that a mark
+ * is of no use. */
+bool flo_session_mark(struct flo_session *session, uint32_t position);
+
 /* Restarts `session` with the first `count` tokens of `from`, or all if it has
  * fewer.  Their cache and the adapter are copied; nothing is computed.  `from`
  * belongs to the same engine, may be `session` itself, and must not be in use

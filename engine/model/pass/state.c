@@ -41,6 +41,7 @@ void flo_state_drop(struct flo_session *session)
     session->state_position = FLO_NO_POSITION;
     session->was_prompt = false;
     session->window_first = session->window_end = 0;
+    session->mark = 0;
     for (size_t i = 0; i < FLO_CHECKPOINTS; i++) {
         session->checkpoints[i] = FLO_NO_POSITION;
     }
@@ -157,7 +158,7 @@ void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft)
         return;
     }
     if (is_draft) {
-        keep(session, FLO_CHECKPOINT_DRAFT);
+        keep(session, FLO_CHECKPOINT_CHOSEN);
     }
     if (count == 1 && session->was_prompt) {
         keep(session, FLO_CHECKPOINT_ANSWER);
@@ -174,7 +175,13 @@ void flo_state_end(struct flo_session *session, uint32_t count)
         return;
     }
     session->state_position = session->window_end = after;
-    if (has_state(session) && before / FLO_CHECKPOINT_TOKENS != after / FLO_CHECKPOINT_TOKENS) {
+    if (!has_state(session)) {
+        return;
+    }
+    if (before / FLO_CHECKPOINT_TOKENS != after / FLO_CHECKPOINT_TOKENS) {
         keep(session, FLO_CHECKPOINT_PROMPT);
+    }
+    if (after == session->mark) {
+        keep(session, FLO_CHECKPOINT_CHOSEN);
     }
 }
