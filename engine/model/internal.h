@@ -273,6 +273,14 @@ uint32_t flo_state_held(const struct flo_session *session, uint32_t count);
 /* Gives a session the state of the first tokens of another one, as far as it is
  * kept. */
 void flo_state_copy(struct flo_session *session, const struct flo_session *from, uint32_t count);
+/* Returns the state [state_bytes] at a position, from which the session can go
+ * on; empty where the model has none. */
+const uint8_t *flo_state_at(const struct flo_session *session, uint32_t position);
+/* Returns the memory of the state for a file's, whatever it held. */
+uint8_t *flo_state_replace(struct flo_session *session);
+/* Records that cache and state are now those of the first `count` tokens, of
+ * which local places have the window. */
+void flo_state_replaced(struct flo_session *session, uint32_t count);
 /* Forgets the state, after its memory was freed. */
 void flo_state_drop(struct flo_session *session);
 

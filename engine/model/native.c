@@ -89,7 +89,7 @@ static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
         info->properties |= FLO_COMPUTE_POOLS;
     }
     if (e->sizes.state_bytes > 0) {
-        info->properties &= ~(unsigned)(FLO_COMPUTE_CUTS | FLO_COMPUTE_PREFIX);
+        info->properties &= ~(unsigned)FLO_COMPUTE_CUTS;
     }
     if (e->hparams.is_encoder) {
         info->properties = FLO_COMPUTE_POOLS;

@@ -4,7 +4,7 @@
  *
  * The file holds tokens with their keys and values as in the cache, in whole
  * blocks of FLO_PREFIX_TOKENS, and nothing of later tokens.  Layers with a
- * window have only the window in it.  It is bound to the
+ * window have only the window in it, recurrent layers their state.  It is bound to the
  * model file that it was computed from, by inode, size and times, so a copy of
  * the model needs a new prefix.  It is also bound to the version of the engine,
  * the kernel, the use of packed weights, the cache's type, and the rotation

@@ -138,6 +138,33 @@ void flo_state_copy(struct flo_session *session, const struct flo_session *from,
     }
 }
 
+/* ---- files ---- */
+
+const uint8_t *flo_state_at(const struct flo_session *session, uint32_t position)
+{
+    uint32_t copy = 0;
+
+    for (uint32_t i = 0; session->state_position != position && i < FLO_CHECKPOINTS; i++) {
+        copy = session->checkpoints[i] == position ? 1 + i : copy;
+    }
+    return memory_of(session, copy);
+}
+
+uint8_t *flo_state_replace(struct flo_session *session)
+{
+    flo_state_drop(session);
+    return memory_of(session, 0);
+}
+
+void flo_state_replaced(struct flo_session *session, uint32_t count)
+{
+    session->window_first = flo_window_first(&session->engine->sizes, count);
+    session->window_end = session->state_position = count;
+    if (has_state(session)) {
+        keep(session, FLO_CHECKPOINT_CHOSEN);
+    }
+}
+
 /* ---- passes ---- */
 
 /* The rows of a pass take the places of the first tokens in a ring. */
