@@ -279,6 +279,33 @@ static void a_recurrent_session_is_cut_anywhere(void **state)
     }
 }
 
+/* Behind a cut the session takes another way, past the place of a copy. */
+static void a_copy_behind_a_cut_is_forgotten(void **state)
+{
+    const struct flo_engine_options options = {
+        .threads = 2, .sessions = 2, .context = LONG, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = NULL;
+    int32_t ids[LONG];
+
+    (void)state;
+    assert_int_equal(
+        flo_engine_open("tests/oracle/tiny/falcon_h1-q8_0.gguf", &options, &engine, NULL), 0);
+    struct flo_session *session = session_of(engine);
+
+    fill(ids, LONG, flo_engine_info(engine)->n_vocab, 1);
+    assert_int_equal(flo_session_decode(session, ids, LONG - 2, FLO_LOGITS_NONE, NULL), 0);
+    assert_int_equal(flo_session_decode(session, ids, 1, FLO_LOGITS_NONE, NULL), 0); /* copied */
+    flo_session_truncate(session, 300);
+    fill(ids + 300, LONG - 300, flo_engine_info(engine)->n_vocab, 2);
+    assert_int_equal(flo_session_decode(session, ids + 300, LONG - 300, FLO_LOGITS_NONE, NULL), 0);
+    assert_true(flo_session_held(session, LONG - 1) < LONG - 2);
+    flo_session_truncate(session, LONG - 1);
+    assert_int_equal(flo_session_decode(session, ids + LONG - 1, 1, FLO_LOGITS_LAST, NULL), 0);
+    expect_as_new(engine, session, ids, LONG);
+    flo_session_close(session);
+    flo_engine_close(engine);
+}
+
 /* A copy of the state is kept where others will leave, if a pass ends there. */
 static void a_marked_position_is_held_behind_a_long_answer(void **state)
 {
@@ -575,6 +602,7 @@ int main(void)
         cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
+        cmocka_unit_test(a_copy_behind_a_cut_is_forgotten),
         cmocka_unit_test(a_marked_position_is_held_behind_a_long_answer),
         cmocka_unit_test(a_new_session_knows_nothing_of_a_closed_one),
         cmocka_unit_test(experts_of_two_types_get_their_input_in_both),
