@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include <flotilla/errors/infer.h>
-
 #define TEMPERATURE_MAX 2.0
 #define REPEAT_MIN 0.5
 #define REPEAT_MAX 2.0

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include <flotilla/errors/infer.h>
 
 #include "agent/serve/requests/defaults.h"
 
