@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-
 #include "agent/serve/requests/defaults.h"
 
 static struct flo_serve_defaults release; /* large */
