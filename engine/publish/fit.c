@@ -22,6 +22,7 @@ struct room {
     float out[PIECE_VALUES];
     float old[PIECE_VALUES];
     float floats[PIECE_VALUES];
+    float importance[PIECE_VALUES];
     uint8_t blocks[PIECE_VALUES * 4];
 };
 
@@ -101,6 +102,9 @@ static void counters_values(const struct flo_fit *fit, const struct room *room, 
         double error = (double)room->out[i] - x;
         counters->error_squares += error * error;
         counters->value_squares += x * x;
+        double by = fit->importance != NULL ? (double)room->importance[i] : 1;
+        counters->error_weighed += by * error * error;
+        counters->value_weighed += by * x * x;
         if (fit->floats != NULL && fit->old != NULL) {
             double change = x - (double)room->floats[i];
             double moved = (double)room->out[i] - (double)room->old[i];
@@ -111,6 +115,33 @@ static void counters_values(const struct flo_fit *fit, const struct room *room, 
     counters->is_finite = isfinite(counters->error_squares) && isfinite(counters->value_squares);
 }
 
+/* Spreads the importance of the columns over values, from value `first` on. */
+static void spread_importance(const struct flo_fit *fit, uint64_t first, size_t count, float *out)
+{
+    for (size_t done = 0; done < count;) {
+        uint64_t at = first + done, column = at % fit->row;
+        size_t run = (size_t)(fit->row - column);
+
+        run = run < count - done ? run : count - done;
+        memcpy(out + done, fit->importance + at / fit->plane * fit->row + column,
+               run * sizeof(*out));
+        done += run;
+    }
+}
+
+static void encode(const struct flo_fit *fit, uint64_t first, size_t count, struct room *room,
+                   uint8_t *data)
+{
+    if (fit->importance != NULL) {
+        spread_importance(fit, first, count, room->importance);
+    }
+    if (fit->importance != NULL && fit->to->weigh != NULL) {
+        fit->to->weigh(room->in, room->importance, data, count);
+    } else {
+        fit->to->encode(room->in, data, count);
+    }
+}
+
 static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_counters *counters,
                      struct room *room)
 {
@@ -119,7 +150,7 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
     size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
     uint8_t *data = fit->data + flo_quant_bytes(fit->to, (size_t)first);
     fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first), room->in, count);
-    fit->to->encode(room->in, data, count);
+    encode(fit, first, count, room, data);
     if (fit->old != NULL) {
         const uint8_t *old = fit->old + flo_quant_bytes(fit->to, (size_t)first);
         memcpy(room->blocks, old, flo_quant_bytes(fit->to, count));
@@ -155,6 +186,8 @@ void flo_fit_add(struct flo_fit_counters *to, const struct flo_fit_counters *fro
 {
     to->error_squares += from->error_squares;
     to->value_squares += from->value_squares;
+    to->error_weighed += from->error_weighed;
+    to->value_weighed += from->value_weighed;
     to->change_squares += from->change_squares;
     to->moved_dot_change += from->moved_dot_change;
     to->nudge_squares += from->nudge_squares;

@@ -1,6 +1,10 @@
 /* flotilla-model quantize: converts a model to a smaller type, and measures the
  * error.
  *
+ * With --calibrate the model first computes a text, which shows how much each
+ * column of a matrix matters (importance.h).  Scales are then searched for the
+ * least weighed error.
+ *
  * With --pin-grid, the scales of the release before are kept where they fit the
  * new weights.  Only codes are then rounded again.  A delta between the two
  * releases is then two to three times smaller.  But a grid that fits the old
@@ -24,6 +28,7 @@
 #include "engine/memory/pool.h"
 #include "engine/publish/commands.h"
 #include "engine/publish/fit.h"
+#include "engine/publish/importance.h"
 #include "engine/publish/quantize.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
@@ -35,13 +40,15 @@ struct quantize {
     struct flo_tool tool; /* options; the words are IN, OUT and TYPE */
     const char *pin;
     const char *pin_floats;
-    const char *judge; /* path of a text for --judge, or NULL */
+    const char *judge;     /* path of a text for --judge, or NULL */
+    const char *calibrate; /* path of a text, "builtin", or NULL */
     bool is_forced;
 
     const struct flo_mix *mix;
     struct flo_gguf *source;
-    struct flo_gguf *old;        /* or NULL */
-    struct flo_gguf *old_floats; /* or NULL */
+    struct flo_gguf *old;              /* or NULL */
+    struct flo_gguf *old_floats;       /* or NULL */
+    struct flo_importance *importance; /* or NULL */
     struct flo_pool *pool;
     uint32_t *types;                  /* [tensors of the source]: the new type of each */
     struct flo_fit_counters *tallies; /* [tensors of the source]: sums of each one's fit */
@@ -76,6 +83,10 @@ static int fill_work(const struct quantize *q, const struct flo_gguf_tensor *ten
     work->data = q->data;
     work->values = tensor->values;
     work->name = tensor->name;
+    work->importance =
+        q->importance != NULL ? flo_importance_find(q->importance, tensor->name) : NULL;
+    work->row = tensor->dims[0];
+    work->plane = tensor->dims[0] * tensor->dims[1];
     if (work->from->decode == NULL || work->to->encode == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT, "tensor '%s': from %s to %s is not built yet",
                         tensor->name, work->from->name, work->to->name);
@@ -269,6 +280,12 @@ static double relative(const struct flo_fit_counters *counters)
                                        : 0;
 }
 
+static double weighed(const struct flo_fit_counters *counters)
+{
+    return counters->value_weighed > 0 ? sqrt(counters->error_weighed / counters->value_weighed)
+                                       : 0;
+}
+
 static void report_json(const struct quantize *q, struct flo_buf *out)
 {
     flo_buf_printf(out,
@@ -294,6 +311,11 @@ static void report_json(const struct quantize *q, struct flo_buf *out)
             flo_buf_printf(out, ",\"kept\":%.4f,\"kept_error\":%.4f", v->kept, v->kept_error);
         }
         flo_buf_text(out, "},");
+    }
+    if (q->importance != NULL) {
+        flo_tool_json(out, "\"calibration\":{\"text\":", q->calibrate);
+        flo_buf_printf(out, ",\"tokens\":%" PRIu64 ",\"rms_weighed\":%.6g},",
+                       flo_importance_tokens(q->importance), weighed(&q->all));
     }
     flo_buf_text(out, "\"tensors\":[");
     for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
@@ -322,6 +344,13 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
                    "; rms error %.3f %% of the weights' rms\ntensors:",
                    q->mix->name, q->bytes, flo_gguf_file_bytes(q->source), 100 * relative(&q->all));
     flo_tool_types(counts, out);
+    if (q->importance != NULL) {
+        flo_buf_printf(out, "calibrated on %" PRIu64 " tokens of %s; weighed error %.3f %%\n",
+                       flo_importance_tokens(q->importance),
+                       strcmp(q->calibrate, FLO_CALIBRATION_BUILT_IN) == 0 ? "the built-in text"
+                                                                           : q->calibrate,
+                       100 * weighed(&q->all));
+    }
     if (q->old != NULL) {
         flo_buf_printf(out,
                        "kept %.3f of the update (%s), %" PRIu64 " of %" PRIu64
@@ -379,7 +408,16 @@ static int quantize(void *context, struct flo_err *err)
     if (q->judge != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--judge needs --pin-grid");
     }
-    const struct flo_inputs inputs = {{q->tool.args.words[0], q->pin, q->pin_floats, q->judge}};
+    if (q->calibrate != NULL && q->pin != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--calibrate chooses new grids, --pin-grid keeps the old ones");
+    }
+    const struct flo_inputs inputs = {
+        {q->tool.args.words[0], q->pin, q->pin_floats, q->judge, q->calibrate}};
+    if (q->calibrate != NULL) {
+        FLO_TRY(flo_importance_of_text(q->tool.args.words[0], q->calibrate, q->tool.threads,
+                                       &q->importance, err));
+    }
     FLO_TRY(flo_tool_gguf(q->tool.args.words[0], &q->source, err));
     FLO_TRY(flo_tool_gguf(q->pin, &q->old, err));
     FLO_TRY(flo_tool_gguf(q->pin_floats, &q->old_floats, err));
@@ -400,6 +438,8 @@ static const struct flo_flag flags[] = {
      FLO_TEXT(struct quantize, pin_floats)},
     {"judge", "TEXT", "answers to this text decide whether the pinned grid serves the update",
      FLO_TEXT(struct quantize, judge)},
+    {"calibrate", "TEXT|builtin", "weighs errors by what this text needs of the weights",
+     FLO_TEXT(struct quantize, calibrate)},
     {"threads", "N", "(default: all CPUs)", FLO_U64(struct quantize, tool.threads), .min = 1,
      .max = THREADS_MAX},
     {"force", NULL, "write it even if the update is lost", FLO_SWITCH(struct quantize, is_forced)},
