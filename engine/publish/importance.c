@@ -9,6 +9,7 @@
 
 #include "engine/model/compute.h"
 #include "engine/publish/calibration.h"
+#include "engine/publish/matrices.h"
 
 #define CHUNK_TOKENS 512
 /* share of the mean that a column keeps if its inputs were nearly 0 */
@@ -92,15 +93,18 @@ static int by_address(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Adds a matrix to the list.  The parts of a fused tensor have the same input,
- * of which the first part stands for all. */
+/* Tells whether a product reads the matrix; of tables, only rows are read.  The
+ * parts of a fused tensor have the same input, so the first one stands for
+ * all. */
+static bool is_product(const struct flo_weights *weights, const struct flo_matrix *m)
+{
+    return m != &weights->embedding && m != &weights->per_layer && m->tensor_row == 0;
+}
+
 static int add(struct flo_importance *importance, struct flo_matrix *m, struct flo_err *err)
 {
     struct watched *w = &importance->tensors[importance->count];
 
-    if (m->data == NULL || m->tensor_row != 0) {
-        return 0;
-    }
     *w = (struct watched){
         .name = m->tensor->name,
         .first = m->data,
@@ -119,39 +123,23 @@ static int add(struct flo_importance *importance, struct flo_matrix *m, struct f
                : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
 }
 
-static int add_layer(struct flo_importance *importance, const struct flo_weights *weights,
-                     struct flo_layer *layer, struct flo_err *err)
-{
-    struct flo_matrix *const experts[] = {&layer->expert_gate, &layer->expert_up,
-                                          &layer->expert_down};
-
-    for (size_t i = 0; i < weights->n_places; i++) {
-        uint8_t *place = (uint8_t *)layer + weights->places[i];
-        FLO_TRY(add(importance, (struct flo_matrix *)(void *)place, err));
-    }
-    for (size_t i = 0; i < FLO_COUNT(experts); i++) {
-        FLO_TRY(add(importance, experts[i], err));
-    }
-    return 0;
-}
-
 static int list_all(struct flo_importance *importance, struct flo_weights *weights,
                     struct flo_err *err)
 {
-    struct flo_matrix *const of_model[] = {&weights->output, &weights->per_layer_proj,
-                                           &weights->spread, &weights->merge};
-    size_t most = weights->n_layer * (weights->n_places + 3u) + FLO_COUNT(of_model);
+    FLO_CLEANUP(flo_free_cleanup) struct flo_matrix **matrices = NULL;
+    size_t most = flo_matrices_max(weights);
 
+    matrices = calloc(most, sizeof(struct flo_matrix *));
     importance->tensors = calloc(most, sizeof(*importance->tensors));
     importance->found = calloc(most, sizeof(*importance->found));
-    if (importance->tensors == NULL || importance->found == NULL) {
+    if (matrices == NULL || importance->tensors == NULL || importance->found == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the importance of %zu matrices", most);
     }
-    for (uint32_t i = 0; i < weights->n_layer; i++) {
-        FLO_TRY(add_layer(importance, weights, &weights->layers[i], err));
-    }
-    for (size_t i = 0; i < FLO_COUNT(of_model); i++) {
-        FLO_TRY(add(importance, of_model[i], err));
+    size_t count = flo_matrices_list(weights, matrices);
+    for (size_t i = 0; i < count; i++) {
+        if (is_product(weights, matrices[i])) {
+            FLO_TRY(add(importance, matrices[i], err));
+        }
     }
     qsort(importance->tensors, importance->count, sizeof(*importance->tensors), by_address);
     return 0;
