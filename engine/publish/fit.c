@@ -1,5 +1,6 @@
 #include "engine/publish/fit.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,9 @@
 struct job {
     const struct flo_fit *fit;
     struct flo_pool *pool;
-    size_t piece_count;
-    struct flo_fit_counters *pieces;
+    size_t piece_count; /* pieces of the tensor */
+    size_t measured;    /* pieces that are taken: all, or some that are spread over it */
+    struct flo_fit_counters *pieces; /* [measured] */
 };
 
 /* A thread's room. */
@@ -148,7 +150,8 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
     uint64_t first = (uint64_t)piece * PIECE_VALUES;
     uint64_t left = fit->values - first;
     size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
-    uint8_t *data = fit->data + flo_quant_bytes(fit->to, (size_t)first);
+    uint8_t *data =
+        fit->data != NULL ? fit->data + flo_quant_bytes(fit->to, (size_t)first) : room->blocks;
     fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first), room->in, count);
     encode(fit, first, count, room, data);
     if (fit->old != NULL) {
@@ -171,13 +174,14 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
 static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;
-    size_t count = job->piece_count, piece;
+    size_t taken;
     struct room *room = malloc(sizeof(*room));
     if (room == NULL) {
         return;
     }
-    while ((piece = flo_pool_take(job->pool, thread, count)) < count) {
-        do_piece(job->fit, piece, &job->pieces[piece], room);
+    while ((taken = flo_pool_take(job->pool, thread, job->measured)) < job->measured) {
+        size_t piece = taken * job->piece_count / job->measured;
+        do_piece(job->fit, piece, &job->pieces[taken], room);
     }
     free(room);
 }
@@ -206,17 +210,21 @@ int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threa
     };
     int rv = 0;
 
-    job.pieces = calloc(job.piece_count + 1, sizeof(*job.pieces));
+    assert(fit->data != NULL || fit->old == NULL);
+    job.measured =
+        fit->data == NULL && fit->pieces_max < job.piece_count ? fit->pieces_max : job.piece_count;
+    job.pieces = calloc(job.measured + 1, sizeof(*job.pieces));
     if (job.pieces == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "tensor '%s'", fit->name);
     }
     flo_pool_run(pool, threads, do_pieces, &job);
-    for (size_t i = 0; rv == 0 && i < job.piece_count; i++) {
+    for (size_t i = 0; rv == 0 && i < job.measured; i++) {
         if (!job.pieces[i].is_finite) {
             rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
                           "tensor '%s' holds values near %zu that %s cannot "
                           "hold",
-                          fit->name, i * PIECE_VALUES, fit->to->name);
+                          fit->name, i * job.piece_count / job.measured * PIECE_VALUES,
+                          fit->to->name);
         }
         flo_fit_add(counters, &job.pieces[i]);
     }

@@ -32,7 +32,8 @@ struct flo_fit {
     const uint8_t *old; /* blocks of the older release; NULL: no grid is pinned */
     const struct flo_quant_type *floats_type;
     const uint8_t *floats; /* the older release in floats; NULL: not known */
-    uint8_t *data;         /* the result */
+    uint8_t *data;         /* the result; NULL: only the errors are measured, and not pinned */
+    size_t pieces_max;     /* without `data`: most pieces to measure, spread over the tensor */
     uint64_t values;
     /* [planes][row]: importance of each column; NULL: all values count the same */
     const float *importance;
