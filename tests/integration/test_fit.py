@@ -1,11 +1,12 @@
 """A model quantised for a text, for a size and for a loss."""
 import json
+import math
 import os
 import subprocess
 
 import pytest
 
-from test_compare import FLOATS, MODELS, OPS, UPDATE
+from test_compare import FLOATS, MODELS, OPS, UPDATE, V1, Page
 
 
 @pytest.fixture(scope="module", name="model")
@@ -23,6 +24,16 @@ def run(model, *words, code=0):
 
 def report(model, *words):
     return json.loads(run(model, *words, "--json").stdout)
+
+
+def short_text(folder):
+    """The path of some kilobytes of what the model was made for."""
+    path = str(folder / "text")
+    with open(OPS, encoding="utf-8") as file:
+        words = file.read()[:6000]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(words)
+    return path
 
 
 def bytes_of(path):
@@ -66,4 +77,89 @@ def test_calibrations_that_cannot_be_are_refused(model, tmp_path):
              [os.path.join(MODELS, "bert.Q8_0.gguf"), "q4_0", "--calibrate", "builtin"])):
         done = run(model, words[0], out, *words[1:], code=code)
         assert text in done.stderr, words
+        assert not os.path.exists(out)
+
+
+def test_a_size_is_kept_and_the_sensitive_tensors_get_the_bytes(model, tmp_path):
+    out, text = str(tmp_path / "out"), short_text(tmp_path)
+    one = report(model, FLOATS, out, "--fit", "1.9MB", "--calibrate", text,
+                 "--threads", "1")
+    assert 1850000 < os.path.getsize(out) <= 1900000
+    first = bytes_of(out)
+    two = report(model, FLOATS, out, "--fit", "1.9MB", "--calibrate", text,
+                 "--threads", "2")
+    assert one["groups"] == two["groups"] and bytes_of(out) == first
+    assert 0 < one["kl_mean"] < 0.02
+    types = {group["name"]: group["types"] for group in one["groups"]}
+    costs = {group["name"]: group["kl_of_four_bits"] for group in one["groups"]}
+    assert costs["attn_v, first layers"] > costs["attn_v, last layers"]
+    assert len(set(map(str, types.values()))) > 3
+    done = run(model, FLOATS, out, "--fit", "900kB", "--calibrate", text, code=2)
+    assert "bytes, --fit allows 900000" in done.stderr
+    assert bytes_of(out) == first
+
+
+def test_a_loss_is_kept_with_fewer_bytes_the_more_is_allowed(model, tmp_path):
+    text, sizes = short_text(tmp_path), []
+    for percent in ("0.2%", "4%"):
+        out = str(tmp_path / percent)
+        one = report(model, FLOATS, out, "--loss", percent, "--calibrate", text)
+        allowed = math.log1p(float(percent[:-1]) / 100)
+        assert 0.3 * allowed < one["kl_mean"] <= allowed
+        sizes.append(os.path.getsize(out))
+    assert sizes[0] > 1.2 * sizes[1]
+
+
+def test_the_chosen_file_stands_next_to_the_original_and_eight_and_four_bits(
+        model, tmp_path):
+    out, page = str(tmp_path / "out.gguf"), str(tmp_path / "page.html")
+    one = report(model, FLOATS, out, "--fit", "2MB", "--calibrate",
+                 short_text(tmp_path), "--suite", V1, "--page", page)
+    table = one["table"]["models"]
+    assert [row["quantized_to"] for row in table] == [None, "Q8_0", "Q4_K_M", None]
+    assert table[3]["name"] == "out.gguf"
+    assert table[3]["bytes"] == os.path.getsize(out)
+    assert [row["exact"] for row in table] == [16] * 4
+    assert table[0]["kl_mean"] == 0 < table[1]["kl_mean"] < table[3]["kl_mean"]
+    with open(page, encoding="utf-8") as file:
+        shown = Page(file.read())
+    assert "out.gguf" in shown.data and shown.tags.count("circle") == 8
+
+
+def test_answers_that_a_loss_does_not_allow_fail_the_gate(model, tmp_path):
+    """The one case of sixteen that a very small file gets wrong, alone."""
+    out, suite = str(tmp_path / "out.gguf"), str(tmp_path / "suite.json")
+    words = (FLOATS, out, "--loss", "60%", "--calibrate", short_text(tmp_path))
+    run(model, *words, "--suite", V1)
+    judged = json.loads(subprocess.run(
+        [model, "eval", V1, "--model", out, "--json"], check=True,
+        capture_output=True, text=True).stdout)
+    with open(V1, encoding="utf-8") as file:
+        golden = json.load(file)
+    number = judged["failed"][0]
+    golden["cases"] = [golden["cases"][number - 1]]
+    with open(suite, "w", encoding="utf-8") as file:
+        json.dump(golden, file)
+    done = run(model, *words, "--suite", suite, code=7)
+    assert "error[model.gate]" in done.stderr
+    assert "answers 0 of 1 cases right, the original 1: 100.00 % less" in done.stderr
+    assert os.path.exists(out) and "0/1" in done.stdout
+
+
+def test_sizes_and_losses_that_are_none_are_refused(model, tmp_path):
+    out = str(tmp_path / "out")
+    for text, words in (
+            ("one of a type, --fit and --loss is needed", []),
+            ("one of a type, --fit and --loss is needed", ["q4_0", "--fit", "1MB"]),
+            ("one of a type, --fit and --loss is needed",
+             ["--fit", "1MB", "--loss", "1%"]),
+            ("--suite and --page are about", ["q4_0", "--suite", V1]),
+            ("--fit is 'small', not a size", ["--fit", "small"]),
+            ("--fit is '0x10', not a size", ["--fit", "0x10"]),
+            ("--fit is '-1MB', not a size", ["--fit", "-1MB"]),
+            ("--fit is '1MiBs', not a size", ["--fit", "1MiBs"]),
+            ("--loss is '1', not a share", ["--loss", "1"]),
+            ("--loss is '200%', not a share", ["--loss", "200%"]),
+            ("--loss is 'nan%', not a share", ["--loss", "nan%"])):
+        assert text in run(model, FLOATS, out, *words, code=2).stderr, words
         assert not os.path.exists(out)
