@@ -1,5 +1,6 @@
 #include "engine/publish/budget.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -287,17 +288,37 @@ static void take_types(const struct work *work, uint32_t *types)
     }
 }
 
-static int choose_for_size(struct work *work, uint32_t *types, struct flo_err *err)
+/* Checks that the smallest types are small enough, before anything is
+ * measured. */
+static int check_size(const struct work *work, struct flo_err *err)
 {
-    uint64_t most = work->budget->bytes_max;
-    uint64_t left = most > work->fixed_bytes ? most - work->fixed_bytes : 0;
+    uint64_t most = work->budget->bytes_max, least = work->fixed_bytes;
 
-    if (!flo_choice_to_size(work->choices, work->count, left)) {
-        uint64_t least = flo_choice_bytes(work->choices, work->count) + work->fixed_bytes;
+    for (size_t i = 0; i < work->count; i++) {
+        const struct flo_gguf_tensor *tensor =
+            flo_gguf_tensor_at(work->budget->source, work->tensors[i].index);
+        uint64_t bytes = UINT64_MAX;
+        for (size_t k = 0; k < FLO_COUNT(ladder); k++) {
+            bool is_smaller =
+                is_usable(tensor, ladder[k]) && bytes_in(work, tensor, ladder[k]) < bytes;
+            bytes = is_smaller ? bytes_in(work, tensor, ladder[k]) : bytes;
+        }
+        least += bytes;
+    }
+    if (most > 0 && least > most) {
         flo_fail(err, FLO_E_USAGE,
                  "the smallest types need %" PRIu64 " bytes, --fit allows %" PRIu64, least, most);
         return flo_err_fix(err, "allow %" PRIu64 " bytes, or take a smaller model", least);
     }
+    return 0;
+}
+
+static int choose_for_size(struct work *work, uint32_t *types, struct flo_err *err)
+{
+    bool fits =
+        flo_choice_to_size(work->choices, work->count, work->budget->bytes_max - work->fixed_bytes);
+    assert(fits); /* check_size() */
+    (void)fits;
     take_types(work, types);
     return measure_file(work, types, err);
 }
@@ -333,6 +354,7 @@ static int choose_for_loss(struct work *work, uint32_t *types, struct flo_err *e
 static int choose(struct work *work, uint32_t *types, struct flo_err *err)
 {
     FLO_TRY(list_tensors(work, err));
+    FLO_TRY(check_size(work, err));
     FLO_TRY(measure_errors(work, err));
     FLO_TRY(measure_groups(work, err));
     make_options(work);

@@ -121,7 +121,7 @@ int flo_quantize_check_answers(const struct quantize *q, struct flo_err *err)
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_GATE,
-             "%s answers %u of %zu cases right, the original %u: %.2f %% less, --loss allows %s",
+             "%s has %u of %zu answers right, the original %u: %.2f %% less, --loss allows %s",
              q->tool.args.words[1], chosen->exact, q->table.cases, first->exact, 100 * lost,
              q->loss);
     return flo_err_fix(err, "give a smaller --loss; the file was written");

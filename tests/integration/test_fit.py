@@ -142,7 +142,7 @@ def test_answers_that_a_loss_does_not_allow_fail_the_gate(model, tmp_path):
         json.dump(golden, file)
     done = run(model, *words, "--suite", suite, code=7)
     assert "error[model.gate]" in done.stderr
-    assert "answers 0 of 1 cases right, the original 1: 100.00 % less" in done.stderr
+    assert "has 0 of 1 answers right, the original 1: 100.00 % less" in done.stderr
     assert os.path.exists(out) and "0/1" in done.stdout
 
 
