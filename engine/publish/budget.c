@@ -40,7 +40,7 @@ struct work {
     struct flo_budget_result *result;
     uint32_t *trial; /* [tensors of the file]: types of the trial copy */
     struct tensor *tensors;
-    struct flo_choice *choices; /* [count], as `tensors` */
+    struct flo_type_choice *choices; /* [count], as `tensors` */
     size_t count;
     uint64_t fixed_bytes; /* of the file, without these tensors */
 };
@@ -266,10 +266,10 @@ static void make_options(struct work *work)
         double by = errors[t->group] > 0 && kl > 0 ? kl / errors[t->group] : 0;
         flo_choice_add(
             &work->choices[i],
-            (struct flo_choice_option){tensor->type, bytes_in(work, tensor, tensor->type), 0});
+            (struct flo_type_option){tensor->type, bytes_in(work, tensor, tensor->type), 0});
         for (size_t k = 0; k < FLO_COUNT(ladder); k++) {
             if (is_usable(tensor, ladder[k])) {
-                flo_choice_add(&work->choices[i], (struct flo_choice_option){
+                flo_choice_add(&work->choices[i], (struct flo_type_option){
                                                       ladder[k], bytes_in(work, tensor, ladder[k]),
                                                       by * t->errors[ladder[k]]});
             }
@@ -283,7 +283,7 @@ static void take_types(const struct work *work, uint32_t *types)
         types[i] = flo_gguf_tensor_at(work->budget->source, i)->type;
     }
     for (size_t i = 0; i < work->count; i++) {
-        const struct flo_choice *choice = &work->choices[i];
+        const struct flo_type_choice *choice = &work->choices[i];
         types[work->tensors[i].index] = choice->options[choice->chosen].type;
     }
 }

@@ -4,19 +4,19 @@
 #include <string.h>
 
 /* Tells whether `a` makes `b` useless. */
-static bool beats(const struct flo_choice_option *a, const struct flo_choice_option *b)
+static bool beats(const struct flo_type_option *a, const struct flo_type_option *b)
 {
     return a->bytes <= b->bytes && a->loss <= b->loss;
 }
 
-static void remove_at(struct flo_choice *choice, size_t i)
+static void remove_at(struct flo_type_choice *choice, size_t i)
 {
     choice->count--;
     memmove(&choice->options[i], &choice->options[i + 1],
             (choice->count - i) * sizeof(choice->options[0]));
 }
 
-void flo_choice_add(struct flo_choice *choice, struct flo_choice_option option)
+void flo_choice_add(struct flo_type_choice *choice, struct flo_type_option option)
 {
     size_t at = 0;
 
@@ -38,12 +38,12 @@ void flo_choice_add(struct flo_choice *choice, struct flo_choice_option option)
     choice->count++;
 }
 
-static const struct flo_choice_option *chosen(const struct flo_choice *choice)
+static const struct flo_type_option *chosen(const struct flo_type_choice *choice)
 {
     return &choice->options[choice->chosen];
 }
 
-uint64_t flo_choice_bytes(const struct flo_choice *choices, size_t count)
+uint64_t flo_choice_bytes(const struct flo_type_choice *choices, size_t count)
 {
     uint64_t sum = 0;
 
@@ -53,7 +53,7 @@ uint64_t flo_choice_bytes(const struct flo_choice *choices, size_t count)
     return sum;
 }
 
-double flo_choice_loss(const struct flo_choice *choices, size_t count)
+double flo_choice_loss(const struct flo_type_choice *choices, size_t count)
 {
     double sum = 0;
 
@@ -63,7 +63,7 @@ double flo_choice_loss(const struct flo_choice *choices, size_t count)
     return sum;
 }
 
-static void begin(struct flo_choice *choices, size_t count)
+static void begin(struct flo_type_choice *choices, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         assert(choices[i].count > 0);
@@ -73,16 +73,16 @@ static void begin(struct flo_choice *choices, size_t count)
 
 /* Makes the change that saves the most loss per byte, if there is one that needs
  * at most `bytes_left` more bytes.  Among equals the first tensor wins. */
-static bool grow(struct flo_choice *choices, size_t count, uint64_t bytes_left)
+static bool grow(struct flo_type_choice *choices, size_t count, uint64_t bytes_left)
 {
-    struct flo_choice *best = NULL;
+    struct flo_type_choice *best = NULL;
     size_t best_option = 0;
     double best_rate = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const struct flo_choice_option *now = chosen(&choices[i]);
+        const struct flo_type_option *now = chosen(&choices[i]);
         for (size_t k = choices[i].chosen + 1; k < choices[i].count; k++) {
-            const struct flo_choice_option *next = &choices[i].options[k];
+            const struct flo_type_option *next = &choices[i].options[k];
             double rate = (now->loss - next->loss) / (double)(next->bytes - now->bytes);
             if (next->bytes - now->bytes <= bytes_left && rate > best_rate) {
                 best = &choices[i];
@@ -97,7 +97,7 @@ static bool grow(struct flo_choice *choices, size_t count, uint64_t bytes_left)
     return best != NULL;
 }
 
-bool flo_choice_to_size(struct flo_choice *choices, size_t count, uint64_t bytes_max)
+bool flo_choice_to_size(struct flo_type_choice *choices, size_t count, uint64_t bytes_max)
 {
     begin(choices, count);
     uint64_t bytes = flo_choice_bytes(choices, count);
@@ -109,7 +109,7 @@ bool flo_choice_to_size(struct flo_choice *choices, size_t count, uint64_t bytes
     return fits;
 }
 
-bool flo_choice_to_loss(struct flo_choice *choices, size_t count, double loss_max)
+bool flo_choice_to_loss(struct flo_type_choice *choices, size_t count, double loss_max)
 {
     begin(choices, count);
     while (flo_choice_loss(choices, count) > loss_max) {

@@ -31,71 +31,6 @@
 #include "engine/tools/outfile.h"
 
 #define KEPT_MIN FLO_PINNED_KEPT_MIN
-#define THREADS_MAX 64
-
-/* Returns the tensor with this one's name and shape in another file, or
- * NULL. */
-static const struct flo_gguf_tensor *same_tensor(const struct flo_gguf *gguf,
-                                                 const struct flo_gguf_tensor *tensor)
-{
-    const struct flo_gguf_tensor *other =
-        gguf != NULL ? flo_gguf_tensor_find(gguf, tensor->name) : NULL;
-    bool is_same = other != NULL && memcmp(other->dims, tensor->dims, sizeof(tensor->dims)) == 0;
-    return is_same ? other : NULL;
-}
-
-static int fill_work(const struct quantize *q, const struct flo_gguf_tensor *tensor,
-                     const struct flo_gguf_tensor *source, struct flo_fit *work,
-                     struct flo_err *err)
-{
-    const struct flo_gguf_tensor *old = same_tensor(q->old, tensor);
-    const struct flo_gguf_tensor *floats = same_tensor(q->old_floats, tensor);
-    work->from = flo_quant_type(source->type);
-    work->to = flo_quant_type(tensor->type);
-    work->source = flo_gguf_tensor_data(q->source, source);
-    work->data = q->data;
-    work->values = tensor->values;
-    work->name = tensor->name;
-    work->importance =
-        q->importance != NULL ? flo_importance_find(q->importance, tensor->name) : NULL;
-    work->row = tensor->dims[0];
-    work->plane = tensor->dims[0] * tensor->dims[1];
-    if (work->from->decode == NULL || work->to->encode == NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "tensor '%s': from %s to %s is not built yet",
-                        tensor->name, work->from->name, work->to->name);
-    }
-    if (old != NULL && old->type == tensor->type && work->to->pin != NULL) {
-        work->old = flo_gguf_tensor_data(q->old, old);
-    }
-    if (floats != NULL && flo_quant_type(floats->type)->decode != NULL) {
-        work->floats_type = flo_quant_type(floats->type);
-        work->floats = flo_gguf_tensor_data(q->old_floats, floats);
-    }
-    return 0;
-}
-
-static int replace(void *context, const struct flo_gguf_tensor *tensor, const void **data,
-                   struct flo_err *err)
-{
-    struct quantize *q = context;
-    const struct flo_gguf_tensor *source = flo_gguf_tensor_find(q->source, tensor->name);
-    size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
-    struct flo_fit_counters *counters = &q->tallies[index];
-    struct flo_fit work = {0};
-    flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source), q->started_us);
-    q->bytes += tensor->bytes;
-    if (source->type == tensor->type &&
-        (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
-        return 0; /* the bytes of the source are copied as they are */
-    }
-    int rv = fill_work(q, tensor, source, &work, err);
-    if (rv == 0) {
-        rv = flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, counters, err);
-    }
-    flo_fit_add(&q->all, counters);
-    *data = q->data;
-    return rv;
-}
 
 /* ---- the file ---- */
 
@@ -122,18 +57,6 @@ static int check_kept(const struct quantize *q, struct flo_err *err)
                             "--force");
 }
 
-static int write_tensors(struct quantize *q, int fd, struct flo_err *err)
-{
-    const struct flo_gguf_edit edits[] = {
-        {.key = "general.file_type", .type = FLO_GGUF_U32, .u32 = q->mix->file_type},
-        {.key = "general.quantization_version", .type = FLO_GGUF_U32, .u32 = 2},
-    };
-    q->started_us = flo_now_us();
-    int rv = flo_gguf_write(q->source, q->types, edits, FLO_COUNT(edits), replace, q, fd, err);
-    flo_tool_progress("tensor", 1, 1, q->started_us);
-    return rv;
-}
-
 /* Writes the model in these types and with freely chosen grids. */
 static int write_copy(const struct quantize *q, uint32_t *types, int fd, struct flo_err *err)
 {
@@ -144,7 +67,7 @@ static int write_copy(const struct quantize *q, uint32_t *types, int fd, struct 
     copy.old_floats = NULL;
     copy.done = 0;
     copy.tallies = calloc(flo_gguf_tensor_count(q->source) + 1, sizeof(*copy.tallies));
-    int rv = copy.tallies != NULL ? write_tensors(&copy, fd, err)
+    int rv = copy.tallies != NULL ? flo_quantize_tensors(&copy, fd, err)
                                   : flo_fail(err, FLO_E_MEMORY, "a second file's tensors");
     free(copy.tallies);
     return rv;
@@ -187,7 +110,7 @@ static int write_model(void *context, int fd, struct flo_err *err)
 {
     struct quantize *q = context;
 
-    FLO_TRY(write_tensors(q, fd, err));
+    FLO_TRY(flo_quantize_tensors(q, fd, err));
     if (q->judge != NULL) {
         FLO_TRY(judge(q, fd, err));
     }
@@ -248,58 +171,6 @@ static int choose_by_tensor(struct quantize *q, struct flo_err *err)
     return 0;
 }
 
-static int choose_types(struct quantize *q, struct flo_err *err)
-{
-    size_t count = flo_gguf_tensor_count(q->source);
-    struct flo_mix_model model = flo_mix_learn(q->source);
-    uint64_t most = 0;
-    q->types = calloc(count + 1, sizeof(*q->types));
-    q->tallies = calloc(count + 1, sizeof(*q->tallies));
-    if (q->types == NULL || q->tallies == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(q->source, i);
-        uint32_t id =
-            flo_quantize_is_chosen(q) ? tensor->type : flo_mix_type(q->mix, &model, tensor);
-        const struct flo_quant_type *type = flo_quant_type(id);
-        uint64_t bytes;
-        q->types[i] = id;
-        if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &bytes) ||
-            bytes > SIZE_MAX / 2) {
-            return flo_fail(err, FLO_E_MEMORY, "tensor '%s'", tensor->name);
-        }
-        most = bytes > most ? bytes : most;
-    }
-    q->data = malloc((size_t)most + 1);
-    return q->data != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes for the largest tensor", most);
-}
-
-static unsigned threads_of_machine(void)
-{
-    unsigned cpus = flo_cpus_allowed();
-
-    return cpus < THREADS_MAX ? cpus : THREADS_MAX;
-}
-
-int flo_quantize(const char *from, const struct flo_mix *mix, int fd, struct flo_err *err)
-{
-    struct quantize q = {.mix = mix, .tool.threads = threads_of_machine()};
-    int rv = flo_tool_gguf(from, &q.source, err);
-
-    rv = rv == 0 ? flo_pool_open((unsigned)q.tool.threads, &q.pool, err) : rv;
-    rv = rv == 0 ? choose_types(&q, err) : rv;
-    rv = rv == 0 ? write_tensors(&q, fd, err) : rv;
-    flo_pool_close(q.pool);
-    flo_gguf_close(q.source);
-    free(q.types);
-    free(q.tallies);
-    free(q.data);
-    return rv;
-}
-
 /* Reads the type, or finds that types are chosen by tensor. */
 static int read_type(struct quantize *q, struct flo_err *err)
 {
@@ -322,13 +193,22 @@ static int read_type(struct quantize *q, struct flo_err *err)
                           : flo_budget_read_loss(q->loss, &q->kl_max, err);
 }
 
+static int write_report(void *context, int fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf report = {0};
+
+    flo_quantize_report_json(context, &report);
+    return report.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
+                         : flo_fd_write_all(fd, report.data, report.bytes, err);
+}
+
 static int quantize(void *context, struct flo_err *err)
 {
     struct quantize *q = context;
     struct flo_buf report = {0};
     FLO_TRY(read_type(q, err));
     if (q->tool.threads == 0) {
-        q->tool.threads = threads_of_machine();
+        q->tool.threads = flo_quantize_threads();
     }
     if (q->pin_floats != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--old-floats needs --pin-grid");
@@ -351,7 +231,7 @@ static int quantize(void *context, struct flo_err *err)
     FLO_TRY(flo_tool_gguf(q->pin, &q->old, err));
     FLO_TRY(flo_tool_gguf(q->pin_floats, &q->old_floats, err));
     FLO_TRY(flo_pool_open((unsigned)q->tool.threads, &q->pool, err));
-    FLO_TRY(choose_types(q, err));
+    FLO_TRY(flo_quantize_types(q, err));
     if (flo_quantize_is_chosen(q)) {
         FLO_TRY(choose_by_tensor(q, err));
     }
@@ -360,6 +240,9 @@ static int quantize(void *context, struct flo_err *err)
         flo_pool_close(q->pool); /* the models of the table are processes of their own */
         q->pool = NULL;
         FLO_TRY(flo_quantize_compare(q, err));
+    }
+    if (q->report != NULL) {
+        FLO_TRY(flo_outfile(q->report, inputs, write_report, q, err));
     }
     (q->tool.args.is_json ? flo_quantize_report_json : flo_quantize_report_text)(q, &report);
     int rv = flo_tool_print(&report, "the report", err);
@@ -384,12 +267,13 @@ static const struct flo_flag flags[] = {
      FLO_TEXT(struct quantize, fit)},
     {"loss", "PERCENT", "chooses few bytes that raise the perplexity by at most this",
      FLO_TEXT(struct quantize, loss)},
+    {"report", "FILE", "also writes the report of --json here", FLO_TEXT(struct quantize, report)},
     {"suite", "SUITE", "cases for the table of --fit and --loss, as of compare",
      FLO_TEXT(struct quantize, suite)},
     {"page", "FILE", "an HTML page with that table and two pictures",
      FLO_TEXT(struct quantize, page)},
     {"threads", "N", "(default: all CPUs)", FLO_U64(struct quantize, tool.threads), .min = 1,
-     .max = THREADS_MAX},
+     .max = FLO_QUANTIZE_THREADS_MAX},
     {"force", NULL, "write it even if the update is lost", FLO_SWITCH(struct quantize, is_forced)},
     FLO_FLAGS_END,
 };

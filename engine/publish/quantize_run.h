@@ -1,6 +1,7 @@
 /* Quantize run: what the files of flotilla-model quantize share.
  *
- *   quantize.c         options, and writing the file
+ *   quantize.c         options, and the order of work
+ *   quantize_write.c   the file
  *   quantize_table.c   a chosen file next to others
  *   quantize_report.c  the text and the JSON about it */
 #ifndef FLOTILLA_ENGINE_QUANTIZE_RUN_H
@@ -15,12 +16,12 @@ struct quantize {
     struct flo_tool tool; /* options; the words are IN, OUT and TYPE */
     const char *pin;
     const char *pin_floats;
-    const char *judge;        /* path of a text for --judge, or NULL */
-    const char *calibrate;    /* path of a text, "builtin", or NULL */
-    const char *fit, *loss;   /* values of --fit and --loss, or NULL */
-    uint64_t bytes_max;       /* value of --fit */
-    double kl_max;            /* of --loss */
-    const char *suite, *page; /* files of --suite and --page, or NULL */
+    const char *judge;                 /* path of a text for --judge, or NULL */
+    const char *calibrate;             /* path of a text, "builtin", or NULL */
+    const char *fit, *loss;            /* values of --fit and --loss, or NULL */
+    uint64_t bytes_max;                /* value of --fit */
+    double kl_max;                     /* of --loss */
+    const char *suite, *page, *report; /* files of --suite, --page, --report, or NULL */
     bool is_forced;
 
     const struct flo_mix *mix;
@@ -42,6 +43,8 @@ struct quantize {
     uint64_t started_us;
 };
 
+#define FLO_QUANTIZE_THREADS_MAX 64
+
 /* Tells whether types were chosen by tensor. */
 static inline bool flo_quantize_is_chosen(const struct quantize *q)
 {
@@ -50,6 +53,14 @@ static inline bool flo_quantize_is_chosen(const struct quantize *q)
 /* Returns the share of the update that is kept.  A block on a new grid counts
  * as kept in full. */
 double flo_quantize_kept(const struct quantize *q);
+/* Gives each tensor its type by the mix, or its own if types are chosen by tensor
+ * later, and reserves memory.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_quantize_types(struct quantize *q, struct flo_err *err);
+/* Writes all tensors in their types to an empty file, and counts errors. */
+FLO_MUST_USE int flo_quantize_tensors(struct quantize *q, int fd, struct flo_err *err);
+/* Returns the number of threads that the machine has, at most
+ * FLO_QUANTIZE_THREADS_MAX. */
+unsigned flo_quantize_threads(void);
 /* Fills q->table with the written file next to others, and writes the page.  The
  * process has no other threads. */
 FLO_MUST_USE int flo_quantize_compare(struct quantize *q, struct flo_err *err);

@@ -10,12 +10,12 @@
 
 #include "engine/publish/choice.h"
 
-static struct flo_choice choices[3];
+static struct flo_type_choice choices[3];
 
 /* Two tensors of equal size, one of which is sensitive, and a large one. */
 static int make(void **state)
 {
-    static const struct flo_choice_option options[] = {
+    static const struct flo_type_option options[] = {
         {2, 40, 0.08}, {8, 85, 0.001}, {6, 55, 0.03}, {1, 160, 0}};
     static const double times[] = {1, 10, 2};
     static const uint64_t sizes[] = {1, 1, 4};
@@ -23,7 +23,7 @@ static int make(void **state)
     memset(choices, 0, sizeof(choices));
     for (size_t i = 0; i < 3; i++) {
         for (size_t k = 0; k < 4; k++) {
-            struct flo_choice_option option = options[k];
+            struct flo_type_option option = options[k];
             option.loss *= times[i];
             option.bytes *= sizes[i];
             flo_choice_add(&choices[i], option);
@@ -40,13 +40,13 @@ static uint32_t type_of(size_t i)
 static void options_stand_by_bytes_and_useless_ones_are_left_out(void **state)
 {
     (void)state;
-    struct flo_choice choice = {0};
+    struct flo_type_choice choice = {0};
 
-    flo_choice_add(&choice, (struct flo_choice_option){2, 100, 0.5});
-    flo_choice_add(&choice, (struct flo_choice_option){3, 120, 0.5}); /* loses no less */
-    flo_choice_add(&choice, (struct flo_choice_option){4, 90, 0.9});
-    flo_choice_add(&choice, (struct flo_choice_option){5, 100, 0.4}); /* takes 2's place */
-    flo_choice_add(&choice, (struct flo_choice_option){6, 300, 0});
+    flo_choice_add(&choice, (struct flo_type_option){2, 100, 0.5});
+    flo_choice_add(&choice, (struct flo_type_option){3, 120, 0.5}); /* loses no less */
+    flo_choice_add(&choice, (struct flo_type_option){4, 90, 0.9});
+    flo_choice_add(&choice, (struct flo_type_option){5, 100, 0.4}); /* takes 2's place */
+    flo_choice_add(&choice, (struct flo_type_option){6, 300, 0});
 
     assert_int_equal(choice.count, 3);
     assert_int_equal(choice.options[0].type, 4);
