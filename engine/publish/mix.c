@@ -7,6 +7,10 @@
 
 #include "base/quant/quant.h"
 
+/* Shorter rows are taps of a convolution or coefficients, which engines read as
+ * floats. */
+#define ROW_MIN 8
+
 /* Conditions of a rule.  If the condition holds, the tensor gets the rule's
  * first type, otherwise its second. */
 enum {
@@ -245,7 +249,7 @@ static uint32_t fitting(uint32_t type, uint64_t row)
 bool flo_mix_is_matrix(const struct flo_gguf_tensor *tensor)
 {
     size_t bytes = strlen(tensor->name);
-    return tensor->values > tensor->dims[0] && bytes >= 6 &&
+    return tensor->values > tensor->dims[0] && tensor->dims[0] >= ROW_MIN && bytes >= 6 &&
            strcmp(tensor->name + bytes - 6, "weight") == 0 && !has(tensor, "_norm.weight");
 }
 

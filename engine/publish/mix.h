@@ -36,8 +36,8 @@ uint32_t flo_mix_file_type(uint32_t type);
 /* Returns the number of a tensor's layer, as in "blk.12.".  Layers are counted
  * from 0; tensors of no layer have 0. */
 uint32_t flo_mix_layer(const struct flo_gguf_tensor *tensor);
-/* Tells whether a mix changes the type of this tensor: not of norms, biases and
- * other vectors. */
+/* Tells whether a mix changes the type of this tensor: not of norms, biases,
+ * other vectors, and rows of a few values. */
 bool flo_mix_is_matrix(const struct flo_gguf_tensor *tensor);
 
 /* Properties of a model that the rules of a mix use. */

@@ -95,11 +95,24 @@ static int write_page(void *context, int fd, struct flo_err *err)
                        : flo_fd_write_all(fd, page.data, page.bytes, err);
 }
 
+/* Tells whether all tensors of the original are floats, so that copies of it are
+ * worth a look. */
+static bool has_floats(const struct quantize *q)
+{
+    for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
+        if (flo_quant_type(flo_gguf_tensor_at(q->source, i)->type)->block_values > 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int flo_quantize_compare(struct quantize *q, struct flo_err *err)
 {
     const char *const models[] = {q->tool.args.words[0], q->tool.args.words[1]};
     struct flo_suite suite = {0};
-    const struct flo_compare_ask ask = {&q->tool, &suite, models, FLO_COUNT(models), COPIES};
+    const struct flo_compare_ask ask = {&q->tool, &suite, models, FLO_COUNT(models),
+                                        has_floats(q) ? COPIES : NULL};
 
     q->table.tokens_max = TOKENS_MAX;
     int rv = open_suite(q, &suite, &q->table, err);
@@ -116,7 +129,10 @@ int flo_quantize_check_answers(const struct quantize *q, struct flo_err *err)
     const struct flo_compare_row *chosen = &q->table.rows[q->table.count - 1];
     double lost = ((double)first->exact - (double)chosen->exact) / (double)q->table.cases;
 
-    FLO_TRY(flo_compare_failed(&q->table, err));
+    if (first->error.code != 0 || chosen->error.code != 0) {
+        *err = first->error.code != 0 ? first->error : chosen->error;
+        return flo_wrap(err, err->code, "the table");
+    }
     if (q->suite == NULL || q->loss == NULL || 100 * lost <= 100 * expm1(q->kl_max) + 1e-9) {
         return 0;
     }

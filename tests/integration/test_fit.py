@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from test_compare import FLOATS, MODELS, OPS, UPDATE, V1, Page
+from test_compare import FLOATS, MODELS, OPS, TINY, UPDATE, V1, Page
 
 
 @pytest.fixture(scope="module", name="model")
@@ -132,6 +132,20 @@ def test_a_loss_is_kept_and_wrong_answers_fail_the_gate(model, tmp_path):
     assert "error[model.gate]" in done.stderr
     assert "has 0 of 1 answers right, the original 1: 100.00 % less" in done.stderr
     assert os.path.exists(out) and "0/1" in done.stdout
+
+
+def test_experts_and_short_convolutions_of_a_rounded_model_can_be_chosen_for(
+        model, tmp_path):
+    """The taps of a convolution stay floats, as the engine reads them."""
+    out, source = str(tmp_path / "out.gguf"), TINY % "granite4-h-moe-q8_0"
+    one = report(model, source, out, "--fit", "440kB", "--calibrate",
+                 short_text(tmp_path))
+    assert os.path.getsize(out) <= 440000 < os.path.getsize(source)
+    assert "ffn_up_exps, first layers" in [group["name"] for group in one["groups"]]
+    assert [row["error"] for row in one["table"]["models"]] == [None, None]
+    run(model, source, out, "f16")
+    subprocess.run([model, "perplexity", "--model", out, "--text", V1], check=True,
+                   capture_output=True)
 
 
 def test_sizes_and_losses_that_are_none_are_refused(model, tmp_path):
