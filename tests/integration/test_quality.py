@@ -55,7 +55,8 @@ def test_chosen_figures_are_signed_and_shown_before_a_rollout(fleet, tmp_path):
 def test_what_cannot_be_chosen_leaves_nothing(fleet):
     for code, text, model, words in (
             (2, "error[cli.usage]", FLOATS, ["--type", "q4_0"]),
-            (2, "--suite needs --fit or --loss", FLOATS, ["--suite", V1]),
+            (2, "--suite and --page need --fit", FLOATS, ["--suite", V1]),
+            (2, "--suite and --page need --fit", FLOATS, ["--page", "page.html"]),
             (7, "--fit allows 900000", FLOATS, ["--fit", "900kB"]),
             (7, "no model was made of it", FOLDER, ["--fit", "1kB"]),
             (7, "no model was made of it", FLOATS, ["--calibrate", "builtin"])):

@@ -62,8 +62,8 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
     if (chooses && given == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--calibrate, --fit and --loss need --model-file");
     }
-    if (!chooses && flo_args_has(&cli->args, "suite")) {
-        return flo_fail(err, FLO_E_USAGE, "--suite needs --fit or --loss");
+    if (!chooses && (flo_args_has(&cli->args, "suite") || flo_args_has(&cli->args, "page"))) {
+        return flo_fail(err, FLO_E_USAGE, "--suite and --page need --fit or --loss");
     }
     if (!chooses && !is_folder(given)) {
         return type == NULL ? 0
