@@ -284,26 +284,6 @@ int flo_compare_run(const struct flo_compare_ask *ask, struct flo_compare_report
     return rv;
 }
 
-int flo_compare_failed(const struct flo_compare_report *report, struct flo_err *err)
-{
-    const struct flo_compare_row *first = NULL;
-    size_t failed = 0;
-
-    for (size_t i = report->count; i-- > 0;) {
-        if (report->rows[i].error.code != 0) {
-            first = &report->rows[i];
-            failed++;
-        }
-    }
-    if (first == NULL) {
-        return 0;
-    }
-    *err = first->error;
-    (void)flo_wrap(err, err->code, "%s", first->file.path);
-    return flo_wrap(err, err->code, "%zu of %zu model%s without results", failed, report->count,
-                    flo_s(report->count));
-}
-
 /* ---- the verb ---- */
 
 struct compare_verb {
@@ -329,6 +309,28 @@ static int carry_out(void *context, int fd, struct flo_err *err)
     flo_compare_page(&v->report, &page);
     return page.failed ? flo_fail(err, FLO_E_MEMORY, "the page")
                        : flo_fd_write_all(fd, page.data, page.bytes, err);
+}
+
+/* Returns the first row's error, if there is one, after all results are
+ * printed. */
+static int tell_failed(const struct flo_compare_report *report, struct flo_err *err)
+{
+    const struct flo_compare_row *first = NULL;
+    size_t failed = 0;
+
+    for (size_t i = report->count; i-- > 0;) {
+        if (report->rows[i].error.code != 0) {
+            first = &report->rows[i];
+            failed++;
+        }
+    }
+    if (first == NULL) {
+        return 0;
+    }
+    *err = first->error;
+    (void)flo_wrap(err, err->code, "%s", first->file.path);
+    return flo_wrap(err, err->code, "%zu of %zu model%s without results", failed, report->count,
+                    flo_s(report->count));
 }
 
 static int check_words(struct compare_verb *v, struct flo_err *err)
@@ -359,7 +361,7 @@ static int compare(void *context, struct flo_err *err)
     FLO_TRY(rv);
     (v->tool.args.is_json ? flo_compare_json : flo_compare_table)(&v->report, &text);
     FLO_TRY(flo_tool_print(&text, "the report", err));
-    rv = flo_compare_failed(&v->report, err);
+    rv = tell_failed(&v->report, err);
     v->tool.args.is_told = rv < 0; /* no JSON for the error: stdout already has the report */
     return rv;
 }

@@ -53,8 +53,6 @@ struct flo_compare_ask {
  * flo_compare_rows(); what a model failed with is its row's. */
 FLO_MUST_USE int flo_compare_run(const struct flo_compare_ask *ask,
                                  struct flo_compare_report *report, struct flo_err *err);
-/* Returns the first row's error, if there is one. */
-FLO_MUST_USE int flo_compare_failed(const struct flo_compare_report *report, struct flo_err *err);
 /* Returns a row's mean divergence from the first model, or 0. */
 double flo_compare_kl(const struct flo_compare_row *row);
 
