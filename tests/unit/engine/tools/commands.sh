@@ -221,7 +221,7 @@ f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$model" quantize $f16 "$work/q" Q9
 expect 2 "^error.not.built.*'IQ2_XS' is read, but not written" "$@" "$model" \
     quantize $f16 "$work/q" IQ2_XS
-expect 2 'quantize. needs IN OUT TYPE' "$@" "$model" quantize $f16
+expect 2 'quantize. needs IN OUT' "$@" "$model" quantize $f16
 expect 0 '"rms_relative":0.0' \
     "$@" "$model" quantize $f16 "$work/old" Q4_1 --json
 expect 0 '^Q4_K_M: ' "$@" "$model" quantize $f16 "$work/q" Q4_K_M
