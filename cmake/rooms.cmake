@@ -44,6 +44,9 @@ flotilla_room(FLOTILLA_GUARDS "guards"
 flotilla_room(FLOTILLA_STANDALONE "serving without a controller"
     "agent/serve/standalone/(standalone|door|loras|several|absent)[.]c"
     "test_loras")
+flotilla_room(FLOTILLA_BUNDLES "updates from a bundle, as on a USB stick"
+    "updater/bundle/(read|absent)[.]c|updater/fetch/(bundle|absent_bundle)[.]c|agent/shell/commands/(update|absent_update)[.]c"
+    "test_(bundle|bundle_several|stage_bundle|tools)|fuzz_bundle|e2e_bundles")
 flotilla_room(FLOTILLA_TYPED_DELTAS "typed deltas: differences of weights, value by value"
     "updater/delta/(tensor|publish)/"
     "test_(author|blocks|chain|make|match|stage_cut|tensor.*|tools.*)|fuzz_(onnx|tensor)|oracle_delta_page|e2e_chains")
