@@ -44,6 +44,9 @@ flotilla_room(FLOTILLA_GUARDS "guards"
 flotilla_room(FLOTILLA_STANDALONE "serving without a controller"
     "agent/serve/standalone/(standalone|door|loras|several|absent)[.]c"
     "test_loras")
+flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order doctor"
+    "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
+    "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")
 flotilla_room(FLOTILLA_BUNDLES "updates from a bundle, as on a USB stick"
     "updater/bundle/(read|absent)[.]c|updater/fetch/(bundle|absent_bundle)[.]c|agent/shell/commands/(update|absent_update)[.]c"
     "test_(bundle|bundle_several|stage_bundle|tools)|fuzz_bundle|e2e_bundles")

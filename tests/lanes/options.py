@@ -28,6 +28,7 @@ LINES = {
     "FLOTILLA_NEIGHBOURS": ["flotilla-updater share"],
     "FLOTILLA_BATCHES": ["flotilla-agent batch in.jsonl out.jsonl"],
     "FLOTILLA_STANDALONE": ["flotilla-agent serve --model M --listen unix:S"],
+    "FLOTILLA_CHECKUP": ["flotilla-agent doctor"],
     "FLOTILLA_BUNDLES": ["flotilla-agent update --bundle B"],
     "FLOTILLA_TYPED_DELTAS": ["flotilla-updater delta info tests/golden/delta/types.tensor1"],
     "FLOTILLA_TALK": ["flotilla-engine run " + MODEL],
