@@ -44,6 +44,9 @@ flotilla_room(FLOTILLA_GUARDS "guards"
 flotilla_room(FLOTILLA_STANDALONE "serving without a controller"
     "agent/serve/standalone/(standalone|door|loras|several|absent)[.]c"
     "test_loras")
+flotilla_room(FLOTILLA_SPEECH "speech to text"
+    "agent/serve/openai/(audio|absent_audio)[.]c"
+    "test_audio")
 flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order doctor"
     "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
     "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")
