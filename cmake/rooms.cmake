@@ -68,6 +68,9 @@ flotilla_room(FLOTILLA_POSTGRESQL "PostgreSQL and several controllers"
 flotilla_room(FLOTILLA_OIDC "logins by an identity provider"
     "server-stub/core/oidc/|server-stub/run/login/|server-stub/rest/people/(login|absent_login)[.]c"
     "test_oidc|fuzz_jwt")
+flotilla_room(FLOTILLA_DASHBOARD "the dashboard and its overview of the fleet"
+    "server-stub/rest/dashboard/"
+    "test_overview|e2e_dashboard.*")
 flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "server-stub/core/alert/|server-stub/run/watching/|server-stub/state/watch/(watch|evaluate|absent)[.]c|server-stub/rest/watch/"
     "test_(alert|damaged|watch)|fuzz_(alert_rule|room)|test_rest")
