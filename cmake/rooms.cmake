@@ -65,6 +65,9 @@ flotilla_room(FLOTILLA_PUBLISHER "making releases, deltas and bundles"
 # On a controller.
 flotilla_room(FLOTILLA_POSTGRESQL "PostgreSQL and several controllers"
     "base/host/pg[.]c|server-stub/store/postgresql/|server-stub/run/program/(standby|absent_standby)[.]c|server-stub/telemetry/(lane|absent)_handed[.]c|server-stub/cli/live/(controllers|absent_controllers)[.]c" "")
+flotilla_room(FLOTILLA_BROKER "a broker of the controller's own: mosquitto, started and watched"
+    "server-stub/mqtt/broker/(absent|authorities|broker|keeper|limits|lines|shares|start)[.]c"
+    "test_broker_lines|e2e_(broker_lingers|controller_.*|fleet|hostile_broker)")
 flotilla_room(FLOTILLA_OIDC "logins by an identity provider"
     "server-stub/core/oidc/|server-stub/run/login/|server-stub/rest/people/(login|absent_login)[.]c"
     "test_oidc|fuzz_jwt")

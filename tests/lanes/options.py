@@ -36,6 +36,7 @@ LINES = {
     "FLOTILLA_PUBLISHER": ["flotilla-updater delta create a b c"],
     "FLOTILLA_POSTGRESQL": [
         "flotilla-controller run --data {dir} --store postgresql://127.0.0.1:1/x"],
+    "FLOTILLA_BROKER": ["flotilla-controller run --data {dir} --check"],
     "FLOTILLA_OIDC": ["flotilla-controller run --data {dir} --check --oidc {dir}/none.yaml"],
     "FLOTILLA_BACKUP": ["flotilla-controller backup {dir}/to --data {dir}"],
     "FLOTILLA_TRUST": ["flotilla key create {dir}"],
