@@ -145,6 +145,13 @@ static bool is_unseen(const unsigned char *at)
                              (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
 }
 
+bool flo_text_ends(const char *text, const char *end)
+{
+    size_t chars = strlen(text), end_chars = strlen(end);
+
+    return chars >= end_chars && strcmp(text + chars - end_chars, end) == 0;
+}
+
 bool flo_text_is_line(const char *text)
 {
     for (; *text != '\0'; text++) {

@@ -24,6 +24,7 @@
 void flo_speed_init(struct flo_speed *speed, double ratio_max, double unnoticed_us)
 {
     assert(ratio_max > 0);
+    assert(unnoticed_us >= 0);
     memset(speed, 0, sizeof(*speed));
     speed->ratio_max = ratio_max;
     speed->unnoticed_us = unnoticed_us;

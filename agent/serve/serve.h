@@ -17,6 +17,7 @@
 #define FLOTILLA_SERVE_H
 
 #include <flotilla/base.h>
+#include <flotilla/proto.h>
 
 #include "agent/core/fallback.h"
 #include "agent/core/quota.h"
@@ -72,6 +73,8 @@ struct flo_serve_model {
         FLO_SERVE_CACHE_AUTO,
         FLO_SERVE_CACHE_F16,
         FLO_SERVE_CACHE_Q8_0,
+        FLO_SERVE_CACHE_F32,
+        FLO_SERVE_CACHE_Q4_0,
     } cache;                   /* type of the numbers in the KV cache */
     uint64_t memory_bytes_max; /* 0: no budget */
     /* Adapters of the model.  Clients name them "model:adapter", or by the
@@ -410,6 +413,11 @@ enum flo_serve_route_state {
 const char *flo_serve_route_word(enum flo_serve_route_state state);
 /* Route: the names of a model, and the release that answers under them.  A
  * model without a route has the name and the release of its live engine. */
+/* A release's defaults for requests that say nothing themselves. */
+struct flo_serve_defaults {
+    struct flo_release_sampling sampling;        /* a negative number is not set */
+    char system[FLO_SERVE_SYSTEM_BYTES_MAX + 1]; /* system prompt of conversations; "": none */
+};
 struct flo_serve_route {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -427,6 +435,8 @@ struct flo_serve_route {
      * split. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
+    bool has_defaults;
+    struct flo_serve_defaults defaults; /* of requests that do not say it themselves */
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     uint32_t n_tokens; /* number of bound tokens that may use the model */

@@ -43,8 +43,9 @@ static float sum_lanes(const float lanes[LANES])
            ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-static inline void assign(const float *x, size_t count, float least, float most, bool is_grid,
-                          float d, float m, struct flo_fit_sums *sums, float *out)
+static inline void assign(const float *x, const float *importance, size_t count, float least,
+                          float most, bool is_grid, float d, float m, struct flo_fit_sums *sums,
+                          float *out)
 {
     float error[LANES] = {0};
     float q[LANES] = {0};
@@ -58,11 +59,12 @@ static inline void assign(const float *x, size_t count, float least, float most,
             float level = within((value - m) * inverse, least, most);
             level = is_grid ? nearest_step(level) : nearest(level);
             float rest = value - (d * level + m);
+            float by = importance != NULL ? importance[i + l] : 1.0f;
             out[i + l] = level;
-            error[l] += rest * rest;
-            q[l] += level;
-            qq[l] += level * level;
-            xq[l] += value * level;
+            error[l] += by * (rest * rest);
+            q[l] += by * level;
+            qq[l] += by * (level * level);
+            xq[l] += by * (value * level);
         }
     }
     sums->error = sum_lanes(error);
@@ -71,14 +73,40 @@ static inline void assign(const float *x, size_t count, float least, float most,
     sums->xq = sum_lanes(xq);
 }
 
-void flo_fit_assign(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
-                    struct flo_fit_sums *sums, float *out)
+void flo_fit_assign(const float *x, const float *importance, size_t count,
+                    const struct flo_levels *levels, float d, float m, struct flo_fit_sums *sums,
+                    float *out)
 {
-    if (levels->is_grid) {
-        assign(x, count, levels->least, levels->most, true, d, m, sums, out);
+    float least = levels->least;
+    float most = levels->most;
+    /* the constants make loops without the tests inside */
+    if (importance != NULL && levels->is_grid) {
+        assign(x, importance, count, least, most, true, d, m, sums, out);
+    } else if (importance != NULL) {
+        assign(x, importance, count, least, most, false, d, m, sums, out);
+    } else if (levels->is_grid) {
+        assign(x, NULL, count, least, most, true, d, m, sums, out);
     } else {
-        assign(x, count, levels->least, levels->most, false, d, m, sums, out);
+        assign(x, NULL, count, least, most, false, d, m, sums, out);
     }
+}
+
+float flo_fit_sum(const float *x, const float *importance, size_t count)
+{
+    float sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += importance != NULL ? importance[i] * x[i] : x[i];
+    }
+    return sum;
+}
+
+float flo_fit_count(const float *importance, size_t count)
+{
+    float sum = 0;
+    for (size_t i = 0; importance != NULL && i < count; i++) {
+        sum += importance[i];
+    }
+    return importance != NULL ? sum : (float)count;
 }
 
 static uint8_t code_of(const struct flo_levels *levels, float level)
@@ -98,7 +126,7 @@ void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels
 {
     struct flo_fit_sums sums;
     float out[VALUES_MAX];
-    flo_fit_assign(x, count, levels, d, m, &sums, out);
+    flo_fit_assign(x, NULL, count, levels, d, m, &sums, out);
     for (size_t i = 0; i < count; i++) {
         codes[i] = code_of(levels, out[i]);
     }
@@ -108,10 +136,12 @@ void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels
  * so far. */
 struct search {
     const float *x;
+    const float *importance; /* NULL: all values count the same */
     size_t count;
     const struct flo_levels *levels;
     bool is_half;
     float m_most;
+    float n; /* sum of the importance, which is the count without one */
     float x_sum;
     /* part of the values' sum of squares that the best candidate explains;
      * found_d to m belong to that candidate */
@@ -134,7 +164,8 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
     float levels[VALUES_MAX];
     d = rounded(search, d);
     m = rounded(search, m);
-    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums, levels);
+    flo_fit_assign(search->x, search->importance, search->count, search->levels, d, m, &sums,
+                   levels);
     if (!is_first && !(sums.error < search->best.error)) {
         return false;
     }
@@ -148,7 +179,7 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
  * there is no such pair. */
 static bool refit(const struct search *search, const struct flo_fit_sums *sums, float *d, float *m)
 {
-    float n = (float)search->count;
+    float n = search->n;
     float divisor = n * sums->qq - sums->q * sums->q;
     if (!(sums->qq > 0)) {
         return false;
@@ -175,9 +206,10 @@ static void weigh(struct search *search, float d, float m)
     if (!(fabsf(d) > 0) || !(fabsf(d) < infinite)) {
         return;
     }
-    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums, levels);
+    flo_fit_assign(search->x, search->importance, search->count, search->levels, d, m, &sums,
+                   levels);
     if (refit(search, &sums, &d, &m)) {
-        float n = (float)search->count;
+        float n = search->n;
         float explained =
             d * (2 * sums.xq - d * sums.qq) + m * (2 * search->x_sum - 2 * d * sums.q - m * n);
         if (explained > search->explained) {
@@ -240,7 +272,6 @@ static void search_affine(struct search *search)
     for (size_t i = 0; i < search->count; i++) {
         least = search->x[i] < least ? search->x[i] : least;
         most = search->x[i] > most ? search->x[i] : most;
-        search->x_sum += search->x[i];
     }
     least = least < search->m_most ? least : search->m_most;
     try_pair(search, (most - least) / most_level, least, true);
@@ -256,11 +287,19 @@ static void search_affine(struct search *search)
     improve(search);
 }
 
-void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels, bool is_half,
-                  float m_most, float *d, float *m)
+void flo_fit_find(const float *x, const float *importance, size_t count,
+                  const struct flo_levels *levels, bool is_half, float m_most, float *d, float *m)
 {
     struct search search = {
-        .x = x, .count = count, .levels = levels, .is_half = is_half, .m_most = m_most};
+        .x = x,
+        .importance = importance,
+        .count = count,
+        .levels = levels,
+        .is_half = is_half,
+        .m_most = m_most,
+        .n = flo_fit_count(importance, count),
+        .x_sum = flo_fit_sum(x, importance, count),
+    };
     if (levels->has_offset) {
         search_affine(&search);
     } else {
@@ -270,12 +309,12 @@ void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
     *m = search.m;
 }
 
-void flo_fit_values(const float *x, const struct flo_levels *levels, uint16_t *d, uint16_t *m,
-                    uint8_t codes[32])
+void flo_fit_values(const float *x, const float *importance, const struct flo_levels *levels,
+                    uint16_t *d, uint16_t *m, uint8_t codes[32])
 {
     float step;
     float offset;
-    flo_fit_find(x, 32, levels, true, infinite, &step, &offset);
+    flo_fit_find(x, importance, 32, levels, true, infinite, &step, &offset);
     flo_fit_codes(x, 32, levels, step, offset, codes);
     *d = flo_f32_to_f16(step);
     *m = flo_f32_to_f16(offset);

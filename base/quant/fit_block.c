@@ -16,6 +16,7 @@ struct part {
     float wanted_m; /* offset that fits the part best, 0 or less */
     int scale;
     int min;
+    float n; /* sum of the importance of the part's values */
     float x_sum;
     struct flo_fit_sums sums;
 };
@@ -23,12 +24,18 @@ struct part {
 struct fitting {
     const struct flo_fit_block *block;
     const float *x;
-    size_t count; /* number of values in each part */
+    const float *importance; /* as x; NULL: all values count the same */
+    size_t count;            /* number of values in each part */
     float d;
     float dmin;
     struct part parts[FLO_FIT_PARTS_MAX];
     float error;
 };
+
+static const float *importance_at(const struct fitting *fitting, size_t at)
+{
+    return fitting->importance != NULL ? fitting->importance + at : NULL;
+}
 
 static float half(float value)
 {
@@ -56,8 +63,9 @@ static void try_integers(const struct fitting *fitting, size_t at, struct part *
     float levels[FLO_FIT_VALUES_MAX / 8];
     float d = fitting->d * (float)scale;
     float m = -fitting->dmin * (float)min;
-    flo_fit_assign(fitting->x + at, fitting->count, &fitting->block->levels, d, m, &sums, levels);
-    *mean_rest = (d * sums.q - part->x_sum) / (float)fitting->count;
+    flo_fit_assign(fitting->x + at, importance_at(fitting, at), fitting->count,
+                   &fitting->block->levels, d, m, &sums, levels);
+    *mean_rest = (d * sums.q - part->x_sum) / part->n;
     if (is_first || sums.error < part->sums.error) {
         part->sums = sums;
         part->scale = scale;
@@ -115,7 +123,7 @@ static bool refit(const struct fitting *fitting, float *d, float *dmin)
         double min = part->min;
         aa += scale * scale * (double)part->sums.qq;
         ab += scale * min * (double)part->sums.q;
-        bb += min * min * (double)fitting->count;
+        bb += min * min * (double)part->n;
         xa += scale * (double)part->sums.xq;
         xb += min * (double)part->x_sum;
     }
@@ -143,10 +151,11 @@ static void begin(struct fitting *fitting)
     for (int s = 0; s < block->parts; s++) {
         struct part *part = &fitting->parts[s];
         const float *x = fitting->x + (size_t)s * fitting->count;
-        for (size_t i = 0; i < fitting->count; i++) {
-            part->x_sum += x[i];
-        }
-        flo_fit_find(x, fitting->count, &block->levels, false, 0, &part->wanted_d, &part->wanted_m);
+        const float *importance = importance_at(fitting, (size_t)s * fitting->count);
+        part->n = flo_fit_count(importance, fitting->count);
+        part->x_sum = flo_fit_sum(x, importance, fitting->count);
+        flo_fit_find(x, importance, fitting->count, &block->levels, false, 0, &part->wanted_d,
+                     &part->wanted_m);
         if (fabsf(part->wanted_d) > fabsf(d)) {
             d = part->wanted_d;
         }
@@ -170,9 +179,9 @@ static void fit_codes(const float *x, struct flo_fit_block *block)
     }
 }
 
-static void fit_block(const float *x, struct flo_fit_block *block)
+static void fit_block(const float *x, const float *importance, struct flo_fit_block *block)
 {
-    struct fitting best = {.block = block, .x = x};
+    struct fitting best = {.block = block, .x = x, .importance = importance};
     best.count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);
     begin(&best);
     choose_all(&best);
@@ -202,20 +211,30 @@ static void fit_block(const float *x, struct flo_fit_block *block)
 
 /* ---- types of them ---- */
 
-void flo_fit_encode(const struct flo_fit_type *type, const float *in, void *blocks, size_t values,
-                    bool keeps_scales)
+static void pack(const struct flo_fit_type *type, const struct flo_fit_block *fit, void *block)
+{
+    memset(block, 0, type->block_bytes);
+    type->pack(fit, block);
+}
+
+void flo_fit_encode(const struct flo_fit_type *type, const float *in, const float *importance,
+                    void *blocks, size_t values)
 {
     uint8_t *block = blocks;
-    for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX) {
+    for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX, block += type->block_bytes) {
         struct flo_fit_block fit = type->shape;
-        if (keeps_scales) {
-            type->read(block, &fit);
-            fit_codes(in + v, &fit);
-        } else {
-            fit_block(in + v, &fit);
-        }
-        memset(block, 0, type->block_bytes);
-        type->pack(&fit, block);
-        block += type->block_bytes;
+        fit_block(in + v, importance != NULL ? importance + v : NULL, &fit);
+        pack(type, &fit, block);
+    }
+}
+
+void flo_fit_pin(const struct flo_fit_type *type, const float *in, void *blocks, size_t values)
+{
+    uint8_t *block = blocks;
+    for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX, block += type->block_bytes) {
+        struct flo_fit_block fit = type->shape;
+        type->read(block, &fit);
+        fit_codes(in + v, &fit);
+        pack(type, &fit, block);
     }
 }

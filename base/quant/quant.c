@@ -7,35 +7,38 @@
 
 #define F16 FLO_QUANT_FLOATS_F16
 #define NONE FLO_QUANT_FLOATS_NONE
-#define CODED(name)                                                                                \
-    flo_quant_##name##_decode, flo_quant_##name##_encode, flo_quant_##name##_pin, flo_unpack_##name
-#define PLAIN(name) flo_quant_##name##_decode, flo_quant_##name##_encode, NULL, NULL
-#define READ(name) flo_quant_##name##_decode, NULL, NULL, flo_unpack_##name
-#define UNBUILT NULL, NULL, NULL, NULL
+#define WITH(name, weigh)                                                                          \
+    flo_quant_##name##_decode, flo_quant_##name##_encode, weigh, flo_quant_##name##_pin,           \
+        flo_unpack_##name
+#define FITTED(name) WITH(name, flo_quant_##name##_weigh)
+#define CODED(name) WITH(name, NULL)
+#define PLAIN(name) flo_quant_##name##_decode, flo_quant_##name##_encode, NULL, NULL, NULL
+#define READ(name) flo_quant_##name##_decode, NULL, NULL, NULL, flo_unpack_##name
+#define UNBUILT NULL, NULL, NULL, NULL, NULL
 
 /* clang-format off */
 static const struct flo_quant_type types[FLO_QUANT_ID_COUNT] = {
     /* columns: name, id, values, bytes, floats, scales, at */
     [0] = {"F32", 0, 1, 4, FLO_QUANT_FLOATS_F32, 0, {0, 0}, PLAIN(f32)},
     [1] = {"F16", 1, 1, 2, F16, 0, {0, 0}, PLAIN(f16)},
-    [2] = {"Q4_0", 2, 32, 18, F16, 1, {0, 0}, CODED(q4_0)},
-    [3] = {"Q4_1", 3, 32, 20, F16, 2, {0, 2}, CODED(q4_1)},
-    [6] = {"Q5_0", 6, 32, 22, F16, 1, {0, 0}, CODED(q5_0)},
-    [7] = {"Q5_1", 7, 32, 24, F16, 2, {0, 2}, CODED(q5_1)},
+    [2] = {"Q4_0", 2, 32, 18, F16, 1, {0, 0}, FITTED(q4_0)},
+    [3] = {"Q4_1", 3, 32, 20, F16, 2, {0, 2}, FITTED(q4_1)},
+    [6] = {"Q5_0", 6, 32, 22, F16, 1, {0, 0}, FITTED(q5_0)},
+    [7] = {"Q5_1", 7, 32, 24, F16, 2, {0, 2}, FITTED(q5_1)},
     [8] = {"Q8_0", 8, 32, 34, F16, 1, {0, 0}, CODED(q8_0)},
-    [10] = {"Q2_K", 10, 256, 84, F16, 2, {80, 82}, CODED(q2_k)},
-    [11] = {"Q3_K", 11, 256, 110, F16, 1, {108, 0}, CODED(q3_k)},
-    [12] = {"Q4_K", 12, 256, 144, F16, 2, {0, 2}, CODED(q4_k)},
-    [13] = {"Q5_K", 13, 256, 176, F16, 2, {0, 2}, CODED(q5_k)},
-    [14] = {"Q6_K", 14, 256, 210, F16, 1, {208, 0}, CODED(q6_k)},
+    [10] = {"Q2_K", 10, 256, 84, F16, 2, {80, 82}, FITTED(q2_k)},
+    [11] = {"Q3_K", 11, 256, 110, F16, 1, {108, 0}, FITTED(q3_k)},
+    [12] = {"Q4_K", 12, 256, 144, F16, 2, {0, 2}, FITTED(q4_k)},
+    [13] = {"Q5_K", 13, 256, 176, F16, 2, {0, 2}, FITTED(q5_k)},
+    [14] = {"Q6_K", 14, 256, 210, F16, 1, {208, 0}, FITTED(q6_k)},
     [16] = {"IQ2_XXS", 16, 256, 66, F16, 1, {0, 0}, READ(iq2_xxs)},
     [17] = {"IQ2_XS", 17, 256, 74, F16, 1, {0, 0}, READ(iq2_xs)},
     [18] = {"IQ3_XXS", 18, 256, 98, F16, 1, {0, 0}, READ(iq3_xxs)},
     [19] = {"IQ1_S", 19, 256, 50, F16, 1, {0, 0}, READ(iq1_s)},
-    [20] = {"IQ4_NL", 20, 32, 18, F16, 1, {0, 0}, CODED(iq4_nl)},
+    [20] = {"IQ4_NL", 20, 32, 18, F16, 1, {0, 0}, FITTED(iq4_nl)},
     [21] = {"IQ3_S", 21, 256, 110, F16, 1, {0, 0}, READ(iq3_s)},
     [22] = {"IQ2_S", 22, 256, 82, F16, 1, {0, 0}, READ(iq2_s)},
-    [23] = {"IQ4_XS", 23, 256, 136, F16, 1, {0, 0}, CODED(iq4_xs)},
+    [23] = {"IQ4_XS", 23, 256, 136, F16, 1, {0, 0}, FITTED(iq4_xs)},
     [24] = {"I8", 24, 1, 1, NONE, 0, {0, 0}, UNBUILT},
     [25] = {"I16", 25, 1, 2, NONE, 0, {0, 0}, UNBUILT},
     [26] = {"I32", 26, 1, 4, NONE, 0, {0, 0}, UNBUILT},

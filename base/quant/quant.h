@@ -234,6 +234,9 @@ _Static_assert(sizeof(struct flo_block_iq4_xs) == 136, "on-disk layout");
 typedef void flo_quant_decode(const void *blocks, float *out, size_t values);
 /* Encodes `values` values, a multiple of the type's block_values. */
 typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
+/* Encodes values so that the squared errors, each times the importance of its
+ * value, are least.  `importance` has one number above 0 for each value. */
+typedef void flo_quant_weigh(const float *in, const float *importance, void *blocks, size_t values);
 /* Encodes values with the scales and mins that the blocks already have.  Only
  * codes change, so that a delta between two releases stays small. */
 typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
@@ -275,6 +278,7 @@ struct flo_quant_type {
     uint8_t scale_offset[2];  /* offsets of the scales within a block, in bytes */
     flo_quant_decode *decode; /* NULL: the type has no decoder */
     flo_quant_encode *encode; /* NULL: the type has no encoder */
+    flo_quant_weigh *weigh;   /* NULL: the type's scales are not searched */
     flo_quant_pin *pin;       /* NULL: the type has no scales, or is not supported */
     flo_quant_unpack *unpack; /* NULL: the type has no scales, or is not supported */
 };

@@ -25,8 +25,18 @@ struct flo_safetensors {
 
 #define DTYPE(name, id, bits, floats)                                                              \
     {                                                                                              \
-        {name, id,   1,   (bits) < 8 ? 1 : (bits) / 8, FLO_QUANT_FLOATS_##floats, 0, {0, 0}, NULL, \
-         NULL, NULL, NULL},                                                                        \
+        {name,                                                                                     \
+         id,                                                                                       \
+         1,                                                                                        \
+         (bits) < 8 ? 1 : (bits) / 8,                                                              \
+         FLO_QUANT_FLOATS_##floats,                                                                \
+         0,                                                                                        \
+         {0, 0},                                                                                   \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         NULL},                                                                                    \
             bits                                                                                   \
     }
 #define NO_ID FLO_SAFETENSORS_NO_ID

@@ -73,6 +73,11 @@ static inline const struct flo_tree_node *flo_tree_first(const struct flo_tree_n
 /* Returns a member by its key, or NULL when `object` is not an object, or lacks
  * the member. */
 const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object, const char *key);
+/* Tells whether the node is this truth value; false for NULL. */
+static inline bool flo_tree_says(const struct flo_tree_node *node, bool value)
+{
+    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == (value ? 't' : 'f');
+}
 /* Tells whether the node is this string. */
 bool flo_tree_is(const struct flo_tree_node *node, const char *text);
 /* Reads a whole number from least to most.  Returns false when the node is NULL

@@ -19,11 +19,6 @@ static const char *text(const struct flo_tree_node *node, const char *name, cons
     return hit != NULL && hit->kind == FLO_TREE_STRING ? hit->text : otherwise;
 }
 
-static bool is_false(const struct flo_tree_node *node)
-{
-    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == 'f';
-}
-
 /* Reads a message.  All members but the role, and a content that is a text,
  * are written to `more`. */
 static int read_message(const struct flo_tree_node *node, struct flo_engine_message *out,
@@ -100,7 +95,7 @@ static void read_setting(struct flo_chat_case *out, const struct flo_tree_node *
     }
     out->setting.effort = text(node, "reasoning_effort", NULL);
     if (thinking != NULL) {
-        out->setting.thinking = is_false(thinking) ? FLO_THINKING_OFF : FLO_THINKING_ON;
+        out->setting.thinking = flo_tree_says(thinking, false) ? FLO_THINKING_OFF : FLO_THINKING_ON;
     }
     if (tools != NULL) {
         flo_tree_print(tools, &out->tools);
@@ -126,7 +121,7 @@ int flo_chat_case_read(struct flo_chat_case *out, const struct flo_tree_node *no
     out->input.bos = text(node, "bos_token", "");
     out->input.eos = text(node, "eos_token", "");
     out->input.setting = &out->setting;
-    out->input.is_whole = is_false(member(node, "add_generation_prompt"));
+    out->input.is_whole = flo_tree_says(member(node, "add_generation_prompt"), false);
     if (out->tools.failed || out->documents.failed) {
         return flo_fail(err, FLO_E_MEMORY, "the tools and documents of a conversation");
     }

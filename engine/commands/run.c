@@ -68,15 +68,30 @@ static int read_prefix(struct run *run, struct flo_err *err)
     return 0;
 }
 
+/* Goes back to the end of the prefix, if the session has lost a window or a state
+ * since: what is missing is computed again. */
+static int hold_prefix(struct flo_session *session, const int32_t *tokens, uint32_t count,
+                       struct flo_err *err)
+{
+    uint32_t held = flo_session_held(session, count);
+
+    if (held == count) {
+        return 0;
+    }
+    flo_session_truncate(session, held);
+    return flo_session_decode(session, tokens + held, count - held, FLO_LOGITS_NONE, err);
+}
+
 static int write_prefix(void *context, int fd, struct flo_err *err)
 {
     const struct run *run = context;
     const struct flo_tool_model *model = &run->local.answer.model;
+    struct flo_session *session = flo_backend_native_session(model->state);
     uint64_t bytes = flo_prefix_bytes(model->text, run->kept);
 
+    FLO_TRY(hold_prefix(session, run->local.prompt, run->kept, err));
     FLO_TRY(flo_outfile_reserve(fd, bytes, "bytes of a prefix", err));
-    return flo_prefix_write(flo_backend_native_session(model->state), run->kept, fd, NULL, NULL,
-                            err);
+    return flo_prefix_write(session, run->kept, fd, NULL, NULL, err);
 }
 
 /* Chooses the tokens to keep in the prefix file: those of the system message

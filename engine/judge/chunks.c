@@ -27,6 +27,16 @@ static int32_t first_of_texts(struct flo_engine *text)
                : -1;
 }
 
+int flo_chunks_of_bytes(const struct flo_tool_model *model, const char *text, size_t bytes,
+                        struct flo_chunks *chunks, struct flo_err *err)
+{
+    FLO_TRY(make_room(chunks, bytes, err));
+    FLO_TRY(flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens, bytes + 8,
+                                &chunks->tokens_count, err));
+    chunks->begin = first_of_texts(model->text);
+    return 0;
+}
+
 int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
                        struct flo_chunks *chunks, struct flo_err *err)
 {
@@ -34,11 +44,7 @@ int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
     size_t bytes;
 
     FLO_TRY(flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err));
-    FLO_TRY(make_room(chunks, bytes, err));
-    FLO_TRY(flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens, bytes + 8,
-                                &chunks->tokens_count, err));
-    chunks->begin = first_of_texts(model->text);
-    return 0;
+    return flo_chunks_of_bytes(model, text, bytes, chunks, err);
 }
 
 int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,

@@ -22,6 +22,9 @@ struct flo_chunks {
 /* Reads a text file and tokenises it.  The model has a vocabulary. */
 FLO_MUST_USE int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
                                     struct flo_chunks *chunks, struct flo_err *err);
+/* Tokenises a text in memory.  The model has a vocabulary. */
+FLO_MUST_USE int flo_chunks_of_bytes(const struct flo_tool_model *model, const char *text,
+                                     size_t bytes, struct flo_chunks *chunks, struct flo_err *err);
 /* Reads token ids from a file, separated by blanks, commas or line ends. */
 FLO_MUST_USE int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
                                    struct flo_chunks *chunks, struct flo_err *err);

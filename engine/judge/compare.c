@@ -21,10 +21,10 @@
 
 #define TOKENS_DEFAULT 128
 
+/* A comparison that runs. */
 struct compare {
-    struct flo_tool tool; /* options; the words are the suite and the candidates */
-    const char *types, *page;
-    struct flo_suite suite;
+    struct flo_tool tool;   /* options of all models */
+    struct flo_suite suite; /* borrowed */
     struct flo_compare_files files;
     struct flo_compare_report report;
     int peers[FLO_COMPARE_ROWS_MAX]; /* sockets to the processes; -1: the row has an error */
@@ -240,104 +240,146 @@ static int open_models(struct compare *c, struct flo_err *err)
                : flo_fail(err, FLO_E_MEMORY, "%zu tokens of %zu logits", context, n_vocab);
 }
 
-/* ---- the end ---- */
+/* ---- the run ---- */
+
+static int run(struct compare *c, const struct flo_compare_ask *ask, struct flo_err *err)
+{
+    FLO_TRY(flo_compare_types(ask->types, &c->files, err));
+    FLO_TRY(flo_compare_rows(ask->models, ask->count, &c->files, &c->report, err));
+    FLO_TRY(open_models(c, err));
+    walk(c);
+    return 0;
+}
+
+static void end(struct compare *c)
+{
+    for (size_t i = 0; i < c->report.count; i++) {
+        drop(c, i, NULL);
+    }
+    flo_compare_files_close(&c->files);
+    free(c->tokens);
+    free(c->forced);
+    free(c->first);
+    free(c->row);
+}
+
+int flo_compare_run(const struct flo_compare_ask *ask, struct flo_compare_report *report,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) struct compare *c = calloc(1, sizeof(*c));
+
+    if (c == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a comparison");
+    }
+    signal(SIGPIPE, SIG_IGN); /* a process that ends becomes an error, not a signal */
+    memset(c->files.fds, -1, sizeof(c->files.fds));
+    memset(c->peers, -1, sizeof(c->peers));
+    c->tool = *ask->tool;
+    c->suite = *ask->suite;
+    c->report = *report;
+    c->report.cases = ask->suite->count;
+    int rv = run(c, ask, err);
+    end(c);
+    *report = c->report;
+    return rv;
+}
+
+/* ---- the verb ---- */
+
+struct compare_verb {
+    struct flo_tool tool; /* options; the words are the suite and the candidates */
+    const char *types, *page;
+    struct flo_suite suite;
+    struct flo_compare_report report;
+};
 
 /* Compares the models and writes the page to `fd`, an open file, or -1 for
  * none. */
 static int carry_out(void *context, int fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf page = {0};
-    struct compare *c = context;
-    const char *const *models = &c->tool.args.words[1];
+    struct compare_verb *v = context;
+    const struct flo_compare_ask ask = {&v->tool, &v->suite, &v->tool.args.words[1],
+                                        v->tool.args.word_count - 1, v->types};
 
-    FLO_TRY(flo_compare_rows(models, c->tool.args.word_count - 1, &c->files, &c->report, err));
-    FLO_TRY(open_models(c, err));
-    walk(c);
+    FLO_TRY(flo_compare_run(&ask, &v->report, err));
     if (fd < 0) {
         return 0;
     }
-    flo_compare_page(&c->report, &page);
+    flo_compare_page(&v->report, &page);
     return page.failed ? flo_fail(err, FLO_E_MEMORY, "the page")
                        : flo_fd_write_all(fd, page.data, page.bytes, err);
 }
 
 /* Returns the first row's error, if there is one, after all results are
  * printed. */
-static int tell_failed(struct compare *c, struct flo_err *err)
+static int tell_failed(const struct flo_compare_report *report, struct flo_err *err)
 {
     const struct flo_compare_row *first = NULL;
     size_t failed = 0;
 
-    for (size_t i = c->report.count; i-- > 0;) {
-        if (c->report.rows[i].error.code != 0) {
-            first = &c->report.rows[i];
+    for (size_t i = report->count; i-- > 0;) {
+        if (report->rows[i].error.code != 0) {
+            first = &report->rows[i];
             failed++;
         }
     }
     if (first == NULL) {
         return 0;
     }
-    c->tool.args.is_told = true; /* no JSON for the error: stdout already has the report */
     *err = first->error;
     (void)flo_wrap(err, err->code, "%s", first->file.path);
-    return flo_wrap(err, err->code, "%zu of %zu model%s without results", failed, c->report.count,
-                    flo_s(c->report.count));
+    return flo_wrap(err, err->code, "%zu of %zu model%s without results", failed, report->count,
+                    flo_s(report->count));
 }
 
-static int check_words(struct compare *c, struct flo_err *err)
+static int check_words(struct compare_verb *v, struct flo_err *err)
 {
-    size_t models = c->tool.args.word_count - 1;
+    size_t models = v->tool.args.word_count - 1;
 
     if (models > FLO_COMPARE_MODELS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "%zu candidates, at most %d", models,
                         FLO_COMPARE_MODELS_MAX);
     }
-    if (models == 1 && c->types == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "one candidate alone needs --types");
-    }
-    return flo_compare_types(c->types, &c->files, err);
+    return models > 1 || v->types != NULL
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "one candidate alone needs --types");
 }
 
 static int compare(void *context, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
-    struct compare *c = context;
+    struct compare_verb *v = context;
     struct flo_inputs inputs = {{NULL}};
-    int rv = 0;
 
-    signal(SIGPIPE, SIG_IGN); /* a process that ends becomes an error, not a signal */
-    memset(c->files.fds, -1, sizeof(c->files.fds));
-    memset(c->peers, -1, sizeof(c->peers));
-    FLO_TRY(check_words(c, err));
-    c->report.tokens_max = (uint32_t)c->tool.count;
-    FLO_TRY(flo_eval_suite(c->tool.args.words[0], &c->suite, &c->report.suite_file, err));
-    c->report.cases = c->suite.count;
-    memcpy(inputs.paths, c->tool.args.words, c->tool.args.word_count * sizeof(inputs.paths[0]));
-    rv = c->page != NULL ? flo_outfile(c->page, inputs, carry_out, c, err) : carry_out(c, -1, err);
-    for (size_t i = 0; i < c->report.count; i++) {
-        drop(c, i, NULL);
-    }
-    flo_compare_files_close(&c->files);
+    FLO_TRY(check_words(v, err));
+    v->report.tokens_max = (uint32_t)v->tool.count;
+    FLO_TRY(flo_eval_suite(v->tool.args.words[0], &v->suite, &v->report.suite_file, err));
+    memcpy(inputs.paths, v->tool.args.words, v->tool.args.word_count * sizeof(inputs.paths[0]));
+    int rv =
+        v->page != NULL ? flo_outfile(v->page, inputs, carry_out, v, err) : carry_out(v, -1, err);
     FLO_TRY(rv);
-    (c->tool.args.is_json ? flo_compare_json : flo_compare_table)(&c->report, &text);
+    (v->tool.args.is_json ? flo_compare_json : flo_compare_table)(&v->report, &text);
     FLO_TRY(flo_tool_print(&text, "the report", err));
-    return tell_failed(c, err);
+    rv = tell_failed(&v->report, err);
+    v->tool.args.is_told = rv < 0; /* no JSON for the error: stdout already has the report */
+    return rv;
 }
 
-static struct compare state = {.tool.count = TOKENS_DEFAULT};
+static struct compare_verb state = {.tool.count = TOKENS_DEFAULT};
 static const struct flo_flag flags[] = {
     {"types", "TYPE,TYPE...", "also copies of each F16, BF16 or F32 candidate in these types",
-     FLO_TEXT(struct compare, types)},
+     FLO_TEXT(struct compare_verb, types)},
     {"page", "FILE", "an HTML page with the table and two pictures",
-     FLO_TEXT(struct compare, page)},
+     FLO_TEXT(struct compare_verb, page)},
     {"template", "NAME|FILE", "a chat template instead of the models' own",
-     FLO_TEXT(struct compare, tool.chat_template)},
+     FLO_TEXT(struct compare_verb, tool.chat_template)},
     {"n", "N", "tokens per answer where the suite is silent (128)",
-     FLO_U64(struct compare, tool.count), .min = 1, .max = UINT32_MAX - 1},
+     FLO_U64(struct compare_verb, tool.count), .min = 1, .max = UINT32_MAX - 1},
     {"ctx", "N", "tokens of context (default: each model's, at most 2048)",
-     FLO_U64(struct compare, tool.context), .max = UINT32_MAX},
+     FLO_U64(struct compare_verb, tool.context), .max = UINT32_MAX},
     {"threads", "N", "threads of each model (default: CPUs, at most 8)",
-     FLO_U64(struct compare, tool.threads), .max = UINT32_MAX},
+     FLO_U64(struct compare_verb, tool.threads), .max = UINT32_MAX},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_compare = {

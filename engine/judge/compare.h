@@ -1,6 +1,6 @@
 /* Compare: types and functions that the files of flotilla-model compare share.
  *
- *   compare.c         options, the walk over the suite
+ *   compare.c         the walk over the suite, and the options
  *   compare_open.c    the rows: candidates and their quantised copies
  *   compare_table.c   the table in the terminal and the JSON
  *   compare_page.c    the page with pictures */
@@ -32,10 +32,29 @@ struct flo_compare_row {
 struct flo_compare_report {
     struct flo_eval_file suite_file;
     size_t cases;
+    bool only_asks; /* the cases have no right answers, so none is counted */
     uint32_t tokens_max;
     struct flo_compare_row rows[FLO_COMPARE_ROWS_MAX];
     size_t count;
 };
+
+/* ---- compare.c ---- */
+
+struct flo_compare_ask {
+    const struct flo_tool *tool; /* options of all models */
+    const struct flo_suite *suite;
+    const char *const *models; /* [count]: paths; the first is compared with all others */
+    size_t count;
+    const char *types; /* as of --types, or NULL */
+};
+/* Scores all models and their copies.  The caller has set report->suite_file,
+ * tokens_max and only_asks; the other fields are filled.  Called while this
+ * process has no other threads.  Errors of flo_compare_types() and
+ * flo_compare_rows(); what a model failed with is its row's. */
+FLO_MUST_USE int flo_compare_run(const struct flo_compare_ask *ask,
+                                 struct flo_compare_report *report, struct flo_err *err);
+/* Returns a row's mean divergence from the first model, or 0. */
+double flo_compare_kl(const struct flo_compare_row *row);
 
 /* ---- compare_open.c ---- */
 

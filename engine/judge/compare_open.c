@@ -10,6 +10,7 @@
 #include "base/host/digest.h"
 #include "base/quant/quant.h"
 #include "engine/publish/quantize.h"
+#include "engine/tools/outfile.h"
 
 #define TYPE_BYTES_MAX 32
 
@@ -53,32 +54,12 @@ static bool is_float(const char *path)
     return is_one;
 }
 
-/* Opens an unnamed file in the folder for temporary files.  A file system that
- * knows no unnamed files gets one whose name is removed at once. */
-static int open_unnamed(int *fd, struct flo_err *err)
-{
-    const char *folder = getenv("TMPDIR");
-    char path[PATH_MAX];
-
-    folder = folder != NULL && folder[0] != '\0' ? folder : "/tmp";
-    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (*fd >= 0) {
-        return 0;
-    }
-    if (snprintf(path, sizeof(path), "%s/flotilla-XXXXXX", folder) >= (int)sizeof(path) ||
-        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "a copy in %s", folder);
-    }
-    unlink(path);
-    return 0;
-}
-
 static int copy(struct flo_compare_row *row, const struct flo_mix *mix, int *fd)
 {
     struct flo_err *err = &row->error;
 
     row->type = mix->name;
-    FLO_TRY(open_unnamed(fd, err));
+    FLO_TRY(flo_outfile_unnamed(fd, err));
     FLO_TRY(flo_quantize(row->file.path, mix, *fd, err));
     return flo_sha256_fd(*fd, &row->file.digest, &row->file.bytes, err);
 }

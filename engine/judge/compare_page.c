@@ -190,8 +190,9 @@ void flo_compare_page(const struct flo_compare_report *report, struct flo_buf *o
     flo_buf_text(out, ". Speeds were measured on the machine that made this page. "
                       "KL is in nats per token, from the first model's distributions.</p>\n");
     put_table(out, report);
+    const struct axis exact = {"answers right", exact_of, .end = (double)report->cases};
     put_picture(out, report,
-                (struct axis){"answers right", exact_of, .end = (double)report->cases});
+                report->only_asks ? (struct axis){"KL to first", flo_compare_kl, .end = 0} : exact);
     put_picture(out, report, (struct axis){"answer tokens/s", flo_compare_speed, .end = 0});
     flo_buf_text(out, "</body></html>\n");
 }

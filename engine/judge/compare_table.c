@@ -23,7 +23,7 @@ double flo_compare_speed(const struct flo_compare_row *row)
     return per_second(row->steps, row->answer_us);
 }
 
-static double kl_mean(const struct flo_compare_row *row)
+double flo_compare_kl(const struct flo_compare_row *row)
 {
     uint64_t finite = row->positions - row->nonfinite;
 
@@ -72,11 +72,13 @@ void flo_compare_cells(const struct flo_compare_report *report, size_t row,
     if (r->error.code != 0) {
         return;
     }
-    put_cell(cells, FLO_COMPARE_EXACT, "%u/%zu", r->exact, report->cases);
+    if (!report->only_asks) {
+        put_cell(cells, FLO_COMPARE_EXACT, "%u/%zu", r->exact, report->cases);
+    }
     if (r->has_kl && r->nonfinite > 0) {
         put_cell(cells, FLO_COMPARE_KL, "not finite");
     } else if (r->has_kl) {
-        put_cell(cells, FLO_COMPARE_KL, "%.6f", kl_mean(r));
+        put_cell(cells, FLO_COMPARE_KL, "%.6f", flo_compare_kl(r));
     }
     put_speed(cells, FLO_COMPARE_PROMPT_SPEED, per_second(r->tokens_in, r->prompt_us));
     put_speed(cells, FLO_COMPARE_ANSWER_SPEED, flo_compare_speed(r));
@@ -178,10 +180,15 @@ static void put_results(struct flo_buf *out, const struct flo_compare_report *re
     put_file(out, ",\"file\":", &r->file);
     flo_tool_json(out, ",\"arch\":", r->about.info.arch);
     flo_tool_json(out, ",\"kernel\":", r->about.info.kernel);
-    flo_buf_printf(out, ",\"threads\":%u,\"exact\":%u,\"exact_match\":%.6f,\"kl_mean\":",
-                   r->about.info.threads, r->exact, (double)r->exact / (double)report->cases);
+    flo_buf_printf(out, ",\"threads\":%u,", r->about.info.threads);
+    if (report->only_asks) {
+        flo_buf_text(out, "\"exact\":null,\"exact_match\":null,\"kl_mean\":");
+    } else {
+        flo_buf_printf(out, "\"exact\":%u,\"exact_match\":%.6f,\"kl_mean\":", r->exact,
+                       (double)r->exact / (double)report->cases);
+    }
     if (r->has_kl && r->nonfinite == 0) {
-        flo_buf_printf(out, "%.9f", kl_mean(r));
+        flo_buf_printf(out, "%.9f", flo_compare_kl(r));
     } else {
         flo_buf_text(out, "null");
     }

@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/model.h>
 
-#include "engine/judge/chunks.h"
+#include "engine/judge/distance.h"
 
 #define CHUNK_TOKENS 256
 #define CHUNKS_MIN 16 /* with fewer chunks the standard error is useless */
@@ -19,10 +19,7 @@ struct judge {
     struct flo_tool_model floats;
     struct flo_tool_model sides[SIDES];
     struct flo_chunks chunks;
-    float *rows; /* logits of the model in floats: [scored tokens of a chunk][n_vocab] */
-    double *totals;
-    uint32_t row;  /* index of the current row in the chunk */
-    double sum;    /* sum of the divergences in the current chunk */
+    struct flo_distance distance;
     double *means; /* [chunk][SIDES] */
 };
 
@@ -68,43 +65,14 @@ static void close_model(struct flo_tool_model *model)
 
 /* ---- a chunk ---- */
 
-static int keep_row(void *context, uint32_t position, const float *logits)
-{
-    struct judge *judge = context;
-    uint32_t n_vocab = judge->floats.info->n_vocab;
-
-    (void)position;
-    memcpy(judge->rows + (size_t)judge->row * n_vocab, logits, n_vocab * sizeof(*logits));
-    judge->totals[judge->row++] = flo_tool_log_sum(logits, n_vocab, NULL);
-    return 0;
-}
-
-static int compare_row(void *context, uint32_t position, const float *logits)
-{
-    struct judge *judge = context;
-    uint32_t n_vocab = judge->floats.info->n_vocab;
-    const float *row = judge->rows + (size_t)judge->row * n_vocab;
-
-    (void)position;
-    judge->sum += flo_tool_divergence(row, judge->totals[judge->row++], logits,
-                                      flo_tool_log_sum(logits, n_vocab, NULL), n_vocab);
-    return 0;
-}
-
 static int judge_chunk(struct judge *judge, size_t index, struct flo_err *err)
 {
-    judge->row = 0;
-    int rv = flo_chunks_run(&judge->chunks, index, &judge->floats, keep_row, judge, err);
-    for (size_t i = 0; rv == 0 && i < SIDES; i++) {
-        judge->row = 0;
-        judge->sum = 0;
-        rv = flo_chunks_run(&judge->chunks, index, &judge->sides[i], compare_row, judge, err);
-        judge->means[index * SIDES + i] = judge->sum / flo_chunks_scored(&judge->chunks);
-        if (rv == 0 && !isfinite(judge->sum)) {
-            rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "a next token's probability is not finite");
-        }
+    FLO_TRY(flo_distance_keep(&judge->distance, &judge->chunks, index, &judge->floats, err));
+    for (size_t i = 0; i < SIDES; i++) {
+        FLO_TRY(flo_distance_mean(&judge->distance, &judge->chunks, index, &judge->sides[i],
+                                  &judge->means[index * SIDES + i], err));
     }
-    return rv;
+    return 0;
 }
 
 /* ---- the verdict ---- */
@@ -185,13 +153,10 @@ static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct f
     }
     rv = flo_chunks_cut(chunks, length, err);
     FLO_TRY(rv);
-    size_t scored = flo_chunks_scored(chunks);
-    judge->rows = calloc(scored, judge->floats.info->n_vocab * sizeof(*judge->rows));
-    judge->totals = calloc(scored, sizeof(*judge->totals));
+    FLO_TRY(flo_distance_open(&judge->distance, judge->floats.info->n_vocab, chunks, err));
     judge->means = calloc(chunks->count, SIDES * sizeof(*judge->means));
-    if (judge->rows == NULL || judge->totals == NULL || judge->means == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu rows of %u tokens", scored,
-                        judge->floats.info->n_vocab);
+    if (judge->means == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu chunks", chunks->count);
     }
     uint64_t started_us = flo_now_us();
     for (size_t i = 0; rv == 0 && i < chunks->count; i++) {
@@ -215,8 +180,7 @@ int flo_pinned_judge(const struct flo_pinned_files *files, struct flo_pinned_ver
         close_model(&judge.sides[i]);
     }
     flo_chunks_free(&judge.chunks);
-    free(judge.rows);
-    free(judge.totals);
+    flo_distance_close(&judge.distance);
     free(judge.means);
     return rv;
 }

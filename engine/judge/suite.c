@@ -120,7 +120,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
         one->gap = strtod(n->text, NULL);
     }
     if (strcmp(n->key, "json") == 0) {
-        *says_json = n->kind == FLO_TREE_BOOLEAN && n->text[0] == 't';
+        *says_json = flo_tree_says(n, true);
     }
     return 0;
 }

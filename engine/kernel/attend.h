@@ -114,11 +114,12 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, co
 {
     const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
     struct flo_attend_state state = {0};
-    size_t first, longest;
+    size_t first, longest, place;
 
     flo_attend_begin(R, a, state.largest, &first, &longest);
+    place = flo_attend_place(a, first / FLO_KV_BLOCK * FLO_KV_BLOCK);
     for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < longest; p += FLO_KV_BLOCK) {
-        size_t at = p / FLO_KV_BLOCK * block_bytes, count = longest - p;
+        size_t at = place / FLO_KV_BLOCK * block_bytes, count = longest - p;
 
         steps.scores(R, type, a, (const uint8_t *)a->keys + at, &state);
         for (int r = 0; r < R; r++) {
@@ -135,6 +136,8 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, co
         }
         steps.values(R, type, a, (const uint8_t *)a->values + at,
                      count < FLO_KV_BLOCK ? count : FLO_KV_BLOCK, &state);
+        place += FLO_KV_BLOCK;
+        place = place == a->ring ? 0 : place;
     }
     for (int r = 0; r < R; r++) {
         float total = state.total[r] + flo_attend_sink(a, (size_t)r, state.largest[r]);

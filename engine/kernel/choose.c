@@ -316,8 +316,23 @@ static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 }
 
 static const char *const row_operations[] = {
-    "rms_norm", "layer_norm", "rope", "rope", "silu", "gelu", "soft_cap", "add", "low_rank_add",
+    "rms_norm", "layer_norm", "rope",         "rope",  "silu",   "gelu",
+    "soft_cap", "add",        "low_rank_add", "recur", "recall",
 };
+
+/* Runs a step of a recurrent state, and reads the state. */
+static void run_recurrence(const struct flo_kernel *kernel, const float *x, const float *w,
+                           size_t count, float (*out)[CHECK_COLUMNS])
+{
+    float state[3 * CHECK_COLUMNS];
+    const struct flo_recurrence r = {state, 3, count, 0.7f, w, x};
+
+    for (size_t i = 0; i < r.keys * r.values; i++) {
+        state[i] = x[i % count] - w[i / 3];
+    }
+    kernel->recur(&r, w, out[0]);
+    kernel->recall(&r, out[1]);
+}
 
 /* Runs each operation on the vectors x and w.  Each result is in a row of its
  * own. */
@@ -337,6 +352,7 @@ static void run_rows(const struct flo_kernel *kernel, const float *x, const floa
     kernel->soft_cap(out[6], 0.7f, count);
     kernel->add(out[7], w, count);
     kernel->low_rank_add(w, 1, 3, x, out[8], count);
+    run_recurrence(kernel, x, w, count, out + 9);
 }
 
 static bool rows_agree(const struct flo_kernel *kernel, const struct check *check,

@@ -26,6 +26,7 @@
 
 #define FLO_CODE_BLOCK 32 /* number of values of an activation that share a scale */
 #define FLO_KV_BLOCK 16   /* number of positions in a block of the KV cache */
+#define FLO_KV_RING 32    /* the length of a ring is a multiple of this */
 #define FLO_ATTEND_ROWS 4 /* most queries that share one pass over the cache */
 
 /* Precision of a product's input.  Higher values are finer. */
@@ -117,6 +118,9 @@ static inline size_t flo_cache_block_bytes(enum flo_cache type, size_t head_size
  * head. */
 struct flo_attention {
     const void *keys, *values; /* blocks */
+    /* The blocks are a ring of so many positions: position p stands in the place
+     * of position p % ring.  0: the blocks are of all positions. */
+    size_t ring;
     enum flo_cache type;
     size_t head_size;
     float scale;
@@ -133,6 +137,11 @@ struct flo_attention {
     float sinks[FLO_ATTEND_ROWS];
 };
 
+/* Returns the place of a position in the cache. */
+static inline size_t flo_attend_place(const struct flo_attention *a, size_t position)
+{
+    return a->ring == 0 ? position : position % a->ring;
+}
 /* Returns the share of a row's sink in the sum of weights, if the largest score
  * is `largest`. */
 static inline float flo_attend_sink(const struct flo_attention *a, size_t row, float largest)
@@ -158,6 +167,19 @@ typedef void flo_add_fn(float *x, const float *y, size_t count);
  * depend on which rows are computed with it */
 typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank, const float *low,
                                  float *y, size_t rows);
+/* Some values of a recurrent state, which is a number for each pair of a key's
+ * number and a value.  Rows of all keys' numbers lie behind each other. */
+struct flo_recurrence {
+    float *state; /* [keys][values] */
+    size_t keys, values;
+    float decay;
+    const float *key, *query; /* [keys] */
+};
+/* One token: state[k][v] = state[k][v] * decay + added[v] * key[k], and then
+ * out[v] = sum over k of state[k][v] * query[k].  `out` may be `added`. */
+typedef void flo_recur_fn(const struct flo_recurrence *recurrence, const float *added, float *out);
+/* out[v] = sum over k of state[k][v] * key[k] */
+typedef void flo_recall_fn(const struct flo_recurrence *recurrence, float *out);
 /* Stores the key and the value of one head at `position` of the cache. */
 typedef void flo_store_fn(const float *key, const float *value, size_t head_size, size_t position,
                           enum flo_cache type, void *keys, void *values);
@@ -191,6 +213,8 @@ struct flo_kernel {
     flo_soft_cap_fn *soft_cap;
     flo_add_fn *add;
     flo_low_rank_add_fn *low_rank_add;
+    flo_recur_fn *recur;
+    flo_recall_fn *recall;
     flo_store_fn *store;
     flo_attention_fn *attend;
 };

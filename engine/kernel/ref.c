@@ -82,6 +82,8 @@ const struct flo_kernel flo_kernel_ref = {
     .soft_cap = flo_ref_soft_cap,
     .add = flo_ref_add,
     .low_rank_add = flo_ref_low_rank_add,
+    .recur = flo_ref_recur,
+    .recall = flo_ref_recall,
     .store = flo_ref_store,
     .attend = flo_ref_attend,
 };

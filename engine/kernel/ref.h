@@ -16,7 +16,15 @@ flo_gate_fn flo_ref_silu_multiply, flo_ref_gelu_multiply;
 flo_soft_cap_fn flo_ref_soft_cap;
 flo_add_fn flo_ref_add;
 flo_low_rank_add_fn flo_ref_low_rank_add;
+flo_recur_fn flo_ref_recur;
+flo_recall_fn flo_ref_recall;
 flo_store_fn flo_ref_store;
 flo_attention_fn flo_ref_attend;
+
+/* Do the same for the values from `first` on, for kernels whose vectors leave
+ * some. */
+void flo_ref_recur_from(const struct flo_recurrence *r, size_t first, const float *added,
+                        float *out);
+void flo_ref_recall_from(const struct flo_recurrence *r, size_t first, float *out);
 
 #endif

@@ -207,8 +207,9 @@ static void score_block(const struct flo_attention *a, size_t row, size_t p, siz
     size_t block_bytes = flo_cache_block_bytes(a->type, a->head_size);
     float keys[FLO_CACHE_HEAD_MAX * FLO_KV_BLOCK];
 
-    unpack_keys(a->type, (const uint8_t *)a->keys + p / FLO_KV_BLOCK * block_bytes, a->head_size,
-                keys);
+    unpack_keys(a->type,
+                (const uint8_t *)a->keys + flo_attend_place(a, p) / FLO_KV_BLOCK * block_bytes,
+                a->head_size, keys);
     memset(scores, 0, FLO_KV_BLOCK * sizeof(*scores));
     for (size_t d = 0; d < a->head_size; d++) {
         for (size_t i = 0; i < FLO_KV_BLOCK; i++) {
@@ -236,7 +237,8 @@ static void attend_row(const struct flo_attention *a, size_t row)
 
     memset(out, 0, a->head_size * sizeof(*out));
     for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < a->lengths[row]; p += FLO_KV_BLOCK) {
-        const uint8_t *block = (const uint8_t *)a->values + p / FLO_KV_BLOCK * block_bytes;
+        const uint8_t *block =
+            (const uint8_t *)a->values + flo_attend_place(a, p) / FLO_KV_BLOCK * block_bytes;
         size_t left = a->lengths[row] - p;
         size_t count = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
 

@@ -170,3 +170,43 @@ void flo_ref_low_rank_add(const float *b, size_t stride, size_t rank, const floa
         y[i] += sum;
     }
 }
+
+/* ---- recurrent states ---- */
+
+void flo_ref_recur_from(const struct flo_recurrence *r, size_t first, const float *added,
+                        float *out)
+{
+    for (size_t v = first; v < r->values; v++) {
+        float sum = 0, add = added[v];
+
+        for (size_t k = 0; k < r->keys; k++) {
+            float *s = r->state + k * r->values + v;
+
+            *s = *s * r->decay + add * r->key[k];
+            sum += *s * r->query[k];
+        }
+        out[v] = sum;
+    }
+}
+
+void flo_ref_recall_from(const struct flo_recurrence *r, size_t first, float *out)
+{
+    for (size_t v = first; v < r->values; v++) {
+        float sum = 0;
+
+        for (size_t k = 0; k < r->keys; k++) {
+            sum += r->state[k * r->values + v] * r->key[k];
+        }
+        out[v] = sum;
+    }
+}
+
+void flo_ref_recur(const struct flo_recurrence *r, const float *added, float *out)
+{
+    flo_ref_recur_from(r, 0, added, out);
+}
+
+void flo_ref_recall(const struct flo_recurrence *r, float *out)
+{
+    flo_ref_recall_from(r, 0, out);
+}

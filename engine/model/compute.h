@@ -59,6 +59,9 @@ struct flo_compute {
      * with FLO_COMPUTE_POOLS.  NULL: the filler has no such models. */
     int (*vector)(struct flo_session *session, const int32_t *tokens, size_t count, float *vector,
                   struct flo_err *err);
+    /* Returns with how many of a session's first `count` tokens it can go on
+     * without computing any of them again.  NULL: with all. */
+    uint32_t (*held)(const struct flo_session *session, uint32_t count);
     /* Gives a session the cache for the first `count` tokens of another
      * session. */
     void (*copy)(struct flo_session *session, const struct flo_session *from, uint32_t count);

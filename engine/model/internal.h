@@ -34,7 +34,10 @@ struct flo_sizes {
         uint64_t state_at;    /* offset of the layer's state in a session's state */
         uint32_t block_bytes; /* bytes of FLO_KV_BLOCK keys, or values, of one head */
         uint32_t heads;       /* key heads; 0: the layer keeps no keys */
+        bool is_local;        /* only the last tokens are needed, as many as the window has */
     } places[FLO_LAYERS_MAX];
+    uint32_t window;           /* tokens of the window; 0: no place is local */
+    uint32_t ring;             /* tokens that a local place keeps; 0: all */
     uint32_t pooled_width;     /* widest vector that pooling makes */
     uint64_t cache_bytes;      /* keys and values of a session */
     uint64_t state_bytes;      /* state of a session's recurrent layers; 0: there are none */
@@ -50,27 +53,39 @@ struct flo_sizes {
     uint64_t request_bytes;
 };
 
-/* Returns the bytes of keys (or values) that one head of a layer has for
- * `tokens` tokens, in whole blocks. */
-static inline uint64_t flo_place_bytes(const struct flo_place *place, uint32_t tokens)
+/* Tokens by which a session with a ring can be cut back at no cost. */
+#define FLO_WINDOW_BACK 256u
+
+/* Returns how many tokens the place keeps; 0: all. */
+static inline uint32_t flo_place_ring(const struct flo_sizes *sizes, const struct flo_place *place)
 {
-    return (uint64_t)(tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * place->block_bytes;
+    return place->is_local ? sizes->ring : 0;
 }
-/* Rows of a session's cache: the keys, or values, of one head of one layer. */
+/* Returns the first token that a local place needs for a token at `position`. */
+static inline uint32_t flo_window_first(const struct flo_sizes *sizes, uint32_t position)
+{
+    bool has_all = sizes->window == 0 || position < sizes->window;
+
+    return has_all ? 0 : position + 1 - sizes->window;
+}
+/* Bytes of a session's cache that lie together: keys, or values, of one head of
+ * one layer. */
 struct flo_cache_row {
-    uint64_t at;    /* offset in the session's cache */
-    uint64_t bytes; /* bytes of the first tokens */
+    uint64_t at; /* offset in the session's cache */
+    uint64_t bytes;
 };
-/* Calls `use` for each row of the cache, with the bytes of `tokens` tokens.
- * Stops at the first error and returns it. */
+/* Calls `use` for each row of the first `tokens` tokens, in whole blocks.  Rows
+ * of local places begin with the token `first`; a ring has two where its end
+ * lies between.  Stops at the first error and returns it. */
 typedef int flo_cache_row_fn(void *context, const struct flo_cache_row *row, struct flo_err *err);
-int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tokens,
+int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t first, uint32_t tokens,
                    flo_cache_row_fn *use, void *context, struct flo_err *err);
 
 /* Copies of the state of recurrent layers, from which a session that is cut
  * continues without computing all its tokens again. */
 enum flo_checkpoint {
-    FLO_CHECKPOINT_DRAFT,  /* before the last pass with predicted tokens */
+    /* at the mark, or before the last pass with predicted tokens */
+    FLO_CHECKPOINT_CHOSEN,
     FLO_CHECKPOINT_ANSWER, /* before the first token of the last answer */
     FLO_CHECKPOINT_PROMPT, /* every FLO_CHECKPOINT_TOKENS tokens */
     FLO_CHECKPOINTS
@@ -146,6 +161,10 @@ struct flo_session {
     uint8_t *kv; /* [layer][keys, values][key head][head_bytes]; then state and its copies */
     /* numbers of tokens that the state, and each copy, has seen */
     uint32_t state_position, checkpoints[FLO_CHECKPOINTS];
+    uint32_t mark; /* position at which the state is copied; 0: none */
+    /* positions whose keys and values local places still have: from the first
+     * on, before the end */
+    uint32_t window_first, window_end;
     bool was_prompt; /* the last pass had several tokens of the session */
     float *logits;   /* [n_vocab] */
     int32_t *tokens; /* [context]: tokens of the session; the first `position` are in the cache */
@@ -247,9 +266,21 @@ FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *
 
 /* ---- pass/state.c ---- */
 
+/* Returns with how many of the first `count` tokens a session can go on without
+ * computing any of them again.  It is `count`, unless a state or a window of an
+ * earlier token is needed that is not kept any more. */
+uint32_t flo_state_held(const struct flo_session *session, uint32_t count);
 /* Gives a session the state of the first tokens of another one, as far as it is
  * kept. */
 void flo_state_copy(struct flo_session *session, const struct flo_session *from, uint32_t count);
+/* Returns the state [state_bytes] at a position, from which the session can go
+ * on; empty where the model has none. */
+const uint8_t *flo_state_at(const struct flo_session *session, uint32_t position);
+/* Returns the memory of the state for a file's, whatever it held. */
+uint8_t *flo_state_replace(struct flo_session *session);
+/* Records that cache and state are now those of the first `count` tokens, of
+ * which local places have the window. */
+void flo_state_replaced(struct flo_session *session, uint32_t count);
 /* Forgets the state, after its memory was freed. */
 void flo_state_drop(struct flo_session *session);
 

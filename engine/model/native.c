@@ -89,7 +89,7 @@ static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
         info->properties |= FLO_COMPUTE_POOLS;
     }
     if (e->sizes.state_bytes > 0) {
-        info->properties &= ~(unsigned)(FLO_COMPUTE_CUTS | FLO_COMPUTE_PREFIX);
+        info->properties &= ~(unsigned)FLO_COMPUTE_CUTS;
     }
     if (e->hparams.is_encoder) {
         info->properties = FLO_COMPUTE_POOLS;
@@ -124,14 +124,15 @@ static int copy_row(void *context, const struct flo_cache_row *row, struct flo_e
     return 0;
 }
 
-/* Copies the cache's blocks of the first positions, for all layers and
- * heads. */
+/* Copies the cache's blocks of the first positions, for all layers and heads,
+ * as far as the other session still has them. */
 static void native_copy(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;
     struct copying copying = {session->kv, from->kv};
 
-    flo_cache_rows(&e->sizes, e->hparams.n_layer, count, copy_row, &copying, NULL);
+    flo_cache_rows(&e->sizes, e->hparams.n_layer, from->window_first, count, copy_row, &copying,
+                   NULL);
     flo_state_copy(session, from, count);
 }
 
@@ -160,6 +161,7 @@ const struct flo_compute flo_compute_native = {
     .rows = flo_forward_rows,
     .state = flo_forward_state,
     .vector = flo_pool_vector,
+    .held = flo_state_held,
     .copy = native_copy,
     .drop = native_drop,
 };

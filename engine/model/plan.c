@@ -162,6 +162,11 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+static uint32_t blocks_of(uint32_t tokens)
+{
+    return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK;
+}
+
 /* Returns an upper bound of the memory for the vocabulary's lists, for
  * compiling one grammar, and for open grammars.  Each session may have a
  * grammar, and so may each answer that was suspended for a user.  All sessions
@@ -228,12 +233,34 @@ static uint64_t state_values(const struct flo_hparams *h, const struct flo_layer
                : taps * flo_width_mixed(h) + (uint64_t)h->n_inner * h->n_state;
 }
 
+/* Tells whether all layers that read a cache have a window. */
+static bool is_local(const struct flo_hparams *h, uint32_t cache)
+{
+    for (uint32_t i = 0; i < h->n_layer; i++) {
+        if (flo_attends(&h->layers[i]) && h->layers[i].cache == cache && !h->layers[i].is_local) {
+            return false;
+        }
+    }
+    return !h->is_encoder && h->window > 0;
+}
+
+/* Returns the tokens that a local place keeps: the window, the tokens of a pass,
+ * and those by which a session may be cut back.  0: the context is no longer. */
+static uint32_t ring_of(const struct flo_hparams *h, const struct flo_sizes *s)
+{
+    uint64_t tokens = (uint64_t)h->window + s->batch + FLO_WINDOW_BACK;
+
+    tokens = (tokens + FLO_KV_RING - 1) / FLO_KV_RING * FLO_KV_RING;
+    return tokens < s->context ? (uint32_t)tokens : 0;
+}
+
 /* Places keys, values and states of all layers in a session's memory.  No
  * product overflows: 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads * 2^9
  * layers * 2^6 sessions = 2^57 at most. */
 static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
 {
     s->cache_bytes = s->state_bytes = 0;
+    s->window = s->ring = 0;
     for (uint32_t i = 0; i < h->n_layer; i++) {
         const struct flo_layer_shape *layer = &h->layers[i];
         struct flo_place *place = &s->places[i];
@@ -243,27 +270,56 @@ static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
         if (!flo_attends(layer) || layer->cache != i) {
             continue;
         }
+        place->is_local = is_local(h, i);
+        if (place->is_local) {
+            s->window = h->window;
+            s->ring = ring_of(h, s);
+        }
         place->heads = layer->n_head_kv;
         place->block_bytes = (uint32_t)flo_cache_block_bytes(s->cache, layer->head_size);
-        place->head_bytes = flo_place_bytes(place, s->context);
+        place->head_bytes = blocks_of(default_to(flo_place_ring(s, place), s->context)) *
+                            (uint64_t)place->block_bytes;
         s->cache_bytes += place->head_bytes * 2 * place->heads;
     }
     s->cache_bytes = (s->cache_bytes + 63) / 64 * 64;
     s->state_bytes = (s->state_bytes + 63) / 64 * 64;
 }
 
-int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t tokens,
+/* Blocks of a row, from a first one to an end. */
+struct blocks {
+    uint32_t first, end;
+};
+
+/* Divides the blocks of positions [first, tokens) into the two parts of a ring;
+ * without a ring, the second is empty. */
+static void split_blocks(uint32_t ring, uint32_t first, uint32_t tokens, struct blocks parts[2])
+{
+    uint32_t length = ring > 0 ? ring / FLO_KV_BLOCK : UINT32_MAX;
+    uint32_t end = blocks_of(tokens), from = smaller(first / FLO_KV_BLOCK, end);
+
+    from = end - smaller(end - from, length); /* the first and last block may share a place */
+    uint32_t round = from / length * length;
+    uint32_t middle = end - round > length ? round + length : end;
+    parts[0] = (struct blocks){from - round, middle - round};
+    parts[1] = (struct blocks){0, end - middle};
+}
+
+int flo_cache_rows(const struct flo_sizes *sizes, uint32_t n_layer, uint32_t first, uint32_t tokens,
                    flo_cache_row_fn *use, void *context, struct flo_err *err)
 {
     for (uint32_t i = 0; i < n_layer; i++) {
         const struct flo_place *place = &sizes->places[i];
+        struct blocks parts[2];
 
-        for (uint32_t head = 0; head < 2 * place->heads; head++) {
+        split_blocks(flo_place_ring(sizes, place), place->is_local ? first : 0, tokens, parts);
+        for (uint32_t n = 0; n < 4 * place->heads; n++) { /* keys and values, two parts each */
+            const struct blocks *part = &parts[n % 2];
             const struct flo_cache_row row = {
-                .at = place->kv_at + head * place->head_bytes,
-                .bytes = flo_place_bytes(place, tokens),
+                .at = place->kv_at + n / 2 * place->head_bytes +
+                      (uint64_t)part->first * place->block_bytes,
+                .bytes = (uint64_t)(part->end - part->first) * place->block_bytes,
             };
-            FLO_TRY(use(context, &row, err));
+            FLO_TRY(row.bytes > 0 ? use(context, &row, err) : 0);
         }
     }
     return 0;

@@ -13,7 +13,9 @@
  *      vocabulary, crc32c of the rotation's rates, packed weights or not, 0
  *  104 kernel[16], version[16]: zeros after the names
  * Then the tokens, u32 each, and for each layer its heads' keys, then values:
- * the first blocks of each, as the kernel laid them out.
+ * the first blocks of each, as the kernel laid them out.  A layer with a
+ * window has only the blocks that the next token needs.  The state of recurrent
+ * layers follows, if there are any.
  *
  * Everything from 32 on is computed from the engine and must be equal byte by
  * byte.  The number of tokens is the only value that is used from the file. */
@@ -28,7 +30,7 @@
 #include "engine/memory/mapped.h"
 #include "engine/model/compute.h"
 
-#define FORMAT 1u
+#define FORMAT 2u
 #define HEAD_BYTES 136u
 #define MODEL_AT 32u
 #define SETTINGS_AT 72u
@@ -54,8 +56,9 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
     uint64_t bytes = 0;
 
     count -= count % FLO_PREFIX_TOKENS;
-    flo_cache_rows(&engine->sizes, engine->hparams.n_layer, count, add_row, &bytes, NULL);
-    return count == 0 ? 0 : HEAD_BYTES + (uint64_t)count * 4 + bytes;
+    flo_cache_rows(&engine->sizes, engine->hparams.n_layer, flo_window_first(&engine->sizes, count),
+                   count, add_row, &bytes, NULL);
+    return count == 0 ? 0 : HEAD_BYTES + (uint64_t)count * 4 + bytes + engine->sizes.state_bytes;
 }
 
 static int need_prefix(const struct flo_engine *e, struct flo_err *err)
@@ -207,7 +210,9 @@ static int put_session(struct writer *w, const struct flo_session *session, uint
         rv = put(w, id, sizeof(id), err);
     }
     FLO_TRY(rv);
-    return flo_cache_rows(&e->sizes, e->hparams.n_layer, count, put_row, &putting, err);
+    FLO_TRY(flo_cache_rows(&e->sizes, e->hparams.n_layer, flo_window_first(&e->sizes, count), count,
+                           put_row, &putting, err));
+    return put(w, flo_state_at(session, count), (size_t)e->sizes.state_bytes, err);
 }
 
 int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, flo_stops_fn *stops,
@@ -228,6 +233,10 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, 
                         count, session->position);
     }
     count -= count % FLO_PREFIX_TOKENS;
+    if (flo_state_held(session, count) < count) {
+        return flo_fail(err, FLO_E_STATE, "the session holds no state or window of %u tokens",
+                        count);
+    }
     w.bytes = flo_prefix_bytes(session->engine, count);
     rv = put(&w, head, sizeof(head), err);
     w.crc = 0;
@@ -346,10 +355,15 @@ static int read_session(struct flo_session *session, int fd, uint32_t count, uin
     uint64_t from = HEAD_BYTES;
     uint32_t crc = 0;
     struct taking taking = {session->kv, fd, &from, &crc};
+    uint8_t *state = flo_state_replace(session);
     int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from, &crc, err);
 
     if (rv == 0) {
-        rv = flo_cache_rows(&e->sizes, e->hparams.n_layer, count, take_row, &taking, err);
+        rv = flo_cache_rows(&e->sizes, e->hparams.n_layer, flo_window_first(&e->sizes, count),
+                            count, take_row, &taking, err);
+    }
+    if (rv == 0) {
+        rv = take(fd, state, (size_t)e->sizes.state_bytes, &from, &crc, err);
     }
     bool is_right = crc == right_crc;
     for (uint32_t i = 0; rv == 0 && i < count; i++) {
@@ -376,6 +390,7 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
                         count, session->engine->sizes.context);
     }
     FLO_TRY(read_session(session, fd, count, flo_get_u32(head + 24), err));
+    flo_state_replaced(session, count);
     session->position = count;
     session->has_logits = false;
     return 0;

@@ -145,6 +145,20 @@ uint32_t flo_session_common(const struct flo_session *session, const int32_t *to
     return (uint32_t)flo_tokens_common(session->tokens, session->position, tokens, count);
 }
 
+uint32_t flo_session_held(const struct flo_session *session, uint32_t count)
+{
+    const struct flo_compute *compute = session->engine->compute;
+
+    count = count < session->position ? count : session->position;
+    return compute->held == NULL ? count : compute->held(session, count);
+}
+
+bool flo_session_mark(struct flo_session *session, uint32_t position)
+{
+    session->mark = position;
+    return session->engine->sizes.state_bytes > 0;
+}
+
 void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
                           uint32_t count)
 {

@@ -1,5 +1,6 @@
 #include "engine/publish/fit.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,9 @@
 struct job {
     const struct flo_fit *fit;
     struct flo_pool *pool;
-    size_t piece_count;
-    struct flo_fit_counters *pieces;
+    size_t piece_count; /* pieces of the tensor */
+    size_t measured;    /* pieces that are taken: all, or some that are spread over it */
+    struct flo_fit_counters *pieces; /* [measured] */
 };
 
 /* A thread's room. */
@@ -22,6 +24,7 @@ struct room {
     float out[PIECE_VALUES];
     float old[PIECE_VALUES];
     float floats[PIECE_VALUES];
+    float importance[PIECE_VALUES];
     uint8_t blocks[PIECE_VALUES * 4];
 };
 
@@ -101,6 +104,9 @@ static void counters_values(const struct flo_fit *fit, const struct room *room, 
         double error = (double)room->out[i] - x;
         counters->error_squares += error * error;
         counters->value_squares += x * x;
+        double by = fit->importance != NULL ? (double)room->importance[i] : 1;
+        counters->error_weighed += by * error * error;
+        counters->value_weighed += by * x * x;
         if (fit->floats != NULL && fit->old != NULL) {
             double change = x - (double)room->floats[i];
             double moved = (double)room->out[i] - (double)room->old[i];
@@ -111,15 +117,43 @@ static void counters_values(const struct flo_fit *fit, const struct room *room, 
     counters->is_finite = isfinite(counters->error_squares) && isfinite(counters->value_squares);
 }
 
+/* Spreads the importance of the columns over values, from value `first` on. */
+static void spread_importance(const struct flo_fit *fit, uint64_t first, size_t count, float *out)
+{
+    for (size_t done = 0; done < count;) {
+        uint64_t at = first + done, column = at % fit->row;
+        size_t run = (size_t)(fit->row - column);
+
+        run = run < count - done ? run : count - done;
+        memcpy(out + done, fit->importance + at / fit->plane * fit->row + column,
+               run * sizeof(*out));
+        done += run;
+    }
+}
+
+static void encode(const struct flo_fit *fit, uint64_t first, size_t count, struct room *room,
+                   uint8_t *data)
+{
+    if (fit->importance != NULL) {
+        spread_importance(fit, first, count, room->importance);
+    }
+    if (fit->importance != NULL && fit->to->weigh != NULL) {
+        fit->to->weigh(room->in, room->importance, data, count);
+    } else {
+        fit->to->encode(room->in, data, count);
+    }
+}
+
 static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_counters *counters,
                      struct room *room)
 {
     uint64_t first = (uint64_t)piece * PIECE_VALUES;
     uint64_t left = fit->values - first;
     size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
-    uint8_t *data = fit->data + flo_quant_bytes(fit->to, (size_t)first);
+    uint8_t *data =
+        fit->data != NULL ? fit->data + flo_quant_bytes(fit->to, (size_t)first) : room->blocks;
     fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first), room->in, count);
-    fit->to->encode(room->in, data, count);
+    encode(fit, first, count, room, data);
     if (fit->old != NULL) {
         const uint8_t *old = fit->old + flo_quant_bytes(fit->to, (size_t)first);
         memcpy(room->blocks, old, flo_quant_bytes(fit->to, count));
@@ -140,13 +174,14 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_cou
 static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;
-    size_t count = job->piece_count, piece;
+    size_t taken;
     struct room *room = malloc(sizeof(*room));
     if (room == NULL) {
         return;
     }
-    while ((piece = flo_pool_take(job->pool, thread, count)) < count) {
-        do_piece(job->fit, piece, &job->pieces[piece], room);
+    while ((taken = flo_pool_take(job->pool, thread, job->measured)) < job->measured) {
+        size_t piece = taken * job->piece_count / job->measured;
+        do_piece(job->fit, piece, &job->pieces[taken], room);
     }
     free(room);
 }
@@ -155,6 +190,8 @@ void flo_fit_add(struct flo_fit_counters *to, const struct flo_fit_counters *fro
 {
     to->error_squares += from->error_squares;
     to->value_squares += from->value_squares;
+    to->error_weighed += from->error_weighed;
+    to->value_weighed += from->value_weighed;
     to->change_squares += from->change_squares;
     to->moved_dot_change += from->moved_dot_change;
     to->nudge_squares += from->nudge_squares;
@@ -173,17 +210,21 @@ int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threa
     };
     int rv = 0;
 
-    job.pieces = calloc(job.piece_count + 1, sizeof(*job.pieces));
+    assert(fit->data != NULL || fit->old == NULL);
+    job.measured =
+        fit->data == NULL && fit->pieces_max < job.piece_count ? fit->pieces_max : job.piece_count;
+    job.pieces = calloc(job.measured + 1, sizeof(*job.pieces));
     if (job.pieces == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "tensor '%s'", fit->name);
     }
     flo_pool_run(pool, threads, do_pieces, &job);
-    for (size_t i = 0; rv == 0 && i < job.piece_count; i++) {
+    for (size_t i = 0; rv == 0 && i < job.measured; i++) {
         if (!job.pieces[i].is_finite) {
             rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
                           "tensor '%s' holds values near %zu that %s cannot "
                           "hold",
-                          fit->name, i * PIECE_VALUES, fit->to->name);
+                          fit->name, i * job.piece_count / job.measured * PIECE_VALUES,
+                          fit->to->name);
         }
         flo_fit_add(counters, &job.pieces[i]);
     }

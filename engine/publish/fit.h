@@ -12,6 +12,8 @@
 struct flo_fit_counters {
     double error_squares;
     double value_squares;
+    /* the two above, each value times its importance; without one the same */
+    double error_weighed, value_weighed;
     double change_squares; /* sum of the update's squares; 0 if the old floats are not known */
     double moved_dot_change;
     double nudge_squares; /* sum of the squares of trial changes to pinned blocks */
@@ -30,8 +32,13 @@ struct flo_fit {
     const uint8_t *old; /* blocks of the older release; NULL: no grid is pinned */
     const struct flo_quant_type *floats_type;
     const uint8_t *floats; /* the older release in floats; NULL: not known */
-    uint8_t *data;         /* the result */
+    uint8_t *data;         /* the result; NULL: only the errors are measured, and not pinned */
+    size_t pieces_max;     /* without `data`: most pieces to measure, spread over the tensor */
     uint64_t values;
+    /* [planes][row]: importance of each column; NULL: all values count the same */
+    const float *importance;
+    uint64_t row;     /* values of a row, used with `importance` */
+    uint64_t plane;   /* values of a plane, used with `importance` */
     const char *name; /* name of the tensor, for errors */
 };
 /* Encodes the tensor.  FLO_E_MODEL_NONFINITE: the type cannot hold one of the

@@ -7,6 +7,10 @@
 
 #include "base/quant/quant.h"
 
+/* Shorter rows are taps of a convolution or coefficients, which engines read as
+ * floats. */
+#define ROW_MIN 8
+
 /* Conditions of a rule.  If the condition holds, the tensor gets the rule's
  * first type, otherwise its second. */
 enum {
@@ -103,6 +107,16 @@ const struct flo_mix *flo_mix_find(const char *name)
     return NULL;
 }
 
+uint32_t flo_mix_file_type(uint32_t type)
+{
+    for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
+        if (mixes[i].type == type) {
+            return mixes[i].file_type;
+        }
+    }
+    return 0;
+}
+
 /* Tells whether the tensor type of this name has a decoder and no encoder. */
 static bool is_only_read(const char *name)
 {
@@ -180,9 +194,7 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
     return model;
 }
 
-/* Returns the number of a tensor's layer, as in "blk.12.".  Layers are counted
- * from 0. */
-static uint32_t layer_of(const struct flo_gguf_tensor *tensor)
+uint32_t flo_mix_layer(const struct flo_gguf_tensor *tensor)
 {
     return strncmp(tensor->name, "blk.", 4) == 0 ? (uint32_t)strtoul(tensor->name + 4, NULL, 10)
                                                  : 0;
@@ -234,19 +246,19 @@ static uint32_t fitting(uint32_t type, uint64_t row)
     return type;
 }
 
-static bool is_matrix(const struct flo_gguf_tensor *tensor)
+bool flo_mix_is_matrix(const struct flo_gguf_tensor *tensor)
 {
     size_t bytes = strlen(tensor->name);
-    return tensor->values > tensor->dims[0] && bytes >= 6 &&
+    return tensor->values > tensor->dims[0] && tensor->dims[0] >= ROW_MIN && bytes >= 6 &&
            strcmp(tensor->name + bytes - 6, "weight") == 0 && !has(tensor, "_norm.weight");
 }
 
 uint32_t flo_mix_type(const struct flo_mix *mix, const struct flo_mix_model *model,
                       const struct flo_gguf_tensor *tensor)
 {
-    uint32_t layer = layer_of(tensor);
+    uint32_t layer = flo_mix_layer(tensor);
     uint32_t type = mix->type;
-    if (!is_matrix(tensor)) {
+    if (!flo_mix_is_matrix(tensor)) {
         return tensor->type;
     }
     if (flo_quant_type(type)->block_values == 1) {

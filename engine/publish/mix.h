@@ -31,6 +31,15 @@ const struct flo_mix *flo_mix_find(const char *name);
  * the error lists all names. */
 FLO_MUST_USE int flo_mix_read(const char *name, const struct flo_mix **mix, struct flo_err *err);
 
+/* Returns general.file_type of the first mix that is based on this type. */
+uint32_t flo_mix_file_type(uint32_t type);
+/* Returns the number of a tensor's layer, as in "blk.12.".  Layers are counted
+ * from 0; tensors of no layer have 0. */
+uint32_t flo_mix_layer(const struct flo_gguf_tensor *tensor);
+/* Tells whether a mix changes the type of this tensor: not of norms, biases,
+ * other vectors, and rows of a few values. */
+bool flo_mix_is_matrix(const struct flo_gguf_tensor *tensor);
+
 /* Properties of a model that the rules of a mix use. */
 struct flo_mix_model {
     uint32_t value_count; /* number of tensors that compute attention's values */

@@ -338,6 +338,9 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_
                      struct flo_buf *out, struct flo_step *step)
 {
     uint64_t ignored;
+    if (job->n_fed < job->mark && job->mark < job->n_fed + rows) {
+        rows = job->mark - job->n_fed;
+    }
     bool is_whole = rows == flo_job_pending(job);
     job->n_guesses = job->n_left = 0;
     job->has_guess = false;
@@ -371,7 +374,8 @@ static void shift(struct flo_job *job, uint32_t context)
     memmove(job->tokens + kept, job->tokens + kept + dropped,
             (job->n_tokens - kept - dropped) * sizeof(*job->tokens));
     job->n_tokens -= dropped;
-    flo_session_truncate(job->session, kept);
+    job->mark = 0;
+    flo_session_truncate(job->session, flo_session_held(job->session, kept));
     job->n_fed = flo_session_position(job->session);
 }
 

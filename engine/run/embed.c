@@ -98,7 +98,7 @@ static uint32_t begin_alike(const struct flo_embed *embed, struct flo_session *s
 
     if (embed->at > 0) {
         same = flo_session_common(session, embed->tokens, embed->count);
-        same = same < embed->count ? same : (uint32_t)embed->count - 1;
+        same = flo_session_held(session, same < embed->count ? same : (uint32_t)embed->count - 1);
     }
     flo_session_truncate(session, same);
     return same;

@@ -382,6 +382,13 @@ int flo_job_start(struct flo_job *job, struct flo_session *session, const struct
     return 0;
 }
 
+void flo_job_mark(struct flo_job *job, uint32_t shared)
+{
+    shared -= shared % FLO_PREFIX_TOKENS;
+    shared = shared > job->n_fed ? shared : 0;
+    job->mark = flo_session_mark(job->session, shared) ? shared : 0;
+}
+
 void flo_job_pause(struct flo_job *job)
 {
     job->sampled = *flo_sampler_state(job->sampler);

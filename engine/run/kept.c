@@ -182,7 +182,8 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session, fl
 {
     const struct flo_beginning *due = &kept->last[kept->due_index];
     if (!flo_session_has_adapter(session, NULL, 0) ||
-        flo_session_common(session, due->tokens, kept->due) < kept->due) {
+        flo_session_common(session, due->tokens, kept->due) < kept->due ||
+        flo_session_held(session, kept->due) < kept->due) {
         return false;
     }
     int rv = flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);

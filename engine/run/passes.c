@@ -61,17 +61,26 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* Returns how many tokens of the session the job may reuse.  From its own
- * client's session these are all common ones, from another client's only the
- * kept prefix.  Otherwise timing and `cached_tokens` would reveal one client's
- * prompts to another. */
+/* Returns how many tokens the job shares with the session.  With its own client's
+ * session these are all common ones, with another client's only the kept prefix.
+ * Otherwise timing and `cached_tokens` would reveal one client's prompts to
+ * another. */
+static uint32_t shared_with(const struct flo_worker *worker, const struct flo_job *job,
+                            const struct flo_slot *slot)
+{
+    uint32_t common = flo_job_common(job, slot->session);
+    if (slot->client != job->client) {
+        common = flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
+    }
+    return common;
+}
+
+/* Returns how many tokens of the session the job may reuse without computing any
+ * again. */
 static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *job,
                          const struct flo_slot *slot)
 {
-    uint32_t common = flo_job_common(job, slot->session);
-    return slot->client == job->client
-               ? common
-               : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
+    return flo_session_held(slot->session, shared_with(worker, job, slot));
 }
 
 /* Returns how many tokens the job would keep if it continued in this session.
@@ -172,10 +181,22 @@ static const struct flo_slot *find_source(const struct flo_worker *worker,
     return best;
 }
 
+/* Returns the most tokens that the job shares with a session. */
+static uint32_t most_shared(const struct flo_worker *worker, const struct flo_job *job)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        uint32_t shared = shared_with(worker, job, &worker->slots[i]);
+        most = shared > most ? shared : most;
+    }
+    return most;
+}
+
 static void start(struct flo_worker *worker, struct flo_job *job)
 {
     struct flo_slot *slot = find_free(worker, job);
     struct flo_err err = {0};
+    uint32_t shared = most_shared(worker, job);
     slot->is_users = is_user(job);
     slot->was_continued = continued(worker, job, slot) > 0;
     const struct flo_slot *source = find_source(worker, job, slot);
@@ -186,6 +207,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
         flo_job_free(job);
         return;
     }
+    flo_job_mark(job, shared);
     slot->job = job;
     slot->began = ++worker->starts;
 }

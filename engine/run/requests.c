@@ -115,7 +115,9 @@ static enum flo_kv_type cache_of(uint32_t cache)
 {
     static const enum flo_kv_type types[FLO_WIRE_CACHES] = {[FLO_WIRE_CACHE_AUTO] = FLO_KV_AUTO,
                                                             [FLO_WIRE_CACHE_F16] = FLO_KV_F16,
-                                                            [FLO_WIRE_CACHE_Q8_0] = FLO_KV_Q8_0};
+                                                            [FLO_WIRE_CACHE_Q8_0] = FLO_KV_Q8_0,
+                                                            [FLO_WIRE_CACHE_F32] = FLO_KV_F32,
+                                                            [FLO_WIRE_CACHE_Q4_0] = FLO_KV_Q4_0};
     return types[cache];
 }
 

@@ -175,6 +175,7 @@ struct flo_job {
      * session */
     uint32_t n_tokens;
     uint32_t n_fed;
+    uint32_t mark;       /* a pass ends at this number of tokens, if any does */
     uint32_t n_kept;     /* number of first tokens that a shift of the context keeps */
     uint32_t n_guesses;  /* number of drafts in the current pass, stored after n_tokens */
     uint32_t n_left;     /* number of drafts not yet compared with chosen tokens */
@@ -225,6 +226,9 @@ uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *ses
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                const struct flo_session *from, uint32_t common,
                                struct flo_sampler *sampler, struct flo_err *err);
+/* Ends a pass of the job at this number of tokens, which other requests share, if
+ * its session can then keep what they need. */
+void flo_job_mark(struct flo_job *job, uint32_t shared);
 /* Takes session and sampler from the job.  flo_job_start() can resume it with
  * the same tokens, random numbers and penalties. */
 void flo_job_pause(struct flo_job *job);

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,4 +131,22 @@ int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err
     return errno == 0
                ? 0
                : flo_fail_errno(err, FLO_E_IO_WRITE, "%llu %s", (unsigned long long)bytes, what);
+}
+
+int flo_outfile_unnamed(int *fd, struct flo_err *err)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[PATH_MAX];
+
+    folder = folder != NULL && folder[0] != '\0' ? folder : "/tmp";
+    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*fd >= 0) {
+        return 0;
+    }
+    if (snprintf(path, sizeof(path), "%s/flotilla-XXXXXX", folder) >= (int)sizeof(path) ||
+        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "a copy in %s", folder);
+    }
+    unlink(path);
+    return 0;
 }

@@ -28,5 +28,9 @@ FLO_MUST_USE int flo_outfile(const char *path, struct flo_inputs inputs, flo_out
 /* Allocates `bytes` of the disk for the file.  An error calls the content
  * `what`.  FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
 FLO_MUST_USE int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err *err);
+/* Opens an unnamed file in the folder for temporary files.  A file system that
+ * knows no unnamed files gets one whose name is removed at once.
+ * FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_outfile_unnamed(int *fd, struct flo_err *err);
 
 #endif

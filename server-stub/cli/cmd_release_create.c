@@ -277,6 +277,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         rv = add_parts(create, err);
     }
     FLO_TRY(rv);
+    flo_create_sampling(create);
     FLO_TRY(flo_create_license(cli, create, err));
     FLO_TRY(
         flo_create_check_license(create, flo_args_text(&cli->args, "allow-licence", NULL), err));

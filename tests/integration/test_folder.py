@@ -1,4 +1,5 @@
 """A folder from Hugging Face becomes a release, and a device answers with it."""
+import json
 import os
 import shutil
 
@@ -45,6 +46,18 @@ def test_a_folder_reaches_a_device_that_answers(fleet):
     assert first[1] == "lfm@1" and first[0], first
     assert answer()[:2] == first[:2]
     assert "lfm2" in fleet.cli("release", "get", "lfm@1", "-o", "json")[1]
+
+
+def test_the_sampling_that_a_folder_recommends_is_the_releases(fleet, tmp_path):
+    folder = str(tmp_path / "warm")
+    shutil.copytree(FOLDER, folder)
+    with open(os.path.join(folder, "generation_config.json"), "w",
+              encoding="utf-8") as out:
+        json.dump({"temperature": 0.3, "top_k": 50, "min_p": 0.15}, out)
+    create(fleet, "lfm@1", folder, "--type", "q8_0")
+    made = json.loads(fleet.cli("release", "get", "lfm@1", "-o", "json")[1])
+    assert made["document"]["serve"]["sampling"] == {
+        "temperature_ppm": 300000, "top_k": 50, "min_p_ppm": 150000}
 
 
 def test_a_folder_that_is_no_model_leaves_nothing(fleet, tmp_path):

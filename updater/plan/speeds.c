@@ -33,6 +33,8 @@ static const struct flo_speed_row *find(const struct flo_speeds *speeds,
     const struct flo_release_variant *facts = &release->variants[variant];
     const struct flo_release_file *entry = flo_release_entry(release, facts);
 
+    assert(variant < release->variant_count);
+    assert(speeds->count <= FLO_SPEED_ROWS_MAX);
     for (size_t i = 0; entry != NULL && i < speeds->count; i++) {
         const struct flo_speed_row *row = &speeds->rows[i];
         if (strcmp(row->model, release->model) == 0 && strcmp(row->variant, facts->name) == 0 &&
@@ -58,6 +60,7 @@ static bool are_alike(const struct flo_release *release, uint32_t a, uint32_t b)
     const struct flo_release_variant *one = &release->variants[a], *other = &release->variants[b];
     const struct flo_release_file *file = flo_release_entry(release, one);
 
+    assert(a < release->variant_count && b < release->variant_count);
     return file != NULL && file == flo_release_entry(release, other) &&
            flo_release_variant_file(release, one, "adapter") == NULL &&
            flo_release_variant_file(release, other, "adapter") == NULL;
@@ -135,6 +138,7 @@ void flo_speeds_put(struct flo_speeds *speeds, const struct flo_release *release
         memmove(&speeds->rows[at], &speeds->rows[at + 1],
                 (speeds->count - at) * sizeof(speeds->rows[0]));
     }
+    assert(speeds->count < FLO_SPEED_ROWS_MAX);
     speeds->rows[speeds->count++] = row;
 }
 
@@ -175,6 +179,7 @@ json_t *flo_speeds_json(const struct flo_speeds *speeds)
 {
     json_t *list = json_array();
 
+    assert(speeds->count <= FLO_SPEED_ROWS_MAX);
     for (size_t i = 0; i < speeds->count; i++) {
         const struct flo_speed_row *row = &speeds->rows[i];
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:I}", "model", row->model,

@@ -108,6 +108,7 @@ enum flo_variant_verdict flo_variant_judge(const struct flo_release *release, ui
 {
     const struct flo_release_variant *variant = &release->variants[index];
 
+    assert(index < release->variant_count);
     if (!has_word(variant->arch, 4, profile->arch) || !has_runtime(variant, profile) ||
         !has_accelerators(variant, profile)) {
         return FLO_VARIANT_NEEDS_OTHER;
@@ -219,6 +220,7 @@ static bool is_plain(const struct flo_release *release, uint32_t variant)
 int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
                      uint32_t variant)
 {
+    assert(variant < release->variant_count);
     uint64_t limit = flo_plan_memory_bytes(release, variant);
     uint64_t most = 0;
     int found = -1;

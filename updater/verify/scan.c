@@ -85,13 +85,6 @@ static int scan_safetensors(int fd, struct flo_digest *digest, uint64_t *bytes, 
     return rv;
 }
 
-static bool ends_with(const char *name, const char *tail)
-{
-    size_t bytes = strlen(name), tail_bytes = strlen(tail);
-
-    return bytes >= tail_bytes && strcmp(name + bytes - tail_bytes, tail) == 0;
-}
-
 int flo_file_scan(int fd, const char *name, struct flo_digest *digest, uint64_t *bytes,
                   struct flo_err *err)
 {
@@ -104,7 +97,7 @@ int flo_file_scan(int fd, const char *name, struct flo_digest *digest, uint64_t 
     if (head_bytes >= 4 && memcmp(head, "GGUF", 4) == 0) {
         return flo_model_scan(fd, digest, bytes, err);
     }
-    if (ends_with(name, ".safetensors") ||
+    if (flo_text_ends(name, ".safetensors") ||
         (fstat(fd, &status) == 0 &&
          flo_safetensors_looks_like(head, head_bytes, (uint64_t)status.st_size))) {
         return scan_safetensors(fd, digest, bytes, err);

@@ -53,6 +53,7 @@ void flo_variant_boot(struct step *s)
 
 void flo_variant_staged(struct step *s)
 {
+    assert(flo_variant_is_exchanged(s->model));
     s->model->execution.fits_both = s->event->fits_both;
     if (s->model->execution.is_measured && !s->event->fits_both) {
         flo_execution_end(s, FLO_MOVE_CANCEL, FLO_E_MEMORY_BUDGET,
@@ -72,6 +73,7 @@ bool flo_variant_lost(struct step *s)
     bool is_slower =
         error->code == FLO_E_PROBE_SPEED || (error->code == FLO_E_PROBE_UNSURE && is_compared);
 
+    assert(s->model->has_execution);
     assert(execution->state == FLO_EXECUTION_PROBING);
     if (!execution->is_measured || (error->code != 0 && !is_slower)) {
         return false;

@@ -17,7 +17,9 @@
 
 _Static_assert((int)FLO_SERVE_CACHE_AUTO == (int)FLO_WIRE_CACHE_AUTO &&
                    (int)FLO_SERVE_CACHE_F16 == (int)FLO_WIRE_CACHE_F16 &&
-                   (int)FLO_SERVE_CACHE_Q8_0 == (int)FLO_WIRE_CACHE_Q8_0,
+                   (int)FLO_SERVE_CACHE_Q8_0 == (int)FLO_WIRE_CACHE_Q8_0 &&
+                   (int)FLO_SERVE_CACHE_F32 == (int)FLO_WIRE_CACHE_F32 &&
+                   (int)FLO_SERVE_CACHE_Q4_0 == (int)FLO_WIRE_CACHE_Q4_0,
                "the words of the wire");
 
 struct serve_planner {

@@ -335,6 +335,9 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice, struct 
         rv = flo_reader_refuse(&reader, "echo", "of token ids is not built yet: send a text");
     }
     generate->seed += choice % n;
+    if (n > 1) { /* a release's seed would make all answers equal */
+        out->given |= 1u << PARAMS_GIVES_seed;
+    }
     flo_buf_add(&out->callable, asked->callable.data, asked->callable.bytes);
     if (rv == 0 && out->callable.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for a choice");

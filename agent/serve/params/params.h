@@ -10,8 +10,9 @@
 #include "base/host/json.h"
 
 #define FLO_TOOLS_NAME_BYTES_MAX 64
-#define SERVE_N_MAX 8        /* largest number of answers to one prompt */
-#define SERVE_CHOICES_MAX 64 /* largest number of answers to one body */
+#define PARAMS_TEMPERATURE 0.8 /* without one of the request or the release */
+#define SERVE_N_MAX 8          /* largest number of answers to one prompt */
+#define SERVE_CHOICES_MAX 64   /* largest number of answers to one body */
 
 enum request_kind {
     REQUEST_CHAT,
@@ -21,6 +22,17 @@ enum request_kind {
     REQUEST_EMBED,
     REQUEST_AUDIO,
     REQUEST_KINDS
+};
+
+/* Sampling fields of which a release may have another default. */
+enum params_gives {
+    PARAMS_GIVES_max_tokens,
+    PARAMS_GIVES_min_p_ppm,
+    PARAMS_GIVES_repeat_penalty_ppm,
+    PARAMS_GIVES_seed,
+    PARAMS_GIVES_temperature_ppm,
+    PARAMS_GIVES_top_k,
+    PARAMS_GIVES_top_p_ppm,
 };
 
 /* Parameters of a client's request, all checked. */
@@ -50,7 +62,13 @@ struct serve_params {
     bool is_plain;       /* the text of speech is the answer itself, without JSON */
     bool is_unasked;     /* a front made the prompt, not the client */
     bool is_untold;      /* the client gets nothing of the generated text */
-    char param[64];      /* the invalid field */
+    bool takes_defaults; /* a release's defaults count (requests/defaults.h) */
+    uint32_t given;      /* sampling fields that the body has: one bit for each PARAMS_GIVES_ */
+    /* max_tokens that a release put in, and what was there before; 0: none did */
+    uint32_t release_tokens, asked_tokens;
+    /* the first message is the system prompt of a release, not the client's */
+    bool has_release_system;
+    char param[64]; /* the invalid field */
 };
 
 /* Reads a body.  After an error nothing needs to be freed, and params->param

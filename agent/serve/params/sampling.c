@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEMPERATURE_DEFAULT 0.8
-
 static int add_stop(struct params_reader *reader, const json_t *value)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -89,7 +87,7 @@ static int read_sampling(struct params_reader *reader)
     /* repeat_last: -1 stands for the sampler's default number */
     int64_t top_k = 0, seed = 0, repeat_last = -1;
     double repeat = 1;
-    out->temperature = TEMPERATURE_DEFAULT;
+    out->temperature = PARAMS_TEMPERATURE;
     out->top_p = 1;
     flo_random(&seed, sizeof(seed));
     FLO_TRY(flo_reader_real(reader, "temperature", 0, 2, &out->temperature));
@@ -149,10 +147,41 @@ static int read_logprobs(enum request_kind kind, struct params_reader *reader)
     return 0;
 }
 
+/* Notes which sampling fields the body has, so that a release's defaults do not
+ * replace them. */
+static void note_given(struct params_reader *reader)
+{
+    static const struct {
+        const char *field;
+        enum params_gives gives;
+    } fields[] = {{"max_tokens", PARAMS_GIVES_max_tokens},
+                  {"max_completion_tokens", PARAMS_GIVES_max_tokens},
+                  {"n_predict", PARAMS_GIVES_max_tokens},
+                  {"min_p", PARAMS_GIVES_min_p_ppm},
+                  {"repeat_penalty", PARAMS_GIVES_repeat_penalty_ppm},
+                  {"repeat_last_n", PARAMS_GIVES_repeat_penalty_ppm},
+                  {"seed", PARAMS_GIVES_seed},
+                  {"temperature", PARAMS_GIVES_temperature_ppm},
+                  {"top_k", PARAMS_GIVES_top_k},
+                  {"top_p", PARAMS_GIVES_top_p_ppm}};
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        if (flo_reader_field(reader, fields[i].field) != NULL) {
+            reader->params->given |= 1u << fields[i].gives;
+        }
+    }
+    reader->params->takes_defaults = true;
+    if (reader->params->message.generate.temperature <= 0) {
+        /* the most likely token, also if a top_p of 0 asked for it */
+        reader->params->given |= 1u << PARAMS_GIVES_temperature_ppm;
+    }
+}
+
 int flo_params_read_sampling(enum request_kind kind, struct params_reader *reader)
 {
     FLO_TRY(read_length(reader));
     FLO_TRY(read_sampling(reader));
+    note_given(reader);
     FLO_TRY(read_stop(reader));
     return read_logprobs(kind, reader);
 }

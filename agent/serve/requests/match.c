@@ -7,6 +7,7 @@
 #include <flotilla/errors/infer.h>
 
 #include "agent/serve/requests/apps.h"
+#include "agent/serve/requests/defaults.h"
 #include "agent/serve/requests/names.h"
 
 /* Writes the adapter that the request or its route names into the message.
@@ -89,7 +90,12 @@ static int check_abilities(struct serve_request *request, const struct serve_eng
 int flo_match_prepare(struct serve_request *request, const struct serve_engine *engine,
                       struct flo_err *err)
 {
+    const struct serve_place *place = request->place;
+
     FLO_TRY(take_model(request, err));
+    FLO_TRY(flo_defaults_put(
+        &request->params,
+        place->has_route && place->route.has_defaults ? &place->route.defaults : NULL, err));
     FLO_TRY(check_abilities(request, engine, err));
     return flo_app_check_prompt(request, engine, err);
 }

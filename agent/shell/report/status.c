@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"
+#include "proto/serve.h"
 
 /* Returns the number of bytes of the files of the release's variant; 0: no
  * variant is complete on this device. */
@@ -25,6 +26,7 @@ static json_t *slot_status(struct flo_shell *shell, const struct flo_release_ref
                            const char *state)
 {
     struct flo_release *release;
+    json_t *json, *serve = NULL;
     uint64_t bytes = 0;
 
     if (flo_digest_is_zero(&ref->digest)) {
@@ -33,11 +35,16 @@ static json_t *slot_status(struct flo_shell *shell, const struct flo_release_ref
     release = calloc(1, sizeof(*release));
     if (release != NULL && flo_store_release_load(shell->store, &ref->digest, release, NULL) == 0) {
         bytes = variant_bytes(shell, ref, release);
+        serve = flo_serve_json(&release->serve);
         flo_release_deinit(release);
     }
     free(release);
-    return json_pack("{s:s, s:s, s:s, s:I}", "model", ref->model, "version", ref->version, "state",
+    json = json_pack("{s:s, s:s, s:s, s:I}", "model", ref->model, "version", ref->version, "state",
                      state, "bytes", (json_int_t)bytes);
+    if (serve != NULL) {
+        json_object_set_new(json, "serve", serve);
+    }
+    return json;
 }
 
 static bool is_served(const struct flo_agent_model *model, const struct flo_release_ref *release)

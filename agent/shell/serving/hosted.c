@@ -21,8 +21,18 @@ static struct flo_hosting *hosting_of(struct flo_shell *shell, uint32_t model)
     return &shell->models[model].hosting;
 }
 
+/* Tells whether an engine is opened with the same numbers for both releases. */
+static bool opens_alike(const struct flo_shell *shell, const struct flo_shell_files *one,
+                        const struct flo_shell_files *other)
+{
+    struct flo_shell_asked a = flo_shell_asked(shell, one->release, one->variant);
+    struct flo_shell_asked b = flo_shell_asked(shell, other->release, other->variant);
+
+    return a.context == b.context && a.sessions == b.sessions && a.cache == b.cache;
+}
+
 /* Tells whether the current engine has opened the base model of this release,
- * with the same context. */
+ * with the same context, sessions and cache. */
 static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_shell_files *files)
 {
     const struct flo_agent_engine *current = &shell->agent.models[model].engines[FLO_AGENT_CURRENT];
@@ -33,7 +43,7 @@ static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_s
         flo_shell_files_get(shell, &current->release.digest, &own, NULL) == 0) {
         is_same = flo_release_is_native(own.variant) && flo_release_is_native(files->variant) &&
                   flo_digest_equal(&own.model->digest, &files->model->digest) &&
-                  own.variant->context == files->variant->context;
+                  opens_alike(shell, &own, files);
         flo_shell_files_free(&own);
     }
     return is_same;

@@ -7,14 +7,13 @@
 
 #include "agent/shell/serving/serving.h"
 
-static void list_rungs(const struct flo_shell *shell, const struct flo_release_variant *variant,
+static void list_rungs(const struct flo_shell *shell, const struct flo_release *release,
+                       const struct flo_release_variant *variant,
                        struct flo_memory_rung out[FLO_MEMORY_RUNGS])
 {
-    const struct flo_config *config = shell->settings.config;
-    uint32_t context = (uint32_t)flo_config_u64(config, "context");
+    const struct flo_shell_asked asked = flo_shell_asked(shell, release, variant);
 
-    flo_memory_rungs(context == 0 ? variant->context : context,
-                     (uint32_t)flo_config_u64(config, "sessions"), out);
+    flo_memory_rungs(asked.context, asked.sessions, out);
 }
 
 enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung)
@@ -78,7 +77,7 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release, struct
     if (file == NULL || !flo_release_is_native(variant)) {
         return flo_fail(err, FLO_E_BLOB_ABSENT, "no model of ours is in it");
     }
-    list_rungs(shell, variant, rungs);
+    list_rungs(shell, document, variant, rungs);
     for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
         planning.ways[i].context = rungs[i].context;
         planning.ways[i].sessions = rungs[i].sessions;

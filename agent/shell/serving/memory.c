@@ -318,7 +318,10 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     flo_memory_rungs(out->context, out->sessions, rungs);
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
-    out->cache = flo_shell_cache(&rungs[rung]);
+    /* a release may ask for a smaller cache than the plan counts on */
+    if (rung > 0 || (out->cache != FLO_SERVE_CACHE_Q8_0 && out->cache != FLO_SERVE_CACHE_Q4_0)) {
+        out->cache = flo_shell_cache(&rungs[rung]);
+    }
     /* the memory plan limits the engine, so the engine itself needs no limit */
     out->memory_bytes_max = 0;
 }

@@ -60,7 +60,8 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     memcpy(model.model, release->model, sizeof(model.model));
     memcpy(model.version, release->version, sizeof(model.version));
     model.created_s = release->created_at_ms / 1000;
-    model.context = variant->context;
+    model.context =
+        release->serve.context > variant->context ? release->serve.context : variant->context;
     model.threads = (uint32_t)flo_config_u64(shell->settings.config, "threads");
     model.runtime = runtime.json;
     model.entry = entry == NULL ? "" : entry->name;
@@ -116,12 +117,11 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     memcpy(model.model, release->model, sizeof(model.model));
     memcpy(model.version, release->version, sizeof(model.version));
     model.created_s = release->created_at_ms / 1000;
-    model.context = (uint32_t)flo_config_u64(config, "context");
-    if (model.context == 0) {
-        model.context = files.variant->context;
-    }
+    const struct flo_shell_asked asked = flo_shell_asked(shell, release, files.variant);
+    model.context = asked.context;
+    model.sessions = asked.sessions;
+    model.cache = asked.cache;
     model.threads = (uint32_t)flo_config_u64(config, "threads");
-    model.sessions = (uint32_t)flo_config_u64(config, "sessions");
     model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_rung_set(shell, action->model, action->role, &model);

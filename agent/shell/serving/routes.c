@@ -60,6 +60,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
         route.is_silent = is_silent(shell, files.variant);
         memcpy(route.split_of, files.release->serve.split_of, sizeof(route.split_of));
         route.split_pct = files.release->serve.split_pct;
+        route.has_defaults = flo_shell_defaults(shell, files.release, &route.defaults);
         flo_shell_files_free(&files);
     }
     *out = route;

@@ -87,6 +87,21 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model, const struct flo_r
 FLO_MUST_USE int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                                 const struct flo_release_ref *release, struct flo_err *err);
 
+/* Numbers with which an engine is opened; 0: the engine decides. */
+struct flo_shell_asked {
+    uint32_t context, sessions;
+    enum flo_serve_cache cache;
+};
+/* Returns what the release asks for, within the device's configuration
+ * (asked.c). */
+struct flo_shell_asked flo_shell_asked(const struct flo_shell *shell,
+                                       const struct flo_release *release,
+                                       const struct flo_release_variant *variant);
+/* Gets the release's defaults for requests.  Returns false when the owner does
+ * not let them count. */
+bool flo_shell_defaults(const struct flo_shell *shell, const struct flo_release *release,
+                        struct flo_serve_defaults *out);
+
 /* Size of an adapter's name in its engine: "r." and 16 digits of the digest. */
 #define FLO_ADAPTER_NAME 19
 /* Files of a release that are on this device (adapters.c).  `adapter` NULL: the

@@ -261,6 +261,8 @@ void flo_digest_list_deinit(struct flo_digest_list *list);
 bool flo_name_is_valid(const char *name);
 /* Tells whether the text has no control character. */
 bool flo_text_is_line(const char *text);
+/* Tells whether a text ends with these characters. */
+bool flo_text_ends(const char *text, const char *end);
 /* Tells whether a text is a device id: a lower-case UUID of 36 characters. */
 bool flo_uuid_is_valid(const char *id);
 /* Makes a random (version 4) UUID in `out`, which holds 37 bytes. */

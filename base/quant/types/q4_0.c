@@ -5,6 +5,8 @@
 
 #include "base/quant/fit.h"
 
+static const struct flo_levels levels = {.least = -8, .most = 7};
+
 /* Rounds to the nearest code.  The scale is not fitted for the least error,
  * although that would be a tenth smaller.  A fitted grid keeps values away from
  * the points where rounding flips.  A later release rounded to the same grid
@@ -44,9 +46,21 @@ void flo_quant_pack_4(const uint8_t codes[32], uint8_t q[16])
     }
 }
 
+/* Fits the scale for the least error.  The importance of a text is asked for by
+ * who wants the best answers, and pays with larger deltas. */
+void flo_quant_q4_0_weigh(const float *in, const float *importance, void *blocks, size_t values)
+{
+    struct flo_block_q4_0 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        uint16_t none;
+        flo_fit_values(in, importance + 32 * i, &levels, &out->d, &none, codes);
+        flo_quant_pack_4(codes, out->q);
+    }
+}
+
 void flo_quant_q4_0_pin(const float *in, void *blocks, size_t values)
 {
-    static const struct flo_levels levels = {.least = -8, .most = 7};
     struct flo_block_q4_0 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];

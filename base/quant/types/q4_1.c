@@ -3,6 +3,8 @@
 
 #include "base/quant/fit.h"
 
+static const struct flo_levels levels = {.most = 15, .has_offset = true};
+
 /* Rounds to the nearest code.  The scale is not fitted for the least error,
  * although that would be a tenth smaller.  A fitted grid keeps values away from
  * the points where rounding flips.  A later release rounded to the same grid
@@ -34,9 +36,20 @@ void flo_quant_q4_1_encode(const float *in, void *blocks, size_t values)
     }
 }
 
+/* Fits the scale for the least error.  The importance of a text is asked for by
+ * who wants the best answers, and pays with larger deltas. */
+void flo_quant_q4_1_weigh(const float *in, const float *importance, void *blocks, size_t values)
+{
+    struct flo_block_q4_1 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        flo_fit_values(in, importance + 32 * i, &levels, &out->d, &out->m, codes);
+        flo_quant_pack_4(codes, out->q);
+    }
+}
+
 void flo_quant_q4_1_pin(const float *in, void *blocks, size_t values)
 {
-    static const struct flo_levels levels = {.most = 15, .has_offset = true};
     struct flo_block_q4_1 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];

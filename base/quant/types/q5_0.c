@@ -18,15 +18,21 @@ void flo_quant_pack_5(const uint8_t codes[32], uint8_t high[4], uint8_t q[16])
     }
 }
 
-void flo_quant_q5_0_encode(const float *in, void *blocks, size_t values)
+void flo_quant_q5_0_weigh(const float *in, const float *importance, void *blocks, size_t values)
 {
     struct flo_block_q5_0 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
         uint16_t none;
-        flo_fit_values(in, &levels, &out->d, &none, codes);
+        const float *by = importance != NULL ? importance + 32 * i : NULL;
+        flo_fit_values(in, by, &levels, &out->d, &none, codes);
         flo_quant_pack_5(codes, out->high, out->q);
     }
+}
+
+void flo_quant_q5_0_encode(const float *in, void *blocks, size_t values)
+{
+    flo_quant_q5_0_weigh(in, NULL, blocks, values);
 }
 
 void flo_quant_q5_0_pin(const float *in, void *blocks, size_t values)

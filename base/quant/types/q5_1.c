@@ -6,14 +6,20 @@
 
 static const struct flo_levels levels = {.most = 31, .has_offset = true};
 
-void flo_quant_q5_1_encode(const float *in, void *blocks, size_t values)
+void flo_quant_q5_1_weigh(const float *in, const float *importance, void *blocks, size_t values)
 {
     struct flo_block_q5_1 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
-        flo_fit_values(in, &levels, &out->d, &out->m, codes);
+        const float *by = importance != NULL ? importance + 32 * i : NULL;
+        flo_fit_values(in, by, &levels, &out->d, &out->m, codes);
         flo_quant_pack_5(codes, out->high, out->q);
     }
+}
+
+void flo_quant_q5_1_encode(const float *in, void *blocks, size_t values)
+{
+    flo_quant_q5_1_weigh(in, NULL, blocks, values);
 }
 
 void flo_quant_q5_1_pin(const float *in, void *blocks, size_t values)

@@ -27,7 +27,7 @@ static float fit(const float *x)
         float d = most * (float)k / 8;
         for (int i = 0; i <= REFITS_MAX; i++) {
             d = flo_f16_to_f32(flo_f32_to_f16(d));
-            flo_fit_assign(x, VALUES, &levels, d, 0, &sums, out);
+            flo_fit_assign(x, NULL, VALUES, &levels, d, 0, &sums, out);
             if (sums.error < error) {
                 error = sums.error;
                 best = d;

@@ -5,12 +5,12 @@
 
 #include "base/quant/quant.h"
 
-/* Declares the functions of a type.  Plain float types have no scales, so none of
- * them defines the last function. */
+/* Declares the functions of a type.  Not every type defines the last two. */
 #define FLO_QUANT_DECLARE(with, name, id)                                                          \
     flo_quant_decode flo_quant_##name##_decode;                                                    \
     flo_quant_encode flo_quant_##name##_encode;                                                    \
-    flo_quant_pin flo_quant_##name##_pin;
+    flo_quant_pin flo_quant_##name##_pin;                                                          \
+    flo_quant_weigh flo_quant_##name##_weigh;
 FLO_QUANT_FLOAT_TYPES(FLO_QUANT_DECLARE, )
 FLO_QUANT_CODE_TYPES(FLO_QUANT_DECLARE, )
 

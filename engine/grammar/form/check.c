@@ -354,7 +354,7 @@ static bool fits_unique(struct check *c, const struct flo_tree_node *is_unique, 
 {
     const struct flo_tree_node *n = at.value->kind == FLO_TREE_ARRAY ? at.value->first : NULL;
 
-    for (; n != NULL && c->s.rv == 0 && !flo_schema_is_false(is_unique); n = n->next) {
+    for (; n != NULL && c->s.rv == 0 && !flo_tree_says(is_unique, false); n = n->next) {
         for (const struct flo_tree_node *m = at.value->first; m != n; m = m->next) {
             if (flo_form_same(&c->s, m, n)) {
                 return fault(c, into(at, n), "must differ from each element before it");
@@ -474,7 +474,7 @@ static bool fits_keyword(struct check *c, const struct flo_tree_node *schema,
 static bool fits(struct check *c, const struct flo_tree_node *schema, struct place at)
 {
     if (schema->kind == FLO_TREE_BOOLEAN) {
-        return !flo_schema_is_false(schema) || fault(c, at, "must not be there");
+        return !flo_tree_says(schema, false) || fault(c, at, "must not be there");
     }
     if (++at.schemas > FLO_FORM_DEPTH_MAX) {
         return fault(c, at, "must fit %d schemas, one within the other", FLO_FORM_DEPTH_MAX);

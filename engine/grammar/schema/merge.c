@@ -147,7 +147,7 @@ static bool names_extra(struct flo_schema *s, const struct flo_tree_node *closed
     const struct flo_tree_node *extra = FLO_GET(s, closed, "additionalProperties");
     const struct flo_tree_node *own = FLO_GET(s, closed, "properties");
     const struct flo_tree_node *other = FLO_GET(s, part, "properties");
-    bool is_open = extra == NULL || (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
+    bool is_open = extra == NULL || flo_tree_says(extra, true);
 
     return !is_open && other != NULL && (own == NULL || !flo_schema_same(s, own, other));
 }
@@ -158,7 +158,7 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
     const struct flo_tree_node *ref = FLO_GET(s, schema, "$ref");
     const struct flo_tree_node *all = FLO_GET(s, schema, "allOf");
 
-    if (schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 't') {
+    if (flo_tree_says(schema, true)) {
         return;
     }
     if (schema->kind != FLO_TREE_OBJECT) {

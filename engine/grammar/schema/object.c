@@ -442,7 +442,7 @@ void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *sche
     } else if (names > FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "/required", "%zu names, at most %u", names, FLO_SCHEMA_ITEMS_MAX);
     }
-    o.has_extra = extra == NULL ? properties == NULL : !flo_schema_is_false(extra);
+    o.has_extra = extra == NULL ? properties == NULL : !flo_tree_says(extra, false);
     o.members = calloc(members + names + 1, sizeof(*o.members));
     if (o.members == NULL && s->rv == 0) {
         s->rv = flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);

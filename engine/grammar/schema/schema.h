@@ -146,8 +146,6 @@ bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
  * Returns false if `items` is no such list. */
 bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items, uint32_t least,
                          uint32_t most);
-/* Tells whether the schema is `false`, which no value fits. */
-bool flo_schema_is_false(const struct flo_tree_node *schema);
 /* Returns the schema, or NULL for the schema `true`, which allows any value. */
 const struct flo_tree_node *flo_schema_or_any(const struct flo_tree_node *schema);
 /* Returns the member at a position such as "/minItems". */

@@ -30,7 +30,7 @@ static bool is_unique(struct flo_schema *s, const struct flo_tree_node *schema)
     if (n != NULL && n->kind != FLO_TREE_BOOLEAN) {
         flo_schema_refuse(s, "/uniqueItems", "must be true or false");
     }
-    return n != NULL && !flo_schema_is_false(n);
+    return n != NULL && !flo_tree_says(n, false);
 }
 
 static void value_array(struct flo_schema *s, const struct flo_tree_node *schema)
@@ -46,7 +46,7 @@ static void value_array(struct flo_schema *s, const struct flo_tree_node *schema
     } else if (items != NULL && items->kind != FLO_TREE_OBJECT && items->kind != FLO_TREE_BOOLEAN) {
         flo_schema_refuse(s, "/items", "must be a schema");
     }
-    if (items != NULL && flo_schema_is_false(items) && most > count) {
+    if (items != NULL && flo_tree_says(items, false) && most > count) {
         most = count;
     }
     if (most < least) {

@@ -209,11 +209,6 @@ void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
     }
 }
 
-bool flo_schema_is_false(const struct flo_tree_node *schema)
-{
-    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
-}
-
 const struct flo_tree_node *flo_schema_or_any(const struct flo_tree_node *schema)
 {
     return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;

@@ -164,7 +164,9 @@ void flo_engine_close(struct flo_engine *engine);
 /* Properties of the filler that computes a model.  Our own kernels have
  * FLO_COMPUTE_ALL. */
 enum flo_compute_property {
-    FLO_COMPUTE_CUTS = 1,      /* the last tokens of a session can be dropped at no cost */
+    /* the last tokens of a session can be dropped at no cost, at least 256 of
+     * them; flo_session_held() (engine_step.h) tells of more */
+    FLO_COMPUTE_CUTS = 1,
     FLO_COMPUTE_ADAPTERS = 2,  /* adapters (adapter.h) */
     FLO_COMPUTE_PREFIX = 4,    /* prefixes can be kept in files (prefix.h) */
     FLO_COMPUTE_SAME_BITS = 8, /* a request computed alone and in a batch gives the same bits */

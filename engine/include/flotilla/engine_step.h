@@ -58,6 +58,19 @@ size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b, siz
  * session's adapter is not compared. */
 uint32_t flo_session_common(const struct flo_session *session, const int32_t *tokens, size_t count);
 
+/* Returns with how many of its first `count` tokens the session can go on
+ * without computing any of them again.  It is `count`, or less where layers have
+ * a window or a recurrent state: a session keeps windows of its last tokens, and
+ * few copies of its state.  Cut elsewhere, a session gives the same results, but
+ * its next pass computes tokens again. */
+uint32_t flo_session_held(const struct flo_session *session, uint32_t count);
+
+/* Marks a position at which other sequences will leave this one; 0: none.  If a
+ * pass of the session ends there, a copy of its recurrent state is kept, until
+ * the next mark or draft.  Returns false if the session has no such state, so that a mark
+ * is of no use. */
+bool flo_session_mark(struct flo_session *session, uint32_t position);
+
 /* Restarts `session` with the first `count` tokens of `from`, or all if it has
  * fewer.  Their cache and the adapter are copied; nothing is computed.  `from`
  * belongs to the same engine, may be `session` itself, and must not be in use

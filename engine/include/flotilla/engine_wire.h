@@ -97,6 +97,8 @@ enum flo_wire_cache {
     FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 if the memory budget is too small for f16 */
     FLO_WIRE_CACHE_F16,
     FLO_WIRE_CACHE_Q8_0,
+    FLO_WIRE_CACHE_F32,
+    FLO_WIRE_CACHE_Q4_0,
     FLO_WIRE_CACHES,
 };
 

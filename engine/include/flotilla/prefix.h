@@ -3,7 +3,8 @@
  * computing these tokens.  Later tokens have the same bits as without the file.
  *
  * The file holds tokens with their keys and values as in the cache, in whole
- * blocks of FLO_PREFIX_TOKENS, and nothing of later tokens.  It is bound to the
+ * blocks of FLO_PREFIX_TOKENS, and nothing of later tokens.  Layers with a
+ * window have only the window in it, recurrent layers their state.  It is bound to the
  * model file that it was computed from, by inode, size and times, so a copy of
  * the model needs a new prefix.  It is also bound to the version of the engine,
  * the kernel, the use of packed weights, the cache's type, and the rotation
@@ -37,7 +38,8 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);
  *
  * FLO_E_INFER_PARAM      the session holds fewer tokens, or `count` is less
  *                        than a block
- * FLO_E_STATE            the session has an adapter
+ * FLO_E_STATE            the session has an adapter, or flo_session_held() is
+ *                        less than `count`
  * FLO_E_INFER_CANCELLED  `stops` returned true
  * FLO_E_IO_MAPPING */
 FLO_MUST_USE int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,

@@ -1,7 +1,20 @@
 /* NEON kernels (every 64-bit Arm): the table of the basic one, and the small
  * operations. */
+#define FLO_RECUR_LANES 4
+#define FLO_RECUR_PARTS 8
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
+#include "engine/kernel/recur.h"
+
+void flo_neon_recur(const struct flo_recurrence *recurrence, const float *added, float *out)
+{
+    flo_recur_step(recurrence, added, out);
+}
+
+void flo_neon_recall(const struct flo_recurrence *recurrence, float *out)
+{
+    flo_recur_recall(recurrence, out);
+}
 
 void flo_neon_quantise(const float *values, size_t columns, enum flo_precision precision,
                        int16_t *codes, float *scales, float *sums)

@@ -18,6 +18,8 @@ flo_quantise_packed_fn flo_neon_quantise_packed;
 flo_rms_norm_fn flo_neon_rms_norm;
 flo_gate_fn flo_neon_silu_multiply, flo_neon_gelu_multiply;
 flo_soft_cap_fn flo_neon_soft_cap;
+flo_recur_fn flo_neon_recur;
+flo_recall_fn flo_neon_recall;
 flo_store_fn flo_neon_store;
 flo_attention_fn flo_neon_attend;
 
@@ -31,6 +33,7 @@ flo_attention_fn flo_neon_attend;
     .layer_norm = flo_ref_layer_norm, .rope_pairs = flo_ref_rope_pairs,                            \
     .rope_halves = flo_ref_rope_halves, .silu_multiply = flo_neon_silu_multiply,                   \
     .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap, .add = flo_ref_add,    \
-    .low_rank_add = flo_ref_low_rank_add, .store = flo_neon_store, .attend = flo_neon_attend
+    .low_rank_add = flo_ref_low_rank_add, .recur = flo_neon_recur, .recall = flo_neon_recall,      \
+    .store = flo_neon_store, .attend = flo_neon_attend
 
 #endif

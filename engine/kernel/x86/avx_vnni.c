@@ -48,5 +48,6 @@ const struct flo_kernel flo_kernel_avx_vnni = {
     .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_avx_vnni_packed_)},
     .quantise_packed = quantise_packed,
     FLO_AVX2_OPERATIONS,
+    FLO_AVX2_RECURRENCE,
     .attend = flo_avx2_attend,
 };

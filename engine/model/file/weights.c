@@ -483,6 +483,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
 {
     struct binding b = {
         .gguf = gguf, .arch = arch, .hparams = hparams, .kernel = kernel, .err = err};
+    uint32_t ones = hparams->head_size > hparams->n_state ? hparams->head_size : hparams->n_state;
 
     *weights = (struct flo_weights){.n_layer = hparams->n_layer};
     sum_up(gguf, weights);
@@ -490,12 +491,12 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     weights->vectors = malloc((size_t)weights->vector_bytes + 1);
     weights->zeros = calloc(hparams->n_embd, sizeof(*weights->zeros));
-    weights->ones = malloc(hparams->head_size * sizeof(*weights->ones));
+    weights->ones = malloc(ones * sizeof(*weights->ones));
     if (weights->layers == NULL || weights->vectors == NULL || weights->zeros == NULL ||
         weights->ones == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
-    for (uint32_t i = 0; i < hparams->head_size; i++) {
+    for (uint32_t i = 0; i < ones; i++) {
         weights->ones[i] = 1;
     }
     b.vector = weights->vectors;

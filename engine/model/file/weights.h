@@ -99,7 +99,7 @@ struct flo_weights {
     struct flo_matrix pooler;
     const float *pooler_norm;
     float *zeros; /* [n_embd], owned: biases of a norm without biases */
-    float *ones;  /* [head_size], owned: weights of a norm without weights */
+    float *ones;  /* [head_size or n_state], owned: weights of a norm without weights */
     /* [n_rope / 2] numbers by which the angles of the rotation are divided, one
      * for each pair of values */
     const float *rope_factors;

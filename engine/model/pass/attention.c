@@ -84,8 +84,10 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
     const struct flo_layer *layer = &e->weights.layers[index];
     struct flo_scratch *s = &e->scratch;
     uint32_t group = shape->n_head / shape->n_head_kv;
+    uint32_t ring = flo_place_ring(&e->sizes, place_of(e, index));
 
     for (uint32_t i = 0; i < piece->count; i++) {
+        uint32_t position = piece->position + i;
         size_t t = (size_t)piece->first + i;
         size_t kv = (t * shape->n_head_kv + head) * shape->head_size;
 
@@ -94,7 +96,7 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
 
             turn_head(e, index, query, layer->q_norm, t);
             if (h->temperature > 0) {
-                scale_query(h, query, shape->head_size, piece->position + i);
+                scale_query(h, query, shape->head_size, position);
             }
         }
         if (shape->cache != index) {
@@ -107,8 +109,8 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
             e->kernel->rms_norm(raw, e->weights.ones, h->epsilon, shape->head_size, value);
         }
         turn_head(e, index, s->k + kv, layer->k_norm, t);
-        e->kernel->store(s->k + kv, value, shape->head_size, piece->position + i, e->sizes.cache,
-                         keys_of(piece->session, index, head),
+        e->kernel->store(s->k + kv, value, shape->head_size, ring == 0 ? position : position % ring,
+                         e->sizes.cache, keys_of(piece->session, index, head),
                          values_of(piece->session, index, head));
     }
 }
@@ -191,6 +193,7 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
     struct flo_attention a = {
         .keys = keys_of(piece->session, layer, head),
         .values = values_of(piece->session, layer, head),
+        .ring = flo_place_ring(&e->sizes, place_of(e, layer)),
         .type = e->sizes.cache,
         .head_size = shape->head_size,
         .scale = h->attention_scale,

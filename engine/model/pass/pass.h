@@ -131,9 +131,9 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- state.c ---- */
 
-/* Goes back to the latest copy of a session's state that its position allows, or
- * to the empty state; later copies are forgotten.  Then state_position tells how
- * many tokens the state has seen; the others have to be computed again. */
+/* Goes back to the last position from which a session can go on, its own or an
+ * earlier one; later copies of the state are forgotten.  Then state_position
+ * tells how many tokens need not be computed again. */
 void flo_state_go_back(struct flo_session *session);
 /* Call before a pass with `count` rows of the session.  `is_draft`: some of the
  * rows may be dropped after the pass. */

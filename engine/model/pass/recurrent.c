@@ -2,15 +2,19 @@
  * short convolution (LFM2), state space (Mamba-2) and gated delta net.
  *
  * The state of a layer begins with the convolution's last inputs,
- * [n_taps - 1][channels].  A state space or delta net adds [head][value][key]
- * numbers.  Tokens of a session are computed one after the other, so a token's
- * results do not depend on the batch.  Threads take channels, then heads. */
+ * [n_taps - 1][channels].  A state space or delta net adds [key][value] numbers
+ * for each piece of a head's values.  A piece goes through the tokens of a pass
+ * one after the other, while its numbers stay in the nearest cache.  So a token's
+ * results do not depend on the batch.  Threads take channels, then pieces. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/model/pass/pass.h"
 
-enum { CHANNELS = 64 }; /* channels that a thread takes at once */
+enum {
+    CHANNELS = 64, /* channels that a thread takes at once */
+    PIECE = 32,    /* values of a head that a thread takes at once */
+};
 #define L2_EPSILON 1e-6f
 
 static float softplus(float x)
@@ -22,6 +26,8 @@ static float softplus(float x)
 
 /* A causal convolution over a row of channels in each token. */
 struct convolution {
+    const struct flo_engine *engine;
+    const struct flo_layer *layer;
     float *values;   /* first channel of the first token; gets the results */
     uint32_t stride; /* values from a token to the next */
     uint32_t channels;
@@ -29,30 +35,60 @@ struct convolution {
     bool is_active; /* SiLU follows */
 };
 
-/* Convolves one channel of a session's tokens, in place. */
-static void convolve(const struct flo_hparams *h, const struct flo_layer *layer,
-                     const struct convolution *c, uint32_t channel, uint32_t count, float *past)
+/* Returns the input of a token; those before the first are negative. */
+static const float *input_of(const struct convolution *c, const float *past, uint32_t before,
+                             int64_t token)
 {
-    const float *taps = layer->conv + (size_t)channel * h->n_taps;
-    uint32_t before = h->n_taps - 1;
-    float window[FLO_TAPS_MAX];
+    return token < 0 ? past + (before + token) * c->channels : c->values + token * c->stride;
+}
 
-    for (uint32_t i = 0; i < before; i++) {
-        window[i] = past[(size_t)i * c->channels + channel];
+/* Convolves channels [first, end) of one token into `sums`. */
+static void convolve_token(const struct convolution *c, const float *taps, const float *past,
+                           uint32_t first, uint32_t count, int64_t token, float *sums)
+{
+    uint32_t before = c->engine->hparams.n_taps - 1;
+
+    for (uint32_t i = 0; i < count; i++) {
+        sums[i] = c->bias != NULL ? c->bias[first + i] : 0;
     }
-    for (uint32_t t = 0; t < count; t++) {
-        float *value = c->values + (size_t)t * c->stride + channel;
-        float sum = c->bias != NULL ? c->bias[channel] : 0;
+    for (uint32_t n = 0; n <= before; n++) {
+        const float *tap = taps + (size_t)n * CHANNELS;
+        const float *input = input_of(c, past, before, token + n - before) + first;
 
-        window[before] = *value;
-        for (uint32_t i = 0; i <= before; i++) {
-            sum += taps[i] * window[i];
+        for (uint32_t i = 0; i < count; i++) {
+            sums[i] += tap[i] * input[i];
         }
-        memmove(window, window + 1, before * sizeof(*window));
-        *value = c->is_active ? sum * flo_sigmoid(sum) : sum;
     }
-    for (uint32_t i = 0; i < before; i++) {
-        past[(size_t)i * c->channels + channel] = window[i];
+}
+
+/* Convolves channels [first, end) of a session's tokens, in place: the last token
+ * first, as its inputs are those before it. */
+static void convolve(const struct convolution *c, uint32_t first, uint32_t end, uint32_t tokens,
+                     float *past)
+{
+    uint32_t before = c->engine->hparams.n_taps - 1, count = end - first;
+    float taps[FLO_TAPS_MAX][CHANNELS], last[FLO_TAPS_MAX][CHANNELS];
+    float sums[CHANNELS], ones[CHANNELS];
+
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t n = 0; n <= before; n++) {
+            taps[n][i] = c->layer->conv[(size_t)(first + i) * (before + 1) + n];
+        }
+        ones[i] = 1;
+    }
+    for (uint32_t n = 0; n < before; n++) {
+        memcpy(last[n], input_of(c, past, before, (int64_t)tokens - before + n) + first,
+               count * sizeof(float));
+    }
+    for (uint32_t t = tokens; t-- > 0;) {
+        convolve_token(c, taps[0], past, first, count, t, sums);
+        if (c->is_active) {
+            c->engine->kernel->silu_multiply(sums, ones, count);
+        }
+        memcpy(c->values + (size_t)t * c->stride + first, sums, count * sizeof(float));
+    }
+    for (uint32_t n = 0; n < before; n++) {
+        memcpy(past + (size_t)n * c->channels + first, last[n], count * sizeof(float));
     }
 }
 
@@ -85,24 +121,31 @@ static void short_piece(struct flo_pass *pass, uint32_t index, const struct flo_
                         uint32_t row, uint32_t unit)
 {
     const struct flo_engine *e = pass->engine;
-    const struct flo_hparams *h = &e->hparams;
-    uint32_t n = h->n_embd, first = unit * CHANNELS;
+    uint32_t n = e->hparams.n_embd, first = unit * CHANNELS;
     uint32_t end = first + CHANNELS < n ? first + CHANNELS : n;
     float *mixed = e->scratch.mixed + (size_t)row * 3 * n;
-    float *past = flo_state_of(span->session, index);
-    const struct convolution c = {.values = mixed + (size_t)2 * n, .stride = 3 * n, .channels = n};
+    const struct convolution c = {
+        .engine = e,
+        .layer = &e->weights.layers[index],
+        .values = mixed + (size_t)2 * n,
+        .stride = 3 * n,
+        .channels = n,
+    };
 
-    for (uint32_t i = first; i < end; i++) {
-        for (uint32_t t = 0; t < span->count; t++) {
-            float *token = mixed + (size_t)t * 3 * n;
+    for (uint32_t t = 0; t < span->count; t++) {
+        float *token = mixed + (size_t)t * 3 * n;
 
+        for (uint32_t i = first; i < end; i++) {
             token[2 * n + i] *= token[i];
         }
-        convolve(h, &e->weights.layers[index], &c, i, span->count, past);
-        for (uint32_t t = 0; t < span->count; t++) {
-            const float *token = mixed + (size_t)t * 3 * n;
+    }
+    convolve(&c, first, end, span->count, flo_state_of(span->session, index));
+    for (uint32_t t = 0; t < span->count; t++) {
+        const float *token = mixed + (size_t)t * 3 * n;
+        float *out = e->scratch.mixer_out + (size_t)(row + t) * n;
 
-            e->scratch.mixer_out[(size_t)(row + t) * n + i] = token[n + i] * token[2 * n + i];
+        for (uint32_t i = first; i < end; i++) {
+            out[i] = token[n + i] * token[2 * n + i];
         }
     }
 }
@@ -125,140 +168,196 @@ static void mixed_piece(struct flo_pass *pass, uint32_t index, const struct flo_
                         uint32_t row, uint32_t unit)
 {
     const struct flo_engine *e = pass->engine;
-    const struct flo_layer *layer = &e->weights.layers[index];
     uint32_t width = row_width(e, index), channels = flo_width_mixed(&e->hparams);
     uint32_t end = (unit + 1) * CHANNELS < channels ? (unit + 1) * CHANNELS : channels;
     const struct convolution c = {
+        .engine = e,
+        .layer = &e->weights.layers[index],
         .values = e->scratch.mixed + (size_t)row * width + mixed_at(e, index),
         .stride = width,
         .channels = channels,
-        .bias = layer->conv_bias,
+        .bias = e->weights.layers[index].conv_bias,
         .is_active = true,
     };
 
-    for (uint32_t i = unit * CHANNELS; i < end; i++) {
-        convolve(&e->hparams, layer, &c, i, span->count, flo_state_of(span->session, index));
-    }
+    convolve(&c, unit * CHANNELS, end, span->count, flo_state_of(span->session, index));
 }
 
-/* Returns the numbers that one head keeps, [n_inner / heads][n_state]. */
-static float *state_of_head(const struct flo_hparams *h, const struct flo_span *span,
-                            uint32_t index, uint32_t head)
+/* Values of one head. */
+struct piece {
+    uint32_t head, first, count;
+};
+
+static uint32_t values_of_head(const struct flo_hparams *h)
 {
-    float *state = flo_state_of(span->session, index);
-
-    state += (size_t)(h->n_taps - 1) * flo_width_mixed(h);
-    return state + (size_t)head * (h->n_inner / h->n_state_heads) * h->n_state;
+    return h->n_inner / h->n_state_heads;
 }
 
-/* One head of a state space: the state decays, gets x times b, and is read by
- * c. */
+static uint32_t pieces_of_head(const struct flo_hparams *h)
+{
+    return (values_of_head(h) + PIECE - 1) / PIECE;
+}
+
+static struct piece piece_of(const struct flo_hparams *h, uint32_t unit)
+{
+    uint32_t first = unit % pieces_of_head(h) * PIECE, left = values_of_head(h) - first;
+
+    return (struct piece){unit / pieces_of_head(h), first, left < PIECE ? left : PIECE};
+}
+
+/* Returns the numbers that a session keeps for a piece. */
+static struct flo_recurrence recurrence_of(const struct flo_hparams *h, const struct flo_span *span,
+                                           uint32_t index, const struct piece *piece)
+{
+    size_t first = (size_t)piece->head * values_of_head(h) + piece->first;
+
+    return (struct flo_recurrence){
+        .state = flo_state_of(span->session, index) + (size_t)(h->n_taps - 1) * flo_width_mixed(h) +
+                 first * h->n_state,
+        .keys = h->n_state,
+        .values = piece->count,
+    };
+}
+
+/* Multiplies results by SiLU of their gates; the gates are overwritten. */
+static void gate_values(const struct flo_engine *e, float *gate, uint32_t count, float *out)
+{
+    e->kernel->silu_multiply(gate, out, count);
+    memcpy(out, gate, count * sizeof(*out));
+}
+
+/* A piece of a state space's head: the state decays, gets x times b, and is read
+ * by c. */
 static void state_piece(struct flo_pass *pass, uint32_t index, const struct flo_span *span,
-                        uint32_t row, uint32_t head)
+                        uint32_t row, uint32_t unit)
 {
     const struct flo_engine *e = pass->engine;
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
-    uint32_t n = h->n_state, values = h->n_inner / h->n_state_heads;
+    const struct piece piece = piece_of(h, unit);
+    struct flo_recurrence r = recurrence_of(h, span, index, &piece);
+    uint32_t head = piece.head, at = head * values_of_head(h) + piece.first;
     uint32_t group = head / (h->n_state_heads / h->n_groups), width = row_width(e, index);
-    float *state = state_of_head(h, span, index, head);
 
     for (uint32_t t = 0; t < span->count; t++) {
-        const float *in = e->scratch.mixed + (size_t)(row + t) * width;
-        const float *gate = in + head * values, *x = in + h->n_inner + head * values;
-        const float *b = in + 2 * h->n_inner + group * n, *c = b + h->n_groups * n;
+        float *in = e->scratch.mixed + (size_t)(row + t) * width;
+        float *out = e->scratch.mixer_out + (size_t)(row + t) * h->n_inner + at;
+        const float *x = in + h->n_inner + at;
         float step = softplus(in[width - h->n_state_heads + head] + layer->step_bias[head]);
-        float decay = expf(step * layer->decay[head]);
-        float *out = e->scratch.mixer_out + (size_t)(row + t) * h->n_inner + head * values;
 
-        for (uint32_t v = 0; v < values; v++) {
-            float *s = state + (size_t)v * n, sum = 0;
-
-            for (uint32_t k = 0; k < n; k++) {
-                s[k] = s[k] * decay + step * x[v] * b[k];
-                sum += s[k] * c[k];
-            }
-            out[v] = (sum + layer->skip[head] * x[v]) * gate[v] * flo_sigmoid(gate[v]);
+        r.decay = expf(step * layer->decay[head]);
+        r.key = in + 2 * h->n_inner + group * h->n_state;
+        r.query = r.key + h->n_groups * h->n_state;
+        for (uint32_t v = 0; v < piece.count; v++) {
+            out[v] = step * x[v];
         }
+        e->kernel->recur(&r, out, out);
+        for (uint32_t v = 0; v < piece.count; v++) {
+            out[v] += layer->skip[head] * x[v];
+        }
+        gate_values(e, in + at, piece.count, out);
     }
 }
 
-static void unit_length(const float *x, uint32_t n, float scale, float *out)
+/* Gives a vector this length. */
+static void set_length(const struct flo_engine *e, float *x, uint32_t n, float length)
 {
-    float squares = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
-        squares += x[i] * x[i];
-    }
-    scale /= sqrtf(squares + L2_EPSILON);
-    for (uint32_t i = 0; i < n; i++) {
-        out[i] = x[i] * scale;
-    }
+    e->kernel->rms_norm(x, e->weights.ones, L2_EPSILON / (float)n, n, x);
+    flo_pass_scale(x, n, length / sqrtf((float)n));
 }
 
-/* Returns decay and rate of a head for one token.  They come from two products,
+/* Places of a head's decay and rate for one token.  They come from two products,
  * or from one whose rows have the rates, then the decays, of each key head. */
-static void rates_of(const struct flo_engine *e, const struct flo_layer *layer, uint32_t row,
-                     uint32_t head, float *decay, float *rate)
+static void places_of_rates(const struct flo_engine *e, const struct flo_layer *layer, uint32_t row,
+                            uint32_t head, float **decay, float **rate)
 {
     const struct flo_hparams *h = &e->hparams;
     uint32_t heads = h->n_state_heads, of_group = heads / h->n_groups;
-    const float *alphas = e->scratch.alpha, *betas = e->scratch.beta;
-    size_t alpha_at = (size_t)row * heads + head, beta_at = alpha_at;
 
     if (layer->beta_alpha.data != NULL) {
-        betas = alphas;
-        beta_at =
-            (size_t)row * 2 * heads + (size_t)(head / of_group) * 2 * of_group + head % of_group;
-        alpha_at = beta_at + of_group;
+        *rate = e->scratch.alpha + (size_t)row * 2 * heads +
+                (size_t)(head / of_group) * 2 * of_group + head % of_group;
+        *decay = *rate + of_group;
+    } else {
+        *rate = e->scratch.beta + (size_t)row * heads + head;
+        *decay = e->scratch.alpha + (size_t)row * heads + head;
     }
-    *decay = expf(layer->decay[head] * softplus(alphas[alpha_at] + layer->step_bias[head]));
-    *rate = flo_sigmoid(betas[beta_at]);
 }
 
-/* One head of a delta net: the state decays, the value that it holds for the
- * key moves towards the token's value, and the query reads it. */
-static void delta_piece(struct flo_pass *pass, uint32_t index, const struct flo_span *span,
-                        uint32_t row, uint32_t head)
+/* Makes the inputs of a delta net: queries and keys of unit length, decays and
+ * rates. */
+static void make_delta_inputs(struct flo_pass *pass, unsigned thread, uint32_t index)
 {
     const struct flo_engine *e = pass->engine;
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
-    uint32_t n = h->n_state, width = row_width(e, index);
-    uint32_t group =
-        e->arch->tiles_key_heads ? head % h->n_groups : head / (h->n_state_heads / h->n_groups);
-    float *state = state_of_head(h, span, index, head);
-    float query[FLO_STATE_MAX], key[FLO_STATE_MAX];
+    uint32_t n = h->n_state, of_group = h->n_state_heads / h->n_groups;
+    size_t units = (size_t)pass->count * h->n_groups, unit;
 
-    for (uint32_t t = 0; t < span->count; t++) {
-        const float *in = e->scratch.mixed + (size_t)(row + t) * width;
-        const float *value = in + 2 * h->n_groups * n + head * n;
-        const float *gate = e->scratch.z + (size_t)(row + t) * h->n_inner + head * n;
-        float *out = e->scratch.mixer_out + (size_t)(row + t) * h->n_inner + head * n;
-        float decay, rate;
+    while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
+        uint32_t row = (uint32_t)(unit / h->n_groups), group = (uint32_t)(unit % h->n_groups);
+        float *query = e->scratch.mixed + (size_t)row * row_width(e, index) + group * n;
 
-        rates_of(e, layer, row + t, head, &decay, &rate);
-        unit_length(in + group * n, n, 1 / sqrtf((float)n), query);
-        unit_length(in + h->n_groups * n + group * n, n, 1, key);
-        for (uint32_t v = 0; v < n; v++) {
-            float *s = state + (size_t)v * n, held = 0, read = 0;
+        set_length(e, query, n, 1 / sqrtf((float)n));
+        set_length(e, query + h->n_groups * n, n, 1);
+        for (uint32_t head = group * of_group; head < (group + 1) * of_group; head++) {
+            float *decay, *rate;
 
-            for (uint32_t k = 0; k < n; k++) {
-                s[k] *= decay;
-                held += s[k] * key[k];
-            }
-            float change = (value[v] - held) * rate;
-            for (uint32_t k = 0; k < n; k++) {
-                s[k] += key[k] * change;
-                read += s[k] * query[k];
-            }
-            out[v] = read;
-        }
-        e->kernel->rms_norm(out, layer->state_norm, h->epsilon, n, out);
-        for (uint32_t v = 0; v < n; v++) {
-            out[v] *= gate[v] * flo_sigmoid(gate[v]);
+            places_of_rates(e, layer, row, head, &decay, &rate);
+            *decay = expf(layer->decay[head] * softplus(*decay + layer->step_bias[head]));
+            *rate = flo_sigmoid(*rate);
         }
     }
+    flo_pool_barrier(e->pool);
+}
+
+/* A piece of a delta net's head: the state decays, the value that it holds for
+ * the key moves towards the token's value, and the query reads it. */
+static void delta_piece(struct flo_pass *pass, uint32_t index, const struct flo_span *span,
+                        uint32_t row, uint32_t unit)
+{
+    const struct flo_engine *e = pass->engine;
+    const struct flo_hparams *h = &e->hparams;
+    const struct flo_layer *layer = &e->weights.layers[index];
+    const struct piece piece = piece_of(h, unit);
+    struct flo_recurrence r = recurrence_of(h, span, index, &piece);
+    uint32_t n = h->n_state, head = piece.head, at = head * n + piece.first;
+    uint32_t group =
+        e->arch->tiles_key_heads ? head % h->n_groups : head / (h->n_state_heads / h->n_groups);
+
+    for (uint32_t t = 0; t < span->count; t++) {
+        const float *in = e->scratch.mixed + (size_t)(row + t) * row_width(e, index);
+        const float *value = in + 2 * h->n_groups * n + at;
+        float *out = e->scratch.mixer_out + (size_t)(row + t) * h->n_inner + at;
+        float *decay, *rate;
+
+        places_of_rates(e, layer, row + t, head, &decay, &rate);
+        r.decay = *decay;
+        r.query = in + group * n;
+        r.key = r.query + h->n_groups * n;
+        e->kernel->recall(&r, out);
+        for (uint32_t v = 0; v < piece.count; v++) {
+            out[v] = (value[v] - out[v] * r.decay) * *rate;
+        }
+        e->kernel->recur(&r, out, out);
+    }
+}
+
+/* Normalises each head of a delta net's results, and multiplies them by their
+ * gates. */
+static void norm_heads(struct flo_pass *pass, unsigned thread, const struct flo_layer *layer)
+{
+    const struct flo_engine *e = pass->engine;
+    const struct flo_hparams *h = &e->hparams;
+    size_t n = h->n_state, units = (size_t)pass->count * h->n_state_heads, unit;
+
+    while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
+        float *out = e->scratch.mixer_out + unit * n;
+
+        e->kernel->rms_norm(out, layer->state_norm, h->epsilon, n, out);
+        gate_values(e, e->scratch.z + unit * n, (uint32_t)n, out);
+    }
+    flo_pool_barrier(e->pool);
 }
 
 /* Normalises the result of a state space, each group of heads by itself. */
@@ -313,8 +412,14 @@ void flo_pass_recurrent(struct flo_pass *pass, unsigned thread, uint32_t index, 
         return;
     }
     bool is_delta = h->layers[index].mixer == FLO_MIX_DELTA;
-    share(pass, thread, index, h->n_state_heads, is_delta ? delta_piece : state_piece);
-    if (!is_delta && layer->state_norm != NULL) {
+    if (is_delta) {
+        make_delta_inputs(pass, thread, index);
+    }
+    units = h->n_state_heads * pieces_of_head(h);
+    share(pass, thread, index, units, is_delta ? delta_piece : state_piece);
+    if (is_delta) {
+        norm_heads(pass, thread, layer);
+    } else if (layer->state_norm != NULL) {
         norm_groups(pass, thread, layer);
     }
 }

@@ -1,9 +1,12 @@
-/* State: keeps the state of a session's recurrent layers at its position.
+/* State: knows at which positions a session can go on.
  *
- * A state cannot be cut as keys and values can.  So a few copies are kept; after
- * a cut the session continues from the nearest copy, and computes the tokens
- * behind it again.  A token's results have the same bits in any batch, so the
- * state is the same as without the cut. */
+ * The state of recurrent layers cannot be cut as keys and values can.  So a few
+ * copies are kept; after a cut the session continues from the nearest copy, and
+ * computes the tokens behind it again.  Layers with a window keep the last
+ * tokens in a ring.  After a longer cut than the ring allows, all tokens are
+ * computed again.  A token's results have the same bits in any batch, so they
+ * are the same as without the cut. */
+#include <assert.h>
 #include <string.h>
 
 #include "engine/model/pass/pass.h"
@@ -37,15 +40,86 @@ void flo_state_drop(struct flo_session *session)
 {
     session->state_position = FLO_NO_POSITION;
     session->was_prompt = false;
+    session->window_first = session->window_end = 0;
+    session->mark = 0;
     for (size_t i = 0; i < FLO_CHECKPOINTS; i++) {
         session->checkpoints[i] = FLO_NO_POSITION;
     }
+}
+
+/* ---- where a session can go on ---- */
+
+/* Tells whether local places still have all that a token at the position
+ * needs. */
+static bool has_window(const struct flo_session *session, uint32_t position)
+{
+    const struct flo_sizes *sizes = &session->engine->sizes;
+
+    return sizes->window == 0 || (flo_window_first(sizes, position) >= session->window_first &&
+                                  position <= session->window_end);
+}
+
+uint32_t flo_state_held(const struct flo_session *session, uint32_t count)
+{
+    uint32_t best = 0;
+
+    if (!has_state(session)) {
+        return has_window(session, count) ? count : 0;
+    }
+    for (uint32_t i = 0; i <= FLO_CHECKPOINTS; i++) {
+        uint32_t position =
+            i == FLO_CHECKPOINTS ? session->state_position : session->checkpoints[i];
+
+        if (position <= count && position > best && has_window(session, position)) {
+            best = position;
+        }
+    }
+    return best;
+}
+
+/* Restores the state as it was at a position, from a copy if need be.  The copies
+ * of later positions are forgotten. */
+static void restore(struct flo_session *session, uint32_t position)
+{
+    const uint8_t *copy = NULL;
+
+    for (uint32_t i = 0; i < FLO_CHECKPOINTS; i++) {
+        if (session->checkpoints[i] > session->position) {
+            session->checkpoints[i] = FLO_NO_POSITION;
+        } else if (session->checkpoints[i] == position) {
+            copy = memory_of(session, 1 + i);
+        }
+    }
+    if (session->state_position == position) {
+        return;
+    }
+    if (copy != NULL) {
+        memcpy(memory_of(session, 0), copy, (size_t)session->engine->sizes.state_bytes);
+    } else {
+        assert(position == 0);
+        memset(memory_of(session, 0), 0, (size_t)session->engine->sizes.state_bytes);
+    }
+}
+
+void flo_state_go_back(struct flo_session *session)
+{
+    uint32_t position = flo_state_held(session, session->position);
+
+    if (position == 0) {
+        session->window_first = session->window_end = 0;
+    }
+    if (has_state(session)) {
+        restore(session, position);
+    }
+    session->state_position = position;
 }
 
 void flo_state_copy(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     size_t bytes = (size_t)session->engine->sizes.state_bytes;
 
+    session->window_first = from->window_first;
+    session->window_end = from->window_end < count ? from->window_end : count;
     if (!has_state(session)) {
         return;
     }
@@ -64,42 +138,54 @@ void flo_state_copy(struct flo_session *session, const struct flo_session *from,
     }
 }
 
-void flo_state_go_back(struct flo_session *session)
-{
-    uint32_t best = FLO_CHECKPOINTS, position = session->position;
+/* ---- files ---- */
 
-    if (!has_state(session)) {
-        session->state_position = position;
-        return;
+const uint8_t *flo_state_at(const struct flo_session *session, uint32_t position)
+{
+    uint32_t copy = 0;
+
+    for (uint32_t i = 0; session->state_position != position && i < FLO_CHECKPOINTS; i++) {
+        copy = session->checkpoints[i] == position ? 1 + i : copy;
     }
-    for (uint32_t i = 0; i < FLO_CHECKPOINTS; i++) {
-        if (session->checkpoints[i] > position) {
-            session->checkpoints[i] = FLO_NO_POSITION;
-        } else if (best == FLO_CHECKPOINTS ||
-                   session->checkpoints[i] > session->checkpoints[best]) {
-            best = i;
-        }
+    return memory_of(session, copy);
+}
+
+uint8_t *flo_state_replace(struct flo_session *session)
+{
+    flo_state_drop(session);
+    return memory_of(session, 0);
+}
+
+void flo_state_replaced(struct flo_session *session, uint32_t count)
+{
+    session->window_first = flo_window_first(&session->engine->sizes, count);
+    session->window_end = session->state_position = count;
+    if (has_state(session)) {
+        keep(session, FLO_CHECKPOINT_CHOSEN);
     }
-    if (session->state_position <= position &&
-        (best == FLO_CHECKPOINTS || session->state_position >= session->checkpoints[best])) {
-        return;
-    }
-    session->state_position = best == FLO_CHECKPOINTS ? 0 : session->checkpoints[best];
-    if (best == FLO_CHECKPOINTS) {
-        memset(memory_of(session, 0), 0, (size_t)session->engine->sizes.state_bytes);
-    } else {
-        memcpy(memory_of(session, 0), memory_of(session, 1 + best),
-               (size_t)session->engine->sizes.state_bytes);
+}
+
+/* ---- passes ---- */
+
+/* The rows of a pass take the places of the first tokens in a ring. */
+static void begin_window(struct flo_session *session, uint32_t count)
+{
+    uint32_t ring = session->engine->sizes.ring, end = session->position + count;
+
+    session->window_end = session->position;
+    if (ring > 0 && end > ring && end - ring > session->window_first) {
+        session->window_first = end - ring;
     }
 }
 
 void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft)
 {
+    begin_window(session, count);
     if (!has_state(session)) {
         return;
     }
     if (is_draft) {
-        keep(session, FLO_CHECKPOINT_DRAFT);
+        keep(session, FLO_CHECKPOINT_CHOSEN);
     }
     if (count == 1 && session->was_prompt) {
         keep(session, FLO_CHECKPOINT_ANSWER);
@@ -112,11 +198,17 @@ void flo_state_end(struct flo_session *session, uint32_t count)
 {
     uint32_t before = session->position, after = before + count;
 
-    if (!has_state(session) || count == 0) {
+    if (count == 0) {
         return;
     }
-    session->state_position = after;
+    session->state_position = session->window_end = after;
+    if (!has_state(session)) {
+        return;
+    }
     if (before / FLO_CHECKPOINT_TOKENS != after / FLO_CHECKPOINT_TOKENS) {
         keep(session, FLO_CHECKPOINT_PROMPT);
+    }
+    if (after == session->mark) {
+        keep(session, FLO_CHECKPOINT_CHOSEN);
     }
 }

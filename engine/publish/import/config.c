@@ -133,8 +133,7 @@ double flo_config_number(const struct flo_config *config, const char *names, dou
 
 bool flo_config_is(const struct flo_config *config, const char *names)
 {
-    const struct flo_tree_node *node = flo_config_find(config, names);
-    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == 't';
+    return flo_tree_says(flo_config_find(config, names), true);
 }
 
 const struct flo_tree_node *flo_config_item(const struct flo_tree_node *list, uint32_t index)

@@ -38,8 +38,7 @@ static const char *folder_of(const struct flo_tree_node *module)
 
 static bool is_set(const struct flo_tree_node *tree, const char *key)
 {
-    const struct flo_tree_node *node = flo_tree_member(tree, key);
-    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == 't';
+    return flo_tree_says(flo_tree_member(tree, key), true);
 }
 
 /* Kinds of pooling, by their number in a file. */

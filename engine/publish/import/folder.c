@@ -191,12 +191,6 @@ static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, st
 
 /* ---- the folder ---- */
 
-static bool has_end(const char *text, const char *end)
-{
-    size_t a = strlen(text), b = strlen(end);
-    return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* Says why a folder without safetensors is refused. */
 static int refuse(const struct flo_folder *folder, struct flo_err *err)
 {
@@ -208,7 +202,7 @@ static int refuse(const struct flo_folder *folder, struct flo_err *err)
     }
     for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         for (size_t i = 0; i < FLO_COUNT(pickles); i++) {
-            if (has_end(entry->d_name, pickles[i])) {
+            if (flo_text_ends(entry->d_name, pickles[i])) {
                 snprintf(found, sizeof(found), "%s", entry->d_name);
             }
         }

@@ -35,7 +35,7 @@ int flo_finish_gpt_oss(struct flo_import *import, struct flo_err *err)
     const struct flo_tree_node *truncate =
         flo_tree_member(flo_config_rope(&import->config, false), "truncate");
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window", "sliding_window", err));
-    if (truncate != NULL && truncate->kind == FLO_TREE_BOOLEAN && truncate->text[0] == 'f') {
+    if (flo_tree_says(truncate, false)) {
         /* llama.cpp always truncates, and has no key */
         flo_keys_bool(&import->keys, ".rope.scaling.yarn_truncate", false);
     }

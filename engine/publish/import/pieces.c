@@ -121,8 +121,7 @@ static int read_added(const struct flo_tree_node *added, struct flo_import_piece
             return flo_folder_fail(err, "an added token has no text and id");
         }
         FLO_TRY(put(pieces, id, text->text, text->bytes, err));
-        bool is_special =
-            special != NULL && special->kind == FLO_TREE_BOOLEAN && special->text[0] == 't';
+        bool is_special = flo_tree_says(special, true);
         pieces->items[id].type = is_special || flo_piece_looks_special(text->text, text->bytes)
                                      ? FLO_PIECE_CONTROL
                                      : FLO_PIECE_DEFINED;

@@ -222,7 +222,7 @@ static int check_last(const struct flo_import *import, struct flo_err *err)
         flo_config_find(&import->config, "tie_word_embeddings tie_embedding");
     bool makes_vectors = (import->family->flags & FLO_FAMILY_ENCODER) != 0 ||
                          flo_keys_find(&import->keys, ".pooling_type") != NULL;
-    bool is_apart = tied != NULL && tied->kind == FLO_TREE_BOOLEAN && tied->text[0] == 'f';
+    bool is_apart = flo_tree_says(tied, false);
     return !is_apart || makes_vectors || flo_output_find(import, "output.weight") != NULL
                ? 0
                : flo_folder_fail(err, "lm_head.weight is missing, and config.json does not tie it "

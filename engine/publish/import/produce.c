@@ -20,18 +20,12 @@ static const char *const kept[] = {
     "altup_correct_coef.weight", "altup_predict_coef.weight",
 };
 
-static bool has_end(const char *text, const char *end)
-{
-    size_t a = strlen(text), b = strlen(end);
-    return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 static bool is_kept(const struct flo_gguf_tensor *head)
 {
-    bool is = head->dim_count == 1 || !has_end(head->name, ".weight") ||
-              has_end(head->name, "_norm.weight");
+    bool is = head->dim_count == 1 || !flo_text_ends(head->name, ".weight") ||
+              flo_text_ends(head->name, "_norm.weight");
     for (size_t i = 0; i < FLO_COUNT(kept); i++) {
-        is = is || has_end(head->name, kept[i]);
+        is = is || flo_text_ends(head->name, kept[i]);
     }
     return is;
 }

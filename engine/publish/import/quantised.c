@@ -71,12 +71,6 @@ static bool is_one(const struct flo_tree_node *settings, const char *name, const
            (at[node->bytes] == ' ' || at[node->bytes] == '\0');
 }
 
-static bool is_bool(const struct flo_tree_node *settings, const char *name, char wanted)
-{
-    const struct flo_tree_node *node = flo_tree_member(settings, name);
-    return node != NULL && node->kind == FLO_TREE_BOOLEAN && node->text[0] == wanted;
-}
-
 /* Formats of methods that are read: a setting, and its words. */
 static const char *const formats[][3] = {
     {"gptq", "checkpoint_format", "gptq gptq_v2"},
@@ -100,10 +94,10 @@ static int check_format(const struct flo_quantised *quantised, struct flo_err *e
             return refuse(quantised->method, what, err);
         }
     }
-    if (is_bool(settings, "is_marlin_format", 't')) {
+    if (flo_tree_says(flo_tree_member(settings, "is_marlin_format"), true)) {
         return refuse(quantised->method, ", Marlin", err);
     }
-    if (is_bool(settings, "zero_point", 'f')) {
+    if (flo_tree_says(flo_tree_member(settings, "zero_point"), false)) {
         return refuse(quantised->method, " without zero points", err);
     }
     if (!is_one(flo_tree_member(settings, "sparsity_config"), "format", "dense")) {
@@ -188,19 +182,13 @@ void flo_quantised_deinit(struct flo_quantised *quantised)
 
 /* ---- tensors ---- */
 
-static bool has_end(const char *name, const char *end)
-{
-    size_t a = strlen(name), b = strlen(end);
-    return a > b && strcmp(name + a - b, end) == 0;
-}
-
 static const struct kind *kind_of(const struct flo_quantised *quantised,
                                   const struct flo_folder_tensor *tensor)
 {
     for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
         if (strcmp(kinds[i].method, quantised->key) == 0 &&
             strcmp(kinds[i].type, tensor->at.type->name) == 0 &&
-            has_end(tensor->at.name, kinds[i].end)) {
+            flo_text_ends(tensor->at.name, kinds[i].end)) {
             return &kinds[i];
         }
     }
@@ -270,7 +258,7 @@ int flo_quantised_unpack(struct flo_quantised *quantised, struct flo_folder *fol
     for (size_t i = 0; quantised->method != NULL && i < folder->count; i++) {
         struct flo_folder_tensor *tensor = &folder->tensors[i];
         for (size_t u = 0; u < FLO_COUNT(unused); u++) {
-            tensor->is_part = tensor->is_part || has_end(tensor->at.name, unused[u]);
+            tensor->is_part = tensor->is_part || flo_text_ends(tensor->at.name, unused[u]);
         }
         FLO_TRY(tensor->is_part ? 0 : unpack_tensor(quantised, folder, tensor, type, err));
     }

@@ -278,8 +278,7 @@ static int add_decoder(struct tokens *tokens, struct flo_err *err)
         if (id >= tokens->pieces.count) {
             continue;
         }
-        bool is_special =
-            special != NULL && special->kind == FLO_TREE_BOOLEAN && special->text[0] == 't';
+        bool is_special = flo_tree_says(special, true);
         tokens->pieces.items[id] = (struct flo_import_piece){
             .text = text->text,
             .bytes = (uint32_t)text->bytes,
@@ -357,8 +356,7 @@ static int set_by_kind(struct tokens *tokens, struct flo_err *err)
     const struct flo_tree_node *model = flo_tree_member(tokens->tokenizer.root, "model");
     const struct flo_tree_node *type = flo_tree_member(model, "type");
     const struct flo_tree_node *fallback = flo_tree_member(model, "byte_fallback");
-    bool has_bytes =
-        fallback != NULL && fallback->kind == FLO_TREE_BOOLEAN && fallback->text[0] == 't';
+    bool has_bytes = flo_tree_says(fallback, true);
     bool is_bpe =
         flo_tree_is(type, "BPE") || (type == NULL && flo_tree_member(model, "merges") != NULL);
     if (is_bpe && has_bytes && strcmp(tokens->import->family->arch, "gemma4") == 0) {

@@ -43,9 +43,10 @@ struct flo_create {
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
-    char license[64]; /* licence that a file names; "": --license has the id, or there is none */
-    bool has_golden;  /* files[1] has the golden prompts */
-    bool is_made;     /* the command made the golden prompts, with the model of files[0] */
+    char license[64];  /* licence that a file names; "": --license has the id, or there is none */
+    char quality[160]; /* figures of chosen types; "": no types were chosen */
+    bool has_golden;   /* files[1] has the golden prompts */
+    bool is_made;      /* the command made the golden prompts, with the model of files[0] */
     /* no engine of this machine computes the model, so nothing is played */
     bool is_unknown;
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
@@ -96,8 +97,17 @@ FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create
  * program is not installed. */
 FLO_MUST_USE int flo_create_run_model(const char *const *words, int *status, struct flo_err *err);
 
-/* Makes a GGUF file if --model-file names a folder from Hugging Face.  It
- * becomes the first file of the release.  FLO_E_MODEL_FOLDER, FLO_E_USAGE. */
+/* Tells whether the command chooses the model's types: --calibrate, --fit or
+ * --loss is given. */
+bool flo_create_chooses(const struct flo_cli *cli);
+/* Writes create->imported from a model in floats, as these flags say, and finds
+ * the figures that are signed.  FLO_E_MODEL_GATE: no such model could be made,
+ * or it is worse than allowed. */
+FLO_MUST_USE int flo_create_quantize(struct flo_cli *cli, struct flo_create *create,
+                                     const char *floats, struct flo_err *err);
+/* Makes a GGUF file if --model-file names a folder from Hugging Face, or if types
+ * are chosen.  It becomes the first file of the release.  FLO_E_MODEL_FOLDER,
+ * FLO_E_USAGE, and the errors of flo_create_quantize(). */
 FLO_MUST_USE int flo_create_import(struct flo_cli *cli, struct flo_create *create,
                                    struct flo_err *err);
 /* Removes that file. */
@@ -122,6 +132,9 @@ const char *flo_create_model_of(const struct flo_create *create,
  * golden prompts that are missing, or that no engine could play. */
 FLO_MUST_USE int flo_create_devices(const struct flo_create *create, struct flo_err *err);
 
+/* Takes the sampling that the model names into the release (sampling.c), unless
+ * --serve has other values. */
+void flo_create_sampling(struct flo_create *create);
 /* Finds the licence of the release: --license, or else what the models name. */
 FLO_MUST_USE int flo_create_license(struct flo_cli *cli, struct flo_create *create,
                                     struct flo_err *err);

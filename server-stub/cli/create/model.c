@@ -1,11 +1,13 @@
 /* Model: what the file of --model-file is.
  *
  * A folder from Hugging Face becomes a GGUF file: `flotilla-model import` makes
- * it in a scratch folder.  Devices refuse a release of an architecture that they
- * do not know.  The message lists the ways out before anything is computed. */
+ * it in a scratch folder.  Types may be chosen there, too (quality.c).  Devices refuse a release of
+ * an architecture that they do not know.  The message lists the ways out before anything is
+ * computed. */
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <flotilla/errors/model.h>
 
@@ -27,13 +29,43 @@ static int run_import(const char *folder, const char *type, const char *to, stru
                           "%s: no model was made of it; the reason stands above", folder);
 }
 
-int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+static bool is_folder(const char *path)
 {
-    const char *folder = create->files[0].path;
-    const char *type = flo_args_text(&cli->args, "type", NULL);
     struct stat st;
 
-    if (folder == NULL || stat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) {
+    return path != NULL && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Imports a folder as it is and chooses types then.  The floats go at once,
+ * because they are the larger file. */
+static int import_and_choose(struct flo_cli *cli, struct flo_create *create, const char *given,
+                             struct flo_err *err)
+{
+    char floats[FLO_SCRATCH_BYTES + 16];
+
+    if (!is_folder(given)) {
+        return flo_create_quantize(cli, create, given, err);
+    }
+    snprintf(floats, sizeof(floats), "%s/floats.gguf", create->scratch);
+    FLO_TRY(run_import(given, NULL, floats, err));
+    int rv = flo_create_quantize(cli, create, floats, err);
+    (void)unlink(floats);
+    return rv;
+}
+
+int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+{
+    const char *given = create->files[0].path;
+    const char *type = flo_args_text(&cli->args, "type", NULL);
+    bool chooses = flo_create_chooses(cli);
+
+    if (chooses && given == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--calibrate, --fit and --loss need --model-file");
+    }
+    if (!chooses && (flo_args_has(&cli->args, "suite") || flo_args_has(&cli->args, "page"))) {
+        return flo_fail(err, FLO_E_USAGE, "--suite and --page need --fit or --loss");
+    }
+    if (!chooses && !is_folder(given)) {
         return type == NULL ? 0
                             : flo_fail(err, FLO_E_USAGE,
                                        "--type is for a folder: a GGUF file has its types");
@@ -41,7 +73,8 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
     FLO_TRY(flo_create_scratch(create->scratch, err));
     snprintf(create->imported, sizeof(create->imported), "%s/model.gguf", create->scratch);
     create->files[0].path = create->imported;
-    return run_import(folder, type, create->imported, err);
+    return chooses ? import_and_choose(cli, create, given, err)
+                   : run_import(given, type, create->imported, err);
 }
 
 void flo_create_import_end(struct flo_create *create)

@@ -270,6 +270,10 @@ int flo_create_difference(const struct flo_create *create, const json_t *documen
         if (create->license[0] != '\0' && there->license[0] == '\0') {
             outline->license[0] = '\0';
         }
+        /* Measured figures differ with the machine; the model's bytes are compared. */
+        if (create->quality[0] != '\0' && create->author.quality == create->quality) {
+            memcpy(outline->quality, there->quality, sizeof(outline->quality));
+        }
         (void)flo_release_differs(there, outline, out, out_bytes);
     }
     flo_release_free(there);

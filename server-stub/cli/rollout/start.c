@@ -7,6 +7,21 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/cli/view/view.h"
 
+/* Prints the figures that the publisher signed into the release, if any.  A
+ * release that cannot be read is the plan's own matter. */
+static void show_quality(struct flo_cli *cli, const json_t *rollout)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+    char path[256], quality[FLO_OUT_PLAIN];
+    struct flo_err err;
+
+    snprintf(path, sizeof(path), "/v1/releases/%.130s", flo_out_text(rollout, "release", ""));
+    if (flo_api_get(cli, path, &release, &err) == 0 &&
+        flo_out_plain(release, "document.quality", "", quality)[0] != '\0') {
+        printf("  quality    %s\n", quality);
+    }
+}
+
 int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
@@ -20,6 +35,7 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *er
     } else if (dry) {
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) scans = {0};
         flo_rollout_print_plan(cli, rollout);
+        show_quality(cli, rollout);
         flo_view_scans(rollout, true, &scans);
         printf("%s", scans.data != NULL ? scans.data : "");
     } else {

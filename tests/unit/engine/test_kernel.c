@@ -417,6 +417,46 @@ static void a_nan_goes_into_the_cache_and_comes_out(void **state)
     }
 }
 
+/* The last positions of a sequence, in a cache of all of them and in a ring. */
+static void a_ring_gives_the_bits_of_a_cache_of_all_positions(void **state)
+{
+    enum { RING = 2 * FLO_KV_RING, LONG = 3 * RING, SEEN = 37 };
+    static const size_t heads[] = {64, HEAD};
+    static float all[2][LONG * HEAD], ring[2][RING * HEAD];
+
+    (void)state;
+    for (int i = 0; i < 2 * FLO_CACHE_COUNT; i++) {
+        enum flo_cache type = (enum flo_cache)(i / 2);
+        float x[2 * HEAD], out[2][2][HEAD];
+        uint32_t seed = 7;
+        struct flo_attention a = {.type = type, .head_size = heads[i % 2], .scale = 1, .rows = 2};
+
+        memset(ring, 0xff, sizeof(ring));
+        for (size_t p = 0; p < LONG; p++) {
+            for (size_t d = 0; d < FLO_COUNT(x); d++) {
+                x[d] = noise(&seed);
+            }
+            chosen->store(x, x + HEAD, a.head_size, p, type, all[0], all[1]);
+            chosen->store(x, x + HEAD, a.head_size, p % RING, type, ring[0], ring[1]);
+            for (size_t r = 0; r < 2; r++) {
+                a.queries[r] = x + r;
+                a.lengths[r] = p + 1 - (r == 0 && p > 3); /* the first lags behind */
+                a.firsts[r] = a.lengths[r] < SEEN ? 0 : a.lengths[r] - SEEN;
+            }
+            for (size_t is_ring = 0; is_ring < 2; is_ring++) {
+                a.ring = is_ring ? RING : 0;
+                a.keys = is_ring ? ring[0] : all[0];
+                a.values = is_ring ? ring[1] : all[1];
+                a.out[0] = out[is_ring][0];
+                a.out[1] = out[is_ring][1];
+                chosen->attend(&a);
+            }
+            assert_memory_equal(out[0][0], out[1][0], a.head_size * sizeof(float));
+            assert_memory_equal(out[0][1], out[1][1], a.head_size * sizeof(float));
+        }
+    }
+}
+
 static void attention_over_one_position_is_its_value(void **state)
 {
     float out[FLO_ATTEND_ROWS][HEAD];
@@ -427,6 +467,43 @@ static void attention_over_one_position_is_its_value(void **state)
     for (size_t d = 0; d < HEAD; d++) {
         noise(&seed); /* the key */
         assert_true(fabsf(out[0][d] - noise(&seed)) < 1e-6f);
+    }
+}
+
+/* ---- recurrent states ---- */
+
+static void a_recurrent_step_agrees_with_plain_c(void **state)
+{
+    enum { VALUES = 77, KEYS = 33 };
+    float old[KEYS * VALUES], states[2][KEYS * VALUES], key[KEYS], query[KEYS], added[VALUES];
+    uint32_t seed = 11;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(old); i++) {
+        old[i] = noise(&seed);
+        key[i % KEYS] = noise(&seed);
+        query[i % KEYS] = noise(&seed);
+        added[i % VALUES] = noise(&seed);
+    }
+    for (size_t values = 1; values <= VALUES; values += 4) {
+        float read[2][VALUES], held[2][VALUES];
+
+        for (int k = 0; k < 2; k++) {
+            const struct flo_kernel *kernel = k == 0 ? &flo_kernel_ref : chosen;
+            const struct flo_recurrence r = {states[k], KEYS, values, 0.9f, key, query};
+
+            memcpy(states[k], old, sizeof(old));
+            memcpy(read[k], added, sizeof(added));
+            kernel->recur(&r, read[k], read[k]);
+            kernel->recall(&r, held[k]);
+        }
+        for (size_t i = 0; i < KEYS * values; i++) {
+            assert_true(fabsf(states[0][i] - states[1][i]) < 1e-6f);
+        }
+        for (size_t v = 0; v < values; v++) {
+            assert_true(fabsf(read[0][v] - read[1][v]) < 1e-5f);
+            assert_true(fabsf(held[0][v] - held[1][v]) < 1e-5f);
+        }
     }
 }
 
@@ -601,6 +678,8 @@ int main(void)
         cmocka_unit_test(attention_agrees_and_ignores_what_lies_behind),
         cmocka_unit_test(a_query_has_the_same_bits_alone_and_with_others),
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
+        cmocka_unit_test(a_ring_gives_the_bits_of_a_cache_of_all_positions),
+        cmocka_unit_test(a_recurrent_step_agrees_with_plain_c),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
         cmocka_unit_test(a_kernel_that_is_wrong_at_an_extreme_or_a_tail_is_found),

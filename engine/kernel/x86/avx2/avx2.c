@@ -287,5 +287,6 @@ const struct flo_kernel flo_kernel_avx2 = {
     .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_avx2_packed_)},
     .quantise_packed = flo_avx2_packed_quantise,
     FLO_AVX2_OPERATIONS,
+    FLO_AVX2_RECURRENCE,
     .attend = flo_avx2_attend,
 };

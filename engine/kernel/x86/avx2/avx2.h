@@ -20,6 +20,8 @@ flo_gate_fn flo_avx2_silu_multiply, flo_avx2_gelu_multiply;
 flo_soft_cap_fn flo_avx2_soft_cap;
 flo_add_fn flo_avx2_add;
 flo_low_rank_add_fn flo_avx2_low_rank_add;
+flo_recur_fn flo_avx2_recur;
+flo_recall_fn flo_avx2_recall;
 flo_store_fn flo_avx2_store;
 flo_attention_fn flo_avx2_attend;
 
@@ -30,5 +32,8 @@ flo_attention_fn flo_avx2_attend;
     .rope_halves = flo_avx2_rope_halves, .silu_multiply = flo_avx2_silu_multiply,                  \
     .gelu_multiply = flo_avx2_gelu_multiply, .soft_cap = flo_avx2_soft_cap, .add = flo_avx2_add,   \
     .low_rank_add = flo_avx2_low_rank_add, .store = flo_avx2_store
+
+/* Steps of a recurrent state, which a kernel for wider vectors has itself. */
+#define FLO_AVX2_RECURRENCE .recur = flo_avx2_recur, .recall = flo_avx2_recall
 
 #endif

@@ -20,9 +20,9 @@
 enum {
     R_MAX = FLO_ATTEND_ROWS,
     BLOCK = FLO_KV_BLOCK,
-    TILE_MAX = 2 * BLOCK,
-    PARTS = 4,    /* partial sums of a score */
-    AHEAD = 4096, /* least prefetch distance of keys and of values, in bytes */
+    TILE_MAX = FLO_KV_RING, /* so no tile goes past the end of a ring */
+    PARTS = 4,              /* partial sums of a score */
+    AHEAD = 4096,           /* least prefetch distance of keys and of values, in bytes */
 };
 
 struct rows {
@@ -314,7 +314,7 @@ FLO_INLINE void add_tile(const int R, const enum flo_cache type, const struct fl
 FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
                             const struct cache *cache, size_t p, struct rows *rows)
 {
-    const size_t offset = p / BLOCK * cache->block_bytes;
+    const size_t offset = flo_attend_place(a, p) / BLOCK * cache->block_bytes;
     const uint8_t *keys = (const uint8_t *)a->keys + offset;
     size_t from = cache->tile, to = 0; /* range of positions that some row attends to */
 

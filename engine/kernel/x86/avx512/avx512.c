@@ -21,5 +21,7 @@ const struct flo_kernel flo_kernel_avx512 = {
     .matmul_packed = {FLO_QUANT_STRIP_TYPES(FLO_MATMUL_ROW, flo_avx512_packed_)},
     .quantise_packed = flo_avx512_packed_quantise,
     FLO_AVX2_OPERATIONS,
+    .recur = flo_avx512_recur,
+    .recall = flo_avx512_recall,
     .attend = flo_avx512_attend,
 };

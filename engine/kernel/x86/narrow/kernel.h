@@ -19,6 +19,9 @@
 #define FLO_PACKED_NAME(type) FLO_PACKED_PASTE(FLO_NARROW, type)
 #include "engine/kernel/x86/packed_strips.h"
 
+#define FLO_RECUR_LANES 4
+#define FLO_RECUR_PARTS 4
+#include "engine/kernel/recur.h"
 #include "engine/kernel/x86/narrow/attend.h"
 #include "engine/kernel/x86/narrow/matmul.h"
 #include "engine/kernel/x86/narrow/narrow.h"
@@ -141,6 +144,16 @@ static bool is_supported(void)
     return __builtin_cpu_supports(FLO_CPU);
 }
 
+static void narrow_recur(const struct flo_recurrence *recurrence, const float *added, float *out)
+{
+    flo_recur_step(recurrence, added, out);
+}
+
+static void narrow_recall(const struct flo_recurrence *recurrence, float *out)
+{
+    flo_recur_recall(recurrence, out);
+}
+
 #define FLO_PACKED_ROW(set, type, id) [FLO_QUANT_##id] = FLO_PACKED_NAME(type),
 
 const struct flo_kernel FLO_KERNEL_OF(FLO_NARROW) = {
@@ -160,6 +173,8 @@ const struct flo_kernel FLO_KERNEL_OF(FLO_NARROW) = {
     .soft_cap = narrow_soft_cap,
     .add = flo_ref_add,
     .low_rank_add = flo_ref_low_rank_add,
+    .recur = narrow_recur,
+    .recall = narrow_recall,
     .store = flo_ref_store,
     .attend = narrow_attend,
 };

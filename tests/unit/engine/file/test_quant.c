@@ -305,6 +305,92 @@ static void encoders_write_the_same_bytes_on_every_cpu(void **state)
     }
 }
 
+/* Returns the sum of the squared errors of 4,096 values, each times its
+ * importance, after they were encoded with or without it. */
+static double weighed_error(const struct flo_quant_type *type, bool weighs, uint32_t *hash)
+{
+    uint32_t seed = 11;
+    double sum = 0;
+    for (int round = 0; round < 16; round++) {
+        float in[256];
+        float out[256];
+        float importance[256];
+        uint8_t blocks[1024];
+        for (int i = 0; i < 256; i++) {
+            in[i] = next_weight(&seed);
+            importance[i] = i % 8 == 3 ? 9.0f : 0.05f + fabsf(next_value(&seed));
+        }
+        if (weighs) {
+            type->weigh(in, importance, blocks, 256);
+        } else {
+            type->encode(in, blocks, 256);
+        }
+        type->decode(blocks, out, 256);
+        for (int i = 0; i < 256; i++) {
+            double error = (double)in[i] - (double)out[i];
+            sum += (double)importance[i] * error * error;
+        }
+        for (size_t i = 0; i < flo_quant_bytes(type, 256); i++) {
+            *hash = (*hash ^ blocks[i]) * 16777619u;
+        }
+    }
+    return sum;
+}
+
+/* Largest share of the error that stays, a hundredth above the measured one,
+ * and a hash of the bytes. */
+static const struct {
+    uint32_t id;
+    float share_max;
+    uint32_t hash;
+} weigh_cases[] = {
+    {FLO_QUANT_Q4_0, 0.678f, 0x3156c5a2u},   {FLO_QUANT_Q4_1, 0.502f, 0x42d84f6bu},
+    {FLO_QUANT_Q5_0, 0.747f, 0xd27fac89u},   {FLO_QUANT_Q5_1, 0.653f, 0x6d4173ffu},
+    {FLO_QUANT_Q2_K, 0.551f, 0x8295739au},   {FLO_QUANT_Q3_K, 0.706f, 0x6757b756u},
+    {FLO_QUANT_Q4_K, 0.660f, 0x7c814e47u},   {FLO_QUANT_Q5_K, 0.734f, 0x02466cf2u},
+    {FLO_QUANT_Q6_K, 0.733f, 0x801a21e8u},   {FLO_QUANT_IQ4_NL, 0.716f, 0x2318aa3cu},
+    {FLO_QUANT_IQ4_XS, 0.737f, 0xc750e570u},
+};
+
+static void values_of_importance_have_smaller_errors(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < FLO_COUNT(weigh_cases); t++) {
+        const struct flo_quant_type *type = flo_quant_type(weigh_cases[t].id);
+        uint32_t hash = 2166136261u;
+        uint32_t unused = 0;
+        double share = weighed_error(type, true, &hash) / weighed_error(type, false, &unused);
+        if (!(share <= (double)weigh_cases[t].share_max) || hash != weigh_cases[t].hash) {
+            print_message("%s: %.4f, hash 0x%08x\n", type->name, share, hash);
+        }
+        assert_true(share <= (double)weigh_cases[t].share_max);
+        assert_int_equal(hash, weigh_cases[t].hash);
+    }
+}
+
+/* The same importance everywhere changes nothing, whatever it is. */
+static void even_importance_is_none(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < FLO_COUNT(weigh_cases); t++) {
+        const struct flo_quant_type *type = flo_quant_type(weigh_cases[t].id);
+        float in[256];
+        float importance[256];
+        uint8_t plain[1024];
+        uint8_t weighed[1024];
+        uint32_t seed = 13;
+        for (int i = 0; i < 256; i++) {
+            in[i] = next_weight(&seed);
+            importance[i] = 4;
+        }
+        type->encode(in, plain, 256);
+        type->weigh(in, importance, weighed, 256);
+        if (type->id != FLO_QUANT_Q4_0 && type->id != FLO_QUANT_Q4_1) { /* not fitted */
+            assert_memory_equal(plain, weighed, flo_quant_bytes(type, 256));
+        }
+    }
+}
+
 /* Values that stand on a grid of the type already come back as they are. */
 static void what_was_encoded_before_is_kept(void **state)
 {
@@ -466,6 +552,8 @@ int main(void)
         cmocka_unit_test(bf16_is_the_upper_half_rounded_to_even),
         cmocka_unit_test(encoders_keep_the_error_small),
         cmocka_unit_test(encoders_write_the_same_bytes_on_every_cpu),
+        cmocka_unit_test(values_of_importance_have_smaller_errors),
+        cmocka_unit_test(even_importance_is_none),
         cmocka_unit_test(what_was_encoded_before_is_kept),
         cmocka_unit_test(pinned_blocks_keep_their_scales),
         cmocka_unit_test(weights_of_three_levels_and_of_fp4_are_kept),

@@ -127,6 +127,24 @@ static void pictures_show_each_model_where_its_numbers_are(void **state)
     assert_non_null(strstr(page, "<circle cx=\"279.9\" cy=\"68.8\" r=\"5\">"));
 }
 
+/* Prompts without right answers count none, and the first picture is of the
+ * distance. */
+static void cases_that_only_ask_have_no_right_answers(void **state)
+{
+    struct flo_compare_cells cells;
+
+    (void)state;
+    report.only_asks = true;
+    flo_compare_cells(&report, 0, &cells);
+    assert_string_equal(cells.texts[FLO_COMPARE_EXACT], "-");
+    assert_non_null(
+        strstr(written(flo_compare_json), "\"exact\":null,\"exact_match\":null,\"kl_mean\":"));
+    const char *page = written(flo_compare_page);
+    assert_non_null(strstr(page, "<title>KL to first by size of the file, MiB</title>"));
+    assert_null(strstr(page, "<title>answers right"));
+    report.only_asks = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +154,7 @@ int main(void)
         cmocka_unit_test(json_has_a_row_for_each_model_also_a_failed_one),
         cmocka_unit_test(a_page_shows_names_as_text),
         cmocka_unit_test(pictures_show_each_model_where_its_numbers_are),
+        cmocka_unit_test(cases_that_only_ask_have_no_right_answers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

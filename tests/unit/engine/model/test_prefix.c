@@ -176,6 +176,8 @@ static void every_family_goes_on_after_a_file(void **state)
         "tests/oracle/tiny/gemma2-S-q4_1.gguf", "tests/oracle/tiny/gemma3-S-q4_0.gguf",
         "tests/oracle/tiny/phi2-S-q4_1.gguf",   "tests/oracle/tiny/phi3-S-q4_0.gguf",
         "tests/oracle/tiny/qwen3-S-q4_1.gguf",  "tests/oracle/tiny/llamayarn-S-q4_0.gguf",
+        "tests/oracle/tiny/qwen3_5-q8_0.gguf",  "tests/oracle/tiny/granite4-h-moe-q8_0.gguf",
+        "tests/oracle/tiny/lfm2_moe-q8_0.gguf", "tests/oracle/tiny/falcon_h1-q8_0.gguf",
     };
 
     (void)state;

@@ -279,6 +279,72 @@ static void a_recurrent_session_is_cut_anywhere(void **state)
     }
 }
 
+/* Behind a cut the session takes another way, past the place of a copy. */
+static void a_copy_behind_a_cut_is_forgotten(void **state)
+{
+    const struct flo_engine_options options = {
+        .threads = 2, .sessions = 2, .context = LONG, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = NULL;
+    int32_t ids[LONG];
+
+    (void)state;
+    assert_int_equal(
+        flo_engine_open("tests/oracle/tiny/falcon_h1-q8_0.gguf", &options, &engine, NULL), 0);
+    struct flo_session *session = session_of(engine);
+
+    fill(ids, LONG, flo_engine_info(engine)->n_vocab, 1);
+    assert_int_equal(flo_session_decode(session, ids, LONG - 2, FLO_LOGITS_NONE, NULL), 0);
+    assert_int_equal(flo_session_decode(session, ids, 1, FLO_LOGITS_NONE, NULL), 0); /* copied */
+    flo_session_truncate(session, 300);
+    fill(ids + 300, LONG - 300, flo_engine_info(engine)->n_vocab, 2);
+    assert_int_equal(flo_session_decode(session, ids + 300, LONG - 300, FLO_LOGITS_NONE, NULL), 0);
+    assert_true(flo_session_held(session, LONG - 1) < LONG - 2);
+    flo_session_truncate(session, LONG - 1);
+    assert_int_equal(flo_session_decode(session, ids + LONG - 1, 1, FLO_LOGITS_LAST, NULL), 0);
+    expect_as_new(engine, session, ids, LONG);
+    flo_session_close(session);
+    flo_engine_close(engine);
+}
+
+/* A copy of the state is kept where others will leave, if a pass ends there. */
+static void a_marked_position_is_held_behind_a_long_answer(void **state)
+{
+    static const char *const paths[] = {"tests/oracle/tiny/qwen3_5-q8_0.gguf",
+                                        "tests/oracle/tiny/granite4-h-moe-q8_0.gguf"};
+    enum { MARK = 37, PROMPT = 300 };
+    int32_t ids[LONG];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        const struct flo_engine_options options = {
+            .threads = 2, .sessions = 3, .context = LONG, .vocabulary = FLO_VOCABULARY_NONE};
+        struct flo_engine *engine = NULL;
+        struct flo_session *session, *copy;
+
+        assert_int_equal(flo_engine_open(paths[i], &options, &engine, NULL), 0);
+        session = session_of(engine);
+        copy = session_of(engine);
+        fill(ids, LONG, flo_engine_info(engine)->n_vocab, 1);
+        assert_true(flo_session_mark(session, MARK));
+        assert_int_equal(flo_session_decode(session, ids, MARK, FLO_LOGITS_NONE, NULL), 0);
+        assert_int_equal(
+            flo_session_decode(session, ids + MARK, PROMPT - MARK, FLO_LOGITS_NONE, NULL), 0);
+        for (uint32_t t = PROMPT; t < LONG; t++) {
+            assert_int_equal(flo_session_decode(session, ids + t, 1, FLO_LOGITS_NONE, NULL), 0);
+        }
+        assert_int_equal(flo_session_held(session, PROMPT), PROMPT);
+        assert_int_equal(flo_session_held(session, 255), MARK);
+        assert_int_equal(flo_session_held(session, MARK - 1), 0);
+        flo_session_begin_as(copy, session, MARK);
+        fill(ids + MARK, 9, flo_engine_info(engine)->n_vocab, 5);
+        assert_int_equal(flo_session_decode(copy, ids + MARK, 9, FLO_LOGITS_LAST, NULL), 0);
+        expect_as_new(engine, copy, ids, MARK + 9);
+        flo_session_close(session);
+        flo_session_close(copy);
+        flo_engine_close(engine);
+    }
+}
+
 enum { CLOSED = 8 };
 
 /* A session takes the place of a closed one, whose state may lie in a page that
@@ -536,6 +602,8 @@ int main(void)
         cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
+        cmocka_unit_test(a_copy_behind_a_cut_is_forgotten),
+        cmocka_unit_test(a_marked_position_is_held_behind_a_long_answer),
         cmocka_unit_test(a_new_session_knows_nothing_of_a_closed_one),
         cmocka_unit_test(experts_of_two_types_get_their_input_in_both),
         cmocka_unit_test(a_step_that_cannot_be_changes_nothing),

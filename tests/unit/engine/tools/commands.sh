@@ -221,7 +221,7 @@ f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$model" quantize $f16 "$work/q" Q9
 expect 2 "^error.not.built.*'IQ2_XS' is read, but not written" "$@" "$model" \
     quantize $f16 "$work/q" IQ2_XS
-expect 2 'quantize. needs IN OUT TYPE' "$@" "$model" quantize $f16
+expect 2 'quantize. needs IN OUT' "$@" "$model" quantize $f16
 expect 0 '"rms_relative":0.0' \
     "$@" "$model" quantize $f16 "$work/old" Q4_1 --json
 expect 0 '^Q4_K_M: ' "$@" "$model" quantize $f16 "$work/q" Q4_K_M
@@ -268,6 +268,15 @@ expect 0 '"adapter_bytes":[1-9]' "$@" "$engine" plan --model $f16 \
     --lora $site --json
 
 # A prompt's beginning, kept between runs.
+# One of a recurrent model, whose state is another by the end of the answer.
+hybrid=tests/oracle/tiny/qwen3_5-q8_0.gguf
+for i in 1 2; do
+    "$engine" run --model $hybrid --raw --prompt "How does a valve close a pipe of steel?" \
+        --n 40 --stats --prefix-file "$work/hybrid" >"$work/hybrid.$i" 2>"$work/err" || failed=1
+done
+grep -q '^prefix [1-9][0-9]* tokens of the file' "$work/err" && cmp "$work/hybrid.1" "$work/hybrid.2" ||
+    failed=1
+rm -f "$work"/hybrid*
 q4=tests/models/tiny-v2.Q4_0.gguf
 kept() { # PATTERN: of the statistics; the answer is always the same
     "$engine" run --model $q4 --prompt "$ask" --n 24 --stats \

@@ -107,6 +107,49 @@ static void a_shared_beginning_is_kept_for_the_next_process(void **state)
     close(kept);
 }
 
+/* A text that begins as others do, computed as it stands. */
+static uint32_t cached_as_it_stands(uint32_t request, const char *prompt)
+{
+    char text[512];
+    struct flo_wire_message m = ask(request, "");
+    m.generate.n_messages = 0;
+    m.generate.prompt = TEXT(prompt);
+    m.generate.max_tokens = 4;
+    say(&m, -1);
+    answer(text, sizeof(text));
+    return worker.got.done.cached_tokens;
+}
+
+/* Their file has the state, or the windows, at the end of what is shared. */
+static void models_with_states_or_windows_keep_beginnings(void **state)
+{
+    static const char *const models[] = {"tests/oracle/tiny/qwen3_5-q8_0.gguf",
+                                         "tests/oracle/tiny/lfm2_moe-q8_0.gguf",
+                                         "tests/oracle/tiny/gemma4-e-q8_0.gguf"};
+    static const char *const prompts[] = {
+        "A valve opens and closes a pipe, or leaves it half open: tell more about its wheel.",
+        "A valve opens and closes a pipe, or leaves it half open: who made the very first one?",
+        "A valve opens and closes a pipe, or leaves it half open: say when it must be changed."};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(models); i++) {
+        int kept = room_for_prefix();
+        worker_open_keeping(models[i], NULL, kept);
+        (void)cached_as_it_stands(1, prompts[0]);
+        (void)cached_as_it_stands(2, prompts[1]);
+        wait_for_prefix(kept);
+        kill(worker.pid, SIGKILL);
+        (void)worker_end();
+
+        worker_open_keeping(models[i], NULL, kept);
+        uint32_t tokens = worker.got.ready.prefix_tokens;
+        assert_true(tokens >= 16);
+        assert_int_equal(cached_as_it_stands(3, prompts[2]), tokens);
+        assert_true(cached_as_it_stands(4, prompts[1]) >= tokens);
+        assert_int_equal(worker_end(), 0);
+        close(kept);
+    }
+}
+
 static void what_an_adapter_computed_is_not_kept(void **state)
 {
     static const char plain[] = "Tell me in a few words what a valve is, and "
@@ -155,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shared_beginning_is_kept_for_the_next_process),
+        cmocka_unit_test(models_with_states_or_windows_keep_beginnings),
         cmocka_unit_test(what_an_adapter_computed_is_not_kept),
         cmocka_unit_test(a_file_that_is_no_prefix_is_no_harm),
     };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <flotilla/grammar.h>
+#include <flotilla/prefix.h>
 
 #include "tests/unit/waits.h"
 #include "unit/serve/worker/worker_talk.h"
@@ -508,6 +509,49 @@ static void conversations_that_ended_do_not_keep_sessions_for_ever(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* A prompt that begins as others do, for `common` bytes. */
+static uint32_t cached_behind(uint32_t request, size_t common, size_t bytes, char end)
+{
+    char text[64];
+    struct flo_wire_message m = long_ask(0, bytes);
+    char *prompt = (char *)(uintptr_t)m.generate.prompt.data;
+    m.request = request;
+    m.generate.prompt.bytes = bytes;
+    for (size_t i = common; i < bytes; i++) {
+        prompt[i] = (char)(i == common ? end : prompt[i - 1] == end ? 'x' : end);
+    }
+    say(&m, -1);
+    answer(text, sizeof(text));
+    return worker.got.done.cached_tokens;
+}
+
+/* The state of the first prompt is far behind its beginning.  The second one
+ * leaves a copy where both part. */
+static void a_recurrent_beginning_is_kept_where_requests_part(void **state)
+{
+    (void)state;
+    worker_open("tests/oracle/tiny/qwen3_5-q8_0.gguf");
+    assert_int_equal(cached_behind(1, 90, 240, 'a'), 0);
+    assert_int_equal(cached_behind(2, 90, 240, 'b'), 0);
+    uint32_t cached = cached_behind(3, 90, 240, 'c');
+    assert_true(cached >= FLO_PREFIX_TOKENS && cached % FLO_PREFIX_TOKENS == 0);
+    assert_int_equal(cached_behind(4, 90, 240, 'd'), cached);
+    assert_int_equal(worker_end(), 0);
+}
+
+/* Layers with a window have only the end of a long prompt: what they no longer
+ * hold counts as computed. */
+static void a_window_that_is_gone_is_not_called_cached(void **state)
+{
+    (void)state;
+    worker_open("tests/oracle/tiny/gemma4-e-q8_0.gguf");
+    assert_int_equal(cached_behind(1, 90, 1600, 'a'), 0);
+    assert_in_range(worker.got.done.tokens_in, 400, 1800);
+    assert_int_equal(cached_behind(2, 90, 200, 'b'), 0);
+    assert_true(cached_behind(3, 90, 200, 'c') > 8); /* of the short one */
+    assert_int_equal(worker_end(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +570,8 @@ int main(void)
         cmocka_unit_test(batch_work_leaves_users_their_sessions),
         cmocka_unit_test(a_conversation_outlasts_requests_that_nobody_continues),
         cmocka_unit_test(conversations_that_ended_do_not_keep_sessions_for_ever),
+        cmocka_unit_test(a_recurrent_beginning_is_kept_where_requests_part),
+        cmocka_unit_test(a_window_that_is_gone_is_not_called_cached),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,59 @@
+/* Asked: what a release asks for in `serve` of its document, within the device's
+ * own configuration. */
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+/* The owner's number is a limit.  0: the owner, or the release, sets none. */
+static uint32_t within(uint64_t owners, uint32_t releases)
+{
+    return owners == 0 || (releases != 0 && releases < owners) ? releases : (uint32_t)owners;
+}
+
+static enum flo_serve_cache cache_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum flo_serve_cache cache;
+    } rows[] = {{"f16", FLO_SERVE_CACHE_F16},
+                {"f32", FLO_SERVE_CACHE_F32},
+                {"q8_0", FLO_SERVE_CACHE_Q8_0},
+                {"q4_0", FLO_SERVE_CACHE_Q4_0}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            return rows[i].cache;
+        }
+    }
+    return FLO_SERVE_CACHE_AUTO;
+}
+
+struct flo_shell_asked flo_shell_asked(const struct flo_shell *shell,
+                                       const struct flo_release *release,
+                                       const struct flo_release_variant *variant)
+{
+    const struct flo_config *config = shell->settings.config;
+    const struct flo_release_serve *serve = &release->serve;
+    uint64_t context = flo_config_u64(config, "context");
+    /* a release never asks for less than its variant needs */
+    uint32_t least =
+        serve->context > 0 && serve->context < variant->context ? variant->context : serve->context;
+
+    return (struct flo_shell_asked){
+        .context = serve->context > 0 ? within(context, least)
+                   : context > 0      ? (uint32_t)context
+                                      : variant->context,
+        .sessions = within(flo_config_u64(config, "sessions"), serve->sessions),
+        .cache = cache_named(serve->cache),
+    };
+}
+
+bool flo_shell_defaults(const struct flo_shell *shell, const struct flo_release *release,
+                        struct flo_serve_defaults *out)
+{
+    const char *system = release->serve.system;
+
+    out->sampling = release->serve.sampling;
+    snprintf(out->system, sizeof(out->system), "%s", system != NULL ? system : "");
+    return flo_config_bool(shell->settings.config, "release_defaults");
+}

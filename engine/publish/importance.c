@@ -1,0 +1,334 @@
+#include "engine/publish/importance.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/errors/model.h>
+
+#include "engine/model/compute.h"
+#include "engine/publish/calibration.h"
+#include "engine/publish/matrices.h"
+
+#define CHUNK_TOKENS 512
+/* share of the mean that a column keeps if its inputs were nearly 0 */
+#define SHARE_MIN 1e-3
+
+/* A tensor whose products are watched. */
+struct watched {
+    const char *name;     /* of the tensor; borrowed from the model until it closes */
+    const uint8_t *first; /* row 0 of its first plane */
+    const uint8_t *end;
+    size_t plane_bytes;
+    flo_matmul_fn *matmul; /* the kernel's product */
+    struct flo_matrix *matrix;
+    size_t columns, planes;
+    double *sums;     /* [planes][columns]: sums of the squares of inputs */
+    uint64_t *counts; /* [planes]: inputs */
+};
+
+struct flo_importance {
+    struct watched *tensors; /* [count]; sorted by `first` while products are watched */
+    size_t count;
+    uint64_t tokens;
+    struct values {
+        char *name;
+        float *values; /* [planes][columns] */
+    } * found;         /* [count] */
+};
+
+/* The tensors whose products are watched now.  A product gets no context, so
+ * there is one list in a process. */
+static const struct flo_importance *watching;
+
+/* ---- while the model computes ---- */
+
+static struct watched *find_watched(const uint8_t *weights)
+{
+    size_t low = 0, high = watching->count;
+
+    while (low + 1 < high) {
+        size_t middle = (low + high) / 2;
+        *(watching->tensors[middle].first <= weights ? &low : &high) = middle;
+    }
+    assert(weights >= watching->tensors[low].first && weights < watching->tensors[low].end);
+    return &watching->tensors[low];
+}
+
+static double input_at(const struct flo_activations *x, size_t t, size_t column)
+{
+    size_t at = t * x->columns + column;
+
+    return x->precision == FLO_PRECISION_FLOAT
+               ? (double)x->values[at]
+               : (double)x->codes[at] * (double)x->scales[at / FLO_CODE_BLOCK];
+}
+
+/* Takes the place of a kernel's product.  The thread that computes row 0 of a
+ * plane adds the inputs, so each is added once. */
+static void watch(const void *weights, size_t row_bytes, size_t rows,
+                  const struct flo_activations *x, float *y, size_t stride)
+{
+    struct watched *w = find_watched(weights);
+    size_t offset = (size_t)((const uint8_t *)weights - w->first), plane = offset / w->plane_bytes;
+    double *sums = w->sums + plane * w->columns;
+
+    for (size_t t = 0; offset % w->plane_bytes == 0 && t < x->tokens; t++) {
+        for (size_t i = 0; i < w->columns; i++) {
+            double value = input_at(x, t, i);
+            sums[i] += value * value;
+        }
+    }
+    w->counts[plane] += offset % w->plane_bytes == 0 ? x->tokens : 0;
+    w->matmul(weights, row_bytes, rows, x, y, stride);
+}
+
+/* ---- the list ---- */
+
+static int by_address(const void *a, const void *b)
+{
+    const uint8_t *x = ((const struct watched *)a)->first, *y = ((const struct watched *)b)->first;
+
+    return (x > y) - (x < y);
+}
+
+/* Tells whether a product reads the matrix; of tables, only rows are read.  The
+ * parts of a fused tensor have the same input, so the first one stands for
+ * all. */
+static bool is_product(const struct flo_weights *weights, const struct flo_matrix *m)
+{
+    return m != &weights->embedding && m != &weights->per_layer && m->tensor_row == 0;
+}
+
+static int add(struct flo_importance *importance, struct flo_matrix *m, struct flo_err *err)
+{
+    struct watched *w = &importance->tensors[importance->count];
+
+    *w = (struct watched){
+        .name = m->tensor->name,
+        .first = m->data,
+        .plane_bytes = m->row_bytes * (size_t)m->tensor->dims[1],
+        .matmul = m->matmul,
+        .matrix = m,
+        .columns = m->columns,
+        .planes = m->tensor->dims[2] > 1 ? (size_t)m->tensor->dims[2] : 1,
+    };
+    w->end = w->first + w->planes * w->plane_bytes;
+    w->sums = calloc(w->planes, w->columns * sizeof(*w->sums));
+    w->counts = calloc(w->planes, sizeof(*w->counts));
+    importance->count++;
+    return w->sums != NULL && w->counts != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
+}
+
+static int list_all(struct flo_importance *importance, struct flo_weights *weights,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) struct flo_matrix **matrices = NULL;
+    size_t most = flo_matrices_max(weights);
+
+    matrices = calloc(most, sizeof(struct flo_matrix *));
+    importance->tensors = calloc(most, sizeof(*importance->tensors));
+    importance->found = calloc(most, sizeof(*importance->found));
+    if (matrices == NULL || importance->tensors == NULL || importance->found == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the importance of %zu matrices", most);
+    }
+    size_t count = flo_matrices_list(weights, matrices);
+    for (size_t i = 0; i < count; i++) {
+        if (is_product(weights, matrices[i])) {
+            FLO_TRY(add(importance, matrices[i], err));
+        }
+    }
+    qsort(importance->tensors, importance->count, sizeof(*importance->tensors), by_address);
+    return 0;
+}
+
+/* ---- the results ---- */
+
+static bool are_finite(const struct watched *w)
+{
+    for (size_t i = 0; i < w->planes * w->columns; i++) {
+        if (!isfinite(w->sums[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Writes a plane's mean squares, scaled so that their mean is 1. */
+static void scale_plane(const double *sums, size_t columns, float *out)
+{
+    double total = 0;
+
+    for (size_t i = 0; i < columns; i++) {
+        total += sums[i];
+    }
+    for (size_t i = 0; i < columns; i++) {
+        double share = total > 0 ? sums[i] / total * (double)columns : 1;
+        out[i] = (float)(share > SHARE_MIN ? share : SHARE_MIN);
+    }
+}
+
+static int conclude(struct flo_importance *importance, const struct watched *w, size_t index,
+                    struct flo_err *err)
+{
+    struct values *found = &importance->found[index];
+
+    if (!are_finite(w)) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE, "an input of '%s' is not finite", w->name);
+    }
+    found->name = strdup(w->name);
+    found->values = calloc(w->planes, w->columns * sizeof(*found->values));
+    if (found->name == NULL || found->values == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
+    }
+    for (size_t p = 0; p < w->planes; p++) {
+        scale_plane(w->sums + p * w->columns, w->columns, found->values + p * w->columns);
+    }
+    return 0;
+}
+
+const float *flo_importance_find(const struct flo_importance *importance, const char *tensor)
+{
+    for (size_t i = 0; i < importance->count; i++) {
+        if (strcmp(importance->found[i].name, tensor) == 0) {
+            return importance->found[i].values;
+        }
+    }
+    return NULL;
+}
+
+uint64_t flo_importance_tokens(const struct flo_importance *importance)
+{
+    return importance->tokens;
+}
+
+static void free_watched(struct flo_importance *importance)
+{
+    for (size_t i = 0; importance->tensors != NULL && i < importance->count; i++) {
+        free(importance->tensors[i].sums);
+        free(importance->tensors[i].counts);
+    }
+    free(importance->tensors);
+    importance->tensors = NULL;
+}
+
+void flo_importance_free(struct flo_importance *importance)
+{
+    if (importance == NULL) {
+        return;
+    }
+    free_watched(importance);
+    for (size_t i = 0; importance->found != NULL && i < importance->count; i++) {
+        free(importance->found[i].name);
+        free(importance->found[i].values);
+    }
+    free(importance->found);
+    free(importance);
+}
+
+/* ---- the run ---- */
+
+static void set_products(struct flo_importance *importance, bool are_watched)
+{
+    for (size_t i = 0; i < importance->count; i++) {
+        const struct watched *w = &importance->tensors[i];
+        w->matrix->matmul = are_watched ? watch : w->matmul;
+    }
+    watching = are_watched ? importance : NULL;
+}
+
+static int pass_over(void *context, uint32_t position, const float *logits)
+{
+    (void)context, (void)position, (void)logits;
+    return 0;
+}
+
+static int compute(const struct flo_tool_model *model, struct flo_chunks *chunks,
+                   struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+
+    for (size_t i = 0; i < chunks->count; i++) {
+        FLO_TRY(flo_chunks_run(chunks, i, model, pass_over, NULL, err));
+        flo_tool_progress("calibration", i + 1, chunks->count, started_us);
+    }
+    return 0;
+}
+
+static int measure(const struct flo_tool_model *model, struct flo_chunks *chunks,
+                   struct flo_importance *importance, struct flo_err *err)
+{
+    struct flo_engine *engine = flo_backend_native_session(model->state)->engine;
+
+    if (engine->compute != &flo_compute_native || engine->weights.are_packed) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "a calibration by %s", model->info->kernel);
+    }
+    FLO_TRY(list_all(importance, &engine->weights, err));
+    set_products(importance, true);
+    int rv = compute(model, chunks, err);
+    set_products(importance, false);
+    for (size_t i = 0; rv == 0 && i < importance->count; i++) {
+        rv = conclude(importance, &importance->tensors[i], i, err);
+    }
+    importance->tokens = chunks->count * (uint64_t)(chunks->length - 1);
+    return rv;
+}
+
+int flo_importance_measure(const struct flo_tool_model *model, struct flo_chunks *chunks,
+                           struct flo_importance **out, struct flo_err *err)
+{
+    struct flo_importance *importance = calloc(1, sizeof(*importance));
+
+    assert(watching == NULL);
+    if (importance == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "an importance");
+    }
+    int rv = measure(model, chunks, importance, err);
+    free_watched(importance);
+    if (rv < 0) {
+        flo_importance_free(importance);
+        return rv;
+    }
+    *out = importance;
+    return 0;
+}
+
+int flo_calibration_cut(const struct flo_tool_model *model, const char *path, uint32_t length,
+                        struct flo_chunks *chunks, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    bool is_built_in = strcmp(path, FLO_CALIBRATION_BUILT_IN) == 0;
+
+    if ((model->info->properties & FLO_COMPUTE_ANSWERS) == 0) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "a calibration of a model that writes no text");
+    }
+    for (size_t i = 0; is_built_in && flo_calibration_lines[i] != NULL; i++) {
+        flo_buf_text(&text, flo_calibration_lines[i]);
+    }
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "the built-in text");
+    }
+    FLO_TRY(is_built_in ? flo_chunks_of_bytes(model, text.data, text.bytes, chunks, err)
+                        : flo_chunks_of_text(model, path, chunks, err));
+    length = model->info->context < length ? model->info->context : length;
+    length = chunks->tokens_count < length ? (uint32_t)chunks->tokens_count : length;
+    return flo_chunks_cut(chunks, length, err);
+}
+
+int flo_importance_of_text(const char *path, const char *text, uint64_t threads,
+                           struct flo_importance **out, struct flo_err *err)
+{
+    const struct flo_tool tool = {.model = path, .packed = "none", .threads = threads};
+    struct flo_tool_model model = {0};
+    struct flo_chunks chunks = {0};
+
+    FLO_TRY(flo_tool_open(&tool, FLO_VOCABULARY_NEEDED, &model, err));
+    int rv = flo_calibration_cut(&model, text, CHUNK_TOKENS, &chunks, err);
+    rv = rv == 0 ? flo_importance_measure(&model, &chunks, out, err) : rv;
+    flo_chunks_free(&chunks);
+    model.backend->close(model.state);
+    return rv < 0 ? flo_wrap(err, rv, "calibration") : 0;
+}
