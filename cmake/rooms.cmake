@@ -44,6 +44,18 @@ flotilla_room(FLOTILLA_GUARDS "guards"
 flotilla_room(FLOTILLA_STANDALONE "serving without a controller"
     "agent/serve/standalone/(standalone|door|loras|several|absent)[.]c"
     "test_loras")
+flotilla_room(FLOTILLA_SPEECH "speech to text"
+    "agent/serve/openai/(audio|absent_audio)[.]c"
+    "test_audio")
+flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order doctor"
+    "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
+    "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")
+flotilla_room(FLOTILLA_BUNDLES "updates from a bundle, as on a USB stick"
+    "updater/bundle/(read|absent)[.]c|updater/fetch/(bundle|absent_bundle)[.]c|agent/shell/commands/(update|absent_update)[.]c"
+    "test_(bundle|bundle_several|stage_bundle|tools)|fuzz_bundle|e2e_bundles")
+flotilla_room(FLOTILLA_TYPED_DELTAS "typed deltas: differences of weights, value by value"
+    "updater/delta/(tensor|publish)/"
+    "test_(author|blocks|chain|make|match|stage_cut|tensor.*|tools.*)|fuzz_(onnx|tensor)|oracle_delta_page|e2e_chains")
 flotilla_room(FLOTILLA_TALK "talking to a model in a terminal"
     "engine/talk/|engine/commands/run[.]c" "")
 # A publisher's programs and commands.
@@ -53,9 +65,15 @@ flotilla_room(FLOTILLA_PUBLISHER "making releases, deltas and bundles"
 # On a controller.
 flotilla_room(FLOTILLA_POSTGRESQL "PostgreSQL and several controllers"
     "base/host/pg[.]c|server-stub/store/postgresql/|server-stub/run/program/(standby|absent_standby)[.]c|server-stub/telemetry/(lane|absent)_handed[.]c|server-stub/cli/live/(controllers|absent_controllers)[.]c" "")
+flotilla_room(FLOTILLA_BROKER "a broker of the controller's own: mosquitto, started and watched"
+    "server-stub/mqtt/broker/(absent|authorities|broker|keeper|limits|lines|shares|start)[.]c"
+    "test_broker_lines|e2e_(broker_lingers|controller_.*|fleet|hostile_broker)")
 flotilla_room(FLOTILLA_OIDC "logins by an identity provider"
     "server-stub/core/oidc/|server-stub/run/login/|server-stub/rest/people/(login|absent_login)[.]c"
     "test_oidc|fuzz_jwt")
+flotilla_room(FLOTILLA_DASHBOARD "the dashboard and its overview of the fleet"
+    "server-stub/rest/dashboard/"
+    "test_overview|e2e_dashboard.*")
 flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "server-stub/core/alert/|server-stub/run/watching/|server-stub/state/watch/(watch|evaluate|absent)[.]c|server-stub/rest/watch/"
     "test_(alert|damaged|watch)|fuzz_(alert_rule|room)|test_rest")

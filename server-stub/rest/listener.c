@@ -524,5 +524,6 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
         rv = flo_rest_revoked_open(rest, err);
     }
     FLO_TRY(rv);
-    return flo_web_open(rest, err);
+    FLO_TRY(flo_web_open(rest, err));
+    return flo_dashboard_open(rest, err);
 }

@@ -174,8 +174,10 @@ FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *er
 FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest, struct flo_err *err);
 /* Registers the paths of reports, which devices upload as streams. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
-/* The dashboard's files. */
+/* Registers the path of the OpenAPI document. */
 FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
+/* Registers the paths of the dashboard's files. */
+FLO_MUST_USE int flo_dashboard_open(struct flo_rest *rest, struct flo_err *err);
 
 /* Checks the query's parameters.  FLO_E_REST_UNKNOWN: the shape (request.h)
  * does not name a parameter.  FLO_E_REST_SCHEMA: a parameter is repeated. */

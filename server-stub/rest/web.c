@@ -1,12 +1,12 @@
-/* Web: the dashboard's static files.  The files have no secrets, so no token is
- * needed for them.  The page asks for a token and uses REST like any client. */
+/* Web: the static files of the program, and the document that describes
+ * REST. */
 #include "server-stub/rest/web.h"
 
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/rest/rest.h"
 
-static void answer(struct flo_httpd_request *request, const char *path)
+void flo_web_show(struct flo_httpd_request *request, const char *path)
 {
     struct flo_err err = {0};
 
@@ -15,12 +15,6 @@ static void answer(struct flo_httpd_request *request, const char *path)
         flo_fail(&err, FLO_E_REST_NOT_FOUND, "no such page");
         flo_httpd_answer_err(request, &err);
     }
-}
-
-static void on_get(void *context, struct flo_httpd_request *request)
-{
-    (void)context;
-    answer(request, flo_httpd_param(request, "..."));
 }
 
 static void on_openapi(void *context, struct flo_httpd_request *request)
@@ -32,16 +26,11 @@ static void on_openapi(void *context, struct flo_httpd_request *request)
         flo_rest_query_check(request, "", &err) < 0) {
         flo_httpd_answer_err(request, &err);
     } else {
-        answer(request, "openapi.json");
+        flo_web_show(request, "openapi.json");
     }
 }
 
 int flo_web_open(struct flo_rest *rest, struct flo_err *err)
 {
-    struct flo_httpd *httpd = rest->httpd;
-
-    FLO_TRY(flo_rest_stream_open(rest, FLO_STREAM_OPENAPI, on_openapi, err));
-    FLO_TRY(flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err));
-
-    return flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL, err);
+    return flo_rest_stream_open(rest, FLO_STREAM_OPENAPI, on_openapi, err);
 }

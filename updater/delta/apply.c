@@ -10,8 +10,7 @@
 
 #include <flotilla/errors/patch.h>
 
-typedef int delta_apply_fn(const struct flo_delta_job *job, uint64_t patch_bytes,
-                           struct delta_sink *sink, struct flo_err *err);
+#include "base/left_out.h"
 
 static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, struct delta_sink *sink,
                      struct flo_err *err)
@@ -37,20 +36,32 @@ static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, stru
     return 0;
 }
 
-static const struct {
-    delta_apply_fn *apply; /* NULL: this build lacks the codec */
-    bool has_base;
-} codecs[FLO_CODEC_COUNT] = {
-    [FLO_CODEC_RAW] = {apply_raw, false},
-    [FLO_CODEC_ZSTD] = {flo_delta_zstd_apply, false},
-    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_apply, true},
-    [FLO_CODEC_TENSOR1] = {flo_delta_tensor1_apply, true},
-    [FLO_CODEC_ADAPTER] = {NULL, true},
+static const struct delta_decoder raw = {.apply = apply_raw};
+static const struct delta_decoder zstd = {.apply = flo_delta_zstd_apply};
+static const struct delta_decoder bsdiff40 = {.apply = flo_delta_bsdiff40_apply, .has_base = true};
+static const struct delta_decoder adapter = {.has_base = true};
+
+static const struct delta_decoder *const decoders[FLO_CODEC_COUNT] = {
+    [FLO_CODEC_RAW] = &raw,           [FLO_CODEC_ZSTD] = &zstd,
+    [FLO_CODEC_BSDIFF40] = &bsdiff40, [FLO_CODEC_TENSOR1] = &flo_delta_tensor1,
+    [FLO_CODEC_ADAPTER] = &adapter,
 };
 
 bool flo_delta_codec_is_built(enum flo_codec codec)
 {
-    return codec < FLO_CODEC_COUNT && codecs[codec].apply != NULL;
+    return codec < FLO_CODEC_COUNT && decoders[codec]->apply != NULL;
+}
+
+int flo_delta_codec_check(enum flo_codec codec, struct flo_err *err)
+{
+    if (flo_delta_codec_is_built(codec)) {
+        return 0;
+    }
+    if (codec < FLO_CODEC_COUNT && decoders[codec]->left_out != NULL) {
+        return flo_left_out(err, flo_codec_word(codec), decoders[codec]->left_out);
+    }
+    return flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
+                    codec < FLO_CODEC_COUNT ? flo_codec_word(codec) : "of an unknown number");
 }
 
 static int check_base(const struct flo_delta_job *job, struct flo_err *err)
@@ -105,10 +116,10 @@ static int apply_checked(const struct flo_delta_job *job, struct delta_sink *sin
     struct flo_digest digest;
 
     FLO_TRY(flo_delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err));
-    if (codecs[job->codec].has_base) {
+    if (decoders[job->codec]->has_base) {
         FLO_TRY(check_base(job, err));
     }
-    FLO_TRY(codecs[job->codec].apply(job, patch_bytes, sink, err));
+    FLO_TRY(decoders[job->codec]->apply(job, patch_bytes, sink, err));
     flo_sha256_final(&sink->sha, &digest);
     FLO_TRY(check_result(job, sink, &digest, err));
     if (out != NULL) {
@@ -122,11 +133,7 @@ int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest, 
     struct flo_delta_job filled = *job;
     struct delta_sink sink = {.job = &filled};
 
-    if (!flo_delta_codec_is_built(job->codec)) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
-                        job->codec < FLO_CODEC_COUNT ? flo_codec_word(job->codec)
-                                                     : "of an unknown number");
-    }
+    FLO_TRY(flo_delta_codec_check(job->codec, err));
     if (filled.memory_bytes_max == 0) {
         filled.memory_bytes_max = FLO_DELTA_MEMORY_BYTES_MAX;
     }

@@ -27,7 +27,7 @@ static int create_raw(const struct delta_input *input, int fd, struct flo_err *e
 }
 
 static const struct {
-    delta_create_fn *create; /* NULL: this build cannot make the codec */
+    delta_create_fn *create; /* NULL: this build lacks the codec, as the decoder does */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
     [FLO_CODEC_RAW] = {create_raw, false},
@@ -79,7 +79,7 @@ static bool choose(const char *word, struct choice *out, struct flo_err *err)
     enum flo_codec codec;
 
     *out = (struct choice){.is_delta = is_auto || strcmp(word, "delta") == 0};
-    out->wanted[FLO_CODEC_TENSOR1] = out->is_delta;
+    out->wanted[FLO_CODEC_TENSOR1] = out->is_delta && flo_delta_codec_is_built(FLO_CODEC_TENSOR1);
     if (is_auto || strcmp(word, "full") == 0) {
         out->wanted[FLO_CODEC_RAW] = true;
         out->wanted[FLO_CODEC_ZSTD] = true;
@@ -93,8 +93,7 @@ static bool choose(const char *word, struct choice *out, struct flo_err *err)
                        "no codec \"%s\": auto full delta raw zstd bsdiff40 tensor1", word);
         return false;
     }
-    if (codecs[codec].create == NULL) {
-        (void)flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet", word);
+    if (flo_delta_codec_check(codec, err) < 0) {
         return false;
     }
     out->wanted[codec] = true;
@@ -214,7 +213,8 @@ static int measure_some(const struct delta_input *input, struct choice choice,
 static int measure_all(const struct delta_input *input, struct choice choice,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
-    bool are_weights = choice.is_delta && are_both_weights(input);
+    bool are_weights =
+        choice.is_delta && choice.wanted[FLO_CODEC_TENSOR1] && are_both_weights(input);
 
     out->full_bytes = input->new_bytes;
     if (choice.is_delta && !are_weights) {

@@ -35,9 +35,16 @@ FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t 
 FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                           struct delta_sink *sink, struct flo_err *err);
 
-/* Decodes a whole typed delta into the sink. */
-FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                                         struct delta_sink *sink, struct flo_err *err);
+/* Decoder of a codec. */
+struct delta_decoder {
+    /* Decodes a whole patch into the sink.  NULL: this build lacks the codec. */
+    int (*apply)(const struct flo_delta_job *job, uint64_t patch_bytes, struct delta_sink *sink,
+                 struct flo_err *err);
+    bool has_base;
+    const char *left_out; /* option that adds the codec, or NULL */
+};
+/* The decoder of typed deltas. */
+extern const struct delta_decoder flo_delta_tensor1;
 
 /* Makes a nameless file, which disappears when its descriptor is closed. */
 FLO_MUST_USE int flo_delta_scratch_open(struct flo_err *err);

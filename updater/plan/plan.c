@@ -308,6 +308,22 @@ static bool add_chain(struct making *making, uint32_t file, const struct flo_cha
     return fits;
 }
 
+/* Fails for a file without a way that can be taken.  The error names the codec
+ * if this build decodes none of the ways. */
+static int refuse_ways(const struct flo_release_file *file, struct flo_err *err)
+{
+    int rv = 0;
+    for (uint32_t w = 0; w < file->way_count; w++) {
+        rv = flo_delta_codec_check(file->ways[w].codec, err);
+        if (rv == 0) {
+            break;
+        }
+    }
+    return rv < 0 ? flo_wrap(err, rv, "%s", file->name)
+                  : flo_fail(err, FLO_E_BLOB_ABSENT, "%s: none of its %u ways can be taken here",
+                             file->name, file->way_count);
+}
+
 static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
 {
     const struct flo_plan_input *input = making->input;
@@ -323,8 +339,7 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     struct flo_chain chain;
     int way = choose_way(making, file, &chain);
     if (way < 0) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s: none of its %u ways can be taken here",
-                        facts->name, facts->way_count);
+        return refuse_ways(facts, err);
     }
     const struct flo_way *taken = &facts->ways[way];
     plan->steps[step].way = (uint8_t)way;

@@ -275,16 +275,6 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
-int flo_checkup_room(uint64_t free_bytes, struct flo_err *err)
-{
-    if (free_bytes >= FLO_CHECKUP_DISK_MIN) {
-        return 0;
-    }
-    return flo_fail(
-        err, FLO_E_DISK_FULL, "%llu MiB of disk are free, updates and records need %llu",
-        (unsigned long long)(free_bytes >> 20), (unsigned long long)(FLO_CHECKUP_DISK_MIN >> 20));
-}
-
 static void find_health(const struct flo_checkup *c, struct flo_findings *out)
 {
     if (c->degraded != NULL) {

@@ -256,7 +256,7 @@ static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_
     }
 }
 
-void flo_hardware_checkup(struct flo_shell *shell, json_t *out)
+int flo_hardware_checkup(struct flo_shell *shell, json_t *out, struct flo_err *err)
 {
     struct flo_checkup checkup;
     char leaves[128];
@@ -265,6 +265,7 @@ void flo_hardware_checkup(struct flo_shell *shell, json_t *out)
     json_t *facts;
     json_t *list = json_array();
 
+    (void)err;
     gather(shell, 0, leaves, &checkup);
     facts = machine_facts(shell, &checkup);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -278,4 +279,5 @@ void flo_hardware_checkup(struct flo_shell *shell, json_t *out)
     }
     json_object_set_new(out, "facts", facts);
     json_object_set_new(out, "findings", list);
+    return 0;
 }

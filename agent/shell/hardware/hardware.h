@@ -52,8 +52,9 @@ json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint6
 
 /* checkup.c */
 /* Puts the facts and findings of this device into `out` (contracts/rest.md
- * section 8.9). */
-void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
+ * section 8.9).
+ * FLO_E_NOT_BUILT  this build has no checkups; `out` stays as it is */
+FLO_MUST_USE int flo_hardware_checkup(struct flo_shell *shell, json_t *out, struct flo_err *err);
 
 /* Loads the stored numbers of the benchmark, if they are of this machine
  * (bench.c). */

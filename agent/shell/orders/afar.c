@@ -16,6 +16,13 @@
 
 static void begin_next(struct flo_shell *shell);
 
+static void refuse(struct flo_shell *shell, const char *order, const struct flo_err *err)
+{
+    flo_log_err(FLO_LOG_WARN, "order", err);
+    flo_shell_answer(shell, order, "refused",
+                     json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
+}
+
 static void on_done(void *context, const char *order, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
@@ -26,14 +33,15 @@ static void on_done(void *context, const char *order, const struct flo_err *err)
     } else if (err->code == FLO_E_NET_UNREACHABLE) {
         flo_log_err(FLO_LOG_WARN, "order", err);
     } else {
-        flo_log_err(FLO_LOG_WARN, "order", err);
-        flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
+        refuse(shell, order, err);
     }
     begin_next(shell);
 }
 
-static json_t *report_json(struct flo_shell *shell, const struct flo_afar *asked)
+/* Makes the report.  A report of log lines has no checkup if this build has
+ * none. */
+static int make_report(struct flo_shell *shell, const struct flo_afar *asked, json_t **out,
+                       struct flo_err *err)
 {
     bool is_log = asked->op == FLO_ORDER_LOGS;
     uint64_t now = flo_wall_ms();
@@ -45,22 +53,27 @@ static json_t *report_json(struct flo_shell *shell, const struct flo_afar *asked
                              flo_order_op_word(asked->op), "agent", FLO_VERSION, "at_ms",
                              (json_int_t)now, "cut_lines", (json_int_t)cut, "lines", lines);
 
-    if (json != NULL) {
-        flo_hardware_checkup(shell, json);
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "report of order %s", asked->order);
     }
-    return json;
+    int rv = flo_hardware_checkup(shell, json, is_log ? NULL : err);
+    if (rv < 0 && !is_log) {
+        json_decref(json);
+        return rv;
+    }
+    *out = json;
+    return 0;
 }
 
 static int send_report(struct flo_shell *shell, const struct flo_afar *asked, struct flo_err *err)
 {
     struct flo_buf body = {.bytes_max = REPORT_BYTES_MAX};
-    json_t *json = report_json(shell, asked);
+    json_t *json = NULL;
 
-    if (json != NULL) {
-        flo_json_dump(json, &body);
-    }
+    FLO_TRY(make_report(shell, asked, &json, err));
+    flo_json_dump(json, &body);
     json_decref(json);
-    if (json == NULL || body.failed) {
+    if (body.failed) {
         flo_buf_deinit(&body);
         return flo_fail(err, FLO_E_MEMORY, "report of order %s", asked->order);
     }
@@ -75,7 +88,10 @@ static void begin_next(struct flo_shell *shell)
 
         shell->afar_count--;
         memmove(&shell->afar[0], &shell->afar[1], shell->afar_count * sizeof(shell->afar[0]));
-        if (send_report(shell, &asked, &err) < 0) {
+        int rv = send_report(shell, &asked, &err);
+        if (rv == FLO_E_NOT_BUILT) {
+            refuse(shell, asked.order, &err);
+        } else if (rv < 0) {
             flo_log_err(FLO_LOG_WARN, "order", &err);
         }
     }

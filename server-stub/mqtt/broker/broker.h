@@ -22,8 +22,11 @@ int flo_broker_keeper(const char *dir, const char *linger_ms, const char *config
 
 /* Checks the value of --broker: embedded (or NULL), or an address that the
  * client accepts.  Called by the option --check, and at the start.
- * FLO_E_CFG_RANGE: the value is neither. */
+ * FLO_E_CFG_RANGE: the value is neither; FLO_E_NOT_BUILT: it is embedded, and
+ * this build starts no broker. */
 FLO_MUST_USE int flo_broker_check(const char *broker_or_null, struct flo_err *err);
+/* Checks that this build can start a broker.  FLO_E_NOT_BUILT: it cannot. */
+FLO_MUST_USE int flo_broker_own_check(struct flo_err *err);
 /* Writes the broker's files, and starts and watches the broker.  Sets the MQTT
  * addresses.  *out may be set even after a failure, and the caller then closes
  * it. */

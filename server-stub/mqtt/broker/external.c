@@ -51,7 +51,7 @@ int flo_broker_check(const char *broker_or_null, struct flo_err *err)
 {
     uint16_t port;
     int rv = flo_address_is_embedded(broker_or_null, &port)
-                 ? 0
+                 ? flo_broker_own_check(err)
                  : flo_url_check(broker_or_null, &flo_url_mqtt, err);
 
     return rv < 0 ? flo_wrap(err, rv, "--broker") : 0;

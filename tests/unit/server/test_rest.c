@@ -200,54 +200,6 @@ static void what_is_not_known_does_nothing(void **state)
     ANSWERS(world, 404, "group.absent", asks(world, world->admin, "GET /v1/groups/x", ""));
 }
 
-/* One call for a page about any number of devices: its rows have a bound, and
- * what stands in none of them is counted, too. */
-static void an_overview_counts_by_any_label_and_has_a_bound(void **state)
-{
-    struct world *world = *state;
-    char id[40], name[24], label[64];
-
-    ANSWERS(world, 200, "\"conditions\":{\"offline\":2}",
-            asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200, "\"by\":\"site\"", asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200,
-            "{\"name\":\"lab\",\"devices\":1,\"look\":1,"
-            "\"conditions\":{\"offline\":1}}",
-            asks(world, world->admin, "GET /v1/overview?by=group", ""));
-    ANSWERS(world, 200, "{\"name\":null,\"devices\":2",
-            asks(world, world->admin, "GET /v1/overview?by=hardware", ""));
-    ANSWERS(world, 422, "rest.selector",
-            asks(world, world->admin, "GET /v1/overview?by=temperature", ""));
-    ANSWERS(world, 422, "rest.selector",
-            asks(world, world->admin, "GET /v1/overview?by=release.tiny", ""));
-    begin(world);
-    for (unsigned i = 0; i < 100; i++) {
-        snprintf(id, sizeof(id), "%08x-0000-4000-8000-000000000000", i);
-        snprintf(name, sizeof(name), "till-%u", i);
-        enrol(world, id, name, "hall");
-        snprintf(label, sizeof(label), "{\"site\":\"site-%u\"}", i);
-        assert_int_equal(flo_fleet_device_edit(world->controller->store, id,
-                                               &(struct flo_fleet_edit){.labels = label},
-                                               &world->err),
-                         0);
-    }
-    commit(world);
-    ANSWERS(world, 200, "\"more\":{\"rows\":37,\"devices\":37,\"look\":37}",
-            asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200, "\"rows\":[{\"name\":null,\"devices\":2",
-            asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200, "\"devices\":1,\"offline\":1,",
-            asks(world, world->admin, "GET /v1/overview?by=site&where=site%3Dsite-9", ""));
-    ANSWERS(world, 200, "\"facets\":[]", asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200,
-            "\"facets\":[{\"by\":\"hardware\",\"values\":[{\"name\":null,"
-            "\"devices\":1}],\"more\":0},{\"by\":\"label.site\",\"values\":"
-            "[{\"name\":\"site-9\",\"devices\":1}],\"more\":0}]",
-            asks(world, world->admin, "GET /v1/overview?facets=true&where=site%3Dsite-9", ""));
-    ANSWERS(world, 200, "],\"more\":84}]",
-            asks(world, world->admin, "GET /v1/overview?facets=true", ""));
-}
-
 static void a_name_is_typed_again_and_a_scope_is_named_once(void **state)
 {
     struct world *world = *state;
@@ -709,7 +661,6 @@ int main(void)
         STORY(a_user_s_token_may_no_more_than_the_user),
         STORY(nobody_locks_everybody_out),
         STORY(what_is_not_known_does_nothing),
-        STORY(an_overview_counts_by_any_label_and_has_a_bound),
         STORY(a_name_is_typed_again_and_a_scope_is_named_once),
         STORY(a_request_with_a_key_happens_once_and_is_no_other),
         STORY(a_change_of_an_older_state_is_refused),

@@ -1,6 +1,5 @@
 /* Our broker: who may write and read which topic, and whom it lets in at all.
  */
-#include "server-stub/mqtt/broker/lines.h"
 #include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/devices/devices.h"
 #include "tests/unit/server/world.h"
@@ -99,50 +98,9 @@ static void an_account_has_the_topics_of_its_device_alone(void **state)
     json_decref(json);
 }
 
-#define CUT                                                                                        \
-    "1764122175: OpenSSL Error[0]: error:0A000126:SSL routines::unexpected "                       \
-    "eof while reading\n"
-
-static void connections_that_end_without_a_goodbye_are_counted(void **state)
-{
-    static const char more[] = CUT "17641: Client gw-1 is told.\n" CUT;
-    struct flo_broker_lines lines = {0};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) log = {0};
-
-    (void)state;
-    flo_broker_lines_take(&lines, CUT, strlen(CUT) / 2, &log);
-    flo_broker_lines_take(&lines, CUT + strlen(CUT) / 2, strlen(CUT) - strlen(CUT) / 2, &log);
-    assert_int_equal(log.bytes, 0);
-    flo_broker_lines_tell(&lines, 5, 7000, &log);
-    assert_string_equal(log.data, "7: connections that ended without TLS's goodbye, as "
-                                  "of devices that lost power or network: 1\n");
-    flo_buf_deinit(&log);
-    flo_broker_lines_take(&lines, more, strlen(more), &log);
-    flo_broker_lines_tell(&lines, 4 + FLO_BROKER_LINES_TELL_MS, 8000, &log);
-    assert_string_equal(log.data, "17641: Client gw-1 is told.\n");
-    flo_broker_lines_tell(&lines, 5 + FLO_BROKER_LINES_TELL_MS, 9000, &log);
-    has(&log, "network: 2\n");
-    assert_int_equal(lines.count, 0);
-}
-
-static void a_line_without_an_end_takes_no_more_than_its_limit(void **state)
-{
-    struct flo_broker_lines lines = {0};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) log = {0};
-
-    (void)state;
-    for (int i = 0; i < 3 * FLO_BROKER_LINE_MAX; i++) {
-        flo_broker_lines_take(&lines, "x", 1, &log);
-    }
-    flo_broker_lines_take(&lines, "\n", 1, &log);
-    assert_int_equal(log.bytes, FLO_BROKER_LINE_MAX);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(connections_that_end_without_a_goodbye_are_counted),
-        cmocka_unit_test(a_line_without_an_end_takes_no_more_than_its_limit),
         WITH_WORLD(a_device_writes_and_reads_what_is_its_own),
         WITH_WORLD(a_retired_device_has_no_topic),
         cmocka_unit_test(only_certificates_of_ours_that_are_not_taken_back_come_in),

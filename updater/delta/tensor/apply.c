@@ -465,8 +465,8 @@ static void deinit(struct apply *apply)
     ZSTD_freeDCtx(apply->zstd);
 }
 
-int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                            struct delta_sink *sink, struct flo_err *err)
+static int apply_tensor1(const struct flo_delta_job *job, uint64_t patch_bytes,
+                         struct delta_sink *sink, struct flo_err *err)
 {
     struct apply apply = {.job = job, .sink = sink};
     int rv = 0;
@@ -487,3 +487,5 @@ int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_byte
     deinit(&apply);
     return rv;
 }
+
+const struct delta_decoder flo_delta_tensor1 = {.apply = apply_tensor1, .has_base = true};

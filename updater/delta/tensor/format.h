@@ -7,8 +7,12 @@
 
 #include "updater/delta/internal.h"
 
+#include <string.h>
+
 #include "updater/delta/tensor/model.h"
 
+#define TENSOR_MAGIC "FLTPD\r\n\x1a"
+#define TENSOR_MAGIC_BYTES 8
 #define TENSOR_HEAD_BYTES 160
 #define TENSOR_FORMAT 1
 /* Most bytes of each: new bytes of a decoded part, old bytes of a typed part,
@@ -132,6 +136,9 @@ void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
                             struct flo_buf *out);
 
 /* Tells whether a file begins with the magic number of a typed delta. */
-bool flo_tensor_magic_is(const uint8_t *data, size_t bytes);
+static inline bool flo_tensor_magic_is(const uint8_t *data, size_t bytes)
+{
+    return bytes >= TENSOR_MAGIC_BYTES && memcmp(data, TENSOR_MAGIC, TENSOR_MAGIC_BYTES) == 0;
+}
 
 #endif

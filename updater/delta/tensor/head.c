@@ -7,21 +7,14 @@
 
 #include <flotilla/errors/patch.h>
 
-static const uint8_t magic[8] = "FLTPD\r\n\x1a";
-
 /* ---- head ---- */
-
-bool flo_tensor_magic_is(const uint8_t *data, size_t bytes)
-{
-    return bytes >= sizeof magic && memcmp(data, magic, sizeof magic) == 0;
-}
 
 void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES])
 {
     struct flo_digest own;
 
     memset(out, 0, TENSOR_HEAD_BYTES);
-    memcpy(out, magic, sizeof magic);
+    memcpy(out, TENSOR_MAGIC, TENSOR_MAGIC_BYTES);
     flo_put_u16(out + 8, TENSOR_FORMAT);
     flo_put_u16(out + 10, (uint16_t)head->predictor);
     flo_put_u64(out + 16, head->old_bytes);

@@ -301,6 +301,10 @@ FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job, struct flo_dig
                                  struct flo_err *err);
 /* Tells whether this build can decode the codec. */
 bool flo_delta_codec_is_built(enum flo_codec codec);
+/* Checks that this build can decode the codec.  The error names the option that
+ * adds it.
+ * FLO_E_NOT_BUILT  this build cannot decode it */
+FLO_MUST_USE int flo_delta_codec_check(enum flo_codec codec, struct flo_err *err);
 
 struct flo_delta_made {
     enum flo_codec codec; /* the codec that was chosen */

@@ -153,7 +153,6 @@ static void codecs_to_come_say_that_they_are_not_built(void **state)
     assert_int_equal(flo_delta_apply(&job, NULL, &err), FLO_E_NOT_BUILT);
     assert_int_equal(flo_delta_create("adapter", fd, fd, fd, NULL, &made, &err), FLO_E_NOT_BUILT);
     assert_false(flo_delta_codec_is_built(FLO_CODEC_ADAPTER));
-    assert_true(flo_delta_codec_is_built(FLO_CODEC_TENSOR1));
     assert_true(flo_delta_codec_is_built(FLO_CODEC_BSDIFF40));
     (void)close(fd);
 }

@@ -201,12 +201,36 @@ static void a_header_with_small_changes_is_one_part(void **state)
     free(new.data);
 }
 
+static void of_two_models_the_typed_delta_is_taken_at_once(void **state)
+{
+    (void)state;
+    struct bytes old = load(OLD_MODEL);
+    struct bytes new = load(NEW_MODEL);
+    int old_fd = file_of(old.data, old.bytes);
+    int new_fd = file_of(new.data, new.bytes);
+    int patch_fd = file_of("", 0);
+    struct flo_delta_made made;
+    struct flo_err err = {0};
+
+    assert_true(flo_delta_codec_is_built(FLO_CODEC_TENSOR1));
+    assert_int_equal(flo_delta_create("auto", old_fd, new_fd, patch_fd, NULL, &made, &err), 0);
+
+    assert_int_equal(made.codec, FLO_CODEC_TENSOR1);
+    assert_int_equal(made.full_bytes, new.bytes); /* zstd would save some */
+    (void)close(old_fd);
+    (void)close(new_fd);
+    (void)close(patch_fd);
+    free(old.data);
+    free(new.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_threads_makes_the_same_bytes),
         cmocka_unit_test(a_header_with_small_changes_is_one_part),
         cmocka_unit_test(a_patch_that_cannot_be_written_ends_all_threads),
+        cmocka_unit_test(of_two_models_the_typed_delta_is_taken_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,28 +313,6 @@ static void auto_takes_the_smallest_by_measurement(void **state)
     flo_buf_deinit(&patch);
 }
 
-static void of_two_models_the_typed_delta_is_taken_at_once(void **state)
-{
-    (void)state;
-    struct bytes old = load(OLD_MODEL);
-    struct bytes new = load(NEW_MODEL);
-    int old_fd = file_of(old.data, old.bytes);
-    int new_fd = file_of(new.data, new.bytes);
-    int patch_fd = file_of("", 0);
-    struct flo_delta_made made;
-    struct flo_err err = {0};
-
-    assert_int_equal(flo_delta_create("auto", old_fd, new_fd, patch_fd, NULL, &made, &err), 0);
-
-    assert_int_equal(made.codec, FLO_CODEC_TENSOR1);
-    assert_int_equal(made.full_bytes, new.bytes); /* zstd would save some */
-    (void)close(old_fd);
-    (void)close(new_fd);
-    (void)close(patch_fd);
-    free(old.data);
-    free(new.data);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,7 +327,6 @@ int main(void)
         cmocka_unit_test(a_head_that_claims_2_to_the_64_is_read_and_refused),
         cmocka_unit_test(raw_has_exactly_the_signed_size),
         cmocka_unit_test(auto_takes_the_smallest_by_measurement),
-        cmocka_unit_test(of_two_models_the_typed_delta_is_taken_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
