@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 int flo_distance_open(struct flo_distance *d, uint32_t n_vocab, const struct flo_chunks *chunks,
                       struct flo_err *err)
 {

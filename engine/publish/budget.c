@@ -346,9 +346,12 @@ static int choose_for_loss(struct work *work, uint32_t *types, struct flo_err *e
     }
     return work->result->kl <= most
                ? 0
-               : flo_fail(err, FLO_E_MODEL_GATE,
-                          "a divergence of %.6f nats per token, %.6f is allowed", work->result->kl,
-                          most);
+               : flo_budget_missed(err, "divergence, in nats per token", work->result->kl, most);
+}
+
+int flo_budget_missed(struct flo_err *err, const char *what, double value, double most)
+{
+    return flo_fail(err, FLO_E_MODEL_GATE, "%s: %.6f, at most %.6f is allowed", what, value, most);
 }
 
 static int choose(struct work *work, uint32_t *types, struct flo_err *err)

@@ -53,6 +53,9 @@ struct flo_budget_result {
 FLO_MUST_USE int flo_budget_choose(const struct flo_budget *budget, uint32_t *types,
                                    struct flo_budget_result *result, struct flo_err *err);
 
+/* Fails with FLO_E_MODEL_GATE: `what` of the file is `value`, and `most` at most. */
+int flo_budget_missed(struct flo_err *err, const char *what, double value, double most);
+
 /* Reads "1.2GiB", "90MB" or "5000".  FLO_E_USAGE. */
 FLO_MUST_USE int flo_budget_read_size(const char *text, uint64_t *bytes, struct flo_err *err);
 /* Reads "1%".  A loss of p % is a mean divergence of ln(1 + p / 100): so much the

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #include "engine/model/compute.h"
 #include "engine/publish/calibration.h"
 #include "engine/publish/matrices.h"

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/publish/calibration.h"
 #include "engine/publish/quantize_run.h"
 #include "engine/tools/outfile.h"
@@ -136,9 +134,10 @@ int flo_quantize_check_answers(const struct quantize *q, struct flo_err *err)
     if (q->suite == NULL || q->loss == NULL || 100 * lost <= 100 * expm1(q->kl_max) + 1e-9) {
         return 0;
     }
-    flo_fail(err, FLO_E_MODEL_GATE,
-             "%s has %u of %zu answers right, the original %u: %.2f %% less, --loss allows %s",
-             q->tool.args.words[1], chosen->exact, q->table.cases, first->exact, 100 * lost,
-             q->loss);
+    char what[200];
+    snprintf(what, sizeof(what),
+             "%.80s has %u of %zu answers right, the original %u; share of them lost",
+             q->tool.args.words[1], chosen->exact, q->table.cases, first->exact);
+    flo_budget_missed(err, what, lost, expm1(q->kl_max));
     return flo_err_fix(err, "give a smaller --loss; the file was written");
 }

@@ -130,7 +130,7 @@ def test_a_loss_is_kept_and_wrong_answers_fail_the_gate(model, tmp_path):
     done = run(model, FLOATS, out, "--loss", "60%", "--calibrate", text,
                "--suite", suite, code=7)
     assert "error[model.gate]" in done.stderr
-    assert "has 0 of 1 answers right, the original 1: 100.00 % less" in done.stderr
+    assert "has 0 of 1 answers right, the original 1; share of them lost: 1.0" in done.stderr
     assert os.path.exists(out) and "0/1" in done.stdout
 
 

@@ -132,6 +132,9 @@ const char *flo_create_model_of(const struct flo_create *create,
  * golden prompts that are missing, or that no engine could play. */
 FLO_MUST_USE int flo_create_devices(const struct flo_create *create, struct flo_err *err);
 
+/* Checks the end of a program that makes a model of `of`, and that told the
+ * reason itself.  FLO_E_MODEL_FOLDER: it made none. */
+FLO_MUST_USE int flo_create_made(int status, const char *of, struct flo_err *err);
 /* Takes the sampling that the model names into the release (sampling.c), unless
  * --serve has other values. */
 void flo_create_sampling(struct flo_create *create);

@@ -16,6 +16,14 @@
 
 /* ---- a folder ---- */
 
+int flo_create_made(int status, const char *of, struct flo_err *err)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_FOLDER,
+                          "%s: no model was made of it; the reason stands above", of);
+}
+
 static int run_import(const char *folder, const char *type, const char *to, struct flo_err *err)
 {
     const char *words[] = {"import", folder, "--to", to, type == NULL ? NULL : "--type",
@@ -23,10 +31,7 @@ static int run_import(const char *folder, const char *type, const char *to, stru
     int status = 0;
 
     FLO_TRY(flo_create_run_model(words, &status, err));
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER,
-                          "%s: no model was made of it; the reason stands above", folder);
+    return flo_create_made(status, folder, err);
 }
 
 static bool is_folder(const char *path)

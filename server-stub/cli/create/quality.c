@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <flotilla/errors/model.h>
 #include <flotilla/errors/process.h>
 
 #include "base/host/json.h"
@@ -135,9 +134,6 @@ int flo_create_quantize(struct flo_cli *cli, struct flo_create *create, const ch
     words[count++] = "--report";
     words[count++] = report;
     FLO_TRY(run(cli, words, &status, err));
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        return flo_fail(err, FLO_E_MODEL_GATE,
-                        "%s: no model was made of it; the reason stands above", floats);
-    }
+    FLO_TRY(flo_create_made(status, floats, err));
     return read_report(create, report, err);
 }
