@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
@@ -37,6 +38,14 @@ int flo_create_run_model(const char *const *words, int *status, struct flo_err *
     while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
     }
     return 0;
+}
+
+int flo_create_made(int status, const char *of, struct flo_err *err)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_FOLDER,
+                          "%s: no model was made of it; the reason stands above", of);
 }
 
 static int run_model(const char *const *words, struct flo_err *err)

@@ -16,14 +16,6 @@
 
 /* ---- a folder ---- */
 
-int flo_create_made(int status, const char *of, struct flo_err *err)
-{
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER,
-                          "%s: no model was made of it; the reason stands above", of);
-}
-
 static int run_import(const char *folder, const char *type, const char *to, struct flo_err *err)
 {
     const char *words[] = {"import", folder, "--to", to, type == NULL ? NULL : "--type",

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include <flotilla/errors/hook.h>
-#include <flotilla/errors/model.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/errors/runtime.h>
 #include <flotilla/errors/soak.h>
@@ -202,7 +201,7 @@ static void load(struct world *world, uint32_t model, enum flo_agent_role role, 
     struct flo_agent_event *event;
 
     if (version == world->unreadable) {
-        code = FLO_E_MODEL_ARCH;
+        code = flo_error_code("model.arch");
     }
     if (version == world->damaged) {
         code = FLO_E_TARGET_HASH;
