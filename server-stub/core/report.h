@@ -1,7 +1,7 @@
 /* Report: the log or the diagnosis that an order asked a device for.  Pure.
  *
  * A stolen device may send anything.  People see only the expected fields, each
- * checked for its type and size.  Format: docs/internals/contracts/rest.md
+ * checked for its type and size.  Format: docs/internals/contracts/messages.md
  * section 8.9. */
 #ifndef FLOTILLA_SERVER_REPORT_H
 #define FLOTILLA_SERVER_REPORT_H

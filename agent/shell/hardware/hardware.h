@@ -51,7 +51,7 @@ void flo_lines_begin(void);
 json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut);
 
 /* checkup.c */
-/* Puts the facts and findings of this device into `out` (contracts/rest.md
+/* Puts the facts and findings of this device into `out` (contracts/messages.md
  * section 8.9).
  * FLO_E_NOT_BUILT  this build has no checkups; `out` stays as it is */
 FLO_MUST_USE int flo_hardware_checkup(struct flo_shell *shell, json_t *out, struct flo_err *err);

@@ -1,6 +1,6 @@
 /* Remote reports: carries out the orders `logs` and `doctor`.  A limited report
  * goes to the controller over HTTPS, then the order is answered
- * (contracts/rest.md section 8.9).
+ * (contracts/messages.md section 8.9).
  *
  * A network failure leaves the order open, so the controller sends it again. */
 #include <stdlib.h>

@@ -71,7 +71,7 @@ struct flo_alert_rule {
     char text[FLO_ALERT_TEXT_MAX + 1];
 };
 /* Parses a rule: {"where",…} or {"metric",…}; docs/internals/contracts/rest.md
- * 8.9.  Returns FLO_E_META_SCHEMA when a member is malformed; the error names
+ * 8.10.  Returns FLO_E_META_SCHEMA when a member is malformed; the error names
  * it.  Returns FLO_E_REST_MEANING when members contradict each other.  The
  * selector is not parsed. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
