@@ -3,29 +3,8 @@ import json
 import os
 import shutil
 
-import pytest
-
-import fleet as F
-from conftest import Small
+from folder_parts import FOLDER, fleet  # noqa: F401 (a fixture)
 from waits import until
-
-FOLDER = os.path.join(F.ROOT, "tests", "models", "lfm2-folder")
-
-
-@pytest.fixture
-def fleet(tmp_path, bin_dir):
-    one = Small(os.path.join(str(tmp_path), "f"), bin_dir, name="test")
-    one.up([])
-    device = one.devices["gw"] = F.Device(one, "gw")
-    device.enroll(one.token)
-    device.write_config("sandbox: required\n")
-    device.start()
-    one.online(["gw"])
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    one.env["TMPDIR"] = str(scratch)
-    yield one
-    one.close()
 
 
 def create(fleet, title, folder, *more, check=True):
