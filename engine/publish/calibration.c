@@ -2,9 +2,7 @@
  * are used for: talk, help, code, tables, numbers, and other languages. */
 #include "engine/publish/calibration.h"
 
-#include <stddef.h>
-
-const char *const flo_calibration_lines[] = {
+static const char *const lines[] = {
     "The pump in building four has run since March without a fault. Last night its "
     "pressure fell from 3.1 to 2.4 bar within ten minutes, and the alarm rang at "
     "02:17. The operator on duty closed the valve, waited until the motor had cooled "
@@ -104,5 +102,12 @@ const char *const flo_calibration_lines[] = {
     "0.7,9,no\n",
     "1.1,15,yes\n",
     "Remember: check the oil, lock the gate, feed the cat, and call Anna before noon.\n",
-    NULL,
 };
+
+int flo_calibration_text(struct flo_buf *out, struct flo_err *err)
+{
+    for (size_t i = 0; i < FLO_COUNT(lines); i++) {
+        flo_buf_text(out, lines[i]);
+    }
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "the built-in text") : 0;
+}

@@ -2,6 +2,9 @@
 #ifndef FLOTILLA_ENGINE_CALIBRATION_H
 #define FLOTILLA_ENGINE_CALIBRATION_H
 
-extern const char *const flo_calibration_lines[]; /* NULL after the last */
+#include <flotilla/base.h>
+
+/* Appends the text.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_calibration_text(struct flo_buf *out, struct flo_err *err);
 
 #endif

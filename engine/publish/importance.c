@@ -22,8 +22,7 @@ struct watched {
     flo_matmul_fn *matmul; /* the kernel's product */
     struct flo_matrix *matrix;
     size_t columns, planes;
-    double *sums;     /* [planes][columns]: sums of the squares of inputs */
-    uint64_t *counts; /* [planes]: inputs */
+    double *sums; /* [planes][columns]: sums of the squares of inputs */
 };
 
 struct flo_importance {
@@ -78,7 +77,6 @@ static void watch(const void *weights, size_t row_bytes, size_t rows,
             sums[i] += value * value;
         }
     }
-    w->counts[plane] += offset % w->plane_bytes == 0 ? x->tokens : 0;
     w->matmul(weights, row_bytes, rows, x, y, stride);
 }
 
@@ -114,11 +112,8 @@ static int add(struct flo_importance *importance, struct flo_matrix *m, struct f
     };
     w->end = w->first + w->planes * w->plane_bytes;
     w->sums = calloc(w->planes, w->columns * sizeof(*w->sums));
-    w->counts = calloc(w->planes, sizeof(*w->counts));
     importance->count++;
-    return w->sums != NULL && w->counts != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
+    return w->sums != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
 }
 
 static int list_all(struct flo_importance *importance, struct flo_weights *weights,
@@ -207,7 +202,6 @@ static void free_watched(struct flo_importance *importance)
 {
     for (size_t i = 0; importance->tensors != NULL && i < importance->count; i++) {
         free(importance->tensors[i].sums);
-        free(importance->tensors[i].counts);
     }
     free(importance->tensors);
     importance->tensors = NULL;
@@ -303,12 +297,7 @@ int flo_calibration_cut(const struct flo_tool_model *model, const char *path, ui
     if ((model->info->properties & FLO_COMPUTE_ANSWERS) == 0) {
         return flo_fail(err, FLO_E_NOT_BUILT, "a calibration of a model that writes no text");
     }
-    for (size_t i = 0; is_built_in && flo_calibration_lines[i] != NULL; i++) {
-        flo_buf_text(&text, flo_calibration_lines[i]);
-    }
-    if (text.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "the built-in text");
-    }
+    FLO_TRY(is_built_in ? flo_calibration_text(&text, err) : 0);
     FLO_TRY(is_built_in ? flo_chunks_of_bytes(model, text.data, text.bytes, chunks, err)
                         : flo_chunks_of_text(model, path, chunks, err));
     length = model->info->context < length ? model->info->context : length;

@@ -63,11 +63,9 @@ static int read_text(const char *path, struct flo_suite *suite, struct flo_err *
     if (strcmp(path, FLO_CALIBRATION_BUILT_IN) != 0) {
         return flo_file_read(path, TEXT_BYTES_MAX, &suite->text, &bytes, err);
     }
-    for (size_t i = 0; flo_calibration_lines[i] != NULL; i++) {
-        flo_buf_text(&text, flo_calibration_lines[i]);
-    }
+    int rv = flo_calibration_text(&text, err);
     suite->text = text.data; /* the suite frees it */
-    return text.failed ? flo_fail(err, FLO_E_MEMORY, "the built-in text") : 0;
+    return rv;
 }
 
 /* ---- the table ---- */
