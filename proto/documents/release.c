@@ -584,6 +584,17 @@ const struct flo_release_file *flo_release_find(const struct flo_release *releas
     return NULL;
 }
 
+const struct flo_release_variant *flo_release_variant_named(const struct flo_release *release,
+                                                            const char *name)
+{
+    for (uint32_t i = 0; i < release->variant_count; i++) {
+        if (strcmp(release->variants[i].name, name) == 0) {
+            return &release->variants[i];
+        }
+    }
+    return NULL;
+}
+
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
                                                         const char *role)

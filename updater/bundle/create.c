@@ -181,12 +181,7 @@ static const struct flo_way *find_way(const struct writer *writer, const struct 
 static const struct flo_release_variant *variant_of(const struct flo_bundle_spec *spec,
                                                     const struct flo_release *release)
 {
-    for (uint32_t i = 0; spec->variant != NULL && i < release->variant_count; i++) {
-        if (strcmp(release->variants[i].name, spec->variant) == 0) {
-            return &release->variants[i];
-        }
-    }
-    return NULL;
+    return spec->variant != NULL ? flo_release_variant_named(release, spec->variant) : NULL;
 }
 
 bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_release *release,

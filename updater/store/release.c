@@ -164,12 +164,8 @@ static int read_choice(const struct flo_store *store, const struct flo_digest *d
         found += *found == '\n' ? 1 : 0;
     }
     text[(size_t)(found - text) + strcspn(found, "\n")] = '\0';
-    for (uint32_t v = 0; v < release->variant_count; v++) {
-        if (strcmp(release->variants[v].name, found) == 0) {
-            return (int)v;
-        }
-    }
-    return -1;
+    const struct flo_release_variant *variant = flo_release_variant_named(release, found);
+    return variant != NULL ? (int)(variant - release->variants) : -1;
 }
 
 int flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,

@@ -351,7 +351,7 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice, struct 
 
 /* ---- shorter prompts ---- */
 
-static bool is_role(const struct flo_wire_generate *in, uint32_t i, const char *name)
+bool flo_params_is_role(const struct flo_wire_generate *in, uint32_t i, const char *name)
 {
     const struct flo_wire_text *role = &in->messages[i].role;
 
@@ -378,18 +378,18 @@ bool flo_params_drop_turn(struct serve_params *params)
     struct flo_wire_generate *out = &params->message.generate;
     uint32_t begin = 0;
 
-    while (begin < out->n_messages && is_role(out, begin, "system")) {
+    while (begin < out->n_messages && flo_params_is_role(out, begin, "system")) {
         begin++;
     }
     uint32_t end = begin + 1;
-    while (end < out->n_messages && !is_role(out, end, "user")) {
+    while (end < out->n_messages && !flo_params_is_role(out, end, "user")) {
         end++;
     }
     if (end >= out->n_messages) {
         return false;
     }
     for (uint32_t i = begin; i < end; i++) {
-        if (is_role(out, i, "system")) { /* system messages are never dropped */
+        if (flo_params_is_role(out, i, "system")) { /* system messages are never dropped */
             out->messages[begin++] = out->messages[i];
         }
     }

@@ -95,6 +95,8 @@ FLO_MUST_USE int flo_params_choice(const struct serve_params *asked, uint32_t ch
 FLO_MUST_USE int flo_params_keep(struct serve_params *params, struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
+/* Tells whether a message of the conversation has this role. */
+bool flo_params_is_role(const struct flo_wire_generate *in, uint32_t message, const char *role);
 /* Drops the oldest turn: a user's message and all up to the next one, except
  * system messages.  Returns false when only one turn is left. */
 bool flo_params_drop_turn(struct serve_params *params);

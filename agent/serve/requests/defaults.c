@@ -73,8 +73,7 @@ static void put_length(struct serve_params *params, int64_t most)
 static bool has_system(const struct flo_wire_generate *in)
 {
     for (uint32_t i = 0; i < in->n_messages; i++) {
-        const struct flo_wire_text *role = &in->messages[i].role;
-        if (role->bytes == strlen("system") && memcmp(role->data, "system", role->bytes) == 0) {
+        if (flo_params_is_role(in, i, "system")) {
             return true;
         }
     }

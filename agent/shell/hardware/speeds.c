@@ -82,7 +82,7 @@ static bool find_pair(struct flo_shell *shell, uint32_t place, struct pair *out)
     if (flo_shell_release_get(shell, digest, &out->release, NULL) < 0) {
         return false;
     }
-    candidate = flo_shell_variant_named(out->release, execution->variant);
+    candidate = flo_release_variant_named(out->release, execution->variant);
     out->candidate = candidate == NULL ? -1 : (int)(candidate - out->release->variants);
     out->current = flo_store_release_variant(shell->store, digest, out->release);
     return out->candidate >= 0 && out->current >= 0;

@@ -186,7 +186,7 @@ static int keep(struct flo_shell *shell, const struct flo_agent_execution *to, s
     const struct flo_release_variant *variant, *before = NULL;
 
     FLO_TRY(flo_shell_release_get(shell, digest, &release, err));
-    variant = flo_shell_variant_named(release, to->variant);
+    variant = flo_release_variant_named(release, to->variant);
     if (variant == NULL) {
         return flo_fail(err, FLO_E_STATE, "%s has no variant %s", to->release.model, to->variant);
     }

@@ -42,7 +42,7 @@ static int get_files(struct flo_shell *shell, const struct flo_digest *release, 
     int rv = flo_shell_release_get(shell, release, &files.release, err);
 
     if (rv == 0) {
-        files.variant = flo_shell_variant_named(files.release, variant);
+        files.variant = flo_release_variant_named(files.release, variant);
         rv = find_files(shell, release, &files, err);
     }
     if (rv < 0) {

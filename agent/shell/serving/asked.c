@@ -28,6 +28,12 @@ static enum flo_serve_cache cache_named(const char *name)
     return FLO_SERVE_CACHE_AUTO;
 }
 
+uint32_t flo_shell_context_asked(const struct flo_release *release,
+                                 const struct flo_release_variant *variant)
+{
+    return release->serve.context > variant->context ? release->serve.context : variant->context;
+}
+
 struct flo_shell_asked flo_shell_asked(const struct flo_shell *shell,
                                        const struct flo_release *release,
                                        const struct flo_release_variant *variant)
@@ -35,14 +41,11 @@ struct flo_shell_asked flo_shell_asked(const struct flo_shell *shell,
     const struct flo_config *config = shell->settings.config;
     const struct flo_release_serve *serve = &release->serve;
     uint64_t context = flo_config_u64(config, "context");
-    /* a release never asks for less than its variant needs */
-    uint32_t least =
-        serve->context > 0 && serve->context < variant->context ? variant->context : serve->context;
+    uint32_t asked = flo_shell_context_asked(release, variant);
 
     return (struct flo_shell_asked){
-        .context = serve->context > 0 ? within(context, least)
-                   : context > 0      ? (uint32_t)context
-                                      : variant->context,
+        /* what a variant needs alone is no wish for less than the owner gives */
+        .context = within(context, serve->context > 0 || context == 0 ? asked : 0),
         .sessions = within(flo_config_u64(config, "sessions"), serve->sessions),
         .cache = cache_named(serve->cache),
     };

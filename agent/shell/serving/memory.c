@@ -67,7 +67,7 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
         out->is_pinned = spec->is_pinned;
         out->weight = spec->weight;
     }
-    variant = flo_shell_variant_named(document, name);
+    variant = flo_release_variant_named(document, name);
     file = variant != NULL ? flo_release_variant_file(document, variant, "model")
                            : flo_shell_model_file(shell, release, document, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {

@@ -60,8 +60,7 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     memcpy(model.model, release->model, sizeof(model.model));
     memcpy(model.version, release->version, sizeof(model.version));
     model.created_s = release->created_at_ms / 1000;
-    model.context =
-        release->serve.context > variant->context ? release->serve.context : variant->context;
+    model.context = flo_shell_context_asked(release, variant);
     model.threads = (uint32_t)flo_config_u64(shell->settings.config, "threads");
     model.runtime = runtime.json;
     model.entry = entry == NULL ? "" : entry->name;

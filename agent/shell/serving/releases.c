@@ -66,17 +66,6 @@ const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
     return flo_release_variant_file(release, *variant, "model");
 }
 
-const struct flo_release_variant *flo_shell_variant_named(const struct flo_release *release,
-                                                          const char *name)
-{
-    for (uint32_t v = 0; v < release->variant_count; v++) {
-        if (strcmp(release->variants[v].name, name) == 0) {
-            return &release->variants[v];
-        }
-    }
-    return NULL;
-}
-
 bool flo_shell_model_digest(struct flo_shell *shell, const struct flo_digest *release_digest,
                             struct flo_digest *out)
 {

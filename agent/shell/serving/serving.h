@@ -92,6 +92,10 @@ struct flo_shell_asked {
     uint32_t context, sessions;
     enum flo_serve_cache cache;
 };
+/* Returns the context that the release asks for, at least what its variant
+ * needs. */
+uint32_t flo_shell_context_asked(const struct flo_release *release,
+                                 const struct flo_release_variant *variant);
 /* Returns what the release asks for, within the device's configuration
  * (asked.c). */
 struct flo_shell_asked flo_shell_asked(const struct flo_shell *shell,
@@ -159,9 +163,6 @@ const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
                                                     const struct flo_digest *digest,
                                                     const struct flo_release *release,
                                                     const struct flo_release_variant **variant);
-/* Finds a variant by name; NULL: the release has no such variant. */
-const struct flo_release_variant *flo_shell_variant_named(const struct flo_release *release,
-                                                          const char *name);
 /* Returns the name of the variant that the model's job must stage; NULL: the
  * updater's plan chooses. */
 const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t place);

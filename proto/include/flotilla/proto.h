@@ -304,6 +304,9 @@ FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
 /* Returns the file with this name, or NULL when there is none. */
 const struct flo_release_file *flo_release_find(const struct flo_release *release,
                                                 const char *name);
+/* Returns the variant with this name, or NULL when there is none. */
+const struct flo_release_variant *flo_release_variant_named(const struct flo_release *release,
+                                                            const char *name);
 /* Returns the variant's file with this role, or NULL when there is none. */
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
