@@ -4,7 +4,7 @@
 #include <flotilla/errors/memory.h>
 #include <flotilla/errors/target.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 const char *flo_drift_word(enum flo_drift drift)
 {

@@ -1,7 +1,7 @@
 /* Flag values: finds by name the value that a flag was given. */
 #include <string.h>
 
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 static const struct flo_flag *row_of(const struct flo_flag *flags, const char *name)
 {

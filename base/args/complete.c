@@ -6,7 +6,7 @@
  * "word<TAB>meaning"; ":files" means file names. */
 #include <string.h>
 
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 struct spot {
     const struct flo_args_program *program;

@@ -1,5 +1,5 @@
 /* Flags: finds the row of a flag and reads its value. */
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 #include <errno.h>
 #include <stdlib.h>

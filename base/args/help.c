@@ -2,7 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 #define COLUMN 27 /* column of a flag's help: the width of "  --release-version TEXT " */
 #define WIDTH 80

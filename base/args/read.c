@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 #include "base/left_out.h"
 
 size_t flo_args_words(const char *usage, size_t *min, size_t *max)

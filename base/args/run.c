@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 static void print_json(const struct flo_err *err)
 {

@@ -1,5 +1,5 @@
 /* Verbs: finds the verb of a command line. */
-#include "base/args/inside.h"
+#include "base/args/parts.h"
 
 #include <string.h>
 

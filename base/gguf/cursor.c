@@ -1,5 +1,5 @@
 /* GGUF cursor: bounded forward reads, on which the GGUF reader is built. */
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 #include <inttypes.h>
 

@@ -1,5 +1,5 @@
 /* GGUF files: opens one by descriptor or path, as a read-only mapping. */
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* GGUF lookups: finds keys by name and type, and tensors by name. */
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * count is compared with the most that the rest of the file could hold.  So a
  * hostile header costs at most a few times its own size.  Lookup tables are
  * sorted indices, not hashes, so a hostile file cannot cause collisions. */
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * hash. */
 #include <flotilla/errors/gguf.h>
 
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 static bool tensor_at(const void *file, size_t index, struct flo_finite_tensor *out)
 {

@@ -4,7 +4,7 @@
  * memory is bounded by the largest replaced tensor.  Tensors keep their offsets
  * in the data section: the output is reproducible, and a delta against the
  * source stays small. */
-#include "base/gguf/internal.h"
+#include "base/gguf/open_file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "base/left_out.h"
 #include "engine/grammar/form/form.h"
 #include "engine/grammar/grammar.h"
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 static int left_out(struct flo_err *err)
 {

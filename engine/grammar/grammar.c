@@ -8,7 +8,7 @@
 
 #include "engine/grammar/closing.h"
 #include "engine/grammar/lazy.h"
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/control.h"
 #include "engine/token/vocab/vocab.h"

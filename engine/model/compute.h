@@ -18,7 +18,7 @@
 #ifndef FLOTILLA_ENGINE_COMPUTE_H
 #define FLOTILLA_ENGINE_COMPUTE_H
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 struct flo_compute {
     const char *name;

@@ -1,6 +1,6 @@
 /* Plan: computes by pure arithmetic all memory that an engine takes, before
  * anything is loaded. */
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 #include <inttypes.h>
 #include <math.h>

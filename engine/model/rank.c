@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 #define FORM_KEY "tokenizer.chat_template.rerank"
 #define PLACES_MAX 8 /* most placeholders that a form may have */

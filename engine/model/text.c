@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 #include "engine/token/control.h"
 
 _Static_assert(sizeof(((struct flo_engine_stream *)0)->held) >=

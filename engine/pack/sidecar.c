@@ -19,7 +19,7 @@
  *   96 u64 offset in this file
  *  104 u64 bytes in this file
  *  112 zeros */
-#include "engine/pack/internal.h"
+#include "engine/pack/rows.h"
 
 #include <stdlib.h>
 #include <string.h>

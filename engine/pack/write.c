@@ -8,7 +8,7 @@
 #include <flotilla/errors/io.h>
 
 #include "engine/kernel/pack.h"
-#include "engine/pack/internal.h"
+#include "engine/pack/rows.h"
 
 #define PIECE_STRIPS 16 /* number of strips in a piece, which one thread packs */
 #define THREADS_MAX 64

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 #include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 

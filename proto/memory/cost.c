@@ -1,6 +1,6 @@
 /* Memory cost: computes the bytes that a model needs, and the order of
  * importance. */
-#include "proto/memory/inside.h"
+#include "proto/memory/set.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Model loading: how a candidate is loaded next to the running models, and
  * which on-demand models are unloaded for another. */
-#include "proto/memory/inside.h"
+#include "proto/memory/set.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /* Memory plan: chooses degradation levels and residency of all models within
  * the budget. */
-#include "proto/memory/inside.h"
+#include "proto/memory/set.h"
 
 #include <assert.h>
 

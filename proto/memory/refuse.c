@@ -1,6 +1,6 @@
 /* Memory error: says why no plan fits, with the bytes of every model and the
  * budget. */
-#include "proto/memory/inside.h"
+#include "proto/memory/set.h"
 
 #include <flotilla/errors/memory.h>
 #include <flotilla/plural.h>

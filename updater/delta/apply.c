@@ -3,7 +3,7 @@
  *
  * The base's digest is verified before the first byte is written.  The result
  * is no longer than signed and has the signed digest. */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
  * Three things that bsdiff never writes are refused: a position outside the old
  * file, bytes past the last one used, and negative lengths (CVE-2014-9862,
  * CVE-2020-14315). */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

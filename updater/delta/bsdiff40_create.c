@@ -10,8 +10,8 @@
  * more bytes than the present one.  The bytes between two alignments are
  * divided: the old one extends forward and the new one backward while more than
  * half of the bytes agree.  The rest is inserted. */
-#include "updater/delta/internal.h"
 #include "updater/delta/match.h"
+#include "updater/delta/sink.h"
 
 #include <stdlib.h>
 #include <string.h>

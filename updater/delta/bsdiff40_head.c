@@ -8,7 +8,7 @@
  *      Y  bzip2(diff), then up to the end bzip2(extra)
  *
  * Numbers are little-endian sign and magnitude. */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <inttypes.h>
 #include <string.h>

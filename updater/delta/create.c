@@ -1,6 +1,6 @@
 /* Patch creation: makes a patch with one codec, or with the one that gives the
  * smallest, and reports its cost.  Publishers only; maps both files. */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include "updater/delta/publish/ranges.h"
 

@@ -1,7 +1,7 @@
 /* Delta sink: counts, hashes and passes on decoded bytes.
  *
  * The file also has the functions for file sizes and scratch files. */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
  * The decoder accepts one frame only: no dictionary, no skippable frame, and no
  * bytes after it.  Decoding stops at the release's size, which limits a
  * decompression bomb. */
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

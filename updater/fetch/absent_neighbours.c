@@ -1,6 +1,6 @@
 /* Neighbours, stand-in for an updater without them: all bytes come from
  * mirrors. */
-#include "updater/fetch/inside.h"
+#include "updater/fetch/get.h"
 
 int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
                        const struct flo_artifact *artifact, struct flo_err *err)

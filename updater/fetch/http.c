@@ -8,7 +8,7 @@
 #include <flotilla/errors/net.h>
 #include <flotilla/errors/rest.h>
 
-#include "updater/fetch/inside.h"
+#include "updater/fetch/get.h"
 
 /* Private codes, outside the table of errors, which tell why on_data ended a
  * transfer. */

@@ -5,7 +5,7 @@
 #include <flotilla/errors/net.h>
 
 #include "base/host/digest.h"
-#include "updater/fetch/inside.h"
+#include "updater/fetch/get.h"
 
 static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 {

@@ -12,7 +12,7 @@
 #include <flotilla/errors/neighbour.h>
 #include <flotilla/errors/net.h>
 
-#include "updater/fetch/inside.h"
+#include "updater/fetch/get.h"
 
 #define PATIENCE_MS 1000 /* timeout to connect */
 #define SLOW_BYTES 16384 /* least bytes per second, measured over SLOW_TIMES timeouts */

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* Calls `each` for every model as the step's model, and restores the step's
  * model afterwards. */

@@ -14,7 +14,7 @@
 
 #include <flotilla/errors/cmd.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static bool is_in(const struct flo_order *order, const struct flo_release_ref *release)
 {

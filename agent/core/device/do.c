@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind)
 {

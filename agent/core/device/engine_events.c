@@ -14,7 +14,7 @@
 
 #include <flotilla/errors/engine.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* Returns whether the model's link points to the candidate on trial, whose
  * engine is loading or ready.  So the current release must not get that

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 bool flo_engine_is(const struct flo_agent_model *model, enum flo_agent_role role,
                    enum flo_agent_engine_state state)

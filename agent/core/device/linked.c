@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* Returns whether the event is about the release that has the link.  If not,
  * the trace says so. */

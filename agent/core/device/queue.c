@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* Ranks of the executions, of which only one at a time may continue.  The first
  * rank goes first. */

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static void free_place(struct step *s)
 {

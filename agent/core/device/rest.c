@@ -5,7 +5,7 @@
  * which must be unloaded.  This file decides whether that is possible now. */
 #include <assert.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 bool flo_agent_is_resting(const struct flo_agent_model *model)
 {

@@ -10,7 +10,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 #define INDENT "                    "
 

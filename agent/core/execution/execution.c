@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 struct flo_agent_execution *flo_execution_of(struct step *s)
 {

@@ -7,7 +7,7 @@
 #include <flotilla/errors/soak.h>
 #include <flotilla/errors/target.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* ---- begin ---- */
 

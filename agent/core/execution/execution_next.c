@@ -8,7 +8,7 @@
 #include <flotilla/errors/engine.h>
 #include <flotilla/errors/step.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 void flo_execution_due(struct step *s)
 {

@@ -15,7 +15,7 @@
 #include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 /* longest duration of a probe, as a multiple of the policy's probe timeout: one
  * for the golden cases, two for the speed test */

@@ -1,7 +1,7 @@
 /* Moves: looks up in moves.def which state a move leads to. */
 #include <assert.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static const struct {
     enum flo_move move;

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static bool is_damaged(const struct flo_agent_model *model)
 {

@@ -12,7 +12,7 @@
 #include <flotilla/errors/memory.h>
 #include <flotilla/errors/probe.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 bool flo_variant_is_exchanged(const struct flo_agent_model *model)
 {

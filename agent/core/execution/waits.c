@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static const struct {
     const char *word, *text;

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "agent/serve/fallback/inside.h"
+#include "agent/serve/fallback/endpoint.h"
 #include "base/host/json.h"
 
 #define DAY_MS (24ull * 3600 * 1000)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/serve/fallback/inside.h"
+#include "agent/serve/fallback/endpoint.h"
 #include "proto/memory/memory.h"
 
 static void start_later(struct endpoint *endpoint)

@@ -7,7 +7,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#include "agent/serve/fallback/inside.h"
+#include "agent/serve/fallback/endpoint.h"
 #include "agent/serve/requests/names.h"
 
 #define CHILDREN_MAX 16 /* redactions that run at the same time; further requests stay here */

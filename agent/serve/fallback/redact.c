@@ -8,7 +8,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#include "agent/serve/fallback/inside.h"
+#include "agent/serve/fallback/endpoint.h"
 #include "base/host/json.h"
 
 #define TEXTS_BYTES_MAX (8u << 20)

@@ -1,6 +1,6 @@
 /* Shown: numbers of routes in Prometheus' text format.  They have no words of
  * requests. */
-#include "agent/serve/fallback/inside.h"
+#include "agent/serve/fallback/endpoint.h"
 
 #include <string.h>
 

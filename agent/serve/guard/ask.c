@@ -1,6 +1,6 @@
 /* Ask: sends a guard's question to a model, as a request whose client is the
  * guard. */
-#include "agent/serve/guard/inside.h"
+#include "agent/serve/guard/guards.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * A guard without a verdict refuses the request, unless its owner configured
  * otherwise.  If a failure let requests pass, an attacker could turn a guard
  * off by making it fail. */
-#include "agent/serve/guard/inside.h"
+#include "agent/serve/guard/guards.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Shown: writes guards for clients (/v1/models) and operators (/metrics). */
-#include "agent/serve/guard/inside.h"
+#include "agent/serve/guard/guards.h"
 
 void flo_guards_list(const struct serve_place *place, struct flo_buf *out)
 {

@@ -1,7 +1,7 @@
 /* Probe: finds out whether the candidate's engine is good enough to serve.  It
  * plays every golden case on the candidate, then compares its speed with the
  * live engine's (probe_speed.c), then checks its memory. */
-#include "agent/serve/probe/probe_inside.h"
+#include "agent/serve/probe/probe_state.h"
 #include "agent/serve/probe/score.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* Probe run: has single steps of a probe: sends a case to an engine, waits,
  * ends the probe. */
-#include "agent/serve/probe/probe_inside.h"
+#include "agent/serve/probe/probe_state.h"
 
 #include <event2/event.h>
 #include <string.h>

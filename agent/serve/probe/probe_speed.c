@@ -12,7 +12,7 @@
  * computes on the CPU on which the live engine was last.
  *
  * agent/core/speed.c decides whether the pairs are enough for a verdict. */
-#include "agent/serve/probe/probe_inside.h"
+#include "agent/serve/probe/probe_state.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

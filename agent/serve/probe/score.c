@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "agent/core/likelihood.h"
-#include "agent/serve/probe/probe_inside.h"
+#include "agent/serve/probe/probe_state.h"
 
 /* pause before it is checked again whether users' requests are running */
 #define WAIT_MS 200

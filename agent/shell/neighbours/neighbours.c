@@ -5,7 +5,7 @@
 
 #include "agent/core/neighbours.h"
 #include "agent/shell/https/https.h"
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 
 #define TICK_S 2
 

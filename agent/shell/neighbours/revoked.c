@@ -5,7 +5,7 @@
 #include <flotilla/errors/net.h>
 
 #include "agent/shell/https/https.h"
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 
 #define LIST_BYTES_MAX (4u << 20)
 #define EACH_MS (5u * 60 * 1000)

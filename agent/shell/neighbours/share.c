@@ -11,7 +11,7 @@
 #include <flotilla/errors/process.h>
 
 #include "agent/shell/device/device.h"
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 
 #define AGAIN_MS 10000
 #define TRANSFERS_MAX 8

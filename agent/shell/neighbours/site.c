@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "agent/serve/serve.h"
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 
 #define AGAIN_MS 10000
 enum { FILE_PAIR, FILE_AUTHORITIES, FILE_LIST };

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILE_BYTES_MAX 256

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 static int store_answer(struct flo_outbox_db *db, const char *order, const char *text,
                         struct flo_err *err)

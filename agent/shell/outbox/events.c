@@ -8,7 +8,7 @@
 
 #include <flotilla/errors/outbox.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 #define UUID_CHARS 36
 #define FLUSH_MS 50

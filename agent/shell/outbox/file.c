@@ -5,7 +5,7 @@
 
 #include <flotilla/errors/db.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 static const char *const schema[] = {
     "CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL);"

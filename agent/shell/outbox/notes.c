@@ -12,7 +12,7 @@
 
 #include <flotilla/timeouts.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 #define SERVING_MAX 256
 

@@ -27,7 +27,7 @@
 #include <flotilla/errors/db.h>
 #include <flotilla/plural.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 #define SEQUENCE_MAX (INT64_MAX / 4)
 /* limit of a valid number of unacknowledged events, more than any outbox has

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql, const struct flo_db_value *values,
                       size_t count, struct flo_err *err)

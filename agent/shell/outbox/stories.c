@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 #include "proto/policy.h"
 
 /* Returns the planned start of an execution as wall clock time, which goes on

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 void flo_traces_add(struct flo_outbox_db *db, const char *text)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 
 void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 {

@@ -1,5 +1,5 @@
 /* Key agreement: computes a secret that the owners of two keys share. */
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #include <string.h>
 

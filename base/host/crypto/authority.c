@@ -1,6 +1,6 @@
 /* Authorities: handles PEM texts with several certificates, their names in a
  * folder, and revocation lists. */
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  *
  * libcrypto writes and reads certificates: it is linked anyway, and mbedTLS
  * 2.28 writes algorithm parameters that strict readers refuse. */
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include <flotilla/errors/sig.h>
 
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 static void key_deinit(EVP_PKEY **key)
 {

@@ -1,6 +1,6 @@
 /* Keys and signatures: makes, reads and uses ECDSA keys over P-256 with
  * SHA-256. */
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #include <stdlib.h>
 #include <string.h>

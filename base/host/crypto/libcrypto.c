@@ -1,6 +1,6 @@
 /* libcrypto: watches its memory, and handles its error messages and the PEM
  * texts that it reads. */
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/sig.h>
 
-#include "base/host/crypto/internal.h"
+#include "base/host/crypto/key.h"
 
 #define NONCE_BYTES 12
 #define TAG_BYTES 16

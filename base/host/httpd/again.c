@@ -1,5 +1,5 @@
 /* TLS reload: HTTP server listeners read their TLS files again. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_err *err)
 {

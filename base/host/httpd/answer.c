@@ -1,5 +1,5 @@
 /* HTTP answers: complete ones, errors, files with ranges, streams. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <stdlib.h>
 #include <string.h>

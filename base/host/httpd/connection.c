@@ -3,7 +3,7 @@
  * States: HEAD -> BODY -> HANDLER -> FLUSH -> HEAD.  A handler's answer does
  * not change the state.  It sets is_answered and activates `kick`, so a request
  * is freed only by the event loop, never while its handler runs. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <arpa/inet.h>
 

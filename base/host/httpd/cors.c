@@ -5,7 +5,7 @@
  * that follows passes the same checks as any other. */
 #include <string.h>
 
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 /* longest list of headers that a page wants to send, in bytes */
 #define HEADERS_MAX 1024

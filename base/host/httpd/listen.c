@@ -1,5 +1,5 @@
 /* HTTP listeners: sockets on TCP and unix paths that accept connections. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,5 +1,5 @@
 /* HTTP pauses: the server pauses, resumes and frees its listeners. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* HTTP routes: finds the route of a path with {params}, and a request's
  * parameters. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <stdlib.h>
 #include <string.h>

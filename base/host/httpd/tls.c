@@ -1,6 +1,6 @@
 /* HTTP server's TLS: contexts of listeners, and the name in a client's
  * certificate. */
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>

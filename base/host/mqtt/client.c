@@ -9,7 +9,7 @@
  *
  * This file opens and closes the client, and passes items from the queue to the
  * handlers. */
-#include "base/host/mqtt/inside.h"
+#include "base/host/mqtt/client.h"
 
 #include <stdlib.h>
 #include <string.h>

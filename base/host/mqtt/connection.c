@@ -3,7 +3,7 @@
  * paho's own reconnect is not used: it has no jitter and hides the reason.
  * Functions that begin with paho_ are called on paho's threads and only push to
  * the queue. */
-#include "base/host/mqtt/inside.h"
+#include "base/host/mqtt/client.h"
 
 #include <stdlib.h>
 #include <string.h>

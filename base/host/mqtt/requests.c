@@ -4,7 +4,7 @@
  * still has the session.  If the broker has dropped the session, on_delivered
  * gets false.  Functions that begin with paho_ are called on paho's threads and
  * only push to the queue. */
-#include "base/host/mqtt/inside.h"
+#include "base/host/mqtt/client.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * object. */
 #include <flotilla/errors/model.h>
 
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 const struct jinja_value *flo_jinja_argument(const struct jinja_args *args, size_t place,
                                              const char *name)

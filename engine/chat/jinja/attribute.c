@@ -2,7 +2,7 @@
  * name. */
 #include <flotilla/errors/model.h>
 
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 static const struct {
     enum jinja_kind kind;

@@ -3,7 +3,7 @@
  *
  * Texts in JSON are decoded in a copy that lives as long as the rendering.  All
  * input texts share one array of marks. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Jinja: filters and methods.  Three tables list all that are known.  Any other
  * name is refused when a rendering reaches it. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Jinja: tests and functions.  An unknown name is refused when a rendering
  * reaches it. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <stdio.h>
 

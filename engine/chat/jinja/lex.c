@@ -3,7 +3,7 @@
  * All whitespace control happens here.  "-" at a tag removes every blank next
  * to the tag.  A block or a comment removes the blanks before it on its line
  * (lstrip_blocks) and one newline after it (trim_blocks); "+" prevents both. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #ifndef FLOTILLA_ENGINE_JINJA_PARSER_H
 #define FLOTILLA_ENGINE_JINJA_PARSER_H
 
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #define FLO_JINJA_NESTING_MAX 64
 

@@ -1,5 +1,5 @@
 /* Jinja: renders a conversation with a parsed template. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <stdlib.h>
 

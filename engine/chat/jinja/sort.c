@@ -1,7 +1,7 @@
 /* Jinja: sorts lists and objects as Python's sorted() does. */
 #include <flotilla/errors/model.h>
 
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 static unsigned char letter(char c, bool has_case)
 {

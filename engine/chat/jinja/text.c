@@ -1,5 +1,5 @@
 /* Jinja: cuts, joins and builds texts, each byte of which keeps its mark. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 /* ---- two texts ---- */
 

@@ -1,5 +1,5 @@
 /* Jinja: makes and compares values, and gives memory to a rendering. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Jinja: prints values as Python's str(), repr() and json.dumps() do. Brackets,
  * commas and numbers that print a value from a message are marked as a
  * message's. */
-#include "engine/chat/jinja/inside.h"
+#include "engine/chat/jinja/interpreter.h"
 
 #include <inttypes.h>
 #include <math.h>

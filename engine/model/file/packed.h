@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_ENGINE_MODEL_PACKED_H
 #define FLOTILLA_ENGINE_MODEL_PACKED_H
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 /* Attaches packed weights to an engine whose weights are bound.  They come from
  * the file that the options name, or from the one next to the model at `path`

@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 
 /* Consecutive rows of one session, for which one thread computes attention at
  * once. */

@@ -12,7 +12,7 @@
 
 #include <flotilla/errors/gguf.h>
 
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 
 #define LISTS_MAX (1u << 20) /* most steps of all states' lists together */
 #define WORK_MAX (1u << 24)  /* most steps looked at while states are made */

@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/gguf.h>
 
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 #include "engine/token/unicode.h"
 
 static int by_value(const void *a, const void *b)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/vocab.h"
 

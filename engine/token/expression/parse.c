@@ -5,7 +5,7 @@
 #include <flotilla/errors/gguf.h>
 
 #include "base/tree/tree.h"
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 #include "engine/token/unicode.h"
 
 #define DEPTH_MAX 48 /* most groups and classes inside each other */

@@ -4,7 +4,7 @@
 
 #include <flotilla/errors/gguf.h>
 
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 
 struct writer {
     const struct flo_regex *syntax;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/token/expression/inside.h"
+#include "engine/token/expression/automaton.h"
 #include "engine/token/unicode.h"
 
 void flo_ranges_add(struct flo_ranges *set, uint32_t first, uint32_t last)

@@ -9,11 +9,11 @@
 
 #include "agent/shell/heartbeat.h"
 #include "agent/shell/link/link.h"
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/start.h"
 #include "agent/shell/trust/trust.h"
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 
 /* ---- clocks ---- */
 

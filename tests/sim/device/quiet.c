@@ -6,7 +6,7 @@
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/report/proof.h"
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 
 #define QUIET(name, ...)                                                                           \
     void name(__VA_ARGS__)                                                                         \

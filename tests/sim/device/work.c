@@ -6,7 +6,7 @@
 #include <flotilla/errors/target.h>
 
 #include "agent/shell/update/update.h"
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 
 #define JOB_STEPS 4
 

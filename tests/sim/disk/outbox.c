@@ -4,8 +4,8 @@
 
 #include <flotilla/errors/db.h>
 
-#include "agent/shell/outbox/inside.h"
-#include "tests/sim/device/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
+#include "tests/sim/device/device.h"
 #include "tests/sim/ports/ports.h"
 
 static struct sim_device *actor(void)

@@ -4,7 +4,7 @@
 
 #include <flotilla/errors/target.h>
 
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 
 static struct sim_device *of(const struct flo_store *store)
 {

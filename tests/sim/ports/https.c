@@ -4,7 +4,7 @@
 
 #include "agent/shell/https/https.h"
 #include "base/host/tls_time.h"
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 #include "tests/sim/ports/ports.h"
 
 #define PEER_MS UINT64_C(86400000) /* the certificate of a peer begins so long before */

@@ -5,7 +5,7 @@
 
 #include <event2/event.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 #include "base/host/mqtt.h"
 #include "tests/sim/sim.h"
 

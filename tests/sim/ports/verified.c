@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/host/digest.h"
-#include "tests/sim/device/inside.h"
+#include "tests/sim/device/device.h"
 #include "tests/sim/ports/ports.h"
 
 /* ---- statements ---- */

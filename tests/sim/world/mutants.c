@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 #include "agent/core/refusal.h"
 #include "agent/core/startup.h"
 #include "server-stub/core/orders/renewal.h"

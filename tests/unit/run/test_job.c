@@ -1,7 +1,7 @@
 /* One request: guesses, pauses, a full context, what it takes from others. */
 #include "engine/run/run.h"
 
-#include "engine/model/internal.h"
+#include "engine/model/session.h"
 #include "engine/token/vocab/vocab.h"
 
 #include <setjmp.h>

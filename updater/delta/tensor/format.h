@@ -5,7 +5,7 @@
 #ifndef FLOTILLA_TENSOR_FORMAT_H
 #define FLOTILLA_TENSOR_FORMAT_H
 
-#include "updater/delta/internal.h"
+#include "updater/delta/sink.h"
 
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #include <flotilla/errors/memory.h>
 #include <flotilla/errors/probe.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 #include "unit/agent/core/story.h"
 
 #define ALARM 100 /* versions of alarm count from there */

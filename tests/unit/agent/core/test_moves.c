@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "agent/core/device/internal.h"
+#include "agent/core/device/step.h"
 
 static const struct {
     enum flo_move move;

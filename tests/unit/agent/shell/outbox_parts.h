@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 #include "tests/unit/remove_tree.h"
 
 static char dir[64];

@@ -18,7 +18,7 @@
 #include <flotilla/errors/model.h>
 #include <flotilla/errors/sig.h>
 
-#include "agent/shell/outbox/inside.h"
+#include "agent/shell/outbox/outbox_state.h"
 #include "agent/shell/shell.h"
 #include "base/host/db.h"
 #include "unit/agent/shell/outbox_parts.h"

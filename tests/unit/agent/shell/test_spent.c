@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/shell/neighbours/inside.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 

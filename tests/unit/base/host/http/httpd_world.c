@@ -24,7 +24,7 @@
 
 #include <flotilla/errors/rest.h>
 
-#include "base/host/httpd/internal.h"
+#include "base/host/httpd/connection.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 

@@ -1,6 +1,6 @@
 /* Declares the state that the files of agent/shell/neighbours share. */
-#ifndef FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
-#define FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
+#ifndef FLOTILLA_AGENT_NEIGHBOURS_NEIGHBOURHOOD_H
+#define FLOTILLA_AGENT_NEIGHBOURS_NEIGHBOURHOOD_H
 
 #include "agent/shell/neighbours/neighbours.h"
 

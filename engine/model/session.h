@@ -1,7 +1,7 @@
-/* Internal: engine and session for the files of this folder and its unit
+/* An open engine and its sessions, for the files of this folder and its unit
  * tests. */
-#ifndef FLOTILLA_ENGINE_MODEL_INTERNAL_H
-#define FLOTILLA_ENGINE_MODEL_INTERNAL_H
+#ifndef FLOTILLA_ENGINE_MODEL_SESSION_H
+#define FLOTILLA_ENGINE_MODEL_SESSION_H
 
 #include <pthread.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
-/* Memory planner internals: sets of models and their memory costs. */
-#ifndef FLOTILLA_PROTO_MEMORY_INSIDE_H
-#define FLOTILLA_PROTO_MEMORY_INSIDE_H
+/* Sets of models and their memory costs. */
+#ifndef FLOTILLA_PROTO_MEMORY_SET_H
+#define FLOTILLA_PROTO_MEMORY_SET_H
 
 #include "proto/memory/memory.h"
 

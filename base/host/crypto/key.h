@@ -1,6 +1,6 @@
-/* Crypto internals: a key of mbedTLS, and its public half as DER. */
-#ifndef FLOTILLA_HOST_CRYPTO_INTERNAL_H
-#define FLOTILLA_HOST_CRYPTO_INTERNAL_H
+/* A key of mbedTLS, and its public half as DER. */
+#ifndef FLOTILLA_HOST_CRYPTO_KEY_H
+#define FLOTILLA_HOST_CRYPTO_KEY_H
 
 /* Gives access to fields that mbedTLS 3 hides, because 2.28 has no accessors
  * for them. */

@@ -1,7 +1,7 @@
-/* Outbox internals: the state of outbox.db, and the functions that its files
+/* The state of outbox.db, and the functions that its files
  * share. */
-#ifndef FLOTILLA_AGENT_OUTBOX_INSIDE_H
-#define FLOTILLA_AGENT_OUTBOX_INSIDE_H
+#ifndef FLOTILLA_AGENT_OUTBOX_OUTBOX_STATE_H
+#define FLOTILLA_AGENT_OUTBOX_OUTBOX_STATE_H
 
 #include "agent/shell/outbox/answers.h"
 #include "agent/shell/outbox/events.h"

@@ -1,6 +1,6 @@
-/* Between the files of a device. */
-#ifndef FLOTILLA_TESTS_SIM_INSIDE_H
-#define FLOTILLA_TESTS_SIM_INSIDE_H
+/* A simulated device, for the files of this folder. */
+#ifndef FLOTILLA_TESTS_SIM_DEVICE_H
+#define FLOTILLA_TESTS_SIM_DEVICE_H
 
 #include "agent/shell/serving/serving.h"
 #include "tests/sim/sim.h"

@@ -1,6 +1,6 @@
-/* GGUF internals: an open file as the files of this folder see it. */
-#ifndef FLOTILLA_BASE_GGUF_INTERNAL_H
-#define FLOTILLA_BASE_GGUF_INTERNAL_H
+/* An open GGUF file as the files of this folder see it. */
+#ifndef FLOTILLA_BASE_GGUF_OPEN_FILE_H
+#define FLOTILLA_BASE_GGUF_OPEN_FILE_H
 
 #include "base/gguf/gguf.h"
 

@@ -1,7 +1,7 @@
-/* Delta internals: the sink for decoded bytes, and the functions of each
+/* The sink for decoded bytes, and the functions of each
  * codec. */
-#ifndef FLOTILLA_DELTA_INTERNAL_H
-#define FLOTILLA_DELTA_INTERNAL_H
+#ifndef FLOTILLA_DELTA_SINK_H
+#define FLOTILLA_DELTA_SINK_H
 
 #include <flotilla/release.h>
 

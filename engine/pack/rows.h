@@ -1,6 +1,6 @@
-/* Internal: the struct of a computed sidecar, for the files of this folder. */
-#ifndef FLOTILLA_ENGINE_PACK_INTERNAL_H
-#define FLOTILLA_ENGINE_PACK_INTERNAL_H
+/* The rows of a computed sidecar, for the files of this folder. */
+#ifndef FLOTILLA_ENGINE_PACK_ROWS_H
+#define FLOTILLA_ENGINE_PACK_ROWS_H
 
 #include "engine/pack/sidecar.h"
 

@@ -1,6 +1,6 @@
-/* Command-line internals: functions that the files of this folder share. */
-#ifndef FLOTILLA_BASE_ARGS_INSIDE_H
-#define FLOTILLA_BASE_ARGS_INSIDE_H
+/* Functions of command lines that the files of this folder share. */
+#ifndef FLOTILLA_BASE_ARGS_PARTS_H
+#define FLOTILLA_BASE_ARGS_PARTS_H
 
 #include "base/args/args.h"
 

@@ -1,6 +1,6 @@
-/* Inside: memory, syntax tree and values of the Jinja interpreter. */
-#ifndef FLOTILLA_ENGINE_JINJA_INSIDE_H
-#define FLOTILLA_ENGINE_JINJA_INSIDE_H
+/* Memory, syntax tree and values of the Jinja interpreter. */
+#ifndef FLOTILLA_ENGINE_JINJA_INTERPRETER_H
+#define FLOTILLA_ENGINE_JINJA_INTERPRETER_H
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Declares the guards of a server, for the files of this folder. */
-#ifndef FLOTILLA_SERVE_GUARD_INSIDE_H
-#define FLOTILLA_SERVE_GUARD_INSIDE_H
+#ifndef FLOTILLA_SERVE_GUARD_GUARDS_H
+#define FLOTILLA_SERVE_GUARD_GUARDS_H
 
 #include "agent/serve/engines/child.h"
 #include "agent/serve/front/memory.h"

@@ -1,6 +1,6 @@
-/* MQTT client internals: its state, and functions that its files share. */
-#ifndef FLOTILLA_HOST_MQTT_INSIDE_H
-#define FLOTILLA_HOST_MQTT_INSIDE_H
+/* The state of an MQTT client, and functions that its files share. */
+#ifndef FLOTILLA_HOST_MQTT_CLIENT_H
+#define FLOTILLA_HOST_MQTT_CLIENT_H
 
 #include <MQTTAsync.h>
 #include <event2/event.h>

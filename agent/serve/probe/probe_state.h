@@ -1,6 +1,6 @@
 /* Declares the state that the files of a probe share. */
-#ifndef FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
-#define FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
+#ifndef FLOTILLA_AGENT_SERVE_PROBE_STATE_H
+#define FLOTILLA_AGENT_SERVE_PROBE_STATE_H
 
 #include <flotilla/golden.h>
 

@@ -1,6 +1,6 @@
-/* Inside: the steps from a regular expression to its automaton. */
-#ifndef FLOTILLA_ENGINE_EXPRESSION_INSIDE_H
-#define FLOTILLA_ENGINE_EXPRESSION_INSIDE_H
+/* The steps from a regular expression to its automaton. */
+#ifndef FLOTILLA_ENGINE_EXPRESSION_AUTOMATON_H
+#define FLOTILLA_ENGINE_EXPRESSION_AUTOMATON_H
 
 #include "engine/token/expression/expression.h"
 

@@ -1,6 +1,6 @@
-/* Inside: the routes of a server, for the files of this folder. */
-#ifndef FLOTILLA_SERVE_FALLBACK_INSIDE_H
-#define FLOTILLA_SERVE_FALLBACK_INSIDE_H
+/* An endpoint and the routes of a server, for the files of this folder. */
+#ifndef FLOTILLA_SERVE_FALLBACK_ENDPOINT_H
+#define FLOTILLA_SERVE_FALLBACK_ENDPOINT_H
 
 #include "agent/serve/engines/child.h"
 #include "agent/serve/fallback/fallback.h"

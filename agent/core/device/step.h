@@ -6,8 +6,8 @@
  * execution_trial, back and remove.  Above them is engine_events, then linked
  * and execution_next, then queue.  agent.c is at the top and passes each event
  * to one of them. */
-#ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
-#define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
+#ifndef FLOTILLA_AGENT_CORE_DEVICE_STEP_H
+#define FLOTILLA_AGENT_CORE_DEVICE_STEP_H
 
 #include <flotilla/agent.h>
 

@@ -1,7 +1,7 @@
-/* Fetch internals: single GETs (http.c), mirrors (mirrors.c), neighbours
+/* Single GETs (http.c), mirrors (mirrors.c), neighbours
  * (neighbours.c). */
-#ifndef FLOTILLA_UPDATER_FETCH_INSIDE_H
-#define FLOTILLA_UPDATER_FETCH_INSIDE_H
+#ifndef FLOTILLA_UPDATER_FETCH_GET_H
+#define FLOTILLA_UPDATER_FETCH_GET_H
 
 #include "updater/fetch/fetch.h"
 

@@ -1,7 +1,7 @@
-/* HTTP server internals: types and functions that its files share; see
+/* Connections of the HTTP server: types and functions that its files share; see
  * httpd.h. */
-#ifndef FLOTILLA_HOST_HTTPD_INTERNAL_H
-#define FLOTILLA_HOST_HTTPD_INTERNAL_H
+#ifndef FLOTILLA_HOST_HTTPD_CONNECTION_H
+#define FLOTILLA_HOST_HTTPD_CONNECTION_H
 
 #include "base/host/httpd.h"
 #include "base/host/httpd/parse.h"
