@@ -5,7 +5,8 @@ usage: tools/voice.py [--long] [FOLDER ...]
 
 A section rule is one line, `/* ---- name ---- */`.  A cell of a table has at
 most 120 characters.  No sentence begins with "What" or "Of" unless it asks,
-and none says "anew" or "beside".  With --long the sentences over 25 words are listed as
+and none says "anew" or "beside".  A C comment of the product has a subject: its
+first word is not "of", "it" or "its".  With --long the sentences over 25 words are listed as
 well; they are no fault."""
 import os
 import re
@@ -17,6 +18,7 @@ CELL_MAX = 120
 RULE = re.compile(r"^\s*(/\*|#|//) ?-{3,}")
 RULE_GOOD = re.compile(r"^\s*(?:/\* ---- \S.* ---- \*/|(?:#|//) ---- \S.* ----)$")
 BEGINS = re.compile(r"^(?:What|Of|It said that|It says that)\b(?!.*\?$)")
+BARE = re.compile(r"/\* (of|its?) ")
 WORDS = re.compile(r"\b(?:anew|beside)\b")
 TEXT = (".c", ".h", ".def", ".js", ".py", ".sh", ".cmake", ".txt", ".css")
 
@@ -95,6 +97,9 @@ def faults(path, text, is_long):
         if not path.endswith(".md"):
             if RULE.match(words) and not RULE_GOOD.match(words):
                 yield number, "a section rule: /* ---- name ---- */"
+            if path.endswith((".c", ".h")) and not path.startswith("tests/") and \
+                    BARE.search(words):
+                yield number, "a comment without a subject: " + words.strip()[:60]
         elif words.startswith("|"):
             shown = re.sub(r"<!-- .*? -->", "", words)  # marks are not
             for cell in re.split(r"\||<br>", shown.replace("\\|", "/")):

@@ -30,7 +30,7 @@ struct forward {
     struct flo_httpd_request *request;
     struct flo_http_async_call *call;
     struct event *retry;
-    uint64_t bytes; /* of the answer so far */
+    uint64_t bytes; /* bytes of the answer so far */
     bool has_begun; /* the head was passed on */
 };
 

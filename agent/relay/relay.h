@@ -18,14 +18,14 @@
 #include "base/host/http_async.h"
 #include "base/sandbox.h"
 
-#define RELAY_BODY_BYTES_MAX (8u << 20)    /* of a request */
-#define RELAY_ANSWER_BYTES_MAX (64u << 20) /* of an answer */
-#define RELAY_BACKLOG_BYTES_MAX (1u << 20) /* of an answer, not read by the client */
-#define RELAY_KEY_BYTES_MAX 3900           /* of a key file */
+#define RELAY_BODY_BYTES_MAX (8u << 20)    /* largest body of a request */
+#define RELAY_ANSWER_BYTES_MAX (64u << 20) /* largest body of an answer */
+#define RELAY_BACKLOG_BYTES_MAX (1u << 20) /* most bytes that the client has not read yet */
+#define RELAY_KEY_BYTES_MAX 3900           /* largest key file */
 #define RELAY_URL_BYTES_MAX 1024
 #define RELAY_SESSIONS_MAX 16
 #define RELAY_CONNECT_MS_MAX 5000
-#define RELAY_SILENT_MS 30000 /* of a body that has begun */
+#define RELAY_SILENT_MS 30000 /* longest pause within a body */
 
 /* The command line. */
 struct relay_settings {

@@ -4,7 +4,7 @@
 
 #include "agent/relay/relay.h"
 
-#define SOCKET_BYTES_MAX 107 /* of a unix socket's path */
+#define SOCKET_BYTES_MAX 107 /* longest path of a unix socket */
 #define BASE_BYTES_MAX 512
 
 /* The path of a base URL; "" when it has none. */

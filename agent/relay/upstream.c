@@ -12,7 +12,7 @@
 #include "agent/relay/relay.h"
 #include "base/host/crypto.h"
 
-#define FILES 3 /* of TLS */
+#define FILES 3 /* certificate, key and authorities of TLS */
 
 /* How a file was when it was read last. */
 struct stamp {

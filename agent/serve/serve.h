@@ -436,7 +436,7 @@ struct flo_serve_route {
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
     bool has_defaults;
-    struct flo_serve_defaults defaults; /* of requests that do not say it themselves */
+    struct flo_serve_defaults defaults; /* values for requests that set none */
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     uint32_t n_tokens; /* number of bound tokens that may use the model */
@@ -490,7 +490,7 @@ pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
 /* ---- kept prefixes ---- */
 
-#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of one file */
+#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* largest prefix file */
 /* largest number of prefix files in the folder */
 #define FLO_SERVE_PREFIXES_MAX 4
 

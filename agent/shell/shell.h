@@ -122,7 +122,7 @@ struct flo_machine {
         uint64_t memory_bytes_per_s; /* 0: not measured */
         uint64_t int8_ops_per_s, read_bytes_per_s;
     } bench;
-    struct flo_speeds speeds; /* of variants, as this machine measured them */
+    struct flo_speeds speeds; /* speeds of variants, as this machine measured them */
 };
 struct flo_bench_child;
 /* A program of the device's owner that tells whether the network is metered. */
@@ -175,7 +175,7 @@ struct flo_watch {
 struct flo_measure_window {
     uint64_t begin_ms; /* beginning of the telemetry window; 0: no window has been closed yet */
     struct flo_release_ref release;
-    char variant[FLO_NAME_MAX + 1]; /* of a release that has several; "": it has one */
+    char variant[FLO_NAME_MAX + 1]; /* variant of a release that has several; "": it has one */
     struct flo_measures measures;
 };
 /* An order whose report has not been sent yet. */

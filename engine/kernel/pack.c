@@ -102,7 +102,7 @@ static void list_raw(uint32_t type, uint8_t raw[256])
     if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS || type == FLO_QUANT_MXFP4) {
         const int8_t *grid = type == FLO_QUANT_MXFP4 ? flo_quant_e2m1_grid : flo_quant_iq4_grid;
 
-        for (unsigned i = 16; i-- > 0;) { /* of two zeros the first */
+        for (unsigned i = 16; i-- > 0;) { /* the first of two zeros wins */
             raw[(uint8_t)grid[i]] = (uint8_t)i;
         }
     }

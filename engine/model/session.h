@@ -257,7 +257,7 @@ struct flo_outputs {
     float *last;        /* gets the logits of the last token; NULL: nowhere */
     flo_batch_fn *take; /* takes the logits or states of every token; NULL: no callback */
     bool states;        /* `take` takes states */
-    void *context;      /* of take */
+    void *context;      /* passed to `take` */
 };
 /* Appends the tokens in batches.  After an error the session is as before. */
 FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,

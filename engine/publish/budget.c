@@ -42,7 +42,7 @@ struct work {
     struct tensor *tensors;
     struct flo_type_choice *choices; /* [count], as `tensors` */
     size_t count;
-    uint64_t fixed_bytes; /* of the file, without these tensors */
+    uint64_t fixed_bytes; /* bytes of the file without these tensors */
 };
 
 /* ---- groups ---- */

@@ -18,7 +18,7 @@ struct import {
     struct flo_import_options options;
     struct flo_import folder;
     struct flo_produce produce;
-    uint64_t bytes; /* of the written file */
+    uint64_t bytes; /* size of the written file */
     bool is_known;  /* the engine runs the architecture */
 };
 

@@ -15,7 +15,7 @@
 
 /* A tensor whose products are watched. */
 struct watched {
-    const char *name;     /* of the tensor; borrowed from the model until it closes */
+    const char *name;     /* name of the tensor; borrowed from the model until it closes */
     const uint8_t *first; /* row 0 of its first plane */
     const uint8_t *end;
     size_t plane_bytes;

@@ -20,7 +20,7 @@ struct flo_mix {
     uint32_t type;      /* type that most tensors get */
     uint32_t file_type; /* general.file_type */
     struct flo_mix_rule value, down, attention;
-    struct flo_mix_rule embedding; /* of a model whose output is a matrix of its own */
+    struct flo_mix_rule embedding; /* rule if the output has its own matrix */
     struct flo_mix_rule experts;   /* all matrices of a layer's experts */
 };
 

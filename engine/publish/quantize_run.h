@@ -20,7 +20,7 @@ struct quantize {
     const char *calibrate;             /* path of a text, "builtin", or NULL */
     const char *fit, *loss;            /* values of --fit and --loss, or NULL */
     uint64_t bytes_max;                /* value of --fit */
-    double kl_max;                     /* of --loss */
+    double kl_max;                     /* value of --loss */
     const char *suite, *page, *report; /* files of --suite, --page, --report, or NULL */
     bool is_forced;
 

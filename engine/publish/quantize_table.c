@@ -9,10 +9,10 @@
 #include "engine/tools/outfile.h"
 
 #define COPIES "q8_0,q4_k_m"
-#define TOKENS_MAX 64         /* of an answer where the suite is silent */
+#define TOKENS_MAX 64         /* longest answer if the suite sets no length */
 #define PASSAGES_MAX 12       /* prompts that are made of a text */
 #define PASSAGE_BYTES_MIN 40  /* shorter lines are no prompts */
-#define PASSAGE_BYTES_MAX 400 /* of a prompt; the rest of a line is left out */
+#define PASSAGE_BYTES_MAX 400 /* longest prompt; the rest of a line is left out */
 #define TEXT_BYTES_MAX (1u << 20)
 
 /* ---- prompts of a text ---- */

@@ -105,7 +105,7 @@ uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 /* A program that could serve a model, and the file in runtimes.d that describes
  * it to the agent. */
 struct flo_server_program {
-    const char *name;    /* of the runtime */
+    const char *name;    /* name of the runtime */
     const char *title;   /* for people */
     const char *program; /* name of the program in PATH; empty: the program is found by `files` */
     /* patterns of the files that show that the program is installed, ':'

@@ -26,7 +26,7 @@ enum serve_child_end { SERVE_CHILD_STATUS, SERVE_CHILD_LATE, SERVE_CHILD_TOO_MUC
  * output.
  * FLO_E_PROCESS, FLO_E_MEMORY  the start failed */
 struct serve_child_spec {
-    const char *words; /* its command line: each word, then a 0 byte */
+    const char *words; /* command line of the child: each word, then a 0 byte */
     uint32_t n_words;  /* at most FLO_GUARD_WORDS_MAX */
     struct flo_buf *question;
     size_t bytes_max; /* largest number of bytes that the program may write */

@@ -8,7 +8,7 @@
 /* An endpoint, and the engine process that speaks for it. */
 struct endpoint {
     struct flo_serve_endpoint is;
-    struct serve_place place; /* its only role is the current one */
+    struct serve_place place; /* place of the engine; the current role is its only one */
     uint32_t failures;        /* failed requests or starts, in a row */
     uint64_t next_ms;         /* time until which no request is sent; 0: now */
     struct event *start;      /* timer of the next start */

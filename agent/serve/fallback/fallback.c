@@ -180,7 +180,7 @@ static bool is_able(const struct serve_request *request, const struct serve_engi
     const char *param;
 
     if (engine == NULL) {
-        return true; /* its abilities are not known, and it is not ready in any case */
+        return true; /* without an engine the abilities are unknown, and nothing is ready */
     }
     if (reason == FLO_FALLBACK_LONG && home != NULL && engine->context <= home->context) {
         return false;

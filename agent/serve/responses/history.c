@@ -13,7 +13,7 @@ struct history {
     json_t *list; /* OpenAI's messages */
     /* message of the assistant that is being made, and not in the list yet */
     json_t *open;
-    struct flo_buf thoughts; /* its thoughts */
+    struct flo_buf thoughts; /* thoughts of the item */
     size_t at;               /* the item */
 };
 

@@ -135,7 +135,7 @@ struct flo_golden_follow {
     double last;                          /* difference of the last token that was compared */
     double worst;                         /* largest difference of a loss */
     double worst_loss;                    /* loss of the token with that difference */
-    uint32_t worst_at;                    /* its index */
+    uint32_t worst_at;                    /* index of that token */
 };
 /* Begins to follow an answer to the case, which must outlive `follow`. */
 void flo_golden_follow(struct flo_golden_follow *follow, const struct flo_golden_case *c);

@@ -34,7 +34,7 @@ struct pattern {
 struct check {
     struct flo_schema s; /* for references and steps */
     struct flo_schema_item top;
-    struct flo_tree tree; /* of the answer */
+    struct flo_tree tree; /* JSON of the answer */
     struct fault fault;
     struct pattern patterns[PATTERNS_MAX];
     uint32_t next_pattern; /* slot that is used again next */

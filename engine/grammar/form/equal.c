@@ -14,7 +14,7 @@
  * neither the first nor the last digit is 0. */
 struct decimal {
     bool is_negative;
-    const char *first, *end; /* its digits, with a point perhaps; empty for 0 */
+    const char *first, *end; /* digits, with a point perhaps; empty for 0 */
     size_t count;            /* digits */
     int64_t exponent;
 };

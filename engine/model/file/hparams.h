@@ -25,7 +25,7 @@
 struct flo_rope {
     float base;
     float factor;               /* scaling divides positions by this; 1: no scaling */
-    float local_base;           /* of local layers */
+    float local_base;           /* base of local layers */
     bool is_yarn;               /* YaRN scaling: pairs that turn fast keep their angle */
     float beta_fast, beta_slow; /* turns in original_context */
     float magnitude;            /* factor for all sines and cosines, but of plain layers */

@@ -50,7 +50,7 @@ struct flo_layer {
     const float *decay, *skip, *step_bias; /* [n_state_heads] */
     const float *state_norm;
     struct flo_matrix in, out;
-    struct flo_matrix in_gate, alpha, beta; /* of a delta net */
+    struct flo_matrix in_gate, alpha, beta; /* gates of a delta net */
     struct flo_matrix beta_alpha;           /* beta and alpha in one, by key head */
 
     /* Experts.  Each matrix holds those of all experts, one after the other. */

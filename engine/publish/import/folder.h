@@ -27,7 +27,7 @@ struct flo_folder {
     const char *path;
     struct flo_folder_tensor *tensors; /* sorted by name */
     size_t count;
-    uint64_t bytes; /* of all tensors */
+    uint64_t bytes; /* bytes of all tensors */
     struct flo_safetensors *shards[FLO_FOLDER_SHARDS_MAX];
     int fds[FLO_FOLDER_SHARDS_MAX];
     size_t shard_count;

@@ -4,7 +4,7 @@
 
 #include "engine/publish/import/family.h"
 
-#define LONG_CONTEXT (1u << 20) /* of models without positions */
+#define LONG_CONTEXT (1u << 20) /* context of models without positions */
 #define MAMBA(layer)                                                                               \
     {layer ".A_log", "blk.#.ssm_a", flo_make_minus_exp_column, NULL},                              \
         {layer ".D", "blk.#.ssm_d", flo_make_column, NULL},                                        \

@@ -30,7 +30,7 @@ struct flo_import_packed {
     enum flo_packed_layout layout;
     enum flo_packed_levels levels;
     unsigned bits;
-    uint64_t rows, width;  /* of the matrix of values */
+    uint64_t rows, width;  /* shape of the matrix of values */
     uint64_t row_block;    /* neighbouring rows with the same scales */
     uint64_t group;        /* neighbouring columns with the same scale, without `places` */
     uint64_t groups;       /* scales of a row */
@@ -42,12 +42,12 @@ struct flo_import_packed {
     const struct flo_folder_tensor *scales;  /* f32, f16, bf16; bytes if they are coded, too */
     const struct flo_folder_tensor *zeros;   /* NULL: `zero` */
     const struct flo_folder_tensor *places;  /* i32: the group of each column; or NULL */
-    const struct flo_folder_tensor *map;     /* of FLO_LEVELS_MAP */
+    const struct flo_folder_tensor *map;     /* levels of FLO_LEVELS_MAP */
     const struct flo_folder_tensor *scales2; /* scales of coded scales; or NULL */
     const struct flo_folder_tensor *map2;    /* 256 levels of coded scales */
     uint64_t group2;
     float offset2;
-    char name[]; /* of the matrix: "model.layers.0.mlp.up_proj.weight" */
+    char name[]; /* name of the matrix: "model.layers.0.mlp.up_proj.weight" */
 };
 
 /* A matrix that is being read.  Zero-initialise. */

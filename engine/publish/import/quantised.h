@@ -14,11 +14,11 @@ struct flo_quantised {
     const char *method; /* as it is shown; NULL: nothing to unpack */
     const char *key;    /* as config.json has it */
     const struct flo_tree_node *settings;
-    struct flo_tree tree; /* of the tool's own file */
+    struct flo_tree tree; /* JSON of the tool's own file */
     char *text;
     bool has_zeros_less_1; /* GPTQ's first format */
     uint32_t block[2];     /* rows and columns that share a scale; 0: not said */
-    unsigned bits;         /* of the largest codes */
+    unsigned bits;         /* bits of the largest codes */
     size_t count;          /* matrices that were quantised */
 };
 
@@ -39,7 +39,7 @@ struct flo_unpack {
     struct flo_quantised *quantised;
     struct flo_folder *folder;
     struct flo_folder_tensor *codes;
-    size_t base_bytes; /* of the name in front of ".qweight" or ".weight" */
+    size_t base_bytes; /* length of the name before ".qweight" or ".weight" */
     struct flo_import_packed *packed;
 };
 typedef int flo_unpack_plan(struct flo_unpack *unpack, struct flo_err *err);

@@ -19,7 +19,7 @@ struct span {
 struct field {
     uint32_t number;
     uint64_t value;
-    uint32_t bits; /* of a field of four bytes */
+    uint32_t bits; /* value of a field of four bytes */
     struct span bytes;
 };
 

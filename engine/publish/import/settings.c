@@ -5,7 +5,7 @@
 #include "engine/publish/import/family.h"
 
 #define PI 3.14159265358979323846
-#define NUMBER_MAX 1e12 /* of settings that are floats */
+#define NUMBER_MAX 1e12 /* largest float setting */
 #define ROPE_MAX 1024   /* values of a head */
 #define UNTURNED 1e30F  /* divides a frequency so far that the pair stands still */
 

@@ -6,7 +6,7 @@
 #include "engine/publish/import/quantised.h"
 
 #define NAME_BYTES 256
-#define STATE_BYTES_MAX 4096 /* of bitsandbytes' JSON */
+#define STATE_BYTES_MAX 4096 /* largest JSON of bitsandbytes */
 
 static int misfit(const struct flo_unpack *unpack, const char *what, struct flo_err *err)
 {
@@ -200,7 +200,7 @@ int flo_unpack_bytes(struct flo_unpack *unpack, struct flo_err *err)
     static const char *const ends[] = {".weight_scale_inv", ".weight_scale", ".SCB"};
     for (size_t i = 0; i < FLO_COUNT(ends) && packed->scales == NULL; i++) {
         packed->scales = part(unpack, ends[i]);
-        packed->factor = strcmp(ends[i], ".SCB") == 0 ? 1 / 127.0F : 1; /* of LLM.int8 */
+        packed->factor = strcmp(ends[i], ".SCB") == 0 ? 1 / 127.0F : 1; /* LLM.int8 scales by 127 */
     }
     (void)part(unpack, ".weight_format");
     FLO_TRY(set_scales(unpack, err));

@@ -129,9 +129,9 @@ FLO_MUST_USE int flo_automaton_make(const struct flo_regex_act *program, uint32_
  * can. */
 enum flo_threes {
     FLO_THREES_NONE,
-    FLO_THREES_OF_NUMBERS, /* of \p{N}, with the one or two in front */
-    FLO_THREES_BEFORE,     /* of \d, a piece begins before each three */
-    FLO_THREES_OF_WORDS,   /* of \d, where no other word character follows */
+    FLO_THREES_OF_NUMBERS, /* digits are \p{N}; the first piece has one to three */
+    FLO_THREES_BEFORE,     /* digits are \d; a piece begins before each three */
+    FLO_THREES_OF_WORDS,   /* digits are \d; no other word character follows */
 };
 
 struct flo_expression {

@@ -37,7 +37,7 @@ void flo_expression_close(struct flo_expression *expression); /* NULL is fine */
 struct flo_expression_memo {
     size_t from, end;       /* the piece */
     uint8_t *failures;      /* bits of places and states from which no match ends */
-    size_t bytes, capacity; /* of `failures`; 0 bytes: none are known yet */
+    size_t bytes, capacity; /* size of `failures`; 0 bytes: none are known yet */
     /* the run of digits that was cut last, and how many they are */
     size_t run_from, run_end, run_count;
     bool failed; /* there was no memory */

@@ -101,7 +101,7 @@ bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t 
 enum flo_lease_place {
     FLO_LEASE_LEADS,
     FLO_LEASE_STANDS, /* stands by */
-    FLO_LEASE_WAITS,  /* its lease expired because it cannot reach the database */
+    FLO_LEASE_WAITS,  /* the lease expired because the database cannot be reached */
     FLO_LEASE_SILENT,
     FLO_LEASE_PLACES
 };

@@ -47,7 +47,7 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
-    struct flo_spec spec; /* its parsed specification */
+    struct flo_spec spec; /* specification of the rollout, parsed */
     /* order number up to which devices remove the release from their blocked
      * ones when they get the rollout's order */
     uint64_t lift;

@@ -110,7 +110,7 @@ unsigned flo_trust_role(const char *word);
 
 /* Relations of a new statement to the one in use. */
 enum flo_trust_standing {
-    FLO_TRUST_NEXT,  /* its successor: its number is one higher */
+    FLO_TRUST_NEXT,  /* the successor: a number higher by one */
     FLO_TRUST_SAME,  /* the statement that is already trusted */
     FLO_TRUST_OLDER, /* an older statement, which brokers may still have */
     FLO_TRUST_GAP,   /* a later statement, but statements in between are missing */
@@ -593,7 +593,7 @@ struct flo_profile {
     char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* runtimes other than native that are ready */
     char accelerators[4][16];
     uint64_t memory_bytes_per_s; /* measured memory bandwidth, in bytes per second; 0: unknown */
-    struct flo_speeds speeds;    /* of variants; a device that has measured none has no row */
+    struct flo_speeds speeds;    /* measured speeds of variants; no row: none was measured */
     uint64_t memory_bytes;       /* bytes of memory for the model; 0: unknown, not checked */
     uint64_t disk_free_bytes;    /* free bytes of the state directory's disk */
     /* bytes of cached beginnings of prompts, which may be removed and so count
