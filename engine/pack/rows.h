@@ -7,6 +7,7 @@
 struct flo_sidecar_row { /* a row of the sidecar's table, for one packed tensor */
     const struct flo_gguf_tensor *tensor;
     const uint8_t *source; /* data of the tensor in the mapped model */
+    uint64_t rows;         /* rows of the matrix, or of all experts together */
     uint64_t offset, bytes;
     size_t row_bytes, strip_bytes;
 };
@@ -15,6 +16,7 @@ struct flo_sidecar {
     const struct flo_gguf *gguf;
     uint64_t bytes, replaced;
     size_t count, head_bytes;
+    bool has_experts; /* a tensor holds the matrices of several experts */
     /* rows of the table, in the order of the tensors in the model's file */
     struct flo_sidecar_row *rows;
     uint8_t *head;       /* with the table */

@@ -42,12 +42,23 @@ static const char magic[8] = {'F', 'L', 'O', 'P', 'A', 'C', 'K', '\n'};
 
 /* ---- what is packed ---- */
 
+/* Returns the rows of a matrix, or those of all its experts. */
+static uint64_t rows_of(const struct flo_gguf_tensor *tensor)
+{
+    uint64_t rows;
+
+    return flo_mul_u64(tensor->dims[1], tensor->dims[2], &rows) ? rows : UINT64_MAX;
+}
+
 static bool is_packed(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 {
     const uint64_t *dims = tensor->dims;
 
-    if (dims[1] < 2 || dims[2] != 1 || dims[3] != 1 || dims[0] > INT32_MAX || dims[1] > INT32_MAX) {
+    if (dims[1] < 2 || dims[3] != 1 || dims[0] > INT32_MAX || rows_of(tensor) > INT32_MAX) {
         return false;
+    }
+    if (dims[2] != 1 && dims[1] % FLO_STRIP_ROWS != 0) {
+        return false; /* an expert would begin inside a strip */
     }
     if (strcmp(tensor->name, "token_embd.weight") == 0 &&
         flo_gguf_tensor_find(gguf, "output.weight") != NULL) {
@@ -76,7 +87,7 @@ static bool align_up(uint64_t *bytes)
 
 uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row)
 {
-    return (row->tensor->dims[1] + FLO_STRIP_ROWS - 1) / FLO_STRIP_ROWS;
+    return (row->rows + FLO_STRIP_ROWS - 1) / FLO_STRIP_ROWS;
 }
 
 static void choose_rows(struct flo_sidecar *s)
@@ -85,8 +96,10 @@ static void choose_rows(struct flo_sidecar *s)
         const struct flo_gguf_tensor *t = flo_gguf_tensor_at(s->gguf, i);
 
         if (is_packed(s->gguf, t)) {
+            s->has_experts |= t->dims[2] > 1;
             s->rows[s->count++] = (struct flo_sidecar_row){
                 .tensor = t,
+                .rows = rows_of(t),
                 .source = flo_gguf_tensor_data(s->gguf, t),
                 .row_bytes = flo_quant_bytes(flo_quant_type(t->type), (size_t)t->dims[0]),
                 .strip_bytes = flo_pack_strip_bytes(t->type, (size_t)t->dims[0]),
@@ -151,7 +164,7 @@ static int fill_head(struct flo_sidecar *s, int fd, struct flo_err *err)
         flo_put_u32(out + 64, row->tensor->type);
         flo_put_u32(out + 68, crc);
         flo_put_u64(out + 72, row->tensor->dims[0]);
-        flo_put_u64(out + 80, row->tensor->dims[1]);
+        flo_put_u64(out + 80, row->rows);
         flo_put_u64(out + 88, row->tensor->offset);
         flo_put_u64(out + 96, row->offset);
         flo_put_u64(out + 104, row->bytes);
@@ -262,8 +275,11 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* Linux then reads missing bytes in pages of 2 MiB, if it can. */
-    (void)madvise(data, bytes, MADV_HUGEPAGE);
+    if (!s->has_experts) {
+        /* Linux then reads missing bytes in pages of 2 MiB, if it can.  With
+         * experts it would also read those that no token uses. */
+        (void)madvise(data, bytes, MADV_HUGEPAGE);
+    }
     if (memcmp(data, s->head, s->head_bytes) != 0) {
         munmap(data, bytes);
         return flo_fail(err, FLO_E_PACKED,

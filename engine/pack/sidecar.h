@@ -28,7 +28,8 @@ struct flo_sidecar;
 /* Computes the sidecar of an open model.  `model_fd` is the model's file, of
  * which some bytes are read.  Both stay the caller's, who keeps `gguf` until
  * the sidecar is freed.  Matrices whose type has strips are packed; the
- * embedding only if it is also the output matrix.  FLO_E_NOT_BUILT: no tensor
+ * embedding only if it is also the output matrix, and experts only if each has
+ * whole strips.  FLO_E_NOT_BUILT: no tensor
  * can be packed.  FLO_E_IO_READ. */
 FLO_MUST_USE int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
                                  struct flo_sidecar **out, struct flo_err *err);

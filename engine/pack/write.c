@@ -23,7 +23,7 @@ struct packing {
 static void pack_one(const struct packing *p, const struct flo_sidecar_row *row, uint64_t strip)
 {
     uint64_t first = strip * FLO_STRIP_ROWS;
-    uint64_t left = row->tensor->dims[1] - first;
+    uint64_t left = row->rows - first;
 
     flo_pack_strip(row->tensor->type, row->source + first * row->row_bytes, row->row_bytes,
                    left < FLO_STRIP_ROWS ? (size_t)left : FLO_STRIP_ROWS,

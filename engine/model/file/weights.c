@@ -300,8 +300,8 @@ static void coarsen(struct flo_layer *layer)
 
 /* ---- those that products read ---- */
 
-/* Lists the matrices of a layer that products read: those of the table, but not
- * experts, which are read from the model's own file, and not fused ones. */
+/* Lists the matrices of a layer that products of all tokens read: those of the
+ * table, but not experts and fused ones. */
 static void list_places(struct flo_weights *weights)
 {
     weights->n_places = 0;
@@ -344,6 +344,27 @@ static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
     }
     object = (uint8_t *)&weights->layers[i / weights->n_places];
     return (struct flo_matrix *)(void *)(object + weights->places[i % weights->n_places]);
+}
+
+/* Returns matrix `i` of those that are packed, or NULL after the last: those of
+ * matrix_at(), then the experts of each layer. */
+static struct flo_matrix *packed_at(struct flo_weights *weights, size_t i)
+{
+    static const size_t experts[] = {offsetof(struct flo_layer, expert_gate),
+                                     offsetof(struct flo_layer, expert_up),
+                                     offsetof(struct flo_layer, expert_down)};
+    size_t count = flo_weights_count(weights);
+    uint8_t *layer;
+
+    if (i < count) {
+        return matrix_at(weights, i);
+    }
+    i -= count;
+    if (i >= weights->n_layer * FLO_COUNT(experts)) {
+        return NULL;
+    }
+    layer = (uint8_t *)&weights->layers[i / FLO_COUNT(experts)];
+    return (struct flo_matrix *)(void *)(layer + experts[i % FLO_COUNT(experts)]);
 }
 
 uint32_t flo_weights_count(const struct flo_weights *weights)
@@ -548,7 +569,7 @@ int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *k
     if (weights->spread.data != NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT, "matrices of residual streams are not packed");
     }
-    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
+    for (size_t i = 0; (m = packed_at(weights, i)) != NULL; i++) {
         if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
             continue;
         }
@@ -561,7 +582,8 @@ int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *k
                             kernel->name, m->type->name);
         }
         if (flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &strip_bytes) == 0) {
-            return flo_fail(err, FLO_E_NOT_BUILT, "a matrix of %u rows does not begin at a strip",
+            return flo_fail(err, FLO_E_NOT_BUILT,
+                            "%s: a matrix of %u rows does not begin at a strip", m->tensor->name,
                             m->rows);
         }
     }
@@ -573,7 +595,7 @@ void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kern
 {
     struct flo_matrix *m;
 
-    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
+    for (size_t i = 0; (m = packed_at(weights, i)) != NULL; i++) {
         if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
             uint64_t offset = flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &m->row_bytes);
 

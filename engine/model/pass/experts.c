@@ -106,18 +106,39 @@ static void put_in_order(const struct flo_engine *e, uint32_t uses)
 
 /* ---- products ---- */
 
+/* Returns the input of one expert's uses, which lie one after the other. */
+static struct flo_activations input_of(const struct flo_expert_scratch *x, uint32_t expert,
+                                       size_t columns, enum flo_precision precision)
+{
+    size_t first = x->firsts[expert], blocks = columns / FLO_CODE_BLOCK;
+
+    return (struct flo_activations){
+        .values = x->in.values + first * columns,
+        .codes = x->in.codes + first * columns,
+        .scales = x->in.scales + first * blocks,
+        .sums = x->in.sums + first * blocks * 2, /* packed weights need two a block */
+        .columns = columns,
+        .tokens = x->firsts[expert + 1] - first,
+        .precision = precision,
+    };
+}
+
 /* Makes the input of the use at a place: floats, or codes. */
 static void make_input(const struct flo_engine *e, const struct flo_matrix *m, const float *values,
                        uint32_t place)
 {
-    const struct flo_activations *in = &e->scratch.experts.in;
-    size_t columns = m->columns, blocks = columns / FLO_CODE_BLOCK;
+    const struct flo_expert_scratch *x = &e->scratch.experts;
+    uint32_t expert = x->uses[x->order[place]].expert;
+    size_t t = place - x->firsts[expert], columns = m->columns, blocks = columns / FLO_CODE_BLOCK;
+    const struct flo_activations in = input_of(x, expert, columns, m->precision);
 
     if (m->precision == FLO_PRECISION_FLOAT) {
-        memcpy(in->values + place * columns, values, columns * sizeof(*values));
+        memcpy(in.values + t * columns, values, columns * sizeof(*values));
+    } else if (e->weights.are_packed) {
+        e->kernel->quantise_packed(values, &in, t);
     } else {
-        e->kernel->quantise(values, columns, m->precision, in->codes + place * columns,
-                            in->scales + place * blocks, in->sums + place * blocks);
+        e->kernel->quantise(values, columns, m->precision, in.codes + t * columns,
+                            in.scales + t * blocks, in.sums + t * blocks);
     }
 }
 
@@ -126,23 +147,14 @@ static void multiply(const struct flo_engine *e, const struct flo_matrix *m, uin
                      uint32_t row, uint32_t rows, float *y)
 {
     const struct flo_expert_scratch *x = &e->scratch.experts;
-    uint32_t first = x->firsts[expert], count = x->firsts[expert + 1] - first;
-    size_t columns = m->columns, blocks = columns / FLO_CODE_BLOCK;
-    const struct flo_activations in = {
-        .values = x->in.values + first * columns,
-        .codes = x->in.codes + first * columns,
-        .scales = x->in.scales + first * blocks,
-        .sums = x->in.sums + first * blocks,
-        .columns = columns,
-        .tokens = count,
-        .precision = m->precision,
-    };
+    const struct flo_activations in = input_of(x, expert, m->columns, m->precision);
+    size_t first = x->firsts[expert], at = (size_t)expert * m->tensor->dims[1] + row;
 
-    m->matmul(m->data + ((size_t)expert * m->tensor->dims[1] + row) * m->row_bytes, m->row_bytes,
-              rows, &in, y + (size_t)first * m->rows + row, m->rows);
-    for (uint32_t t = 0; m->bias != NULL && t < count; t++) {
-        e->kernel->add(y + (size_t)(first + t) * m->rows + row,
-                       m->bias + (size_t)expert * m->rows + row, rows);
+    m->matmul(m->data + at / m->strip_rows * m->row_bytes, m->row_bytes, rows, &in,
+              y + first * m->rows + row, m->rows);
+    for (size_t t = 0; m->bias != NULL && t < in.tokens; t++) {
+        e->kernel->add(y + (first + t) * m->rows + row, m->bias + (size_t)expert * m->rows + row,
+                       rows);
     }
 }
 
