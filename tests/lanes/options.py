@@ -47,6 +47,7 @@ QUESTIONS = {
     "FLOTILLA_DIALECTS": ("/api/chat", {"model": "m", "messages": []}),
     "FLOTILLA_BATCHES": ("/v1/batches", {}),
     "FLOTILLA_SPEECH": ("/v1/audio/transcriptions", {}),
+    "FLOTILLA_RERANK": ("/v1/rerank", {}),
     "FLOTILLA_TEMPLATES": ("/v1/chat/completions", {
         "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
     "FLOTILLA_GRAMMAR": ("/v1/completions", {
