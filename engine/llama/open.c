@@ -337,7 +337,8 @@ void flo_llama_tell(struct flo_engine *e, struct flo_engine_info *info)
     snprintf(info->kernel, sizeof(info->kernel), "llama.cpp");
     info->parameters = llama_model_n_params(l->model);
     info->properties =
-        l->pools ? FLO_COMPUTE_POOLS : FLO_COMPUTE_ANSWERS | (l->cuts ? FLO_COMPUTE_CUTS : 0u);
+        l->pools ? FLO_COMPUTE_POOLS
+                 : FLO_COMPUTE_ANSWERS | (l->cuts ? FLO_COMPUTE_CUTS | FLO_COMPUTE_DRAFTS : 0u);
     if (llama_pooling_type(l->context) == LLAMA_POOLING_TYPE_RANK) {
         info->labels = l->values;
     }

@@ -149,7 +149,7 @@ static int native_vocabulary(struct flo_engine *e, struct flo_err *err)
 
 const struct flo_compute flo_compute_native = {
     .name = "native",
-    .properties = FLO_COMPUTE_ALL,
+    .properties = FLO_COMPUTE_ALL | FLO_COMPUTE_DRAFTS,
     .begin = flo_pool_open,
     .read_head = native_read_head,
     .bind = native_bind,

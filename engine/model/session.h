@@ -87,7 +87,8 @@ enum flo_checkpoint {
     /* at the mark, or before the last pass with predicted tokens */
     FLO_CHECKPOINT_CHOSEN,
     FLO_CHECKPOINT_ANSWER, /* before the first token of the last answer */
-    FLO_CHECKPOINT_PROMPT, /* every FLO_CHECKPOINT_TOKENS tokens */
+    /* every FLO_CHECKPOINT_TOKENS tokens, or as CHOSEN while that is the mark's */
+    FLO_CHECKPOINT_PROMPT,
     FLO_CHECKPOINTS
 };
 #define FLO_CHECKPOINT_TOKENS 256u

@@ -311,6 +311,8 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
 {
     struct flo_err err = {0};
     uint64_t began_us = flo_now_us();
+    uint32_t position = flo_session_position(steps[0].session);
+    bool is_again = flo_session_held(steps[0].session, position) < position;
     int rv = flo_engine_step(worker->engine, steps, count, is_wanted, worker, &err);
     worker->was_broken_off = rv == FLO_E_INFER_CANCELLED;
     if (worker->was_broken_off) {
@@ -327,7 +329,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
         fail_all(worker, slots, count, &err);
         return;
     }
-    if (count == 1) {
+    if (count == 1 && !is_again) {
         flo_draft_cost(&worker->costs, steps[0].count, (float)(flo_now_us() - began_us));
     }
     worker->pass++;
@@ -349,9 +351,9 @@ static bool run_pass(struct flo_worker *worker)
     if (count == 0) {
         return false;
     }
-    /* Drafts need a session from which wrong ones can be cut at no cost. */
-    bool may_guess =
-        count == 1 && (flo_engine_info(worker->engine)->properties & FLO_COMPUTE_CUTS) != 0;
+    unsigned properties = flo_engine_info(worker->engine)->properties;
+    bool may_guess = count == 1 && (properties & FLO_COMPUTE_DRAFTS) != 0;
+    worker->costs.computes_again = (properties & FLO_COMPUTE_CUTS) == 0;
     worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
     for (size_t i = 0; i < count; i++) {
         if (turns[i].rows > 0) {

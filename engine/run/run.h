@@ -131,6 +131,9 @@ struct flo_draft_costs {
     float single_us;     /* microseconds of a pass with one token */
     float prompt_row_us; /* microseconds of a pass for each token of a prompt */
     float row_share;     /* prompt_row_us / single_us */
+    /* true: after a wrong draft the next pass also computes again the tokens that
+     * were accepted in its pass */
+    bool computes_again;
     /* measured extra cost of a pass with n drafts, as a share of single_us; 0:
      * unknown */
     float extra[FLO_DRAFT_MAX + 1];

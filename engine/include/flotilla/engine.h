@@ -162,7 +162,7 @@ FLO_MUST_USE int flo_engine_open_fd(int fd, const struct flo_engine_options *opt
 void flo_engine_close(struct flo_engine *engine);
 
 /* Properties of the filler that computes a model.  Our own kernels have
- * FLO_COMPUTE_ALL. */
+ * FLO_COMPUTE_ALL and FLO_COMPUTE_DRAFTS. */
 enum flo_compute_property {
     /* the last tokens of a session can be dropped at no cost, at least 256 of
      * them; flo_session_held() (engine_step.h) tells of more */
@@ -176,6 +176,10 @@ enum flo_compute_property {
     /* The filler pools a text's vector as the model's file says.  It needs the
      * whole text in one call of flo_session_embed(), and ignores `pooling`. */
     FLO_COMPUTE_POOLS = 32,
+    /* Wrong drafts of a pass can be dropped (engine_step.h).  Without
+     * FLO_COMPUTE_CUTS the session's next pass computes the accepted tokens
+     * again. */
+    FLO_COMPUTE_DRAFTS = 64,
 };
 
 struct flo_engine_info {

@@ -66,8 +66,8 @@ uint32_t flo_session_common(const struct flo_session *session, const int32_t *to
 uint32_t flo_session_held(const struct flo_session *session, uint32_t count);
 
 /* Marks a position at which other sequences will leave this one; 0: none.  If a
- * pass of the session ends there, a copy of its recurrent state is kept, until
- * the next mark or draft.  Returns false if the session has no such state, so that a mark
+ * pass of the session ends there, a copy of its recurrent state is kept until
+ * the next mark.  Returns false if the session has no such state, so that a mark
  * is of no use. */
 bool flo_session_mark(struct flo_session *session, uint32_t position);
 

@@ -185,7 +185,11 @@ void flo_state_begin(struct flo_session *session, uint32_t count, bool is_draft)
         return;
     }
     if (is_draft) {
-        keep(session, FLO_CHECKPOINT_CHOSEN);
+        /* Other sequences may still leave at the mark. */
+        bool has_mark =
+            session->mark > 0 && session->checkpoints[FLO_CHECKPOINT_CHOSEN] == session->mark;
+
+        keep(session, has_mark ? FLO_CHECKPOINT_PROMPT : FLO_CHECKPOINT_CHOSEN);
     }
     if (count == 1 && session->was_prompt) {
         keep(session, FLO_CHECKPOINT_ANSWER);

@@ -61,19 +61,23 @@ uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_co
                         bool is_long, uint32_t found)
 {
     float p = draft->right[is_long], tokens = 1, chance = 1;
-    float best = gain_min, extra = 0;
+    float best = gain_min, extra = 0, again = 0;
     uint32_t size = 0;
 
     if (costs->row_share <= 0) {
         return 0; /* not measured yet */
     }
     for (uint32_t k = 1; k <= found && k <= FLO_DRAFT_MAX; k++) {
-        chance *= p;
-        tokens += chance;
         float mine = costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
         /* a pass with more drafts never costs less than one with fewer */
         extra = mine > extra ? mine : extra;
-        float gain = tokens / (1 + extra);
+        if (costs->computes_again) {
+            /* if draft k is wrong, the next pass computes k rows again */
+            again += chance * (1 - p) * extra;
+        }
+        chance *= p;
+        tokens += chance;
+        float gain = tokens / (1 + extra + again);
         if (gain > best) {
             best = gain;
             size = k;

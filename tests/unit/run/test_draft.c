@@ -117,6 +117,18 @@ static void a_dear_second_token_needs_many_right_guesses(void **state)
     assert_true(flo_draft_size(&draft, &costs, true, 8) >= 4);
 }
 
+static void tokens_that_are_computed_again_make_a_wrong_guess_dear(void **state)
+{
+    struct flo_draft draft = {.right = {0.4f, 0.95f}};
+    struct flo_draft_costs costs = {.row_share = 0.2f};
+
+    (void)state;
+    assert_true(flo_draft_size(&draft, &costs, false, 8) > 0);
+    costs.computes_again = true;
+    assert_int_equal(flo_draft_size(&draft, &costs, false, 8), 0);
+    assert_true(flo_draft_size(&draft, &costs, true, 8) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +138,7 @@ int main(void)
         cmocka_unit_test(a_repeating_end_guesses_up_to_itself),
         cmocka_unit_test(how_many_depends_on_being_right_and_on_the_cost),
         cmocka_unit_test(costs_are_learned_from_passes),
+        cmocka_unit_test(tokens_that_are_computed_again_make_a_wrong_guess_dear),
         cmocka_unit_test(a_dear_second_token_needs_many_right_guesses),
     };
 

@@ -306,7 +306,21 @@ static void a_copy_behind_a_cut_is_forgotten(void **state)
     flo_engine_close(engine);
 }
 
-/* A copy of the state is kept where others will leave, if a pass ends there. */
+/* Feeds a token and two wrong drafts, which are dropped. */
+static void feed_with_drafts(struct flo_engine *engine, struct flo_session *session, int32_t id)
+{
+    const int32_t ids[] = {id, 1, 2};
+    struct rows rows = rows_of(engine);
+    const struct flo_step step = {session, ids, 3, FLO_ROWS_ALL, keep_row, &rows};
+
+    rows.end_at = 0;
+    assert_int_equal(flo_engine_step(engine, &step, 1, NULL, NULL, NULL), 0);
+    assert_int_equal(rows.count, 1);
+    free(rows.logits);
+}
+
+/* A copy of the state is kept where others will leave, if a pass ends there.
+ * Drafts of the answer do not take its place. */
 static void a_marked_position_is_held_behind_a_long_answer(void **state)
 {
     static const char *const paths[] = {"tests/oracle/tiny/qwen3_5-q8_0.gguf",
@@ -330,7 +344,11 @@ static void a_marked_position_is_held_behind_a_long_answer(void **state)
         assert_int_equal(
             flo_session_decode(session, ids + MARK, PROMPT - MARK, FLO_LOGITS_NONE, NULL), 0);
         for (uint32_t t = PROMPT; t < LONG; t++) {
-            assert_int_equal(flo_session_decode(session, ids + t, 1, FLO_LOGITS_NONE, NULL), 0);
+            if (t % 100 == 50) {
+                feed_with_drafts(engine, session, ids[t]);
+            } else {
+                assert_int_equal(flo_session_decode(session, ids + t, 1, FLO_LOGITS_NONE, NULL), 0);
+            }
         }
         assert_int_equal(flo_session_held(session, PROMPT), PROMPT);
         assert_int_equal(flo_session_held(session, 255), MARK);
