@@ -139,6 +139,12 @@ FLO_MUST_USE int flo_record_write(struct flo_store *store, const char *name,
 int flo_record_choose(const struct flo_record_kind *kind, const uint8_t *first,
                       const uint8_t *second, uint64_t *generation);
 
+/* Makes the folders "a" and "a/b" of a file's name "a/b/name" (named.c).
+ * FLO_E_META_NAME: the name could lead out of `tree`.  FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_store_folders_make(int tree, const char *name, struct flo_err *err);
+/* Removes a folder with all that is in it; links are not followed. */
+void flo_store_folder_remove(int dir_fd, const char *name);
+
 /* Removes the trees of releases for which `is_kept` returns false. */
 void flo_store_trees_sweep(struct flo_store *store,
                            bool (*is_kept)(const void *context, const struct flo_digest *digest),
