@@ -230,6 +230,137 @@ static void a_damaged_tree_is_made_again_under_its_other_name(void **unused)
     }
 }
 
+/* A copy, as on another file system, is as good as a link if its bytes are. */
+static void a_copy_with_the_right_bytes_stays(void **unused)
+{
+    struct stat before, after;
+
+    (void)unused;
+    assert_int_equal(show(&first), 0);
+    damage("cp -p tiny/texts/faq.txt x && mv -f x tiny/texts/faq.txt");
+    before = stat_at("tiny/texts/faq.txt");
+    assert_int_equal(before.st_nlink, 1);
+    assert_int_equal(show(&first), 0);
+    after = stat_at("tiny/texts/faq.txt");
+    assert_int_equal(before.st_ino, after.st_ino);
+}
+
+/* /dev/shm is another file system. */
+static void a_file_that_cannot_be_linked_is_copied(void **unused)
+{
+    char shm[] = "/dev/shm/flo-assets-XXXXXX";
+    struct stat st, other;
+    char path[300];
+
+    (void)unused;
+    if (mkdtemp(shm) == NULL || stat(shm, &st) < 0 || stat(dir, &other) < 0 ||
+        st.st_dev == other.st_dev) {
+        skip();
+    }
+    close(folder);
+    assert_int_equal(flo_store_assets_open(shm, &folder, &err), 0);
+    snprintf(folder_path, sizeof(folder_path), "%s", shm);
+    assert_int_equal(show(&first), 0);
+    assert_string_equal(read_at("tiny/texts/faq.txt"), "first answers");
+    st = stat_at("tiny/texts/faq.txt");
+    assert_int_equal(st.st_nlink, 1);
+    assert_int_equal(st.st_mode & 07777, 0440);
+    blob_path(&first.files[0].digest, path);
+    assert_int_equal(stat(path, &other), 0);
+    assert_int_equal(other.st_mode & 07777, 0400); /* the blob needs no group */
+    blob_path(&second.files[0].digest, path);      /* a blob with other bytes is not copied */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(flo_file_write(path, "second answerz", 14, 0400, &err), 0);
+    assert_int_equal(show(&second), FLO_E_TARGET_HASH);
+    assert_string_equal(read_at("tiny/texts/faq.txt"), "first answers");
+    assert_int_equal(remove_tree(shm), 0);
+}
+
+static void a_file_that_is_not_here_leaves_what_was_shown(void **unused)
+{
+    (void)unused;
+    assert_int_equal(show(&first), 0);
+    second.files[0].digest.bytes[0] ^= 1;
+    assert_int_equal(show(&second), FLO_E_BLOB_ABSENT);
+    assert_non_null(strstr(err.what, "texts/faq.txt"));
+    assert_string_equal(read_at("tiny/texts/faq.txt"), "first answers");
+    assert_int_equal(count_of("^[.]"), 1);
+}
+
+/* The release verifier refuses such names before; this is the second wall. */
+static void no_name_leads_out_of_the_tree(void **unused)
+{
+    static const char *const names[] = {"../out",     "texts/../../out", "/etc/out", "texts//out",
+                                        "texts/.out", "./out",           "",         ".."};
+
+    (void)unused;
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        strcpy(second.files[0].name, names[i]);
+        assert_int_equal(show(&second), FLO_E_META_NAME);
+        assert_int_equal(count_of("."), 0);
+    }
+    assert_int_not_equal(access("/etc/out", F_OK), 0);
+    assert_int_equal(flo_store_assets_show(store, folder, "../tiny", &first, &err),
+                     FLO_E_META_NAME);
+}
+
+static void two_files_of_one_name_are_refused(void **unused)
+{
+    (void)unused;
+    strcpy(second.files[1].name, second.files[0].name);
+    assert_int_equal(show(&second), FLO_E_IO_WRITE);
+    strcpy(second.files[1].name, "texts");
+    assert_int_equal(show(&second), FLO_E_IO_WRITE);
+    assert_int_equal(count_of("."), 0);
+}
+
+static void rests_of_an_interruption_go(void **unused)
+{
+    (void)unused;
+    damage("mkdir -p .tiny.new/texts && touch .tiny.new/texts/faq.txt && ln -s x .tiny.link");
+    assert_int_equal(show(&first), 0);
+    assert_string_equal(read_at("tiny/texts/faq.txt"), "first answers");
+    assert_int_equal(count_of("^[.]"), 1);
+}
+
+static void a_model_that_is_gone_leaves_the_folder_and_others_files_stay(void **unused)
+{
+    (void)unused;
+    assert_int_equal(show(&first), 0);
+    assert_int_equal(flo_store_assets_show(store, folder, "tiny.2", &second, &err), 0);
+    damage("touch README .hidden .2 .x.2 && mkdir mine && ln -s mine yours");
+    flo_store_assets_sweep(folder, (const char[1][FLO_NAME_MAX + 1]){"tiny.2"}, 1);
+    assert_string_equal(read_at("tiny/texts/faq.txt"), "");
+    assert_string_equal(read_at("tiny.2/texts/faq.txt"), "second answers");
+    assert_int_equal(count_of("."), 8);
+    flo_store_assets_sweep(folder, NULL, 0);
+    assert_int_equal(count_of("."), 6);
+}
+
+static void a_folder_that_others_may_write_is_refused(void **unused)
+{
+    int fd = -1;
+
+    (void)unused;
+    assert_int_equal(chmod(folder_path, 0770), 0);
+    assert_int_equal(flo_store_assets_open(folder_path, &fd, &err), FLO_E_CFG_PERM);
+    assert_non_null(strstr(err.what, "0770"));
+    assert_int_equal(flo_store_assets_open("/proc/none/x", &fd, &err), FLO_E_IO_OPEN);
+}
+
+static void the_files_have_the_folders_group(void **unused)
+{
+    (void)unused;
+    if (geteuid() != 0) {
+        skip();
+    }
+    assert_int_equal(chown(folder_path, (uid_t)-1, 12345), 0);
+    assert_int_equal(show(&first), 0);
+    assert_int_equal(stat_at("tiny/texts/faq.txt").st_gid, 12345);
+    assert_int_equal(stat_at("tiny/texts").st_gid, 12345);
+    assert_int_equal(stat_at("tiny/").st_gid, 12345);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -241,6 +372,15 @@ int main(void)
         CASE(a_release_without_assets_has_an_empty_folder),
         CASE(what_is_there_is_not_made_again),
         CASE(a_damaged_tree_is_made_again_under_its_other_name),
+        CASE(a_copy_with_the_right_bytes_stays),
+        CASE(a_file_that_cannot_be_linked_is_copied),
+        CASE(a_file_that_is_not_here_leaves_what_was_shown),
+        CASE(no_name_leads_out_of_the_tree),
+        CASE(two_files_of_one_name_are_refused),
+        CASE(rests_of_an_interruption_go),
+        CASE(a_model_that_is_gone_leaves_the_folder_and_others_files_stay),
+        CASE(a_folder_that_others_may_write_is_refused),
+        CASE(the_files_have_the_folders_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
