@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/local.h>
 
 #define BODY_BYTES_MAX (1u << 20)
@@ -248,7 +247,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
         answer_busy(http);
     } else {
         struct flo_err err = {0};
-        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
+        (void)flo_names_unknown(id, &err);
         flo_httpd_answer_err(http, &err);
     }
 }
@@ -382,7 +381,7 @@ static struct serve_place *judged(struct flo_serve *serve, const char *name, int
 
     if (place == NULL || name[0] == '\0' || !place->has_route ||
         !flo_names_match(place, name, &adapter)) {
-        flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", name);
+        (void)flo_names_unknown(name, err);
         return NULL;
     }
     return place;
