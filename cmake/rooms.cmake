@@ -38,6 +38,9 @@ flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's 
 flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "agent/serve/batch/|agent/shell/commands/(batch|absent_batch)"
     "test_batch_.*|fuzz_batch.*")
+flotilla_room(FLOTILLA_ASSETS "assets: files of releases that other programs read"
+    "agent/serve/assets/"
+    "e2e_assets")
 flotilla_room(FLOTILLA_GUARDS "guards"
     "agent/serve/guard/"
     "test_verdict|fuzz_verdict|test_serve_guards.*")

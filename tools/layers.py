@@ -81,6 +81,8 @@ MAY = [
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/guard/guard.h",
                                              "agent/serve/fallback/fallback.h",
                                              "agent/serve/requests/"]),
+    ("agent/serve/assets/", SERVE_FRONT + ["agent/serve/requests/names.h",
+                                           "agent/serve/assets/"]),
     ("agent/serve/batch/", SERVE_FRONT + ["agent/serve/openai/",
                                           "agent/serve/responses/responses.h",
                                           "agent/serve/requests/names.h",
