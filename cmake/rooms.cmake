@@ -39,7 +39,7 @@ flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "agent/serve/batch/|agent/shell/commands/(batch|absent_batch)"
     "test_batch_.*|fuzz_batch.*")
 flotilla_room(FLOTILLA_ASSETS "assets: files of releases that other programs read"
-    "agent/serve/assets/"
+    "agent/serve/assets/|agent/shell/assets/"
     "e2e_assets")
 flotilla_room(FLOTILLA_GUARDS "guards"
     "agent/serve/guard/"

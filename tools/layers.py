@@ -25,7 +25,7 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
-               "renewal", "derived", "hooks", "serving", "neighbours",
+               "renewal", "derived", "hooks", "assets", "serving", "neighbours",
                "update",
                "hardware", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
