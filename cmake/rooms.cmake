@@ -24,8 +24,8 @@ flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, cal
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
     "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls|derive|session|worker_answers|worker_adapters|prefix_process)|fuzz_(jinja|template).*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
-    "engine/proxy/|agent/shell/hooks/|agent/shell/device/(hook|runtimes)[.]c"
-    "test_hooks|test_serve_runtime")
+    "engine/proxy/|agent/shell/hooks/|agent/shell/device/(hook|runtimes)[.]c|updater/store/(tree|absent_tree)[.]c"
+    "test_hooks|test_serve_runtime|test_tree")
 flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
     "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share|e2e_route_fleet")
@@ -38,6 +38,9 @@ flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's 
 flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "agent/serve/batch/|agent/shell/commands/(batch|absent_batch)"
     "test_batch_.*|fuzz_batch.*")
+flotilla_room(FLOTILLA_ASSETS "assets: files of releases that other programs read"
+    "agent/serve/assets/|agent/shell/assets/"
+    "e2e_assets")
 flotilla_room(FLOTILLA_GUARDS "guards"
     "agent/serve/guard/"
     "test_verdict|fuzz_verdict|test_serve_guards.*")

@@ -25,7 +25,7 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
-               "renewal", "derived", "hooks", "serving", "neighbours",
+               "renewal", "derived", "hooks", "assets", "serving", "neighbours",
                "update",
                "hardware", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
@@ -81,6 +81,8 @@ MAY = [
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/guard/guard.h",
                                              "agent/serve/fallback/fallback.h",
                                              "agent/serve/requests/"]),
+    ("agent/serve/assets/", SERVE_FRONT + ["agent/serve/requests/names.h",
+                                           "agent/serve/assets/"]),
     ("agent/serve/batch/", SERVE_FRONT + ["agent/serve/openai/",
                                           "agent/serve/responses/responses.h",
                                           "agent/serve/requests/names.h",

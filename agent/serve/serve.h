@@ -173,7 +173,8 @@ struct flo_serve_bounds {
     /* limits of the app by kind; 0: no limit, here and in the fields below */
     uint64_t limits[FLO_QUOTA_KINDS];
     uint32_t prompt_tokens_max, answer_tokens_max;
-    bool is_batch; /* all requests of the app are batch requests */
+    bool is_batch;     /* all requests of the app are batch requests */
+    bool reads_assets; /* the app may read assets of its models */
 };
 struct flo_serve_token {
     char name[FLO_NAME_MAX + 1];
@@ -435,6 +436,11 @@ struct flo_serve_route {
      * split. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
+    /* Files of the release that clients may read, and the folder that has their
+     * bytes, as sha256-<hex>.  Both are borrowed until the model has another route
+     * or none.  NULL: clients may read none. */
+    const struct flo_asset_list *assets;
+    const char *blobs;
     bool has_defaults;
     struct flo_serve_defaults defaults; /* values for requests that set none */
     uint32_t n_aliases;

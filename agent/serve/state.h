@@ -4,6 +4,7 @@
  *   standalone  serving without an agent
  *   model_cache which models are in memory (uses serve.h only)
  *   api         HTTP routes, numbers
+ *   assets      files of releases for clients
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   batch       files of requests, and the folder that has them
  *   requests    which engine gets which request

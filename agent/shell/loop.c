@@ -8,6 +8,7 @@
 
 #include <flotilla/timeouts.h>
 
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
@@ -193,6 +194,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_CLOSE:
         flo_serve_route_clear(shell->serve, action->model,
                               action->flag ? FLO_GONE_TAKEN_BACK : FLO_GONE_REMOVED);
+        flo_assets_unrouted(shell, action->model);
         break;
     case FLO_DO_FREE:
         flo_telemetry_close(shell, action->model);

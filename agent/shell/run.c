@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/heartbeat.h"
 #include "agent/shell/hooks/hooks.h"
@@ -91,6 +92,9 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         rv = open_signals(shell, err);
     }
     if (rv == 0) {
+        rv = flo_assets_open(shell, err);
+    }
+    if (rv == 0) {
         rv = flo_shell_serve_open(shell, err);
     }
     if (rv == 0 && !is_local) {
@@ -138,6 +142,7 @@ void flo_shell_close(struct flo_shell *shell)
     if (shell->serve != NULL) {
         flo_serve_close(shell->serve);
     }
+    flo_assets_close(shell); /* nobody answers with their lists any more */
     flo_outbox_db_close(shell->db);
     for (i = 0; i < FLO_COUNT(shell->signals); i++) {
         event_drop(shell->signals[i]);

@@ -220,6 +220,7 @@ struct flo_renewal;
 struct flo_hook;
 struct flo_neighbourhood;
 struct flo_shell_loading;
+struct flo_assets;
 
 /* State of the adapters that share a model's current engine
  * (serving/hosted.c). */
@@ -274,6 +275,8 @@ struct flo_shell_model {
     /* load in progress of each role, before its engine starts */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES];
     struct flo_hosting hosting;
+    /* assets of the model's route; NULL: other programs may read none */
+    const struct flo_asset_list *assets;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
     struct {
@@ -370,7 +373,8 @@ struct flo_shell {
     struct flo_neighbourhood *neighbours; /* NULL: off */
     struct flo_neighbour_counts neighbour_counts;
     struct flo_site site;
-    struct flo_hook *hooks; /* list of activations, one for each model that has a link */
+    struct flo_assets *assets; /* other programs may read assets; NULL: off */
+    struct flo_hook *hooks;    /* list of activations, one for each model that has a link */
     struct flo_job_child *job;
     uint32_t probing; /* index of the model whose candidate is being probed */
     struct {

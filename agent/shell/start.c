@@ -10,6 +10,7 @@
 #include <flotilla/errors/state.h>
 
 #include "agent/core/startup.h"
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 
@@ -349,6 +350,7 @@ void flo_shell_boot(struct flo_shell *shell)
     event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));
     flo_hooks_start(shell);
+    flo_assets_begin(shell);
     flo_loop_event(shell, &event);
 }
 /* ---- open ---- */

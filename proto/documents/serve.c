@@ -1,5 +1,5 @@
-/* Serving options of a release: context, sessions, cache, system prompt,
- * sampling.  They are in the document, or in a file of role `config`. */
+/* Serving options of a release, which are in its document: context, sessions,
+ * cache, system prompt, sampling. */
 #include "proto/serve.h"
 
 #include <stdlib.h>

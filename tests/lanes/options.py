@@ -48,6 +48,7 @@ QUESTIONS = {
     "FLOTILLA_BATCHES": ("/v1/batches", {}),
     "FLOTILLA_SPEECH": ("/v1/audio/transcriptions", {}),
     "FLOTILLA_RERANK": ("/v1/rerank", {}),
+    "FLOTILLA_ASSETS": ("/v1/assets/m", None),
     "FLOTILLA_TEMPLATES": ("/v1/chat/completions", {
         "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
     "FLOTILLA_GRAMMAR": ("/v1/completions", {
@@ -75,8 +76,10 @@ def expect(said, options, where):
 
 
 def ask(at, path, body):
-    request = urllib.request.Request(at + path, json.dumps(body).encode(),
-                                     {"Content-Type": "application/json"})
+    """With a body that is posted; None: a GET."""
+    request = urllib.request.Request(
+        at + path, None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=600) as answer:
             return answer.read().decode()

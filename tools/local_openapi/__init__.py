@@ -3,9 +3,9 @@ answers are.  `tools/docs.py` writes it to proto/openapi/local.json;
 test_local_document.py holds the agent to it.  A file for each API."""
 import json
 
-from . import anthropic, batches, device, ollama, openai, responses
+from . import anthropic, assets, batches, device, ollama, openai, responses
 
-PARTS = (openai, responses, batches, anthropic, ollama, device)
+PARTS = (openai, responses, batches, assets, anthropic, ollama, device)
 
 
 def document(version):

@@ -84,6 +84,7 @@ METADATA = {"type": "object", "maxProperties": 16,
 
 WHY = {400: "a field or the path is wrong; `param` names a field",
        401: "the token is not ours",
+       403: "the device's owner does not let this client read assets",
        404: "no such path, no such model, or none of this client's",
        409: "it is in use",
        413: "the body is larger than is taken",

@@ -139,6 +139,22 @@ FLO_MUST_USE int flo_record_write(struct flo_store *store, const char *name,
 int flo_record_choose(const struct flo_record_kind *kind, const uint8_t *first,
                       const uint8_t *second, uint64_t *generation);
 
+/* Makes the folders "a" and "a/b" of a file's name "a/b/name" (named.c).
+ * FLO_E_META_NAME: the name could lead out of `tree`.  FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_store_folders_make(int tree, const char *name, struct flo_err *err);
+/* Removes a folder with all that is in it; links are not followed. */
+void flo_store_folder_remove(int dir_fd, const char *name);
+
+/* Makes a tree of assets in the folder, which is synced and complete, with the
+ * folder's group (asset_tree.c).  Nothing is left of one that fails.  Errors of
+ * flo_store_assets_show(). */
+FLO_MUST_USE int flo_store_asset_tree_make(const struct flo_store *store, int folder,
+                                           const char *fresh, const struct flo_asset_list *assets,
+                                           struct flo_err *err);
+/* Tells whether a tree has all these assets, with their bytes and modes. */
+bool flo_store_asset_tree_is_whole(const struct flo_store *store, int folder, const char *name,
+                                   const struct flo_asset_list *assets);
+
 /* Removes the trees of releases for which `is_kept` returns false. */
 void flo_store_trees_sweep(struct flo_store *store,
                            bool (*is_kept)(const void *context, const struct flo_digest *digest),

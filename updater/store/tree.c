@@ -15,8 +15,6 @@
 
 #include "updater/store/store.h"
 
-#define DEPTH_MAX 8 /* deepest folder; names have at most 4 parts */
-
 static int trees_open(const struct flo_store *store, bool makes)
 {
     if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0) {
@@ -25,50 +23,11 @@ static int trees_open(const struct flo_store *store, bool makes)
     return openat(store->dir_fd, "trees", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static void remove_all(int dir_fd, const char *name, int depth)
-{
-    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(fd, entry->d_name, 0) < 0 && depth < DEPTH_MAX) {
-            remove_all(fd, entry->d_name, depth + 1);
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    unlinkat(dir_fd, name, AT_REMOVEDIR);
-}
-
-/* Makes the folders "a" and "a/b" of a name "a/b/name". */
-static int make_folders(int tree, const char *name, struct flo_err *err)
-{
-    char path[FLO_NAME_MAX * 4];
-
-    for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
-        size_t chars = (size_t)(p - name);
-        if (chars >= sizeof(path)) {
-            return flo_fail(err, FLO_E_META_NAME, "%.100s is too long", name);
-        }
-        memcpy(path, name, chars);
-        path[chars] = '\0';
-        if (mkdirat(tree, path, 0700) < 0 && errno != EEXIST) {
-            return flo_fail_errno(err, FLO_E_IO_WRITE, "folder %.100s", path);
-        }
-    }
-    return 0;
-}
-
 static int add_file(const struct flo_store *store, int tree, const struct flo_release_file *file,
                     struct flo_err *err)
 {
     char blob[FLO_BLOB_NAME];
-    int rv = make_folders(tree, file->name, err);
+    int rv = flo_store_folders_make(tree, file->name, err);
 
     flo_store_blob_name(&file->digest, blob);
     if (rv == 0 && linkat(store->blobs_fd, blob, tree, file->name, 0) < 0) {
@@ -86,7 +45,7 @@ static int make(const struct flo_store *store, int trees, const char *name,
     int rv = 0;
 
     snprintf(new, sizeof(new), "%s.new", name);
-    remove_all(trees, new, 0);
+    flo_store_folder_remove(trees, new);
     if (mkdirat(trees, new, 0700) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", new);
     }
@@ -102,7 +61,7 @@ static int make(const struct flo_store *store, int trees, const char *name,
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", name);
     }
     if (rv < 0) {
-        remove_all(trees, new, 0);
+        flo_store_folder_remove(trees, new);
     }
     return rv;
 }
@@ -143,7 +102,7 @@ int flo_store_tree_open(struct flo_store *store, const struct flo_digest *digest
     if (tree >= 0 && !is_whole(store, tree, release, variant)) {
         flo_fd_cleanup(&tree);
         tree = -1;
-        remove_all(trees, name, 0);
+        flo_store_folder_remove(trees, name);
     }
     if (tree < 0) {
         rv = make(store, trees, name, release, variant, err);
@@ -171,7 +130,7 @@ void flo_store_trees_sweep(struct flo_store *store,
         struct flo_digest digest;
         const char *ending = flo_store_name_read(entry->d_name, &digest);
         if (ending != NULL && (ending[0] != '\0' || !is_kept(context, &digest))) {
-            remove_all(trees, entry->d_name, 0);
+            flo_store_folder_remove(trees, entry->d_name);
         }
     }
     if (dir != NULL) {

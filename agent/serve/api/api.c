@@ -6,6 +6,7 @@
 #include "agent/serve/api/page.h"
 #include "agent/serve/api/stored.h"
 #include "agent/serve/api/tags.h"
+#include "agent/serve/assets/assets.h"
 #include "agent/serve/batch/batch.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/local.h>
 
 #define BODY_BYTES_MAX (1u << 20)
@@ -248,7 +248,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
         answer_busy(http);
     } else {
         struct flo_err err = {0};
-        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
+        (void)flo_names_unknown(id, &err);
         flo_httpd_answer_err(http, &err);
     }
 }
@@ -351,6 +351,11 @@ static void on_input_items(void *context, struct flo_httpd_request *http)
     answer_or_fail(http, rv, &out, &err);
 }
 
+static void on_assets(void *context, struct flo_httpd_request *http)
+{
+    flo_assets_answer(context, http, token_of(context, http));
+}
+
 /* ---- feedback ---- */
 
 static int read_feedback(struct flo_httpd_request *http, json_t **body, struct flo_err *err)
@@ -382,7 +387,7 @@ static struct serve_place *judged(struct flo_serve *serve, const char *name, int
 
     if (place == NULL || name[0] == '\0' || !place->has_route ||
         !flo_names_match(place, name, &adapter)) {
-        flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", name);
+        (void)flo_names_unknown(name, err);
         return NULL;
     }
     return place;
@@ -493,6 +498,8 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"POST", "/v1/feedback", FEEDBACK_BYTES_MAX, on_feedback},
         {"GET", "/v1/models", 0, on_models},
         {"GET", "/v1/models/{id}", 0, on_model},
+        {"GET", "/v1/assets/{model}", 0, on_assets},
+        {"GET", "/v1/assets/{model}/...", 0, on_assets},
         {"GET", "/health", 0, on_health},
         {"GET", "/metrics", 0, on_metrics},
         {"GET", "/api/tags", 0, on_tags},

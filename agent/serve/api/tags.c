@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#include <flotilla/errors/infer.h>
-
 #include "agent/serve/api/models.h"
 #include "agent/serve/requests/names.h"
 #include "base/host/json.h"
@@ -124,7 +122,7 @@ int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t b
     const struct serve_place *place = flo_names_place(serve, name, token);
     if (place == NULL || !flo_models_show(place, &shown) ||
         !flo_names_match(place, name, &adapter)) {
-        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", name);
+        return flo_names_unknown(name, err);
     }
     const struct serve_engine *live = flo_serve_engine_live(place);
     flo_time_text(shown.created_s * 1000, created);

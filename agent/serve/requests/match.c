@@ -10,6 +10,11 @@
 #include "agent/serve/requests/defaults.h"
 #include "agent/serve/requests/names.h"
 
+int flo_names_unknown(const char *name, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_INFER_MODEL, "model \"%.200s\" is not served", name);
+}
+
 /* Writes the adapter that the request or its route names into the message.
  * Fails if the name turns out to be that of another model. */
 static int take_model(struct serve_request *request, struct flo_err *err)
@@ -21,7 +26,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     if (params->model[0] != '\0' && request->meant == NULL &&
         !flo_names_match(place, params->model, &adapter)) {
         strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served", params->model);
+        return flo_names_unknown(params->model, err);
     }
     if (adapter == NULL && place->has_route && place->route.adapter[0] != '\0') {
         adapter = place->route.adapter;

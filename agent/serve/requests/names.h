@@ -27,6 +27,9 @@ const struct serve_place *flo_names_gone(const struct flo_serve *serve, const ch
                                          int token);
 /* Fills in an error that says why the model is gone. */
 void flo_names_gone_error(const struct serve_place *place, int code, struct flo_err *err);
+/* Fails with FLO_E_INFER_MODEL: no model that the client may use has this name
+ * (match.c). */
+int flo_names_unknown(const char *name, struct flo_err *err);
 /* Tells whether the model answers no requests, because its program only reads
  * the files through a link. */
 bool flo_names_is_silent(const struct serve_place *place);

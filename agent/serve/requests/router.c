@@ -445,7 +445,7 @@ static void refuse_name(struct serve_request *request)
     if (gone != NULL) {
         flo_names_gone_error(gone, FLO_E_INFER_MODEL, &err);
     } else {
-        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served", request->params.model);
+        (void)flo_names_unknown(request->params.model, &err);
     }
     request_fail(request, &err);
 }

@@ -44,6 +44,7 @@ static int read_bounds(const struct flo_config *config, const char *where,
     out->prompt_tokens_max = (uint32_t)flo_config_u64(config, "prompt_tokens_max");
     out->answer_tokens_max = (uint32_t)flo_config_u64(config, "answer_tokens_max");
     out->is_batch = strcmp(priority, "batch") == 0;
+    out->reads_assets = flo_config_bool(config, "assets");
     if (!out->is_batch && strcmp(priority, "interactive") != 0) {
         return flo_fail(err, FLO_E_CFG_RANGE, "%s.priority: `%s` is neither interactive nor batch",
                         where, priority);

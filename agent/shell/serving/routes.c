@@ -2,6 +2,7 @@
  * answers. */
 #include <string.h>
 
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
 
@@ -61,6 +62,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
         memcpy(route.split_of, files.release->serve.split_of, sizeof(route.split_of));
         route.split_pct = files.release->serve.split_pct;
         route.has_defaults = flo_shell_defaults(shell, files.release, &route.defaults);
+        flo_assets_route(shell, files.release, files.variant, &route);
         flo_shell_files_free(&files);
     }
     *out = route;
@@ -73,9 +75,11 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model, const struct flo_r
     struct flo_err err = {0};
 
     make_route(shell, model, release, state, &route);
-    if (flo_serve_route_set(shell->serve, model, &route, &err) < 0) {
+    int rv = flo_serve_route_set(shell->serve, model, &route, &err);
+    if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "serve", &err);
     }
+    flo_assets_routed(shell, model, &route, rv);
 }
 
 int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
@@ -84,7 +88,9 @@ int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role 
     struct flo_serve_route route;
 
     make_route(shell, model, release, FLO_ROUTE_READY, &route);
-    return flo_serve_route_flip(shell->serve, model,
-                                role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
-                                &route, err);
+    int rv = flo_serve_route_flip(shell->serve, model,
+                                  role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
+                                  &route, err);
+    flo_assets_routed(shell, model, &route, rv);
+    return rv;
 }

@@ -297,7 +297,7 @@ bool flo_release_name_is_valid(const char *name);
 void flo_release_serve_init(struct flo_release_serve *serve);
 /* Frees the values and sets them to "not set". */
 void flo_release_serve_deinit(struct flo_release_serve *serve);
-/* Reads a `config` file of a release: its keys replace those in `serve`.
+/* Reads keys of `serve` from a text: they replace those in the struct.
  * Errors: meta.* */
 FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
                                          struct flo_release_serve *serve, struct flo_err *err);
@@ -311,6 +311,22 @@ const struct flo_release_variant *flo_release_variant_named(const struct flo_rel
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
                                                         const char *role);
+/* A file of a release that the device's owner lets other programs read. */
+struct flo_asset {
+    char name[FLO_FILE_NAME_MAX + 1];
+    struct flo_digest digest;
+    uint64_t bytes;
+};
+struct flo_asset_list {
+    uint32_t count;
+    struct flo_asset files[FLO_RELEASE_FILES_MAX];
+};
+/* Collects the variant's files of role `asset`, ordered by name.  Files of other
+ * roles, such as weights, are never assets. */
+void flo_release_assets(const struct flo_release *release,
+                        const struct flo_release_variant *variant, struct flo_asset_list *out);
+/* Returns the asset with this name, or NULL when there is none. */
+const struct flo_asset *flo_asset_find(const struct flo_asset_list *assets, const char *name);
 /* Returns the smallest download that gives the file without an older file as
  * base, or NULL when there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);

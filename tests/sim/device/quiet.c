@@ -1,5 +1,6 @@
 /* Rooms of the shell that are not simulated: engines' memory, hooks, neighbours,
  * telemetry, people at the device.  Nothing is asked of them, and nothing comes. */
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/orders/orders.h"
@@ -90,12 +91,14 @@ json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_m
     return json_pack("{s:s}", "arch", "x86_64");
 }
 
-/* ---- hooks, certificates ---- */
+/* ---- hooks, assets, certificates ---- */
 
 QUIET(flo_hooks_flip, struct flo_shell *shell, const struct flo_release_ref *release, bool again)
 QUIET(flo_hooks_unlink, struct flo_shell *shell, const char *model)
 QUIET(flo_hooks_start, struct flo_shell *shell)
 SAYS(bool, false, flo_hooks_has_link, struct flo_shell *shell, const char *model)
+QUIET(flo_assets_begin, struct flo_shell *shell)
+QUIET(flo_assets_unrouted, struct flo_shell *shell, uint32_t model)
 SAYS(int, 0, flo_renewal_open, struct flo_shell *shell, struct flo_err *err)
 QUIET(flo_renewal_connected, struct flo_shell *shell)
 QUIET(flo_renewal_refused, struct flo_shell *shell)

@@ -171,6 +171,35 @@ static void sixty_four_files_with_folders_are_the_most(void **state)
     assert_true(flo_release_name_is_valid("Model_v1.Q4-0.GGUF"));
 }
 
+static void assets_are_the_variants_files_of_that_role_alone(void **state)
+{
+    static const struct {
+        const char *name, *role;
+    } rows[] = {{"model.gguf", "model"}, {"z.txt", "asset"},        {"golden.json", "golden"},
+                {"a/b.txt", "asset"},    {"config.json", "config"}, {"other.txt", "asset"}};
+    struct flo_release *release = calloc(1, sizeof(*release));
+    static struct flo_asset_list list;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        strcpy(release->files[i].name, rows[i].name);
+        strcpy(release->files[i].role, rows[i].role);
+        release->files[i].bytes = i + 1;
+        release->files[i].digest.bytes[0] = (uint8_t)i;
+        release->variants[0].files[i] = (uint8_t)i;
+    }
+    release->variants[0].file_count = FLO_COUNT(rows) - 1; /* without other.txt */
+    flo_release_assets(release, &release->variants[0], &list);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.files[0].name, "a/b.txt");
+    assert_string_equal(list.files[1].name, "z.txt");
+    assert_int_equal(flo_asset_find(&list, "z.txt")->bytes, 2);
+    assert_int_equal(flo_asset_find(&list, "z.txt")->digest.bytes[0], 1);
+    assert_null(flo_asset_find(&list, "other.txt"));
+    assert_null(flo_asset_find(&list, "model.gguf"));
+    free(release);
+}
+
 static void writing_a_release_and_reading_it_gives_the_same(void **state)
 {
     (void)state;
@@ -492,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_release_document_is_read_whole),
         cmocka_unit_test(a_document_of_version_1_is_read_as_one_of_version_2),
         cmocka_unit_test(sixty_four_files_with_folders_are_the_most),
+        cmocka_unit_test(assets_are_the_variants_files_of_that_role_alone),
         cmocka_unit_test(writing_a_release_and_reading_it_gives_the_same),
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),

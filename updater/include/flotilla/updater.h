@@ -591,6 +591,35 @@ FLO_MUST_USE int flo_store_tree_open(struct flo_store *store, const struct flo_d
                                      const struct flo_release *release,
                                      const struct flo_release_variant *variant, int *fd,
                                      struct flo_err *err);
+/* A folder of the device's owner, in which other programs find the assets of
+ * releases under their names (updater/store/assets.c):
+ *
+ *   <model>                symlink to the tree of the release that serves
+ *   .<model>.<digest>/     tree: the assets under their names
+ *
+ * Opens the folder, and makes a missing one (0750) if the folder around it
+ * allows that.  The folder's group may read the assets, so that only the
+ * agent's user may write there.  The caller closes *fd.
+ * FLO_E_CFG_PERM  the folder is another user's, or others may write it
+ * FLO_E_IO_OPEN, FLO_E_IO_WRITE */
+FLO_MUST_USE int flo_store_assets_open(const char *path, int *fd, struct flo_err *err);
+/* Points <model> at a tree of these assets, in one step, and removes the
+ * model's older trees, except the one that it left.  A program that opened that
+ * one can read on in it, until flo_store_assets_sweep().
+ *
+ * A file is a hard link to its blob, whose mode becomes 0440, or a copy where
+ * the file system has no link for it.  A tree gets its name when it is complete
+ * and synced; so after a crash the name has the older tree or the new one.
+ * Nothing is written if the tree is there already.
+ * FLO_E_BLOB_ABSENT, FLO_E_TARGET_HASH (a blob has other bytes), FLO_E_META_NAME,
+ * FLO_E_CFG_PERM (the folder's group cannot be given), FLO_E_DISK_FULL,
+ * FLO_E_IO_... */
+FLO_MUST_USE int flo_store_assets_show(const struct flo_store *store, int folder, const char *model,
+                                       const struct flo_asset_list *assets, struct flo_err *err);
+/* Removes all that these functions made in the folder for other models than
+ * those in `models`, the trees that their names have left, and what an
+ * interruption left.  Other files of the folder stay. */
+void flo_store_assets_sweep(int folder, const char (*models)[FLO_NAME_MAX + 1], size_t count);
 /* Sets whether garbage collection keeps the patches of kept releases, for
  * neighbours.  The default is false: patches are removed first. */
 void flo_store_keep_patches(struct flo_store *store, bool keeps);

@@ -5,7 +5,9 @@
 #define FLOTILLA_ERRORS_LOCAL_H
 
 enum {
-    FLO_E_LOCAL_AUTH = -449, /* local.auth */
+    FLO_E_LOCAL_ASSET = -449,  /* local.asset */
+    FLO_E_LOCAL_ASSETS = -450, /* local.assets */
+    FLO_E_LOCAL_AUTH = -451,   /* local.auth */
 };
 
 #endif

@@ -88,6 +88,11 @@ void flo_hooks_unlink(struct flo_shell *with, const char *model)
     (void)with, (void)model;
 }
 
+void flo_assets_unrouted(struct flo_shell *with, uint32_t model)
+{
+    (void)with, (void)model;
+}
+
 static void deploy_of(const char *id, struct flo_intake *out)
 {
     memset(out, 0, sizeof(*out));
