@@ -218,7 +218,16 @@ int flo_build_read_names(const struct flo_build_place *place, const struct flo_b
     return kept_or_memory(place, *out);
 }
 
-/* Reads the value of one pair: a path, or a text or number as flags have it. */
+static const char *keep_file(const struct flo_build_place *place, const char *path)
+{
+    char text[4096 + 2];
+
+    snprintf(text, sizeof(text), "@%s", path);
+    return keep(place, text);
+}
+
+/* Reads the value of one pair: a path, or a text or number as flags have it.  A
+ * text of a file is "@FILE". */
 static int read_pair(const struct flo_build_place *place, const struct flo_build_row *row,
                      const json_t *value, const char **out)
 {
@@ -227,10 +236,17 @@ static int read_pair(const struct flo_build_place *place, const struct flo_build
                                               .most = 1024},
                                       text = {
                                           .kind = FLO_BUILD_KIND_TEXT, .least = 1, .most = 4096};
+    const char *file = NULL;
     char number[32];
 
     if (row->kind == FLO_BUILD_KIND_FILES) {
         return flo_build_read_path(place, &path, value, out);
+    }
+    if (json_is_string(value) && json_string_value(value)[0] == '@') {
+        FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_string(json_string_value(value) + 1);
+        FLO_TRY(flo_build_read_path(place, &path, rest, &file));
+        *out = keep_file(place, file);
+        return kept_or_memory(place, *out);
     }
     if (!json_is_integer(value)) {
         return flo_build_read_text(place, &text, value, out);

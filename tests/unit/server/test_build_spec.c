@@ -28,7 +28,7 @@ static const char whole[] = HEAD "label: second shift\n"
                                  "  gates: {answers_right_min: 90%, kl_max: 0.02}\n"
                                  "golden: {prompts: prompts.txt, kept_min: 12}\n"
                                  "assets: {manual.txt: docs/manual.txt}\n"
-                                 "serve: {context: 2048, cache: q8_0}\n"
+                                 "serve: {context: 2048, system: '@system.txt'}\n"
                                  "delta_from: none\n"
                                  "sign_with: keys/publisher.key\n"
                                  "publish: true\n"
@@ -67,7 +67,7 @@ static void the_whole_file_is_read(void **state)
     assert_int_equal(spec->golden.kept_min, 12);
     assert_string_equal(spec->assets.values[0], "/work/docs/manual.txt");
     assert_string_equal(spec->serve.values[0], "2048");
-    assert_string_equal(spec->serve.values[1], "q8_0");
+    assert_string_equal(spec->serve.values[1], "@/work/system.txt");
     assert_string_equal(spec->sign_with, "/work/keys/publisher.key");
     assert_true(spec->publish);
     assert_string_equal(json_string_value(json_object_get(spec->rollout, "release")),
