@@ -151,6 +151,10 @@ void flo_create_sampling(struct flo_create *create);
 /* Finds the licence of the release: --license, or else what the models name. */
 FLO_MUST_USE int flo_create_license(struct flo_cli *cli, struct flo_create *create,
                                     struct flo_err *err);
+/* Checks the licence of a release with this model alone, as the next function
+ * does.  `given` is the release's licence, or NULL. */
+FLO_MUST_USE int flo_create_check_model_license(const char *path, const char *given,
+                                                const char *list, struct flo_err *err);
 /* Checks the licences of the release and of its models against a list of
  * allowed ones; NULL or "": all are.  FLO_E_RELEASE_LICENCE names the file. */
 FLO_MUST_USE int flo_create_check_license(const struct flo_create *create, const char *list,

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include <flotilla/errors/model.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
