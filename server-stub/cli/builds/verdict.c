@@ -1,11 +1,14 @@
 /* Verdicts: the figures of a build against its gates. */
 #include "server-stub/cli/builds/verdict.h"
 
-#include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/model.h>
+#include <flotilla/errors/probe.h>
+
+#include "server-stub/cli/output/output.h"
 
 /* ---- figures ---- */
 
@@ -14,34 +17,33 @@ static const json_t *model_at(const json_t *report, size_t place)
     return json_array_get(json_object_get(report, "models"), place);
 }
 
-static double member(const json_t *model, const char *key)
+/* Returns a number, or NAN for null. */
+static double real(const json_t *value)
 {
-    const json_t *value = json_object_get(model, key);
-
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 /* Returns a variant's figure for a gate; NAN: it was not measured. */
 static double figure(const json_t *report, const json_t *model, enum flo_build_gate gate)
 {
-    double cases = member(json_object_get(report, "suite"), "cases");
-    double right = member(model, "exact");
+    double cases = real(flo_out_at(report, "suite.cases"));
+    double right = real(json_object_get(model, "exact"));
 
     switch (gate) {
     case FLO_BUILD_ANSWERS:
         return 100 * right / cases;
     case FLO_BUILD_LOST:
-        return 100 * (member(model_at(report, 0), "exact") - right) / cases;
+        return 100 * (real(json_object_get(model_at(report, 0), "exact")) - right) / cases;
     case FLO_BUILD_KL:
-        return member(model, "kl_mean");
+        return real(json_object_get(model, "kl_mean"));
     case FLO_BUILD_BYTES:
-        return member(model, "bytes");
+        return real(json_object_get(model, "bytes"));
     case FLO_BUILD_MEMORY:
-        return member(model, "rss_bytes_peak");
+        return real(json_object_get(model, "rss_bytes_peak"));
     case FLO_BUILD_SPEED:
-        return member(model, "answer_tokens_per_s");
+        return real(json_object_get(model, "answer_tokens_per_s"));
     case FLO_BUILD_PROMPT:
-        return member(model, "prompt_tokens_per_s");
+        return real(json_object_get(model, "prompt_tokens_per_s"));
     case FLO_BUILD_GATES:
     default:
         return NAN;
@@ -62,15 +64,28 @@ static void show(char *out, size_t bytes, double value, const struct flo_build_g
 /* Rounds to six digits: enough for people, and short in JSON. */
 static double rounded(double value)
 {
-    double step = value == 0 ? 1 : pow(10, floor(log10(fabs(value))) - 5);
+    char text[32];
 
-    return fabs(value) >= 1e6 ? round(value) : round(value / step) * step;
+    snprintf(text, sizeof(text), fabs(value) >= 1e6 ? "%.0f" : "%.6g", value);
+    return strtod(text, NULL);
+}
+
+/* Shows a figure or a limit in the table. */
+static void show_figure(char *out, size_t bytes, double value, const struct flo_build_gate_row *row)
+{
+    if (!isfinite(value)) {
+        snprintf(out, bytes, "-");
+    } else if (row->is_bytes) {
+        snprintf(out, bytes, "%.0f", value);
+    } else {
+        snprintf(out, bytes, "%.4g%s", value, row->is_percent ? " %" : "");
+    }
 }
 
 static int append(json_t *verdicts, const char *variant, const struct flo_build_gate_row *row,
                   double limit, double measured, struct flo_err *err)
 {
-    char missing[32], by[64] = "";
+    char missing[32], limit_text[32], measured_text[32], by[64] = "";
     bool is_known = isfinite(measured);
     bool passes = is_known && (row->is_min ? measured >= limit : measured <= limit);
 
@@ -80,11 +95,14 @@ static int append(json_t *verdicts, const char *variant, const struct flo_build_
         show(missing, sizeof(missing), fabs(measured - limit), row);
         snprintf(by, sizeof(by), "%s too %s", missing, row->is_min ? "few" : "much");
     }
+    show_figure(limit_text, sizeof(limit_text), limit, row);
+    show_figure(measured_text, sizeof(measured_text), measured, row);
     json_t *verdict =
-        json_pack("{s:s s:s s:s s:f s:o s:b s:s s:s}", "variant", variant, "gate", row->name,
-                  "measure", row->measure, "limit", rounded(limit), "measured",
-                  is_known ? json_real(rounded(measured)) : json_null(), "passed", passes,
-                  "verdict", passes ? "passed" : "failed", "short_by", by);
+        json_pack("{s:s s:s s:s s:f s:o s:s s:s s:b s:s s:s}", "variant", variant, "gate",
+                  row->name, "measure", row->measure, "limit", rounded(limit), "measured",
+                  flo_json_finite_if(is_known, rounded(is_known ? measured : 0)), "limit_text",
+                  limit_text, "measured_text", measured_text, "passed", passes, "verdict",
+                  passes ? "passed" : "failed", "short_by", by);
     return json_array_append_new(verdicts, verdict) == 0 ? 0
                                                          : flo_fail(err, FLO_E_MEMORY, "a verdict");
 }
@@ -145,22 +163,36 @@ int flo_build_check(const json_t *verdicts, struct flo_err *err)
     return flo_err_fix(err, "change the model or the gate; results so far are kept");
 }
 
+int flo_build_fail_step(const struct flo_build_step *step, const char *end, int number,
+                        struct flo_err *err)
+{
+    static const int codes[] = {[FLO_BUILD_IMPORT] = FLO_E_MODEL_FOLDER,
+                                [FLO_BUILD_QUANTIZE] = FLO_E_MODEL_GATE,
+                                [FLO_BUILD_EVALUATE] = FLO_E_MODEL_GATE,
+                                [FLO_BUILD_GOLDEN] = FLO_E_PROBE_GOLDEN};
+
+    flo_fail(err, codes[step->kind],
+             "step `%s`: the reason stands above (flotilla-model %s, %s %d)", step->name,
+             step->words[0], end, number);
+    return flo_err_fix(err, "correct it and run the build again: finished steps are kept");
+}
+
 /* ---- figures for the release ---- */
 
 static void put_figures(const json_t *report, const char *name, const json_t *model, char *out,
                         size_t out_bytes)
 {
     const json_t *right = json_object_get(model, "exact");
-    double kl = member(model, "kl_mean");
-    int used = snprintf(out, out_bytes, "%.32s: %.0f bytes", name, member(model, "bytes"));
+    double kl = real(json_object_get(model, "kl_mean"));
+    int used =
+        snprintf(out, out_bytes, "%.32s: %.0f bytes", name, real(json_object_get(model, "bytes")));
 
     if (isfinite(kl)) {
         used += snprintf(out + used, out_bytes - (size_t)used, ", KL %.4f", kl);
     }
     if (json_is_integer(right)) {
         snprintf(out + used, out_bytes - (size_t)used, ", %lld of %.0f right",
-                 (long long)json_integer_value(right),
-                 member(json_object_get(report, "suite"), "cases"));
+                 (long long)json_integer_value(right), real(flo_out_at(report, "suite.cases")));
     }
 }
 

@@ -7,8 +7,6 @@
 
 #include <cmocka.h>
 
-#include <flotilla/errors/model.h>
-
 #include "base/host/digest.h"
 #include "server-stub/cli/builds/verdict.h"
 
@@ -223,7 +221,7 @@ static void a_gate_says_by_how_much_it_failed(void **state)
         assert_true(flo_json_says(got, "verdict", want[i].verdict));
         assert_true(flo_json_says(got, "short_by", want[i].short_by));
     }
-    assert_int_equal(flo_build_check(verdicts, &err), FLO_E_MODEL_GATE);
+    assert_string_equal(flo_error_id(flo_build_check(verdicts, &err)), "model.gate");
     assert_string_equal(err.what,
                         "variant small: answers right is 81.25, and `answers_right_min` is 90 "
                         "(8.75 points too few); 3 of 7 gates failed");

@@ -120,7 +120,7 @@ static void each_wrong_field_is_named_with_its_line(void **state)
         {"release: a\nfrom: m\n", FLO_E_CFG_RANGE, "b.yaml:1: `release`: a is no release"},
         {"release: a@1\nfrom: 7\n", FLO_E_CFG_TYPE, "b.yaml:2: `from`: it is not a path"},
         {"release: a@1\nfrom: ''\n", FLO_E_CFG_RANGE, "`from`: 0 bytes are not within 1 to 1024"},
-        {HEAD "varients: []\n", FLO_E_CFG_KEY, "b.yaml:3: `varients`: no such field"},
+        {HEAD "variantes: []\n", FLO_E_CFG_KEY, "b.yaml:3: `variantes`: no such field"},
         {HEAD "label: {}\n", FLO_E_CFG_TYPE, "b.yaml:3: `label`: it is not a text"},
         {HEAD "license: 1\n", FLO_E_CFG_TYPE, "`license`: it is not a text"},
         {HEAD "allow_licences: mit\n", FLO_E_CFG_TYPE, "`allow_licences`: it is not a list"},
@@ -130,8 +130,8 @@ static void each_wrong_field_is_named_with_its_line(void **state)
         {HEAD "variants: {}\n", FLO_E_CFG_TYPE, "`variants`: it is not a list"},
         {HEAD "variants: []\n", FLO_E_CFG_RANGE, "0 elements are not within 1 to 7"},
         {HEAD "variants: [3]\n", FLO_E_CFG_TYPE, "`variants[0]`: it is not an object"},
-        {HEAD "variants:\n  - {}\n  - {tipe: q8_0}\n", FLO_E_CFG_KEY,
-         "b.yaml:5: `variants[1].tipe`: no such field"},
+        {HEAD "variants:\n  - {}\n  - {typus: q8_0}\n", FLO_E_CFG_KEY,
+         "b.yaml:5: `variants[1].typus`: no such field"},
         {HEAD "variants: [{name: a b}]\n", FLO_E_CFG_RANGE, "`variants[0].name`: a b is no name"},
         {HEAD "variants: [{fit: much}]\n", FLO_E_CFG_TYPE,
          "`variants[0].fit`: it is not a size such as 90MB"},
@@ -199,7 +199,7 @@ static void a_near_name_is_offered(void **state)
     (void)state;
     struct flo_build_spec *spec = NULL;
     struct flo_err err = {0};
-    static const char text[] = HEAD "varients: []\n";
+    static const char text[] = HEAD "variantes: []\n";
 
     assert_int_equal(flo_build_spec_read(text, strlen(text), "b", "", &spec, &err), FLO_E_CFG_KEY);
     assert_string_equal(err.fix, "did you mean `variants`?");
