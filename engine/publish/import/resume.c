@@ -110,7 +110,7 @@ int flo_resume_find(struct flo_resume *resume, const struct flo_import *import,
         FLO_TRY(flo_fd_pread_all(fd, record, sizeof(record), resume->end, err));
         FLO_TRY(check_record(resume, record, heads, import->output_count, err));
     }
-    /* What is not of these inputs must not be read again after a second end. */
+    /* A part of other inputs must not be read again after a second end. */
     if (resume->tensors == 0 && ftruncate(fd, at) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "the new file");
     }

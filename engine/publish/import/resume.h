@@ -27,14 +27,15 @@ struct flo_resume {
     uint64_t data_at, end;         /* where the data begins, and the file ends */
     uint64_t step_bytes;           /* 0: FLO_RESUME_STEP_BYTES */
     size_t tensors;                /* finished ones, when the import began */
-    uint64_t bytes, noted;         /* of these, from data_at; and of the newest record */
-    uint32_t crc;                  /* of the bytes that the newest record covers */
-    uint32_t head_crc, shards_crc; /* of the inputs */
+    uint64_t bytes, noted;         /* bytes of these, and of the newest record, from data_at */
+    uint32_t crc;                  /* CRC-32C of the bytes that the newest record covers */
+    uint32_t head_crc, shards_crc; /* CRCs of the inputs */
 };
 
 /* Finds where to go on in a file whose head was written.  `heads` have the
- * offsets and sizes of all tensors.  What is not of this folder, or is damaged,
- * begins again: tensors and bytes are 0 then.  FLO_E_IO_READ, FLO_E_IO_WRITE. */
+ * offsets and sizes of all tensors.  A part of another
+ * folder, or a damaged one, begins again: tensors and bytes are 0 then.  FLO_E_IO_READ,
+ * FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_resume_find(struct flo_resume *resume, const struct flo_import *import,
                                  const struct flo_gguf_tensor *heads, uint64_t data_bytes, int fd,
                                  struct flo_err *err);

@@ -23,7 +23,7 @@ enum flo_build_step_kind {
 /* Digests of the files that a specification names; zero: it names none, or the
  * word `builtin`. */
 struct flo_build_digests {
-    struct flo_digest program; /* of flotilla-model, which does the steps */
+    struct flo_digest program; /* digest of flotilla-model, which does the steps */
     struct flo_digest from, calibrate, suite, golden;
     bool is_folder; /* `from` is a folder */
 };
@@ -32,7 +32,7 @@ struct flo_build_step {
     enum flo_build_step_kind kind;
     const char *name; /* "quantize small" */
     char key[FLO_DIGEST_TEXT];
-    const char *folder; /* of the result */
+    const char *folder; /* folder of the result */
     const char *result; /* path of the file that the step makes */
     /* path of the file that takes the command's stdout; NULL: a person reads it */
     const char *stdout_path;
@@ -46,7 +46,7 @@ struct flo_build_plan {
     const char *models[FLO_BUILD_VARIANTS_MAX]; /* path of each variant's model */
     /* place of each variant's model in the evaluation's report; 0: the original */
     size_t places[FLO_BUILD_VARIANTS_MAX];
-    const char *report, *page; /* of the evaluation; NULL: there is none */
+    const char *report, *page; /* files of the evaluation; NULL: there is none */
     const char *golden;
     json_t *texts; /* the texts above */
 };

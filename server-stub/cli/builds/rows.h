@@ -15,7 +15,7 @@ enum flo_build_kind {
     FLO_BUILD_KIND_CORPUS,
     FLO_BUILD_KIND_SIZE,
     FLO_BUILD_KIND_LOSS,
-    FLO_BUILD_KIND_REAL, /* of gates alone */
+    FLO_BUILD_KIND_REAL, /* kind of gates alone */
     FLO_BUILD_KIND_COUNT,
     FLO_BUILD_KIND_TRUTH,
     FLO_BUILD_KIND_NAMES,
@@ -30,7 +30,7 @@ enum flo_build_kind {
 struct flo_build_row {
     const char *part, *name;
     enum flo_build_kind kind;
-    size_t offset; /* of the member in the part's struct */
+    size_t offset; /* offset of the member in the part's struct */
     double least, most;
     const char *standard, *example;
 };

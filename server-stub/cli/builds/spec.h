@@ -32,7 +32,7 @@ extern const struct flo_build_gate_row flo_build_gate_rows[FLO_BUILD_GATES];
 
 struct flo_build_limits {
     bool has[FLO_BUILD_GATES];
-    double values[FLO_BUILD_GATES]; /* of those that are given */
+    double values[FLO_BUILD_GATES]; /* limits of the gates that are given */
 };
 
 /* A name with a text: a file's path, a number that a variant needs. */

@@ -14,7 +14,7 @@
 /* The command line of `release create` that is being made. */
 struct line {
     struct flo_args args;
-    json_t *texts; /* of its values */
+    json_t *texts; /* texts of its values */
     bool failed;   /* no room for a flag */
 };
 

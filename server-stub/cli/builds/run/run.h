@@ -51,7 +51,7 @@ struct flo_build_run {
     struct flo_build_work work;
     json_t *steps;    /* array: {"step", "state", "seconds", "result"} */
     json_t *verdicts; /* array of flo_build_judge() */
-    json_t *report;   /* of the evaluation; NULL: there is none */
+    json_t *report;   /* report of the evaluation; NULL: there is none */
 };
 
 /* Runs the steps in their order, and judges after the evaluation and after the
