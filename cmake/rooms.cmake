@@ -66,8 +66,8 @@ flotilla_room(FLOTILLA_TALK "talking to a model in a terminal"
     "engine/talk/|engine/commands/run[.]c" "")
 # A publisher's programs and commands.
 flotilla_room(FLOTILLA_PUBLISHER "making releases, deltas and bundles"
-    "updater/tools/(bundle|delta|release|absent_publisher)[.]c|server-stub/cli/create/|server-stub/cli/cmd_(release_create|bundle)[.]c"
-    "engine_(commands|convert_lora|golden|merge_lora|publishing)|golden_.*|oracle_delta_page|test_tools|test_tools_partial")
+    "updater/tools/(bundle|delta|release|absent_publisher)[.]c|server-stub/cli/(create|builds)/|server-stub/cli/cmd_(release_create|model_build|bundle)[.]c"
+    "engine_(commands|convert_lora|golden|merge_lora|publishing)|golden_.*|oracle_delta_page|test_(build_.*|tools|tools_partial)|fuzz_build_spec|e2e_model_build")
 # On a controller.
 flotilla_room(FLOTILLA_POSTGRESQL "PostgreSQL and several controllers"
     "base/host/pg[.]c|server-stub/store/postgresql/|server-stub/run/program/(standby|absent_standby)[.]c|server-stub/telemetry/(lane|absent)_handed[.]c|server-stub/cli/live/(controllers|absent_controllers)[.]c" "")

@@ -438,6 +438,37 @@ def rollouts():
                   fields) + analysis())
 
 
+def build():
+    """Fields of a build's specification, each under the path where it stands."""
+    source = "server-stub/cli/builds/build.def"
+    kinds = {"TITLE": "MODEL@VERSION", "TEXT": "text of %s to %s bytes", "NAME": "name",
+             "PATH": "path", "CORPUS": "path, or `builtin`", "SIZE": "`90MB`, `1.2GiB` or bytes",
+             "LOSS": "`1%%`", "COUNT": "whole number, %s to %s", "TRUTH": "true or false",
+             "NAMES": "list of %s to %s texts", "PAIRS": "%s to %s texts or whole numbers by name",
+             "FILES": "%s to %s paths by name", "PART": "object",
+             "LIST": "list of %s to %s objects", "GATES": "gates, as below",
+             "ROLLOUT": "fields of [rollouts.md](rollouts.md), but `release`"}
+    where, lines = {"BUILD": ""}, []
+    for part, name, kind, _, least, most, standard, example, meaning in rows(source, "FLO_BUILD"):
+        if kind in ("PART", "LIST"):
+            where[example] = where[part] + name + ("[]." if kind == "LIST" else ".")
+        form = kinds[kind]
+        lines.append(["`%s%s`" % (where[part], name), form % ((least, most) if "%s" in form else ()),
+                      "needed" if standard == "NEEDED" else "`%s`" % standard if standard else "–",
+                      meaning])
+    units = {"PERCENT": "`90%`, up to 100", "BYTES": "`90MB`, `1.2GiB` or bytes",
+             "REAL": "number"}
+    gates = [["`%s`" % name, "at least" if sense == "MIN" else "at most", units[unit],
+              measure, meaning] for _, name, sense, unit, _, measure, _, meaning in
+             rows(source, "FLO_BUILD_GATE")]
+    return ("# The specification of a build: the file of `flotilla model build`\n\n" +
+            NOTE % source + "[models-from-folders.md](../models-from-folders.md) has the chain "
+            "and an example.\n\n" + table(["field", "value", "default", "meaning"], lines) +
+            "\n## Gates\n\nA gate stands in `evaluate.gates`, for every variant, or in a "
+            "variant's own `gates`.\n\n" +
+            table(["gate", "the figure is", "limit", "in the table", "meaning"], gates))
+
+
 def policy():
     lines = [["`%s`" % r[0], r[4], r[5], r[6]]
              for r in rows("proto/policy.def", "FLO_POLICY")]
@@ -719,7 +750,7 @@ PAGES = {"docs/clients.md": clients_page, "docs/reference/models.md": models_pag
          **{name: lambda name=name: contracts_page(name) for name in CONTRACTS},
          "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
-         "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
+         "rollouts.md": rollouts, "build.md": build, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": lambda: openapi.text(version()),
          "proto/openapi/local.json": lambda: local_openapi.text(version())}
 

@@ -10,10 +10,10 @@
 
 #include <flotilla/errors/model.h>
 
+#include "engine/judge/unnamed.h"
 #include "engine/publish/choice.h"
 #include "engine/publish/fit.h"
 #include "engine/publish/sensitivity.h"
-#include "engine/tools/outfile.h"
 
 /* Types that a tensor may get, besides its own; rows that are no multiple of 256
  * values get those with blocks of 32. */
@@ -213,7 +213,7 @@ static int measure_errors(struct work *work, struct flo_err *err)
 static int write_copy(const struct flo_budget *budget, const uint32_t *types, int *fd,
                       char path[32], struct flo_err *err)
 {
-    FLO_TRY(flo_outfile_unnamed(fd, err));
+    FLO_TRY(flo_unnamed_open(fd, err));
     FLO_TRY(budget->write(budget->context, types, *fd, err));
     snprintf(path, 32, "/proc/self/fd/%d", *fd);
     return 0;

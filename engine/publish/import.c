@@ -18,6 +18,7 @@ struct import {
     struct flo_import_options options;
     struct flo_import folder;
     struct flo_produce produce;
+    struct flo_resume resume;
     uint64_t bytes; /* size of the written file */
     bool is_known;  /* the engine runs the architecture */
 };
@@ -37,7 +38,7 @@ static int check_written(struct import *import, int fd, struct flo_err *err)
 static int write_file(void *context, int fd, struct flo_err *err)
 {
     struct import *import = context;
-    FLO_TRY(flo_import_write(&import->folder, &import->produce, fd, err));
+    FLO_TRY(flo_import_write(&import->folder, &import->produce, &import->resume, fd, err));
     return check_written(import, fd, err);
 }
 
@@ -69,8 +70,11 @@ static void report(const struct import *import, struct flo_buf *out)
         counts[import->folder.outputs[i].head.type]++;
     }
     if (import->tool.args.is_json) {
-        flo_buf_printf(out, "{\"architecture\":\"%s\",\"tensors\":%zu,\"bytes\":%" PRIu64 ",",
-                       keys->arch, import->folder.output_count, import->bytes);
+        flo_buf_printf(out,
+                       "{\"architecture\":\"%s\",\"tensors\":%zu,\"tensors_of_earlier_run\":%zu,"
+                       "\"bytes\":%" PRIu64 ",",
+                       keys->arch, import->folder.output_count, import->resume.tensors,
+                       import->bytes);
         flo_tool_json(out, "\"size\":", flo_keys_find(keys, "general.size_label")->text);
         flo_tool_json(out, ",\"license\":", licence != NULL ? licence->text : "");
         flo_tool_json(out,
@@ -80,8 +84,13 @@ static void report(const struct import *import, struct flo_buf *out)
                        import->is_known ? "true" : "false");
         return;
     }
-    flo_buf_printf(out, "%s: architecture %s, %" PRIu64 " bytes\ntensors:", import->to, keys->arch,
+    flo_buf_printf(out, "%s: architecture %s, %" PRIu64 " bytes\n", import->to, keys->arch,
                    import->bytes);
+    if (import->resume.tensors > 0) {
+        flo_buf_printf(out, "an earlier run had written %zu of the tensors\n",
+                       import->resume.tensors);
+    }
+    flo_buf_text(out, "tensors:");
     flo_tool_types(counts, out);
     flo_buf_printf(out, "licence: %s\n",
                    licence != NULL ? licence->text : "the folder's README.md names none");
@@ -102,7 +111,7 @@ static int import_folder(struct import *import, struct flo_err *err)
     snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
     const struct flo_inputs inputs = {{config}};
     FLO_TRY(flo_import_open(&import->folder, &import->options, &import->produce, err));
-    FLO_TRY(flo_outfile(import->to, inputs, write_file, import, err));
+    FLO_TRY(flo_outfile_go_on(import->to, inputs, write_file, import, err));
     report(import, &text);
     int rv = flo_tool_print(&text, "the report", err);
     flo_buf_deinit(&text);

@@ -3,23 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
 
-/* Path of the file while it is being written. */
+/* Path of the file while it is being written, and whether a signal leaves it. */
 static char part[PATH_BYTES_MAX];
+static bool is_left;
 
 /* Removes the incomplete file when a signal ends the process. */
 static void on_signal(int number)
 {
-    unlink(part);
+    (void)(is_left || unlink(part));
     raise(number); /* now the signal ends the process */
 }
 
@@ -109,8 +108,8 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     }
     hold_signals(false);
     FLO_TRY(rv);
-    rv = ftruncate(fd, 0) == 0 ? write(context, fd, err)
-                               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
+    rv = is_left || ftruncate(fd, 0) == 0 ? write(context, fd, err)
+                                          : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync of %s", part);
     }
@@ -125,28 +124,19 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     return rv;
 }
 
+int flo_outfile_go_on(const char *path, struct flo_inputs inputs, flo_outfile_write *write,
+                      void *context, struct flo_err *err)
+{
+    is_left = true;
+    int rv = flo_outfile(path, inputs, write, context, err);
+    is_left = false;
+    return rv;
+}
+
 int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err *err)
 {
     errno = posix_fallocate(fd, 0, (off_t)bytes);
     return errno == 0
                ? 0
                : flo_fail_errno(err, FLO_E_IO_WRITE, "%llu %s", (unsigned long long)bytes, what);
-}
-
-int flo_outfile_unnamed(int *fd, struct flo_err *err)
-{
-    const char *folder = getenv("TMPDIR");
-    char path[PATH_MAX];
-
-    folder = folder != NULL && folder[0] != '\0' ? folder : "/tmp";
-    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (*fd >= 0) {
-        return 0;
-    }
-    if (snprintf(path, sizeof(path), "%s/flotilla-XXXXXX", folder) >= (int)sizeof(path) ||
-        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "a copy in %s", folder);
-    }
-    unlink(path);
-    return 0;
 }

@@ -25,12 +25,13 @@ struct flo_inputs {
 FLO_MUST_USE int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *write,
                              void *context, struct flo_err *err);
 
+/* Does the same, but goes on with a `path`.part that an earlier process left: it
+ * is not emptied, and stays when a signal ends the process. */
+FLO_MUST_USE int flo_outfile_go_on(const char *path, struct flo_inputs inputs,
+                                   flo_outfile_write *write, void *context, struct flo_err *err);
+
 /* Allocates `bytes` of the disk for the file.  An error calls the content
  * `what`.  FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
 FLO_MUST_USE int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err *err);
-/* Opens an unnamed file in the folder for temporary files.  A file system that
- * knows no unnamed files gets one whose name is removed at once.
- * FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_outfile_unnamed(int *fd, struct flo_err *err);
 
 #endif

@@ -150,21 +150,10 @@ static int publish(struct flo_cli *cli, const char *title, json_t *release, stru
     return 0;
 }
 
-static void show_end(const struct flo_cli *cli, const char *title, const json_t *release)
-{
-    if (flo_out_is_data(cli)) {
-        flo_out_object(cli, release, FLO_COLUMNS(release));
-        return;
-    }
-    printf("%s %s %s\n", flo_out_text(release, "state", "draft"), title,
-           flo_out_text(release, "digest", "?"));
-}
-
 static int build_and_upload(struct flo_cli *cli, struct flo_create *create, const char *title,
-                            struct flo_err *err)
+                            json_t **release, struct flo_err *err)
 {
     struct flo_author_result made = {0};
-    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
     int rv;
 
     if (!flo_args_has(&cli->args, "quiet")) {
@@ -177,25 +166,22 @@ static int build_and_upload(struct flo_cli *cli, struct flo_create *create, cons
         FLO_CLEANUP(flo_json_cleanup)
         json_t *ways = flo_create_ways(create, &made);
         flo_create_show_ways(cli, ways);
-        rv = flo_create_upload(cli, create, &made, &release, err);
+        rv = flo_create_upload(cli, create, &made, release, err);
         if (rv == 0) {
-            json_object_set(release, "ways", ways);
+            json_object_set(*release, "ways", ways);
         }
     }
     if (rv == 0 && flo_args_has(&cli->args, "publish")) {
-        rv = publish(cli, title, release, err);
-    }
-    if (rv == 0) {
-        show_end(cli, title, release);
+        rv = publish(cli, title, *release, err);
     }
     flo_author_result_deinit(&made);
     return rv;
 }
 
-/* Checks the new release's name.  *is_there becomes true if the controller has
- * the same release already, so that there is nothing to do. */
+/* Checks the new release's name.  *out becomes the release if the controller has
+ * the same one already, so that there is nothing to do. */
 static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
-                        bool *is_there, struct flo_err *err)
+                        json_t **out, struct flo_err *err)
 {
     char path[256];
     struct flo_err why = {0};
@@ -203,7 +189,6 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     char other[FLO_FILE_NAME_MAX + 32];
     int rv;
 
-    *is_there = false;
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
     rv = flo_api_get(cli, path, &release, &why);
     if (rv == FLO_E_RELEASE_ABSENT || rv == FLO_E_ABSENT) {
@@ -219,7 +204,6 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     if (other[0] != '\0') {
         return flo_fail(err, FLO_E_RELEASE_EXISTS, "%s is there, and %s is another", title, other);
     }
-    *is_there = true;
     flo_out_say(cli, " ✓ %s is there already, made of the same", title);
     if (flo_args_has(&cli->args, "publish") &&
         strcmp(flo_out_text(release, "state", ""), "draft") == 0) {
@@ -227,7 +211,7 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     }
     if (rv == 0) {
         json_object_set_new(release, "existed", json_true());
-        show_end(cli, title, release);
+        *out = json_incref(release);
     }
     return rv;
 }
@@ -295,20 +279,20 @@ static int make_folder(struct flo_create *create, const char *to, struct flo_err
 }
 
 static int create_in_folder(struct flo_cli *cli, struct flo_create *create, const char *title,
-                            struct flo_err *err)
+                            json_t **release, struct flo_err *err)
 {
     FLO_TRY(flo_create_golden(cli, create, err));
     FLO_TRY(flo_create_find_bases(cli, create, err));
-    return build_and_upload(cli, create, title, err);
+    return build_and_upload(cli, create, title, release, err);
 }
 
 static int create_new(struct flo_cli *cli, struct flo_create *create, const char *title,
-                      struct flo_err *err)
+                      json_t **release, struct flo_err *err)
 {
     const char *to = flo_args_text(&cli->args, "to", NULL);
 
     FLO_TRY(make_folder(create, to, err));
-    int rv = create_in_folder(cli, create, title, err);
+    int rv = create_in_folder(cli, create, title, release, err);
     flo_create_forget_old(create);
     if (to == NULL) {
         flo_create_scratch_end(create->dir);
@@ -316,11 +300,11 @@ static int create_new(struct flo_cli *cli, struct flo_create *create, const char
     return rv;
 }
 
-static int create_release(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
+static int create_release(struct flo_cli *cli, struct flo_create *create, json_t **release,
+                          struct flo_err *err)
 {
     const char *title = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
-    bool is_there = false;
     FLO_TRY(flo_release_title_parse(title, create->model_name, create->version, err));
     FLO_TRY(read_flags(cli, create, err));
     int rv = flo_create_import(cli, create, err);
@@ -335,12 +319,12 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, struct
         rv = flo_create_check_license(create, flo_out_text(version, "licences", ""), err);
     }
     if (rv == 0) {
-        rv = look_at_name(cli, create, title, &is_there, err);
+        rv = look_at_name(cli, create, title, release, err);
     }
-    return rv < 0 || is_there ? rv : create_new(cli, create, title, err);
+    return rv < 0 || *release != NULL ? rv : create_new(cli, create, title, release, err);
 }
 
-int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
+int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *err)
 {
     struct flo_create *create = calloc(1, sizeof(*create));
     int rv;
@@ -348,10 +332,29 @@ int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
     if (create == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
-    rv = create_release(cli, create, err);
+    rv = create_release(cli, create, release, err);
     flo_create_import_end(create);
     flo_parts_deinit(&create->parts);
     flo_key_free(create->key);
     free(create);
     return rv;
+}
+
+static void show_end(const struct flo_cli *cli, const char *title, const json_t *release)
+{
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, release, FLO_COLUMNS(release));
+        return;
+    }
+    printf("%s %s %s\n", flo_out_text(release, "state", "draft"), title,
+           flo_out_text(release, "digest", "?"));
+}
+
+int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+
+    FLO_TRY(flo_create_release(cli, &release, err));
+    show_end(cli, cli->args.words[0], release);
+    return 0;
 }

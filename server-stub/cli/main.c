@@ -44,9 +44,10 @@ static bool is_local(const struct command *command)
 {
     return command->run == flo_cmd_login || command->run == flo_cmd_explain ||
            command->run == flo_cmd_key_create || command->run == flo_cmd_key_move ||
-           command->run == flo_cmd_release_sign || command->run == flo_cmd_rollout_init ||
-           command->run == flo_cmd_version || command->run == flo_cmd_doctor ||
-           command->run == flo_cmd_completion || flo_trust_is_local(command->run);
+           command->run == flo_cmd_release_sign || command->run == flo_cmd_model_build ||
+           command->run == flo_cmd_rollout_init || command->run == flo_cmd_version ||
+           command->run == flo_cmd_doctor || command->run == flo_cmd_completion ||
+           flo_trust_is_local(command->run);
 }
 
 static int run(struct flo_args *args, struct flo_err *err)

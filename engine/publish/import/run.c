@@ -128,23 +128,24 @@ static int pad(int fd, uint64_t *position, uint64_t place, struct flo_err *err)
 }
 
 static int write_tensors(struct flo_import *import, struct flo_produce *produce,
-                         const struct flo_gguf_tensor *heads, uint64_t bytes, int fd,
-                         struct flo_err *err)
+                         struct flo_resume *resume, const struct flo_gguf_tensor *heads,
+                         uint64_t bytes, struct flo_err *err)
 {
-    uint64_t position = 0, started_us = flo_now_us();
-    for (size_t i = 0; i < import->output_count; i++) {
-        FLO_TRY(pad(fd, &position, heads[i].offset, err));
-        FLO_TRY(flo_produce_write(produce, &import->outputs[i], fd, err));
+    uint64_t position = resume->bytes, started_us = flo_now_us();
+    for (size_t i = resume->tensors; i < import->output_count; i++) {
+        FLO_TRY(pad(resume->fd, &position, heads[i].offset, err));
+        FLO_TRY(flo_produce_write(produce, &import->outputs[i], resume->fd, err));
         position += heads[i].bytes;
+        FLO_TRY(flo_resume_note(resume, i + 1, position, err));
         flo_tool_progress("MiB", position >> 20, (bytes >> 20) + 1, started_us);
     }
-    FLO_TRY(pad(fd, &position, bytes, err));
+    FLO_TRY(pad(resume->fd, &position, bytes, err));
     flo_tool_progress("MiB", 1, 1, started_us);
     return 0;
 }
 
-int flo_import_write(struct flo_import *import, struct flo_produce *produce, int fd,
-                     struct flo_err *err)
+int flo_import_write(struct flo_import *import, struct flo_produce *produce,
+                     struct flo_resume *resume, int fd, struct flo_err *err)
 {
     uint64_t bytes = 0;
     FLO_CLEANUP(flo_free_cleanup)
@@ -157,7 +158,9 @@ int flo_import_write(struct flo_import *import, struct flo_produce *produce, int
     }
     FLO_TRY(flo_gguf_create_head(heads, import->output_count, import->keys.edits,
                                  import->keys.count, fd, &bytes, err));
-    return write_tensors(import, produce, heads, bytes, fd, err);
+    FLO_TRY(flo_resume_find(resume, import, heads, bytes, fd, err));
+    FLO_TRY(write_tensors(import, produce, resume, heads, bytes, err));
+    return flo_resume_end(resume, err);
 }
 
 void flo_import_close(struct flo_import *import)

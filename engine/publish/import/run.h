@@ -3,6 +3,7 @@
 #define FLOTILLA_ENGINE_IMPORT_RUN_H
 
 #include "engine/publish/import/produce.h"
+#include "engine/publish/import/resume.h"
 
 struct flo_import_options {
     const char *folder;
@@ -15,9 +16,11 @@ struct flo_import_options {
 FLO_MUST_USE int flo_import_open(struct flo_import *import,
                                  const struct flo_import_options *options,
                                  struct flo_produce *produce, struct flo_err *err);
-/* Writes the file to an empty descriptor. */
-FLO_MUST_USE int flo_import_write(struct flo_import *import, struct flo_produce *produce, int fd,
-                                  struct flo_err *err);
+/* Writes the file to a descriptor that is empty, or has what an earlier call
+ * left.  resume->step_bytes is read; the other fields say where the call went
+ * on. */
+FLO_MUST_USE int flo_import_write(struct flo_import *import, struct flo_produce *produce,
+                                  struct flo_resume *resume, int fd, struct flo_err *err);
 void flo_import_close(struct flo_import *import);
 
 #endif

@@ -13,6 +13,12 @@ int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
     return left_out(err);
 }
 
+int flo_cmd_model_build(struct flo_cli *cli, struct flo_err *err)
+{
+    (void)cli;
+    return left_out(err);
+}
+
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
 {
     (void)cli;

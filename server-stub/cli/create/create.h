@@ -11,6 +11,9 @@
 
 #define FLO_CREATE_BASES_MAX 32 /* largest number of bases of all models together */
 #define FLO_CREATE_STEPS_MAX 8
+/* most words of a command of flotilla-model: some flags, and a model of each
+ * variant */
+#define FLO_CREATE_WORDS_MAX (16 + 2 * FLO_RELEASE_VARIANTS_MAX)
 #define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
 
 /* A file of an earlier release that is the base of a delta. */
@@ -55,6 +58,10 @@ struct flo_create {
     struct flo_ticker ticker; /* shows progress while files are downloaded */
 };
 
+/* Does all of `release create` with the words and flags of cli->args, and prints
+ * its progress.  *release is the controller's answer, which the caller frees. */
+FLO_MUST_USE int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *err);
+
 /* Makes an empty folder below $TMPDIR.  FLO_E_IO_WRITE: `path` is empty then. */
 FLO_MUST_USE int flo_create_scratch(char path[FLO_SCRATCH_BYTES], struct flo_err *err);
 /* Removes such a folder, which has no subfolders. */
@@ -96,6 +103,9 @@ FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create
  * and errors on stderr.  *status is that of waitpid().  FLO_E_ABSENT: the
  * program is not installed. */
 FLO_MUST_USE int flo_create_run_model(const char *const *words, int *status, struct flo_err *err);
+/* Runs it with its stdout at `fd`; -1: at ours. */
+FLO_MUST_USE int flo_create_run_model_to(const char *const *words, int fd, int *status,
+                                         struct flo_err *err);
 
 /* Tells whether the command chooses the model's types: --calibrate, --fit or
  * --loss is given. */
@@ -141,6 +151,10 @@ void flo_create_sampling(struct flo_create *create);
 /* Finds the licence of the release: --license, or else what the models name. */
 FLO_MUST_USE int flo_create_license(struct flo_cli *cli, struct flo_create *create,
                                     struct flo_err *err);
+/* Checks the licence of a release with this model alone, as the next function
+ * does.  `given` is the release's licence, or NULL. */
+FLO_MUST_USE int flo_create_check_model_license(const char *path, const char *given,
+                                                const char *list, struct flo_err *err);
 /* Checks the licences of the release and of its models against a list of
  * allowed ones; NULL or "": all are.  FLO_E_RELEASE_LICENCE names the file. */
 FLO_MUST_USE int flo_create_check_license(const struct flo_create *create, const char *list,

@@ -2,51 +2,11 @@
  * the release is signed. */
 #include "server-stub/cli/create/create.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <flotilla/errors/model.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
-
-/* most words of a command: some flags, and a model of each variant */
-#define WORDS_MAX (16 + 2 * FLO_RELEASE_VARIANTS_MAX)
-
-int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
-{
-    char program[4096];
-    const char *argv[WORDS_MAX + 2] = {program};
-    pid_t pid;
-
-    /* The program with llama.cpp's library is preferred, because it also plays
-     * the architectures of that library. */
-    if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
-        !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
-        flo_fail(err, FLO_E_ABSENT,
-                 "the program flotilla-model, which reads models, is not installed");
-        flo_err_fix(err, "install it, or sign what nobody played with "
-                         "--golden FILE --skip-play");
-        return FLO_E_ABSENT;
-    }
-    for (size_t i = 0; i < WORDS_MAX && words[i] != NULL; i++) {
-        argv[i + 1] = words[i];
-    }
-    (void)fflush(stdout);
-    FLO_TRY(flo_process_spawn(argv, -1, &pid, err));
-    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
-    }
-    return 0;
-}
-
-int flo_create_made(int status, const char *of, struct flo_err *err)
-{
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? 0
-               : flo_fail(err, FLO_E_MODEL_FOLDER,
-                          "%s: no model was made of it; the reason stands above", of);
-}
 
 static int run_model(const char *const *words, struct flo_err *err)
 {
@@ -149,7 +109,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
 {
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
     const char *context = flo_args_text(&cli->args, "context", NULL);
-    const char *words[WORDS_MAX + 1] = {"golden", "create", create->golden};
+    const char *words[FLO_CREATE_WORDS_MAX + 1] = {"golden", "create", create->golden};
     size_t n = 3;
 
     FLO_TRY(add_player(cli, create, create->files[0].path, words, &n, err));
@@ -246,7 +206,7 @@ static bool is_repeated(const struct flo_create *create, const struct play *play
 static int play_one(struct flo_cli *cli, struct flo_create *create, const struct play *play,
                     struct flo_err *err)
 {
-    const char *words[WORDS_MAX + 1] = {"golden", "play", play->golden};
+    const char *words[FLO_CREATE_WORDS_MAX + 1] = {"golden", "play", play->golden};
     bool is_only = create->author.variant_count == 1;
     const char *name = play->variant->name;
     char context[16];

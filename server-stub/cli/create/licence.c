@@ -103,25 +103,51 @@ int flo_create_license(struct flo_cli *cli, struct flo_create *create, struct fl
     return 0;
 }
 
+/* Checks the licence that a model names itself.  Copies it to `named`. */
+static int check_named(const char *path, const char *list, char *named, size_t bytes,
+                       struct flo_err *err)
+{
+    char refused[FLO_LICENSE_BYTES_MAX + 1];
+
+    read_named(path, named, bytes);
+    if (named[0] != '\0' && !flo_license_is_allowed(list, named, refused, sizeof(refused))) {
+        return refuse(path, refused, list, err);
+    }
+    return 0;
+}
+
+static int check_release(const char *license, const char *list, struct flo_err *err)
+{
+    char refused[FLO_LICENSE_BYTES_MAX + 1];
+
+    return flo_license_is_allowed(list, license, refused, sizeof(refused))
+               ? 0
+               : refuse("the release", refused, list, err);
+}
+
+int flo_create_check_model_license(const char *path, const char *given, const char *list,
+                                   struct flo_err *err)
+{
+    char named[FLO_LICENSE_BYTES_MAX + 1];
+
+    if (list == NULL || list[0] == '\0') {
+        return 0;
+    }
+    FLO_TRY(check_named(path, list, named, sizeof(named), err));
+    return check_release(given != NULL ? given : named, list, err);
+}
+
 int flo_create_check_license(const struct flo_create *create, const char *list, struct flo_err *err)
 {
-    const char *license = create->author.license != NULL ? create->author.license : "";
-    char named[FLO_LICENSE_BYTES_MAX + 1], refused[FLO_LICENSE_BYTES_MAX + 1];
+    char named[FLO_LICENSE_BYTES_MAX + 1];
 
     if (list == NULL || list[0] == '\0') {
         return 0;
     }
     for (size_t i = 0; i < create->author.file_count; i++) {
-        const struct flo_author_file *file = &create->files[i];
-        if (is_model(file)) {
-            read_named(file->path, named, sizeof(named));
-            if (named[0] != '\0' &&
-                !flo_license_is_allowed(list, named, refused, sizeof(refused))) {
-                return refuse(file->path, refused, list, err);
-            }
+        if (is_model(&create->files[i])) {
+            FLO_TRY(check_named(create->files[i].path, list, named, sizeof(named), err));
         }
     }
-    return flo_license_is_allowed(list, license, refused, sizeof(refused))
-               ? 0
-               : refuse("the release", refused, list, err);
+    return check_release(create->author.license != NULL ? create->author.license : "", list, err);
 }

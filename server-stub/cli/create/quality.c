@@ -4,14 +4,11 @@
  * `flotilla-model quantize` chooses the types and writes a report, of which the
  * release's text `quality` is made.  Speeds are left out, because they are those
  * of the publisher's machine. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <flotilla/errors/process.h>
 
 #include "base/host/json.h"
 #include "server-stub/cli/create/create.h"
@@ -93,20 +90,7 @@ static int read_report(struct flo_create *create, const char *path, struct flo_e
 static int run(const struct flo_cli *cli, const char *const *words, int *status,
                struct flo_err *err)
 {
-    FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
-
-    if (flo_out_is_data(cli)) {
-        (void)fflush(stdout);
-        kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (kept < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
-            return flo_fail_errno(err, FLO_E_PROCESS, "stdout");
-        }
-    }
-    int rv = flo_create_run_model(words, status, err);
-    if (kept >= 0 && dup2(kept, STDOUT_FILENO) < 0 && rv == 0) {
-        rv = flo_fail_errno(err, FLO_E_PROCESS, "stdout");
-    }
-    return rv;
+    return flo_create_run_model_to(words, flo_out_is_data(cli) ? STDERR_FILENO : -1, status, err);
 }
 
 int flo_create_quantize(struct flo_cli *cli, struct flo_create *create, const char *floats,

@@ -32,6 +32,7 @@ static inline int imported(const char *type, struct flo_gguf **out)
     char path[] = "/tmp/flotilla-imported-XXXXXX";
     struct flo_import import = {0};
     struct flo_produce produce = {0};
+    struct flo_resume resume = {0};
     const struct flo_import_options options = {
         .folder = folder, .mix = type != NULL ? flo_mix_find(type) : NULL, .threads = 1};
     err = (struct flo_err){0};
@@ -40,7 +41,7 @@ static inline int imported(const char *type, struct flo_gguf **out)
     unlink(path);
     int rv = flo_import_open(&import, &options, &produce, &err);
     if (rv == 0) {
-        rv = flo_import_write(&import, &produce, fd, &err);
+        rv = flo_import_write(&import, &produce, &resume, fd, &err);
     }
     flo_produce_close(&produce);
     flo_import_close(&import);

@@ -1,0 +1,63 @@
+/* Program: runs the commands of flotilla-model, which makes and judges
+ * models. */
+#include "server-stub/cli/create/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/process.h>
+
+int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
+{
+    char program[4096];
+    const char *argv[FLO_CREATE_WORDS_MAX + 2] = {program};
+    pid_t pid;
+
+    /* The program with llama.cpp's library is preferred, because it also plays
+     * the architectures of that library. */
+    if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
+        !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
+        flo_fail(err, FLO_E_ABSENT,
+                 "the program flotilla-model, which reads models, is not installed");
+        flo_err_fix(err, "install it, or sign what nobody played with "
+                         "--golden FILE --skip-play");
+        return FLO_E_ABSENT;
+    }
+    for (size_t i = 0; i < FLO_CREATE_WORDS_MAX && words[i] != NULL; i++) {
+        argv[i + 1] = words[i];
+    }
+    (void)fflush(stdout);
+    FLO_TRY(flo_process_spawn(argv, -1, &pid, err));
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
+    }
+    return 0;
+}
+
+int flo_create_run_model_to(const char *const *words, int fd, int *status, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
+
+    if (fd >= 0) {
+        (void)fflush(stdout);
+        kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (kept < 0 || dup2(fd, STDOUT_FILENO) < 0) {
+            return flo_fail_errno(err, FLO_E_PROCESS, "stdout");
+        }
+    }
+    int rv = flo_create_run_model(words, status, err);
+    if (kept >= 0 && dup2(kept, STDOUT_FILENO) < 0 && rv == 0) {
+        rv = flo_fail_errno(err, FLO_E_PROCESS, "stdout");
+    }
+    return rv;
+}
+
+int flo_create_made(int status, const char *of, struct flo_err *err)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_FOLDER,
+                          "%s: no model was made of it; the reason stands above", of);
+}
