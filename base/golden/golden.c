@@ -206,6 +206,24 @@ static int read_losses(const struct flo_tree_node *object, enum flo_golden_kind 
     return rv < 0 ? flo_wrap(err, rv, "field `%s`", keys[1]) : 0;
 }
 
+/* Reads the tokens that were likely at each token of the matcher LOSSES.  Formats
+ * 1 and 2 have them as members of the case, which older devices pass over. */
+static int read_rivals(const struct flo_tree_node *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    static const char *const keys[] = {"rivals", "rival_losses", "rival_slack"};
+    struct flo_golden_follow follow = {0};
+
+    flo_golden_follow(&follow, out);
+    if (is_left_out(object, keys[0]) || follow.match == NULL) {
+        return 0;
+    }
+    FLO_TRY(read_losses(object, FLO_GOLDEN_RIVALS, keys, out, err));
+    return out->expect[out->n_expect - 1].n_tokens % follow.match->n_tokens == 0
+               ? 0
+               : flo_fail(err, FLO_E_META_SCHEMA, "field `rivals`: not as many for each token");
+}
+
 /* ---- format 1 ---- */
 
 static int read_contains(const struct flo_tree_node *object, struct flo_golden_case *out,
@@ -529,6 +547,7 @@ static int read_case(const struct flo_tree_node *object, bool is_2, struct flo_g
     out->tokens_max = 1;
     FLO_TRY(get_text(object, "id", 63, &out->id, err));
     int rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
+    rv = rv == 0 ? read_rivals(object, out, err) : rv;
     if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
         rv = get_whole(object, "max_new_tokens", 1, FLO_GOLDEN_TOKENS_MAX, &out->tokens_max, err);
     }
