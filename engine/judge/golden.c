@@ -608,9 +608,9 @@ static int tell_results(const struct golden *g, const struct flo_golden *golden,
             fprintf(stderr, "failed: %s: %s\n", golden->cases[i].id, results[i].why);
         }
     }
-    if (results[golden->n_cases].why[0] != '\0') {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %s of %s", path, results[golden->n_cases].why,
-                        g->tool.model);
+    const char *of_all = results[golden->n_cases].why;
+    if (of_all[0] != '\0' && failed > 0) {
+        fprintf(stderr, "failed: %s\n", of_all);
     }
     if (passed_over > 0) {
         fprintf(stderr, "passed over: %u case%s that only a device plays (text, audio, file)\n",
@@ -619,10 +619,14 @@ static int tell_results(const struct golden *g, const struct flo_golden *golden,
     if (passed_over == golden->n_cases) {
         return flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: no case that a model alone can play", path);
     }
-    return failed == 0 ? 0
-                       : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %u of %u case%s %s with %s", path,
-                                  failed, golden->n_cases, flo_s(golden->n_cases),
-                                  flo_plural(failed, "fails", "fail"), g->tool.model);
+    if (failed > 0) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %u of %u case%s %s with %s", path, failed,
+                        golden->n_cases, flo_s(golden->n_cases),
+                        flo_plural(failed, "fails", "fail"), g->tool.model);
+    }
+    return of_all[0] == '\0'
+               ? 0
+               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %s of %s", path, of_all, g->tool.model);
 }
 
 static int play_file(void *context, struct flo_err *err)
