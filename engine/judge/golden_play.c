@@ -18,8 +18,8 @@
 #include "engine/kernel/kernel.h"
 
 enum {
-    REF_BYTES_MAX = 16 << 20, /* most bytes of weights that plain C computes fast enough */
-    CACHE_PLAY = 3,           /* with the cache that devices choose when memory is short */
+    REF_BYTES_MAX = 128 << 20, /* most bytes of weights that plain C computes fast enough */
+    CACHE_PLAY = 3,            /* with the cache that devices choose when memory is short */
     PLAYS = 4,
 };
 /* difference of logits at which another CPU might choose the other token */
@@ -177,15 +177,15 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
     return NULL;
 }
 
-/* Returns the name of the simplest kernel of this CPU that is fast enough. */
-static const char *plainest_kernel(uint64_t weights_bytes)
+/* Returns the name of the simplest kernel of this CPU, but not of plain C, which is
+ * slow.  Returns NULL if there is none. */
+static const char *plainest_kernel(void)
 {
     const struct flo_kernel *kernel;
     const char *name = NULL;
 
     for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
-        bool is_slow = kernel == &flo_kernel_ref && weights_bytes > REF_BYTES_MAX;
-        name = kernel->is_supported() && !is_slow ? kernel->name : name;
+        name = kernel->is_supported() && kernel != &flo_kernel_ref ? kernel->name : name;
     }
     return name;
 }
@@ -195,14 +195,14 @@ static const char *plainest_kernel(uint64_t weights_bytes)
 static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
 {
     const char *other = other_kernel(first->kernel, first->weights_bytes);
-    const char *plainest = plainest_kernel(first->weights_bytes);
+    const char *plainest = plainest_kernel();
 
     if (play == 1) {
         tool->threads = first->threads == 1 ? 2 : 1;
         tool->kernel = other != NULL ? other : tool->kernel;
     } else if (play == 2) {
         tool->kernel = plainest;
-        return other != NULL && strcmp(plainest, other) != 0 &&
+        return plainest != NULL && other != NULL && strcmp(plainest, other) != 0 &&
                strcmp(plainest, first->kernel) != 0;
     } else if (play == CACHE_PLAY) {
         bool is_free = tool->kv == NULL && tool->memory_bytes_max == 0;
