@@ -305,7 +305,8 @@ static void judge_all(struct plays *plays, const struct flo_tool_answer *a)
     struct flo_golden_played *result = &plays->results[plays->golden->n_cases];
     struct flo_err err = {0};
 
-    if (result->why[0] == '\0' && flo_golden_judge_rivals(&plays->heard.follow, &err) < 0) {
+    if (result->why[0] == '\0' &&
+        flo_golden_judge_rivals(&plays->heard.follow, a->model.info->kernel, &err) < 0) {
         snprintf(result->why, sizeof(result->why), "%.150s with kernel %.16s, %u thread%s",
                  err.what, a->model.info->kernel, a->model.info->threads,
                  a->model.info->threads == 1 ? "" : "s");

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             }
         }
         (void)flo_golden_judge(c, 0, &answer, &err);
-        (void)flo_golden_judge_rivals(&follow, &err);
+        (void)flo_golden_judge_rivals(&follow, text, &err);
     }
     flo_golden_deinit(&golden);
     return 0;

@@ -161,8 +161,10 @@ double flo_golden_loss(const struct flo_golden_match *match, uint32_t index,
 FLO_MUST_USE int flo_golden_judge_losses(const struct flo_golden_match *match,
                                          const struct flo_golden_follow *follow,
                                          struct flo_err *err);
-/* Judges the rivals of all cases that were followed.  FLO_E_PROBE_GOLDEN. */
-FLO_MUST_USE int flo_golden_judge_rivals(const struct flo_golden_follow *follow,
+/* Judges the rivals of all cases that were followed.  `kernel` is the name of the
+ * kernel that computed.  llama.cpp's library passes: it rounds in other places than
+ * the kernels that made the cases.  FLO_E_PROBE_GOLDEN. */
+FLO_MUST_USE int flo_golden_judge_rivals(const struct flo_golden_follow *follow, const char *kernel,
                                          struct flo_err *err);
 
 /* An answer.  Members that the case's kind does not use are empty. */

@@ -376,7 +376,7 @@ static int judge_rivals(double one, double other)
     const struct flo_golden_answer in = {.text = "", .follow = &follow};
     assert_int_equal(flo_golden_judge(&golden.cases[0], 0, &in, &err), 0);
     flo_golden_deinit(&golden);
-    return flo_golden_judge_rivals(&follow, &err);
+    return flo_golden_judge_rivals(&follow, "avx2", &err);
 }
 
 static void likely_tokens_may_differ_by_the_slack_in_the_mean(void **state)
@@ -405,15 +405,23 @@ static void a_likely_token_that_is_not_reported_may_be_as_likely_as_expected(voi
                      0);
     flo_golden_follow(&follow, &golden.cases[0]);
     flo_golden_follow_token(&follow, step, FLO_COUNT(step));
-    assert_int_equal(flo_golden_judge_rivals(&follow, &err), 0);
+    assert_int_equal(flo_golden_judge_rivals(&follow, "avx2", &err), 0);
     flo_golden_deinit(&golden);
+}
+
+static void another_back_end_passes_over_rivals(void **state)
+{
+    const struct flo_golden_follow follow = {.squares = 2, .allowed = 1};
+    (void)state;
+    assert_int_equal(flo_golden_judge_rivals(&follow, "llama.cpp", &err), 0);
+    assert_int_equal(flo_golden_judge_rivals(&follow, "neon", &err), FLO_E_PROBE_GOLDEN);
 }
 
 static void cases_without_rivals_pass_over_them(void **state)
 {
     const struct flo_golden_follow follow = {0};
     (void)state;
-    assert_int_equal(flo_golden_judge_rivals(&follow, &err), 0);
+    assert_int_equal(flo_golden_judge_rivals(&follow, "avx2", &err), 0);
 }
 
 static void rivals_that_do_not_belong_to_the_tokens_are_refused(void **state)
@@ -500,6 +508,7 @@ int main(void)
         cmocka_unit_test(likely_tokens_may_differ_by_the_slack_in_the_mean),
         cmocka_unit_test(a_small_difference_of_all_likely_tokens_fails_over_all_cases),
         cmocka_unit_test(a_likely_token_that_is_not_reported_may_be_as_likely_as_expected),
+        cmocka_unit_test(another_back_end_passes_over_rivals),
         cmocka_unit_test(cases_without_rivals_pass_over_them),
         cmocka_unit_test(rivals_that_do_not_belong_to_the_tokens_are_refused),
         cmocka_unit_test(a_case_of_format_1_may_use_all_of_its_checks),
