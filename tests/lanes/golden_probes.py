@@ -49,7 +49,7 @@ def play(golden, model, *words):
 
 
 def damages(model, layers, factors):
-    """What is damaged, the layer, and the bytes."""
+    """Name of each damage, its layer, and a function that makes the bytes."""
     chosen = sorted({round(i * (model.layers - 1) / max(1, layers - 1)) for i in range(layers)})
     for factor in factors:
         for kind in KINDS:
