@@ -25,6 +25,15 @@ uint64_t flo_get_u64(const void *p)
     return (uint64_t)flo_get_u32(b) | (uint64_t)flo_get_u32(b + 4) << 32;
 }
 
+float flo_get_f32(const void *p)
+{
+    uint32_t bits = flo_get_u32(p);
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 void flo_put_u16(void *p, uint16_t value)
 {
     uint8_t *b = p;
@@ -40,6 +49,14 @@ void flo_put_u32(void *p, uint32_t value)
     for (unsigned i = 0; i < 4; i++) {
         b[i] = (uint8_t)(value >> (8 * i));
     }
+}
+
+void flo_put_f32(void *p, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    flo_put_u32(p, bits);
 }
 
 void flo_put_u64(void *p, uint64_t value)

@@ -157,8 +157,7 @@ int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out, struc
         return 0;
     }
     if (kv->type == FLO_GGUF_F32) {
-        uint32_t bits = flo_get_u32(kv->data);
-        memcpy(out, &bits, sizeof(*out));
+        *out = flo_get_f32(kv->data);
         return 0;
     }
     if (kv->type == FLO_GGUF_F64) {

@@ -160,22 +160,12 @@ static int read_ids(const struct flo_tree_node *list, struct flo_golden_match *m
     return 0;
 }
 
-/* Adds a matcher for the answer's token ids.  Adds none when the gap between
- * the two best tokens was once so small that another CPU may choose
- * otherwise. */
-static int add_tokens(const struct flo_tree_node *list, double gap, struct flo_golden_case *out,
+/* Adds a matcher for the losses of tokens. */
+static int add_losses(enum flo_golden_kind kind, const struct flo_tree_node *list,
+                      const struct flo_tree_node *losses, double slack, struct flo_golden_case *out,
                       struct flo_err *err)
 {
-    return list == NULL || gap < FLO_GOLDEN_EXACT_GAP
-               ? 0
-               : read_ids(list, match_add(out, FLO_GOLDEN_TOKENS), err);
-}
-
-/* Adds a matcher for the losses of the answer's tokens. */
-static int add_losses(const struct flo_tree_node *list, const struct flo_tree_node *losses,
-                      double slack, struct flo_golden_case *out, struct flo_err *err)
-{
-    struct flo_golden_match *match = match_add(out, FLO_GOLDEN_LOSSES);
+    struct flo_golden_match *match = match_add(out, kind);
     uint32_t i = 0;
 
     FLO_TRY(read_ids(list, match, err));
@@ -202,6 +192,38 @@ static int add_losses(const struct flo_tree_node *list, const struct flo_tree_no
     return 0;
 }
 
+/* Reads three members: tokens, their losses, and the difference that is allowed. */
+static int read_losses(const struct flo_tree_node *object, enum flo_golden_kind kind,
+                       const char *const keys[3], struct flo_golden_case *out, struct flo_err *err)
+{
+    const struct flo_tree_node *list, *losses;
+    double slack;
+
+    FLO_TRY(get_list(object, keys[0], FLO_GOLDEN_TOKENS_MAX, &list, err));
+    FLO_TRY(get_list(object, keys[1], FLO_GOLDEN_TOKENS_MAX, &losses, err));
+    FLO_TRY(get_number(object, keys[2], &slack, err));
+    int rv = add_losses(kind, list, losses, slack, out, err);
+    return rv < 0 ? flo_wrap(err, rv, "field `%s`", keys[1]) : 0;
+}
+
+/* Reads the tokens that were likely at each token of the matcher LOSSES.  Formats
+ * 1 and 2 have them as members of the case, which older devices pass over. */
+static int read_rivals(const struct flo_tree_node *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    static const char *const keys[] = {"rivals", "rival_losses", "rival_slack"};
+    struct flo_golden_follow follow = {0};
+
+    flo_golden_follow(&follow, out);
+    if (is_left_out(object, keys[0]) || follow.match == NULL) {
+        return 0;
+    }
+    FLO_TRY(read_losses(object, FLO_GOLDEN_RIVALS, keys, out, err));
+    return out->expect[out->n_expect - 1].n_tokens % follow.match->n_tokens == 0
+               ? 0
+               : flo_fail(err, FLO_E_META_SCHEMA, "field `rivals`: not as many for each token");
+}
+
 /* ---- format 1 ---- */
 
 static int read_contains(const struct flo_tree_node *object, struct flo_golden_case *out,
@@ -220,47 +242,37 @@ static int read_contains(const struct flo_tree_node *object, struct flo_golden_c
     return 0;
 }
 
+/* Reads the answer's token ids.  They are not compared when the gap between the two
+ * best tokens was once so small that another CPU may choose otherwise. */
 static int read_tokens(const struct flo_tree_node *object, struct flo_golden_case *out,
                        struct flo_err *err)
 {
-    const struct flo_tree_node *list = NULL;
-    double gap = 0;
-    int rv =
-        is_left_out(object, "min_logit_gap") ? 0 : get_number(object, "min_logit_gap", &gap, err);
+    const struct flo_tree_node *list;
+    double gap;
 
-    if (rv == 0 && !is_left_out(object, "expect_tokens")) {
-        rv = get_list(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
-    }
-    rv = rv == 0 ? add_tokens(list, gap, out, err) : rv;
-    return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
-}
-
-static int read_losses(const struct flo_tree_node *object, struct flo_golden_case *out,
-                       struct flo_err *err)
-{
-    const struct flo_tree_node *list, *losses;
-    double slack;
-
-    if (is_left_out(object, "expect_losses")) {
+    if (is_left_out(object, "min_logit_gap") || is_left_out(object, "expect_tokens")) {
         return 0;
     }
+    FLO_TRY(get_number(object, "min_logit_gap", &gap, err));
     FLO_TRY(get_list(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err));
-    FLO_TRY(get_list(object, "expect_losses", FLO_GOLDEN_TOKENS_MAX, &losses, err));
-    FLO_TRY(get_number(object, "loss_slack", &slack, err));
-    int rv = add_losses(list, losses, slack, out, err);
-    return rv < 0 ? flo_wrap(err, rv, "field `expect_losses`") : 0;
+    int rv =
+        gap < FLO_GOLDEN_EXACT_GAP ? 0 : read_ids(list, match_add(out, FLO_GOLDEN_TOKENS), err);
+    return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
 }
 
 static int read_case_1(const struct flo_tree_node *object, struct flo_golden_case *out,
                        struct flo_err *err)
 {
+    static const char *const losses[] = {"expect_tokens", "expect_losses", "loss_slack"};
     bool is_raw = flo_tree_member(object, "raw_prompt") != NULL;
     out->input = is_raw ? FLO_GOLDEN_RAW : FLO_GOLDEN_PROMPT;
     FLO_TRY(
         get_text(object, is_raw ? "raw_prompt" : "prompt", PROMPT_BYTES_MAX, &out->prompt, err));
     FLO_TRY(read_contains(object, out, err));
     FLO_TRY(read_tokens(object, out, err));
-    FLO_TRY(read_losses(object, out, err));
+    if (!is_left_out(object, losses[1])) {
+        FLO_TRY(read_losses(object, FLO_GOLDEN_LOSSES, losses, out, err));
+    }
     if (out->n_expect == 0) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "checks nothing: no must_contain, no clear "
@@ -271,6 +283,7 @@ static int read_case_1(const struct flo_tree_node *object, struct flo_golden_cas
 
 /* ---- format 2 ---- */
 
+/* Each of these reads a matcher; `key` is its first key. */
 static int read_text(const struct flo_tree_node *object, const char *key,
                      struct flo_golden_match *match, struct flo_err *err)
 {
@@ -281,11 +294,11 @@ static int read_text(const struct flo_tree_node *object, const char *key,
     return 0;
 }
 
-static int read_pattern(const struct flo_tree_node *object, struct flo_golden_match *match,
-                        struct flo_err *err)
+static int read_pattern(const struct flo_tree_node *object, const char *key,
+                        struct flo_golden_match *match, struct flo_err *err)
 {
     int stars = 0;
-    int rv = read_text(object, "pattern", match, err);
+    int rv = read_text(object, key, match, err);
     for (const char *p = rv < 0 ? "" : match->text; *p != '\0'; p++) {
         stars += *p == '*';
         if (*p == '\\' && *++p == '\0') {
@@ -299,10 +312,10 @@ static int read_pattern(const struct flo_tree_node *object, struct flo_golden_ma
     return rv;
 }
 
-static int read_pointer(const struct flo_tree_node *object, struct flo_golden_match *match,
-                        struct flo_err *err)
+static int read_pointer(const struct flo_tree_node *object, const char *key,
+                        struct flo_golden_match *match, struct flo_err *err)
 {
-    FLO_TRY(get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err));
+    FLO_TRY(get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err));
     const char *tilde = match->text;
     if (tilde[0] != '\0' && tilde[0] != '/') {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `json`: a pointer begins with a slash");
@@ -316,15 +329,15 @@ static int read_pointer(const struct flo_tree_node *object, struct flo_golden_ma
     return 0;
 }
 
-static int read_equals(const struct flo_tree_node *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_equals(const struct flo_tree_node *object, const char *key,
+                       struct flo_golden_match *match, struct flo_err *err)
 {
     match->value = flo_tree_member(object, "equals");
-    return read_pointer(object, match, err);
+    return read_pointer(object, key, match, err);
 }
 
-static int read_within(const struct flo_tree_node *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_within(const struct flo_tree_node *object, const char *key,
+                       struct flo_golden_match *match, struct flo_err *err)
 {
     const struct flo_tree_node *list;
 
@@ -336,76 +349,57 @@ static int read_within(const struct flo_tree_node *object, struct flo_golden_mat
                         "field `within` is no pair of numbers, the smaller "
                         "first");
     }
-    return read_pointer(object, match, err);
+    return read_pointer(object, key, match, err);
 }
 
-static int read_cosine(const struct flo_tree_node *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_cosine(const struct flo_tree_node *object, const char *key,
+                       struct flo_golden_match *match, struct flo_err *err)
 {
     uint32_t ppm;
 
-    FLO_TRY(get_whole(object, "cosine_min_ppm", 0, 1000000, &ppm, err));
+    FLO_TRY(get_whole(object, key, 0, 1000000, &ppm, err));
     match->low = (double)ppm / 1e6;
     return get_text(object, "vector", NAME_BYTES_MAX, &match->text, err);
 }
 
-static int read_exit(const struct flo_tree_node *object, struct flo_golden_match *match,
-                     struct flo_err *err)
+static int read_exit(const struct flo_tree_node *object, const char *key,
+                     struct flo_golden_match *match, struct flo_err *err)
 {
     uint32_t status;
 
-    FLO_TRY(get_whole(object, "exit", 0, 255, &status, err));
+    FLO_TRY(get_whole(object, key, 0, 255, &status, err));
     match->exit_status = (int)status;
     return 0;
-}
-
-static int read_is(const struct flo_tree_node *object, struct flo_golden_match *match,
-                   struct flo_err *err)
-{
-    return read_text(object, "exact", match, err);
-}
-
-static int read_has(const struct flo_tree_node *object, struct flo_golden_match *match,
-                    struct flo_err *err)
-{
-    return read_text(object, "contains", match, err);
-}
-
-static int read_lacks(const struct flo_tree_node *object, struct flo_golden_match *match,
-                      struct flo_err *err)
-{
-    return read_text(object, "lacks", match, err);
 }
 
 /* The JSON keys of each kind of matcher; other keys are refused. */
 static const struct form {
     enum flo_golden_kind kind;
-    const char *key, *second, *third;
-    int (*read)(const struct flo_tree_node *object, struct flo_golden_match *match,
+    const char *keys[3];
+    int (*read)(const struct flo_tree_node *object, const char *key, struct flo_golden_match *match,
                 struct flo_err *err);
 } forms[] = {
-    {FLO_GOLDEN_IS, "exact", NULL, NULL, read_is},
-    {FLO_GOLDEN_CONTAINS, "contains", NULL, NULL, read_has},
-    {FLO_GOLDEN_LACKS, "lacks", NULL, NULL, read_lacks},
-    {FLO_GOLDEN_PATTERN, "pattern", NULL, NULL, read_pattern},
-    {FLO_GOLDEN_EQUALS, "json", "equals", NULL, read_equals},
-    {FLO_GOLDEN_WITHIN, "json", "within", NULL, read_within},
-    {FLO_GOLDEN_COSINE, "cosine_min_ppm", "vector", NULL, read_cosine},
-    {FLO_GOLDEN_TOKENS, "tokens", "min_logit_gap", NULL, NULL},
-    {FLO_GOLDEN_LOSSES, "tokens", "losses", "slack", NULL},
-    {FLO_GOLDEN_EXIT, "exit", NULL, NULL, read_exit},
+    {FLO_GOLDEN_IS, {"exact"}, read_text},
+    {FLO_GOLDEN_CONTAINS, {"contains"}, read_text},
+    {FLO_GOLDEN_LACKS, {"lacks"}, read_text},
+    {FLO_GOLDEN_PATTERN, {"pattern"}, read_pattern},
+    {FLO_GOLDEN_EQUALS, {"json", "equals"}, read_equals},
+    {FLO_GOLDEN_WITHIN, {"json", "within"}, read_within},
+    {FLO_GOLDEN_COSINE, {"cosine_min_ppm", "vector"}, read_cosine},
+    {FLO_GOLDEN_TOKENS, {"tokens", "min_logit_gap"}, NULL},
+    {FLO_GOLDEN_LOSSES, {"tokens", "losses", "slack"}, NULL},
+    {FLO_GOLDEN_EXIT, {"exit"}, read_exit},
 };
 
 static const struct form *form_of(const struct flo_tree_node *object)
 {
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
-        const struct form *form = &forms[i];
-        size_t keys = 1 + (form->second != NULL) + (form->third != NULL);
-        if (flo_tree_member(object, form->key) != NULL &&
-            (form->second == NULL || flo_tree_member(object, form->second) != NULL) &&
-            (form->third == NULL || flo_tree_member(object, form->third) != NULL) &&
-            count_of(object) == keys) {
-            return form;
+        size_t known = 0, keys = 0;
+        for (size_t k = 0; k < FLO_COUNT(forms[i].keys) && forms[i].keys[k] != NULL; k++, keys++) {
+            known += flo_tree_member(object, forms[i].keys[k]) != NULL;
+        }
+        if (known == keys && count_of(object) == keys) {
+            return &forms[i];
         }
     }
     return NULL;
@@ -415,25 +409,23 @@ static int read_match(const struct flo_tree_node *object, struct flo_golden_case
                       struct flo_err *err)
 {
     const struct form *form = object->kind == FLO_TREE_OBJECT ? form_of(object) : NULL;
-    const struct flo_tree_node *list, *losses;
+    const struct flo_tree_node *list;
     double gap;
     if (form == NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "no known matcher (docs/reference/golden.md)");
     }
     if (form->read != NULL) {
-        return form->read(object, match_add(out, form->kind), err);
+        return form->read(object, form->keys[0], match_add(out, form->kind), err);
+    }
+    if (form->kind == FLO_GOLDEN_LOSSES) {
+        return read_losses(object, form->kind, form->keys, out, err);
     }
     FLO_TRY(get_list(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err));
-    if (form->kind == FLO_GOLDEN_LOSSES) {
-        FLO_TRY(get_list(object, "losses", FLO_GOLDEN_TOKENS_MAX, &losses, err));
-        FLO_TRY(get_number(object, "slack", &gap, err));
-        return add_losses(list, losses, gap, out, err);
-    }
     FLO_TRY(get_number(object, "min_logit_gap", &gap, err));
     if (gap < FLO_GOLDEN_EXACT_GAP) {
         return flo_fail(err, FLO_E_META_SCHEMA, "ids are compared from a `min_logit_gap` of 1");
     }
-    return add_tokens(list, gap, out, err);
+    return read_ids(list, match_add(out, form->kind), err);
 }
 
 static int read_expect(const struct flo_tree_node *object, struct flo_golden_case *out,
@@ -555,6 +547,7 @@ static int read_case(const struct flo_tree_node *object, bool is_2, struct flo_g
     out->tokens_max = 1;
     FLO_TRY(get_text(object, "id", 63, &out->id, err));
     int rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
+    rv = rv == 0 ? read_rivals(object, out, err) : rv;
     if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
         rv = get_whole(object, "max_new_tokens", 1, FLO_GOLDEN_TOKENS_MAX, &out->tokens_max, err);
     }

@@ -314,8 +314,7 @@ int flo_golden_set_vector(struct flo_golden_match *match, const void *data, size
         return flo_fail(err, FLO_E_MEMORY, "no memory for a golden vector");
     }
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = flo_get_u32((const char *)data + 4 * i);
-        memcpy(&match->vector[i], &bits, sizeof(bits));
+        match->vector[i] = flo_get_f32((const char *)data + 4 * i);
     }
     match->n_vector = (uint32_t)count;
     return has_length_1(match->vector, count)
@@ -360,6 +359,8 @@ static int judge(const struct flo_golden_case *c, const struct flo_golden_match 
         break;
     case FLO_GOLDEN_LOSSES:
         return flo_golden_judge_losses(match, answer->follow, err);
+    case FLO_GOLDEN_RIVALS: /* judged over all cases */
+        break;
     case FLO_GOLDEN_EXIT:
         fault = answer->exit_status == match->exit_status ? NULL : "the exit status is another";
         break;

@@ -29,6 +29,7 @@ enum {
     LIKELY_TOKENS_MAX = 16,   /* most tokens of a case that is judged by probabilities */
     PROMPT_BYTES_MAX = 65536, /* most bytes of a prompt that a device accepts */
     OTHERS_MAX = 7,           /* most other models: the other variants of a release */
+    RIVAL_TOKENS_MAX = 1024,  /* most tokens of all cases that have rivals */
     ROUNDS = 4,               /* how often the prompts without a steady case are asked */
     CASES_FEW = 8,            /* fewer cases than this are worth a warning */
 };
@@ -80,6 +81,8 @@ struct candidate {
     bool is_played;    /* the plays have shown what is steady */
     int32_t *tokens;
     float *losses;
+    int32_t *rivals; /* [n_tokens][FLO_RIVALS_EACH]; NULL: it has none */
+    float *rival_losses;
     uint32_t *ends; /* bytes of the answer up to the end of each token */
     uint32_t n_tokens;
     uint32_t tokens_max;
@@ -95,10 +98,12 @@ struct golden {
     const char *prompts_path, *out_path;
     const char *others[OTHERS_MAX + 1]; /* models that must pass, too; NULL ends the list */
     bool is_raw;
-    char *text; /* text of the prompts */
+    bool is_once; /* `play` plays only as the options say */
+    char *text;   /* text of the prompts */
     struct candidate *cases;
     size_t count;
     struct flo_golden_heard heard;
+    struct flo_rivals_spread spread;
     struct flo_engine_info info;
     int32_t *prompt; /* [context] */
     struct flo_ticker ticker;
@@ -197,6 +202,8 @@ static void forget(struct candidate *one)
 {
     free(one->tokens);
     free(one->losses);
+    free(one->rivals);
+    free(one->rival_losses);
     free(one->ends);
     free(one->answer);
     one->answer = NULL;
@@ -212,11 +219,17 @@ static int keep_tokens(struct golden *g, const struct flo_tool_answer *a, struct
     one->tokens = malloc(count * sizeof(*one->tokens));
     one->losses = malloc(count * sizeof(*one->losses));
     one->ends = malloc(count * sizeof(*one->ends));
-    if (one->tokens == NULL || one->losses == NULL || one->ends == NULL) {
+    size_t n_rivals = (size_t)count * FLO_RIVALS_EACH;
+    one->rivals = malloc(n_rivals * sizeof(*one->rivals));
+    one->rival_losses = malloc(n_rivals * sizeof(*one->rival_losses));
+    if (one->tokens == NULL || one->losses == NULL || one->ends == NULL || one->rivals == NULL ||
+        one->rival_losses == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "golden tokens");
     }
     memcpy(one->tokens, heard->tokens, count * sizeof(*one->tokens));
     memcpy(one->losses, heard->losses, count * sizeof(*one->losses));
+    memcpy(one->rivals, heard->rivals, n_rivals * sizeof(*one->rivals));
+    memcpy(one->rival_losses, heard->rival_losses, n_rivals * sizeof(*one->rival_losses));
     one->n_tokens = count;
     one->gap = INFINITY;
     for (uint32_t i = 0; i < count + (has_ended ? 1 : 0); i++) {
@@ -343,7 +356,27 @@ static int ask(struct golden *g, struct flo_err *err)
 
 /* ---- create: the document ---- */
 
-static void put_case(const struct golden *g, const struct candidate *one, struct flo_buf *out)
+static void put_rivals(const struct golden *g, const struct candidate *one, bool is_played,
+                       struct flo_buf *out)
+{
+    uint32_t count = one->n_tokens * FLO_RIVALS_EACH;
+
+    flo_buf_printf(out, ",\n   \"rival_slack\": %.3f, \"rivals\": [",
+                   is_played ? flo_rivals_slack(&g->spread) : FLO_GOLDEN_SLACK_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        flo_buf_printf(out, "%s%d", i == 0 ? "" : ",", one->rivals[i]);
+    }
+    flo_buf_text(out, "],\n   \"rival_losses\": [");
+    for (uint32_t i = 0; i < count; i++) {
+        flo_buf_printf(out, "%s%.3f", i == 0 ? "" : ",", (double)fabsf(one->rival_losses[i]));
+    }
+    flo_buf_text(out, "]");
+}
+
+/* Writes a case.  The first ones have rivals: `n_rivals` is the number of their
+ * tokens. */
+static void put_case(const struct golden *g, const struct candidate *one, bool is_played,
+                     uint32_t *n_rivals, struct flo_buf *out)
 {
     flo_tool_json(out, "  {\"id\": ", one->id);
     flo_tool_json(out, g->is_raw ? ", \"raw_prompt\": " : ", \"prompt\": ", one->prompt);
@@ -359,7 +392,12 @@ static void put_case(const struct golden *g, const struct candidate *one, struct
     for (uint32_t i = 0; i < one->n_tokens; i++) {
         flo_buf_printf(out, "%s%.3f", i == 0 ? "" : ", ", (double)fabsf(one->losses[i]));
     }
-    flo_buf_text(out, "]}");
+    flo_buf_text(out, "]");
+    *n_rivals += one->n_tokens;
+    if (*n_rivals <= RIVAL_TOKENS_MAX && one->n_tokens * FLO_RIVALS_EACH <= FLO_GOLDEN_TOKENS_MAX) {
+        put_rivals(g, one, is_played, out);
+    }
+    flo_buf_text(out, "}");
 }
 
 /* Writes the document of the cases that are not left out: those that were played,
@@ -367,6 +405,7 @@ static void put_case(const struct golden *g, const struct candidate *one, struct
 static size_t put_document(const struct golden *g, bool is_played, struct flo_buf *out)
 {
     size_t kept = 0;
+    uint32_t n_rivals = 0;
 
     flo_tool_json(out, "{\"format\": \"flotilla-golden-1\",\n \"model\": ",
                   g->info.name[0] != '\0' ? g->info.name : g->info.arch);
@@ -375,7 +414,7 @@ static size_t put_document(const struct golden *g, bool is_played, struct flo_bu
     for (size_t i = 0; i < g->count; i++) {
         if (g->cases[i].why[0] == '\0' && g->cases[i].is_played == is_played) {
             flo_buf_text(out, kept++ == 0 ? "" : ",\n");
-            put_case(g, &g->cases[i], out);
+            put_case(g, &g->cases[i], is_played, &n_rivals, out);
         }
     }
     flo_buf_text(out, "\n]}\n");
@@ -430,6 +469,8 @@ static void take_results(struct golden *g, const struct flo_golden_played *resul
         one->gap = result->why[0] != '\0' ? 0 : one->gap;
         one->slack = fmax(SLACK_LEAST, SLACK_TIMES * result->worst);
         cut(one, result->steady_count);
+        flo_rivals_settle(&result->rivals, one->n_tokens * FLO_RIVALS_EACH, one->rival_losses,
+                          &g->spread);
         one->is_played = one->n_tokens > 0;
         if (!one->is_played) {
             snprintf(one->why, sizeof(one->why),
@@ -437,6 +478,14 @@ static void take_results(struct golden *g, const struct flo_golden_played *resul
                      FLO_GOLDEN_UNSTEADY);
         }
     }
+}
+
+static void free_results(struct flo_golden_played *results, uint32_t n_cases)
+{
+    for (uint32_t i = 0; results != NULL && i < n_cases; i++) {
+        flo_rivals_deinit(&results[i].rivals);
+    }
+    free(results);
 }
 
 /* Plays the cases as a device reads them. */
@@ -454,14 +503,14 @@ static int play_made(struct golden *g, struct flo_err *err)
                         FLO_GOLDEN_BYTES_MAX);
     }
     FLO_TRY(flo_golden_read(out.data, out.bytes, &golden, err));
-    results = calloc(golden.n_cases, sizeof(*results));
-    int rv = results == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "golden cases")
-                 : flo_golden_play(&g->tool, &golden, 1, g->others, results, &g->ticker, err);
+    results = calloc(golden.n_cases + 1, sizeof(*results));
+    int rv = results == NULL ? flo_fail(err, FLO_E_MEMORY, "golden cases")
+                             : flo_golden_play(&g->tool, &golden, 1, false, g->others, results,
+                                               &g->ticker, err);
     if (rv == 0) {
         take_results(g, results);
     }
-    free(results);
+    free_results(results, golden.n_cases);
     flo_golden_deinit(&golden);
     return rv;
 }
@@ -559,6 +608,10 @@ static int tell_results(const struct golden *g, const struct flo_golden *golden,
             fprintf(stderr, "failed: %s: %s\n", golden->cases[i].id, results[i].why);
         }
     }
+    const char *of_all = results[golden->n_cases].why;
+    if (of_all[0] != '\0' && failed > 0) {
+        fprintf(stderr, "failed: %s\n", of_all);
+    }
     if (passed_over > 0) {
         fprintf(stderr, "passed over: %u case%s that only a device plays (text, audio, file)\n",
                 passed_over, flo_s(passed_over));
@@ -566,10 +619,14 @@ static int tell_results(const struct golden *g, const struct flo_golden *golden,
     if (passed_over == golden->n_cases) {
         return flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: no case that a model alone can play", path);
     }
-    return failed == 0 ? 0
-                       : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %u of %u case%s %s with %s", path,
-                                  failed, golden->n_cases, flo_s(golden->n_cases),
-                                  flo_plural(failed, "fails", "fail"), g->tool.model);
+    if (failed > 0) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %u of %u case%s %s with %s", path, failed,
+                        golden->n_cases, flo_s(golden->n_cases),
+                        flo_plural(failed, "fails", "fail"), g->tool.model);
+    }
+    return of_all[0] == '\0'
+               ? 0
+               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %s of %s", path, of_all, g->tool.model);
 }
 
 static int play_file(void *context, struct flo_err *err)
@@ -579,15 +636,15 @@ static int play_file(void *context, struct flo_err *err)
     struct flo_golden_played *results;
 
     FLO_TRY(read_cases(g->tool.args.words[0], &golden, err));
-    results = calloc(golden.n_cases, sizeof(*results));
+    results = calloc(golden.n_cases + 1, sizeof(*results));
     int rv = results == NULL ? flo_fail(err, FLO_E_MEMORY, "golden cases") : 0;
     if (rv == 0) {
         flo_ticker_start(&g->ticker, OPENING);
-        rv = flo_golden_play(&g->tool, &golden, 0, g->others, results, &g->ticker, err);
+        rv = flo_golden_play(&g->tool, &golden, 0, g->is_once, g->others, results, &g->ticker, err);
         flo_ticker_stop(&g->ticker);
     }
     rv = rv == 0 ? tell_results(g, &golden, results, err) : rv;
-    free(results);
+    free_results(results, golden.n_cases);
     flo_golden_deinit(&golden);
     return rv;
 }
@@ -619,6 +676,11 @@ static const struct flo_flag flags[] = {
      .min = 1, .max = FLO_GOLDEN_TOKENS_MAX},
     FLO_FLAGS_END,
 };
+static const struct flo_flag play_flags[] = {
+    {"once", NULL, "only as the options say, with no other kernel or cache",
+     FLO_SWITCH(struct golden, is_once)},
+    FLO_FLAGS_END,
+};
 const struct flo_verb flo_verb_golden_create = {
     .name = "golden create",
     .help = "make prompts whose answers are known",
@@ -632,7 +694,7 @@ const struct flo_verb flo_verb_golden_play = {
     .name = "golden play",
     .help = "answer them, and compare",
     .usage = "FILE --model MODEL",
-    .flags = {FLO_FLAGS_BACKEND},
+    .flags = {FLO_FLAGS_BACKEND, play_flags},
     .state = &state,
     .run = play_file,
     .example = "golden.json --model helpdesk.gguf",

@@ -6,6 +6,7 @@
 #include <flotilla/golden.h>
 
 #include "base/ticker.h"
+#include "engine/judge/rivals.h"
 #include "engine/tools/common.h"
 
 /* difference of a loss between two plays that is too large for a case */
@@ -23,6 +24,10 @@ struct flo_golden_heard {
     uint32_t open_count;
     uint32_t count;
     bool has_ended;
+    /* The likeliest tokens of each step, and the losses of the case's rivals up to
+     * the last compared token.  If the case has none, of the likeliest tokens. */
+    int32_t rivals[(FLO_GOLDEN_TOKENS_MAX + 1) * FLO_RIVALS_EACH];
+    float rival_losses[(FLO_GOLDEN_TOKENS_MAX + 1) * FLO_RIVALS_EACH];
     struct flo_golden_follow follow;
     uint32_t steady_count; /* number of tokens before the first with another loss than expected */
     double worst;          /* largest difference of a loss among these tokens */
@@ -45,15 +50,16 @@ struct flo_golden_played {
     /* least number of tokens, in any play, before the first whose loss differs
      * by more than FLO_GOLDEN_UNSTEADY; the answer never ended before */
     uint32_t steady_count;
-    double worst;        /* largest difference of a loss among these tokens */
-    bool is_passed_over; /* no model alone can play the case */
+    double worst;             /* largest difference of a loss among these tokens */
+    bool is_passed_over;      /* no model alone can play the case */
+    struct flo_rivals rivals; /* losses in each play; freed by the caller */
 };
 /* Plays all cases with different threads, kernels and caches, from play number
- * `from` on; the first play is as `tool` says.  Then plays them on the models
- * `others`, up to NULL.  A case that failed is played again only if `from` is not
- * 0.  results[n_cases] must be zero at first. */
+ * `from` on; the first play is as `tool` says, and with `is_once` the only one.  Then plays them on
+ * the models `others`, up to NULL.  A case that failed is played again only if `from` is not 0.
+ * results[n_cases + 1] must be zero at first; the last is of all cases together. */
 FLO_MUST_USE int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden,
-                                 size_t from, const char *const *others,
+                                 size_t from, bool is_once, const char *const *others,
                                  struct flo_golden_played *results, struct flo_ticker *ticker,
                                  struct flo_err *err);
 

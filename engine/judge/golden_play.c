@@ -44,8 +44,15 @@ static int put_messages(const struct flo_tool_answer *a, const struct flo_golden
 static void follow_step(struct flo_golden_heard *heard, const struct flo_golden_likely *likely,
                         uint32_t n)
 {
+    const struct flo_golden_match *rivals = heard->follow.rivals;
     uint32_t before = heard->follow.count;
 
+    bool is_compared =
+        rivals != NULL && !heard->follow.has_departed && before < heard->follow.match->n_tokens;
+    uint32_t each = is_compared ? rivals->n_tokens / heard->follow.match->n_tokens : 0;
+    for (uint32_t i = before * each; i < (before + 1) * each; i++) {
+        heard->rival_losses[i] = (float)flo_golden_loss(rivals, i, likely, n);
+    }
     flo_golden_follow_token(&heard->follow, likely, n);
     if (heard->follow.count == before || heard->steady_count < before) {
         return;
@@ -54,6 +61,19 @@ static void follow_step(struct flo_golden_heard *heard, const struct flo_golden_
         heard->steady_count = before;
     } else {
         heard->worst = fmax(heard->worst, heard->follow.last);
+    }
+}
+
+/* Notes the likeliest tokens of a step.  `list` has `n` tokens, the chosen one
+ * before the likeliest. */
+static void note_rivals(struct flo_golden_heard *heard, const struct flo_logprob *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < FLO_RIVALS_EACH && n > 0; i++) {
+        const struct flo_logprob *one = &list[i + 1 < n ? i + 1 : 0];
+        heard->rivals[heard->count * FLO_RIVALS_EACH + i] = one->token;
+        if (heard->follow.rivals == NULL) {
+            heard->rival_losses[heard->count * FLO_RIVALS_EACH + i] = -one->logprob;
+        }
     }
 }
 
@@ -72,6 +92,7 @@ static void note_step(const struct flo_tool_answer *a, struct flo_golden_heard *
         may_end = may_end || (!heard->has_ended && list[0].logprob - list[i].logprob < NEAR_GAP &&
                               flo_engine_is_end(a->model.text, list[i].token));
     }
+    note_rivals(heard, list, n);
     heard->losses[heard->count] = n > 0 ? -list[0].logprob : 0;
     heard->open_count =
         may_end && heard->open_count > heard->count ? heard->count : heard->open_count;
@@ -135,6 +156,8 @@ struct plays {
     struct flo_golden_played *results;
     struct flo_ticker *ticker;
     bool goes_on; /* cases that failed are played again, to find what is steady */
+    bool is_own;  /* the model itself is played, and no other one */
+    bool is_once; /* only the first play */
     struct flo_golden_heard heard;
     int32_t *prompt; /* [context] */
 };
@@ -154,15 +177,33 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
     return NULL;
 }
 
+/* Returns the name of the simplest kernel of this CPU, but not of plain C, which is
+ * slow.  Returns NULL if there is none. */
+static const char *plainest_kernel(void)
+{
+    const struct flo_kernel *kernel;
+    const char *name = NULL;
+
+    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
+        name = kernel->is_supported() && kernel != &flo_kernel_ref ? kernel->name : name;
+    }
+    return name;
+}
+
 /* Sets the options of play number `play`.  Returns false if it would repeat
  * another play. */
 static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
 {
+    const char *other = other_kernel(first->kernel, first->weights_bytes);
+    const char *plainest = plainest_kernel();
+
     if (play == 1) {
         tool->threads = first->threads == 1 ? 2 : 1;
+        tool->kernel = other != NULL ? other : tool->kernel;
     } else if (play == 2) {
-        tool->kernel = other_kernel(first->kernel, first->weights_bytes);
-        return tool->kernel != NULL;
+        tool->kernel = plainest;
+        return plainest != NULL && other != NULL && strcmp(plainest, other) != 0 &&
+               strcmp(plainest, first->kernel) != 0;
     } else if (play == CACHE_PLAY) {
         bool is_free = tool->kv == NULL && tool->memory_bytes_max == 0;
         tool->kv = "q8_0";
@@ -173,13 +214,20 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
 
 /* Prints the result of a play.  On a terminal it first clears the line of
  * progress. */
-static void tell_play(const struct flo_tool *tool, const struct flo_engine_info *info,
-                      uint32_t good, uint32_t count)
+static void tell_play(const struct plays *plays, const struct flo_tool *tool,
+                      const struct flo_engine_info *info, uint32_t good, uint32_t count)
 {
-    fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s%s%s\n",
+    const struct flo_golden_follow *follow = &plays->heard.follow;
+
+    fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s%s%s",
             isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
             info->threads == 1 ? "" : "s", tool->kv != NULL ? ", cache " : "",
             tool->kv != NULL ? tool->kv : "");
+    if (follow->allowed > 0 && !plays->goes_on) {
+        fprintf(stderr, ", %.0f %% of the allowed difference",
+                100 * sqrt(follow->squares / follow->allowed));
+    }
+    fputc('\n', stderr);
 }
 
 /* Tells whether a model alone can answer the case. */
@@ -241,7 +289,28 @@ static int play_case(struct plays *plays, struct flo_tool_answer *a, size_t inde
         return flo_wrap(err, rv, "case %s", c->id);
     }
     judge(plays, a, c, result);
-    return 0;
+    const struct flo_golden_follow *follow = &plays->heard.follow;
+    if (follow->rivals == NULL) {
+        return 0;
+    }
+    result->rivals.count = follow->rivals->n_tokens;
+    return flo_rivals_add(&result->rivals, plays->heard.rival_losses,
+                          result->rivals.count / follow->match->n_tokens * follow->count,
+                          plays->is_own, err);
+}
+
+/* Judges what was compared over all cases of a play. */
+static void judge_all(struct plays *plays, const struct flo_tool_answer *a)
+{
+    struct flo_golden_played *result = &plays->results[plays->golden->n_cases];
+    struct flo_err err = {0};
+
+    if (result->why[0] == '\0' &&
+        flo_golden_judge_rivals(&plays->heard.follow, a->model.info->kernel, &err) < 0) {
+        snprintf(result->why, sizeof(result->why), "%.150s with kernel %.16s, %u thread%s",
+                 err.what, a->model.info->kernel, a->model.info->threads,
+                 a->model.info->threads == 1 ? "" : "s");
+    }
 }
 
 static int play(struct plays *plays, const struct flo_tool *tool, struct flo_tool_answer *a,
@@ -249,6 +318,7 @@ static int play(struct plays *plays, const struct flo_tool *tool, struct flo_too
 {
     uint32_t good = 0, played = 0;
 
+    plays->heard.follow = (struct flo_golden_follow){0};
     for (uint32_t i = 0; i < plays->golden->n_cases; i++) {
         struct flo_golden_played *result = &plays->results[i];
         flo_ticker_tell(plays->ticker, "   playing      case", i + 1, plays->golden->n_cases);
@@ -260,7 +330,8 @@ static int play(struct plays *plays, const struct flo_tool *tool, struct flo_too
             good += result->why[0] == '\0';
         }
     }
-    tell_play(tool, a->model.info, good, played);
+    judge_all(plays, a);
+    tell_play(plays, tool, a->model.info, good, played);
     return 0;
 }
 
@@ -291,8 +362,9 @@ static int play_other(struct plays *plays, const struct flo_tool *tool, const ch
     other.model = model;
     fprintf(stderr, "with %s:\n", model);
     FLO_TRY(open_and_play(plays, &other, &first, true, err));
-    return set_play(&other, CACHE_PLAY, &first) ? open_and_play(plays, &other, &info, true, err)
-                                                : 0;
+    return !plays->is_once && set_play(&other, CACHE_PLAY, &first)
+               ? open_and_play(plays, &other, &info, true, err)
+               : 0;
 }
 
 static int play_all(struct plays *plays, const struct flo_tool *tool, size_t from,
@@ -301,7 +373,7 @@ static int play_all(struct plays *plays, const struct flo_tool *tool, size_t fro
     struct flo_engine_info first, info;
 
     FLO_TRY(open_and_play(plays, tool, &first, from == 0, err));
-    for (size_t i = from > 0 ? from : 1; i < PLAYS; i++) {
+    for (size_t i = from > 0 ? from : 1; i < PLAYS && !plays->is_once; i++) {
         struct flo_tool other = *tool;
         if (set_play(&other, i, &first)) {
             FLO_TRY(open_and_play(plays, &other, &info, true, err));
@@ -311,7 +383,7 @@ static int play_all(struct plays *plays, const struct flo_tool *tool, size_t fro
 }
 
 int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden, size_t from,
-                    const char *const *others, struct flo_golden_played *results,
+                    bool is_once, const char *const *others, struct flo_golden_played *results,
                     struct flo_ticker *ticker, struct flo_err *err)
 {
     struct plays *plays = calloc(1, sizeof(*plays));
@@ -323,10 +395,13 @@ int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden
     plays->results = results;
     plays->ticker = ticker;
     plays->goes_on = from > 0;
+    plays->is_own = true;
+    plays->is_once = is_once;
     for (uint32_t i = 0; i < golden->n_cases; i++) {
         results[i].steady_count = UINT32_MAX;
     }
     int rv = play_all(plays, tool, from, err);
+    plays->is_own = false;
     for (size_t i = 0; rv == 0 && others[i] != NULL; i++) {
         rv = play_other(plays, tool, others[i], err);
     }

@@ -158,9 +158,7 @@ static int put_vector(struct flo_embed *embed, uint32_t request, uint32_t values
     struct flo_wire_message answer = {.type = FLO_WIRE_EMBEDDING, .request = request};
 
     for (uint32_t i = 0; i < values; i++) {
-        uint32_t bits;
-        memcpy(&bits, &embed->vector[i], sizeof(bits));
-        flo_put_u32(&embed->vector[i], bits);
+        flo_put_f32(&embed->vector[i], embed->vector[i]);
     }
     answer.embedding.index = embed->at;
     answer.embedding.tokens_in = (uint32_t)embed->count;

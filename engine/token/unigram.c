@@ -118,9 +118,7 @@ struct ways {
 
 static double score_of(const struct flo_vocab *vocab, int32_t id)
 {
-    uint32_t bits = flo_get_u32(vocab->scores + 4 * (size_t)id);
-    float score;
-    memcpy(&score, &bits, sizeof(score));
+    float score = flo_get_f32(vocab->scores + 4 * (size_t)id);
     if (vocab->tokens[id].type == FLO_TOKEN_USER) {
         return 0;
     }

@@ -20,12 +20,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         const struct flo_golden_case *c = &golden.cases[i];
         const char *text = c->prompt != NULL ? c->prompt : c->id;
         const struct flo_golden_likely likely[] = {{1, 0.5}, {2, 1}};
-        struct flo_golden_follow follow;
+        struct flo_golden_follow follow = {0};
         flo_golden_follow(&follow, c);
         flo_golden_follow_token(&follow, likely, FLO_COUNT(likely));
         const struct flo_golden_answer answer = {
             .text = text, .bytes = strlen(text), .follow = &follow};
-        if (c->n_expect == 0 || c->n_expect > FLO_GOLDEN_EXPECT_MAX + 1) {
+        if (c->n_expect == 0 || c->n_expect > FLO_GOLDEN_EXPECT_MAX + 3) {
             abort();
         }
         for (uint32_t k = 0; k < c->n_expect; k++) {
@@ -34,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             }
         }
         (void)flo_golden_judge(c, 0, &answer, &err);
+        (void)flo_golden_judge_rivals(&follow, text, &err);
     }
     flo_golden_deinit(&golden);
     return 0;

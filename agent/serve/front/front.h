@@ -175,8 +175,6 @@ static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 {
     return (struct flo_wire_text){buf->data, buf->bytes};
 }
-/* Returns number `i` of a vector that a frame contains. */
-float flo_answer_float(struct flo_wire_text vector, size_t i);
 /* Appends a vector's numbers as a JSON list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
 /* Shortens a vector to the size that the client asked for; `shorter` then holds

@@ -4,19 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-float flo_answer_float(struct flo_wire_text vector, size_t i)
-{
-    uint32_t bits = flo_get_u32(vector.data + 4 * i);
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector)
 {
     flo_buf_text(out, "[");
     for (size_t i = 0; i < vector.bytes / 4; i++) {
-        float value = flo_answer_float(vector, i);
+        float value = flo_get_f32(vector.data + 4 * i);
         flo_buf_printf(out, i == 0 ? "%.9g" : ",%.9g", isfinite(value) ? (double)value : 0.0);
     }
     flo_buf_text(out, "]");
@@ -28,16 +20,13 @@ static struct flo_wire_text cut(struct flo_wire_text vector, size_t count, struc
 {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        double value = (double)flo_answer_float(vector, i);
+        double value = (double)flo_get_f32(vector.data + 4 * i);
         sum += value * value;
     }
     double scale = sum > 0 && isfinite(sum) ? 1 / sqrt(sum) : 1;
     for (size_t i = 0; i < count; i++) {
-        float value = (float)((double)flo_answer_float(vector, i) * scale);
         uint8_t bytes[4];
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof(bits));
-        flo_put_u32(bytes, bits);
+        flo_put_f32(bytes, (float)((double)flo_get_f32(vector.data + 4 * i) * scale));
         flo_buf_add(out, bytes, sizeof(bytes));
     }
     return (struct flo_wire_text){out->data, out->bytes};

@@ -174,7 +174,7 @@ static double cosine(const struct rerank *rerank, struct flo_wire_text vector)
     double sum = 0;
 
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        sum += (double)flo_answer_float(vector, i) * (double)rerank->query[i];
+        sum += (double)flo_get_f32(vector.data + 4 * i) * (double)rerank->query[i];
     }
     return isfinite(sum) ? sum : 0;
 }
@@ -185,7 +185,7 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
     rerank->query = malloc(vector.bytes + 1);
     rerank->dimensions = rerank->query == NULL ? 0 : vector.bytes / 4;
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        rerank->query[i] = flo_answer_float(vector, i);
+        rerank->query[i] = flo_get_f32(vector.data + 4 * i);
     }
 }
 
@@ -193,10 +193,10 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
  * invalid. */
 static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text vector)
 {
-    if (i >= rerank->count || vector.bytes != 4 || !isfinite(flo_answer_float(vector, 0))) {
+    if (i >= rerank->count || vector.bytes != 4 || !isfinite(flo_get_f32(vector.data))) {
         return false;
     }
-    rerank->scores[i] = (struct score){i, (double)flo_answer_float(vector, 0)};
+    rerank->scores[i] = (struct score){i, (double)flo_get_f32(vector.data)};
     return true;
 }
 

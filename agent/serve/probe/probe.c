@@ -200,8 +200,7 @@ static void on_embedding(struct probe *probe, const struct flo_wire_embedding *e
     probe->vector = vector;
     probe->n_vector = count;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t bits = flo_get_u32(embedding->vector.data + 4 * i);
-        memcpy(&vector[i], &bits, sizeof(bits));
+        vector[i] = flo_get_f32(embedding->vector.data + 4 * i);
     }
 }
 
@@ -254,13 +253,18 @@ static void end_cases(struct probe *probe)
                 flo_plural(probe->n_unable, "needs", "need"), probe->candidate->name);
     }
     probe->result.cases = played;
-    if (probe->result.passed == played && probe->candidate->is_silent) {
+    /* Another runtime rounds in other places than the one that made the cases. */
+    bool is_good = probe->result.passed == played &&
+                   (probe->candidate->runtime[0] != '\0' ||
+                    flo_golden_judge_rivals(&probe->follow, probe->candidate->kernel,
+                                            &probe->first_fault) == 0);
+    if (is_good && probe->candidate->is_silent) {
         /* A program without requests has no times per token to compare, so its
          * memory is checked next. */
         flo_probe_judge_memory(probe);
         return;
     }
-    if (probe->result.passed == played) {
+    if (is_good) {
         flo_probe_speed_begin(probe);
         return;
     }
@@ -401,7 +405,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_LOGPROBS)) != 0) {
-        probe->without |= 1u << FLO_GOLDEN_LOSSES;
+        probe->without |= 1u << FLO_GOLDEN_LOSSES | 1u << FLO_GOLDEN_RIVALS;
     }
     if (!candidate->is_silent) {
         /* An engine has no exit status, so no case can check one. */

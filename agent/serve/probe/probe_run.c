@@ -66,11 +66,8 @@ void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_cas
  * test plays it without them. */
 static bool asks_losses(const struct probe *probe, const struct flo_golden_case *c)
 {
-    struct flo_golden_follow follow;
-
-    flo_golden_follow(&follow, c);
-    return follow.match != NULL && probe->phase == PROBE_GOLDEN_CASES &&
-           (probe->without >> FLO_GOLDEN_LOSSES & 1u) == 0;
+    return probe->phase == PROBE_GOLDEN_CASES &&
+           flo_golden_count(c, probe->without | ~(1u << FLO_GOLDEN_LOSSES)) > 0;
 }
 
 int flo_probe_start(struct probe *probe, struct serve_engine *engine,

@@ -135,10 +135,14 @@ uint16_t flo_get_u16(const void *p);
 uint32_t flo_get_u32(const void *p);
 /* Reads 8 little-endian bytes, aligned or not. */
 uint64_t flo_get_u64(const void *p);
+/* Reads a float of 4 little-endian bytes, aligned or not. */
+float flo_get_f32(const void *p);
 /* Writes 2 little-endian bytes, aligned or not. */
 void flo_put_u16(void *p, uint16_t value);
 /* Writes 4 little-endian bytes, aligned or not. */
 void flo_put_u32(void *p, uint32_t value);
+/* Writes a float as 4 little-endian bytes, aligned or not. */
+void flo_put_f32(void *p, float value);
 /* Writes 8 little-endian bytes, aligned or not. */
 void flo_put_u64(void *p, uint64_t value);
 

@@ -45,6 +45,9 @@ enum flo_golden_kind {
     /* the answer's tokens are as likely as they were for the publisher's model,
      * up to the first token where the model chooses another one */
     FLO_GOLDEN_LOSSES,
+    /* the likeliest tokens at each token of LOSSES are as likely as they were for
+     * the publisher's model, in the mean over all cases */
+    FLO_GOLDEN_RIVALS,
 };
 
 struct flo_tree_node;
@@ -53,11 +56,12 @@ struct flo_golden_match {
     const char *text; /* expected text, JSON pointer or file name; `kind` tells which */
     const struct flo_tree_node *value; /* part of the document */
     /* bounds of a number; COSINE uses only `low`, LOSSES `high` as the largest
-     * difference of a loss */
+     * difference of a loss, RIVALS `high` as the largest root mean square of the
+     * differences */
     double low, high;
-    uint32_t n_tokens;
+    uint32_t n_tokens; /* for RIVALS a multiple of the number of LOSSES */
     int32_t *tokens;
-    float *losses; /* [n_tokens], for LOSSES: -ln of each token's probability */
+    float *losses; /* [n_tokens], for LOSSES, RIVALS: -ln of each token's probability */
     int exit_status;
     float *vector; /* numbers of the file, from flo_golden_set_vector() */
     uint32_t n_vector;
@@ -80,7 +84,7 @@ struct flo_golden_case {
     uint32_t tokens_max;
     bool trims; /* true: blanks at both ends of an answer are ignored */
     uint32_t n_expect;
-    struct flo_golden_match expect[FLO_GOLDEN_EXPECT_MAX + 1];
+    struct flo_golden_match expect[FLO_GOLDEN_EXPECT_MAX + 3]; /* and TOKENS, LOSSES, RIVALS */
 };
 
 struct flo_golden {
@@ -127,25 +131,40 @@ struct flo_golden_likely {
     int32_t token;
     double loss;
 };
-/* An answer that is followed for a matcher of the kind LOSSES. */
+/* An answer that is followed for the matchers of the kinds LOSSES and RIVALS.
+ * Zero-initialise. */
 struct flo_golden_follow {
-    const struct flo_golden_match *match; /* NULL: the case has none */
-    uint32_t count;                       /* tokens that were compared */
-    bool has_departed;                    /* the model chose another token than expected */
-    double last;                          /* difference of the last token that was compared */
-    double worst;                         /* largest difference of a loss */
-    double worst_loss;                    /* loss of the token with that difference */
-    uint32_t worst_at;                    /* index of that token */
+    const struct flo_golden_match *match;  /* NULL: the case has none */
+    const struct flo_golden_match *rivals; /* NULL: the case has none */
+    uint32_t count;                        /* tokens that were compared */
+    bool has_departed;                     /* the model chose another token than expected */
+    double last;                           /* difference of the last token that was compared */
+    double worst;                          /* largest difference of a loss */
+    double worst_loss;                     /* loss of the token with that difference */
+    uint32_t worst_at;                     /* index of that token */
+    /* Sums over all cases that were followed: of the squares of the rivals'
+     * differences, and of the squares that are allowed. */
+    double squares, allowed;
 };
-/* Begins to follow an answer to the case, which must outlive `follow`. */
+/* Begins to follow an answer to the case, which must outlive `follow`.  The sums
+ * over all cases go on. */
 void flo_golden_follow(struct flo_golden_follow *follow, const struct flo_golden_case *c);
 /* Adds a step of the answer.  tokens[0] is the chosen token; the most likely
  * ones follow in any order. */
 void flo_golden_follow_token(struct flo_golden_follow *follow,
                              const struct flo_golden_likely *tokens, size_t count);
+/* Returns the loss of the matcher's token `index`.  A token that was not reported
+ * has the largest reported loss at least, so it may have the expected one. */
+double flo_golden_loss(const struct flo_golden_match *match, uint32_t index,
+                       const struct flo_golden_likely *tokens, size_t count);
 /* Judges one matcher of the kind LOSSES.  FLO_E_PROBE_GOLDEN. */
 FLO_MUST_USE int flo_golden_judge_losses(const struct flo_golden_match *match,
                                          const struct flo_golden_follow *follow,
+                                         struct flo_err *err);
+/* Judges the rivals of all cases that were followed.  `kernel` is the name of the
+ * kernel that computed.  llama.cpp's library passes: it rounds in other places than
+ * the kernels that made the cases.  FLO_E_PROBE_GOLDEN. */
+FLO_MUST_USE int flo_golden_judge_rivals(const struct flo_golden_follow *follow, const char *kernel,
                                          struct flo_err *err);
 
 /* An answer.  Members that the case's kind does not use are empty. */

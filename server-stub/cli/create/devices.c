@@ -123,7 +123,8 @@ static bool is_playable(const struct flo_golden_case *c, bool is_native)
     bool is_file = c->input == FLO_GOLDEN_FILE;
     unsigned without = is_file ? 0 : 1u << FLO_GOLDEN_EXIT;
 
-    without |= is_native ? 0 : 1u << FLO_GOLDEN_TOKENS | 1u << FLO_GOLDEN_LOSSES;
+    without |=
+        is_native ? 0 : 1u << FLO_GOLDEN_TOKENS | 1u << FLO_GOLDEN_LOSSES | 1u << FLO_GOLDEN_RIVALS;
     return !(is_native && (is_file || c->input == FLO_GOLDEN_AUDIO)) &&
            flo_golden_count(c, without) > 0;
 }

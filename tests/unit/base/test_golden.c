@@ -292,7 +292,7 @@ static void the_whole_answer_is_known_where_the_document_has_it(void **state)
 /* Judges an answer of steps with two tokens each: the chosen one, another. */
 static int judge_steps(const struct flo_golden_likely (*steps)[2], size_t count)
 {
-    struct flo_golden_follow follow;
+    struct flo_golden_follow follow = {0};
     memset(&err, 0, sizeof(err));
     assert_int_equal(read_expect("[{\"tokens\":[7,8,9],\"losses\":[0.1,0.69,0.2],\"slack\":0.5}]"),
                      0);
@@ -340,6 +340,119 @@ static void an_answer_that_ends_too_soon_fails(void **state)
     assert_non_null(strstr(err.what, "ends after 2 of 3 tokens"));
     assert_int_equal(read_expect("[{\"tokens\":[7],\"losses\":[0.1],\"slack\":0.5}]"), 0);
     assert_int_equal(judge_text("a"), FLO_E_PROBE_GOLDEN);
+    flo_golden_deinit(&golden);
+}
+
+/* ---- rivals ---- */
+
+/* A document with one case, whose two tokens have two rivals each. */
+static int read_rivals(const char *members)
+{
+    char text[1000];
+    snprintf(text, sizeof(text),
+             "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\",\"prompt\":\"p\","
+             "\"max_new_tokens\":4,\"must_contain\":[],\"expect_tokens\":[7,8],"
+             "\"expect_losses\":[0.1,0.2],\"loss_slack\":1,%s}]}",
+             members);
+    memset(&err, 0, sizeof(err));
+    return flo_golden_read(text, strlen(text), &golden, &err);
+}
+
+/* Plays the case twice, each time with these losses of the rivals at both tokens. */
+static int judge_rivals(double one, double other)
+{
+    const struct flo_golden_likely steps[][3] = {{{7, 0.1}, {3, one}, {4, other}},
+                                                 {{8, 0.2}, {5, one}, {6, other}}};
+    struct flo_golden_follow follow = {0};
+    assert_int_equal(read_rivals("\"rivals\":[3,4,5,6],\"rival_losses\":[2,3,2,3],"
+                                 "\"rival_slack\":0.1"),
+                     0);
+    for (size_t i = 0; i < 4; i++) {
+        if (i % 2 == 0) {
+            flo_golden_follow(&follow, &golden.cases[0]);
+        }
+        flo_golden_follow_token(&follow, steps[i % 2], 3);
+    }
+    const struct flo_golden_answer in = {.text = "", .follow = &follow};
+    assert_int_equal(flo_golden_judge(&golden.cases[0], 0, &in, &err), 0);
+    flo_golden_deinit(&golden);
+    return flo_golden_judge_rivals(&follow, "avx2", &err);
+}
+
+static void likely_tokens_may_differ_by_the_slack_in_the_mean(void **state)
+{
+    (void)state;
+    assert_int_equal(judge_rivals(2, 3), 0);
+    assert_int_equal(judge_rivals(2.13, 3), 0); /* one by more, the mean by less */
+    assert_int_equal(judge_rivals(1.95, 3.12), 0);
+}
+
+static void a_small_difference_of_all_likely_tokens_fails_over_all_cases(void **state)
+{
+    (void)state;
+    assert_int_equal(judge_rivals(2.2, 3.2), FLO_E_PROBE_GOLDEN);
+    assert_non_null(strstr(err.what, "differ 2.00 times as much as is allowed"));
+    assert_int_equal(judge_rivals(NAN, 3), FLO_E_PROBE_GOLDEN);
+}
+
+static void a_likely_token_that_is_not_reported_may_be_as_likely_as_expected(void **state)
+{
+    static const struct flo_golden_likely step[] = {{7, 0.1}, {9, 2.5}};
+    struct flo_golden_follow follow = {0};
+    (void)state;
+    assert_int_equal(read_rivals("\"rivals\":[3,4],\"rival_losses\":[3,2.6],"
+                                 "\"rival_slack\":0.1"),
+                     0);
+    flo_golden_follow(&follow, &golden.cases[0]);
+    flo_golden_follow_token(&follow, step, FLO_COUNT(step));
+    assert_int_equal(flo_golden_judge_rivals(&follow, "avx2", &err), 0);
+    flo_golden_deinit(&golden);
+}
+
+static void another_back_end_passes_over_rivals(void **state)
+{
+    const struct flo_golden_follow follow = {.squares = 2, .allowed = 1};
+    (void)state;
+    assert_int_equal(flo_golden_judge_rivals(&follow, "llama.cpp", &err), 0);
+    assert_int_equal(flo_golden_judge_rivals(&follow, "neon", &err), FLO_E_PROBE_GOLDEN);
+}
+
+static void cases_without_rivals_pass_over_them(void **state)
+{
+    const struct flo_golden_follow follow = {0};
+    (void)state;
+    assert_int_equal(flo_golden_judge_rivals(&follow, "avx2", &err), 0);
+}
+
+static void rivals_that_do_not_belong_to_the_tokens_are_refused(void **state)
+{
+    static const char *const members[] = {
+        "\"rivals\":[3,4,5],\"rival_losses\":[1,1,1],\"rival_slack\":0.1",
+        "\"rivals\":[3,4],\"rival_losses\":[1],\"rival_slack\":0.1",
+        "\"rivals\":[3,4],\"rival_losses\":[1,1]",
+        "\"rivals\":[3,4],\"rival_losses\":[1,1],\"rival_slack\":5.1",
+        "\"rivals\":[3,4],\"rival_losses\":[1,-1],\"rival_slack\":0.1",
+        "\"rivals\":7",
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(members); i++) {
+        if (read_rivals(members[i]) != FLO_E_META_SCHEMA) {
+            fail_msg("%s gave %d %s", members[i], err.code, err.what);
+        }
+    }
+}
+
+static void a_case_of_format_1_may_use_all_of_its_checks(void **state)
+{
+    const char *text =
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\",\"prompt\":\"p\","
+        "\"max_new_tokens\":4,\"must_contain\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"],"
+        "\"min_logit_gap\":2,\"expect_tokens\":[7],\"expect_losses\":[0.1],"
+        "\"loss_slack\":1,\"rivals\":[3],\"rival_losses\":[2],\"rival_slack\":1}]}";
+    (void)state;
+    assert_int_equal(flo_golden_read(text, strlen(text), &golden, &err), 0);
+    assert_int_equal(golden.cases[0].n_expect, FLO_GOLDEN_EXPECT_MAX + 3);
     flo_golden_deinit(&golden);
 }
 
@@ -392,6 +505,13 @@ int main(void)
         cmocka_unit_test(matchers_that_an_engine_cannot_serve_are_left_out),
         cmocka_unit_test(a_near_tie_may_fall_either_way),
         cmocka_unit_test(a_token_that_became_unlikely_fails),
+        cmocka_unit_test(likely_tokens_may_differ_by_the_slack_in_the_mean),
+        cmocka_unit_test(a_small_difference_of_all_likely_tokens_fails_over_all_cases),
+        cmocka_unit_test(a_likely_token_that_is_not_reported_may_be_as_likely_as_expected),
+        cmocka_unit_test(another_back_end_passes_over_rivals),
+        cmocka_unit_test(cases_without_rivals_pass_over_them),
+        cmocka_unit_test(rivals_that_do_not_belong_to_the_tokens_are_refused),
+        cmocka_unit_test(a_case_of_format_1_may_use_all_of_its_checks),
         cmocka_unit_test(an_answer_that_ends_too_soon_fails),
         cmocka_unit_test(a_field_that_stands_twice_is_refused),
         cmocka_unit_test(joined_cases_keep_the_texts_of_their_documents),

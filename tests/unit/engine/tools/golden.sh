@@ -84,6 +84,15 @@ for bad in noise swap; do
     expect 7 'cases\? fails\? with' "$@" "$model" golden play \
         "$work/built-in.json" --model $models/tiny-v3-bad-$bad.Q4_0.gguf
 done
+# Damage that changes no answer: one matrix is doubled, one layer has another place.
+for damage in "scale blk.1.attn_q.weight 2" "scale blk.2.attn_k.weight 0.5" "swap 2 3"; do
+    # shellcheck disable=SC2086
+    tests/lanes/weights.py $v2 "$work/damaged.gguf" $damage
+    expect 7 'times as much as is allowed, over all cases\|cases\? fails\?' "$@" "$model" golden play \
+        "$work/built-in.json" --model "$work/damaged.gguf" --once
+done
+expect 0 'of 1[2-6] .* [1-9][0-9]* % of the allowed difference' "$@" "$model" golden play \
+    "$work/built-in.json" --model $v2 --kv q8_0 --once
 # Few cases are worth a warning.
 head -n 4 "$work/few" >"$work/two"
 expect 0 'warning: 2 cases may miss' "$@" "$model" golden create \
