@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <flotilla/engine_output.h>
-#include <flotilla/errors/probe.h>
 
 /* Matchers that a text alone cannot meet. */
 #define WITHOUT (1u << FLO_GOLDEN_EXIT | 1u << FLO_GOLDEN_LOSSES)

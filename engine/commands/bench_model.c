@@ -203,7 +203,7 @@ static int answer_case(struct bench *bench, const char *name, struct flo_err *er
     enum flo_bench_case result = FLO_BENCH_PASSED_OVER;
 
     if (end == name || *end != '\0' || index >= bench->golden.n_cases) {
-        return flo_fail(err, FLO_E_USAGE, "c%.20s is none of %u golden cases", name,
+        return flo_fail(err, FLO_E_USAGE, "c%.20s: no such golden case, there are %u", name,
                         bench->golden.n_cases);
     }
     FLO_TRY(flo_bench_golden(&bench->answer, &bench->golden.cases[index], &result, err));

@@ -75,7 +75,7 @@ struct flo_benchmark {
     enum flo_benchmark_test last;
     struct flo_benchmark_series prompt, generate; /* tokens/s */
 };
-/* What a device sees. */
+/* Causes that a device sees. */
 struct flo_benchmark_facts {
     uint64_t now_ms;
     bool stands[FLO_BENCHMARK_CAUSES]; /* causes that apply now */

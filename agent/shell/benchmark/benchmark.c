@@ -15,9 +15,10 @@
 #define TICK_MS 250
 #define STORE_MS 15000                   /* time between two writes of the state */
 #define ASKED_MS 1000                    /* a model counts as asked for this long after a request */
-#define SPARE_BYTES (UINT64_C(64) << 20) /* memory of the process beside the model */
+#define SPARE_BYTES (UINT64_C(64) << 20) /* memory of the process besides the model */
 
 static void begin_first(struct flo_benchmarking *b);
+static void fail(struct flo_benchmarking *b, const struct flo_err *err);
 
 /* ---- what is seen ---- */
 
@@ -165,8 +166,8 @@ static void follow(struct flo_benchmarking *b, enum flo_benchmark_action action)
     switch (action) {
     case FLO_BENCHMARK_START:
         note_load(b);
-        if (flo_benchmark_process_start(b, &err) < 0) {
-            flo_benchmark_process_failed(b, &err);
+        if (flo_benchmark_process_start(b, fail, &err) < 0) {
+            fail(b, &err);
         }
         return;
     case FLO_BENCHMARK_STOP:
@@ -197,7 +198,7 @@ static bool is_lasting(int code)
            code != FLO_E_PROCESS && code != FLO_E_WORKER_PROTOCOL;
 }
 
-void flo_benchmark_process_failed(struct flo_benchmarking *b, const struct flo_err *err)
+static void fail(struct flo_benchmarking *b, const struct flo_err *err)
 {
     flo_log_err(FLO_LOG_WARN, "bench", err);
     if (is_lasting(err->code)) {
@@ -223,7 +224,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     }
     if (flo_benchmark_process_hangs(b)) {
         flo_fail(&err, FLO_E_ENGINE_HANG, "a test of a benchmark takes too long");
-        flo_benchmark_process_failed(b, &err);
+        fail(b, &err);
         return;
     }
     look(b, &facts);

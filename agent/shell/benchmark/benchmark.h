@@ -22,11 +22,12 @@ bool flo_benchmark_is_kept(struct flo_shell *shell, const char *order);
  * FLO_E_STATE      the stored result is not of this order */
 FLO_MUST_USE int flo_benchmark_report(struct flo_shell *shell, const char *order, json_t *report,
                                       struct flo_err *err);
-/* Ends the process that measures.  What it found is stored. */
+/* Ends the process that measures, and stores its figures. */
 void flo_benchmark_close(struct flo_shell *shell);
 
 /* Reads the counters of energy and the batteries below `root` ("": this
- * machine).  What is missing or no number counts as absent (energy.c). */
+ * machine).  A file that is missing or has no number counts as absent
+ * (energy.c). */
 void flo_energy_read(const char *root, struct flo_energy *out);
 
 #endif

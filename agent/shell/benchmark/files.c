@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "agent/shell/benchmark/inside.h"
 #include "agent/shell/device/device.h"
 #include "agent/shell/serving/serving.h"
@@ -42,9 +44,10 @@ static int find_current(const struct flo_shell *shell, const struct flo_benchmar
             count++;
         }
     }
-    return count == 1 ? 0
-                      : flo_fail(err, FLO_E_STATE, "a benchmark of %s: %zu releases serve here",
-                                 job->model[0] == '\0' ? "what serves" : job->model, count);
+    return count == 1
+               ? 0
+               : flo_fail(err, FLO_E_STATE, "a benchmark of %s: %zu release%s here",
+                          job->model[0] == '\0' ? "what serves" : job->model, count, flo_s(count));
 }
 
 static int find_files(struct flo_shell *shell, const struct flo_digest *digest,

@@ -17,7 +17,8 @@ struct flo_benchmark_job {
     uint64_t for_ms;
 };
 
-/* Numbers that the shell finds beside those of the core.  0: not known. */
+/* Numbers that the shell finds, in addition to those of the core.  0: not
+ * known. */
 struct flo_benchmark_seen {
     double file_bytes, rss_bytes, load_ms, first_token_ms, threads;
     double load_sum, load_count; /* load average before each start, in 1/100 */
@@ -33,6 +34,8 @@ struct flo_benchmark_seen {
     char release[FLO_DIGEST_TEXT];
 };
 
+struct flo_benchmarking;
+typedef void flo_benchmark_process_failed(struct flo_benchmarking *b, const struct flo_err *err);
 struct flo_benchmarking {
     struct flo_shell *shell;
     flo_benchmark_done *done;
@@ -45,6 +48,7 @@ struct flo_benchmarking {
     uint64_t used_ms[FLO_AGENT_MODELS_MAX]; /* last request of each model, as seen last */
 
     /* The process. */
+    flo_benchmark_process_failed *failed;
     pid_t pid;
     int fd;
     struct event *readable;
@@ -73,17 +77,14 @@ FLO_MUST_USE int flo_benchmark_find(struct flo_shell *shell, const struct flo_be
 
 /* ---- process.c ---- */
 
-FLO_MUST_USE int flo_benchmark_process_start(struct flo_benchmarking *b, struct flo_err *err);
+/* Starts the process.  `failed` is called when it fails later. */
+FLO_MUST_USE int flo_benchmark_process_start(struct flo_benchmarking *b,
+                                             flo_benchmark_process_failed *failed,
+                                             struct flo_err *err);
 /* Ends the process, if there is one. */
 void flo_benchmark_process_end(struct flo_benchmarking *b);
 /* Tells whether the process takes too long for its present test. */
 bool flo_benchmark_process_hangs(const struct flo_benchmarking *b);
-
-/* ---- benchmark.c ---- */
-
-/* The process failed.  An error of the model ends the benchmark; otherwise it
- * is started again. */
-void flo_benchmark_process_failed(struct flo_benchmarking *b, const struct flo_err *err);
 
 /* ---- record.c ---- */
 

@@ -178,7 +178,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
         rv = take_lines(b, &err);
     }
     if (rv < 0) {
-        flo_benchmark_process_failed(b, &err);
+        b->failed(b, &err);
     }
 }
 
@@ -232,10 +232,12 @@ static int spawn(struct flo_benchmarking *b, const struct flo_benchmark_files *f
     return rv;
 }
 
-int flo_benchmark_process_start(struct flo_benchmarking *b, struct flo_err *err)
+int flo_benchmark_process_start(struct flo_benchmarking *b, flo_benchmark_process_failed *failed,
+                                struct flo_err *err)
 {
     struct flo_benchmark_files files;
 
+    b->failed = failed;
     FLO_TRY(flo_benchmark_find(b->shell, &b->jobs[0], &files, &b->seen, err));
     FLO_TRY(spawn(b, &files, err));
     evutil_make_socket_nonblocking(b->fd);

@@ -17,7 +17,8 @@
 #define SEEN_NUMBERS(X)                                                                            \
     X(file_bytes)                                                                                  \
     X(rss_bytes)                                                                                   \
-    X(load_ms) X(first_token_ms) X(threads) X(load_sum) X(load_count) X(clock_least) X(energy_uj)  \
+    X(load_ms)                                                                                     \
+    X(first_token_ms) X(threads) X(load_sum) X(load_count) X(clock_least) X(energy_uj)             \
         X(energy_ms) X(energy_tokens) X(drain) X(drain_ms)
 /* Texts of the shell that are stored. */
 #define SEEN_TEXTS(X) X(kernel) X(version) X(variant) X(model) X(release)
@@ -67,16 +68,12 @@ static json_t *state_json(const struct flo_benchmarking *b)
 
 static void state_read(const json_t *json, struct flo_benchmarking *b)
 {
-    const char *text;
-
     memset(&b->core, 0, sizeof(b->core));
     memset(&b->seen, 0, sizeof(b->seen));
 #define READ_CORE(name)                                                                            \
     b->core.name = (__typeof__(b->core.name))flo_json_number_to(json, #name, UINT32_MAX);
 #define READ_SEEN(name) b->seen.name = json_number_value(json_object_get(json, #name));
-#define READ_TEXT(name)                                                                            \
-    text = json_string_value(json_object_get(json, #name));                                        \
-    snprintf(b->seen.name, sizeof(b->seen.name), "%s", text != NULL ? text : "");
+#define READ_TEXT(name) flo_json_copy_text(json, #name, b->seen.name, sizeof(b->seen.name));
     CORE_NUMBERS(READ_CORE)
     SEEN_NUMBERS(READ_SEEN)
     SEEN_TEXTS(READ_TEXT)
@@ -158,24 +155,17 @@ int flo_benchmark_report(struct flo_shell *shell, const char *order, json_t *rep
 
 /* ---- facts ---- */
 
+/* Puts a number with three decimals; more say nothing.  One that is not known
+ * is null. */
 static void put(json_t *facts, const char *name, double value)
 {
-    if (isfinite(value)) { /* three decimals; more say nothing */
-        json_object_set_new(facts, name, json_real(round(value * 1000) / 1000));
-    }
+    json_object_set_new(facts, name, flo_json_finite(round(value * 1000) / 1000));
 }
 
 static void put_known(json_t *facts, const char *name, double value)
 {
     if (value > 0) {
         put(facts, name, value);
-    }
-}
-
-static void put_text(json_t *facts, const char *name, const char *text)
-{
-    if (text[0] != '\0') {
-        json_object_set_new(facts, name, json_string(text));
     }
 }
 
@@ -190,7 +180,7 @@ static void put_series(json_t *facts, const char *name, const struct flo_benchma
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.4g", i == 0 ? "" : " ",
                                  series->values[i] * scale);
     }
-    put_text(facts, name, text);
+    flo_json_put_text(facts, name, text);
 }
 
 static double most(const struct flo_benchmark_series *series)
@@ -205,7 +195,7 @@ static double most(const struct flo_benchmark_series *series)
 
 static void put_energy(json_t *facts, const struct flo_benchmark_seen *seen)
 {
-    put_text(facts, "energy", flo_energy_source_word(seen->source));
+    flo_json_put_text(facts, "energy", flo_energy_source_word(seen->source));
     if (seen->energy_tokens > 0 && seen->energy_uj > 0) {
         put(facts, "joules-per-token", seen->energy_uj / 1e6 / seen->energy_tokens);
         put_known(facts, "watts",
@@ -236,11 +226,11 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     const struct flo_benchmark_seen *seen = &b->seen;
     json_t *facts = json_object();
 
-    put_text(facts, "model", seen->model);
-    put_text(facts, "version", seen->version);
-    put_text(facts, "release", seen->release);
-    put_text(facts, "variant", seen->variant);
-    put_text(facts, "ended", flo_benchmark_word(core->cause));
+    flo_json_put_text(facts, "model", seen->model);
+    flo_json_put_text(facts, "version", seen->version);
+    flo_json_put_text(facts, "release", seen->release);
+    flo_json_put_text(facts, "variant", seen->variant);
+    flo_json_put_text(facts, "ended", flo_benchmark_word(core->cause));
     put(facts, "measured-ms", (double)core->measured_ms);
     put(facts, "yields", core->yields);
     put(facts, "restarts", core->losses);
@@ -251,7 +241,7 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     put_known(facts, "rss-bytes", seen->rss_bytes);
     put_known(facts, "file-bytes", seen->file_bytes);
     put_known(facts, "threads", seen->threads);
-    put_text(facts, "kernel", seen->kernel);
+    flo_json_put_text(facts, "kernel", seen->kernel);
     json_object_set_new(facts, "packed", json_boolean(seen->is_packed));
     if (core->right + core->wrong > 0) {
         put(facts, "right", core->right);

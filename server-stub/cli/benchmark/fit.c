@@ -22,23 +22,12 @@ static const struct {
     {"temperature_most", "temperature-most"},
 };
 
-static const char *text_of(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text != NULL ? text : "";
-}
-
-static double number_of(const json_t *json, const char *key)
-{
-    return json_number_value(json_object_get(json, key));
-}
-
 static bool is_measured(const json_t *item)
 {
     const json_t *facts = json_object_get(item, "facts");
 
-    return text_of(facts, "model")[0] != '\0' && number_of(facts, "generate-tps") > 0;
+    return flo_json_text(facts, "model", "")[0] != '\0' &&
+           json_number_value(json_object_get(facts, "generate-tps")) > 0;
 }
 
 /* Tells whether both measured the same release in the same variant. */
@@ -48,7 +37,7 @@ static bool is_same_release(const json_t *a, const json_t *b)
     const json_t *one = json_object_get(a, "facts"), *other = json_object_get(b, "facts");
 
     for (size_t i = 0; i < FLO_COUNT(keys); i++) {
-        if (strcmp(text_of(one, keys[i]), text_of(other, keys[i])) != 0) {
+        if (strcmp(flo_json_text(one, keys[i], ""), flo_json_text(other, keys[i], "")) != 0) {
             return false;
         }
     }
@@ -57,7 +46,8 @@ static bool is_same_release(const json_t *a, const json_t *b)
 
 static bool is_same(const json_t *a, const json_t *b, const char *key)
 {
-    return is_same_release(a, b) && strcmp(text_of(a, key), text_of(b, key)) == 0;
+    return is_same_release(a, b) &&
+           strcmp(flo_json_text(a, key, ""), flo_json_text(b, key, "")) == 0;
 }
 
 /* Tells whether an item before number `at` is of the same release and `key`. */
@@ -113,9 +103,9 @@ static void set_sums(json_t *row, const json_t *members)
 
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *facts = json_object_get(json_array_get(members, i), "facts");
-        right += number_of(facts, "right");
-        cases += number_of(facts, "cases");
-        hot += strcmp(text_of(facts, "ended"), "heat") == 0;
+        right += json_number_value(json_object_get(facts, "right"));
+        cases += json_number_value(json_object_get(facts, "cases"));
+        hot += strcmp(flo_json_text(facts, "ended", ""), "heat") == 0;
     }
     json_object_set_new(row, "devices", json_integer((json_int_t)json_array_size(members)));
     json_object_set_new(row, "hot", json_integer(hot));
@@ -129,10 +119,12 @@ static const char *judge(const json_t *row, const struct flo_fit_want *want)
     const json_t *right = json_object_get(row, "right_percent");
     bool is_wrong = right != NULL && json_number_value(right) < want->right_percent;
 
-    return is_wrong                                                ? "wrong"
-           : number_of(row, "generate_tps") < want->tps            ? "slow"
-           : number_of(row, "hot") * 2 > number_of(row, "devices") ? "hot"
-                                                                   : "fits";
+    return is_wrong                                                              ? "wrong"
+           : json_number_value(json_object_get(row, "generate_tps")) < want->tps ? "slow"
+           : json_number_value(json_object_get(row, "hot")) * 2 >
+                   json_number_value(json_object_get(row, "devices"))
+               ? "hot"
+               : "fits";
 }
 
 /* Makes the row of an item's class and release, from all items of it. */
@@ -149,9 +141,11 @@ static json_t *make_row(const json_t *items, size_t at, const struct flo_fit_wan
             json_array_append(members, item);
         }
     }
-    flo_buf_printf(&title, "%s@%s", text_of(facts, "model"), text_of(facts, "version"));
-    json_t *row = json_pack("{s:s, s:s, s:s}", "hardware", text_of(first, "hardware"), "release",
-                            title.failed ? "" : title.data, "variant", text_of(facts, "variant"));
+    flo_buf_printf(&title, "%s@%s", flo_json_text(facts, "model", ""),
+                   flo_json_text(facts, "version", ""));
+    json_t *row =
+        json_pack("{s:s, s:s, s:s}", "hardware", flo_json_text(first, "hardware", ""), "release",
+                  title.failed ? "" : title.data, "variant", flo_json_text(facts, "variant", ""));
     flo_buf_deinit(&title);
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         set_median(row, numbers[i].name, members, numbers[i].fact);
@@ -168,11 +162,13 @@ static json_t *make_row(const json_t *items, size_t at, const struct flo_fit_wan
 static int compare_rows(const void *a, const void *b)
 {
     const json_t *one = *(json_t *const *)a, *other = *(json_t *const *)b;
-    int rv = strcmp(text_of(one, "hardware"), text_of(other, "hardware"));
-    int fits = (strcmp(text_of(other, "verdict"), "fits") == 0) -
-               (strcmp(text_of(one, "verdict"), "fits") == 0);
-    double right = number_of(other, "right_percent") - number_of(one, "right_percent");
-    double speed = number_of(other, "generate_tps") - number_of(one, "generate_tps");
+    int rv = strcmp(flo_json_text(one, "hardware", ""), flo_json_text(other, "hardware", ""));
+    int fits = (strcmp(flo_json_text(other, "verdict", ""), "fits") == 0) -
+               (strcmp(flo_json_text(one, "verdict", ""), "fits") == 0);
+    double right = json_number_value(json_object_get(other, "right_percent")) -
+                   json_number_value(json_object_get(one, "right_percent"));
+    double speed = json_number_value(json_object_get(other, "generate_tps")) -
+                   json_number_value(json_object_get(one, "generate_tps"));
 
     if (rv != 0 || fits != 0) {
         return rv != 0 ? rv : fits;
@@ -196,9 +192,10 @@ static json_t *sorted(const json_t *rows)
         qsort(list, count, sizeof(json_t *), compare_rows);
     }
     for (size_t i = 0; list != NULL && i < count; i++) {
-        const char *before = i > 0 ? text_of(list[i - 1], "hardware") : NULL;
-        bool is_first = before == NULL || strcmp(before, text_of(list[i], "hardware")) != 0;
-        if (is_first && strcmp(text_of(list[i], "verdict"), "fits") == 0) {
+        const char *before = i > 0 ? flo_json_text(list[i - 1], "hardware", "") : NULL;
+        bool is_first =
+            before == NULL || strcmp(before, flo_json_text(list[i], "hardware", "")) != 0;
+        if (is_first && strcmp(flo_json_text(list[i], "verdict", ""), "fits") == 0) {
             json_object_set_new(list[i], "verdict", json_string("best"));
         }
         json_array_append(out, list[i]);

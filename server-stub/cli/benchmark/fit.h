@@ -7,7 +7,7 @@
 
 #include "base/host/json.h"
 
-/* What a release must reach to fit. */
+/* Limits that a release must reach to fit. */
 struct flo_fit_want {
     double tps;           /* generated tokens/s */
     double right_percent; /* golden cases answered right; a release without cases may fit */

@@ -36,13 +36,6 @@ static void put_text(struct flo_buf *out, const char *text)
     }
 }
 
-static const char *text_of(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text != NULL ? text : "";
-}
-
 /* ---- table ---- */
 
 static const struct {
@@ -71,11 +64,11 @@ static void put_table(struct flo_buf *out, const json_t *rows)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         flo_buf_text(out, "<tr><td>");
-        put_text(out, text_of(row, "hardware"));
+        put_text(out, flo_json_text(row, "hardware", ""));
         flo_buf_text(out, "</td><td>");
-        put_text(out, text_of(row, "release"));
+        put_text(out, flo_json_text(row, "release", ""));
         flo_buf_text(out, " ");
-        put_text(out, text_of(row, "variant"));
+        put_text(out, flo_json_text(row, "variant", ""));
         flo_buf_text(out, "</td>");
         for (size_t c = 0; c < FLO_COUNT(cells); c++) {
             const json_t *value = json_object_get(row, cells[c].key);
@@ -85,7 +78,7 @@ static void put_table(struct flo_buf *out, const json_t *rows)
                 flo_buf_printf(out, "<td>%.4g</td>", json_number_value(value) * cells[c].scale);
             }
         }
-        flo_buf_printf(out, "<td>%s</td></tr>\n", text_of(row, "verdict"));
+        flo_buf_printf(out, "<td>%s</td></tr>\n", flo_json_text(row, "verdict", ""));
     }
     flo_buf_text(out, "</table>\n");
 }
@@ -116,13 +109,13 @@ static void put_bars(struct flo_buf *out, const json_t *rows, const char *key, c
     for (size_t i = 0; i < count; i++) {
         const json_t *row = json_array_get(rows, i);
         double value = json_number_value(json_object_get(row, key));
-        bool fits = strcmp(text_of(row, "verdict"), "best") == 0 ||
-                    strcmp(text_of(row, "verdict"), "fits") == 0;
+        bool fits = strcmp(flo_json_text(row, "verdict", ""), "best") == 0 ||
+                    strcmp(flo_json_text(row, "verdict", ""), "fits") == 0;
         size_t y = i * ROW;
         flo_buf_printf(out, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LEFT - 8, y + 15);
-        put_text(out, text_of(row, "hardware"));
+        put_text(out, flo_json_text(row, "hardware", ""));
         flo_buf_text(out, " ");
-        put_text(out, text_of(row, "release"));
+        put_text(out, flo_json_text(row, "release", ""));
         flo_buf_printf(out,
                        "</text><rect%s x=\"%d\" y=\"%zu\" width=\"%.1f\" height=\"%d\"/>"
                        "<text x=\"%.1f\" y=\"%zu\">%.4g</text>\n",
@@ -176,16 +169,16 @@ static void put_course(struct flo_buf *out, const json_t *item)
     const json_t *facts = json_object_get(item, "facts");
 
     flo_buf_printf(out, "<figure><svg viewBox=\"0 0 %d %d\">\n", WIDTH, HEIGHT);
-    put_line(out, text_of(facts, "generate-series"), "speed");
-    put_line(out, text_of(facts, "temperature-series"), "heat");
+    put_line(out, flo_json_text(facts, "generate-series", ""), "speed");
+    put_line(out, flo_json_text(facts, "temperature-series", ""), "heat");
     flo_buf_text(out, "</svg><figcaption>");
-    put_text(out, text_of(item, "name"));
+    put_text(out, flo_json_text(item, "name", ""));
     flo_buf_text(out, ", ");
-    put_text(out, text_of(facts, "model"));
+    put_text(out, flo_json_text(facts, "model", ""));
     flo_buf_text(out, "@");
-    put_text(out, text_of(facts, "version"));
+    put_text(out, flo_json_text(facts, "version", ""));
     flo_buf_text(out, ": tokens/s (blue) and temperature (red) over time; ended by ");
-    put_text(out, text_of(facts, "ended"));
+    put_text(out, flo_json_text(facts, "ended", ""));
     flo_buf_text(out, "</figcaption></figure>\n");
 }
 

@@ -5,10 +5,7 @@
  * does not wait reads the results later with `device benchmarks`. */
 #include <string.h>
 
-#include <flotilla/errors/cli.h>
 #include <flotilla/errors/device.h>
-#include <flotilla/errors/memory.h>
-#include <flotilla/errors/net.h>
 #include <flotilla/errors/rollout.h>
 #include <flotilla/plural.h>
 #include <flotilla/proto.h>

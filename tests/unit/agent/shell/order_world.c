@@ -103,9 +103,9 @@ json_t *flo_report_error(const struct flo_agent_error *error)
 
 char reported[FLO_NAME_MAX + 1]; /* an order that asked for a report */
 
-bool flo_benchmark_is_kept(struct flo_shell *shell, const char *order)
+bool flo_benchmark_is_kept(struct flo_shell *unused, const char *order)
 {
-    (void)shell, (void)order;
+    (void)unused, (void)order;
     return false;
 }
 

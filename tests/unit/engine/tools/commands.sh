@@ -239,9 +239,9 @@ asked 0 '^{"c1":1}$' 'p8\nc0\nc1\n' "$@" "$engine" bench --model $v2 --tests - \
     --golden $golden
 asked 0 '^{"c3":0}$' 'c3\n' "$@" "$engine" bench --tests - --golden $golden \
     --model tests/models/tiny-v3-bad-swap.Q4_0.gguf
-asked 2 'c26 is none of 26 golden cases' 'c26\n' "$@" "$engine" bench --model $v2 \
+asked 2 'c26: no such golden case, there are 26' 'c26\n' "$@" "$engine" bench --model $v2 \
     --tests - --golden $golden
-asked 2 'c-1 is none of 0 golden cases' 'c-1\n' "$@" "$engine" bench --model $v2 --tests -
+asked 2 'c-1: no such golden case, there are 0' 'c-1\n' "$@" "$engine" bench --model $v2 --tests -
 expect 2 'sandbox is required or preferred, with --to' "$@" "$engine" bench \
     --model $v2 --tests - --sandbox required
 expect 2 'no open descriptor' "$@" "$engine" bench --model $v2 --tests - --to 77
