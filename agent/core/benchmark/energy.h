@@ -9,7 +9,7 @@
 
 enum flo_energy_source {
     FLO_ENERGY_ABSENT,     /* the kernel counts no energy */
-    FLO_ENERGY_UNREADABLE, /* it does, and this user may not read it */
+    FLO_ENERGY_UNREADABLE, /* the kernel counts, and this user may not read it */
     FLO_ENERGY_READ,
 };
 const char *flo_energy_source_word(enum flo_energy_source source);

@@ -9,7 +9,7 @@
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/worker.h>
 
-#include "agent/shell/benchmark/inside.h"
+#include "agent/shell/benchmark/benchmarking.h"
 #include "agent/shell/hardware/hardware.h"
 
 #define TICK_MS 250
@@ -286,7 +286,7 @@ int flo_benchmark_ask(struct flo_shell *shell, const struct flo_order *order,
 
     memcpy(job.order, order->id, sizeof(job.order));
     memcpy(job.model, order->model, sizeof(job.model));
-    if (flo_benchmark_has_ended(shell, order->id)) { /* its report was not taken yet */
+    if (flo_benchmark_has_ended(shell, order->id)) { /* the controller has no report yet */
         done(shell, order->id, NULL);
         return 0;
     }

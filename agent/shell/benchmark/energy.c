@@ -41,16 +41,15 @@ static int read_number(const char *root, const char *folder, const char *name, c
     char *end = NULL;
     int rv = read_line(root, folder, name, file, text);
 
-    if (rv < 0) {
-        return rv;
-    }
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > INT64_MAX) {
-        return -EIO;
+    if (rv == 0 &&
+        (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > INT64_MAX)) {
+        rv = -EIO;
+    } else if (rv == 0) {
+        *out = value;
     }
-    *out = value;
-    return 0;
+    return rv;
 }
 
 /* ---- processors ---- */

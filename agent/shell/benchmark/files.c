@@ -5,7 +5,7 @@
 
 #include <flotilla/plural.h>
 
-#include "agent/shell/benchmark/inside.h"
+#include "agent/shell/benchmark/benchmarking.h"
 #include "agent/shell/device/device.h"
 #include "agent/shell/serving/serving.h"
 

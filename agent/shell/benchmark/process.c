@@ -10,7 +10,7 @@
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/worker.h>
 
-#include "agent/shell/benchmark/inside.h"
+#include "agent/shell/benchmark/benchmarking.h"
 #include "agent/shell/device/device.h"
 #include "agent/shell/hardware/hardware.h"
 #include "base/sandbox.h"

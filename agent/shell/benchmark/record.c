@@ -3,25 +3,24 @@
 #include <math.h>
 #include <string.h>
 
-#include "agent/shell/benchmark/inside.h"
+#include "agent/shell/benchmark/benchmarking.h"
 #include "agent/shell/outbox/outbox_db.h"
 
 #define KEY "benchmark" /* key of the state in outbox.db */
 #define BYTES_MAX 32768
 #define POINT_TEXT 16
 
+/* clang-format off */
 /* Numbers of the core that are stored. */
-#define CORE_NUMBERS(X)                                                                            \
+#define CORE_NUMBERS(X) \
     X(left_ms) X(measured_ms) X(yields) X(losses) X(cases) X(played) X(right) X(wrong)
 /* Numbers of the shell that are stored. */
-#define SEEN_NUMBERS(X)                                                                            \
-    X(file_bytes)                                                                                  \
-    X(rss_bytes)                                                                                   \
-    X(load_ms)                                                                                     \
-    X(first_token_ms) X(threads) X(load_sum) X(load_count) X(clock_least) X(energy_uj)             \
-        X(energy_ms) X(energy_tokens) X(drain) X(drain_ms)
+#define SEEN_NUMBERS(X) \
+    X(file_bytes) X(rss_bytes) X(load_ms) X(first_token_ms) X(threads) X(load_sum) \
+    X(load_count) X(clock_least) X(energy_uj) X(energy_ms) X(energy_tokens) X(drain) X(drain_ms)
 /* Texts of the shell that are stored. */
 #define SEEN_TEXTS(X) X(kernel) X(version) X(variant) X(model) X(release)
+/* clang-format on */
 
 /* ---- series ---- */
 
@@ -155,17 +154,16 @@ int flo_benchmark_report(struct flo_shell *shell, const char *order, json_t *rep
 
 /* ---- facts ---- */
 
-/* Puts a number with three decimals; more say nothing.  One that is not known
- * is null. */
-static void put(json_t *facts, const char *name, double value)
+/* Rounds to three decimals; more say nothing. */
+static double rounded(double value)
 {
-    json_object_set_new(facts, name, flo_json_finite(round(value * 1000) / 1000));
+    return round(value * 1000) / 1000;
 }
 
 static void put_known(json_t *facts, const char *name, double value)
 {
-    if (value > 0) {
-        put(facts, name, value);
+    if (value > 0 && isfinite(value)) {
+        json_object_set_new(facts, name, json_real(rounded(value)));
     }
 }
 
@@ -197,7 +195,8 @@ static void put_energy(json_t *facts, const struct flo_benchmark_seen *seen)
 {
     flo_json_put_text(facts, "energy", flo_energy_source_word(seen->source));
     if (seen->energy_tokens > 0 && seen->energy_uj > 0) {
-        put(facts, "joules-per-token", seen->energy_uj / 1e6 / seen->energy_tokens);
+        json_object_set_new(facts, "joules-per-token",
+                            flo_json_finite(rounded(seen->energy_uj / 1e6 / seen->energy_tokens)));
         put_known(facts, "watts",
                   seen->energy_ms > 0 ? seen->energy_uj / 1e3 / seen->energy_ms : 0);
     }
@@ -209,14 +208,18 @@ static void put_strain(json_t *facts, const struct flo_benchmarking *b)
     const struct flo_benchmark_seen *seen = &b->seen;
 
     if (seen->heat.count > 0) {
-        put(facts, "temperature-start", seen->heat.values[0] / 1000);
-        put(facts, "temperature-most", most(&seen->heat) / 1000);
+        json_object_set_new(facts, "temperature-start",
+                            flo_json_finite(rounded(seen->heat.values[0] / 1000)));
+        json_object_set_new(facts, "temperature-most",
+                            flo_json_finite(rounded(most(&seen->heat) / 1000)));
         put_series(facts, "temperature-series", &seen->heat, 1e-3);
     }
     put_known(facts, "clock-least-percent", seen->clock_least);
-    put(facts, "slowdown-percent", flo_benchmark_series_loss(&b->core.generate));
+    json_object_set_new(facts, "slowdown-percent",
+                        flo_json_finite(rounded(flo_benchmark_series_loss(&b->core.generate))));
     if (seen->load_count > 0) {
-        put(facts, "other-load", seen->load_sum / seen->load_count / 100);
+        json_object_set_new(facts, "other-load",
+                            flo_json_finite(rounded(seen->load_sum / seen->load_count / 100)));
     }
 }
 
@@ -231,11 +234,13 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     flo_json_put_text(facts, "release", seen->release);
     flo_json_put_text(facts, "variant", seen->variant);
     flo_json_put_text(facts, "ended", flo_benchmark_word(core->cause));
-    put(facts, "measured-ms", (double)core->measured_ms);
-    put(facts, "yields", core->yields);
-    put(facts, "restarts", core->losses);
-    put(facts, "prompt-tps", flo_benchmark_series_median(&core->prompt));
-    put(facts, "generate-tps", flo_benchmark_series_median(&core->generate));
+    json_object_set_new(facts, "measured-ms", flo_json_finite(rounded((double)core->measured_ms)));
+    json_object_set_new(facts, "yields", flo_json_finite(rounded(core->yields)));
+    json_object_set_new(facts, "restarts", flo_json_finite(rounded(core->losses)));
+    json_object_set_new(facts, "prompt-tps",
+                        flo_json_finite(rounded(flo_benchmark_series_median(&core->prompt))));
+    json_object_set_new(facts, "generate-tps",
+                        flo_json_finite(rounded(flo_benchmark_series_median(&core->generate))));
     put_known(facts, "first-token-ms", seen->first_token_ms);
     put_known(facts, "load-ms", seen->load_ms);
     put_known(facts, "rss-bytes", seen->rss_bytes);
@@ -244,8 +249,8 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     flo_json_put_text(facts, "kernel", seen->kernel);
     json_object_set_new(facts, "packed", json_boolean(seen->is_packed));
     if (core->right + core->wrong > 0) {
-        put(facts, "right", core->right);
-        put(facts, "cases", core->right + core->wrong);
+        json_object_set_new(facts, "right", flo_json_finite(rounded(core->right)));
+        json_object_set_new(facts, "cases", flo_json_finite(rounded(core->right + core->wrong)));
     }
     put_series(facts, "generate-series", &core->generate, 1);
     put_strain(facts, b);

@@ -1,7 +1,7 @@
-/* Benchmark inside: its state; not for
+/* Benchmarking: the state of a benchmark; not for
  * others. */
-#ifndef FLOTILLA_AGENT_BENCHMARK_INSIDE_H
-#define FLOTILLA_AGENT_BENCHMARK_INSIDE_H
+#ifndef FLOTILLA_AGENT_BENCHMARKING_H
+#define FLOTILLA_AGENT_BENCHMARKING_H
 
 #include "agent/core/benchmark/benchmark.h"
 #include "agent/shell/benchmark/benchmark.h"
@@ -54,7 +54,7 @@ struct flo_benchmarking {
     struct event *readable;
     size_t bytes;
     char line[FLO_BENCHMARK_LINE];
-    bool is_open; /* it has opened the model */
+    bool is_open; /* the process has opened the model */
     enum flo_benchmark_test test;
     uint64_t asked_ms;
     struct flo_energy before; /* before the test in progress */
