@@ -163,7 +163,7 @@ static double rounded(double value)
 static void put_known(json_t *facts, const char *name, double value)
 {
     if (value > 0 && isfinite(value)) {
-        json_object_set_new(facts, name, json_real(rounded(value)));
+        json_object_set_new(facts, name, flo_json_finite(rounded(value)));
     }
 }
 
