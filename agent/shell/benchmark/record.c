@@ -160,10 +160,18 @@ static double rounded(double value)
     return round(value * 1000) / 1000;
 }
 
-static void put_known(json_t *facts, const char *name, double value)
+/* A number of the report; it is left out unless it is above 0. */
+struct known {
+    const char *name;
+    double value;
+};
+
+static void put_known(json_t *facts, const struct known *list, size_t count)
 {
-    if (value > 0 && isfinite(value)) {
-        json_object_set_new(facts, name, flo_json_finite(rounded(value)));
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].value > 0) {
+            json_object_set_new(facts, list[i].name, flo_json_finite(rounded(list[i].value)));
+        }
     }
 }
 
@@ -197,10 +205,7 @@ static void put_energy(json_t *facts, const struct flo_benchmark_seen *seen)
     if (seen->energy_tokens > 0 && seen->energy_uj > 0) {
         json_object_set_new(facts, "joules-per-token",
                             flo_json_finite(rounded(seen->energy_uj / 1e6 / seen->energy_tokens)));
-        put_known(facts, "watts",
-                  seen->energy_ms > 0 ? seen->energy_uj / 1e3 / seen->energy_ms : 0);
     }
-    put_known(facts, "battery-percent-per-hour", seen->drain);
 }
 
 static void put_strain(json_t *facts, const struct flo_benchmarking *b)
@@ -214,7 +219,6 @@ static void put_strain(json_t *facts, const struct flo_benchmarking *b)
                             flo_json_finite(rounded(most(&seen->heat) / 1000)));
         put_series(facts, "temperature-series", &seen->heat, 1e-3);
     }
-    put_known(facts, "clock-least-percent", seen->clock_least);
     json_object_set_new(facts, "slowdown-percent",
                         flo_json_finite(rounded(flo_benchmark_series_loss(&b->core.generate))));
     if (seen->load_count > 0) {
@@ -241,11 +245,17 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
                         flo_json_finite(rounded(flo_benchmark_series_median(&core->prompt))));
     json_object_set_new(facts, "generate-tps",
                         flo_json_finite(rounded(flo_benchmark_series_median(&core->generate))));
-    put_known(facts, "first-token-ms", seen->first_token_ms);
-    put_known(facts, "load-ms", seen->load_ms);
-    put_known(facts, "rss-bytes", seen->rss_bytes);
-    put_known(facts, "file-bytes", seen->file_bytes);
-    put_known(facts, "threads", seen->threads);
+    const struct known known[] = {
+        {"first-token-ms", seen->first_token_ms},
+        {"load-ms", seen->load_ms},
+        {"rss-bytes", seen->rss_bytes},
+        {"file-bytes", seen->file_bytes},
+        {"threads", seen->threads},
+        {"clock-least-percent", seen->clock_least},
+        {"watts", seen->energy_ms > 0 ? seen->energy_uj / 1e3 / seen->energy_ms : 0},
+        {"battery-percent-per-hour", seen->drain},
+    };
+    put_known(facts, known, FLO_COUNT(known));
     flo_json_put_text(facts, "kernel", seen->kernel);
     json_object_set_new(facts, "packed", json_boolean(seen->is_packed));
     if (core->right + core->wrong > 0) {
