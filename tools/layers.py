@@ -27,10 +27,11 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
                "renewal", "derived", "hooks", "assets", "serving", "neighbours",
                "update",
-               "hardware", "trust", "orders"]
+               "hardware", "benchmark", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/pressure.h",
-             "agent/core/checkup/checkup.h", "agent/core/linking.h",
+             "agent/core/benchmark/", "agent/core/checkup/checkup.h",
+             "agent/core/linking.h",
              "agent/serve/serve.h", "agent/serve/rules/rules.h",
              "agent/core/renew.h", "agent/core/neighbours.h",
              "agent/core/refusal.h", "agent/core/trouble.h",

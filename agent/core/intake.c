@@ -91,6 +91,10 @@ static void judge_superseded(const struct flo_intake_facts *facts, struct flo_in
         say(out, FLO_INTAKE_ACT, "because it takes back what runs here, though it is older");
         return;
     }
+    if (facts->order->op == FLO_ORDER_BENCHMARK && facts->is_under_way) {
+        say(out, FLO_INTAKE_ACT, "because it is under way, though others were asked since");
+        return;
+    }
     out->kind = FLO_INTAKE_SUPERSEDED;
     out->by = facts->by;
     snprintf(out->why, sizeof(out->why), "number %llu about the same holds",

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/shell/assets/assets.h"
+#include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/heartbeat.h"
 #include "agent/shell/hooks/hooks.h"
@@ -136,6 +137,7 @@ void flo_shell_close(struct flo_shell *shell)
     flo_upload_cancel(shell);
     flo_neighbours_close(shell);
     flo_shell_trust_close(shell);
+    flo_benchmark_close(shell);
     flo_watch_close(shell);
     flo_control_close(shell->control);
     shell->control = NULL;

@@ -416,6 +416,7 @@ struct flo_shell {
 
     struct flo_afar afar[4];
     size_t afar_count;
+    struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
     struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;

@@ -24,7 +24,9 @@ static void native_close(struct flo_backend_model *m)
 static int open_parts(struct flo_backend_model *m, const char *path,
                       const struct flo_backend_options *options, struct flo_err *err)
 {
-    FLO_TRY(flo_engine_open(path, &options->engine, &m->engine, err));
+    FLO_TRY(options->model_fd > 0
+                ? flo_engine_open_fd(options->model_fd, &options->engine, &m->engine, err)
+                : flo_engine_open(path, &options->engine, &m->engine, err));
     FLO_TRY(flo_session_open(m->engine, &m->session, err));
     if (options->adapter == NULL) {
         return 0;

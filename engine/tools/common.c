@@ -83,6 +83,9 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup, st
         .engine.memory_bytes_max = tool->memory_bytes_max,
         .engine.kernel = tool->kernel,
         .engine.accepts_inexact = tool->accepts_inexact,
+        .engine.packed_fd = tool->packed_fd,
+        .engine.pool = tool->pool,
+        .model_fd = tool->model_fd,
         .engine.kv_type = kv_type(tool->kv),
         .engine.packed =
             tool->packed != NULL && strcmp(tool->packed, "none") == 0 ? "" : tool->packed,

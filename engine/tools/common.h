@@ -30,6 +30,10 @@ struct flo_tool {
     uint64_t memory_bytes_max;
     uint64_t seed;
     uint64_t count; /* tokens to generate */
+    /* for a process in a sandbox, which opens no files: descriptors of the model
+     * and of its packed weights, and threads that run; 0, NULL: as named above */
+    int model_fd, packed_fd;
+    struct flo_pool *pool;
     bool accepts_inexact;
     bool caches_packed; /* makes packed weights on first use, and keeps them for later runs */
 };

@@ -197,6 +197,16 @@ static int read_groups(const json_t *args, struct flo_order *out, struct flo_err
     return out->group_count == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "field `groups` is empty") : 0;
 }
 
+/* Reads which release is measured; without one it is the release that serves. */
+static int read_benchmark(const json_t *args, struct flo_order *out, struct flo_err *err)
+{
+    FLO_TRY(read_name(args, "model", false, out->model, err));
+    FLO_TRY(json_object_get(args, "release") == NULL
+                ? 0
+                : flo_json_get_digest(args, "release", &out->release, err));
+    return read_numbers(args, out, err);
+}
+
 static int read_args(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     json_t *args;
@@ -211,6 +221,8 @@ static int read_args(const json_t *root, struct flo_order *out, struct flo_err *
         return read_remove(args, out, err);
     case FLO_ORDER_GROUPS:
         return read_groups(args, out, err);
+    case FLO_ORDER_BENCHMARK:
+        return read_benchmark(args, out, err);
     case FLO_ORDER_ALLOW:
         return read_allow(args, out, err);
     case FLO_ORDER_PAUSE:
@@ -362,6 +374,8 @@ static json_t *args_json(const struct flo_order *order)
             json_array_append_new(groups, json_string(order->groups[i]));
         }
         json_object_set_new(json, "groups", groups);
+    } else if (order->op == FLO_ORDER_BENCHMARK && !flo_digest_is_zero(&order->release)) {
+        json_object_set_new(json, "release", flo_json_digest(&order->release));
     } else if (order->op == FLO_ORDER_REMOVE) {
         flo_json_put_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }

@@ -77,6 +77,21 @@ FLAGS(device_list) = {
     {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
     WATCH,
     END};
+#define FIT                                                                                        \
+    {"speed", "N", "a release fits if it generates so many tokens/s (5)", FLO_ASKED},              \
+        {"right", "PERCENT", "and so many golden answers are right (95)", FLO_ASKED},              \
+    {                                                                                              \
+        "page", "FILE", "the results as an HTML page with pictures", FLO_ASKED                     \
+    }
+FLAGS(device_benchmark) = {
+    {"release", "MODEL@VERSION", "what is measured (the release that serves)", FLO_ASKED},
+    {"model", "M", "what serves of this model, on devices with several", FLO_ASKED},
+    {"for", "DURATION", "the benchmark ends after this time at the latest (5m)", FLO_ASKED},
+    {"no-wait", NULL, "only send the orders; `device benchmarks` shows the results", FLO_ASKED},
+    FIT,
+    REASON,
+    END};
+FLAGS(device_benchmarks) = {{"model", "M", "of this model only", FLO_ASKED}, FIT, END};
 FLAGS(device_label) = {
     {"where", "SELECTOR", "all devices that fit", FLO_ASKED},
     SELECTOR,

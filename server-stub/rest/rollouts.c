@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/errors/device.h>
+#include <flotilla/errors/release.h>
 #include <flotilla/fit.h>
 
 #include "server-stub/rest/rest.h"
@@ -508,6 +509,38 @@ static int find_asked(struct flo_rest_call *call, const char *device, char *id, 
                : rv;
 }
 
+static int take_release(void *context, const struct flo_fleet_release *release)
+{
+    struct flo_order *order = context;
+
+    snprintf(order->model, sizeof(order->model), "%s", release->model);
+    if (strcmp(release->state, "yanked") == 0) {
+        return FLO_E_RELEASE_YANKED;
+    }
+    return flo_digest_parse(release->digest, &order->release) ? 0 : FLO_E_DB;
+}
+
+/* Reads what a benchmark measures: a release, what serves of a model, or what
+ * serves on a device with one model. */
+static int read_measured(const struct flo_rest_call *call, struct flo_order *order,
+                         struct flo_err *err)
+{
+    const char *title = flo_rest_text_in(call, "release", NULL);
+    char model[FLO_NAME_MAX + 1], version[FLO_NAME_MAX + 1];
+
+    snprintf(order->model, sizeof(order->model), "%s", flo_rest_text_in(call, "model", ""));
+    if (title == NULL) {
+        return 0;
+    }
+    if (order->model[0] != '\0') {
+        return flo_fail(err, FLO_E_REST_MEANING, "model and release exclude each other");
+    }
+    FLO_TRY(flo_release_title_parse(title, model, version, err));
+    int rv =
+        flo_fleet_release_get(call->controller->store, model, version, take_release, order, err);
+    return rv == FLO_E_RELEASE_YANKED ? flo_fail(err, rv, "%s is yanked", title) : rv;
+}
+
 /* Requests a report from a device.  The device does not change, so no typed
  * confirmation is needed. */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
@@ -522,6 +555,9 @@ static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
 #include "proto/orders.def"
     snprintf(order.by, sizeof(order.by), "%.64s", call->name);
     FLO_TRY(find_asked(call, what->device, order.scope.device, err));
+    if (op == FLO_ORDER_BENCHMARK) {
+        FLO_TRY(read_measured(call, &order, err));
+    }
     return flo_orders_report(call->controller, &order, id, err);
 }
 

@@ -679,7 +679,7 @@ FLO_MUST_USE int flo_fleet_evidence_prune(struct flo_fleet_store *store, uint64_
 struct flo_fleet_report {
     const char *order; /* id of the order that requested the report */
     const char *device;
-    const char *op; /* logs doctor */
+    const char *op; /* logs doctor benchmark */
     uint64_t at_ms; /* when it came */
     const char *body;
 };
@@ -696,6 +696,11 @@ FLO_MUST_USE int flo_fleet_report_get(struct flo_fleet_store *store, const char 
 /* Lists a device's reports, the newest first. */
 FLO_MUST_USE int flo_fleet_report_list(struct flo_fleet_store *store, const char *device,
                                        flo_fleet_report_fn fn, void *context, struct flo_err *err);
+/* Lists the reports of all devices that orders with this operation asked for,
+ * the newest first, at most `limit`. */
+FLO_MUST_USE int flo_fleet_report_list_op(struct flo_fleet_store *store, const char *op,
+                                          uint64_t limit, flo_fleet_report_fn fn, void *context,
+                                          struct flo_err *err);
 /* Deletes reports older than FLO_FLEET_REPORT_KEPT_MS. */
 FLO_MUST_USE int flo_fleet_report_prune(struct flo_fleet_store *store, uint64_t now_ms,
                                         struct flo_err *err);

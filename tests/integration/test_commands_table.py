@@ -42,6 +42,8 @@ WORDS = {
     "device unpin": (CHANGES, "gw-3 tiny", "--where name=gw-1 tiny"),
     "device logs": (CHANGES, "gw-3 --timeout 1ms"),
     "device doctor": (CHANGES, "gw-3 --timeout 1ms"),
+    "device benchmark": (CHANGES, "name=gw-3 --for 1s --no-wait"),
+    "device benchmarks": (READS, "", "name=gw-1 --speed 3"),
     "device delete": (CHANGES, "old --confirm old"),
     "device replace": (CHANGES, "worn spare --confirm worn"),
     "claim import": (CHANGES, "%(claims)s"),

@@ -29,6 +29,7 @@ LINES = {
     "FLOTILLA_BATCHES": ["flotilla-agent batch in.jsonl out.jsonl"],
     "FLOTILLA_STANDALONE": ["flotilla-agent serve --model M --listen unix:S"],
     "FLOTILLA_CHECKUP": ["flotilla-agent doctor"],
+    "FLOTILLA_BENCHMARK": ["flotilla-engine bench --model " + MODEL],
     "FLOTILLA_BUNDLES": ["flotilla-agent update --bundle B"],
     "FLOTILLA_TYPED_DELTAS": ["flotilla-updater delta info tests/golden/delta/types.tensor1"],
     "FLOTILLA_TALK": ["flotilla-engine run " + MODEL],

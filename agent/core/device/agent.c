@@ -114,6 +114,7 @@ static void take_order(struct step *s)
     case FLO_ORDER_DEPLOY: /* the release comes in an event FLO_AGENT_DEPLOY, not in this one */
     case FLO_ORDER_LOGS:   /* the shell answers the order; no state of the core changes */
     case FLO_ORDER_DOCTOR:
+    case FLO_ORDER_BENCHMARK:
     case FLO_ORDER_COUNT:
         return;
     }

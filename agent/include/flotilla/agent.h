@@ -628,6 +628,8 @@ struct flo_intake_facts {
     bool is_answered;    /* the order has ended for good, and its answer is stored */
     /* for rollback: a release that it blocks runs here or is being installed */
     bool takes_back;
+    /* for benchmark: this device began it, and no other benchmark since */
+    bool is_under_way;
     bool is_absent;   /* the device has nothing of the model that the order names */
     bool is_set_here; /* for config: the device's own configuration sets the value */
     /* for deploy: reason why the release may not run here; code 0: it may */

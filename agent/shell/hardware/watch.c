@@ -16,7 +16,7 @@
 
 static bool is_busy(const struct flo_shell *shell)
 {
-    if (shell->job != NULL || shell->waiting_job != 0) {
+    if (shell->job != NULL || shell->waiting_job != 0 || shell->benchmarking != NULL) {
         return true;
     }
     for (unsigned i = 0; i < FLO_AGENT_MODELS_MAX; i++) {

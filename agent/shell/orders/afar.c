@@ -1,4 +1,4 @@
-/* Remote reports: carries out the orders `logs` and `doctor`.  A limited report
+/* Remote reports: carries out the orders `logs`, `doctor` and `benchmark`.  A limited report
  * goes to the controller over HTTPS, then the order is answered
  * (contracts/messages.md section 8.9).
  *
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/orders/orders.h"
 
@@ -56,7 +57,9 @@ static int make_report(struct flo_shell *shell, const struct flo_afar *asked, js
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "report of order %s", asked->order);
     }
-    int rv = flo_hardware_checkup(shell, json, is_log ? NULL : err);
+    int rv = asked->op == FLO_ORDER_BENCHMARK
+                 ? flo_benchmark_report(shell, asked->order, json, err)
+                 : flo_hardware_checkup(shell, json, is_log ? NULL : err);
     if (rv < 0 && !is_log) {
         json_decref(json);
         return rv;
@@ -97,23 +100,43 @@ static void begin_next(struct flo_shell *shell)
     }
 }
 
-void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *order)
+static void add(struct flo_shell *shell, const struct flo_afar *asked)
 {
-    struct flo_afar *asked = &shell->afar[shell->afar_count];
-
     if (shell->afar_count == FLO_COUNT(shell->afar)) {
         return; /* the list is full, so the order is dropped and the controller sends it again */
     }
     for (size_t i = 0; i < shell->afar_count; i++) {
-        if (strcmp(shell->afar[i].order, order->id) == 0) {
+        if (strcmp(shell->afar[i].order, asked->order) == 0) {
             return;
         }
     }
-    memset(asked, 0, sizeof(*asked));
-    memcpy(asked->order, order->id, sizeof(asked->order));
-    asked->op = order->op;
-#define FLO_ORDER_NUMBER(name, field, least, most, standard) asked->field = order->field;
-#include "proto/orders.def"
-    shell->afar_count++;
+    shell->afar[shell->afar_count++] = *asked;
     begin_next(shell);
+}
+
+static void on_measured(struct flo_shell *shell, const char *order, const struct flo_err *err)
+{
+    struct flo_afar asked = {.op = FLO_ORDER_BENCHMARK};
+
+    if (err != NULL) {
+        refuse(shell, order, err);
+        return;
+    }
+    snprintf(asked.order, sizeof(asked.order), "%s", order);
+    add(shell, &asked);
+}
+
+void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *order)
+{
+    struct flo_afar asked = {.op = order->op};
+    struct flo_err err = {0};
+
+    memcpy(asked.order, order->id, sizeof(asked.order));
+#define FLO_ORDER_NUMBER(name, field, least, most, standard) asked.field = order->field;
+#include "proto/orders.def"
+    if (order->op != FLO_ORDER_BENCHMARK) {
+        add(shell, &asked);
+    } else if (flo_benchmark_ask(shell, order, on_measured, &err) < 0) {
+        refuse(shell, order->id, &err);
+    }
 }

@@ -12,6 +12,7 @@
 #include <flotilla/errors/trust.h>
 
 #include "agent/core/refusal.h"
+#include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
@@ -181,6 +182,8 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record, uint
         facts->standing == FLO_STATEMENT_AGAIN && flo_shell_is_answered(shell, order->id);
     facts->is_absent = is_about_model(order) && model == FLO_NO_MODEL;
     facts->takes_back = model != FLO_NO_MODEL && names_here(shell, model, order);
+    facts->is_under_way =
+        order->op == FLO_ORDER_BENCHMARK && flo_benchmark_is_kept(shell, order->id);
     facts->is_set_here = flo_config_is_set(shell->settings.config, "heartbeat");
     if (order->op != FLO_ORDER_DEPLOY) {
         return;

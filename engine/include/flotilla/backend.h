@@ -25,6 +25,7 @@ struct flo_backend_options {
     struct flo_engine_options engine; /* `engine.sessions` must be 0 or 1 */
     const char *adapter;              /* file of a LoRA adapter, or NULL */
     float adapter_scale;
+    int model_fd; /* descriptor of the model, used instead of its path; 0: none */
 };
 
 struct flo_backend_stats {

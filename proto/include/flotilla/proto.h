@@ -480,6 +480,8 @@ struct flo_order {
 #include "proto/orders.def"
 };
 #define FLO_LOG_LINES_MAX 4000 /* logs */
+#define FLO_BENCHMARK_MS_MIN 1000
+#define FLO_BENCHMARK_MS_MAX 86400000 /* a day */
 /* longest time from issue to expiry of an order */
 #define FLO_ORDER_LIFE_MS_MAX (UINT64_C(400) * 24 * 3600000)
 #define FLO_ORDER_NEEDED (-1) /* in orders.def: the argument has no default */

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/core/report.h"
+#include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/outgoing.h"
@@ -275,5 +277,72 @@ int flo_rest_reports(struct flo_rest_call *call, struct flo_err *err)
     json_t *items = json_array();
     int rv = flo_fleet_report_list(store, id, add_report, items, err);
     call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+/* ---- benchmarks ---- */
+
+#define BENCHMARKS_SHOWN 1000
+
+struct benchmarks {
+    const char *model; /* NULL: all */
+    json_t *items;
+};
+
+static int take_machine(void *context, const struct flo_fleet_device *device)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *profile = flo_saying_object(device->profile);
+    char hardware[FLO_HARDWARE_TEXT];
+
+    flo_hardware_class(profile, hardware);
+    json_object_set_new(context, "name", json_string(device->name));
+    json_object_set_new(context, "hardware", json_string(hardware));
+    return 0;
+}
+
+static int add_benchmark(void *context, const struct flo_fleet_report *report)
+{
+    const struct benchmarks *benchmarks = context;
+    FLO_CLEANUP(flo_json_cleanup) json_t *item = view(report, false);
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = flo_saying_object(report->body);
+    const json_t *facts = json_object_get(body, "facts");
+
+    json_object_del(item, "op");
+    json_object_set(item, "facts", (json_t *)(uintptr_t)facts);
+    if (benchmarks->model == NULL || flo_json_says(facts, "model", benchmarks->model)) {
+        json_array_append(benchmarks->items, item);
+    }
+    return 0;
+}
+
+/* Adds to each benchmark which machine measured it.  Those of devices that are
+ * gone are left out. */
+static int add_machines(struct flo_fleet_store *store, json_t *items, struct flo_err *err)
+{
+    for (size_t i = json_array_size(items); i > 0; i--) {
+        json_t *item = json_array_get(items, i - 1);
+        const char *device = json_string_value(json_object_get(item, "device"));
+        struct flo_err gone = {0};
+        int rv = flo_fleet_device_get(store, device, take_machine, item, &gone);
+
+        if (rv == FLO_E_DEVICE_ABSENT) {
+            json_array_remove(items, i - 1);
+        } else if (rv < 0) {
+            *err = gone;
+            return rv;
+        }
+    }
+    return 0;
+}
+
+int flo_rest_benchmarks(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_fleet_store *store = call->controller->store;
+    struct benchmarks benchmarks = {flo_httpd_query(call->request, "model"), json_array()};
+    int rv = flo_fleet_report_list_op(store, flo_order_op_word(FLO_ORDER_BENCHMARK),
+                                      BENCHMARKS_SHOWN, add_benchmark, &benchmarks, err);
+
+    rv = rv == 0 ? add_machines(store, benchmarks.items, err) : rv;
+    call->out = flo_rest_list(benchmarks.items, NULL);
     return rv;
 }

@@ -89,6 +89,18 @@ int flo_fleet_report_list(struct flo_fleet_store *store, const char *device, flo
     return flo_fleet_find(store, &query, take_report, &reports, err);
 }
 
+int flo_fleet_report_list_op(struct flo_fleet_store *store, const char *op, uint64_t limit,
+                             flo_fleet_report_fn fn, void *context, struct flo_err *err)
+{
+    struct reports reports = {fn, context};
+    struct flo_query query = {.table = FLO_TABLE_REPORT,
+                              WHERE(text_is(FLO_FIELD_REPORT_OP, op)),
+                              SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER)),
+                              .limit = limit};
+
+    return flo_fleet_find(store, &query, take_report, &reports, err);
+}
+
 int flo_fleet_report_prune(struct flo_fleet_store *store, uint64_t now_ms, struct flo_err *err)
 {
     return now_ms <= FLO_FLEET_REPORT_KEPT_MS

@@ -1,6 +1,7 @@
 /* Rooms of the shell that are not simulated: engines' memory, hooks, neighbours,
  * telemetry, people at the device.  Nothing is asked of them, and nothing comes. */
 #include "agent/shell/assets/assets.h"
+#include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/orders/orders.h"
@@ -77,6 +78,7 @@ QUIET(flo_control_acked, struct flo_shell *shell, const struct flo_agent_action 
 QUIET(flo_control_report, struct flo_shell *shell, const struct flo_agent_execution *execution)
 QUIET(flo_control_ordered, struct flo_shell *shell, const char *order, const json_t *answer)
 SAYS(bool, true, flo_control_is_answered, const struct flo_shell *shell, const char *order)
+SAYS(bool, false, flo_benchmark_is_kept, struct flo_shell *shell, const char *order)
 QUIET(flo_shell_report_afar, struct flo_shell *shell, const struct flo_order *order)
 
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)

@@ -5,6 +5,7 @@
 
 #include <flotilla/errors/audit.h>
 #include <flotilla/errors/batch.h>
+#include <flotilla/errors/benchmark.h>
 #include <flotilla/errors/blob.h>
 #include <flotilla/errors/bundle.h>
 #include <flotilla/errors/ca.h>

@@ -134,6 +134,17 @@ static void what_is_denied_goes_to_the_core_the_first_time(void **state)
     assert_int_equal(judge(denied, FLO_ORDER_DEPLOY).kind, FLO_INTAKE_ACT);
 }
 
+static void a_benchmark_under_way_goes_on_though_a_log_was_asked_for_since(void **state)
+{
+    struct flo_intake_facts older = {.standing = FLO_STATEMENT_SUPERSEDED, .by = 9};
+    (void)state;
+
+    assert_int_equal(judge(older, FLO_ORDER_BENCHMARK).kind, FLO_INTAKE_SUPERSEDED);
+    older.is_under_way = true;
+    assert_int_equal(judge(older, FLO_ORDER_BENCHMARK).kind, FLO_INTAKE_ACT);
+    assert_int_equal(judge(older, FLO_ORDER_DOCTOR).kind, FLO_INTAKE_SUPERSEDED);
+}
+
 /* Told again, it must not reach the core either: no place there is its. */
 static void a_model_that_is_not_here_is_nobodys(void **state)
 {
@@ -153,6 +164,7 @@ int main(void)
         cmocka_unit_test(every_case_is_told_with_its_reason),
         cmocka_unit_test(a_refusal_names_the_error_that_is_told),
         cmocka_unit_test(what_is_denied_goes_to_the_core_the_first_time),
+        cmocka_unit_test(a_benchmark_under_way_goes_on_though_a_log_was_asked_for_since),
         cmocka_unit_test(a_model_that_is_not_here_is_nobodys),
     };
 

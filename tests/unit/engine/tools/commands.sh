@@ -216,6 +216,36 @@ done
 expect 0 '^[0-9]* [0-9]*$' "$@" "$model" generate --model $tiny --ctx 64 \
     --tokens 1,2 --ids --n 2 --backend native
 
+# A bench that is asked test by test, and golden cases among the tests.
+asked() {
+    code=$1
+    pattern=$2
+    lines=$3
+    shift 3
+    # shellcheck disable=SC2059
+    printf "$lines" >"$work/asked"
+    "$@" <"$work/asked" >"$work/out" 2>"$work/err"
+    got=$?
+    if [ "$got" -ne "$code" ] || ! cat "$work/out" "$work/err" | grep -q -- "$pattern"; then
+        echo "exit $got, $code with '$pattern' expected of '$lines': $*"
+        cat "$work/out" "$work/err"
+        failed=1
+    fi
+}
+v2=tests/models/tiny-v2.Q4_0.gguf
+golden=tests/models/golden-tiny-v2.json
+asked 0 '"cases":26' '' "$@" "$engine" bench --model $v2 --tests - --golden $golden --json
+asked 0 '^{"c1":1}$' 'p8\nc0\nc1\n' "$@" "$engine" bench --model $v2 --tests - \
+    --golden $golden
+asked 0 '^{"c3":0}$' 'c3\n' "$@" "$engine" bench --tests - --golden $golden \
+    --model tests/models/tiny-v3-bad-swap.Q4_0.gguf
+asked 2 'c26: no such golden case, there are 26' 'c26\n' "$@" "$engine" bench --model $v2 \
+    --tests - --golden $golden
+asked 2 'c-1: no such golden case, there are 0' 'c-1\n' "$@" "$engine" bench --model $v2 --tests -
+expect 2 'sandbox is required or preferred, with --to' "$@" "$engine" bench \
+    --model $v2 --tests - --sandbox required
+expect 2 'no open descriptor' "$@" "$engine" bench --model $v2 --tests - --to 77
+
 # Quantizing: the report, the same bytes on every CPU, the pinned grid.
 f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$model" quantize $f16 "$work/q" Q9

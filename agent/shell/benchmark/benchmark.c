@@ -1,0 +1,331 @@
+/* Benchmark: carries out the orders `benchmark`, one after the other; see
+ * benchmark.h.  agent/core/benchmark decides. */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/errors/benchmark.h>
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/process.h>
+#include <flotilla/errors/worker.h>
+
+#include "agent/shell/benchmark/benchmarking.h"
+#include "agent/shell/hardware/hardware.h"
+
+#define TICK_MS 250
+#define STORE_MS 15000                   /* time between two writes of the state */
+#define ASKED_MS 1000                    /* a model counts as asked for this long after a request */
+#define SPARE_BYTES (UINT64_C(64) << 20) /* memory of the process besides the model */
+
+static void begin_first(struct flo_benchmarking *b);
+static void fail(struct flo_benchmarking *b, const struct flo_err *err);
+
+/* ---- what is seen ---- */
+
+static bool is_updating(const struct flo_shell *shell)
+{
+    bool is_any = shell->job != NULL || shell->waiting_job != 0;
+
+    for (size_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        const struct flo_agent_model *model = &shell->agent.models[i];
+        is_any = is_any || model->has_execution || model->going_back.is_active ||
+                 model->removal.is_active;
+    }
+    return is_any;
+}
+
+static bool is_asked(const struct flo_shell *shell, uint64_t now)
+{
+    bool is_any = false;
+
+    for (unsigned i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_serve_status status = {0};
+        if (shell->agent.models[i].name[0] == '\0') {
+            continue;
+        }
+        flo_serve_get_status(shell->serve, i, &status);
+        is_any =
+            is_any || status.held > 0 || (status.used_ms != 0 && now - status.used_ms < ASKED_MS);
+        for (size_t role = 0; role < FLO_ROLE_COUNT; role++) {
+            is_any = is_any || status.roles[role].requests > 0;
+        }
+    }
+    return is_any;
+}
+
+/* Tells whether memory is short, or would be with the model's file. */
+static bool is_short(const struct flo_benchmarking *b)
+{
+    const struct flo_watch *watch = &b->shell->watch;
+    uint64_t needed = (uint64_t)b->seen.file_bytes + SPARE_BYTES;
+
+    return watch->pressure.is_short || watch->pressure.cause != FLO_PRESSURE_CALM ||
+           (b->pid == 0 && watch->sensed.memory_free_bytes != 0 &&
+            watch->sensed.memory_free_bytes < needed);
+}
+
+static void look(struct flo_benchmarking *b, struct flo_benchmark_facts *out)
+{
+    struct flo_shell *shell = b->shell;
+    const struct flo_watch *watch = &shell->watch;
+
+    memset(out, 0, sizeof(*out));
+    out->now_ms = flo_now_ms();
+    out->stands[FLO_BENCHMARK_CAUSE_UPDATE] = is_updating(shell);
+    out->stands[FLO_BENCHMARK_CAUSE_FREEZE] = shell->agent.is_frozen;
+    out->stands[FLO_BENCHMARK_CAUSE_HEAT] = watch->power.is_hot;
+    out->stands[FLO_BENCHMARK_CAUSE_BATTERY] = watch->power.is_low;
+    out->stands[FLO_BENCHMARK_CAUSE_MEMORY] = is_short(b);
+    out->stands[FLO_BENCHMARK_CAUSE_REQUEST] = is_asked(shell, out->now_ms);
+}
+
+/* Notes temperature and clock while the process measures. */
+static void note_strain(struct flo_benchmarking *b)
+{
+    const struct flo_sensed *sensed = &b->shell->watch.sensed;
+
+    if (sensed->has_zone) {
+        flo_benchmark_series_add(&b->seen.heat, (double)sensed->zone_mc);
+    }
+    if (sensed->clock_khz > 0 && sensed->clock_khz_max > 0) {
+        double percent = 100.0 * (double)sensed->clock_khz / (double)sensed->clock_khz_max;
+        b->seen.clock_least = b->seen.clock_least == 0 || percent < b->seen.clock_least
+                                  ? percent
+                                  : b->seen.clock_least;
+    }
+}
+
+static void note_load(struct flo_benchmarking *b)
+{
+    b->seen.load_sum += b->shell->watch.sensed.load_centi;
+    b->seen.load_count++;
+}
+
+/* Notes how fast the battery sank; the longest time says most. */
+static void note_drain(struct flo_benchmarking *b)
+{
+    uint64_t took_ms = flo_now_ms() - b->begun_ms;
+    struct flo_energy now;
+    double drain = 0;
+
+    flo_energy_read(flo_sensors_root(), &now);
+    if (b->pid > 0 && (double)took_ms > b->seen.drain_ms &&
+        flo_energy_drain(&b->begun, &now, took_ms, &drain)) {
+        b->seen.drain = drain;
+        b->seen.drain_ms = (double)took_ms;
+    }
+}
+
+/* ---- the end ---- */
+
+static void next_job(struct flo_benchmarking *b)
+{
+    b->job_count--;
+    memmove(&b->jobs[0], &b->jobs[1], b->job_count * sizeof(b->jobs[0]));
+    begin_first(b);
+}
+
+static void finish(struct flo_benchmarking *b)
+{
+    json_t *facts = flo_benchmark_facts(b);
+    char order[FLO_NAME_MAX + 1];
+
+    memcpy(order, b->jobs[0].order, sizeof(order));
+    flo_log(FLO_LOG_INFO, "bench", "order %s: %s@%s: prompt %.1f, generation %.1f tokens/s, %s",
+            order, b->seen.model, b->seen.version, flo_benchmark_series_median(&b->core.prompt),
+            flo_benchmark_series_median(&b->core.generate), flo_benchmark_word(b->core.cause));
+    flo_benchmark_store(b, facts);
+    json_decref(facts);
+    b->done(b->shell, order, NULL);
+    next_job(b);
+}
+
+static void refuse(struct flo_benchmarking *b, const struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+
+    flo_benchmark_process_end(b);
+    memcpy(order, b->jobs[0].order, sizeof(order));
+    b->done(b->shell, order, err);
+    next_job(b);
+}
+
+static void refuse_busy(struct flo_benchmarking *b)
+{
+    struct flo_err err = {0};
+
+    flo_fail(&err, FLO_E_BENCHMARK_BUSY, "nothing was measured in %llu s: %s",
+             (unsigned long long)(b->jobs[0].for_ms / 1000), flo_benchmark_meaning(b->core.cause));
+    refuse(b, &err);
+}
+
+static void follow(struct flo_benchmarking *b, enum flo_benchmark_action action)
+{
+    struct flo_err err = {0};
+
+    switch (action) {
+    case FLO_BENCHMARK_START:
+        note_load(b);
+        if (flo_benchmark_process_start(b, fail, &err) < 0) {
+            fail(b, &err);
+        }
+        return;
+    case FLO_BENCHMARK_STOP:
+        note_drain(b);
+        flo_benchmark_process_end(b);
+        flo_benchmark_store(b, NULL);
+        flo_log(FLO_LOG_INFO, "bench", "order %s waits: %s", b->jobs[0].order,
+                flo_benchmark_meaning(b->core.cause));
+        return;
+    case FLO_BENCHMARK_FINISH:
+        note_drain(b);
+        flo_benchmark_process_end(b);
+        finish(b);
+        return;
+    case FLO_BENCHMARK_REFUSE:
+        refuse_busy(b);
+        return;
+    case FLO_BENCHMARK_NOTHING:
+        return;
+    }
+}
+
+/* Tells whether the same would happen again: the model or the program is the
+ * cause, not the moment. */
+static bool is_lasting(int code)
+{
+    return code != FLO_E_ENGINE_KILLED && code != FLO_E_ENGINE_HANG && code != FLO_E_MEMORY &&
+           code != FLO_E_PROCESS && code != FLO_E_WORKER_PROTOCOL;
+}
+
+static void fail(struct flo_benchmarking *b, const struct flo_err *err)
+{
+    flo_log_err(FLO_LOG_WARN, "bench", err);
+    if (is_lasting(err->code)) {
+        b->core.state = FLO_BENCHMARK_NONE;
+        refuse(b, err);
+        return;
+    }
+    follow(b, flo_benchmark_lost(&b->core, flo_now_ms()));
+}
+
+/* ---- time ---- */
+
+static void on_tick(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_benchmarking *b = context;
+    struct flo_benchmark_facts facts;
+    struct flo_err err = {0};
+
+    (void)fd, (void)events;
+    if (b->job_count == 0) {
+        flo_benchmark_close(b->shell);
+        return;
+    }
+    if (flo_benchmark_process_hangs(b)) {
+        flo_fail(&err, FLO_E_ENGINE_HANG, "a test of a benchmark takes too long");
+        fail(b, &err);
+        return;
+    }
+    look(b, &facts);
+    if (b->is_open) {
+        note_strain(b);
+    }
+    if (b->is_open && facts.now_ms - b->stored_ms >= STORE_MS) {
+        flo_benchmark_store(b, NULL);
+    }
+    follow(b, flo_benchmark_step(&b->core, &facts));
+}
+
+/* ---- orders ---- */
+
+/* Begins the first job, or goes on with it. */
+static void begin_first(struct flo_benchmarking *b)
+{
+    struct flo_benchmark_job *job = &b->jobs[0];
+
+    if (b->job_count == 0) {
+        return;
+    }
+    memset(&b->core, 0, sizeof(b->core));
+    memset(&b->seen, 0, sizeof(b->seen));
+    bool is_resumed = flo_benchmark_load(b, job->order);
+    if (is_resumed) { /* another release may serve since */
+        (void)!flo_digest_parse(b->seen.release, &job->release);
+    }
+    flo_benchmark_begin(&b->core, flo_now_ms(), job->for_ms, is_resumed);
+    flo_benchmark_store(b, NULL);
+    flo_log(FLO_LOG_INFO, "bench", "order %s: %llu s%s", job->order,
+            (unsigned long long)(b->core.left_ms / 1000), is_resumed ? ", taken up again" : "");
+}
+
+static int open_benchmarking(struct flo_shell *shell, struct flo_err *err)
+{
+    struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    struct flo_benchmarking *b = calloc(1, sizeof(*b));
+
+    if (b != NULL) {
+        b->shell = shell;
+        b->fd = -1;
+        b->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, b);
+    }
+    if (b == NULL || b->tick == NULL || event_add(b->tick, &tick) < 0) {
+        free(b);
+        return flo_fail(err, FLO_E_MEMORY, "benchmark");
+    }
+    shell->benchmarking = b;
+    return 0;
+}
+
+int flo_benchmark_ask(struct flo_shell *shell, const struct flo_order *order,
+                      flo_benchmark_done *done, struct flo_err *err)
+{
+    struct flo_benchmark_job job = {.release = order->release, .for_ms = order->for_ms};
+    struct flo_benchmark_files files;
+    struct flo_benchmark_seen seen = {0};
+
+    memcpy(job.order, order->id, sizeof(job.order));
+    memcpy(job.model, order->model, sizeof(job.model));
+    if (flo_benchmark_has_ended(shell, order->id)) { /* the controller has no report yet */
+        done(shell, order->id, NULL);
+        return 0;
+    }
+    FLO_TRY(flo_benchmark_find(shell, &job, &files, &seen, err));
+    (void)!flo_digest_parse(seen.release, &job.release);
+    if (shell->benchmarking == NULL) {
+        FLO_TRY(open_benchmarking(shell, err));
+    }
+    struct flo_benchmarking *b = shell->benchmarking;
+    for (size_t i = 0; i < b->job_count; i++) {
+        if (strcmp(b->jobs[i].order, job.order) == 0) {
+            return 0;
+        }
+    }
+    if (b->job_count == FLO_BENCHMARK_JOBS_MAX) {
+        return flo_fail(err, FLO_E_STATE, "%d benchmarks wait on this device",
+                        FLO_BENCHMARK_JOBS_MAX);
+    }
+    b->done = done;
+    b->jobs[b->job_count++] = job;
+    if (b->job_count == 1) {
+        begin_first(b);
+    }
+    return 0;
+}
+
+void flo_benchmark_close(struct flo_shell *shell)
+{
+    struct flo_benchmarking *b = shell->benchmarking;
+
+    if (b == NULL) {
+        return;
+    }
+    if (b->job_count > 0) {
+        note_drain(b);
+        flo_benchmark_store(b, NULL);
+    }
+    flo_benchmark_process_end(b);
+    event_free(b->tick);
+    free(b);
+    shell->benchmarking = NULL;
+}
