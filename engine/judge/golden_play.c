@@ -205,7 +205,10 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
         return plainest != NULL && other != NULL && strcmp(plainest, other) != 0 &&
                strcmp(plainest, first->kernel) != 0;
     } else if (play == CACHE_PLAY) {
-        bool is_free = tool->kv == NULL && tool->memory_bytes_max == 0;
+        /* A device's owner may keep to the usual cache where a release asks for
+         * the coarsest. */
+        bool is_coarse = tool->kv != NULL && strcmp(tool->kv, "q4_0") == 0;
+        bool is_free = (tool->kv == NULL || is_coarse) && tool->memory_bytes_max == 0;
         tool->kv = "q8_0";
         return is_free && tool->backend == NULL;
     }

@@ -105,6 +105,15 @@ static void add_others(const struct flo_create *create, const char **words, size
     }
 }
 
+/* Adds the cache that the release asks for, where answers depend on it. */
+static void add_cache(const struct flo_create *create, const char **words, size_t *count)
+{
+    if (strcmp(create->parts.serve.cache, "q4_0") == 0) {
+        words[(*count)++] = "--kv";
+        words[(*count)++] = "q4_0";
+    }
+}
+
 static int make_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
@@ -114,6 +123,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
 
     FLO_TRY(add_player(cli, create, create->files[0].path, words, &n, err));
     snprintf(create->golden, sizeof(create->golden), "%s/golden.json", create->dir);
+    add_cache(create, words, &n);
     if (prompts != NULL) {
         words[n++] = "--prompts";
         words[n++] = prompts;
@@ -215,6 +225,7 @@ static int play_one(struct flo_cli *cli, struct flo_create *create, const struct
     flo_out_say(cli, "   playing      %s%s%s", play->golden, is_only ? "" : " by ",
                 is_only ? "" : name);
     FLO_TRY(add_player(cli, create, play->model, words, &n, err));
+    add_cache(create, words, &n);
     if (play->variant->context > 0) {
         snprintf(context, sizeof(context), "%u", play->variant->context);
         words[n++] = "--ctx";

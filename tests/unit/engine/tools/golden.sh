@@ -48,6 +48,13 @@ for threads in 2 1; do
         --threads $threads
 done
 cmp "$work/of-1.json" "$work/of-2.json" || failed=1
+# A release of the coarsest cache also passes on devices that keep to theirs.
+expect 0 '^played: .* cache q8_0' "$@" "$model" golden create \
+    "$work/coarse.json" --model $v2 --prompts "$work/few" --kv q4_0
+for cache in q4_0 f16; do
+    expect 0 "^played: .* cache $cache" "$@" "$model" golden play \
+        "$work/coarse.json" --model $v2 --kv $cache --once
+done
 
 # Another model, a damaged one, an answer that was changed: two cases show it.
 python3 -c '
