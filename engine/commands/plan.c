@@ -57,8 +57,8 @@ static int plan(void *context, struct flo_err *err)
     if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
     }
-    if (rv < 0 && rv != FLO_E_MEMORY_BUDGET) {
-        return rv;
+    if (rv != FLO_E_MEMORY_BUDGET) {
+        FLO_TRY(rv);
     }
     if (!plan->tool.args.is_json) {
         print_text(&p);

@@ -165,11 +165,12 @@ static int answer_locally(struct run *run, const struct flo_asking *asking, stru
                       : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
                                         local->answer.model.info->context, &local->count, err);
 
-    if (rv == 0 && run->prefix_path != NULL) {
-        rv = read_prefix(run, err);
+    FLO_TRY(rv);
+    if (run->prefix_path != NULL) {
+        FLO_TRY(read_prefix(run, err));
     }
-    rv = rv < 0 ? rv : flo_local_answer(local, asking, &run->counts, err);
-    return rv < 0 || run->prefix_path == NULL ? rv : keep_prefix(run, err);
+    FLO_TRY(flo_local_answer(local, asking, &run->counts, err));
+    return run->prefix_path == NULL ? 0 : keep_prefix(run, err);
 }
 
 static void tell_end(const struct run *run)
@@ -418,13 +419,14 @@ static int run_model(void *context, struct flo_err *err)
     run->tool.caches_packed = !run->no_pack;
     FLO_TRY(choose_text(run, args->words[has_word], err));
     FLO_TRY(check_flags(run, served, err));
-    rv = read_settings(run, err);
-    FLO_TRY(rv);
-    if (run->reads && (rv = read_text(run, err)) < 0) {
-        return rv;
+    FLO_TRY(read_settings(run, err));
+    if (run->reads) {
+        FLO_TRY(read_text(run, err));
     }
     rv = served ? open_served(run, name, err) : flo_local_open(&run->local, &run->tool, err);
-    rv = rv < 0 ? rv : talk(run, served, err);
+    if (rv == 0) {
+        rv = talk(run, served, err);
+    }
     flo_served_close(&run->served);
     flo_local_close(&run->local);
     flo_talk_settings_deinit(&run->settings);

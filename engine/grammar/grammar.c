@@ -192,16 +192,15 @@ int flo_grammar_open_tools(const struct flo_engine *engine, const struct flo_too
     const struct flo_pieces *pieces;
     struct flo_program *program = NULL;
     struct flo_lazy *lazy = NULL;
-    struct flo_tools tools = {0};
-    int rv = need_pieces(engine, &pieces, err);
+    FLO_CLEANUP(flo_tools_close) struct flo_tools tools = {0};
 
-    if (rv == 0 && form->kind == FLO_CALLS_NONE) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "tools: this model has no vocabulary or template");
+    FLO_TRY(need_pieces(engine, &pieces, err));
+    if (form->kind == FLO_CALLS_NONE) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "tools: this model has no vocabulary or template");
     }
-    rv = rv < 0 ? rv : open_tools(rules, &tools, err);
-    rv = rv < 0 ? rv : flo_calls_compile(&tools, form, &choice, &program, err);
-    rv = rv < 0 ? rv : make_lazy(form, rules, &tools, &lazy, err);
-    flo_tools_close(&tools);
+    FLO_TRY(open_tools(rules, &tools, err));
+    FLO_TRY(flo_calls_compile(&tools, form, &choice, &program, err));
+    int rv = make_lazy(form, rules, &tools, &lazy, err);
     if (rv < 0) {
         free(program);
         return rv;

@@ -7,13 +7,11 @@
 int flo_eval_file(const char *path, struct flo_eval_file *file, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
 
     file->path = path;
-    if (rv == 0 && (rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err)) < 0) {
-        return flo_wrap(err, rv, "%s", path);
-    }
-    return rv;
+    FLO_TRY(flo_file_open(path, &fd, err));
+    int rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
 int flo_eval_suite(const char *path, struct flo_suite *suite, struct flo_eval_file *file,

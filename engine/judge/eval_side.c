@@ -33,7 +33,8 @@ static int generate(struct flo_eval_side *side, uint32_t tokens_max, struct flo_
     a->count = 0;
     while (rv == 0 && answer->tokens_out < room) {
         answer->steps += a->count > 0 ? 1 : 0;
-        if ((rv = flo_tool_answer_next(a, 1, err)) < 0) {
+        rv = flo_tool_answer_next(a, 1, err);
+        if (rv < 0) {
             break;
         }
         if (answer->ttft_us == 0) {

@@ -97,7 +97,6 @@ static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
     int32_t between = facts->adds_separator ? facts->separator : -1;
-    int rv = 0;
 
     if (!facts->adds_eos || facts->eos < 0) {
         return flo_fail(err, FLO_E_MODEL_TEMPLATE,
@@ -108,18 +107,17 @@ static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
     if (facts->adds_bos && facts->bos >= 0) {
         flo_tokens_add(ids, facts->bos);
     }
-    for (int i = 0; rv == 0 && i < PLACES; i++) {
+    for (int i = 0; i < PLACES; i++) {
         const struct flo_text_span span = text_of(pair, i);
-        rv = flo_tokenize_spans(vocab, &span, 1, ids, err);
+        FLO_TRY(flo_tokenize_spans(vocab, &span, 1, ids, err));
         flo_tokens_add(ids, facts->eos);
         if (i == QUERY && between >= 0) {
             flo_tokens_add(ids, between);
         }
     }
-    return rv == 0 && ids->failed
-               ? flo_fail(err, FLO_E_INFER_TOO_LONG, "query and document have more than %zu tokens",
-                          ids->count_max)
-               : rv;
+    return ids->failed ? flo_fail(err, FLO_E_INFER_TOO_LONG,
+                                  "query and document have more than %zu tokens", ids->count_max)
+                       : 0;
 }
 
 /* Makes the ids of a pair as an encoder reads it.  The engine finds the second

@@ -154,9 +154,7 @@ int flo_session_append(struct flo_session *session, const int32_t *tokens, size_
     uint64_t started_us;
     int rv = flo_session_check(session, tokens, count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     session->has_logits = false;
     pthread_mutex_lock(&session->engine->lock);
     started_us = flo_now_us();

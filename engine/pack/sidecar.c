@@ -177,7 +177,6 @@ int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd, struct flo_sideca
 {
     struct flo_sidecar *s = calloc(1, sizeof(*s));
     size_t count = flo_gguf_tensor_count(gguf);
-    int rv = 0;
 
     if (s != NULL) {
         s->gguf = gguf;
@@ -189,10 +188,12 @@ int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd, struct flo_sideca
         return flo_fail(err, FLO_E_MEMORY, "packed weights of %zu tensors", count);
     }
     choose_rows(s);
-    if (s->count == 0) {
-        rv = flo_fail(err, FLO_E_NOT_BUILT, "no tensor is of a type that is packed");
+    int rv = s->count > 0 ? place_rows(s, err)
+                          : flo_fail(err, FLO_E_NOT_BUILT, "no tensor is of a type that is packed");
+    if (rv == 0) {
+        rv = fill_head(s, model_fd, err);
     }
-    if (rv < 0 || (rv = place_rows(s, err)) < 0 || (rv = fill_head(s, model_fd, err)) < 0) {
+    if (rv < 0) {
         flo_sidecar_free(s);
         return rv;
     }

@@ -54,8 +54,8 @@ int flo_calls_expect(struct flo_proxy_calls *calls, const struct flo_wire_genera
         add_names(calls, in, &tree.nodes[0]);
     }
     flo_tree_deinit(&tree);
-    return rv == 0 && calls->callable.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
-                                             : rv;
+    FLO_TRY(rv);
+    return calls->callable.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for tools") : 0;
 }
 
 void flo_calls_deinit(struct flo_proxy_calls *calls)
@@ -139,20 +139,18 @@ int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
 {
     bool says = call->index != UINT32_MAX;
     bool is_next = says ? call->index == calls->count : call->name.bytes > 0;
-    int rv = 0;
 
     if (is_next && call->name.bytes > 0) {
-        rv = flo_calls_end(calls, runtime, out, err);
-        rv = rv < 0 ? rv : begin(calls, runtime, call->name, out, err);
+        FLO_TRY(flo_calls_end(calls, runtime, out, err));
+        FLO_TRY(begin(calls, runtime, call->name, out, err));
     } else if (is_next || !calls->is_open || (says && call->index != calls->count - 1)) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                         "the calls of the runtime %s do not come one after "
                         "the other, each with its name",
                         runtime);
     }
-    FLO_TRY(rv);
     if (call->arguments.bytes == 0) {
-        return rv;
+        return 0;
     }
     flo_buf_add(&calls->arguments, call->arguments.data, call->arguments.bytes);
     if (calls->arguments.failed) {

@@ -189,20 +189,19 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
                       struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_tree_node *entry = part->calls;
-    int rv = 0;
 
     if (!request->tells_parts) {
         return 0;
     }
     add_part(out, FLO_WIRE_PART_THOUGHT, part->thought);
-    while (rv == 0 && entry != NULL) {
+    while (entry != NULL) {
         struct flo_answer_call call;
-        rv = flo_answer_call(&entry, &call, err);
-        rv = rv == 0 ? flo_calls_take(&request->calls, name_of(request), &call, out, err) : rv;
+        FLO_TRY(flo_answer_call(&entry, &call, err));
+        FLO_TRY(flo_calls_take(&request->calls, name_of(request), &call, out, err));
     }
-    return rv == 0 && part->has_finish && part->reason == FLO_WIRE_STOP
+    return part->has_finish && part->reason == FLO_WIRE_STOP
                ? flo_calls_end(&request->calls, name_of(request), out, err)
-               : rv;
+               : 0;
 }
 
 /* Checks the text of an answer whose form was asked for.  An answer that the
@@ -373,17 +372,14 @@ void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request)
 {
     struct flo_err err = {0};
     int rv = flo_exchange_go_on(&request->exchange, take_body, request, &err);
+    bool is_done = rv == 1 || (rv == 0 && request->events.is_done);
 
-    if (rv >= 0 && request->events.is_done) {
-        rv = 1;
-    }
-    if (rv == 1) {
+    if (is_done) {
         rv = end_answer(request, &err);
-        rv = rv < 0 ? rv : 1;
     }
     if (rv < 0) {
         fail(proxy, request, &err);
-    } else if (rv == 1) {
+    } else if (is_done) {
         send_done(proxy, request, request->done.reason);
     }
 }

@@ -36,15 +36,11 @@ struct convert {
 
 static int read_config(struct convert *convert, struct flo_err *err)
 {
-    char *text = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text, &bytes, err);
-    if (rv == 0) {
-        rv = flo_peft_config_read(text, bytes, &convert->config, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
-    }
-    free(text);
-    return rv;
+    FLO_TRY(flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text, &bytes, err));
+    int rv = flo_peft_config_read(text, bytes, &convert->config, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
 }
 
 static int map_tensors(struct convert *convert, struct flo_err *err)
@@ -69,13 +65,12 @@ static int map_tensors(struct convert *convert, struct flo_err *err)
 static int read_tensors(struct convert *convert, struct flo_err *err)
 {
     size_t bytes;
-    int rv = flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err);
-    FLO_TRY(rv);
-    if ((rv = flo_safetensors_open(convert->data, bytes, &convert->file, err)) < 0 ||
-        (rv = map_tensors(convert, err)) < 0) {
-        return flo_wrap(err, rv, "%s", convert->tensors_path);
+    FLO_TRY(flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err));
+    int rv = flo_safetensors_open(convert->data, bytes, &convert->file, err);
+    if (rv == 0) {
+        rv = map_tensors(convert, err);
     }
-    return 0;
+    return rv < 0 ? flo_wrap(err, rv, "%s", convert->tensors_path) : 0;
 }
 
 static int give(void *context, const struct flo_gguf_tensor *tensor, const void **data,

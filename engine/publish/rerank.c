@@ -51,7 +51,9 @@ static int rerank(void *context, struct flo_err *err)
     }
     for (size_t i = 1; rv == 0 && i < FLO_ARGS_MAX && words[i] != NULL; i++) {
         rv = rank(r, words[i], err);
-        rv = rv < 0 ? flo_wrap(err, rv, "document %zu", i) : 0;
+        if (rv < 0) {
+            flo_wrap(err, rv, "document %zu", i);
+        }
     }
     return rv;
 }

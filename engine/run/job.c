@@ -301,6 +301,17 @@ static int open_reader(struct flo_job *job, const struct flo_wire_generate *in, 
                                    flo_job_part, job, &job->reader, err);
 }
 
+static int fill_job(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
+{
+    FLO_TRY(read_biases(job, in, err));
+    FLO_TRY(flo_sampling_check(&job->sampling, err));
+    FLO_TRY(read_prompt(job, in, err));
+    FLO_TRY(make_room(job, in, err));
+    FLO_TRY(make_answered(job, err));
+    FLO_TRY(open_grammar(job, in, err));
+    return open_reader(job, in, err);
+}
+
 int flo_job_new(const struct flo_engine *engine, const struct flo_wire_message *message,
                 struct flo_job **out, struct flo_err *err)
 {
@@ -313,12 +324,8 @@ int flo_job_new(const struct flo_engine *engine, const struct flo_wire_message *
     job->request = message->request;
     job->client = in->client;
     read_settings(job, in);
-    int rv;
-    if ((rv = read_biases(job, in, err)) < 0 ||
-        (rv = flo_sampling_check(&job->sampling, err)) < 0 ||
-        (rv = read_prompt(job, in, err)) < 0 || (rv = make_room(job, in, err)) < 0 ||
-        (rv = make_answered(job, err)) < 0 || (rv = open_grammar(job, in, err)) < 0 ||
-        (rv = open_reader(job, in, err)) < 0) {
+    int rv = fill_job(job, in, err);
+    if (rv < 0) {
         flo_job_free(job);
         return rv;
     }

@@ -169,7 +169,9 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
                         worker->engine != NULL ? "OPEN came twice" : "OPEN without a descriptor");
     }
     int rv = check_open(in, err);
-    rv = rv < 0 ? rv : begin_reading(worker, flo_pool_threads_of(in->threads), err);
+    if (rv == 0) {
+        rv = begin_reading(worker, flo_pool_threads_of(in->threads), err);
+    }
     if (rv < 0) {
         flo_worker_close_fds(worker);
         return rv;
@@ -227,7 +229,9 @@ static int plan_model(struct flo_worker *worker, const struct flo_wire_message *
                         worker->engine != NULL ? "PLAN after OPEN" : "PLAN without a descriptor");
     }
     int rv = check_open(in, err);
-    rv = rv < 0 ? rv : begin_reading(worker, in->threads, err);
+    if (rv == 0) {
+        rv = begin_reading(worker, in->threads, err);
+    }
     if (rv == 0) {
         struct flo_engine_options options = options_of(worker, in);
         options.adapter_bytes = in->adapter_bytes;

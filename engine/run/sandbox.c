@@ -93,17 +93,13 @@ void flo_sandbox_prepare(int socket)
 int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                              struct flo_err *err)
 {
-    int rv = 0;
-
     if (level == FLO_SANDBOX_STARTING) {
-        rv = flo_sandbox_keep_rights(0, 0, err);
-        rv = rv < 0 ? rv : flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err);
+        FLO_TRY(flo_sandbox_keep_rights(0, 0, err));
+        FLO_TRY(flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err));
     }
-    if (rv >= 0) {
-        rv = flo_sandbox_filter(&policy, (uint8_t)level, err);
-    }
-    if (rv == 0 && (rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err)) == 0) {
-        return 0;
+    int rv = flo_sandbox_filter(&policy, (uint8_t)level, err);
+    if (rv == 0) {
+        rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err);
     }
     return rv;
 }

@@ -223,9 +223,13 @@ static int carry_out(struct flo_local *local, const struct flo_asking *asking,
     for (size_t i = 0; i < local->count; i++) {
         flo_sampler_accept(a->sampler, local->prompt[i]);
     }
-    rv = rv < 0 ? rv : feed_prompt(local, asking, counts, err);
+    if (rv == 0) {
+        rv = feed_prompt(local, asking, counts, err);
+    }
     counts->prompt_us = flo_now_us() - began_us;
-    rv = rv != 0 ? rv : go_on(local, asking, most, counts, err);
+    if (rv == 0) {
+        rv = go_on(local, asking, most, counts, err);
+    }
     counts->answer_us = flo_now_us() - began_us - counts->prompt_us;
     FLO_TRY(rv);
     return 0;

@@ -302,8 +302,6 @@ static bool is_name(const char *model)
 int flo_served_open(struct flo_served *served, const char *address, const char *token_file,
                     const char *model, struct flo_err *err)
 {
-    int rv;
-
     served->model = model;
     if (!is_name(model)) {
         return flo_fail(err, FLO_E_INFER_MODEL,
@@ -311,10 +309,9 @@ int flo_served_open(struct flo_served *served, const char *address, const char *
                         "lower-case letters, digits and ._-@: alone",
                         model);
     }
-    rv = read_address(served, address, err);
-    FLO_TRY(rv);
-    if (token_file != NULL && (rv = read_token(served, token_file, err)) < 0) {
-        return rv;
+    FLO_TRY(read_address(served, address, err));
+    if (token_file != NULL) {
+        FLO_TRY(read_token(served, token_file, err));
     }
     served->peer = (struct flo_peer){served->called, FLO_E_NET_UNREACHABLE, FLO_E_NET_CONTENT};
     return look(served, err);
@@ -383,8 +380,8 @@ int flo_served_answer(struct flo_served *served, const struct flo_asking *asking
     }
     count_times(&call);
     call_deinit(&call);
-    if (rv < 0 && call.first_us == 0) {
-        return rv;
+    if (call.first_us == 0) {
+        FLO_TRY(rv);
     }
     flo_talk_said_end(asking->said);
     int printed = flo_talk_said_print(asking->said, rv < 0 ? NULL : err);

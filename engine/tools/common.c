@@ -165,9 +165,8 @@ static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
                         struct flo_grammar **grammar, struct flo_err *err)
 {
     const char *path = tool->grammar != NULL ? tool->grammar : tool->schema;
-    char *text = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes = 0;
-    int rv;
 
     if (path == NULL) {
         return 0;
@@ -175,14 +174,10 @@ static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
     if (tool->grammar != NULL && tool->schema != NULL) {
         return flo_fail(err, FLO_E_USAGE, "--grammar and --json-schema exclude each other");
     }
-    rv = flo_file_read(path, FLO_GRAMMAR_TEXT_BYTES_MAX, &text, &bytes, err);
-    if (rv == 0) {
-        rv = flo_grammar_open(engine, tool->grammar != NULL ? FLO_GRAMMAR_GBNF : FLO_GRAMMAR_SCHEMA,
+    FLO_TRY(flo_file_read(path, FLO_GRAMMAR_TEXT_BYTES_MAX, &text, &bytes, err));
+    int rv = flo_grammar_open(engine, tool->grammar != NULL ? FLO_GRAMMAR_GBNF : FLO_GRAMMAR_SCHEMA,
                               text, bytes, grammar, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
-    }
-    free(text);
-    return rv;
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
 int flo_tool_answer_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,

@@ -561,6 +561,6 @@ ptrdiff_t flo_wire_read(const void *data, size_t bytes, struct flo_wire_message 
     memset(message, 0, sizeof(*message));
     message->type = (enum flo_wire_type)shape->type;
     message->request = flo_get_u32(p + 12);
-    int rv = read_fields(shape, p + FLO_WIRE_HEAD_BYTES, payload, message, err);
-    return rv < 0 ? rv : (ptrdiff_t)(FLO_WIRE_HEAD_BYTES + payload);
+    FLO_TRY(read_fields(shape, p + FLO_WIRE_HEAD_BYTES, payload, message, err));
+    return (ptrdiff_t)(FLO_WIRE_HEAD_BYTES + payload);
 }

@@ -253,8 +253,12 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **
     }
     FLO_TRY(take_room(engine, "'s file", bytes, err));
     int rv = flo_pages_map(bytes, &data, err);
-    rv = rv < 0 ? rv : flo_fd_pread_all(fd, data, (size_t)bytes, 0, err);
-    rv = rv < 0 ? rv : open_data(engine, data, (size_t)bytes, adapter, err);
+    if (rv == 0) {
+        rv = flo_fd_pread_all(fd, data, (size_t)bytes, 0, err);
+    }
+    if (rv == 0) {
+        rv = open_data(engine, data, (size_t)bytes, adapter, err);
+    }
     flo_pages_unmap(data, bytes);
     give_room_back(engine, bytes);
     return rv;

@@ -144,14 +144,12 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
     struct flo_hparams hparams;
     struct flo_weights weights = {0};
     const struct flo_arch *arch;
-    int rv;
 
-    rv = flo_hparams_read(gguf, &arch, &hparams, err);
-    FLO_TRY(rv);
-    if (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_spec(NULL), false, &kernel, err)) < 0) {
-        return rv;
+    FLO_TRY(flo_hparams_read(gguf, &arch, &hparams, err));
+    if (for_this_cpu) {
+        FLO_TRY(flo_kernel_choose(flo_kernel_spec(NULL), false, &kernel, err));
     }
-    rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);
+    int rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);
     if (rv == 0 && sidecar != NULL) {
         rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL, sidecar, err);
     }
@@ -162,12 +160,15 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
 int flo_packing_open(int model_fd, bool for_this_cpu, struct flo_packing *packing,
                      struct flo_err *err)
 {
-    int rv;
-
     *packing = (struct flo_packing){0};
-    if ((rv = flo_gguf_open_fd(model_fd, &packing->gguf, err)) < 0 ||
-        (rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar, err)) < 0 ||
-        (rv = flo_model_check(packing->gguf, for_this_cpu, packing->sidecar, err)) < 0) {
+    int rv = flo_gguf_open_fd(model_fd, &packing->gguf, err);
+    if (rv == 0) {
+        rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar, err);
+    }
+    if (rv == 0) {
+        rv = flo_model_check(packing->gguf, for_this_cpu, packing->sidecar, err);
+    }
+    if (rv < 0) {
         flo_packing_close(packing);
     }
     return rv;
