@@ -213,15 +213,12 @@ static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_
 {
     int rv = flo_http_call(http, request, answer, err);
 
-    if (http != fetch->handle) {
-        return rv;
+    if (rv == 0 && http == fetch->handle && answer->status == 307 &&
+        (strncmp(answer->location, "https://", 8) == 0 ||
+         strncmp(answer->location, "http://", 7) == 0)) {
+        rv = follow(fetch, request, answer, err);
     }
-
-    return rv == 0 && answer->status == 307 &&
-                   (strncmp(answer->location, "https://", 8) == 0 ||
-                    strncmp(answer->location, "http://", 7) == 0)
-               ? follow(fetch, request, answer, err)
-               : rv;
+    return rv;
 }
 
 /* Classifies a failure.  Errors of a mirror concern that mirror only; errors of

@@ -101,9 +101,10 @@ int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err
     if (rv == 0) {
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }
-    if (rv >= 0) {
-        rv = flo_sandbox_filter(&policy, 1, err);
-        rv = rv != 0 ? rv : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
+    FLO_TRY(rv);
+    rv = flo_sandbox_filter(&policy, 1, err);
+    if (rv == 0) {
+        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
     }
     FLO_TRY(rv);
     return 0;

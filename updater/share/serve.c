@@ -115,9 +115,12 @@ static void on_get(void *context, struct flo_httpd_request *request)
     if (rv == 0) {
         rv = open_blob(share, request, &digest, &fd, &err);
     }
-    if (rv == 0 && (rv = check_load(share, request, &err)) < 0) {
-        close(fd);
-        share->refused++;
+    if (rv == 0) {
+        rv = check_load(share, request, &err);
+        if (rv < 0) {
+            close(fd);
+            share->refused++;
+        }
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);

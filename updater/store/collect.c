@@ -177,6 +177,17 @@ static int keep_all_of(struct keep *keep, const char *model, struct flo_err *err
     return 0;
 }
 
+/* Writes the slots again, and keeps the releases that they name. */
+static int keep_slots(struct keep *keep, struct flo_slots *slots, struct flo_err *err)
+{
+    FLO_TRY(flo_store_slots_write(keep->store, slots, err));
+    FLO_TRY(keep_release(keep, &slots->current, err));
+    FLO_TRY(keep_release(keep, &slots->previous, err));
+    FLO_TRY(keep_release(keep, &slots->candidate, err));
+    FLO_TRY(keep_release(keep, &slots->baseline, err));
+    return keep_target(keep, &slots->stated, err);
+}
+
 static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
 {
     struct flo_slots slots;
@@ -186,16 +197,9 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
         return keep_all_of(keep, model, err);
     }
     if (rv == 0) {
-        rv = flo_store_slots_write(keep->store, &slots, err);
+        rv = keep_slots(keep, &slots, err);
     }
-    if (rv < 0 || (rv = keep_release(keep, &slots.current, err)) < 0 ||
-        (rv = keep_release(keep, &slots.previous, err)) < 0 ||
-        (rv = keep_release(keep, &slots.candidate, err)) < 0 ||
-        (rv = keep_release(keep, &slots.baseline, err)) < 0 ||
-        (rv = keep_target(keep, &slots.stated, err)) < 0) {
-        return flo_wrap(err, rv, "nothing is collected: %s", model);
-    }
-    return 0;
+    return rv < 0 ? flo_wrap(err, rv, "nothing is collected: %s", model) : 0;
 }
 
 static bool is_nothing(const char *ending)

@@ -178,8 +178,8 @@ int flo_record_write(struct flo_store *store, const char *name, const struct flo
                         store->path, name);
     }
     int rv = load(store, name, kind, O_RDWR, &fd, &images, err);
-    if (rv < 0 && rv != FLO_E_ABSENT) {
-        return rv;
+    if (rv != FLO_E_ABSENT) {
+        FLO_TRY(rv);
     }
     if (rv == 0 && fdatasync(fd) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/slots/%s: sync", store->path, name);

@@ -291,5 +291,6 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
             rv = 0; /* an error of the disk: the upgrade is tried again at the next start */
         }
     }
-    return rv == 0 ? upgrade_device(store, err) : rv;
+    FLO_TRY(rv);
+    return upgrade_device(store, err);
 }
