@@ -90,7 +90,6 @@ static int read_rest(struct flo_args *args, int argc, char *const *argv,
                      const struct flo_args_place *place, struct flo_buf *help, struct flo_err *err)
 {
     bool only_words = false;
-    int rv = 0;
 
     for (int at = 1; at < argc; at++) {
         if (at == place->first || at == place->last) {
@@ -106,9 +105,12 @@ static int read_rest(struct flo_args *args, int argc, char *const *argv,
         } else if (flo_args_is_help(argv[at])) {
             flo_args_help(args->program, NULL, args->verb, help);
             return 0;
-        } else if ((rv = flo_args_read_flag(args, argc, argv, &at, at < place->last, err)) < 0) {
-            look_for_json(args, argc, argv, at);
-            return rv;
+        } else {
+            int rv = flo_args_read_flag(args, argc, argv, &at, at < place->last, err);
+            if (rv < 0) {
+                look_for_json(args, argc, argv, at);
+                return rv;
+            }
         }
     }
     return check(args, err);

@@ -177,19 +177,17 @@ static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_te
         uint32_t index = source->tensor_by_offset[i];
         const struct flo_gguf_tensor *tensor = &tensors[index];
         const void *data = NULL;
-        int rv = 0;
         if (replace != NULL) {
             struct flo_gguf_tensor asked = *tensor;
             asked.offset = source->tensors[index].offset;
-            rv = replace(context, &asked, &data, err);
+            FLO_TRY(replace(context, &asked, &data, err));
         }
-        FLO_TRY(rv);
-        rv = pad_to(fd, &position, tensor->offset, err);
-        FLO_TRY(rv);
+        FLO_TRY(pad_to(fd, &position, tensor->offset, err));
         if (data == NULL) {
             data = flo_gguf_tensor_data(source, &source->tensors[index]);
         }
-        if ((rv = flo_fd_write_all(fd, data, (size_t)tensor->bytes, err)) < 0) {
+        int rv = flo_fd_write_all(fd, data, (size_t)tensor->bytes, err);
+        if (rv < 0) {
             return flo_wrap(err, rv, "tensor '%s'", tensor->name);
         }
         position += tensor->bytes;

@@ -268,14 +268,18 @@ static int new_file(const struct flo_packs *cache, uint64_t bytes, int *out, str
 int flo_packs_begin(struct flo_packs *cache, int model_fd, uint64_t bytes, int *out,
                     struct flo_err *err)
 {
-    int rv;
-
     if (flock(cache->dir_fd, LOCK_EX | LOCK_NB) < 0) {
         return flo_fail(err, FLO_E_STATE_LOCKED, "another start packs into %s just now",
                         cache->path);
     }
-    if ((rv = name_of(model_fd, cache->name, sizeof(cache->name), err)) < 0 ||
-        (rv = make_room(cache, bytes, err)) < 0 || (rv = new_file(cache, bytes, out, err)) < 0) {
+    int rv = name_of(model_fd, cache->name, sizeof(cache->name), err);
+    if (rv == 0) {
+        rv = make_room(cache, bytes, err);
+    }
+    if (rv == 0) {
+        rv = new_file(cache, bytes, out, err);
+    }
+    if (rv < 0) {
         (void)flock(cache->dir_fd, LOCK_UN);
     }
     return rv;

@@ -57,18 +57,13 @@ int flo_process_close_at_exec(unsigned first)
     return 0;
 }
 
-/* Runs in the child, where only functions that are safe between fork and exec
- * may be called. */
-static void child_run(const struct start *start, int report_fd, pid_t parent)
+/* Sets up the child's signals and descriptors.  Returns false on failure, with
+ * the reason in errno. */
+static bool child_prepare(const struct start *start, pid_t parent)
 {
-    /* exec takes char *const[] for historical reasons, but changes no text. */
-    union {
-        const char *const *given;
-        char *const *wanted;
-    } arguments = {.given = start->argv};
     struct sigaction plain;
     sigset_t none;
-    int number, fd = start->fd;
+    int fd = start->fd;
 
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
@@ -79,26 +74,37 @@ static void child_run(const struct start *start, int report_fd, pid_t parent)
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
         flo_process_close_at_exec(PASSED_FD) < 0) {
-        goto failed;
+        return false;
     }
     for (int i = 0; i < 3; i++) {
         if (start->streams[i] >= 0 && dup2(start->streams[i], i) < 0) {
-            goto failed;
+            return false;
         }
     }
     if (fd == PASSED_FD) {
         if (fcntl(fd, F_SETFD, 0) < 0) {
-            goto failed;
+            return false;
         }
     } else if (fd >= 0 && dup2(fd, PASSED_FD) < 0) {
-        goto failed;
+        return false;
     }
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
-        goto failed;
+    return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+/* Runs in the child, where only functions that are safe between fork and exec
+ * may be called. */
+static void child_run(const struct start *start, int report_fd, pid_t parent)
+{
+    /* exec takes char *const[] for historical reasons, but changes no text. */
+    union {
+        const char *const *given;
+        char *const *wanted;
+    } arguments = {.given = start->argv};
+
+    if (child_prepare(start, parent)) {
+        execve(start->argv[0], arguments.wanted, start->environment);
     }
-    execve(start->argv[0], arguments.wanted, start->environment);
-failed:
-    number = errno;
+    int number = errno;
     if (write(report_fd, &number, sizeof(number)) < 0) {
         _exit(126);
     }

@@ -299,24 +299,24 @@ static int read_entry(const json_t *json, const struct flo_release *release,
 {
     const struct flo_release_file *model = flo_release_variant_file(release, out, "model");
     const char *entry = NULL;
-    int rv = flo_json_opt_text(json, "entry", FLO_FILE_NAME_MAX, NULL, &entry, err);
 
     out->entry = FLO_RELEASE_NO_FILE;
-    if (rv == 0 && entry != NULL) {
-        rv = index_of(release, entry, &out->entry, err);
+    FLO_TRY(flo_json_opt_text(json, "entry", FLO_FILE_NAME_MAX, NULL, &entry, err));
+    if (entry != NULL) {
+        int rv = index_of(release, entry, &out->entry, err);
         if (rv == 0 && !holds(out, out->entry)) {
             rv = flo_fail(err, FLO_E_META_SCHEMA, "`%s` is not among its files", entry);
         }
-        rv = rv < 0 ? flo_wrap(err, rv, "field `entry`") : 0;
-    } else if (rv == 0 && flo_release_is_native(out) && model != NULL) {
+        if (rv < 0) {
+            return flo_wrap(err, rv, "field `entry`");
+        }
+    } else if (flo_release_is_native(out) && model != NULL) {
         out->entry = (uint8_t)(model - release->files);
     }
-    if (rv == 0 && flo_release_is_native(out) &&
-        (out->entry == FLO_RELEASE_NO_FILE ||
-         strcmp(release->files[out->entry].role, "model") != 0)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "no file of role `model` to serve");
-    }
-    return rv;
+    return flo_release_is_native(out) && (out->entry == FLO_RELEASE_NO_FILE ||
+                                          strcmp(release->files[out->entry].role, "model") != 0)
+               ? flo_fail(err, FLO_E_META_SCHEMA, "no file of role `model` to serve")
+               : 0;
 }
 
 static int check_variant(const struct flo_release *release,
@@ -348,11 +348,11 @@ static int read_variant_files(const json_t *json, const struct flo_release *rele
                               struct flo_release_variant *out, struct flo_err *err)
 {
     json_t *list;
-    int rv = flo_json_get_array(json, "files", FLO_RELEASE_FILES_MAX, &list, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+    FLO_TRY(flo_json_get_array(json, "files", FLO_RELEASE_FILES_MAX, &list, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         uint8_t *next = &out->files[out->file_count];
-        rv = index_of(release, json_string_value(json_array_get(list, i)), next, err);
+        int rv = index_of(release, json_string_value(json_array_get(list, i)), next, err);
         if (rv == 0 && holds(out, *next)) {
             rv = flo_fail(err, FLO_E_META_SCHEMA, "it stands twice");
         }
@@ -361,9 +361,7 @@ static int read_variant_files(const json_t *json, const struct flo_release *rele
         }
         out->file_count++;
     }
-    return rv == 0 && out->file_count == 0
-               ? flo_fail(err, FLO_E_META_SCHEMA, "field `files` is empty")
-               : rv;
+    return out->file_count == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "field `files` is empty") : 0;
 }
 
 static int read_variant(const json_t *json, const struct flo_release *release,
@@ -498,32 +496,25 @@ static int read_head(const json_t *root, struct flo_release *release, struct flo
 static int read_all(const json_t *root, const char *fleet, struct flo_release *release,
                     struct flo_err *err)
 {
-    int rv = read_head(root, release, err);
-
-    if (rv == 0 && fleet != NULL && strcmp(fleet, release->fleet) != 0) {
-        rv = flo_fail(err, FLO_E_META_FLEET, "release is for fleet `%s`, this is `%s`",
-                      release->fleet, fleet);
+    FLO_TRY(read_head(root, release, err));
+    if (fleet != NULL && strcmp(fleet, release->fleet) != 0) {
+        return flo_fail(err, FLO_E_META_FLEET, "release is for fleet `%s`, this is `%s`",
+                        release->fleet, fleet);
     }
-    if (rv == 0) {
-        rv = read_files(root, release, err);
+    FLO_TRY(read_files(root, release, err));
+    FLO_TRY(read_variants(root, release, err));
+    FLO_TRY(read_probe(root, release, err));
+    int rv = flo_serve_read(json_object_get(root, "serve"), &release->serve, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "field `serve`");
     }
-    if (rv == 0) {
-        rv = read_variants(root, release, err);
+    if (strcmp(release->serve.split_of, release->model) == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `serve`: field `split_of` names the release's own "
+                        "model `%s`",
+                        release->model);
     }
-    if (rv == 0) {
-        rv = read_probe(root, release, err);
-    }
-    if (rv == 0) {
-        rv = flo_serve_read(json_object_get(root, "serve"), &release->serve, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "field `serve`") : 0;
-    }
-    if (rv == 0 && strcmp(release->serve.split_of, release->model) == 0) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `serve`: field `split_of` names the release's own "
-                      "model `%s`",
-                      release->model);
-    }
-    return rv;
+    return 0;
 }
 
 int flo_release_new(const char *body, size_t bytes, const char *fleet, struct flo_release **out,

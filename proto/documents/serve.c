@@ -66,8 +66,9 @@ static int read_sampling(const json_t *json, struct flo_release_sampling *out, s
     uint64_t value;
     int rv = flo_json_opt_object(json, "sampling", &sampling, err);
 
-    if (rv < 0 || sampling == NULL) {
-        return rv;
+    FLO_TRY(rv);
+    if (sampling == NULL) {
+        return 0;
     }
 #define FLO_SAMPLING(name, max, meaning)                                                           \
     if (rv == 0 && json_object_get(sampling, #name) != NULL) {                                     \

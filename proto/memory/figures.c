@@ -89,18 +89,17 @@ static int read_files(const json_t *json, struct flo_memory_model *out, struct f
 static int read_rungs(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
 {
     json_t *rungs = NULL;
-    int rv = flo_json_opt_array(json, "private_bytes", FLO_MEMORY_RUNGS, &rungs, err);
 
-    for (size_t i = 0; i < json_array_size(rungs) && rv == 0; i++) {
+    FLO_TRY(flo_json_opt_array(json, "private_bytes", FLO_MEMORY_RUNGS, &rungs, err));
+    for (size_t i = 0; i < json_array_size(rungs); i++) {
         const json_t *value = json_array_get(rungs, i);
         json_int_t bytes = json_integer_value(value);
         if (!json_is_integer(value) || bytes < 0 || bytes > (json_int_t)BYTES_MAX) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA, "private_bytes[%zu] is no number of bytes", i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "private_bytes[%zu] is no number of bytes", i);
         }
         out->private_bytes[out->rungs++] = (uint64_t)bytes;
     }
-    return rv == 0 && out->rungs == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "private_bytes is empty")
-                                      : rv;
+    return out->rungs == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "private_bytes is empty") : 0;
 }
 
 int flo_memory_told_read(const json_t *json, const char *name, struct flo_memory_told *out,

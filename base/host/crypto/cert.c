@@ -538,7 +538,10 @@ static int read_authority(const struct flo_key *key, const char *pem, size_t byt
 {
     int rv = flo_certificate_read(pem, bytes, facts, err);
 
-    if (rv < 0 || (rv = flo_x509_parse(pem, bytes, out, err)) < 0) {
+    if (rv == 0) {
+        rv = flo_x509_parse(pem, bytes, out, err);
+    }
+    if (rv < 0) {
         return flo_wrap(err, rv, "authority");
     }
     if (strcmp(facts->key.keyid, key->public_half.keyid) != 0 || !facts->is_authority) {
