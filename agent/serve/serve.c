@@ -43,6 +43,24 @@ static int open_owners_rules(struct flo_serve *serve, const struct flo_serve_opt
     return flo_fallbacks_open(serve, options, &flo_router_of_fallbacks, err);
 }
 
+/* Opens what serving consists of. */
+static int open_parts(struct flo_serve *serve, const struct flo_serve_options *options,
+                      const struct flo_serve_handlers *handlers, struct flo_err *err)
+{
+    FLO_TRY(options->is_apart ? flo_apart_open(&serve->apart, &serve->base, err) : 0);
+    FLO_TRY(flo_news_open(options->is_apart ? serve->home : NULL, handlers, &serve->news, err));
+    FLO_TRY(flo_reaper_open(serve, err));
+    if (strlen(options->engine_path) >= sizeof(serve->engine_path)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
+    }
+    snprintf(serve->engine_path, sizeof(serve->engine_path), "%s", options->engine_path);
+    FLO_TRY(flo_router_open(serve, err));
+    FLO_TRY(take_pipelines(serve, options, err));
+    FLO_TRY(open_owners_rules(serve, options, err));
+    FLO_TRY(flo_api_open(serve, options, err));
+    return options->is_apart ? flo_apart_start(serve->apart, err) : 0;
+}
+
 int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
                    const struct flo_serve_handlers *handlers, struct flo_serve **out,
                    struct flo_err *err)
@@ -66,22 +84,9 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     serve->has_page = !options->has_no_page;
     serve->has_no_ollama = options->has_no_ollama;
     serve->has_no_anthropic = options->has_no_anthropic;
-    int rv = options->is_apart ? flo_apart_open(&serve->apart, &serve->base, err) : 0;
-    rv = rv < 0 ? rv : flo_news_open(options->is_apart ? base : NULL, handlers, &serve->news, err);
-    rv = rv < 0 ? rv : flo_reaper_open(serve, err);
-    if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
-    }
-    snprintf(serve->engine_path, sizeof(serve->engine_path), "%s", options->engine_path);
     serve->is_llama_alone = options->backend != NULL && strcmp(options->backend, "llama") == 0;
     serve->accepts_inexact = options->accepts_inexact;
-    rv = rv < 0 ? rv : flo_router_open(serve, err);
-    rv = rv < 0 ? rv : take_pipelines(serve, options, err);
-    rv = rv < 0 ? rv : open_owners_rules(serve, options, err);
-    rv = rv < 0 ? rv : flo_api_open(serve, options, err);
-    if (rv == 0 && options->is_apart) {
-        rv = flo_apart_start(serve->apart, err);
-    }
+    int rv = open_parts(serve, options, handlers, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
         flo_batch_close(serve->batch);

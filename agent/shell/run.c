@@ -77,38 +77,28 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
     FLO_TRY(flo_store_open(shell->settings.state_dir, true, &shell->store, err));
-    int rv = flo_identity_load(&shell->settings, &shell->identity, err);
-    if (rv == 0 && !is_local && shell->identity.is_there) {
+    FLO_TRY(flo_identity_load(&shell->settings, &shell->identity, err));
+    if (!is_local && shell->identity.is_there) {
         flo_identity_link(&shell->identity); /* before the endpoints' processes start */
     }
-    if (rv == 0) {
-        flo_machine_look(&shell->settings, &shell->machine);
-        flo_accelerators_look(flo_sensors_root(), &shell->machine);
-        rv = flo_start_open(shell, err);
+    flo_machine_look(&shell->settings, &shell->machine);
+    flo_accelerators_look(flo_sensors_root(), &shell->machine);
+    FLO_TRY(flo_start_open(shell, err));
+    FLO_TRY(flo_heartbeat_open(shell, err));
+    FLO_TRY(open_signals(shell, err));
+    FLO_TRY(flo_assets_open(shell, err));
+    FLO_TRY(flo_shell_serve_open(shell, err));
+    if (!is_local) {
+        FLO_TRY(flo_control_open(shell, err));
+        FLO_TRY(flo_watch_open(shell, err));
+        FLO_TRY(flo_shell_trust_open(shell, err));
+        FLO_TRY(flo_neighbours_open(shell, err));
     }
-    if (rv == 0) {
-        rv = flo_heartbeat_open(shell, err);
+    if (!is_local && shell->identity.is_there && !shell->device_is_unread) {
+        FLO_TRY(flo_shell_link_open(shell, err));
+        FLO_TRY(flo_renewal_open(shell, err));
     }
-    if (rv == 0) {
-        rv = open_signals(shell, err);
-    }
-    if (rv == 0) {
-        rv = flo_assets_open(shell, err);
-    }
-    if (rv == 0) {
-        rv = flo_shell_serve_open(shell, err);
-    }
-    if (rv == 0 && !is_local) {
-        rv = flo_control_open(shell, err);
-        rv = rv < 0 ? rv : flo_watch_open(shell, err);
-        rv = rv < 0 ? rv : flo_shell_trust_open(shell, err);
-        rv = rv < 0 ? rv : flo_neighbours_open(shell, err);
-    }
-    if (rv == 0 && !is_local && shell->identity.is_there && !shell->device_is_unread) {
-        rv = flo_shell_link_open(shell, err);
-        rv = rv < 0 ? rv : flo_renewal_open(shell, err);
-    }
-    return rv;
+    return 0;
 }
 
 static void event_drop(struct event *event)

@@ -161,8 +161,8 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     size_t count = 0;
     int rv = flo_shell_device_read(shell, err);
 
-    if (rv < 0 && shell->is_local) {
-        return rv;
+    if (shell->is_local) {
+        FLO_TRY(rv);
     }
     rv = flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
     FLO_TRY(rv);

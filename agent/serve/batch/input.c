@@ -92,19 +92,19 @@ static int compare_names(struct flo_batch_in *in, const struct flo_twice *twice,
 {
     char one[FLO_BATCH_ID_BYTES_MAX + 1], two[FLO_BATCH_ID_BYTES_MAX + 1];
     struct flo_twice_name first, second = {0};
-    int rv = 0;
 
-    while (rv == 0 && flo_twice_next(twice, second.number, &first, &second)) {
-        rv = id_at(in, first.offset, one, err);
-        rv = rv < 0 ? rv : id_at(in, second.offset, two, err);
-        if (rv == 0 && strcmp(one, two) == 0) {
-            rv = flo_fail(err, FLO_E_BATCH_TWICE,
-                          "custom_id \"%.200s\" stands on line %llu and on "
-                          "line %llu",
-                          one, (unsigned long long)first.number, (unsigned long long)second.number);
+    while (flo_twice_next(twice, second.number, &first, &second)) {
+        FLO_TRY(id_at(in, first.offset, one, err));
+        FLO_TRY(id_at(in, second.offset, two, err));
+        if (strcmp(one, two) == 0) {
+            return flo_fail(err, FLO_E_BATCH_TWICE,
+                            "custom_id \"%.200s\" stands on line %llu and on "
+                            "line %llu",
+                            one, (unsigned long long)first.number,
+                            (unsigned long long)second.number);
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,

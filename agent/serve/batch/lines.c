@@ -154,9 +154,9 @@ static int parse(const struct flo_batch_reader *reader, json_t **json, struct fl
             err->code = rv;
         }
     }
-    return rv == 0 && !json_is_object(*json)
-               ? flo_fail(err, FLO_E_REST_SCHEMA, "the line is no JSON object")
-               : rv;
+    FLO_TRY(rv);
+    return json_is_object(*json) ? 0
+                                 : flo_fail(err, FLO_E_REST_SCHEMA, "the line is no JSON object");
 }
 
 void flo_batch_line_id(const struct flo_batch_reader *reader, char out[FLO_BATCH_ID_BYTES_MAX + 1])

@@ -663,12 +663,13 @@ static int ask(struct flo_batch_work *work, uint64_t *next_ms, struct flo_err *e
     }
     send_again(work);
     int rv = take_lines(work, err);
-    rv = rv < 0 ? rv : write_all(work, err);
+    if (rv == 0) {
+        rv = write_all(work, err);
+    }
     if (rv == 0 && work->is_ended && work->count == 0) {
-        rv = batch->status == FLO_BATCH_CANCELLING
-                 ? 0
-                 : set_status(work, batch, FLO_BATCH_FINALIZING, err);
-        FLO_TRY(rv);
+        if (batch->status != FLO_BATCH_CANCELLING) {
+            FLO_TRY(set_status(work, batch, FLO_BATCH_FINALIZING, err));
+        }
         return end(work, err);
     }
     *next_ms = rv == 0 && has_next(work) ? 0 : rest(work);

@@ -125,10 +125,11 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", dir, name);
     }
     int rv = lock(fd, err);
-    if (rv == 0 && (rv = reserve(fd, err)) < 0) {
-        /* the file is deleted, because it is of no use without all of its
-         * space */
-        unlinkat(dir_fd, name, 0);
+    if (rv == 0) {
+        rv = reserve(fd, err);
+        if (rv < 0) { /* the file is of no use without all of its space */
+            unlinkat(dir_fd, name, 0);
+        }
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);

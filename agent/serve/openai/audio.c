@@ -162,7 +162,9 @@ int flo_params_read_audio(const char *content_type, const char *body, size_t byt
     if (rv == 0 && params->message.generate.audio.bytes == 0) {
         rv = refuse(&reader, "file", "is missing");
     }
-    rv = rv < 0 ? rv : flo_params_keep(params, err);
+    if (rv == 0) {
+        rv = flo_params_keep(params, err);
+    }
     if (rv < 0) {
         flo_params_deinit(params);
     }

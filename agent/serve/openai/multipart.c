@@ -144,8 +144,8 @@ int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *pa
     if (form->at == form->end && form->has_begun) {
         return 0;
     }
-    int rv = form->has_begun ? 0 : begin(form, err);
-    rv = rv < 0 ? rv : after_mark(form, err);
+    FLO_TRY(form->has_begun ? 0 : begin(form, err));
+    int rv = after_mark(form, err);
     if (rv <= 0) {
         return rv;
     }

@@ -366,24 +366,21 @@ int flo_responses_read_items(struct responses_body *body)
     FLO_CLEANUP(flo_json_cleanup) json_t *kept = json_object();
     struct reading reading = {body, 0, ids, kept};
     const json_t *item;
-    int rv = read_before(&reading);
 
-    if (rv == 0 && json_is_string(input)) {
+    FLO_TRY(read_before(&reading));
+    if (json_is_string(input)) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *message = json_pack("{s:s,s:O}", "role", "user", "content", input);
         return read_message(&reading, message);
     }
-    if (rv == 0 && input != NULL && !json_is_array(input)) {
-        rv = flo_responses_refuse(body, "input", "must be a text, or a list of items");
+    if (input != NULL && !json_is_array(input)) {
+        return flo_responses_refuse(body, "input", "must be a text, or a list of items");
     }
     json_array_foreach(input, reading.at, item)
     {
-        rv = rv == 0 ? read_item(&reading, item) : rv;
-        if (rv < 0) {
-            break;
-        }
+        FLO_TRY(read_item(&reading, item));
     }
-    return rv == 0 && json_array_size(body->items) == 0
+    return json_array_size(body->items) == 0
                ? flo_responses_refuse(body, "input", "must be a text, or a list of items")
-               : rv;
+               : 0;
 }

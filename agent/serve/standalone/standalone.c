@@ -607,6 +607,14 @@ static int open_serve(struct standalone *s, struct flo_err *err)
     return flo_door_open(&s->door, s->base, &handlers, &s->serve, err);
 }
 
+static int open_all(struct standalone *s, struct flo_err *err)
+{
+    FLO_TRY(describe(s, err));
+    FLO_TRY(flo_loras_open(&s->source, true, &s->adapters, err));
+    FLO_TRY(open_serve(s, err));
+    return load_packed(s, err);
+}
+
 static int run(struct standalone *s, struct flo_err *err)
 {
     s->base = event_base_new();
@@ -625,10 +633,9 @@ static int run(struct standalone *s, struct flo_err *err)
             rv = flo_fail(err, FLO_E_MEMORY, "no signal events");
         }
     }
-    rv = rv < 0 ? rv : describe(s, err);
-    rv = rv < 0 ? rv : flo_loras_open(&s->source, true, &s->adapters, err);
-    rv = rv < 0 ? rv : open_serve(s, err);
-    rv = rv < 0 ? rv : load_packed(s, err);
+    if (rv == 0) {
+        rv = open_all(s, err);
+    }
     if (rv == 0) {
         flo_door_tell(&s->door, s->serve);
         event_base_dispatch(s->base);

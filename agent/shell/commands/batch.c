@@ -384,7 +384,9 @@ static int open_files(struct batch *b, struct flo_err *err)
     int rv = flo_file_open(path, &b->in.fd, err);
 
     b->in.reader.bytes_max = FLO_BATCH_LINE_BYTES_MAX;
-    rv = rv < 0 ? rv : check(b, err);
+    if (rv == 0) {
+        rv = check(b, err);
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
@@ -428,13 +430,19 @@ static int run(void *state, struct flo_err *err)
     struct batch *b = state;
     int rv = find_door(b, err);
 
-    rv = rv < 0 ? rv : open_files(b, err);
+    if (rv == 0) {
+        rv = open_files(b, err);
+    }
     if (rv == 0 && !b->out.is_whole) {
         rv = work_all(b, err);
         tell(b, true);
-        rv = rv < 0 ? rv : flo_batch_out_commit(&b->out, err);
+        if (rv == 0) {
+            rv = flo_batch_out_commit(&b->out, err);
+        }
     }
-    rv = rv < 0 ? rv : judge(b, err);
+    if (rv == 0) {
+        rv = judge(b, err);
+    }
     if (b->args.is_json && b->out.fd >= 0) {
         tell_json(b, rv, err);
     }

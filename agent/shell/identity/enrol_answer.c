@@ -168,16 +168,14 @@ static int read_renewed(struct flo_renew_answer *out, const char *device, const 
     struct flo_authority_names names;
     struct flo_certificate facts;
     const char *id;
-    int rv = flo_json_get_uuid(out->json, "device", &id, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_json_get_uuid(out->json, "device", &id, err));
     FLO_TRY(flo_json_get_text(out->json, "certificate", FLO_PEM_BYTES_MAX, &out->certificate, err));
     FLO_TRY(flo_json_opt_text(out->json, "ca", FLO_PEM_BYTES_MAX, "", &out->ca, err));
     FLO_TRY(flo_json_get_u64(out->json, "at_ms", 0, INT64_MAX, &out->at_ms, err));
-    rv = check_certificate(out->certificate, device, &facts, &out->at_ms, err);
-    FLO_TRY(rv);
-    if (out->ca[0] != '\0' &&
-        (rv = flo_authorities_read(out->ca, strlen(out->ca), &names, err)) < 0) {
+    FLO_TRY(check_certificate(out->certificate, device, &facts, &out->at_ms, err));
+    int rv = out->ca[0] == '\0' ? 0 : flo_authorities_read(out->ca, strlen(out->ca), &names, err);
+    if (rv < 0) {
         return flo_wrap(err, rv, "ca");
     }
     if (strcmp(id, device) != 0) {

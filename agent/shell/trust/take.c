@@ -225,12 +225,12 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uin
     int rv = take_list(shell, FLO_TRUST_BY_ANYBODY, list, 1, &standing, err);
 
     *number = held_number(shell);
-    return rv == 0 && standing == FLO_TRUST_GAP
-               ? flo_fail(err, FLO_E_TRUST_NUMBER,
-                          "statements between number %llu and this one are "
-                          "missing",
-                          (unsigned long long)*number)
-               : rv;
+    FLO_TRY(rv);
+    return standing == FLO_TRUST_GAP ? flo_fail(err, FLO_E_TRUST_NUMBER,
+                                                "statements between number %llu and this one are "
+                                                "missing",
+                                                (unsigned long long)*number)
+                                     : 0;
 }
 
 /* Tells whether the cause of the error is this device.  The statement may be
