@@ -342,7 +342,9 @@ static int put_probe(struct hand *hand, struct flo_err *err)
     }
     flo_sha256(PROBE, strlen(PROBE), &digest);
     int rv = flo_fd_write_all(fd, PROBE, strlen(PROBE), err);
-    rv = rv < 0 ? rv : put(hand, &digest, fd, err);
+    if (rv == 0) {
+        rv = put(hand, &digest, fd, err);
+    }
     close(fd);
     return rv;
 }

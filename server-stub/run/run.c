@@ -220,7 +220,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
             (struct flo_rollout_event){.kind = due.is_stalled ? FLO_ROLLOUT_EVENT_LISTENING
                                                               : FLO_ROLLOUT_EVENT_TICK},
             err);
-        rv = rv < 0 || !due.hears ? rv : hear_connected(run, now.now_ms, err);
+    }
+    if (rv == 0 && due.steps && due.hears) {
+        rv = hear_connected(run, now.now_ms, err);
     }
     if (rv == 0 && due.steps && flo_orders_are_overtaken(controller->orders)) {
         rv = flo_orders_overtaken(controller, err);
@@ -660,10 +662,14 @@ static void write_proofs(struct flo_controller *controller)
     bool is_done = false;
     int rv = flo_controller_begin(controller, &err);
 
-    if (rv == 0 && (rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err)) < 0) {
-        flo_controller_cancel(controller);
+    if (rv == 0) {
+        rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err);
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+        } else {
+            rv = flo_controller_commit(controller, &err);
+        }
     }
-    rv = rv < 0 ? rv : flo_controller_commit(controller, &err);
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "proof", &err);
     }

@@ -185,20 +185,17 @@ static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err
     char *colon = strchr(text, ':');
     const char *key = colon != NULL ? colon + 1 : text;
     bool is_found = false;
-    int rv = 0;
 
     if (colon != NULL) {
         *colon = '\0';
     }
-    for (size_t i = 0; rv == 0 && i < parts->variant_count; i++) {
+    for (size_t i = 0; i < parts->variant_count; i++) {
         if (colon == NULL || strcmp(parts->variants[i].name, text) == 0) {
             is_found = true;
-            rv = set_need(&parts->variants[i], key, equals + 1, err);
+            FLO_TRY(set_need(&parts->variants[i], key, equals + 1, err));
         }
     }
-    return rv == 0 && !is_found
-               ? flo_fail(err, FLO_E_USAGE, "--needs %.100s: no such variant", typed)
-               : rv;
+    return is_found ? 0 : flo_fail(err, FLO_E_USAGE, "--needs %.100s: no such variant", typed);
 }
 
 /* ---- serve ---- */
@@ -241,7 +238,9 @@ static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err
     flo_json_dump(json, &line);
     if (rv == 0 && !line.failed) {
         rv = flo_release_serve_parse(line.data, line.bytes, &parts->serve, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "--serve %.100s", key) : 0;
+        if (rv < 0) {
+            flo_wrap(err, rv, "--serve %.100s", key);
+        }
     }
     flo_buf_deinit(&line);
     return rv;

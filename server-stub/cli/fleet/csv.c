@@ -161,7 +161,8 @@ static int read_file(const char *path, struct flo_buf *out, struct flo_err *err)
 
     flo_buf_add(out, text, bytes);
     flo_buf_text(out, "");
-    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "CSV") : rv;
+    FLO_TRY(rv);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "CSV") : 0;
 }
 
 int flo_csv_read(const char *path, json_t **rows, struct flo_err *err)

@@ -257,20 +257,16 @@ static void add_fields(const struct flo_args *args, json_t *spec)
 
 static int add_policy(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
-    int rv = 0;
-
     if (flo_args_has(args, "urgent")) {
         json_object_set_new(flo_json_object_at(spec, "policy"), "urgent", json_integer(1));
     }
-    if (flo_args_has(args, "soak-requests") &&
-        (rv = add_u64(args, "soak-requests", 1000000, flo_json_object_at(spec, "policy"),
-                      "soak_requests", err)) < 0) {
-        return rv;
+    if (flo_args_has(args, "soak-requests")) {
+        FLO_TRY(add_u64(args, "soak-requests", 1000000, flo_json_object_at(spec, "policy"),
+                        "soak_requests", err));
     }
-    if (flo_args_has(args, "rate") &&
-        (rv = add_u64(args, "rate", UINT64_C(1) << 40, flo_json_object_at(spec, "policy"),
-                      "rate_bytes_per_s", err)) < 0) {
-        return rv;
+    if (flo_args_has(args, "rate")) {
+        FLO_TRY(add_u64(args, "rate", UINT64_C(1) << 40, flo_json_object_at(spec, "policy"),
+                        "rate_bytes_per_s", err));
     }
     FLO_TRY(add_ms(args, "probe-timeout", spec, "policy", "probe_timeout_ms", err));
     return add_waits(args, spec, err);
@@ -382,9 +378,14 @@ static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec, int 
 {
     static struct flo_spec read;
 
-    rv = rv < 0 ? rv : build(cli, spec, err);
-    if (rv == 0 && (rv = flo_spec_read(spec, &read, err)) < 0) {
-        rv = told(&cli->args, yaml, rv, err);
+    if (rv == 0) {
+        rv = build(cli, spec, err);
+    }
+    if (rv == 0) {
+        rv = flo_spec_read(spec, &read, err);
+        if (rv < 0) {
+            rv = told(&cli->args, yaml, rv, err);
+        }
     }
     flo_yaml_free(yaml);
     if (rv < 0) {

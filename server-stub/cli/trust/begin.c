@@ -120,9 +120,15 @@ static int sign(struct flo_cli *cli, struct beginning *begun, struct flo_err *er
     flo_trust_free(begun->draft);
     begun->draft = NULL;
     int rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &begun->draft, err);
-    rv = rv < 0 ? rv : flo_trust_sign(begun->draft, begun->root, err);
-    rv = rv < 0 ? rv : sign_as_publisher(cli, begun, err);
-    rv = rv < 0 ? rv : flo_trust_follows(begun->held, begun->draft, &standing, err);
+    if (rv == 0) {
+        rv = flo_trust_sign(begun->draft, begun->root, err);
+    }
+    if (rv == 0) {
+        rv = sign_as_publisher(cli, begun, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_follows(begun->held, begun->draft, &standing, err);
+    }
     if (rv == FLO_E_TRUST_THRESHOLD) {
         flo_err_fix(err, "flotilla key rotate release NEW.pub --keep --to DRAFT "
                          "drafts it for more signatures");

@@ -239,7 +239,6 @@ int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out, uint
     json_object_foreach((json_t *)(uintptr_t)gates_or_null, word, json)
     {
         enum flo_gate gate;
-        int rv;
         if (flo_analysis_has_word(word)) {
             continue; /* flo_analysis_parse reads it */
         }
@@ -247,12 +246,13 @@ int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out, uint
             return unknown_gate(word, err);
         }
         if (gate == FLO_GATE_FAILED) {
-            rv = read_rule(gate, json, &out[FLO_GATE_FAILED], err);
-            rv = rv < 0 ? flo_wrap(err, rv, "gates.%s", word) : 0;
+            int rv = read_rule(gate, json, &out[FLO_GATE_FAILED], err);
+            if (rv < 0) {
+                return flo_wrap(err, rv, "gates.%s", word);
+            }
         } else {
-            rv = read_list(gate, json, out, count, err);
+            FLO_TRY(read_list(gate, json, out, count, err));
         }
-        FLO_TRY(rv);
     }
     return 0;
 }

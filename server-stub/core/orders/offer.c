@@ -18,10 +18,14 @@ int flo_offer_each(const struct flo_release *release, flo_offer_fn fn, void *con
     for (uint32_t f = 0; f < release->file_count && rv == 0; f++) {
         const struct flo_release_file *file = &release->files[f];
         rv = offer(&file->digest, fn, context, err);
-        rv = rv != 0 ? rv : offer(&file->chunk_list, fn, context, err);
+        if (rv == 0) {
+            rv = offer(&file->chunk_list, fn, context, err);
+        }
         for (uint32_t w = 0; w < file->way_count && rv == 0; w++) {
             rv = offer(&file->ways[w].digest, fn, context, err);
-            rv = rv != 0 ? rv : offer(&file->ways[w].base, fn, context, err);
+            if (rv == 0) {
+                rv = offer(&file->ways[w].base, fn, context, err);
+            }
         }
     }
     return rv;

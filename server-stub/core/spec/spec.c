@@ -494,7 +494,6 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     struct place place = {
         .part = FLO_SPEC_SPEC, .base = out, .json = json, .spec = out, .err = err};
     struct flo_rollout draft;
-    int rv = 0;
 
     memset(out, 0, sizeof(*out));
     flo_policy_default(&out->policy);
@@ -505,14 +504,13 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     }
     json_t *policy = json_object_get(json, "policy");
     if (policy != NULL && !json_is_null(policy)) {
-        rv = read_policy(&place, policy);
+        FLO_TRY(read_policy(&place, policy));
     }
-    rv = rv < 0 ? rv : flo_gates_parse(NULL, out->gates, &out->gate_count, err);
-    rv = rv < 0 ? rv : flo_analysis_parse(NULL, &out->analysis, err);
-    rv = rv < 0 ? rv : read_fields(&place);
-    rv = rv < 0 ? rv : check_target(&place);
-    rv = rv < 0 ? rv : check_release(out, &place);
-    FLO_TRY(rv);
+    FLO_TRY(flo_gates_parse(NULL, out->gates, &out->gate_count, err));
+    FLO_TRY(flo_analysis_parse(NULL, &out->analysis, err));
+    FLO_TRY(read_fields(&place));
+    FLO_TRY(check_target(&place));
+    FLO_TRY(check_release(out, &place));
     out->has_jitter = out->policy.start_jitter_ms != UNSAID_MS;
     if (!out->has_jitter) {
         out->policy.start_jitter_ms = 0;

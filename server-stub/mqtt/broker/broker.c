@@ -393,7 +393,6 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
 {
     struct flo_broker *broker = calloc(1, sizeof(*broker));
     struct timeval watch = {.tv_usec = WATCH_MS * 1000};
-    int rv;
 
     if (broker == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "broker");
@@ -403,16 +402,14 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     broker->said.fd = -1;
     *out = broker;
     FLO_TRY(flo_broker_limits(controller, &broker->devices_max, err));
-    rv = lock_take(broker, err);
-    FLO_TRY(rv);
+    FLO_TRY(lock_take(broker, err));
     bool is_adopted = adopt(broker);
-    if (!is_adopted && (rv = port_choose(controller, &broker->port, err)) < 0) {
-        return rv;
+    if (!is_adopted) {
+        FLO_TRY(port_choose(controller, &broker->port, err));
     }
     FLO_TRY(acl_write(controller, err));
     FLO_TRY(flo_broker_authorities(controller, err));
-    rv = config_write(broker, err);
-    FLO_TRY(rv);
+    FLO_TRY(config_write(broker, err));
     flo_address_url(controller->addresses.mqtt, "mqtts", controller->addresses.public,
                     broker->port);
     flo_address_url(controller->addresses.mqtt_own, "mqtts",
@@ -421,8 +418,8 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
         /* The signal makes the broker load the ACL and the new certificates
          * again. */
         kill(broker->pid, SIGHUP);
-    } else if ((rv = start(broker, err)) < 0) {
-        return rv;
+    } else {
+        FLO_TRY(start(broker, err));
     }
     wait_for_it(broker);
     broker->watch = event_new(base, -1, EV_PERSIST, on_watch, broker);

@@ -138,8 +138,11 @@ int flo_oidc_file_open(const char *path, struct flo_oidc_file **out, struct flo_
         return flo_fail(err, FLO_E_MEMORY, "%s", path);
     }
     int rv = flo_config_load(path, rows, FLO_COUNT(rows), &file->config, err);
-    if (rv == 0 && (rv = read_all(file, err)) < 0) {
-        rv = flo_wrap(err, rv, "%s", path);
+    if (rv == 0) {
+        rv = read_all(file, err);
+        if (rv < 0) {
+            flo_wrap(err, rv, "%s", path);
+        }
     }
     if (rv < 0) {
         flo_oidc_file_close(file);

@@ -357,7 +357,9 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0) {
         rv = check_oidc(options->oidc, err);
     }
-    rv = rv < 0 ? rv : check_depot(options, err);
+    if (rv == 0) {
+        rv = check_depot(options, err);
+    }
     if (rv == 0) {
         rv = lock(options->dir, err);
     }

@@ -321,7 +321,9 @@ int flo_pulse_open(const char *listen, struct flo_pulse **out, struct flo_err *e
     }
     flo_pulse_tell(pulse, FLO_PULSE_WAITS, 0);
     int rv = flo_httpd_open(pulse->base, &options, &pulse->httpd, err);
-    rv = rv < 0 ? rv : routes_open(pulse, err);
+    if (rv == 0) {
+        rv = routes_open(pulse, err);
+    }
     if (rv == 0 && listen != NULL) {
         rv = flo_httpd_listen(pulse->httpd, listen, NULL, 0, &port, err);
     }

@@ -159,8 +159,8 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
             return 0;
         }
     }
-    if (rv < 0 && rv != FLO_E_ABSENT) {
-        return rv;
+    if (rv != FLO_E_ABSENT) {
+        FLO_TRY(rv);
     }
     flo_uuid_make(out);
     return flo_file_write(path, out, 36, 0600, err);
@@ -471,8 +471,11 @@ static int open_lead(struct flo_standby *standby, const char *address,
     int rv = 0;
 
     wait_in_loop(standby, pause_s(started.failures));
-    while (!standby->has_ended && (rv = flo_lead_open(address, self, &standby->lead, err)) < 0 &&
-           started.failures >= 0 && !standby->is_alone && is_of_database(rv)) {
+    while (!standby->has_ended) {
+        rv = flo_lead_open(address, self, &standby->lead, err);
+        if (rv == 0 || started.failures < 0 || standby->is_alone || !is_of_database(rv)) {
+            return rv;
+        }
         if (!is_told) {
             flo_log_err(FLO_LOG_WARN, "lease", err);
         }
@@ -504,8 +507,9 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
         options->is_restored || options->makes_order_key || options->seals_again || options->imports
             ? NULL
             : fit;
-    rv = rv < 0 ? rv : read_key(standby, err);
-
+    if (rv == 0) {
+        rv = read_key(standby, err);
+    }
     if (rv == 0) {
         rv = relays_open(standby, options, host, &self, people, devices, err);
     }

@@ -297,7 +297,6 @@ static void take_option(struct guard *guard, const struct mosquitto_opt *option)
 int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *options, int count)
 {
     struct guard *guard = calloc(1, sizeof(*guard));
-    int rv;
 
     if (guard == NULL) {
         return MOSQ_ERR_NOMEM;
@@ -310,13 +309,14 @@ int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *op
         mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: it needs the options fleet and report");
         return MOSQ_ERR_INVAL;
     }
-    if ((rv = mosquitto_callback_register(plugin, MOSQ_EVT_ACL_CHECK, on_check, NULL, guard)) !=
-            0 ||
-        (rv = mosquitto_callback_register(plugin, MOSQ_EVT_DISCONNECT, on_disconnect, NULL,
-                                          guard)) != 0) {
-        return rv;
+    int rv = mosquitto_callback_register(plugin, MOSQ_EVT_ACL_CHECK, on_check, NULL, guard);
+    if (rv == 0) {
+        rv = mosquitto_callback_register(plugin, MOSQ_EVT_DISCONNECT, on_disconnect, NULL, guard);
     }
-    return mosquitto_callback_register(plugin, MOSQ_EVT_TICK, on_tick, NULL, guard);
+    if (rv == 0) {
+        rv = mosquitto_callback_register(plugin, MOSQ_EVT_TICK, on_tick, NULL, guard);
+    }
+    return rv;
 }
 
 int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int count)
