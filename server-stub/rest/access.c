@@ -39,7 +39,9 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_er
                                     .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
     int rv = flo_groups_may_enrol(call->controller, group, err);
-    rv = rv < 0 ? rv : flo_fleet_token_add(call->controller->store, &token, err);
+    if (rv == 0) {
+        rv = flo_fleet_token_add(call->controller->store, &token, err);
+    }
     flo_address_url(url, "https", call->controller->addresses.public,
                     call->controller->addresses.port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind", "enroll", "token",

@@ -239,18 +239,23 @@ static int let_in(struct flo_rest_call *call, struct enrol *enrol, struct flo_er
     return answer_enrolled(call, enrol, &pem, groups_json(enrol), err);
 }
 
+static int read_enrol(struct flo_rest_call *call, const json_t *in, struct enrol *enrol,
+                      struct flo_err *err)
+{
+    FLO_TRY(flo_json_get_text(in, "token", 128, &enrol->token, err));
+    FLO_TRY(use_token(call, enrol, err));
+    FLO_TRY(flo_trust_is_stated(call->controller, err));
+    FLO_TRY(flo_broker_has_room(call->controller, flo_broker_devices_max(call->rest->broker), err));
+    return read_request(in, enrol, err);
+}
+
 static int enrol_device(struct flo_rest_call *call, const json_t *in, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct enrol enrol = {0};
-    int rv;
+    int rv = read_enrol(call, in, &enrol, err);
 
-    if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
-        (rv = use_token(call, &enrol, err)) < 0 ||
-        (rv = flo_trust_is_stated(controller, err)) < 0 ||
-        (rv = flo_broker_has_room(controller, flo_broker_devices_max(call->rest->broker), err)) <
-            0 ||
-        (rv = read_request(in, &enrol, err)) < 0) {
+    if (rv < 0) {
         if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
             rv = err->code = FLO_E_REST_SCHEMA;
         }
@@ -259,11 +264,15 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in, struct flo
     if (strcmp(enrol.group, "all") != 0) {
         rv = flo_groups_of_labels(controller, enrol.labels, check_label, &enrol, err);
     }
-    rv = rv < 0 ? rv : read_claim(controller, &enrol, err);
+    if (rv == 0) {
+        rv = read_claim(controller, &enrol, err);
+    }
     if (rv == 0 && strcmp(enrol.group, "all") != 0) {
         rv = check_claim(&enrol, err);
     }
-    rv = rv < 0 ? rv : let_in(call, &enrol, err);
+    if (rv == 0) {
+        rv = let_in(call, &enrol, err);
+    }
     json_decref(enrol.claim.body);
     json_decref(enrol.made);
     return rv;

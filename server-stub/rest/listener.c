@@ -461,8 +461,11 @@ static void on_call(void *context, struct flo_httpd_request *request)
         rv = flo_rest_rate_take(
             &call, (route->flags & URGENT) != 0 ? FLO_RATE_URGENT : FLO_RATE_DEFAULT, &err);
     }
-    if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 && (route->flags & WRITE) != 0) {
-        audit_refusal(&call, route, &err);
+    if (rv == 0) {
+        rv = read_body(&call, route, &err);
+        if (rv < 0 && (route->flags & WRITE) != 0) {
+            audit_refusal(&call, route, &err);
+        }
     }
     if (rv < 0) {
         flo_rest_answer_err(call.request, &err);

@@ -40,10 +40,13 @@ int flo_rest_rollout_devices(struct flo_rest_call *call, struct flo_err *err)
     bool has_more = false;
     int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    rv = rv < 0 ? rv : read_where(call, &where, err);
+    if (rv == 0) {
+        rv = read_where(call, &where, err);
+    }
     page.where = where;
-    rv = rv < 0 ? rv
-                : flo_rollouts_show_page(call->controller, entry, &page, &items, &has_more, err);
+    if (rv == 0) {
+        rv = flo_rollouts_show_page(call->controller, entry, &page, &items, &has_more, err);
+    }
     free(where);
     if (rv == 0) {
         const json_t *last = json_array_get(items, json_array_size(items) - 1);

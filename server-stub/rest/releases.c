@@ -237,25 +237,22 @@ static int add_verified(struct flo_rest_call *call, const struct flo_release_ver
 
     flo_digest_text(&verified->digest, digest);
     flo_release_title(release, title);
-    int rv = flo_fleet_release_page(call->controller->store, release->model, NULL, 0, 0, look_known,
-                                    &known, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_fleet_release_page(call->controller->store, release->model, NULL, 0, 0, look_known,
+                                   &known, err));
     if (strcmp(known.digest, digest) == 0) {
         call->status = 200;
-    } else if (((rv = check_new(release, &known, title, err)) < 0 ||
-                (rv = store_release(call, verified, digest, err)) < 0)) {
-        return rv;
+    } else {
+        FLO_TRY(check_new(release, &known, title, err));
+        FLO_TRY(store_release(call, verified, digest, err));
     }
     /* The envelope is verified, so it may replace the stored one.  The release
      * was signed again, perhaps with a new key. */
     FLO_TRY(flo_fleet_envelope_put(call->controller->store, digest, envelope, err));
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
-    rv = flo_fleet_release_get(call->controller->store, release->model, release->version, take_view,
-                               call, err);
-    if (rv == 0) {
-        show_gone(call, release);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_release_get(call->controller->store, release->model, release->version,
+                                  take_view, call, err));
+    show_gone(call, release);
+    return 0;
 }
 
 int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)

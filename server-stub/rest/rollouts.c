@@ -76,7 +76,9 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
     int rv = flo_rest_match(call, what, err);
-    rv = rv < 0 ? rv : flo_rollouts_edit(call->controller, entry, wanted, call->name, names, err);
+    if (rv == 0) {
+        rv = flo_rollouts_edit(call->controller, entry, wanted, call->name, names, err);
+    }
     flo_rollouts_entry_free(wanted);
     FLO_TRY(rv);
     flo_object_rollout_etag(&entry->core, call->etag);
@@ -153,7 +155,9 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
         rv = flo_fleet_rollout_page(store, false, is_ended ? below : FLO_FLEET_ALL,
                                     page.limit + 1 - ids.list.count, add_id, &ids, err);
     }
-    rv = rv < 0 ? rv : add_views(call, &ids, flo_httpd_query(call->request, "model"), err);
+    if (rv == 0) {
+        rv = add_views(call, &ids, flo_httpd_query(call->request, "model"), err);
+    }
     flo_text_list_clear(&ids.list);
     flo_rest_page_end(call, &page);
     return rv;
@@ -296,7 +300,6 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                     enum flo_rollout_event_kind kind, struct flo_err *err)
 {
     struct flo_orders_plan *plan = NULL;
-    int rv = 0;
 
     if (kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
         return flo_fail(err, FLO_E_REST_MEANING,
@@ -308,11 +311,10 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                         "plan, that of a slice has none");
     }
     if (json_object_get(call->in, "confirm") != NULL) {
-        rv = confirm(call, entry->core.release, err);
+        FLO_TRY(confirm(call, entry->core.release, err));
     }
-    rv = rv < 0 ? rv : flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv : flo_orders_plan_rollout(call->controller, entry, &plan, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_rest_plan_has_room(call, true, err));
+    FLO_TRY(flo_orders_plan_rollout(call->controller, entry, &plan, err));
     return flo_rest_plan_order(call, plan, err);
 }
 
@@ -321,21 +323,19 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     struct flo_rollout_entry *entry;
     char what[160];
     enum flo_rollout_event_kind kind = action_of(flo_rest_text_in(call, "action", ""));
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
     FLO_TRY(flo_rest_may_group(call, entry->group, err));
     FLO_TRY(may_act(call->controller, entry, kind, err));
     flo_object_rollout_etag(&entry->core, call->etag);
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
-    rv = flo_rest_match(call, what, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_rest_match(call, what, err));
     if (call->is_dry) {
         return plan_act(call, entry, kind, err);
     }
-    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK && (rv = confirm(call, entry->core.release, err)) < 0) {
-        return rv;
+    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK) {
+        FLO_TRY(confirm(call, entry->core.release, err));
     }
     FLO_TRY(act(call, entry, kind, err));
     flo_object_rollout_etag(&entry->core, call->etag);
@@ -502,11 +502,10 @@ static int take_asked(void *context, const struct flo_fleet_device *device)
 static int find_asked(struct flo_rest_call *call, const char *device, char *id, struct flo_err *err)
 {
     struct asked asked = {.id = id};
-    int rv = flo_fleet_device_get(call->controller->store, device, take_asked, &asked, err);
 
-    return rv == 0 && asked.is_retired
-               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is retired", device)
-               : rv;
+    FLO_TRY(flo_fleet_device_get(call->controller->store, device, take_asked, &asked, err));
+    return asked.is_retired ? flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is retired", device)
+                            : 0;
 }
 
 static int take_release(void *context, const struct flo_fleet_release *release)

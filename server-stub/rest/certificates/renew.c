@@ -41,9 +41,10 @@ static int look(struct flo_controller *controller, const struct flo_httpd_peer *
     if (rv == FLO_E_ABSENT) {
         return 0;
     }
-    return rv == 0 && strcmp(out->device, peer->name) != 0
+    FLO_TRY(rv);
+    return strcmp(out->device, peer->name) != 0
                ? flo_fail(err, FLO_E_CERT_REVOKED, "the certificate is of another device")
-               : rv;
+               : 0;
 }
 
 static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer,

@@ -354,9 +354,14 @@ static int on_start(void *context, struct flo_httpd_request *request, struct flo
     }
     upload->fd = -1;
     snprintf(upload->who, sizeof(upload->who), "%s", call.who);
-    if ((rv = digest_of(request, &upload->wanted, err)) < 0 ||
-        (rv = flo_sha256_init(&upload->sha, err)) < 0 ||
-        (rv = open_temporary(controller, upload, err)) < 0) {
+    rv = digest_of(request, &upload->wanted, err);
+    if (rv == 0) {
+        rv = flo_sha256_init(&upload->sha, err);
+    }
+    if (rv == 0) {
+        rv = open_temporary(controller, upload, err);
+    }
+    if (rv < 0) {
         upload_free(upload);
         return rv;
     }

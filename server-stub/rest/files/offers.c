@@ -39,10 +39,15 @@ static void audit_refusal(struct flo_rest *rest, const char *device, const char 
     }
     snprintf(who, sizeof(who), "device %.36s", device);
     int rv = flo_controller_begin(controller, &err);
-    if (rv == 0 && ((rv = flo_controller_audit(controller, who, "blob.get", digest,
-                                               flo_error_id(FLO_E_BLOB_OFFER), what, &err)) < 0 ||
-                    (rv = flo_controller_commit(controller, &err)) < 0)) {
-        flo_controller_cancel(controller);
+    if (rv == 0) {
+        rv = flo_controller_audit(controller, who, "blob.get", digest,
+                                  flo_error_id(FLO_E_BLOB_OFFER), what, &err);
+        if (rv == 0) {
+            rv = flo_controller_commit(controller, &err);
+        }
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+        }
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "blobs", &err);

@@ -83,7 +83,9 @@ int flo_rest_claims_import(struct flo_rest_call *call, struct flo_err *err)
     {
         if (rv == 0) {
             rv = flo_serials_prepare(call->controller, item, err);
-            rv = rv < 0 ? flo_wrap(err, rv, "item %zu", i + 1) : 0;
+            if (rv < 0) {
+                flo_wrap(err, rv, "item %zu", i + 1);
+            }
         }
     }
     call->out = json_pack("{s:I}", "claims", (json_int_t)json_array_size(items));
@@ -123,7 +125,9 @@ int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0 && !known) {
         return flo_fail(err, FLO_E_ABSENT, "serial %.64s is not on the list", serial);
     }
-    rv = rv < 0 ? rv : flo_fleet_serial_delete(call->controller->store, serial, err);
+    if (rv == 0) {
+        rv = flo_fleet_serial_delete(call->controller->store, serial, err);
+    }
     call->out = json_pack("{s:s}", "serial", serial);
     return rv;
 }

@@ -120,9 +120,8 @@ static int read_edit(struct flo_rest_call *call, struct before *before, struct f
         flo_json_dump(before->pins, pins);
         edit->pins = pins->data;
     }
-    return rv == 0 && (labels->failed || pins->failed)
-               ? flo_fail(err, FLO_E_MEMORY, "a change of a device")
-               : rv;
+    FLO_TRY(rv);
+    return labels->failed || pins->failed ? flo_fail(err, FLO_E_MEMORY, "a change of a device") : 0;
 }
 
 static int take_device(void *context, const struct flo_fleet_device *device)
@@ -144,9 +143,15 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     int rv = read_before(controller, flo_httpd_param(call->request, "id"), &before, err);
     json_t *pinned = json_deep_copy(before.pins);
 
-    rv = rv < 0 ? rv : flo_rest_may_device(call, before.id, err);
-    rv = rv < 0 ? rv : read_edit(call, &before, &edit, &labels, &pins, err);
-    rv = rv < 0 ? rv : flo_fleet_device_edit(controller->store, before.id, &edit, err);
+    if (rv == 0) {
+        rv = flo_rest_may_device(call, before.id, err);
+    }
+    if (rv == 0) {
+        rv = read_edit(call, &before, &edit, &labels, &pins, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_device_edit(controller->store, before.id, &edit, err);
+    }
     if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
         rv = flo_devices_pin(controller, before.id, call->name, pinned, before.pins, err);
     }
@@ -231,7 +236,9 @@ static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_lis
     struct flo_fleet_found found = {0};
     int rv = flo_fleet_query_where(call, where, &query, err);
 
-    rv = rv < 0 ? rv : flo_fleet_query_find(call->controller, &query, &found, err);
+    if (rv == 0) {
+        rv = flo_fleet_query_find(call->controller, &query, &found, err);
+    }
     if (rv == 0 && found.count > 1) {
         qsort(found.items, found.count, sizeof(found.items[0]), by_id);
     }
@@ -282,7 +289,9 @@ static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins,
         rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "pins")
                          : flo_fleet_device_edit(call->controller->store, id,
                                                  &(struct flo_fleet_edit){.pins = text.data}, err);
-        rv = rv < 0 ? rv : flo_devices_pin(call->controller, id, call->name, old, before.pins, err);
+        if (rv == 0) {
+            rv = flo_devices_pin(call->controller, id, call->name, old, before.pins, err);
+        }
         flo_outgoing_change(call->controller, FLO_OBJECT_DEVICE, id);
         ++*pins;
     }

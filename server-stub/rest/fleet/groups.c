@@ -252,12 +252,12 @@ static int is_free(struct flo_rest_call *call, const char *name, struct flo_err 
         *err = absent;
         return rv;
     }
-    rv = flo_fleet_group_list(call->controller->store, look_at_kind, &kinds, err);
-    return rv == 0 && kinds.by_selector >= FLO_FLEET_GROUPS_MAX
+    FLO_TRY(flo_fleet_group_list(call->controller->store, look_at_kind, &kinds, err));
+    return kinds.by_selector >= FLO_FLEET_GROUPS_MAX
                ? flo_fail(err, FLO_E_TARGET_LIMIT, "%zu group%s %s a selector, at most %d may",
                           kinds.by_selector, flo_s(kinds.by_selector),
                           flo_plural(kinds.by_selector, "has", "have"), FLO_FLEET_GROUPS_MAX)
-               : rv;
+               : 0;
 }
 
 static void read_in(struct flo_rest_call *call, struct group *group)
@@ -285,7 +285,9 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0 && group.selector[0] != '\0') {
         rv = check_selector(call, group.name, group.selector, err);
     }
-    rv = rv < 0 ? rv : put(call, &group, err);
+    if (rv == 0) {
+        rv = put(call, &group, err);
+    }
     flo_groups_changed(call->controller);
     FLO_TRY(rv);
     return answer(call, &group, err);
@@ -296,27 +298,28 @@ static int read_matched(struct flo_rest_call *call, struct group *group, struct 
 {
     FLO_TRY(read_group(call, group, err));
     tag(call, group);
-    int rv = flo_rest_match(call, group->name, err);
-    return rv == 0 && group->ends
+    FLO_TRY(flo_rest_match(call, group->name, err));
+    return group->ends
                ? flo_fail(err, FLO_E_STATE, "group %s ends: its devices leave it", group->name)
-               : rv;
+               : 0;
 }
 
 int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *selector = flo_rest_text_in(call, "selector", NULL);
     struct group group;
-    int rv = read_matched(call, &group, err);
 
-    if (rv == 0 && selector != NULL && group.selector[0] == '\0') {
+    FLO_TRY(read_matched(call, &group, err));
+    if (selector != NULL && group.selector[0] == '\0') {
         flo_fail(err, FLO_E_STATE, "group %s has named members: a selector would drop them",
                  group.name);
         return flo_err_fix(err, "make another group with this selector");
     }
-    rv = rv < 0 || selector == NULL ? rv : check_selector(call, group.name, selector, err);
-    FLO_TRY(rv);
+    if (selector != NULL) {
+        FLO_TRY(check_selector(call, group.name, selector, err));
+    }
     read_in(call, &group);
-    rv = put(call, &group, err);
+    int rv = put(call, &group, err);
     flo_groups_changed(call->controller);
     FLO_TRY(rv);
     return answer(call, &group, err);
@@ -369,7 +372,9 @@ static int move_one(struct flo_rest_call *call, const char *group, const char *k
     if (rv == 0 && id[0] == '\0') {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %.64s is retired", key);
     }
-    rv = rv < 0 ? rv : flo_groups_member(call->controller, group, id, is_member, &is_news, err);
+    if (rv == 0) {
+        rv = flo_groups_member(call->controller, group, id, is_member, &is_news, err);
+    }
     *changed += rv == 0 && is_news ? 1 : 0;
     return rv;
 }
@@ -401,8 +406,12 @@ int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
         flo_fail(err, FLO_E_STATE, "group %s has the devices that its selector says", group.name);
         return flo_err_fix(err, "change labels, or the selector");
     }
-    rv = rv < 0 ? rv : move_all(call, group.name, "remove", &devices, &changed, err);
-    rv = rv < 0 ? rv : move_all(call, group.name, "add", &devices, &changed, err);
+    if (rv == 0) {
+        rv = move_all(call, group.name, "remove", &devices, &changed, err);
+    }
+    if (rv == 0) {
+        rv = move_all(call, group.name, "add", &devices, &changed, err);
+    }
     call->out =
         json_pack("{s:s,s:I,s:I}", "group", group.name, "devices", devices, "changed", changed);
     return rv;

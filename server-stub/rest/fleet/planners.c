@@ -86,7 +86,9 @@ int flo_rest_plan_rollout(struct flo_rest_call *call, struct flo_rollout_entry *
     }
     *plan = (struct of_rollout){.controller = call->controller, .entry = entry};
     int rv = read_file(call, &plan->file, err);
-    rv = rv < 0 ? rv : flo_forecast_plan_new(call->controller, entry, &plan->forecast, err);
+    if (rv == 0) {
+        rv = flo_forecast_plan_new(call->controller, entry, &plan->forecast, err);
+    }
     if (rv < 0) {
         rollout_drop(plan);
         return rv;

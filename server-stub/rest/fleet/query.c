@@ -357,9 +357,15 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
     size_t total = 0;
     int rv = read_query(call, &query, err);
 
-    rv = rv < 0 ? rv : read_sort(call, &sorting, err);
-    rv = rv < 0 ? rv : read_fields(call, &fields, err);
-    rv = rv < 0 ? rv : flo_fleet_query_find(call->controller, &query, &found, err);
+    if (rv == 0) {
+        rv = read_sort(call, &sorting, err);
+    }
+    if (rv == 0) {
+        rv = read_fields(call, &fields, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_query_find(call->controller, &query, &found, err);
+    }
     if (rv == 0) {
         total = found.count;
         rv = after_cursor(call, &found, &sorting, err);

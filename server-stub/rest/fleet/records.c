@@ -71,20 +71,20 @@ static int absent(const struct kind *kind, const char *name, struct flo_err *err
 static int get(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     const char *name = flo_httpd_param(call->request, "name");
-    int rv = find(call, kind, name, &call->out, err);
 
-    return rv == 0 && call->out == NULL ? absent(kind, name, err) : rv;
+    FLO_TRY(find(call, kind, name, &call->out, err));
+    return call->out == NULL ? absent(kind, name, err) : 0;
 }
 
 static int check_room(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     uint64_t count = 0;
-    int rv = flo_fleet_watch_count(call->controller->store, kind->stored, &count, err);
 
-    return rv == 0 && count >= RECORDS_MAX
+    FLO_TRY(flo_fleet_watch_count(call->controller->store, kind->stored, &count, err));
+    return count >= RECORDS_MAX
                ? flo_fail(err, FLO_E_REST_MEANING, "there are %d %s, and no more are kept",
                           RECORDS_MAX, kind->words)
-               : rv;
+               : 0;
 }
 
 /* Replaces a record; fields that the request does not give are removed. */
@@ -108,8 +108,9 @@ static int set(struct flo_rest_call *call, const struct kind *kind, struct flo_e
     if (rv == 0 && text.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for a record");
     }
-    rv = rv < 0 ? rv
-                : flo_fleet_watch_put(call->controller->store, kind->stored, name, text.data, err);
+    if (rv == 0) {
+        rv = flo_fleet_watch_put(call->controller->store, kind->stored, name, text.data, err);
+    }
     if (rv == 0) {
         call->out = view_of(name, text.data);
     }
@@ -125,7 +126,9 @@ static int drop(struct flo_rest_call *call, const struct kind *kind, struct flo_
     if (rv == 0 && before == NULL) {
         return absent(kind, name, err);
     }
-    rv = rv < 0 ? rv : flo_fleet_watch_delete(call->controller->store, kind->stored, name, err);
+    if (rv == 0) {
+        rv = flo_fleet_watch_delete(call->controller->store, kind->stored, name, err);
+    }
     call->out = json_pack("{s:s}", "name", name);
     return rv;
 }

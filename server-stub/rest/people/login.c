@@ -176,7 +176,10 @@ int flo_rest_login_finish(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0 && code == NULL) {
         rv = denied(flo_rest_text_in(call, "error", "nothing"), err);
     }
-    if (rv < 0 || (rv = new_job(&job, err)) < 0) {
+    if (rv == 0) {
+        rv = new_job(&job, err);
+    }
+    if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "login", err);
         return rv;
     }
@@ -258,7 +261,8 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text, struct 
     flo_json_dump(out, text);
     json_decref(out);
     flo_secret_wipe(token, sizeof(token));
-    return rv == 0 && text->failed ? flo_fail(err, FLO_E_MEMORY, "answer") : rv;
+    FLO_TRY(rv);
+    return text->failed ? flo_fail(err, FLO_E_MEMORY, "answer") : 0;
 }
 
 /* Stores the session, or the refusal of a known person, in a transaction of its
