@@ -110,7 +110,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_watches_open(controller, err);
     }
-    rv = rv < 0 ? rv : flo_rules_load(controller, err);
+    if (rv == 0) {
+        rv = flo_rules_load(controller, err);
+    }
     if (rv < 0) {
         flo_fleet_roll_back(controller->store);
         return rv;
@@ -305,7 +307,9 @@ int flo_controller_open(const struct flo_controller_options *options, struct flo
     }
     if (rv == 0 && options->is_restored) {
         rv = flo_audit_head_restart(controller, err);
-        rv = rv < 0 ? rv : restore(controller, err);
+        if (rv == 0) {
+            rv = restore(controller, err);
+        }
     }
     if (rv == 0) {
         rv = flo_pki_seals_rows(controller, err);

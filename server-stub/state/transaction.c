@@ -56,7 +56,9 @@ int flo_controller_commit(struct flo_controller *controller, struct flo_err *err
 {
     int rv = write_parts(controller, err);
 
-    rv = rv < 0 ? rv : flo_fleet_commit(controller->store, err);
+    if (rv == 0) {
+        rv = flo_fleet_commit(controller->store, err);
+    }
     if (rv < 0) {
         controller->commits_failed++;
         flo_controller_cancel(controller);

@@ -90,9 +90,12 @@ static int audit(struct flo_controller *controller, const struct flo_artifact_co
              (unsigned long long)counts->deltas, flo_s(counts->deltas),
              (unsigned long long)counts->delta_bytes, (unsigned long long)counts->unnamed,
              flo_s(counts->unnamed), (unsigned long long)counts->unnamed_bytes);
-    if (rv == 0 && ((rv = flo_controller_audit(controller, "controller", "blob.collect", "", "ok",
-                                               detail, err)) < 0 ||
-                    (rv = flo_controller_commit(controller, err)) < 0)) {
+    FLO_TRY(rv);
+    rv = flo_controller_audit(controller, "controller", "blob.collect", "", "ok", detail, err);
+    if (rv == 0) {
+        rv = flo_controller_commit(controller, err);
+    }
+    if (rv < 0) {
         flo_controller_cancel(controller);
     }
     return rv;

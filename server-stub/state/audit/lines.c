@@ -131,8 +131,8 @@ int flo_audit_lines_pull(struct flo_controller *controller, const char *path, bo
         return 0;
     }
     int rv = flo_file_read(path, FILE_BYTES_MAX, &text, &bytes, err);
-    if (rv < 0 && rv != FLO_E_ABSENT) {
-        return rv;
+    if (rv != FLO_E_ABSENT) {
+        FLO_TRY(rv);
     }
     if (text != NULL) {
         count_lines(&pulled, text, bytes, &whole);

@@ -225,7 +225,9 @@ int flo_devices_pin(struct flo_controller *controller, const char *id, const cha
             rv = take_off(controller, id, model, flo_json_text(before, model, ""), err);
         }
     }
-    rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, id, err);
+    if (rv == 0) {
+        rv = flo_rollouts_reconsider(controller, id, err);
+    }
     json_object_foreach((json_t *)(uintptr_t)after, model, value)
     {
         const char *title = flo_json_text(after, model, "");

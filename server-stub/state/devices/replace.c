@@ -179,9 +179,15 @@ int flo_devices_replace(struct flo_controller *controller, const char *old, cons
     struct place to = {.id = NULL};
     int rv = read_place(controller, old, &from, err);
 
-    rv = rv < 0 ? rv : read_place(controller, next, &to, err);
-    rv = rv < 0 ? rv : check(&from, &to, err);
-    rv = rv < 0 ? rv : take_over(controller, &from, &to, by, err);
+    if (rv == 0) {
+        rv = read_place(controller, next, &to, err);
+    }
+    if (rv == 0) {
+        rv = check(&from, &to, err);
+    }
+    if (rv == 0) {
+        rv = take_over(controller, &from, &to, by, err);
+    }
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, old);
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, next);

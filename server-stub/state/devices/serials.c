@@ -129,10 +129,14 @@ int flo_serials_look(struct flo_controller *controller, const char *serial,
     if (rv == 0 && serial != NULL) {
         rv = flo_fleet_serial_get(controller->store, out->serial, take_row, &row, &known, err);
     }
-    rv = rv < 0 ? rv : read_holder(controller, row.device, &holder, err);
+    if (rv == 0) {
+        rv = read_holder(controller, row.device, &holder, err);
+    }
     facts.is_prepared = row.body != NULL;
     facts.is_claimed = holder.is_there;
-    rv = rv < 0 ? rv : say(flo_serial_decide(&facts), out->serial, &holder, err);
+    if (rv == 0) {
+        rv = say(flo_serial_decide(&facts), out->serial, &holder, err);
+    }
     if (rv < 0) {
         json_decref(row.body);
         return rv;
@@ -147,16 +151,15 @@ static int join(struct flo_controller *controller, const json_t *groups, const c
 {
     size_t i;
     json_t *group;
-    int rv = 0;
 
     json_array_foreach(groups, i, group)
     {
         const char *name = json_string_value(group);
         bool is_news;
-        rv = rv < 0 ? rv : flo_groups_enrol(controller, name, err);
-        rv = rv < 0 ? rv : flo_groups_member(controller, name, device, true, &is_news, err);
+        FLO_TRY(flo_groups_enrol(controller, name, err));
+        FLO_TRY(flo_groups_member(controller, name, device, true, &is_news, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_serials_take(struct flo_controller *controller, const struct flo_serial_found *found,
@@ -164,7 +167,6 @@ int flo_serials_take(struct flo_controller *controller, const struct flo_serial_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     const char *note = json_string_value(json_object_get(found->body, "note"));
-    int rv = 0;
 
     if (found->body == NULL) {
         return 0;
@@ -174,11 +176,10 @@ int flo_serials_take(struct flo_controller *controller, const struct flo_serial_
         return flo_fail(err, FLO_E_MEMORY, "claim");
     }
     if (note != NULL) {
-        rv = flo_fleet_device_edit(controller->store, device,
-                                   &(struct flo_fleet_edit){.note = note}, err);
+        FLO_TRY(flo_fleet_device_edit(controller->store, device,
+                                      &(struct flo_fleet_edit){.note = note}, err));
     }
-    rv = rv < 0 ? rv : join(controller, json_object_get(found->body, "groups"), device, err);
-    FLO_TRY(rv);
+    FLO_TRY(join(controller, json_object_get(found->body, "groups"), device, err));
     return flo_fleet_serial_put(
         controller->store,
         &(struct flo_fleet_serial){

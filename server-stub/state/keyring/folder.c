@@ -127,16 +127,17 @@ static int remove_others(const char *dir, json_t *files, json_t *there, struct f
     const char *name;
     char path[4096];
     json_t *text;
-    int rv = 0;
 
     json_object_foreach(there, name, text)
     {
-        if (rv == 0 && json_object_get(files, name) == NULL &&
-            (rv = path_of(dir, name, path, err)) == 0 && unlink(path) < 0 && errno != ENOENT) {
-            rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+        if (json_object_get(files, name) == NULL) {
+            FLO_TRY(path_of(dir, name, path, err));
+            if (unlink(path) < 0 && errno != ENOENT) {
+                return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+            }
         }
     }
-    return rv;
+    return 0;
 }
 
 /* Writes each file of the keyring that differs, and removes files with such
@@ -166,9 +167,12 @@ int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
         return rv;
     }
     rv = flo_key_generate(out, err);
-    if (rv == 0 && (rv = flo_key_save(*out, path, err)) < 0) {
-        flo_key_free(*out);
-        *out = NULL;
+    if (rv == 0) {
+        rv = flo_key_save(*out, path, err);
+        if (rv < 0) {
+            flo_key_free(*out);
+            *out = NULL;
+        }
     }
     return rv;
 }

@@ -28,8 +28,8 @@ static int moved(struct flo_controller *controller, const char *device, struct f
     int rv = flo_orders_leave(controller, device, err);
 
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, device);
-    rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, device, err);
     FLO_TRY(rv);
+    FLO_TRY(flo_rollouts_reconsider(controller, device, err));
     return flo_orders_left(controller, device, err);
 }
 
@@ -183,10 +183,13 @@ bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms)
         return false;
     }
     int rv = flo_controller_begin(controller, &err);
-    if (rv == 0 && (rv = look_at_some(controller, now_ms, &err)) < 0) {
-        flo_controller_cancel(controller);
-    } else if (rv == 0) {
-        rv = flo_controller_commit(controller, &err);
+    if (rv == 0) {
+        rv = look_at_some(controller, now_ms, &err);
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+        } else {
+            rv = flo_controller_commit(controller, &err);
+        }
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "group", &err);

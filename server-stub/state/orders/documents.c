@@ -210,5 +210,6 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group, 
         free(cards->envelopes[i]);
     }
     free(cards);
-    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "orders") : rv;
+    FLO_TRY(rv);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "orders") : 0;
 }

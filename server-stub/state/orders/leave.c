@@ -143,8 +143,9 @@ int flo_orders_leave(struct flo_controller *controller, const char *device, stru
     struct leaver leaver = {.controller = controller, .device = device};
     int rv = flo_fleet_desired_each(controller->store, device, add_desired, &leaver, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
+    if (rv == 0) {
+        rv = flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
+    }
     for (size_t i = 0; i < leaver.orders.count && rv == 0; i++) {
         rv = drop(&leaver, i, err);
     }

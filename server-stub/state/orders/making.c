@@ -272,7 +272,9 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
     if (rv == 0 && slice.places == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "a slice of an order");
     }
-    rv = rv < 0 ? rv : make_places(&slice, limit);
+    if (rv == 0) {
+        rv = make_places(&slice, limit);
+    }
     if (rv == 0) {
         bool is_whole = slice.count < limit;
         rv = flo_fleet_making_move(controller->store, slice.making.order,
@@ -298,7 +300,9 @@ int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_
         rv = flo_fleet_makings(controller->store, &makings, &count, err);
         if (rv == 0 && count > 0) {
             rv = make_slice(controller, &makings[0], err);
-            rv = rv < 0 ? rv : flo_fleet_makings(controller->store, &makings, &count, err);
+        }
+        if (rv == 0 && count > 0) {
+            rv = flo_fleet_makings(controller->store, &makings, &count, err);
         }
     } while (rv == 0 && count > 0 && flo_now_ms() < until_ms);
     *left = count;
@@ -314,8 +318,12 @@ int flo_making_begin(struct flo_controller *controller, const char *order, const
     int rv = flo_fleet_making_begin(controller->store, order, group, err);
 
     do {
-        rv = rv < 0 ? rv : flo_fleet_making_of(controller->store, order, &making, err);
-        rv = rv < 0 || making == NULL ? rv : make_slice(controller, making, err);
+        if (rv == 0) {
+            rv = flo_fleet_making_of(controller->store, order, &making, err);
+        }
+        if (rv == 0 && making != NULL) {
+            rv = make_slice(controller, making, err);
+        }
     } while (rv == 0 && making != NULL && !is_sliced && flo_now_ms() < until_ms);
     return rv;
 }

@@ -16,7 +16,9 @@ bool flo_making_turn(struct flo_controller *controller)
     if (rv == 0 && left == 0) {
         return false;
     }
-    rv = rv < 0 ? rv : flo_controller_begin(controller, &err);
+    if (rv == 0) {
+        rv = flo_controller_begin(controller, &err);
+    }
     if (rv == 0) {
         rv = flo_making_until(controller, until_ms, &left, &err);
         if (rv < 0) {

@@ -136,8 +136,11 @@ static int read_one(struct flo_controller *controller, const struct flo_pem_part
 
     FLO_TRY(flo_certificate_read(part->pem, part->bytes, &facts, err));
     int rv = key_of(controller, &facts.key, &key, err);
-    if (rv == 0 && (rv = take(controller->pki, part->pem, part->bytes, &facts, key, err)) < 0) {
-        flo_key_free(key);
+    if (rv == 0) {
+        rv = take(controller->pki, part->pem, part->bytes, &facts, key, err);
+        if (rv < 0) {
+            flo_key_free(key);
+        }
     }
     return rv;
 }
@@ -192,12 +195,15 @@ static int add_next(struct flo_controller *controller, struct flo_err *err)
     rv = flo_key_generate(&key, err);
     FLO_TRY(rv);
     key_name(flo_key_public(key), name);
-    if (!flo_pki_in_memory(controller) && ((rv = flo_pki_path(controller, name, path, err)) < 0 ||
-                                           (rv = flo_key_save(key, path, err)) < 0)) {
-        flo_key_free(key);
-        return rv;
+    if (!flo_pki_in_memory(controller)) {
+        rv = flo_pki_path(controller, name, path, err);
+        if (rv == 0) {
+            rv = flo_key_save(key, path, err);
+        }
     }
-    rv = make(controller, key, false, err);
+    if (rv == 0) {
+        rv = make(controller, key, false, err);
+    }
     if (rv < 0) {
         flo_key_free(key);
         return rv;

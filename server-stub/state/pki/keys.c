@@ -65,10 +65,14 @@ int flo_pki_open(struct flo_controller *controller, bool has_keyless, struct flo
         FLO_TRY(flo_pki_path(controller, folders[i], path, err));
         FLO_TRY(flo_dir_make(path, 0700, err));
     }
-    if ((rv = flo_pki_authorities_open(controller, err)) < 0 ||
-        (rv = order_key_open(controller, err)) < 0 ||
-        (rv = flo_pki_path(controller, "pki/revoked.pem", controller->pki->files.revoked_file,
-                           err)) < 0) {
+    rv = flo_pki_authorities_open(controller, err);
+    if (rv == 0) {
+        rv = order_key_open(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_path(controller, "pki/revoked.pem", controller->pki->files.revoked_file, err);
+    }
+    if (rv < 0) {
         return flo_wrap(err, rv, "keys");
     }
     FLO_TRY(flo_pki_leaves(controller, err));

@@ -173,7 +173,9 @@ int flo_orders_plan_rollback(struct flo_controller *controller, const struct flo
     plan->list.model = plan->both.model;
     plan->list.release = plan->both.from_text;
     plan->list.to = plan->back.to != NULL ? plan->both.to_text : NULL;
-    rv = rv < 0 ? rv : begin(plan, plan->back.group, plan->back.device, err);
+    if (rv == 0) {
+        rv = begin(plan, plan->back.group, plan->back.device, err);
+    }
     return settle(plan, rv, out);
 }
 

@@ -208,7 +208,10 @@ static int carry_out(struct flo_controller *controller, const struct flo_recall 
     if (has_all && is_listed(what)) {
         flo_outgoing_defer(controller);
     }
-    return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, group, err) : rv;
+    if (rv == 0 && !what->is_yanked) {
+        rv = leave_rollouts(controller, list, group, err);
+    }
+    return rv;
 }
 
 /* Returns whether devices are read in parts.  With rules for changes, one

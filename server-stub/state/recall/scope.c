@@ -26,10 +26,8 @@ int flo_scope_check(struct flo_controller *controller, const char *group, const 
         return flo_fleet_device_get(controller->store, device, NULL, NULL, err);
     }
     int rv = flo_fleet_group_each(controller->store, group, stop_at_first, NULL, err);
-    if (rv == ENOUGH) {
-        return 0;
-    }
-    return rv == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s", group) : rv;
+    FLO_TRY(rv);
+    return rv == ENOUGH ? 0 : flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s", group);
 }
 
 /* NULL: no memory. */

@@ -173,17 +173,33 @@ static int may_be_made(struct flo_controller *controller, struct flo_rollout_ent
                        struct flo_err *err)
 {
     uint64_t until_ms;
-    int rv = settle_people(controller, entry, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(settle_people(controller, entry, err));
     if (!flo_rollouts_begins_now(entry)) {
-        return rv;
+        return 0;
     }
-    if (!dry && (rv = flo_rollouts_may_go_on(controller, err)) < 0) {
-        return rv;
+    if (!dry) {
+        FLO_TRY(flo_rollouts_may_go_on(controller, err));
     }
     FLO_TRY(flo_rollouts_may_start(controller, entry, err));
     return dry ? 0 : flo_rollouts_check_bars(controller, entry, &until_ms, err);
+}
+
+/* Checks a new rollout with its members. */
+static int check_all(struct flo_controller *controller, struct flo_rollout_entry *entry, bool dry,
+                     struct flo_err *err)
+{
+    FLO_TRY(flo_spec_check_sense(&entry->spec, err));
+    FLO_TRY(check_somebody(entry, dry, err));
+    FLO_TRY(check_cover(entry, err));
+    FLO_TRY(may_be_made(controller, entry, dry, err));
+    FLO_TRY(flo_rollouts_settle(controller, entry, err));
+    FLO_TRY(has_room(controller, entry, err));
+    if (dry) {
+        return 0;
+    }
+    FLO_TRY(flo_rollouts_check_gates(controller, entry, err));
+    return flo_rollouts_check_drafted(controller, err);
 }
 
 int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const struct flo_actor *by,
@@ -211,19 +227,18 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu", (unsigned long long)number);
     entry->core.created_at_ms = flo_controller_now_ms(controller);
     struct join join = {.entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    rv = rv < 0 ? rv : flo_rollouts_look_above(controller, entry, err);
-    rv = rv < 0 ? rv : flo_rollouts_reserve(controller, entry, err);
+    if (rv == 0) {
+        rv = flo_rollouts_look_above(controller, entry, err);
+    }
+    if (rv == 0) {
+        rv = flo_rollouts_reserve(controller, entry, err);
+    }
     if (rv == 0) {
         rv = flo_fleet_facts_each(controller->store, entry->group, join_row, &join, err);
     }
-    rv = rv < 0 ? rv : flo_spec_check_sense(&entry->spec, err);
-    rv = rv < 0 ? rv : check_somebody(entry, dry, err);
-    rv = rv < 0 ? rv : check_cover(entry, err);
-    rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);
-    rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
-    rv = rv < 0 ? rv : has_room(controller, entry, err);
-    rv = rv < 0 || dry ? rv : flo_rollouts_check_gates(controller, entry, err);
-    rv = rv < 0 || dry ? rv : flo_rollouts_check_drafted(controller, err);
+    if (rv == 0) {
+        rv = check_all(controller, entry, dry, err);
+    }
     if (rv < 0) {
         flo_rollouts_entry_free(entry);
         return rv;

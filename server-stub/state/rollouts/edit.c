@@ -157,17 +157,13 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
     }
     FLO_TRY(check_people(controller, entry, err));
     FLO_TRY(check_words(entry, wanted, err));
-    int rv = check_spread(entry, wanted, err);
-    if (rv == 0 && flo_spec_check_sense(&entry->spec, NULL) == 0) {
-        rv = flo_spec_check_sense(&wanted->spec, err);
+    FLO_TRY(check_spread(entry, wanted, err));
+    if (flo_spec_check_sense(&entry->spec, NULL) == 0) {
+        FLO_TRY(flo_spec_check_sense(&wanted->spec, err));
     }
-    rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
-    if (rv == 0) {
-        snprintf(note, sizeof(note), "%.64s: %s", by, names);
-        /* The flag is set before the change, because memory may differ even
-         * after a failed one. */
-        controller->rollouts->has_changed = true;
-        rv = apply(controller, entry, wanted, note, err);
-    }
-    return rv;
+    FLO_TRY(flo_rollout_may_edit(&entry->core, &wanted->core, err));
+    snprintf(note, sizeof(note), "%.64s: %s", by, names);
+    /* The flag is set before the change, because memory may differ even after a failed one. */
+    controller->rollouts->has_changed = true;
+    return apply(controller, entry, wanted, note, err);
 }

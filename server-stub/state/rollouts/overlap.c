@@ -105,11 +105,15 @@ int flo_rollouts_join(struct flo_controller *controller, const char *device, str
     struct flo_text_list ids = {0};
     int rv = flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
 
-    rv = rv < 0 ? rv : flo_rollouts_sort(controller, &ids, err);
+    if (rv == 0) {
+        rv = flo_rollouts_sort(controller, &ids, err);
+    }
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         rv = join_one(controller, &ids, i, device, err);
     }
-    rv = rv < 0 ? rv : flo_rollouts_return(controller, &ids, device, err);
+    if (rv == 0) {
+        rv = flo_rollouts_return(controller, &ids, device, err);
+    }
     flo_text_list_clear(&ids);
     return rv;
 }

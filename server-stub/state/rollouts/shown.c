@@ -83,10 +83,13 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
-    rv = rv < 0 ? rv
-                : flo_fleet_member_some(controller->store, core->id, devices, count, take_said,
-                                        by_id, err);
-    rv = rv < 0 ? rv : flo_rollouts_show_why(controller, core->id, list, err);
+    if (rv == 0) {
+        rv = flo_fleet_member_some(controller->store, core->id, devices, count, take_said, by_id,
+                                   err);
+    }
+    if (rv == 0) {
+        rv = flo_rollouts_show_why(controller, core->id, list, err);
+    }
     free(devices);
     json_decref(by_id);
     if (rv < 0) {

@@ -422,7 +422,6 @@ static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *
                    struct flo_err *err)
 {
     struct flo_rollout_labels *labels = entry->own->labels;
-    int rv = 0;
 
     if (labels == NULL) {
         labels = entry->own->labels = calloc(1, sizeof(*labels));
@@ -432,12 +431,10 @@ static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *
         add_keys(labels, &entry->spec);
     }
     if (!is_of(labels, &entry->core)) {
-        rv = follow(labels, &entry->core, err);
+        FLO_TRY(follow(labels, &entry->core, err));
     }
-    if (rv == 0) {
-        read_some(controller, labels);
-    }
-    return rv == 0 && labels->unread == 0 && !labels->is_numbered ? number_all(labels, err) : rv;
+    read_some(controller, labels);
+    return labels->unread == 0 && !labels->is_numbered ? number_all(labels, err) : 0;
 }
 
 int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollout_entry *entry,

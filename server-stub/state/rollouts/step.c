@@ -83,7 +83,10 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
     /* The row is written once, after a batch of messages or of removed devices. */
     entry->own->is_unwritten = true;
-    return rv == 0 && !is_of_a_device(event.kind) ? flo_rollouts_write(controller, err) : rv;
+    if (rv == 0 && !is_of_a_device(event.kind)) {
+        rv = flo_rollouts_write(controller, err);
+    }
+    return rv;
 }
 
 int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_event event,

@@ -75,8 +75,8 @@ int flo_rollouts_show_why(struct flo_controller *controller, const char *rollout
         if (why.text != NULL) {
             json_object_set_new(member, "reason", why.text);
         }
-        if (rv < 0 && rv != FLO_E_DEVICE_ABSENT) {
-            return rv;
+        if (rv != FLO_E_DEVICE_ABSENT) {
+            FLO_TRY(rv);
         }
     }
     return 0;

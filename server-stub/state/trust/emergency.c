@@ -108,5 +108,6 @@ int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out, s
                                    add_standing, &standing, err);
     flo_buf_text(out, "]}");
     *count = standing.count;
-    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "emergencies") : rv;
+    FLO_TRY(rv);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "emergencies") : 0;
 }
