@@ -211,7 +211,9 @@ void flo_trends_store(struct flo_trends *trends, size_t most)
             continue;
         }
         rv = stored++ == 0 ? flo_windows_begin(trends->store, &err) : 0;
-        rv = rv < 0 ? rv : store_item(trends, number, &err);
+        if (rv == 0) {
+            rv = store_item(trends, number, &err);
+        }
         trends->items[number].is_dirty = rv < 0;
     }
     pthread_mutex_unlock(&trends->mutex);

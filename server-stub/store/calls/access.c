@@ -87,7 +87,8 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
     int rv = flo_fleet_find_one(store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
                                 take_sealed_token, &tokens, &found, err);
 
-    return rv == 0 && tokens.count == 0 ? flo_fail(err, FLO_E_ABSENT, "no such token") : rv;
+    FLO_TRY(rv);
+    return tokens.count > 0 ? rv : flo_fail(err, FLO_E_ABSENT, "no such token");
 }
 
 static int take_counted(void *context, const struct flo_row *row)
@@ -118,16 +119,16 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const
                                 .limit = limit},
             take_counted, &tokens, err);
     }
-    if (rv != 0 || (limit > 0 && tokens.count >= limit)) {
-        return rv;
+    if (rv == 0 && (limit == 0 || tokens.count < limit)) {
+        rv = flo_fleet_find(store,
+                            &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                                                WHERE(number_how(FLO_FIELD_TOKEN_CREATED_AT,
+                                                                 FLO_MATCH_BELOW, after_ms)),
+                                                SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
+                                                .limit = limit > 0 ? limit - tokens.count : 0},
+                            take_counted, &tokens, err);
     }
-    return flo_fleet_find(store,
-                          &(struct flo_query){.table = FLO_TABLE_TOKEN,
-                                              WHERE(number_how(FLO_FIELD_TOKEN_CREATED_AT,
-                                                               FLO_MATCH_BELOW, after_ms)),
-                                              SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
-                                              .limit = limit > 0 ? limit - tokens.count : 0},
-                          take_counted, &tokens, err);
+    return rv;
 }
 
 int flo_fleet_token_used(struct flo_fleet_store *store, const char *id, uint64_t at_ms,
@@ -253,7 +254,8 @@ int flo_fleet_person_get(struct flo_fleet_store *store, const char *name, flo_fl
         (struct flo_query){.table = FLO_TABLE_PERSON, WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
         take_sealed_person, &people, &found, err);
 
-    return rv == 0 && !people.found ? flo_fail(err, FLO_E_ABSENT, "no user %.64s", name) : rv;
+    FLO_TRY(rv);
+    return people.found ? rv : flo_fail(err, FLO_E_ABSENT, "no user %.64s", name);
 }
 
 int flo_fleet_person_list(struct flo_fleet_store *store, const char *after, uint64_t limit,

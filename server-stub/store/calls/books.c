@@ -98,7 +98,9 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
                             &(struct flo_query){.table = FLO_TABLE_OUTCOME,
                                                 WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
                             take_outcome, &reading, err);
-        rv = rv < 0 ? rv : await_unmade(store, order, book, err);
+        if (rv == 0) {
+            rv = await_unmade(store, order, book, err);
+        }
     }
     if (rv < 0) {
         book->order[0] = '\0';

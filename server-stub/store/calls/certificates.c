@@ -71,7 +71,8 @@ int flo_fleet_certificate_get(struct flo_fleet_store *store, const char *serial,
                                               WHERE(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial))},
                            take_certificate, &certificates, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no certificate %.64s", serial) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_ABSENT, "no certificate %.64s", serial);
 }
 
 int flo_fleet_certificate_count(struct flo_fleet_store *store, const char *device,

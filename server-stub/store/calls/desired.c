@@ -53,26 +53,24 @@ int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device, con
                           const char *order, struct flo_err *err)
 {
     uint64_t is_there = 0;
-    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
-                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                              MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DESIRED,
+                             CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                             MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err));
     if (is_there == 0) {
-        return rv;
+        return 0;
     }
-    if (order[0] != '\0' && (rv = flo_fleet_offer_add(store, device, order, err)) < 0) {
-        return rv;
+    if (order[0] == '\0') {
+        return flo_fleet_remove(
+            store, FLO_TABLE_ASSIGNMENT,
+            MATCHES(of_device(device), text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)), NULL, err);
     }
-    return order[0] == '\0' ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT,
-                                               MATCHES(of_device(device),
-                                                       text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
-                                               NULL, err)
-                            : flo_fleet_put(store, FLO_TABLE_ASSIGNMENT,
-                                            CHANGES(set_text(FLO_FIELD_ASSIGNMENT_DEVICE, device),
-                                                    set_text(FLO_FIELD_ASSIGNMENT_MODEL, model),
-                                                    set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
-                                            err);
+    FLO_TRY(flo_fleet_offer_add(store, device, order, err));
+    return flo_fleet_put(store, FLO_TABLE_ASSIGNMENT,
+                         CHANGES(set_text(FLO_FIELD_ASSIGNMENT_DEVICE, device),
+                                 set_text(FLO_FIELD_ASSIGNMENT_MODEL, model),
+                                 set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                         err);
 }
 
 struct each {

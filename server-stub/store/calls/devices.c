@@ -79,7 +79,10 @@ static int take_device(void *context, const struct flo_row *row)
     device_of(listing->store, row, &device);
     int rv = listing->fn != NULL ? listing->fn(listing->context, &device) : 0;
     listing->taken++;
-    return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH : rv;
+    if (rv == 0 && filter != NULL && listing->taken == filter->limit) {
+        rv = ENOUGH;
+    }
+    return rv;
 }
 
 /* Checks that a device's name is valid.  It must not have the form of a device
@@ -165,7 +168,8 @@ int flo_fleet_device_get(struct flo_fleet_store *store, const char *key, flo_fle
     if (rv == 0 && !found) {
         rv = flo_fleet_find_one(store, active_named(key), take_device, &listing, &found, err);
     }
-    return rv == 0 && !found ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key);
 }
 
 static struct flo_match has_model(enum flo_field where, const char *text)

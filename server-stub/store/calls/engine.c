@@ -72,9 +72,10 @@ int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
         *is_new = rv == 0 && changed > 0;
         return rv;
     }
-    return rv == 0 && changed == 0
-               ? flo_fail(err, FLO_E_STATE, "such a %s is there already", flo_tables[table].word)
-               : rv;
+    FLO_TRY(rv);
+    return changed > 0
+               ? 0
+               : flo_fail(err, FLO_E_STATE, "such a %s is there already", flo_tables[table].word);
 }
 
 int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,

@@ -119,16 +119,13 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0;
-
-    FLO_TRY(rv);
+    FLO_TRY(fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0);
     fact->is_mark_dirty = false;
     fact->boot[0] = '\0'; /* The outbox counts as unknown until all of its fields are read. */
-    rv = mark_get(store, device, boot, fact, err);
-    FLO_TRY(rv);
-    if (fact->is_mark_known &&
-        ((rv = event_newest(store, fact, err)) < 0 || (rv = mark_walk(store, fact, err)) < 0)) {
-        return rv;
+    FLO_TRY(mark_get(store, device, boot, fact, err));
+    if (fact->is_mark_known) {
+        FLO_TRY(event_newest(store, fact, err));
+        FLO_TRY(mark_walk(store, fact, err));
     }
     snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
     return 0;

@@ -157,7 +157,8 @@ static int get_order(struct flo_fleet_store *store, struct flo_query query, cons
     bool found;
     int rv = flo_fleet_find_one(store, query, flo_fleet_take_order, &take, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", name) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_ABSENT, "no order %.64s", name);
 }
 
 int flo_fleet_order_get(struct flo_fleet_store *store, const char *id, flo_fleet_order_fn fn,

@@ -164,7 +164,10 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order, uin
     struct outcomes outcomes = {fn, context, limit};
     int rv = list_some(store, order, first, FLO_COUNT(first), &outcomes, err);
 
-    return rv == 0 ? list_some(store, order, there, FLO_COUNT(there), &outcomes, err) : rv;
+    if (rv == 0) {
+        rv = list_some(store, order, there, FLO_COUNT(there), &outcomes, err);
+    }
+    return rv;
 }
 
 /* Counts the outcomes of an order.  Progress is requested often while devices

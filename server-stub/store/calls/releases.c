@@ -60,10 +60,10 @@ int flo_fleet_release_get(struct flo_fleet_store *store, const char *model, cons
     query.matches[query.match_count++] =
         text_is(model != NULL ? FLO_FIELD_RELEASE_VERSION : FLO_FIELD_RELEASE_DIGEST, version);
     int rv = flo_fleet_find_one(store, query, take_release, &releases, &found, err);
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.64s%s%.72s",
-                          model != NULL ? model : "", model != NULL ? "@" : "", version)
-               : rv;
+    FLO_TRY(rv);
+    return found ? rv
+                 : flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.64s%s%.72s",
+                            model != NULL ? model : "", model != NULL ? "@" : "", version);
 }
 
 int flo_fleet_envelope_put(struct flo_fleet_store *store, const char *release, const char *text,
@@ -86,8 +86,8 @@ int flo_fleet_envelope_get(struct flo_fleet_store *store, const char *release, f
                                               WHERE(text_is(FLO_FIELD_ENVELOPE_RELEASE, release))},
                            flo_fleet_take_text, &text, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.72s", release)
-                             : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.72s", release);
 }
 
 int flo_fleet_release_list(struct flo_fleet_store *store, flo_fleet_release_fn fn, void *context,
@@ -138,19 +138,19 @@ int flo_fleet_release_page(struct flo_fleet_store *store, const char *model,
     if (after_model != NULL) {
         rv = find_of_model(store, after_model, after_number, limit, &releases, err);
     }
-    if (rv != 0 || (limit > 0 && releases.count >= limit)) {
-        return rv;
+    if (rv == 0 && (limit == 0 || releases.count < limit)) {
+        rv = flo_fleet_find(
+            store,
+            &(struct flo_query){
+                .table = FLO_TABLE_RELEASE,
+                WHERE((struct flo_match){.field = FLO_FIELD_RELEASE_MODEL,
+                                         .how = FLO_MATCH_ABOVE,
+                                         .value.text = after_model != NULL ? after_model : ""}),
+                SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
+                .limit = limit > 0 ? limit - releases.count : 0},
+            take_counted, &releases, err);
     }
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_RELEASE,
-            WHERE((struct flo_match){.field = FLO_FIELD_RELEASE_MODEL,
-                                     .how = FLO_MATCH_ABOVE,
-                                     .value.text = after_model != NULL ? after_model : ""}),
-            SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
-            .limit = limit > 0 ? limit - releases.count : 0},
-        take_counted, &releases, err);
+    return rv;
 }
 
 int flo_fleet_release_state(struct flo_fleet_store *store, const char *digest, const char *state,

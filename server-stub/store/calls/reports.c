@@ -77,7 +77,8 @@ int flo_fleet_report_get(struct flo_fleet_store *store, const char *order, flo_f
                                                    WHERE(text_is(FLO_FIELD_REPORT_ORDER, order))},
                                 take_report, &reports, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no report of order %.64s", order) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_ABSENT, "no report of order %.64s", order);
 }
 
 int flo_fleet_report_list(struct flo_fleet_store *store, const char *device, flo_fleet_report_fn fn,

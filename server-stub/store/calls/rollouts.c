@@ -81,7 +81,8 @@ int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id, flo_fle
         (struct flo_query){.table = FLO_TABLE_ROLLOUT, WHERE(text_is(FLO_FIELD_ROLLOUT_ID, id))},
         take_rollout, &rollouts, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id);
 }
 
 int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit, flo_fleet_rollout_fn fn,

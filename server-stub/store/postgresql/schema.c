@@ -142,7 +142,9 @@ static int go_steps(struct flo_pg *pg, int64_t from, struct flo_err *err)
         const struct flo_postgresql_step *step = &flo_postgresql_steps[i];
         if (step->number > from) {
             rv = flo_pg_run(pg, step->sql, FLO_DB_NONE, NULL, err);
-            rv = rv < 0 ? flo_wrap(err, rv, "schema step %d, %.60s", step->number, step->sql) : 0;
+            if (rv < 0) {
+                flo_wrap(err, rv, "schema step %d, %.60s", step->number, step->sql);
+            }
         }
     }
     return rv;
@@ -268,7 +270,9 @@ static int in_transaction(struct flo_pg *pg,
 {
     int rv = flo_pg_run(pg, "BEGIN", FLO_DB_NONE, NULL, err);
 
-    rv = rv < 0 ? rv : make(pg, epoch, err);
+    if (rv == 0) {
+        rv = make(pg, epoch, err);
+    }
     if (rv == 0) {
         return flo_pg_run(pg, "COMMIT", FLO_DB_NONE, NULL, err);
     }

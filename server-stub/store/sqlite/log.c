@@ -81,9 +81,8 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
  * therefore synced here, which shows whether the disk works again. */
 static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
-    int rv = flo_db_log_move(sqlite->mover, err);
-
-    return rv == 0 && sqlite->is_stuck ? flo_db_file_sync(sqlite->mover, err) : rv;
+    FLO_TRY(flo_db_log_move(sqlite->mover, err));
+    return sqlite->is_stuck ? flo_db_file_sync(sqlite->mover, err) : 0;
 }
 
 void flo_sqlite_tidy(struct flo_store_engine *engine)

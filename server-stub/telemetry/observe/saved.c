@@ -166,9 +166,10 @@ static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_
         }
         rv = *stored > 0 ? 0 : flo_windows_begin(observer->store, err);
         size_t bytes = flo_kept_waves_pack(&cohort->kept, data);
-        rv = rv < 0 ? rv
-                    : flo_windows_observed_put(observer->store, cohort->name, FLO_OBSERVER_WAVES,
-                                               data, bytes, err);
+        if (rv == 0) {
+            rv = flo_windows_observed_put(observer->store, cohort->name, FLO_OBSERVER_WAVES, data,
+                                          bytes, err);
+        }
         ++*stored;
     }
     return rv;
@@ -215,7 +216,9 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
             continue;
         }
         rv = stored == 0 ? flo_windows_begin(observer->store, &err) : 0;
-        rv = rv < 0 ? rv : save_entry(observer, entry, &err);
+        if (rv == 0) {
+            rv = save_entry(observer, entry, &err);
+        }
         stored++;
     }
     observer->saved = observer->count > 0 ? (observer->saved + seen) % observer->count : 0;

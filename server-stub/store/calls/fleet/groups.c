@@ -51,7 +51,8 @@ int flo_fleet_group_get(struct flo_fleet_store *store, const char *name, flo_fle
         (struct flo_query){.table = FLO_TABLE_GROUP, WHERE(text_is(FLO_FIELD_GROUP_NAME, name))},
         take_group, &groups, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.64s", name) : rv;
+    FLO_TRY(rv);
+    return found ? rv : flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.64s", name);
 }
 
 int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn, void *context,

@@ -39,7 +39,9 @@ int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *e
 
     flo_device_index_deinit(&store->device_index);
     int rv = flo_fleet_wanted_load(store, err);
-    rv = rv < 0 ? rv : flo_fleet_makings(store, &makings, &count, err);
+    if (rv == 0) {
+        rv = flo_fleet_makings(store, &makings, &count, err);
+    }
     store->device_index.is_loaded = true;
     if (rv == 0) {
         rv = flo_fleet_device_list(store, &filter, read_device, store, err);
