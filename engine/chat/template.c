@@ -298,7 +298,9 @@ int flo_template_find(const struct flo_gguf *gguf, const struct flo_vocab *vocab
     }
     if (rv == 0 && text.bytes > 0) {
         rv = flo_jinja_open(text.data, text.bytes, &out->jinja, &why);
-        rv = rv == 0 ? probe(out, vocab, &why) : rv;
+        if (rv == 0) {
+            rv = probe(out, vocab, &why);
+        }
     }
     if (rv == 0) {
         derive(out, vocab, &text);
@@ -511,7 +513,9 @@ static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab
 
     is_begun = is_begun && !has_calls;
     before.count -= is_begun;
-    rv = rv == 0 ? run_with_ids(chat, vocab, &before, text, marks, err) : rv;
+    if (rv == 0) {
+        rv = run_with_ids(chat, vocab, &before, text, marks, err);
+    }
     if (rv == 0 && is_begun) {
         add_message(&talk->messages[last], text, marks);
     }
@@ -531,7 +535,9 @@ static int render(const struct flo_template *chat, const struct flo_vocab *vocab
     if (rv == 0 && (text.failed || marks.failed)) {
         rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     }
-    rv = rv == 0 ? tokenise(vocab, &text, &marks, tokens, err) : rv;
+    if (rv == 0) {
+        rv = tokenise(vocab, &text, &marks, tokens, err);
+    }
     flo_buf_deinit(&text);
     flo_buf_deinit(&marks);
     return rv;

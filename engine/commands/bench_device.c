@@ -265,12 +265,8 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     }
     FLO_TRY(take_memory(&device, err));
     flo_sandbox_close_memory();
-    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_PREFERRED, err);
-    rv = rv > 0 ? 0 : rv;
-    if (rv == 0) {
-        rv = run_threads(&device, parts, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_PREFERRED, err));
+    FLO_TRY(run_threads(&device, parts, err));
     return write_result(&device, parts, read_rate(fd), begun_us, to == 0 ? STDOUT_FILENO : (int)to,
                         err);
 }

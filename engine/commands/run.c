@@ -117,7 +117,8 @@ static int keep_prefix(struct run *run, struct flo_err *err)
         free(others);
     }
     run->kept = (uint32_t)(count - count % FLO_PREFIX_TOKENS);
-    return rv < 0 || run->kept <= run->in_file
+    FLO_TRY(rv);
+    return run->kept <= run->in_file
                ? rv
                : flo_outfile(
                      run->prefix_path,

@@ -124,13 +124,11 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
     struct flo_eval_report *r = &e->report;
     uint32_t limit = one->tokens_max > 0 ? one->tokens_max : r->tokens_max;
     struct flo_eval_answer answer, other = {0};
-    int rv = 0;
 
     if (r->has_against) {
-        rv = against(flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err), err);
+        FLO_TRY(against(flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err), err));
     }
-    rv = rv == 0 ? flo_eval_side_answer(&e->side, one, limit, &answer, err) : rv;
-    FLO_TRY(rv);
+    FLO_TRY(flo_eval_side_answer(&e->side, one, limit, &answer, err));
     count_answer(&r->model, one, &answer);
     r->task_cases[one->task]++;
     if (!answer.is_exact) {

@@ -21,7 +21,9 @@ int flo_eval_suite(const char *path, struct flo_suite *suite, struct flo_eval_fi
     size_t bytes;
     int rv = flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv == 0 ? flo_suite_take(text, bytes, suite, err) : rv;
+    if (rv == 0) {
+        rv = flo_suite_take(text, bytes, suite, err);
+    }
     if (rv < 0) {
         return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA ? flo_wrap(err, rv, "%s", path)
                                                                 : rv;

@@ -568,7 +568,9 @@ static int create(void *context, struct flo_err *err)
     int rv = take_prompts(g, err);
     for (size_t i = 0; rv == 0 && i < ROUNDS && has_unsteady(g, i); i++) {
         rv = ask(g, err);
-        rv = rv == 0 ? play_made(g, err) : rv;
+        if (rv == 0) {
+            rv = play_made(g, err);
+        }
     }
     flo_ticker_stop(&g->ticker);
     FLO_TRY(rv);
@@ -643,7 +645,9 @@ static int play_file(void *context, struct flo_err *err)
         rv = flo_golden_play(&g->tool, &golden, 0, g->is_once, g->others, results, &g->ticker, err);
         flo_ticker_stop(&g->ticker);
     }
-    rv = rv == 0 ? tell_results(g, &golden, results, err) : rv;
+    if (rv == 0) {
+        rv = tell_results(g, &golden, results, err);
+    }
     free_results(results, golden.n_cases);
     flo_golden_deinit(&golden);
     return rv;

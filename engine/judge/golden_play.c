@@ -287,7 +287,9 @@ static int play_case(struct plays *plays, struct flo_tool_answer *a, size_t inde
         snprintf(result->why, sizeof(result->why), "%.150s", err->what);
         return 0;
     }
-    rv = rv == 0 ? flo_golden_text(a, plays->heard.count, &plays->heard, err) : rv;
+    if (rv == 0) {
+        rv = flo_golden_text(a, plays->heard.count, &plays->heard, err);
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "case %s", c->id);
     }
@@ -349,7 +351,9 @@ static int open_and_play(struct plays *plays, const struct flo_tool *tool,
         plays->prompt = calloc(info->context, sizeof(*plays->prompt));
         rv = plays->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
     }
-    rv = rv == 0 && is_played ? play(plays, tool, &a, err) : rv;
+    if (rv == 0 && is_played) {
+        rv = play(plays, tool, &a, err);
+    }
     free(plays->prompt);
     flo_tool_answer_close(&a);
     return rv;

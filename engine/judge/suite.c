@@ -219,7 +219,9 @@ static int read_lines(struct flo_suite *suite, char *text, size_t bytes, struct 
         if (at + strspn(at, " \t\r") < stop) {
             struct flo_tree tree = {0};
             rv = read_tree(&tree, at, (size_t)(stop - at), place.number, err);
-            rv = rv == 0 ? add_case(suite, &place, tree.nodes, err) : rv;
+            if (rv == 0) {
+                rv = add_case(suite, &place, tree.nodes, err);
+            }
             flo_tree_deinit(&tree);
         }
         at = stop + 1;
@@ -264,7 +266,9 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo
     if (is_golden) {
         struct flo_tree tree = {0};
         rv = read_tree(&tree, text, bytes, 1, err);
-        rv = rv == 0 ? read_golden(suite, tree.nodes, err) : rv;
+        if (rv == 0) {
+            rv = read_golden(suite, tree.nodes, err);
+        }
         flo_tree_deinit(&tree);
     } else {
         rv = read_lines(suite, text, bytes, err);

@@ -372,7 +372,8 @@ static int read_session(struct flo_session *session, int fd, uint32_t count, uin
         is_right = is_right && id < e->hparams.n_vocab;
         session->tokens[i] = (int32_t)id;
     }
-    return rv < 0 || is_right ? rv : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+    FLO_TRY(rv);
+    return is_right ? rv : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
 int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)

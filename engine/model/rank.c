@@ -144,7 +144,6 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
     struct flo_tokens ids = {.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
     struct flo_gguf_text text = {0};
     struct form form = {0};
-    int rv = 0;
 
     FLO_TRY(need_head(engine, err));
     FLO_TRY(flo_engine_need_vocabulary(engine, err));
@@ -157,16 +156,15 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
                         text.bytes, FLO_TEMPLATE_BYTES_MAX);
     }
     if (engine->hparams.is_encoder) {
-        rv = encoder_pair(engine->vocab, pair, &ids, err);
+        FLO_TRY(encoder_pair(engine->vocab, pair, &ids, err));
     } else if (text.bytes == 0) {
-        rv = join(engine->vocab, pair, &ids, err);
-    } else if ((rv = fill_form(text, pair, &form, err)) == 0) {
-        rv = flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids, err);
+        FLO_TRY(join(engine->vocab, pair, &ids, err));
+    } else {
+        FLO_TRY(fill_form(text, pair, &form, err));
+        FLO_TRY(flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids, err));
     }
-    if (rv == 0) {
-        *count = ids.count;
-    }
-    return rv;
+    *count = ids.count;
+    return 0;
 }
 
 /* ---- the score ---- */

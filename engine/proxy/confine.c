@@ -112,7 +112,9 @@ int flo_runtime_own_user(const struct flo_runtime *runtime, int tree,
         dir < 0 ? flo_fail_errno(err, FLO_E_RUNTIME_START, "its files") : open_files(dir, 0, err);
 
     snprintf(place, sizeof(place), "%s.tree", process->scratch);
-    rv = rv == 0 ? show(path, place, err) : rv;
+    if (rv == 0) {
+        rv = show(path, place, err);
+    }
     if (rv == 0 && chown(process->scratch, runtime->uid, runtime->gid) < 0) {
         rv = flo_fail_errno(err, FLO_E_RUNTIME_START, "its scratch folder");
     }

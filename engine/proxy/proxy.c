@@ -282,9 +282,9 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
         say_ready(proxy); /* no process starts now: each check starts its own */
         return;
     }
-    rv = rv == 0 ? flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
-                                     &err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process, &err);
+    }
     if (rv < 0) {
         end(proxy, &err);
     }

@@ -428,12 +428,18 @@ int flo_runtime_start(const struct flo_runtime *runtime, int tree, struct flo_wi
     if (rv == 0) {
         flo_runtime_group(runtime, process);
     }
-    rv = rv == 0 ? isolate(runtime, uses_port, mode, err) : rv;
-    rv = rv == 0 ? make_scratch(process, uses_port, err) : rv;
+    if (rv == 0) {
+        rv = isolate(runtime, uses_port, mode, err);
+    }
+    if (rv == 0) {
+        rv = make_scratch(process, uses_port, err);
+    }
     if (rv == 0 && runtime->has_user) {
         rv = flo_runtime_own_user(runtime, tree, process, path, sizeof(path), err);
     }
-    rv = rv == 0 ? start(runtime, &names, uses_port, mode, process, err) : rv;
+    if (rv == 0) {
+        rv = start(runtime, &names, uses_port, mode, process, err);
+    }
     if (rv < 0 && process->scratch[0] != '\0') {
         flo_scratch_remove(process->scratch);
         process->scratch[0] = '\0';

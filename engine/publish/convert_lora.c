@@ -93,7 +93,10 @@ static int check_written(struct convert *convert, int fd, struct flo_err *err)
 {
     struct flo_gguf *written = NULL;
     int rv = flo_gguf_open_fd(fd, &written, err);
-    if (rv == 0 && (rv = flo_gguf_scan_nonfinite(written, err)) == 0) {
+    if (rv == 0) {
+        rv = flo_gguf_scan_nonfinite(written, err);
+    }
+    if (rv == 0) {
         rv = flo_lora_check(written, convert->base, &convert->lora, err);
     }
     flo_gguf_close(written);

@@ -314,7 +314,9 @@ int flo_importance_of_text(const char *path, const char *text, uint64_t threads,
 
     FLO_TRY(flo_tool_open(&tool, FLO_VOCABULARY_NEEDED, &model, err));
     int rv = flo_calibration_cut(&model, text, CHUNK_TOKENS, &chunks, err);
-    rv = rv == 0 ? flo_importance_measure(&model, &chunks, out, err) : rv;
+    if (rv == 0) {
+        rv = flo_importance_measure(&model, &chunks, out, err);
+    }
     flo_chunks_free(&chunks);
     model.backend->close(model.state);
     return rv < 0 ? flo_wrap(err, rv, "calibration") : 0;

@@ -112,7 +112,9 @@ int flo_quantize_compare(struct quantize *q, struct flo_err *err)
 
     q->table.tokens_max = TOKENS_MAX;
     int rv = open_suite(q, &suite, &q->table, err);
-    rv = rv == 0 ? flo_compare_run(&ask, &q->table, err) : rv;
+    if (rv == 0) {
+        rv = flo_compare_run(&ask, &q->table, err);
+    }
     flo_suite_deinit(&suite);
     FLO_TRY(rv);
     const struct flo_inputs inputs = {{models[0], models[1], q->suite, q->calibrate}};

@@ -123,9 +123,15 @@ int flo_quantize(const char *from, const struct flo_mix *mix, int fd, struct flo
     struct quantize q = {.mix = mix, .tool.threads = flo_quantize_threads()};
     int rv = flo_tool_gguf(from, &q.source, err);
 
-    rv = rv == 0 ? flo_pool_open((unsigned)q.tool.threads, &q.pool, err) : rv;
-    rv = rv == 0 ? flo_quantize_types(&q, err) : rv;
-    rv = rv == 0 ? flo_quantize_tensors(&q, fd, err) : rv;
+    if (rv == 0) {
+        rv = flo_pool_open((unsigned)q.tool.threads, &q.pool, err);
+    }
+    if (rv == 0) {
+        rv = flo_quantize_types(&q, err);
+    }
+    if (rv == 0) {
+        rv = flo_quantize_tensors(&q, fd, err);
+    }
     flo_pool_close(q.pool);
     flo_gguf_close(q.source);
     free(q.types);

@@ -25,15 +25,15 @@ static int rank(struct rerank *r, const char *document, struct flo_err *err)
     int rv = flo_engine_pair(r->model.text, &pair, r->tokens, r->model.info->context, &count, err);
 
     flo_session_reset(r->session);
-    rv = rv == 0 ? flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err)
-                 : rv;
-    rv = rv == 0 ? flo_engine_rank(r->model.text, r->state, &score, err) : rv;
-    if (rv == 0 && r->tool.args.is_json) {
+    FLO_TRY(rv);
+    FLO_TRY(flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err));
+    FLO_TRY(flo_engine_rank(r->model.text, r->state, &score, err));
+    if (r->tool.args.is_json) {
         printf("{\"tokens\":%zu,\"score\":%.9g}\n", count, score);
-    } else if (rv == 0) {
+    } else {
         printf("%.9g\n", score);
     }
-    return rv;
+    return 0;
 }
 
 static int rerank(void *context, struct flo_err *err)

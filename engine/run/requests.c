@@ -323,7 +323,9 @@ static int enqueue(struct flo_worker *worker, const struct flo_wire_message *mes
     if (message->generate.adapter.bytes > 0) {
         rv = flo_adapters_find(&worker->adapters, message->generate.adapter, &adapter, err);
     }
-    rv = rv == 0 ? flo_waiting_add(&worker->waiting, message, adapter, err) : rv;
+    if (rv == 0) {
+        rv = flo_waiting_add(&worker->waiting, message, adapter, err);
+    }
     worker->requests += rv == 0;
     return rv;
 }
@@ -421,9 +423,13 @@ static int detokenise(struct flo_worker *worker, const struct flo_wire_message *
     size_t count = 0;
     int rv = flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
                              FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
-    rv = rv == 0 ? flo_engine_detokenise(worker->engine, tokens, count, true, &text, err) : rv;
+    if (rv == 0) {
+        rv = flo_engine_detokenise(worker->engine, tokens, count, true, &text, err);
+    }
     answer.string.text = (struct flo_wire_text){text.data, text.bytes};
-    rv = rv == 0 ? flo_wire_write(&worker->out, &answer, err) : rv;
+    if (rv == 0) {
+        rv = flo_wire_write(&worker->out, &answer, err);
+    }
     flo_buf_deinit(&text);
     free(tokens);
     return rv;

@@ -241,7 +241,9 @@ int flo_tokenize_spans(const struct flo_vocab *vocab, const struct flo_text_span
 {
     struct work work = {.vocab = vocab, .composes = vocab->composes};
     int rv = check_bytes(vocab, spans, span_count, tokens, err);
-    rv = rv == 0 ? join_spans(&work, spans, span_count, err) : rv;
+    if (rv == 0) {
+        rv = join_spans(&work, spans, span_count, err);
+    }
     if (rv == 0 && work.text.bytes > 0) {
         rv = convert(&work, tokens, err);
     }

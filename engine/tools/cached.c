@@ -46,15 +46,14 @@ static int find_or_make(struct caching *c, const struct flo_tool *tool, int *out
                         struct flo_err *err)
 {
     char folder[3000];
-    int rv = flo_packs_folder(folder, sizeof(folder), err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_packs_folder(folder, sizeof(folder), err));
     if (folder[0] == '\0') {
-        return rv;
+        return 0;
     }
-    rv = flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err);
-    FLO_TRY(rv);
-    if ((rv = flo_packs_find(c->cache, c->model_fd, out, err)) != FLO_E_ABSENT) {
+    FLO_TRY(flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err));
+    int rv = flo_packs_find(c->cache, c->model_fd, out, err);
+    if (rv != FLO_E_ABSENT) {
         return rv;
     }
     FLO_TRY(flo_packing_open(c->model_fd, true, &c->packing, err));

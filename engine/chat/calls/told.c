@@ -114,14 +114,13 @@ static int tell(struct flo_told_talk *told, const struct flo_engine_setting *set
     bool has_tools = setting != NULL && setting->tools != NULL;
     bool was_result = false;
     struct flo_buf *text = NULL;
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct flo_engine_message *m = &messages[i];
         bool is_result = is_of(m, "tool"), is_system = is_of(m, "system");
 
         if (i == 0 && has_tools && !is_system) {
-            rv = put_tools(setting, add(told, "system"), err);
+            FLO_TRY(put_tools(setting, add(told, "system"), err));
         }
         if (!is_result || !was_result) {
             text = add(told, is_result ? "user" : m->role);
@@ -136,12 +135,12 @@ static int tell(struct flo_told_talk *told, const struct flo_engine_setting *set
             continue;
         }
         flo_buf_add(text, m->text, m->bytes);
-        if (rv == 0 && i == 0 && has_tools && is_system) {
-            rv = put_tools(setting, text, err);
+        if (i == 0 && has_tools && is_system) {
+            FLO_TRY(put_tools(setting, text, err));
         }
-        rv = rv == 0 ? put_calls(m, text, err) : rv;
+        FLO_TRY(put_calls(m, text, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,

@@ -677,7 +677,9 @@ int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out, struc
     char *source = normalised(&jinja->pool, text, &bytes);
     int rv = source == NULL ? flo_fail(err, FLO_E_MEMORY, "a chat template")
                             : flo_jinja_lex(&jinja->pool, source, bytes, &tokens, err);
-    rv = rv == 0 ? flo_jinja_parse(&jinja->pool, tokens, &jinja->body, err) : rv;
+    if (rv == 0) {
+        rv = flo_jinja_parse(&jinja->pool, tokens, &jinja->body, err);
+    }
     if (rv < 0) {
         flo_jinja_close(jinja);
         return rv;

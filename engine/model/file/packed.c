@@ -115,7 +115,6 @@ int flo_packed_embedding(const struct flo_engine *e, const struct flo_matrix *m,
                          uint8_t *room, const uint8_t **row, struct flo_err *err)
 {
     uint64_t at = (uint64_t)token * m->row_bytes;
-    int rv = 0;
 
     *row = m->data + at;
     if (e->sidecar == NULL) {
@@ -123,7 +122,8 @@ int flo_packed_embedding(const struct flo_engine *e, const struct flo_matrix *m,
     }
     if (flo_fd_pread_all(e->model_fd, room, m->row_bytes, m->tensor->offset + at, NULL) == 0) {
         *row = room;
-    } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
+    } else {
+        FLO_TRY(flo_mapped_fetch(*row, m->row_bytes, err));
         memcpy(room, *row, m->row_bytes);
         *row = room;
         /* frees the pages around the row, as no other part of the model is
@@ -132,7 +132,7 @@ int flo_packed_embedding(const struct flo_engine *e, const struct flo_matrix *m,
             flo_gguf_drop_pages(e->gguf);
         }
     }
-    return rv;
+    return 0;
 }
 
 /* ---- making ---- */

@@ -181,7 +181,10 @@ static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, st
         const struct flo_tree_node *map = flo_tree_member(tree.nodes, "weight_map");
         if (map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd) {
             rv = flo_folder_fail(err, "it has no weight_map of plain names");
-        } else if ((rv = open_indexed(folder, map, err)) == 0) {
+        } else {
+            rv = open_indexed(folder, map, err);
+        }
+        if (rv == 0) {
             rv = check_indexed(folder, map, err);
         }
     }
