@@ -174,10 +174,8 @@ static int read_trust(struct reader *reader, uint64_t bytes, struct flo_err *err
     if (text == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
     }
-    int rv = read_whole(reader, bytes, text, err);
-    return rv < 0 || handlers->on_trust == NULL
-               ? rv
-               : handlers->on_trust(handlers->context, text, bytes, err);
+    FLO_TRY(read_whole(reader, bytes, text, err));
+    return handlers->on_trust == NULL ? 0 : handlers->on_trust(handlers->context, text, bytes, err);
 }
 
 /* ---- the release document ---- */
@@ -269,9 +267,9 @@ static int read_document(struct reader *reader, uint64_t bytes, const char *show
                         shown);
     }
     facts->releases[facts->release_count++] = document->verified.digest;
-    rv = list_expected(reader, &document->verified.release, err);
-    return rv < 0 || handlers->on_release == NULL
-               ? rv
+    FLO_TRY(list_expected(reader, &document->verified.release, err));
+    return handlers->on_release == NULL
+               ? 0
                : handlers->on_release(handlers->context, &document->verified, document->envelope,
                                       document->envelope_bytes, err);
 }

@@ -243,11 +243,15 @@ static int measure_ranges(struct delta_input *input, struct choice choice,
 
     if (choice.wanted[FLO_CODEC_TENSOR1]) {
         rv = flo_tensor_ranges_open(input->old, input->old_bytes, &old, err);
-        rv = rv == 0 ? flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err) : rv;
+        if (rv == 0) {
+            rv = flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err);
+        }
         input->old_ranges = &old;
         input->new_ranges = &fresh;
     }
-    rv = rv == 0 ? measure_all(input, choice, out, scratch, err) : rv;
+    if (rv == 0) {
+        rv = measure_all(input, choice, out, scratch, err);
+    }
     flo_tensor_ranges_close(&old);
     flo_tensor_ranges_close(&fresh);
     return rv;

@@ -160,7 +160,9 @@ int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artif
                 is_begun = true;
             }
             if (rv < 0 || !next_url(&mirrors, url, sizeof(url))) {
-                rv = rv == 0 ? err->code : rv;
+                if (rv == 0) {
+                    rv = err->code;
+                }
                 break;
             }
             outcome =

@@ -365,7 +365,9 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
         return 0;
     }
     int rv = fetch_list(stage, &list, err);
-    rv = rv == 0 ? read_list(stage, &list, err) : rv;
+    if (rv == 0) {
+        rv = read_list(stage, &list, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "chunks") : 0;
 }
 

@@ -56,8 +56,13 @@ int flo_share_job_parse(const char *line, size_t bytes, struct flo_share_job *ou
     uint64_t version = 0;
     int rv = flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &job.json, err);
 
-    if (rv == 0 && (rv = flo_json_get_u64(job.json, "v", 1, 1, &version, err)) == 0 &&
-        (rv = read_texts(job.json, &job, err)) == 0) {
+    if (rv == 0) {
+        rv = flo_json_get_u64(job.json, "v", 1, 1, &version, err);
+    }
+    if (rv == 0) {
+        rv = read_texts(job.json, &job, err);
+    }
+    if (rv == 0) {
         rv = read_numbers(job.json, &job, err);
     }
     if (rv < 0) {

@@ -131,20 +131,18 @@ int flo_store_link_set(struct flo_store *store, const char *model, const char *r
 {
     FLO_CLEANUP(flo_fd_cleanup) int links = links_open(store, true);
     char target[sizeof(TARGET) + FLO_BLOB_NAME] = TARGET;
-    int rv;
 
     if (links < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/links", store->path);
     }
-    rv = put_mark(links, model, runtime, PENDING, err);
-    rv = rv == 0 ? flo_store_sync_dir(links, "links", err) : rv;
-    if (rv == 0 && release != NULL) {
+    FLO_TRY(put_mark(links, model, runtime, PENDING, err));
+    FLO_TRY(flo_store_sync_dir(links, "links", err));
+    if (release != NULL) {
         flo_store_blob_name(release, target + strlen(TARGET));
-        rv = put(links, model, target, err);
-    } else if (rv == 0) {
-        rv = take_away(links, model, err);
+        FLO_TRY(put(links, model, target, err));
+    } else {
+        FLO_TRY(take_away(links, model, err));
     }
-    FLO_TRY(rv);
     return flo_store_sync_dir(links, "links", err);
 }
 

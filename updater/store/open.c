@@ -102,9 +102,8 @@ static int remove_new(void *context, const char *name)
 static int open_all(struct flo_store *store, const char *state_dir, bool lock, struct flo_err *err)
 {
     struct stat st;
-    int rv = flo_dir_make(state_dir, 0700, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_dir_make(state_dir, 0700, err));
     store->dir_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->dir_fd < 0 || fstat(store->dir_fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", state_dir);
@@ -119,17 +118,15 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock, s
     FLO_TRY(open_folder(store, "releases", &store->releases_fd, err));
     FLO_TRY(open_folder(store, "partial", &store->partial_fd, err));
     FLO_TRY(open_folder(store, "packed", &store->packed_fd, err));
-    rv = open_folder(store, "slots", &store->slots_fd, err);
-    FLO_TRY(rv);
-    if (lock && (rv = check_nameless(store, err)) == 0) {
-        rv = take_lock(store, err);
-        if (rv == 0) {
-            (void)flo_store_each_name(store->blobs_fd, remove_new, &store->blobs_fd);
-            (void)flo_store_each_name(store->releases_fd, remove_new, &store->releases_fd);
-            (void)flo_store_each_name(store->slots_fd, remove_new, &store->slots_fd);
-        }
+    FLO_TRY(open_folder(store, "slots", &store->slots_fd, err));
+    if (lock) {
+        FLO_TRY(check_nameless(store, err));
+        FLO_TRY(take_lock(store, err));
+        (void)flo_store_each_name(store->blobs_fd, remove_new, &store->blobs_fd);
+        (void)flo_store_each_name(store->releases_fd, remove_new, &store->releases_fd);
+        (void)flo_store_each_name(store->slots_fd, remove_new, &store->slots_fd);
     }
-    return rv;
+    return 0;
 }
 
 int flo_store_open(const char *state_dir, bool lock, struct flo_store **out, struct flo_err *err)
