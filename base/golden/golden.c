@@ -618,7 +618,9 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden, s
 {
     memset(golden, 0, sizeof(*golden));
     int rv = read_tree(text, bytes, golden, err);
-    rv = rv == 0 ? read_cases(((struct document *)golden->document)->tree.nodes, golden, err) : rv;
+    if (rv == 0) {
+        rv = read_cases(((struct document *)golden->document)->tree.nodes, golden, err);
+    }
     if (rv < 0) {
         flo_golden_deinit(golden);
     }

@@ -20,7 +20,9 @@ static int load_audio(const struct flo_golden_files *files, struct flo_golden_ca
         return 0;
     }
     int rv = read_file(files, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
-    rv = rv == 0 ? flo_golden_set_audio(c, data, bytes, err) : rv;
+    if (rv == 0) {
+        rv = flo_golden_set_audio(c, data, bytes, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
 }
 

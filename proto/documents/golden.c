@@ -39,7 +39,9 @@ static int add_golden(const struct flo_golden_files *files, const char *name,
     size_t bytes = 0;
     int rv = files->read(files->context, name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv == 0 ? flo_golden_read(text, bytes, &more, err) : rv;
+    if (rv == 0) {
+        rv = flo_golden_read(text, bytes, &more, err);
+    }
     if (rv == 0 && golden->n_cases == 0) {
         *golden = more;
     } else if (rv == 0) {
