@@ -168,7 +168,9 @@ static void prepare_cgroup(void)
     bool is_leaf;
     int rv = flo_cgroup_own(&own, &is_leaf, &err);
 
-    rv = rv == 0 ? flo_cgroup_prepare(&own, &err) : rv;
+    if (rv == 0) {
+        rv = flo_cgroup_prepare(&own, &err);
+    }
     flo_log(rv == 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "agent",
             rv == 0 ? "runtimes get a memory cgroup each below %s"
                     : "runtimes get no memory cgroup: %s",

@@ -90,7 +90,9 @@ static int read_tools(struct anthropic_body *body)
     }
     json_array_foreach(tools, i, tool)
     {
-        rv = rv == 0 ? read_tool(body, i, tool, list) : rv;
+        if (rv == 0) {
+            rv = read_tool(body, i, tool, list);
+        }
     }
     put(body, "tools", list);
     return rv;

@@ -237,9 +237,10 @@ static int read_blocks(struct history *history, const json_t *blocks, bool is_as
 
     json_array_foreach(blocks, i, block)
     {
-        rv = rv == 0 ? (is_assistant ? add_assistant_block(history, block, &parts)
-                                     : add_user_block(history, block, &parts))
-                     : rv;
+        if (rv == 0) {
+            rv = is_assistant ? add_assistant_block(history, block, &parts)
+                              : add_user_block(history, block, &parts);
+        }
     }
     /* A user's message that has only tool results needs no message of its own,
      * because each result has become one. */
@@ -314,7 +315,9 @@ int flo_anthropic_history(struct anthropic_body *body)
 
     json_array_foreach(messages, history.at, message)
     {
-        rv = rv == 0 ? read_message(&history, message) : rv;
+        if (rv == 0) {
+            rv = read_message(&history, message);
+        }
         if (rv < 0) {
             break;
         }

@@ -229,7 +229,9 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     if (rv == 0 && upload->bytes == 0) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "file is empty");
     }
-    rv = rv == 0 ? keep_upload(desk, upload, &file, err) : rv;
+    if (rv == 0) {
+        rv = keep_upload(desk, upload, &file, err);
+    }
     if (rv == 0) {
         flo_batch_file_write(&file, false, &ask->out);
     }
@@ -607,7 +609,9 @@ int flo_batch_desk_open(struct event_base *base, const struct flo_batch_desk_opt
     (void)take_all(&desk->in);
     (void)take_all(&desk->out);
     int rv = flo_batch_store_open(&desk->store, err);
-    rv = rv == 0 ? start(desk, base, err) : rv;
+    if (rv == 0) {
+        rv = start(desk, base, err);
+    }
     if (rv < 0) {
         flo_batch_desk_close(desk);
         return flo_wrap(err, rv, "batch");

@@ -181,8 +181,12 @@ int flo_batch_line_read(const struct flo_batch_reader *reader, int endpoint,
         rv = flo_fail(err, FLO_E_INFER_PARAM, "custom_id must be a text of 1 to %d bytes",
                       FLO_BATCH_ID_BYTES_MAX);
     }
-    rv = rv == 0 ? read_url(json, endpoint, out, err) : rv;
-    rv = rv == 0 ? read_body(json, out, err) : rv;
+    if (rv == 0) {
+        rv = read_url(json, endpoint, out, err);
+    }
+    if (rv == 0) {
+        rv = read_body(json, out, err);
+    }
     if (rv < 0) {
         flo_batch_line_deinit(out);
     }

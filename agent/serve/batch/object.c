@@ -152,17 +152,17 @@ static int get_app(const json_t *json, char out[FLO_NAME_MAX + 1], struct flo_er
 static int read_file(const json_t *json, struct flo_batch_file *out, struct flo_err *err)
 {
     const char *purpose = "", *name = "";
-    int rv = get_id(json, "id", "file-", true, out->id, err);
 
-    rv = rv == 0 ? get_app(json, out->app, err) : rv;
-    rv = rv == 0 ? flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX, &name, err) : rv;
-    rv = rv == 0 ? flo_json_get_text(json, "purpose", 32, &purpose, err) : rv;
-    rv = rv == 0 ? flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err) : rv;
-    rv = rv == 0 ? flo_json_get_u64(json, "created_at", 0, TIME_MAX, &out->created_s, err) : rv;
-    rv = rv == 0 ? flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err) : rv;
+    FLO_TRY(get_id(json, "id", "file-", true, out->id, err));
+    FLO_TRY(get_app(json, out->app, err));
+    FLO_TRY(flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX, &name, err));
+    FLO_TRY(flo_json_get_text(json, "purpose", 32, &purpose, err));
+    FLO_TRY(flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err));
+    FLO_TRY(flo_json_get_u64(json, "created_at", 0, TIME_MAX, &out->created_s, err));
+    FLO_TRY(flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err));
     strcpy(out->name, name);
     out->is_output = strcmp(purpose, "batch_output") == 0;
-    return rv;
+    return 0;
 }
 
 int flo_batch_file_read(const char *text, size_t bytes, struct flo_batch_file *out,
@@ -207,13 +207,13 @@ static int read_errors(const json_t *json, struct flo_batch *out, struct flo_err
     }
     const json_t *one = json_array_get(json_object_get(errors, "data"), 0);
     const char *id = "", *what = "";
-    int rv = flo_json_get_text(one, "code", 64, &id, err);
-    rv = rv == 0 ? flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err) : rv;
-    rv = rv == 0 ? flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err) : rv;
+    FLO_TRY(flo_json_get_text(one, "code", 64, &id, err));
+    FLO_TRY(flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err));
+    FLO_TRY(flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err));
     out->code = flo_error_code(id);
     out->code = out->code == 0 ? FLO_E_INTERNAL : out->code;
     strcpy(out->what, what);
-    return rv;
+    return 0;
 }
 
 static int read_status(const json_t *json, struct flo_batch *out, struct flo_err *err)

@@ -234,7 +234,9 @@ int flo_batch_store_begin(struct flo_batch_store *store, struct flo_batch *batch
 {
     int rv = flo_batch_store_save(store, batch, err);
 
-    rv = rv == 0 ? take_batch(store, batch, err) : rv;
+    if (rv == 0) {
+        rv = take_batch(store, batch, err);
+    }
     if (rv < 0) {
         unlink_of(store, batch->id, ".json");
         flo_batch_deinit(batch);
@@ -440,7 +442,9 @@ static int read_batch(struct flo_batch_store *store, const char *id, const char 
     if (rv == 0 && strcmp(batch.id, id) != 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "%s is another batch", id);
     }
-    rv = rv == 0 ? take_batch(store, &batch, err) : rv;
+    if (rv == 0) {
+        rv = take_batch(store, &batch, err);
+    }
     if (rv < 0) {
         flo_batch_deinit(&batch);
     }

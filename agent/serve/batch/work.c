@@ -158,14 +158,16 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
         return flo_batch_check_open(&work->check, &work->in, err);
     }
     rv = read_progress(work, err);
-    rv = rv == 0
-             ? open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes, err)
-             : rv;
-    rv = rv == 0
-             ? open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err)
-             : rv;
+    if (rv == 0) {
+        rv = open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes, err);
+    }
+    if (rv == 0) {
+        rv = open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err);
+    }
     /* The files' names must be as durable as their contents. */
-    rv = rv == 0 ? flo_dir_sync(work->store->folder, err) : rv;
+    if (rv == 0) {
+        rv = flo_dir_sync(work->store->folder, err);
+    }
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
     return rv;
 }

@@ -461,7 +461,9 @@ bool flo_fallback_prepare(struct serve_request *request)
     int rv = request->serve->limits.keeps_prompts
                  ? flo_fail(&err, FLO_E_INFER_BUSY, "a signed order keeps prompts on this device")
                  : 0;
-    rv = rv == 0 && detour->message == NULL ? claim(request, &err) : rv;
+    if (rv == 0 && detour->message == NULL) {
+        rv = claim(request, &err);
+    }
     detour->is_sent = rv == 0 && (detour->route->is.n_words == 0 || detour->parts.data != NULL);
     if (detour->is_sent) {
         return false;
@@ -469,7 +471,9 @@ bool flo_fallback_prepare(struct serve_request *request)
     if (rv == 0 && fallbacks->pool.count >= CHILDREN_MAX) {
         rv = flo_fail(&err, FLO_E_INFER_BUSY, "%u redactions run at once", fallbacks->pool.count);
     }
-    rv = rv == 0 ? flo_redact_start(fallbacks, request, &err) : rv;
+    if (rv == 0) {
+        rv = flo_redact_start(fallbacks, request, &err);
+    }
     if (rv < 0) {
         fallbacks->router->refuse(request, &err);
     }

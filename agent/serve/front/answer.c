@@ -183,25 +183,21 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
 {
     struct flo_wire_part part;
     bool is_text_due = text.bytes > 0;
-    int rv = 0;
 
     if (parts.bytes > 0 && !request->params.message.generate.tells_parts) {
         return break_protocol("parts that nobody asked for", err);
     }
-    while (rv == 0 && flo_wire_part_next(&parts, &part)) {
+    while (flo_wire_part_next(&parts, &part)) {
         if (is_text_due && part.kind != FLO_WIRE_PART_THOUGHT) {
-            rv = take_piece(request, SERVE_PIECE_TEXT, text, out, err);
+            FLO_TRY(take_piece(request, SERVE_PIECE_TEXT, text, out, err));
             is_text_due = false;
         }
-        rv = rv == 0 ? take_part(request, &part, out, err) : rv;
+        FLO_TRY(take_part(request, &part, out, err));
     }
-    if (rv == 0 && parts.bytes > 0) {
-        rv = break_protocol("parts that are no list", err);
+    if (parts.bytes > 0) {
+        return break_protocol("parts that are no list", err);
     }
-    if (rv == 0 && is_text_due) {
-        rv = take_piece(request, SERVE_PIECE_TEXT, text, out, err);
-    }
-    return rv;
+    return is_text_due ? take_piece(request, SERVE_PIECE_TEXT, text, out, err) : 0;
 }
 
 /* Adds the headers that name the release that answers.  If the client's name
@@ -276,7 +272,9 @@ static int stream_token(struct serve_request *request, const struct flo_wire_tok
         rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0}, &out, err);
     }
     request->kept.logprobs.bytes = 0;
-    rv = rv == 0 ? send_chunk(request, &out, err) : rv;
+    if (rv == 0) {
+        rv = send_chunk(request, &out, err);
+    }
     flo_buf_deinit(&out);
     return rv;
 }

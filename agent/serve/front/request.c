@@ -123,7 +123,9 @@ struct serve_request *flo_request_open(struct flo_serve *serve,
     if (rv == 0 && request->front->tells_parts) {
         request->params.message.generate.tells_parts = true;
     }
-    rv = rv == 0 ? open_choices(request, &err) : rv;
+    if (rv == 0) {
+        rv = open_choices(request, &err);
+    }
     if (rv < 0) {
         flo_answer_fail(request, &err);
         serve->counters.requests++;

@@ -65,7 +65,9 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
     }
     json_array_foreach(calls, i, call)
     {
-        rv = rv == 0 ? add_call(history, call, list) : rv;
+        if (rv == 0) {
+            rv = add_call(history, call, list);
+        }
     }
     return rv;
 }

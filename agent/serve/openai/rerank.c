@@ -130,7 +130,9 @@ static int read_body(struct serve_request *request, json_t *body, struct flo_err
                  ? flo_fail(err, FLO_E_MEMORY, "no memory for documents")
                  : read_method(request, body, err);
 
-    rv = rv == 0 ? read_texts(request, body, input, err) : rv;
+    if (rv == 0) {
+        rv = read_texts(request, body, input, err);
+    }
     if (rv == 0) {
         rerank->count = (uint32_t)json_array_size(input) - 1;
         rv = read_top(request, body, err);

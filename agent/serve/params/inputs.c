@@ -83,7 +83,9 @@ static int read_inputs(struct params_reader *reader)
     } else {
         json_array_foreach(input, i, value)
         {
-            rv = rv == 0 ? add_input(reader, value) : rv;
+            if (rv == 0) {
+                rv = add_input(reader, value);
+            }
         }
     }
     if (rv == 0) {

@@ -271,7 +271,9 @@ static int read_calls(const struct history *history, const json_t *message, json
     }
     json_array_foreach(calls, i, call)
     {
-        rv = rv == 0 ? read_call(history, call, list) : rv;
+        if (rv == 0) {
+            rv = read_call(history, call, list);
+        }
     }
     if (rv == 0 && function != NULL && !json_is_null(function)) {
         rv = json_array_size(list) > 0 ? refuse(history, "has both tool_calls and function_call")
@@ -389,7 +391,9 @@ static int read_message(const struct history *history, const json_t *message, bo
     } else if (rv == 0 && has_calls(message)) {
         rv = refuse(history, "has calls, which are an assistant's");
     }
-    rv = rv == 0 ? keep_more(history, more, &out->messages[at].more) : rv;
+    if (rv == 0) {
+        rv = keep_more(history, more, &out->messages[at].more);
+    }
     out->messages[at].role = role_of(role);
     out->n_messages += !is_left_out;
     out->n_images = is_left_out ? n_images : out->n_images;

@@ -275,8 +275,12 @@ int flo_params_read_tree(enum request_kind kind, json_t *body, struct serve_para
     } else {
         rv = read_kind(kind, &reader);
     }
-    rv = rv == 0 ? read_model(&reader) : rv;
-    rv = rv == 0 ? flo_params_keep(params, err) : rv;
+    if (rv == 0) {
+        rv = read_model(&reader);
+    }
+    if (rv == 0) {
+        rv = flo_params_keep(params, err);
+    }
     if (rv < 0) {
         flo_params_deinit(params);
     }
@@ -342,7 +346,9 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice, struct 
     if (rv == 0 && out->callable.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for a choice");
     }
-    rv = rv == 0 ? flo_params_keep(out, err) : rv;
+    if (rv == 0) {
+        rv = flo_params_keep(out, err);
+    }
     if (rv < 0) {
         flo_params_deinit(out);
     }

@@ -225,8 +225,12 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     bool is_parallel = !params->is_function_call;
     int rv = read_list(reader, words, list);
 
-    rv = rv == 0 ? read_choice(reader, words, list) : rv;
-    rv = rv == 0 ? flo_reader_bool(reader, "parallel_tool_calls", &is_parallel) : rv;
+    if (rv == 0) {
+        rv = read_choice(reader, words, list);
+    }
+    if (rv == 0) {
+        rv = flo_reader_bool(reader, "parallel_tool_calls", &is_parallel);
+    }
     if (rv < 0 || json_array_size(list) == 0) {
         /* without tools the choice of a tool has no effect */
         out->tool_choice = FLO_WIRE_TOOLS_AUTO;

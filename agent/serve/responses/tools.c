@@ -129,7 +129,9 @@ int flo_responses_read_tools(struct responses_body *body)
     json_t *parallel = flo_responses_field(body, "parallel_tool_calls");
     int rv = read_choice(body);
 
-    rv = rv == 0 ? read_list(body) : rv;
+    if (rv == 0) {
+        rv = read_list(body);
+    }
     if (parallel != NULL) {
         flo_responses_put(body, "parallel_tool_calls", json_incref(parallel));
     }

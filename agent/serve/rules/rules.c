@@ -74,20 +74,18 @@ static int read_app(const json_t *value, const char *where, char **secret,
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
     const char *path = json_string_value(value);
-    int rv = 0;
 
     if (path == NULL && !json_is_object(value)) {
         return flo_fail(err, FLO_E_CFG_TYPE, "%s: a name with a file, or with a map", where);
     }
     if (path == NULL) {
-        rv = flo_config_map(value, where, app_rows, FLO_COUNT(app_rows), &config, err);
-        rv = rv == 0 ? read_bounds(config, where, &out->bounds, err) : rv;
-        path = rv < 0 ? NULL : flo_config_text(config, "file");
+        FLO_TRY(flo_config_map(value, where, app_rows, FLO_COUNT(app_rows), &config, err));
+        FLO_TRY(read_bounds(config, where, &out->bounds, err));
+        path = flo_config_text(config, "file");
     }
-    if (rv == 0 && path == NULL) {
+    if (path == NULL) {
         return flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `file`", where);
     }
-    FLO_TRY(rv);
     return read_secret(path, where, secret, err);
 }
 

@@ -397,7 +397,9 @@ static int load_packed(struct standalone *s, struct flo_err *err)
         return load(s, err);
     }
     int rv = flo_packs_open(s->cache_path, FLO_PACKS_BYTES_MAX, &s->cache, &why);
-    rv = rv == 0 ? flo_packs_find(s->cache, s->model_fd, &fd, &why) : rv;
+    if (rv == 0) {
+        rv = flo_packs_find(s->cache, s->model_fd, &fd, &why);
+    }
     if (rv == FLO_E_ABSENT && s->cache != NULL) {
         fd = -1;
         rv = start_packing(s, &why);

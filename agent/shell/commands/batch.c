@@ -96,9 +96,9 @@ static int find_door(struct batch *b, struct flo_err *err)
     if (b->token_file == NULL && strncmp(b->at, "unix:", 5) != 0 && b->door.token_file[0] != '\0') {
         b->token_file = b->door.token_file;
     }
-    rv = rv == 0 ? take_address(b, b->at, err) : rv;
-    return rv < 0 || b->token_file == NULL ? rv
-                                           : flo_serve_token_read(b->token_file, &b->token, err);
+    FLO_TRY(rv);
+    FLO_TRY(take_address(b, b->at, err));
+    return b->token_file == NULL ? 0 : flo_serve_token_read(b->token_file, &b->token, err);
 }
 
 /* ---- one request ---- */

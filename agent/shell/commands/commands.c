@@ -192,7 +192,9 @@ int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each,
 
     if (rv == 0) {
         rv = dial(path, &fd, err);
-        rv = rv == 0 ? converse(fd, request, each, context, out, err) : rv;
+        if (rv == 0) {
+            rv = converse(fd, request, each, context, out, err);
+        }
         if (rv == FLO_E_ABSENT) {
             memset(err, 0, sizeof(*err));
             rv = alone(args, begin, context, out, err);

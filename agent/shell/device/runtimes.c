@@ -268,7 +268,9 @@ static int load(const char *path, const char *name, struct flo_device_runtime *o
 
     FLO_TRY(flo_config_load(path, rows, FLO_COUNT(rows), &config, err));
     int rv = check(config, err);
-    rv = rv == 0 ? flo_serve_abilities_read(config, &bits, err) : rv;
+    if (rv == 0) {
+        rv = flo_serve_abilities_read(config, &bits, err);
+    }
     if (rv < 0) {
         flo_config_free(config);
         return flo_wrap(err, rv, "%s", path);

@@ -377,11 +377,10 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
 {
     const struct flo_config *config;
     const char *word;
-    int rv = set_link(hook, err);
 
     *is_done = false;
-    rv = rv == 0 ? read_file(hook, err) : rv;
-    FLO_TRY(rv);
+    FLO_TRY(set_link(hook, err));
+    FLO_TRY(read_file(hook, err));
     config = hook->file.config;
     word = flo_config_text(config, "signal");
     if (word != NULL) {

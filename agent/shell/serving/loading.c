@@ -290,9 +290,10 @@ static void hash_next(struct flo_shell_loading *loading)
     }
     int rv = flo_store_blob_open(loading->shell->store, &loading->files[loading->next_file],
                                  &loading->file_fd, NULL, &err);
-    rv = rv == 0 ? flo_hashing_start(loading->shell->base, loading->file_fd, file_hashed, loading,
-                                     &loading->hashing, &err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_hashing_start(loading->shell->base, loading->file_fd, file_hashed, loading,
+                               &loading->hashing, &err);
+    }
     if (rv < 0) {
         lose(loading, &err);
     }

@@ -46,10 +46,13 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     struct flo_serve_model model = {.release = action->release.digest};
     int rv = flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
 
-    rv = rv == 0 ? flo_runtimes_plan(&runtime, release, variant, err) : rv;
-    rv = rv == 0 ? flo_store_tree_open(shell->store, &action->release.digest, release, variant,
-                                       &model.fd, err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_runtimes_plan(&runtime, release, variant, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_tree_open(shell->store, &action->release.digest, release, variant, &model.fd,
+                                 err);
+    }
     if (rv < 0) {
         flo_runtimes_deinit(&runtime);
         return rv;
