@@ -189,7 +189,9 @@ int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer, struct 
     struct flo_http_request request = {.answer_bytes_max = ANSWER_BYTES_MAX};
     int rv = call(cli, &request, path, &got, err);
 
-    rv = rv == 0 ? answer_json(&got, answer, err) : rv;
+    if (rv == 0) {
+        rv = answer_json(&got, answer, err);
+    }
     flo_buf_deinit(&got.body);
     return rv;
 }

@@ -266,7 +266,8 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body, const char 
             print_refusal(body, plan);
         }
     }
-    return rv < 0 || is_dry ? rv : flo_out_confirm(cli, "Nothing was done yet.", title, err);
+    FLO_TRY(rv);
+    return is_dry ? rv : flo_out_confirm(cli, "Nothing was done yet.", title, err);
 }
 
 int flo_order_recall(struct flo_cli *cli, struct flo_err *err)
@@ -293,7 +294,8 @@ int flo_order_recall(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = plan_and_confirm(cli, body, title, err);
     }
-    return rv < 0 || flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
+    FLO_TRY(rv);
+    return flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
 }
 
 int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)

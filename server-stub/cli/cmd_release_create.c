@@ -321,7 +321,8 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, json_t
     if (rv == 0) {
         rv = look_at_name(cli, create, title, release, err);
     }
-    return rv < 0 || *release != NULL ? rv : create_new(cli, create, title, release, err);
+    FLO_TRY(rv);
+    return *release != NULL ? rv : create_new(cli, create, title, release, err);
 }
 
 int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *err)

@@ -351,7 +351,8 @@ static int check_back(const struct flo_args *args, struct flo_err *err)
                         "on",
                         "rollout rollback ID --slice LABEL=VALUE", err);
     }
-    return rv < 0 || flo_args_has(args, "release")
+    FLO_TRY(rv);
+    return flo_args_has(args, "release")
                ? rv
                : refuse_any(args, of_release,
                             "belongs to --release, a rollout goes back as a "

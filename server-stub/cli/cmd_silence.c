@@ -21,7 +21,9 @@ int flo_cmd_alert_silence(struct flo_cli *cli, struct flo_err *err)
     snprintf(path, sizeof(path), "/v1/alert-rules/%s/silence", name);
     body = json_pack("{s:I,s:s}", "silence_ms", (json_int_t)for_ms, "reason",
                      flo_args_text(&cli->args, "reason", ""));
-    rv = rv == 0 ? flo_api_call(cli, "POST", path, body, &rule, err) : rv;
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST", path, body, &rule, err);
+    }
     if (rv == 0) {
         flo_out_done(cli, rule, ends ? "%s tells again\n" : "%s is silenced\n", name);
     }

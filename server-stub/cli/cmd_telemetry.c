@@ -159,8 +159,9 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
 
     /* A list by device has steps of 5 min, which keep the answer small for
      * 10,000 devices. */
-    rv = rv == 0 ? flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err);
+    }
     if (rv < 0) {
         return NULL;
     }

@@ -59,7 +59,9 @@ static int run(struct flo_args *args, struct flo_err *err)
         flo_ascii_open();
     }
     int rv = is_local(command) ? 0 : flo_context_load(&cli, err);
-    rv = rv == 0 ? command->run(&cli, err) : rv;
+    if (rv == 0) {
+        rv = command->run(&cli, err);
+    }
     int end = rv >= 0 ? flo_out_end(err) : 0;
     args->is_told = flo_out_is_told();
     return end < 0 ? end : rv;

@@ -340,7 +340,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     /* A retained report is old, so it does not make the controller ask for
      * missing answers.  The presence message, which arrives soon after it,
      * does. */
-    return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
+    FLO_TRY(rv);
+    return message->retained ? rv : flo_ingest_ask(message, err);
 }
 
 /* ---- presence ---- */
@@ -354,7 +355,8 @@ static int came(const struct flo_message *message, struct flo_err *err)
     int rv = flo_fleet_device_has_come(controller->store, message->device, &has_come, err);
 
     flo_fleet_device_heard(controller->store, message->device, message->now_ms, 0);
-    return rv < 0 || has_come ? rv : flo_rollouts_reconsider(controller, message->device, err);
+    FLO_TRY(rv);
+    return has_come ? rv : flo_rollouts_reconsider(controller, message->device, err);
 }
 
 static int on_presence(const struct flo_message *message, struct flo_err *err)
@@ -503,7 +505,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
     int rv = dispatch(&message, topic, err);
     /* A presence message was handled above, including one that tells that the
      * device left. */
-    return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
+    FLO_TRY(rv);
+    return retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }
 
 void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why)

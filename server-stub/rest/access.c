@@ -98,7 +98,8 @@ static int role_of(struct flo_rest_call *call, const char *user, char *role, str
         return FLO_E_REST_MEANING;
     }
     snprintf(role, FLO_GRANTS_TEXT, "%s", given != NULL ? given : owner.role);
-    return rv < 0 || user == NULL ? rv : check_owner(&owner, user, role, err);
+    FLO_TRY(rv);
+    return user == NULL ? rv : check_owner(&owner, user, role, err);
 }
 
 static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_err *err)

@@ -267,7 +267,9 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     }
     FLO_TRY(flo_release_verify(body, bytes, call->controller->trust, verified, err));
     int rv = check_license(call, &verified->release, err);
-    rv = rv == 0 ? add_verified(call, verified, body, err) : rv;
+    if (rv == 0) {
+        rv = add_verified(call, verified, body, err);
+    }
     flo_release_verified_deinit(verified);
     return rv;
 }

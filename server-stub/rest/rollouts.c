@@ -39,7 +39,8 @@ static int may_start(const struct flo_rest_call *call, struct flo_err *err)
     if (group != NULL || target == NULL) {
         rv = flo_rest_may_group(call, group != NULL ? group : "all", err);
     }
-    return rv < 0 || target == NULL ? rv : flo_rest_may_group(call, target, err);
+    FLO_TRY(rv);
+    return target == NULL ? rv : flo_rest_may_group(call, target, err);
 }
 
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)

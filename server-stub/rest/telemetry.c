@@ -42,9 +42,8 @@ int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
     query->context = call->request;
     query->done = on_answer;
     snprintf(query->account, sizeof(query->account), "%s", call->account);
-    if ((rv = flo_lane_ask(call->controller->lane, query, err)) == 0) {
-        flo_httpd_set_user(call->request, query, on_closed);
-        call->is_later = true;
-    }
-    return rv;
+    FLO_TRY(flo_lane_ask(call->controller->lane, query, err));
+    flo_httpd_set_user(call->request, query, on_closed);
+    call->is_later = true;
+    return 0;
 }

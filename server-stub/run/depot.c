@@ -293,7 +293,8 @@ static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_
     int rv = call(&transfer, hand, "GET", digest, fd, &answer, err);
     flo_sha256_final(&transfer.sha, &found);
     flo_sha256_deinit(&transfer.sha);
-    return rv < 0 || flo_digest_equal(&found, digest)
+    FLO_TRY(rv);
+    return flo_digest_equal(&found, digest)
                ? rv
                : flo_fail(err, FLO_E_NET_CONTENT,
                           "the store of artifacts gave %llu other bytes under "
@@ -791,7 +792,9 @@ int flo_depot_open(const struct flo_depot_options *options, struct event_base *b
     if (rv == 0 && options->keys_or_null != NULL) {
         rv = flo_depot_keys_read(options->keys_or_null, &threads->keys, err);
     }
-    rv = rv == 0 ? start(threads, base, err) : rv;
+    if (rv == 0) {
+        rv = start(threads, base, err);
+    }
     if (rv < 0) {
         flo_depot_close(threads);
         return rv;

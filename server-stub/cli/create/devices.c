@@ -163,7 +163,9 @@ static int check_variant(const struct source *source, struct flo_err *err)
     }
     FLO_TRY(rv);
     rv = flo_golden_load(&golden, &files, err);
-    rv = rv == 0 ? check_cases(&golden, source, err) : rv;
+    if (rv == 0) {
+        rv = check_cases(&golden, source, err);
+    }
     flo_golden_deinit(&golden);
     return rv;
 }

@@ -31,7 +31,9 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
     size_t bytes;
     int rv = flo_file_read(path, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv == 0 ? flo_golden_read(text, bytes, &golden, err) : rv;
+    if (rv == 0) {
+        rv = flo_golden_read(text, bytes, &golden, err);
+    }
     if (rv < 0) {
         flo_wrap(err, rv, "%s", path);
         return flo_err_fix(err, "correct the file: docs/reference/golden.md, "

@@ -69,7 +69,9 @@ int flo_cmd_claim_import(struct flo_cli *cli, struct flo_err *err)
             rv = item == NULL ? FLO_E_USAGE : 0;
             json_array_append_new(json_object_get(body, "items"), item);
         }
-        rv = rv == 0 ? flo_api_call(cli, "POST", "/v1/claims", body, &answer, err) : rv;
+        if (rv == 0) {
+            rv = flo_api_call(cli, "POST", "/v1/claims", body, &answer, err);
+        }
         claims += (json_int_t)flo_out_u64(answer, "claims");
     }
     if (rv == 0) {

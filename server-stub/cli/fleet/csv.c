@@ -170,6 +170,8 @@ int flo_csv_read(const char *path, json_t **rows, struct flo_err *err)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     int rv = strcmp(path, "-") == 0 ? read_stdin(&text, err) : read_file(path, &text, err);
 
-    rv = rv == 0 ? flo_csv_parse(text.data, text.bytes, rows, err) : rv;
+    if (rv == 0) {
+        rv = flo_csv_parse(text.data, text.bytes, rows, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "%.200s", path) : 0;
 }

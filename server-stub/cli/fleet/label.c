@@ -87,7 +87,9 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
 
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
-    rv = rv == 0 ? send_pages(cli, "/v1/labels", body, &devices, &changed, err) : rv;
+    if (rv == 0) {
+        rv = send_pages(cli, "/v1/labels", body, &devices, &changed, err);
+    }
     if (rv == 0) {
         done(cli, devices, changed);
     }
@@ -134,7 +136,9 @@ static int label_file(struct flo_cli *cli, const char *path, struct flo_err *err
             rv = item == NULL ? FLO_E_USAGE : 0;
             json_array_append_new(json_object_get(body, "items"), item);
         }
-        rv = rv == 0 ? send_pages(cli, "/v1/labels/batch", body, &devices, &changed, err) : rv;
+        if (rv == 0) {
+            rv = send_pages(cli, "/v1/labels/batch", body, &devices, &changed, err);
+        }
     }
     if (rv == 0) {
         done(cli, devices, changed);

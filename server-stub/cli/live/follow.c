@@ -90,7 +90,9 @@ int flo_follow(struct flo_cli *cli, const char *topic,
         }
         rv = show(cli, err);
         fflush(stdout);
-        rv = rv == 0 ? wait_event(cli, &follow, err) : rv;
+        if (rv == 0) {
+            rv = wait_event(cli, &follow, err);
+        }
     } while (rv == 0 && flo_stop_pause(PACE_MS));
     return rv;
 }

@@ -78,7 +78,9 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
     if (disable || enable) {
         json_object_set_new(body, "disabled", json_boolean(disable));
     }
-    rv = rv == 0 ? flo_api_call(cli, "PATCH", path, body, &user, err) : rv;
+    if (rv == 0) {
+        rv = flo_api_call(cli, "PATCH", path, body, &user, err);
+    }
     if (rv == 0) {
         show(cli, user);
     }

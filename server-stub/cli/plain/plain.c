@@ -153,15 +153,23 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
     }
     int rv = is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0;
 
-    rv = rv == 0 ? fill(&call, row->path, &path, err) : rv;
-    rv = rv == 0 ? flo_plain_body(cli, row->fields, &body, err) : rv;
-    rv = rv == 0 ? flo_api_call(cli, row->method, path.data, body, &answer, err) : rv;
+    if (rv == 0) {
+        rv = fill(&call, row->path, &path, err);
+    }
+    if (rv == 0) {
+        rv = flo_plain_body(cli, row->fields, &body, err);
+    }
+    if (rv == 0) {
+        rv = flo_api_call(cli, row->method, path.data, body, &answer, err);
+    }
     if (rv == 0 && answer == NULL) {
         answer = json_pack("{s:s}", row->noun->key, call.word);
     }
     call.answer = answer;
     call.body = body;
-    rv = rv == 0 ? fill(&call, row->result, &result, err) : rv;
+    if (rv == 0) {
+        rv = fill(&call, row->result, &result, err);
+    }
     if (rv == 0) {
         flo_out_done(cli, json_incref(answer), "%s\n", (const char *)result.data);
     }

@@ -116,11 +116,12 @@ static int read_phase(const char *text, size_t index, bool is_only, json_t *phas
         json_is_integer(size)
             ? json_integer_value(size) > 0
             : json_is_string(size) && flo_spec_size_parse(json_string_value(size), &parsed);
-    return rv < 0 || is_size ? rv
-                             : flo_fail(err, FLO_E_USAGE,
-                                        "--phase `%.40s` is neither a number of devices nor "
-                                        "a share as 20%%",
-                                        text);
+    FLO_TRY(rv);
+    return is_size ? rv
+                   : flo_fail(err, FLO_E_USAGE,
+                              "--phase `%.40s` is neither a number of devices nor "
+                              "a share as 20%%",
+                              text);
 }
 
 static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err *err)

@@ -72,7 +72,9 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct
     rv = flo_api_get(cli, "/v1/ca", &answer, err);
     json_array_foreach(json_object_get(answer, "authorities"), i, one)
     {
-        rv = rv == 0 ? flo_trust_add_ca(draft, flo_out_text(one, "certificate", ""), err) : rv;
+        if (rv == 0) {
+            rv = flo_trust_add_ca(draft, flo_out_text(one, "certificate", ""), err);
+        }
     }
     return rv;
 }

@@ -127,7 +127,9 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 
     FLO_TRY(claim(to, err));
     int rv = flo_key_save(key, to, err);
-    rv = rv == 0 ? flo_key_load(to, &copied, err) : rv;
+    if (rv == 0) {
+        rv = flo_key_load(to, &copied, err);
+    }
     if (rv == 0 && strcmp(flo_key_public(copied)->keyid, flo_key_public(key)->keyid) != 0) {
         rv = flo_fail(err, FLO_E_IO_READ, "%s reads as another key", to);
     }

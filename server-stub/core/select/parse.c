@@ -110,7 +110,8 @@ static int not_in(struct parse *parse, bool *is_it)
     }
     int rv = flo_select_token_next(parse->text, &at, &after, parse->err);
     *is_it = rv == 0 && flo_select_token_is(&after, "in");
-    return rv < 0 || !*is_it ? rv : next(parse);
+    FLO_TRY(rv);
+    return !*is_it ? rv : next(parse);
 }
 
 /* Checks the operator: an order comparison needs a field with a single
@@ -200,8 +201,12 @@ static int one(struct parse *parse)
     parse->depth++;
     if (is_not) {
         rv = next(parse);
-        rv = rv == 0 ? one(parse) : rv;
-        rv = rv == 0 ? emit(parse, FLO_SELECT_CODE_NOT) : rv;
+        if (rv == 0) {
+            rv = one(parse);
+        }
+        if (rv == 0) {
+            rv = emit(parse, FLO_SELECT_CODE_NOT);
+        }
     } else {
         rv = nested(parse);
     }

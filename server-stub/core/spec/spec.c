@@ -78,7 +78,9 @@ static int read_gates(const struct place *place, const struct field *field, cons
         return flo_spec_wrong(place, field->name, "an object");
     }
     int rv = flo_gates_parse(value, place->spec->gates, &place->spec->gate_count, place->err);
-    rv = rv == 0 ? flo_analysis_parse(value, &place->spec->analysis, place->err) : rv;
+    if (rv == 0) {
+        rv = flo_analysis_parse(value, &place->spec->analysis, place->err);
+    }
     if (rv == FLO_E_META_SCHEMA && place->err != NULL) {
         rv = place->err->code = FLO_E_REST_SCHEMA;
     }

@@ -140,11 +140,13 @@ static void on_revoked(void *context, struct flo_httpd_request *request)
     struct flo_rest *rest = context;
     struct flo_err err = {0};
     size_t bytes = 0;
-    int rv;
 
     rest->requests++;
-    if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
-        (rv = flo_rest_query_check(request, "", &err)) == 0) {
+    int rv = flo_rest_may_read(rest->controller, request, &err);
+    if (rv == 0) {
+        rv = flo_rest_query_check(request, "", &err);
+    }
+    if (rv == 0) {
         rv = flo_file_read(flo_pki_files(rest->controller->pki)->revoked_file, 64u << 20, &pem,
                            &bytes, &err);
     }
@@ -207,7 +209,10 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0) {
         rv = flo_pki_retire(controller, gone.name, err);
     }
-    if (rv == 0 && (rv = status(controller, &call->out, err)) == 0) {
+    if (rv == 0) {
+        rv = status(controller, &call->out, err);
+    }
+    if (rv == 0) {
         json_object_set(call->out, "devices_cut_off", devices);
     }
     json_decref(devices);

@@ -276,13 +276,19 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
     struct flo_digest digest;
     struct flo_err err = {0};
     char text[FLO_DIGEST_TEXT];
-    int rv;
 
     rest->requests++;
-    if ((rv = flo_rest_may_read(controller, request, &err)) == 0 &&
-        (rv = flo_rest_query_check(request, "", &err)) == 0 &&
-        (rv = digest_of(request, &digest, &err)) == 0 &&
-        (rv = flo_rest_may_fetch(rest, request, &digest, true, &err)) == 0) {
+    int rv = flo_rest_may_read(controller, request, &err);
+    if (rv == 0) {
+        rv = flo_rest_query_check(request, "", &err);
+    }
+    if (rv == 0) {
+        rv = digest_of(request, &digest, &err);
+    }
+    if (rv == 0) {
+        rv = flo_rest_may_fetch(rest, request, &digest, true, &err);
+    }
+    if (rv == 0) {
         flo_digest_text(&digest, text);
         rv = flo_fleet_envelope_get(controller->store, text, answer_envelope, request, &err);
     }

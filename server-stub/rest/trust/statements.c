@@ -146,12 +146,16 @@ static void on_statements(void *context, struct flo_httpd_request *request)
     struct flo_rest *rest = context;
     struct flo_err err = {0};
     uint64_t after;
-    int rv;
 
     rest->requests++;
-    if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
-        (rv = flo_rest_query_check(request, "after", &err)) == 0 &&
-        (rv = after_of(request, &after, &err)) == 0) {
+    int rv = flo_rest_may_read(rest->controller, request, &err);
+    if (rv == 0) {
+        rv = flo_rest_query_check(request, "after", &err);
+    }
+    if (rv == 0) {
+        rv = after_of(request, &after, &err);
+    }
+    if (rv == 0) {
         rv = flo_trust_statements_text(rest->controller, after, false, ANSWER_BYTES_MAX, &text,
                                        &err);
     }

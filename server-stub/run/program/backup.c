@@ -147,7 +147,8 @@ static int copy_entries(struct copying *copying, const char *from, const char *t
         }
     }
     closedir(dir);
-    return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
+    FLO_TRY(rv);
+    return copying->only_looks ? rv : flo_dir_sync(to, err);
 }
 
 /* Copies a file, or a folder with its content.  A missing one is ignored. */

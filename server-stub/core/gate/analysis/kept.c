@@ -608,7 +608,9 @@ int flo_analysis_replay(const json_t *record, flo_analysis_row_fn on_row, void *
     int rv = read_look(&replay);
     json_array_foreach((json_t *)(uintptr_t)rows, i, row)
     {
-        rv = rv == 0 ? replay_row(&replay, row) : rv;
+        if (rv == 0) {
+            rv = replay_row(&replay, row);
+        }
     }
     if (rv == 0) {
         rv = replay_phase(&replay);
