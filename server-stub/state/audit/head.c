@@ -244,7 +244,9 @@ static void checkpoint_newest(struct flo_controller *controller)
     int rv = newest_record(controller, &checkpoint, &err);
     if (rv == 0 && checkpoint.number > flo_audit_head_newest(controller).number) {
         rv = flo_fleet_flush(controller->store, &err); /* records come first */
-        rv = rv == 0 ? write_checkpoint(controller, &checkpoint, &err) : rv;
+        if (rv == 0) {
+            rv = write_checkpoint(controller, &checkpoint, &err);
+        }
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -301,7 +303,8 @@ static int look_at(void *context, const struct flo_audit_record *record,
     int rv = flo_audit_walk_next(look->walk, record, hash, look->err);
 
     look->rows++;
-    return rv < 0 || look->head == NULL
+    FLO_TRY(rv);
+    return look->head == NULL
                ? rv
                : flo_audit_checkpoints_compare(look->head->checkpoints, look->head->count,
                                                look->next, look->walk, look->err);
@@ -422,7 +425,9 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
 
     if (rv == FLO_E_ABSENT) {
         rv = flo_key_generate(&head->key, err);
-        rv = rv == 0 ? flo_key_save(head->key, key, err) : rv;
+        if (rv == 0) {
+            rv = flo_key_save(head->key, key, err);
+        }
     }
     if (rv == 0) {
         rv = open_append(controller, head, path, O_TRUNC, err);
@@ -446,7 +451,9 @@ static int use_file(struct flo_controller *controller, struct flo_audit_head *he
     if (rv == 0 && differs) {
         rv = bad_file(head, 0, "has lines that the database has not");
     }
-    rv = rv == 0 ? flo_key_load(key, &head->key, err) : rv;
+    if (rv == 0) {
+        rv = flo_key_load(key, &head->key, err);
+    }
     if (rv == FLO_E_ABSENT) {
         return bad_file(head, 0, "cannot be read: keys/audit.key is gone");
     }

@@ -61,7 +61,9 @@ static int lift_of(struct flo_controller *controller, const struct pinned *pinne
     int rv = flo_fleet_order_newest(controller->store, "rollback", pinned->model, pinned->text,
                                     &taken_back, err);
 
-    rv = rv == 0 ? flo_fleet_newest(controller->store, "order", &newest, err) : rv;
+    if (rv == 0) {
+        rv = flo_fleet_newest(controller->store, "order", &newest, err);
+    }
     *out = rv < 0 ? 0 : flo_intent_lift(false, taken_back, newest);
     return rv;
 }
@@ -144,9 +146,12 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
         controller, &order,
         (struct flo_fleet_order){.is_desired_only = true, .release_bytes = pinned.bytes}, name,
         err);
-    rv = rv == 0 ? flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err)
-                 : rv;
-    rv = rv == 0 ? flo_fleet_desired_set(controller->store, id, pinned.model, name, err) : rv;
+    if (rv == 0) {
+        rv = flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_desired_set(controller->store, id, pinned.model, name, err);
+    }
     flo_outgoing_desired(controller, id);
     return rv;
 }
@@ -198,7 +203,9 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     if (rv == FLO_E_RELEASE_ABSENT) {
         return 0;
     }
-    rv = rv == 0 ? read_held(controller, id, model, &held, err) : rv;
+    if (rv == 0) {
+        rv = read_held(controller, id, model, &held, err);
+    }
     FLO_TRY(rv);
     if (!held.is_of_people || strcmp(held.release, pinned.text) != 0) {
         return rv;

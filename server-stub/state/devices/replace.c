@@ -125,7 +125,6 @@ static int move(struct flo_controller *controller, const char *device, const jso
 {
     size_t i;
     json_t *one;
-    int rv = 0;
 
     json_array_foreach(groups, i, one)
     {
@@ -133,19 +132,20 @@ static int move(struct flo_controller *controller, const char *device, const jso
         struct flo_err absent = {0};
         bool is_named = false;
         bool is_news;
-        if (rv < 0 || strcmp(group, "all") == 0 || has_group(other, group)) {
+        if (strcmp(group, "all") == 0 || has_group(other, group)) {
             continue;
         }
-        rv = flo_fleet_group_get(controller->store, group, look_whether_named, &is_named, &absent);
+        int rv =
+            flo_fleet_group_get(controller->store, group, look_whether_named, &is_named, &absent);
         if (rv < 0 && rv != FLO_E_GROUP_ABSENT) {
             *err = absent;
             return rv;
         }
-        rv = rv == 0 && is_named
-                 ? flo_groups_member(controller, group, device, is_member, &is_news, err)
-                 : 0;
+        if (rv == 0 && is_named) {
+            FLO_TRY(flo_groups_member(controller, group, device, is_member, &is_news, err));
+        }
     }
-    return rv;
+    return 0;
 }
 
 /* Copies the old device's pins to the new one.  The new hardware may refuse a

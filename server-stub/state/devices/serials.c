@@ -200,13 +200,13 @@ int flo_serials_wait(struct flo_controller *controller, const char *serial, stru
     }
     int rv = flo_fleet_serial_get(controller->store, normal, take_row, &row, &known, err);
     json_decref(row.body);
-    return rv < 0 || known
-               ? rv
-               : flo_fleet_serial_put(
-                     controller->store,
-                     &(struct flo_fleet_serial){
-                         .serial = normal, .body = "", .device = "", .at_ms = flo_wall_ms()},
-                     err);
+    FLO_TRY(rv);
+    return known ? rv
+                 : flo_fleet_serial_put(
+                       controller->store,
+                       &(struct flo_fleet_serial){
+                           .serial = normal, .body = "", .device = "", .at_ms = flo_wall_ms()},
+                       err);
 }
 
 /* ---- people prepare ---- */

@@ -156,7 +156,9 @@ static int seal_key(const struct flo_keyring *keyring, json_t *document, const u
     json_object_set_new(document, "ephemeral", json_string(pem));
     json_object_foreach(keyring->controllers, keyid, one)
     {
-        rv = rv == 0 ? seal_for(list, keyid, one, ephemeral, key, err) : rv;
+        if (rv == 0) {
+            rv = seal_for(list, keyid, one, ephemeral, key, err);
+        }
     }
     return rv;
 }
@@ -191,11 +193,19 @@ int flo_keyring_seal(const struct flo_keyring *keyring, const struct flo_key *au
     flo_random(key, sizeof(key));
     int rv = document == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring")
                               : seal_key(keyring, document, key, err);
-    rv = rv == 0 ? seal_files(keyring, document, key, err) : rv;
+    if (rv == 0) {
+        rv = seal_files(keyring, document, key, err);
+    }
     flo_secret_wipe(key, sizeof(key));
-    rv = rv == 0 ? signed_text(document, &text, err) : rv;
-    rv = rv == 0 ? flo_sign(authority, text.data, text.bytes, signature, err) : rv;
-    rv = rv == 0 ? set_bytes(document, "signature", signature, sizeof(signature), err) : rv;
+    if (rv == 0) {
+        rv = signed_text(document, &text, err);
+    }
+    if (rv == 0) {
+        rv = flo_sign(authority, text.data, text.bytes, signature, err);
+    }
+    if (rv == 0) {
+        rv = set_bytes(document, "signature", signature, sizeof(signature), err);
+    }
     if (rv == 0) {
         flo_json_dump_canonical(document, out);
         rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
@@ -233,7 +243,9 @@ static int open_key(const json_t *document, const struct flo_key *own,
                       "are expected",
                       bytes, KEY_BYTES);
     }
-    rv = rv == 0 ? flo_key_agree(own, &ephemeral, PURPOSE, secret, err) : rv;
+    if (rv == 0) {
+        rv = flo_key_agree(own, &ephemeral, PURPOSE, secret, err);
+    }
     if (rv == 0) {
         rv = flo_sealed_open(secret, keyid, sealed, bytes, key, err);
         flo_secret_wipe(secret, sizeof(secret));
@@ -285,7 +297,9 @@ static int open_files(const json_t *document, const uint8_t *key, struct flo_key
     if (rv == 0 && (text = malloc(bytes + 1)) == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    rv = rv == 0 ? flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err) : rv;
+    if (rv == 0) {
+        rv = flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err);
+    }
     if (rv == 0) {
         size_t inside = bytes - FLO_SEALED_MORE;
         rv = read_inside((const char *)text, inside, keyring, err);
@@ -359,13 +373,19 @@ int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
     uint8_t key[FLO_DIGEST_BYTES];
     int rv = flo_json_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &document, err);
 
-    rv = rv == 0 ? read_head(document, &keyring, err) : rv;
-    rv = rv == 0 ? open_key(document, own, key, err) : rv;
+    if (rv == 0) {
+        rv = read_head(document, &keyring, err);
+    }
+    if (rv == 0) {
+        rv = open_key(document, own, key, err);
+    }
     if (rv == 0) {
         rv = open_files(document, key, &keyring, err);
         flo_secret_wipe(key, sizeof(key));
     }
-    rv = rv == 0 ? check_signature(document, &keyring, authorities, joins, err) : rv;
+    if (rv == 0) {
+        rv = check_signature(document, &keyring, authorities, joins, err);
+    }
     if (rv < 0) {
         flo_keyring_deinit(&keyring);
         return rv;

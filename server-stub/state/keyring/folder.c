@@ -36,7 +36,9 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
     size_t bytes = 0;
     int rv = path_of(dir, name, path, err);
 
-    rv = rv == 0 ? flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err) : rv;
+    if (rv == 0) {
+        rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err);
+    }
     if (rv == 0 && json_object_set_new(files, name, json_stringn(text, bytes)) < 0) {
         rv = flo_fail(err, FLO_E_SIG_FORMAT, "%s is no text", path);
     }
@@ -160,10 +162,10 @@ static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
 {
     char path[4096];
-    int rv = path_of(dir, OWN_KEY, path, err);
 
-    FLO_TRY(rv);
-    if ((rv = flo_key_load(path, out, err)) != FLO_E_ABSENT) {
+    FLO_TRY(path_of(dir, OWN_KEY, path, err));
+    int rv = flo_key_load(path, out, err);
+    if (rv != FLO_E_ABSENT) {
         return rv;
     }
     rv = flo_key_generate(out, err);
@@ -185,7 +187,9 @@ static int has_files(const char *dir, const char *digest, bool *out, struct flo_
     char own[FLO_KEYRING_DIGEST];
     int rv = flo_keyring_read(dir, &files, err);
 
-    rv = rv == 0 ? flo_keyring_digest(files, own, err) : rv;
+    if (rv == 0) {
+        rv = flo_keyring_digest(files, own, err);
+    }
     *out = rv == 0 && strcmp(own, digest) == 0;
     return rv;
 }
@@ -197,7 +201,9 @@ static int read_text(const char *dir, const char *name, char **out, struct flo_e
     size_t bytes;
     int rv = path_of(dir, name, path, err);
 
-    rv = rv == 0 ? flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err) : rv;
+    if (rv == 0) {
+        rv = flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
+    }
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 

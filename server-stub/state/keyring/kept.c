@@ -45,17 +45,17 @@ static int admit_self(struct flo_controller *controller, json_t *list, struct fl
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
-    int rv = flo_keyring_own(controller->dir, &own, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_keyring_own(controller->dir, &own, err));
     const char *keyid = flo_key_public(own)->keyid;
     flo_public_key_pem(flo_key_public(own), pem);
     snprintf(controller->keyring->own, sizeof(controller->keyring->own), "%s", keyid);
-    if (json_object_get(list, keyid) == NULL && (rv = remember(controller->keyring, err)) == 0) {
+    if (json_object_get(list, keyid) == NULL) {
+        FLO_TRY(remember(controller->keyring, err));
         const char *name = controller->options.name;
         json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
     }
-    return rv;
+    return 0;
 }
 
 struct row {
@@ -71,17 +71,17 @@ static int leave_out_dismissed(struct flo_controller *controller, struct flo_err
     const char *keyid;
     json_t *one;
     void *next;
-    int rv = 0;
 
     json_object_foreach_safe(list, next, keyid, one)
     {
         bool is_dismissed = false;
-        rv = rv == 0 ? flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err) : rv;
-        if (is_dismissed && (rv = remember(controller->keyring, err)) == 0) {
+        FLO_TRY(flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err));
+        if (is_dismissed) {
+            FLO_TRY(remember(controller->keyring, err));
             json_object_del(list, keyid);
         }
     }
-    return rv;
+    return 0;
 }
 
 static int take_row(void *context, uint64_t number, const char *digest, const char *body)
@@ -109,7 +109,8 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         controller->keyring->as_stored.number = number;
         rv = 0;
     }
-    return rv < 0 || controller->options.is_restored
+    FLO_TRY(rv);
+    return controller->options.is_restored
                ? rv
                : flo_keyring_number_check(controller->dir, number, row->err);
 }
@@ -141,7 +142,9 @@ static int keep(struct flo_controller *controller, struct flo_err *err)
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
-    rv = rv == 0 ? flo_keyring_digest(files, digest, err) : rv;
+    if (rv == 0) {
+        rv = flo_keyring_digest(files, digest, err);
+    }
     if (rv == 0 &&
         (controller->keyring->before != NULL || strcmp(digest, controller->keyring->digest) != 0)) {
         rv = store(controller, files, digest, err);
@@ -213,7 +216,9 @@ static int change(struct flo_controller *controller, const char *keyid, json_t *
     json_t *list = controller->keyring->as_stored.controllers;
     int rv = remember(controller->keyring, err);
 
-    rv = rv == 0 ? flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err) : rv;
+    if (rv == 0) {
+        rv = flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err);
+    }
     if (rv < 0) {
         json_decref(row_or_null);
         return rv;

@@ -95,7 +95,8 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
     FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
     int rv =
         flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);
-    return rv < 0 || !*is_news ? rv : moved(controller, device, err);
+    FLO_TRY(rv);
+    return !*is_news ? rv : moved(controller, device, err);
 }
 
 struct closed {

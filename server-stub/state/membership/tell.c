@@ -61,13 +61,15 @@ static int sign(struct flo_controller *controller, const char *device, const str
 
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
     order.scope.bucket_to = FLO_BUCKETS;
-    rv = rv == 0 ? flo_orders_sign_alone(controller, &order, &envelope, err) : rv;
-    rv = rv == 0
-             ? flo_fleet_group_statement_set(controller->store, device,
-                                             &(struct flo_fleet_group_statement){
-                                                 wanted->groups, envelope.data, order.issued_at_ms},
-                                             err)
-             : rv;
+    if (rv == 0) {
+        rv = flo_orders_sign_alone(controller, &order, &envelope, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_group_statement_set(
+            controller->store, device,
+            &(struct flo_fleet_group_statement){wanted->groups, envelope.data, order.issued_at_ms},
+            err);
+    }
     flo_outgoing_desired(controller, device);
     return rv;
 }

@@ -73,7 +73,9 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool
     struct flo_scope_kept kept = {.is_newer = false};
     int rv = flo_fleet_desired_get(store, device, list->model, held, err);
 
-    rv = rv == 0 ? flo_scope_keeps(list, held, &kept, err) : rv;
+    if (rv == 0) {
+        rv = flo_scope_keeps(list, held, &kept, err);
+    }
     if (rv < 0 || kept.is_newer || (!is_there && held[0] == '\0')) {
         flo_fleet_making_pass(store, list->order, device);
         return rv;

@@ -121,7 +121,8 @@ static int await_no_more(const struct leaver *leaver, const char *order, struct 
     bool is_gone;
     int rv = is_for_others(leaver, order, &is_gone, err);
 
-    return rv < 0 || !is_gone ? rv : ignore(leaver, order, err);
+    FLO_TRY(rv);
+    return !is_gone ? rv : ignore(leaver, order, err);
 }
 
 int flo_orders_retire(struct flo_controller *controller, const char *device, struct flo_err *err)
@@ -129,8 +130,9 @@ int flo_orders_retire(struct flo_controller *controller, const char *device, str
     struct leaver leaver = {.controller = controller, .device = device};
     int rv = flo_making_reach(controller, device, err);
 
-    rv = rv == 0 ? flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
+    }
     for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
         rv = ignore(&leaver, leaver.awaited.items[i], err);
     }
@@ -163,9 +165,9 @@ static int keep(const struct leaver *leaver, const char *order, struct flo_err *
     struct scope scope;
     int rv = read_scope(leaver, order, &scope, err);
 
-    return rv < 0 || !scope.is_outside
-               ? rv
-               : flo_orders_by_name(leaver->controller, leaver->device, order, err);
+    FLO_TRY(rv);
+    return !scope.is_outside ? rv
+                             : flo_orders_by_name(leaver->controller, leaver->device, order, err);
 }
 
 int flo_orders_left(struct flo_controller *controller, const char *device, struct flo_err *err)

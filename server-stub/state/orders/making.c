@@ -249,7 +249,8 @@ static int make_places(struct slice *slice, uint64_t limit)
     int rv = flo_fleet_making_next(slice->controller->store, &slice->making, limit, take_one, slice,
                                    slice->err);
 
-    return rv < 0 || slice->order.release == NULL || slice->is_by_report ? rv : rewrite_all(slice);
+    FLO_TRY(rv);
+    return slice->order.release == NULL || slice->is_by_report ? rv : rewrite_all(slice);
 }
 
 static uint64_t slice_devices(const struct slice *slice)

@@ -116,7 +116,8 @@ static int key_of(const struct flo_controller *controller, const struct flo_publ
     key_name(wanted, name);
     FLO_TRY(flo_pki_path(controller, name, path, err));
     int rv = flo_key_load(path, out, err);
-    if (rv == FLO_E_ABSENT && (rv = flo_pki_path(controller, "pki/ca.key", path, err)) == 0) {
+    if (rv == FLO_E_ABSENT) {
+        FLO_TRY(flo_pki_path(controller, "pki/ca.key", path, err));
         rv = flo_key_load(path, out, err);
     }
     if (rv == 0 && strcmp(flo_key_public(*out)->keyid, wanted->keyid) != 0) {
@@ -254,7 +255,9 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
     if (rv == FLO_E_ABSENT) {
         return make_first(controller, err);
     }
-    rv = rv == 0 ? read_list(controller, pem, bytes, err) : rv;
+    if (rv == 0) {
+        rv = read_list(controller, pem, bytes, err);
+    }
     FLO_TRY(rv);
     return follow_ended(controller, err);
 }

@@ -172,13 +172,14 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id, const char *seri
 static int copy_key(const struct flo_key *key, struct flo_key **out, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
-    int rv = 0;
 
     *out = NULL;
-    if (key != NULL && (rv = flo_key_pem(key, pem, err)) == 0) {
-        rv = flo_key_parse(pem, strlen(pem), out, err);
-        flo_secret_wipe(pem, sizeof(pem));
+    if (key == NULL) {
+        return 0;
     }
+    FLO_TRY(flo_key_pem(key, pem, err));
+    int rv = flo_key_parse(pem, strlen(pem), out, err);
+    flo_secret_wipe(pem, sizeof(pem));
     return rv;
 }
 

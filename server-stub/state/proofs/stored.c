@@ -46,9 +46,10 @@ int flo_proofs_load(struct flo_controller *controller, bool *has_keyless, struct
     char word[FLO_NAME_MAX + 1];
     int rv = flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err);
 
-    rv = rv == 0 ? flo_fleet_certificate_each(controller->store, states, FLO_COUNT(states), 0,
-                                              add_row, &loading, err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_fleet_certificate_each(controller->store, states, FLO_COUNT(states), 0, add_row,
+                                        &loading, err);
+    }
     controller->refuses_unproved =
         controller->options.unproved == FLO_UNPROVED_REFUSE ||
         (controller->options.unproved == FLO_UNPROVED_STORED && strcmp(word, "refuse") == 0);

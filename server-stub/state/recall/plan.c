@@ -139,9 +139,10 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
     int rv = flo_scope_check(plan->controller, group, device, err);
 
     plan->device = device;
-    return rv < 0 || device != NULL ? rv
-                                    : flo_group_walk_begin(&plan->walk, plan->controller->store,
-                                                           group, take_device, err);
+    FLO_TRY(rv);
+    return device != NULL ? rv
+                          : flo_group_walk_begin(&plan->walk, plan->controller->store, group,
+                                                 take_device, err);
 }
 
 /* Returns the plan in *out if it could begin; otherwise frees it and returns

@@ -45,7 +45,9 @@ static int leave_rollouts(struct flo_controller *controller, struct flo_scope_li
         if (flo_intent_goes_on(entry->core.state) && strcmp(digest, list->release) == 0) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, group, err);
             has_ids = true;
-            rv = rv == 0 ? flo_scope_leave(list, entry, err) : rv;
+            if (rv == 0) {
+                rv = flo_scope_leave(list, entry, err);
+            }
         }
     }
     return rv;
@@ -108,7 +110,8 @@ static int look(struct flo_controller *controller, const struct flo_recall *what
     }
     /* The operator has already chosen to yank or to keep the release, so it
      * does not matter whether devices can go back. */
-    return rv < 0 || (list->is_sliced && what->is_decided)
+    FLO_TRY(rv);
+    return (list->is_sliced && what->is_decided)
                ? rv
                : flo_scope_read(list, what->group, what->device, what->release, err);
 }

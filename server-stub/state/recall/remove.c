@@ -138,7 +138,9 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
         } else if (is_of_model(entry, what) && flo_intent_goes_on(entry->core.state)) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, what->group, err);
             has_ids = true;
-            rv = rv == 0 ? flo_scope_leave(list, entry, err) : rv;
+            if (rv == 0) {
+                rv = flo_scope_leave(list, entry, err);
+            }
         }
     }
     FLO_TRY(rv);

@@ -117,7 +117,8 @@ int flo_orders_withdraw_by(struct flo_controller *controller, const struct flo_d
     if (rv == 0) {
         rv = flo_orders_stop_rollouts(controller, digest, group, true, note, err);
     }
-    return rv < 0 || is_for_all ? rv : let_go(controller, digest, err);
+    FLO_TRY(rv);
+    return is_for_all ? rv : let_go(controller, digest, err);
 }
 
 int flo_orders_withdraw(struct flo_controller *controller, const struct flo_digest *release,

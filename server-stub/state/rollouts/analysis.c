@@ -164,11 +164,13 @@ int flo_rollouts_settle(struct flo_controller *controller, struct flo_rollout_en
     } else if (rv == 0 && entry->core.is_covered) {
         rv = cover_given(controller, entry, err);
     }
-    rv = rv == 0 ? flo_rollouts_settle_split(controller, entry, err) : rv;
+    if (rv == 0) {
+        rv = flo_rollouts_settle_split(controller, entry, err);
+    }
     learn_spread(controller, entry);
-    return rv < 0 || entry->core.analysis.rules.count == 0
-               ? rv
-               : flo_rollouts_segment(controller, entry, err);
+    FLO_TRY(rv);
+    return entry->core.analysis.rules.count == 0 ? rv
+                                                 : flo_rollouts_segment(controller, entry, err);
 }
 
 /* ---- kept with the rollout ---- */

@@ -136,7 +136,9 @@ int flo_rollouts_read_edit(struct flo_controller *controller, const struct flo_r
     json_t *spec = NULL;
     int rv = flo_spec_merge(entry->own->spec, change, &spec, names, err);
 
-    rv = rv == 0 ? flo_rollouts_read_spec(controller, spec, out, err) : rv;
+    if (rv == 0) {
+        rv = flo_rollouts_read_spec(controller, spec, out, err);
+    }
     if (rv < 0) {
         json_decref(spec);
         return rv;

@@ -50,7 +50,6 @@ int flo_rollouts_look(struct flo_controller *controller, struct flo_rollout_entr
 
     *excuse = facts != NULL ? flo_rollouts_excuse(entry, facts) : FLO_EXCUSE_NONE;
     *is_in_group = facts != NULL && flo_fleet_facts_in_group(facts, entry->group);
-    return rv < 0 || facts != NULL
-               ? rv
-               : flo_fleet_device_get(controller->store, device, NULL, NULL, err);
+    FLO_TRY(rv);
+    return facts != NULL ? rv : flo_fleet_device_get(controller->store, device, NULL, NULL, err);
 }

@@ -53,7 +53,9 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     struct flo_rollout_entry *entry = &whole->entry;
     entry->own = &whole->own;
     rv = flo_spec_read(spec, &entry->spec, err);
-    rv = rv == 0 ? check_zone(&entry->spec, err) : rv;
+    if (rv == 0) {
+        rv = check_zone(&entry->spec, err);
+    }
     if (rv == 0) {
         flo_spec_draft(&entry->spec, &entry->core);
         memcpy(entry->group, entry->spec.target.group, sizeof(entry->group));

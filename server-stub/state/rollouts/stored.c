@@ -381,7 +381,9 @@ static int read_one(struct flo_controller *controller, const char *id,
     if (rv == 0) {
         rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL, load_member, &load, err);
     }
-    rv = rv == 0 ? flo_rollouts_drafted_read(controller, load.entry, add_member, &load, err) : rv;
+    if (rv == 0) {
+        rv = flo_rollouts_drafted_read(controller, load.entry, add_member, &load, err);
+    }
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);
         return rv;

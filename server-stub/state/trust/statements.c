@@ -162,7 +162,9 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
         rv = flo_key_generate(&key, err);
         if (rv == 0 && !in_memory(controller)) {
             rv = path_of(controller, NEXT_KEY, path, err);
-            rv = rv == 0 ? flo_key_save(key, path, err) : rv;
+            if (rv == 0) {
+                rv = flo_key_save(key, path, err);
+            }
             controller->has_new_files = true;
         }
     }

@@ -200,7 +200,8 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
                 alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
         rv = flo_watch_write_alert(controller, alert, err);
     }
-    return rv < 0 || news == FLO_ALERT_NEWS_NONE
+    FLO_TRY(rv);
+    return news == FLO_ALERT_NEWS_NONE
                ? rv
                : flo_watch_tell(controller, watched, alert, news, now_ms, err);
 }

@@ -383,7 +383,9 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);
-        rv = rv == 0 ? flo_watch_rule_set(controller, name, json, err) : rv;
+        if (rv == 0) {
+            rv = flo_watch_rule_set(controller, name, json, err);
+        }
     }
     snprintf(shipped, sizeof(shipped), "%zu", i);
     FLO_TRY(rv);
