@@ -347,7 +347,8 @@ int flo_fleet_event_list(struct flo_fleet_store *store, const char *device, uint
         rv = newest_after(store, book, below, limit, &before, &found, err);
     }
     *oldest = found ? before + 1 : 0;
-    return rv < 0 || limit == 0 || book == 0
+    FLO_TRY(rv);
+    return limit == 0 || book == 0
                ? rv
                : flo_fleet_find(
                      store,

@@ -108,7 +108,9 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
 
     snprintf(one.order, sizeof(one.order), "%s", order);
     snprintf(one.group, sizeof(one.group), "%s", group);
-    rv = rv == 0 ? count_group(store, group, &one.devices, err) : rv;
+    if (rv == 0) {
+        rv = count_group(store, group, &one.devices, err);
+    }
     if (rv == 0) {
         rv = flo_fleet_find_one(
             store,

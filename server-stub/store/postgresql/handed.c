@@ -157,7 +157,9 @@ static int write_rows(struct flo_handed *handed, struct flo_err *err)
 {
     int rv = flo_pg_run(handed->pg, "BEGIN", FLO_DB_NONE, NULL, err);
 
-    rv = rv == 0 ? check_epoch(handed, err) : rv;
+    if (rv == 0) {
+        rv = check_epoch(handed, err);
+    }
     for (size_t i = 0; rv == 0 && i < handed->count; i++) {
         rv = send_row(handed, &handed->rows[i], err);
     }
@@ -185,7 +187,9 @@ static void write_batch(struct flo_handed *handed)
 
     pthread_mutex_unlock(&handed->mutex);
     int rv = flo_pg_ready(handed->pg, &err);
-    rv = rv == 0 ? write_rows(handed, &err) : rv;
+    if (rv == 0) {
+        rv = write_rows(handed, &err);
+    }
     pthread_mutex_lock(&handed->mutex);
     handed->is_over = handed->is_over || rv == FLO_E_STATE_SUPERSEDED;
     tell(handed, rv, &err);

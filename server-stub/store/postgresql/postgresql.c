@@ -130,7 +130,9 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
     if (rv == 0 && store->session[0] != '\0') {
         rv = end_sessions(store, err);
     }
-    rv = rv == 0 ? read_commits(store, &found, err) : rv;
+    if (rv == 0) {
+        rv = read_commits(store, &found, err);
+    }
     *is_there = rv == 0 && found == store->doubted;
     return rv;
 }

@@ -163,9 +163,10 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
     if (rv == 0) {
         rv = from == 0 ? make_tables(pg, err) : go_steps(pg, from, err);
     }
-    rv = rv == 0 ? flo_pg_run(pg, "UPDATE flotilla_schema SET step = $1::bigint",
-                              FLO_DB_VALUES(flo_db_number(newest())), NULL, err)
-                 : rv;
+    if (rv == 0) {
+        rv = flo_pg_run(pg, "UPDATE flotilla_schema SET step = $1::bigint",
+                        FLO_DB_VALUES(flo_db_number(newest())), NULL, err);
+    }
     if (rv == 0 && from > 0) {
         flo_log(FLO_LOG_INFO, "store", "the database went from schema step %" PRId64 " to %d", from,
                 newest());

@@ -77,13 +77,16 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query, 
 
     flo_sql_select(&sqlite->sql, query);
     int rv = query_sql(sqlite, &statement, err);
-    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 && has_row) {
-        int column = read_table(statement, 0, query->table, values);
-        if (query->join != 0) {
-            read_table(statement, column, flo_fields[query->join].table, joined);
-            row.joined = joined;
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(statement, &has_row, err);
+        if (rv == 0 && has_row) {
+            int column = read_table(statement, 0, query->table, values);
+            if (query->join != 0) {
+                read_table(statement, column, flo_fields[query->join].table, joined);
+                row.joined = joined;
+            }
+            rv = take(context, &row);
         }
-        rv = take(context, &row);
     }
     if (rv != 0) {
         flo_db_reset(statement);
@@ -104,13 +107,16 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
 
     flo_sql_count(&sqlite->sql, query, by, by_count);
     int rv = query_sql(sqlite, &statement, err);
-    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 && has_row) {
-        for (size_t i = 0; i < by_count; i++) {
-            enum flo_table table = flo_fields[by[i]].table;
-            struct flo_value *of = table == query->table ? values : joined;
-            read_value(statement, (int)i, by[i], &of[(int)by[i] - flo_tables[table].first]);
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(statement, &has_row, err);
+        if (rv == 0 && has_row) {
+            for (size_t i = 0; i < by_count; i++) {
+                enum flo_table table = flo_fields[by[i]].table;
+                struct flo_value *of = table == query->table ? values : joined;
+                read_value(statement, (int)i, by[i], &of[(int)by[i] - flo_tables[table].first]);
+            }
+            rv = take(context, &row, (uint64_t)flo_db_column_i64(statement, (int)by_count));
         }
-        rv = take(context, &row, (uint64_t)flo_db_column_i64(statement, (int)by_count));
     }
     if (rv != 0) {
         flo_db_reset(statement);

@@ -27,10 +27,13 @@ int flo_windows_observed_list(struct flo_windows *store, flo_windows_observed_fn
                                : flo_db_query(store->db, "SELECT device, model, data FROM observed",
                                               FLO_DB_NONE, &row, err);
 
-    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        size_t bytes;
-        const void *data = flo_db_column_blob(row, 2, &bytes);
-        rv = fn(context, flo_db_column_text(row, 0), flo_db_column_text(row, 1), data, bytes);
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(row, &has_row, err);
+        if (rv == 0 && has_row) {
+            size_t bytes;
+            const void *data = flo_db_column_blob(row, 2, &bytes);
+            rv = fn(context, flo_db_column_text(row, 0), flo_db_column_text(row, 1), data, bytes);
+        }
     }
     if (rv < 0 && row != NULL) {
         flo_db_reset(row);

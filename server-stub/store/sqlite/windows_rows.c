@@ -126,10 +126,13 @@ int flo_windows_list(struct flo_windows *store, const struct flo_telemetry_query
     if (rv == 0) {
         rv = flo_db_query(store->db, rows_of(query), key, 3, &row, err);
     }
-    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        rv = row_read(store, query, row, &out, err);
-        if (rv == 0 && out.count > 0) {
-            rv = fn(context, &out);
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(row, &has_row, err);
+        if (rv == 0 && has_row) {
+            rv = row_read(store, query, row, &out, err);
+            if (rv == 0 && out.count > 0) {
+                rv = fn(context, &out);
+            }
         }
     }
     if (rv < 0) {
@@ -159,12 +162,15 @@ int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t fr
     int rv = store->db == NULL ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
                                : flo_db_query(store->db, NEWEST, key, 4, &row, err);
 
-    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        struct flo_window_row one = {.release = flo_db_column_text(row, 0),
-                                     .device = flo_db_column_text(row, 1)};
-        one.data = flo_db_column_blob(row, 2, &one.bytes);
-        count++;
-        rv = fn(context, &one);
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(row, &has_row, err);
+        if (rv == 0 && has_row) {
+            struct flo_window_row one = {.release = flo_db_column_text(row, 0),
+                                         .device = flo_db_column_text(row, 1)};
+            one.data = flo_db_column_blob(row, 2, &one.bytes);
+            count++;
+            rv = fn(context, &one);
+        }
     }
     if (rv < 0 && row != NULL) {
         flo_db_reset(row);

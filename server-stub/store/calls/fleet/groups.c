@@ -177,7 +177,8 @@ int flo_fleet_group_member(struct flo_fleet_store *store, const char *group, con
                               &removed, err);
         *is_news = rv == 0 && removed > 0;
     }
-    return rv < 0 || !*is_news ? rv : write_names(store, device, err);
+    FLO_TRY(rv);
+    return !*is_news ? rv : write_names(store, device, err);
 }
 
 static int take_counts(void *context, const struct flo_row *row, uint64_t count)
