@@ -15,20 +15,21 @@ import sys
 WAYS = {
     "FLO_TRY(step)": r"\bFLO_TRY\(",
     "if (rv == 0), also in loops": r"(?:if|for|while) \((?:[^{};]*;)?[^{};]*\brv == 0\b[^{]*\{",
-    "rv = rv < 0 ? rv : step": r"\brv = rv (?:<|!=) 0\b[^;]*\?",
-    "return rv < 0 ? rv : step": r"return (?:rv < 0\s*\?\s*rv\s*:|rv == 0[^;]*:\s*rv;)",
+    "rv = rv < 0 ? rv : step": r"\brv = rv (?:<|!=|==|>=|>) 0\b[^;]*\?",
+    "return rv < 0 ? rv : step":
+        r"return (?:rv (?:<|!=) 0\s*(?:\|\|[^;?]*)?\?\s*rv\s*:|rv == 0[^;]*:\s*rv;)",
     "if (rv < 0) { return rv; }": r"if \(rv (?:<|!=) 0[^{]*\{\s*return rv;\s*\}",
-    "(rv = step) < 0": r"\(rv = [^;{]*?\) (?:<|!=) 0",
+    "(rv = step) < 0": r"\(rv = [^;{]*?\) (?:<|!=|==) 0",
     "goto": r"\bgoto \w+;",
 }
 JSON = "private helpers of JSON"
 # Ways beyond the first two, and private helpers: no more than these.
 LIMITS = {
-    "rv = rv < 0 ? rv : step": 131,
-    "return rv < 0 ? rv : step": 42,
-    "if (rv < 0) { return rv; }": 11,
-    "(rv = step) < 0": 77,
-    "goto": 5,
+    "rv = rv < 0 ? rv : step": 0,
+    "return rv < 0 ? rv : step": 0,
+    "if (rv < 0) { return rv; }": 0,
+    "(rv = step) < 0": 0,
+    "goto": 0,
     JSON: 8,
 }
 STATIC = re.compile(r"^(?:FLO_MUST_USE )?static (?P<type>[^\n=;{}]*?[ *])(?P<name>\w+)"
