@@ -547,7 +547,9 @@ static int read_case(const struct flo_tree_node *object, bool is_2, struct flo_g
     out->tokens_max = 1;
     FLO_TRY(get_text(object, "id", 63, &out->id, err));
     int rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
-    rv = rv == 0 ? read_rivals(object, out, err) : rv;
+    if (rv == 0) {
+        rv = read_rivals(object, out, err);
+    }
     if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
         rv = get_whole(object, "max_new_tokens", 1, FLO_GOLDEN_TOKENS_MAX, &out->tokens_max, err);
     }

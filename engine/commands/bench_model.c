@@ -251,9 +251,9 @@ static int enter(struct flo_tool *tool, enum flo_sandbox_mode mode, struct flo_e
         FLO_TRY(flo_compute_begin((uint32_t)tool->threads, &tool->pool, err));
     }
     if (rv == 1) {
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, err);
+        FLO_TRY(flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, err));
     }
-    return rv < 0 ? rv : 0;
+    return 0;
 }
 
 /* Reads the sandbox's mode.  Then the descriptors are closed but for --to. */

@@ -162,7 +162,7 @@ static json_t *make_row(const json_t *items, size_t at, const struct flo_fit_wan
 static int compare_rows(const void *a, const void *b)
 {
     const json_t *one = *(json_t *const *)a, *other = *(json_t *const *)b;
-    int rv = strcmp(flo_json_text(one, "hardware", ""), flo_json_text(other, "hardware", ""));
+    int order = strcmp(flo_json_text(one, "hardware", ""), flo_json_text(other, "hardware", ""));
     int fits = (strcmp(flo_json_text(other, "verdict", ""), "fits") == 0) -
                (strcmp(flo_json_text(one, "verdict", ""), "fits") == 0);
     double right = json_number_value(json_object_get(other, "right_percent")) -
@@ -170,8 +170,8 @@ static int compare_rows(const void *a, const void *b)
     double speed = json_number_value(json_object_get(other, "generate_tps")) -
                    json_number_value(json_object_get(one, "generate_tps"));
 
-    if (rv != 0 || fits != 0) {
-        return rv != 0 ? rv : fits;
+    if (order != 0 || fits != 0) {
+        return order != 0 ? order : fits;
     }
     if (right >= HALF || right <= -HALF) {
         return right > 0 ? 1 : -1;

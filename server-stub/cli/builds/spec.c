@@ -232,8 +232,12 @@ int flo_build_spec_read(const char *text, size_t bytes, const char *name, const 
         rv = flo_fail(err, FLO_E_CFG_TYPE, "%s:1: it has no fields", name);
         flo_err_fix(err, "begin with `release` and `from`: docs/reference/build.md");
     }
-    rv = rv == 0 ? read_part(&top, "BUILD", flo_yaml_root(yaml), spec) : rv;
-    rv = rv == 0 ? finish(&reader, spec) : rv;
+    if (rv == 0) {
+        rv = read_part(&top, "BUILD", flo_yaml_root(yaml), spec);
+    }
+    if (rv == 0) {
+        rv = finish(&reader, spec);
+    }
     flo_yaml_free(yaml);
     if (rv < 0) {
         flo_build_spec_free(spec);

@@ -342,7 +342,9 @@ int flo_rest_benchmarks(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_fleet_report_list_op(store, flo_order_op_word(FLO_ORDER_BENCHMARK),
                                       BENCHMARKS_SHOWN, add_benchmark, &benchmarks, err);
 
-    rv = rv == 0 ? add_machines(store, benchmarks.items, err) : rv;
+    if (rv == 0) {
+        rv = add_machines(store, benchmarks.items, err);
+    }
     call->out = flo_rest_list(benchmarks.items, NULL);
     return rv;
 }
