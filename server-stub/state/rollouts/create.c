@@ -185,10 +185,22 @@ static int may_be_made(struct flo_controller *controller, struct flo_rollout_ent
     return dry ? 0 : flo_rollouts_check_bars(controller, entry, &until_ms, err);
 }
 
-/* Checks a new rollout with its members. */
-static int check_all(struct flo_controller *controller, struct flo_rollout_entry *entry, bool dry,
-                     struct flo_err *err)
+/* Names a new rollout, finds its members, and checks it with them. */
+static int fill(struct flo_controller *controller, struct flo_rollout_entry *entry, bool dry,
+                struct flo_err *err)
 {
+    struct join join = {.entry = entry, .err = err};
+    uint64_t number;
+
+    FLO_TRY(flo_rollouts_settle_lift(controller, entry, err));
+    FLO_TRY(flo_fleet_order_removal(controller->store, entry->model, entry->group,
+                                    &entry->own->removal, err));
+    FLO_TRY(flo_fleet_next(controller->store, "rollout", &number, err));
+    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu", (unsigned long long)number);
+    entry->core.created_at_ms = join.now_ms = flo_controller_now_ms(controller);
+    FLO_TRY(flo_rollouts_look_above(controller, entry, err));
+    FLO_TRY(flo_rollouts_reserve(controller, entry, err));
+    FLO_TRY(flo_fleet_facts_each(controller->store, entry->group, join_row, &join, err));
     FLO_TRY(flo_spec_check_sense(&entry->spec, err));
     FLO_TRY(check_somebody(entry, dry, err));
     FLO_TRY(check_cover(entry, err));
@@ -206,7 +218,6 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
                         bool dry, struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    uint64_t number = 0;
     json_t *copy = json_deep_copy(spec);
     int rv = flo_rollouts_read_spec(controller, copy, &entry, err);
 
@@ -216,29 +227,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     }
     snprintf(entry->own->by, sizeof(entry->own->by), "%s", by->name);
     snprintf(entry->own->account, sizeof(entry->own->account), "%s", by->account);
-    rv = flo_rollouts_settle_lift(controller, entry, err);
-    if (rv == 0) {
-        rv = flo_fleet_order_removal(controller->store, entry->model, entry->group,
-                                     &entry->own->removal, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_next(controller->store, "rollout", &number, err);
-    }
-    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu", (unsigned long long)number);
-    entry->core.created_at_ms = flo_controller_now_ms(controller);
-    struct join join = {.entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    if (rv == 0) {
-        rv = flo_rollouts_look_above(controller, entry, err);
-    }
-    if (rv == 0) {
-        rv = flo_rollouts_reserve(controller, entry, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_facts_each(controller->store, entry->group, join_row, &join, err);
-    }
-    if (rv == 0) {
-        rv = check_all(controller, entry, dry, err);
-    }
+    rv = fill(controller, entry, dry, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);
         return rv;

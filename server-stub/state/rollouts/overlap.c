@@ -102,20 +102,14 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
  * under way, even if they are not in memory. */
 int flo_rollouts_join(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
-    struct flo_text_list ids = {0};
-    int rv = flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
+    FLO_CLEANUP(flo_text_list_clear) struct flo_text_list ids = {0};
 
-    if (rv == 0) {
-        rv = flo_rollouts_sort(controller, &ids, err);
+    FLO_TRY(flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err));
+    FLO_TRY(flo_rollouts_sort(controller, &ids, err));
+    for (size_t i = 0; i < ids.count; i++) {
+        FLO_TRY(join_one(controller, &ids, i, device, err));
     }
-    for (size_t i = 0; i < ids.count && rv == 0; i++) {
-        rv = join_one(controller, &ids, i, device, err);
-    }
-    if (rv == 0) {
-        rv = flo_rollouts_return(controller, &ids, device, err);
-    }
-    flo_text_list_clear(&ids);
-    return rv;
+    return flo_rollouts_return(controller, &ids, device, err);
 }
 
 /* ---- the newest wins ---- */
