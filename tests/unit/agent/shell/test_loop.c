@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include "agent/shell/assets/assets.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/queue/timers.h"
