@@ -15,7 +15,7 @@ from conftest import BIN, MODELS, Small
 from waits import until
 
 QUESTION = "Classify: 23:45 oven-95 voltage drop temp=35C"
-UNKNOWN = os.path.join(MODELS, "lfm2.Q8_0.gguf")  # of no family that our engine knows
+UNKNOWN = os.path.join(MODELS, "lfm2.Q8_0.gguf")  # the stories force the back end
 pytestmark = pytest.mark.skipif(
     not os.path.exists(os.path.join(BIN, "flotilla-engine-llama")),
     reason="flotilla-engine-llama is not built: tests/lanes/llama.sh")
