@@ -247,8 +247,11 @@ static int run(struct compare *c, const struct flo_compare_ask *ask, struct flo_
     FLO_TRY(flo_compare_types(ask->types, &c->files, err));
     FLO_TRY(flo_compare_rows(ask->models, ask->count, &c->files, &c->report, err));
     FLO_TRY(open_models(c, err));
+    if (c->report.has_layers) {
+        FLO_TRY(flo_compare_states_open(&c->report, c->peers, err));
+    }
     walk(c);
-    return 0;
+    return c->report.has_layers ? flo_compare_states_run(&c->report, c->peers, &c->suite, err) : 0;
 }
 
 static void end(struct compare *c)
@@ -289,6 +292,7 @@ int flo_compare_run(const struct flo_compare_ask *ask, struct flo_compare_report
 struct compare_verb {
     struct flo_tool tool; /* options; the words are the suite and the candidates */
     const char *types, *page;
+    bool asks_layers;
     struct flo_suite suite;
     struct flo_compare_report report;
 };
@@ -354,6 +358,7 @@ static int compare(void *context, struct flo_err *err)
 
     FLO_TRY(check_words(v, err));
     v->report.tokens_max = (uint32_t)v->tool.count;
+    v->report.has_layers = v->asks_layers;
     FLO_TRY(flo_eval_suite(v->tool.args.words[0], &v->suite, &v->report.suite_file, err));
     memcpy(inputs.paths, v->tool.args.words, v->tool.args.word_count * sizeof(inputs.paths[0]));
     int rv =
@@ -370,7 +375,9 @@ static struct compare_verb state = {.tool.count = TOKENS_DEFAULT};
 static const struct flo_flag flags[] = {
     {"types", "TYPE,TYPE...", "also copies of each F16, BF16 or F32 candidate in these types",
      FLO_TEXT(struct compare_verb, types)},
-    {"page", "FILE", "an HTML page with the table and two pictures",
+    {"layers", NULL, "also the error of the hidden state after each layer",
+     FLO_SWITCH(struct compare_verb, asks_layers)},
+    {"page", "FILE", "an HTML page with the table and pictures",
      FLO_TEXT(struct compare_verb, page)},
     {"template", "NAME|FILE", "a chat template instead of the models' own",
      FLO_TEXT(struct compare_verb, tool.chat_template)},
@@ -389,6 +396,7 @@ const struct flo_verb flo_verb_compare = {
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = compare,
-    .more = "The first model is the one from which the distance (KL) is measured.\n",
+    .more = "The first model is the one from which the distance (KL) is measured.  Errors by\n"
+            "layer of a copy are measured from its own candidate.\n",
     .example = "suite.jsonl small-f16.gguf large-q4_0.gguf --types q8_0,q4_k_m",
 };

@@ -2,12 +2,15 @@
  *
  *   compare.c         the walk over the suite, and the options
  *   compare_open.c    the rows: candidates and their quantised copies
- *   compare_table.c   the table in the terminal and the JSON
+ *   compare_states.c  the walk over the prompts for the errors by layer
+ *   compare_layers.c  who has such errors, and these as JSON
+ *   compare_table.c   the tables in the terminal and the JSON
  *   compare_page.c    the page with pictures */
 #ifndef FLOTILLA_ENGINE_COMPARE_H
 #define FLOTILLA_ENGINE_COMPARE_H
 
 #include "engine/judge/eval.h"
+#include "engine/judge/layer_errors.h"
 
 #define FLO_COMPARE_MODELS_MAX 8
 /* most rows: every model and its quantised copies, each of them a process */
@@ -26,13 +29,16 @@ struct flo_compare_row {
     bool has_kl;                   /* the tokens of all prompts were those of the first model */
     uint64_t positions, nonfinite; /* compared positions, and those without a finite result */
     double kl_sum;
-    struct flo_err error; /* reason why the row has no results; code 0: it has them */
+    struct flo_states_shape shape;  /* the hidden states, if the report has layers */
+    struct flo_layer_errors layers; /* see flo_compare_has_layers() */
+    struct flo_err error;           /* reason why the row has no results; code 0: it has them */
 };
 
 struct flo_compare_report {
     struct flo_eval_file suite_file;
     size_t cases;
-    bool only_asks; /* the cases have no right answers, so none is counted */
+    bool only_asks;  /* the cases have no right answers, so none is counted */
+    bool has_layers; /* errors by layer were asked for */
     uint32_t tokens_max;
     struct flo_compare_row rows[FLO_COMPARE_ROWS_MAX];
     size_t count;
@@ -48,9 +54,10 @@ struct flo_compare_ask {
     const char *types; /* as of --types, or NULL */
 };
 /* Scores all models and their copies.  The caller has set report->suite_file,
- * tokens_max and only_asks; the other fields are filled.  Called while this
- * process has no other threads.  Errors of flo_compare_types() and
- * flo_compare_rows(); what a model failed with is its row's. */
+ * tokens_max, only_asks and has_layers; the other fields are filled.  Called
+ * while this process has no other threads.  Errors of flo_compare_types(),
+ * flo_compare_rows() and flo_compare_states_open(); what a model failed with is
+ * its row's. */
 FLO_MUST_USE int flo_compare_run(const struct flo_compare_ask *ask,
                                  struct flo_compare_report *report, struct flo_err *err);
 /* Returns a row's mean divergence from the first model, or 0. */
@@ -77,6 +84,35 @@ FLO_MUST_USE int flo_compare_rows(const char *const *paths, size_t count,
                                   struct flo_compare_files *files,
                                   struct flo_compare_report *report, struct flo_err *err);
 void flo_compare_files_close(struct flo_compare_files *files);
+
+/* ---- compare_states.c ---- */
+
+/* Prepares the open models (their sockets are peers [rows], -1: none) for errors
+ * by layer, and finds which of them have the same layers.  FLO_E_NOT_BUILT: the
+ * states of a model cannot be seen. */
+FLO_MUST_USE int flo_compare_states_open(struct flo_compare_report *report, const int *peers,
+                                         struct flo_err *err);
+/* Measures the errors by layer.  A model that fails gets its row's error.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_compare_states_run(struct flo_compare_report *report, const int *peers,
+                                        const struct flo_suite *suite, struct flo_err *err);
+
+/* ---- compare_layers.c ---- */
+
+#define FLO_COMPARE_PLACE_BYTES 16
+
+/* Returns the row from which a row's errors by layer are measured: a copy's
+ * candidate, or the first model. */
+size_t flo_compare_from(const struct flo_compare_report *report, size_t row);
+/* Tells whether a row has errors by layer: its layers and its tokens of all
+ * prompts are those of the other model. */
+bool flo_compare_has_layers(const struct flo_compare_report *report, size_t row);
+/* Returns the name of a place of struct flo_layer_errors, which may be in
+ * `name`. */
+const char *flo_compare_place(uint32_t place, char name[FLO_COMPARE_PLACE_BYTES]);
+/* Writes the member `layers` of a row. */
+void flo_compare_layers_json(const struct flo_compare_report *report, size_t row,
+                             struct flo_buf *out);
 
 /* ---- compare_table.c ---- */
 

@@ -1,5 +1,5 @@
-/* Compare page: writes the results of all models as an HTML document with two
- * pictures. */
+/* Compare page: writes the results of all models as an HTML document with
+ * pictures: two of all models, and the errors by layer of each. */
 #include "engine/judge/compare.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ static const char style[] = "body{font:15px/1.5 system-ui,sans-serif;margin:2em 
                             "svg{width:29em;max-width:100%}\n"
                             "svg text{font-size:12px;fill:currentColor}\n"
                             "svg line{stroke:#8888}\n"
-                            "svg circle{fill:#2a6fb0}\n"
+                            "svg circle,svg rect{fill:#2a6fb0}\n"
+                            "svg .jump{fill:#c2452d}\n"
                             ":root{color-scheme:light dark}\n";
 
 /* Writes a text so that no character of it is markup. */
@@ -132,21 +133,34 @@ static double end_of(const struct flo_compare_report *report, const struct axis 
     return round_up(most);
 }
 
-static void put_axes(struct flo_buf *out, const struct axis *x, const struct axis *y)
+static void put_names(struct flo_buf *out, const char *x, const char *y)
 {
-    for (int i = 0; i <= 2; i++) {
-        double across = LEFT + (RIGHT - LEFT) * i / 2.0, up = BOTTOM - (BOTTOM - TOP) * i / 2.0;
-        flo_buf_printf(out,
-                       "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>"
-                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>"
-                       "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n",
-                       LEFT, up, RIGHT, up, LEFT - 6, up + 4, y->end * i / 2, across, BOTTOM + 16,
-                       x->end * i / 2);
-    }
     flo_buf_printf(out,
                    "<text x=\"%d\" y=\"12\">%s</text>"
                    "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
-                   LEFT, y->name, RIGHT, HEIGHT - 8, x->name);
+                   LEFT, y, RIGHT, HEIGHT - 8, x);
+}
+
+/* Writes the vertical axis: a line for 0, for the half and for the end. */
+static void put_heights(struct flo_buf *out, double end)
+{
+    for (int i = 0; i <= 2; i++) {
+        double up = BOTTOM - (BOTTOM - TOP) * i / 2.0;
+        flo_buf_printf(out,
+                       "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>"
+                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
+                       LEFT, up, RIGHT, up, LEFT - 6, up + 4, end * i / 2);
+    }
+}
+
+static void put_axes(struct flo_buf *out, const struct axis *x, const struct axis *y)
+{
+    put_heights(out, y->end);
+    for (int i = 0; i <= 2; i++) {
+        flo_buf_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n",
+                       LEFT + (RIGHT - LEFT) * i / 2.0, BOTTOM + 16, x->end * i / 2);
+    }
+    put_names(out, x->name, y->name);
 }
 
 static void put_picture(struct flo_buf *out, const struct flo_compare_report *report, struct axis y)
@@ -176,6 +190,96 @@ static void put_picture(struct flo_buf *out, const struct flo_compare_report *re
     flo_buf_text(out, "</svg></figure>\n");
 }
 
+/* ---- errors by layer ---- */
+
+static double center_of(uint32_t place, uint32_t places)
+{
+    return LEFT + (RIGHT - LEFT) * (place + 0.5) / places;
+}
+
+/* Writes a place's bar, or a text where its error is not finite. */
+static void put_bar(struct flo_buf *out, const struct flo_layer_errors *layers, uint32_t place,
+                    double end)
+{
+    double error = flo_layer_errors_at(layers, place), wide = (RIGHT - LEFT) * 0.8 / layers->places;
+    double high = (BOTTOM - TOP) * error / end, center = center_of(place, layers->places);
+    const char *mark = place == flo_layer_errors_jump(layers) ? " class=\"jump\"" : "";
+    char name[FLO_COMPARE_PLACE_BYTES];
+
+    if (!isfinite(error)) {
+        flo_buf_printf(out, "<text%s x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">&#215;</text>\n",
+                       mark, center, BOTTOM - 2);
+        return;
+    }
+    flo_buf_printf(out,
+                   "<rect%s x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%s: "
+                   "%.6f</title></rect>\n",
+                   mark, center - wide / 2, BOTTOM - high, wide, high,
+                   flo_compare_place(place, name), error);
+}
+
+/* Names some places below their bars, and says where the error jumps. */
+static void put_places(struct flo_buf *out, const struct flo_layer_errors *layers)
+{
+    uint32_t jump = flo_layer_errors_jump(layers), last = layers->places - 1;
+    const uint32_t shown[] = {0, (last + 1) / 2, last};
+    char name[FLO_COMPARE_PLACE_BYTES];
+
+    for (size_t i = 0; i < FLO_COUNT(shown); i++) {
+        if (i == 0 || shown[i] > shown[i - 1]) {
+            flo_buf_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+                           center_of(shown[i], layers->places), BOTTOM + 16,
+                           flo_compare_place(shown[i], name));
+        }
+    }
+    if (jump == FLO_NO_PLACE) {
+        return;
+    }
+    double step = flo_layer_errors_step(layers, jump);
+    flo_buf_printf(out, "<text class=\"jump\" x=\"%d\" y=\"%d\">jump at %s%s: ", LEFT, HEIGHT - 8,
+                   jump > 0 ? "layer " : "", flo_compare_place(jump, name));
+    flo_buf_printf(out, isfinite(step) ? "+%.6f</text>\n" : "not finite</text>\n", step);
+}
+
+static void put_layers(struct flo_buf *out, const struct flo_compare_report *report, size_t row)
+{
+    const struct flo_layer_errors *layers = &report->rows[row].layers;
+    struct flo_compare_cells cells;
+    double most = 0;
+
+    for (uint32_t p = 0; p < layers->places; p++) {
+        most = fmax(most, flo_layer_errors_at(layers, p)); /* NaN is left out */
+    }
+    flo_compare_cells(report, row, &cells);
+    flo_buf_printf(out, "<figure><figcaption>%zu ", row + 1);
+    put_text(out, cells.name);
+    flo_buf_printf(out,
+                   ", from %zu</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\">\n"
+                   "<title>error by layer</title>\n",
+                   flo_compare_from(report, row) + 1, WIDTH, HEIGHT);
+    put_heights(out, round_up(most));
+    put_names(out, "layer", "relative error");
+    for (uint32_t p = 0; p < layers->places; p++) {
+        put_bar(out, layers, p, round_up(most));
+    }
+    put_places(out, layers);
+    flo_buf_text(out, "</svg></figure>\n");
+}
+
+static void put_all_layers(struct flo_buf *out, const struct flo_compare_report *report)
+{
+    flo_buf_text(out,
+                 "<h2>Error by layer</h2>\n<p>Relative error of the hidden state after each "
+                 "layer, as root mean square over the tokens of all prompts. The first bar is "
+                 "the embedding. Each picture has a scale of its own; the layer where the error "
+                 "grows most is red.</p>\n");
+    for (size_t i = 0; i < report->count; i++) {
+        if (flo_compare_has_layers(report, i)) {
+            put_layers(out, report, i);
+        }
+    }
+}
+
 void flo_compare_page(const struct flo_compare_report *report, struct flo_buf *out)
 {
     char clean[FLO_COMPARE_NAME_BYTES];
@@ -194,5 +298,8 @@ void flo_compare_page(const struct flo_compare_report *report, struct flo_buf *o
     put_picture(out, report,
                 report->only_asks ? (struct axis){"KL to first", flo_compare_kl, .end = 0} : exact);
     put_picture(out, report, (struct axis){"answer tokens/s", flo_compare_speed, .end = 0});
+    if (report->has_layers) {
+        put_all_layers(out, report);
+    }
     flo_buf_text(out, "</body></html>\n");
 }

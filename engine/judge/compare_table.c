@@ -1,8 +1,11 @@
 /* Compare table: writes the results of all models as a table and as JSON. */
 #include "engine/judge/compare.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
+
+#define PLACE_WIDTH 9 /* characters of "embedding" */
 
 const char *const flo_compare_titles[FLO_COMPARE_COLUMNS] = {
     [FLO_COMPARE_EXACT] = "answers right",
@@ -126,6 +129,100 @@ static size_t widths(const struct flo_compare_report *report, size_t columns[FLO
     return names;
 }
 
+/* ---- errors by layer ---- */
+
+static void put_error(struct flo_buf *out, int width, double error)
+{
+    if (isfinite(error)) {
+        flo_buf_printf(out, "  %*.6f", width, error);
+    } else {
+        flo_buf_printf(out, "  %*s", width, "not finite");
+    }
+}
+
+static void put_jump(struct flo_buf *out, int width, const struct flo_layer_errors *layers)
+{
+    uint32_t jump = flo_layer_errors_jump(layers);
+    char name[FLO_COMPARE_PLACE_BYTES], text[FLO_COMPARE_PLACE_BYTES + 32] = "-";
+
+    if (jump != FLO_NO_PLACE) {
+        double step = flo_layer_errors_step(layers, jump);
+        snprintf(text, sizeof(text), isfinite(step) ? "%s: +%.6f" : "%s",
+                 flo_compare_place(jump, name), step);
+    }
+    flo_buf_printf(out, "  %*s", width, text);
+}
+
+/* Columns of the table: rows that have errors by layer. */
+struct columns {
+    size_t rows[FLO_COMPARE_ROWS_MAX];
+    int widths[FLO_COMPARE_ROWS_MAX];
+    size_t count;
+    uint32_t places; /* most places of a model */
+};
+
+static void find_columns(const struct flo_compare_report *report, struct columns *c)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct flo_layer_errors *layers = &report->rows[i].layers;
+        struct flo_compare_cells cells;
+        if (!flo_compare_has_layers(report, i)) {
+            continue;
+        }
+        flo_compare_cells(report, i, &cells);
+        size_t width = width_of(cells.name), least = strlen("embedding: +0.000000");
+        c->rows[c->count] = i;
+        c->widths[c->count++] = (int)(width > least ? width : least);
+        c->places = layers->places > c->places ? layers->places : c->places;
+    }
+}
+
+static void put_names(struct flo_buf *out, const struct flo_compare_report *report,
+                      const struct columns *c)
+{
+    flo_buf_printf(out, "%-*s", PLACE_WIDTH, "layer");
+    for (size_t k = 0; k < c->count; k++) {
+        struct flo_compare_cells cells;
+        flo_compare_cells(report, c->rows[k], &cells);
+        /* a name may have characters of several bytes */
+        int extra = (int)(strlen(cells.name) - width_of(cells.name));
+        flo_buf_printf(out, "  %*s", c->widths[k] + extra, cells.name);
+    }
+    flo_buf_text(out, "\n");
+}
+
+static void put_layers(const struct flo_compare_report *report, struct flo_buf *out)
+{
+    char name[FLO_COMPARE_PLACE_BYTES];
+    struct columns c = {.count = 0};
+
+    find_columns(report, &c);
+    flo_buf_text(out, "\nerror of the hidden state after each layer, relative, rms over the "
+                      "tokens of all prompts\n");
+    if (c.count == 0) {
+        flo_buf_text(out, "no two models have the same layers and the same tokens\n");
+        return;
+    }
+    put_names(out, report, &c);
+    for (uint32_t p = 0; p < c.places; p++) {
+        flo_buf_printf(out, "%-*s", PLACE_WIDTH, flo_compare_place(p, name));
+        for (size_t k = 0; k < c.count; k++) {
+            const struct flo_layer_errors *layers = &report->rows[c.rows[k]].layers;
+            if (p < layers->places) {
+                put_error(out, c.widths[k], flo_layer_errors_at(layers, p));
+            } else {
+                flo_buf_printf(out, "  %*s", c.widths[k], "-");
+            }
+        }
+        flo_buf_text(out, "\n");
+    }
+    flo_buf_printf(out, "%-*s", PLACE_WIDTH, "jump");
+    for (size_t k = 0; k < c.count; k++) {
+        put_jump(out, c.widths[k], &report->rows[c.rows[k]].layers);
+    }
+    flo_buf_text(out, "\n");
+}
+
 void flo_compare_table(const struct flo_compare_report *report, struct flo_buf *out)
 {
     size_t columns[FLO_COMPARE_COLUMNS];
@@ -152,6 +249,9 @@ void flo_compare_table(const struct flo_compare_report *report, struct flo_buf *
         }
         flo_buf_text(out, "\n");
     }
+    if (report->has_layers) {
+        put_layers(report, out);
+    }
 }
 
 /* ---- JSON ---- */
@@ -174,9 +274,10 @@ static void put_rate(struct flo_buf *out, const char *key, double speed)
     }
 }
 
-static void put_results(struct flo_buf *out, const struct flo_compare_report *report,
-                        const struct flo_compare_row *r)
+static void put_results(struct flo_buf *out, const struct flo_compare_report *report, size_t row)
 {
+    const struct flo_compare_row *r = &report->rows[row];
+
     put_file(out, ",\"file\":", &r->file);
     flo_tool_json(out, ",\"arch\":", r->about.info.arch);
     flo_tool_json(out, ",\"kernel\":", r->about.info.kernel);
@@ -196,8 +297,9 @@ static void put_results(struct flo_buf *out, const struct flo_compare_report *re
                    (unsigned long long)r->nonfinite);
     put_rate(out, "prompt_tokens_per_s", per_second(r->tokens_in, r->prompt_us));
     put_rate(out, "answer_tokens_per_s", flo_compare_speed(r));
-    flo_buf_printf(out, ",\"rss_bytes_peak\":%llu,\"error\":null}",
-                   (unsigned long long)r->about.rss_bytes_peak);
+    flo_buf_printf(out, ",\"rss_bytes_peak\":%llu", (unsigned long long)r->about.rss_bytes_peak);
+    flo_compare_layers_json(report, row, out);
+    flo_buf_text(out, ",\"error\":null}");
 }
 
 void flo_compare_json(const struct flo_compare_report *report, struct flo_buf *out)
@@ -217,7 +319,7 @@ void flo_compare_json(const struct flo_compare_report *report, struct flo_buf *o
             flo_buf_text(out, ",\"quantized_to\":null");
         }
         if (r->error.code == 0) {
-            put_results(out, report, r);
+            put_results(out, report, i);
             continue;
         }
         flo_tool_json(out, ",\"file\":", r->file.path);

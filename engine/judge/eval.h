@@ -8,6 +8,7 @@
 #ifndef FLOTILLA_ENGINE_EVAL_H
 #define FLOTILLA_ENGINE_EVAL_H
 
+#include "engine/judge/states.h"
 #include "engine/judge/suite.h"
 #include "engine/tools/common.h"
 
@@ -49,6 +50,8 @@ struct flo_eval_side {
     int32_t *tokens;              /* [context]: ids of the prompt, then of the answer */
     uint32_t n_prompt;
     struct flo_buf text;
+    struct flo_states *states; /* NULL until flo_eval_side_watch() */
+    uint32_t seen;             /* tokens of the prompt whose states were computed */
 };
 
 FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
@@ -65,6 +68,17 @@ FLO_MUST_USE int flo_eval_side_answer(struct flo_eval_side *side, const struct f
 FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
                                      uint32_t count, flo_logits_fn *row, void *context,
                                      struct flo_err *err);
+
+/* Prepares for flo_eval_side_states().  Errors of flo_states_open(). */
+FLO_MUST_USE int flo_eval_side_watch(struct flo_eval_side *side, struct flo_states_shape *shape,
+                                     struct flo_err *err);
+/* Tokenises a case's prompt and forgets the last one.  Only tokens_in and
+ * prompt_crc of *answer are set. */
+FLO_MUST_USE int flo_eval_side_prompt(struct flo_eval_side *side, const struct flo_suite_case *one,
+                                      struct flo_eval_answer *answer, struct flo_err *err);
+/* Computes the states of the prompt's next tokens, as flo_states_run() does. */
+FLO_MUST_USE int flo_eval_side_states(struct flo_eval_side *side, uint32_t count,
+                                      const float **values, struct flo_err *err);
 
 /* ---- eval_peer.c ---- */
 
@@ -89,6 +103,14 @@ FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t c
                                      struct flo_err *err);
 FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *err);
 FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about, struct flo_err *err);
+/* Do what flo_eval_side_watch(), flo_eval_side_prompt() and
+ * flo_eval_side_states() do, but in the peer's process.  `values` has room for
+ * the states of `count` tokens. */
+FLO_MUST_USE int flo_eval_peer_watch(int peer, struct flo_states_shape *shape, struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_prompt(int peer, size_t index, struct flo_eval_answer *answer,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_states(int peer, const struct flo_states_shape *shape,
+                                      uint32_t count, float *values, struct flo_err *err);
 
 /* ---- eval_report.c ---- */
 

@@ -12,23 +12,37 @@
 
 #include <flotilla/errors/process.h>
 
-enum order_kind { ORDER_ANSWER, ORDER_TOKENS, ORDER_FORCE, ORDER_ABOUT };
+enum order_kind {
+    ORDER_ANSWER,
+    ORDER_TOKENS,
+    ORDER_FORCE,
+    ORDER_ABOUT,
+    ORDER_WATCH,
+    ORDER_PROMPT,
+    ORDER_STATES,
+};
 struct order {
     enum order_kind kind;
     /* ORDER_ANSWER: most tokens of the answer; ORDER_FORCE: number of tokens
-     * that follow */
+     * that follow; ORDER_STATES: number of tokens to compute */
     uint32_t count;
     size_t index; /* index of the case in the suite */
 };
 
-/* Head of a reply, followed by tokens or a row.  An order FORCE gets one reply
+/* Head of a reply, followed by tokens, a row or states.  An order FORCE gets one reply
  * for each row, and one more on failure. */
 struct reply {
     int rv;
     struct flo_err err;
     struct flo_eval_answer answer;
     struct flo_eval_about about;
+    struct flo_states_shape shape;
 };
+
+static size_t bytes_of(const struct flo_states_shape *shape, uint32_t count)
+{
+    return (size_t)shape->places * shape->width * count * sizeof(float);
+}
 
 static int receive(int socket, void *data, size_t bytes, struct flo_err *err)
 {
@@ -87,6 +101,27 @@ static int tokenise(struct child *child, const char *text, int32_t *tokens)
     return send_reply(child, rv, tokens, count * sizeof(*tokens));
 }
 
+/* Carries out an order about hidden states. */
+static int obey_watch(struct child *child, const struct order *order)
+{
+    struct flo_eval_side *side = &child->side;
+    struct reply *reply = &child->reply;
+    const float *values = NULL;
+    size_t bytes = 0;
+    int rv;
+
+    if (order->kind == ORDER_WATCH) {
+        rv = flo_eval_side_watch(side, &reply->shape, &reply->err);
+    } else if (order->kind == ORDER_PROMPT) {
+        rv = flo_eval_side_prompt(side, &child->suite->cases[order->index], &reply->answer,
+                                  &reply->err);
+    } else {
+        rv = flo_eval_side_states(side, order->count, &values, &reply->err);
+        bytes = bytes_of(&reply->shape, order->count);
+    }
+    return send_reply(child, rv, values, bytes);
+}
+
 static int obey(struct child *child, const struct order *order)
 {
     struct flo_eval_side *side = &child->side;
@@ -106,6 +141,10 @@ static int obey(struct child *child, const struct order *order)
         FLO_TRY(receive(child->socket, tokens, order->count * sizeof(*tokens), NULL));
         rv = flo_eval_side_force(side, tokens, order->count, send_row, child, &reply->err);
         return rv < 0 ? send_reply(child, rv, NULL, 0) : 0;
+    case ORDER_WATCH:
+    case ORDER_PROMPT:
+    case ORDER_STATES:
+        return obey_watch(child, order);
     case ORDER_ABOUT:
         break;
     }
@@ -216,4 +255,32 @@ int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *er
 
     FLO_TRY(hear(peer, &reply, err));
     return receive(peer, row, n_vocab * sizeof(*row), err);
+}
+
+int flo_eval_peer_watch(int peer, struct flo_states_shape *shape, struct flo_err *err)
+{
+    struct reply reply;
+
+    FLO_TRY(ask(peer, &(struct order){.kind = ORDER_WATCH}, &reply, err));
+    *shape = reply.shape;
+    return 0;
+}
+
+int flo_eval_peer_prompt(int peer, size_t index, struct flo_eval_answer *answer,
+                         struct flo_err *err)
+{
+    struct reply reply;
+
+    FLO_TRY(ask(peer, &(struct order){ORDER_PROMPT, 0, index}, &reply, err));
+    *answer = reply.answer;
+    return 0;
+}
+
+int flo_eval_peer_states(int peer, const struct flo_states_shape *shape, uint32_t count,
+                         float *values, struct flo_err *err)
+{
+    struct reply reply;
+
+    FLO_TRY(ask(peer, &(struct order){ORDER_STATES, count, 0}, &reply, err));
+    return receive(peer, values, bytes_of(shape, count), err);
 }

@@ -50,25 +50,32 @@ static int generate(struct flo_eval_side *side, uint32_t tokens_max, struct flo_
     return rv;
 }
 
-int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
-                         uint32_t tokens_max, struct flo_eval_answer *answer, struct flo_err *err)
+int flo_eval_side_prompt(struct flo_eval_side *side, const struct flo_suite_case *one,
+                         struct flo_eval_answer *answer, struct flo_err *err)
 {
     const struct flo_tool_prompt prompt = {one->system, one->prompt, one->is_raw};
-    struct flo_engine *engine = side->model->text;
     size_t count;
 
-    FLO_TRY(flo_tool_prompt(engine, &prompt, side->tokens, side->model->info->context - 1, &count,
-                            err));
+    FLO_TRY(flo_tool_prompt(side->model->text, &prompt, side->tokens,
+                            side->model->info->context - 1, &count, err));
     side->n_prompt = (uint32_t)count;
+    side->seen = 0;
     *answer = (struct flo_eval_answer){
         .tokens_in = side->n_prompt,
         .prompt_crc = flo_crc32c(0, side->tokens, 4 * side->n_prompt),
     };
     side->model->backend->reset(side->model->state, 0);
+    return 0;
+}
+
+int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
+                         uint32_t tokens_max, struct flo_eval_answer *answer, struct flo_err *err)
+{
+    FLO_TRY(flo_eval_side_prompt(side, one, answer, err));
     side->text.bytes = 0;
     FLO_TRY(generate(side, tokens_max, answer, err));
-    FLO_TRY(flo_engine_detokenise(engine, side->tokens + side->n_prompt, answer->tokens_out, false,
-                                  &side->text, err));
+    FLO_TRY(flo_engine_detokenise(side->model->text, side->tokens + side->n_prompt,
+                                  answer->tokens_out, false, &side->text, err));
     const char *text = side->text.bytes > 0 ? side->text.data : "";
     answer->is_exact = flo_suite_is_exact(one, text, side->text.bytes);
     answer->is_json = flo_suite_is_json(text, side->text.bytes);
@@ -86,4 +93,23 @@ int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens, uint3
         memcpy(side->tokens + side->n_prompt, tokens, count * sizeof(*tokens));
     }
     return b->prefill(side->model->state, side->tokens + last, count + 1, row, context, err);
+}
+
+int flo_eval_side_watch(struct flo_eval_side *side, struct flo_states_shape *shape,
+                        struct flo_err *err)
+{
+    if (side->states == NULL) {
+        FLO_TRY(flo_states_open(side->model, &side->states, err));
+    }
+    *shape = flo_states_shape(side->states);
+    return 0;
+}
+
+int flo_eval_side_states(struct flo_eval_side *side, uint32_t count, const float **values,
+                         struct flo_err *err)
+{
+    const int32_t *next = side->tokens + side->seen;
+
+    side->seen += count;
+    return flo_states_run(side->states, next, count, values, err);
 }

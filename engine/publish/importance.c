@@ -1,10 +1,10 @@
 #include "engine/publish/importance.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/judge/tap.h"
 #include "engine/model/compute.h"
 #include "engine/publish/calibration.h"
 #include "engine/publish/matrices.h"
@@ -13,20 +13,15 @@
 /* share of the mean that a column keeps if its inputs were nearly 0 */
 #define SHARE_MIN 1e-3
 
-/* A tensor whose products are watched. */
-struct watched {
-    const char *name;     /* name of the tensor; borrowed from the model until it closes */
-    const uint8_t *first; /* row 0 of its first plane */
-    const uint8_t *end;
-    size_t plane_bytes;
-    flo_matmul_fn *matmul; /* the kernel's product */
-    struct flo_matrix *matrix;
+/* A tensor that products read. */
+struct read {
+    const char *name; /* borrowed from the model until it closes */
     size_t columns, planes;
     double *sums; /* [planes][columns]: sums of the squares of inputs */
 };
 
 struct flo_importance {
-    struct watched *tensors; /* [count]; sorted by `first` while products are watched */
+    struct read *tensors; /* [count] while the model computes */
     size_t count;
     uint64_t tokens;
     struct values {
@@ -35,23 +30,7 @@ struct flo_importance {
     } * found;         /* [count] */
 };
 
-/* The tensors whose products are watched now.  A product gets no context, so
- * there is one list in a process. */
-static const struct flo_importance *watching;
-
 /* ---- while the model computes ---- */
-
-static struct watched *find_watched(const uint8_t *weights)
-{
-    size_t low = 0, high = watching->count;
-
-    while (low + 1 < high) {
-        size_t middle = (low + high) / 2;
-        *(watching->tensors[middle].first <= weights ? &low : &high) = middle;
-    }
-    assert(weights >= watching->tensors[low].first && weights < watching->tensors[low].end);
-    return &watching->tensors[low];
-}
 
 static double input_at(const struct flo_activations *x, size_t t, size_t column)
 {
@@ -62,32 +41,20 @@ static double input_at(const struct flo_activations *x, size_t t, size_t column)
                : (double)x->codes[at] * (double)x->scales[at / FLO_CODE_BLOCK];
 }
 
-/* Takes the place of a kernel's product.  The thread that computes row 0 of a
- * plane adds the inputs, so each is added once. */
-static void watch(const void *weights, size_t row_bytes, size_t rows,
-                  const struct flo_activations *x, float *y, size_t stride)
+static void add_inputs(void *context, size_t index, size_t plane, const struct flo_activations *x)
 {
-    struct watched *w = find_watched(weights);
-    size_t offset = (size_t)((const uint8_t *)weights - w->first), plane = offset / w->plane_bytes;
-    double *sums = w->sums + plane * w->columns;
+    const struct read *r = &((struct flo_importance *)context)->tensors[index];
+    double *sums = r->sums + plane * r->columns;
 
-    for (size_t t = 0; offset % w->plane_bytes == 0 && t < x->tokens; t++) {
-        for (size_t i = 0; i < w->columns; i++) {
+    for (size_t t = 0; t < x->tokens; t++) {
+        for (size_t i = 0; i < r->columns; i++) {
             double value = input_at(x, t, i);
             sums[i] += value * value;
         }
     }
-    w->matmul(weights, row_bytes, rows, x, y, stride);
 }
 
 /* ---- the list ---- */
-
-static int by_address(const void *a, const void *b)
-{
-    const uint8_t *x = ((const struct watched *)a)->first, *y = ((const struct watched *)b)->first;
-
-    return (x > y) - (x < y);
-}
 
 /* Tells whether a product reads the matrix; of tables, only rows are read.  The
  * parts of a fused tensor have the same input, so the first one stands for
@@ -97,53 +64,43 @@ static bool is_product(const struct flo_weights *weights, const struct flo_matri
     return m != &weights->embedding && m != &weights->per_layer && m->tensor_row == 0;
 }
 
-static int add(struct flo_importance *importance, struct flo_matrix *m, struct flo_err *err)
+static int add(struct flo_importance *importance, const struct flo_matrix *m, struct flo_err *err)
 {
-    struct watched *w = &importance->tensors[importance->count];
+    struct read *r = &importance->tensors[importance->count];
 
-    *w = (struct watched){
-        .name = m->tensor->name,
-        .first = m->data,
-        .plane_bytes = m->row_bytes * (size_t)m->tensor->dims[1],
-        .matmul = m->matmul,
-        .matrix = m,
-        .columns = m->columns,
-        .planes = m->tensor->dims[2] > 1 ? (size_t)m->tensor->dims[2] : 1,
-    };
-    w->end = w->first + w->planes * w->plane_bytes;
-    w->sums = calloc(w->planes, w->columns * sizeof(*w->sums));
+    *r = (struct read){m->tensor->name, m->columns, flo_tap_planes(m), NULL};
+    r->sums = calloc(r->planes, r->columns * sizeof(*r->sums));
     importance->count++;
-    return w->sums != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
+    return r->sums != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", r->name);
 }
 
+/* Lists the matrices that products read.  `out` has room for
+ * flo_matrices_max(). */
 static int list_all(struct flo_importance *importance, struct flo_weights *weights,
-                    struct flo_err *err)
+                    struct flo_matrix **out, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_free_cleanup) struct flo_matrix **matrices = NULL;
-    size_t most = flo_matrices_max(weights);
+    size_t most = flo_matrices_max(weights), count = flo_matrices_list(weights, out);
 
-    matrices = calloc(most, sizeof(struct flo_matrix *));
     importance->tensors = calloc(most, sizeof(*importance->tensors));
     importance->found = calloc(most, sizeof(*importance->found));
-    if (matrices == NULL || importance->tensors == NULL || importance->found == NULL) {
+    if (importance->tensors == NULL || importance->found == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the importance of %zu matrices", most);
     }
-    size_t count = flo_matrices_list(weights, matrices);
     for (size_t i = 0; i < count; i++) {
-        if (is_product(weights, matrices[i])) {
-            FLO_TRY(add(importance, matrices[i], err));
+        if (is_product(weights, out[i])) {
+            out[importance->count] = out[i];
+            FLO_TRY(add(importance, out[i], err));
         }
     }
-    qsort(importance->tensors, importance->count, sizeof(*importance->tensors), by_address);
     return 0;
 }
 
 /* ---- the results ---- */
 
-static bool are_finite(const struct watched *w)
+static bool are_finite(const struct read *r)
 {
-    for (size_t i = 0; i < w->planes * w->columns; i++) {
-        if (!isfinite(w->sums[i])) {
+    for (size_t i = 0; i < r->planes * r->columns; i++) {
+        if (!isfinite(r->sums[i])) {
             return false;
         }
     }
@@ -164,21 +121,21 @@ static void scale_plane(const double *sums, size_t columns, float *out)
     }
 }
 
-static int conclude(struct flo_importance *importance, const struct watched *w, size_t index,
+static int conclude(struct flo_importance *importance, const struct read *r, size_t index,
                     struct flo_err *err)
 {
     struct values *found = &importance->found[index];
 
-    if (!are_finite(w)) {
-        return flo_fail(err, FLO_E_MODEL_NONFINITE, "an input of '%s' is not finite", w->name);
+    if (!are_finite(r)) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE, "an input of '%s' is not finite", r->name);
     }
-    found->name = strdup(w->name);
-    found->values = calloc(w->planes, w->columns * sizeof(*found->values));
+    found->name = strdup(r->name);
+    found->values = calloc(r->planes, r->columns * sizeof(*found->values));
     if (found->name == NULL || found->values == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", w->name);
+        return flo_fail(err, FLO_E_MEMORY, "the importance of '%s'", r->name);
     }
-    for (size_t p = 0; p < w->planes; p++) {
-        scale_plane(w->sums + p * w->columns, w->columns, found->values + p * w->columns);
+    for (size_t p = 0; p < r->planes; p++) {
+        scale_plane(r->sums + p * r->columns, r->columns, found->values + p * r->columns);
     }
     return 0;
 }
@@ -198,7 +155,7 @@ uint64_t flo_importance_tokens(const struct flo_importance *importance)
     return importance->tokens;
 }
 
-static void free_watched(struct flo_importance *importance)
+static void free_tensors(struct flo_importance *importance)
 {
     for (size_t i = 0; importance->tensors != NULL && i < importance->count; i++) {
         free(importance->tensors[i].sums);
@@ -212,7 +169,7 @@ void flo_importance_free(struct flo_importance *importance)
     if (importance == NULL) {
         return;
     }
-    free_watched(importance);
+    free_tensors(importance);
     for (size_t i = 0; importance->found != NULL && i < importance->count; i++) {
         free(importance->found[i].name);
         free(importance->found[i].values);
@@ -222,15 +179,6 @@ void flo_importance_free(struct flo_importance *importance)
 }
 
 /* ---- the run ---- */
-
-static void set_products(struct flo_importance *importance, bool are_watched)
-{
-    for (size_t i = 0; i < importance->count; i++) {
-        const struct watched *w = &importance->tensors[i];
-        w->matrix->matmul = are_watched ? watch : w->matmul;
-    }
-    watching = are_watched ? importance : NULL;
-}
 
 static int pass_over(void *context, uint32_t position, const float *logits)
 {
@@ -254,14 +202,20 @@ static int measure(const struct flo_tool_model *model, struct flo_chunks *chunks
                    struct flo_importance *importance, struct flo_err *err)
 {
     struct flo_engine *engine = flo_backend_native_session(model->state)->engine;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_matrix **matrices = NULL;
+    struct flo_tap *tap = NULL;
 
     if (engine->compute != &flo_compute_native || engine->weights.are_packed) {
         return flo_fail(err, FLO_E_NOT_BUILT, "a calibration by %s", model->info->kernel);
     }
-    FLO_TRY(list_all(importance, &engine->weights, err));
-    set_products(importance, true);
+    matrices = calloc(flo_matrices_max(&engine->weights), sizeof(struct flo_matrix *));
+    if (matrices == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a list of matrices");
+    }
+    FLO_TRY(list_all(importance, &engine->weights, matrices, err));
+    FLO_TRY(flo_tap_open(matrices, importance->count, add_inputs, importance, &tap, err));
     int rv = compute(model, chunks, err);
-    set_products(importance, false);
+    flo_tap_close(tap);
     for (size_t i = 0; rv == 0 && i < importance->count; i++) {
         rv = conclude(importance, &importance->tensors[i], i, err);
     }
@@ -274,12 +228,11 @@ int flo_importance_measure(const struct flo_tool_model *model, struct flo_chunks
 {
     struct flo_importance *importance = calloc(1, sizeof(*importance));
 
-    assert(watching == NULL);
     if (importance == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "an importance");
     }
     int rv = measure(model, chunks, importance, err);
-    free_watched(importance);
+    free_tensors(importance);
     if (rv < 0) {
         flo_importance_free(importance);
         return rv;

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 
 import pytest
 
 import waits
+from bad_files import Gguf
 from test_local_api import ROOT
 
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -20,6 +22,7 @@ UPDATE = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
 BAD = os.path.join(MODELS, "README.md")
 TINY = os.path.join(ROOT, "tests", "oracle", "tiny", "%s.gguf")
 OTHER = TINY % "smollm2-S-q4_1"  # of another vocabulary
+ENCODER = os.path.join(ROOT, "tests", "oracle", "encoders", "embeddinggemma.f32.gguf")
 
 
 @pytest.fixture(scope="module", name="model")
@@ -125,6 +128,81 @@ def test_a_page_shows_names_as_text_and_needs_no_other_file(model, work):
     assert page.tags.count("svg") == 2 and page.tags.count("circle") == 4
     assert not {"img", "script", "link", "iframe", "a"} & set(page.tags)
     assert not [one for one in page.values if one and ":" in one]
+
+
+def damaged(path, to, tensor):
+    """A copy of a model in F16, without the numbers of one matrix."""
+    model = Gguf(path)
+    at = model.tensors[tensor]
+    columns, rows = struct.unpack_from("<2Q", model.data, at["shape"])
+    kind, offset = struct.unpack_from("<IQ", model.data, at["type"])
+    assert kind == 1
+    begin = model.head + -model.head % 32 + offset
+    with open(to, "wb") as file:
+        file.write(model.put(begin, bytes(2 * columns * rows)))
+    return to
+
+
+def test_the_error_jumps_at_the_layer_that_is_damaged(model, work):
+    for layer, tensor in ((1, "blk.1.attn_output.weight"), (3, "blk.3.ffn_down.weight")):
+        bad = damaged(FLOATS, os.path.join(work, "bad.gguf"), tensor)
+        first, second = rows(model, V1, FLOATS, bad, "--layers")
+        assert first["layers"] is None
+        layers = second["layers"]
+        assert layers["from"] == 0 and layers["tokens"] == total_tokens(model)
+        assert layers["embedding"] == 0
+        assert layers["errors"][:layer] == [0] * layer
+        assert layers["errors"][layer] > 0.05
+        assert layers["jump"] == {"layer": layer, "by": layers["errors"][layer]}
+
+
+def total_tokens(model):
+    """The number of tokens of all prompts."""
+    report = json.loads(subprocess.run(
+        [model, "eval", V1, "--model", FLOATS, "--json"], check=True,
+        capture_output=True, text=True).stdout)
+    return report["model"]["tokens_in"]
+
+
+def test_errors_by_layer_grow_with_fewer_bits_and_change_no_other_result(model):
+    words = (V1, FLOATS, "--types", "q8_0,q4_0")
+    plain, (floats, large, small) = rows(model, *words), rows(model, *words, "--layers")
+    assert floats["layers"] is None
+    for one, other in zip(large["layers"]["errors"], small["layers"]["errors"]):
+        assert 0 < one < other < 0.2
+    for before, after in zip(plain, (floats, large, small)):
+        assert before["layers"] is None
+        assert [before[key] for key in ("exact", "kl_mean", "positions")] == [
+            after[key] for key in ("exact", "kl_mean", "positions")]
+
+
+def test_a_copy_is_measured_from_its_own_candidate(model, work):
+    suite = os.path.join(work, "one.jsonl")
+    with open(suite, "w", encoding="utf-8") as file:
+        file.write('{"prompt":"Is the pump ok? %s","answer":"yes"}' % ("So it is. " * 12))
+    table = rows(model, suite, FLOATS, TINY % "llama32-S-f32", "--types", "q8_0",
+                 "-n", "2", "--layers")
+    assert [one["layers"] and one["layers"]["from"] for one in table] == [
+        None, 0, None, 2]
+    assert all(one["layers"]["tokens"] > 32 for one in table if one["layers"])
+
+
+def test_a_page_has_a_picture_of_the_layers_of_each_copy(model, work):
+    path = os.path.join(work, "page.html")
+    text = run(model, V1, FLOATS, "--types", "q8_0,q4_0", "--layers", "--page", path).stdout
+    with open(path, encoding="utf-8") as file:
+        page = Page(file.read())
+    assert page.tags.count("svg") == 4 and page.tags.count("rect") == 12
+    assert "tiny-v1.F16.gguf Q4_0, from 1" in "".join(page.data)
+    assert page.values.count("jump") == 4
+    assert "\nembedding " in text and "\njump " in text
+
+
+def test_errors_by_layer_that_cannot_be_measured_are_refused_at_once(model):
+    done = run(model, V1, FLOATS, ENCODER, "--layers", code=2)
+    assert "error[not.built]: --layers: " + ENCODER in done.stderr
+    assert "errors by layer of an encoder (gemma-embedding)" in done.stderr
+    assert "leave out --layers" in done.stderr
 
 
 def test_command_lines_and_suites_that_are_wrong_are_refused(model, work):
