@@ -33,7 +33,8 @@ def test_the_sampling_that_a_folder_recommends_is_the_releases(fleet, tmp_path):
     with open(os.path.join(folder, "generation_config.json"), "w",
               encoding="utf-8") as out:
         json.dump({"temperature": 0.3, "top_k": 50, "min_p": 0.15}, out)
-    create(fleet, "lfm@1", folder, "--type", "q8_0")
+    _, said, _ = create(fleet, "lfm@1", folder, "--type", "q8_0", "-o", "json")
+    assert json.loads(said), said  # what the import says is not a part of it
     made = json.loads(fleet.cli("release", "get", "lfm@1", "-o", "json")[1])
     assert made["document"]["serve"]["sampling"] == {
         "temperature_ppm": 300000, "top_k": 50, "min_p_ppm": 150000}

@@ -106,6 +106,10 @@ FLO_MUST_USE int flo_create_run_model(const char *const *words, int *status, str
 /* Runs it with its stdout at `fd`; -1: at ours. */
 FLO_MUST_USE int flo_create_run_model_to(const char *const *words, int fd, int *status,
                                          struct flo_err *err);
+/* Runs the words, whose lines are for people: if our stdout is data for a
+ * program, they go to stderr. */
+FLO_MUST_USE int flo_create_run_model_shown(const struct flo_cli *cli, const char *const *words,
+                                            int *status, struct flo_err *err);
 
 /* Tells whether the command chooses the model's types: --calibrate, --fit or
  * --loss is given. */

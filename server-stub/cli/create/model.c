@@ -16,13 +16,14 @@
 
 /* ---- a folder ---- */
 
-static int run_import(const char *folder, const char *type, const char *to, struct flo_err *err)
+static int run_import(const struct flo_cli *cli, const char *folder, const char *type,
+                      const char *to, struct flo_err *err)
 {
     const char *words[] = {"import", folder, "--to", to, type == NULL ? NULL : "--type",
                            type,     NULL};
     int status = 0;
 
-    FLO_TRY(flo_create_run_model(words, &status, err));
+    FLO_TRY(flo_create_run_model_shown(cli, words, &status, err));
     return flo_create_made(status, folder, err);
 }
 
@@ -44,7 +45,7 @@ static int import_and_choose(struct flo_cli *cli, struct flo_create *create, con
         return flo_create_quantize(cli, create, given, err);
     }
     snprintf(floats, sizeof(floats), "%s/floats.gguf", create->scratch);
-    FLO_TRY(run_import(given, NULL, floats, err));
+    FLO_TRY(run_import(cli, given, NULL, floats, err));
     int rv = flo_create_quantize(cli, create, floats, err);
     (void)unlink(floats);
     return rv;
@@ -71,7 +72,7 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
     snprintf(create->imported, sizeof(create->imported), "%s/model.gguf", create->scratch);
     create->files[0].path = create->imported;
     return chooses ? import_and_choose(cli, create, given, err)
-                   : run_import(given, type, create->imported, err);
+                   : run_import(cli, given, type, create->imported, err);
 }
 
 void flo_create_import_end(struct flo_create *create)

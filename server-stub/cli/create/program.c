@@ -54,6 +54,12 @@ int flo_create_run_model_to(const char *const *words, int fd, int *status, struc
     return rv;
 }
 
+int flo_create_run_model_shown(const struct flo_cli *cli, const char *const *words, int *status,
+                               struct flo_err *err)
+{
+    return flo_create_run_model_to(words, flo_out_is_data(cli) ? STDERR_FILENO : -1, status, err);
+}
+
 int flo_create_made(int status, const char *of, struct flo_err *err)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0

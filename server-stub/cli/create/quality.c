@@ -85,14 +85,6 @@ static int read_report(struct flo_create *create, const char *path, struct flo_e
 
 /* ---- the model ---- */
 
-/* Runs the words.  If our stdout is data for a program, the table goes to
- * stderr. */
-static int run(const struct flo_cli *cli, const char *const *words, int *status,
-               struct flo_err *err)
-{
-    return flo_create_run_model_to(words, flo_out_is_data(cli) ? STDERR_FILENO : -1, status, err);
-}
-
 int flo_create_quantize(struct flo_cli *cli, struct flo_create *create, const char *floats,
                         struct flo_err *err)
 {
@@ -117,7 +109,7 @@ int flo_create_quantize(struct flo_cli *cli, struct flo_create *create, const ch
     }
     words[count++] = "--report";
     words[count++] = report;
-    FLO_TRY(run(cli, words, &status, err));
+    FLO_TRY(flo_create_run_model_shown(cli, words, &status, err));
     FLO_TRY(flo_create_made(status, floats, err));
     return read_report(create, report, err);
 }
