@@ -99,6 +99,9 @@ FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const js
 FLO_MUST_USE int flo_create_known(struct flo_cli *cli, struct flo_create *create,
                                   struct flo_err *err);
 
+/* Finds the program flotilla-model, or the one of the same commands that has
+ * llama.cpp's library.  Returns false if neither is installed. */
+bool flo_create_model_program(char *path, size_t bytes);
 /* Runs a command of the program flotilla-model, which prints its own progress
  * and errors on stderr.  *status is that of waitpid().  FLO_E_ABSENT: the
  * program is not installed. */

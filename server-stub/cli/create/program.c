@@ -10,16 +10,21 @@
 #include <flotilla/errors/model.h>
 #include <flotilla/errors/process.h>
 
+bool flo_create_model_program(char *path, size_t bytes)
+{
+    /* The program with llama.cpp's library also plays the architectures of that
+     * library. */
+    return flo_process_has_sibling("flotilla-model-llama", path, bytes) ||
+           flo_process_has_sibling("flotilla-model", path, bytes);
+}
+
 int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
 {
     char program[4096];
     const char *argv[FLO_CREATE_WORDS_MAX + 2] = {program};
     pid_t pid;
 
-    /* The program with llama.cpp's library is preferred, because it also plays
-     * the architectures of that library. */
-    if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
-        !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
+    if (!flo_create_model_program(program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
                  "the program flotilla-model, which reads models, is not installed");
         flo_err_fix(err, "install it, or sign what nobody played with "

@@ -9,6 +9,7 @@
 #include "base/host/digest.h"
 #include "base/ticker.h"
 #include "server-stub/cli/builds/run/run.h"
+#include "server-stub/cli/create/create.h"
 
 #define FOLDER_DEPTH_MAX 2 /* `1_Pooling/config.json` of embedders */
 #define FOLDER_FILES_MAX 4096
@@ -113,8 +114,7 @@ static int hash_program(struct flo_digest *out, struct flo_err *err)
 {
     char program[4096];
 
-    if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
-        !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
+    if (!flo_create_model_program(program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
                  "the program flotilla-model, which makes models, is not installed");
         return flo_err_fix(err, "install it next to flotilla");
