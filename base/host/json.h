@@ -163,6 +163,8 @@ json_t *flo_json_text_or_null(const char *text);
 json_t *flo_json_object_at(json_t *object, const char *key);
 void flo_json_set_text(json_t *object, const char *key, const char *text);
 void flo_json_set_number(json_t *object, const char *key, uint64_t number);
+/* Sets a figure with three decimals; a null for NaN or infinity. */
+void flo_json_set_figure(json_t *object, const char *key, double figure);
 /* Adds a member unless its value is empty: "", 0, an empty list or object. */
 void flo_json_put_text(json_t *object, const char *key, const char *text);
 void flo_json_put_number(json_t *object, const char *key, uint64_t number);

@@ -1,6 +1,5 @@
 /* Record: stores a benchmark, so that a restart of the agent goes on with it and
  * a lost upload is sent again; and makes the facts of its report. */
-#include <math.h>
 #include <string.h>
 
 #include "agent/shell/benchmark/benchmarking.h"
@@ -154,12 +153,6 @@ int flo_benchmark_report(struct flo_shell *shell, const char *order, json_t *rep
 
 /* ---- facts ---- */
 
-/* Rounds to three decimals; more say nothing. */
-static double rounded(double value)
-{
-    return round(value * 1000) / 1000;
-}
-
 /* A number of the report; it is left out unless it is above 0. */
 struct known {
     const char *name;
@@ -170,7 +163,7 @@ static void put_known(json_t *facts, const struct known *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (list[i].value > 0) {
-            json_object_set_new(facts, list[i].name, flo_json_finite(rounded(list[i].value)));
+            flo_json_set_figure(facts, list[i].name, list[i].value);
         }
     }
 }
@@ -203,8 +196,7 @@ static void put_energy(json_t *facts, const struct flo_benchmark_seen *seen)
 {
     flo_json_put_text(facts, "energy", flo_energy_source_word(seen->source));
     if (seen->energy_tokens > 0 && seen->energy_uj > 0) {
-        json_object_set_new(facts, "joules-per-token",
-                            flo_json_finite(rounded(seen->energy_uj / 1e6 / seen->energy_tokens)));
+        flo_json_set_figure(facts, "joules-per-token", seen->energy_uj / 1e6 / seen->energy_tokens);
     }
 }
 
@@ -213,17 +205,13 @@ static void put_strain(json_t *facts, const struct flo_benchmarking *b)
     const struct flo_benchmark_seen *seen = &b->seen;
 
     if (seen->heat.count > 0) {
-        json_object_set_new(facts, "temperature-start",
-                            flo_json_finite(rounded(seen->heat.values[0] / 1000)));
-        json_object_set_new(facts, "temperature-most",
-                            flo_json_finite(rounded(most(&seen->heat) / 1000)));
+        flo_json_set_figure(facts, "temperature-start", seen->heat.values[0] / 1000);
+        flo_json_set_figure(facts, "temperature-most", most(&seen->heat) / 1000);
         put_series(facts, "temperature-series", &seen->heat, 1e-3);
     }
-    json_object_set_new(facts, "slowdown-percent",
-                        flo_json_finite(rounded(flo_benchmark_series_loss(&b->core.generate))));
+    flo_json_set_figure(facts, "slowdown-percent", flo_benchmark_series_loss(&b->core.generate));
     if (seen->load_count > 0) {
-        json_object_set_new(facts, "other-load",
-                            flo_json_finite(rounded(seen->load_sum / seen->load_count / 100)));
+        flo_json_set_figure(facts, "other-load", seen->load_sum / seen->load_count / 100);
     }
 }
 
@@ -238,13 +226,11 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     flo_json_put_text(facts, "release", seen->release);
     flo_json_put_text(facts, "variant", seen->variant);
     flo_json_put_text(facts, "ended", flo_benchmark_word(core->cause));
-    json_object_set_new(facts, "measured-ms", flo_json_finite(rounded((double)core->measured_ms)));
-    json_object_set_new(facts, "yields", flo_json_finite(rounded(core->yields)));
-    json_object_set_new(facts, "restarts", flo_json_finite(rounded(core->losses)));
-    json_object_set_new(facts, "prompt-tps",
-                        flo_json_finite(rounded(flo_benchmark_series_median(&core->prompt))));
-    json_object_set_new(facts, "generate-tps",
-                        flo_json_finite(rounded(flo_benchmark_series_median(&core->generate))));
+    flo_json_set_figure(facts, "measured-ms", (double)core->measured_ms);
+    flo_json_set_figure(facts, "yields", core->yields);
+    flo_json_set_figure(facts, "restarts", core->losses);
+    flo_json_set_figure(facts, "prompt-tps", flo_benchmark_series_median(&core->prompt));
+    flo_json_set_figure(facts, "generate-tps", flo_benchmark_series_median(&core->generate));
     const struct known known[] = {
         {"first-token-ms", seen->first_token_ms},
         {"load-ms", seen->load_ms},
@@ -259,8 +245,8 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     flo_json_put_text(facts, "kernel", seen->kernel);
     json_object_set_new(facts, "packed", json_boolean(seen->is_packed));
     if (core->right + core->wrong > 0) {
-        json_object_set_new(facts, "right", flo_json_finite(rounded(core->right)));
-        json_object_set_new(facts, "cases", flo_json_finite(rounded(core->right + core->wrong)));
+        flo_json_set_figure(facts, "right", core->right);
+        flo_json_set_figure(facts, "cases", core->right + core->wrong);
     }
     put_series(facts, "generate-series", &core->generate, 1);
     put_strain(facts, b);

@@ -108,6 +108,11 @@ void flo_json_set_number(json_t *object, const char *key, uint64_t number)
     json_object_set_new(object, key, flo_json_u64(number));
 }
 
+void flo_json_set_figure(json_t *object, const char *key, double figure)
+{
+    json_object_set_new(object, key, flo_json_finite(round(figure * 1000) / 1000));
+}
+
 void flo_json_put_text(json_t *object, const char *key, const char *text)
 {
     if (text[0] != '\0') {
