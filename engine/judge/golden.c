@@ -34,9 +34,6 @@ enum {
     CASES_FEW = 8,            /* fewer cases than this are worth a warning */
 };
 #define OPENING "   opening      the model"
-/* least difference between the two largest logits at which every device chooses
- * the same token */
-#define SURE_GAP 1.0
 /* Allowed difference of a loss: so much at least, or so many times what the
  * plays showed. */
 #define SLACK_LEAST 0.25
@@ -183,7 +180,7 @@ static uint32_t count_sure(const struct flo_golden_heard *heard, bool *is_whole)
     uint32_t steps = heard->count + (heard->has_ended ? 1 : 0);
     uint32_t sure = 0;
 
-    while (sure < steps && (double)heard->gaps[sure] >= SURE_GAP) {
+    while (sure < steps && (double)heard->gaps[sure] >= FLO_GOLDEN_SURE_GAP) {
         sure++;
     }
     *is_whole = sure == steps;
@@ -267,14 +264,19 @@ static int keep(struct golden *g, const struct flo_tool_answer *a, struct candid
     return keep_tokens(g, a, one, count, false, err);
 }
 
-/* Asks a prompt, with a form or as it is (NULL).  *is_heard tells whether it
- * fits the context. */
+/* Asks a prompt.  An answer of a prompt with a form ends with its first
+ * uncertain token, because only its certain part is used.  *is_heard tells whether
+ * the prompt fits the context. */
 static int ask_form(struct golden *g, struct flo_tool_answer *a, struct candidate *one,
                     const char *prompt, bool *is_heard, struct flo_err *err)
 {
     const struct flo_golden_case asked = {.input = g->is_raw ? FLO_GOLDEN_RAW : FLO_GOLDEN_PROMPT,
                                           .prompt = prompt};
-    int rv = flo_golden_hear(a, &asked, (uint32_t)g->tool.count, g->prompt, &g->heard, err);
+    const struct flo_golden_length length = {
+        .tokens_max = (uint32_t)g->tool.count,
+        .unsure_max = prompt == one->plain ? LIKELY_TOKENS_MAX : 0,
+    };
+    int rv = flo_golden_hear(a, &asked, length, g->prompt, &g->heard, err);
 
     *is_heard = rv == 0;
     if (rv == FLO_E_INFER_TOO_LONG) {
@@ -526,7 +528,7 @@ static int write_golden(const struct golden *g, struct flo_err *err)
         if (one->why[0] != '\0') {
             fprintf(stderr, "left out: %s (%.40s): %s\n", one->id, one->prompt, one->why);
         } else {
-            likely += one->gap < SURE_GAP;
+            likely += one->gap < FLO_GOLDEN_SURE_GAP;
         }
     }
     fprintf(stderr, "%zu of %zu prompt%s became cases, %u of them judged by probabilities\n", kept,

@@ -11,6 +11,9 @@
 
 /* difference of a loss between two plays that is too large for a case */
 #define FLO_GOLDEN_UNSTEADY 0.5
+/* least difference between the two largest logits at which every device chooses
+ * the same token */
+#define FLO_GOLDEN_SURE_GAP 1.0
 
 /* An answer with what the model knows of each token.  Zero-initialise. */
 struct flo_golden_heard {
@@ -33,11 +36,17 @@ struct flo_golden_heard {
     double worst;          /* largest difference of a loss among these tokens */
     struct flo_buf text;
 };
-/* Lets the model answer a case greedily with at most `tokens_max` tokens.
- * `prompt` has room for the model's context.  FLO_E_PROBE_NONFINITE and
- * others. */
+/* Length of an answer. */
+struct flo_golden_length {
+    uint32_t tokens_max;
+    /* most tokens of an answer that has an uncertain token; it ends there, or
+     * with the first uncertain token after them */
+    uint32_t unsure_max;
+};
+/* Lets the model answer a case greedily.  `prompt` has room for the model's
+ * context.  FLO_E_PROBE_NONFINITE and others. */
 FLO_MUST_USE int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
-                                 uint32_t tokens_max, int32_t *prompt,
+                                 struct flo_golden_length length, int32_t *prompt,
                                  struct flo_golden_heard *heard, struct flo_err *err);
 /* Converts the first `count` tokens of the answer to text, with a NUL behind
  * it. */

@@ -22,8 +22,6 @@ enum {
     CACHE_PLAY = 3,            /* with the cache that devices choose when memory is short */
     PLAYS = 4,
 };
-/* difference of logits at which another CPU might choose the other token */
-#define NEAR_GAP 1.0f
 
 /* ---- one answer ---- */
 
@@ -85,12 +83,13 @@ static void note_step(const struct flo_tool_answer *a, struct flo_golden_heard *
     struct flo_golden_likely likely[1 + FLO_LOGPROBS_MAX];
     const float *logits = a->model.backend->logits(a->model.state);
     uint32_t n = flo_logprobs(logits, a->model.info->n_vocab, a->tokens[0], FLO_LOGPROBS_MAX, list);
-    bool may_end = heard->has_ended && a->gap < NEAR_GAP;
+    bool may_end = heard->has_ended && (double)a->gap < FLO_GOLDEN_SURE_GAP;
 
     for (uint32_t i = 0; i < n; i++) {
         likely[i] = (struct flo_golden_likely){list[i].token, -(double)list[i].logprob};
-        may_end = may_end || (!heard->has_ended && list[0].logprob - list[i].logprob < NEAR_GAP &&
-                              flo_engine_is_end(a->model.text, list[i].token));
+        may_end = may_end ||
+                  (!heard->has_ended && likely[i].loss - likely[0].loss < FLO_GOLDEN_SURE_GAP &&
+                   flo_engine_is_end(a->model.text, list[i].token));
     }
     note_rivals(heard, list, n);
     heard->losses[heard->count] = n > 0 ? -list[0].logprob : 0;
@@ -102,18 +101,19 @@ static void note_step(const struct flo_tool_answer *a, struct flo_golden_heard *
     }
 }
 
-int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, uint32_t tokens_max,
-                    int32_t *prompt, struct flo_golden_heard *heard, struct flo_err *err)
+int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
+                    struct flo_golden_length length, int32_t *prompt,
+                    struct flo_golden_heard *heard, struct flo_err *err)
 {
     const struct flo_tool_prompt asked = {NULL, c->prompt, c->input == FLO_GOLDEN_RAW};
     size_t count, room = a->model.info->context - 1;
-    bool is_finite = true;
+    bool is_finite = true, is_sure = true;
 
     FLO_TRY(c->input == FLO_GOLDEN_MESSAGES
                 ? put_messages(a, c, prompt, room, &count, err)
                 : flo_tool_prompt(a->model.text, &asked, prompt, room, &count, err));
     room = a->model.info->context - count;
-    room = room < tokens_max ? room : tokens_max;
+    room = room < length.tokens_max ? room : length.tokens_max;
     heard->count = 0;
     heard->open_count = UINT32_MAX;
     heard->has_ended = false;
@@ -124,9 +124,11 @@ int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c, 
     a->model.backend->reset(a->model.state, 0);
     a->count = 0;
     FLO_TRY(flo_tool_feed(&a->model, prompt, count, err));
-    while (heard->count < room && !heard->has_ended) {
+    while (heard->count < room && !heard->has_ended &&
+           (is_sure || heard->count < length.unsure_max)) {
         FLO_TRY(flo_tool_answer_next(a, 1, err));
         heard->gaps[heard->count] = a->gap;
+        is_sure = is_sure && (double)a->gap >= FLO_GOLDEN_SURE_GAP;
         is_finite = is_finite && a->is_finite;
         heard->has_ended = flo_engine_is_end(a->model.text, a->tokens[0]);
         note_step(a, heard);
@@ -281,7 +283,8 @@ static int play_case(struct plays *plays, struct flo_tool_answer *a, size_t inde
 {
     const struct flo_golden_case *c = &plays->golden->cases[index];
     struct flo_golden_played *result = &plays->results[index];
-    int rv = flo_golden_hear(a, c, c->tokens_max, plays->prompt, &plays->heard, err);
+    const struct flo_golden_length length = {c->tokens_max, UINT32_MAX};
+    int rv = flo_golden_hear(a, c, length, plays->prompt, &plays->heard, err);
 
     if (rv == FLO_E_INFER_TOO_LONG) {
         snprintf(result->why, sizeof(result->why), "%.150s", err->what);
