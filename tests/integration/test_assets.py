@@ -228,6 +228,7 @@ def test_another_app_is_refused(site):
 
 def test_only_models_that_the_owner_names_are_offered(site):
     site.configure(models=["other"], folder=site.folder)
+    until("the model", lambda: site.get("/v1/assets/tiny")[0] != 503)
     status, _, body = site.get("/v1/assets/tiny")
     assert status == 403
     assert json.loads(body)["error"]["code"] == "local.assets"

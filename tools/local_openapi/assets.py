@@ -12,7 +12,7 @@ SCHEMAS = {
                     "role": words("asset"), "bytes": COUNT, "sha256": SHA256}),
     "assets": shape({"object": words("list"), "model": TEXT, "version": TEXT,
                      "release": TEXT, "data": many(ref("asset"))})}
-STATUSES = (400, 401, 403, 404)
+STATUSES = (400, 401, 403, 404, 503)
 PATHS = {
     "/v1/assets/{model}": {"get": call(
         "listAssets", "Assets of the release that serves", "assets", STATUSES,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/errors/local.h>
 
 #include "agent/serve/front/front.h"
@@ -22,7 +23,12 @@ static const struct flo_serve_route *route_of(struct flo_serve *serve, const cha
         flo_fail(err, FLO_E_LOCAL_ASSETS, "app %s may not read assets", serve->tokens[token].name);
         return NULL;
     }
-    const struct serve_place *place = flo_names_place(serve, id, token);
+    struct serve_place *place = flo_names_place(serve, id, token);
+    /* Until all models are routed, an unknown name may be one of theirs. */
+    if (place != NULL && !place->has_route && flo_serve_engine_live(place) == NULL) {
+        flo_fail(err, FLO_E_INFER_BUSY, "the device still loads its models");
+        return NULL;
+    }
     if (place == NULL || id[0] == '\0' || !place->has_route ||
         !flo_names_match(place, id, &adapter) || adapter != NULL || strchr(id, ':') != NULL) {
         (void)flo_names_unknown(id, err);
@@ -105,6 +111,9 @@ void flo_assets_answer(struct flo_serve *serve, struct flo_httpd_request *http, 
         }
     }
     if (route == NULL) {
+        if (err.code == FLO_E_INFER_BUSY) {
+            flo_httpd_add_header(http, "Retry-After", "1");
+        }
         flo_httpd_answer_err(http, &err);
     }
 }
