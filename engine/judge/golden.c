@@ -18,6 +18,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
+#include "engine/judge/aside.h"
 #include "engine/publish/commands.h"
 #include "engine/tools/outfile.h"
 
@@ -565,8 +566,12 @@ static int create(void *context, struct flo_err *err)
 {
     struct golden *g = context;
 
+    FLO_CLEANUP(flo_fd_cleanup) int packed = -1;
+
     g->out_path = g->tool.args.words[0];
     flo_ticker_start(&g->ticker, OPENING);
+    packed = flo_aside_pack(&g->tool);
+    g->tool.packed_fd = packed < 0 ? 0 : packed;
     int rv = take_prompts(g, err);
     for (size_t i = 0; rv == 0 && i < ROUNDS && has_unsteady(g, i); i++) {
         rv = ask(g, err);
@@ -636,6 +641,7 @@ static int tell_results(const struct golden *g, const struct flo_golden *golden,
 static int play_file(void *context, struct flo_err *err)
 {
     struct golden *g = context;
+    FLO_CLEANUP(flo_fd_cleanup) int packed = -1;
     struct flo_golden golden;
     struct flo_golden_played *results;
 
@@ -644,6 +650,8 @@ static int play_file(void *context, struct flo_err *err)
     int rv = results == NULL ? flo_fail(err, FLO_E_MEMORY, "golden cases") : 0;
     if (rv == 0) {
         flo_ticker_start(&g->ticker, OPENING);
+        packed = flo_aside_pack(&g->tool);
+        g->tool.packed_fd = packed < 0 ? 0 : packed;
         rv = flo_golden_play(&g->tool, &golden, 0, g->is_once, g->others, results, &g->ticker, err);
         flo_ticker_stop(&g->ticker);
     }

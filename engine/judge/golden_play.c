@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include <flotilla/engine_output.h>
+#include <flotilla/engine_step.h>
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
+#include "engine/judge/aside.h"
 #include "engine/kernel/kernel.h"
 
 enum {
@@ -101,6 +103,20 @@ static void note_step(const struct flo_tool_answer *a, struct flo_golden_heard *
     }
 }
 
+/* Computes the prompt from where it differs from the prompt before: chat
+ * templates begin all prompts alike.  The last token is always computed, for its
+ * logits. */
+static int feed_prompt(struct flo_tool_answer *a, const int32_t *prompt, size_t count,
+                       struct flo_err *err)
+{
+    const struct flo_session *session = flo_backend_native_session(a->model.state);
+    uint32_t common = flo_session_common(session, prompt, count - 1);
+
+    a->model.backend->reset(a->model.state, common);
+    a->count = 0;
+    return flo_tool_feed(&a->model, prompt + common, count - common, err);
+}
+
 int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
                     struct flo_golden_length length, int32_t *prompt,
                     struct flo_golden_heard *heard, struct flo_err *err)
@@ -121,9 +137,7 @@ int flo_golden_hear(struct flo_tool_answer *a, const struct flo_golden_case *c,
     flo_golden_follow(&heard->follow, c);
     heard->steady_count = UINT32_MAX;
     heard->worst = 0;
-    a->model.backend->reset(a->model.state, 0);
-    a->count = 0;
-    FLO_TRY(flo_tool_feed(&a->model, prompt, count, err));
+    FLO_TRY(feed_prompt(a, prompt, count, err));
     while (heard->count < room && !heard->has_ended &&
            (is_sure || heard->count < length.unsure_max)) {
         FLO_TRY(flo_tool_answer_next(a, 1, err));
@@ -212,6 +226,9 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
         bool is_coarse = tool->kv != NULL && strcmp(tool->kv, "q4_0") == 0;
         bool is_free = (tool->kv == NULL || is_coarse) && tool->memory_bytes_max == 0;
         tool->kv = "q8_0";
+        /* Devices compute with the file's own weights until they have packed them. */
+        tool->packed_fd = 0;
+        tool->packed = tool->packed == NULL ? "none" : tool->packed;
         return is_free && tool->backend == NULL;
     }
     return true;
@@ -370,6 +387,8 @@ static int play_other(struct plays *plays, const struct flo_tool *tool, const ch
     struct flo_engine_info first, info;
 
     other.model = model;
+    FLO_CLEANUP(flo_fd_cleanup) int packed = flo_aside_pack(&other);
+    other.packed_fd = packed < 0 ? 0 : packed;
     fprintf(stderr, "with %s:\n", model);
     FLO_TRY(open_and_play(plays, &other, &first, true, err));
     return !plays->is_once && set_play(&other, CACHE_PLAY, &first)

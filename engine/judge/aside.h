@@ -1,0 +1,13 @@
+/* Aside: packed weights for one run of a command, which plays a model often. */
+#ifndef FLOTILLA_ENGINE_ASIDE_H
+#define FLOTILLA_ENGINE_ASIDE_H
+
+#include "engine/tools/common.h"
+
+/* Packs the weights of the tool's model into an unnamed file, as devices do.
+ * Returns its descriptor, which the caller closes.  Returns -1 if packed weights
+ * were named or stand beside the model, or if it cannot be packed: then the
+ * engine computes with what is there. */
+int flo_aside_pack(const struct flo_tool *tool);
+
+#endif
