@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import fleet as F
+import unknown_model
 from conftest import BIN, MODELS, Small
 from waits import until
 
@@ -22,15 +23,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def unknown(tmp_path):
-    """A copy of a model under the name of an architecture that only the library
-    knows, and computes as llama."""
-    with open(os.path.join(MODELS, "tiny-v2.Q4_0.gguf"), "rb") as file:
-        data = file.read().replace(b"llama.", b"dream.")
-    key = b"general.architecture"
-    begin, end = data.split(key, 1)
+    """A model of an architecture that only the library knows."""
     path = str(tmp_path / "dream.gguf")
-    with open(path, "wb") as file:
-        file.write(begin + key + end.replace(b"llama", b"dream", 1))
+    unknown_model.write(os.path.join(MODELS, "tiny-v2.Q4_0.gguf"), path)
     return path
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Golden prompts against good and damaged models: how many prompts are kept, false
-alarms across kernels, caches, threads and batches, and damage that is missed.
+alarms across kernels, caches, threads, batches and packed or plain weights, and damage
+that is missed.
 
 usage: golden_probes.py MODEL... [--prompts FILE] [--kernels A,B] [--caches A,B]
        [--layers N] [--factors 2,0.5] [--part good|damage] [-n TOKENS]
 FLOTILLA_BIN names the programs. For each model `golden create` makes a set of the
 built-in prompts, or of FILE's. Good: the model is played once with each kernel, cache,
-number of threads and batch. Damaged: one tensor of a layer is scaled (--layers: of how
+number of threads and batch, packed and not. Damaged: one tensor of a layer is scaled (--layers: how
 many layers), two layers are exchanged, the rotation's base or the chat template is
 another. Long: minutes with tiny models, an hour with SmolLM2. Not a part of `make test`."""
 import argparse
@@ -23,7 +24,8 @@ from weights import ROOT, Model
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 KINDS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
          "attn_norm", "ffn_norm")
-PLACES = (("1", "64"), ("2", "7"))  # threads and tokens of a batch
+# Threads, tokens of a batch, and whether the weights are packed.
+PLACES = (("1", "64", True), ("2", "7", False))
 
 
 def call(*words):
@@ -68,9 +70,10 @@ def good(golden, model, args):
     cases = len(json.load(open(golden, encoding="utf-8"))["cases"])
     for kernel in args.kernels:
         for cache in args.caches:
-            for threads, batch in PLACES:
+            for threads, batch, is_packed in PLACES:
                 passed, share, said = play(golden, model, "--kernel", kernel, "--kv", cache,
-                                           "--threads", threads, "--batch", batch)
+                                           "--threads", threads, "--batch", batch,
+                                           *([] if is_packed else ["--packed", "none"]))
                 plays += 1
                 worst = max(worst, share)
                 if not passed:

@@ -3,14 +3,13 @@
 # installs them with what they need, the doctor finds library and runtime, a model
 # of an architecture that only the library knows answers, and nothing is left.
 #
-# usage: llama_packages.sh [MODEL.gguf]   (tests/models/lfm2.Q8_0.gguf)
+# usage: llama_packages.sh
 # As root, with a network for apt. Packages in build/packages are used; missing
 # ones are built (FLOTILLA_LLAMA_ARCHIVE: their archive, without a network).
 set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD
 . deploy/root.sh
-model=${1-tests/models/lfm2.Q8_0.gguf}
 [ "$(id -u)" -eq 0 ] && command -v debootstrap >/dev/null || {
     echo "skipped: a root is made by root, with debootstrap"
     exit 77
@@ -38,7 +37,8 @@ cp -a "$base" "$run"
 mkdir "$run/made"
 # shellcheck disable=SC2086
 cp $(found $core $more) "$run/made/"
-cp "$model" "$run/made/model.gguf"
+python3 tests/integration/unknown_model.py tests/models/tiny-v2.Q4_0.gguf \
+    "$run/made/model.gguf"
 
 # The mounts stand in a namespace of their own and end with it.
 cat >"$run/made/story.sh" <<'STORY'
@@ -67,8 +67,9 @@ doctor | grep "runtime llamacpp .* can be started"
 ! flotilla-engine run --model /made/model.gguf --prompt hello --n 1 2>/made/err
 grep "error\[model.arch\]" /made/err
 say "a model answers that our engine does not know"
+: >/made/serve.log
 flotilla-agent serve --model /made/model.gguf --listen unix:/made/api.sock \
-    >/made/serve.log 2>&1 &
+    >>/made/serve.log 2>&1 &
 agent=$!
 tail -n +1 -f --pid=$agent /made/serve.log | grep -m 1 "kernel llama.cpp"
 perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => "/made/api.sock");
