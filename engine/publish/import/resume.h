@@ -20,7 +20,7 @@
 
 #define FLO_RESUME_RECORD_BYTES 36
 /* The record is renewed after so many bytes, which are synced first. */
-#define FLO_RESUME_STEP_BYTES (32u << 20)
+#define FLO_RESUME_STEP_BYTES (256u << 20)
 
 struct flo_resume {
     int fd;
