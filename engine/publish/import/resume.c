@@ -119,12 +119,20 @@ int flo_resume_find(struct flo_resume *resume, const struct flo_import *import,
                : flo_fail_errno(err, FLO_E_IO_WRITE, "the new file");
 }
 
+/* Returns how many bytes have to come before the record is renewed. */
+static uint64_t step_of(const struct flo_resume *resume)
+{
+    uint64_t step = resume->noted;
+
+    step = step > FLO_RESUME_STEP_BYTES ? step : FLO_RESUME_STEP_BYTES;
+    step = step < FLO_RESUME_STEP_BYTES_MAX ? step : FLO_RESUME_STEP_BYTES_MAX;
+    return resume->step_bytes != 0 ? resume->step_bytes : step;
+}
+
 int flo_resume_note(struct flo_resume *resume, size_t tensors, uint64_t bytes, struct flo_err *err)
 {
     uint8_t record[FLO_RESUME_RECORD_BYTES];
-    uint64_t step = resume->step_bytes != 0 ? resume->step_bytes : FLO_RESUME_STEP_BYTES;
-
-    if (bytes - resume->noted < step) {
+    if (bytes - resume->noted < step_of(resume)) {
         return 0;
     }
     FLO_TRY(add_bytes(resume->fd, resume->data_at + resume->noted, resume->data_at + bytes,

@@ -19,13 +19,15 @@
 #include "engine/publish/import/plan.h"
 
 #define FLO_RESUME_RECORD_BYTES 36
-/* The record is renewed after so many bytes, which are synced first. */
-#define FLO_RESUME_STEP_BYTES (256u << 20)
+/* The record is renewed when as many bytes came as were there before, but at
+ * least and at most so many.  They are synced first. */
+#define FLO_RESUME_STEP_BYTES (32u << 20)
+#define FLO_RESUME_STEP_BYTES_MAX (256u << 20)
 
 struct flo_resume {
     int fd;
     uint64_t data_at, end;         /* where the data begins, and the file ends */
-    uint64_t step_bytes;           /* 0: FLO_RESUME_STEP_BYTES */
+    uint64_t step_bytes;           /* every so many bytes; 0: as above */
     size_t tensors;                /* finished ones, when the import began */
     uint64_t bytes, noted;         /* bytes of these, and of the newest record, from data_at */
     uint32_t crc;                  /* CRC-32C of the bytes that the newest record covers */
