@@ -26,7 +26,7 @@ parser.add_argument("--pace", type=int, default=5, help="ms before a piece")
 parser.add_argument("--bin", default=str(ROOT / "build/bin"))
 options = parser.parse_args()
 os.environ["FLOTILLA_BIN"] = options.bin
-sys.path.insert(0, str(ROOT / "tests/integration"))
+sys.path[:0] = [str(ROOT / "tests/integration"), str(ROOT / "tools")]
 import test_proxy  # noqa: E402
 
 
