@@ -1,8 +1,15 @@
 #!/usr/bin/env python3
-"""Arrows go down: who may include whom, and which folder owns a package."""
+"""Arrows go down: who may include whom, and which folder owns a package.
+
+usage: tools/layers.py [--rooms]
+
+--rooms prints counts: arrows that go up, and what rooms see of each other."""
 import os
 import re
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import rooms  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -47,9 +54,7 @@ STATE_ROOMS = ["controller", "transaction", "text_list", "sayings", "addresses",
                "rules", "pki", "keyring", "foreign", "telemetry_link", "fit",
                "orders", "rollouts", "trust", "membership", "recall", "watch",
                "forecast", "devices", "open"]
-# A header that says so in its first comment is included by its own folder alone:
-# structs stand there whose fields nobody else sees.
-OWN = re.compile(r"/\*[^/]*not for\s*\*?\s*others\. \*/")
+UP = " stands above this room"
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),
@@ -215,7 +220,7 @@ def is_own(header):
     if not header.endswith(".h") or not os.path.exists(path):
         return False
     with open(path, encoding="utf-8") as file:
-        return OWN.match(file.read(300)) is not None
+        return rooms.is_own(file.read())
 
 
 def problems(path, text):
@@ -235,7 +240,7 @@ def problems(path, text):
             if target is not None and path.startswith(STATE) and \
                     target.startswith(STATE) and \
                     state_room(target) > state_room(path):
-                yield line, "%s stands above this room" % name
+                yield line, name + UP
             if target is not None and is_own(target) and \
                     not path.startswith(os.path.dirname(target) + "/"):
                 yield line, "%s is not for others" % name
@@ -257,19 +262,17 @@ def problems(path, text):
 
 
 def main():
-    bad = 0
-    for folder in ("base", "proto", "engine", "updater", "agent",
-                   "server-stub"):
-        for here, _, files in os.walk(os.path.join(ROOT, folder)):
-            for name in files:
-                if not name.endswith((".c", ".h")):
-                    continue
-                full = os.path.join(here, name)
-                path = os.path.relpath(full, ROOT)
-                text = open(full, encoding="utf-8").read()
-                for line, what in problems(path, text):
-                    print("%s:%d: %s" % (path, line, what))
-                    bad += 1
+    bad = []
+    for path, text in rooms.sources(ROOT):
+        bad += [(path, line, what) for line, what in problems(path, text)]
+    if sys.argv[1:] == ["--rooms"]:
+        print("upward arrows in %s %d" % (STATE.rstrip("/") + ":", sum(
+            path.startswith(STATE) and what.endswith(UP) for path, _, what in bad)))
+        print("\n".join(rooms.counts(ROOT)))
+        return 0
+    # rooms.problems(ROOT) joins when the shell is done
+    for path, line, what in bad:
+        print("%s:%d: %s" % (path, line, what))
     return 1 if bad else 0
 
 
