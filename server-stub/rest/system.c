@@ -18,10 +18,10 @@ int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 
 static const char *blobs_state(const struct flo_controller *controller)
 {
-    return controller->depot == NULL                       ? "here"
-           : atomic_load(&controller->depot->failing) != 0 ? "failing"
-           : !atomic_load(&controller->depot->has_all)     ? "bringing"
-                                                           : "ok";
+    return controller->depot == NULL                 ? "here"
+           : flo_depot_is_failing(controller->depot) ? "failing"
+           : !flo_depot_has_all(controller->depot)   ? "bringing"
+                                                     : "ok";
 }
 
 int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)

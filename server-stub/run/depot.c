@@ -54,6 +54,8 @@ struct hand {
 
 struct flo_depot_threads {
     struct flo_depot depot;
+    atomic_uint failing; /* a bit for each kind of job whose last try failed; 0: none */
+    atomic_bool has_all; /* the store had all files of DIR/blobs at the last check */
     char url[512], ca_file[4096], folder[4096];
     struct flo_depot_keys keys;
     pthread_t threads[THREADS + 1];
@@ -404,8 +406,8 @@ static void note(struct flo_depot_threads *threads, enum kind kind, int rv,
         flo_log(FLO_LOG_WARN, "blobs", "%s", err->what);
     }
     if (rv < 0 && !is_absent && rv != FLO_E_DISK_FULL) {
-        (void)atomic_fetch_or(&threads->depot.failing, bit);
-    } else if (rv == 0 && atomic_fetch_and(&threads->depot.failing, ~bit) == bit) {
+        (void)atomic_fetch_or(&threads->failing, bit);
+    } else if (rv == 0 && atomic_fetch_and(&threads->failing, ~bit) == bit) {
         flo_log(FLO_LOG_INFO, "blobs", "%s answers again", threads->url);
     }
 }
@@ -633,7 +635,7 @@ static int look_through(struct hand *hand)
         return rv;
     }
     note(threads, A_LOOK, rv, &err);
-    atomic_store(&threads->depot.has_all, rv == 0);
+    atomic_store(&threads->has_all, rv == 0);
     return rv;
 }
 
@@ -651,7 +653,7 @@ static void *look(void *context)
     }
     do {
         uint64_t passed_ms = flo_now_ms() - last_ms;
-        bool is_failing = atomic_load(&threads->depot.failing) != 0;
+        bool is_failing = atomic_load(&threads->failing) != 0;
         if (!is_due && passed_ms < (is_failing ? pause_ms : LOOK_AGAIN_MS)) {
             continue;
         }
@@ -741,6 +743,20 @@ static void on_done(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static bool is_failing(const void *self)
+{
+    const struct flo_depot_threads *threads = self;
+
+    return atomic_load(&threads->failing) != 0;
+}
+
+static bool has_all(const void *self)
+{
+    const struct flo_depot_threads *threads = self;
+
+    return atomic_load(&threads->has_all);
+}
+
 struct flo_depot *flo_depot_of(struct flo_depot_threads *threads)
 {
     return &threads->depot;
@@ -776,8 +792,8 @@ int flo_depot_open(const struct flo_depot_options *options, struct event_base *b
     if (threads == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "depot");
     }
-    threads->depot.ask = ask;
-    threads->depot.self = threads;
+    threads->depot = (struct flo_depot){
+        .ask = ask, .is_failing = is_failing, .has_all = has_all, .self = threads};
     threads->last[0] = &threads->first[0];
     threads->last[1] = &threads->first[1];
     pthread_mutex_init(&threads->mutex, NULL);

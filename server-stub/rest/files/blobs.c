@@ -142,7 +142,7 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
     job->bytes_max = bytes_max;
     job->context = request;
     job->done = on_fetched;
-    FLO_TRY(depot->ask(depot->self, job, err));
+    FLO_TRY(flo_depot_ask(depot, job, err));
     flo_httpd_set_user(request, job, on_gone);
     return 0;
 }
@@ -496,7 +496,7 @@ static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *
     snprintf(upload->job->from, sizeof(upload->job->from), "%s", upload->path);
     upload->job->context = upload;
     upload->job->done = on_kept;
-    FLO_TRY(depot->ask(depot->self, upload->job, err));
+    FLO_TRY(flo_depot_ask(depot, upload->job, err));
     close(upload->fd); /* The job owns the file at its path from now on, so the
                           descriptor is closed here. */
     upload->fd = -1;

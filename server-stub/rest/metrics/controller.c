@@ -170,17 +170,15 @@ static void add_store(const struct flo_controller *controller, struct flo_sample
     const struct {
         enum flo_exposed metric;
         uint64_t value;
-    } rows[] = {
-        {FLO_EXPOSED_STATEMENTS, flo_fleet_statements(store)},
-        {FLO_EXPOSED_COMMITS_FAILED, controller->commits_failed},
-        {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
-        {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
-        {FLO_EXPOSED_BLOBS_FAILED,
-         controller->depot != NULL && atomic_load(&controller->depot->failing) != 0 ? 1 : 0},
-        {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
-        {FLO_EXPOSED_ARTIFACT_BYTES, flo_collector_found(controller->collector)->bytes},
-        {FLO_EXPOSED_COLLECTED, removed.files},
-        {FLO_EXPOSED_COLLECTED_BYTES, removed.bytes}};
+    } rows[] = {{FLO_EXPOSED_STATEMENTS, flo_fleet_statements(store)},
+                {FLO_EXPOSED_COMMITS_FAILED, controller->commits_failed},
+                {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
+                {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
+                {FLO_EXPOSED_BLOBS_FAILED, flo_depot_is_failing(controller->depot)},
+                {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
+                {FLO_EXPOSED_ARTIFACT_BYTES, flo_collector_found(controller->collector)->bytes},
+                {FLO_EXPOSED_COLLECTED, removed.files},
+                {FLO_EXPOSED_COLLECTED_BYTES, removed.bytes}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);

@@ -31,19 +31,35 @@ struct flo_depot_job {
     struct flo_depot_job *same; /* next job in the list of jobs with the same digest */
     struct flo_err err;
 };
+/* Interface of a depot; the functions below call it. */
 struct flo_depot {
-    /* Queues a job, and takes ownership of it (from calloc).  FLO_E_REST_LIMIT:
-     * the queue is full, and the job was freed. */
     int (*ask)(void *self, struct flo_depot_job *job, struct flo_err *err);
+    bool (*is_failing)(const void *self);
+    bool (*has_all)(const void *self);
     void *self;
-    atomic_uint failing; /* a bit for each kind of job whose last try failed; 0: none */
-    atomic_bool has_all; /* the depot had all files of DIR/blobs at the last check */
 };
-/* Returns whether the depot holds all artifacts. Without a depot the answer is
- * true, because the operator of the blob server is responsible for them. */
+
+/* Queues a job, and takes ownership of it (from calloc).
+ * FLO_E_REST_LIMIT  the queue is full, and the job was freed */
+FLO_MUST_USE static inline int flo_depot_ask(const struct flo_depot *depot,
+                                             struct flo_depot_job *job, struct flo_err *err)
+{
+    return depot->ask(depot->self, job, err);
+}
+
+/* Returns whether the last try of some kind of job failed.  Without a depot none
+ * did. */
+static inline bool flo_depot_is_failing(const struct flo_depot *depot)
+{
+    return depot != NULL && depot->is_failing(depot->self);
+}
+
+/* Returns whether the depot had all artifacts at the last check.  Without a depot
+ * the answer is true, because the operator of the blob server is responsible for
+ * them. */
 static inline bool flo_depot_has_all(const struct flo_depot *depot)
 {
-    return depot == NULL || atomic_load(&depot->has_all);
+    return depot == NULL || depot->has_all(depot->self);
 }
 
 #endif
