@@ -1,4 +1,5 @@
-/* State: the state of serving that its folders share; see serve.h.
+/* State: the state of serving that its folders share; see serve.h.  It is not
+ * for others.
  *
  * The folders and files are listed here; each uses only those below it:
  *   standalone  serving without an agent

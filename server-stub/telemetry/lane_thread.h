@@ -1,5 +1,5 @@
 /* Lane thread: the commands and devices of the telemetry thread (the lane).
- * Private to the files lane*.c. */
+ * They are not for others. */
 #ifndef FLOTILLA_SERVER_LANE_THREAD_H
 #define FLOTILLA_SERVER_LANE_THREAD_H
 

@@ -1,4 +1,5 @@
-/* Declares the state that the files of agent/shell/neighbours share. */
+/* Neighbourhood: the state that the files of this folder share.  It is not for
+ * others. */
 #ifndef FLOTILLA_AGENT_NEIGHBOURS_NEIGHBOURHOOD_H
 #define FLOTILLA_AGENT_NEIGHBOURS_NEIGHBOURHOOD_H
 

@@ -1,5 +1,5 @@
-/* The state of outbox.db, and the functions that its files
- * share. */
+/* The state of outbox.db, and the functions that its files share.  They are not
+ * for others. */
 #ifndef FLOTILLA_AGENT_OUTBOX_OUTBOX_STATE_H
 #define FLOTILLA_AGENT_OUTBOX_OUTBOX_STATE_H
 

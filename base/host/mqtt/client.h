@@ -1,4 +1,5 @@
-/* The state of an MQTT client, and functions that its files share. */
+/* The state of an MQTT client, and functions that its files share.  They are
+ * not for others. */
 #ifndef FLOTILLA_HOST_MQTT_CLIENT_H
 #define FLOTILLA_HOST_MQTT_CLIENT_H
 

@@ -1,4 +1,4 @@
-/* Memory: the audit's state in memory.  Private to this folder. */
+/* Memory: the audit's state in memory.  It is not for others. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_MEMORY_H
 #define FLOTILLA_SERVER_STATE_AUDIT_MEMORY_H
 

@@ -1,4 +1,4 @@
-/* Memory: the keyring's state in memory.  Private to this folder. */
+/* Memory: the keyring's state in memory.  It is not for others. */
 #ifndef FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
 #define FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
 

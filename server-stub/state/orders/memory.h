@@ -1,4 +1,4 @@
-/* Memory: the state of orders in memory.  Private to this folder. */
+/* Memory: the state of orders in memory.  It is not for others. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_MEMORY_H
 #define FLOTILLA_SERVER_STATE_ORDERS_MEMORY_H
 

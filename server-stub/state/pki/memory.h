@@ -1,5 +1,5 @@
-/* Memory: the PKI's state in memory, and its files below DIR.  Private to this
- * folder. */
+/* Memory: the PKI's state in memory, and its files below DIR.  They are not for
+ * others. */
 #ifndef FLOTILLA_SERVER_STATE_PKI_MEMORY_H
 #define FLOTILLA_SERVER_STATE_PKI_MEMORY_H
 

@@ -1,5 +1,5 @@
-/* Keys: the devices' proof keys and their used message numbers.  Private to
- * this folder. */
+/* Keys: the devices' proof keys and their used message numbers.  They are not
+ * for others. */
 #ifndef FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
 #define FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
 

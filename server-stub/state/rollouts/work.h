@@ -1,5 +1,5 @@
-/* Work: rollouts in memory, and the functions that change one.  Private to this
- * folder. */
+/* Work: rollouts in memory, and the functions that change one.  They are not for
+ * others. */
 #ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_WORK_H
 #define FLOTILLA_SERVER_STATE_ROLLOUTS_WORK_H
 

@@ -1,5 +1,5 @@
-/* Memory: alert rules, alerts and webhooks in memory.  Private to this
- * folder. */
+/* Memory: alert rules, alerts and webhooks in memory.  They are not for
+ * others. */
 #ifndef FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 #define FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 

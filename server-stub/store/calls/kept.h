@@ -1,5 +1,5 @@
 /* Kept: what the typed calls of the store keep in memory: facts of devices,
- * outcomes of orders, and queues.  Private to the store. */
+ * outcomes of orders, and queues.  They are not for others. */
 #ifndef FLOTILLA_SERVER_CALLS_KEPT_H
 #define FLOTILLA_SERVER_CALLS_KEPT_H
 
