@@ -19,6 +19,7 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/renewal/renewal.h"
+#include "agent/shell/rooms.h"
 #include "agent/shell/run.h"
 #include "agent/shell/start.h"
 #include "agent/shell/trust/trust.h"
@@ -182,19 +183,19 @@ int flo_run(void *line, struct flo_err *err)
     const struct flo_args *args = line;
     const struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
     const struct rlimit no_core = {0, 0};
-    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_shell *shell = flo_shell_new();
     struct flo_service *service;
     struct flo_settings settings;
     int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "agent")
                            : flo_run_settings(args, &settings, err);
 
     if (rv < 0) {
-        free(shell);
+        flo_shell_free(shell);
         return rv;
     }
     if (flo_args_has(args, "check-config")) {
         flo_settings_deinit(&settings);
-        free(shell);
+        flo_shell_free(shell);
         printf("%s is fine\n", flo_args_text(args, "config", FLO_CONFIG_PATH));
         return 0;
     }
@@ -219,6 +220,6 @@ int flo_run(void *line, struct flo_err *err)
     }
     flo_service_stop(service);
     flo_shell_close(shell);
-    free(shell);
+    flo_shell_free(shell);
     return rv;
 }

@@ -178,13 +178,6 @@ struct flo_measure_window {
     char variant[FLO_NAME_MAX + 1]; /* variant of a release that has several; "": it has one */
     struct flo_measures measures;
 };
-/* An order whose report has not been sent yet. */
-struct flo_afar {
-    char order[FLO_NAME_MAX + 1];
-    enum flo_order_op op;
-#define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
-#include "proto/orders.def"
-};
 /* Number of releases whose measured memory is stored. */
 #define FLO_MEASURED_MAX 32
 struct flo_shell_measured {
@@ -212,6 +205,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_orders;
 struct flo_upload;
 struct flo_https;
 struct flo_job_child;
@@ -414,8 +408,7 @@ struct flo_shell {
     struct flo_derived derived;
     struct flo_shell_memory memory;
 
-    struct flo_afar afar[4];
-    size_t afar_count;
+    struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
     struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
@@ -428,18 +421,7 @@ struct flo_shell {
     uint64_t messages_refused;
     /* the broker refused telemetry on this connection, and the log says so */
     bool telemetry_is_refused;
-    struct {
-        char order[FLO_NAME_MAX + 1];
-        uint64_t at_ms;
-    } received[64]; /* times at which orders arrived, from which their durations are measured */
-    size_t received_next;
-    char told[32][FLO_NAME_MAX + 1]; /* ring of orders whose answers were sent */
-    size_t told_next;
     bool witness_is_told; /* a report has sent the newest audit lines */
-    /* the order that is being handled was seen before, since the agent
-     * started */
-    bool is_traced;
-    bool is_list; /* the order being handled comes from a group's list */
     /* an order must be sent again, because nothing was decided about it or
      * because the clock was set */
     bool has_unkept;

@@ -7,6 +7,7 @@
 #include <flotilla/errors/trust.h>
 
 #include "tests/fuzz/must.h"
+#include "tests/shell_rooms.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -178,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     flo_log_level_set(FLO_LOG_ERROR);
     if (shell.base == NULL) {
+        shell_empty(&shell);
         shell.base = event_base_new();
         shell.control = &control;
         control.shell = &shell;

@@ -13,6 +13,7 @@
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
+#include "agent/shell/rooms.h"
 
 #define LINE_BYTES_MAX (1u << 20)
 #define LINES_MAX 100000 /* largest number of lines that `explain` prints */
@@ -138,7 +139,7 @@ static int alone(const struct flo_args *args,
                  int (*begin)(struct flo_shell *shell, void *context, struct flo_err *err),
                  void *context, json_t **out, struct flo_err *err)
 {
-    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_shell *shell = flo_shell_new();
     struct flo_settings settings;
     int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "agent")
                            : flo_run_settings(args, &settings, err);
@@ -150,7 +151,7 @@ static int alone(const struct flo_args *args,
         }
     }
     if (rv < 0) {
-        free(shell);
+        flo_shell_free(shell);
         return rv;
     }
     flo_log_level_set(FLO_LOG_WARN);
@@ -168,7 +169,7 @@ static int alone(const struct flo_args *args,
         }
     }
     flo_shell_close(shell);
-    free(shell);
+    flo_shell_free(shell);
     return rv;
 }
 
@@ -333,7 +334,7 @@ static int read_models(struct flo_shell *shell, struct flo_err *err)
  * is started. */
 static int status_alone(const struct flo_args *args, json_t **out, struct flo_err *err)
 {
-    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_shell *shell = flo_shell_new();
     int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "status")
                            : flo_run_settings(args, &shell->settings, err);
 
@@ -357,7 +358,7 @@ static int status_alone(const struct flo_args *args, json_t **out, struct flo_er
     }
     if (shell != NULL) {
         flo_shell_close(shell);
-        free(shell);
+        flo_shell_free(shell);
     }
     return rv;
 }

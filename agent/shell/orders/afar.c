@@ -8,7 +8,7 @@
 
 #include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
-#include "agent/shell/orders/orders.h"
+#include "agent/shell/orders/memory.h"
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
 #define LINES_BYTES_MAX                                                                            \
@@ -85,12 +85,13 @@ static int send_report(struct flo_shell *shell, const struct flo_afar *asked, st
 
 static void begin_next(struct flo_shell *shell)
 {
-    while (shell->upload == NULL && shell->afar_count > 0) {
-        struct flo_afar asked = shell->afar[0];
+    while (shell->upload == NULL && shell->orders->afar_count > 0) {
+        struct flo_afar asked = shell->orders->afar[0];
         struct flo_err err = {0};
 
-        shell->afar_count--;
-        memmove(&shell->afar[0], &shell->afar[1], shell->afar_count * sizeof(shell->afar[0]));
+        shell->orders->afar_count--;
+        memmove(&shell->orders->afar[0], &shell->orders->afar[1],
+                shell->orders->afar_count * sizeof(shell->orders->afar[0]));
         int rv = send_report(shell, &asked, &err);
         if (rv == FLO_E_NOT_BUILT) {
             refuse(shell, asked.order, &err);
@@ -102,15 +103,15 @@ static void begin_next(struct flo_shell *shell)
 
 static void add(struct flo_shell *shell, const struct flo_afar *asked)
 {
-    if (shell->afar_count == FLO_COUNT(shell->afar)) {
+    if (shell->orders->afar_count == FLO_COUNT(shell->orders->afar)) {
         return; /* the list is full, so the order is dropped and the controller sends it again */
     }
-    for (size_t i = 0; i < shell->afar_count; i++) {
-        if (strcmp(shell->afar[i].order, asked->order) == 0) {
+    for (size_t i = 0; i < shell->orders->afar_count; i++) {
+        if (strcmp(shell->orders->afar[i].order, asked->order) == 0) {
             return;
         }
     }
-    shell->afar[shell->afar_count++] = *asked;
+    shell->orders->afar[shell->orders->afar_count++] = *asked;
     begin_next(shell);
 }
 

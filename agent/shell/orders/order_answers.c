@@ -5,16 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/orders/orders.h"
+#include "agent/shell/orders/memory.h"
 #include "agent/shell/report/operators.h"
+
+bool flo_orders_begin(struct flo_shell *shell)
+{
+    shell->orders = calloc(1, sizeof(*shell->orders));
+    return shell->orders != NULL;
+}
 
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
     size_t i;
 
-    for (i = 0; i < FLO_COUNT(shell->received); i++) {
-        if (strcmp(shell->received[i].order, order) == 0) {
-            return flo_now_ms() - shell->received[i].at_ms;
+    for (i = 0; i < FLO_COUNT(shell->orders->received); i++) {
+        if (strcmp(shell->orders->received[i].order, order) == 0) {
+            return flo_now_ms() - shell->orders->received[i].at_ms;
         }
     }
     return 0;
@@ -24,16 +30,17 @@ void flo_shell_order_received(struct flo_shell *shell, const char *order)
 {
     size_t i;
 
-    for (i = 0; i < FLO_COUNT(shell->received); i++) {
-        if (strcmp(shell->received[i].order, order) == 0) {
-            shell->is_traced = true;
+    for (i = 0; i < FLO_COUNT(shell->orders->received); i++) {
+        if (strcmp(shell->orders->received[i].order, order) == 0) {
+            shell->orders->is_traced = true;
             return;
         }
     }
-    shell->is_traced = false;
-    i = shell->received_next++ % FLO_COUNT(shell->received);
-    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s", order);
-    shell->received[i].at_ms = flo_now_ms();
+    shell->orders->is_traced = false;
+    i = shell->orders->received_next++ % FLO_COUNT(shell->orders->received);
+    snprintf(shell->orders->received[i].order, sizeof(shell->orders->received[i].order), "%s",
+             order);
+    shell->orders->received[i].at_ms = flo_now_ms();
 }
 
 void flo_shell_order_trace(struct flo_shell *shell, const char *order, const char *word,
@@ -41,7 +48,7 @@ void flo_shell_order_trace(struct flo_shell *shell, const char *order, const cha
 {
     struct flo_buf text = {0};
 
-    if (shell->is_traced) {
+    if (shell->orders->is_traced) {
         return;
     }
     flo_agent_intake_trace(&shell->agent, flo_now_ms(), order, word, why, &text);
@@ -54,9 +61,9 @@ void flo_shell_order_trace(struct flo_shell *shell, const char *order, const cha
 
 static void note_told(struct flo_shell *shell, const char *order)
 {
-    size_t place = shell->told_next++ % FLO_COUNT(shell->told);
+    size_t place = shell->orders->told_next++ % FLO_COUNT(shell->orders->told);
 
-    snprintf(shell->told[place], sizeof(shell->told[place]), "%s", order);
+    snprintf(shell->orders->told[place], sizeof(shell->orders->told[place]), "%s", order);
 }
 
 static void acknowledge(struct flo_shell *shell, const char *order, const char *text)
@@ -105,8 +112,8 @@ void flo_shell_answer(struct flo_shell *shell, const char *order, const char *ou
 
 static bool was_told(const struct flo_shell *shell, const char *order)
 {
-    for (size_t i = 0; i < FLO_COUNT(shell->told); i++) {
-        if (strcmp(shell->told[i], order) == 0) {
+    for (size_t i = 0; i < FLO_COUNT(shell->orders->told); i++) {
+        if (strcmp(shell->orders->told[i], order) == 0) {
             return true;
         }
     }
@@ -133,7 +140,7 @@ bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
     char *text = flo_answers_find(shell->db, order);
     bool is_there = text != NULL;
 
-    if (is_there && !(shell->is_list && was_told(shell, order))) {
+    if (is_there && !(shell->orders->is_list && was_told(shell, order))) {
         acknowledge(shell, order, text);
     }
     if (is_there) {
@@ -151,7 +158,7 @@ void flo_shell_answer_superseded(struct flo_shell *shell, const char *order, con
 {
     json_t *json;
 
-    if (shell->is_list && was_told(shell, order)) {
+    if (shell->orders->is_list && was_told(shell, order)) {
         return;
     }
     json = json_pack("{s:I}", "number", (json_int_t)number);

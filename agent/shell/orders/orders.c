@@ -14,7 +14,7 @@
 #include "agent/core/refusal.h"
 #include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
-#include "agent/shell/orders/orders.h"
+#include "agent/shell/orders/memory.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"
 
@@ -499,7 +499,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     if (shell->identity.trust == NULL || shell->trust.is_behind) {
         return false; /* the controller's retained messages bring the order again later */
     }
-    shell->is_list = is_list;
+    shell->orders->is_list = is_list;
     rv = verify(shell, envelope, &verified, &err);
     if (rv == FLO_E_CMD_FORMAT && verified.order.id[0] != '\0') {
         refuse_unknown(shell, &verified.order, &err);

@@ -13,6 +13,7 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/start.h"
 #include "agent/shell/trust/trust.h"
+#include "tests/shell_rooms.h"
 #include "tests/sim/device/device.h"
 
 /* ---- clocks ---- */
@@ -173,16 +174,22 @@ static void identify(const struct sim_device *device, struct flo_identity *out)
     out->trust = sim_trust_load(device);
 }
 
+struct whole {
+    struct flo_shell shell; /* first */
+    struct shell_rooms rooms;
+};
+
 /* Pages that nobody touches take no memory: 3 MB are reserved, for 16 models. */
 static struct flo_shell *memory(void)
 {
-    struct flo_shell *shell = mmap(NULL, sizeof(*shell), PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct whole *whole = mmap(NULL, sizeof(*whole), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (shell == MAP_FAILED) {
+    if (whole == MAP_FAILED) {
         abort();
     }
-    return shell;
+    shell_has(&whole->shell, &whole->rooms);
+    return &whole->shell;
 }
 
 /* The memory of the process before this one. */
@@ -190,7 +197,7 @@ static void forget(struct sim_device *device)
 {
     flo_outbox_db_close(device->shell->db);
     memset(device->timers, 0, sizeof(device->timers));
-    munmap(device->shell, sizeof(*device->shell));
+    munmap(device->shell, sizeof(struct whole));
     device->shell = NULL;
     memset(&device->https, 0, sizeof(device->https));
     device->pending.count = 0;

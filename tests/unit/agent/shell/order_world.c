@@ -9,6 +9,7 @@
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
+#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 
@@ -168,7 +169,7 @@ int begin(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     acted = 0;
     heartbeat_ms = 0;
     heard_groups = 0;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "agent/shell/hooks/hooks.h"
+#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 
 #define MODEL "camera"
@@ -27,7 +28,7 @@ static int set_up(void **state)
     char text[100];
 
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     strcpy(dir, "/tmp/flo-hooks-XXXXXX");
     if (mkdtemp(dir) == NULL) {
         return -1;

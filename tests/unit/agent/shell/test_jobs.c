@@ -16,6 +16,7 @@
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/update/update.h"
+#include "tests/shell_rooms.h"
 #include "unit/child.h"
 #include "unit/held_clock.h"
 #include "unit/remove_tree.h"
@@ -137,7 +138,7 @@ static int begin(void **state)
     char path[96];
 
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     memset(&failed, 0, sizeof(failed));
     collects = 0;
     held_clock_hold(); /* a minute passes when a test says so */

@@ -14,6 +14,7 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/trust/trust.h"
+#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 
 #define NOT_AUTHORIZED 0x87
@@ -172,7 +173,7 @@ static int begin(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     memset(&broker, 0, sizeof(broker));
     snprintf(dir, sizeof(dir), "/tmp/flo-link-XXXXXX");
     assert_non_null(mkdtemp(dir));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/shell/serving/serving.h"
+#include "tests/shell_rooms.h"
 #include "unit/child.h"
 #include "unit/remove_tree.h"
 
@@ -46,7 +47,7 @@ static int begin(void **state)
         .engine_path = SLOW_WORKER, .listen = nowhere, .sandbox = FLO_SANDBOX_PREFERRED};
 
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     snprintf(dir, sizeof(dir), "/tmp/flo-loading-XXXXXX");
     assert_non_null(mkdtemp(dir));
     setenv("FLO_SLOW", "end", 1);

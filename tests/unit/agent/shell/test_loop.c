@@ -15,6 +15,7 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
+#include "tests/shell_rooms.h"
 
 static struct flo_shell shell;
 static struct flo_agent_actions wanted[FLO_AGENT_EVENT_COUNT];
@@ -348,7 +349,7 @@ void flo_shell_link_flush(struct flo_shell *unused)
 static int begin(void **state)
 {
     (void)state;
-    memset(&shell, 0, sizeof(shell));
+    shell_empty(&shell);
     memset(wanted, 0, sizeof(wanted));
     heard[0] = '\0';
     write_fails = write_interrupts = false;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/shell/report/proof.h"
+#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 
 #define TOPIC "flotilla/v1/demo/d/x/event"
@@ -85,6 +86,7 @@ static int set_up(void **state)
     if (mkdtemp(folder) == NULL || shell == NULL) {
         return 1;
     }
+    shell_empty(shell);
     now_ms = NOW_MS;
     renew(0);
     trust();

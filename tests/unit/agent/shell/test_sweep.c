@@ -10,6 +10,7 @@
 
 #include "agent/shell/update/update.h"
 #include "store_world.h"
+#include "tests/shell_rooms.h"
 
 static struct flo_shell *shell;
 static struct flo_digest release; /* on its way */
@@ -34,6 +35,7 @@ static int set_up(void **state)
     if (shell == NULL || world_set_up(state) < 0) {
         return -1;
     }
+    shell_empty(shell);
     struct world *world = *state;
     shell->store = world->store;
     put("two", &step);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"
+#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 
 #define HASH "sha256:" SIXTEEN SIXTEEN SIXTEEN SIXTEEN
@@ -37,6 +38,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(folder));
     shell = calloc(1, sizeof(*shell));
     assert_non_null(shell);
+    shell_empty(shell);
     start();
     return 0;
 }

@@ -1,0 +1,26 @@
+/* Rooms: gives each room of the shell its memory, and frees it.  Only the room
+ * itself can read it. */
+#include "agent/shell/rooms.h"
+
+#include <stdlib.h>
+
+#include "agent/shell/orders/orders.h"
+
+struct flo_shell *flo_shell_new(void)
+{
+    struct flo_shell *shell = calloc(1, sizeof(*shell));
+
+    if (shell != NULL && !flo_orders_begin(shell)) {
+        flo_shell_free(shell);
+        return NULL;
+    }
+    return shell;
+}
+
+void flo_shell_free(struct flo_shell *shell)
+{
+    if (shell != NULL) {
+        free(shell->orders);
+        free(shell);
+    }
+}

@@ -1,0 +1,29 @@
+/* A shell with the memory of its rooms, for tests that build some rooms only. */
+#ifndef TESTS_SHELL_ROOMS_H
+#define TESTS_SHELL_ROOMS_H
+
+#include <string.h>
+
+#include "agent/shell/orders/memory.h"
+
+struct shell_rooms {
+    struct flo_shell_orders orders;
+};
+
+/* Gives the shell these rooms. */
+static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
+{
+    to->orders = &rooms->orders;
+}
+
+/* Empties the only shell of a test, and its rooms. */
+static inline void shell_empty(struct flo_shell *to)
+{
+    static struct shell_rooms rooms;
+
+    memset(to, 0, sizeof(*to));
+    memset(&rooms, 0, sizeof(rooms));
+    shell_has(to, &rooms);
+}
+
+#endif
