@@ -4,15 +4,18 @@
 
 #include <string.h>
 
+#include "agent/shell/derived/memory.h"
 #include "agent/shell/orders/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_derived derived;
     struct flo_shell_orders orders;
 };
 
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->derived = &rooms->derived;
     to->orders = &rooms->orders;
 }
 

@@ -4,13 +4,14 @@
 
 #include <stdlib.h>
 
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/orders/orders.h"
 
 struct flo_shell *flo_shell_new(void)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
 
-    if (shell != NULL && !flo_orders_begin(shell)) {
+    if (shell != NULL && !(flo_orders_begin(shell) && flo_derived_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -21,6 +22,7 @@ void flo_shell_free(struct flo_shell *shell)
 {
     if (shell != NULL) {
         free(shell->orders);
+        free(shell->derived);
         free(shell);
     }
 }

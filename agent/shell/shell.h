@@ -205,6 +205,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_derived;
 struct flo_shell_orders;
 struct flo_upload;
 struct flo_https;
@@ -405,7 +406,7 @@ struct flo_shell {
     uint64_t report_at_ms; /* time before which no change is reported */
     int64_t asleep_ms;     /* how long the machine was suspended since its boot, at the last step */
     struct flo_queue queue;
-    struct flo_derived derived;
+    struct flo_shell_derived *derived;
     struct flo_shell_memory memory;
 
     struct flo_shell_orders *orders;

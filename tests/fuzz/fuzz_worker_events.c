@@ -86,6 +86,11 @@ void flo_neighbours_job_ended(struct flo_shell *shell)
     (void)shell;
 }
 
+void flo_shell_prefix_hold(struct flo_shell *shell, bool is_held)
+{
+    (void)shell, (void)is_held;
+}
+
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 {
     (void)shell;

@@ -7,6 +7,7 @@
 
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/derived/hashing.h"
+#include "agent/shell/derived/memory.h"
 #include "agent/shell/device/device.h"
 #include "agent/shell/queue/timers.h"
 
@@ -65,6 +66,12 @@ static void forget_failures(struct flo_shell *shell, const struct flo_digest *mo
     }
 }
 
+bool flo_derived_begin(struct flo_shell *shell)
+{
+    shell->derived = calloc(1, sizeof(*shell->derived));
+    return shell->derived != NULL;
+}
+
 static bool is_wanted(const struct flo_shell *shell)
 {
     return strcmp(flo_config_text(shell->settings.config, "packed_weights"), "auto") == 0;
@@ -72,7 +79,27 @@ static bool is_wanted(const struct flo_shell *shell)
 
 bool flo_shell_packs(const struct flo_shell *shell)
 {
-    return is_wanted(shell) && flo_derived_is_expected(&shell->derived);
+    return is_wanted(shell) && flo_derived_is_expected(&shell->derived->core);
+}
+
+void flo_shell_prefix_hold(struct flo_shell *shell, bool is_held)
+{
+    shell->derived->is_held = is_held;
+}
+
+bool flo_shell_packed_is_lacking(const struct flo_shell *shell, const struct flo_digest *model)
+{
+    return flo_derived_is_lacking(&shell->derived->core, model);
+}
+
+void flo_shell_packed_doubt(struct flo_shell *shell)
+{
+    flo_derived_doubt(&shell->derived->core);
+}
+
+void flo_shell_packed_accepted(struct flo_shell *shell)
+{
+    flo_derived_accepted(&shell->derived->core);
 }
 
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
@@ -83,7 +110,7 @@ bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model)
 {
     flo_store_packed_remove(shell->store, model);
-    if (flo_derived_refused(&shell->derived, model)) {
+    if (flo_derived_refused(&shell->derived->core, model)) {
         keep_failures(shell, model, FLO_DERIVED_TRIES_MAX);
     }
 }
@@ -98,7 +125,7 @@ int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *rele
     int fd = 0;
 
     if (flo_shell_keeps_prefixes(shell) &&
-        (shell->job == NULL || flo_store_prefix_has(shell->store, release)) &&
+        (!shell->derived->is_held || flo_store_prefix_has(shell->store, release)) &&
         flo_path_join(dir, sizeof(dir), settings->state_dir, "prefix") &&
         flo_serve_prefix_open(dir, release, &fd, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);
@@ -166,7 +193,8 @@ static void go_unpacked(struct flo_deriving *deriving, const struct flo_err *why
         flo_wrap(&err, err.code, "packing %s", spec->name);
         flo_shell_note(shell, "note", &err);
     }
-    if (flo_derived_failed(&shell->derived, &spec->model, err.code, deriving->packed_fd >= 0)) {
+    if (flo_derived_failed(&shell->derived->core, &spec->model, err.code,
+                           deriving->packed_fd >= 0)) {
         keep_failures(shell, &spec->model, failures(shell, &spec->model) + 1);
     }
     finish(deriving, 0);
@@ -191,7 +219,7 @@ static void made_hashed(void *context, const struct flo_digest *digest,
             (unsigned long long)deriving->packed_bytes,
             (unsigned long long)(flo_now_ms() - deriving->started_ms));
     forget_failures(shell, &deriving->spec.model);
-    flo_derived_made(&shell->derived, &deriving->spec.model);
+    flo_derived_made(&shell->derived->core, &deriving->spec.model);
     if (flo_store_packed_open(shell->store, &deriving->spec.model, &packed_fd, NULL) < 0) {
         packed_fd = 0;
     }
@@ -286,7 +314,7 @@ static void begin_packing(struct flo_deriving *deriving)
     const struct flo_digest *model = &deriving->spec.model;
 
     deriving->started_ms = flo_now_ms();
-    if (!flo_derived_may_make(&shell->derived, model, failures(shell, model))) {
+    if (!flo_derived_may_make(&shell->derived->core, model, failures(shell, model))) {
         finish(deriving, 0);
     } else if (!waits_for_room(deriving)) {
         pack(deriving);
@@ -341,7 +369,7 @@ static void find_packed(struct flo_deriving *deriving)
     if (!is_wanted(shell)) {
         forget_failures(shell, digest);
     }
-    if (!is_wanted(shell) || !flo_derived_is_asked_for(&shell->derived, digest)) {
+    if (!is_wanted(shell) || !flo_derived_is_asked_for(&shell->derived->core, digest)) {
         finish(deriving, 0);
         return;
     }
@@ -350,7 +378,7 @@ static void find_packed(struct flo_deriving *deriving)
         begin_packing(deriving);
     } else if (rv < 0) {
         pack_again(deriving, &err);
-    } else if (flo_derived_is_fresh(&shell->derived, digest)) {
+    } else if (flo_derived_is_fresh(&shell->derived->core, digest)) {
         take_packed(deriving);
     } else {
         hash(deriving, packed_hashed);

@@ -9,6 +9,9 @@
 
 #include "agent/shell/report/report.h"
 
+/* Gives the room its memory.  Returns false when memory is lacking. */
+bool flo_derived_begin(struct flo_shell *shell);
+
 struct flo_deriving;
 struct flo_derived_spec {
     int fd;                  /* descriptor of the model's file, which stays open until `done` */
@@ -35,6 +38,14 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving);
  * Returns 0 when no file is wanted or it cannot be opened. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release);
 
+/* Says whether an updater runs.  Meanwhile no new prefix file is made. */
+void flo_shell_prefix_hold(struct flo_shell *shell, bool is_held);
+
+/* Records what became of packed weights (agent/core/derived.c): a model's file is
+ * not there, an engine that used one was lost, or one accepted them. */
+bool flo_shell_packed_is_lacking(const struct flo_shell *shell, const struct flo_digest *model);
+void flo_shell_packed_doubt(struct flo_shell *shell);
+void flo_shell_packed_accepted(struct flo_shell *shell);
 /* Removes the packed weights of a model, which an engine refused because they
  * do not fit it. */
 void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model);

@@ -58,7 +58,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role, u
     }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
-        flo_derived_accepted(&shell->derived);
+        flo_shell_packed_accepted(shell);
     }
     flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms: %s%s",
             role == FLO_ROLE_CURRENT ? "current" : "beside", (unsigned long long)load_ms,

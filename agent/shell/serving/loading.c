@@ -99,8 +99,7 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 
     if (model.runtime == NULL) {
         model.packed_fd = packed_fd;
-        model.lacks_packed =
-            packed_fd == 0 && flo_derived_is_lacking(&shell->derived, &loading->digest);
+        model.lacks_packed = packed_fd == 0 && flo_shell_packed_is_lacking(shell, &loading->digest);
         /* Only requests without an adapter use cached prefixes. */
         model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }

@@ -30,7 +30,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
     /* The files may have changed since they were hashed, so they are hashed
      * again. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
-    flo_derived_doubt(&shell->derived);
+    flo_shell_packed_doubt(shell);
     /* An engine may have ended while the core was busy: then its loss is in the
      * queue. A call that fails because of that end is the same loss. */
     if (flo_queue_has_lost(&shell->queue, model, role)) {

@@ -60,6 +60,7 @@ static void job_end(struct flo_shell *shell)
     struct flo_job_child *job = shell->job;
 
     shell->job = NULL;
+    flo_shell_prefix_hold(shell, false);
     flo_neighbours_job_ended(shell);
     if (job != NULL) {
         job_free(job);
@@ -435,6 +436,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     job->fd = -1;
     job->release = shell->agent.models[model].execution.release.digest;
     shell->job = job;
+    flo_shell_prefix_hold(shell, true);
     if (job_open(shell, job, &err) < 0) {
         job_end(shell);
         job_failed(shell, model, number, err.code, err.what, true);

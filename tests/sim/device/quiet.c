@@ -30,6 +30,7 @@ QUIET(flo_shell_pending_look, struct flo_shell *shell)
 QUIET(flo_shell_host_flipped, struct flo_shell *shell, const struct flo_agent_action *action)
 QUIET(flo_shell_host_unloaded, struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 QUIET(flo_shell_host_promoted, struct flo_shell *shell, uint32_t model)
+QUIET(flo_shell_packed_doubt, struct flo_shell *shell)
 QUIET(flo_shell_score_look, struct flo_shell *shell)
 QUIET(flo_shell_route, struct flo_shell *shell, uint32_t model,
       const struct flo_release_ref *release, enum flo_serve_route_state state)

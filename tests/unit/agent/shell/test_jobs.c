@@ -94,6 +94,11 @@ void flo_neighbours_job_ended(struct flo_shell *unused)
     (void)unused;
 }
 
+void flo_shell_prefix_hold(struct flo_shell *unused, bool is_held)
+{
+    (void)unused, (void)is_held;
+}
+
 bool flo_shell_keeps_prefixes(const struct flo_shell *unused)
 {
     (void)unused;
