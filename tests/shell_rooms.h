@@ -5,9 +5,13 @@
 #include <string.h>
 
 #include "agent/shell/derived/memory.h"
+#include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
+#include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_neighbours neighbours;
+    struct flo_shell_update update;
     struct flo_shell_derived derived;
     struct flo_shell_orders orders;
 };
@@ -15,6 +19,9 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->neighbours = &rooms->neighbours;
+    to->neighbour_counts = &rooms->neighbours.counts;
+    to->update = &rooms->update;
     to->derived = &rooms->derived;
     to->orders = &rooms->orders;
 }

@@ -194,10 +194,10 @@ int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
     shell->timer = evtimer_new(shell->base, on_timer, shell);
     shell->heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->flush = evtimer_new(shell->base, on_flush, shell);
-    shell->collect = evtimer_new(shell->base, on_collect, shell);
     shell->report = evtimer_new(shell->base, on_report, shell);
     if (shell->timer == NULL || shell->heartbeat == NULL || shell->flush == NULL ||
-        shell->collect == NULL || shell->report == NULL || flo_loop_open(shell, err) < 0) {
+        !flo_shell_collect_open(shell, on_collect) || shell->report == NULL ||
+        flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     flo_shell_set_heartbeat(shell, first_heartbeat_ms(shell));
@@ -217,7 +217,7 @@ void flo_heartbeat_close(struct flo_shell *shell)
     drop(&shell->timer);
     drop(&shell->heartbeat);
     drop(&shell->flush);
-    drop(&shell->collect);
+    flo_shell_collect_close(shell);
     drop(&shell->report);
     flo_queue_close(&shell->queue);
 }

@@ -114,11 +114,10 @@ static void acknowledge(struct flo_shell *shell, const struct flo_agent_action *
 
 void flo_loop_collect(struct flo_shell *shell)
 {
-    if (shell->waiting_job != 0) {
-        flo_shell_job_again(shell);
+    if (flo_shell_job_again(shell)) {
         return;
     }
-    if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
+    if (flo_shell_job_is_open(shell) || flo_agent_is_fetching(&shell->agent)) {
         /* nothing is removed, because no record names the files of a running
          * download yet */
         return;
@@ -213,7 +212,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
         acknowledge(shell, action);
         break;
     case FLO_DO_COLLECT:
-        flo_shell_later(shell->collect, 1000);
+        flo_shell_collect_later(shell, 1000);
         break;
     case FLO_DO_TIMER:
         set_timer(shell, action->at_ms);

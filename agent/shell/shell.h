@@ -205,15 +205,15 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_update;
 struct flo_shell_derived;
 struct flo_shell_orders;
 struct flo_upload;
 struct flo_https;
-struct flo_job_child;
 struct flo_control;
 struct flo_renewal;
 struct flo_hook;
-struct flo_neighbourhood;
+struct flo_shell_neighbours;
 struct flo_shell_loading;
 struct flo_assets;
 
@@ -313,6 +313,13 @@ struct flo_shell_trust {
     void (*then)(struct flo_shell *shell);
 };
 
+/* State of the listener for other devices of the site (neighbours/site.c). */
+struct flo_site {
+    bool is_wanted; /* the configuration has `site_listen` */
+    bool is_on;     /* devices are let in */
+    uint16_t port;  /* 0: not open */
+};
+
 /* Counts of bytes between this device and its neighbours, since the agent
  * started. */
 struct flo_neighbour_counts {
@@ -325,14 +332,7 @@ struct flo_neighbour_counts {
      * once */
     uint64_t refused;
     uint64_t used_bytes, budget; /* bytes sent within 24 hours, and their limit */
-    uint64_t told_in, told_out;  /* bytes that telemetry has already reported */
-};
-
-/* State of the listener for other devices of the site (neighbours/site.c). */
-struct flo_site {
-    bool is_wanted; /* the configuration has `site_listen` */
-    bool is_on;     /* devices are let in */
-    uint16_t port;  /* 0: not open */
+    struct flo_site site;
 };
 
 /* State of the proofs of this device's messages (report/proof.c). */
@@ -365,12 +365,11 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_renewal *renewal; /* NULL: not enrolled */
     struct flo_control *control;
-    struct flo_neighbourhood *neighbours; /* NULL: off */
-    struct flo_neighbour_counts neighbour_counts;
-    struct flo_site site;
+    struct flo_shell_neighbours *neighbours;
+    const struct flo_neighbour_counts *neighbour_counts; /* of `neighbours` */
     struct flo_assets *assets; /* other programs may read assets; NULL: off */
     struct flo_hook *hooks;    /* list of activations, one for each model that has a link */
-    struct flo_job_child *job;
+    struct flo_shell_update *update;
     uint32_t probing; /* index of the model whose candidate is being probed */
     struct {
         uint32_t model;
@@ -378,16 +377,7 @@ struct flo_shell {
         struct flo_digest release, former;
     } scoring; /* golden answers of a live release that are being measured */
 
-    /* number of the job that waits until ended processes have freed disk space;
-     * 0: none */
-    uint32_t waiting_job;
-    uint32_t waiting_model;
-    uint64_t waiting_since_ms;
-    bool waiting_is_told;
-    /* number of the last job for which the intermediate steps of its release
-     * were deleted to free disk space */
-    uint32_t stepless_job;
-    struct event *timer, *heartbeat, *flush, *collect, *report;
+    struct event *timer, *heartbeat, *flush, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
     bool is_local;                      /* this process runs one command, because no agent runs */
@@ -411,7 +401,8 @@ struct flo_shell {
 
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
-    struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
+    uint64_t told_in, told_out; /* bytes from and to neighbours that telemetry has reported */
+    struct flo_upload *upload;  /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 

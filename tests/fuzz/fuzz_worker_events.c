@@ -2,6 +2,7 @@
  * any size.  The shell must stay whole, tell the core only what it knows, and
  * end the job once. */
 #include "agent/shell/update/jobs.c"
+#include "tests/shell_rooms.h"
 
 #include <fcntl.h>
 
@@ -81,6 +82,11 @@ void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const js
     (void)json;
 }
 
+void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes)
+{
+    (void)shell, (void)bytes;
+}
+
 void flo_neighbours_job_ended(struct flo_shell *shell)
 {
     (void)shell;
@@ -118,6 +124,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_shell shell;
+    static struct shell_rooms rooms;
     struct flo_agent_event event;
     size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
     struct flo_job_child *job = calloc(1, sizeof(*job));
@@ -127,10 +134,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         free(job);
         return 0;
     }
+    shell_has(&shell, &rooms);
     *job = (struct flo_job_child){.shell = &shell, .number = 7, .fd = -1};
-    shell.job = job;
+    shell.update->job = job;
     ends = 0;
-    for (size_t at = 1; at < bytes && shell.job != NULL; at += piece) {
+    for (size_t at = 1; at < bytes && shell.update->job != NULL; at += piece) {
         size_t room = sizeof(job->line) - job->bytes;
         size_t part = bytes - at < piece ? bytes - at : piece;
         part = part < room ? part : room;
@@ -144,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             break;
         }
     }
-    if (ends > 1 || (shell.job == NULL) != (ends == 1)) {
+    if (ends > 1 || (shell.update->job == NULL) != (ends == 1)) {
         abort();
     }
     job_end(&shell);

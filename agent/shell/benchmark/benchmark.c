@@ -24,7 +24,7 @@ static void fail(struct flo_benchmarking *b, const struct flo_err *err);
 
 static bool is_updating(const struct flo_shell *shell)
 {
-    bool is_any = shell->job != NULL || shell->waiting_job != 0;
+    bool is_any = flo_shell_job_is_open(shell);
 
     for (size_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_agent_model *model = &shell->agent.models[i];

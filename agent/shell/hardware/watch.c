@@ -16,7 +16,7 @@
 
 static bool is_busy(const struct flo_shell *shell)
 {
-    if (shell->job != NULL || shell->waiting_job != 0 || shell->benchmarking != NULL) {
+    if (flo_shell_job_is_open(shell) || shell->benchmarking != NULL) {
         return true;
     }
     for (unsigned i = 0; i < FLO_AGENT_MODELS_MAX; i++) {

@@ -53,6 +53,11 @@ struct flo_neighbourhood {
     bool moves;
 };
 
+struct flo_shell_neighbours {
+    struct flo_neighbourhood *hood; /* NULL: off */
+    struct flo_neighbour_counts counts;
+};
+
 /* Requests the list of revoked certificates when it is due. */
 void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 /* Tells whether the list of revoked certificates is recent enough to let other

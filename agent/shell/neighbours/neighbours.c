@@ -16,11 +16,11 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
 {
     const struct flo_config *config = shell->settings.config;
     size_t count = flo_config_texts_count(config, "neighbours_at");
-    bool serves = shell->neighbour_counts.serves;
+    bool serves = shell->neighbours->counts.serves;
     char digest[FLO_DIGEST_TEXT];
     json_t *urls = json_array();
 
-    if (!shell->neighbour_counts.uses) {
+    if (!shell->neighbours->counts.uses) {
         json_decref(urls);
         return;
     }
@@ -39,6 +39,11 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
     json_object_set_new(job, "keeps_patches", json_boolean(serves));
 }
 
+void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes)
+{
+    shell->neighbours->counts.in_bytes += bytes;
+}
+
 static void set_moves(struct flo_neighbourhood *hood, bool moves)
 {
     if (hood->fetched != NULL && hood->moves != moves) {
@@ -49,7 +54,7 @@ static void set_moves(struct flo_neighbourhood *hood, bool moves)
 
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json)
 {
-    struct flo_neighbourhood *hood = shell->neighbours;
+    struct flo_neighbourhood *hood = shell->neighbours->hood;
     json_t *blobs = json_object_get(json, "blobs");
 
     if (hood == NULL) {
@@ -66,7 +71,7 @@ void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const js
 
 void flo_neighbours_job_ended(struct flo_shell *shell)
 {
-    struct flo_neighbourhood *hood = shell->neighbours;
+    struct flo_neighbourhood *hood = shell->neighbours->hood;
 
     if (hood != NULL && hood->fetched != NULL) {
         set_moves(hood, false);
@@ -88,6 +93,13 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     flo_site_look(hood, now_ms);
 }
 
+bool flo_neighbours_begin(struct flo_shell *shell)
+{
+    shell->neighbours = calloc(1, sizeof(*shell->neighbours));
+    shell->neighbour_counts = shell->neighbours == NULL ? NULL : &shell->neighbours->counts;
+    return shell->neighbours != NULL;
+}
+
 static int open_hood(struct flo_shell *shell, struct flo_err *err)
 {
     const struct timeval each = {.tv_sec = TICK_S};
@@ -96,7 +108,7 @@ static int open_hood(struct flo_shell *shell, struct flo_err *err)
     if (hood == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "neighbours");
     }
-    shell->neighbours = hood;
+    shell->neighbours->hood = hood;
     hood->shell = shell;
     hood->fd = -1;
     if (!flo_path_join(hood->list_file, sizeof(hood->list_file), shell->settings.state_dir,
@@ -109,7 +121,7 @@ static int open_hood(struct flo_shell *shell, struct flo_err *err)
     if (hood->tick == NULL || event_add(hood->tick, &each) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
-    if (shell->neighbour_counts.serves) {
+    if (shell->neighbours->counts.serves) {
         flo_spent_load(hood);
     }
     flo_revoked_look(hood, flo_now_ms());
@@ -120,20 +132,20 @@ int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_config *config = shell->settings.config;
     const char *word = flo_config_text(config, "neighbours");
-    struct flo_neighbour_counts *counts = &shell->neighbour_counts;
+    struct flo_neighbour_counts *counts = &shell->neighbours->counts;
 
     counts->serves = strcmp(word, "serve") == 0;
     counts->uses = counts->serves || strcmp(word, "use") == 0;
     counts->budget = flo_config_u64(config, "neighbours_budget");
     flo_store_keep_patches(shell->store, counts->serves);
-    shell->site.is_wanted = flo_config_text(config, "site_listen") != NULL;
-    bool is_open = counts->serves || shell->site.is_wanted;
+    shell->neighbours->counts.site.is_wanted = flo_config_text(config, "site_listen") != NULL;
+    bool is_open = counts->serves || shell->neighbours->counts.site.is_wanted;
     return is_open && shell->identity.is_there ? open_hood(shell, err) : 0;
 }
 
 void flo_neighbours_close(struct flo_shell *shell)
 {
-    struct flo_neighbourhood *hood = shell->neighbours;
+    struct flo_neighbourhood *hood = shell->neighbours->hood;
 
     if (hood == NULL) {
         return;
@@ -146,5 +158,5 @@ void flo_neighbours_close(struct flo_shell *shell)
     }
     json_decref(hood->fetched);
     free(hood);
-    shell->neighbours = NULL;
+    shell->neighbours->hood = NULL;
 }

@@ -18,7 +18,7 @@
 
 void flo_share_end(struct flo_neighbourhood *hood)
 {
-    struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
+    struct flo_neighbour_counts *counts = &hood->shell->neighbours->counts;
 
     if (hood->readable != NULL) {
         event_free(hood->readable);
@@ -49,7 +49,7 @@ static void broke(struct flo_neighbourhood *hood, const char *why)
 
 static int take_served(struct flo_neighbourhood *hood, const json_t *json, struct flo_err *err)
 {
-    struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
+    struct flo_neighbour_counts *counts = &hood->shell->neighbours->counts;
     uint64_t bytes = 0, used = 0, used_ms = 0, refused = 0;
 
     FLO_TRY(flo_json_get_u64(json, "bytes", 0, INT64_MAX / 2, &bytes, err));
@@ -80,7 +80,7 @@ static int take_line(struct flo_neighbourhood *hood, const char *line, size_t by
         return take_served(hood, json, err);
     }
     FLO_TRY(flo_json_get_u64(json, "port", 1, 65535, &port, err));
-    hood->shell->neighbour_counts.port = (uint16_t)port;
+    hood->shell->neighbours->counts.port = (uint16_t)port;
     flo_log(FLO_LOG_INFO, "neighbours", "blobs are served on port %u", (unsigned)port);
     return 0;
 }
@@ -164,7 +164,7 @@ static json_t *job_json(const struct flo_neighbourhood *hood)
                      identity->key_file, "revoked_file", hood->list_file, "rate_bytes_per_s",
                      (json_int_t)flo_config_u64(config, "neighbours_rate"), "budget_bytes",
                      (json_int_t)flo_config_u64(config, "neighbours_budget"), "used_bytes",
-                     (json_int_t)(is_over ? 0 : shell->neighbour_counts.used_bytes), "used_ms",
+                     (json_int_t)(is_over ? 0 : shell->neighbours->counts.used_bytes), "used_ms",
                      (json_int_t)(is_over ? 0 : used_ms), "transfers_max", TRANSFERS_MAX, "time_ms",
                      (json_int_t)flo_shell_clock_ms(shell), "sandbox",
                      flo_sandbox_mode_word(shell->settings.sandbox));
@@ -206,7 +206,7 @@ void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms)
     bool holds = flo_revoked_holds(hood, now_ms);
     struct flo_err err = {0};
 
-    if (!hood->shell->neighbour_counts.serves) {
+    if (!hood->shell->neighbours->counts.serves) {
         return;
     }
     if (hood->pid > 0 &&

@@ -58,14 +58,15 @@ static int read_files(struct flo_neighbourhood *hood, struct flo_err *err)
         .revoked_file = hood->list_file,
     };
 
-    return shell->site.port != 0
+    return shell->neighbours->counts.site.port != 0
                ? flo_serve_site_again(shell->serve, err)
-               : flo_serve_site_open(shell->serve, &site, &hood->shell->site.port, err);
+               : flo_serve_site_open(shell->serve, &site,
+                                     &hood->shell->neighbours->counts.site.port, err);
 }
 
 static void turn(struct flo_neighbourhood *hood, bool is_on)
 {
-    struct flo_site *site = &hood->shell->site;
+    struct flo_site *site = &hood->shell->neighbours->counts.site;
 
     if (site->is_on == is_on) {
         return;
@@ -88,7 +89,7 @@ void flo_site_look(struct flo_neighbourhood *hood, uint64_t now_ms)
     struct flo_site_note notes[FLO_SITE_FILES];
     struct flo_err err = {0};
 
-    if (!hood->shell->site.is_wanted) {
+    if (!hood->shell->neighbours->counts.site.is_wanted) {
         return;
     }
     look_at(hood, notes);

@@ -80,7 +80,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     if (since_ms >= DAY_MS) {
         return;
     }
-    hood->shell->neighbour_counts.used_bytes = spent.used_bytes;
+    hood->shell->neighbours->counts.used_bytes = spent.used_bytes;
     hood->kept_bytes = spent.used_bytes;
     /* The day may have begun before the boot, so times are counted modulo
      * 2^64. */
@@ -131,7 +131,7 @@ static int write_file(const struct flo_neighbourhood *hood, uint64_t bytes, uint
 
 void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
 {
-    const struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
+    const struct flo_neighbour_counts *counts = &hood->shell->neighbours->counts;
     uint64_t used = counts->used_bytes, kept = hood->kept_bytes;
     uint64_t ahead = ahead_of(used, counts->budget, is_end);
     int64_t moved_ms = (int64_t)(hood->day_began_ms - hood->kept_day_ms);

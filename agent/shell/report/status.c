@@ -151,10 +151,10 @@ json_t *flo_control_status(struct flo_shell *shell)
         shell->identity.controller, "enrolled", (int)shell->identity.is_there, "online",
         (int)flo_mqtt_is_connected(shell->mqtt), "frozen", (int)shell->agent.is_frozen, "pid",
         (int)getpid(), "models", models_status(shell), "memory", flo_report_memory(shell),
-        "neighbours", neighbours_status(&shell->neighbour_counts), "audit", flo_witness_json(shell),
+        "neighbours", neighbours_status(shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
-    json_object_set_new(json, "site", site_status(&shell->site));
+    json_object_set_new(json, "site", site_status(&shell->neighbour_counts->site));
     json_object_set_new(json, "endpoints", endpoints_status(shell->serve));
     json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));
     return json;

@@ -69,18 +69,20 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
 
 /* Adds the bytes from and to neighbours if there were any.  Most windows have
  * none, and then need no space for them. */
-static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_measures *measures)
+static void count_neighbours(struct flo_shell *shell, struct flo_measures *measures)
 {
-    if (counts->in_bytes > counts->told_in) {
+    const struct flo_neighbour_counts *counts = shell->neighbour_counts;
+
+    if (counts->in_bytes > shell->told_in) {
         flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
-                          counts->in_bytes - counts->told_in);
+                          counts->in_bytes - shell->told_in);
     }
-    if (counts->out_bytes > counts->told_out) {
+    if (counts->out_bytes > shell->told_out) {
         flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_OUT,
-                          counts->out_bytes - counts->told_out);
+                          counts->out_bytes - shell->told_out);
     }
-    counts->told_in = counts->in_bytes;
-    counts->told_out = counts->out_bytes;
+    shell->told_in = counts->in_bytes;
+    shell->told_out = counts->out_bytes;
 }
 
 /* Adds the values that are measured once in each window. */
@@ -103,7 +105,7 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_count(measures, FLO_METRIC_NAME_LOST, flo_outbox_windows_lost(shell->db));
     flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED, shell->messages_refused);
     shell->messages_refused = 0;
-    count_neighbours(&shell->neighbour_counts, measures);
+    count_neighbours(shell, measures);
     if (flo_digest_equal(&shell->models[model].golden.release,
                          &shell->models[model].telemetry.release.digest)) {
         set_golden(shell, model);

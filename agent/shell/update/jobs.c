@@ -15,7 +15,7 @@
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/queue/timers.h"
-#include "agent/shell/update/update.h"
+#include "agent/shell/update/memory.h"
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
@@ -57,9 +57,9 @@ static void job_free(struct flo_job_child *job)
 
 static void job_end(struct flo_shell *shell)
 {
-    struct flo_job_child *job = shell->job;
+    struct flo_job_child *job = shell->update->job;
 
-    shell->job = NULL;
+    shell->update->job = NULL;
     flo_shell_prefix_hold(shell, false);
     flo_neighbours_job_ended(shell);
     if (job != NULL) {
@@ -132,7 +132,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         flo_add_u64(event.detail.bytes, found, &found) ? found : event.detail.bytes;
     (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0, &event.detail.neighbour_bytes,
                             NULL);
-    shell->neighbour_counts.in_bytes += event.detail.neighbour_bytes;
+    flo_neighbours_fetched(shell, event.detail.neighbour_bytes);
     event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;
@@ -169,9 +169,9 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     }
     if (code == FLO_E_DISK_FULL && (flo_shell_make_room(shell, number, &release) ||
                                     (shell->serve != NULL && flo_serve_is_ending(shell->serve)))) {
-        shell->waiting_job = number;
-        shell->waiting_model = model;
-        flo_shell_later(shell->collect, 0);
+        shell->update->waiting_job = number;
+        shell->update->waiting_model = model;
+        flo_shell_later(shell->update->collect, 0);
         return;
     }
     job_failed(shell, model, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code, text,
@@ -390,25 +390,26 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model, uint32_
     uint64_t now = flo_now_ms();
     char what[64];
 
-    if (shell->waiting_job != number || shell->waiting_since_ms == 0) {
-        shell->waiting_job = number;
-        shell->waiting_model = model;
-        shell->waiting_since_ms = now;
-        shell->waiting_is_told = false;
+    if (shell->update->waiting_job != number || shell->update->waiting_since_ms == 0) {
+        shell->update->waiting_job = number;
+        shell->update->waiting_model = model;
+        shell->update->waiting_since_ms = now;
+        shell->update->waiting_is_told = false;
     }
-    if (now - shell->waiting_since_ms >= WAIT_MS_MAX &&
+    if (now - shell->update->waiting_since_ms >= WAIT_MS_MAX &&
         shell->agent.models[model].execution.bundle[0] == '\0') {
-        shell->waiting_job = 0;
+        shell->update->waiting_job = 0;
         snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
         job_failed(shell, model, number, FLO_E_STATE_LOCKED, what, true);
         return;
     }
-    if (!shell->waiting_is_told && now - shell->waiting_since_ms >= WAIT_TOLD_MS) {
-        shell->waiting_is_told = true;
+    if (!shell->update->waiting_is_told && now - shell->update->waiting_since_ms >= WAIT_TOLD_MS) {
+        shell->update->waiting_is_told = true;
         flo_log(FLO_LOG_INFO, "updater", "the updater waits for process %ld, which still writes",
                 (long)pid);
     }
-    flo_shell_later(shell->collect, shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
+    flo_shell_later(shell->update->collect,
+                    shell->update->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
 }
 
 void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t number)
@@ -423,8 +424,8 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
         wait_for(shell, pid, model, number);
         return;
     }
-    shell->waiting_job = 0;
-    shell->waiting_since_ms = 0;
+    shell->update->waiting_job = 0;
+    shell->update->waiting_since_ms = 0;
     job = calloc(1, sizeof(*job));
     if (job == NULL) {
         job_failed(shell, model, number, FLO_E_MEMORY, "job", true);
@@ -435,7 +436,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     job->number = number;
     job->fd = -1;
     job->release = shell->agent.models[model].execution.release.digest;
-    shell->job = job;
+    shell->update->job = job;
     flo_shell_prefix_hold(shell, true);
     if (job_open(shell, job, &err) < 0) {
         job_end(shell);
@@ -443,21 +444,30 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     }
 }
 
-void flo_shell_job_again(struct flo_shell *shell)
+bool flo_shell_job_again(struct flo_shell *shell)
 {
-    if (flo_serve_is_ending(shell->serve)) {
-        flo_shell_later(shell->collect, AGAIN_MS);
-    } else {
-        flo_shell_job_start(shell, shell->waiting_model, shell->waiting_job);
+    if (shell->update->waiting_job == 0) {
+        return false;
     }
+    if (flo_serve_is_ending(shell->serve)) {
+        flo_shell_later(shell->update->collect, AGAIN_MS);
+    } else {
+        flo_shell_job_start(shell, shell->update->waiting_model, shell->update->waiting_job);
+    }
+    return true;
+}
+
+bool flo_shell_job_is_open(const struct flo_shell *shell)
+{
+    return shell->update->job != NULL || shell->update->waiting_job != 0;
 }
 
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t number)
 {
-    if (number == 0 || shell->waiting_job == number) {
-        shell->waiting_job = 0;
+    if (number == 0 || shell->update->waiting_job == number) {
+        shell->update->waiting_job = 0;
     }
-    if (shell->job != NULL && (number == 0 || shell->job->number == number)) {
+    if (shell->update->job != NULL && (number == 0 || shell->update->job->number == number)) {
         job_end(shell);
     }
 }

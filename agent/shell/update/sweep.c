@@ -1,7 +1,35 @@
 /* Sweep: deletes blobs that no record names. */
-#include "agent/shell/update/update.h"
+#include <stdlib.h>
 
 #include <flotilla/plural.h>
+
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/update/memory.h"
+
+bool flo_update_begin(struct flo_shell *shell)
+{
+    shell->update = calloc(1, sizeof(*shell->update));
+    return shell->update != NULL;
+}
+
+bool flo_shell_collect_open(struct flo_shell *shell, event_callback_fn on_collect)
+{
+    shell->update->collect = evtimer_new(shell->base, on_collect, shell);
+    return shell->update->collect != NULL;
+}
+
+void flo_shell_collect_close(struct flo_shell *shell)
+{
+    if (shell->update->collect != NULL) {
+        event_free(shell->update->collect);
+        shell->update->collect = NULL;
+    }
+}
+
+void flo_shell_collect_later(struct flo_shell *shell, unsigned in_ms)
+{
+    flo_shell_later(shell->update->collect, in_ms);
+}
 
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count)
 {
@@ -23,12 +51,12 @@ bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo
 
     flo_store_keep_patches(shell->store, false);
     uint32_t count = flo_shell_sweep(shell, release, keep_count);
-    if (count == 0 && shell->stepless_job != job) {
-        shell->stepless_job = job;
+    if (count == 0 && shell->update->stepless_job != job) {
+        shell->update->stepless_job = job;
         flo_store_keep_steps(shell->store, false);
         count = flo_shell_sweep(shell, release, keep_count);
         flo_store_keep_steps(shell->store, true);
     }
-    flo_store_keep_patches(shell->store, shell->neighbour_counts.serves);
+    flo_store_keep_patches(shell->store, shell->neighbour_counts->serves);
     return count > 0;
 }

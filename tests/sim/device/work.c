@@ -124,9 +124,16 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job)
     device->job = device->job == job ? 0 : device->job;
 }
 
-void flo_shell_job_again(struct flo_shell *shell)
+bool flo_shell_job_again(struct flo_shell *shell)
 {
-    (void)shell; /* none waits for a process to end */
+    (void)shell;
+    return false; /* none waits for a process to end */
+}
+
+bool flo_shell_job_is_open(const struct flo_shell *shell)
+{
+    (void)shell;
+    return false; /* the core knows of each */
 }
 
 /* ---- engines ---- */

@@ -89,6 +89,11 @@ void flo_neighbours_job_said(struct flo_shell *unused, const char *word, const j
     (void)json;
 }
 
+void flo_neighbours_fetched(struct flo_shell *unused, uint64_t bytes)
+{
+    (void)unused, (void)bytes;
+}
+
 void flo_neighbours_job_ended(struct flo_shell *unused)
 {
     (void)unused;
@@ -127,9 +132,7 @@ static void on_collect(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events, (void)context;
     collects++;
-    if (shell.waiting_job != 0) {
-        flo_shell_job_again(&shell);
-    }
+    (void)flo_shell_job_again(&shell);
 }
 
 /* ---- given ---- */
@@ -154,7 +157,7 @@ static int begin(void **state)
     setenv("FLOTILLA_BIN", dir, 1);
     setenv("FLO_SLOW", "end", 1);
     shell.base = event_base_new();
-    shell.collect = evtimer_new(shell.base, on_collect, NULL);
+    shell.update->collect = evtimer_new(shell.base, on_collect, NULL);
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, NULL), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, NULL), 0);
     return flo_serve_open(shell.base, &options, NULL, &shell.serve, NULL);
@@ -168,7 +171,7 @@ static int end(void **state)
     flo_serve_close(shell.serve);
     flo_store_close(shell.store);
     flo_settings_deinit(&shell.settings);
-    event_free(shell.collect);
+    event_free(shell.update->collect);
     event_base_free(shell.base);
     return remove_tree(dir);
 }
@@ -212,11 +215,11 @@ static void the_next_job_waits_until_it_has_ended(void **state)
     start(1, &pid, &tracer);
     flo_shell_job_start(&shell, 0, 2);
     WAIT_TURNING(collects >= 10, turn());
-    assert_null(shell.job);
+    assert_null(shell.update->job);
     assert_int_equal(kill(pid, 0), 0);
 
     kill(tracer, SIGKILL);
-    WAIT_TURNING(shell.job != NULL, {
+    WAIT_TURNING(shell.update->job != NULL, {
         take_event();
         assert_int_equal(failed.job, 0);
         turn();
@@ -236,10 +239,10 @@ static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
     (void)state;
     start(1, &pid, &tracer);
     flo_shell_job_start(&shell, 0, 2);
-    assert_false(shell.waiting_is_told);
-    shell.waiting_since_ms -= 1000;
-    WAIT_TURNING(shell.waiting_is_told, turn());
-    shell.waiting_since_ms -= 60000;
+    assert_false(shell.update->waiting_is_told);
+    shell.update->waiting_since_ms -= 1000;
+    WAIT_TURNING(shell.update->waiting_is_told, turn());
+    shell.update->waiting_since_ms -= 60000;
     WAIT_TURNING(failed.job != 0, {
         turn();
         take_event();
@@ -251,10 +254,10 @@ static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
     assert_true(failed.is_passing);
     assert_int_equal(failed.error.code, FLO_E_STATE_LOCKED);
     assert_string_equal(failed.error.what, what);
-    assert_int_equal(shell.waiting_job, 0);
+    assert_int_equal(shell.update->waiting_job, 0);
 
     flo_shell_job_start(&shell, 0, 2); /* the core tries again */
-    assert_int_equal(shell.waiting_job, 2);
+    assert_int_equal(shell.update->waiting_job, 2);
     kill(tracer, SIGKILL);
 }
 
@@ -266,12 +269,12 @@ static void a_job_that_waits_can_be_cancelled(void **state)
     start(1, &pid, &tracer);
     flo_shell_job_start(&shell, 0, 2);
     flo_shell_job_cancel(&shell, 2);
-    assert_int_equal(shell.waiting_job, 0);
+    assert_int_equal(shell.update->waiting_job, 0);
 
     kill(tracer, SIGKILL);
     child_run_until_reaped(shell.base, pid);
-    WAIT_TURNING(!event_pending(shell.collect, EV_TIMEOUT, NULL), turn());
-    assert_null(shell.job); /* and nothing is left that would start it */
+    WAIT_TURNING(!event_pending(shell.update->collect, EV_TIMEOUT, NULL), turn());
+    assert_null(shell.update->job); /* and nothing is left that would start it */
     assert_int_equal(child_first(), 0);
 }
 

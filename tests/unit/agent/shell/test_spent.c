@@ -50,14 +50,15 @@ struct world {
     struct flo_shell *shell;
     unsigned boots;
     struct flo_neighbourhood hood;
+    struct flo_shell_neighbours room;
 };
 
 static void start(struct world *world)
 {
-    uint64_t budget = world->shell->neighbour_counts.budget;
+    uint64_t budget = world->room.counts.budget;
 
     world->hood = (struct flo_neighbourhood){.shell = world->shell};
-    world->shell->neighbour_counts = (struct flo_neighbour_counts){.budget = budget};
+    world->room.counts = (struct flo_neighbour_counts){.budget = budget};
     snprintf(world->hood.spent_file, sizeof world->hood.spent_file, "%s/given.json", world->dir);
     flo_spent_load(&world->hood);
 }
@@ -77,13 +78,14 @@ static int set_up(void **state)
     struct world *world = calloc(1, sizeof *world);
 
     world->shell = calloc(1, sizeof *world->shell);
+    world->shell->neighbours = &world->room;
     snprintf(world->dir, sizeof world->dir, "/tmp/flo-spent-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
     snprintf(world->shell->boot_id, sizeof world->shell->boot_id,
              "1ff53d56-16b5-4c8e-8d1e-8f6c3a1b2c3d");
     wall_ms = NOON;
     boot_ms = 5 * DAY;
-    world->shell->neighbour_counts.budget = 160 * MIB;
+    world->room.counts.budget = 160 * MIB;
     start(world);
     *state = world;
     return 0;
@@ -102,14 +104,14 @@ static int tear_down(void **state)
 /* The process says so: so many bytes of a day that is so old. */
 static void give(struct world *world, uint64_t used, uint64_t since_ms)
 {
-    world->shell->neighbour_counts.used_bytes = used;
+    world->room.counts.used_bytes = used;
     world->hood.day_began_ms = waits_now_ms() - since_ms;
     flo_spent_keep(&world->hood, false);
 }
 
 static uint64_t used(const struct world *world)
 {
-    return world->shell->neighbour_counts.used_bytes;
+    return world->room.counts.used_bytes;
 }
 
 static uint64_t since(const struct world *world)
@@ -363,7 +365,7 @@ static void numbers_near_2_to_the_63_stay_in_the_file(void **state)
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         for (size_t k = 0; k < FLO_COUNT(budgets); k++) {
             assert_true(unlink(world->hood.spent_file) == 0 || i + k == 0);
-            world->shell->neighbour_counts.budget = budgets[k];
+            world->room.counts.budget = budgets[k];
             start(world);
             give(world, numbers[i], HOUR);
             start(world);
