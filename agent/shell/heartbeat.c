@@ -194,9 +194,9 @@ int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
     shell->timer = evtimer_new(shell->base, on_timer, shell);
     shell->heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->flush = evtimer_new(shell->base, on_flush, shell);
-    shell->report = evtimer_new(shell->base, on_report, shell);
+    shell->report_timer = evtimer_new(shell->base, on_report, shell);
     if (shell->timer == NULL || shell->heartbeat == NULL || shell->flush == NULL ||
-        !flo_shell_collect_open(shell, on_collect) || shell->report == NULL ||
+        !flo_shell_collect_open(shell, on_collect) || shell->report_timer == NULL ||
         flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
@@ -218,6 +218,6 @@ void flo_heartbeat_close(struct flo_shell *shell)
     drop(&shell->heartbeat);
     drop(&shell->flush);
     flo_shell_collect_close(shell);
-    drop(&shell->report);
+    drop(&shell->report_timer);
     flo_queue_close(&shell->queue);
 }

@@ -329,7 +329,7 @@ static void report_change(struct flo_shell *shell)
     }
     shell->reported_revision = shell->agent.revision;
     if (now_ms < shell->report_at_ms) {
-        flo_shell_later(shell->report, (unsigned)(shell->report_at_ms - now_ms));
+        flo_shell_later(shell->report_timer, (unsigned)(shell->report_at_ms - now_ms));
     } else {
         flo_shell_link_reported(shell);
     }

@@ -7,14 +7,16 @@
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
+#include "agent/shell/report/report.h"
 #include "agent/shell/update/update.h"
 
 struct flo_shell *flo_shell_new(void)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
 
-    if (shell != NULL && !(flo_orders_begin(shell) && flo_derived_begin(shell) &&
-                           flo_update_begin(shell) && flo_neighbours_begin(shell))) {
+    if (shell != NULL &&
+        !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
+          flo_neighbours_begin(shell) && flo_report_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -28,6 +30,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->derived);
         free(shell->update);
         free(shell->neighbours);
+        free(shell->report);
         free(shell);
     }
 }

@@ -19,6 +19,7 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/renewal/renewal.h"
+#include "agent/shell/report/operators.h"
 #include "agent/shell/rooms.h"
 #include "agent/shell/run.h"
 #include "agent/shell/start.h"
@@ -130,8 +131,7 @@ void flo_shell_close(struct flo_shell *shell)
     flo_shell_trust_close(shell);
     flo_benchmark_close(shell);
     flo_watch_close(shell);
-    flo_control_close(shell->control);
-    shell->control = NULL;
+    flo_control_close(shell);
     if (shell->serve != NULL) {
         flo_serve_close(shell->serve);
     }
@@ -142,10 +142,9 @@ void flo_shell_close(struct flo_shell *shell)
     }
     flo_heartbeat_close(shell);
     flo_identity_deinit(&shell->identity);
-    flo_secret_wipe(&shell->proof, sizeof(shell->proof));
+    flo_report_close(shell);
     flo_store_close(shell->store);
     flo_settings_deinit(&shell->settings);
-    json_decref(shell->local_answer);
     if (shell->base != NULL) {
         event_base_free(shell->base);
     }

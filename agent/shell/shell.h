@@ -48,7 +48,6 @@
 #include "base/host/config.h"
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
-#include "proto/proof.h"
 
 /* index for a model that has no entry in `models` */
 #define FLO_NO_MODEL FLO_AGENT_MODELS_MAX
@@ -205,6 +204,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_report;
 struct flo_shell_update;
 struct flo_shell_derived;
 struct flo_shell_orders;
@@ -335,16 +335,6 @@ struct flo_neighbour_counts {
     struct flo_site site;
 };
 
-/* State of the proofs of this device's messages (report/proof.c). */
-struct flo_shell_proof {
-    struct flo_proof_key key;
-    bool has_key;                  /* `key` was made from the two keys whose ids are below */
-    char of_order[FLO_KEYID_TEXT]; /* id of the controller's key; "": no key was looked for yet */
-    char of_pair[FLO_KEYID_TEXT];  /* id of the device's own key */
-    uint64_t number;               /* number of the last proof; 0: none yet */
-    uint64_t stored_ms;            /* device time of the last number that was stored on disk */
-};
-
 struct flo_shell {
     struct flo_shell_model models[FLO_AGENT_MODELS_MAX];
     struct event_base *base;
@@ -377,16 +367,11 @@ struct flo_shell {
         struct flo_digest release, former;
     } scoring; /* golden answers of a live release that are being measured */
 
-    struct event *timer, *heartbeat, *flush, *report;
+    struct event *timer, *heartbeat, *flush, *report_timer;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                      /* this process runs one command, because no agent runs */
-    json_t *local_answer;               /* last answer to the operator's command */
-    char local_order[FLO_NAME_MAX + 1]; /* id of the order whose answer the command waits for */
-    struct flo_intake intake;           /* order being taken */
-    /* release whose installation the operator's command waits for */
-    struct flo_digest installing;
-    bool local_is_to_end; /* true: the command waits until the trial has ended */
+    bool is_local;            /* this process runs one command, because no agent runs */
+    struct flo_intake intake; /* order being taken */
     bool is_stopping;
     char boot_id[37];
 
@@ -401,19 +386,9 @@ struct flo_shell {
 
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
-    uint64_t told_in, told_out; /* bytes from and to neighbours that telemetry has reported */
-    struct flo_upload *upload;  /* report to the controller that is being sent; NULL: none */
+    struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
-    struct flo_shell_proof proof;
-
-    uint64_t rev;
-    uint64_t telemetry_sequence;
-    uint64_t telemetry_in_flight;
-    /* number of messages that were refused since the last telemetry window */
-    uint64_t messages_refused;
-    /* the broker refused telemetry on this connection, and the log says so */
-    bool telemetry_is_refused;
-    bool witness_is_told; /* a report has sent the newest audit lines */
+    struct flo_shell_report *report;
     /* an order must be sent again, because nothing was decided about it or
      * because the clock was set */
     bool has_unkept;

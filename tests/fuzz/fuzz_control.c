@@ -46,7 +46,7 @@ int flo_loop_install(struct flo_shell *shell, const struct flo_agent_execution *
          memchr(wanted->bundle, '\0', sizeof(wanted->bundle)) != NULL);
     /* without a path it were no bundle, and nobody told how it ends */
     must(wanted->bundle[0] == '/');
-    shell->installing = wanted->release.digest;
+    flo_control_installs(shell, &wanted->release.digest);
     execution.state = FLO_EXECUTION_STAGED;
     flo_control_report(shell, &execution);
     execution.state = FLO_EXECUTION_SOAKING;
@@ -137,7 +137,6 @@ uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
 /* ---- fuzzer ---- */
 
 static struct flo_shell shell;
-static struct flo_control control;
 
 /* The operator's end hears until nothing comes any more. */
 static size_t hear(struct bufferevent *stream)
@@ -172,7 +171,7 @@ static size_t lines_of(const uint8_t *data, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct bufferevent *pair[2];
-    struct flo_operator *client = calloc(1, sizeof(*client));
+    struct flo_operator *client;
     size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
     size_t ends = 0;
     size_t asked = 0;
@@ -181,23 +180,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (shell.base == NULL) {
         shell_empty(&shell);
         shell.base = event_base_new();
-        shell.control = &control;
-        control.shell = &shell;
     }
-    must(client != NULL && bufferevent_pair_new(shell.base, 0, pair) == 0);
-    *client = (struct flo_operator){.control = &control, .stream = pair[0]};
-    control.clients[0] = client;
+    must(bufferevent_pair_new(shell.base, 0, pair) == 0);
+    client = flo_operator_new(&shell, pair[0]);
+    must(client != NULL);
     bufferevent_setcb(pair[0], on_read, NULL, on_closed, client);
     bufferevent_enable(pair[0], EV_READ | EV_WRITE);
     bufferevent_enable(pair[1], EV_READ | EV_WRITE);
-    for (size_t at = 1; at < bytes && control.clients[0] != NULL; at += piece) {
+    for (size_t at = 1; at < bytes && shell.report->operators[0] != NULL; at += piece) {
         size_t part = bytes - at < piece ? bytes - at : piece;
         bufferevent_write(pair[1], data + at, part);
         asked += lines_of(data + at, part);
         event_base_loop(shell.base, EVLOOP_NONBLOCK);
         ends += hear(pair[1]);
     }
-    if (control.clients[0] != NULL) {
+    if (shell.report->operators[0] != NULL) {
         must(ends == asked);
         flo_operator_free(client);
     }

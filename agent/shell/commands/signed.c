@@ -6,6 +6,7 @@
 
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/loop.h"
+#include "agent/shell/report/operators.h"
 #include "base/host/json.h"
 
 #define FILE_BYTES_MAX (1u << 20)
@@ -47,8 +48,11 @@ static int read_file(const struct flo_args *args, const char *key, json_t **list
 
 static int begin_order(struct flo_shell *shell, void *context, struct flo_err *err)
 {
-    FLO_TRY(flo_orders_check(shell, context, shell->local_order, err));
-    return flo_loop_order_by_hand(shell, context, shell->local_order, err);
+    char id[FLO_NAME_MAX + 1];
+
+    FLO_TRY(flo_orders_check(shell, context, id, err));
+    flo_local_wait(shell, id);
+    return flo_loop_order_by_hand(shell, context, id, err);
 }
 
 /* Gives an order to the device.  Its answer is added to `told`; NULL: it is
@@ -104,7 +108,7 @@ static int begin_trust(struct flo_shell *shell, void *context, struct flo_err *e
     uint64_t number;
 
     FLO_TRY(flo_loop_trust(shell, context, &number, err));
-    shell->local_answer = json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
+    flo_local_answer(shell, json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number));
     return 0;
 }
 

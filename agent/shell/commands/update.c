@@ -14,6 +14,7 @@
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
+#include "agent/shell/report/operators.h"
 
 /* result of a reader that stopped after the bundle's documents; none of the
  * FLO_E_ codes */
@@ -146,7 +147,7 @@ static int begin_update(struct flo_shell *shell, void *context, struct flo_err *
 {
     const struct update *update = context;
 
-    shell->local_is_to_end = update->is_to_end;
+    flo_local_wait_to_end(shell, update->is_to_end);
     return flo_loop_install(shell, &update->execution, err);
 }
 

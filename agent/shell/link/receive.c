@@ -28,10 +28,7 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
         shell->spread_ms = heard->reconnect_ms;
         flo_mqtt_spread(shell->mqtt, heard->reconnect_ms);
     }
-    if (heard->rev != shell->rev) {
-        shell->rev = heard->rev;
-        flo_shell_link_reported(shell);
-    }
+    flo_shell_link_heard(shell, heard->rev);
 }
 
 static uint64_t trust_number(const struct flo_shell *shell)
@@ -104,7 +101,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     if (rv < 0) {
         flo_wrap(&err, rv, "message on %s", message->topic);
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
-        shell->messages_refused++;
+        flo_shell_link_refused(shell);
     }
 }
 
@@ -168,12 +165,7 @@ static void on_connected(void *context, bool session_present)
     flo_shell_link_present(shell);
     flo_shell_link_reported(shell);
     flo_outbox_connected(flo_events_outbox(shell->db), flo_now_ms());
-    shell->telemetry_is_refused = false;
-    if (!session_present) {
-        shell->telemetry_in_flight = 0;
-        flo_outbox_windows_again(shell->db);
-    }
-    flo_shell_link_flush(shell);
+    flo_shell_link_connected(shell, session_present);
 }
 
 static void on_disconnected(void *context, const struct flo_err *err, uint64_t retry_in_ms)
@@ -192,29 +184,9 @@ static void on_disconnected(void *context, const struct flo_err *err, uint64_t r
     }
 }
 
-/* MQTT reason "no matching subscribers": the controller is not connected to the
- * broker. */
-#define REASON_NOBODY 0x10
-
 static void on_delivered(void *context, uint64_t token, bool was_taken, int reason)
 {
-    struct flo_shell *shell = context;
-    bool delivered = was_taken && reason != REASON_NOBODY;
-
-    if (shell->telemetry_in_flight > 0) {
-        shell->telemetry_in_flight--;
-    }
-    flo_outbox_windows_done(shell->db, token, delivered);
-    if (delivered) {
-        flo_shell_link_flush_telemetry(shell);
-    } else if (reason >= REASON_NOBODY && !shell->telemetry_is_refused) {
-        /* A refused telemetry window is not sent again at once, because the
-         * broker would refuse it again. */
-        shell->telemetry_is_refused = true;
-        flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
-                "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
-                reason == REASON_NOBODY ? "heard by nobody" : "refused", (unsigned)reason);
-    }
+    flo_shell_link_delivered(context, token, was_taken, reason);
 }
 
 static void on_refused(void *context, const char *topic, int reason)

@@ -24,6 +24,11 @@
 /* limit of the answer bytes that a client has not read yet */
 #define UNREAD_BYTES_MAX (1u << 20)
 
+struct flo_control {
+    struct evconnlistener *listener;
+    char path[108];
+};
+
 /* ---- requests ---- */
 
 static void refuse(struct flo_operator *client, const struct flo_err *err)
@@ -39,7 +44,7 @@ static void refuse(struct flo_operator *client, const struct flo_err *err)
 
 static int update(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
-    struct flo_shell *shell = client->control->shell;
+    struct flo_shell *shell = flo_operator_shell(client);
     struct flo_agent_execution execution = {0};
     const char *bundle = NULL;
     const char *model = NULL;
@@ -57,7 +62,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     FLO_TRY(flo_json_get_name(json, "version", &version, err));
     FLO_TRY(flo_json_get_digest(json, "release", &execution.release.digest, err));
     FLO_TRY(flo_json_opt_bool(json, "to_end", false, &is_to_end, err));
-    client->wait = is_to_end ? FLO_WAIT_END : FLO_WAIT_UPDATE;
+    flo_operator_wait(client, is_to_end ? FLO_WAIT_END : FLO_WAIT_UPDATE, "");
     if (flo_digest_is_zero(&execution.release.digest)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `release`: a digest of zeros names no release");
@@ -75,13 +80,14 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
  * has acted. */
 static int order(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
-    struct flo_shell *shell = client->control->shell;
+    struct flo_shell *shell = flo_operator_shell(client);
+    char id[FLO_NAME_MAX + 1];
     json_t *envelope = NULL;
 
     FLO_TRY(flo_json_get_object(json, "order", &envelope, err));
-    FLO_TRY(flo_orders_check(shell, envelope, client->order, err));
-    client->wait = FLO_WAIT_ORDER;
-    return flo_loop_order_by_hand(shell, envelope, client->order, err);
+    FLO_TRY(flo_orders_check(shell, envelope, id, err));
+    flo_operator_wait(client, FLO_WAIT_ORDER, id);
+    return flo_loop_order_by_hand(shell, envelope, id, err);
 }
 
 static int trust(struct flo_operator *client, const json_t *json, struct flo_err *err)
@@ -91,7 +97,7 @@ static int trust(struct flo_operator *client, const json_t *json, struct flo_err
     uint64_t number;
 
     FLO_TRY(flo_json_get_object(json, "statement", &envelope, err));
-    FLO_TRY(flo_loop_trust(client->control->shell, envelope, &number, err));
+    FLO_TRY(flo_loop_trust(flo_operator_shell(client), envelope, &number, err));
     answer = json_pack("{s:i, s:b, s:I}", "v", 1, "done", 1, "number", (json_int_t)number);
     if (answer != NULL) {
         flo_operator_send(client, answer);
@@ -110,7 +116,7 @@ static int operate(struct flo_shell *shell, const json_t *json, enum flo_agent_e
 
 static void take_request(struct flo_operator *client, const char *line, size_t bytes)
 {
-    struct flo_shell *shell = client->control->shell;
+    struct flo_shell *shell = flo_operator_shell(client);
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_err err = {0};
     const char *op = NULL;
@@ -127,10 +133,10 @@ static void take_request(struct flo_operator *client, const char *line, size_t b
             json_decref(status);
         }
     } else if (rv == 0 && strcmp(op, "rollback") == 0) {
-        client->wait = FLO_WAIT_ANSWER;
+        flo_operator_wait(client, FLO_WAIT_ANSWER, "");
         rv = operate(shell, json, FLO_AGENT_GO_BACK, &err);
     } else if (rv == 0 && strcmp(op, "remove") == 0) {
-        client->wait = FLO_WAIT_ANSWER;
+        flo_operator_wait(client, FLO_WAIT_ANSWER, "");
         rv = operate(shell, json, FLO_AGENT_REMOVE, &err);
     } else if (rv == 0 && strcmp(op, "order") == 0) {
         rv = order(client, json, &err);
@@ -142,16 +148,16 @@ static void take_request(struct flo_operator *client, const char *line, size_t b
         rv = flo_fail(&err, FLO_E_USAGE, "no operation `%s`", op);
     }
     if (rv < 0) {
-        client->wait = FLO_WAIT_NOTHING;
+        flo_operator_wait(client, FLO_WAIT_NOTHING, "");
         refuse(client, &err);
     }
 }
 
 /* Tells whether a client does not read its answers, so that it is
  * disconnected. */
-static bool is_deaf(const struct flo_operator *client)
+static bool is_deaf(struct bufferevent *stream)
 {
-    return evbuffer_get_length(bufferevent_get_output(client->stream)) > UNREAD_BYTES_MAX;
+    return evbuffer_get_length(bufferevent_get_output(stream)) > UNREAD_BYTES_MAX;
 }
 
 static void on_read(struct bufferevent *stream, void *context)
@@ -161,11 +167,11 @@ static void on_read(struct bufferevent *stream, void *context)
     size_t bytes;
     char *line;
 
-    while (!is_deaf(client) && (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
+    while (!is_deaf(stream) && (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
         take_request(client, line, bytes);
         free(line);
     }
-    if (is_deaf(client) || evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
+    if (is_deaf(stream) || evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
         flo_operator_free(client);
     }
 }
@@ -190,28 +196,22 @@ static bool is_allowed(evutil_socket_t fd)
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int address_bytes, void *context)
 {
-    struct flo_control *control = context;
-    struct flo_operator *client = calloc(1, sizeof(*client));
-    size_t i = 0;
+    struct flo_shell *shell = context;
+    struct bufferevent *stream =
+        is_allowed(fd) ? bufferevent_socket_new(shell->base, fd, BEV_OPT_CLOSE_ON_FREE) : NULL;
+    struct flo_operator *client = stream == NULL ? NULL : flo_operator_new(shell, stream);
 
     (void)listener;
     (void)address;
     (void)address_bytes;
-    while (i < FLO_OPERATORS_MAX && control->clients[i] != NULL) {
-        i++;
-    }
-    if (client != NULL && i < FLO_OPERATORS_MAX && is_allowed(fd)) {
-        client->control = control;
-        client->stream = bufferevent_socket_new(control->shell->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    }
-    if (client == NULL || client->stream == NULL) {
+    if (client != NULL) {
+        bufferevent_setcb(stream, on_read, NULL, on_closed, client);
+        bufferevent_enable(stream, EV_READ | EV_WRITE);
+    } else if (stream != NULL) {
+        bufferevent_free(stream);
+    } else {
         evutil_closesocket(fd);
-        free(client);
-        return;
     }
-    control->clients[i] = client;
-    bufferevent_setcb(client->stream, on_read, NULL, on_closed, client);
-    bufferevent_enable(client->stream, EV_READ | EV_WRITE);
 }
 
 /* ---- open, close ---- */
@@ -234,14 +234,13 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
                  sizeof(address.sun_path) - 1);
         return flo_err_fix(err, "set control_socket to a shorter path");
     }
-    control->shell = shell;
     snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
     /* The agent holds the state lock, so a socket at this path is left over
      * from an earlier agent. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
-    control->listener = evconnlistener_new_bind(shell->base, on_accept, control,
+    control->listener = evconnlistener_new_bind(shell->base, on_accept, shell,
                                                 LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
                                                 (struct sockaddr *)&address, (int)sizeof(address));
     umask(mask);
@@ -259,19 +258,16 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     return 0;
 }
 
-void flo_control_close(struct flo_control *control)
+void flo_control_close(struct flo_shell *shell)
 {
-    size_t i;
+    struct flo_control *control = shell->control;
 
     if (control == NULL) {
         return;
     }
-    for (i = 0; i < FLO_OPERATORS_MAX; i++) {
-        if (control->clients[i] != NULL) {
-            flo_operator_free(control->clients[i]);
-        }
-    }
+    flo_operators_free(shell);
     evconnlistener_free(control->listener);
     unlink(control->path);
     free(control);
+    shell->control = NULL;
 }

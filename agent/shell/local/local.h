@@ -8,6 +8,6 @@
  * (control.c).  A request is one JSON line.  The answer is one or more lines,
  * the last one with "done":true. */
 FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);
-void flo_control_close(struct flo_control *control);
+void flo_control_close(struct flo_shell *shell);
 
 #endif

@@ -16,6 +16,7 @@
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 
 /* ---- deploy ---- */
@@ -538,7 +539,7 @@ int flo_orders_install(struct flo_shell *shell, const struct flo_agent_execution
     FLO_TRY(flo_shell_model_take(shell, wanted->release.model, &model, err));
     begin_deploy(model, out);
     out->execution = *wanted;
-    shell->installing = wanted->release.digest;
+    flo_control_installs(shell, &wanted->release.digest);
     name_own(shell, "bundle", &out->execution);
     flo_shell_allow_by_hand(shell, model, &wanted->release.digest);
     flo_shell_refusal(shell->identity.trust, &shell->models[model].slots, &wanted->release.digest,

@@ -6,7 +6,7 @@
 
 #include "proto/memory/figures.h"
 
-#include "agent/shell/report/report.h"
+#include "agent/shell/report/memory.h"
 
 #define TEXT_MAX 1024
 
@@ -419,8 +419,8 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                     (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
     json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o, s:b}", "v", 2, "device",
                      shell->identity.device, "name", shell->identity.name, "agent", FLO_VERSION,
-                     "rev", (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(), "boot_id",
-                     shell->boot_id, "groups", groups, "profile", profile, "models",
+                     "rev", (json_int_t)shell->report->rev, "at_ms", (json_int_t)flo_wall_ms(),
+                     "boot_id", shell->boot_id, "groups", groups, "profile", profile, "models",
                      models_json(shell), "frozen", (int)shell->agent.is_frozen);
     if (json != NULL) {
         json_object_set_new(json, "memory", flo_report_memory(shell));

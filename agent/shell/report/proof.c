@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/shell/report/memory.h"
 #include "agent/shell/report/proof.h"
 
 /* Number of bits of the counter in a proof's number.
@@ -53,7 +54,7 @@ static bool look_at_key(struct flo_shell_proof *proof, const struct flo_identity
 
 static uint64_t next_number(struct flo_shell *shell)
 {
-    struct flo_shell_proof *proof = &shell->proof;
+    struct flo_shell_proof *proof = &shell->report->proof;
     uint64_t clock_ms = flo_shell_clock_ms(shell);
     uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a time out of range counts as 0 */
 
@@ -77,9 +78,9 @@ static uint64_t next_number(struct flo_shell *shell)
 bool flo_shell_prove(struct flo_shell *shell, const char *topic, const char *text, size_t bytes,
                      struct flo_buf *out)
 {
-    if (!look_at_key(&shell->proof, &shell->identity)) {
+    if (!look_at_key(&shell->report->proof, &shell->identity)) {
         return false;
     }
-    flo_proof_add(&shell->proof.key, topic, next_number(shell), text, bytes, out);
+    flo_proof_add(&shell->report->proof.key, topic, next_number(shell), text, bytes, out);
     return !out->failed;
 }

@@ -7,10 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/report/memory.h"
 #include "agent/shell/report/proof.h"
-#include "agent/shell/report/report.h"
 
 #define TELEMETRY_IN_FLIGHT_MAX 16
+/* MQTT reason "no matching subscribers": the controller is not connected to the
+ * broker. */
+#define REASON_NOBODY 0x10
+
+bool flo_report_begin(struct flo_shell *shell)
+{
+    shell->report = calloc(1, sizeof(*shell->report));
+    return shell->report != NULL;
+}
 
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
                           char *out)
@@ -125,7 +134,7 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
 
 void flo_shell_link_flush_telemetry(struct flo_shell *shell)
 {
-    while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
+    while (shell->report->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
            flo_mqtt_is_connected(shell->mqtt)) {
         uint64_t id = 0;
         char *text = flo_outbox_windows_next(shell->db, &id);
@@ -138,7 +147,7 @@ void flo_shell_link_flush_telemetry(struct flo_shell *shell)
         if (!is_sent) {
             return;
         }
-        shell->telemetry_in_flight++;
+        shell->report->telemetry_in_flight++;
     }
 }
 
@@ -147,5 +156,48 @@ void flo_shell_link_flush(struct flo_shell *shell)
     if (flo_mqtt_is_connected(shell->mqtt)) {
         flo_shell_link_flush_events(shell);
         flo_shell_link_flush_telemetry(shell);
+    }
+}
+
+void flo_shell_link_connected(struct flo_shell *shell, bool session_present)
+{
+    shell->report->telemetry_is_refused = false;
+    if (!session_present) {
+        shell->report->telemetry_in_flight = 0;
+        flo_outbox_windows_again(shell->db);
+    }
+    flo_shell_link_flush(shell);
+}
+
+void flo_shell_link_delivered(struct flo_shell *shell, uint64_t token, bool was_taken, int reason)
+{
+    bool delivered = was_taken && reason != REASON_NOBODY;
+
+    if (shell->report->telemetry_in_flight > 0) {
+        shell->report->telemetry_in_flight--;
+    }
+    flo_outbox_windows_done(shell->db, token, delivered);
+    if (delivered) {
+        flo_shell_link_flush_telemetry(shell);
+    } else if (reason >= REASON_NOBODY && !shell->report->telemetry_is_refused) {
+        /* A refused telemetry window is not sent again at once, because the
+         * broker would refuse it again. */
+        shell->report->telemetry_is_refused = true;
+        flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
+                "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
+                reason == REASON_NOBODY ? "heard by nobody" : "refused", (unsigned)reason);
+    }
+}
+
+void flo_shell_link_refused(struct flo_shell *shell)
+{
+    shell->report->messages_refused++;
+}
+
+void flo_shell_link_heard(struct flo_shell *shell, uint64_t rev)
+{
+    if (rev != shell->report->rev) {
+        shell->report->rev = rev;
+        flo_shell_link_reported(shell);
     }
 }

@@ -5,6 +5,9 @@
 
 #include "agent/shell/device/device.h"
 
+/* Gives the room its memory.  Returns false when memory is lacking (publish.c). */
+bool flo_report_begin(struct flo_shell *shell);
+
 /* telemetry.c */
 /* Cause of the device's degradation level, as the values of the gauge
  * rung_why. */
@@ -68,6 +71,15 @@ void flo_shell_link_groups(struct flo_shell *shell);
  * topics. */
 void flo_shell_link_present(struct flo_shell *shell);
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
+/* Sends what waits, after a connection. */
+void flo_shell_link_connected(struct flo_shell *shell, bool session_present);
+/* Handles the broker's word on a telemetry window. */
+void flo_shell_link_delivered(struct flo_shell *shell, uint64_t token, bool was_taken, int reason);
+/* Counts a message that was refused, for telemetry. */
+void flo_shell_link_refused(struct flo_shell *shell);
+/* Sends a report if the controller's `desired` document is another one than
+ * before. */
+void flo_shell_link_heard(struct flo_shell *shell, uint64_t rev);
 
 /* operators.c */
 /* Passes the core's answer to the operator who asked for a rollback or a

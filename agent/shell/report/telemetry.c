@@ -4,7 +4,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "agent/shell/report/report.h"
+#include "agent/shell/report/memory.h"
 
 void flo_telemetry_recent(struct flo_shell_model *model,
                           const struct flo_serve_request_stats *stats)
@@ -72,17 +72,17 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
 static void count_neighbours(struct flo_shell *shell, struct flo_measures *measures)
 {
     const struct flo_neighbour_counts *counts = shell->neighbour_counts;
+    struct flo_shell_report *own = shell->report;
 
-    if (counts->in_bytes > shell->told_in) {
-        flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
-                          counts->in_bytes - shell->told_in);
+    if (counts->in_bytes > own->told_in) {
+        flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN, counts->in_bytes - own->told_in);
     }
-    if (counts->out_bytes > shell->told_out) {
+    if (counts->out_bytes > own->told_out) {
         flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_OUT,
-                          counts->out_bytes - shell->told_out);
+                          counts->out_bytes - own->told_out);
     }
-    shell->told_in = counts->in_bytes;
-    shell->told_out = counts->out_bytes;
+    own->told_in = counts->in_bytes;
+    own->told_out = counts->out_bytes;
 }
 
 /* Adds the values that are measured once in each window. */
@@ -103,8 +103,8 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
                     (int64_t)flo_store_disk_free(shell->store));
     flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
     flo_measure_count(measures, FLO_METRIC_NAME_LOST, flo_outbox_windows_lost(shell->db));
-    flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED, shell->messages_refused);
-    shell->messages_refused = 0;
+    flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED, shell->report->messages_refused);
+    shell->report->messages_refused = 0;
     count_neighbours(shell, measures);
     if (flo_digest_equal(&shell->models[model].golden.release,
                          &shell->models[model].telemetry.release.digest)) {
@@ -146,7 +146,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     measure_now(shell, model);
     flo_digest_text(&telemetry->release.digest, digest);
     json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
-                     (json_int_t)++shell->telemetry_sequence, "at_ms",
+                     (json_int_t)++shell->report->telemetry_sequence, "at_ms",
                      (json_int_t)flo_shell_clock_told_ms(shell), "window_ms",
                      (json_int_t)(now - telemetry->begin_ms), "model", telemetry->release.model,
                      "release", digest, "version", telemetry->release.version);

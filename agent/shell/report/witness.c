@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/report/report.h"
+#include "agent/shell/report/memory.h"
 
 #define NEWEST "audit"
 #define BEFORE "audit_before"
@@ -59,14 +59,14 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
     if (has_newest && newest.number >= told.number) {
         return newest.number > told.number;
     }
-    bool keeps = !shell->witness_is_told && is_held(shell->db, BEFORE, from_ms, &before);
+    bool keeps = !shell->report->witness_is_told && is_held(shell->db, BEFORE, from_ms, &before);
     if (!keeps) {
         FLO_CLEANUP(flo_free_cleanup)
         char *old = has_newest ? flo_values_get(shell->db, NEWEST) : NULL;
         flo_values_set(shell->db, BEFORE, old != NULL ? old : "");
     }
     flo_values_set(shell->db, NEWEST, text);
-    shell->witness_is_told = false;
+    shell->report->witness_is_told = false;
     return false;
 }
 
@@ -74,10 +74,10 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
  * stay in place of a valid one. */
 void flo_witness_told(struct flo_shell *shell)
 {
-    if (!shell->witness_is_told && shell->db != NULL) {
+    if (!shell->report->witness_is_told && shell->db != NULL) {
         flo_values_set(shell->db, BEFORE, "");
     }
-    shell->witness_is_told = true;
+    shell->report->witness_is_told = true;
 }
 
 static void add(struct flo_outbox_db *db, const char *key, json_t *lines)

@@ -237,7 +237,7 @@ static void telemetry_follows_as_fast_as_the_broker_takes_it(void **state)
     while (answer(true, 0) > 0) {
     }
     assert_int_equal(broker.came, 100);
-    assert_int_equal(shell.telemetry_in_flight, 0);
+    assert_int_equal(shell.report->telemetry_in_flight, 0);
 }
 
 static void telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat(void **state)
@@ -298,8 +298,8 @@ static void a_message_that_is_refused_is_counted_and_changes_nothing(void **stat
 
     (void)state;
     desired("{\"v\":2,\"rev\":5,\"assignments\":[]}");
-    assert_int_equal(shell.rev, 5);
-    assert_int_equal(shell.messages_refused, 0);
+    assert_int_equal(shell.report->rev, 5);
+    assert_int_equal(shell.report->messages_refused, 0);
 
     flo_buf_text(&text, "{\"v\":2,\"rev\":6,\"assignments\":[");
     for (int i = 0; i < 9; i++) {
@@ -307,8 +307,8 @@ static void a_message_that_is_refused_is_counted_and_changes_nothing(void **stat
     }
     flo_buf_text(&text, "]}");
     desired(text.data);
-    assert_int_equal(shell.messages_refused, 1);
-    assert_int_equal(shell.rev, 5);
+    assert_int_equal(shell.report->messages_refused, 1);
+    assert_int_equal(shell.report->rev, 5);
     assert_int_equal(lines_told("mqtt.schema"), 1);
 
     flo_buf_deinit(&text);
@@ -318,11 +318,11 @@ static void a_message_that_is_refused_is_counted_and_changes_nothing(void **stat
                    0);
     desired(text.data);
     desired("no JSON");
-    assert_int_equal(shell.messages_refused, 3);
-    assert_int_equal(shell.rev, 5);
+    assert_int_equal(shell.report->messages_refused, 3);
+    assert_int_equal(shell.report->rev, 5);
     desired("{\"v\":2,\"rev\":8,\"assignments\":[]}");
-    assert_int_equal(shell.rev, 8);
-    assert_int_equal(shell.messages_refused, 3);
+    assert_int_equal(shell.report->rev, 8);
+    assert_int_equal(shell.report->messages_refused, 3);
     flo_buf_deinit(&text);
 }
 

@@ -33,7 +33,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *unused)
 static void start(void)
 {
     flo_outbox_db_close(shell->db);
-    memset(&shell->proof, 0, sizeof(shell->proof));
+    memset(&shell->report->proof, 0, sizeof(shell->report->proof));
     assert_int_equal(flo_outbox_db_open(folder, 1 << 20, &shell->db, NULL), 0);
 }
 

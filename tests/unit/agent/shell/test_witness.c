@@ -26,7 +26,7 @@ static struct flo_shell *shell;
 static void start(void)
 {
     flo_outbox_db_close(shell->db);
-    shell->witness_is_told = false;
+    shell->report->witness_is_told = false;
     assert_int_equal(flo_outbox_db_open(folder, 1 << 20, &shell->db, NULL), 0);
 }
 
