@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "agent/shell/derived/memory.h"
+#include "agent/shell/device/memory.h"
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/memory.h"
 #include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_records records;
     struct flo_shell_report report;
     struct flo_shell_neighbours neighbours;
     struct flo_shell_update update;
@@ -21,6 +23,7 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->records = &rooms->records;
     to->report = &rooms->report;
     to->neighbours = &rooms->neighbours;
     to->neighbour_counts = &rooms->neighbours.counts;

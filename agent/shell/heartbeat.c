@@ -53,7 +53,7 @@ static void device_again(struct flo_shell *shell)
 {
     const struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &order};
-    struct flo_startup_device facts = {.was_unread = shell->device_is_unread,
+    struct flo_startup_device facts = {.was_unread = flo_shell_device_is_unread(shell),
                                        .is_enrolled = shell->identity.is_there};
     struct flo_err err = {0};
 
@@ -96,15 +96,15 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
 
-    if (shell->device_is_unread) {
+    if (flo_shell_device_is_unread(shell)) {
         return flo_fail(err, FLO_E_IO_READ, "the device's record cannot be read") < 0;
     }
     if (outbox != NULL) {
         *err = *outbox;
         return true;
     }
-    if (shell->reading.code != 0) {
-        return flo_fail(err, shell->reading.code, "%s", shell->reading.what) < 0;
+    if (flo_shell_reading_fails(shell, err)) {
+        return true;
     }
     const struct flo_agent_error *lack = lacking(&shell->agent);
     if (lack != NULL) {
@@ -119,21 +119,17 @@ static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
-    flo_trouble_look(&shell->reading);
+    flo_shell_reading_look(shell);
     if (is_degraded(shell, &err)) {
         (void)flo_shell_degrade(shell, &err);
         shell->agent.is_disk_gone =
-            shell->device_is_unread || flo_outbox_db_failure(shell->db) != NULL;
-    } else if (shell->degraded.error.code != 0 && !shell->has_unkept && flo_shell_writes(shell)) {
-        flo_log(FLO_LOG_INFO, "degraded", "over: %s", shell->degraded.error.what);
-        memset(&shell->degraded, 0, sizeof(shell->degraded));
-        shell->degraded.is_news = true;
-        flo_serve_degraded(shell->serve, NULL);
+            flo_shell_device_is_unread(shell) || flo_outbox_db_failure(shell->db) != NULL;
+    } else {
+        flo_shell_recover(shell);
     }
-    if (shell->degraded.is_news) {
+    if (flo_shell_degraded_news(shell)) {
         flo_shell_link_reported(shell);
     }
-    shell->degraded.is_news = false;
 }
 
 /* divisor: a change of the free disk space is reported if it is larger than
@@ -171,9 +167,11 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     device_again(shell);
     flo_shell_records_write(shell);
     flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "",
-                        shell->device_is_moved);
+                        flo_shell_device_is_moved(shell));
     degraded_look(shell);
-    shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
+    if (flo_shell_clock_was_set(shell)) {
+        flo_shell_orders_again(shell);
+    }
     flo_shell_link_ask_again(shell);
     flo_shell_link_flush(shell);
 }

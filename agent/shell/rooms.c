@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/shell/derived/derived.h"
+#include "agent/shell/device/device.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/report/report.h"
@@ -16,7 +17,7 @@ struct flo_shell *flo_shell_new(void)
 
     if (shell != NULL &&
         !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
-          flo_neighbours_begin(shell) && flo_report_begin(shell))) {
+          flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -31,6 +32,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->update);
         free(shell->neighbours);
         free(shell->report);
+        free(shell->records);
         free(shell);
     }
 }

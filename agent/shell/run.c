@@ -96,7 +96,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         FLO_TRY(flo_shell_trust_open(shell, err));
         FLO_TRY(flo_neighbours_open(shell, err));
     }
-    if (!is_local && shell->identity.is_there && !shell->device_is_unread) {
+    if (!is_local && shell->identity.is_there && !flo_shell_device_is_unread(shell)) {
         FLO_TRY(flo_shell_link_open(shell, err));
         FLO_TRY(flo_renewal_open(shell, err));
     }

@@ -204,6 +204,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_records;
 struct flo_shell_report;
 struct flo_shell_update;
 struct flo_shell_derived;
@@ -297,9 +298,6 @@ struct flo_shell_model {
 
 /* State of the trusted keys and of their updates (trust/). */
 struct flo_shell_trust {
-    /* The device record names a newer trust statement than trust.json has.  No
-     * signed document is accepted until that statement is here again. */
-    bool is_behind;
     struct flo_https *fetch; /* request for trust statements in progress; NULL: none */
     struct event *timer;     /* timer of the next request for trust statements */
     /* time before which the device does not request trust statements for a
@@ -343,13 +341,8 @@ struct flo_shell {
     struct flo_machine machine;
     struct flo_watch watch;
     struct flo_store *store;
-    struct flo_slots other;   /* record of a model that has no entry in `models` */
     struct flo_device device; /* device record, as on disk */
-    bool device_is_dirty;
-    bool device_is_unread; /* the device record cannot be read, so updates wait as in a freeze */
-    /* the device record that was read at this start is from another
-     * enrolment */
-    bool device_is_moved;
+    struct flo_shell_records *records;
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -389,21 +382,8 @@ struct flo_shell {
     struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_report *report;
-    /* an order must be sent again, because nothing was decided about it or
-     * because the clock was set */
-    bool has_unkept;
-    struct {
-        /* error for which the device is degraded; code 0: it is not */
-        struct flo_agent_error error;
-        uint64_t since_ms; /* wall clock */
-        bool is_news;      /* not reported yet */
-    } degraded; /* state of a device that cannot store what it gets (flo_shell_degrade) */
     /* Free disk bytes that were last reported. */
     uint64_t free_bytes_told;
-    struct flo_trouble reading; /* read errors of the disk so far */
-    /* Wall clock minus the time since boot, when last checked. */
-    int64_t clock_ahead_ms;
-    uint64_t clock_late_ms; /* how far the wall clock is known to be late, in ms */
 };
 
 /* Returns the groups of the device with `all`: those of the newest order about

@@ -101,7 +101,7 @@ static void take_record(struct flo_shell *shell, const char *name, struct flo_sl
 static void read_record(struct flo_shell *shell, const char *name,
                         struct flo_startup_record *record, struct flo_err *err)
 {
-    int rv = flo_store_slots_read(shell->store, name, &shell->other, err);
+    int rv = flo_store_slots_read(shell->store, name, flo_shell_other(shell), err);
 
     record->reading = rv == 0                  ? FLO_STARTUP_WHOLE
                       : rv == FLO_E_STATE_SLOT ? FLO_STARTUP_DAMAGED
@@ -114,7 +114,7 @@ static void read_record(struct flo_shell *shell, const char *name,
 static int take_up(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     struct flo_startup_record record = {.reading = FLO_STARTUP_UNREAD};
-    struct flo_slots *slots = &shell->other;
+    struct flo_slots *slots = flo_shell_other(shell);
     struct flo_err why = {0};
 
     for (;;) {
@@ -228,14 +228,15 @@ static void check_past(struct flo_shell *shell)
     if (!identity->is_there) {
         return;
     }
-    if (shell->device_is_moved || (device != NULL && strcmp(device, identity->device) != 0)) {
+    if (flo_shell_device_is_moved(shell) ||
+        (device != NULL && strcmp(device, identity->device) != 0)) {
         flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s", identity->device,
                 identity->fleet);
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
             enrolled_again(shell, &shell->models[i].slots, &trials);
         }
     }
-    flo_outbox_db_enrolled(shell->db, identity->device, shell->device_is_moved);
+    flo_outbox_db_enrolled(shell->db, identity->device, flo_shell_device_is_moved(shell));
     flo_shell_device_move(shell);
 }
 

@@ -18,6 +18,11 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
+bool flo_shell_device_is_unread(const struct flo_shell *shell)
+{
+    return shell->records->is_unread;
+}
+
 bool flo_shell_prompts_stay(const struct flo_shell *shell)
 {
     return shell->device.prompts_stay;

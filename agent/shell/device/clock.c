@@ -9,7 +9,7 @@
 
 #include <flotilla/errors/clock.h>
 
-#include "agent/shell/device/device.h"
+#include "agent/shell/device/memory.h"
 #include "base/host/tls_time.h"
 
 /* change of the clock in ms that makes the agent check orders again */
@@ -68,12 +68,12 @@ static void note_late(struct flo_shell *shell, uint64_t before_ms)
     uint64_t wall_ms = flo_wall_ms();
     uint64_t late_ms = larger(wall_ms, least_ms(shell)) - wall_ms;
 
-    shell->clock_late_ms = larger(before_ms, late_ms);
+    shell->records->clock_late_ms = larger(before_ms, late_ms);
 }
 
 uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
 {
-    return flo_wall_ms() + shell->clock_late_ms;
+    return flo_wall_ms() + shell->records->clock_late_ms;
 }
 
 /* Takes the time of an order, which is only one source of the time: see
@@ -90,18 +90,18 @@ bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
     (void)flo_tls_time_peer(&from_ms, &sources.peer_until_ms);
     bool is_news = flo_time_claim(&shell->device.trusted_time_ms, &shell->device.claimed_time_ms,
                                   at_ms, flo_time_limit(&sources));
-    note_late(shell, shell->clock_late_ms);
+    note_late(shell, shell->records->clock_late_ms);
     return is_news;
 }
 
 bool flo_shell_clock_was_set(struct flo_shell *shell)
 {
-    int64_t before_ms = shell->clock_ahead_ms;
+    int64_t before_ms = shell->records->clock_ahead_ms;
     int64_t ahead_ms = (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
 
     bool was_set = before_ms != 0 && llabs(ahead_ms - before_ms) > SET_MS_MIN;
 
-    shell->clock_ahead_ms = ahead_ms;
+    shell->records->clock_ahead_ms = ahead_ms;
     if (was_set) {
         note_late(shell, 0);
     }
@@ -144,6 +144,6 @@ void flo_shell_clock_peer(struct flo_shell *shell)
     uint64_t until_ms;
 
     if (flo_tls_time_peer(&from_ms, &until_ms) && flo_shell_clock_claim(shell, from_ms)) {
-        shell->device_is_dirty = true;
+        shell->records->is_dirty = true;
     }
 }

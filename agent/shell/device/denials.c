@@ -7,7 +7,7 @@
 #include <flotilla/errors/target.h>
 #include <flotilla/errors/trust.h>
 
-#include "agent/shell/device/device.h"
+#include "agent/shell/device/memory.h"
 
 void flo_shell_tell_folded(struct flo_shell *shell, const struct flo_slots *slots)
 {
@@ -53,7 +53,7 @@ int flo_shell_check_signature(const struct flo_shell *shell, const struct flo_di
     if (trust == NULL) {
         return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
     }
-    if (shell->trust.is_behind) {
+    if (shell->records->trust_is_behind) {
         return flo_fail(err, FLO_E_TRUST_NUMBER,
                         "trust.json has statement %llu, %llu was taken here",
                         (unsigned long long)flo_trust_number(trust),

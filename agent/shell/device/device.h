@@ -63,6 +63,15 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err);
 /* Records a read error for flo_trouble_read(): the disk did not return the
  * bytes of a file to a running engine, or to a load if `is_whole` is true. */
 void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool is_whole);
+/* Ends the degradation, when no order must be sent again and the disk accepts a
+ * record. */
+void flo_shell_recover(struct flo_shell *shell);
+/* Tells whether the degradation began or ended since the last call. */
+bool flo_shell_degraded_news(struct flo_shell *shell);
+/* Ends a period of observation of the disk's read errors. */
+void flo_shell_reading_look(struct flo_shell *shell);
+/* Tells whether the disk does not return its data, and puts that into `err`. */
+bool flo_shell_reading_fails(const struct flo_shell *shell, struct flo_err *err);
 /* Tells whether the disk accepts a record now, by writing one. */
 bool flo_shell_writes(struct flo_shell *shell);
 /* Tells whether the clock was set since the last call.  Orders that were
@@ -84,6 +93,30 @@ void flo_shell_clock_start(struct flo_shell *shell);
 void flo_shell_clock_tell(const struct flo_shell *shell);
 /* Takes the dates of the peer's certificate from TLS, after each connection. */
 void flo_shell_clock_peer(struct flo_shell *shell);
+
+/* records.c */
+/* Gives the room its memory.  Returns false when memory is lacking. */
+bool flo_records_begin(struct flo_shell *shell);
+/* Returns the record into which flo_shell_record() reads that of a model without an
+ * entry. */
+struct flo_slots *flo_shell_other(struct flo_shell *shell);
+/* Records that the device record has changed, so that it is written. */
+void flo_shell_device_changed(struct flo_shell *shell);
+/* Tells whether the device record cannot be read. */
+bool flo_shell_device_is_unread(const struct flo_shell *shell);
+/* Tells whether the record that was read at this start is from another
+ * enrolment. */
+bool flo_shell_device_is_moved(const struct flo_shell *shell);
+/* Tells whether trust.json is older than a statement that was taken here.  No signed
+ * document is accepted until that statement is here again. */
+bool flo_shell_trust_is_behind(const struct flo_shell *shell);
+/* Records that an order must be sent again, tells whether one must, and records that
+ * the controller was asked. */
+void flo_shell_orders_again(struct flo_shell *shell);
+bool flo_shell_orders_are_due(const struct flo_shell *shell);
+void flo_shell_orders_asked(struct flo_shell *shell);
+/* Returns why the device is degraded, and since when; NULL: it is not. */
+const struct flo_agent_error *flo_shell_degraded(const struct flo_shell *shell, uint64_t *since_ms);
 
 /* persist.c */
 /* Compares the trusted keys with the device record.  The caller calls it after
@@ -126,7 +159,7 @@ FLO_MUST_USE int flo_shell_model_asked(const struct flo_shell *shell, const char
 /* Frees the entry of a model that has nothing on the device any more. */
 void flo_shell_model_free(struct flo_shell *shell, uint32_t model);
 /* Gives the record of a model.  If the model has no entry in shell->models, its
- * record is read into `shell->other`, where it is valid until the next call. */
+ * record is read into flo_shell_other(), where it is valid until the next call. */
 FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots **out,
                                   struct flo_err *err);
 /* Writes a record that flo_shell_record() gave.  If there are too many records,

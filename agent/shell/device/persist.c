@@ -6,7 +6,7 @@
 #include <flotilla/errors/state.h>
 #include <flotilla/errors/target.h>
 
-#include "agent/shell/device/device.h"
+#include "agent/shell/device/memory.h"
 
 #define DEVICE_READS 3
 
@@ -19,11 +19,12 @@ void flo_shell_trust_hold(struct flo_shell *shell)
         return;
     }
     flo_trust_facts(shell->identity.trust, shell->identity.device, &facts);
-    shell->device_is_moved = shell->device_is_moved || flo_device_is_moved(&shell->device, &facts);
+    shell->records->is_moved =
+        shell->records->is_moved || flo_device_is_moved(&shell->device, &facts);
     hold = flo_device_trust(&shell->device, &facts);
-    shell->device_is_dirty = shell->device_is_dirty || hold == FLO_TRUST_TAKEN;
-    shell->trust.is_behind = hold == FLO_TRUST_BEHIND;
-    if (shell->trust.is_behind) {
+    shell->records->is_dirty = shell->records->is_dirty || hold == FLO_TRUST_TAKEN;
+    shell->records->trust_is_behind = hold == FLO_TRUST_BEHIND;
+    if (shell->records->trust_is_behind) {
         flo_log(FLO_LOG_ERROR, "trust",
                 "%s has statement %llu, %llu was taken: no order and no "
                 "release is taken until it is here again",
@@ -34,7 +35,7 @@ void flo_shell_trust_hold(struct flo_shell *shell)
 
 int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
 {
-    bool was_unread = shell->device_is_unread;
+    bool was_unread = shell->records->is_unread;
     struct flo_device device;
     int reads = 0;
     int rv;
@@ -45,14 +46,14 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
             rv = flo_store_device_read(shell->store, &device, err);
         }
     } while (rv < 0 && rv != FLO_E_STATE_SLOT && ++reads < DEVICE_READS);
-    shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
-    if (shell->device_is_unread && was_unread) {
+    shell->records->is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
+    if (shell->records->is_unread && was_unread) {
         return rv; /* was already reported */
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", err);
     }
-    if (shell->device_is_unread) {
+    if (shell->records->is_unread) {
         flo_log(FLO_LOG_ERROR, "store",
                 "until the device's record can be read updates are held off");
         shell->device.is_frozen = true;
@@ -74,7 +75,7 @@ static void begin_floor(struct flo_slots *slots)
 
 static bool is_dirty(const struct flo_shell *shell)
 {
-    bool is = shell->device_is_dirty;
+    bool is = shell->records->is_dirty;
 
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
         is = is || (shell->models[i].slots_is_dirty && shell->models[i].slots.model[0] != '\0');
@@ -88,7 +89,7 @@ void flo_shell_device_move(struct flo_shell *shell)
     char *fleet = flo_values_get(shell->db, "fleet");
     const char *now = shell->identity.fleet;
 
-    if (!shell->identity.is_there || shell->device_is_unread ||
+    if (!shell->identity.is_there || shell->records->is_unread ||
         (fleet != NULL && strcmp(fleet, now) == 0)) {
         return;
     }
@@ -98,9 +99,9 @@ void flo_shell_device_move(struct flo_shell *shell)
             shell->models[i].slots_is_dirty = true;
         }
         struct flo_device *device = &shell->device;
-        shell->device_is_dirty = shell->device_is_dirty || device->is_frozen ||
-                                 device->is_frozen_emergency || device->prompts_stay ||
-                                 device->prompts_stay_emergency;
+        shell->records->is_dirty = shell->records->is_dirty || device->is_frozen ||
+                                   device->is_frozen_emergency || device->prompts_stay ||
+                                   device->prompts_stay_emergency;
         device->is_frozen = device->is_frozen_emergency = false;
         device->prompts_stay = device->prompts_stay_emergency = false;
         flo_shell_records_write(shell);
@@ -112,7 +113,7 @@ void flo_shell_device_move(struct flo_shell *shell)
 
 bool flo_shell_prompts_stay(const struct flo_shell *shell)
 {
-    return shell->device_is_unread || shell->device.prompts_stay ||
+    return shell->records->is_unread || shell->device.prompts_stay ||
            shell->device.prompts_stay_emergency;
 }
 
@@ -120,10 +121,10 @@ int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
 {
     int rv = 0;
 
-    if (shell->device_is_dirty && !shell->device_is_unread) {
+    if (shell->records->is_dirty && !shell->records->is_unread) {
         rv = flo_store_device_write(shell->store, &shell->device, err);
         /* a record whose write failed is written again with the next event */
-        shell->device_is_dirty = rv < 0;
+        shell->records->is_dirty = rv < 0;
     }
     return rv;
 }
@@ -132,9 +133,9 @@ bool flo_shell_writes(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
-    shell->device_is_dirty = true;
-    bool writes = !shell->device_is_unread && flo_shell_device_keep(shell, &err) == 0;
-    if (err.code != 0 && shell->degraded.error.code == 0) {
+    shell->records->is_dirty = true;
+    bool writes = !shell->records->is_unread && flo_shell_device_keep(shell, &err) == 0;
+    if (err.code != 0 && shell->records->degraded.error.code == 0) {
         (void)flo_shell_degrade(shell, &err);
     }
     shell->agent.is_disk_gone = !writes;
@@ -287,19 +288,19 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
         *out = &shell->models[model].slots;
         return 0;
     }
-    rv = flo_store_slots_read(shell->store, name, &shell->other, err);
+    rv = flo_store_slots_read(shell->store, name, &shell->records->other, err);
     if (rv == FLO_E_STATE_SLOT) { /* the record is damaged, so no release of this model serves */
         flo_log_err(FLO_LOG_ERROR, "store", err);
-        memset(&shell->other, 0, sizeof(shell->other));
+        memset(&shell->records->other, 0, sizeof(shell->records->other));
         rv = 0;
     }
     if (rv == 0) {
-        snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
+        snprintf(shell->records->other.model, sizeof(shell->records->other.model), "%s", name);
         /* A start on a full disk may have repaired the record in memory only,
          * so it is repaired again. */
-        (void)flo_slots_heal(&shell->other);
-        flo_slots_raise_floor(&shell->other, shell->identity.trust);
-        *out = &shell->other;
+        (void)flo_slots_heal(&shell->records->other);
+        flo_slots_raise_floor(&shell->records->other, shell->identity.trust);
+        *out = &shell->records->other;
     }
     return rv;
 }
@@ -327,7 +328,7 @@ static void fold(struct flo_shell *shell, size_t count, char (*models)[FLO_NAME_
     }
     if (number > shell->device.models_folded) {
         shell->device.models_folded = number;
-        shell->device_is_dirty = true;
+        shell->records->is_dirty = true;
         flo_shell_device_write(shell);
     }
     if (flo_store_slots_remove(shell->store, models[oldest], &err) < 0) {

@@ -83,6 +83,7 @@ static void gather(struct flo_shell *shell, uint32_t model, char leaves[128],
                    struct flo_checkup *out)
 {
     enum flo_rung_why why;
+    uint64_t since_ms;
 
     memset(out, 0, sizeof(*out));
     flo_sensors_read(flo_sensors_root(), &out->sensed);
@@ -93,7 +94,8 @@ static void gather(struct flo_shell *shell, uint32_t model, char leaves[128],
     out->int8_ops_per_s = shell->machine.bench.int8_ops_per_s;
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
-    out->degraded = shell->degraded.error.code == 0 ? NULL : shell->degraded.error.what;
+    const struct flo_agent_error *degraded = flo_shell_degraded(shell, &since_ms);
+    out->degraded = degraded == NULL ? NULL : degraded->what;
     flo_api_rules_leave(&shell->settings.rules, leaves, 128);
     out->leaves = leaves[0] == '\0' ? NULL : leaves;
     take_engine(shell, model, out);

@@ -658,14 +658,14 @@ bool flo_hooks_has_link(struct flo_shell *shell, const char *model)
  * when the model's record cannot be read. */
 static bool is_gone(struct flo_shell *shell, const char *model)
 {
-    struct flo_slots *slots = &shell->other;
+    struct flo_slots slots;
     struct flo_err err = {0};
 
-    if (flo_store_slots_read(shell->store, model, slots, &err) < 0) {
+    if (flo_store_slots_read(shell->store, model, &slots, &err) < 0) {
         flo_log(FLO_LOG_WARN, "link", "%s: its link stays: %s", model, err.what);
         return false;
     }
-    return flo_digest_is_zero(&slots->current) && flo_digest_is_zero(&slots->candidate);
+    return flo_digest_is_zero(&slots.current) && flo_digest_is_zero(&slots.candidate);
 }
 
 void flo_hooks_start(struct flo_shell *shell)

@@ -91,7 +91,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
         flo_heard_deinit(&heard);
     }
     if (rv == FLO_E_MEMORY) {
-        shell->has_unkept = true;
+        flo_shell_orders_again(shell);
         (void)flo_shell_degrade(shell, &err);
     }
     if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA ||
@@ -145,8 +145,8 @@ static void subscribe_all(struct flo_shell *shell)
  * them again. */
 void flo_shell_link_ask_again(struct flo_shell *shell)
 {
-    if (shell->has_unkept && flo_mqtt_is_connected(shell->mqtt)) {
-        shell->has_unkept = false;
+    if (flo_shell_orders_are_due(shell) && flo_mqtt_is_connected(shell->mqtt)) {
+        flo_shell_orders_asked(shell);
         subscribe_all(shell);
         flo_shell_link_present(shell);
     }
@@ -160,7 +160,7 @@ static void on_connected(void *context, bool session_present)
             session_present ? "" : ", new session");
     flo_shell_clock_peer(shell);
     flo_renewal_connected(shell);
-    shell->has_unkept = false;
+    flo_shell_orders_asked(shell);
     subscribe_all(shell);
     flo_shell_link_present(shell);
     flo_shell_link_reported(shell);

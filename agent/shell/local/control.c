@@ -54,7 +54,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
 
     /* Updates wait while the device record cannot be read, because the blocked
      * releases are not known then. */
-    if (shell->device_is_unread) {
+    if (flo_shell_device_is_unread(shell)) {
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
     FLO_TRY(rv);

@@ -123,7 +123,9 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
         kept.device = true;
     }
-    shell->device_is_dirty = shell->device_is_dirty || kept.device;
+    if (kept.device) {
+        flo_shell_device_changed(shell);
+    }
     rv = kept.slots ? flo_shell_record_keep(shell, record, err) : flo_shell_device_keep(shell, err);
     if (rv < 0 && flo_order_fact(verified->order.op)->subject == FLO_ORDER_SUBJECT_REPORT) {
         (void)flo_shell_degrade(shell, err);
@@ -336,9 +338,9 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    /* `shell->other` takes the place of a model's record if the order is about
+    /* The record of no entry takes the place of a model's record if the order is about
      * no model. */
-    struct flo_slots *record = &shell->other;
+    struct flo_slots *record = flo_shell_other(shell);
     enum flo_standing standing;
     uint64_t by;
 
@@ -357,7 +359,7 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     if (order->op == FLO_ORDER_DEPLOY && standing != FLO_STATEMENT_SUPERSEDED) {
         FLO_TRY(assign(shell, order, &record, err));
     }
-    if (order->op == FLO_ORDER_REMOVE && record == &shell->other &&
+    if (order->op == FLO_ORDER_REMOVE && record == flo_shell_other(shell) &&
         /* the model has no files on the device, so only its record changes */
         standing == FLO_STATEMENT_NEW) {
         flo_slots_remove(record);
@@ -387,7 +389,7 @@ static void ask(struct flo_shell *shell, const struct flo_err *err)
 static void doubt(struct flo_shell *shell)
 {
     if (flo_trust_is_signed(shell->identity.trust)) {
-        shell->has_unkept = true;
+        flo_shell_orders_again(shell);
         flo_shell_trust_doubt(shell);
     }
 }
@@ -432,11 +434,11 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
     if (facts.code == FLO_E_CMD_SCOPE) {
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
     }
-    shell->has_unkept = shell->has_unkept || refusal.comes_again;
     /* the clock may have been set since the last heartbeat, so that is checked
      * now */
-    if (refusal.sees_clock) {
-        shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
+    bool was_set = refusal.sees_clock && flo_shell_clock_was_set(shell);
+    if (refusal.comes_again || was_set) {
+        flo_shell_orders_again(shell);
     }
     tell_refusal(shell, order, err, &refusal);
     if (refusal.doubts) {
@@ -479,7 +481,7 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
     if (shell->identity.trust == NULL) {
         return flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
     }
-    if (shell->trust.is_behind) {
+    if (flo_shell_trust_is_behind(shell)) {
         return flo_fail(err, FLO_E_TRUST_NUMBER, "trust.json is older than what was taken here");
     }
     FLO_TRY(verify(shell, envelope, &verified, err));
@@ -497,7 +499,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     bool is_told = false;
     int rv;
 
-    if (shell->identity.trust == NULL || shell->trust.is_behind) {
+    if (shell->identity.trust == NULL || flo_shell_trust_is_behind(shell)) {
         return false; /* the controller's retained messages bring the order again later */
     }
     shell->orders->is_list = is_list;

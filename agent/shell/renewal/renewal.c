@@ -97,7 +97,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     renewal->is_proven = false;
     /* The date of the new certificate is a source of the trusted time. */
     if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
-        shell->device_is_dirty = true;
+        flo_shell_device_changed(shell);
     }
     connect_with(shell, true);
     return 0;

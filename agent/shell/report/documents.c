@@ -395,12 +395,12 @@ static json_t *certificate_json(const struct flo_identity *identity)
 
 json_t *flo_report_degraded(const struct flo_shell *shell)
 {
-    const struct flo_agent_error *error = &shell->degraded.error;
+    uint64_t since_ms;
+    const struct flo_agent_error *error = flo_shell_degraded(shell, &since_ms);
 
-    return error->code == 0
-               ? NULL
-               : json_pack("{s:s, s:s, s:I}", "id", flo_error_id(error->code), "text", error->what,
-                           "since_ms", (json_int_t)shell->degraded.since_ms);
+    return error == NULL ? NULL
+                         : json_pack("{s:s, s:s, s:I}", "id", flo_error_id(error->code), "text",
+                                     error->what, "since_ms", (json_int_t)since_ms);
 }
 
 json_t *flo_report_reported(const struct flo_shell *shell)

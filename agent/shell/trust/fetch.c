@@ -131,7 +131,8 @@ int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
     }
     /* A device that lost its newest trust statement requests it after a second;
      * any other device waits up to FIRST_MS. */
-    flo_shell_later(shell->trust.timer, shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
+    flo_shell_later(shell->trust.timer,
+                    flo_shell_trust_is_behind(shell) ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }
 

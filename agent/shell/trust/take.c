@@ -104,7 +104,7 @@ static void act(struct flo_shell *shell)
         act_on_model(shell, i);
     }
     end_freeze(shell);
-    shell->has_unkept = true; /* orders that an unknown key signed are requested again */
+    flo_shell_orders_again(shell); /* orders that an unknown key signed are requested again */
     flo_shell_records_write(shell);
     tell(shell);
     /* without a model no event was posted that would wake the loop, so it is
@@ -120,10 +120,11 @@ static int check_here(const struct flo_shell *shell, struct flo_err *err)
         flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
         return flo_err_fix(err, "flotilla-agent enroll");
     }
-    return shell->device_is_unread ? flo_fail(err, FLO_E_STATE,
-                                              "slots/_device.bin cannot be read: the trusted keys "
-                                              "stay as they are")
-                                   : 0;
+    return flo_shell_device_is_unread(shell)
+               ? flo_fail(err, FLO_E_STATE,
+                          "slots/_device.bin cannot be read: the trusted keys "
+                          "stay as they are")
+               : 0;
 }
 
 static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
@@ -258,7 +259,9 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     if (rv < 0) {
         bool is_ours = is_of_this_device(rv);
         flo_shell_note(shell, is_ours ? "note" : "security", &err);
-        shell->has_unkept = shell->has_unkept || is_ours;
+        if (is_ours) {
+            flo_shell_orders_again(shell);
+        }
     }
     return rv == 0 && standing == FLO_TRUST_GAP;
 }
@@ -290,7 +293,7 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
     uint64_t number = held_number(shell);
     struct flo_err err = {0};
 
-    if (number <= 1 || shell->trust.is_behind) {
+    if (number <= 1 || flo_shell_trust_is_behind(shell)) {
         return;
     }
     forget_previous(shell, index);

@@ -19,7 +19,7 @@
 enum flo_trust_way { FLO_TRUST_BY_ANYBODY, FLO_TRUST_BY_CONTROLLER };
 /* Takes the envelopes of trust statements, the oldest first.  Each must follow
  * the statement in force; others are ignored.  A refusal is reported.  A
- * statement that could not be stored is requested again (has_unkept).  Returns
+ * statement that could not be stored is requested again (flo_shell_orders_again).  Returns
  * true when the controller has statements that are missing here, or must send
  * the first one. */
 bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,

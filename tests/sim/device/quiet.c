@@ -77,6 +77,7 @@ SAYS(bool, false, flo_shell_prove, struct flo_shell *shell, const char *topic, c
 SAYS(const char *, "none", flo_rung_why_word, enum flo_rung_why why)
 QUIET(flo_control_acked, struct flo_shell *shell, const struct flo_agent_action *action)
 QUIET(flo_control_report, struct flo_shell *shell, const struct flo_agent_execution *execution)
+QUIET(flo_control_installs, struct flo_shell *shell, const struct flo_digest *release)
 QUIET(flo_control_ordered, struct flo_shell *shell, const char *order, const json_t *answer)
 SAYS(bool, true, flo_control_is_answered, const struct flo_shell *shell, const char *order)
 SAYS(bool, false, flo_benchmark_is_kept, struct flo_shell *shell, const char *order)

@@ -9,7 +9,6 @@
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
-#include "tests/shell_rooms.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 
@@ -59,11 +58,16 @@ void flo_shell_note(struct flo_shell *unused, const char *type, const struct flo
 
 bool flo_shell_degrade(struct flo_shell *with, const struct flo_err *err)
 {
-    bool is_news = with->degraded.error.code != err->code;
+    bool is_news = with->records->degraded.error.code != err->code;
 
-    with->degraded.error.code = err->code;
+    with->records->degraded.error.code = err->code;
     notes += is_news;
     return is_news;
+}
+
+void flo_control_installs(struct flo_shell *unused, const struct flo_digest *release)
+{
+    (void)unused, (void)release;
 }
 
 size_t answers; /* that went out */

@@ -14,6 +14,7 @@
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
 #include "base/host/crypto.h"
+#include "tests/shell_rooms.h"
 
 #define DAY_MS UINT64_C(86400000)
 

@@ -378,7 +378,7 @@ static void an_order_that_no_disk_took_is_asked_for_again(void **state)
     flo_shell_link_ask_again(&shell);
     assert_int_equal(broker.subscriptions, once);
 
-    shell.has_unkept = true;
+    shell.records->orders_are_due = true;
     flo_shell_link_ask_again(&shell);
     flo_shell_link_ask_again(&shell);
     assert_int_equal(broker.subscriptions, 2 * once);

@@ -163,8 +163,8 @@ void flo_shell_deny(struct flo_shell *unused, const struct flo_agent_action *act
 void flo_shell_device_write(struct flo_shell *unused)
 {
     (void)unused;
-    say(shell.device_is_dirty ? "keep" : "-");
-    shell.device_is_dirty = false;
+    say(shell.records->is_dirty ? "keep" : "-");
+    shell.records->is_dirty = false;
 }
 
 void flo_shell_records_write(struct flo_shell *unused)

@@ -69,7 +69,7 @@ static void a_leap_of_numbers_waits_for_the_controllers_word(void **state)
     order(7, begun_ms, "freeze", "");
     order(20008, begun_ms, "unfreeze", "");
     assert_true(shell.device.is_frozen);
-    assert_true(shell.has_unkept); /* it comes again */
+    assert_true(shell.records->orders_are_due); /* it comes again */
     assert_int_equal(alarms, 0);
 
     the_controller_gave_out(20010);

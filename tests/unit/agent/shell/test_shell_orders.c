@@ -41,7 +41,7 @@ static void a_record_that_cannot_be_read_keeps_prompts(void **state)
 {
     (void)state;
     assert_false(flo_shell_prompts_stay(&shell));
-    shell.device_is_unread = true;
+    shell.records->is_unread = true;
     assert_true(flo_shell_prompts_stay(&shell));
 }
 
@@ -144,13 +144,13 @@ static void an_order_that_cannot_be_kept_has_to_come_again(void **state)
 {
     (void)state;
     deploy(7, 1, "");
-    assert_false(shell.has_unkept);
+    assert_false(shell.records->orders_are_due);
     told[0] = '\0';
     let_disk_fail(true);
     roll_back(8, 1);
     let_disk_fail(false);
 
-    assert_true(shell.has_unkept);
+    assert_true(shell.records->orders_are_due);
     assert_string_equal(told, "");
     assert_int_equal(shell.models[0].slots.stated.number, 7);
     assert_int_equal(notes, 1);
@@ -165,7 +165,7 @@ static void a_report_comes_from_a_device_that_keeps_nothing(void **state)
     roll_back(8, 1);
     roll_back(9, 1);
     assert_int_equal(notes, 1); /* said once */
-    assert_int_equal(shell.degraded.error.code, FLO_E_IO_WRITE);
+    assert_int_equal(shell.records->degraded.error.code, FLO_E_IO_WRITE);
 
     reported[0] = '\0';
     order(10, begun_ms, "doctor", "");
@@ -180,14 +180,14 @@ static void an_order_that_a_wrong_clock_refused_has_to_come_again(void **state)
     int64_t ahead_ms = (int64_t)waits_wall_ms() - (int64_t)waits_now_ms();
 
     (void)state;
-    shell.clock_ahead_ms = ahead_ms - 30 * (int64_t)DAY_MS; /* seen last */
+    shell.records->clock_ahead_ms = ahead_ms - 30 * (int64_t)DAY_MS; /* seen last */
     order(7, begun_ms - 400 * DAY_MS, "unfreeze", "");
     assert_true(was_told("cmd.expired"));
-    assert_true(shell.has_unkept);
+    assert_true(shell.records->orders_are_due);
 
-    shell.has_unkept = false; /* asked for: it is as old as before */
+    shell.records->orders_are_due = false; /* asked for: it is as old as before */
     order(7, begun_ms - 400 * DAY_MS, "unfreeze", "");
-    assert_false(shell.has_unkept);
+    assert_false(shell.records->orders_are_due);
     assert_int_equal(acted, 0);
     alarms = 0;
 }

@@ -247,12 +247,12 @@ static void what_cannot_be_stored_does_not_hold(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     limit.rlim_cur = 0;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    shell.has_unkept = false;
+    shell.records->orders_are_due = false;
     assert_false(hear(2));
     limit.rlim_cur = limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(shell.device.trust_number, 1);
-    assert_true(shell.has_unkept); /* a heartbeat asks for it again */
+    assert_true(shell.records->orders_are_due); /* a heartbeat asks for it again */
     assert_int_equal(alarms, 0);
     assert_int_equal(notes, 1);
     notes = 0;
@@ -273,7 +273,7 @@ static void a_file_that_is_newer_holds_and_an_older_one_stops_orders(void **stat
     shell.identity.trust = three;
     flo_shell_trust_hold(&shell);
     assert_int_equal(shell.device.trust_number, 3);
-    assert_false(shell.trust.is_behind);
+    assert_false(shell.records->trust_is_behind);
 
     struct flo_trust *two = NULL;
     struct flo_buf text = {0};
@@ -283,13 +283,13 @@ static void a_file_that_is_newer_holds_and_an_older_one_stops_orders(void **stat
     flo_trust_free(shell.identity.trust);
     shell.identity.trust = two;
     flo_shell_trust_hold(&shell);
-    assert_true(shell.trust.is_behind);
+    assert_true(shell.records->trust_is_behind);
     order(7, begun_ms, "freeze", "");
     assert_false(shell.device.is_frozen);
     assert_int_equal(answers, 0);
 
     assert_false(hear(3)); /* it is here again */
-    assert_false(shell.trust.is_behind);
+    assert_false(shell.records->trust_is_behind);
     order(7, begun_ms, "freeze", "");
     assert_true(shell.device.is_frozen);
 }
@@ -347,7 +347,7 @@ static void an_order_of_the_next_epoch_waits_for_its_statement(void **state)
     order(1, begun_ms, "freeze", "");
     assert_int_equal(answers, 0);
     assert_int_equal(doubts, 1);
-    assert_true(shell.has_unkept);
+    assert_true(shell.records->orders_are_due);
     key = lost;
     order(2, begun_ms, "freeze", ""); /* the lost key, an epoch too far */
     assert_int_equal(answers, 0);
