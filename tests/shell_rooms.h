@@ -9,9 +9,11 @@
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/memory.h"
+#include "agent/shell/trust/memory.h"
 #include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_trust trust;
     struct flo_shell_records records;
     struct flo_shell_report report;
     struct flo_shell_neighbours neighbours;
@@ -23,6 +25,7 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->trust = &rooms->trust;
     to->records = &rooms->records;
     to->report = &rooms->report;
     to->neighbours = &rooms->neighbours;

@@ -9,6 +9,7 @@
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/report/report.h"
+#include "agent/shell/trust/trust.h"
 #include "agent/shell/update/update.h"
 
 struct flo_shell *flo_shell_new(void)
@@ -17,7 +18,8 @@ struct flo_shell *flo_shell_new(void)
 
     if (shell != NULL &&
         !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
-          flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell))) {
+          flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell) &&
+          flo_trust_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -33,6 +35,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->neighbours);
         free(shell->report);
         free(shell->records);
+        free(shell->trust);
         free(shell);
     }
 }

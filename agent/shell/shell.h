@@ -204,6 +204,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_trust;
 struct flo_shell_records;
 struct flo_shell_report;
 struct flo_shell_update;
@@ -296,21 +297,6 @@ struct flo_shell_model {
     } pending[FLO_AGENT_ROLES];
 };
 
-/* State of the trusted keys and of their updates (trust/). */
-struct flo_shell_trust {
-    struct flo_https *fetch; /* request for trust statements in progress; NULL: none */
-    struct event *timer;     /* timer of the next request for trust statements */
-    /* time before which the device does not request trust statements for a
-     * reason that strangers can cause */
-    uint64_t doubt_ms;
-    /* Highest order number that the controller has issued, and the time of its
-     * answer by HTTPS; 0: not known. */
-    uint64_t order_number, order_number_ms;
-    uint64_t leap_ms;
-    /* called after an answer of the controller; NULL: nothing is called */
-    void (*then)(struct flo_shell *shell);
-};
-
 /* State of the listener for other devices of the site (neighbours/site.c). */
 struct flo_site {
     bool is_wanted; /* the configuration has `site_listen` */
@@ -380,7 +366,7 @@ struct flo_shell {
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
     struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
-    struct flo_shell_trust trust;
+    struct flo_shell_trust *trust;
     struct flo_shell_report *report;
     /* Free disk bytes that were last reported. */
     uint64_t free_bytes_told;

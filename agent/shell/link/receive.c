@@ -239,6 +239,6 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
     if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device, will)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
     }
-    shell->trust.then = flo_shell_link_ask_again;
+    flo_shell_trust_then(shell, flo_shell_link_ask_again);
     return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);
 }

@@ -321,7 +321,7 @@ static bool is_a_leap(const struct flo_shell *shell, const struct flo_order *ord
 static int check_leap(const struct flo_shell *shell, const struct flo_order *order,
                       struct flo_err *err)
 {
-    uint64_t known = shell->trust.order_number;
+    uint64_t known = flo_shell_trust_order_number(shell);
 
     return !is_a_leap(shell, order) || order->seq <= known + FLO_NUMBER_LEAP
                ? 0
@@ -369,22 +369,6 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     return 0;
 }
 
-/* Tells whether the controller was asked for its newest order number since the
- * order first arrived. */
-static bool was_asked(const struct flo_shell *shell)
-{
-    return shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms;
-}
-
-static void ask(struct flo_shell *shell, const struct flo_err *err)
-{
-    if (shell->trust.leap_ms == 0) {
-        shell->trust.leap_ms = flo_now_ms();
-    }
-    flo_log_err(FLO_LOG_INFO, "order", err);
-    flo_shell_trust_fetch(shell);
-}
-
 /* Requests trust statements, because a new one may name the order's signer. */
 static void doubt(struct flo_shell *shell)
 {
@@ -421,12 +405,12 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         .is_answered =
             order[0] != '\0' && err->code != FLO_E_CMD_SCOPE && flo_shell_is_answered(shell, order),
         .is_next_epoch = epoch == flo_trust_epoch(shell->identity.trust) + 1,
-        .was_asked = was_asked(shell)};
+        .was_asked = flo_shell_leap_was_asked(shell)};
     struct flo_refusal refusal;
 
     flo_agent_refuse(&facts, &refusal);
     if (facts.code == FLO_E_CMD_LEAP && !refusal.asks) {
-        shell->trust.leap_ms = 0;
+        flo_shell_leap_end(shell);
     }
     if (facts.has_id && !refusal.asks && !refusal.doubts) {
         flo_shell_order_trace(shell, order, "not taken", err->what);
@@ -445,7 +429,8 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         doubt(shell);
     }
     if (refusal.asks) {
-        ask(shell, err);
+        flo_log_err(FLO_LOG_INFO, "order", err);
+        flo_shell_leap_ask(shell);
     }
 }
 
@@ -513,7 +498,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
         flo_shell_order_received(shell, verified.order.id);
         rv = take(shell, &verified, out, &is_told, &err);
         if (rv == 0 && is_leap) {
-            shell->trust.leap_ms = 0;
+            flo_shell_leap_end(shell);
         }
         if (rv < 0) {
             refuse(shell, verified.order.id, verified.order.epoch, &err);

@@ -6,7 +6,7 @@
 
 #include "agent/shell/https/https.h"
 #include "agent/shell/queue/timers.h"
-#include "agent/shell/trust/trust.h"
+#include "agent/shell/trust/memory.h"
 
 #define ANSWER_BYTES_MAX (1u << 20)
 #define FIRST_MS (60u * 60 * 1000) /* longest time from the start to the first request */
@@ -58,7 +58,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     size_t count = 0;
     int rv;
 
-    shell->trust.fetch = NULL;
+    shell->trust->fetch = NULL;
     if (failed != NULL) {
         flo_log_err(FLO_LOG_INFO, "trust", failed);
         return;
@@ -70,11 +70,11 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         flo_log_err(FLO_LOG_WARN, "trust", &err);
         return;
     }
-    shell->trust.order_number = order_number;
-    shell->trust.order_number_ms = flo_now_ms();
+    shell->trust->order_number = order_number;
+    shell->trust->order_number_ms = flo_now_ms();
     (void)flo_shell_trust_hear(shell, FLO_TRUST_BY_CONTROLLER, list, count);
-    if (shell->trust.leap_ms != 0 && shell->trust.then != NULL) {
-        shell->trust.then(shell);
+    if (shell->trust->leap_ms != 0 && shell->trust->then != NULL) {
+        shell->trust->then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
         /* a long chain of trust statements needs several answers, so the next
@@ -83,12 +83,23 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     }
 }
 
+bool flo_trust_begin(struct flo_shell *shell)
+{
+    shell->trust = calloc(1, sizeof(*shell->trust));
+    return shell->trust != NULL;
+}
+
+void flo_shell_trust_then(struct flo_shell *shell, void (*then)(struct flo_shell *shell))
+{
+    shell->trust->then = then;
+}
+
 void flo_shell_trust_fetch(struct flo_shell *shell)
 {
     struct flo_err err = {0};
     char path[96];
 
-    if (shell->trust.fetch != NULL || !shell->identity.is_there || shell->identity.trust == NULL ||
+    if (shell->trust->fetch != NULL || !shell->identity.is_there || shell->identity.trust == NULL ||
         shell->is_local) {
         return;
     }
@@ -99,7 +110,7 @@ void flo_shell_trust_fetch(struct flo_shell *shell)
                                                 .answer_bytes_max = ANSWER_BYTES_MAX,
                                                 .done = on_done,
                                                 .context = shell},
-                        &shell->trust.fetch, &err) < 0) {
+                        &shell->trust->fetch, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
     }
 }
@@ -108,8 +119,8 @@ void flo_shell_trust_doubt(struct flo_shell *shell)
 {
     uint64_t now = flo_now_ms();
 
-    if (now >= shell->trust.doubt_ms) {
-        shell->trust.doubt_ms = now + DOUBT_MS;
+    if (now >= shell->trust->doubt_ms) {
+        shell->trust->doubt_ms = now + DOUBT_MS;
         flo_shell_trust_fetch(shell);
     }
 }
@@ -120,28 +131,28 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
 
     (void)fd, (void)events;
     flo_shell_trust_fetch(shell);
-    flo_shell_later(shell->trust.timer, (unsigned)(EACH_MS / 2 + within(EACH_MS)));
+    flo_shell_later(shell->trust->timer, (unsigned)(EACH_MS / 2 + within(EACH_MS)));
 }
 
 int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
 {
-    shell->trust.timer = evtimer_new(shell->base, on_timer, shell);
-    if (shell->trust.timer == NULL) {
+    shell->trust->timer = evtimer_new(shell->base, on_timer, shell);
+    if (shell->trust->timer == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     /* A device that lost its newest trust statement requests it after a second;
      * any other device waits up to FIRST_MS. */
-    flo_shell_later(shell->trust.timer,
+    flo_shell_later(shell->trust->timer,
                     flo_shell_trust_is_behind(shell) ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }
 
 void flo_shell_trust_close(struct flo_shell *shell)
 {
-    flo_https_cancel(shell->trust.fetch);
-    shell->trust.fetch = NULL;
-    if (shell->trust.timer != NULL) {
-        event_free(shell->trust.timer);
-        shell->trust.timer = NULL;
+    flo_https_cancel(shell->trust->fetch);
+    shell->trust->fetch = NULL;
+    if (shell->trust->timer != NULL) {
+        event_free(shell->trust->timer);
+        shell->trust->timer = NULL;
     }
 }

@@ -13,6 +13,9 @@
 
 #include "agent/shell/device/device.h"
 
+/* Gives the room its memory.  Returns false when memory is lacking (fetch.c). */
+bool flo_trust_begin(struct flo_shell *shell);
+
 /* take.c */
 /* Ways by which trust statements come: from the controller by HTTPS, or from
  * anybody by another way. */
@@ -47,5 +50,17 @@ void flo_shell_trust_fetch(struct flo_shell *shell);
 /* Does what flo_shell_trust_fetch() does, at most once a minute, because
  * strangers can cause the reason. */
 void flo_shell_trust_doubt(struct flo_shell *shell);
+/* Says what is called after an answer of the controller for which an order waits. */
+void flo_shell_trust_then(struct flo_shell *shell, void (*then)(struct flo_shell *shell));
+
+/* leap.c */
+/* Returns the highest order number that the controller has issued, as its last answer
+ * says; 0: it is not known. */
+uint64_t flo_shell_trust_order_number(const struct flo_shell *shell);
+/* Asks for it, because an order has a number far above the others. */
+void flo_shell_leap_ask(struct flo_shell *shell);
+/* Tells whether the controller has answered since such an order first came. */
+bool flo_shell_leap_was_asked(const struct flo_shell *shell);
+void flo_shell_leap_end(struct flo_shell *shell);
 
 #endif

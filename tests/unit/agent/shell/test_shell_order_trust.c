@@ -57,8 +57,8 @@ static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
 
 static void the_controller_gave_out(uint64_t number)
 {
-    shell.trust.order_number = number;
-    shell.trust.order_number_ms = UINT64_MAX; /* after any order */
+    shell.trust->order_number = number;
+    shell.trust->order_number_ms = UINT64_MAX; /* after any order */
 }
 
 /* A device that was away for 20,000 orders, or whose controller came from a
