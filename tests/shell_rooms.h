@@ -6,6 +6,7 @@
 
 #include "agent/shell/derived/memory.h"
 #include "agent/shell/device/memory.h"
+#include "agent/shell/loop_memory.h"
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/memory.h"
@@ -13,6 +14,7 @@
 #include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_loop loop;
     struct flo_shell_trust trust;
     struct flo_shell_records records;
     struct flo_shell_report report;
@@ -25,6 +27,7 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->loop = &rooms->loop;
     to->trust = &rooms->trust;
     to->records = &rooms->records;
     to->report = &rooms->report;

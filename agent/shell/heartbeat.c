@@ -7,7 +7,7 @@
 #include "agent/core/checkup/checkup.h"
 #include "agent/core/startup.h"
 #include "agent/shell/link/link.h"
-#include "agent/shell/loop.h"
+#include "agent/shell/loop_memory.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/trust/trust.h"
@@ -141,13 +141,13 @@ static void degraded_look(struct flo_shell *shell)
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);
-    uint64_t told = shell->free_bytes_told;
+    uint64_t told = shell->loop->free_bytes_told;
     uint64_t differs = now > told ? now - told : told - now;
 
     if (differs <= told / FREE_TOLD_SHARE) {
         return false;
     }
-    shell->free_bytes_told = now;
+    shell->loop->free_bytes_told = now;
     return true;
 }
 
@@ -189,13 +189,13 @@ static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
 
 int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
 {
-    shell->timer = evtimer_new(shell->base, on_timer, shell);
-    shell->heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
-    shell->flush = evtimer_new(shell->base, on_flush, shell);
-    shell->report_timer = evtimer_new(shell->base, on_report, shell);
-    if (shell->timer == NULL || shell->heartbeat == NULL || shell->flush == NULL ||
-        !flo_shell_collect_open(shell, on_collect) || shell->report_timer == NULL ||
-        flo_loop_open(shell, err) < 0) {
+    shell->loop->timer = evtimer_new(shell->base, on_timer, shell);
+    shell->queue.heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
+    shell->loop->flush = evtimer_new(shell->base, on_flush, shell);
+    shell->loop->report = evtimer_new(shell->base, on_report, shell);
+    if (shell->loop->timer == NULL || shell->queue.heartbeat == NULL ||
+        shell->loop->flush == NULL || !flo_shell_collect_open(shell, on_collect) ||
+        shell->loop->report == NULL || flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     flo_shell_set_heartbeat(shell, first_heartbeat_ms(shell));
@@ -212,10 +212,10 @@ static void drop(struct event **event)
 
 void flo_heartbeat_close(struct flo_shell *shell)
 {
-    drop(&shell->timer);
-    drop(&shell->heartbeat);
-    drop(&shell->flush);
+    drop(&shell->loop->timer);
+    drop(&shell->queue.heartbeat);
+    drop(&shell->loop->flush);
     flo_shell_collect_close(shell);
-    drop(&shell->report_timer);
+    drop(&shell->loop->report);
     flo_queue_close(&shell->queue);
 }

@@ -4,6 +4,7 @@
  * failed action comes back as an event.  The facts of an order are on the disk
  * before its event comes.  A blocked release is stored in the same write as the
  * slots that follow from it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/timeouts.h>
@@ -11,7 +12,7 @@
 #include "agent/shell/assets/assets.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
-#include "agent/shell/loop.h"
+#include "agent/shell/loop_memory.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
@@ -49,9 +50,9 @@ static void set_timer(struct flo_shell *shell, uint64_t at_ms)
                             .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
 
     if (at_ms == 0) {
-        evtimer_del(shell->timer);
+        evtimer_del(shell->loop->timer);
     } else {
-        evtimer_add(shell->timer, &delay);
+        evtimer_add(shell->loop->timer, &delay);
     }
 }
 
@@ -239,12 +240,12 @@ static bool is_candidates_start(const struct flo_agent_action *action)
 static uint64_t take_sleep(struct flo_shell *shell)
 {
     int64_t asleep_ms = (int64_t)flo_now_ms() - (int64_t)(flo_now_us() / 1000);
-    int64_t slept_ms = asleep_ms - shell->asleep_ms;
+    int64_t slept_ms = asleep_ms - shell->loop->asleep_ms;
 
     if (slept_ms < SLEEP_MS_MIN) {
         return 0;
     }
-    shell->asleep_ms = asleep_ms;
+    shell->loop->asleep_ms = asleep_ms;
     return (uint64_t)slept_ms;
 }
 
@@ -300,8 +301,8 @@ void flo_loop_flush_later(struct flo_shell *shell)
 {
     uint64_t ms = flo_events_flush_ms(shell->db);
 
-    if (ms != 0 && !evtimer_pending(shell->flush, NULL)) {
-        flo_shell_later(shell->flush, (unsigned)ms);
+    if (ms != 0 && !evtimer_pending(shell->loop->flush, NULL)) {
+        flo_shell_later(shell->loop->flush, (unsigned)ms);
     }
 }
 
@@ -314,9 +315,9 @@ static void spread_reports(struct flo_shell *shell, const struct flo_agent_event
     uint64_t random;
 
     flo_random(&random, sizeof(random));
-    shell->report_at_ms = flo_now_ms() + flo_report_pause_ms(shell->spread_ms, random);
+    shell->loop->report_at_ms = flo_now_ms() + flo_report_pause_ms(shell->loop->spread_ms, random);
     if (event->kind == FLO_AGENT_ORDER && event->order->op == FLO_ORDER_ROLLBACK) {
-        flo_events_wait(shell->db, shell->report_at_ms);
+        flo_events_wait(shell->db, shell->loop->report_at_ms);
     }
 }
 
@@ -324,12 +325,12 @@ static void report_change(struct flo_shell *shell)
 {
     uint64_t now_ms = flo_now_ms();
 
-    if (shell->reported_revision == shell->agent.revision) {
+    if (shell->loop->reported_revision == shell->agent.revision) {
         return;
     }
-    shell->reported_revision = shell->agent.revision;
-    if (now_ms < shell->report_at_ms) {
-        flo_shell_later(shell->report_timer, (unsigned)(shell->report_at_ms - now_ms));
+    shell->loop->reported_revision = shell->agent.revision;
+    if (now_ms < shell->loop->report_at_ms) {
+        flo_shell_later(shell->loop->report, (unsigned)(shell->loop->report_at_ms - now_ms));
     } else {
         flo_shell_link_reported(shell);
     }
@@ -369,8 +370,8 @@ static void take_waiting(struct flo_shell *shell, bool is_urgent)
             return;
         }
     }
-    if (flo_orders_converge(shell, &shell->intake)) {
-        step(shell, &shell->intake.event);
+    if (flo_orders_converge(shell, &shell->loop->intake)) {
+        step(shell, &shell->loop->intake.event);
     }
     flo_shell_pending_look(shell);
 }
@@ -385,6 +386,17 @@ static void on_turn(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events;
     end_turn(context);
+}
+
+bool flo_loop_begin(struct flo_shell *shell)
+{
+    shell->loop = calloc(1, sizeof(*shell->loop));
+    return shell->loop != NULL;
+}
+
+void flo_loop_spread(struct flo_shell *shell, uint64_t ms)
+{
+    shell->loop->spread_ms = ms;
 }
 
 int flo_loop_open(struct flo_shell *shell, struct flo_err *err)
@@ -402,16 +414,16 @@ void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event
     end_turn(shell);
 }
 
-/* The waiting events are handled first, because they may use shell->intake,
+/* The waiting events are handled first, because they may use shell->loop->intake,
  * which the order needs next. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);
-    if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
+    if (flo_orders_take(shell, envelope, is_list, &shell->loop->intake)) {
         if (is_list) {
-            spread_reports(shell, &shell->intake.event);
+            spread_reports(shell, &shell->loop->intake.event);
         }
-        step(shell, &shell->intake.event);
+        step(shell, &shell->loop->intake.event);
     }
     end_turn(shell);
 }
@@ -450,8 +462,8 @@ int flo_loop_install(struct flo_shell *shell, const struct flo_agent_execution *
                      struct flo_err *err)
 {
     take_waiting(shell, true);
-    FLO_TRY(flo_orders_install(shell, execution, &shell->intake, err));
-    step(shell, &shell->intake.event);
+    FLO_TRY(flo_orders_install(shell, execution, &shell->loop->intake, err));
+    step(shell, &shell->loop->intake.event);
     end_turn(shell);
     return 0;
 }

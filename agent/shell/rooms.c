@@ -6,6 +6,7 @@
 
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/device/device.h"
+#include "agent/shell/loop.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/report/report.h"
@@ -19,7 +20,7 @@ struct flo_shell *flo_shell_new(void)
     if (shell != NULL &&
         !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
           flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell) &&
-          flo_trust_begin(shell))) {
+          flo_trust_begin(shell) && flo_loop_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -36,6 +37,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->report);
         free(shell->records);
         free(shell->trust);
+        free(shell->loop);
         free(shell);
     }
 }

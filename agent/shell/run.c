@@ -17,6 +17,7 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/local/local.h"
+#include "agent/shell/loop_memory.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/report/operators.h"
@@ -35,8 +36,13 @@ static void on_signal(evutil_socket_t number, short events, void *context)
 
     (void)events;
     flo_log(FLO_LOG_INFO, "agent", "signal %d, stopping", (int)number);
-    shell->is_stopping = true;
+    shell->loop->is_stopping = true;
     event_base_loopbreak(shell->base);
+}
+
+bool flo_shell_is_stopping(const struct flo_shell *shell)
+{
+    return shell->loop->is_stopping;
 }
 
 static int open_signals(struct flo_shell *shell, struct flo_err *err)
@@ -44,8 +50,8 @@ static int open_signals(struct flo_shell *shell, struct flo_err *err)
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
-        shell->signals[i] = evsignal_new(shell->base, signals[i], on_signal, shell);
-        if (shell->signals[i] == NULL || event_add(shell->signals[i], NULL) != 0) {
+        shell->loop->signals[i] = evsignal_new(shell->base, signals[i], on_signal, shell);
+        if (shell->loop->signals[i] == NULL || event_add(shell->loop->signals[i], NULL) != 0) {
             return flo_fail(err, FLO_E_MEMORY, "signals");
         }
     }
@@ -137,8 +143,8 @@ void flo_shell_close(struct flo_shell *shell)
     }
     flo_assets_close(shell); /* nobody answers with their lists any more */
     flo_outbox_db_close(shell->db);
-    for (i = 0; i < FLO_COUNT(shell->signals); i++) {
-        event_drop(shell->signals[i]);
+    for (i = 0; i < FLO_COUNT(shell->loop->signals); i++) {
+        event_drop(shell->loop->signals[i]);
     }
     flo_heartbeat_close(shell);
     flo_identity_deinit(&shell->identity);
@@ -211,8 +217,9 @@ int flo_run(void *line, struct flo_err *err)
                 shell->identity.fleet);
         flo_shell_boot(shell);
         flo_service_ready(service, shell->base);
-        while (!shell->is_stopping && event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
-               !shell->is_stopping) {
+        while (!shell->loop->is_stopping &&
+               event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
+               !shell->loop->is_stopping) {
         }
         flo_loop_event(shell, &stop);
         (void)flo_telemetry_close_all(shell);

@@ -8,6 +8,8 @@
 FLO_MUST_USE int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
                                 bool is_local, struct flo_err *err);
 void flo_shell_close(struct flo_shell *shell);
+/* Tells whether a signal has come that ends the program. */
+bool flo_shell_is_stopping(const struct flo_shell *shell);
 /* Reads the settings that --config and --state-dir name. */
 FLO_MUST_USE int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                                   struct flo_err *err);

@@ -204,6 +204,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_loop;
 struct flo_shell_trust;
 struct flo_shell_records;
 struct flo_shell_report;
@@ -346,20 +347,12 @@ struct flo_shell {
         struct flo_digest release, former;
     } scoring; /* golden answers of a live release that are being measured */
 
-    struct event *timer, *heartbeat, *flush, *report_timer;
-    struct event *signals[3];
-    uint64_t heartbeat_ms;
-    bool is_local;            /* this process runs one command, because no agent runs */
-    struct flo_intake intake; /* order being taken */
-    bool is_stopping;
+    bool is_local; /* this process runs one command, because no agent runs */
     char boot_id[37];
 
     struct flo_agent agent;
-    uint64_t reported_revision;
-    uint64_t spread_ms;    /* period over which the devices spread their reconnects and reports */
-    uint64_t report_at_ms; /* time before which no change is reported */
-    int64_t asleep_ms;     /* how long the machine was suspended since its boot, at the last step */
     struct flo_queue queue;
+    struct flo_shell_loop *loop;
     struct flo_shell_derived *derived;
     struct flo_shell_memory memory;
 
@@ -368,8 +361,6 @@ struct flo_shell {
     struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust *trust;
     struct flo_shell_report *report;
-    /* Free disk bytes that were last reported. */
-    uint64_t free_bytes_told;
 };
 
 /* Returns the groups of the device with `all`: those of the newest order about

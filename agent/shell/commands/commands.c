@@ -160,7 +160,7 @@ static int alone(const struct flo_args *args,
     if (rv == 0) {
         flo_shell_boot(shell);
         rv = begin(shell, context, err);
-        while (rv == 0 && flo_local_answered(shell) == NULL && !shell->is_stopping &&
+        while (rv == 0 && flo_local_answered(shell) == NULL && !flo_shell_is_stopping(shell) &&
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0) {
         }
         if (rv == 0 && flo_local_answered(shell) == NULL) {

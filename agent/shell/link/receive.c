@@ -25,7 +25,7 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
         flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
     }
     if (heard->reconnect_ms != 0) {
-        shell->spread_ms = heard->reconnect_ms;
+        flo_loop_spread(shell, heard->reconnect_ms);
         flo_mqtt_spread(shell->mqtt, heard->reconnect_ms);
     }
     flo_shell_link_heard(shell, heard->rev);

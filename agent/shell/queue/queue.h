@@ -18,7 +18,9 @@ struct event;
 struct flo_queue {
     struct flo_agent_event events[FLO_QUEUE_EVENTS_MAX];
     size_t first, count;
-    struct event *turn; /* libevent event that runs a turn of the loop; the loop sets it */
+    struct event *turn;      /* libevent event that runs a turn of the loop; the loop sets it */
+    struct event *heartbeat; /* timer of the heartbeat, and its period (timers.c) */
+    uint64_t heartbeat_ms;
 };
 
 /* An event, with the memory that it borrows. */

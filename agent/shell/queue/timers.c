@@ -14,8 +14,8 @@ void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms)
     struct timeval period = {.tv_sec = (time_t)(heartbeat_ms / 1000),
                              .tv_usec = (suseconds_t)(heartbeat_ms % 1000) * 1000};
 
-    if (heartbeat_ms != shell->heartbeat_ms) {
-        shell->heartbeat_ms = heartbeat_ms;
-        event_add(shell->heartbeat, &period);
+    if (heartbeat_ms != shell->queue.heartbeat_ms) {
+        shell->queue.heartbeat_ms = heartbeat_ms;
+        event_add(shell->queue.heartbeat, &period);
     }
 }

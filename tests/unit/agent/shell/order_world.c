@@ -240,8 +240,8 @@ bool is_denied_by_hand(void)
     struct flo_agent_execution execution = {.release = release()};
 
     denied = -1;
-    assert_int_equal(flo_orders_install(&shell, &execution, &shell.intake, NULL), 0);
-    take_event(&shell.intake.event);
+    assert_int_equal(flo_orders_install(&shell, &execution, &shell.loop->intake, NULL), 0);
+    take_event(&shell.loop->intake.event);
     assert_in_range(denied, 0, 1);
     return denied == 1;
 }
@@ -275,8 +275,8 @@ static void come(char lane, uint64_t number, uint64_t issued_at_ms, const char *
                      0);
     assert_int_equal(
         flo_json_parse(envelope.data, envelope.bytes, FLO_ENVELOPE_BYTES_MAX, &json, &err), 0);
-    if (flo_orders_take(&shell, json, is_list, &shell.intake)) {
-        take_event(&shell.intake.event);
+    if (flo_orders_take(&shell, json, is_list, &shell.loop->intake)) {
+        take_event(&shell.loop->intake.event);
     }
     json_decref(json);
     flo_buf_deinit(&envelope);

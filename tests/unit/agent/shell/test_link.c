@@ -171,6 +171,11 @@ void flo_loop_order(struct flo_shell *unused, const json_t *envelope, bool is_li
     (void)unused, (void)envelope, (void)is_list;
 }
 
+void flo_loop_spread(struct flo_shell *unused, uint64_t ms)
+{
+    (void)unused, (void)ms;
+}
+
 /* ---- given ---- */
 
 static int begin(void **state)

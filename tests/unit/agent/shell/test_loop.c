@@ -424,7 +424,7 @@ static void others_have_their_turn_behind_a_write(void **state)
 static void events_of_going_back_by_a_list_wait_like_the_report(void **state)
 {
     (void)state;
-    shell.spread_ms = FLO_RECONNECT_MS_MAX;
+    shell.loop->spread_ms = FLO_RECONNECT_MS_MAX;
     events_wait_ms = 0;
     ordered.op = FLO_ORDER_RESUME;
     flo_loop_order(&shell, NULL, true);
@@ -434,8 +434,8 @@ static void events_of_going_back_by_a_list_wait_like_the_report(void **state)
 
     flo_loop_order(&shell, NULL, true);
     assert_int_not_equal(events_wait_ms, 0);
-    assert_int_equal(events_wait_ms, shell.report_at_ms);
-    shell.spread_ms = shell.report_at_ms = 0;
+    assert_int_equal(events_wait_ms, shell.loop->report_at_ms);
+    shell.loop->spread_ms = shell.loop->report_at_ms = 0;
 }
 
 /* An end while the loop stood in a write is known before the next step. */

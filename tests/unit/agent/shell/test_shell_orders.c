@@ -315,10 +315,10 @@ static void an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void *
     assert_int_equal(acted, 1);
 
     shell.agent.models[0].slots.current.digest.bytes[0] = 1;
-    assert_true(flo_orders_converge(&shell, &shell.intake));
-    take_event(&shell.intake.event);
+    assert_true(flo_orders_converge(&shell, &shell.loop->intake));
+    take_event(&shell.loop->intake.event);
     assert_int_equal(denied, 0); /* the core hears of 8 again */
-    assert_false(flo_orders_converge(&shell, &shell.intake));
+    assert_false(flo_orders_converge(&shell, &shell.loop->intake));
 }
 
 static void an_order_about_a_model_that_does_not_serve_is_kept_too(void **state)
@@ -382,7 +382,7 @@ static uint32_t serve(uint64_t number, const char *name)
     model = name;
     deploy(number, 1, "");
     model = "tiny";
-    uint32_t place = shell.intake.event.model;
+    uint32_t place = shell.loop->intake.event.model;
     shell.agent.models[place].slots.current.digest.bytes[0] = 1;
     return denied == 0 ? place : FLO_NO_MODEL;
 }
@@ -411,7 +411,7 @@ static void a_removal_is_of_its_model_alone(void **state)
     serve(7, "tiny");
     serve(8, "alarm");
     order(9, begun_ms, "remove", "\"model\":\"alarm\",\"keep\":\"none\"");
-    assert_int_equal(shell.intake.event.model, 1);
+    assert_int_equal(shell.loop->intake.event.model, 1);
     assert_int_equal(acted, 1);
     order(10, begun_ms, "remove", "\"model\":\"none\",\"keep\":\"none\"");
     assert_int_equal(acted, 1);

@@ -407,10 +407,10 @@ static void an_emergency_key_freezes_though_the_controller_says_go(void **state)
     assert_true(shell.device.is_frozen_emergency);
     assert_int_equal(acted, 1);
     order(7, begun_ms, "unfreeze", "");
-    assert_true(shell.intake.event.stays_frozen);
+    assert_true(shell.loop->intake.event.stays_frozen);
     assert_true(shell.device.is_frozen_emergency);
     emergency(begun_ms + 1, "unfreeze", "");
-    assert_false(shell.intake.event.stays_frozen);
+    assert_false(shell.loop->intake.event.stays_frozen);
     assert_false(shell.device.is_frozen_emergency);
     assert_int_equal(alarms, 0);
 }
