@@ -10,10 +10,12 @@
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/memory.h"
+#include "agent/shell/serving/state.h"
 #include "agent/shell/trust/memory.h"
 #include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_serving serving;
     struct flo_shell_loop loop;
     struct flo_shell_trust trust;
     struct flo_shell_records records;
@@ -27,6 +29,8 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->serving = &rooms->serving;
+    to->plan = &rooms->serving.memory.known;
     to->loop = &rooms->loop;
     to->trust = &rooms->trust;
     to->records = &rooms->records;

@@ -10,6 +10,7 @@
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/report/report.h"
+#include "agent/shell/serving/serving.h"
 #include "agent/shell/trust/trust.h"
 #include "agent/shell/update/update.h"
 
@@ -20,7 +21,7 @@ struct flo_shell *flo_shell_new(void)
     if (shell != NULL &&
         !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
           flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell) &&
-          flo_trust_begin(shell) && flo_loop_begin(shell))) {
+          flo_trust_begin(shell) && flo_loop_begin(shell) && flo_serving_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -38,6 +39,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->records);
         free(shell->trust);
         free(shell->loop);
+        free(shell->serving);
         free(shell);
     }
 }

@@ -177,26 +177,12 @@ struct flo_measure_window {
     char variant[FLO_NAME_MAX + 1]; /* variant of a release that has several; "": it has one */
     struct flo_measures measures;
 };
-/* Number of releases whose measured memory is stored. */
-#define FLO_MEASURED_MAX 32
-struct flo_shell_measured {
-    struct flo_digest release;
-    bool is_known; /* true: the engine measured the release; false: it could not */
-    uint64_t weights_bytes;
-    uint64_t private_bytes[FLO_MEMORY_RUNGS];
-};
-struct flo_shell_memory {
-    struct event *timer; /* timer after which pending loads are checked again */
-    struct flo_shell_measured measured[FLO_MEASURED_MAX];
-    size_t next; /* index of the entry in `measured` that the next release gets */
-    struct serve_planner *planner;
-    struct flo_digest asked; /* release being measured */
-    bool is_planned;         /* the plan is for the releases that are on the device now */
-    bool is_looking;
-    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases for which the plan was made */
+/* The memory plan of the models on this device, and the numbers from which it was
+ * made.  Models that are in it have an index of their own there. */
+struct flo_shell_plan {
+    bool is_planned; /* the plan is for the releases that are on the device now */
     size_t count;
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* indices in shell->models */
-    struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
@@ -204,6 +190,7 @@ struct flo_shell_memory {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_serving;
 struct flo_shell_loop;
 struct flo_shell_trust;
 struct flo_shell_records;
@@ -340,13 +327,6 @@ struct flo_shell {
     struct flo_assets *assets; /* other programs may read assets; NULL: off */
     struct flo_hook *hooks;    /* list of activations, one for each model that has a link */
     struct flo_shell_update *update;
-    uint32_t probing; /* index of the model whose candidate is being probed */
-    struct {
-        uint32_t model;
-        bool is_on, is_former;
-        struct flo_digest release, former;
-    } scoring; /* golden answers of a live release that are being measured */
-
     bool is_local; /* this process runs one command, because no agent runs */
     char boot_id[37];
 
@@ -354,7 +334,8 @@ struct flo_shell {
     struct flo_queue queue;
     struct flo_shell_loop *loop;
     struct flo_shell_derived *derived;
-    struct flo_shell_memory memory;
+    struct flo_shell_serving *serving;
+    const struct flo_shell_plan *plan; /* of `serving` */
 
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */

@@ -214,7 +214,7 @@ static size_t gather_one(const struct flo_shell *shell, struct flo_memory_model 
 
 static bool has_plan(const struct flo_shell *shell)
 {
-    return shell->memory.count > 1 && shell->memory.is_planned;
+    return shell->plan->count > 1 && shell->plan->is_planned;
 }
 
 /* Collects the models on the device with their numbers for the planner.
@@ -223,21 +223,21 @@ static size_t gather(const struct flo_shell *shell,
                      struct flo_memory_model models[FLO_MEMORY_MODELS_MAX],
                      uint32_t places[FLO_MEMORY_MODELS_MAX])
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_plan *plan = shell->plan;
 
-    if (memory->count < 2) {
+    if (plan->count < 2) {
         return gather_one(shell, models, places);
     }
-    if (!memory->is_planned) {
+    if (!plan->is_planned) {
         return 0; /* the first memory plan comes soon */
     }
-    for (size_t i = 0; i < memory->count; i++) {
-        models[i] = memory->models[i];
-        places[i] = memory->places[i];
+    for (size_t i = 0; i < plan->count; i++) {
+        models[i] = plan->models[i];
+        places[i] = plan->places[i];
         models[i].rung_min = shell->watch.rungs[places[i]];
         models[i].is_demoted = shell->watch.is_demoted[places[i]];
     }
-    return memory->count;
+    return plan->count;
 }
 
 /* Tells whether an on-demand model is in memory without a request. */
@@ -298,7 +298,7 @@ static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
         if (has_plan(shell)) {
-            shell->memory.is_planned = false; /* makes the agent compute the memory plan again */
+            flo_shell_plan_again(shell);
         } else {
             watch->is_due[place] = true;
         }

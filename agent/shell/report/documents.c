@@ -286,7 +286,7 @@ static json_t *limits_json(const struct flo_pressure_limits *limits)
 /* Makes the JSON of the memory plan, the degradation level and its cause. */
 json_t *flo_report_memory(const struct flo_shell *shell)
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_plan *plan = shell->plan;
     enum flo_rung_why why;
     uint32_t rung = flo_report_rung(shell, &why);
     json_t *json = json_pack("{s:I, s:I, s:s}", "budget", (json_int_t)shell->machine.memory_bytes,
@@ -295,9 +295,9 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     if (json != NULL) {
         json_object_set_new(json, "limits", limits_json(&shell->watch.limits));
     }
-    if (json != NULL && memory->is_planned && memory->count > 0) {
-        json_object_set_new(json, "planned", flo_json_u64(memory->plan.planned));
-        json_object_set_new(json, "pool", flo_json_u64(memory->plan.pool));
+    if (json != NULL && plan->is_planned && plan->count > 0) {
+        json_object_set_new(json, "planned", flo_json_u64(plan->plan.planned));
+        json_object_set_new(json, "pool", flo_json_u64(plan->plan.pool));
     }
     return json;
 }
@@ -328,16 +328,16 @@ static json_t *model_json(const struct flo_shell_model *model, const struct flo_
 }
 
 /* Makes the JSON of the planner's numbers for a model; NULL: there are none. */
-static json_t *figures_json(const struct flo_shell_memory *memory, uint32_t place)
+static json_t *figures_json(const struct flo_shell_plan *plan, uint32_t place)
 {
-    for (size_t i = 0; i < memory->count; i++) {
-        if (memory->places[i] == place) {
-            return flo_memory_told_json(&(struct flo_memory_told){
-                .model = memory->models[i],
-                .adapter_bytes = memory->adapter_bytes[i],
-                .is_measured = memory->are_measured[i],
-                .is_resident = !memory->is_planned || memory->count == 1 ||
-                               memory->plan.models[i].is_resident});
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->places[i] == place) {
+            return flo_memory_told_json(
+                &(struct flo_memory_told){.model = plan->models[i],
+                                          .adapter_bytes = plan->adapter_bytes[i],
+                                          .is_measured = plan->are_measured[i],
+                                          .is_resident = !plan->is_planned || plan->count == 1 ||
+                                                         plan->plan.models[i].is_resident});
         }
     }
     return NULL;
@@ -360,7 +360,7 @@ static json_t *models_json(const struct flo_shell *shell)
             json_t *model = model_json(&shell->models[i], &shell->agent.models[i],
                                        flo_report_model_rung(shell, (uint32_t)i),
                                        flo_agent_is_waiting(&shell->agent, (uint32_t)i));
-            json_t *figures = figures_json(&shell->memory, (uint32_t)i);
+            json_t *figures = figures_json(shell->plan, (uint32_t)i);
             json_object_set_new(model, "memory", figures); /* NULL: none */
             flo_report_variant(&shell->watch.variants[i], model);
             json_array_append_new(json, model);

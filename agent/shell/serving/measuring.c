@@ -5,7 +5,7 @@
  * file. */
 #include <string.h>
 
-#include "agent/shell/serving/serving.h"
+#include "agent/shell/serving/state.h"
 
 static void list_rungs(const struct flo_shell *shell, const struct flo_release *release,
                        const struct flo_release_variant *variant,
@@ -25,7 +25,7 @@ const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shel
                                                     const struct flo_digest *release)
 {
     for (size_t i = 0; i < FLO_MEASURED_MAX; i++) {
-        const struct flo_shell_measured *measured = &shell->memory.measured[i];
+        const struct flo_shell_measured *measured = &shell->serving->memory.measured[i];
         if (flo_digest_equal(&measured->release, release)) {
             return measured;
         }
@@ -48,9 +48,9 @@ static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
 static void done(void *context, const struct flo_serve_planned *plans, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
-    struct flo_shell_measured *out = take_place(&shell->memory);
+    struct flo_shell_measured *out = take_place(&shell->serving->memory);
 
-    shell->memory.planner = NULL;
+    shell->serving->memory.planner = NULL;
     if (err != NULL) {
         flo_log_err(FLO_LOG_WARN, "memory", err);
     } else {
@@ -84,17 +84,17 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release, struct
         planning.ways[i].cache = flo_shell_cache(&rungs[i]);
     }
     FLO_TRY(flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL, err));
-    return flo_serve_plan(shell->serve, &planning, &shell->memory.planner, err);
+    return flo_serve_plan(shell->serve, &planning, &shell->serving->memory.planner, err);
 }
 
 void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release)
 {
     struct flo_err err = {0};
 
-    if (shell->is_local || !flo_digest_is_zero(&shell->memory.asked)) {
+    if (shell->is_local || !flo_digest_is_zero(&shell->serving->memory.asked)) {
         return; /* a measurement is already running */
     }
-    shell->memory.asked = *release;
+    shell->serving->memory.asked = *release;
     if (ask(shell, release, &err) < 0) {
         done(shell, NULL, &err);
     }

@@ -4,12 +4,13 @@
  * memory for each degradation level (measuring.c).  Until then the release's
  * own declaration counts, or the memory of its model's current release. */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/memory/figures.h"
 
 #include "agent/shell/device/runtimes.h"
-#include "agent/shell/serving/serving.h"
+#include "agent/shell/serving/state.h"
 
 _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 
@@ -112,34 +113,46 @@ static bool is_measured(struct flo_shell *shell, const struct flo_digest *releas
     return model->n_files == 0 || flo_shell_measured(shell, release) != NULL;
 }
 
+bool flo_serving_begin(struct flo_shell *shell)
+{
+    shell->serving = calloc(1, sizeof(*shell->serving));
+    shell->plan = shell->serving == NULL ? NULL : &shell->serving->memory.known;
+    return shell->serving != NULL;
+}
+
+void flo_shell_plan_again(struct flo_shell *shell)
+{
+    shell->serving->memory.known.is_planned = false;
+}
+
 bool flo_shell_memory_inputs(struct flo_shell *shell)
 {
-    struct flo_shell_memory *memory = &shell->memory;
+    struct flo_shell_memory *memory = &shell->serving->memory;
     bool are_measured = true;
 
-    memory->count = 0;
+    memory->known.count = 0;
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_digest *release = flo_shell_memory_release(&shell->models[i].slots);
-        struct flo_memory_model *out = &memory->models[memory->count];
+        struct flo_memory_model *out = &memory->known.models[memory->known.count];
         struct flo_memory_told told;
 
         if (!tell(shell, i, release, "", &told)) {
             continue;
         }
         *out = told.model;
-        memory->adapter_bytes[memory->count] = told.adapter_bytes;
-        memory->are_measured[memory->count] = told.is_measured;
+        memory->known.adapter_bytes[memory->known.count] = told.adapter_bytes;
+        memory->known.are_measured[memory->known.count] = told.is_measured;
         are_measured = are_measured && is_measured(shell, release, out);
         out->rung_min = shell->watch.rungs[i];
         out->is_demoted = shell->watch.is_demoted[i];
-        memory->releases[memory->count] = *release;
-        memory->places[memory->count++] = i;
+        memory->releases[memory->known.count] = *release;
+        memory->known.places[memory->known.count++] = i;
     }
-    if (memory->count < 2) {
+    if (memory->known.count < 2) {
         return true; /* a device with one model needs no plan, so any release may be tried */
     }
-    for (size_t i = 0; !are_measured && i < memory->count; i++) {
-        if (!is_measured(shell, &memory->releases[i], &memory->models[i])) {
+    for (size_t i = 0; !are_measured && i < memory->known.count; i++) {
+        if (!is_measured(shell, &memory->releases[i], &memory->known.models[i])) {
             flo_shell_measure(shell, &memory->releases[i]);
             break;
         }
@@ -149,8 +162,8 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
 
 size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
 {
-    for (size_t i = 0; i < shell->memory.count; i++) {
-        if (shell->memory.places[i] == model) {
+    for (size_t i = 0; i < shell->serving->memory.known.count; i++) {
+        if (shell->serving->memory.known.places[i] == model) {
             return i;
         }
     }
@@ -165,9 +178,9 @@ static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
                              const struct flo_memory_model *candidate, struct flo_memory_model *out,
                              size_t *own)
 {
-    size_t count = shell->memory.count;
+    size_t count = shell->serving->memory.known.count;
 
-    memcpy(out, shell->memory.models, count * sizeof(*out));
+    memcpy(out, shell->serving->memory.known.models, count * sizeof(*out));
     *own = flo_shell_memory_index(shell, model);
     if (*own == FLO_MEMORY_MODELS_MAX) {
         *own = count++;
@@ -200,19 +213,21 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
  * out. */
 static bool is_left_out(const struct flo_shell *shell, uint32_t model)
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_memory *memory = &shell->serving->memory;
     size_t own = flo_shell_memory_index(shell, model);
     size_t order[FLO_MEMORY_MODELS_MAX];
     bool are_resident = true;
 
-    if (memory->count < 2 || !memory->is_planned || memory->plan.fits || own >= memory->count) {
+    if (memory->known.count < 2 || !memory->known.is_planned || memory->known.plan.fits ||
+        own >= memory->known.count) {
         return false;
     }
-    flo_memory_order(memory->models, memory->count, order);
-    for (size_t i = 0; i < memory->count; i++) {
-        are_resident = are_resident && memory->plan.models[i].is_resident;
+    flo_memory_order(memory->known.models, memory->known.count, order);
+    for (size_t i = 0; i < memory->known.count; i++) {
+        are_resident = are_resident && memory->known.plan.models[i].is_resident;
     }
-    return are_resident ? own == order[memory->count - 1] : !memory->plan.models[own].is_resident;
+    return are_resident ? own == order[memory->known.count - 1]
+                        : !memory->known.plan.models[own].is_resident;
 }
 
 void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
@@ -250,7 +265,7 @@ void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
 static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
                                const struct flo_memory_model *candidate)
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_memory *memory = &shell->serving->memory;
     size_t own = flo_shell_memory_index(shell, model);
     struct flo_memory_plan plan;
     uint64_t needed;
@@ -259,12 +274,12 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
         /* the plan already counts this release, so there is memory for it */
         return FLO_MEMORY_WARM;
     }
-    if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &plan, NULL) <
-        0) {
+    if (flo_memory_plan(memory->known.models, memory->known.count, shell->machine.memory_bytes,
+                        &plan, NULL) < 0) {
         return FLO_MEMORY_STOP_FIRST;
     }
-    return flo_memory_candidate(memory->models, memory->count, &plan, own, candidate, false,
-                                &needed);
+    return flo_memory_candidate(memory->known.models, memory->known.count, &plan, own, candidate,
+                                false, &needed);
 }
 
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *beside)
@@ -287,22 +302,22 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 static uint32_t rung_of(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         const struct flo_digest *release)
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_memory *memory = &shell->serving->memory;
     size_t own = flo_shell_memory_index(shell, model);
     struct flo_memory_model candidate;
 
-    if (memory->count < 2 || !memory->is_planned || own == FLO_MEMORY_MODELS_MAX ||
+    if (memory->known.count < 2 || !memory->known.is_planned || own == FLO_MEMORY_MODELS_MAX ||
         !flo_shell_memory_candidate(shell, model, release, &candidate)) {
         return 0;
     }
     if (candidate.rungs == 1) {
         return 0;
     }
-    if (!memory->plan.models[own].is_resident ||
+    if (!memory->known.plan.models[own].is_resident ||
         (role == FLO_AGENT_BESIDE && way(shell, model, &candidate) == FLO_MEMORY_SMALL)) {
         return candidate.rungs - 1;
     }
-    return memory->plan.models[own].rung;
+    return memory->known.plan.models[own].rung;
 }
 
 void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
@@ -312,7 +327,7 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     uint32_t rung = rung_of(shell, model, role, &out->release);
 
     shell->models[model].pending[role].rung = rung;
-    if (shell->memory.count < 2 || !shell->memory.is_planned) {
+    if (shell->serving->memory.known.count < 2 || !shell->serving->memory.known.is_planned) {
         return;
     }
     flo_memory_rungs(out->context, out->sessions, rungs);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "agent/shell/queue/timers.h"
-#include "agent/shell/serving/serving.h"
+#include "agent/shell/serving/state.h"
 
 /* time between two checks whether an engine that ends has freed its memory */
 #define ENDING_MS 5
@@ -17,8 +17,9 @@
 
 static void look_in(struct flo_shell *shell, unsigned ms)
 {
-    if (shell->memory.timer != NULL && !evtimer_pending(shell->memory.timer, NULL)) {
-        flo_shell_later(shell->memory.timer, ms);
+    if (shell->serving->memory.timer != NULL &&
+        !evtimer_pending(shell->serving->memory.timer, NULL)) {
+        flo_shell_later(shell->serving->memory.timer, ms);
     }
 }
 
@@ -47,20 +48,20 @@ static void post(struct flo_shell *shell, uint32_t model, enum flo_agent_event_k
  * the plan has. */
 static bool is_at_other_rung(const struct flo_shell *shell, size_t index)
 {
-    uint32_t place = shell->memory.places[index];
+    uint32_t place = shell->serving->memory.known.places[index];
     const struct flo_agent_model *model = &shell->agent.models[place];
 
-    return shell->memory.count > 1 && model->live == FLO_AGENT_CURRENT && !model->has_execution &&
-           flo_agent_may_rest(&shell->agent, place) &&
+    return shell->serving->memory.known.count > 1 && model->live == FLO_AGENT_CURRENT &&
+           !model->has_execution && flo_agent_may_rest(&shell->agent, place) &&
            shell->models[place].pending[FLO_AGENT_CURRENT].rung !=
-               shell->memory.plan.models[index].rung;
+               shell->serving->memory.known.plan.models[index].rung;
 }
 
 static void tell(struct flo_shell *shell, size_t index)
 {
-    uint32_t place = shell->memory.places[index];
+    uint32_t place = shell->serving->memory.known.places[index];
     const struct flo_agent_model *model = &shell->agent.models[place];
-    bool is_on_demand = !shell->memory.plan.models[index].is_resident;
+    bool is_on_demand = !shell->serving->memory.known.plan.models[index].is_resident;
     bool is_other = is_at_other_rung(shell, index);
 
     if (model->name[0] == '\0') {
@@ -81,37 +82,38 @@ static void keep_resident(struct flo_memory_plan *plan)
 
 static void log_plan(const struct flo_shell_memory *memory)
 {
-    for (size_t i = 0; i < memory->count; i++) {
-        const struct flo_memory_model *model = &memory->models[i];
-        uint32_t rung = memory->plan.models[i].rung;
+    for (size_t i = 0; i < memory->known.count; i++) {
+        const struct flo_memory_model *model = &memory->known.models[i];
+        uint32_t rung = memory->known.plan.models[i].rung;
         flo_log(FLO_LOG_INFO, "memory", "%s %s, rung %u: %llu bytes of its own, %llu mapped",
-                model->name, memory->plan.models[i].is_resident ? "stays" : "is on demand", rung,
-                (unsigned long long)model->private_bytes[rung],
+                model->name, memory->known.plan.models[i].is_resident ? "stays" : "is on demand",
+                rung, (unsigned long long)model->private_bytes[rung],
                 (unsigned long long)model->files[0].bytes);
     }
     flo_log(FLO_LOG_INFO, "memory", "%llu of %llu bytes planned, %llu of them for models on demand",
-            (unsigned long long)memory->plan.planned, (unsigned long long)memory->plan.budget,
-            (unsigned long long)memory->plan.pool);
+            (unsigned long long)memory->known.plan.planned,
+            (unsigned long long)memory->known.plan.budget,
+            (unsigned long long)memory->known.plan.pool);
 }
 
 /* Makes the memory plan.  Returns false when some model has not been measured
  * yet. */
 static bool plan(struct flo_shell *shell)
 {
-    struct flo_shell_memory *memory = &shell->memory;
+    struct flo_shell_memory *memory = &shell->serving->memory;
     struct flo_err err = {0};
 
-    memory->is_planned = flo_shell_memory_inputs(shell);
-    if (!memory->is_planned) {
+    memory->known.is_planned = flo_shell_memory_inputs(shell);
+    if (!memory->known.is_planned) {
         return false;
     }
-    if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &memory->plan,
-                        &err) < 0 &&
-        memory->count > 1) {
+    if (flo_memory_plan(memory->known.models, memory->known.count, shell->machine.memory_bytes,
+                        &memory->known.plan, &err) < 0 &&
+        memory->known.count > 1) {
         flo_log_err(FLO_LOG_WARN, "memory", &err);
     }
-    if (memory->count == 1) {
-        keep_resident(&memory->plan);
+    if (memory->known.count == 1) {
+        keep_resident(&memory->known.plan);
     }
     flo_shell_memory_judge(shell, &err);
     log_plan(memory);
@@ -126,8 +128,8 @@ static bool is_changed(struct flo_shell *shell)
 
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_digest *here = flo_shell_memory_release(&shell->models[i].slots);
-        if (!flo_digest_equal(here, &shell->memory.seen[i])) {
-            shell->memory.seen[i] = *here;
+        if (!flo_digest_equal(here, &shell->serving->memory.seen[i])) {
+            shell->serving->memory.seen[i] = *here;
             is_other = true;
         }
     }
@@ -136,7 +138,8 @@ static bool is_changed(struct flo_shell *shell)
 
 static bool is_planned(struct flo_shell *shell)
 {
-    return shell->is_local || (!is_changed(shell) && shell->memory.is_planned) || plan(shell);
+    return shell->is_local || (!is_changed(shell) && shell->serving->memory.known.is_planned) ||
+           plan(shell);
 }
 
 /* ---- room ---- */
@@ -205,40 +208,40 @@ static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
  * core to unload other models. */
 static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_shell_memory *memory = &shell->memory;
+    const struct flo_shell_memory *memory = &shell->serving->memory;
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_host hosts[FLO_MEMORY_MODELS_MAX];
-    struct flo_memory_plan plan = memory->plan;
+    struct flo_memory_plan plan = memory->known.plan;
     struct flo_serve_status status;
     struct flo_memory_room room;
     size_t own = flo_shell_memory_index(shell, model);
 
-    if (!shell->is_local && memory->count > 1 && !is_known(shell, model, role)) {
+    if (!shell->is_local && memory->known.count > 1 && !is_known(shell, model, role)) {
         look_in(shell, ENDING_MS);
         return false;
     }
-    if (shell->is_local || memory->count < 2 || own == FLO_MEMORY_MODELS_MAX ||
-        memory->plan.models[own].is_resident || is_beside(shell, model, role)) {
+    if (shell->is_local || memory->known.count < 2 || own == FLO_MEMORY_MODELS_MAX ||
+        memory->known.plan.models[own].is_resident || is_beside(shell, model, role)) {
         return true;
     }
-    memcpy(models, memory->models, memory->count * sizeof(*models));
+    memcpy(models, memory->known.models, memory->known.count * sizeof(*models));
     if (flo_shell_memory_candidate(shell, model, &shell->models[model].pending[role].release.digest,
                                    &models[own])) {
         /* A candidate may need more memory than its current release.  The
          * difference is then added to the memory that on-demand models
          * share. */
-        uint64_t before = least_bytes(&memory->models[own]);
+        uint64_t before = least_bytes(&memory->known.models[own]);
         uint64_t after = least_bytes(&models[own]);
         plan.pool += after > before ? after - before : 0;
     }
-    for (size_t i = 0; i < memory->count; i++) {
-        look_at_host(shell, memory->places[i], &hosts[i]);
+    for (size_t i = 0; i < memory->known.count; i++) {
+        look_at_host(shell, memory->known.places[i], &hosts[i]);
     }
     flo_serve_get_status(shell->serve, model, &status);
-    flo_memory_room(models, memory->count, &plan, hosts, own, status.is_wanted_softly, flo_now_ms(),
-                    &room);
+    flo_memory_room(models, memory->known.count, &plan, hosts, own, status.is_wanted_softly,
+                    flo_now_ms(), &room);
     for (uint32_t i = 0; i < room.n_evict; i++) {
-        post(shell, memory->places[room.evict[i]], FLO_AGENT_EVICT, false, false);
+        post(shell, memory->known.places[room.evict[i]], FLO_AGENT_EVICT, false, false);
     }
     if (room.has_room && room.n_evict == 0 && !flo_serve_is_ending(shell->serve)) {
         return true;
@@ -300,7 +303,8 @@ static void pending_all(struct flo_shell *shell)
 
     while (first_waiting(shell, &model, &role, is_seen)) {
         size_t own = flo_shell_memory_index(shell, model);
-        bool is_free = own == FLO_MEMORY_MODELS_MAX || shell->memory.plan.models[own].is_resident;
+        bool is_free = own == FLO_MEMORY_MODELS_MAX ||
+                       shell->serving->memory.known.plan.models[own].is_resident;
 
         is_seen[model * FLO_AGENT_ROLES + role] = true;
         if ((is_free || !is_behind) && has_room(shell, model, role)) {
@@ -314,7 +318,7 @@ static void pending_all(struct flo_shell *shell)
 
 void flo_shell_pending_look(struct flo_shell *shell)
 {
-    struct flo_shell_memory *memory = &shell->memory;
+    struct flo_shell_memory *memory = &shell->serving->memory;
 
     if (shell->is_local || memory->is_looking) {
         return;
@@ -324,7 +328,7 @@ void flo_shell_pending_look(struct flo_shell *shell)
         memory->timer = evtimer_new(shell->base, on_timer, shell);
     }
     if (is_planned(shell)) {
-        for (size_t i = 0; i < memory->count; i++) {
+        for (size_t i = 0; i < memory->known.count; i++) {
             tell(shell, i);
         }
         pending_all(shell);
@@ -358,10 +362,10 @@ void flo_shell_pending_promote(struct flo_shell *shell, uint32_t model)
 
 void flo_shell_pending_close(struct flo_shell *shell)
 {
-    flo_serve_plan_cancel(shell->memory.planner);
-    shell->memory.planner = NULL;
-    if (shell->memory.timer != NULL) {
-        event_free(shell->memory.timer);
-        shell->memory.timer = NULL;
+    flo_serve_plan_cancel(shell->serving->memory.planner);
+    shell->serving->memory.planner = NULL;
+    if (shell->serving->memory.timer != NULL) {
+        event_free(shell->serving->memory.timer);
+        shell->serving->memory.timer = NULL;
     }
 }

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/serving/serving.h"
+#include "agent/shell/serving/state.h"
 
 static void probed(void *context, const struct flo_probe_result *result)
 {
     struct flo_shell *shell = context;
-    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = shell->probing};
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = shell->serving->probing};
 
     event.detail.cases = result->cases;
     event.detail.passed = result->passed;
@@ -15,8 +15,8 @@ static void probed(void *context, const struct flo_probe_result *result)
     if (result->token_us_current > 0) {
         event.detail.ratio = result->token_us_candidate / result->token_us_current;
     }
-    shell->models[shell->probing].compared.candidate_us = result->token_us_candidate;
-    shell->models[shell->probing].compared.current_us = result->token_us_current;
+    shell->models[shell->serving->probing].compared.candidate_us = result->token_us_candidate;
+    shell->models[shell->serving->probing].compared.current_us = result->token_us_current;
     event.error.code = result->error;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", result->what);
     flo_queue_post(&shell->queue, &event);
@@ -85,7 +85,7 @@ void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *act
     struct files named = {shell, release, files.variant};
     const struct flo_golden_files source = {read_file, &named};
 
-    shell->probing = action->model;
+    shell->serving->probing = action->model;
     if (rv == 0) {
         memcpy(limits.adapter, files.adapter_name, sizeof(files.adapter_name));
         limits.adapter_scale = files.adapter_scale;

@@ -6,7 +6,7 @@
  * first score of the previous release (docs/internals/gates.md). */
 #include <string.h>
 
-#include "agent/shell/serving/serving.h"
+#include "agent/shell/serving/state.h"
 
 #define AGAIN_MS 30000 /* pause before a measurement that was interrupted begins again */
 
@@ -21,45 +21,49 @@ static struct flo_digest former_of(const struct flo_slots *slots, const struct f
 
 static void end(struct flo_shell *shell, uint64_t again_ms)
 {
-    struct flo_shell_model *model = &shell->models[shell->scoring.model];
+    struct flo_shell_model *model = &shell->models[shell->serving->scoring.model];
 
-    shell->scoring.is_on = false;
-    model->golden.release = shell->scoring.release;
-    model->golden.former = shell->scoring.former;
+    shell->serving->scoring.is_on = false;
+    model->golden.release = shell->serving->scoring.release;
+    model->golden.former = shell->serving->scoring.former;
     model->golden.again_ms = again_ms;
 }
 
 static void scored(void *context, const struct flo_serve_scored *result)
 {
     struct flo_shell *shell = context;
-    struct flo_shell_model *model = &shell->models[shell->scoring.model];
+    struct flo_shell_model *model = &shell->models[shell->serving->scoring.model];
 
     if (result->error != 0) {
         end(shell, flo_now_ms() + AGAIN_MS);
         return;
     }
-    *(shell->scoring.is_former ? &model->golden.former_ppm : &model->golden.own_ppm) = result->ppm;
+    *(shell->serving->scoring.is_former ? &model->golden.former_ppm : &model->golden.own_ppm) =
+        result->ppm;
     flo_log(FLO_LOG_INFO, "probe", "%s: %u golden answers of %s, perplexity %.4f",
             model->slots.model, result->answers,
-            shell->scoring.is_former ? "the release before" : "its own", (double)result->ppm / 1e6);
-    if (shell->scoring.is_former || flo_digest_is_zero(&shell->scoring.former)) {
+            shell->serving->scoring.is_former ? "the release before" : "its own",
+            (double)result->ppm / 1e6);
+    if (shell->serving->scoring.is_former || flo_digest_is_zero(&shell->serving->scoring.former)) {
         end(shell, 0);
         return;
     }
-    shell->scoring.is_former = true;
+    shell->serving->scoring.is_former = true;
     begin(shell);
 }
 
 static void begin(struct flo_shell *shell)
 {
-    const struct flo_digest *release =
-        shell->scoring.is_former ? &shell->scoring.former : &shell->scoring.release;
+    const struct flo_digest *release = shell->serving->scoring.is_former
+                                           ? &shell->serving->scoring.former
+                                           : &shell->serving->scoring.release;
     struct flo_golden golden = {0};
     struct flo_err err = {0};
     int rv = flo_shell_golden_read(shell, release, &golden, &err);
 
     if (rv == 0) {
-        rv = flo_serve_score(shell->serve, shell->scoring.model, &golden, scored, shell, &err);
+        rv = flo_serve_score(shell->serve, shell->serving->scoring.model, &golden, scored, shell,
+                             &err);
     }
     if (rv < 0) {
         flo_log(FLO_LOG_DEBUG, "probe", "no score: %s", err.what);
@@ -83,18 +87,18 @@ static bool wants(struct flo_shell *shell, uint32_t place)
     if (!is_same) {
         memset(&model->golden, 0, sizeof(model->golden));
     }
-    shell->scoring.model = place;
-    shell->scoring.is_former = false;
-    shell->scoring.release = *live;
-    shell->scoring.former = former;
+    shell->serving->scoring.model = place;
+    shell->serving->scoring.is_former = false;
+    shell->serving->scoring.release = *live;
+    shell->serving->scoring.former = former;
     return true;
 }
 
 void flo_shell_score_look(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        if (!shell->scoring.is_on && wants(shell, i)) {
-            shell->scoring.is_on = true;
+        if (!shell->serving->scoring.is_on && wants(shell, i)) {
+            shell->serving->scoring.is_on = true;
             begin(shell);
         }
     }

@@ -7,6 +7,8 @@
 
 #include "agent/shell/report/report.h"
 
+/* Gives the room its memory.  Returns false when memory is lacking (memory.c). */
+bool flo_serving_begin(struct flo_shell *shell);
 /* Opens agent/serve, which runs the engines (engines.c). */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_load(struct flo_shell *shell, const struct flo_agent_action *action);
@@ -51,6 +53,15 @@ enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung);
 void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         struct flo_serve_model *out);
 
+/* Makes the memory plan invalid, so that it is made again. */
+void flo_shell_plan_again(struct flo_shell *shell);
+
+struct flo_shell_measured {
+    struct flo_digest release;
+    bool is_known; /* true: the engine measured the release; false: it could not */
+    uint64_t weights_bytes;
+    uint64_t private_bytes[FLO_MEMORY_RUNGS];
+};
 /* Returns the measured memory of a release at each degradation level
  * (measuring.c); NULL: it has not been measured yet. */
 const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shell,

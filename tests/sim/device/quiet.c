@@ -2,6 +2,7 @@
  * telemetry, people at the device.  Nothing is asked of them, and nothing comes. */
 #include "agent/shell/assets/assets.h"
 #include "agent/shell/benchmark/benchmark.h"
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/orders/orders.h"
