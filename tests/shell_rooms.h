@@ -6,6 +6,7 @@
 
 #include "agent/shell/derived/memory.h"
 #include "agent/shell/device/memory.h"
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/loop_memory.h"
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "agent/shell/orders/memory.h"
@@ -15,6 +16,7 @@
 #include "agent/shell/update/memory.h"
 
 struct shell_rooms {
+    struct flo_shell_hardware hardware;
     struct flo_shell_serving serving;
     struct flo_shell_loop loop;
     struct flo_shell_trust trust;
@@ -29,6 +31,8 @@ struct shell_rooms {
 /* Gives the shell these rooms. */
 static inline void shell_has(struct flo_shell *to, struct shell_rooms *rooms)
 {
+    to->hardware = &rooms->hardware;
+    to->watch = &rooms->hardware.watch;
     to->serving = &rooms->serving;
     to->plan = &rooms->serving.memory.known;
     to->loop = &rooms->loop;

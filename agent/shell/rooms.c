@@ -6,6 +6,7 @@
 
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/device/device.h"
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/orders/orders.h"
@@ -21,7 +22,8 @@ struct flo_shell *flo_shell_new(void)
     if (shell != NULL &&
         !(flo_orders_begin(shell) && flo_derived_begin(shell) && flo_update_begin(shell) &&
           flo_neighbours_begin(shell) && flo_report_begin(shell) && flo_records_begin(shell) &&
-          flo_trust_begin(shell) && flo_loop_begin(shell) && flo_serving_begin(shell))) {
+          flo_trust_begin(shell) && flo_loop_begin(shell) && flo_serving_begin(shell) &&
+          flo_hardware_begin(shell))) {
         flo_shell_free(shell);
         return NULL;
     }
@@ -40,6 +42,7 @@ void flo_shell_free(struct flo_shell *shell)
         free(shell->trust);
         free(shell->loop);
         free(shell->serving);
+        free(shell->hardware);
         free(shell);
     }
 }

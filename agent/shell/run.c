@@ -89,8 +89,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     if (!is_local && shell->identity.is_there) {
         flo_identity_link(&shell->identity); /* before the endpoints' processes start */
     }
-    flo_machine_look(&shell->settings, &shell->machine);
-    flo_accelerators_look(flo_sensors_root(), &shell->machine);
+    flo_hardware_look(shell);
     FLO_TRY(flo_start_open(shell, err));
     FLO_TRY(flo_heartbeat_open(shell, err));
     FLO_TRY(open_signals(shell, err));

@@ -123,13 +123,6 @@ struct flo_machine {
     } bench;
     struct flo_speeds speeds; /* speeds of variants, as this machine measured them */
 };
-struct flo_bench_child;
-/* A program of the device's owner that tells whether the network is metered. */
-struct flo_metered {
-    pid_t pid; /* 0: none runs */
-    uint64_t begin_ms;
-    bool is_said; /* newest answer: metered */
-};
 /* Variants of a model's current release, as hardware/variants.c knows them. */
 struct flo_variants {
     struct flo_digest release;      /* release whose variants these are; zero: none */
@@ -150,26 +143,19 @@ struct flo_variants {
     /* time before which no other switch begins, after one that failed */
     uint64_t again_ms;
 };
-/* Sensor values, and how the device responds to them. */
+/* The machine, its sensors' values, and how the device responds to them. */
 struct flo_watch {
-    struct event *tick;
+    struct flo_machine machine;
+    bool is_on; /* the sensors are read */
     struct flo_sensed sensed;
     struct flo_power power;
     struct flo_pressure_limits limits; /* limits in force */
-    uint32_t limits_told;
     struct flo_pressure pressure;
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
     struct flo_variants variants[FLO_AGENT_MODELS_MAX];
-    /* the model must be loaded again for its new degradation level */
-    bool is_due[FLO_AGENT_MODELS_MAX];
-    struct flo_bench_child *bench; /* running process of the benchmark; NULL: none */
-    struct flo_metered metered;
     /* conditions for updates that are not met, as last reported to the core */
     uint32_t lacks;
-    uint64_t busy_ms; /* time at which the device was last busy */
-    /* time before which the benchmark is not tried again, after a failure */
-    uint64_t bench_again_ms;
 };
 struct flo_measure_window {
     uint64_t begin_ms; /* beginning of the telemetry window; 0: no window has been closed yet */
@@ -190,6 +176,7 @@ struct flo_shell_plan {
     struct flo_memory_plan plan;
 };
 struct flo_shell;
+struct flo_shell_hardware;
 struct flo_shell_serving;
 struct flo_shell_loop;
 struct flo_shell_trust;
@@ -198,7 +185,6 @@ struct flo_shell_report;
 struct flo_shell_update;
 struct flo_shell_derived;
 struct flo_shell_orders;
-struct flo_upload;
 struct flo_https;
 struct flo_control;
 struct flo_renewal;
@@ -312,8 +298,8 @@ struct flo_shell {
     struct event_base *base;
     struct flo_settings settings;
     struct flo_identity identity;
-    struct flo_machine machine;
-    struct flo_watch watch;
+    struct flo_shell_hardware *hardware;
+    const struct flo_watch *watch; /* of `hardware` */
     struct flo_store *store;
     struct flo_device device; /* device record, as on disk */
     struct flo_shell_records *records;
@@ -339,7 +325,6 @@ struct flo_shell {
 
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
-    struct flo_upload *upload; /* report to the controller that is being sent; NULL: none */
     struct flo_shell_trust *trust;
     struct flo_shell_report *report;
 };

@@ -346,7 +346,7 @@ void flo_shell_boot(struct flo_shell *shell)
     event.boot.models_max = (uint32_t)flo_config_u64(shell->settings.config, "models_max");
     event.boot.is_frozen = shell->device.is_frozen || shell->device.is_frozen_emergency;
     event.boot.waits = shell->settings.waits;
-    event.boot.lacks = shell->watch.lacks;
+    event.boot.lacks = shell->watch->lacks;
     flo_shell_pauses(shell, &pauses);
     event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));

@@ -56,7 +56,7 @@ static bool is_asked(const struct flo_shell *shell, uint64_t now)
 /* Tells whether memory is short, or would be with the model's file. */
 static bool is_short(const struct flo_benchmarking *b)
 {
-    const struct flo_watch *watch = &b->shell->watch;
+    const struct flo_watch *watch = b->shell->watch;
     uint64_t needed = (uint64_t)b->seen.file_bytes + SPARE_BYTES;
 
     return watch->pressure.is_short || watch->pressure.cause != FLO_PRESSURE_CALM ||
@@ -67,7 +67,7 @@ static bool is_short(const struct flo_benchmarking *b)
 static void look(struct flo_benchmarking *b, struct flo_benchmark_facts *out)
 {
     struct flo_shell *shell = b->shell;
-    const struct flo_watch *watch = &shell->watch;
+    const struct flo_watch *watch = shell->watch;
 
     memset(out, 0, sizeof(*out));
     out->now_ms = flo_now_ms();
@@ -82,7 +82,7 @@ static void look(struct flo_benchmarking *b, struct flo_benchmark_facts *out)
 /* Notes temperature and clock while the process measures. */
 static void note_strain(struct flo_benchmarking *b)
 {
-    const struct flo_sensed *sensed = &b->shell->watch.sensed;
+    const struct flo_sensed *sensed = &b->shell->watch->sensed;
 
     if (sensed->has_zone) {
         flo_benchmark_series_add(&b->seen.heat, (double)sensed->zone_mc);
@@ -97,7 +97,7 @@ static void note_strain(struct flo_benchmarking *b)
 
 static void note_load(struct flo_benchmarking *b)
 {
-    b->seen.load_sum += b->shell->watch.sensed.load_centi;
+    b->seen.load_sum += b->shell->watch->sensed.load_centi;
     b->seen.load_count++;
 }
 
@@ -274,6 +274,7 @@ static int open_benchmarking(struct flo_shell *shell, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "benchmark");
     }
     shell->benchmarking = b;
+    flo_hardware_benchmarks(shell, true);
     return 0;
 }
 
@@ -328,4 +329,5 @@ void flo_benchmark_close(struct flo_shell *shell)
     event_free(b->tick);
     free(b);
     shell->benchmarking = NULL;
+    flo_hardware_benchmarks(shell, false);
 }

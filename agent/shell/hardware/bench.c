@@ -12,7 +12,7 @@
 #include <flotilla/errors/process.h>
 
 #include "agent/shell/device/device.h"
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/serving/serving.h"
 #include "base/host/digest.h"
 
@@ -41,7 +41,7 @@ static void add(struct flo_buf *text, const char *key, const char *value)
 int flo_bench_digest(const struct flo_shell *shell, const char *more, char out[FLO_DIGEST_TEXT],
                      struct flo_err *err)
 {
-    const struct flo_machine *machine = &shell->machine;
+    const struct flo_machine *machine = &shell->hardware->watch.machine;
     FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
     struct flo_sensed sensed;
     struct flo_digest digest;
@@ -79,7 +79,7 @@ void flo_bench_load(struct flo_shell *shell)
 
     if (text != NULL && flo_bench_digest(shell, "", of, NULL) == 0 &&
         flo_bench_read(text, strlen(text), &stored, NULL) == 0 && strcmp(stored.of, of) == 0) {
-        shell->machine.bench = stored;
+        shell->hardware->watch.machine.bench = stored;
     }
 }
 
@@ -92,7 +92,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
     if (flo_bench_digest(shell, "", bench->of, NULL) < 0) {
         return;
     }
-    shell->machine.bench = *bench;
+    shell->hardware->watch.machine.bench = *bench;
     json = flo_machine_bench_json(bench);
     flo_json_dump(json, &text);
     json_decref(json);
@@ -112,9 +112,9 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
 
 void flo_bench_cancel(struct flo_shell *shell)
 {
-    struct flo_bench_child *child = shell->watch.bench;
+    struct flo_bench_child *child = shell->hardware->bench;
 
-    shell->watch.bench = NULL;
+    shell->hardware->bench = NULL;
     if (child == NULL) {
         return;
     }
@@ -135,7 +135,7 @@ static void fail(struct flo_shell *shell, const struct flo_err *err)
 {
     flo_log_err(FLO_LOG_WARN, "bench", err);
     flo_bench_cancel(shell);
-    shell->watch.bench_again_ms = flo_now_ms() + AGAIN_MS;
+    shell->hardware->bench_again_ms = flo_now_ms() + AGAIN_MS;
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *context)
@@ -241,7 +241,7 @@ void flo_bench_start(struct flo_shell *shell)
     }
     child->shell = shell;
     child->fd = -1;
-    shell->watch.bench = child;
+    shell->hardware->bench = child;
     if (start(child, &err) < 0) {
         fail(shell, &err);
     }

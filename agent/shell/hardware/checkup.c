@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "agent/shell/derived/derived.h"
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/serving/serving.h"
 #include "base/host/crypto.h"
 
@@ -66,7 +66,8 @@ static void take_engine(struct flo_shell *shell, uint32_t model, struct flo_chec
     out->is_served = !flo_digest_is_zero(&shell->models[model].slots.current);
     out->is_live = status.is_live;
     snprintf(out->kernel, sizeof(out->kernel), "%s", status.kernel);
-    snprintf(out->kernel_best, sizeof(out->kernel_best), "%s", shell->machine.kernel);
+    snprintf(out->kernel_best, sizeof(out->kernel_best), "%s",
+             shell->hardware->watch.machine.kernel);
     if (!status.is_live) {
         return;
     }
@@ -90,8 +91,8 @@ static void gather(struct flo_shell *shell, uint32_t model, char leaves[128],
     out->cpus = flo_cpus_allowed();
     out->disk_free_bytes = flo_store_disk_free(shell->store);
     out->sandbox_lacks = flo_sandbox_lacks();
-    out->memory_bytes_per_s = shell->machine.bench.memory_bytes_per_s;
-    out->int8_ops_per_s = shell->machine.bench.int8_ops_per_s;
+    out->memory_bytes_per_s = shell->hardware->watch.machine.bench.memory_bytes_per_s;
+    out->int8_ops_per_s = shell->hardware->watch.machine.bench.int8_ops_per_s;
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
     const struct flo_agent_error *degraded = flo_shell_degraded(shell, &since_ms);
@@ -147,7 +148,7 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
     flo_json_set_text(json, "rung-why", c->rung_why);
     flo_json_set_number(json, "bench-memory-bytes-per-s", c->memory_bytes_per_s);
     flo_json_set_number(json, "bench-int8-ops-per-s", c->int8_ops_per_s);
-    flo_json_set_text(json, "arch", shell->machine.arch);
+    flo_json_set_text(json, "arch", shell->hardware->watch.machine.arch);
     flo_json_set_text(json, "kernel-best", c->kernel_best);
     flo_json_set_number(json, "cpus", c->cpus);
     flo_json_set_number(json, "load-centi", s->load_centi);
@@ -174,8 +175,8 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
         flo_json_set_text(json, "battery-pct", "none");
     }
     json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
-    flo_json_set_text(json, "limits", limits_text(&shell->watch.limits));
-    flo_json_set_text(json, "updates-lack", lacks_text(shell->watch.lacks));
+    flo_json_set_text(json, "limits", limits_text(&shell->hardware->watch.limits));
+    flo_json_set_text(json, "updates-lack", lacks_text(shell->hardware->watch.lacks));
     if (s->clock_khz > 0) {
         flo_json_set_number(json, "clock-khz", s->clock_khz);
         flo_json_set_number(json, "clock-khz-max", s->clock_khz_max);

@@ -6,6 +6,14 @@
 #include "agent/core/checkup/checkup.h"
 #include "agent/shell/update/update.h"
 
+/* watch.c */
+/* Gives the room its memory.  Returns false when memory is lacking. */
+bool flo_hardware_begin(struct flo_shell *shell);
+/* Finds out which machine this is. */
+void flo_hardware_look(struct flo_shell *shell);
+/* Says whether an order's benchmark is here, which keeps the device busy. */
+void flo_hardware_benchmarks(struct flo_shell *shell, bool is_benchmarking);
+
 /* sensors.c */
 /* Reads the sensors in /proc and /sys below `root` ("": those of this machine).
  * A value that is missing stays 0. */
@@ -34,6 +42,12 @@ void flo_routes_read(const char *root, struct flo_routes *out);
  * "wwan*" all names with that begin. */
 bool flo_interface_fits(const char *name, const char *pattern);
 
+/* A program of the device's owner that tells whether the network is metered. */
+struct flo_metered {
+    pid_t pid; /* 0: none runs */
+    uint64_t begin_ms;
+    bool is_said; /* newest answer: metered */
+};
 /* Tells whether the network is metered (metered.c).  The caller calls it once a
  * second. */
 bool flo_metered_look(struct flo_metered *metered, const struct flo_config *config,
@@ -111,6 +125,7 @@ typedef void flo_upload_done(void *context, const char *order, const struct flo_
  * FLO_E_STATE  another upload is in progress */
 FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf *body,
                                   flo_upload_done *done, void *context, struct flo_err *err);
+bool flo_upload_is_open(const struct flo_shell *shell);
 /* Stops the upload without calling `done`.  Waits a second at most. */
 void flo_upload_cancel(struct flo_shell *shell);
 

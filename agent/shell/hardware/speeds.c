@@ -8,7 +8,7 @@
 
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/runtimes.h"
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 
 #define KEY "speeds" /* key of the speeds in outbox.db */
 #define BYTES_MAX 16384
@@ -38,7 +38,7 @@ void flo_speeds_load(struct flo_shell *shell)
         flo_json_parse(text, strlen(text), BYTES_MAX, &json, NULL) == 0 &&
         flo_json_get_text(json, "of", FLO_DIGEST_TEXT - 1, &stored, NULL) == 0 &&
         strcmp(stored, of) == 0 && flo_speeds_parse(json, &speeds, NULL) == 0) {
-        shell->machine.speeds = speeds;
+        shell->hardware->watch.machine.speeds = speeds;
     }
 }
 
@@ -51,7 +51,8 @@ static void store(struct flo_shell *shell)
     if (digest_of(shell, of) < 0) {
         return;
     }
-    json = json_pack("{s:s, s:o}", "of", of, "speeds", flo_speeds_json(&shell->machine.speeds));
+    json = json_pack("{s:s, s:o}", "of", of, "speeds",
+                     flo_speeds_json(&shell->hardware->watch.machine.speeds));
     flo_json_dump(json, &text);
     if (!text.failed) {
         flo_values_set(shell->db, KEY, text.data);
@@ -97,9 +98,9 @@ void flo_speeds_take(struct flo_shell *shell, uint32_t place)
     if (candidate_us < 1 || current_us < 1 || !find_pair(shell, place, &pair)) {
         return;
     }
-    flo_speeds_put(&shell->machine.speeds, pair.release, (uint32_t)pair.current,
+    flo_speeds_put(&shell->hardware->watch.machine.speeds, pair.release, (uint32_t)pair.current,
                    (uint64_t)current_us);
-    flo_speeds_put(&shell->machine.speeds, pair.release, (uint32_t)pair.candidate,
+    flo_speeds_put(&shell->hardware->watch.machine.speeds, pair.release, (uint32_t)pair.candidate,
                    (uint64_t)candidate_us);
     flo_log(FLO_LOG_INFO, "bench", "%s@%s: %s takes %.2f ms per token, %s %.2f",
             pair.release->model, pair.release->version, pair.release->variants[pair.candidate].name,
@@ -112,7 +113,8 @@ void flo_speeds_fail(struct flo_shell *shell, uint32_t place)
     FLO_CLEANUP(pair_deinit) struct pair pair = {0};
 
     if (find_pair(shell, place, &pair)) {
-        flo_speeds_put(&shell->machine.speeds, pair.release, (uint32_t)pair.candidate, 0);
+        flo_speeds_put(&shell->hardware->watch.machine.speeds, pair.release,
+                       (uint32_t)pair.candidate, 0);
         store(shell);
     }
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/https/https.h"
 
 struct flo_upload {
@@ -31,7 +31,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     struct flo_err err = {0};
 
     free(context);
-    upload.shell->upload = NULL;
+    upload.shell->hardware->upload = NULL;
     if (failed != NULL) {
         err = *failed;
     } else {
@@ -40,12 +40,17 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     upload.done(upload.context, upload.order, err.code < 0 ? &err : NULL);
 }
 
+bool flo_upload_is_open(const struct flo_shell *shell)
+{
+    return shell->hardware->upload != NULL;
+}
+
 void flo_upload_cancel(struct flo_shell *shell)
 {
-    if (shell->upload != NULL) {
-        flo_https_cancel(shell->upload->https);
-        free(shell->upload);
-        shell->upload = NULL;
+    if (shell->hardware->upload != NULL) {
+        flo_https_cancel(shell->hardware->upload->https);
+        free(shell->hardware->upload);
+        shell->hardware->upload = NULL;
     }
 }
 
@@ -56,12 +61,12 @@ int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf 
     char path[FLO_NAME_MAX + 32];
     int rv;
 
-    if (shell->upload == NULL) {
+    if (shell->hardware->upload == NULL) {
         upload = calloc(1, sizeof(*upload));
     }
     if (upload == NULL) {
         flo_buf_deinit(body);
-        return flo_fail(err, shell->upload == NULL ? FLO_E_MEMORY : FLO_E_STATE,
+        return flo_fail(err, shell->hardware->upload == NULL ? FLO_E_MEMORY : FLO_E_STATE,
                         "report of order %s: another is on its way", order);
     }
     upload->shell = shell;
@@ -78,6 +83,6 @@ int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf 
         free(upload);
         return rv;
     }
-    shell->upload = upload;
+    shell->hardware->upload = upload;
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "agent/shell/device/device.h"
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/outbox/stories.h"
 
 #define AGAIN_MS 3600000 /* pause after a failed switch */
@@ -28,8 +28,8 @@ static void find_others(struct flo_shell *shell, const struct flo_release *relea
                         struct flo_variants *out)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *machine =
-        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store));
+    json_t *machine = flo_machine_json(&shell->settings, &shell->hardware->watch.machine,
+                                       flo_store_disk_free(shell->store));
     struct flo_profile profile;
 
     if (machine != NULL && chosen >= 0 && flo_profile_parse(machine, &profile, NULL) == 0) {
@@ -67,7 +67,7 @@ static void learn(struct flo_shell *shell, const struct flo_digest *digest,
  * result is measured again later. */
 static void measured(struct flo_shell *shell, uint32_t place, uint64_t now)
 {
-    struct flo_variants *variants = &shell->watch.variants[place];
+    struct flo_variants *variants = &shell->hardware->watch.variants[place];
     enum flo_execution end = shell->agent.models[place].execution.state;
 
     if (end == FLO_EXECUTION_FAILED || end == FLO_EXECUTION_ROLLED_BACK ||
@@ -85,7 +85,7 @@ static void measured(struct flo_shell *shell, uint32_t place, uint64_t now)
  * begin. */
 static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
 {
-    struct flo_variants *variants = &shell->watch.variants[place];
+    struct flo_variants *variants = &shell->hardware->watch.variants[place];
     const struct flo_agent_model *model = &shell->agent.models[place];
     const struct flo_digest *current = &model->slots.current.digest;
     bool is_idle = !model->has_execution && model->live == FLO_AGENT_CURRENT && !model->is_linked;
@@ -115,7 +115,7 @@ void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t c
                        struct flo_pressure_facts *facts)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct flo_variants *variants = &shell->watch.variants[places[i]];
+        const struct flo_variants *variants = &shell->hardware->watch.variants[places[i]];
         bool may_begin = look(shell, places[i], now);
 
         facts->variants[i].is_smaller = variants->larger[0] != '\0';
@@ -145,13 +145,13 @@ static struct flo_agent_execution *prepare(struct flo_shell *shell, uint32_t pla
 
 static void post(struct flo_shell *shell, uint32_t place)
 {
-    shell->watch.variants[place].is_asked = true;
+    shell->hardware->watch.variants[place].is_asked = true;
     flo_queue_post(&shell->queue, &shell->models[place].exchange.event);
 }
 
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
 {
-    const struct flo_variants *variants = &shell->watch.variants[place];
+    const struct flo_variants *variants = &shell->hardware->watch.variants[place];
     struct flo_agent_execution *execution =
         prepare(shell, place, is_smaller ? variants->smaller : variants->larger);
 
@@ -162,7 +162,7 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
 
 bool flo_variants_measure(struct flo_shell *shell, uint32_t place, uint64_t now)
 {
-    const struct flo_variants *variants = &shell->watch.variants[place];
+    const struct flo_variants *variants = &shell->hardware->watch.variants[place];
     bool is_refused =
         strcmp(variants->unmeasured, variants->refused) == 0 && now < variants->measure_again_ms;
     struct flo_agent_execution *execution;
@@ -214,7 +214,8 @@ void flo_variants_keep(struct flo_shell *shell, uint32_t place)
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     } else {
-        memset(&shell->watch.variants[place], 0, sizeof(shell->watch.variants[place]));
+        memset(&shell->hardware->watch.variants[place], 0,
+               sizeof(shell->hardware->watch.variants[place]));
     }
     flo_queue_post(&shell->queue, &event);
 }

@@ -4,19 +4,40 @@
  * A model at a new degradation level is loaded again while it has no requests.
  * Updates wait while the rules forbid them. */
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/device.h>
 
-#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hardware/memory.h"
 
 #define TICK_MS 1000
 
 /* ---- busy or idle ---- */
 
+bool flo_hardware_begin(struct flo_shell *shell)
+{
+    shell->hardware = calloc(1, sizeof(*shell->hardware));
+    shell->watch = shell->hardware == NULL ? NULL : &shell->hardware->watch;
+    return shell->hardware != NULL;
+}
+
+void flo_hardware_look(struct flo_shell *shell)
+{
+    struct flo_machine *machine = &shell->hardware->watch.machine;
+
+    flo_machine_look(&shell->settings, machine);
+    flo_accelerators_look(flo_sensors_root(), machine);
+}
+
+void flo_hardware_benchmarks(struct flo_shell *shell, bool is_benchmarking)
+{
+    shell->hardware->is_benchmarking = is_benchmarking;
+}
+
 static bool is_busy(const struct flo_shell *shell)
 {
-    if (flo_shell_job_is_open(shell) || shell->benchmarking != NULL) {
+    if (flo_shell_job_is_open(shell) || shell->hardware->is_benchmarking) {
         return true;
     }
     for (unsigned i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -37,14 +58,14 @@ static bool is_busy(const struct flo_shell *shell)
 
 static void look_at_bench(struct flo_shell *shell, uint64_t now)
 {
-    struct flo_watch *watch = &shell->watch;
     uint64_t after = flo_config_u64(shell->settings.config, "benchmark_after");
 
     if (is_busy(shell)) {
-        watch->busy_ms = now;
+        shell->hardware->busy_ms = now;
         flo_bench_cancel(shell);
-    } else if (after != 0 && watch->bench == NULL && shell->machine.bench.memory_bytes_per_s == 0 &&
-               now - watch->busy_ms >= after && now >= watch->bench_again_ms) {
+    } else if (after != 0 && shell->hardware->bench == NULL &&
+               shell->hardware->watch.machine.bench.memory_bytes_per_s == 0 &&
+               now - shell->hardware->busy_ms >= after && now >= shell->hardware->bench_again_ms) {
         flo_bench_start(shell);
     }
 }
@@ -53,11 +74,12 @@ static void look_at_bench(struct flo_shell *shell, uint64_t now)
  * memory and heat to spare, and must not disturb a request. */
 static void look_at_speeds(struct flo_shell *shell, uint64_t now)
 {
-    const struct flo_watch *watch = &shell->watch;
+    const struct flo_watch *watch = &shell->hardware->watch;
     uint64_t after = flo_config_u64(shell->settings.config, "benchmark_after");
     bool is_calm = watch->pressure.cause == FLO_PRESSURE_CALM && !watch->pressure.is_short &&
                    watch->limits.set == 0;
-    bool has_begun = after == 0 || !is_calm || watch->bench != NULL || now - watch->busy_ms < after;
+    bool has_begun = after == 0 || !is_calm || shell->hardware->bench != NULL ||
+                     now - shell->hardware->busy_ms < after;
 
     for (uint32_t i = 0; !has_begun && i < FLO_AGENT_MODELS_MAX; i++) {
         has_begun = flo_variants_measure(shell, i, now);
@@ -78,7 +100,7 @@ static void tell(struct flo_shell *shell, const char *what)
 
 static void say_power(struct flo_shell *shell, int64_t zone_mc)
 {
-    const struct flo_watch *watch = &shell->watch;
+    const struct flo_watch *watch = &shell->hardware->watch;
     char what[200], battery[24] = "none";
 
     if (watch->sensed.battery_pct >= 0) {
@@ -95,7 +117,7 @@ static void say_power(struct flo_shell *shell, int64_t zone_mc)
 
 static void look_at_power(struct flo_shell *shell, uint64_t now)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
     const struct flo_sensed *s = &watch->sensed;
     struct flo_power_sample sample = {.now_ms = now,
                                       .zone_mc = s->has_zone ? s->zone_mc : 0,
@@ -110,8 +132,9 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
         say_power(shell, sample.zone_mc);
     }
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        watch->is_due[i] = watch->is_due[i] || (threads != watch->limits.threads_max &&
-                                                shell->agent.models[i].live >= 0);
+        shell->hardware->is_due[i] =
+            shell->hardware->is_due[i] ||
+            (threads != watch->limits.threads_max && shell->agent.models[i].live >= 0);
     }
 }
 
@@ -119,15 +142,15 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
 
 void flo_watch_limits(struct flo_shell *shell)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
     const struct flo_serve_limits limits = {
         .holds_batch = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_BATCH),
         .refuses_loads = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_LOADS),
         .keeps_prompts = flo_shell_prompts_stay(shell)};
 
     flo_serve_limit(shell->serve, &limits);
-    if (watch->limits.set != watch->limits_told) {
-        watch->limits_told = watch->limits.set;
+    if (watch->limits.set != shell->hardware->limits_told) {
+        shell->hardware->limits_told = watch->limits.set;
         shell->agent.revision++;
         flo_queue_wake(&shell->queue);
     }
@@ -169,21 +192,22 @@ static uint32_t bit(enum flo_wait wait, bool is_set)
 
 static uint32_t look_around(struct flo_shell *shell, uint64_t now)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
 
     return bit(FLO_WAIT_BATTERY, flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_UPDATES)) |
            bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
            bit(FLO_WAIT_COOL, watch->power.is_hot) | bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
-           bit(FLO_WAIT_UNMETERED, flo_metered_look(&watch->metered, shell->settings.config, now));
+           bit(FLO_WAIT_UNMETERED,
+               flo_metered_look(&shell->hardware->metered, shell->settings.config, now));
 }
 
 static void look_at_waits(struct flo_shell *shell, uint64_t now)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = look_around(shell, now)};
 
-    if (event.lacks != shell->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
+    if (event.lacks != shell->hardware->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
         /* If the queue is full, the next second tries again. */
-        shell->watch.lacks = event.lacks;
+        shell->hardware->watch.lacks = event.lacks;
     }
 }
 
@@ -206,7 +230,7 @@ static size_t gather_one(const struct flo_shell *shell, struct flo_memory_model 
         models[count].is_pinned = true;
         models[count].weight = FLO_MEMORY_WEIGHT_STANDARD;
         models[count].rungs = FLO_MEMORY_RUNGS;
-        models[count].rung_min = shell->watch.rungs[i];
+        models[count].rung_min = shell->hardware->watch.rungs[i];
         places[count++] = i;
     }
     return count;
@@ -234,8 +258,8 @@ static size_t gather(const struct flo_shell *shell,
     for (size_t i = 0; i < plan->count; i++) {
         models[i] = plan->models[i];
         places[i] = plan->places[i];
-        models[i].rung_min = shell->watch.rungs[places[i]];
-        models[i].is_demoted = shell->watch.is_demoted[places[i]];
+        models[i].rung_min = shell->hardware->watch.rungs[places[i]];
+        models[i].is_demoted = shell->hardware->watch.is_demoted[places[i]];
     }
     return plan->count;
 }
@@ -286,7 +310,7 @@ static void post_all(struct flo_shell *shell, chooser *is_it, enum flo_agent_eve
 static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
                       const struct flo_memory_model *model, uint32_t place)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
 
     if (step == FLO_PRESSURE_EVICT) {
         post_all(shell, is_idle, FLO_AGENT_EVICT);
@@ -300,14 +324,14 @@ static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
         if (has_plan(shell)) {
             flo_shell_plan_again(shell);
         } else {
-            watch->is_due[place] = true;
+            shell->hardware->is_due[place] = true;
         }
     }
 }
 
 static void look_at_memory(struct flo_shell *shell, uint64_t now)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
     struct flo_pressure_facts facts = {.has_idle = is_any(shell, is_idle),
                                        .has_previous = is_any(shell, is_warm)};
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
@@ -324,7 +348,7 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
 
     flo_variants_look(shell, places, count, now, &facts);
     step = flo_pressure_sample(&watch->pressure, &sample, &facts, models, count,
-                               shell->machine.memory_bytes, &which);
+                               shell->hardware->watch.machine.memory_bytes, &which);
     is_about_one = which < count;
     if (step != FLO_PRESSURE_NONE) {
         carry_out(shell, step, is_about_one ? &models[which] : NULL,
@@ -348,11 +372,11 @@ static void load_again(struct flo_shell *shell, uint32_t i)
         flo_queue_has_lost(&shell->queue, i, FLO_AGENT_CURRENT)) {
         return;
     }
-    shell->watch.is_due[i] = false;
+    shell->hardware->is_due[i] = false;
     flo_serve_unload(shell->serve, i, FLO_ROLE_CURRENT, true);
     event.error.code = FLO_E_DEVICE_STRAIN;
     snprintf(event.error.what, sizeof(event.error.what), "loaded again at rung %u",
-             shell->watch.rungs[i]);
+             shell->hardware->watch.rungs[i]);
     flo_queue_post(&shell->queue, &event);
 }
 
@@ -364,13 +388,13 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     uint64_t now = flo_now_ms();
 
     (void)fd, (void)events;
-    flo_sensors_read(flo_sensors_root(), &shell->watch.sensed);
+    flo_sensors_read(flo_sensors_root(), &shell->hardware->watch.sensed);
     look_at_memory(shell, now);
     look_at_power(shell, now);
     flo_watch_limits(shell);
     look_at_waits(shell, now);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        if (shell->watch.is_due[i]) {
+        if (shell->hardware->is_due[i]) {
             load_again(shell, i);
         }
     }
@@ -380,18 +404,19 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 
 int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
 {
-    struct flo_watch *watch = &shell->watch;
+    struct flo_watch *watch = &shell->hardware->watch;
     struct timeval second = {.tv_sec = TICK_MS / 1000};
 
-    watch->busy_ms = flo_now_ms();
+    shell->hardware->busy_ms = flo_now_ms();
     watch->limits.threads_max = flo_cpus_allowed();
     flo_sensors_read(flo_sensors_root(), &watch->sensed);
-    look_at_power(shell, watch->busy_ms);
-    watch->lacks = look_around(shell, watch->busy_ms);
+    look_at_power(shell, shell->hardware->busy_ms);
+    watch->lacks = look_around(shell, shell->hardware->busy_ms);
     flo_bench_load(shell);
     flo_speeds_load(shell);
-    watch->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, shell);
-    return watch->tick != NULL && event_add(watch->tick, &second) == 0
+    shell->hardware->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, shell);
+    watch->is_on = shell->hardware->tick != NULL;
+    return watch->is_on && event_add(shell->hardware->tick, &second) == 0
                ? 0
                : flo_fail(err, FLO_E_MEMORY, "watch");
 }
@@ -399,9 +424,9 @@ int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
 void flo_watch_close(struct flo_shell *shell)
 {
     flo_bench_cancel(shell);
-    flo_metered_end(&shell->watch.metered);
-    if (shell->watch.tick != NULL) {
-        event_free(shell->watch.tick);
-        shell->watch.tick = NULL;
+    flo_metered_end(&shell->hardware->metered);
+    if (shell->hardware->tick != NULL) {
+        event_free(shell->hardware->tick);
+        shell->hardware->tick = NULL;
     }
 }

@@ -85,7 +85,7 @@ static int send_report(struct flo_shell *shell, const struct flo_afar *asked, st
 
 static void begin_next(struct flo_shell *shell)
 {
-    while (shell->upload == NULL && shell->orders->afar_count > 0) {
+    while (!flo_upload_is_open(shell) && shell->orders->afar_count > 0) {
         struct flo_afar asked = shell->orders->afar[0];
         struct flo_err err = {0};
 

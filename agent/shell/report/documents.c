@@ -266,7 +266,7 @@ uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
     const struct flo_shell_model *model = &shell->models[index];
     int live = shell->agent.models[index].live;
     uint32_t rung = model->pending[live < 0 ? FLO_AGENT_CURRENT : live].rung;
-    uint32_t pressure = shell->watch.rungs[index];
+    uint32_t pressure = shell->watch->rungs[index];
 
     return rung > pressure ? rung : pressure;
 }
@@ -289,11 +289,12 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     const struct flo_shell_plan *plan = shell->plan;
     enum flo_rung_why why;
     uint32_t rung = flo_report_rung(shell, &why);
-    json_t *json = json_pack("{s:I, s:I, s:s}", "budget", (json_int_t)shell->machine.memory_bytes,
-                             "rung", (json_int_t)rung, "why", flo_rung_why_word(why));
+    json_t *json =
+        json_pack("{s:I, s:I, s:s}", "budget", (json_int_t)shell->watch->machine.memory_bytes,
+                  "rung", (json_int_t)rung, "why", flo_rung_why_word(why));
 
     if (json != NULL) {
-        json_object_set_new(json, "limits", limits_json(&shell->watch.limits));
+        json_object_set_new(json, "limits", limits_json(&shell->watch->limits));
     }
     if (json != NULL && plan->is_planned && plan->count > 0) {
         json_object_set_new(json, "planned", flo_json_u64(plan->plan.planned));
@@ -362,7 +363,7 @@ static json_t *models_json(const struct flo_shell *shell)
                                        flo_agent_is_waiting(&shell->agent, (uint32_t)i));
             json_t *figures = figures_json(shell->plan, (uint32_t)i);
             json_object_set_new(model, "memory", figures); /* NULL: none */
-            flo_report_variant(&shell->watch.variants[i], model);
+            flo_report_variant(&shell->watch->variants[i], model);
             json_array_append_new(json, model);
         }
     }
@@ -371,9 +372,9 @@ static json_t *models_json(const struct flo_shell *shell)
 
 static void add_power(const struct flo_shell *shell, json_t *profile)
 {
-    const struct flo_sensed *sensed = &shell->watch.sensed;
+    const struct flo_sensed *sensed = &shell->watch->sensed;
 
-    if (shell->watch.tick == NULL) {
+    if (!shell->watch->is_on) {
         return; /* the sensors have not been read yet */
     }
     json_object_set_new(profile, "power",
@@ -406,8 +407,8 @@ json_t *flo_report_degraded(const struct flo_shell *shell)
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
-    json_t *profile =
-        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store));
+    json_t *profile = flo_machine_json(&shell->settings, &shell->watch->machine,
+                                       flo_store_disk_free(shell->store));
     json_t *json;
     size_t group_count;
     const char(*in)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &group_count);

@@ -88,7 +88,7 @@ static json_t *model_status(struct flo_shell *shell, uint32_t index)
                      "queue", (json_int_t)serving.held);
     if (json != NULL) {
         json_object_set_new(json, "rung", json_integer(flo_report_model_rung(shell, index)));
-        flo_report_variant(&shell->watch.variants[index], json);
+        flo_report_variant(&shell->watch->variants[index], json);
     }
     if (json != NULL && model->has_execution) {
         json_object_set_new(json, "execution", flo_report_execution(&model->execution));

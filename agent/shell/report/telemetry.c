@@ -29,7 +29,7 @@ static enum flo_rung_why why_memory(const struct flo_watch *watch)
 
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
 {
-    const struct flo_watch *watch = &shell->watch;
+    const struct flo_watch *watch = shell->watch;
     uint32_t rung = 0;
 
     *why = FLO_RUNG_NONE;

@@ -143,8 +143,8 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         memory->known.adapter_bytes[memory->known.count] = told.adapter_bytes;
         memory->known.are_measured[memory->known.count] = told.is_measured;
         are_measured = are_measured && is_measured(shell, release, out);
-        out->rung_min = shell->watch.rungs[i];
-        out->is_demoted = shell->watch.is_demoted[i];
+        out->rung_min = shell->watch->rungs[i];
+        out->is_demoted = shell->watch->is_demoted[i];
         memory->releases[memory->known.count] = *release;
         memory->known.places[memory->known.count++] = i;
     }
@@ -202,8 +202,9 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
         return 0;
     }
     count = with_candidate(shell, model, &candidate, models, &own);
-    return count == 1 ? 0 /* a device with one model needs no plan, so any release may be tried */
-                      : flo_memory_plan(models, count, shell->machine.memory_bytes, &plan, err);
+    return count == 1
+               ? 0 /* a device with one model needs no plan, so any release may be tried */
+               : flo_memory_plan(models, count, shell->watch->machine.memory_bytes, &plan, err);
 }
 
 /* ---- what has no room ---- */
@@ -274,8 +275,8 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
         /* the plan already counts this release, so there is memory for it */
         return FLO_MEMORY_WARM;
     }
-    if (flo_memory_plan(memory->known.models, memory->known.count, shell->machine.memory_bytes,
-                        &plan, NULL) < 0) {
+    if (flo_memory_plan(memory->known.models, memory->known.count,
+                        shell->watch->machine.memory_bytes, &plan, NULL) < 0) {
         return FLO_MEMORY_STOP_FIRST;
     }
     return flo_memory_candidate(memory->known.models, memory->known.count, &plan, own, candidate,

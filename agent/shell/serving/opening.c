@@ -127,7 +127,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_rung_set(shell, action->model, action->role, &model);
-    step_down(&shell->watch, action->model, &model);
+    step_down(shell->watch, action->model, &model);
     flo_shell_load_model(shell, action->model, action->role, &model, &files.model->digest,
                          is_fresh);
     return 0;

@@ -107,8 +107,8 @@ static bool plan(struct flo_shell *shell)
     if (!memory->known.is_planned) {
         return false;
     }
-    if (flo_memory_plan(memory->known.models, memory->known.count, shell->machine.memory_bytes,
-                        &memory->known.plan, &err) < 0 &&
+    if (flo_memory_plan(memory->known.models, memory->known.count,
+                        shell->watch->machine.memory_bytes, &memory->known.plan, &err) < 0 &&
         memory->known.count > 1) {
         flo_log_err(FLO_LOG_WARN, "memory", &err);
     }

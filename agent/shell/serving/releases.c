@@ -85,7 +85,7 @@ bool flo_shell_model_digest(struct flo_shell *shell, const struct flo_digest *re
 const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t place)
 {
     const struct flo_agent_model *model = &shell->agent.models[place];
-    const struct flo_variants *variants = &shell->watch.variants[place];
+    const struct flo_variants *variants = &shell->watch->variants[place];
 
     if (model->execution.variant[0] != '\0') {
         return model->execution.variant;

@@ -303,12 +303,13 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
         rate = own_rate;
     }
     flo_digest_text(&execution->release.digest, digest);
-    json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "v", 1, "job", "stage", "state_dir",
-        shell->settings.state_dir, "release", digest, "trust_file", identity->trust_file, "fleet",
-        identity->fleet, "ca_file", identity->is_there ? identity->ca_file : "", "profile",
-        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store)),
-        "rate_bytes_per_s", (json_int_t)rate, "memory_bytes_max", MEMORY_BYTES_MAX);
+    json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "v", 1, "job", "stage",
+                     "state_dir", shell->settings.state_dir, "release", digest, "trust_file",
+                     identity->trust_file, "fleet", identity->fleet, "ca_file",
+                     identity->is_there ? identity->ca_file : "", "profile",
+                     flo_machine_json(&shell->settings, &shell->watch->machine,
+                                      flo_store_disk_free(shell->store)),
+                     "rate_bytes_per_s", (json_int_t)rate, "memory_bytes_max", MEMORY_BYTES_MAX);
     if (json == NULL) {
         return NULL;
     }

@@ -237,7 +237,7 @@ void sim_device_start(struct sim_device *device)
     shell->settings.config = config();
     shell->store = (struct flo_store *)device;
     shell->serve = (struct flo_serve *)device;
-    shell->watch.lacks = device->lacks;
+    shell->hardware->watch.lacks = device->lacks;
     identify(device, &shell->identity);
     flo_uuid_make(shell->boot_id);
     must(flo_start_open(shell, &err), &err);
