@@ -127,10 +127,7 @@ void flo_shell_close(struct flo_shell *shell)
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_CURRENT);
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_BESIDE);
     }
-    if (shell->mqtt != NULL) {
-        flo_mqtt_close(shell->mqtt, "{\"v\":1,\"online\":false}");
-        shell->mqtt = NULL;
-    }
+    flo_shell_link_end(shell, "{\"v\":1,\"online\":false}");
     flo_upload_cancel(shell);
     flo_neighbours_close(shell);
     flo_shell_trust_close(shell);

@@ -305,7 +305,6 @@ struct flo_shell {
     struct flo_shell_records *records;
     struct flo_outbox_db *db;
     struct flo_serve *serve;
-    struct flo_mqtt *mqtt;
     struct flo_renewal *renewal; /* NULL: not enrolled */
     struct flo_control *control;
     struct flo_shell_neighbours *neighbours;

@@ -18,6 +18,12 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
+bool flo_shell_link_is_up(const struct flo_shell *shell)
+{
+    (void)shell;
+    return false;
+}
+
 bool flo_shell_device_is_unread(const struct flo_shell *shell)
 {
     return shell->records->is_unread;

@@ -26,7 +26,7 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
     }
     if (heard->reconnect_ms != 0) {
         flo_loop_spread(shell, heard->reconnect_ms);
-        flo_mqtt_spread(shell->mqtt, heard->reconnect_ms);
+        flo_shell_link_spread(shell, heard->reconnect_ms);
     }
     flo_shell_link_heard(shell, heard->rev);
 }
@@ -130,10 +130,9 @@ static bool common(const struct flo_shell *shell, char *filter)
 static void subscribe_all(struct flo_shell *shell)
 {
     char filter[FLO_TOPIC_TEXT];
-    struct flo_err err = {0};
 
-    if (common(shell, filter) && flo_mqtt_subscribe(shell->mqtt, filter, 1, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    if (common(shell, filter)) {
+        flo_shell_link_subscribe_to(shell, filter);
     }
     flo_shell_link_groups(shell);
     flo_shell_link_subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
@@ -145,7 +144,7 @@ static void subscribe_all(struct flo_shell *shell)
  * them again. */
 void flo_shell_link_ask_again(struct flo_shell *shell)
 {
-    if (flo_shell_orders_are_due(shell) && flo_mqtt_is_connected(shell->mqtt)) {
+    if (flo_shell_orders_are_due(shell) && flo_shell_link_is_up(shell)) {
         flo_shell_orders_asked(shell);
         subscribe_all(shell);
         flo_shell_link_present(shell);
@@ -240,5 +239,5 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
     }
     flo_shell_trust_then(shell, flo_shell_link_ask_again);
-    return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);
+    return flo_shell_link_begin(shell, &options, &handlers, err);
 }

@@ -46,7 +46,7 @@ static void connect_with(struct flo_shell *shell, bool at_once)
     const struct flo_identity *identity = &shell->identity;
     struct flo_err err = {0};
 
-    if (flo_mqtt_use(shell->mqtt, identity->cert_file, identity->key_file, at_once, &err) < 0) {
+    if (flo_shell_link_use(shell, identity->cert_file, identity->key_file, at_once, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "certificate", &err);
     }
 }

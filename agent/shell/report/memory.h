@@ -25,6 +25,7 @@ struct flo_operator {
 };
 
 struct flo_shell_report {
+    struct flo_mqtt *mqtt; /* connection to the broker; NULL: none */
     struct flo_shell_proof proof;
     uint64_t rev; /* that the controller's `desired` document had */
     uint64_t telemetry_sequence;

@@ -21,6 +21,36 @@ bool flo_report_begin(struct flo_shell *shell)
     return shell->report != NULL;
 }
 
+int flo_shell_link_begin(struct flo_shell *shell, const struct flo_mqtt_options *options,
+                         const struct flo_mqtt_handlers *handlers, struct flo_err *err)
+{
+    return flo_mqtt_open(shell->base, options, handlers, &shell->report->mqtt, err);
+}
+
+void flo_shell_link_end(struct flo_shell *shell, const char *text)
+{
+    if (shell->report->mqtt != NULL) {
+        flo_mqtt_close(shell->report->mqtt, text);
+        shell->report->mqtt = NULL;
+    }
+}
+
+int flo_shell_link_use(struct flo_shell *shell, const char *cert_file, const char *key_file,
+                       bool at_once, struct flo_err *err)
+{
+    return flo_mqtt_use(shell->report->mqtt, cert_file, key_file, at_once, err);
+}
+
+void flo_shell_link_spread(struct flo_shell *shell, uint64_t ms)
+{
+    flo_mqtt_spread(shell->report->mqtt, ms);
+}
+
+bool flo_shell_link_is_up(const struct flo_shell *shell)
+{
+    return flo_mqtt_is_connected(shell->report->mqtt);
+}
+
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
                           char *out)
 {
@@ -41,7 +71,7 @@ static bool publish(struct flo_shell *shell, enum flo_topic topic, const char *t
     char path[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
-    if (!flo_mqtt_is_connected(shell->mqtt) ||
+    if (!flo_shell_link_is_up(shell) ||
         !flo_shell_link_topic(shell, topic, shell->identity.device, path)) {
         return false;
     }
@@ -49,8 +79,8 @@ static bool publish(struct flo_shell *shell, enum flo_topic topic, const char *t
         text = proved.data;
         bytes = proved.bytes;
     }
-    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos, fact->is_retained, 0, token,
-                         &err) < 0) {
+    if (flo_mqtt_publish(shell->report->mqtt, path, text, bytes, fact->qos, fact->is_retained, 0,
+                         token, &err) < 0) {
         flo_log_err(FLO_LOG_DEBUG, "mqtt", &err);
         return false;
     }
@@ -62,7 +92,7 @@ void flo_shell_link_reported(struct flo_shell *shell)
     struct flo_buf text = {0};
     json_t *json;
 
-    if (!flo_mqtt_is_connected(shell->mqtt)) {
+    if (!flo_shell_link_is_up(shell)) {
         return;
     }
     json = flo_report_reported(shell);
@@ -77,14 +107,21 @@ void flo_shell_link_reported(struct flo_shell *shell)
     flo_buf_deinit(&text);
 }
 
+void flo_shell_link_subscribe_to(struct flo_shell *shell, const char *filter)
+{
+    struct flo_err err = {0};
+
+    if (flo_mqtt_subscribe(shell->report->mqtt, filter, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
 void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key)
 {
     char path[FLO_TOPIC_TEXT];
-    struct flo_err err = {0};
 
-    if (flo_mqtt_is_connected(shell->mqtt) && flo_shell_link_topic(shell, topic, key, path) &&
-        flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    if (flo_shell_link_is_up(shell) && flo_shell_link_topic(shell, topic, key, path)) {
+        flo_shell_link_subscribe_to(shell, path);
     }
 }
 
@@ -135,7 +172,7 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
 void flo_shell_link_flush_telemetry(struct flo_shell *shell)
 {
     while (shell->report->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
-           flo_mqtt_is_connected(shell->mqtt)) {
+           flo_shell_link_is_up(shell)) {
         uint64_t id = 0;
         char *text = flo_outbox_windows_next(shell->db, &id);
         bool is_sent = text != NULL && publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
@@ -153,7 +190,7 @@ void flo_shell_link_flush_telemetry(struct flo_shell *shell)
 
 void flo_shell_link_flush(struct flo_shell *shell)
 {
-    if (flo_mqtt_is_connected(shell->mqtt)) {
+    if (flo_shell_link_is_up(shell)) {
         flo_shell_link_flush_events(shell);
         flo_shell_link_flush_telemetry(shell);
     }

@@ -57,6 +57,20 @@ json_t *flo_witness_json(const struct flo_shell *shell);
 /* Records that a report with the stored audit lines was sent. */
 void flo_witness_told(struct flo_shell *shell);
 
+/* publish.c */
+/* Opens and closes the connection to the broker; `text` is its last
+ * message. */
+FLO_MUST_USE int flo_shell_link_begin(struct flo_shell *shell,
+                                      const struct flo_mqtt_options *options,
+                                      const struct flo_mqtt_handlers *handlers,
+                                      struct flo_err *err);
+void flo_shell_link_end(struct flo_shell *shell, const char *text);
+/* Connects with another certificate (base/host/mqtt.h). */
+FLO_MUST_USE int flo_shell_link_use(struct flo_shell *shell, const char *cert_file,
+                                    const char *key_file, bool at_once, struct flo_err *err);
+/* Sets the period over which devices spread their connections. */
+void flo_shell_link_spread(struct flo_shell *shell, uint64_t ms);
+bool flo_shell_link_is_up(const struct flo_shell *shell);
 /* Writes the name of a topic to `out`. */
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
                           char *out);
@@ -65,6 +79,7 @@ void flo_shell_link_flush_events(struct flo_shell *shell);
 void flo_shell_link_flush_telemetry(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
 void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key);
+void flo_shell_link_subscribe_to(struct flo_shell *shell, const char *filter);
 /* Subscribes to the orders of each group of the device. */
 void flo_shell_link_groups(struct flo_shell *shell);
 /* Publishes that the device is online, after it has subscribed to its

@@ -149,7 +149,7 @@ json_t *flo_control_status(struct flo_shell *shell)
         "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
         shell->identity.name, "fleet", shell->identity.fleet, "controller",
         shell->identity.controller, "enrolled", (int)shell->identity.is_there, "online",
-        (int)flo_mqtt_is_connected(shell->mqtt), "frozen", (int)shell->agent.is_frozen, "pid",
+        (int)flo_shell_link_is_up(shell), "frozen", (int)shell->agent.is_frozen, "pid",
         (int)getpid(), "models", models_status(shell), "memory", flo_report_memory(shell),
         "neighbours", neighbours_status(shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));

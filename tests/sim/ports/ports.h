@@ -31,6 +31,8 @@ int __wrap_flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options 
                          struct flo_err *err);
 void __wrap_flo_mqtt_close(struct flo_mqtt *closed, const char *bye);
 void __wrap_flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms);
+int __wrap_flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_file,
+                        bool at_once, struct flo_err *err);
 bool __wrap_flo_mqtt_is_connected(const struct flo_mqtt *asked);
 int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter, int qos,
                               struct flo_err *err);

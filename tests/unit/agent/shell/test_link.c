@@ -47,6 +47,18 @@ int flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *option
     return 0;
 }
 
+void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
+{
+    (void)mqtt, (void)bye;
+}
+
+int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_file, bool at_once,
+                 struct flo_err *err)
+{
+    (void)mqtt, (void)cert_file, (void)key_file, (void)at_once, (void)err;
+    return 0;
+}
+
 void flo_renewal_connected(struct flo_shell *unused)
 {
     (void)unused;
