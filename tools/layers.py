@@ -270,7 +270,7 @@ def main():
             path.startswith(STATE) and what.endswith(UP) for path, _, what in bad)))
         print("\n".join(rooms.counts(ROOT)))
         return 0
-    # rooms.problems(ROOT) joins when the shell is done
+    bad += rooms.problems(ROOT)
     for path, line, what in bad:
         print("%s:%d: %s" % (path, line, what))
     return 1 if bad else 0
