@@ -299,7 +299,7 @@ struct flo_shell {
     struct flo_settings settings;
     struct flo_identity identity;
     struct flo_shell_hardware *hardware;
-    const struct flo_watch *watch; /* of `hardware` */
+    const struct flo_watch *watch; /* view into `hardware` */
     struct flo_store *store;
     struct flo_device device; /* device record, as on disk */
     struct flo_shell_records *records;
@@ -308,7 +308,7 @@ struct flo_shell {
     struct flo_renewal *renewal; /* NULL: not enrolled */
     struct flo_control *control;
     struct flo_shell_neighbours *neighbours;
-    const struct flo_neighbour_counts *neighbour_counts; /* of `neighbours` */
+    const struct flo_neighbour_counts *neighbour_counts; /* view into `neighbours` */
     struct flo_assets *assets; /* other programs may read assets; NULL: off */
     struct flo_hook *hooks;    /* list of activations, one for each model that has a link */
     struct flo_shell_update *update;
@@ -320,7 +320,7 @@ struct flo_shell {
     struct flo_shell_loop *loop;
     struct flo_shell_derived *derived;
     struct flo_shell_serving *serving;
-    const struct flo_shell_plan *plan; /* of `serving` */
+    const struct flo_shell_plan *plan; /* view into `serving` */
 
     struct flo_shell_orders *orders;
     struct flo_benchmarking *benchmarking; /* orders `benchmark`; NULL: there were none */
