@@ -241,7 +241,7 @@ def problems(path, text):
                     target.startswith(STATE) and \
                     state_room(target) > state_room(path):
                 yield line, name + UP
-            if target is not None and is_own(target) and \
+            if target is not None and is_own(target) and path != rooms.GIVER and \
                     not path.startswith(os.path.dirname(target) + "/"):
                 yield line, "%s is not for others" % name
             for package, owner in PACKAGES.items():

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "agent/core/checkup/checkup.h"
 #include "agent/core/startup.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/loop_memory.h"
@@ -76,62 +75,6 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
-/* Returns the error of an execution that lacks memory, descriptors or the like;
- * NULL: no execution does. */
-static const struct flo_agent_error *lacking(const struct flo_agent *agent)
-{
-    for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
-        const struct flo_agent_model *model = &agent->models[i];
-        if (model->has_execution && !flo_execution_is_end(model->execution.state) &&
-            flo_agent_lacks(model->execution.error.code)) {
-            return &model->execution.error;
-        }
-    }
-    return NULL;
-}
-
-/* Tells whether the device is degraded for a reason that shows without a test
- * write to the disk. */
-static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
-{
-    const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
-
-    if (flo_shell_device_is_unread(shell)) {
-        return flo_fail(err, FLO_E_IO_READ, "the device's record cannot be read") < 0;
-    }
-    if (outbox != NULL) {
-        *err = *outbox;
-        return true;
-    }
-    if (flo_shell_reading_fails(shell, err)) {
-        return true;
-    }
-    const struct flo_agent_error *lack = lacking(&shell->agent);
-    if (lack != NULL) {
-        return flo_fail(err, lack->code, "%s", lack->what) < 0;
-    }
-    return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
-}
-
-/* Checks whether the device is still degraded.  It stays so until the
- * controller has sent again the orders that the device could not store. */
-static void degraded_look(struct flo_shell *shell)
-{
-    struct flo_err err = {0};
-
-    flo_shell_reading_look(shell);
-    if (is_degraded(shell, &err)) {
-        (void)flo_shell_degrade(shell, &err);
-        shell->agent.is_disk_gone =
-            flo_shell_device_is_unread(shell) || flo_outbox_db_failure(shell->db) != NULL;
-    } else {
-        flo_shell_recover(shell);
-    }
-    if (flo_shell_degraded_news(shell)) {
-        flo_shell_link_reported(shell);
-    }
-}
-
 /* divisor: a change of the free disk space is reported if it is larger than
  * this part of the space reported before */
 #define FREE_TOLD_SHARE 16
@@ -168,7 +111,9 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_records_write(shell);
     flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "",
                         flo_shell_device_is_moved(shell));
-    degraded_look(shell);
+    if (flo_shell_degraded_look(shell)) {
+        flo_shell_link_reported(shell);
+    }
     if (flo_shell_clock_was_set(shell)) {
         flo_shell_orders_again(shell);
     }
@@ -192,10 +137,12 @@ int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
     shell->loop->timer = evtimer_new(shell->base, on_timer, shell);
     shell->queue.heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->loop->flush = evtimer_new(shell->base, on_flush, shell);
+    shell->loop->collect = evtimer_new(shell->base, on_collect, shell);
+    flo_shell_collect_by(shell, shell->loop->collect);
     shell->loop->report = evtimer_new(shell->base, on_report, shell);
     if (shell->loop->timer == NULL || shell->queue.heartbeat == NULL ||
-        shell->loop->flush == NULL || !flo_shell_collect_open(shell, on_collect) ||
-        shell->loop->report == NULL || flo_loop_open(shell, err) < 0) {
+        shell->loop->flush == NULL || shell->loop->collect == NULL || shell->loop->report == NULL ||
+        flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     flo_shell_set_heartbeat(shell, first_heartbeat_ms(shell));
@@ -215,7 +162,8 @@ void flo_heartbeat_close(struct flo_shell *shell)
     drop(&shell->loop->timer);
     drop(&shell->queue.heartbeat);
     drop(&shell->loop->flush);
-    flo_shell_collect_close(shell);
+    flo_shell_collect_by(shell, NULL);
+    drop(&shell->loop->collect);
     drop(&shell->loop->report);
     flo_queue_close(&shell->queue);
 }

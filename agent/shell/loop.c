@@ -213,7 +213,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
         acknowledge(shell, action);
         break;
     case FLO_DO_COLLECT:
-        flo_shell_collect_later(shell, 1000);
+        flo_shell_later(shell->loop->collect, 1000);
         break;
     case FLO_DO_TIMER:
         set_timer(shell, action->at_ms);
@@ -386,12 +386,6 @@ static void on_turn(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events;
     end_turn(context);
-}
-
-bool flo_loop_begin(struct flo_shell *shell)
-{
-    shell->loop = calloc(1, sizeof(*shell->loop));
-    return shell->loop != NULL;
 }
 
 void flo_loop_spread(struct flo_shell *shell, uint64_t ms)

@@ -7,8 +7,6 @@
 
 #include "agent/shell/orders/orders.h"
 
-/* Gives the loop its memory.  Returns false when memory is lacking. */
-bool flo_loop_begin(struct flo_shell *shell);
 /* Sets the period over which devices spread their reports. */
 void flo_loop_spread(struct flo_shell *shell, uint64_t ms);
 FLO_MUST_USE int flo_loop_open(struct flo_shell *shell, struct flo_err *err);

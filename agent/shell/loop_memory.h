@@ -6,7 +6,7 @@
 #include "agent/shell/loop.h"
 
 struct flo_shell_loop {
-    struct event *timer, *flush, *report;
+    struct event *timer, *flush, *collect, *report;
     struct event *signals[3];
     bool is_stopping;
     struct flo_intake intake; /* order being taken */

@@ -21,7 +21,6 @@
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/report/operators.h"
-#include "agent/shell/rooms.h"
 #include "agent/shell/run.h"
 #include "agent/shell/start.h"
 #include "agent/shell/trust/trust.h"

@@ -5,6 +5,11 @@
 #include "agent/shell/shell.h"
 #include "base/args/args.h"
 
+/* Makes a shell whose rooms have their memory, all zero (rooms.c).  Returns NULL when
+ * memory is lacking. */
+struct flo_shell *flo_shell_new(void);
+/* Frees it, after flo_shell_close().  NULL is allowed. */
+void flo_shell_free(struct flo_shell *shell);
 FLO_MUST_USE int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
                                 bool is_local, struct flo_err *err);
 void flo_shell_close(struct flo_shell *shell);

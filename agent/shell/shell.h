@@ -5,7 +5,7 @@
  * (agent/serve/apart).  flo_agent_step() gives the actions.  The parts of the
  * shell are listed here; each part uses only those below it:
  *   main.c commands/      commands of a person at the device
- *   run.c                 opens everything, runs the loop, stops
+ *   run.c rooms.c         opens everything, runs the loop, stops; memory of rooms
  *   start.c heartbeat.c   reads the stored state; timers, checks each minute
  *   link/ local/          input: from the controller, from the control socket
  *   loop.c                takes events into the core, carries out actions

@@ -82,11 +82,6 @@ void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const js
     (void)json;
 }
 
-void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes)
-{
-    (void)shell, (void)bytes;
-}
-
 void flo_neighbours_job_ended(struct flo_shell *shell)
 {
     (void)shell;
@@ -124,7 +119,6 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_shell shell;
-    static struct shell_rooms rooms;
     struct flo_agent_event event;
     size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
     struct flo_job_child *job = calloc(1, sizeof(*job));
@@ -134,7 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         free(job);
         return 0;
     }
-    shell_has(&shell, &rooms);
+    if (shell.update == NULL) {
+        shell_empty(&shell);
+    }
     *job = (struct flo_job_child){.shell = &shell, .number = 7, .fd = -1};
     shell.update->job = job;
     ends = 0;

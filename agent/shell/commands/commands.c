@@ -14,7 +14,6 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/report/operators.h"
-#include "agent/shell/rooms.h"
 
 #define LINE_BYTES_MAX (1u << 20)
 #define LINES_MAX 100000 /* largest number of lines that `explain` prints */
@@ -160,13 +159,13 @@ static int alone(const struct flo_args *args,
     if (rv == 0) {
         flo_shell_boot(shell);
         rv = begin(shell, context, err);
-        while (rv == 0 && flo_local_answered(shell) == NULL && !flo_shell_is_stopping(shell) &&
+        while (rv == 0 && flo_alone_answered(shell) == NULL && !flo_shell_is_stopping(shell) &&
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0) {
         }
-        if (rv == 0 && flo_local_answered(shell) == NULL) {
+        if (rv == 0 && flo_alone_answered(shell) == NULL) {
             rv = flo_fail(err, FLO_E_INTERRUPTED, "a signal came");
         } else if (rv == 0) {
-            *out = json_incref(flo_local_answered(shell));
+            *out = json_incref(flo_alone_answered(shell));
         }
     }
     flo_shell_close(shell);

@@ -51,7 +51,7 @@ static int begin_order(struct flo_shell *shell, void *context, struct flo_err *e
     char id[FLO_NAME_MAX + 1];
 
     FLO_TRY(flo_orders_check(shell, context, id, err));
-    flo_local_wait(shell, id);
+    flo_alone_wait(shell, id);
     return flo_loop_order_by_hand(shell, context, id, err);
 }
 
@@ -108,7 +108,7 @@ static int begin_trust(struct flo_shell *shell, void *context, struct flo_err *e
     uint64_t number;
 
     FLO_TRY(flo_loop_trust(shell, context, &number, err));
-    flo_local_answer(shell, json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number));
+    flo_alone_answer(shell, json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number));
     return 0;
 }
 

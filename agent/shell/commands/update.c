@@ -147,7 +147,7 @@ static int begin_update(struct flo_shell *shell, void *context, struct flo_err *
 {
     const struct update *update = context;
 
-    flo_local_wait_to_end(shell, update->is_to_end);
+    flo_alone_wait_to_end(shell, update->is_to_end);
     return flo_loop_install(shell, &update->execution, err);
 }
 

@@ -66,12 +66,6 @@ static void forget_failures(struct flo_shell *shell, const struct flo_digest *mo
     }
 }
 
-bool flo_derived_begin(struct flo_shell *shell)
-{
-    shell->derived = calloc(1, sizeof(*shell->derived));
-    return shell->derived != NULL;
-}
-
 static bool is_wanted(const struct flo_shell *shell)
 {
     return strcmp(flo_config_text(shell->settings.config, "packed_weights"), "auto") == 0;

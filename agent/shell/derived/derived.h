@@ -9,9 +9,6 @@
 
 #include "agent/shell/report/report.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking. */
-bool flo_derived_begin(struct flo_shell *shell);
-
 struct flo_deriving;
 struct flo_derived_spec {
     int fd;                  /* descriptor of the model's file, which stays open until `done` */

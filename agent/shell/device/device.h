@@ -63,15 +63,10 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err);
 /* Records a read error for flo_trouble_read(): the disk did not return the
  * bytes of a file to a running engine, or to a load if `is_whole` is true. */
 void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool is_whole);
-/* Ends the degradation, when no order must be sent again and the disk accepts a
- * record. */
-void flo_shell_recover(struct flo_shell *shell);
-/* Tells whether the degradation began or ended since the last call. */
-bool flo_shell_degraded_news(struct flo_shell *shell);
-/* Ends a period of observation of the disk's read errors. */
-void flo_shell_reading_look(struct flo_shell *shell);
-/* Tells whether the disk does not return its data, and puts that into `err`. */
-bool flo_shell_reading_fails(const struct flo_shell *shell, struct flo_err *err);
+/* Checks whether the device is still degraded (degraded.c).  It stays so until the
+ * controller has sent again the orders that the device could not store.  Returns
+ * whether that began or ended since the last call. */
+bool flo_shell_degraded_look(struct flo_shell *shell);
 /* Tells whether the disk accepts a record now, by writing one. */
 bool flo_shell_writes(struct flo_shell *shell);
 /* Tells whether the clock was set since the last call.  Orders that were
@@ -95,8 +90,6 @@ void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
 
 /* records.c */
-/* Gives the room its memory.  Returns false when memory is lacking. */
-bool flo_records_begin(struct flo_shell *shell);
 /* Returns the record into which flo_shell_record() reads that of a model without an
  * entry. */
 struct flo_slots *flo_shell_other(struct flo_shell *shell);

@@ -1,6 +1,4 @@
 /* Note: logs an error of this device and sends it to the controller. */
-#include <string.h>
-
 #include "agent/shell/device/memory.h"
 
 void flo_shell_note(struct flo_shell *shell, const char *type, const struct flo_err *err)
@@ -47,36 +45,4 @@ void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool i
         shell->agent.revision++;
         flo_queue_wake(&shell->queue);
     }
-}
-
-void flo_shell_recover(struct flo_shell *shell)
-{
-    struct flo_shell_records *own = shell->records;
-
-    if (own->degraded.error.code != 0 && !own->orders_are_due && flo_shell_writes(shell)) {
-        flo_log(FLO_LOG_INFO, "degraded", "over: %s", own->degraded.error.what);
-        memset(&own->degraded, 0, sizeof(own->degraded));
-        own->degraded.is_news = true;
-        flo_serve_degraded(shell->serve, NULL);
-    }
-}
-
-bool flo_shell_degraded_news(struct flo_shell *shell)
-{
-    bool is_news = shell->records->degraded.is_news;
-
-    shell->records->degraded.is_news = false;
-    return is_news;
-}
-
-void flo_shell_reading_look(struct flo_shell *shell)
-{
-    flo_trouble_look(&shell->records->reading);
-}
-
-bool flo_shell_reading_fails(const struct flo_shell *shell, struct flo_err *err)
-{
-    const struct flo_trouble *reading = &shell->records->reading;
-
-    return reading->code != 0 && flo_fail(err, reading->code, "%s", reading->what) < 0;
 }

@@ -3,12 +3,6 @@
 
 #include "agent/shell/device/memory.h"
 
-bool flo_records_begin(struct flo_shell *shell)
-{
-    shell->records = calloc(1, sizeof(*shell->records));
-    return shell->records != NULL;
-}
-
 struct flo_slots *flo_shell_other(struct flo_shell *shell)
 {
     return &shell->records->other;

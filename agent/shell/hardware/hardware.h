@@ -7,8 +7,6 @@
 #include "agent/shell/update/update.h"
 
 /* watch.c */
-/* Gives the room its memory.  Returns false when memory is lacking. */
-bool flo_hardware_begin(struct flo_shell *shell);
 /* Finds out which machine this is. */
 void flo_hardware_look(struct flo_shell *shell);
 /* Says whether an order's benchmark is here, which keeps the device busy. */
@@ -125,7 +123,6 @@ typedef void flo_upload_done(void *context, const char *order, const struct flo_
  * FLO_E_STATE  another upload is in progress */
 FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf *body,
                                   flo_upload_done *done, void *context, struct flo_err *err);
-bool flo_upload_is_open(const struct flo_shell *shell);
 /* Stops the upload without calling `done`.  Waits a second at most. */
 void flo_upload_cancel(struct flo_shell *shell);
 

@@ -40,11 +40,6 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     upload.done(upload.context, upload.order, err.code < 0 ? &err : NULL);
 }
 
-bool flo_upload_is_open(const struct flo_shell *shell)
-{
-    return shell->hardware->upload != NULL;
-}
-
 void flo_upload_cancel(struct flo_shell *shell)
 {
     if (shell->hardware->upload != NULL) {

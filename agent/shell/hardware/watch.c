@@ -15,13 +15,6 @@
 
 /* ---- busy or idle ---- */
 
-bool flo_hardware_begin(struct flo_shell *shell)
-{
-    shell->hardware = calloc(1, sizeof(*shell->hardware));
-    shell->watch = shell->hardware == NULL ? NULL : &shell->hardware->watch;
-    return shell->hardware != NULL;
-}
-
 void flo_hardware_look(struct flo_shell *shell)
 {
     struct flo_machine *machine = &shell->hardware->watch.machine;

@@ -5,14 +5,6 @@
 #include "agent/shell/neighbours/neighbours.h"
 #include "base/left_out.h"
 
-bool flo_neighbours_begin(struct flo_shell *shell)
-{
-    static const struct flo_neighbour_counts none;
-
-    shell->neighbour_counts = &none;
-    return true;
-}
-
 int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err)
 {
     const char *word = flo_config_text(shell->settings.config, "neighbours");
@@ -41,11 +33,6 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json)
 {
     (void)shell, (void)word, (void)json;
-}
-
-void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes)
-{
-    (void)shell, (void)bytes;
 }
 
 void flo_neighbours_job_ended(struct flo_shell *shell)

@@ -39,11 +39,6 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
     json_object_set_new(job, "keeps_patches", json_boolean(serves));
 }
 
-void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes)
-{
-    shell->neighbours->counts.in_bytes += bytes;
-}
-
 static void set_moves(struct flo_neighbourhood *hood, bool moves)
 {
     if (hood->fetched != NULL && hood->moves != moves) {
@@ -56,7 +51,12 @@ void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const js
 {
     struct flo_neighbourhood *hood = shell->neighbours->hood;
     json_t *blobs = json_object_get(json, "blobs");
+    uint64_t bytes = 0;
 
+    if (strcmp(word, "staged") == 0) {
+        (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0, &bytes, NULL);
+        shell->neighbours->counts.in_bytes += bytes;
+    }
     if (hood == NULL) {
         return;
     }
@@ -91,13 +91,6 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     flo_revoked_look(hood, now_ms);
     flo_share_look(hood, now_ms);
     flo_site_look(hood, now_ms);
-}
-
-bool flo_neighbours_begin(struct flo_shell *shell)
-{
-    shell->neighbours = calloc(1, sizeof(*shell->neighbours));
-    shell->neighbour_counts = shell->neighbours == NULL ? NULL : &shell->neighbours->counts;
-    return shell->neighbours != NULL;
 }
 
 static int open_hood(struct flo_shell *shell, struct flo_err *err)

@@ -13,8 +13,6 @@
 
 #include "agent/shell/shell.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking. */
-bool flo_neighbours_begin(struct flo_shell *shell);
 /* Opens the neighbourhood.  Nothing is opened when the configuration says "off"
  * and has no `site_listen`, or the device is not enrolled. */
 FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
@@ -25,10 +23,8 @@ void flo_neighbours_close(struct flo_shell *shell);
 void flo_neighbours_job_add(const struct flo_shell *shell,
                             const struct flo_agent_execution *execution, json_t *job);
 /* Handles a line of the updater's worker, so that neighbours learn which blobs
- * this device is fetching. */
+ * this device is fetching, and bytes of neighbours are counted. */
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json);
-/* Counts the bytes that a job had from neighbours. */
-void flo_neighbours_fetched(struct flo_shell *shell, uint64_t bytes);
 void flo_neighbours_job_ended(struct flo_shell *shell);
 
 #endif

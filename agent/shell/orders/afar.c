@@ -28,6 +28,7 @@ static void on_done(void *context, const char *order, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
 
+    shell->orders->is_sending = false;
     if (err == NULL) {
         flo_log(FLO_LOG_INFO, "order", "report of order %s was taken", order);
         flo_shell_answer(shell, order, "done", NULL);
@@ -85,7 +86,7 @@ static int send_report(struct flo_shell *shell, const struct flo_afar *asked, st
 
 static void begin_next(struct flo_shell *shell)
 {
-    while (!flo_upload_is_open(shell) && shell->orders->afar_count > 0) {
+    while (!shell->orders->is_sending && shell->orders->afar_count > 0) {
         struct flo_afar asked = shell->orders->afar[0];
         struct flo_err err = {0};
 
@@ -93,6 +94,7 @@ static void begin_next(struct flo_shell *shell)
         memmove(&shell->orders->afar[0], &shell->orders->afar[1],
                 shell->orders->afar_count * sizeof(shell->orders->afar[0]));
         int rv = send_report(shell, &asked, &err);
+        shell->orders->is_sending = rv == 0;
         if (rv == FLO_E_NOT_BUILT) {
             refuse(shell, asked.order, &err);
         } else if (rv < 0) {

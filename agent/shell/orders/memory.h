@@ -15,6 +15,7 @@ struct flo_afar {
 struct flo_shell_orders {
     struct flo_afar afar[4];
     size_t afar_count;
+    bool is_sending; /* a report is on its way to the controller */
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;

@@ -8,12 +8,6 @@
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/operators.h"
 
-bool flo_orders_begin(struct flo_shell *shell)
-{
-    shell->orders = calloc(1, sizeof(*shell->orders));
-    return shell->orders != NULL;
-}
-
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
     size_t i;

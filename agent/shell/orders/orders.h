@@ -6,8 +6,6 @@
 #include "agent/shell/update/update.h"
 
 /* order_answers.c */
-/* Gives the room its memory.  Returns false when memory is lacking. */
-bool flo_orders_begin(struct flo_shell *shell);
 /* Stores and sends the outcome of an order.  Takes `error`; NULL: none. */
 void flo_shell_answer(struct flo_shell *shell, const char *order, const char *outcome,
                       json_t *error);

@@ -72,30 +72,30 @@ void flo_operator_send(struct flo_operator *client, const json_t *json)
 
 /* ---- a command that runs without an agent ---- */
 
-void flo_local_wait(struct flo_shell *shell, const char *order)
+void flo_alone_wait(struct flo_shell *shell, const char *order)
 {
     snprintf(shell->report->local_order, sizeof(shell->report->local_order), "%s", order);
 }
 
-void flo_local_wait_to_end(struct flo_shell *shell, bool is_to_end)
+void flo_alone_wait_to_end(struct flo_shell *shell, bool is_to_end)
 {
     shell->report->local_is_to_end = is_to_end;
 }
 
-void flo_local_answer(struct flo_shell *shell, json_t *answer)
+void flo_alone_answer(struct flo_shell *shell, json_t *answer)
 {
     json_decref(shell->report->local_answer);
     shell->report->local_answer = answer;
 }
 
-json_t *flo_local_answered(const struct flo_shell *shell)
+json_t *flo_alone_answered(const struct flo_shell *shell)
 {
     return shell->report->local_answer;
 }
 
 void flo_report_close(struct flo_shell *shell)
 {
-    flo_local_answer(shell, NULL);
+    flo_alone_answer(shell, NULL);
     flo_secret_wipe(&shell->report->proof, sizeof(shell->report->proof));
 }
 
@@ -128,7 +128,7 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind, json_t
     }
     if (shell->is_local && is_done &&
         (kind == FLO_WAIT_ANSWER || shell->report->local_is_to_end == (kind == FLO_WAIT_END))) {
-        flo_local_answer(shell, json_incref(json));
+        flo_alone_answer(shell, json_incref(json));
         event_base_loopbreak(shell->base);
     }
     json_decref(json);
@@ -173,7 +173,7 @@ void flo_control_ordered(struct flo_shell *shell, const char *order, const json_
         }
     }
     if (shell->is_local && json != NULL) {
-        flo_local_answer(shell, json_incref(json));
+        flo_alone_answer(shell, json_incref(json));
         event_base_loopbreak(shell->base);
     }
     json_decref(json);

@@ -40,11 +40,11 @@ void flo_operator_wait(struct flo_operator *client, enum flo_operator_wait wait,
 
 /* The same for a command that runs without an agent: the order that it waits for,
  * whether it waits until a trial has ended, and its answer (taken). */
-void flo_local_wait(struct flo_shell *shell, const char *order);
-void flo_local_wait_to_end(struct flo_shell *shell, bool is_to_end);
-void flo_local_answer(struct flo_shell *shell, json_t *answer);
+void flo_alone_wait(struct flo_shell *shell, const char *order);
+void flo_alone_wait_to_end(struct flo_shell *shell, bool is_to_end);
+void flo_alone_answer(struct flo_shell *shell, json_t *answer);
 /* Returns the last answer, borrowed.  NULL: none came yet. */
-json_t *flo_local_answered(const struct flo_shell *shell);
+json_t *flo_alone_answered(const struct flo_shell *shell);
 /* Forgets the answer, and the key of proofs. */
 void flo_report_close(struct flo_shell *shell);
 

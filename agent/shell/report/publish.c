@@ -15,12 +15,6 @@
  * broker. */
 #define REASON_NOBODY 0x10
 
-bool flo_report_begin(struct flo_shell *shell)
-{
-    shell->report = calloc(1, sizeof(*shell->report));
-    return shell->report != NULL;
-}
-
 int flo_shell_link_begin(struct flo_shell *shell, const struct flo_mqtt_options *options,
                          const struct flo_mqtt_handlers *handlers, struct flo_err *err)
 {
@@ -169,7 +163,7 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
     }
 }
 
-void flo_shell_link_flush_telemetry(struct flo_shell *shell)
+static void flush_telemetry(struct flo_shell *shell)
 {
     while (shell->report->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
            flo_shell_link_is_up(shell)) {
@@ -192,7 +186,7 @@ void flo_shell_link_flush(struct flo_shell *shell)
 {
     if (flo_shell_link_is_up(shell)) {
         flo_shell_link_flush_events(shell);
-        flo_shell_link_flush_telemetry(shell);
+        flush_telemetry(shell);
     }
 }
 
@@ -215,7 +209,7 @@ void flo_shell_link_delivered(struct flo_shell *shell, uint64_t token, bool was_
     }
     flo_outbox_windows_done(shell->db, token, delivered);
     if (delivered) {
-        flo_shell_link_flush_telemetry(shell);
+        flush_telemetry(shell);
     } else if (reason >= REASON_NOBODY && !shell->report->telemetry_is_refused) {
         /* A refused telemetry window is not sent again at once, because the
          * broker would refuse it again. */

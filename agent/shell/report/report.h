@@ -5,9 +5,6 @@
 
 #include "agent/shell/device/device.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking (publish.c). */
-bool flo_report_begin(struct flo_shell *shell);
-
 /* telemetry.c */
 /* Cause of the device's degradation level, as the values of the gauge
  * rung_why. */
@@ -76,7 +73,6 @@ bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, c
                           char *out);
 void flo_shell_link_flush(struct flo_shell *shell);
 void flo_shell_link_flush_events(struct flo_shell *shell);
-void flo_shell_link_flush_telemetry(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
 void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key);
 void flo_shell_link_subscribe_to(struct flo_shell *shell, const char *filter);

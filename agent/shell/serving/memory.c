@@ -113,13 +113,6 @@ static bool is_measured(struct flo_shell *shell, const struct flo_digest *releas
     return model->n_files == 0 || flo_shell_measured(shell, release) != NULL;
 }
 
-bool flo_serving_begin(struct flo_shell *shell)
-{
-    shell->serving = calloc(1, sizeof(*shell->serving));
-    shell->plan = shell->serving == NULL ? NULL : &shell->serving->memory.known;
-    return shell->serving != NULL;
-}
-
 void flo_shell_plan_again(struct flo_shell *shell)
 {
     shell->serving->memory.known.is_planned = false;

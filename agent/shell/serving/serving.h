@@ -7,8 +7,6 @@
 
 #include "agent/shell/report/report.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking (memory.c). */
-bool flo_serving_begin(struct flo_shell *shell);
 /* Opens agent/serve, which runs the engines (engines.c). */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_load(struct flo_shell *shell, const struct flo_agent_action *action);

@@ -83,12 +83,6 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     }
 }
 
-bool flo_trust_begin(struct flo_shell *shell)
-{
-    shell->trust = calloc(1, sizeof(*shell->trust));
-    return shell->trust != NULL;
-}
-
 void flo_shell_trust_then(struct flo_shell *shell, void (*then)(struct flo_shell *shell))
 {
     shell->trust->then = then;

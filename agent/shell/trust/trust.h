@@ -13,9 +13,6 @@
 
 #include "agent/shell/device/device.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking (fetch.c). */
-bool flo_trust_begin(struct flo_shell *shell);
-
 /* take.c */
 /* Ways by which trust statements come: from the controller by HTTPS, or from
  * anybody by another way. */

@@ -132,7 +132,6 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         flo_add_u64(event.detail.bytes, found, &found) ? found : event.detail.bytes;
     (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0, &event.detail.neighbour_bytes,
                             NULL);
-    flo_neighbours_fetched(shell, event.detail.neighbour_bytes);
     event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;

@@ -1,34 +1,11 @@
 /* Sweep: deletes blobs that no record names. */
-#include <stdlib.h>
-
 #include <flotilla/plural.h>
 
-#include "agent/shell/queue/timers.h"
 #include "agent/shell/update/memory.h"
 
-bool flo_update_begin(struct flo_shell *shell)
+void flo_shell_collect_by(struct flo_shell *shell, struct event *collect)
 {
-    shell->update = calloc(1, sizeof(*shell->update));
-    return shell->update != NULL;
-}
-
-bool flo_shell_collect_open(struct flo_shell *shell, event_callback_fn on_collect)
-{
-    shell->update->collect = evtimer_new(shell->base, on_collect, shell);
-    return shell->update->collect != NULL;
-}
-
-void flo_shell_collect_close(struct flo_shell *shell)
-{
-    if (shell->update->collect != NULL) {
-        event_free(shell->update->collect);
-        shell->update->collect = NULL;
-    }
-}
-
-void flo_shell_collect_later(struct flo_shell *shell, unsigned in_ms)
-{
-    flo_shell_later(shell->update->collect, in_ms);
+    shell->update->collect = collect;
 }
 
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count)

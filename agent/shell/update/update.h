@@ -5,9 +5,6 @@
 
 #include "agent/shell/serving/serving.h"
 
-/* Gives the room its memory.  Returns false when memory is lacking (sweep.c). */
-bool flo_update_begin(struct flo_shell *shell);
-
 /* jobs.c */
 /* Starts a job: at once, or after a killed process that still runs has
  * ended. */
@@ -20,11 +17,9 @@ bool flo_shell_job_is_open(const struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 
 /* sweep.c */
-/* Opens the timer whose callback removes files, for the event loop.  Returns false
- * when memory is lacking. */
-bool flo_shell_collect_open(struct flo_shell *shell, event_callback_fn on_collect);
-void flo_shell_collect_close(struct flo_shell *shell);
-void flo_shell_collect_later(struct flo_shell *shell, unsigned in_ms);
+/* Says which timer of the loop makes it look for jobs that wait, and for unused
+ * files. */
+void flo_shell_collect_by(struct flo_shell *shell, struct event *collect);
 /* Deletes the files that neither a slot nor `keep` names.  Returns their
  * number. */
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count);

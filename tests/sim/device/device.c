@@ -11,9 +11,9 @@
 #include "agent/shell/link/link.h"
 #include "agent/shell/outbox/outbox_state.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/rooms.h"
 #include "agent/shell/start.h"
 #include "agent/shell/trust/trust.h"
-#include "tests/shell_rooms.h"
 #include "tests/sim/device/device.h"
 
 /* ---- clocks ---- */
@@ -174,21 +174,16 @@ static void identify(const struct sim_device *device, struct flo_identity *out)
     out->trust = sim_trust_load(device);
 }
 
-struct whole {
-    struct flo_shell shell; /* first */
-    struct shell_rooms rooms;
-};
-
 /* Pages that nobody touches take no memory: 3 MB are reserved, for 16 models. */
 static struct flo_shell *memory(void)
 {
-    struct whole *whole = mmap(NULL, sizeof(*whole), PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct flo_shell_whole *whole = mmap(NULL, sizeof(*whole), PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (whole == MAP_FAILED) {
         abort();
     }
-    shell_has(&whole->shell, &whole->rooms);
+    flo_shell_connect(whole);
     return &whole->shell;
 }
 
@@ -197,7 +192,7 @@ static void forget(struct sim_device *device)
 {
     flo_outbox_db_close(device->shell->db);
     memset(device->timers, 0, sizeof(device->timers));
-    munmap(device->shell, sizeof(struct whole));
+    munmap(device->shell, sizeof(struct flo_shell_whole));
     device->shell = NULL;
     memset(&device->https, 0, sizeof(device->https));
     device->pending.count = 0;

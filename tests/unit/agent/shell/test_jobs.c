@@ -89,11 +89,6 @@ void flo_neighbours_job_said(struct flo_shell *unused, const char *word, const j
     (void)json;
 }
 
-void flo_neighbours_fetched(struct flo_shell *unused, uint64_t bytes)
-{
-    (void)unused, (void)bytes;
-}
-
 void flo_neighbours_job_ended(struct flo_shell *unused)
 {
     (void)unused;

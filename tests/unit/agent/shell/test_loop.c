@@ -318,7 +318,6 @@ NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b, enum flo_ser
 NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b, const char *c, json_t *d)
 NOT_CALLED(bool, flo_shell_job_again, struct flo_shell *a)
 NOT_CALLED(bool, flo_shell_job_is_open, const struct flo_shell *a)
-NOT_CALLED(void, flo_shell_collect_later, struct flo_shell *a, unsigned b)
 NOT_CALLED(void, flo_shell_job_cancel, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b, uint32_t c)
 NOT_CALLED(void, flo_shell_pending_leave, struct flo_shell *a, uint32_t b, enum flo_agent_role c)
