@@ -55,7 +55,8 @@ struct load {
     struct flo_err *err;
 };
 
-/* Decodes a row of A or B and checks that its values are finite. */
+/* Decodes a row of A or B and checks that its values are finite.  The rows of
+ * all slices follow each other. */
 static int decode_row(struct load *load, const struct flo_gguf_tensor *half, size_t row, float *out)
 {
     const struct flo_quant_type *type = flo_quant_type(half->type);
@@ -77,17 +78,17 @@ static int decode_row(struct load *load, const struct flo_gguf_tensor *half, siz
 static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
                          const struct flo_gguf_tensor *b, float *to_a, float *to_b)
 {
-    size_t rank = (size_t)a->dims[1], rows = (size_t)b->dims[1];
+    size_t rank = (size_t)a->dims[1], rows = (size_t)b->dims[1], slices = (size_t)a->dims[2];
     float row[FLO_ADAPTER_RANK_MAX];
     int rv = 0;
 
-    for (size_t r = 0; rv == 0 && r < rank; r++) {
+    for (size_t r = 0; rv == 0 && r < slices * rank; r++) {
         rv = decode_row(load, a, r, to_a + r * a->dims[0]);
     }
-    for (size_t i = 0; rv == 0 && i < rows; i++) {
+    for (size_t i = 0; rv == 0 && i < slices * rows; i++) {
         rv = decode_row(load, b, i, row);
         for (size_t r = 0; r < rank; r++) {
-            to_b[r * rows + i] = row[r];
+            to_b[(i / rows * rank + r) * rows + i % rows] = row[r];
         }
     }
     return rv;
@@ -249,7 +250,8 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **
         return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
     }
     if ((engine->info.properties & FLO_COMPUTE_ADAPTERS) == 0) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "%s applies no adapters", engine->compute->name);
+        return flo_fail(err, FLO_E_NOT_BUILT, "%s applies no adapters%s", engine->compute->name,
+                        engine->hparams.is_encoder ? " to an encoder" : "");
     }
     FLO_TRY(take_room(engine, "'s file", bytes, err));
     int rv = flo_pages_map(bytes, &data, err);
@@ -335,42 +337,34 @@ int flo_session_set_adapter(struct flo_session *session, const struct flo_adapte
 
 /* ---- products ---- */
 
-static float *low_of(const struct flo_input *in, size_t t, size_t slot)
-{
-    return in->low + (t * FLO_LOW_SLOTS + slot) * FLO_ADAPTER_RANK_MAX;
-}
-
-void flo_adapter_lower(const struct flo_pass *pass, const struct flo_source *source,
-                       const float *values, const struct flo_input *in, size_t t)
+void flo_adapter_lower(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
+                       uint32_t slice, const float *values, float *low)
 {
     const struct flo_session *session = pass->sessions[t];
     const struct flo_adapter *adapter = session->adapter;
     const struct flo_activations row = {
         .values = (float *)(uintptr_t)values,
-        .columns = in->x.columns,
+        .columns = m->columns,
         .tokens = 1,
     };
+    const struct flo_low_rank *pair;
+    float scale;
 
-    for (size_t slot = 0; adapter != NULL && slot < source->product_count; slot++) {
-        const struct flo_matrix *m = source->products[slot].matrix;
-        const struct flo_low_rank *pair;
-        float *low = low_of(in, t, slot), scale;
-
-        if (adapter->pairs[m->number].rank == 0) {
-            continue;
-        }
-        pair = &adapter->pairs[m->number];
-        scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
-        pass->engine->kernel->matmul[FLO_QUANT_F32](pair->a, row.columns * sizeof(float),
-                                                    pair->rank, &row, low, pair->rank);
-        for (uint32_t r = 0; r < pair->rank; r++) {
-            low[r] *= scale;
-        }
+    if (adapter == NULL || adapter->pairs[m->number].rank == 0) {
+        return;
+    }
+    pair = &adapter->pairs[m->number];
+    scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
+    pass->engine->kernel->matmul[FLO_QUANT_F32](pair->a + (size_t)slice * pair->rank * m->columns,
+                                                row.columns * sizeof(float), pair->rank, &row, low,
+                                                pair->rank);
+    for (uint32_t r = 0; r < pair->rank; r++) {
+        low[r] *= scale;
     }
 }
 
-void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m, size_t slot,
-                     uint32_t first, uint32_t rows, const struct flo_input *in, size_t t, float *y)
+void flo_adapter_add(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
+                     uint32_t slice, uint32_t first, uint32_t rows, const float *low, float *y)
 {
     const struct flo_adapter *adapter = pass->sessions[t]->adapter;
     const struct flo_low_rank *pair;
@@ -379,6 +373,6 @@ void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m, si
         return;
     }
     pair = &adapter->pairs[m->number];
-    pass->engine->kernel->low_rank_add(pair->b + first, pair->stride, pair->rank,
-                                       low_of(in, t, slot), y, rows);
+    pass->engine->kernel->low_rank_add(pair->b + (size_t)slice * pair->rank * pair->stride + first,
+                                       pair->stride, pair->rank, low, y, rows);
 }

@@ -6,10 +6,12 @@
 
 #include "engine/model/pass/pass.h"
 
-/* Low-rank change of one matrix: B A.  With rank 0 the matrix is unchanged. */
+/* Low-rank change of one matrix, or of each expert's: B A.  With rank 0 the
+ * matrix is unchanged. */
 struct flo_low_rank {
-    const float *a; /* [rank][columns] */
-    const float *b; /* B transposed, [rank][stride]; column i is of the matrix's row i */
+    const float *a; /* [slices][rank][columns] */
+    /* B transposed, [slices][rank][stride]; column i is of the matrix's row i */
+    const float *b;
     uint32_t rank;
     uint32_t stride;
 };
@@ -22,13 +24,18 @@ struct flo_adapter {
     struct flo_adapter_info info;
 };
 
-/* Computes A x for row `t` of a product's input, into in->low.  Each matrix
- * that reads the input has its own A. */
-void flo_adapter_lower(const struct flo_pass *pass, const struct flo_source *source,
-                       const float *values, const struct flo_input *in, size_t t);
-/* Adds B (A x) to y, for the product's rows from `first` on and for row `t` of
- * the input.  `slot` is the product's number among those with this input. */
-void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m, size_t slot,
-                     uint32_t first, uint32_t rows, const struct flo_input *in, size_t t, float *y);
+/* Returns the place of A x for row `t` and product `slot` in a buffer
+ * [rows][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]. */
+static inline float *flo_adapter_low(float *low, size_t t, size_t slot)
+{
+    return low + (t * FLO_LOW_SLOTS + slot) * FLO_ADAPTER_RANK_MAX;
+}
+/* Computes A x into `low`, for the adapter of the pass's row `t`.  Nothing is
+ * done where the adapter leaves the matrix as it is.  `slice`: the expert. */
+void flo_adapter_lower(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
+                       uint32_t slice, const float *values, float *low);
+/* Adds B (A x) to y, for the matrix's rows from `first` on. */
+void flo_adapter_add(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
+                     uint32_t slice, uint32_t first, uint32_t rows, const float *low, float *y);
 
 #endif

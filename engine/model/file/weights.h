@@ -24,6 +24,7 @@ struct flo_matrix {
     const struct flo_gguf_tensor *tensor; /* tensor of the model's file that has this matrix */
     uint32_t tensor_row;                  /* first row of this matrix in its tensor */
     uint32_t number;                      /* index of the matrix among all that products read */
+    uint32_t slice; /* in a tensor of several matrices: which one this is, where it is single */
 };
 
 /* Weights of one layer.  Those that a family lacks are NULL.  A fused matrix is
@@ -140,14 +141,14 @@ FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights, const struct 
 void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
 /* Returns the number of matrices that products read: those of all layers and
- * those of the model. */
+ * those of the model.  The matrices of a layer's experts count as one. */
 uint32_t flo_weights_count(const struct flo_weights *weights);
 /* Returns that number for a model of FLO_LAYERS_MAX layers. */
 uint32_t flo_weights_count_max(void);
 #define FLO_PLACES_MAX 3
-/* Returns how many matrices of layers a tensor holds, and points *out at them.
- * A fused tensor holds several, in order.  Returns 0 if it belongs to no
- * layer. */
+/* Returns how many matrices that adapters may change a tensor holds, and points
+ * *out at them.  A fused tensor holds several, in order.  Returns 0 for the
+ * embedding, the output, and what follows a pooled vector. */
 size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out);
 void flo_weights_deinit(struct flo_weights *weights);

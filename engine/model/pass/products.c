@@ -46,8 +46,10 @@ static void make_row(const struct flo_pass *pass, const struct flo_source *sourc
                       out->values + t * columns);
         values = out->values + t * columns;
     }
-    if (pass->has_adapters) {
-        flo_adapter_lower(pass, source, values, input, t);
+    for (size_t i = 0; pass->has_adapters && i < source->product_count; i++) {
+        const struct flo_matrix *m = source->products[i].matrix;
+
+        flo_adapter_lower(pass, t, m, m->slice, values, flo_adapter_low(input->low, t, i));
     }
     if (out->precision == FLO_PRECISION_FLOAT) {
         return;
@@ -164,7 +166,8 @@ static void multiply(const struct flo_pass *pass, const struct flo_product *p, s
         size_t at = t * m->rows + first;
 
         if (pass->has_adapters) {
-            flo_adapter_add(pass, m, slot, first, rows, in, t, p->y + at);
+            flo_adapter_add(pass, t, m, m->slice, first, rows, flo_adapter_low(in->low, t, slot),
+                            p->y + at);
         }
         if (m->bias != NULL) {
             pass->engine->kernel->add(p->y + at, m->bias + first, rows);
