@@ -78,10 +78,11 @@ static void lay_out_recurrent(const struct flo_hparams *h, uint64_t batch, struc
     out->beta = flo_arena_take(arena, batch * h->n_state_heads, f);
 }
 
-static void lay_out_experts(const struct flo_hparams *h, uint64_t batch, struct flo_arena *arena,
-                            struct flo_expert_scratch *out)
+static void lay_out_experts(const struct flo_hparams *h, uint64_t batch, bool has_low,
+                            struct flo_arena *arena, struct flo_expert_scratch *out)
 {
     uint64_t uses = batch * h->n_expert_used, width = at_least(h->n_embd, h->n_ff_expert);
+    uint64_t low = has_low ? FLO_LOW_SLOTS_EXPERT * FLO_ADAPTER_RANK_MAX : 0;
     size_t f = sizeof(float);
     struct flo_input in;
 
@@ -101,6 +102,7 @@ static void lay_out_experts(const struct flo_hparams *h, uint64_t batch, struct 
         .out = flo_arena_take(arena, uses * h->n_embd, f),
         .gates = flo_arena_take(arena, batch, f),
         .in = in.x,
+        .low = flo_arena_take(arena, uses * low, f),
     };
 }
 
@@ -127,7 +129,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
         .tokens = flo_arena_take(arena, sizes->sessions, sizes->context * sizeof(int32_t)),
     };
     lay_out_recurrent(h, batch, arena, out);
-    lay_out_experts(h, batch, arena, &out->experts);
+    lay_out_experts(h, batch, has_low, arena, &out->experts);
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope_local, &out->local);
     out->own = flo_arena_take(arena, batch * h->n_per_layer * h->n_layer, f);

@@ -20,6 +20,7 @@
 #define FLO_BATCH_MAX 2048u       /* largest batch, which is the context of an encoder */
 #define FLO_ROWS_AT_ONCE 8u       /* most rows whose logits are computed in one job */
 #define FLO_LOW_SLOTS 4u          /* most products that read the same input */
+#define FLO_LOW_SLOTS_EXPERT 2u   /* the same for an expert's matrices */
 
 /* Sizes computed from model and options by pure arithmetic (plan.c). */
 struct flo_sizes {
@@ -124,6 +125,7 @@ struct flo_expert_scratch {
     float *out;                  /* [B][K][n_embd], by place */
     float *gates;                /* [B]: switch of the shared part */
     struct flo_activations in;   /* [B][K]: inputs of the experts, by place */
+    float *low; /* [B][K][FLO_LOW_SLOTS_EXPERT][FLO_ADAPTER_RANK_MAX]: adapters', by place */
 };
 
 /* Buffers of one forward pass.  B is the batch, W the width of the widest input

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/model/pass/pass.h"
+#include "engine/model/adapter/adapter.h"
 
 /* ---- choice ---- */
 
@@ -142,19 +142,35 @@ static void make_input(const struct flo_engine *e, const struct flo_matrix *m, c
     }
 }
 
-/* Computes rows of one expert's matrix for all its uses. */
-static void multiply(const struct flo_engine *e, const struct flo_matrix *m, uint32_t expert,
-                     uint32_t row, uint32_t rows, float *y)
+/* Returns the place of an adapter's A x for a use, and for one of the matrices
+ * that read its input. */
+static float *low_of(const struct flo_expert_scratch *x, size_t place, size_t slot)
 {
+    return x->low + (place * FLO_LOW_SLOTS_EXPERT + slot) * FLO_ADAPTER_RANK_MAX;
+}
+
+/* Computes rows of one expert's matrix for all its uses.  `slot` is the matrix's
+ * number among those with this input. */
+static void multiply(const struct flo_pass *pass, const struct flo_matrix *m, size_t slot,
+                     uint32_t expert, uint32_t row, uint32_t rows, float *y)
+{
+    const struct flo_engine *e = pass->engine;
     const struct flo_expert_scratch *x = &e->scratch.experts;
     const struct flo_activations in = input_of(x, expert, m->columns, m->precision);
     size_t first = x->firsts[expert], at = (size_t)expert * m->tensor->dims[1] + row;
 
     m->matmul(m->data + at / m->strip_rows * m->row_bytes, m->row_bytes, rows, &in,
               y + first * m->rows + row, m->rows);
-    for (size_t t = 0; m->bias != NULL && t < in.tokens; t++) {
-        e->kernel->add(y + (first + t) * m->rows + row, m->bias + (size_t)expert * m->rows + row,
-                       rows);
+    for (size_t place = first; place < first + in.tokens; place++) {
+        float *to = y + place * m->rows + row;
+
+        if (pass->has_adapters) {
+            flo_adapter_add(pass, x->uses[x->order[place]].token, m, expert, row, rows,
+                            low_of(x, place, slot), to);
+        }
+        if (m->bias != NULL) {
+            e->kernel->add(to, m->bias + (size_t)expert * m->rows + row, rows);
+        }
     }
 }
 
@@ -191,9 +207,9 @@ static void widen(struct flo_pass *pass, unsigned thread, const struct flo_layer
     while (take_rows(pass, thread, ff, &expert, &row, &rows)) {
         float *gate = is_gated ? x->gate : x->up;
 
-        multiply(e, &layer->expert_up, expert, row, rows, x->up);
+        multiply(pass, &layer->expert_up, 0, expert, row, rows, x->up);
         if (is_gated) {
-            multiply(e, &layer->expert_gate, expert, row, rows, x->gate);
+            multiply(pass, &layer->expert_gate, 1, expert, row, rows, x->gate);
         }
         for (uint32_t place = x->firsts[expert]; place < x->firsts[expert + 1]; place++) {
             size_t at = (size_t)place * ff + row;
@@ -210,15 +226,16 @@ static void narrow(struct flo_pass *pass, unsigned thread, const struct flo_laye
     uint32_t expert, row, rows;
 
     while (take_rows(pass, thread, layer->expert_down.rows, &expert, &row, &rows)) {
-        multiply(pass->engine, &layer->expert_down, expert, row, rows, x->out);
+        multiply(pass, &layer->expert_down, 0, expert, row, rows, x->out);
     }
     flo_pool_barrier(pass->engine->pool);
 }
 
-/* Makes the inputs of all uses, from rows by token or by place.  Another matrix
+/* Makes the inputs of all uses, from rows by token or by place.  Other matrices
  * may read them too, in another form. */
-static void make_inputs(struct flo_pass *pass, unsigned thread, const struct flo_matrix *m,
-                        const struct flo_matrix *other, const float *values, bool is_by_token)
+static void make_inputs(struct flo_pass *pass, unsigned thread,
+                        const struct flo_matrix *const *matrices, size_t count, const float *values,
+                        bool is_by_token)
 {
     const struct flo_engine *e = pass->engine;
     const struct flo_expert_scratch *x = &e->scratch.experts;
@@ -226,11 +243,17 @@ static void make_inputs(struct flo_pass *pass, unsigned thread, const struct flo
     size_t place;
 
     while ((place = flo_pool_take(e->pool, thread, uses)) < uses) {
-        size_t row = is_by_token ? x->uses[x->order[place]].token : place;
+        const struct flo_expert_use *use = &x->uses[x->order[place]];
+        const float *from = values + (is_by_token ? use->token : place) * matrices[0]->columns;
 
-        make_input(e, m, values + row * m->columns, (uint32_t)place);
-        if (other->data != NULL && other->precision != m->precision) {
-            make_input(e, other, values + row * m->columns, (uint32_t)place);
+        for (size_t i = 0; i < count; i++) {
+            if (i == 0 || matrices[i]->precision != matrices[0]->precision) {
+                make_input(e, matrices[i], from, (uint32_t)place);
+            }
+            if (pass->has_adapters) {
+                flo_adapter_lower(pass, use->token, matrices[i], use->expert, from,
+                                  low_of(x, place, i));
+            }
         }
     }
     flo_pool_barrier(e->pool);
@@ -318,6 +341,9 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
     bool is_beside = h->layers[index].feed == FLO_FEED_BOTH;
+    bool is_gated = layer->expert_gate.data != NULL;
+    const struct flo_matrix *const wide[] = {&layer->expert_up, &layer->expert_gate};
+    const struct flo_matrix *const down = &layer->expert_down;
     uint32_t used = h->n_expert_used;
     size_t n = h->n_embd;
 
@@ -340,10 +366,9 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
         put_in_order(e, pass->count * used);
     }
     flo_pool_barrier(e->pool);
-    make_inputs(pass, thread, &layer->expert_up, &layer->expert_gate, x->values, true);
+    make_inputs(pass, thread, wide, is_gated ? 2 : 1, x->values, true);
     widen(pass, thread, layer);
-    make_inputs(pass, thread, &layer->expert_down, &layer->expert_down,
-                layer->expert_gate.data != NULL ? x->gate : x->up, false);
+    make_inputs(pass, thread, &down, 1, is_gated ? x->gate : x->up, false);
     narrow(pass, thread, layer);
     if (thread == 0) {
         for (uint32_t i = 0; i < pass->count * used; i++) {
