@@ -100,4 +100,111 @@ static inline void write_merged(const char *base_path, const char *lora_path, fl
     flo_gguf_close(base);
 }
 
+/* ---- a random adapter ---- */
+
+enum { LORA_RANK = 3, LORA_TENSORS_MAX = 2048 };
+
+struct making {
+    struct flo_engine *engine;
+    uint64_t seed;
+    struct flo_gguf_tensor heads[LORA_TENSORS_MAX];
+    float most[LORA_TENSORS_MAX]; /* of each tensor's numbers */
+    size_t count;
+    float *values; /* of the last tensor */
+};
+
+/* Returns a number from -1 to 1. */
+static inline float random_number(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(*seed >> 32) / 2147483648.0f;
+}
+
+static inline int give_random(void *context, const struct flo_gguf_tensor *tensor,
+                              const void **data, struct flo_err *err)
+{
+    struct making *making = context;
+    size_t i = 0;
+
+    (void)err;
+    while (strcmp(making->heads[i].name, tensor->name) != 0) {
+        i++;
+    }
+    free(making->values);
+    making->values = malloc((size_t)tensor->values * sizeof(float));
+    assert_non_null(making->values);
+    for (size_t k = 0; k < tensor->values; k++) {
+        making->values[k] = making->most[i] * random_number(&making->seed);
+    }
+    *data = making->values;
+    return 0;
+}
+
+static inline void add_half(struct making *making, const struct flo_gguf_tensor *tensor,
+                            const char *tail, uint64_t columns, uint64_t rows, float most)
+{
+    struct flo_gguf_tensor *head = &making->heads[making->count];
+
+    assert_true(making->count < LORA_TENSORS_MAX);
+    making->most[making->count++] = most;
+    *head = *tensor;
+    assert_true(snprintf(head->name, sizeof(head->name), "%s%s", tensor->name, tail) <
+                (int)sizeof(head->name));
+    head->type = FLO_QUANT_F32;
+    head->dims[0] = columns;
+    head->dims[1] = rows;
+    head->values = columns * rows * tensor->dims[2];
+}
+
+/* Adds a pair that changes the tensor by a share of its own size. */
+static inline void add_pair(struct making *making, const struct flo_gguf_tensor *tensor,
+                            float share)
+{
+    float *values = values_of(making->engine->gguf, tensor);
+    double squares = 0;
+
+    for (size_t i = 0; i < tensor->values; i++) {
+        squares += (double)values[i] * (double)values[i];
+    }
+    free(values);
+    /* the mean square of B A is rank * most^2 / 9 */
+    float size = (float)sqrt(squares / (double)tensor->values);
+    add_half(making, tensor, ".lora_a", tensor->dims[0], LORA_RANK, 1);
+    add_half(making, tensor, ".lora_b", LORA_RANK, tensor->dims[1],
+             3 * share * size / sqrtf(LORA_RANK));
+}
+
+/* Writes an adapter of all matrices that one may change, by a seed, to a new
+ * file.  Returns how many matrices that are. */
+static inline size_t write_adapter(struct flo_engine *engine, uint64_t seed, float share,
+                                   char *path)
+{
+    static struct making making;
+    const struct flo_gguf_edit keys[] = {
+        {.key = "general.architecture",
+         .type = FLO_GGUF_STRING,
+         .text = flo_arch_name(engine->arch)},
+        {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
+        {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = LORA_RANK},
+    };
+    const struct flo_matrix *places[FLO_PLACES_MAX];
+    int fd = mkstemp(path);
+
+    making = (struct making){.engine = engine, .seed = seed};
+    for (size_t i = 0; i < flo_gguf_tensor_count(engine->gguf); i++) {
+        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(engine->gguf, i);
+
+        if (flo_weights_places(&engine->weights, tensor, places) > 0) {
+            add_pair(&making, tensor, share);
+        }
+    }
+    assert_true(fd >= 0);
+    assert_int_equal(flo_gguf_create(making.heads, making.count, keys, FLO_COUNT(keys), give_random,
+                                     &making, fd, NULL),
+                     0);
+    free(making.values);
+    close(fd);
+    return making.count / 2;
+}
+
 #endif
