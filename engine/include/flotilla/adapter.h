@@ -1,7 +1,7 @@
-/* Flotilla engine, LoRA adapters at run time: small changes to a model's
- * output.  They are loaded next to the model, selected per session and
- * unloaded; the weights are not changed.  y = W x becomes W x + scale * alpha /
- * rank * B (A x).
+/* Flotilla engine, LoRA adapters at run time: small changes to the matrices of a
+ * model's layers, those of experts too.  Adapters are loaded next to the model,
+ * selected per session and unloaded; the weights are not changed.  y = W x
+ * becomes W x + scale * alpha / rank * B (A x).
  *
  * A session's results are bit-identical whether it runs alone, next to sessions
  * with other adapters, or on any number of threads.  Results without an adapter
@@ -39,7 +39,7 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err
  * FLO_E_MODEL_NONFINITE  the named tensor has a NaN or infinity
  * FLO_E_NOT_BUILT        the adapter changes the embedding or the output,
  *                        begins at certain tokens only, or has a type that is
- *                        not decoded
+ *                        not decoded; the model is an encoder
  * FLO_E_MEMORY_BUDGET    the rest of `adapter_bytes` is too small; the file
  *                        counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,

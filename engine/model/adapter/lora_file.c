@@ -17,18 +17,39 @@ static const struct flo_gguf_tensor *half_of(const struct flo_gguf *adapter, con
     return chars < (int)sizeof(name) ? flo_gguf_tensor_find(adapter, name) : NULL;
 }
 
+enum { SHAPE_BYTES = 96 };
+
+/* Writes a shape such as "64 x 32 x 8", and returns it. */
+static const char *shape_of(const struct flo_gguf_tensor *tensor, char out[SHAPE_BYTES])
+{
+    int chars =
+        snprintf(out, SHAPE_BYTES, "%" PRIu64 " x %" PRIu64, tensor->dims[0], tensor->dims[1]);
+
+    if (tensor->dims[2] != 1 || tensor->dims[3] != 1) {
+        snprintf(out + chars, SHAPE_BYTES - (size_t)chars, " x %" PRIu64 " x %" PRIu64,
+                 tensor->dims[2], tensor->dims[3]);
+    }
+    return out;
+}
+
+/* Tells whether both tensors are one matrix, or both a matrix for each of as
+ * many experts. */
+static bool is_like(const struct flo_gguf_tensor *base, const struct flo_gguf_tensor *half)
+{
+    return base->dim_count >= 2 && half->dim_count == base->dim_count &&
+           half->dims[2] == base->dims[2] && half->dims[3] == 1 && base->dims[3] == 1;
+}
+
 static int check_pair(const struct flo_gguf_tensor *base, const struct flo_gguf_tensor *a,
                       const struct flo_gguf_tensor *b, struct flo_err *err)
 {
     uint64_t rank = a->dims[1];
-    if (a->dim_count != 2 || b->dim_count != 2 || base->dim_count != 2 ||
-        a->dims[0] != base->dims[0] || b->dims[1] != base->dims[1] || b->dims[0] != rank) {
+    if (!is_like(base, a) || !is_like(base, b) || a->dims[0] != base->dims[0] ||
+        b->dims[1] != base->dims[1] || b->dims[0] != rank) {
+        char sizes[3][SHAPE_BYTES];
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "tensor '%s' is %" PRIu64 " x %" PRIu64
-                        "; the adapter's halves are %" PRIu64 " x %" PRIu64 " and %" PRIu64
-                        " x %" PRIu64,
-                        base->name, base->dims[0], base->dims[1], a->dims[0], a->dims[1],
-                        b->dims[0], b->dims[1]);
+                        "tensor '%s' is %s; the adapter's halves are %s and %s", base->name,
+                        shape_of(base, sizes[0]), shape_of(a, sizes[1]), shape_of(b, sizes[2]));
     }
     if (rank > FLO_LORA_RANK_MAX) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "tensor '%s' has rank %" PRIu64 ", at most %d",

@@ -1,6 +1,8 @@
 /* LoRA file: a GGUF file with low-rank changes of a base model's matrices.  W
  * becomes W + alpha / rank * B A.  For the tensor NAME it has NAME.lora_a
- * [rank][columns] and NAME.lora_b [rows][rank]. */
+ * [rank][columns] and NAME.lora_b [rows][rank].  A tensor with the matrices of
+ * several experts has both halves for each: [experts][rank][columns] and
+ * [experts][rows][rank]. */
 #ifndef FLOTILLA_ENGINE_LORA_FILE_H
 #define FLOTILLA_ENGINE_LORA_FILE_H
 

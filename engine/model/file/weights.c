@@ -300,16 +300,17 @@ static void coarsen(struct flo_layer *layer)
 
 /* ---- those that products read ---- */
 
-/* Lists the matrices of a layer that products of all tokens read: those of the
- * table, but not experts and fused ones. */
+/* Lists the matrices of a layer that products read: those of the table, but not
+ * fused ones. */
 static void list_places(struct flo_weights *weights)
 {
     weights->n_places = 0;
     for (size_t i = 0; i < flo_layer_tensors.count; i++) {
         const struct flo_tensor_spec *spec = &flo_layer_tensors.specs[i];
         bool is_fused = spec->offset == offsetof(struct flo_layer, qkv) ||
-                        spec->offset == offsetof(struct flo_layer, gate_up);
-        bool is_new = !spec->is_values && spec->dims[2] == FLO_DIM_NONE && !is_fused;
+                        spec->offset == offsetof(struct flo_layer, gate_up) ||
+                        spec->offset == offsetof(struct flo_layer, expert_gate_up);
+        bool is_new = !spec->is_values && !is_fused;
 
         for (size_t k = 0; k < weights->n_places; k++) {
             is_new = is_new && weights->places[k] != spec->offset;
@@ -321,8 +322,8 @@ static void list_places(struct flo_weights *weights)
     }
 }
 
-/* Matrices of the model.  Those of streams are never packed, but have numbers,
- * so that no adapter takes them for another matrix. */
+/* Matrices of the model.  No adapter changes the first of them, the output,
+ * which may be the embedding, too. */
 static const size_t model_places[] = {
     offsetof(struct flo_weights, output),
     offsetof(struct flo_weights, per_layer_proj),
@@ -344,27 +345,6 @@ static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
     }
     object = (uint8_t *)&weights->layers[i / weights->n_places];
     return (struct flo_matrix *)(void *)(object + weights->places[i % weights->n_places]);
-}
-
-/* Returns matrix `i` of those that are packed, or NULL after the last: those of
- * matrix_at(), then the experts of each layer. */
-static struct flo_matrix *packed_at(struct flo_weights *weights, size_t i)
-{
-    static const size_t experts[] = {offsetof(struct flo_layer, expert_gate),
-                                     offsetof(struct flo_layer, expert_up),
-                                     offsetof(struct flo_layer, expert_down)};
-    size_t count = flo_weights_count(weights);
-    uint8_t *layer;
-
-    if (i < count) {
-        return matrix_at(weights, i);
-    }
-    i -= count;
-    if (i >= weights->n_layer * FLO_COUNT(experts)) {
-        return NULL;
-    }
-    layer = (uint8_t *)&weights->layers[i / FLO_COUNT(experts)];
-    return (struct flo_matrix *)(void *)(layer + experts[i % FLO_COUNT(experts)]);
 }
 
 uint32_t flo_weights_count(const struct flo_weights *weights)
@@ -547,11 +527,10 @@ size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_ten
                           const struct flo_matrix **out)
 {
     size_t count = 0;
+    const struct flo_matrix *m;
 
-    for (size_t i = 0; i < (size_t)weights->n_layer * weights->n_places; i++) {
-        const struct flo_matrix *m = matrix_at(weights, i);
-
-        if (m->tensor == tensor) {
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
+        if (m->tensor == tensor && m != &weights->output) {
             out[count++] = m;
         }
     }
@@ -569,7 +548,7 @@ int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *k
     if (weights->spread.data != NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT, "matrices of residual streams are not packed");
     }
-    for (size_t i = 0; (m = packed_at(weights, i)) != NULL; i++) {
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
             continue;
         }
@@ -595,7 +574,7 @@ void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kern
 {
     struct flo_matrix *m;
 
-    for (size_t i = 0; (m = packed_at(weights, i)) != NULL; i++) {
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
             uint64_t offset = flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &m->row_bytes);
 

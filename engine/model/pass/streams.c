@@ -33,6 +33,7 @@ static void multiply_one(struct flo_pass *pass, unsigned thread, const struct fl
     struct flo_matrix one = *m;
 
     one.data += (size_t)i * m->rows * m->row_bytes;
+    one.slice = i;
     flo_pass_project(pass, thread, (struct flo_product){&one, to, FLO_AFTER_NOTHING}, from, NULL);
 }
 
