@@ -1,0 +1,251 @@
+/* Adapters of all matrices of every family: the answers are those of a model
+ * with the adapter merged into it.
+ *
+ * usage: test_adapter_families [MODEL...]; without models, those of
+ * tests/oracle */
+#include <sys/mman.h>
+
+#include <flotilla/adapter.h>
+#include <flotilla/engine_output.h>
+#include <flotilla/errors/model.h>
+
+#include "engine/model/adapter/adapter.h"
+#include "unit/engine/gguf_make.h"
+#include "unit/engine/lora_make.h"
+
+enum { COUNT = 24 };
+
+static const char *const ours[] = {
+    "tests/oracle/tiny/falcon_h1-q8_0.gguf",      "tests/oracle/tiny/gemma2-S-q4_1.gguf",
+    "tests/oracle/tiny/gemma4-e-q8_0.gguf",       "tests/oracle/tiny/gemma4-moe-q8_0.gguf",
+    "tests/oracle/tiny/gpt_oss-trunc-f32.gguf",   "tests/oracle/tiny/granite-swa-q8_0.gguf",
+    "tests/oracle/tiny/granite4-h-moe-q8_0.gguf", "tests/oracle/tiny/hunyuan-q8_0.gguf",
+    "tests/oracle/tiny/lfm2_moe-q8_0.gguf",       "tests/oracle/tiny/llama2-S-q8_0.gguf",
+    "tests/oracle/tiny/nemotron_h-moe-q8_0.gguf", "tests/oracle/tiny/olmo3-q8_0.gguf",
+    "tests/oracle/tiny/phi2-S-q4_1.gguf",         "tests/oracle/tiny/phi3-S-q4_0.gguf",
+    "tests/oracle/tiny/qwen2-S-q4_0.gguf",        "tests/oracle/tiny/qwen3-S-q4_1.gguf",
+    "tests/oracle/tiny/qwen3_5-q8_0.gguf",        "tests/oracle/tiny/qwen3_next-q8_0.gguf",
+};
+static const char *const *models = ours;
+static size_t model_count = FLO_COUNT(ours);
+
+static struct flo_engine *open_model(const char *path, const char *kernel)
+{
+    const struct flo_engine_options options = {
+        .context = 2 * COUNT,
+        .threads = 2,
+        .sessions = 2,
+        .kernel = kernel,
+        .kv_type = FLO_KV_F32,
+        .vocabulary = FLO_VOCABULARY_NONE,
+        .adapter_bytes = 32u << 20,
+    };
+    struct flo_engine *engine = NULL;
+    struct flo_err err = {0};
+
+    if (flo_engine_open(path, &options, &engine, &err) < 0) {
+        fail_msg("%s: %s", path, err.what);
+    }
+    return engine;
+}
+
+/* The model's answer to a text: logits after a prompt and some single tokens,
+ * or a vector. */
+static size_t answer(struct flo_engine *engine, const struct flo_adapter *adapter, float scale,
+                     float **out)
+{
+    const struct flo_engine_info *info = flo_engine_info(engine);
+    bool writes = (info->properties & FLO_COMPUTE_ANSWERS) != 0;
+    size_t n = writes ? info->n_vocab : info->n_embd;
+    struct flo_session *session = NULL;
+    int32_t ids[COUNT];
+
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ids[i] = (int32_t)((i * 37 + 3) % info->n_vocab);
+    }
+    *out = calloc(n, sizeof(**out));
+    assert_non_null(*out);
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    assert_int_equal(flo_session_set_adapter(session, adapter, scale, NULL), 0);
+    if (!writes) {
+        assert_int_equal(flo_session_embed(session, ids, COUNT, FLO_POOLING_MEAN, *out, NULL), 0);
+    } else {
+        assert_int_equal(flo_session_decode(session, ids, COUNT - 3, FLO_LOGITS_NONE, NULL), 0);
+        for (int i = COUNT - 3; i < COUNT; i++) {
+            assert_int_equal(flo_session_decode(session, ids + i, 1, FLO_LOGITS_LAST, NULL), 0);
+        }
+        memcpy(*out, flo_session_logits(session), n * sizeof(**out));
+    }
+    flo_session_close(session);
+    return n;
+}
+
+static double distance(const float *a, const float *b, size_t count)
+{
+    double sum = 0, whole = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)a[i] - (double)b[i];
+        sum += d * d;
+        whole += (double)a[i] * (double)a[i];
+    }
+    return sqrt(sum / whole);
+}
+
+static void expect_merged(const char *path, const char *kernel)
+{
+    char plain_path[] = "/tmp/flotilla-lora-XXXXXX", lora_path[] = "/tmp/flotilla-lora-XXXXXX";
+    char merged_path[] = "/tmp/flotilla-lora-XXXXXX";
+    struct flo_engine *engine = open_model(path, kernel);
+    size_t matrices = write_adapter(engine, 7, 0.2f, lora_path);
+    float *before, *with, *merged;
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+
+    flo_engine_close(engine);
+    write_merged(path, lora_path, 0, plain_path);
+    write_merged(path, lora_path, -0.75f, merged_path);
+    engine = open_model(plain_path, kernel);
+    if (flo_adapter_open(engine, lora_path, &adapter, &err) < 0) {
+        fail_msg("%s: %s", path, err.what);
+    }
+    assert_int_equal(flo_adapter_info(adapter)->tensors, matrices);
+    size_t n = answer(engine, NULL, 0, &before);
+    answer(engine, adapter, -0.75f, &with);
+    flo_adapter_close(adapter);
+    flo_engine_close(engine);
+    engine = open_model(merged_path, kernel);
+    answer(engine, NULL, 0, &merged);
+    flo_engine_close(engine);
+    double off = distance(merged, with, n), moved = distance(merged, before, n);
+    print_message("%s: %zu matrices move answers by %.2e, merged ones differ by %.1e\n", path,
+                  matrices, moved, off);
+    if (!(off < 1e-4 && moved > 1e-2)) {
+        fail_msg("%s: off by %g of %g", path, off, moved);
+    }
+    free(before);
+    free(with);
+    free(merged);
+    unlink(plain_path);
+    unlink(merged_path);
+    unlink(lora_path);
+}
+
+static void an_adapter_of_every_matrix_answers_as_merged_into_the_model(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < model_count; i++) {
+        expect_merged(models[i], NULL);
+    }
+}
+
+static void plain_c_adds_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < model_count; i++) {
+        expect_merged(models[i], "ref");
+    }
+}
+
+/* ---- what is refused ---- */
+
+/* A pair of halves for the gates of a layer's 8 experts: 32 rows of 64 numbers
+ * each. */
+struct wrong {
+    uint64_t a[3], b[3]; /* sizes; a third of 0: a single matrix */
+    float value;         /* of all numbers */
+    int code;
+    const char *says;
+};
+
+static int give_value(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                      struct flo_err *err)
+{
+    static float values[1 << 18];
+
+    (void)err;
+    assert_true(tensor->values <= FLO_COUNT(values));
+    for (size_t i = 0; i < tensor->values; i++) {
+        values[i] = *(const float *)context;
+    }
+    *data = values;
+    return 0;
+}
+
+static struct flo_gguf_tensor half_of(const char *name, const uint64_t sizes[3])
+{
+    uint64_t third = sizes[2] == 0 ? 1 : sizes[2];
+    struct flo_gguf_tensor half = {
+        .type = FLO_QUANT_F32,
+        .dim_count = sizes[2] == 0 ? 2 : 3,
+        .dims = {sizes[0], sizes[1], third, 1},
+        .values = sizes[0] * sizes[1] * third,
+    };
+
+    snprintf(half.name, sizeof(half.name), "%s", name);
+    return half;
+}
+
+static void expect_wrong(struct flo_engine *engine, const struct wrong *wrong)
+{
+    const struct flo_gguf_tensor halves[] = {
+        half_of("blk.2.ffn_gate_exps.weight.lora_a", wrong->a),
+        half_of("blk.2.ffn_gate_exps.weight.lora_b", wrong->b),
+    };
+    const struct flo_gguf_edit keys[] = {
+        {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = "lfm2moe"},
+        {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
+        {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = 1},
+    };
+    float value = wrong->value;
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+    int fd = memfd_create("adapter", MFD_CLOEXEC);
+
+    assert_int_equal(
+        flo_gguf_create(halves, 2, keys, FLO_COUNT(keys), give_value, &value, fd, NULL), 0);
+    int rv = flo_adapter_open_fd(engine, fd, &adapter, &err);
+    if (rv != wrong->code || strstr(err.what, wrong->says) == NULL) {
+        fail_msg("%s: %d, not %d: %s", err.what, rv, wrong->code, wrong->says);
+    }
+    flo_adapter_close(adapter);
+    close(fd);
+}
+
+static void an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason(void **state)
+{
+    static const struct wrong table[] = {
+        {{64, 3, 8}, {3, 32, 8}, 1, 0, ""},
+        {{64, 3, 7}, {3, 32, 7}, 1, FLO_E_MODEL_ADAPTER, "64 x 3 x 7 x 1"},
+        {{64, 3, 9}, {3, 32, 9}, 1, FLO_E_MODEL_ADAPTER, "is 64 x 32 x 8"},
+        {{64, 3, 8}, {3, 32, 1}, 1, FLO_E_MODEL_ADAPTER, "64 x 3 x 8 x 1 and 3 x 32"},
+        {{64, 3, 0}, {3, 32, 0}, 1, FLO_E_MODEL_ADAPTER, "is 64 x 32 x 8 x 1"},
+        {{60, 3, 8}, {3, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "halves are 60 x 3"},
+        {{64, 3, 8}, {3, 31, 8}, 1, FLO_E_MODEL_ADAPTER, "3 x 31 x 8"},
+        {{64, 3, 8}, {4, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "4 x 32 x 8"},
+        {{64, 257, 8}, {257, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "rank 257, at most 256"},
+        {{64, 3, 8}, {3, 32, 8}, NAN, FLO_E_MODEL_NONFINITE, "ffn_gate_exps.weight.lora_a"},
+    };
+    struct flo_engine *engine = open_model("tests/oracle/tiny/lfm2_moe-q8_0.gguf", NULL);
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(table); i++) {
+        expect_wrong(engine, &table[i]);
+    }
+    flo_engine_close(engine);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_adapter_of_every_matrix_answers_as_merged_into_the_model),
+        cmocka_unit_test(plain_c_adds_the_same),
+        cmocka_unit_test(an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason),
+    };
+
+    if (argc > 1) {
+        models = (const char *const *)(argv + 1);
+        model_count = (size_t)argc - 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
