@@ -1,5 +1,5 @@
-/* A hostile adapter of a good model: opened and, if it opens, computed with.
- * The model stays open; without it nothing is tried. */
+/* A hostile adapter of a good model, and of one with experts: opened and, if it
+ * opens, computed with.  The models stay open; without them nothing is tried. */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -7,9 +7,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static struct flo_engine *base(void)
+static struct flo_engine *base(size_t i)
 {
-    static struct flo_engine *engine;
+    static const char *const paths[] = {"tests/models/tiny-v1.Q4_1.gguf",
+                                        "tests/oracle/tiny/lfm2_moe-q8_0.gguf"};
+    static struct flo_engine *engines[FLO_COUNT(paths)];
     const struct flo_engine_options options = {
         .context = 8,
         .threads = 1,
@@ -18,11 +20,10 @@ static struct flo_engine *base(void)
         .adapter_bytes = 4u << 20,
     };
 
-    if (engine == NULL &&
-        flo_engine_open("tests/models/tiny-v1.Q4_1.gguf", &options, &engine, NULL) < 0) {
-        engine = NULL;
+    if (engines[i] == NULL && flo_engine_open(paths[i], &options, &engines[i], NULL) < 0) {
+        engines[i] = NULL;
     }
-    return engine;
+    return engines[i];
 }
 
 static void compute(struct flo_engine *engine, const struct flo_adapter *adapter)
@@ -39,15 +40,19 @@ static void compute(struct flo_engine *engine, const struct flo_adapter *adapter
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct flo_engine *engine = base();
-    struct flo_adapter *adapter = NULL;
     int fd = memfd_create("adapter", MFD_CLOEXEC);
 
-    if (engine != NULL && fd >= 0 && flo_fd_write_all(fd, data, bytes, NULL) == 0 &&
-        flo_adapter_open_fd(engine, fd, &adapter, NULL) == 0) {
-        compute(engine, adapter);
+    bool is_written = fd >= 0 && flo_fd_write_all(fd, data, bytes, NULL) == 0;
+
+    for (size_t i = 0; i < 2 && is_written; i++) {
+        struct flo_engine *engine = base(i);
+        struct flo_adapter *adapter = NULL;
+
+        if (engine != NULL && flo_adapter_open_fd(engine, fd, &adapter, NULL) == 0) {
+            compute(engine, adapter);
+        }
+        flo_adapter_close(adapter);
     }
-    flo_adapter_close(adapter);
     close(fd);
     return 0;
 }
