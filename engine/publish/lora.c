@@ -41,11 +41,13 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
 
 /* ---- one tensor ---- */
 
-/* Matrices A and B as integers.  A is [rank][in], B is [out][rank]. */
+/* Matrices A and B as integers.  A is [rank][in], B is [out][rank]; in a tensor
+ * with the matrices of all experts, those of each expert follow each other. */
 struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
+    size_t rows;  /* of one matrix of the tensor */
     int exponent; /* exponent, to base 2, by which the integer product is scaled */
 };
 
@@ -81,6 +83,7 @@ static int load_factors(const struct flo_gguf *gguf, const struct flo_gguf_tenso
     int a_exponent = 0;
     int b_exponent = 0;
     out->rank = (size_t)a->dims[1];
+    out->rows = (size_t)b->dims[1];
     /* The sum rank * 2^bits * 2^bits must not exceed 2^62. */
     while (((uint64_t)out->rank << (2 * bits - 32)) > (uint64_t)1 << 30) {
         bits--;
@@ -110,9 +113,10 @@ struct job {
 static void sum_row(const struct factors *factors, size_t row, size_t columns, int64_t *sum)
 {
     const int32_t *b = factors->b + row * factors->rank;
+    const int32_t *all = factors->a + row / factors->rows * factors->rank * columns;
     memset(sum, 0, columns * sizeof(*sum));
     for (size_t r = 0; r < factors->rank; r++) {
-        const int32_t *a = factors->a + r * columns;
+        const int32_t *a = all + r * columns;
         int64_t weight = b[r];
         for (size_t j = 0; j < columns; j++) {
             sum[j] += weight * a[j];
@@ -178,7 +182,7 @@ static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_
     struct job jobs[FLO_MERGE_THREADS_MAX];
     struct flo_pool *pool = NULL;
     size_t columns = (size_t)model->tensor->dims[0];
-    size_t rows = (size_t)model->tensor->dims[1];
+    size_t rows = (size_t)(model->tensor->values / model->tensor->dims[0]);
     size_t count = threads < rows ? threads : rows;
     int64_t *sums = malloc(count * columns * sizeof(*sums));
     float *floats = malloc(count * columns * 2 * sizeof(*floats));

@@ -15,22 +15,16 @@
 
 #include "engine/publish/lora.h"
 #include "unit/engine/gguf_make.h"
+#include "unit/engine/lora_make.h"
 
 #define BASE "tests/models/tiny-v1.Q4_1.gguf"
 #define ADAPTER "tests/models/tiny-v1-site-lora.gguf"
-
-static struct flo_gguf *open_path(const char *path)
-{
-    struct flo_gguf *gguf = NULL;
-    assert_int_equal(flo_gguf_open_path(path, &gguf, NULL), 0);
-    return gguf;
-}
 
 /* The adapter with one key changed. */
 static struct flo_gguf *edited(const struct flo_gguf_edit *edit)
 {
     char path[] = "/tmp/flotilla-lora-XXXXXX";
-    struct flo_gguf *source = open_path(ADAPTER);
+    struct flo_gguf *source = open_file(ADAPTER);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(flo_gguf_write(source, NULL, edit, 1, NULL, NULL, fd, NULL), 0);
@@ -69,7 +63,7 @@ static void a_small_update_survives_dither_and_not_rounding(void **state)
     (void)state;
     const struct flo_gguf_edit weak = {
         .key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = 0.5f};
-    struct flo_gguf *base = open_path(BASE);
+    struct flo_gguf *base = open_file(BASE);
     struct flo_gguf *adapter = edited(&weak);
     double dithered = kept(base, adapter, FLO_MERGE_DITHER, 2);
     double rounded = kept(base, adapter, FLO_MERGE_REQUANTIZE, 2);
@@ -82,8 +76,8 @@ static void a_small_update_survives_dither_and_not_rounding(void **state)
 static void threads_do_not_change_the_outcome(void **state)
 {
     (void)state;
-    struct flo_gguf *base = open_path(BASE);
-    struct flo_gguf *adapter = open_path(ADAPTER);
+    struct flo_gguf *base = open_file(BASE);
+    struct flo_gguf *adapter = open_file(ADAPTER);
     double one = kept(base, adapter, FLO_MERGE_DITHER, 1);
     double five = kept(base, adapter, FLO_MERGE_DITHER, 5);
     assert_true(fabs(one - five) < 1e-12);
@@ -93,7 +87,7 @@ static void threads_do_not_change_the_outcome(void **state)
 
 static void expect_refused(const struct flo_gguf *adapter, int code)
 {
-    struct flo_gguf *base = open_path(BASE);
+    struct flo_gguf *base = open_file(BASE);
     struct flo_lora lora;
     struct flo_err err = {0};
     assert_int_equal(flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, &err), code);
@@ -116,7 +110,7 @@ static void an_adapter_of_another_kind_base_or_scale_is_refused(void **state)
         expect_refused(adapter, FLO_E_MODEL_ADAPTER);
         flo_gguf_close(adapter);
     }
-    struct flo_gguf *other = open_path("tests/models/smollm2-ops-lora.gguf");
+    struct flo_gguf *other = open_file("tests/models/smollm2-ops-lora.gguf");
     expect_refused(other, FLO_E_MODEL_ADAPTER);
     flo_gguf_close(other);
 }
@@ -139,7 +133,7 @@ static void expect_halves(const char *a, uint64_t in, const char *b, uint64_t ou
     put_zeros(&file, 8192);
     assert_int_equal(flo_gguf_open(file.data, file.bytes, &adapter, NULL), 0);
     if (code == 0) {
-        struct flo_gguf *base = open_path(BASE);
+        struct flo_gguf *base = open_file(BASE);
         struct flo_lora lora;
         assert_int_equal(flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, NULL), 0);
         assert_int_equal(lora.pair_count, 1);
@@ -169,6 +163,66 @@ static void pairs_are_whole_and_fit_their_tensor(void **state)
                   FLO_E_MODEL_ADAPTER);
 }
 
+/* Returns how far the merged values of the last expert are from base + adapter,
+ * as a share of what the adapter changes. */
+static double distance_of_expert(const struct flo_gguf *base, const struct flo_gguf *exact,
+                                 const struct flo_lora *lora, const char *name,
+                                 enum flo_merge_method method)
+{
+    const struct flo_merge_options options = {.method = method, .seed = 1, .threads = 2};
+    const struct flo_gguf_tensor *tensor = flo_gguf_tensor_find(base, name);
+    struct flo_merge_result result = {0};
+    uint8_t *data = malloc((size_t)tensor->bytes);
+    float *before = values_of(base, tensor), *merged = values_of(base, tensor);
+    float *right = values_of(exact, flo_gguf_tensor_find(exact, name));
+    double off = 0, change = 0;
+    bool is_changed;
+
+    assert_non_null(data);
+    assert_int_equal(
+        flo_lora_merge_tensor(lora, base, tensor, &options, data, &is_changed, &result, NULL), 0);
+    assert_true(is_changed);
+    flo_quant_type(tensor->type)->decode(data, merged, (size_t)tensor->values);
+    for (size_t i = (size_t)(tensor->values - tensor->dims[0] * tensor->dims[1]);
+         i < tensor->values; i++) {
+        off += pow((double)merged[i] - (double)right[i], 2);
+        change += pow((double)before[i] - (double)right[i], 2);
+    }
+    free(data);
+    free(before);
+    free(merged);
+    free(right);
+    return sqrt(off / change);
+}
+
+static void the_change_of_each_expert_is_merged(void **state)
+{
+    static const char model[] = "tests/oracle/tiny/lfm2_moe-q8_0.gguf";
+    static const char *const names[] = {"blk.2.ffn_gate_exps.weight", "blk.4.ffn_down_exps.weight"};
+    const struct flo_engine_options options = {.threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    char lora_path[] = "/tmp/flotilla-lora-XXXXXX", exact_path[] = "/tmp/flotilla-lora-XXXXXX";
+    struct flo_engine *engine = NULL;
+    struct flo_lora lora;
+
+    (void)state;
+    assert_int_equal(flo_engine_open(model, &options, &engine, NULL), 0);
+    write_adapter(engine, 3, 0.3f, lora_path);
+    flo_engine_close(engine);
+    write_merged(model, lora_path, 1, exact_path);
+    struct flo_gguf *base = open_file(model), *adapter = open_file(lora_path);
+    struct flo_gguf *exact = open_file(exact_path);
+    assert_int_equal(flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, NULL), 0);
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        assert_true(distance_of_expert(base, exact, &lora, names[i], FLO_MERGE_REQUANTIZE) < 0.3);
+        assert_true(distance_of_expert(base, exact, &lora, names[i], FLO_MERGE_DITHER) < 0.3);
+    }
+    flo_gguf_close(base);
+    flo_gguf_close(adapter);
+    flo_gguf_close(exact);
+    unlink(lora_path);
+    unlink(exact_path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +230,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_the_outcome),
         cmocka_unit_test(an_adapter_of_another_kind_base_or_scale_is_refused),
         cmocka_unit_test(pairs_are_whole_and_fit_their_tensor),
+        cmocka_unit_test(the_change_of_each_expert_is_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
