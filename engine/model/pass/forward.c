@@ -41,8 +41,9 @@ static void forward_job(void *context, unsigned thread)
     }
     for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
         /* All threads read the flag `stop` between the first and the last
-         * barrier of this layer, so they agree. */
-        if (thread == 0 && pass->request->stops != NULL) {
+         * barrier of this layer, so they agree.  A layer without a mixer does not
+         * read it; the next one does. */
+        if (thread == 0 && pass->request->stops != NULL && !pass->stop) {
             pass->stop = pass->request->stops(pass->request->context);
         }
         if (!flo_pass_block(pass, thread, i)) {

@@ -147,27 +147,6 @@ static void a_token_has_the_same_bits_next_to_other_sessions(void **state)
     }
 }
 
-static void every_family_computes_sessions_together(void **state)
-{
-    static const char *const paths[] = {
-        "tests/oracle/tiny/gemma2-S-q4_1.gguf",       "tests/oracle/tiny/gemma3-S-q4_0.gguf",
-        "tests/oracle/tiny/phi2-S-q4_1.gguf",         "tests/oracle/tiny/phi3-S-q4_0.gguf",
-        "tests/oracle/tiny/qwen3-S-q4_1.gguf",        "tests/oracle/tiny/llama2-S-q8_0.gguf",
-        "tests/oracle/tiny/smollm2-K-mix.gguf",       "tests/oracle/tiny/lfm2_moe-q8_0.gguf",
-        "tests/oracle/tiny/granite4-h-moe-q8_0.gguf", "tests/oracle/tiny/qwen3_next-q8_0.gguf",
-        "tests/oracle/tiny/falcon_h1-q8_0.gguf",      "tests/oracle/tiny/gemma4-moe-q8_0.gguf",
-        "tests/oracle/tiny/olmo3-q8_0.gguf",          "tests/oracle/tiny/gpt_oss-trunc-f32.gguf",
-    };
-
-    (void)state;
-    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
-        struct flo_engine *engine = open_model(paths[i], (struct flo_engine_options){.threads = 2});
-
-        step_through(engine);
-        flo_engine_close(engine);
-    }
-}
-
 /* ---- all rows of a step ---- */
 
 static void forget_the_rest(const char *path)
@@ -617,7 +596,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_has_the_same_bits_next_to_other_sessions),
-        cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_recurrent_session_is_cut_anywhere),
         cmocka_unit_test(a_copy_behind_a_cut_is_forgotten),
