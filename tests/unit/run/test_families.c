@@ -238,11 +238,119 @@ static void answers_with_other_adapters_have_their_bits_in_a_batch(void **state)
     }
 }
 
+/* ---- a full context ---- */
+
+/* The answer of a request that may outgrow the context. */
+static size_t answer_job(struct flo_engine *engine, const uint8_t *prompt, uint32_t prompt_bytes,
+                         uint32_t wanted, int32_t *ids)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = 1}, got;
+    struct flo_session *session = session_of(engine);
+    struct flo_sampler *sampler = NULL;
+    struct flo_job *job = NULL;
+    struct flo_err err = {0};
+    struct flo_buf out = {0};
+    size_t count = 0;
+    bool has_ended = false;
+
+    m.generate.tokens = (struct flo_wire_text){(const char *)prompt, prompt_bytes};
+    m.generate.max_tokens = wanted;
+    m.generate.ignores_end = m.generate.shifts = true;
+    if (flo_job_new(engine, &m, &job, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    assert_int_equal(flo_sampler_open(engine, &(struct flo_sampling){0}, &sampler, NULL), 0);
+    assert_int_equal(flo_job_start(job, session, session, 0, sampler, NULL), 0);
+    while (!has_ended) {
+        uint32_t pending = flo_job_pending(job);
+        struct flo_step step;
+
+        flo_job_prepare(job, pending < BATCH ? pending : BATCH, NULL, &out, &step);
+        assert_int_equal(flo_engine_step(engine, &step, 1, NULL, NULL, NULL), 0);
+        has_ended = flo_job_finish(job);
+    }
+    for (size_t at = 0; at < out.bytes;) {
+        ptrdiff_t n = flo_wire_read(out.data + at, out.bytes - at, &got, NULL);
+
+        assert_true(n > 0);
+        at += (size_t)n;
+        if (got.type == FLO_WIRE_TOKEN) {
+            assert_true(count < wanted);
+            ids[count++] = (int32_t)got.token.token;
+        }
+    }
+    flo_job_free(job);
+    flo_buf_deinit(&out);
+    flo_sampler_close(sampler);
+    flo_session_close(session);
+    return count;
+}
+
+/* The same with plain calls: when the context is full, the first token and the
+ * newer half of the others are a new prompt. */
+static size_t answer_again(struct flo_engine *engine, int32_t *tokens, uint32_t count,
+                           uint32_t wanted, int32_t *ids)
+{
+    uint32_t context = flo_engine_info(engine)->context, shifts = 0;
+    struct flo_session *session = session_of(engine);
+
+    for (uint32_t made = 0; made < wanted; made++) {
+        uint32_t at = flo_session_position(session);
+
+        assert_int_equal(
+            flo_session_decode(session, tokens + at, count - at, FLO_LOGITS_LAST, NULL), 0);
+        ids[made] = likeliest(flo_session_logits(session), flo_engine_info(engine)->n_vocab);
+        tokens[count++] = ids[made];
+        if (count == context) {
+            uint32_t dropped = count / 2;
+
+            memmove(tokens + 1, tokens + 1 + dropped, (count - 1 - dropped) * sizeof(*tokens));
+            count -= dropped;
+            flo_session_reset(session);
+            shifts++;
+        }
+    }
+    flo_session_close(session);
+    return shifts;
+}
+
+static void expect_shifts(struct flo_engine *engine)
+{
+    enum { PROMPT = 30 };
+    uint32_t context = flo_engine_info(engine)->context, wanted = context + context / 2 + 8;
+    int32_t tokens[CONTEXT], made[2 * CONTEXT], again[2 * CONTEXT];
+    uint8_t prompt[PROMPT * sizeof(uint32_t)];
+
+    for (uint32_t i = 0; i < PROMPT; i++) {
+        tokens[i] = (int32_t)((i * 31 + 5) % flo_engine_info(engine)->n_vocab);
+        flo_put_u32(prompt + 4 * i, (uint32_t)tokens[i]);
+    }
+    assert_int_equal(answer_job(engine, prompt, sizeof(prompt), wanted, made), wanted);
+    assert_true(answer_again(engine, tokens, PROMPT, wanted, again) >= 2);
+    assert_memory_equal(made, again, wanted * sizeof(*made));
+}
+
+static void a_full_context_is_shifted_and_the_answer_goes_on_as_from_the_rest_alone(void **state)
+{
+    static const enum flo_kv_type caches[] = {FLO_KV_F16, FLO_KV_Q8_0};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * model_count; i++) {
+        struct flo_engine *engine = open_model(models[i / 2], NULL, caches[i % 2]);
+
+        if ((flo_engine_info(engine)->properties & FLO_COMPUTE_ANSWERS) != 0) {
+            expect_shifts(engine);
+        }
+        flo_engine_close(engine);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_answers_in_a_batch_have_their_bits_also_if_one_is_cancelled),
         cmocka_unit_test(answers_with_other_adapters_have_their_bits_in_a_batch),
+        cmocka_unit_test(a_full_context_is_shifted_and_the_answer_goes_on_as_from_the_rest_alone),
     };
     glob_t found = {0};
 
