@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #include <flotilla/adapter.h>
-#include <flotilla/engine_output.h>
 #include <flotilla/errors/model.h>
 
 #include "engine/model/adapter/adapter.h"
@@ -49,33 +48,26 @@ static struct flo_engine *open_model(const char *path, const char *kernel)
     return engine;
 }
 
-/* The model's answer to a text: logits after a prompt and some single tokens,
- * or a vector. */
+/* Logits after a prompt and some single tokens; how many. */
 static size_t answer(struct flo_engine *engine, const struct flo_adapter *adapter, float scale,
                      float **out)
 {
-    const struct flo_engine_info *info = flo_engine_info(engine);
-    bool writes = (info->properties & FLO_COMPUTE_ANSWERS) != 0;
-    size_t n = writes ? info->n_vocab : info->n_embd;
+    uint32_t n = flo_engine_info(engine)->n_vocab;
     struct flo_session *session = NULL;
     int32_t ids[COUNT];
 
     for (uint32_t i = 0; i < COUNT; i++) {
-        ids[i] = (int32_t)((i * 37 + 3) % info->n_vocab);
+        ids[i] = (int32_t)((i * 37 + 3) % n);
     }
-    *out = calloc(n, sizeof(**out));
+    *out = malloc(n * sizeof(**out));
     assert_non_null(*out);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
     assert_int_equal(flo_session_set_adapter(session, adapter, scale, NULL), 0);
-    if (!writes) {
-        assert_int_equal(flo_session_embed(session, ids, COUNT, FLO_POOLING_MEAN, *out, NULL), 0);
-    } else {
-        assert_int_equal(flo_session_decode(session, ids, COUNT - 3, FLO_LOGITS_NONE, NULL), 0);
-        for (int i = COUNT - 3; i < COUNT; i++) {
-            assert_int_equal(flo_session_decode(session, ids + i, 1, FLO_LOGITS_LAST, NULL), 0);
-        }
-        memcpy(*out, flo_session_logits(session), n * sizeof(**out));
+    assert_int_equal(flo_session_decode(session, ids, COUNT - 3, FLO_LOGITS_NONE, NULL), 0);
+    for (int i = COUNT - 3; i < COUNT; i++) {
+        assert_int_equal(flo_session_decode(session, ids + i, 1, FLO_LOGITS_LAST, NULL), 0);
     }
+    memcpy(*out, flo_session_logits(session), n * sizeof(**out));
     flo_session_close(session);
     return n;
 }
@@ -131,20 +123,49 @@ static void expect_merged(const char *path, const char *kernel)
     unlink(lora_path);
 }
 
+static bool is_encoder(const char *path)
+{
+    struct flo_engine *engine = open_model(path, NULL);
+    bool is_one = engine->hparams.is_encoder;
+
+    flo_engine_close(engine);
+    return is_one;
+}
+
+static void expect_all_merged(const char *kernel)
+{
+    for (size_t i = 0; i < model_count; i++) {
+        if (!is_encoder(models[i])) {
+            expect_merged(models[i], kernel);
+        }
+    }
+}
+
 static void an_adapter_of_every_matrix_answers_as_merged_into_the_model(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < model_count; i++) {
-        expect_merged(models[i], NULL);
-    }
+    expect_all_merged(NULL);
 }
 
 static void plain_c_adds_the_same(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < model_count; i++) {
-        expect_merged(models[i], "ref");
-    }
+    expect_all_merged("ref");
+}
+
+static void an_adapter_of_an_encoder_is_refused_with_the_reason(void **state)
+{
+    char path[] = "/tmp/flotilla-lora-XXXXXX";
+    struct flo_engine *engine = open_model("tests/models/bert.Q8_0.gguf", NULL);
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    write_adapter(engine, 1, 0.1f, path);
+    assert_int_equal(flo_adapter_open(engine, path, &adapter, &err), FLO_E_NOT_BUILT);
+    assert_non_null(strstr(err.what, "applies no adapters to an encoder"));
+    flo_engine_close(engine);
+    unlink(path);
 }
 
 /* ---- what is refused ---- */
@@ -240,6 +261,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_adapter_of_every_matrix_answers_as_merged_into_the_model),
         cmocka_unit_test(plain_c_adds_the_same),
+        cmocka_unit_test(an_adapter_of_an_encoder_is_refused_with_the_reason),
         cmocka_unit_test(an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason),
     };
 
