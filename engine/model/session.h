@@ -10,6 +10,7 @@
 
 #include "engine/chat/template.h"
 #include "engine/memory/arena.h"
+#include "engine/memory/mapped.h"
 #include "engine/memory/pool.h"
 #include "engine/memory/threads.h"
 #include "engine/model/file/weights.h"
@@ -202,6 +203,7 @@ struct flo_engine {
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
+    struct flo_misses misses;     /* of the mapped weights, if the model has experts */
     pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter_bytes_used */
     struct flo_vocab *vocab;      /* NULL: the engine knows only token ids */
     struct flo_err vocab_err;     /* reason why a vocabulary that was wanted is missing */

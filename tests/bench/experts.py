@@ -4,10 +4,13 @@ turns.
 
 usage: experts.py BIN_DIR [--type q4_0|q8_0] [--experts N] [--used N]
                   [--layers N] [--rounds N] [--threads N] [--kernel NAME]
+                  [--cold BIN_DIR [--folder DIR]]
 
 The weights are drawn, so the answers mean nothing.  Shapes and types are those
 of small Qwen 3 models with experts.  Prints the median of each rate, in tokens
-a second, and the ratio."""
+a second, and the ratio.  With --cold it compares the programs of two builds
+instead: the time to the first token of a model that is not in memory.  The
+model's file is then in DIR, on the disk that is asked about."""
 import argparse
 import json
 import os
@@ -128,8 +131,8 @@ def write(path, args):
         file.writelines(data)
 
 
-def rates(args, path, packed):
-    line = [os.path.join(args.bin_dir, "flotilla-engine"), "bench", "--model",
+def rates(args, path, packed, bin_dir=None):
+    line = [os.path.join(bin_dir or args.bin_dir, "flotilla-engine"), "bench", "--model",
             path, "--packed", packed, "--tests", "p128,g32", "--json",
             "--threads", str(args.threads)]
     if args.kernel:
@@ -138,18 +141,36 @@ def rates(args, path, packed):
     return json.loads(done.stdout)
 
 
+def compare_cold(args, path):
+    """Drops the file from memory before each run."""
+    seen = {args.bin_dir: [], args.cold: []}
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        for _ in range(args.rounds):
+            for bin_dir in seen:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                seen[bin_dir].append(rates(args, path, "none", bin_dir)["ttft_ms"])
+    for bin_dir, times in seen.items():
+        print("%-24s first token %8.1f ms" % (bin_dir, statistics.median(times)))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("bin_dir")
     parser.add_argument("--type", choices=TYPES, default="q4_0")
     parser.add_argument("--kernel")
+    parser.add_argument("--cold")
+    parser.add_argument("--folder")
     for name, default in (("experts", 32), ("used", 4), ("layers", 8),
                           ("rounds", 5), ("threads", 1)):
         parser.add_argument("--" + name, type=int, default=default)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = os.path.join(folder, "experts.gguf")
         write(path, args)
+        if args.cold:
+            compare_cold(args, path)
+            return
         subprocess.run([os.path.join(args.bin_dir, "flotilla-engine"), "pack",
                         path], check=True, capture_output=True)
         seen = {"rows": [], "packed": []}

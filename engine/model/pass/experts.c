@@ -104,6 +104,34 @@ static void put_in_order(const struct flo_engine *e, uint32_t uses)
     x->firsts[experts] = uses;
 }
 
+/* Returns the weights of an expert's matrix from a row on. */
+static const uint8_t *expert_rows(const struct flo_matrix *m, uint32_t expert, uint32_t row)
+{
+    size_t at = (size_t)expert * m->tensor->dims[1] + row;
+
+    return m->data + at / m->strip_rows * m->row_bytes;
+}
+
+/* Asks the system to read the matrices of the chosen experts.  Otherwise each
+ * page would be read when it is first used, by few threads one after another. */
+static void expect_experts(struct flo_pass *pass, unsigned thread, const struct flo_layer *layer)
+{
+    const struct flo_matrix *const matrices[] = {&layer->expert_up, &layer->expert_gate,
+                                                 &layer->expert_down};
+    const struct flo_expert_scratch *x = &pass->engine->scratch.experts;
+    uint32_t threads = flo_pool_threads(pass->engine->pool);
+
+    for (uint32_t i = 0; i < pass->engine->hparams.n_expert; i++) {
+        for (size_t k = 0; k < FLO_COUNT(matrices) && x->firsts[i] < x->firsts[i + 1]; k++) {
+            const struct flo_matrix *m = matrices[k];
+
+            if (m->data != NULL && (i + k) % threads == thread) {
+                flo_mapped_expect(expert_rows(m, i, 0), m->rows / m->strip_rows * m->row_bytes);
+            }
+        }
+    }
+}
+
 /* ---- products ---- */
 
 /* Returns the input of one expert's uses, which lie one after the other. */
@@ -157,10 +185,10 @@ static void multiply(const struct flo_pass *pass, const struct flo_matrix *m, si
     const struct flo_engine *e = pass->engine;
     const struct flo_expert_scratch *x = &e->scratch.experts;
     const struct flo_activations in = input_of(x, expert, m->columns, m->precision);
-    size_t first = x->firsts[expert], at = (size_t)expert * m->tensor->dims[1] + row;
+    size_t first = x->firsts[expert];
 
-    m->matmul(m->data + at / m->strip_rows * m->row_bytes, m->row_bytes, rows, &in,
-              y + first * m->rows + row, m->rows);
+    m->matmul(expert_rows(m, expert, row), m->row_bytes, rows, &in, y + first * m->rows + row,
+              m->rows);
     for (size_t place = first; place < first + in.tokens; place++) {
         float *to = y + place * m->rows + row;
 
@@ -366,6 +394,9 @@ void flo_pass_experts(struct flo_pass *pass, unsigned thread, uint32_t index)
         put_in_order(e, pass->count * used);
     }
     flo_pool_barrier(e->pool);
+    if (pass->reads_ahead) {
+        expect_experts(pass, thread, layer);
+    }
     make_inputs(pass, thread, wide, is_gated ? 2 : 1, x->values, true);
     widen(pass, thread, layer);
     make_inputs(pass, thread, &down, 1, is_gated ? x->gate : x->up, false);

@@ -217,6 +217,7 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request, struct 
     for (uint32_t i = 0; i < request->span_count; i++) {
         FLO_TRY(catch_up(request->spans[i].session, err));
     }
+    pass.reads_ahead = e->hparams.n_expert > 0 && flo_misses_next(&e->misses, flo_misses_count());
     for (uint32_t i = 0; i < request->span_count; i++) {
         FLO_TRY(add_span(&pass, &request->spans[i], err));
     }

@@ -30,6 +30,9 @@ struct flo_pass {
     const struct flo_session *sessions[FLO_BATCH_MAX];
     /* at least one session of the pass has an adapter */
     bool has_adapters;
+    /* weights were not in memory lately, so those of chosen experts are read in
+     * advance */
+    bool reads_ahead;
     uint32_t piece_count;
     uint32_t count; /* number of rows, which are tokens of one or more sessions */
     uint32_t first; /* first row of a job that computes only logits */
