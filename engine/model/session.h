@@ -203,7 +203,7 @@ struct flo_engine {
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
-    struct flo_misses misses;     /* of the mapped weights, if the model has experts */
+    struct flo_misses misses;     /* decides whether experts are read in advance */
     pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter_bytes_used */
     struct flo_vocab *vocab;      /* NULL: the engine knows only token ids */
     struct flo_err vocab_err;     /* reason why a vocabulary that was wanted is missing */

@@ -47,7 +47,7 @@ struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
-    size_t rows;  /* of one matrix of the tensor */
+    size_t rows;  /* rows of one matrix of the tensor */
     int exponent; /* exponent, to base 2, by which the integer product is scaled */
 };
 

@@ -1,5 +1,5 @@
-/* Every family in a batch: answers have the bits that they have alone, whatever
- * is cancelled beside them, and go on when the context is full.
+/* Every family in a batch: answers have the bits that they have alone, also when
+ * an answer next to them is cancelled.  They go on when the context is full.
  *
  * usage: test_families [MODEL...]; without models, those of tests/oracle */
 #include <glob.h>

@@ -3,13 +3,9 @@
  *
  * usage: test_adapter_families [MODEL...]; without models, those of
  * tests/oracle */
-#include <sys/mman.h>
-
 #include <flotilla/adapter.h>
-#include <flotilla/errors/model.h>
 
 #include "engine/model/adapter/adapter.h"
-#include "unit/engine/gguf_make.h"
 #include "unit/engine/lora_make.h"
 
 enum { COUNT = 24 };
@@ -153,116 +149,11 @@ static void plain_c_adds_the_same(void **state)
     expect_all_merged("ref");
 }
 
-static void an_adapter_of_an_encoder_is_refused_with_the_reason(void **state)
-{
-    char path[] = "/tmp/flotilla-lora-XXXXXX";
-    struct flo_engine *engine = open_model("tests/models/bert.Q8_0.gguf", NULL);
-    struct flo_adapter *adapter = NULL;
-    struct flo_err err = {0};
-
-    (void)state;
-    write_adapter(engine, 1, 0.1f, path);
-    assert_int_equal(flo_adapter_open(engine, path, &adapter, &err), FLO_E_NOT_BUILT);
-    assert_non_null(strstr(err.what, "applies no adapters to an encoder"));
-    flo_engine_close(engine);
-    unlink(path);
-}
-
-/* ---- what is refused ---- */
-
-/* A pair of halves for the gates of a layer's 8 experts: 32 rows of 64 numbers
- * each. */
-struct wrong {
-    uint64_t a[3], b[3]; /* sizes; a third of 0: a single matrix */
-    float value;         /* of all numbers */
-    int code;
-    const char *says;
-};
-
-static int give_value(void *context, const struct flo_gguf_tensor *tensor, const void **data,
-                      struct flo_err *err)
-{
-    static float values[1 << 18];
-
-    (void)err;
-    assert_true(tensor->values <= FLO_COUNT(values));
-    for (size_t i = 0; i < tensor->values; i++) {
-        values[i] = *(const float *)context;
-    }
-    *data = values;
-    return 0;
-}
-
-static struct flo_gguf_tensor half_of(const char *name, const uint64_t sizes[3])
-{
-    uint64_t third = sizes[2] == 0 ? 1 : sizes[2];
-    struct flo_gguf_tensor half = {
-        .type = FLO_QUANT_F32,
-        .dim_count = sizes[2] == 0 ? 2 : 3,
-        .dims = {sizes[0], sizes[1], third, 1},
-        .values = sizes[0] * sizes[1] * third,
-    };
-
-    snprintf(half.name, sizeof(half.name), "%s", name);
-    return half;
-}
-
-static void expect_wrong(struct flo_engine *engine, const struct wrong *wrong)
-{
-    const struct flo_gguf_tensor halves[] = {
-        half_of("blk.2.ffn_gate_exps.weight.lora_a", wrong->a),
-        half_of("blk.2.ffn_gate_exps.weight.lora_b", wrong->b),
-    };
-    const struct flo_gguf_edit keys[] = {
-        {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = "lfm2moe"},
-        {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
-        {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = 1},
-    };
-    float value = wrong->value;
-    struct flo_adapter *adapter = NULL;
-    struct flo_err err = {0};
-    int fd = memfd_create("adapter", MFD_CLOEXEC);
-
-    assert_int_equal(
-        flo_gguf_create(halves, 2, keys, FLO_COUNT(keys), give_value, &value, fd, NULL), 0);
-    int rv = flo_adapter_open_fd(engine, fd, &adapter, &err);
-    if (rv != wrong->code || strstr(err.what, wrong->says) == NULL) {
-        fail_msg("%s: %d, not %d: %s", err.what, rv, wrong->code, wrong->says);
-    }
-    flo_adapter_close(adapter);
-    close(fd);
-}
-
-static void an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason(void **state)
-{
-    static const struct wrong table[] = {
-        {{64, 3, 8}, {3, 32, 8}, 1, 0, ""},
-        {{64, 3, 7}, {3, 32, 7}, 1, FLO_E_MODEL_ADAPTER, "64 x 3 x 7 x 1"},
-        {{64, 3, 9}, {3, 32, 9}, 1, FLO_E_MODEL_ADAPTER, "is 64 x 32 x 8"},
-        {{64, 3, 8}, {3, 32, 1}, 1, FLO_E_MODEL_ADAPTER, "64 x 3 x 8 x 1 and 3 x 32"},
-        {{64, 3, 0}, {3, 32, 0}, 1, FLO_E_MODEL_ADAPTER, "is 64 x 32 x 8 x 1"},
-        {{60, 3, 8}, {3, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "halves are 60 x 3"},
-        {{64, 3, 8}, {3, 31, 8}, 1, FLO_E_MODEL_ADAPTER, "3 x 31 x 8"},
-        {{64, 3, 8}, {4, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "4 x 32 x 8"},
-        {{64, 257, 8}, {257, 32, 8}, 1, FLO_E_MODEL_ADAPTER, "rank 257, at most 256"},
-        {{64, 3, 8}, {3, 32, 8}, NAN, FLO_E_MODEL_NONFINITE, "ffn_gate_exps.weight.lora_a"},
-    };
-    struct flo_engine *engine = open_model("tests/oracle/tiny/lfm2_moe-q8_0.gguf", NULL);
-
-    (void)state;
-    for (size_t i = 0; i < FLO_COUNT(table); i++) {
-        expect_wrong(engine, &table[i]);
-    }
-    flo_engine_close(engine);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_adapter_of_every_matrix_answers_as_merged_into_the_model),
         cmocka_unit_test(plain_c_adds_the_same),
-        cmocka_unit_test(an_adapter_of_an_encoder_is_refused_with_the_reason),
-        cmocka_unit_test(an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason),
     };
 
     if (argc > 1) {
