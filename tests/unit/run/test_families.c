@@ -34,6 +34,13 @@ enum { EACH = 1 };
 
 static char **models;
 static size_t model_count;
+static bool takes_all; /* else a model has one of the caches, but with the best kernel */
+
+/* Tells whether a model is played with a cache and a kernel, by their numbers. */
+static bool is_played(size_t model, size_t cache, size_t kernel)
+{
+    return takes_all || kernel == 0 || (model + cache + kernel) % 2 == 0;
+}
 
 static struct flo_engine *open_model(const char *path, const char *kernel, enum flo_kv_type kv_type)
 {
@@ -210,6 +217,9 @@ static void four_answers_in_a_batch_have_their_bits_also_if_one_is_cancelled(voi
         size_t count = 0;
 
         for (size_t i = 0; kernel->is_supported() && i < 2 * model_count; i++) {
+            if (!is_played(i / 2, i % 2, k)) {
+                continue;
+            }
             struct flo_engine *engine =
                 open_model(models[i / 2 * EACH], kernel->name, caches[i % 2]);
 
@@ -344,6 +354,9 @@ static void a_full_context_is_shifted_and_the_answer_goes_on_as_from_the_rest_al
 
     (void)state;
     for (size_t i = 0; i < 2 * model_count; i++) {
+        if (!is_played(i / 2, i % 2, 1)) {
+            continue;
+        }
         struct flo_engine *engine = open_model(models[i / 2 * EACH], NULL, caches[i % 2]);
 
         if ((flo_engine_info(engine)->properties & FLO_COMPUTE_ANSWERS) != 0) {
@@ -362,6 +375,7 @@ int main(int argc, char **argv)
     };
     glob_t found = {0};
 
+    takes_all = argc > 1;
     models = argv + 1;
     model_count = ((size_t)argc - 1) / EACH;
     if (argc < 2 && glob("tests/oracle/tiny/*.gguf", 0, NULL, &found) == 0) {
