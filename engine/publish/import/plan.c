@@ -79,8 +79,8 @@ static const struct flo_import_row *row_of(const struct flo_import_row *rows, co
     return NULL;
 }
 
-static int map_tensor(struct flo_import *import, const struct flo_folder_tensor *tensor,
-                      struct flo_err *err)
+int flo_import_map_tensor(struct flo_import *import, const struct flo_folder_tensor *tensor,
+                          struct flo_err *err)
 {
     struct flo_import_match match = {.tensor = tensor};
     char ours[2 * FLO_GGUF_NAME_BYTES_MAX];
@@ -268,7 +268,7 @@ int flo_import_map(struct flo_import *import, struct flo_err *err)
 {
     for (size_t i = 0; i < import->folder.count; i++) {
         const struct flo_folder_tensor *tensor = &import->folder.tensors[i];
-        FLO_TRY(tensor->is_part ? 0 : map_tensor(import, tensor, err));
+        FLO_TRY(tensor->is_part ? 0 : flo_import_map_tensor(import, tensor, err));
     }
     for (size_t i = 0; i < import->output_count; i++) {
         FLO_TRY(check_width(import, &import->outputs[i].head, err));

@@ -121,6 +121,9 @@ int flo_match_fail(const struct flo_import_match *match, struct flo_err *err, co
  * FLO_E_MODEL_FOLDER: a tensor is not known, missing, or has another shape than
  * config.json says. */
 FLO_MUST_USE int flo_import_map(struct flo_import *import, struct flo_err *err);
+/* Maps one tensor: adds its outputs, or none if the family leaves it out. */
+FLO_MUST_USE int flo_import_map_tensor(struct flo_import *import,
+                                       const struct flo_folder_tensor *tensor, struct flo_err *err);
 void flo_plan_deinit(struct flo_import *import);
 
 /* ---- makers that several families use (makers.c) ---- */

@@ -20,7 +20,7 @@ static void set_name(struct flo_import *import)
                   slash != NULL && slash[1] != '\0' ? slash + 1 : "model");
 }
 
-static int read_config(struct flo_import *import, struct flo_err *err)
+int flo_import_config(struct flo_import *import, struct flo_err *err)
 {
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, "config.json", FLO_CONFIG_BYTES_MAX,
@@ -84,7 +84,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
                        struct flo_err *err)
 {
     const struct flo_mix *mix = options->mix;
-    FLO_TRY(read_config(import, err));
+    FLO_TRY(flo_import_config(import, err));
     FLO_TRY(flo_family_find(import, err));
     flo_keys_text(&import->keys, "general.architecture", import->family->arch);
     flo_keys_text(&import->keys, "general.type", "model");

@@ -11,6 +11,9 @@ struct flo_import_options {
     unsigned threads;
 };
 
+/* Reads config.json of import->folder.path.  FLO_E_MODEL_FOLDER, FLO_E_ABSENT,
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_import_config(struct flo_import *import, struct flo_err *err);
 /* Reads a folder up to the plan of its file; `import` is zero, and needs
  * flo_import_close() even after an error.  Errors of each part apply. */
 FLO_MUST_USE int flo_import_open(struct flo_import *import,
