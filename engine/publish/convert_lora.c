@@ -11,6 +11,7 @@
 #include "engine/model/adapter/lora_file.h"
 #include "engine/model/file/arch.h"
 #include "engine/publish/commands.h"
+#include "engine/publish/import/adapter.h"
 #include "engine/publish/peft/peft.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
@@ -19,7 +20,8 @@
 #define TENSORS_BYTES_MAX (1u << 30)
 
 struct convert {
-    struct flo_tool tool; /* options; --model is a file, --lora a folder */
+    struct flo_tool tool;    /* options; --model is a file, --lora a folder */
+    const char *base_folder; /* the base's folder; NULL: its file alone tells the names */
     const char *out;
     const char *version;
 
@@ -29,7 +31,9 @@ struct convert {
     char *data;
     struct flo_safetensors *file;
     struct flo_peft_tensor *mapped;
-    struct flo_gguf_tensor *heads;
+    struct flo_gguf_tensor *heads; /* [head_count]; those of `adapter` with a base's folder */
+    size_t head_count;
+    struct flo_import_adapter adapter;
     uint8_t *rows; /* buffer with room for the largest tensor */
     struct flo_lora lora;
 };
@@ -58,8 +62,21 @@ static int map_tensors(struct convert *convert, struct flo_err *err)
         convert->heads[i] = convert->mapped[i].head;
         most = tensor->bytes > most ? tensor->bytes : most;
     }
+    convert->head_count = count;
     convert->rows = malloc((size_t)most + 1);
     return convert->rows != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the largest tensor");
+}
+
+/* Maps the tensors by the tables that the import of the base's folder uses. */
+static int map_by_folder(struct convert *convert, struct flo_err *err)
+{
+    const struct flo_arch *arch;
+    FLO_TRY(flo_arch_read(convert->base, &arch, err));
+    FLO_TRY(flo_import_adapter_open(&convert->adapter, convert->base_folder, convert->file,
+                                    flo_arch_name(arch), err));
+    convert->heads = convert->adapter.heads;
+    convert->head_count = convert->adapter.head_count;
+    return 0;
 }
 
 static int read_tensors(struct convert *convert, struct flo_err *err)
@@ -68,7 +85,7 @@ static int read_tensors(struct convert *convert, struct flo_err *err)
     FLO_TRY(flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err));
     int rv = flo_safetensors_open(convert->data, bytes, &convert->file, err);
     if (rv == 0) {
-        rv = map_tensors(convert, err);
+        rv = (convert->base_folder != NULL ? map_by_folder : map_tensors)(convert, err);
     }
     return rv < 0 ? flo_wrap(err, rv, "%s", convert->tensors_path) : 0;
 }
@@ -79,9 +96,11 @@ static int give(void *context, const struct flo_gguf_tensor *tensor, const void 
     struct convert *convert = context;
     size_t i = 0;
 
-    (void)err;
     while (strcmp(convert->heads[i].name, tensor->name) != 0) {
         i++;
+    }
+    if (convert->base_folder != NULL) {
+        return flo_import_adapter_give(&convert->adapter, i, data, err);
     }
     flo_peft_tensor_rows(flo_safetensors_at(convert->file, i), &convert->mapped[i], convert->rows);
     *data = convert->rows;
@@ -115,7 +134,7 @@ static int write_adapter(void *context, int fd, struct flo_err *err)
         {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = convert->config.alpha},
         {.key = "general.version", .type = FLO_GGUF_STRING, .text = convert->version},
     };
-    FLO_TRY(flo_gguf_create(convert->heads, flo_safetensors_count(convert->file), keys,
+    FLO_TRY(flo_gguf_create(convert->heads, convert->head_count, keys,
                             FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0), give, convert, fd,
                             err));
     return check_written(convert, fd, err);
@@ -150,6 +169,8 @@ static const struct flo_flag flags[] = {
     {"model", "FILE", "the base", FLO_TEXT(struct convert, tool.model), .is_needed = true},
     {"lora", "DIR", "with adapter_config.json and adapter_model.safetensors",
      FLO_TEXT(struct convert, tool.lora), .is_needed = true},
+    {"base", "DIR", "the base's folder, whose config.json tells how its weights were moved",
+     FLO_TEXT(struct convert, base_folder)},
     {"out", "FILE", "the adapter as GGUF", FLO_TEXT(struct convert, out), .is_needed = true},
     {"release-version", "TEXT", "general.version of the new file",
      FLO_TEXT(struct convert, version)},
@@ -158,7 +179,7 @@ static const struct flo_flag flags[] = {
 const struct flo_verb flo_verb_convert_lora = {
     .name = "convert-lora",
     .help = "make an adapter of a PEFT folder",
-    .usage = "--model FILE --lora DIR --out FILE",
+    .usage = "--model FILE --lora DIR --out FILE [--base DIR]",
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = convert_lora,

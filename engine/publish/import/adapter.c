@@ -203,6 +203,111 @@ int flo_import_adapter_open(struct flo_import_adapter *adapter, const char *fold
     return set_heads(adapter, err);
 }
 
+/* ---- values ---- */
+
+static float *decoded(const struct flo_safetensor *half, struct flo_err *err)
+{
+    size_t count = (size_t)(half->dims[0] * half->dims[1]);
+    float *values = malloc(count * sizeof(*values));
+    void *aligned = malloc((size_t)half->bytes);
+    if (values != NULL && aligned != NULL) {
+        memcpy(aligned, half->data, (size_t)half->bytes);
+        flo_quant_type(half->type->id)->decode(aligned, values, count);
+    } else {
+        (void)flo_fail(err, FLO_E_MEMORY, "'%.64s'", half->name);
+        free(values);
+        values = NULL;
+    }
+    free(aligned);
+    return values;
+}
+
+/* Writes A: its columns in the order of the file's. */
+static int make_a(const struct flo_output *output, const struct flo_import_pair *pair, float *out,
+                  struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *memory = (char *)decoded(pair->a, err);
+    const float *a = (const float *)(void *)memory;
+    uint64_t columns = output->width;
+    if (a == NULL) {
+        return FLO_E_MEMORY;
+    }
+    for (uint64_t r = 0; r < pair->rank; r++) {
+        for (uint64_t c = 0; c < columns; c++) {
+            uint64_t from = flo_nest_at(&output->columns, c);
+            out[r * columns + c] = from < columns ? a[r * columns + from] : 0;
+        }
+    }
+    return 0;
+}
+
+/* Writes the rows of B that a part takes, scaled as the weights are. */
+static int make_b(const struct flo_part *part, float *out, struct flo_err *err)
+{
+    const struct flo_import_pair *pair = pair_of(part);
+    FLO_CLEANUP(flo_free_cleanup) char *memory = (char *)decoded(pair->b, err);
+    const float *b = (const float *)(void *)memory;
+    if (b == NULL) {
+        return FLO_E_MEMORY;
+    }
+    for (uint64_t i = 0; i < part->rows; i++) {
+        uint64_t from = flo_nest_at(&part->nest, i);
+        if (from >= pair->b->dims[0]) {
+            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' has %" PRIu64 " rows", pair->b->name,
+                            pair->b->dims[0]);
+        }
+        for (uint64_t r = 0; r < pair->rank; r++) {
+            float value = b[from * pair->rank + r];
+            for (unsigned f = 0; f < part->factor_count; f++) {
+                value *= part->factors[f];
+            }
+            out[i * pair->rank + r] = value;
+        }
+    }
+    return 0;
+}
+
+static int make_half(const struct flo_output *output, bool is_a, const struct flo_gguf_tensor *head,
+                     float *out, struct flo_err *err)
+{
+    uint64_t matrix = head->dims[0] * head->dims[1], at = 0;
+    if (is_a && !output->is_stack) {
+        return make_a(output, first_pair(output), out, err);
+    }
+    for (uint32_t i = 0; i < output->part_count; i++) {
+        const struct flo_part *part = &output->parts[i];
+        uint64_t values = output->is_stack ? matrix : part->rows * head->dims[0];
+        if (values > head->values - at) {
+            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has too many rows", head->name);
+        }
+        if (part->source != NULL) {
+            FLO_TRY(is_a ? make_a(output, pair_of(part), out + at, err)
+                         : make_b(part, out + at, err));
+        }
+        at += values;
+    }
+    return 0;
+}
+
+int flo_import_adapter_give(struct flo_import_adapter *adapter, size_t index, const void **data,
+                            struct flo_err *err)
+{
+    const struct flo_gguf_tensor *head = &adapter->heads[index];
+    size_t count = (size_t)head->values;
+    free(adapter->values);
+    free(adapter->encoded);
+    adapter->values = calloc(count, sizeof(float));
+    adapter->encoded = malloc(count * sizeof(float));
+    if (adapter->values == NULL || adapter->encoded == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "'%s'", head->name);
+    }
+    FLO_TRY(
+        make_half(&adapter->import.outputs[index / 2], index % 2 == 0, head, adapter->values, err));
+    flo_quant_type(head->type)->encode(adapter->values, adapter->encoded, count);
+    *data = adapter->encoded;
+    return 0;
+}
+
 void flo_import_adapter_close(struct flo_import_adapter *adapter)
 {
     flo_import_close(&adapter->import);
