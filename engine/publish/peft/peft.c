@@ -233,6 +233,29 @@ static int find_order(const struct flo_safetensor *tensor, const struct flo_gguf
     return 0;
 }
 
+/* Families whose files have weights in another order, or scaled, in a way that
+ * only the base's folder tells. */
+static const char *const moved[] = {"ernie4_5", "falcon-h1"};
+
+static int need_folder(struct flo_err *err, int rv)
+{
+    (void)flo_err_fix(err, "name the base's folder as well: --base DIR");
+    return rv;
+}
+
+static int check_family(const struct flo_arch *arch, struct flo_err *err)
+{
+    for (size_t i = 0; i < FLO_COUNT(moved); i++) {
+        if (strcmp(moved[i], flo_arch_name(arch)) == 0) {
+            return need_folder(err, flo_fail(err, FLO_E_MODEL_ADAPTER,
+                                             "the file alone does not tell how weights of '%s' "
+                                             "were moved",
+                                             moved[i]));
+        }
+    }
+    return 0;
+}
+
 int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gguf *base,
                         struct flo_peft_tensor *out, struct flo_err *err)
 {
@@ -243,14 +266,16 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gg
     bool is_a;
     FLO_TRY(check_matrix(tensor, err));
     FLO_TRY(flo_arch_read(base, &arch, err));
+    FLO_TRY(check_family(arch, err));
     if (!split_half(tensor->name, &module_bytes, &is_a)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' is no half of a LoRA pair",
                         tensor->name);
     }
     if (!base_name(arch, tensor->name, module_bytes, name, sizeof(name)) ||
         flo_gguf_tensor_find(base, name) == NULL) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s': the base (%s) has no such tensor",
-                        tensor->name, flo_arch_name(arch));
+        return need_folder(err, flo_fail(err, FLO_E_MODEL_ADAPTER,
+                                         "'%.96s': the base (%s) has no such tensor", tensor->name,
+                                         flo_arch_name(arch)));
     }
     uint64_t rank = is_a ? tensor->dims[0] : tensor->dims[1];
     if (rank > FLO_PEFT_RANK_MAX) {
