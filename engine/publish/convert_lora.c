@@ -158,6 +158,7 @@ static int convert_lora(void *context, struct flo_err *err)
     FLO_TRY(read_config(convert, err));
     FLO_TRY(read_tensors(convert, err));
     FLO_TRY(flo_outfile(convert->out, inputs, write_adapter, convert, err));
+    flo_import_adapter_close(&convert->adapter);
     printf(convert->tool.args.is_json ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
                                       : "%zu pairs of rank %u, alpha %g\n",
            convert->lora.pair_count, convert->config.rank, (double)convert->config.alpha);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "base/quant/quant.h"
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/run.h"
@@ -43,8 +41,7 @@ static int check_half(const struct flo_safetensor *half, struct flo_err *err)
     }
     return half->dim_count == 2 && half->bytes > 0
                ? 0
-               : flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s': its shape is no matrix's",
-                          half->name);
+               : flo_folder_fail(err, "'%.96s': its shape is no matrix's", half->name);
 }
 
 static int add_pair(struct flo_import_adapter *adapter, const struct flo_safetensors *file,
@@ -57,15 +54,15 @@ static int add_pair(struct flo_import_adapter *adapter, const struct flo_safeten
     pair->b = other_half(file, a->name);
     if (pair->b == NULL || snprintf(pair->name, sizeof(pair->name), "%.*s.weight", bytes, module) >=
                                (int)sizeof(pair->name)) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' has no other half", a->name);
+        return flo_folder_fail(err, "'%.96s' has no other half", a->name);
     }
     FLO_TRY(check_half(pair->a, err));
     FLO_TRY(check_half(pair->b, err));
     pair->rank = a->dims[0];
     if (pair->b->dims[1] != pair->rank || pair->rank > FLO_PEFT_RANK_MAX) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.96s' has rank %" PRIu64 ", its other half %" PRIu64 "; at most %d",
-                        a->name, pair->rank, pair->b->dims[1], FLO_PEFT_RANK_MAX);
+        return flo_folder_fail(
+            err, "'%.96s' has rank %" PRIu64 ", its other half %" PRIu64 "; at most %d", a->name,
+            pair->rank, pair->b->dims[1], FLO_PEFT_RANK_MAX);
     }
     pair->weight =
         (struct flo_folder_tensor){.at = *a, .fd = -1, .order = (uint32_t)adapter->pair_count};
@@ -90,16 +87,14 @@ static int read_pairs(struct flo_import_adapter *adapter, const struct flo_safet
         bool is_half = end != NULL && (end[6] == 'A' || end[6] == 'B') &&
                        (strcmp(end + 7, ".weight") == 0 || strcmp(end + 7, ".default.weight") == 0);
         if (!is_half) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' is no half of a LoRA pair",
-                            half->name);
+            return flo_folder_fail(err, "'%.96s' is no half of a LoRA pair", half->name);
         }
         halves += end[6] == 'B' ? 1 : 0;
         FLO_TRY(end[6] == 'A' ? add_pair(adapter, file, half, err) : 0);
     }
     return halves == adapter->pair_count
                ? 0
-               : flo_fail(err, FLO_E_MODEL_ADAPTER, "%zu halves A, %zu halves B",
-                          adapter->pair_count, halves);
+               : flo_folder_fail(err, "%zu halves A, %zu halves B", adapter->pair_count, halves);
 }
 
 /* ---- plan ---- */
@@ -134,8 +129,8 @@ static int check_output(const struct flo_output *output, struct flo_err *err)
                              : other->rank == pair->rank && (output->is_stack || other == pair);
     }
     return fits ? 0
-                : flo_fail(err, FLO_E_MODEL_ADAPTER,
-                           "'%s' is no linear layer, or has several ranks", output->head.name);
+                : flo_folder_fail(err, "'%s' is no linear layer, or has several ranks",
+                                  output->head.name);
 }
 
 static int set_heads(struct flo_import_adapter *adapter, struct flo_err *err)
@@ -154,7 +149,7 @@ static int set_heads(struct flo_import_adapter *adapter, struct flo_err *err)
             *head = output->head;
             if (snprintf(head->name, sizeof(head->name), "%s.lora_%c", output->head.name,
                          half == 0 ? 'a' : 'b') >= (int)sizeof(head->name)) {
-                return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' is too long", output->head.name);
+                return flo_folder_fail(err, "'%s' is too long", output->head.name);
             }
             head->type = half == 1 && output->parts[0].factor_count > 0
                              ? FLO_QUANT_F32
@@ -187,8 +182,8 @@ int flo_import_adapter_open(struct flo_import_adapter *adapter, const char *fold
     FLO_TRY(flo_import_config(import, err));
     FLO_TRY(flo_family_find(import, err));
     if (strcmp(import->family->arch, arch) != 0) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER, "the base is '%s', its folder says '%s'", arch,
-                        import->family->arch);
+        return flo_folder_fail(err, "the base is '%s', its folder says '%s'", arch,
+                               import->family->arch);
     }
     FLO_TRY(flo_family_keys(import, err));
     flo_plan_deinit(import); /* what the family adds by its settings */
@@ -196,8 +191,8 @@ int flo_import_adapter_open(struct flo_import_adapter *adapter, const char *fold
     for (size_t i = 0; i < adapter->pair_count; i++) {
         FLO_TRY(flo_import_map_tensor(import, &adapter->pairs[i].weight, err));
         if (!is_source(import, &adapter->pairs[i])) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' is of a part that is not imported",
-                            adapter->pairs[i].a->name);
+            return flo_folder_fail(err, "'%.96s' is of a part that is not imported",
+                                   adapter->pairs[i].a->name);
         }
     }
     return set_heads(adapter, err);
@@ -253,8 +248,8 @@ static int make_b(const struct flo_part *part, float *out, struct flo_err *err)
     for (uint64_t i = 0; i < part->rows; i++) {
         uint64_t from = flo_nest_at(&part->nest, i);
         if (from >= pair->b->dims[0]) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' has %" PRIu64 " rows", pair->b->name,
-                            pair->b->dims[0]);
+            return flo_folder_fail(err, "'%.96s' has %" PRIu64 " rows", pair->b->name,
+                                   pair->b->dims[0]);
         }
         for (uint64_t r = 0; r < pair->rank; r++) {
             float value = b[from * pair->rank + r];
@@ -278,7 +273,7 @@ static int make_half(const struct flo_output *output, bool is_a, const struct fl
         const struct flo_part *part = &output->parts[i];
         uint64_t values = output->is_stack ? matrix : part->rows * head->dims[0];
         if (values > head->values - at) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has too many rows", head->name);
+            return flo_folder_fail(err, "'%s' has too many rows", head->name);
         }
         if (part->source != NULL) {
             FLO_TRY(is_a ? make_a(output, pair_of(part), out + at, err)

@@ -8,7 +8,7 @@
 
 /* A matrix of the base that the adapter changes. */
 struct flo_import_pair {
-    struct flo_folder_tensor weight; /* its name and shape; it has no data */
+    struct flo_folder_tensor weight; /* name and shape; there is no data */
     const struct flo_safetensor *a;  /* [rank][columns] */
     const struct flo_safetensor *b;  /* [rows][rank] */
     uint64_t rank;
@@ -20,9 +20,9 @@ struct flo_import_adapter {
     struct flo_import import;
     struct flo_import_pair *pairs;
     size_t pair_count;
-    struct flo_gguf_tensor *heads; /* of the halves in the new file */
+    struct flo_gguf_tensor *heads; /* heads of the halves in the new file */
     size_t head_count;
-    float *values; /* of the half that was given last */
+    float *values; /* values of the half that was given last */
     void *encoded;
 };
 
@@ -31,10 +31,10 @@ struct flo_import_adapter {
  * The adapter's file is in memory until flo_import_adapter_close(), which is
  * needed also after an error.
  *
- * FLO_E_MODEL_ADAPTER  a tensor is no half of a pair, or the pair does not fit
- *                      the folder; the folder is not that of the base
- * FLO_E_NOT_BUILT      a half is not F32, F16 or BF16
- * FLO_E_MODEL_FOLDER, FLO_E_MODEL_ARCH, FLO_E_ABSENT, FLO_E_MEMORY */
+ * FLO_E_MODEL_FOLDER  a tensor is no half of a pair, or the pair does not fit
+ *                     the folder; the folder is not that of the base
+ * FLO_E_NOT_BUILT     a half is not F32, F16 or BF16
+ * FLO_E_MODEL_ARCH, FLO_E_ABSENT, FLO_E_MEMORY */
 FLO_MUST_USE int flo_import_adapter_open(struct flo_import_adapter *adapter, const char *folder,
                                          const struct flo_safetensors *file, const char *arch,
                                          struct flo_err *err);

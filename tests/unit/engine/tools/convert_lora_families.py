@@ -145,7 +145,7 @@ def refused(base, peft, folder, says):
 
 
 def check_refused(base, peft, pairs, folder):
-    """What does not fit is refused, and nothing is written."""
+    """Pairs that do not fit are refused, and nothing is written."""
     names = sorted(pairs)
     a, b = names[0], names[0].replace("lora_A", "lora_B")
     rows = pairs[b][1][0]
