@@ -28,6 +28,20 @@ static void *take_floats(struct flo_arena *arena, uint64_t count)
     return flo_arena_take(arena, count, sizeof(float));
 }
 
+/* Takes the tables of an adapter that changes `tensors` tensors. */
+static void take_tables(struct flo_arena *arena, uint64_t matrices, uint64_t tensors,
+                        struct flo_adapter *adapter)
+{
+    void *numbers = flo_arena_take(arena, matrices, sizeof(uint16_t));
+    void *pairs = flo_arena_take(arena, 1 + tensors * FLO_PLACES_MAX, sizeof(struct flo_low_rank));
+
+    if (adapter != NULL) {
+        adapter->numbers = numbers;
+        adapter->pairs = pairs;
+        adapter->pair_count = 0;
+    }
+}
+
 int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
 {
     struct flo_arena arena = {0};
@@ -35,7 +49,7 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
     int rv = flo_gguf_open_fd(fd, &gguf, err);
 
     FLO_TRY(rv);
-    flo_arena_take(&arena, flo_weights_count_max(), sizeof(struct flo_low_rank));
+    take_tables(&arena, flo_weights_count_max(), flo_gguf_tensor_count(gguf) / 2, NULL);
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
     }
@@ -145,7 +159,8 @@ static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
         adapter->info.rank = (uint32_t)a->dims[1];
     }
     for (size_t i = 0; i < count; i++) {
-        adapter->pairs[places[i]->number] = (struct flo_low_rank){
+        adapter->numbers[places[i]->number] = ++adapter->pair_count;
+        adapter->pairs[adapter->pair_count] = (struct flo_low_rank){
             .a = to_a,
             .b = to_b + places[i]->tensor_row,
             .rank = (uint32_t)a->dims[1],
@@ -160,8 +175,8 @@ static int load_pairs(struct load *load)
     struct flo_engine *e = load->adapter->engine;
     int rv = 0;
 
-    load->adapter->pairs = flo_arena_take(&load->adapter->arena, flo_weights_count(&e->weights),
-                                          sizeof(struct flo_low_rank));
+    take_tables(&load->adapter->arena, flo_weights_count(&e->weights), load->lora.pair_count,
+                load->adapter);
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
         rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));
     }
@@ -337,6 +352,15 @@ int flo_session_set_adapter(struct flo_session *session, const struct flo_adapte
 
 /* ---- products ---- */
 
+/* Returns what an adapter changes in a matrix, or NULL. */
+static const struct flo_low_rank *pair_of(const struct flo_adapter *adapter,
+                                          const struct flo_matrix *m)
+{
+    return adapter == NULL || adapter->numbers[m->number] == 0
+               ? NULL
+               : &adapter->pairs[adapter->numbers[m->number]];
+}
+
 void flo_adapter_lower(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
                        uint32_t slice, const float *values, float *low)
 {
@@ -347,13 +371,12 @@ void flo_adapter_lower(const struct flo_pass *pass, size_t t, const struct flo_m
         .columns = m->columns,
         .tokens = 1,
     };
-    const struct flo_low_rank *pair;
+    const struct flo_low_rank *pair = pair_of(adapter, m);
     float scale;
 
-    if (adapter == NULL || adapter->pairs[m->number].rank == 0) {
+    if (pair == NULL) {
         return;
     }
-    pair = &adapter->pairs[m->number];
     scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
     pass->engine->kernel->matmul[FLO_QUANT_F32](pair->a + (size_t)slice * pair->rank * m->columns,
                                                 row.columns * sizeof(float), pair->rank, &row, low,
@@ -366,13 +389,11 @@ void flo_adapter_lower(const struct flo_pass *pass, size_t t, const struct flo_m
 void flo_adapter_add(const struct flo_pass *pass, size_t t, const struct flo_matrix *m,
                      uint32_t slice, uint32_t first, uint32_t rows, const float *low, float *y)
 {
-    const struct flo_adapter *adapter = pass->sessions[t]->adapter;
-    const struct flo_low_rank *pair;
+    const struct flo_low_rank *pair = pair_of(pass->sessions[t]->adapter, m);
 
-    if (adapter == NULL || adapter->pairs[m->number].rank == 0) {
+    if (pair == NULL) {
         return;
     }
-    pair = &adapter->pairs[m->number];
     pass->engine->kernel->low_rank_add(pair->b + (size_t)slice * pair->rank * pair->stride + first,
                                        pair->stride, pair->rank, low, y, rows);
 }

@@ -6,8 +6,7 @@
 
 #include "engine/model/pass/pass.h"
 
-/* Low-rank change of one matrix, or of each expert's: B A.  With rank 0 the
- * matrix is unchanged. */
+/* Low-rank change of one matrix, or of each expert's: B A. */
 struct flo_low_rank {
     const float *a; /* [slices][rank][columns] */
     /* B transposed, [slices][rank][stride]; column i is of the matrix's row i */
@@ -18,8 +17,10 @@ struct flo_low_rank {
 
 struct flo_adapter {
     struct flo_engine *engine;
-    struct flo_arena arena;     /* memory of the table and of all matrices A and B */
-    struct flo_low_rank *pairs; /* by flo_matrix.number */
+    struct flo_arena arena;     /* memory of the tables and of all matrices A and B */
+    uint16_t *numbers;          /* by flo_matrix.number: the pair; 0: the matrix is unchanged */
+    struct flo_low_rank *pairs; /* [pair_count + 1]; the first is unused */
+    uint16_t pair_count;
     float alpha;
     struct flo_adapter_info info;
 };
