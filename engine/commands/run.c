@@ -90,7 +90,9 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
     uint64_t bytes = flo_prefix_bytes(model->text, run->kept);
 
     FLO_TRY(hold_prefix(session, run->local.prompt, run->kept, err));
-    FLO_TRY(flo_outfile_reserve(fd, bytes, "bytes of a prefix", err));
+    if (bytes > 0) { /* 0: a build that keeps none */
+        FLO_TRY(flo_outfile_reserve(fd, bytes, "bytes of a prefix", err));
+    }
     return flo_prefix_write(session, run->kept, fd, NULL, NULL, err);
 }
 

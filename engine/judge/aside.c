@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <flotilla/errors/state.h>
-
 #include "engine/judge/unnamed.h"
 #include "engine/model/file/packed.h"
 

@@ -6,8 +6,8 @@
 
 /* Packs the weights of the tool's model into an unnamed file, as devices do.
  * Returns its descriptor, which the caller closes.  Returns -1 if packed weights
- * were named or stand beside the model, or if it cannot be packed: then the
- * engine computes with what is there. */
+ * were named or lie in the model's folder, or if the model cannot be packed.  The
+ * engine then computes with what is there. */
 int flo_aside_pack(const struct flo_tool *tool);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/local.h>
 
 #include "agent/serve/front/front.h"
