@@ -55,7 +55,7 @@ flotilla_room(FLOTILLA_RERANK "ranked documents"
     "test_rerank|fuzz_rerank|e2e_rerank")
 flotilla_room(FLOTILLA_PREFIXES "kept beginnings of prompts"
     "engine/model/(prefix|absent_prefix)[.]c"
-    "test_(prefix.*|window)|fuzz_prefix|e2e_prefix.*")
+    "test_(kept|prefix.*|window)|fuzz_prefix")
 flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order doctor"
     "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
     "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")
