@@ -60,8 +60,8 @@ flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order 
     "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
     "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")
 flotilla_room(FLOTILLA_BENCHMARK "benches of a model: flotilla-engine bench --model, and the order benchmark"
-    "engine/commands/(bench_model|bench_golden|absent_bench_model)[.]c|agent/core/benchmark/|agent/shell/benchmark/"
-    "test_benchmark|test_energy|engine_commands|e2e_benchmark")
+    "engine/commands/(bench_model|bench_golden|absent_bench_model)[.]c|agent/core/benchmark/|agent/shell/benchmark/|updater/store/partials_drop[.]c"
+    "test_benchmark|test_energy|engine_commands|e2e_benchmark.*")
 flotilla_room(FLOTILLA_BUNDLES "updates from a bundle, as on a USB stick"
     "updater/bundle/(read|absent)[.]c|updater/fetch/(bundle|absent_bundle)[.]c|agent/shell/commands/(update|absent_update)[.]c"
     "test_(bundle|bundle_several|stage_bundle|tools)|fuzz_bundle|e2e_bundles")

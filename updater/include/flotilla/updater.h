@@ -620,6 +620,10 @@ FLO_MUST_USE int flo_store_assets_show(const struct flo_store *store, int folder
  * those in `models`, the trees that their names have left, and what an
  * interruption left.  Other files of the folder stay. */
 void flo_store_assets_sweep(int folder, const char (*models)[FLO_NAME_MAX + 1], size_t count);
+/* Removes the unfinished downloads of a release whose document is in the store,
+ * except those that a model's assigned release needs.  Does nothing while a
+ * worker runs. */
+void flo_store_partials_drop(struct flo_store *store, const struct flo_digest *release);
 /* Sets whether garbage collection keeps the patches of kept releases, for
  * neighbours.  The default is false: patches are removed first. */
 void flo_store_keep_patches(struct flo_store *store, bool keeps);
