@@ -115,6 +115,8 @@ static void acknowledge(struct flo_shell *shell, const struct flo_agent_action *
 
 void flo_loop_collect(struct flo_shell *shell)
 {
+    const struct flo_digest *guest = &flo_shell_guest(shell)->release;
+
     if (flo_shell_job_again(shell)) {
         return;
     }
@@ -123,7 +125,7 @@ void flo_loop_collect(struct flo_shell *shell)
          * download yet */
         return;
     }
-    (void)flo_shell_sweep(shell, NULL, 0);
+    (void)flo_shell_sweep(shell, guest, flo_digest_is_zero(guest) ? 0 : 1);
 }
 
 /* Carries out an action.  Returns false when a write failed on which the rest

@@ -67,29 +67,48 @@ static void job_end(struct flo_shell *shell)
     }
 }
 
+/* Returns what the job is for. */
+static const struct flo_agent_execution *asked_of(const struct flo_shell *shell, uint32_t model)
+{
+    return model == FLO_NO_MODEL ? &shell->update->guest.asked
+                                 : &shell->agent.models[model].execution;
+}
+
 static void job_failed(struct flo_shell *shell, uint32_t model, uint32_t number, int code,
                        const char *what, bool is_passing)
 {
     struct flo_agent_event event = {
         .kind = FLO_AGENT_JOB_FAILED, .model = model, .job = number, .is_passing = is_passing};
 
+    if (number == FLO_JOB_GUEST) {
+        shell->update->guest.said(shell, "lost", NULL);
+        return;
+    }
     event.error.code = code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
     flo_queue_post(&shell->queue, &event);
+}
+
+/* Ends the job, which failed for a passing reason.  Returns false. */
+static bool job_lost(struct flo_job_child *job, int code, const char *what)
+{
+    struct flo_shell *shell = job->shell;
+    uint32_t number = job->number;
+    uint32_t model = job->model;
+
+    job_end(shell);
+    job_failed(shell, model, number, code, what, true);
+    return false;
 }
 
 /* ---- what it says ---- */
 
 static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
 {
-    const char *codec = NULL;
-
-    if (flo_json_opt_text(json, "codec", sizeof(detail->codec) - 1, "", &codec, NULL) == 0) {
-        snprintf(detail->codec, sizeof(detail->codec), "%s", codec);
-    }
-    (void)!flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &detail->bytes, NULL);
-    (void)!flo_json_opt_u64(json, "full_bytes", 0, INT64_MAX, 0, &detail->full_bytes, NULL);
-    (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms, NULL);
+    flo_json_copy_text(json, "codec", detail->codec, sizeof(detail->codec));
+    detail->bytes = flo_json_number(json, "bytes");
+    detail->full_bytes = flo_json_number(json, "full_bytes");
+    detail->took_ms = flo_json_number(json, "took_ms");
 }
 
 /* Reports the worker's progress.  Returns false when the queue has no room for
@@ -125,13 +144,10 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
-    uint64_t found = 0; /* bytes of this download that an interrupted run left on the disk */
-    (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0, &event.detail.bytes, NULL);
-    (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
+    /* an interrupted run left `found_bytes` of this download on the disk */
     event.detail.bytes =
-        flo_add_u64(event.detail.bytes, found, &found) ? found : event.detail.bytes;
-    (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0, &event.detail.neighbour_bytes,
-                            NULL);
+        flo_json_number(json, "fetched_bytes") + flo_json_number(json, "found_bytes");
+    event.detail.neighbour_bytes = flo_json_number(json, "neighbour_bytes");
     event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;
@@ -154,16 +170,13 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     uint32_t number = job->number;
     uint32_t model = job->model;
     json_t *error = json_object_get(json, "error");
-    const char *id = json_string_value(json_object_get(error, "id"));
-    const char *what = json_string_value(json_object_get(error, "what"));
-    int code = id == NULL ? 0 : flo_error_code(id);
-    char text[256];
+    const char *text = flo_json_text(error, "what", "the updater failed");
+    int code = flo_error_code(flo_json_text(error, "id", ""));
 
-    snprintf(text, sizeof(text), "%.255s", what == NULL ? "the updater failed" : what);
     job_end(shell);
     if (code == FLO_E_MEMORY_BUDGET) {
         struct flo_err why = {.code = code};
-        snprintf(why.what, sizeof(why.what), "%s", text);
+        snprintf(why.what, sizeof(why.what), "%.255s", text);
         flo_shell_memory_refuse(shell, model, &release, &why);
     }
     if (code == FLO_E_DISK_FULL && (flo_shell_make_room(shell, number, &release) ||
@@ -189,6 +202,18 @@ static void log_variant(const json_t *json)
     }
 }
 
+/* Passes a line about the guest on.  Returns false when its job has ended. */
+static bool take_guests_line(struct flo_shell *shell, const char *word, const json_t *json)
+{
+    bool is_end = strcmp(word, "staged") == 0 || strcmp(word, "failed") == 0;
+
+    if (is_end) {
+        job_end(shell);
+    }
+    shell->update->guest.said(shell, word, json);
+    return !is_end;
+}
+
 /* Handles a line of the worker.  Returns false when the job has ended and was
  * freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
@@ -201,39 +226,31 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
                  {"applying", FLO_EXECUTION_APPLYING},
                  {"verifying", FLO_EXECUTION_VERIFYING}};
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    struct flo_shell *shell = job->shell;
     const char *word = NULL;
-    uint32_t number = job->number;
-    uint32_t model = job->model;
 
     if (flo_json_parse(line, bytes, LINE_BYTES_MAX, &json, NULL) < 0 ||
         flo_json_get_text(json, "event", 32, &word, NULL) < 0) {
-        job_end(shell);
-        job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL, "the updater wrote no event line",
-                   true);
-        return false;
+        return job_lost(job, FLO_E_WORKER_PROTOCOL, "the updater wrote no event line");
     }
-    flo_neighbours_job_said(shell, word, json);
+    flo_neighbours_job_said(job->shell, word, json);
+    if (job->number == FLO_JOB_GUEST) {
+        return take_guests_line(job->shell, word, json);
+    }
     for (size_t i = 0; i < FLO_COUNT(steps); i++) {
         if (strcmp(word, steps[i].word) == 0 && !say_progress(job, json, steps[i].state)) {
-            job_end(shell);
-            job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
-                       "the updater says more than anybody can take", true);
-            return false;
+            return job_lost(job, FLO_E_WORKER_PROTOCOL,
+                            "the updater says more than anybody can take");
         }
     }
     if (strcmp(word, "planned") == 0) {
         log_variant(json);
     } else if (strcmp(word, "resumed") == 0) {
-        flo_log(FLO_LOG_INFO, "updater", "an update goes on after a cut: %lld of %lld bytes stand",
-                (long long)json_integer_value(json_object_get(json, "kept")),
-                (long long)json_integer_value(json_object_get(json, "total")));
+        flo_log(FLO_LOG_INFO, "updater", "an update goes on after a cut: %llu of %llu bytes stand",
+                (unsigned long long)flo_json_number(json, "kept"),
+                (unsigned long long)flo_json_number(json, "total"));
     } else if (strcmp(word, "fallback") == 0) {
-        const json_t *error = json_object_get(json, "error");
         flo_log(FLO_LOG_WARN, "updater", "the updater takes another way: %s",
-                json_string_value(json_object_get(error, "what")) == NULL
-                    ? ""
-                    : json_string_value(json_object_get(error, "what")));
+                flo_json_text(json_object_get(json, "error"), "what", ""));
     } else if (strcmp(word, "staged") == 0) {
         say_staged(job, json);
         return false;
@@ -265,9 +282,6 @@ static bool take_lines(struct flo_job_child *job)
 static void on_readable(evutil_socket_t fd, short events, void *context)
 {
     struct flo_job_child *job = context;
-    struct flo_shell *shell = job->shell;
-    uint32_t number = job->number;
-    uint32_t model = job->model;
     ssize_t got = read(fd, job->line + job->bytes, sizeof(job->line) - job->bytes);
 
     (void)events;
@@ -277,21 +291,19 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     if (got > 0) {
         job->bytes += (size_t)got;
         if (take_lines(job) && job->bytes == sizeof(job->line)) {
-            job_end(shell);
-            job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
-                       "the updater wrote a line without end", true);
+            (void)job_lost(job, FLO_E_WORKER_PROTOCOL, "the updater wrote a line without end");
         }
         return;
     }
-    job_end(shell);
-    job_failed(shell, model, number, FLO_E_PROCESS, "the updater ended without an answer", true);
+    (void)job_lost(job, FLO_E_PROCESS, "the updater ended without an answer");
 }
 
 /* ---- start, cancel ---- */
 
 static json_t *job_json(struct flo_shell *shell, uint32_t model)
 {
-    const struct flo_agent_execution *execution = &shell->agent.models[model].execution;
+    const struct flo_agent_execution *execution = asked_of(shell, model);
+    const char *variant = model == FLO_NO_MODEL ? NULL : flo_shell_variant_wanted(shell, model);
     const struct flo_identity *identity = &shell->identity;
     uint64_t rate = execution->policy.rate_bytes_per_s;
     uint64_t own_rate = flo_config_u64(shell->settings.config, "download_rate");
@@ -319,8 +331,8 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
                         json_integer(flo_shell_keeps_prefixes(shell) ? FLO_SERVE_PREFIX_BYTES : 0));
     json_object_set_new(json, "sandbox",
                         json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
-    if (flo_shell_variant_wanted(shell, model) != NULL) {
-        json_object_set_new(json, "variant", json_string(flo_shell_variant_wanted(shell, model)));
+    if (variant != NULL) {
+        json_object_set_new(json, "variant", json_string(variant));
     }
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
@@ -397,7 +409,7 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model, uint32_
         shell->update->waiting_is_told = false;
     }
     if (now - shell->update->waiting_since_ms >= WAIT_MS_MAX &&
-        shell->agent.models[model].execution.bundle[0] == '\0') {
+        asked_of(shell, model)->bundle[0] == '\0') {
         shell->update->waiting_job = 0;
         snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
         job_failed(shell, model, number, FLO_E_STATE_LOCKED, what, true);
@@ -419,6 +431,9 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     pid_t pid;
 
     job_end(shell);
+    if (number != FLO_JOB_GUEST && shell->update->guest.leave != NULL) {
+        shell->update->guest.leave(shell);
+    }
     pid = flo_serve_killed_pid(shell->serve);
     if (pid != 0) {
         wait_for(shell, pid, model, number);
@@ -435,7 +450,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     job->model = model;
     job->number = number;
     job->fd = -1;
-    job->release = shell->agent.models[model].execution.release.digest;
+    job->release = asked_of(shell, model)->release.digest;
     shell->update->job = job;
     flo_shell_prefix_hold(shell, true);
     if (job_open(shell, job, &err) < 0) {

@@ -8,6 +8,7 @@ struct flo_job_child;
 
 struct flo_shell_update {
     struct flo_job_child *job; /* NULL: none runs */
+    struct flo_guest guest;
     /* number of the job that waits until ended processes have freed disk space;
      * 0: none */
     uint32_t waiting_job;

@@ -22,6 +22,11 @@ uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
     return collected.files;
 }
 
+struct flo_guest *flo_shell_guest(struct flo_shell *shell)
+{
+    return &shell->update->guest;
+}
+
 bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo_digest *release)
 {
     size_t keep_count = flo_store_blob_has(shell->store, release, 0) ? 1 : 0;

@@ -16,6 +16,28 @@ bool flo_shell_job_again(struct flo_shell *shell);
 bool flo_shell_job_is_open(const struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 
+/* A guest: a release whose files come and stay though no execution asked for them
+ * and no slot names them.  A job of an execution goes first: the guest's job
+ * ends, and its files may go. */
+struct flo_guest {
+    struct flo_digest release; /* its document is here, and its files stay; zero: none */
+    /* what the guest's job fetches: only release.digest is set, so the variant is
+     * the plan's, and the limits are those of the configuration */
+    struct flo_agent_execution asked;
+    /* Called before a job of an execution begins, so that it finds the disk as it
+     * would be without the guest; NULL: nobody looks after a guest. */
+    void (*leave)(struct flo_shell *shell);
+    /* Called with each line of the guest's job (contracts/processes.md section 5),
+     * borrowed; "lost" without a line: the job ended without an answer.  After
+     * "staged", "failed" and "lost" there is no job; before that, it must not be
+     * cancelled here. */
+    void (*said)(struct flo_shell *shell, const char *word, const json_t *line);
+};
+/* Number of the guest's job; those of executions are lower.  It is started with
+ * FLO_NO_MODEL, when no job is open and no killed process is left. */
+#define FLO_JOB_GUEST UINT32_MAX
+struct flo_guest *flo_shell_guest(struct flo_shell *shell);
+
 /* sweep.c */
 /* Says which timer of the loop makes it look for jobs that wait, and for unused
  * files. */

@@ -332,6 +332,7 @@ NOT_CALLED(void, flo_shell_probe, struct flo_shell *a, const struct flo_agent_ac
 NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, uint32_t b, const char *c,
            const char *d)
 NOT_CALLED(uint32_t, flo_shell_sweep, struct flo_shell *a, const struct flo_digest *b, size_t c)
+NOT_CALLED(struct flo_guest *, flo_shell_guest, struct flo_shell *a)
 NOT_CALLED(void, flo_traces_add, struct flo_outbox_db *a, const char *b)
 #pragma GCC diagnostic pop
 
