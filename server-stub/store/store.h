@@ -328,9 +328,14 @@ FLO_MUST_USE int flo_fleet_desired_get(struct flo_fleet_store *store, const char
 FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
                                        const char *model, const char *order, struct flo_err *err);
 typedef int (*flo_fleet_text_fn)(void *context, const char *text);
+/* Allows a device to fetch the release that an order deploys or measures there.
+ * An order of another kind allows nothing. */
+FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
+                                     const char *order, struct flo_err *err);
 /* Tells whether the device may fetch a release's envelope.  This holds if a
- * deploy in its desired document named the release once, unless the device was
- * retired since. flo_fleet_offers_artifact tells it for an artifact. */
+ * deploy in its desired document or a benchmark named the release once, unless
+ * the device was retired since. flo_fleet_offers_artifact tells it for an
+ * artifact. */
 FLO_MUST_USE int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device,
                                           const char *release, bool *out, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_offers_artifact(struct flo_fleet_store *store, const char *device,

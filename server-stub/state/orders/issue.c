@@ -135,7 +135,8 @@ int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *or
 
     FLO_TRY(complete(controller, order, err));
     FLO_TRY(sign(controller, order, &body, &envelope, err));
-    if (order->op == FLO_ORDER_DEPLOY) {
+    if (order->op == FLO_ORDER_DEPLOY ||
+        (order->op == FLO_ORDER_BENCHMARK && !flo_digest_is_zero(&order->release))) {
         flo_digest_text(&order->release, release);
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         flo_digest_text(&order->from[0], release);

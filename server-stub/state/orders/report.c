@@ -14,6 +14,7 @@ int flo_orders_report(struct flo_controller *controller, struct flo_order *order
     FLO_TRY(flo_orders_issue_row(controller, order, row, id, err));
     FLO_TRY(flo_fleet_outcome_put(controller->store, id, order->scope.device, FLO_OUTCOME_PENDING,
                                   0, err));
+    FLO_TRY(flo_fleet_offer_add(controller->store, order->scope.device, id, err));
     flo_outgoing_ask(controller, order->scope.device, id);
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     return 0;

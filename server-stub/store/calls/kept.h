@@ -190,10 +190,6 @@ FLO_MUST_USE int flo_fleet_form_take(struct flo_fleet_store *store,
                                      struct flo_buf *rest, struct flo_err *err);
 /* Joins a form and the remaining text to the event's text. */
 void flo_fleet_form_join(const char *form, const struct flo_event_text *rest, struct flo_buf *out);
-/* Allows a device to fetch the release that an order in its desired document
- * deploys. */
-FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
-                                     const char *order, struct flo_err *err);
 /* Remembers an order, because the next offer is most likely for the same
  * order. */
 void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, const char *op,

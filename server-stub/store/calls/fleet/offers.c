@@ -1,8 +1,8 @@
 /* Store: releases and artifacts that devices may fetch.
  *
- * An offer is a release that a deploy in a device's desired document once
- * named.  A request looks up one artifact and one device in two indexes, and
- * reads no document. */
+ * An offer is a release that a deploy in a device's desired document, or an
+ * order to measure it there, once named.  A request looks up one artifact and one device in two
+ * indexes, and reads no document. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,9 +47,10 @@ int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest, uint64
 void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, const char *op,
                               const char *release)
 {
+    bool is_offer = strcmp(op, "deploy") == 0 || strcmp(op, "benchmark") == 0;
+
     snprintf(store->deploy.order, sizeof(store->deploy.order), "%s", order);
-    snprintf(store->deploy.release, sizeof(store->deploy.release), "%s",
-             strcmp(op, "deploy") == 0 ? release : "");
+    snprintf(store->deploy.release, sizeof(store->deploy.release), "%s", is_offer ? release : "");
 }
 
 static int take_order(void *context, const struct flo_row *row)
