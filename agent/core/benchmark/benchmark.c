@@ -3,14 +3,18 @@
 
 #include <assert.h>
 
+#include <flotilla/agent.h>
+
+enum { MEASURE = 1, FETCH = 2, BOTH = 3 }; /* steps of a benchmark, as a set */
 static const struct {
     const char *word, *meaning;
+    unsigned steps;
     bool ends;
 } causes[] = {
-#define FLO_BENCHMARK_CAUSE(name, word, ends, meaning)                                             \
-    [FLO_BENCHMARK_CAUSE_##name] = {word, meaning, ends},
+#define FLO_BENCHMARK_CAUSE(name, word, steps, ends, meaning)                                      \
+    [FLO_BENCHMARK_CAUSE_##name] = {word, meaning, steps, ends},
 #include "agent/core/benchmark/benchmark.def"
-    [FLO_BENCHMARK_CAUSES] = {"time", "its time is over", false},
+    [FLO_BENCHMARK_CAUSES] = {"time", "its time is over", BOTH, false},
 };
 
 const char *flo_benchmark_word(enum flo_benchmark_cause cause)
@@ -42,17 +46,23 @@ void flo_benchmark_begin(struct flo_benchmark *b, uint64_t now_ms, uint64_t for_
     b->left_ms = left_ms;
     b->quiet_ms = 0;
     b->cause = FLO_BENCHMARK_CAUSES;
-    b->losses += is_resumed ? 1 : 0;
+    /* a download goes on after a restart of the agent, which is no loss then */
+    b->losses += is_resumed && b->is_lacking == 0 ? 1 : 0;
 }
 
-static enum flo_benchmark_cause first_cause(const struct flo_benchmark_facts *facts)
+/* Returns the first cause that stands in the way of the next step. */
+static enum flo_benchmark_cause first_cause(const struct flo_benchmark *b,
+                                            const struct flo_benchmark_facts *facts)
 {
+    unsigned step = b->is_lacking != 0 ? FETCH : MEASURE;
+
     for (size_t i = 0; i < FLO_BENCHMARK_CAUSES; i++) {
-        if (facts->stands[i]) {
+        if (facts->stands[i] && (causes[i].steps & step) != 0) {
             return (enum flo_benchmark_cause)i;
         }
     }
-    return FLO_BENCHMARK_CAUSES;
+    return b->is_lacking != 0 && facts->now_ms < b->again_ms ? FLO_BENCHMARK_CAUSE_NETWORK
+                                                             : FLO_BENCHMARK_CAUSES;
 }
 
 static enum flo_benchmark_action end(struct flo_benchmark *b)
@@ -61,33 +71,63 @@ static enum flo_benchmark_action end(struct flo_benchmark *b)
     return flo_benchmark_has_result(b) ? FLO_BENCHMARK_FINISH : FLO_BENCHMARK_REFUSE;
 }
 
-/* Counts the time that the process measured. */
+/* Counts the time that the process measured, or the download took. */
 static void count_time(struct flo_benchmark *b, uint64_t now_ms)
 {
+    uint64_t took_ms = b->state > FLO_BENCHMARK_WAITING ? now_ms - b->since_ms : 0;
+
     if (b->state == FLO_BENCHMARK_RUNNING) {
-        b->measured_ms += now_ms - b->since_ms;
-        b->since_ms = now_ms;
+        b->measured_ms += took_ms;
+    } else {
+        b->fetch_ms += took_ms;
+        b->end_ms += took_ms;
     }
+    b->since_ms = now_ms;
     b->left_ms = b->end_ms > now_ms ? b->end_ms - now_ms : 0;
 }
 
-static enum flo_benchmark_action give_way(struct flo_benchmark *b)
+/* Ends the step in progress, so that the next one begins after a quiet time. */
+static void pause(struct flo_benchmark *b, uint64_t now_ms)
 {
-    bool is_running = b->state == FLO_BENCHMARK_RUNNING;
-
+    count_time(b, now_ms);
+    b->yields += b->state == FLO_BENCHMARK_RUNNING ? 1 : 0;
     b->quiet_ms = 0;
-    if (causes[b->cause].ends && flo_benchmark_has_result(b)) {
+    b->state = FLO_BENCHMARK_WAITING;
+}
+
+static enum flo_benchmark_action give_way(struct flo_benchmark *b, uint64_t now_ms)
+{
+    bool is_active = b->state > FLO_BENCHMARK_WAITING;
+
+    /* files that had to go are not fetched again for more of the same figures */
+    if ((causes[b->cause].ends || b->is_lacking != 0) && flo_benchmark_has_result(b)) {
         return end(b);
     }
-    b->state = FLO_BENCHMARK_WAITING;
-    b->yields += is_running ? 1 : 0;
-    return is_running ? FLO_BENCHMARK_STOP : FLO_BENCHMARK_NOTHING;
+    pause(b, now_ms);
+    return is_active ? FLO_BENCHMARK_STOP : FLO_BENCHMARK_NOTHING;
+}
+
+/* Begins the next step when it was quiet for long enough. */
+static enum flo_benchmark_action go_on(struct flo_benchmark *b, uint64_t now_ms)
+{
+    b->quiet_ms = b->quiet_ms == 0 ? now_ms : b->quiet_ms;
+    if (b->state != FLO_BENCHMARK_WAITING || now_ms - b->quiet_ms < FLO_BENCHMARK_QUIET_MS) {
+        return FLO_BENCHMARK_NOTHING;
+    }
+    b->since_ms = now_ms;
+    if (b->is_lacking != 0) {
+        b->state = FLO_BENCHMARK_FETCHING;
+        b->fetches++;
+        return FLO_BENCHMARK_FETCH;
+    }
+    b->state = FLO_BENCHMARK_RUNNING;
+    return FLO_BENCHMARK_START;
 }
 
 enum flo_benchmark_action flo_benchmark_step(struct flo_benchmark *b,
                                              const struct flo_benchmark_facts *facts)
 {
-    enum flo_benchmark_cause cause = first_cause(facts);
+    enum flo_benchmark_cause cause = first_cause(b, facts);
 
     if (b->state == FLO_BENCHMARK_NONE) {
         return FLO_BENCHMARK_NOTHING;
@@ -98,22 +138,19 @@ enum flo_benchmark_action flo_benchmark_step(struct flo_benchmark *b,
         b->cause = FLO_BENCHMARK_CAUSE_LOST;
         return end(b);
     }
+    if (b->fetch_ms > FLO_BENCHMARK_FETCH_MS_MAX && b->is_lacking != 0) {
+        b->cause = FLO_BENCHMARK_CAUSE_SLOW;
+        return end(b);
+    }
     if (b->left_ms == 0) {
         /* what was in the way before is no reason if there is a result */
         b->cause = flo_benchmark_has_result(b) ? FLO_BENCHMARK_CAUSES : b->cause;
         return end(b);
     }
     if (cause < FLO_BENCHMARK_CAUSES) {
-        return give_way(b);
+        return give_way(b, facts->now_ms);
     }
-    b->quiet_ms = b->quiet_ms == 0 ? facts->now_ms : b->quiet_ms;
-    if (b->state == FLO_BENCHMARK_WAITING &&
-        facts->now_ms - b->quiet_ms >= FLO_BENCHMARK_QUIET_MS) {
-        b->state = FLO_BENCHMARK_RUNNING;
-        b->since_ms = facts->now_ms;
-        return FLO_BENCHMARK_START;
-    }
-    return FLO_BENCHMARK_NOTHING;
+    return go_on(b, facts->now_ms);
 }
 
 enum flo_benchmark_action flo_benchmark_lost(struct flo_benchmark *b, uint64_t now_ms)
@@ -128,6 +165,31 @@ enum flo_benchmark_action flo_benchmark_lost(struct flo_benchmark *b, uint64_t n
     }
     b->cause = FLO_BENCHMARK_CAUSE_LOST;
     return end(b);
+}
+
+/* ---- its files ---- */
+
+void flo_benchmark_lacks(struct flo_benchmark *b, uint64_t now_ms)
+{
+    assert(b->state != FLO_BENCHMARK_NONE);
+    pause(b, now_ms);
+    b->is_lacking = 1;
+}
+
+void flo_benchmark_fetched(struct flo_benchmark *b, uint64_t now_ms)
+{
+    assert(b->state == FLO_BENCHMARK_FETCHING);
+    pause(b, now_ms);
+    b->is_lacking = 0;
+    b->tries = 0;
+}
+
+void flo_benchmark_unfetched(struct flo_benchmark *b, uint64_t now_ms, uint64_t random)
+{
+    assert(b->state == FLO_BENCHMARK_FETCHING);
+    pause(b, now_ms);
+    b->again_ms = now_ms + flo_retry_delay_ms(b->tries++, FLO_BENCHMARK_PAUSE_MS_MIN,
+                                              FLO_BENCHMARK_PAUSE_MS_MAX, random);
 }
 
 /* ---- what ---- */

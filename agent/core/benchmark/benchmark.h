@@ -1,9 +1,10 @@
 /* Benchmark: decides when a device measures a release for an order, what it
  * measures next, and when that ends.
  *
- * A process measures, test by test, at idle priority.  It is ended as soon as
- * anything else needs the device (benchmark.def), and started again after a
- * quiet time.  Pure: the caller passes the time and what it sees. */
+ * A release that is not on the device is fetched first.  Then a process
+ * measures, test by test, at idle priority.  It is ended as soon as anything
+ * else needs the device (benchmark.def), and started again after a quiet time.
+ * Pure: the caller passes the time and what it sees. */
 #ifndef FLOTILLA_AGENT_CORE_BENCHMARK_H
 #define FLOTILLA_AGENT_CORE_BENCHMARK_H
 
@@ -13,6 +14,12 @@
 #define FLO_BENCHMARK_QUIET_MS 5000
 /* Number of times that the process may be lost, or the agent restart. */
 #define FLO_BENCHMARK_LOSSES_MAX 3
+/* Longest time that the downloads for a benchmark may take.  They do not count
+ * as time of the benchmark. */
+#define FLO_BENCHMARK_FETCH_MS_MAX UINT64_C(86400000)
+/* Pauses after a download that failed. */
+#define FLO_BENCHMARK_PAUSE_MS_MIN 1000
+#define FLO_BENCHMARK_PAUSE_MS_MAX 60000
 #define FLO_BENCHMARK_POINTS_MAX 48
 
 /* ---- values over time ---- */
@@ -44,7 +51,7 @@ enum flo_benchmark_test {
 /* ---- decisions ---- */
 
 enum flo_benchmark_cause {
-#define FLO_BENCHMARK_CAUSE(name, word, ends, meaning) FLO_BENCHMARK_CAUSE_##name,
+#define FLO_BENCHMARK_CAUSE(name, word, steps, ends, meaning) FLO_BENCHMARK_CAUSE_##name,
 #include "agent/core/benchmark/benchmark.def"
     FLO_BENCHMARK_CAUSES, /* nothing is in the way */
 };
@@ -55,18 +62,24 @@ const char *flo_benchmark_meaning(enum flo_benchmark_cause cause);
 enum flo_benchmark_state {
     FLO_BENCHMARK_NONE,
     FLO_BENCHMARK_WAITING, /* no process measures */
+    FLO_BENCHMARK_FETCHING,
     FLO_BENCHMARK_RUNNING,
 };
 struct flo_benchmark {
     enum flo_benchmark_state state;
     uint64_t end_ms;                /* time at which it ends in any case */
     uint64_t quiet_ms;              /* time since which nothing is in the way; 0: something is */
-    uint64_t since_ms;              /* time at which the process was started */
+    uint64_t since_ms;              /* time until which the step in progress was counted */
+    uint64_t again_ms;              /* time before which no download is tried again */
+    uint32_t tries;                 /* downloads that failed in a row */
     enum flo_benchmark_cause cause; /* last one that was in the way */
 
     /* The members from here on survive a restart of the agent. */
     uint64_t left_ms;     /* time left of the order's, when it was stored */
     uint64_t measured_ms; /* time that processes measured */
+    uint64_t fetch_ms;    /* time that downloads took */
+    uint32_t fetches;     /* number of downloads that began */
+    uint32_t is_lacking;  /* 1: files of the release are not on the device */
     uint32_t yields;      /* number of times that something ended a measurement */
     uint32_t losses;      /* number of processes that were lost, and restarts of the agent */
     uint32_t cases;       /* number of golden cases of the release */
@@ -82,14 +95,15 @@ struct flo_benchmark_facts {
 };
 enum flo_benchmark_action {
     FLO_BENCHMARK_NOTHING,
+    FLO_BENCHMARK_FETCH,  /* start the download */
     FLO_BENCHMARK_START,  /* start a process */
-    FLO_BENCHMARK_STOP,   /* end the process; the benchmark goes on later */
+    FLO_BENCHMARK_STOP,   /* end the process or download; the benchmark goes on later */
     FLO_BENCHMARK_FINISH, /* end the process, and send what was measured */
-    FLO_BENCHMARK_REFUSE, /* end the process; nothing was measured */
+    FLO_BENCHMARK_REFUSE, /* end the process or download; nothing was measured */
 };
 
 /* Begins a benchmark of `for_ms`.  `benchmark` is all zero, or what an earlier
- * run of the agent stored; that one lost its process. */
+ * run of the agent stored; that one lost its process or its download. */
 void flo_benchmark_begin(struct flo_benchmark *benchmark, uint64_t now_ms, uint64_t for_ms,
                          bool is_resumed);
 /* Decides what to do now.  Called several times a second. */
@@ -97,6 +111,13 @@ enum flo_benchmark_action flo_benchmark_step(struct flo_benchmark *benchmark,
                                              const struct flo_benchmark_facts *facts);
 /* The process is lost or failed.  Returns what follows. */
 enum flo_benchmark_action flo_benchmark_lost(struct flo_benchmark *benchmark, uint64_t now_ms);
+/* Files of the release are not on the device, or not any more.  The caller has
+ * ended a process or a download. */
+void flo_benchmark_lacks(struct flo_benchmark *benchmark, uint64_t now_ms);
+/* The download is complete, or not needed. */
+void flo_benchmark_fetched(struct flo_benchmark *benchmark, uint64_t now_ms);
+/* The download failed, and may succeed later.  `random` spreads the next try. */
+void flo_benchmark_unfetched(struct flo_benchmark *benchmark, uint64_t now_ms, uint64_t random);
 /* Chooses what to ask of the process next, and for CASE which one. */
 enum flo_benchmark_test flo_benchmark_next(struct flo_benchmark *benchmark, uint32_t *which);
 /* Takes the result of a test: tokens/s, or of a case 1 for right, 0 for wrong,

@@ -40,7 +40,7 @@ static void begin(uint64_t for_ms)
 
 static void follow(enum flo_benchmark_action action)
 {
-    static const char *const words[] = {NULL, "start", "stop", "finish", "refuse"};
+    static const char *const words[] = {NULL, "fetch", "start", "stop", "finish", "refuse"};
     char what[64];
     bool is_end = action >= FLO_BENCHMARK_STOP;
 
@@ -185,6 +185,189 @@ static void short_memory_stops_it(void **state)
                  "[  6.000] memory is short\n"
                  "[  6.250] stop: memory\n"
                  "[ 60.000] finish: time\n");
+}
+
+/* ---- a release that the device lacks ---- */
+
+static void begin_without_files(uint64_t for_ms)
+{
+    begin(for_ms);
+    flo_benchmark_lacks(&device.benchmark, MINUTE);
+}
+
+static void arrive(void)
+{
+    flo_benchmark_fetched(&device.benchmark, device.facts.now_ms);
+    note("its files are here");
+}
+
+static void a_release_that_the_device_lacks_is_fetched_first(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(10 * MINUTE);
+    arrive();
+    pass(2 * MINUTE);
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[600.000] its files are here\n"
+                 "[605.250] start\n"
+                 "[654.750] finish: time\n");
+    assert_int_equal(device.benchmark.fetch_ms, 600000 - 5250);
+    assert_int_equal(device.benchmark.measured_ms, 654750 - 605250);
+}
+
+static void a_download_gives_way_to_an_update_and_goes_on_after_it(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(10 * SECOND);
+    set(FLO_BENCHMARK_CAUSE_UPDATE, true);
+    pass(8 * SECOND);
+    set(FLO_BENCHMARK_CAUSE_UPDATE, false);
+    pass(8 * SECOND);
+    arrive();
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[ 10.000] a release is being installed, or serves on trial\n"
+                 "[ 10.250] stop: update\n"
+                 "[ 18.000] no more\n"
+                 "[ 23.250] fetch\n"
+                 "[ 26.000] its files are here\n");
+}
+
+static void a_freeze_stops_a_download(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(6 * SECOND);
+    set(FLO_BENCHMARK_CAUSE_FREEZE, true);
+    pass(2 * MINUTE);
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[  6.000] the device is frozen\n"
+                 "[  6.250] stop: freeze\n"
+                 "[ 61.000] refuse: freeze\n");
+}
+
+static void a_download_waits_as_updates_do_and_a_measurement_does_not(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    set(FLO_BENCHMARK_CAUSE_WAITS, true);
+    pass(10 * SECOND);
+    set(FLO_BENCHMARK_CAUSE_WAITS, false);
+    pass(10 * SECOND);
+    arrive();
+    set(FLO_BENCHMARK_CAUSE_WAITS, true);
+    pass(6 * SECOND);
+    EXPECT_TRACE("[  0.000] its download waits for what `updates_wait` names\n"
+                 "[ 10.000] no more\n"
+                 "[ 15.250] fetch\n"
+                 "[ 20.000] its files are here\n"
+                 "[ 20.000] its download waits for what `updates_wait` names\n"
+                 "[ 25.250] start\n");
+}
+
+static void requests_and_short_memory_stop_no_download(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    set(FLO_BENCHMARK_CAUSE_REQUEST, true);
+    set(FLO_BENCHMARK_CAUSE_MEMORY, true);
+    pass(10 * SECOND);
+    EXPECT_TRACE("[  0.000] an app asks the device's models\n"
+                 "[  0.000] memory is short\n"
+                 "[  5.250] fetch\n");
+}
+
+static void a_download_that_fails_is_tried_again_after_a_pause(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(6 * SECOND);
+    flo_benchmark_unfetched(&device.benchmark, device.facts.now_ms, 1000);
+    pass(7 * SECOND);
+    flo_benchmark_unfetched(&device.benchmark, device.facts.now_ms, 2000);
+    pass(MINUTE);
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[ 12.000] fetch\n"
+                 "[ 20.000] fetch\n");
+}
+
+static void a_download_that_always_fails_is_the_reason_of_the_refusal(void **state)
+{
+    (void)state;
+    begin_without_files(20 * SECOND);
+    for (int i = 0; i < 6; i++) {
+        pass(5 * SECOND + SECOND / 4);
+        if (device.benchmark.state == FLO_BENCHMARK_FETCHING) {
+            flo_benchmark_unfetched(&device.benchmark, device.facts.now_ms, 1000);
+        }
+    }
+    assert_non_null(strstr(device.trace, "refuse: network\n"));
+}
+
+static void a_download_that_takes_more_than_a_day_is_given_up(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(6 * SECOND);
+    device.facts.now_ms += FLO_BENCHMARK_FETCH_MS_MAX;
+    pass(SECOND);
+    assert_non_null(strstr(device.trace, "refuse: slow\n"));
+}
+
+static void files_that_go_for_an_update_are_fetched_again_if_nothing_was_measured(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(6 * SECOND);
+    arrive();
+    flo_benchmark_lacks(&device.benchmark, device.facts.now_ms);
+    set(FLO_BENCHMARK_CAUSE_UPDATE, true);
+    pass(SECOND);
+    set(FLO_BENCHMARK_CAUSE_UPDATE, false);
+    pass(6 * SECOND);
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[  6.000] its files are here\n"
+                 "[  6.000] a release is being installed, or serves on trial\n"
+                 "[  7.000] no more\n"
+                 "[ 12.250] fetch\n");
+}
+
+static void files_that_go_for_an_update_end_it_with_what_was_measured(void **state)
+{
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(6 * SECOND);
+    arrive();
+    pass(10 * SECOND);
+    flo_benchmark_lacks(&device.benchmark, device.facts.now_ms);
+    set(FLO_BENCHMARK_CAUSE_UPDATE, true);
+    pass(SECOND);
+    EXPECT_TRACE("[  5.250] fetch\n"
+                 "[  6.000] its files are here\n"
+                 "[ 11.250] start\n"
+                 "[ 16.000] a release is being installed, or serves on trial\n"
+                 "[ 16.250] finish: update\n");
+}
+
+static void a_restart_of_the_agent_during_a_download_is_no_loss(void **state)
+{
+    struct flo_benchmark stored;
+
+    (void)state;
+    begin_without_files(MINUTE);
+    pass(10 * SECOND);
+    stored = device.benchmark;
+    for (int i = 0; i < 10; i++) {
+        device.benchmark = stored;
+        device.benchmark.state = FLO_BENCHMARK_NONE;
+        flo_benchmark_begin(&device.benchmark, device.facts.now_ms, MINUTE, true);
+        pass(6 * SECOND);
+        stored = device.benchmark;
+    }
+    assert_int_equal(stored.losses, 0);
+    assert_int_equal(stored.state, FLO_BENCHMARK_FETCHING);
+    assert_int_equal(stored.fetches, 11);
 }
 
 /* ---- restarts and losses ---- */
@@ -334,6 +517,17 @@ int main(void)
         cmocka_unit_test(a_request_of_an_app_stops_it_and_it_goes_on_after_a_quiet_time),
         cmocka_unit_test(an_update_or_soak_is_never_measured_beside),
         cmocka_unit_test(short_memory_stops_it),
+        cmocka_unit_test(a_release_that_the_device_lacks_is_fetched_first),
+        cmocka_unit_test(a_download_gives_way_to_an_update_and_goes_on_after_it),
+        cmocka_unit_test(a_freeze_stops_a_download),
+        cmocka_unit_test(a_download_waits_as_updates_do_and_a_measurement_does_not),
+        cmocka_unit_test(requests_and_short_memory_stop_no_download),
+        cmocka_unit_test(a_download_that_fails_is_tried_again_after_a_pause),
+        cmocka_unit_test(a_download_that_always_fails_is_the_reason_of_the_refusal),
+        cmocka_unit_test(a_download_that_takes_more_than_a_day_is_given_up),
+        cmocka_unit_test(files_that_go_for_an_update_are_fetched_again_if_nothing_was_measured),
+        cmocka_unit_test(files_that_go_for_an_update_end_it_with_what_was_measured),
+        cmocka_unit_test(a_restart_of_the_agent_during_a_download_is_no_loss),
         cmocka_unit_test(a_restart_of_the_agent_goes_on_with_the_time_that_is_left),
         cmocka_unit_test(a_process_that_is_lost_again_and_again_ends_it),
         cmocka_unit_test(an_agent_that_restarts_again_and_again_measures_no_more),
