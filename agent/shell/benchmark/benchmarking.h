@@ -14,6 +14,7 @@ struct flo_benchmark_job {
     char order[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1]; /* "": the only one */
     struct flo_digest release;    /* zero: the one that serves */
+    bool is_named;                /* the order names the release */
     uint64_t for_ms;
 };
 
@@ -26,6 +27,7 @@ struct flo_benchmark_seen {
     double energy_uj, energy_ms; /* while tokens were generated */
     double energy_tokens;
     double drain, drain_ms;           /* battery in parts of 100 per hour; of which time */
+    double fetched_bytes;             /* size of the downloads */
     struct flo_benchmark_series heat; /* 1/1000 degree C */
     bool is_packed;
     enum flo_energy_source source;
@@ -36,6 +38,9 @@ struct flo_benchmark_seen {
 
 struct flo_benchmarking;
 typedef void flo_benchmark_process_failed(struct flo_benchmarking *b, const struct flo_err *err);
+/* `err` NULL: the release is here. */
+typedef void flo_benchmark_fetch_ended(struct flo_benchmarking *b, const struct flo_err *err,
+                                       bool is_passing);
 struct flo_benchmarking {
     struct flo_shell *shell;
     flo_benchmark_done *done;
@@ -46,6 +51,13 @@ struct flo_benchmarking {
     struct flo_benchmark_seen seen;
     uint64_t stored_ms;                     /* time at which the state was stored last */
     uint64_t used_ms[FLO_AGENT_MODELS_MAX]; /* last request of each model, as seen last */
+    uint64_t admitted_ms;                   /* time of the last look whether it may run here */
+
+    /* The download. */
+    flo_benchmark_fetch_ended *fetch_ended;
+    bool is_planned;           /* its plan is told, and was not looked at yet */
+    struct flo_err unfetched;  /* why the last one failed; code 0: none did */
+    struct flo_digest leaving; /* release whose files go when nothing writes; zero: none */
 
     /* The process. */
     flo_benchmark_process_failed *failed;
@@ -69,11 +81,37 @@ struct flo_benchmark_files {
     uint32_t context;
 };
 /* Finds the files of a job's release, and notes in `seen` what it is.
- * FLO_E_NOT_BUILT  the release is not on the device, or not of our engine alone
- * FLO_E_STATE      the job does not say which model */
+ * FLO_E_BLOB_ABSENT  the release is not on the device
+ * FLO_E_NOT_BUILT    it is not of our engine alone
+ * FLO_E_STATE        the job does not say which model */
 FLO_MUST_USE int flo_benchmark_find(struct flo_shell *shell, const struct flo_benchmark_job *job,
                                     struct flo_benchmark_files *out,
                                     struct flo_benchmark_seen *seen, struct flo_err *err);
+
+/* Checks that a release is one of our engine alone.  FLO_E_NOT_BUILT. */
+FLO_MUST_USE int flo_benchmark_check_kind(const struct flo_release *release, bool is_runtime,
+                                          bool is_adapter, struct flo_err *err);
+
+/* ---- fetch.c ---- */
+
+/* Checks that the release that an order names may run here, as far as it is
+ * known yet.
+ * FLO_E_TARGET_DENIED, FLO_E_TARGET_FLOOR, FLO_E_TARGET_REVOKED, sig.* */
+FLO_MUST_USE int flo_benchmark_admit(struct flo_shell *shell, const struct flo_benchmark_job *job,
+                                     struct flo_err *err);
+/* Starts the download.  `ended` is called when it ends by itself, or cannot
+ * start. */
+void flo_benchmark_fetch_start(struct flo_benchmarking *b, flo_benchmark_fetch_ended *ended);
+/* Checks the release and variant that the plan of the download names. */
+FLO_MUST_USE int flo_benchmark_check_plan(struct flo_benchmarking *b, struct flo_err *err);
+/* Removes what neither a slot nor an execution names, unless a job runs. */
+void flo_benchmark_fetch_sweep(struct flo_shell *shell);
+/* Ends the download of the active job.  Its files, finished or not, go when
+ * nothing writes any more, unless the next job measures the same release. */
+void flo_benchmark_fetch_drop(struct flo_benchmarking *b);
+/* Removes the files that are to go, if nothing writes.  Returns whether some are
+ * left. */
+bool flo_benchmark_fetch_is_leaving(struct flo_benchmarking *b);
 
 /* ---- process.c ---- */
 

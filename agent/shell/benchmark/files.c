@@ -50,26 +50,30 @@ static int find_current(const struct flo_shell *shell, const struct flo_benchmar
                           job->model[0] == '\0' ? "what serves" : job->model, count, flo_s(count));
 }
 
+int flo_benchmark_check_kind(const struct flo_release *release, bool is_runtime, bool is_adapter,
+                             struct flo_err *err)
+{
+    if (!is_runtime && !is_adapter) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: benchmarks of %s", release->model, release->version,
+             is_runtime ? "a runtime's release" : "an adapter");
+    return flo_err_fix(err, is_runtime ? "measure it with the runtime's own tools"
+                                       : "measure the release of its base model");
+}
+
 static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                       struct flo_shell_files *files, struct flo_err *err)
 {
-    struct flo_err why = {0};
     char text[FLO_DIGEST_TEXT];
+    int rv = flo_shell_files_get(shell, digest, files, err);
 
-    flo_digest_text(digest, text);
-    if (flo_shell_files_get(shell, digest, files, &why) < 0) {
-        flo_fail(err, FLO_E_NOT_BUILT, "a benchmark fetches nothing, and %.19s… is not here: %s",
-                 text, why.what);
-        return flo_err_fix(err, "bring the release first: flotilla rollout start, or device pin");
+    if (rv < 0) {
+        flo_digest_text(digest, text);
+        return flo_wrap(err, rv, "a benchmark of %.19s…", text);
     }
-    const struct flo_release *release = files->release;
-    if (files->model == NULL || files->adapter != NULL) {
-        flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: benchmarks of %s", release->model, release->version,
-                 files->model == NULL ? "a runtime's release" : "an adapter");
-        return flo_err_fix(err, files->model == NULL ? "measure it with the runtime's own tools"
-                                                     : "measure the release of its base model");
-    }
-    return 0;
+    return flo_benchmark_check_kind(files->release, files->model == NULL, files->adapter != NULL,
+                                    err);
 }
 
 /* Finds the first golden file of the variant. */

@@ -12,11 +12,13 @@
 /* clang-format off */
 /* Numbers of the core that are stored. */
 #define CORE_NUMBERS(X) \
-    X(left_ms) X(measured_ms) X(yields) X(losses) X(cases) X(played) X(right) X(wrong)
+    X(left_ms) X(measured_ms) X(fetch_ms) X(fetches) X(is_lacking) X(yields) X(losses) X(cases) \
+    X(played) X(right) X(wrong)
 /* Numbers of the shell that are stored. */
 #define SEEN_NUMBERS(X) \
     X(file_bytes) X(rss_bytes) X(load_ms) X(first_token_ms) X(threads) X(load_sum) \
-    X(load_count) X(clock_least) X(energy_uj) X(energy_ms) X(energy_tokens) X(drain) X(drain_ms)
+    X(load_count) X(clock_least) X(energy_uj) X(energy_ms) X(energy_tokens) X(drain) X(drain_ms) \
+    X(fetched_bytes)
 /* Texts of the shell that are stored. */
 #define SEEN_TEXTS(X) X(kernel) X(version) X(variant) X(model) X(release)
 /* clang-format on */
@@ -240,6 +242,8 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
         {"clock-least-percent", seen->clock_least},
         {"watts", seen->energy_ms > 0 ? seen->energy_uj / 1e3 / seen->energy_ms : 0},
         {"battery-percent-per-hour", seen->drain},
+        {"fetch-bytes", seen->fetched_bytes},
+        {"fetch-ms", seen->fetched_bytes > 0 ? (double)core->fetch_ms : 0},
     };
     put_known(facts, known, FLO_COUNT(known));
     flo_json_put_text(facts, "kernel", seen->kernel);
