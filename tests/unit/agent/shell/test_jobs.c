@@ -171,14 +171,19 @@ static int end(void **state)
     return remove_tree(dir);
 }
 
-static void start(uint32_t number, pid_t *pid, pid_t *tracer)
+static void start_of(uint32_t model, uint32_t number, pid_t *pid, pid_t *tracer)
 {
-    flo_shell_job_start(&shell, 0, number);
+    flo_shell_job_start(&shell, model, number);
     *pid = child_first();
     *tracer = *pid == 0 ? 0 : child_tracer(*pid);
     if (*tracer == 0) {
         skip(); /* this machine shows no children, or lets nobody trace them */
     }
+}
+
+static void start(uint32_t number, pid_t *pid, pid_t *tracer)
+{
+    start_of(0, number, pid, tracer);
 }
 
 static void turn(void)
@@ -273,6 +278,63 @@ static void a_job_that_waits_can_be_cancelled(void **state)
     assert_int_equal(child_first(), 0);
 }
 
+/* ---- a guest ---- */
+
+static unsigned left;    /* times that the guest was asked to leave */
+static char told[2][16]; /* what its job said last, and before */
+
+static void on_leave(struct flo_shell *unused)
+{
+    (void)unused;
+    left++;
+}
+
+static void on_said(struct flo_shell *unused, const char *word, const json_t *line)
+{
+    (void)unused, (void)line;
+    memcpy(told[1], told[0], sizeof(told[0]));
+    snprintf(told[0], sizeof(told[0]), "%s", word);
+}
+
+static void begin_guest(pid_t *pid, pid_t *tracer)
+{
+    left = 0;
+    memset(told, 0, sizeof(told));
+    shell.update->guest = (struct flo_guest){.leave = on_leave, .said = on_said};
+    start_of(FLO_NO_MODEL, FLO_JOB_GUEST, pid, tracer);
+}
+
+static void a_job_of_an_execution_ends_that_of_the_guest_and_waits_for_it(void **state)
+{
+    pid_t pid, tracer;
+
+    (void)state;
+    begin_guest(&pid, &tracer);
+    assert_int_equal(left, 0);
+    flo_shell_job_start(&shell, 0, 2);
+
+    assert_int_equal(left, 1);
+    assert_int_equal(shell.update->waiting_job, 2);
+    assert_string_equal(told[0], ""); /* who was asked to leave needs no more words */
+    kill(tracer, SIGKILL);
+}
+
+static void a_guest_whose_job_is_lost_hears_it_and_the_core_does_not(void **state)
+{
+    pid_t pid, tracer;
+
+    (void)state;
+    begin_guest(&pid, &tracer);
+    kill(tracer, SIGKILL);
+    kill(pid, SIGKILL);
+    WAIT_TURNING(told[0][0] != '\0', turn());
+
+    assert_string_equal(told[0], "lost");
+    assert_false(flo_shell_job_is_open(&shell));
+    take_event();
+    assert_int_equal(failed.kind, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -281,6 +343,8 @@ int main(void)
         TEST(the_next_job_waits_until_it_has_ended),
         TEST(a_job_that_waits_for_a_minute_fails_and_says_why),
         TEST(a_job_that_waits_can_be_cancelled),
+        TEST(a_job_of_an_execution_ends_that_of_the_guest_and_waits_for_it),
+        TEST(a_guest_whose_job_is_lost_hears_it_and_the_core_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
