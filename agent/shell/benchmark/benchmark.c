@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <flotilla/errors/benchmark.h>
-#include <flotilla/errors/blob.h>
 #include <flotilla/errors/engine.h>
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/worker.h>
@@ -241,14 +240,25 @@ static void start(struct flo_benchmarking *b)
     }
 }
 
+/* Ends the process or the download; the benchmark goes on later. */
+static void yield_now(struct flo_benchmarking *b)
+{
+    note_drain(b);
+    flo_benchmark_process_end(b);
+    flo_shell_job_cancel(b->shell, FLO_JOB_GUEST);
+    flo_benchmark_store(b, NULL);
+    flo_log(FLO_LOG_INFO, "bench", "order %s waits: %s", b->jobs[0].order,
+            flo_benchmark_meaning(b->core.cause));
+}
+
 /* An update begins: what was fetched goes before the update is planned. */
 static void on_leave(struct flo_shell *shell)
 {
     struct flo_benchmarking *b = shell->benchmarking;
 
     if (b->job_count > 0 && b->core.state != FLO_BENCHMARK_NONE && b->core.fetches > 0) {
-        note_drain(b);
-        flo_benchmark_process_end(b);
+        b->core.cause = FLO_BENCHMARK_CAUSE_UPDATE;
+        yield_now(b);
         flo_benchmark_lacks(&b->core, flo_now_ms());
         flo_benchmark_store(b, NULL);
         flo_benchmark_fetch_sweep(shell);
@@ -280,12 +290,7 @@ static void follow(struct flo_benchmarking *b, enum flo_benchmark_action action)
         start(b);
         return;
     case FLO_BENCHMARK_STOP:
-        note_drain(b);
-        flo_benchmark_process_end(b);
-        flo_shell_job_cancel(b->shell, FLO_JOB_GUEST);
-        flo_benchmark_store(b, NULL);
-        flo_log(FLO_LOG_INFO, "bench", "order %s waits: %s", b->jobs[0].order,
-                flo_benchmark_meaning(b->core.cause));
+        yield_now(b);
         return;
     case FLO_BENCHMARK_FINISH:
         note_drain(b);
@@ -363,8 +368,8 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 
 /* ---- orders ---- */
 
-/* Looks which files of the job's release are here.  What an earlier download
- * left stays until the end. */
+/* Looks which files of the job's release are here.  Files of an earlier download
+ * stay until the end. */
 static void take_stock(struct flo_benchmarking *b)
 {
     const struct flo_benchmark_job *job = &b->jobs[0];
@@ -435,15 +440,13 @@ int flo_benchmark_ask(struct flo_shell *shell, const struct flo_order *order,
     memcpy(job.order, order->id, sizeof(job.order));
     memcpy(job.model, order->model, sizeof(job.model));
     if (flo_benchmark_has_ended(shell, order->id)) { /* the controller has no report yet */
-        flo_benchmark_fetch_sweep(shell);            /* its files may be here still */
+        flo_benchmark_fetch_sweep(shell);            /* files that an interrupted run left */
         done(shell, order->id, NULL);
         return 0;
     }
     FLO_TRY(flo_benchmark_admit(shell, &job, err));
     int rv = flo_benchmark_find(shell, &job, &files, &seen, err);
-    if (rv < 0 && !(rv == FLO_E_BLOB_ABSENT && job.is_named)) {
-        return rv;
-    }
+    FLO_TRY(rv == FLO_E_BLOB_ABSENT && job.is_named ? 0 : rv);
     (void)!flo_digest_parse(seen.release, &job.release);
     if (shell->benchmarking == NULL) {
         FLO_TRY(open_benchmarking(shell, err));

@@ -55,7 +55,7 @@ struct flo_benchmarking {
 
     /* The download. */
     flo_benchmark_fetch_ended *fetch_ended;
-    bool is_planned;           /* its plan is told, and was not looked at yet */
+    bool is_planned;           /* the plan is told, and was not looked at yet */
     struct flo_err unfetched;  /* why the last one failed; code 0: none did */
     struct flo_digest leaving; /* release whose files go when nothing writes; zero: none */
 

@@ -41,7 +41,7 @@ int flo_benchmark_admit(struct flo_shell *shell, const struct flo_benchmark_job 
     struct flo_slots *record = NULL;
 
     if (!job->is_named) {
-        return 0; /* it serves */
+        return 0; /* the release serves */
     }
     if (flo_shell_release_get(shell, &job->release, &release, NULL) < 0) {
         return admit_unseen(shell, &job->release, err);

@@ -20,7 +20,8 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
  * and no slot names them.  A job of an execution goes first: the guest's job
  * ends, and its files may go. */
 struct flo_guest {
-    struct flo_digest release; /* its document is here, and its files stay; zero: none */
+    struct flo_digest
+        release; /* release whose document is here, and whose files stay; zero: none */
     /* what the guest's job fetches: only release.digest is set, so the variant is
      * the plan's, and the limits are those of the configuration */
     struct flo_agent_execution asked;

@@ -20,6 +20,8 @@ static const struct {
     {"battery_percent_per_hour", "battery-percent-per-hour"},
     {"slowdown_percent", "slowdown-percent"},
     {"temperature_most", "temperature-most"},
+    {"fetch_bytes", "fetch-bytes"},
+    {"fetch_ms", "fetch-ms"},
 };
 
 static bool is_measured(const json_t *item)
