@@ -633,6 +633,22 @@ static void a_device_may_fetch_what_a_deploy_of_its_desired_named_once(void **st
     assert_true(offers(store, DEVICE, "a1"));
 }
 
+static void a_device_may_fetch_what_it_was_ordered_to_measure(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_release_brings(store, "a", "a1", &err), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    add_order(store, "o-1", (struct flo_fleet_order){.op = "benchmark", .release = "a"});
+    add_order(store, "o-2", (struct flo_fleet_order){.op = "logs", .release = ""});
+
+    assert_int_equal(flo_fleet_offer_add(store, DEVICE, "o-2", &err), 0);
+    assert_false(offers(store, DEVICE, "a1"));
+    assert_int_equal(flo_fleet_offer_add(store, DEVICE, "o-1", &err), 0);
+    assert_true(offers(store, DEVICE, "a1"));
+}
+
 static void an_offer_ends_with_the_identity_that_it_was_made_to(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -675,6 +691,7 @@ int main(void)
         OVER_ALL(a_device_is_awaited_until_it_answered),
         OVER_ALL(who_is_awaited_in_one_order_is_known_by_heart),
         OVER_ALL(a_device_may_fetch_what_a_deploy_of_its_desired_named_once),
+        OVER_ALL(a_device_may_fetch_what_it_was_ordered_to_measure),
         OVER_ALL(an_offer_ends_with_the_identity_that_it_was_made_to),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
