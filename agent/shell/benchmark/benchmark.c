@@ -256,7 +256,9 @@ static void on_leave(struct flo_shell *shell)
 {
     struct flo_benchmarking *b = shell->benchmarking;
 
-    if (b->job_count > 0 && b->core.state != FLO_BENCHMARK_NONE && b->core.fetches > 0) {
+    bool is_active = b->core.state > FLO_BENCHMARK_WAITING || b->core.is_lacking == 0;
+    if (b->job_count > 0 && b->core.state != FLO_BENCHMARK_NONE && b->core.fetches > 0 &&
+        is_active) {
         b->core.cause = FLO_BENCHMARK_CAUSE_UPDATE;
         yield_now(b);
         flo_benchmark_lacks(&b->core, flo_now_ms());
