@@ -92,7 +92,7 @@ static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
         info->properties &= ~(unsigned)FLO_COMPUTE_CUTS;
     }
     if (e->hparams.is_encoder) {
-        info->properties = FLO_COMPUTE_POOLS;
+        info->properties = FLO_COMPUTE_POOLS | FLO_COMPUTE_ADAPTERS;
     }
     info->parameters = e->weights.parameters;
     snprintf(info->kernel, sizeof(info->kernel), "%s", e->kernel->name);

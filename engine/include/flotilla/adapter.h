@@ -37,9 +37,9 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err
  *                        kind, architecture, tensor or shape), or its rank is
  *                        above FLO_ADAPTER_RANK_MAX
  * FLO_E_MODEL_NONFINITE  the named tensor has a NaN or infinity
- * FLO_E_NOT_BUILT        the adapter changes the embedding or the output,
- *                        begins at certain tokens only, or has a type that is
- *                        not decoded; the model is an encoder
+ * FLO_E_NOT_BUILT        the adapter changes the embedding, the output, or a
+ *                        matrix behind a pooled vector; it begins at certain
+ *                        tokens only, or has a type that is not decoded
  * FLO_E_MEMORY_BUDGET    the rest of `adapter_bytes` is too small; the file
  *                        counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,

@@ -265,8 +265,7 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **
         return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
     }
     if ((engine->info.properties & FLO_COMPUTE_ADAPTERS) == 0) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "%s applies no adapters%s", engine->compute->name,
-                        engine->hparams.is_encoder ? " to an encoder" : "");
+        return flo_fail(err, FLO_E_NOT_BUILT, "%s applies no adapters", engine->compute->name);
     }
     FLO_TRY(take_room(engine, "'s file", bytes, err));
     int rv = flo_pages_map(bytes, &data, err);

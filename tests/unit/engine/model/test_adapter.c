@@ -19,6 +19,7 @@
 #include <flotilla/errors/model.h>
 
 #include "engine/model/adapter/adapter.h"
+#include "engine/model/compute.h"
 #include "unit/engine/gguf_make.h"
 #include "unit/engine/lora_make.h"
 
@@ -253,6 +254,59 @@ static void sessions_with_other_adapters_have_the_bits_they_have_alone(void **st
     }
 }
 
+enum { TEXT = 8, WIDTH_MAX = 128 };
+
+/* Final states of texts, whose sessions compute them in one pass. */
+static void states_of(struct flo_session *const *sessions, uint32_t count,
+                      float (*out)[TEXT][WIDTH_MAX])
+{
+    struct flo_engine *engine = sessions[0]->engine;
+    struct flo_span spans[SESSIONS];
+    const struct flo_request request = {.spans = spans, .span_count = count, .states = true};
+
+    assert_true(engine->hparams.n_embd <= WIDTH_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        spans[i] = (struct flo_span){sessions[i], tokens[0], TEXT};
+    }
+    assert_int_equal(engine->compute->pass(engine, &request, NULL), 0);
+    for (uint32_t row = 0; row < count * TEXT; row++) {
+        memcpy(out[row / TEXT][row % TEXT], engine->compute->state(engine, row),
+               engine->hparams.n_embd * sizeof(float));
+    }
+}
+
+static void texts_of_an_encoder_with_other_adapters_have_the_bits_they_have_alone(void **state)
+{
+    static const char *const paths[] = {"tests/models/bert.Q8_0.gguf",
+                                        "tests/oracle/encoders/modernbert-rerank.q8_0.gguf",
+                                        "tests/oracle/encoders/embeddinggemma.f32.gguf"};
+    static float alone[SESSIONS][TEXT][WIDTH_MAX], together[SESSIONS][TEXT][WIDTH_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        struct flo_engine *engine = open_base(paths[i], 2);
+        struct flo_adapter *adapters[SESSIONS] = {NULL};
+        struct flo_session *sessions[SESSIONS];
+
+        for (size_t s = 0; s < SESSIONS; s++) {
+            char path[] = "/tmp/flotilla-lora-XXXXXX";
+
+            write_adapter(engine, s, 0.2f, path);
+            assert_int_equal(s > 0 ? flo_adapter_open(engine, path, &adapters[s], NULL) : 0, 0);
+            unlink(path);
+            sessions[s] = session_of(engine, adapters[s], 1);
+            states_of(&sessions[s], 1, &alone[s]);
+            assert_int_equal(s > 0 && memcmp(alone[s], alone[s - 1], sizeof(alone[s])) == 0, 0);
+        }
+        states_of(sessions, SESSIONS, together);
+        assert_memory_equal(alone, together, sizeof(alone));
+        for (size_t s = 0; s < SESSIONS; s++) {
+            flo_adapter_close(adapters[s]);
+        }
+        flo_engine_close(engine);
+    }
+}
+
 static void threads_do_not_change_a_bit(void **state)
 {
     float *logits[2];
@@ -421,23 +475,7 @@ static void a_hostile_file_is_refused_with_the_reason(void **state)
     flo_engine_close(engine);
 }
 
-static void an_adapter_of_an_encoder_is_refused_with_the_reason(void **state)
-{
-    char path[] = "/tmp/flotilla-lora-XXXXXX";
-    struct flo_engine *engine = open_base("tests/models/bert.Q8_0.gguf", 1);
-    struct flo_adapter *adapter = NULL;
-    struct flo_err err = {0};
-
-    (void)state;
-    write_adapter(engine, 1, 0.1f, path);
-    assert_int_equal(flo_adapter_open(engine, path, &adapter, &err), FLO_E_NOT_BUILT);
-    assert_non_null(strstr(err.what, "applies no adapters to an encoder"));
-    flo_engine_close(engine);
-    unlink(path);
-}
-
-/* A pair of halves for the gates of a layer's 8 experts: 32 rows of 64 numbers
- * each. */
+/* A pair of halves of a tensor. */
 struct wrong {
     uint64_t a[3], b[3]; /* sizes; a third of 0: a single matrix */
     float value;         /* of all numbers */
@@ -459,7 +497,8 @@ static int give_value(void *context, const struct flo_gguf_tensor *tensor, const
     return 0;
 }
 
-static struct flo_gguf_tensor made_half(const char *name, const uint64_t sizes[3])
+static struct flo_gguf_tensor made_half(const char *tensor, const char *tail,
+                                        const uint64_t sizes[3])
 {
     uint64_t third = sizes[2] == 0 ? 1 : sizes[2];
     struct flo_gguf_tensor half = {
@@ -469,18 +508,20 @@ static struct flo_gguf_tensor made_half(const char *name, const uint64_t sizes[3
         .values = sizes[0] * sizes[1] * third,
     };
 
-    snprintf(half.name, sizeof(half.name), "%s", name);
+    snprintf(half.name, sizeof(half.name), "%s%s", tensor, tail);
     return half;
 }
 
-static void expect_wrong(struct flo_engine *engine, const struct wrong *wrong)
+static void expect_wrong(struct flo_engine *engine, const char *tensor, const struct wrong *wrong)
 {
     const struct flo_gguf_tensor halves[] = {
-        made_half("blk.2.ffn_gate_exps.weight.lora_a", wrong->a),
-        made_half("blk.2.ffn_gate_exps.weight.lora_b", wrong->b),
+        made_half(tensor, ".lora_a", wrong->a),
+        made_half(tensor, ".lora_b", wrong->b),
     };
     const struct flo_gguf_edit keys[] = {
-        {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = "lfm2moe"},
+        {.key = "general.architecture",
+         .type = FLO_GGUF_STRING,
+         .text = flo_arch_name(engine->arch)},
         {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
         {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = 1},
     };
@@ -499,6 +540,7 @@ static void expect_wrong(struct flo_engine *engine, const struct wrong *wrong)
     close(fd);
 }
 
+/* The gates of a layer's 8 experts have 32 rows of 64 numbers each. */
 static void an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason(void **state)
 {
     static const struct wrong table[] = {
@@ -517,7 +559,37 @@ static void an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason(vo
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(table); i++) {
-        expect_wrong(engine, &table[i]);
+        expect_wrong(engine, "blk.2.ffn_gate_exps.weight", &table[i]);
+    }
+    flo_engine_close(engine);
+}
+
+static void an_adapter_of_an_encoder_with_other_sizes_is_refused_with_the_reason(void **state)
+{
+    static const struct wrong fused[] = {
+        {{64, 3, 0}, {3, 192, 0}, 1, 0, ""},
+        {{64, 3, 0}, {3, 64, 0}, 1, FLO_E_MODEL_ADAPTER, "is 64 x 192"},
+        {{48, 3, 0}, {3, 192, 0}, 1, FLO_E_MODEL_ADAPTER, "halves are 48 x 3"},
+        {{64, 3, 0}, {4, 192, 0}, 1, FLO_E_MODEL_ADAPTER, "4 x 192"},
+        {{64, 257, 0}, {257, 192, 0}, 1, FLO_E_MODEL_ADAPTER, "rank 257, at most 256"},
+        {{64, 3, 0}, {3, 192, 0}, INFINITY, FLO_E_MODEL_NONFINITE, "attn_qkv.weight.lora_a"},
+    };
+    static const struct {
+        const char *tensor;
+        struct wrong pair;
+    } outside[] = {
+        {"token_embd.weight", {{64, 1, 0}, {1, 512, 0}, 1, FLO_E_NOT_BUILT, "merge it"}},
+        {"cls.weight", {{64, 1, 0}, {1, 64, 0}, 1, FLO_E_NOT_BUILT, "merge it"}},
+        {"cls.output.weight", {{64, 1, 0}, {1, 1, 0}, 1, FLO_E_NOT_BUILT, "merge it"}},
+    };
+    struct flo_engine *engine = open_base("tests/oracle/encoders/modernbert-rerank.q8_0.gguf", 1);
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(fused); i++) {
+        expect_wrong(engine, "blk.0.attn_qkv.weight", &fused[i]);
+    }
+    for (size_t i = 0; i < FLO_COUNT(outside); i++) {
+        expect_wrong(engine, outside[i].tensor, &outside[i].pair);
     }
     flo_engine_close(engine);
 }
@@ -601,10 +673,11 @@ int main(void)
         cmocka_unit_test(an_adapter_over_the_base_answers_as_merged_into_it),
         cmocka_unit_test(switching_back_gives_the_bits_of_the_base),
         cmocka_unit_test(sessions_with_other_adapters_have_the_bits_they_have_alone),
+        cmocka_unit_test(texts_of_an_encoder_with_other_adapters_have_the_bits_they_have_alone),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(a_hostile_file_is_refused_with_the_reason),
-        cmocka_unit_test(an_adapter_of_an_encoder_is_refused_with_the_reason),
         cmocka_unit_test(an_adapter_of_experts_with_other_sizes_is_refused_with_the_reason),
+        cmocka_unit_test(an_adapter_of_an_encoder_with_other_sizes_is_refused_with_the_reason),
         cmocka_unit_test(the_reckoned_memory_has_the_table_of_the_deepest_model),
         cmocka_unit_test(an_adapter_that_does_not_fit_the_plan_is_refused),
     };

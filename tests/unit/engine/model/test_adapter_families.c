@@ -1,9 +1,10 @@
-/* Adapters of all matrices of every family: the answers are those of a model
- * with the adapter merged into it.
+/* Adapters of all matrices of every family: the answers, or the vectors and
+ * scores, are those of a model with the adapter merged into it.
  *
  * usage: test_adapter_families [MODEL...]; without models, those of
- * tests/oracle */
+ * tests/oracle and tests/models */
 #include <flotilla/adapter.h>
+#include <flotilla/engine_output.h>
 
 #include "engine/model/adapter/adapter.h"
 #include "unit/engine/lora_make.h"
@@ -11,15 +12,30 @@
 enum { COUNT = 24 };
 
 static const char *const ours[] = {
-    "tests/oracle/tiny/falcon_h1-q8_0.gguf",      "tests/oracle/tiny/gemma2-S-q4_1.gguf",
-    "tests/oracle/tiny/gemma4-e-q8_0.gguf",       "tests/oracle/tiny/gemma4-moe-q8_0.gguf",
-    "tests/oracle/tiny/gpt_oss-trunc-f32.gguf",   "tests/oracle/tiny/granite-swa-q8_0.gguf",
-    "tests/oracle/tiny/granite4-h-moe-q8_0.gguf", "tests/oracle/tiny/hunyuan-q8_0.gguf",
-    "tests/oracle/tiny/lfm2_moe-q8_0.gguf",       "tests/oracle/tiny/llama2-S-q8_0.gguf",
-    "tests/oracle/tiny/nemotron_h-moe-q8_0.gguf", "tests/oracle/tiny/olmo3-q8_0.gguf",
-    "tests/oracle/tiny/phi2-S-q4_1.gguf",         "tests/oracle/tiny/phi3-S-q4_0.gguf",
-    "tests/oracle/tiny/qwen2-S-q4_0.gguf",        "tests/oracle/tiny/qwen3-S-q4_1.gguf",
-    "tests/oracle/tiny/qwen3_5-q8_0.gguf",        "tests/oracle/tiny/qwen3_next-q8_0.gguf",
+    "tests/oracle/tiny/falcon_h1-q8_0.gguf",
+    "tests/oracle/tiny/gemma2-S-q4_1.gguf",
+    "tests/oracle/tiny/gemma4-e-q8_0.gguf",
+    "tests/oracle/tiny/gemma4-moe-q8_0.gguf",
+    "tests/oracle/tiny/gpt_oss-trunc-f32.gguf",
+    "tests/oracle/tiny/granite-swa-q8_0.gguf",
+    "tests/oracle/tiny/granite4-h-moe-q8_0.gguf",
+    "tests/oracle/tiny/hunyuan-q8_0.gguf",
+    "tests/oracle/tiny/lfm2_moe-q8_0.gguf",
+    "tests/oracle/tiny/llama2-S-q8_0.gguf",
+    "tests/oracle/tiny/nemotron_h-moe-q8_0.gguf",
+    "tests/oracle/tiny/olmo3-q8_0.gguf",
+    "tests/oracle/tiny/phi2-S-q4_1.gguf",
+    "tests/oracle/tiny/phi3-S-q4_0.gguf",
+    "tests/oracle/tiny/qwen2-S-q4_0.gguf",
+    "tests/oracle/tiny/qwen3-S-q4_1.gguf",
+    "tests/oracle/tiny/qwen3_5-q8_0.gguf",
+    "tests/oracle/tiny/qwen3_next-q8_0.gguf",
+    /* encoders, and a decoder that ranks */
+    "tests/models/bert.Q8_0.gguf",
+    "tests/models/tiny-rerank.Q8_0.gguf",
+    "tests/oracle/encoders/embeddinggemma.f32.gguf",
+    "tests/oracle/encoders/modernbert-rerank.q8_0.gguf",
+    "tests/oracle/encoders/xlmr-rerank.q8_0.gguf",
 };
 static const char *const *models = ours;
 static size_t model_count = FLO_COUNT(ours);
@@ -44,21 +60,32 @@ static struct flo_engine *open_model(const char *path, const char *kernel)
     return engine;
 }
 
-/* Logits after a prompt and some single tokens; how many. */
+static bool pools(const struct flo_engine *engine)
+{
+    return (flo_engine_info(engine)->properties & FLO_COMPUTE_POOLS) != 0;
+}
+
+/* What a session makes of a text: logits after a prompt and some single tokens,
+ * or the vector or the score's parts.  Returns how many numbers that are. */
 static size_t answer(struct flo_engine *engine, const struct flo_adapter *adapter, float scale,
                      float **out)
 {
-    uint32_t n = flo_engine_info(engine)->n_vocab;
+    uint32_t n = flo_engine_info(engine)->n_vocab, labels = flo_engine_info(engine)->labels;
     struct flo_session *session = NULL;
     int32_t ids[COUNT];
 
     for (uint32_t i = 0; i < COUNT; i++) {
         ids[i] = (int32_t)((i * 37 + 3) % n);
     }
-    *out = malloc(n * sizeof(**out));
+    *out = calloc(n, sizeof(**out));
     assert_non_null(*out);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
     assert_int_equal(flo_session_set_adapter(session, adapter, scale, NULL), 0);
+    if (pools(engine)) {
+        assert_int_equal(flo_session_embed(session, ids, COUNT, FLO_POOLING_LAST, *out, NULL), 0);
+        flo_session_close(session);
+        return labels > 0 ? labels : flo_engine_info(engine)->n_embd;
+    }
     assert_int_equal(flo_session_decode(session, ids, COUNT - 3, FLO_LOGITS_NONE, NULL), 0);
     for (int i = COUNT - 3; i < COUNT; i++) {
         assert_int_equal(flo_session_decode(session, ids + i, 1, FLO_LOGITS_LAST, NULL), 0);
@@ -119,21 +146,10 @@ static void expect_merged(const char *path, const char *kernel)
     unlink(lora_path);
 }
 
-static bool is_encoder(const char *path)
-{
-    struct flo_engine *engine = open_model(path, NULL);
-    bool is_one = engine->hparams.is_encoder;
-
-    flo_engine_close(engine);
-    return is_one;
-}
-
 static void expect_all_merged(const char *kernel)
 {
     for (size_t i = 0; i < model_count; i++) {
-        if (!is_encoder(models[i])) {
-            expect_merged(models[i], kernel);
-        }
+        expect_merged(models[i], kernel);
     }
 }
 
