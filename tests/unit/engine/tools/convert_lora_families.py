@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Adapters of models with layers of many kinds become files, by the tables that
-import their folders: the answers are those of the folder into whose weights this
-file added the same change, imported.
+import their folders: the answers, vectors or scores are those of the folder into
+whose weights this file added the same change, imported.
 
 usage: convert_lora_families.py BIN_DIR [FOLDER...]   (from the root folder)
 """
@@ -21,7 +21,8 @@ FOLDERS = sys.argv[2:] or ["tests/models/lfm2-folder"]
 RANK, ALPHA = 2, 4.0
 TOKENS = "1,5,9,22,40,7,3,11"
 LINEAR = re.compile(
-    r"layers\.\d+\..*(_proj|_proj_\w+|\.w[123]|_linear|linear_\w+|\.gate|\.router|"
+    r"layers?\.\d+\..*(_proj|_proj_\w+|\.w[123]|_linear|linear_\w+|\.gate|\.router|"
+    r"\.dense|attention\.self\.\w+|\.W(qkv|o|i)|"
     r"\.router\.layer|shared_expert_gate|_projection|per_layer_input_gate|"
     r"modality_router)\.weight$")
 
@@ -91,7 +92,24 @@ def run(*words):
     assert done.returncode == 0, (words, done.stderr)
 
 
-def logits(work, model, *words):
+def spoken(words):
+    done = subprocess.run([MODEL, *words], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, (words, done.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def answers(work, folder, model, *words):
+    """Logits; of an encoder's folder the vectors or scores of two texts."""
+    with open(folder + "/config.json", encoding="utf-8") as file:
+        kind = json.load(file)["architectures"][0]
+    if kind.endswith("SequenceClassification"):
+        rows = spoken(["rerank", "a b", "a c", "b", "--model", model, "--json",
+                       *words])
+        return [row["score"] for row in rows]
+    if kind.endswith("Model") or os.path.exists(folder + "/1_Pooling"):
+        rows = spoken(["embed", "a b", "c", "--model", model, *words])
+        return [value for row in rows for value in row["embedding"]]
     path = os.path.join(work, "logits")
     run("logits", "--model", model, "--tokens", TOKENS, "--out", path, *words)
     with open(path, "rb") as file:
@@ -126,10 +144,10 @@ def check(work, folder):
     run("import", copy, "--type", "f32", "--to", merged)
     run("convert-lora", "--model", base, "--base", folder, "--lora", peft,
         "--out", adapter)
-    right = logits(work, merged)
-    off = distance(right, logits(work, base, "--lora", adapter))
-    moved = distance(right, logits(work, base))
-    print("%s: %d pairs move logits by %.2f, off by %.1e" %
+    right = answers(work, folder, merged)
+    off = distance(right, answers(work, folder, base, "--lora", adapter))
+    moved = distance(right, answers(work, folder, base))
+    print("%s: %d pairs move answers by %.2f, off by %.1e" %
           (folder, len(pairs) // 2, moved, off))
     assert off < 1e-3 and moved > 0.01, (folder, off, moved)
     return pairs, base, peft, adapter
