@@ -409,14 +409,12 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     if (slot->job != NULL) {
         return true;
     }
-    /* Vectors are the base model's, so an earlier request's adapter is
-     * removed. */
-    if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
-        return false;
-    }
     slot->client = FLO_CLIENT_NOBODY;
     flo_waiting_read(&worker->waiting, i, &worker->message);
-    if (flo_embed_step(&worker->embed, worker->engine, slot->session, &worker->message,
+    const struct flo_wire_embed *in = &worker->message.embed;
+    if (flo_session_set_adapter(slot->session, worker->waiting.list[i].adapter,
+                                in->adapter_scale == 0 ? 1 : (float)in->adapter_scale, &err) < 0 ||
+        flo_embed_step(&worker->embed, worker->engine, slot->session, &worker->message,
                        has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS, &worker->out, &err)) {
         end_embed(worker, i, &err);
     }

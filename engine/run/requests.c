@@ -333,11 +333,16 @@ static int enqueue(struct flo_worker *worker, const struct flo_wire_message *mes
 static int embed(struct flo_worker *worker, const struct flo_wire_message *message,
                  struct flo_err *err)
 {
-    int rv = flo_embed_count(&message->embed) == 0
-                 ? flo_fail(err, FLO_E_INFER_PARAM, "no input")
-                 : flo_waiting_add(&worker->waiting, message, NULL, err);
-    worker->requests += rv == 0;
-    return rv;
+    struct flo_adapter *adapter = NULL;
+    if (flo_embed_count(&message->embed) == 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "no input");
+    }
+    if (message->embed.adapter.bytes > 0) {
+        FLO_TRY(flo_adapters_find(&worker->adapters, message->embed.adapter, &adapter, err));
+    }
+    FLO_TRY(flo_waiting_add(&worker->waiting, message, adapter, err));
+    worker->requests++;
+    return 0;
 }
 
 static void cancel_waiting(struct flo_worker *worker, size_t i)

@@ -86,6 +86,7 @@ static const char *embed_lacks(const struct flo_wire_embed *in, uint64_t abiliti
         {!in->ranks, FLO_ABILITY_VECTORS, "input"},
         {has_ids, FLO_ABILITY_IDS_IN, "input"},
         {in->takes_last, FLO_ABILITY_LAST, "pooling"},
+        {in->adapter.bytes > 0, FLO_ABILITY_ADAPTERS, "model"},
     };
     return first_lack(uses, FLO_COUNT(uses), abilities, param);
 }

@@ -148,6 +148,8 @@ static const struct row rows_embed[] = {
     ROW(1, KIND_BOOL, embed, takes_last),
     ROW(2, KIND_U32, embed, prompt_max),
     ROW(3, KIND_BOOL, embed, ranks),
+    ROW(4, KIND_TEXT, embed, adapter),
+    ROW(5, KIND_REAL, embed, adapter_scale),
 };
 
 static const struct row rows_embedding[] = {

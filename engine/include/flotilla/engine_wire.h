@@ -311,6 +311,8 @@ struct flo_wire_embed {
     bool takes_last;     /* the vector is the last token's state, not the mean of all states */
     bool ranks;          /* computes scores; all inputs are texts, and the first is the query */
     uint32_t prompt_max; /* most tokens of one input, or of the query with one document */
+    struct flo_wire_text adapter; /* as in GENERATE */
+    double adapter_scale;
 };
 struct flo_wire_embedding { /* The vector or score of one input, sent in the order of the inputs. */
     uint32_t index;

@@ -120,6 +120,8 @@ static void texts_to_embed_come_back_in_their_order(void **state)
     in.embed.inputs[1].data = TEXT("\1\0\0\0");
     in.embed.inputs[1].is_tokens = true;
     in.embed.inputs[2].data = TEXT("");
+    in.embed.adapter = TEXT("night");
+    in.embed.adapter_scale = 0.5;
     assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
     assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL), (ptrdiff_t)out.bytes);
     assert_int_equal(got.embed.n_inputs, 3);
@@ -130,6 +132,7 @@ static void texts_to_embed_come_back_in_their_order(void **state)
     assert_int_equal(got.embed.inputs[1].data.bytes, 4);
     assert_false(got.embed.inputs[2].is_tokens);
     assert_int_equal(got.embed.inputs[2].data.bytes, 0);
+    assert_true(same(got.embed.adapter, "night") && got.embed.adapter_scale == 0.5);
     out.bytes = 0;
     in.embed.n_inputs = FLO_WIRE_INPUTS_MAX;
     assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
@@ -404,7 +407,11 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
     assert_null(flo_wire_lacks(&in, 0, &param));
     in = (struct flo_wire_message){.type = FLO_WIRE_EMBED};
     assert_null(flo_wire_lacks(&in, FLO_ABILITIES_OURS, &param));
-    in.embed.ranks = true;
+    in.embed.adapter = TEXT("night");
+    assert_null(flo_wire_lacks(&in, FLO_ABILITIES_OURS, &param));
+    assert_string_equal(flo_wire_lacks(&in, FLO_ABILITY_VECTORS, &param), "adapters");
+    assert_string_equal(param, "model");
+    in.embed = (struct flo_wire_embed){.ranks = true};
     assert_null(flo_wire_lacks(&in, FLO_ABILITY_RERANK, &param));
     assert_string_equal(flo_wire_lacks(&in, FLO_ABILITIES_OURS, &param),
                         "scores of documents for a query");

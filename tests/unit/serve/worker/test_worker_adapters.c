@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,16 +18,16 @@
 #include <flotilla/errors/memory.h>
 #include <flotilla/errors/model.h>
 
+#include "tests/unit/waits.h"
 #include "unit/serve/worker/worker_talk.h"
 
 #define BASE "tests/models/tiny-v1.Q4_0.gguf"
 #define SITE "tests/models/tiny-v1-site-lora.gguf"
 
-/* Room for so many adapters like SITE; nothing is loaded yet. */
-static void worker_open_with_room(uint64_t bytes)
+static void worker_open_base(const char *path, uint64_t bytes)
 {
     struct flo_wire_message open_it = {.type = FLO_WIRE_OPEN, .request = 1};
-    int fd = open(BASE, O_RDONLY);
+    int fd = open(path, O_RDONLY);
     assert_true(fd >= 0);
     worker_spawn(bin("flotilla-engine"));
     open_it.open.threads = 1;
@@ -34,6 +35,12 @@ static void worker_open_with_room(uint64_t bytes)
     say(&open_it, fd);
     close(fd);
     expect(FLO_WIRE_READY);
+}
+
+/* Room for so many adapters like SITE; nothing is loaded yet. */
+static void worker_open_with_room(uint64_t bytes)
+{
+    worker_open_base(BASE, bytes);
 }
 
 static uint64_t bytes_of_site(void)
@@ -337,6 +344,79 @@ static void adapters_that_cannot_be_loaded_change_nothing(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+enum { NUMBERS_MAX = 256 };
+
+static void say_embed(uint32_t request, const char *adapter, double scale)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_EMBED, .request = request};
+
+    m.embed.n_inputs = 2;
+    m.embed.inputs[0].data = TEXT("oven-95 voltage drop");
+    m.embed.inputs[1].data = TEXT("smoke");
+    m.embed.adapter = TEXT(adapter);
+    m.embed.adapter_scale = scale;
+    say(&m, -1);
+}
+
+/* The vectors of both texts. */
+static void hear_vectors(uint32_t request, float (*out)[NUMBERS_MAX])
+{
+    memset(out, 0, 2 * sizeof(*out));
+    for (int i = 0; i < 2; i++) {
+        expect(FLO_WIRE_EMBEDDING);
+        assert_int_equal(worker.got.request, request);
+        assert_true(worker.got.embedding.vector.bytes <= sizeof(out[i]));
+        memcpy(out[i], worker.got.embedding.vector.data, worker.got.embedding.vector.bytes);
+    }
+    expect(FLO_WIRE_DONE);
+}
+
+static void vectors_have_the_adapter_that_their_request_names(void **state)
+{
+    static const struct {
+        const char *base, *adapter;
+    } models[] = {
+        {BASE, SITE},
+        {"tests/models/bert.Q8_0.gguf", "tests/fuzz/corpora/adapter/encoder.gguf"},
+    };
+    static float plain[2][NUMBERS_MAX], with[2][NUMBERS_MAX], less[2][NUMBERS_MAX];
+    static float got[2][NUMBERS_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(models); i++) {
+        worker_open_base(models[i].base, 4u << 20);
+        say_embed(2, "", 0);
+        hear_vectors(2, plain);
+        say_embed(3, "site", 0);
+        expect_failed(FLO_E_INFER_MODEL);
+        say_load(4, "site", open(models[i].adapter, O_RDONLY));
+        expect(FLO_WIRE_ADAPTER);
+        say_embed(5, "site", 0);
+        hear_vectors(5, with);
+        say_embed(6, "site", 0.5);
+        hear_vectors(6, less);
+        assert_memory_not_equal(plain, with, sizeof(plain));
+        assert_memory_not_equal(less, with, sizeof(less));
+        say_embed(7, "site", 101);
+        expect_failed(FLO_E_INFER_PARAM);
+        /* Requests that wait next to each other, and for an adapter that goes. */
+        waits_stop(worker.pid);
+        for (uint32_t request = 10; request < 16; request++) {
+            say_embed(request, request % 2 == 0 ? "site" : "", 0);
+        }
+        say_drop("site");
+        assert_int_equal(kill(worker.pid, SIGCONT), 0);
+        expect(FLO_WIRE_ADAPTER);
+        for (uint32_t request = 10; request < 16; request++) {
+            hear_vectors(request, got);
+            assert_memory_equal(got, request % 2 == 0 ? with : plain, sizeof(got));
+        }
+        say_embed(20, "site", 0);
+        expect_failed(FLO_E_INFER_MODEL);
+        assert_int_equal(worker_end(), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_name_that_changes_hands_mixes_nothing),
         cmocka_unit_test(room_for_adapters_comes_back),
         cmocka_unit_test(adapters_that_cannot_be_loaded_change_nothing),
+        cmocka_unit_test(vectors_have_the_adapter_that_their_request_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
