@@ -145,10 +145,8 @@ static const struct row rows_string[] = {
 };
 
 static const struct row rows_embed[] = {
-    ROW(1, KIND_BOOL, embed, takes_last),
-    ROW(2, KIND_U32, embed, prompt_max),
-    ROW(3, KIND_BOOL, embed, ranks),
-    ROW(4, KIND_TEXT, embed, adapter),
+    ROW(1, KIND_BOOL, embed, takes_last),    ROW(2, KIND_U32, embed, prompt_max),
+    ROW(3, KIND_BOOL, embed, ranks),         ROW(4, KIND_TEXT, embed, adapter),
     ROW(5, KIND_REAL, embed, adapter_scale),
 };
 
@@ -565,4 +563,24 @@ ptrdiff_t flo_wire_read(const void *data, size_t bytes, struct flo_wire_message 
     message->request = flo_get_u32(p + 12);
     FLO_TRY(read_fields(shape, p + FLO_WIRE_HEAD_BYTES, payload, message, err));
     return (ptrdiff_t)(FLO_WIRE_HEAD_BYTES + payload);
+}
+
+void flo_wire_name_adapter(struct flo_wire_message *message, const char *name, double scale)
+{
+    struct flo_wire_text text = {name, name == NULL ? 0 : strlen(name)};
+
+    if (message->type == FLO_WIRE_GENERATE) {
+        message->generate.adapter = text;
+        message->generate.adapter_scale = scale;
+    } else if (message->type == FLO_WIRE_EMBED) {
+        message->embed.adapter = text;
+        message->embed.adapter_scale = scale;
+    }
+}
+
+struct flo_wire_text flo_wire_adapter_of(const struct flo_wire_message *message)
+{
+    return message->type == FLO_WIRE_GENERATE ? message->generate.adapter
+           : message->type == FLO_WIRE_EMBED  ? message->embed.adapter
+                                              : (struct flo_wire_text){0};
 }

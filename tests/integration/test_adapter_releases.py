@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import struct
 import threading
 
 import pytest
@@ -15,6 +16,9 @@ from conftest import MODELS, Small
 from waits import joined, same, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
+ENCODER = os.path.join(MODELS, "bert.Q8_0.gguf")
+ENCODER_LORA = os.path.join(MODELS, "bert-lora.gguf")
+TEXT = "smoke detected on camera-68"
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
 PROMPTS = ["Classify: 23:45 oven-95 voltage drop temp=35C",
            "Severity? 13:38 gateway-58 signal weak temp=45C",
@@ -53,8 +57,8 @@ def up(tmp_path_factory, bin_dir):
     one.close()
 
 
-def publish(up, release, adapter, prompts, *more):
-    return up.ask("release", "create", release, "--base", "tiny@1",
+def publish(up, release, adapter, prompts, *more, base="tiny@1"):
+    return up.ask("release", "create", release, "--base", base,
                   "--adapter", adapter, "--golden", prompts, "--sign-with",
                   up.key, "--skip-play", "--publish", *more)
 
@@ -138,21 +142,35 @@ def test_an_adapter_release_swaps_in_the_running_engine(up):
     assert [f for s in streams for f in s.failed] == []
 
 
-def test_vectors_under_an_adapter_release_are_refused_by_name(up):
-    device = up.devices["a"]
+def vector(device, model):
     connection = device.connection()
     connection.request("POST", "/v1/embeddings",
-                       json.dumps({"model": "tiny", "input": "a"}),
+                       json.dumps({"model": model, "input": TEXT}),
                        {"Content-Type": "application/json"})
-    assert json.loads(connection.getresponse().read())["error"]["code"] == \
-        "not.built"
+    body = json.loads(connection.getresponse().read())
     connection.close()
+    return body["data"][0]["embedding"]
+
+
+def vector_of(up, model, *lora):
+    return json.loads(up.program("flotilla-model", "embed", TEXT, "--model", model,
+                                 *lora)[1])["embedding"]
+
+
+def cosine(one, other):
+    return sum(a * b for a, b in zip(one, other))
+
+
+def test_vectors_under_an_adapter_release_are_the_adapters(up):
+    right = vector_of(up, BASE, "--lora", SITE)
+    assert cosine(vector_of(up, BASE), right) < 0.999
+    assert cosine(vector(up.devices["a"], "tiny"), right) > 0.9999
 
 
 def failed(up, release, meanwhile=None):
     """A rollout that the device's probe stops; the error of the device."""
     serving = answer(up.devices["a"])
-    pid = one_engine(up.devices["a"])
+    pids = engines(up.devices["a"])
     beside = threading.Thread(target=meanwhile or (lambda: None))
     beside.start()  # before the rollout: a candidate may be quick
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
@@ -163,7 +181,7 @@ def failed(up, release, meanwhile=None):
          if d["state"] in ("failed", "rolled-back", "succeeded")), None))
     assert device["state"] == "failed", device
     assert answer(up.devices["a"]) == serving
-    assert one_engine(up.devices["a"]) == pid
+    until("the engines before", lambda: engines(up.devices["a"]) == pids)
     return device["error"]
 
 
@@ -238,3 +256,37 @@ def served(device):
         return answer(device)
     except (OSError, F.Failed, http.client.HTTPException):
         return None
+
+
+def near(up, name, expected):
+    """A text whose vector is this one, as a golden file; options of release
+    create."""
+    path = os.path.join(up.dir, name)
+    with open(path + ".f32", "wb") as file:
+        file.write(struct.pack("<%df" % len(expected), *expected))
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"format": "flotilla-golden-2", "cases": [
+            {"id": "near", "text": TEXT, "expect": [
+                {"cosine_min_ppm": 999000, "vector": "near.f32"}]}]}, file)
+    return path, "--file", "near.f32=" + path + ".f32"
+
+
+def test_an_adapter_release_of_an_encoder_is_probed_by_its_vectors(up):
+    device = up.devices["a"]
+    plain = vector_of(up, ENCODER)
+    right = vector_of(up, ENCODER, "--lora", ENCODER_LORA)
+    assert cosine(plain, right) < 0.99
+    up.publish("near@1", ENCODER, *near(up, "plain.json", plain))
+    up.roll("near@1")
+    assert cosine(vector(device, "near"), plain) > 0.9999
+    publish(up, "near@2", ENCODER_LORA, *near(up, "right.json", right),
+            base="near@1")
+    up.roll("near@2")
+    assert cosine(vector(device, "near"), right) > 0.9999
+    publish(up, "near@3", ENCODER_LORA + ":0.5", *near(up, "wrong.json", right),
+            base="near@1")
+    assert failed(up, "near@3")["id"] == "probe.golden"
+    assert cosine(vector(device, "near"), right) > 0.9999
+    up.cli("rollout", "rollback", "--release", "near@2", "--to", "near@1",
+           "--everywhere", "--confirm", "near@2", "--wait")
+    assert cosine(vector(device, "near"), plain) > 0.9999

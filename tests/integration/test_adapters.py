@@ -74,10 +74,6 @@ def test_models_list_the_adapter_and_refuse_others(server):
     for wrong in [NAME + ":", NAME + ":other", ":site", NAME + ":site:site"]:
         status, _, body = server.chat(model=wrong)
         assert (status, body["error"]["param"]) == (404, "model"), wrong
-    for name in [NAME + ":site", "site"]:
-        status, _, body = server.call("POST", "/v1/embeddings",
-                                      {"model": name, "input": "a"})
-        assert body["error"]["code"] == "not.built"
 
 
 @pytest.mark.parametrize("option,text", [
@@ -94,6 +90,51 @@ def test_what_is_no_adapter_is_refused_at_the_start(bin_dir, folder, option,
          option], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode != 0
     assert text in done.stderr
+
+
+# ---- vectors ----
+
+ENCODER_LORA = os.path.join(MODELS, "bert-lora.gguf")
+TEXTS = ["oven-95 voltage drop", "smoke"]
+
+
+def tool(bin_dir, *words):
+    out = subprocess.run([os.path.join(bin_dir, "flotilla-model"), *words],
+                         check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def embedded(server, model):
+    status, _, body = server.call("POST", "/v1/embeddings",
+                                  {"model": model, "input": TEXTS})
+    assert status == 200, body
+    return [one["embedding"] for one in body["data"]]
+
+
+def off(one, other):
+    return max(abs(a - b) for a, b in zip(one, other))
+
+
+@pytest.mark.parametrize("base,adapter", [
+    (BASE, SITE), (os.path.join(MODELS, "bert.Q8_0.gguf"), ENCODER_LORA)])
+def test_vectors_have_the_adapter_that_the_model_names(bin_dir, base, adapter):
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="flo-") as path:
+        server = Server(bin_dir, path, base, ["--lora", "site=" + adapter])
+        name = os.path.basename(base).lower()[:-5]
+        plain, with_site = ([row["embedding"] for row in tool(
+            bin_dir, "embed", *TEXTS, "--model", base, *more)]
+            for more in ((), ("--lora", adapter)))
+        for i in range(2):
+            assert off(plain[i], with_site[i]) > 0.01
+        for model, right in ((name, plain), (name + ":site", with_site),
+                             ("site", with_site), (name, plain)):
+            got = embedded(server, model)
+            assert [off(got[i], right[i]) < 0.004 for i in range(2)] == \
+                [True, True], (model, right, got)
+        status, _, body = server.call("POST", "/v1/embeddings",
+                                      {"model": name + ":other", "input": "a"})
+        assert (status, body["error"]["param"]) == (404, "model")
+        server.close()
 
 
 # ---- files that come and go while it serves ----

@@ -153,10 +153,8 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     }
     call->kind = flo_serve_call_kind(message);
     call->tokens_max = parts_max(engine, message);
-    call->adapter[0] = '\0';
-    if (is_answer && message->generate.adapter.bytes > 0) {
-        strcpy(call->adapter, message->generate.adapter.data);
-    }
+    struct flo_wire_text adapter = flo_wire_adapter_of(message);
+    strcpy(call->adapter, adapter.bytes > 0 ? adapter.data : "");
     flo_serve_call_list(engine, call, message->request);
     send_waiting(engine);
     return 0;

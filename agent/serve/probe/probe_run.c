@@ -75,6 +75,8 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
                     struct flo_err *err)
 {
     static struct flo_wire_message message;
+    const struct flo_serve_route *route = &probe->place->route;
+    bool is_candidate = engine == probe->candidate;
     memset(&message, 0, sizeof(message));
     if (c->input == FLO_GOLDEN_TEXT) {
         message.type = FLO_WIRE_EMBED;
@@ -83,17 +85,13 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
     } else {
         message.type = FLO_WIRE_GENERATE;
         flo_probe_put_case(&message.generate, c);
-        bool is_candidate = engine == probe->candidate;
-        const struct flo_serve_route *route = &probe->place->route;
-        const char *adapter = is_candidate ? probe->limits.adapter : route->adapter;
-        message.generate.adapter = (struct flo_wire_text){adapter, strlen(adapter)};
-        message.generate.adapter_scale =
-            is_candidate ? probe->limits.adapter_scale : route->adapter_scale;
         message.generate.max_tokens = c->input == FLO_GOLDEN_AUDIO ? 0 : tokens_max;
         message.generate.logprobs = asks_losses(probe, c) ? 1 + FLO_WIRE_LOGPROBS_MAX : 0;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     }
+    flo_wire_name_adapter(&message, is_candidate ? probe->limits.adapter : route->adapter,
+                          is_candidate ? probe->limits.adapter_scale : route->adapter_scale);
     flo_golden_follow(&probe->follow, c);
     probe->text.bytes = 0;
     probe->n_vector = 0;

@@ -149,8 +149,7 @@ static int begin_case(struct score *score, const struct flo_golden_case *c, stru
     message.type = FLO_WIRE_GENERATE;
     flo_probe_put_case(generate, c);
     generate->priority = FLO_WIRE_BATCH;
-    generate->adapter = (struct flo_wire_text){route->adapter, strlen(route->adapter)};
-    generate->adapter_scale = route->adapter_scale;
+    flo_wire_name_adapter(&message, route->adapter, route->adapter_scale);
     generate->max_tokens = c->tokens_max < TOKENS_MAX ? c->tokens_max : TOKENS_MAX;
     generate->logprobs = 1 + FLO_WIRE_LOGPROBS_MAX;
     generate->ignores_end = (score->engine->abilities & FLO_ABILITY_ENDLESS) != 0;

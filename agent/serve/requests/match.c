@@ -32,15 +32,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
         adapter = place->route.adapter;
         scale = place->route.adapter_scale;
     }
-    if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
-        strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_NOT_BUILT, "vectors with an adapter are not built yet");
-    }
-    if (params->message.type == FLO_WIRE_GENERATE) {
-        params->message.generate.adapter =
-            (struct flo_wire_text){adapter, adapter == NULL ? 0 : strlen(adapter)};
-        params->message.generate.adapter_scale = scale;
-    }
+    flo_wire_name_adapter(&params->message, adapter, scale);
     return 0;
 }
 

@@ -10,8 +10,7 @@
  * field of an error.
  * FLO_E_INFER_MODEL  the name turned out to be of another model
  * FLO_E_INFER_PARAM  the engine lacks an ability
- * FLO_E_INFER_TOO_LONG  the prompt is longer than the app may send
- * FLO_E_NOT_BUILT  vectors with an adapter */
+ * FLO_E_INFER_TOO_LONG  the prompt is longer than the app may send */
 FLO_MUST_USE int flo_match_prepare(struct serve_request *request, const struct serve_engine *engine,
                                    struct flo_err *err);
 

@@ -352,6 +352,12 @@ struct flo_wire_message {
     };
 };
 
+/* Names the adapter (NULL or empty: none) of a GENERATE or EMBED frame, and its
+ * scale.  The name is borrowed.  Other frames are unchanged. */
+void flo_wire_name_adapter(struct flo_wire_message *message, const char *name, double scale);
+/* Returns the adapter that the frame names; empty: none. */
+struct flo_wire_text flo_wire_adapter_of(const struct flo_wire_message *message);
+
 /* A token and its log-probability.  A list begins with the chosen token,
  * followed by the most probable ones.  In a TOKEN frame each entry is u32
  * token, f32, u32 bytes, bytes. */

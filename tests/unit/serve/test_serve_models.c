@@ -220,16 +220,28 @@ static void answers_are_counted_for_the_release_of_the_route(void **state)
     world_close();
 }
 
-static const char *content(const struct client *client)
+/* The answer behind this text, up to a quote. */
+static const char *behind(const struct client *client, const char *before)
 {
-    static char texts[3][512];
+    static char texts[8][512];
     static int next;
-    char *text = texts[next++ % 3];
-    const char *at = strstr(client->text, "\"content\":\"");
+    char *text = texts[next++ % 8];
+    const char *at = strstr(client->text, before);
     assert_non_null(at);
-    snprintf(text, sizeof(texts[0]), "%.400s", at + strlen("\"content\":\""));
+    snprintf(text, sizeof(texts[0]), "%.400s", at + strlen(before));
     text[strcspn(text, "\"")] = '\0';
     return text;
+}
+
+static const char *content(const struct client *client)
+{
+    return behind(client, "\"content\":\"");
+}
+
+static const char *vector(struct client *client, const char *body)
+{
+    ask(client, "/v1/embeddings", body);
+    return behind(client, "\"embedding\":[");
 }
 
 static void a_route_gives_its_adapter_to_new_requests(void **state)
@@ -248,6 +260,7 @@ static void a_route_gives_its_adapter_to_new_requests(void **state)
     chat(&client, "tiny:site");
     const char *adapted = content(&client);
     assert_string_not_equal(plain, adapted);
+    const char *base = vector(&client, "{\"input\":\"a\"}");
     adapter.fd = open(LORA, O_RDONLY | O_CLOEXEC);
     assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT, &adapter, &err), 0);
     RUN_UNTIL(world.adapters_changed == 1);
@@ -266,8 +279,9 @@ static void a_route_gives_its_adapter_to_new_requests(void **state)
     ask(&client, "/v1/models", "");
     assert_false(has(&client, "r.0123"));
     assert_true(has(&client, "\"id\":\"tiny:site\""));
-    ask(&client, "/v1/embeddings", "{\"input\":\"a\"}");
-    assert_true(has(&client, "not.built"));
+    const char *with = vector(&client, "{\"input\":\"a\"}");
+    assert_string_not_equal(with, base);
+    assert_string_equal(with, vector(&client, "{\"input\":\"a\",\"model\":\"tiny:site\"}"));
     world_close();
 }
 

@@ -377,7 +377,7 @@ static void vectors_have_the_adapter_that_their_request_names(void **state)
         const char *base, *adapter;
     } models[] = {
         {BASE, SITE},
-        {"tests/models/bert.Q8_0.gguf", "tests/fuzz/corpora/adapter/encoder.gguf"},
+        {"tests/models/bert.Q8_0.gguf", "tests/models/bert-lora.gguf"},
     };
     static float plain[2][NUMBERS_MAX], with[2][NUMBERS_MAX], less[2][NUMBERS_MAX];
     static float got[2][NUMBERS_MAX];
