@@ -17,7 +17,7 @@ from waits import joined, same, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 ENCODER = os.path.join(MODELS, "bert.Q8_0.gguf")
-ENCODER_LORA = os.path.join(MODELS, "bert-lora.gguf")
+ENCODER_LORA = os.path.join(MODELS, "bert-lora.gguf") + ":4"
 TEXT = "smoke detected on camera-68"
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
 PROMPTS = ["Classify: 23:45 oven-95 voltage drop temp=35C",
@@ -267,7 +267,7 @@ def near(up, name, expected):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"format": "flotilla-golden-2", "cases": [
             {"id": "near", "text": TEXT, "expect": [
-                {"cosine_min_ppm": 999000, "vector": "near.f32"}]}]}, file)
+                {"cosine_min_ppm": 999500, "vector": "near.f32"}]}]}, file)
     return path, "--file", "near.f32=" + path + ".f32"
 
 
@@ -275,7 +275,7 @@ def test_an_adapter_release_of_an_encoder_is_probed_by_its_vectors(up):
     device = up.devices["a"]
     plain = vector_of(up, ENCODER)
     right = vector_of(up, ENCODER, "--lora", ENCODER_LORA)
-    assert cosine(plain, right) < 0.99
+    assert cosine(plain, right) < 0.97
     up.publish("near@1", ENCODER, *near(up, "plain.json", plain))
     up.roll("near@1")
     assert cosine(vector(device, "near"), plain) > 0.9999
@@ -283,7 +283,7 @@ def test_an_adapter_release_of_an_encoder_is_probed_by_its_vectors(up):
             base="near@1")
     up.roll("near@2")
     assert cosine(vector(device, "near"), right) > 0.9999
-    publish(up, "near@3", ENCODER_LORA + ":0.5", *near(up, "wrong.json", right),
+    publish(up, "near@3", ENCODER_LORA[:-1] + "3", *near(up, "wrong.json", right),
             base="near@1")
     assert failed(up, "near@3")["id"] == "probe.golden"
     assert cosine(vector(device, "near"), right) > 0.9999

@@ -65,8 +65,8 @@ static bool pools(const struct flo_engine *engine)
     return (flo_engine_info(engine)->properties & FLO_COMPUTE_POOLS) != 0;
 }
 
-/* What a session makes of a text: logits after a prompt and some single tokens,
- * or the vector or the score's parts.  Returns how many numbers that are. */
+/* Logits after a prompt and some single tokens, or a text's vector or score; how
+ * many numbers. */
 static size_t answer(struct flo_engine *engine, const struct flo_adapter *adapter, float scale,
                      float **out)
 {
