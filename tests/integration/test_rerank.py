@@ -1,4 +1,5 @@
 """Documents are ranked: by a reranker's head, by vectors, or with a reason."""
+import json
 import os
 import subprocess
 import threading
@@ -144,3 +145,27 @@ def test_the_command_and_packed_weights_give_the_same_scores(server, bin_dir,
     subprocess.run([os.path.join(bin_dir, "flotilla-engine"), "pack",
                     str(copy)], check=True, capture_output=True)
     assert os.path.exists(str(copy) + ".packed") and near(told())
+
+
+def test_scores_have_the_adapter_that_the_model_names(bin_dir, tmp_path_factory):
+    base = os.path.join(ROOT, "tests", "oracle", "encoders",
+                        "xlmr-rerank.q8_0.gguf")
+    lora = os.path.join(ROOT, "tests", "models", "bert-lora.gguf")
+    one = Server(bin_dir, str(tmp_path_factory.mktemp("adapter")), base,
+                 ["--lora", "site=" + lora])
+    scores = []
+    for model, more in (("xlmr-rerank.q8_0", ()), ("site", ("--lora", lora)),
+                        ("xlmr-rerank.q8_0:site", ("--lora", lora))):
+        lines = subprocess.run(
+            [os.path.join(bin_dir, "flotilla-model"), "rerank", "pump", *TEXTS,
+             "--model", base, "--json", *more], check=True, capture_output=True,
+            text=True).stdout.splitlines()
+        status, _, body = rerank(one, model=model)
+        assert status == 200 and body["method"] == "rerank", body
+        got = {row["index"]: row["relevance_score"] for row in body["results"]}
+        for i, line in enumerate(lines):
+            assert abs(got[i] - json.loads(line)["score"]) < 0.01, (line, body)
+        scores.append(got)
+    assert all(abs(scores[0][i] - scores[1][i]) > 0.02 for i in range(4)), scores
+    assert scores[1] == scores[2]
+    one.close()
