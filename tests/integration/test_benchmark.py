@@ -72,7 +72,7 @@ def has_figures(fleet, device, order):
 def test_devices_tell_which_release_fits_their_class(fleet, folder):
     page = os.path.join(folder, "fit.html")
     rows = fleet.ask("device", "benchmark", "name in (gw-1, gw-2)", "--for",
-                     "12s", "--timeout", HANG, "--page", page)
+                     "30s", "--timeout", HANG, "--page", page)
     assert [row["release"] for row in rows] == ["tiny@1"]
     row = rows[0]
     assert row["devices"] == 2 and row["verdict"] == "best"
@@ -91,7 +91,7 @@ def test_devices_tell_which_release_fits_their_class(fleet, folder):
 
 
 def test_energy_is_counted_while_tokens_are_generated(fleet, sensors):
-    order = begin(fleet, "gw-1", "12s")
+    order = begin(fleet, "gw-1", "30s")
     has_figures(fleet, "gw-1", order)
     for joules in range(2, 200):  # the counter runs while the device measures
         sensors.put(ZONE + "energy_uj", "%d\n" % (joules * 1000000))
@@ -134,7 +134,7 @@ def test_a_benchmark_is_never_beside_an_update(fleet):
 
 
 def test_two_releases_of_a_class_are_compared(fleet):
-    rows = fleet.ask("device", "benchmark", "name=gw-2", "--for", "12s",
+    rows = fleet.ask("device", "benchmark", "name=gw-2", "--for", "30s",
                      "--release", "tiny@2", "--timeout", HANG)
     assert [row["release"] for row in rows] == ["tiny@2"]
     rows = fleet.ask("device", "benchmarks", "--model", "tiny")
