@@ -31,11 +31,12 @@ static int pack(int model_fd, uint32_t threads, int *fd)
     return rv;
 }
 
-int flo_aside_pack(const struct flo_tool *tool)
+int flo_aside_pack(struct flo_tool *tool)
 {
     FLO_CLEANUP(flo_fd_cleanup) int model_fd = -1;
     int fd = -1;
 
+    tool->packed_fd = 0;
     if (tool->packed != NULL || tool->backend != NULL || is_beside(tool->model) ||
         flo_file_open(tool->model, &model_fd, NULL) < 0) {
         return -1;
@@ -44,5 +45,6 @@ int flo_aside_pack(const struct flo_tool *tool)
         flo_fd_cleanup(&fd);
         return -1;
     }
+    tool->packed_fd = fd;
     return fd;
 }

@@ -4,10 +4,10 @@
 
 #include "engine/tools/common.h"
 
-/* Packs the weights of the tool's model into an unnamed file, as devices do.
- * Returns its descriptor, which the caller closes.  Returns -1 if packed weights
- * were named or lie in the model's folder, or if the model cannot be packed.  The
- * engine then computes with what is there. */
-int flo_aside_pack(const struct flo_tool *tool);
+/* Packs the weights of the tool's model into an unnamed file, as devices do, and
+ * lets the tool use it.  Returns the file's descriptor, which the caller closes.
+ * Returns -1 if packed weights were named or lie in the model's folder, or if the
+ * model cannot be packed.  The engine then computes with what is there. */
+int flo_aside_pack(struct flo_tool *tool);
 
 #endif

@@ -571,7 +571,6 @@ static int create(void *context, struct flo_err *err)
     g->out_path = g->tool.args.words[0];
     flo_ticker_start(&g->ticker, OPENING);
     packed = flo_aside_pack(&g->tool);
-    g->tool.packed_fd = packed < 0 ? 0 : packed;
     int rv = take_prompts(g, err);
     for (size_t i = 0; rv == 0 && i < ROUNDS && has_unsteady(g, i); i++) {
         rv = ask(g, err);
@@ -651,7 +650,6 @@ static int play_file(void *context, struct flo_err *err)
     if (rv == 0) {
         flo_ticker_start(&g->ticker, OPENING);
         packed = flo_aside_pack(&g->tool);
-        g->tool.packed_fd = packed < 0 ? 0 : packed;
         rv = flo_golden_play(&g->tool, &golden, 0, g->is_once, g->others, results, &g->ticker, err);
         flo_ticker_stop(&g->ticker);
     }

@@ -388,7 +388,6 @@ static int play_other(struct plays *plays, const struct flo_tool *tool, const ch
 
     other.model = model;
     FLO_CLEANUP(flo_fd_cleanup) int packed = flo_aside_pack(&other);
-    other.packed_fd = packed < 0 ? 0 : packed;
     fprintf(stderr, "with %s:\n", model);
     FLO_TRY(open_and_play(plays, &other, &first, true, err));
     return !plays->is_once && set_play(&other, CACHE_PLAY, &first)
