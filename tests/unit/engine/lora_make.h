@@ -207,4 +207,17 @@ static inline size_t write_adapter(struct flo_engine *engine, uint64_t seed, flo
     return making.count / 2;
 }
 
+/* Returns how far results are apart, as a share of the first ones. */
+static inline double lora_distance(const float *a, const float *b, size_t count)
+{
+    double sum = 0, whole = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)a[i] - (double)b[i];
+        sum += d * d;
+        whole += (double)a[i] * (double)a[i];
+    }
+    return sqrt(sum / whole);
+}
+
 #endif

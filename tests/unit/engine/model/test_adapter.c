@@ -88,18 +88,6 @@ static float *logits_of(struct flo_session *session, const int32_t *ids, size_t 
     return out;
 }
 
-static double distance(const float *a, const float *b, size_t count)
-{
-    double sum = 0, whole = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        double d = (double)a[i] - (double)b[i];
-        sum += d * d;
-        whole += (double)a[i] * (double)a[i];
-    }
-    return sqrt(sum / whole);
-}
-
 /* ---- against a merged model ---- */
 
 static void an_adapter_over_the_base_answers_as_merged_into_it(void **state)
@@ -124,8 +112,8 @@ static void an_adapter_over_the_base_answers_as_merged_into_it(void **state)
         float *y = logits_of(with, tokens[0], COUNT, n);
         float *z = logits_of(in, tokens[0], COUNT, n);
 
-        assert_true(distance(z, y, n) < 1e-5);
-        assert_true(distance(z, x, n) > 1e-2); /* it does change them */
+        assert_true(lora_distance(z, y, n) < 1e-5);
+        assert_true(lora_distance(z, x, n) > 1e-2); /* it does change them */
         free(x);
         free(y);
         free(z);

@@ -95,18 +95,6 @@ static size_t answer(struct flo_engine *engine, const struct flo_adapter *adapte
     return n;
 }
 
-static double distance(const float *a, const float *b, size_t count)
-{
-    double sum = 0, whole = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        double d = (double)a[i] - (double)b[i];
-        sum += d * d;
-        whole += (double)a[i] * (double)a[i];
-    }
-    return sqrt(sum / whole);
-}
-
 static void expect_merged(const char *path, const char *kernel)
 {
     char plain_path[] = "/tmp/flotilla-lora-XXXXXX", lora_path[] = "/tmp/flotilla-lora-XXXXXX";
@@ -132,7 +120,7 @@ static void expect_merged(const char *path, const char *kernel)
     engine = open_model(merged_path, kernel);
     answer(engine, NULL, 0, &merged);
     flo_engine_close(engine);
-    double off = distance(merged, with, n), moved = distance(merged, before, n);
+    double off = lora_distance(merged, with, n), moved = lora_distance(merged, before, n);
     print_message("%s: %zu matrices move answers by %.2e, merged ones differ by %.1e\n", path,
                   matrices, moved, off);
     if (!(off < 1e-4 && moved > 1e-2)) {
