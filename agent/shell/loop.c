@@ -4,7 +4,6 @@
  * failed action comes back as an event.  The facts of an order are on the disk
  * before its event comes.  A blocked release is stored in the same write as the
  * slots that follow from it. */
-#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/timeouts.h>

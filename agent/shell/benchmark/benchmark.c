@@ -260,9 +260,8 @@ static void on_leave(struct flo_shell *shell)
     if (b->job_count > 0 && b->core.state != FLO_BENCHMARK_NONE && b->core.fetches > 0 &&
         is_active) {
         b->core.cause = FLO_BENCHMARK_CAUSE_UPDATE;
-        yield_now(b);
         flo_benchmark_lacks(&b->core, flo_now_ms());
-        flo_benchmark_store(b, NULL);
+        yield_now(b);
         flo_benchmark_fetch_sweep(shell);
     }
 }

@@ -1,6 +1,4 @@
 /* Records: what other rooms ask about the device's records, and say of them. */
-#include <stdlib.h>
-
 #include "agent/shell/device/memory.h"
 
 struct flo_slots *flo_shell_other(struct flo_shell *shell)

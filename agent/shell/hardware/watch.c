@@ -4,7 +4,6 @@
  * A model at a new degradation level is loaded again while it has no requests.
  * Updates wait while the rules forbid them. */
 #include <event2/event.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/device.h>

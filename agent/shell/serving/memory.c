@@ -4,7 +4,6 @@
  * memory for each degradation level (measuring.c).  Until then the release's
  * own declaration counts, or the memory of its model's current release. */
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/memory/figures.h"
