@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Small
 from test_pressure import Sensors
-from waits import Seen, until
+from waits import Seen, same, until
 
 KINDS = ("blobs", "partial", "releases", "packed")
 SLOW = "download_rate: 30kB\n"  # a minute for a file of 1.7 MB
@@ -144,7 +144,8 @@ def test_a_freeze_stops_the_download(fleet, sensors):
     is_fetching(fleet, order)
     fleet.cli("rollout", "freeze", "--confirm", fleet.name)
     says(fleet, "order %s waits" % order, "the device is frozen")
-    assert fleet.devices["gw"].children("flotilla-updater") == []
+    until("the download ends", lambda: same(
+        fleet.devices["gw"].children("flotilla-updater"), []))
     fleet.cli("rollout", "unfreeze", "--confirm", fleet.name)
     restart(fleet)
     assert end_by_battery(fleet, sensors, order)["version"] == "2"
