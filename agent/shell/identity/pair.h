@@ -7,7 +7,7 @@
  * There are two places, identity/device-a.pem and device-b.pem.  A renewal
  * writes the place that is not in use, and the pair with the highest number
  * counts.  So at any instant a usable pair is on the disk, and a job that
- * began with the older one ends with it. */
+ * began with the older one ends with it, or begins again when it is refused. */
 #ifndef FLOTILLA_AGENT_PAIR_H
 #define FLOTILLA_AGENT_PAIR_H
 

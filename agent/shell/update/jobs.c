@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <flotilla/errors/memory.h>
+#include <flotilla/errors/net.h>
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/state.h>
 #include <flotilla/errors/worker.h>
@@ -35,6 +36,7 @@ struct flo_job_child {
     int fd;
     struct event *readable;
     struct flo_digest release;
+    uint64_t pair;  /* number of the pair of key and certificate with which it began */
     bool has_ended; /* the worker's line "staged" or "failed" has arrived */
     bool is_verifying;
     size_t bytes;
@@ -202,6 +204,25 @@ static void log_variant(const json_t *json)
     }
 }
 
+static uint64_t pair_in_use(const struct flo_shell *shell)
+{
+    const struct flo_identity *identity = &shell->identity;
+
+    return identity->pairs.list[identity->pair].number;
+}
+
+/* Calls a refusal passing if it concerned a certificate that was replaced while
+ * the job ran: another try uses the new certificate. */
+static void mark_outdated(const struct flo_job_child *job, json_t *json)
+{
+    int code = flo_error_code(flo_json_text(json_object_get(json, "error"), "id", ""));
+    bool is_about_certificate = code == FLO_E_NET_TLS || flo_error_exit(code) == FLO_EXIT_AUTH;
+
+    if (is_about_certificate && job->pair != pair_in_use(job->shell)) {
+        json_object_set_new(json, "passing", json_true());
+    }
+}
+
 /* Passes a line about the guest on.  Returns false when its job has ended. */
 static bool take_guests_line(struct flo_shell *shell, const char *word, const json_t *json)
 {
@@ -233,6 +254,9 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
         return job_lost(job, FLO_E_WORKER_PROTOCOL, "the updater wrote no event line");
     }
     flo_neighbours_job_said(job->shell, word, json);
+    if (strcmp(word, "failed") == 0) {
+        mark_outdated(job, json);
+    }
     if (job->number == FLO_JOB_GUEST) {
         return take_guests_line(job->shell, word, json);
     }
@@ -451,6 +475,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     job->number = number;
     job->fd = -1;
     job->release = asked_of(shell, model)->release.digest;
+    job->pair = pair_in_use(shell);
     shell->update->job = job;
     flo_shell_prefix_hold(shell, true);
     if (job_open(shell, job, &err) < 0) {

@@ -3,6 +3,7 @@
  *
  *   end   it does nothing and, when it is killed, does not end before the
  *         process ends that traces it: like one that syncs a large file.
+ *   says  it answers with the line of FLO_SLOW_LINE, and waits to be ended.
  *   still it does nothing, for ever.
  *   disk  it waits as for a disk until its child is ended, then it is an
  *         engine. */
@@ -61,6 +62,10 @@ int main(void)
         end_slowly();
     } else if (how != NULL && strcmp(how, "disk") == 0) {
         wait_for_disk();
+    } else if (how != NULL && strcmp(how, "says") == 0) {
+        const char *line = getenv("FLO_SLOW_LINE");
+        (void)flo_fd_write_all(3, line, strlen(line), NULL);
+        waits_hang();
     } else if (how != NULL && strcmp(how, "still") == 0) {
         for (;;) {
             pause();

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/rest.h>
 #include <flotilla/errors/state.h>
 
 #include "agent/shell/derived/derived.h"
@@ -278,6 +279,57 @@ static void a_job_that_waits_can_be_cancelled(void **state)
     assert_int_equal(child_first(), 0);
 }
 
+/* ---- certificates ---- */
+
+static const char refusal[] = "{\"event\":\"failed\",\"error\":{\"id\":\"rest.auth\"},"
+                              "\"passing\":false}\n";
+
+static void begin_refused(const char *line)
+{
+    setenv("FLO_SLOW", "says", 1);
+    setenv("FLO_SLOW_LINE", line, 1);
+    shell.identity.pairs.list[0].number = 1;
+    shell.identity.pairs.list[1].number = 2;
+    flo_shell_job_start(&shell, 0, 1);
+    assert_non_null(shell.update->job);
+}
+
+static void wait_for_failure(void)
+{
+    WAIT_TURNING(failed.job != 0, {
+        turn();
+        take_event();
+    });
+}
+
+static void a_refusal_of_the_certificate_in_use_is_no_passing_one(void **state)
+{
+    (void)state;
+    begin_refused(refusal);
+    wait_for_failure();
+    assert_int_equal(failed.error.code, FLO_E_REST_AUTH);
+    assert_false(failed.is_passing);
+}
+
+static void a_refusal_of_a_certificate_that_was_replaced_meanwhile_passes(void **state)
+{
+    (void)state;
+    begin_refused(refusal);
+    shell.identity.pair = 1;
+    wait_for_failure();
+    assert_int_equal(failed.error.code, FLO_E_REST_AUTH);
+    assert_true(failed.is_passing);
+}
+
+static void a_failure_that_no_certificate_causes_stays_one_after_a_renewal(void **state)
+{
+    (void)state;
+    begin_refused("{\"event\":\"failed\",\"error\":{\"id\":\"sig.invalid\"},\"passing\":false}\n");
+    shell.identity.pair = 1;
+    wait_for_failure();
+    assert_false(failed.is_passing);
+}
+
 /* ---- a guest ---- */
 
 static unsigned left;    /* times that the guest was asked to leave */
@@ -343,6 +395,9 @@ int main(void)
         TEST(the_next_job_waits_until_it_has_ended),
         TEST(a_job_that_waits_for_a_minute_fails_and_says_why),
         TEST(a_job_that_waits_can_be_cancelled),
+        TEST(a_refusal_of_the_certificate_in_use_is_no_passing_one),
+        TEST(a_refusal_of_a_certificate_that_was_replaced_meanwhile_passes),
+        TEST(a_failure_that_no_certificate_causes_stays_one_after_a_renewal),
         TEST(a_job_of_an_execution_ends_that_of_the_guest_and_waits_for_it),
         TEST(a_guest_whose_job_is_lost_hears_it_and_the_core_does_not),
     };
