@@ -11,7 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import expect, rest, serves
 from conftest import MODELS, ROOT, Small
-from waits import HANG_S, same, until
+from waits import HANG_S, same, until, wall_s
 
 FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
          2: ("tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json"),
@@ -19,6 +19,7 @@ FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
 PLUG = os.environ.get("FLOTILLA_PLUG", os.path.join(
     ROOT, "build", "release", "tests", "libplug.so"))
 LINGER = ("--broker-linger", "60s")
+ASKED_AGAIN_S = 10  # after this time the controller asks for an answer
 WORD = "pull-the-plug-now"
 
 
@@ -81,6 +82,35 @@ def test_a_device_downloads_the_release_that_the_order_names(up):
             slots(one)["current"], "1"))
         assert has_model(up, device, "tiny@1")
     assert up.ask("release", "get", "tiny@3")["state"] == "yanked"
+
+
+def configured(fleet, device, config):
+    device.stop()
+    device.write_config(config)
+    device.start()
+    fleet.online([device.name])
+
+
+def test_a_device_that_is_still_downloading_refuses_nothing(up):
+    for number in 1, 2, 3:
+        up.roll("tiny@%d" % number)
+    b = up.add_device("b", up.token)
+    until("b serves its first release",
+          lambda: slots(b)["current"] == "3" and up.serving("tiny@3"))
+    configured(up, b, "download_rate: 1kB\n")  # half an hour
+    order = up.ask("rollout", "rollback", "--release", "tiny@3", "--to", "tiny@1",
+                   "--everywhere", "--confirm", "tiny@3")["id"]
+    until("b downloads", lambda: same(
+        F.model_status(status(b))["execution"]["state"], "downloading"))
+    asks_s = wall_s() + ASKED_AGAIN_S
+    until("it is time to ask for the answer", lambda: wall_s() > asks_s)
+    up.controller.terminate()
+    up.controller.wait()
+    up.start_controller(*LINGER)  # it asks for each answer that is missing
+    up.online(["b"])
+    configured(up, b, "")
+    up.cli("order", "wait", order)
+    serves(b, "tiny@1")
 
 
 # ---- a kill between commit and publishing ----
