@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <flotilla/errors/memory.h>
-#include <flotilla/errors/net.h>
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/state.h>
 #include <flotilla/errors/worker.h>
@@ -204,10 +203,8 @@ static void log_variant(const json_t *json)
     }
 }
 
-static uint64_t pair_in_use(const struct flo_shell *shell)
+static uint64_t pair_in_use(const struct flo_identity *identity)
 {
-    const struct flo_identity *identity = &shell->identity;
-
     return identity->pairs.list[identity->pair].number;
 }
 
@@ -216,9 +213,10 @@ static uint64_t pair_in_use(const struct flo_shell *shell)
 static void mark_outdated(const struct flo_job_child *job, json_t *json)
 {
     int code = flo_error_code(flo_json_text(json_object_get(json, "error"), "id", ""));
-    bool is_about_certificate = code == FLO_E_NET_TLS || flo_error_exit(code) == FLO_EXIT_AUTH;
+    enum flo_exit kind = flo_error_exit(code);
 
-    if (is_about_certificate && job->pair != pair_in_use(job->shell)) {
+    if ((kind == FLO_EXIT_AUTH || kind == FLO_EXIT_NETWORK) &&
+        job->pair != pair_in_use(&job->shell->identity)) {
         json_object_set_new(json, "passing", json_true());
     }
 }
@@ -475,7 +473,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t numbe
     job->number = number;
     job->fd = -1;
     job->release = asked_of(shell, model)->release.digest;
-    job->pair = pair_in_use(shell);
+    job->pair = pair_in_use(&shell->identity);
     shell->update->job = job;
     flo_shell_prefix_hold(shell, true);
     if (job_open(shell, job, &err) < 0) {
