@@ -94,6 +94,21 @@ static int give_factors(struct flo_import *import, const char *name, const char 
     return flo_output_give(import, name, factors, count, err);
 }
 
+/* Adds the factors of long contexts and of short ones, if the folder has them. */
+static int give_both_factors(struct flo_import *import, uint32_t dims, struct flo_err *err)
+{
+    const struct flo_tree_node *rope = flo_config_rope(&import->config, false);
+
+    if (flo_tree_member(rope, "long_factor") == NULL) {
+        return 0;
+    }
+    if (dims < 2 || dims > ROPE_MAX) {
+        return flo_folder_fail(err, "config.json: a wrong scaling of the rotation");
+    }
+    FLO_TRY(give_factors(import, "rope_factors_long.weight", "long_factor", dims / 2, err));
+    return give_factors(import, "rope_factors_short.weight", "short_factor", dims / 2, err);
+}
+
 int flo_finish_phi(struct flo_import *import, struct flo_err *err)
 {
     const struct flo_config *config = &import->config;
@@ -111,12 +126,11 @@ int flo_finish_phi(struct flo_import *import, struct flo_err *err)
     if (flo_tree_member(flo_config_rope(config, false), "long_factor") == NULL) {
         return 0;
     }
-    if (dims < 2 || dims > ROPE_MAX || original < 2) {
+    if (original < 2) {
         return flo_folder_fail(err, "config.json: a wrong scaling of the rotation");
     }
     double scale = (double)context / original;
     flo_keys_f32(&import->keys, ".rope.scaling.attn_factor",
                  scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1);
-    FLO_TRY(give_factors(import, "rope_factors_long.weight", "long_factor", dims / 2, err));
-    return give_factors(import, "rope_factors_short.weight", "short_factor", dims / 2, err);
+    return give_both_factors(import, dims, err);
 }
