@@ -221,6 +221,7 @@ struct flo_arch {
     bool may_lack_values;    /* a layer without a value matrix has its raw keys as values */
     bool has_layer_widths;   /* heads of local layers have a size of their own */
     bool scales_by_position; /* queries grow with the position: attention.temperature_scale */
+    bool needs_factors;      /* the file says the scales of embedding, results and logits */
     bool has_plain_scale;    /* q . k is not divided by the root of the head size */
     /* Layer i is local, which means that it attends only to a window, if i %
      * period < period - 1.  0: the family has no windows. */

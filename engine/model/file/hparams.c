@@ -363,6 +363,11 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
         h->attention_scale = 1;
     }
     h->residual_scale = 1;
+    if (arch->needs_factors) {
+        need(r, "embedding_scale");
+        need(r, "residual_scale");
+        need(r, "logit_scale");
+    }
     read_f32(r, "attention.scale", 0, 1e6f, &h->attention_scale);
     read_f32(r, "embedding_scale", 0, 1e6f, &h->embedding_scale);
     read_f32(r, "residual_scale", 0, 1e6f, &h->residual_scale);
