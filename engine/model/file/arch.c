@@ -122,6 +122,11 @@ static const struct flo_arch archs[FLO_ARCHS] = {
     [FLO_ARCH_GRANITE] = {
         .rotation = FLO_ROTATE_PAIRS,
     },
+    [FLO_ARCH_MINICPM] = {
+        .may = FLO_SET(ROPE_FACTORS),
+        .rotation = FLO_ROTATE_PAIRS,
+        .needs_factors = true,
+    },
     [FLO_ARCH_GRANITE_SWA] = {
         .needs = FLO_SET(SINKS),
         .rotation = FLO_ROTATE_PAIRS,

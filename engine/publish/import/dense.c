@@ -134,3 +134,20 @@ int flo_finish_phi(struct flo_import *import, struct flo_err *err)
                  scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1);
     return give_both_factors(import, dims, err);
 }
+
+/* ---- MiniCPM ---- */
+
+int flo_finish_minicpm(struct flo_import *import, struct flo_err *err)
+{
+    const struct flo_config *config = &import->config;
+    double base = flo_config_number(config, "dim_model_base", 1);
+    double depth = flo_config_number(config, "scale_depth", 1);
+
+    if (!(base > 0)) {
+        return flo_folder_fail(err, "config.json: dim_model_base is %g", base);
+    }
+    flo_keys_f32(&import->keys, ".embedding_scale", flo_config_number(config, "scale_emb", 1));
+    flo_keys_f32(&import->keys, ".residual_scale", depth / sqrt(import->layers));
+    flo_keys_f32(&import->keys, ".logit_scale", import->embedding / base);
+    return give_both_factors(import, import->head_dim, err);
+}

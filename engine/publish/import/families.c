@@ -38,6 +38,7 @@ static const struct flo_import_family families[] = {
     {"SmolLM3ForCausalLM", "smollm3", PAIRS | SIZES, NULL, flo_family_llama3},
     {"Ernie4_5ForCausalLM Ernie4_5_ForCausalLM", "ernie4_5", 0, NULL, NULL},
     {"GraniteForCausalLM", "granite", PAIRS | SIZES, NULL, flo_finish_granite},
+    {"MiniCPMForCausalLM", "minicpm", PAIRS, NULL, flo_finish_minicpm},
     /* dense families with something of their own */
     {"Mistral3ForConditionalGeneration Ministral3ForCausalLM", "mistral3", PAIRS | SIZES, NULL,
      flo_finish_ministral},

@@ -66,6 +66,7 @@ extern const struct flo_import_row flo_rows_phi[], flo_rows_granite[], flo_rows_
 int flo_finish_phi(struct flo_import *import, struct flo_err *err);
 int flo_finish_olmo(struct flo_import *import, struct flo_err *err);
 int flo_finish_hunyuan(struct flo_import *import, struct flo_err *err);
+int flo_finish_minicpm(struct flo_import *import, struct flo_err *err);
 int flo_finish_ministral(struct flo_import *import, struct flo_err *err);
 int flo_finish_granite(struct flo_import *import, struct flo_err *err);
 int flo_finish_granite_swa(struct flo_import *import, struct flo_err *err);

@@ -227,6 +227,9 @@ static void hyper_parameters_that_do_not_fit_are_named(void **state)
     s.more_value = 16;
     expect_refusal(s, FLO_E_GGUF_HPARAM,
                    "gemma3n.embedding_length_per_layer_input is 0, not 1 to 262144");
+    s = good();
+    s.arch = "minicpm";
+    expect_refusal(s, FLO_E_GGUF_MISSING, "minicpm.embedding_scale");
     s = good(); /* scores, for which a caller has the room of a vector of 32 */
     s.more_key = "pooling_type";
     s.more_value = 4;

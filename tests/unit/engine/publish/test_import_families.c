@@ -316,6 +316,33 @@ static void scaled_rotations_become_factors_or_a_base(void **state)
     flo_gguf_close(gguf);
 }
 
+static void minicpm_scales_by_depth_and_base(void **state)
+{
+    (void)state;
+    static const struct made_tensor tensors[] = {
+        EMBEDDING,
+        {"model.layers.0.input_layernorm.weight", "F32", {8}, NULL},
+        {"model.layers.1.input_layernorm.weight", "F32", {8}, NULL},
+        {"model.layers.2.input_layernorm.weight", "F32", {8}, NULL},
+        {"model.layers.3.input_layernorm.weight", "F32", {8}, NULL},
+    };
+    float of_parts = 0, of_logits = 0;
+    struct flo_gguf *gguf =
+        FAMILY(CONFIG("MiniCPMForCausalLM",
+                      ",\"num_hidden_layers\":4,\"scale_emb\":12,\"scale_depth\":1.5,"
+                      "\"dim_model_base\":2,\"rope_scaling\":{\"rope_type\":\"longrope\","
+                      "\"long_factor\":[1,2],\"short_factor\":[1,1]}"),
+               tensors);
+    assert_int_equal(flo_gguf_f32(gguf, "minicpm.residual_scale", &of_parts, NULL), 0);
+    assert_int_equal(flo_gguf_f32(gguf, "minicpm.logit_scale", &of_logits, NULL), 0);
+    assert_true(of_parts == 0.75F && of_logits == 4);
+    ROWS(gguf, "rope_factors_long.weight", 1, 1, 2);
+    flo_gguf_close(gguf);
+    make_text(folder, "config.json", CONFIG("MiniCPMForCausalLM", ",\"dim_model_base\":0"));
+    assert_true(imported("f32", &gguf) < 0);
+    assert_non_null(strstr(err.what, "dim_model_base is 0"));
+}
+
 static void lfm2_rounds_its_feed_forward_up(void **state)
 {
     (void)state;
@@ -350,6 +377,7 @@ int main(void)
         TEST(gpt_oss_says_when_corners_are_not_rounded),
         TEST(experts_of_gpt_oss_that_are_floats_are_refused),
         TEST(scaled_rotations_become_factors_or_a_base),
+        TEST(minicpm_scales_by_depth_and_base),
         TEST(lfm2_rounds_its_feed_forward_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
