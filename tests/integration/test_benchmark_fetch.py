@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from benchmark_parts import (begin, end_by_battery, facts_of, has_figures,
+                             outcome, says)
 from conftest import Small
 from test_pressure import Sensors
 from waits import Seen, same, until
@@ -45,47 +47,12 @@ def restart(fleet, config="", how=signal.SIGTERM, release="tiny@1"):
     fleet.online(["gw"])
 
 
-def begin(fleet, release):
-    """The id of the order, which is not waited for."""
-    return fleet.ask("device", "benchmark", "name=gw", "--for", "1h",
-                     "--no-wait", "--release", release)[0]["id"]
+def fetch(fleet, release):
+    return begin(fleet, "gw", "--release", release)
 
 
-def outcome(fleet, order):
-    def answer():
-        device = fleet.ask("order", "get", order)["devices"][0]
-        return device if device["outcome"] in ("done", "refused") else \
-            Seen(device)
-    return until("the end of " + order, answer)
-
-
-def says(fleet, *words):
-    def line():
-        lines = fleet.ask("device", "logs", "gw")["lines"]
-        return any(all(word in one for word in words) for one in lines) or \
-            Seen(lines[-5:])
-    until("gw logs %s" % (words,), line)
-
-
-def has_figures(fleet, order):
-    says(fleet, "order %s: first figures" % order)
-
-
-def facts_of(fleet, order, ended):
-    device = outcome(fleet, order)
-    assert device["outcome"] == "done", device
-    facts = fleet.ask("order", "report", order)["facts"]
-    assert facts["ended"] == ended and facts["generate-tps"] > 0
-    return facts
-
-
-def end_by_battery(fleet, sensors, order):
-    """Ends the benchmark as soon as it has figures, however long that took."""
-    has_figures(fleet, order)
-    sensors.battery(15, "Discharging")
-    facts = facts_of(fleet, order, "battery")
-    sensors.battery(90, "Charging")
-    return facts
+def end(fleet, sensors, order):
+    return end_by_battery(fleet, sensors, "gw", order)
 
 
 def files(fleet):
@@ -108,14 +75,14 @@ def partial_bytes(fleet):
 
 
 def is_fetching(fleet, order):
-    says(fleet, "order %s fetches" % order)
+    says(fleet, "gw", "order %s fetches" % order)
     until("bytes come", lambda: partial_bytes(fleet) > 0)
 
 
 def test_it_is_fetched_measured_reported_and_gone(fleet, sensors):
     before = files(fleet)
-    order = begin(fleet, "tiny@2")
-    facts = end_by_battery(fleet, sensors, order)
+    order = fetch(fleet, "tiny@2")
+    facts = end(fleet, sensors, order)
     assert facts["model"] == "tiny" and facts["version"] == "2"
     assert facts["fetch-bytes"] > LEAST_BYTES and facts["fetch-ms"] > 0
     is_as_before(fleet, before)
@@ -128,10 +95,10 @@ def test_it_is_fetched_measured_reported_and_gone(fleet, sensors):
 def test_a_killed_agent_goes_on_with_the_download(fleet, sensors):
     before = files(fleet)
     restart(fleet, SLOW)
-    order = begin(fleet, "tiny@2")
+    order = fetch(fleet, "tiny@2")
     is_fetching(fleet, order)
     restart(fleet, how=signal.SIGKILL)
-    facts = end_by_battery(fleet, sensors, order)
+    facts = end(fleet, sensors, order)
     assert facts["version"] == "2" and facts["restarts"] == 0
     assert facts["fetch-bytes"] > LEAST_BYTES
     is_as_before(fleet, before)
@@ -140,32 +107,32 @@ def test_a_killed_agent_goes_on_with_the_download(fleet, sensors):
 def test_a_freeze_stops_the_download(fleet, sensors):
     before = files(fleet)
     restart(fleet, STILL)
-    order = begin(fleet, "tiny@2")
+    order = fetch(fleet, "tiny@2")
     is_fetching(fleet, order)
     fleet.cli("rollout", "freeze", "--confirm", fleet.name)
-    says(fleet, "order %s waits" % order, "the device is frozen")
+    says(fleet, "gw", "order %s waits" % order, "the device is frozen")
     until("the download ends", lambda: same(
         fleet.devices["gw"].children("flotilla-updater"), []))
     fleet.cli("rollout", "unfreeze", "--confirm", fleet.name)
     restart(fleet)
-    assert end_by_battery(fleet, sensors, order)["version"] == "2"
+    assert end(fleet, sensors, order)["version"] == "2"
     is_as_before(fleet, before)
 
 
 def test_an_update_goes_first(fleet, sensors):
     restart(fleet, SLOW)
-    order = begin(fleet, "tiny@3")
+    order = fetch(fleet, "tiny@3")
     is_fetching(fleet, order)
     fleet.roll("tiny@2")
-    says(fleet, "order %s waits" % order, "installed, or serves on trial")
+    says(fleet, "gw", "order %s waits" % order, "installed, or serves on trial")
     restart(fleet, release="tiny@2")
-    assert end_by_battery(fleet, sensors, order)["version"] == "3"
+    assert end(fleet, sensors, order)["version"] == "3"
     assert fleet.serving("tiny@2")
 
 
 def test_an_update_to_the_measured_release_needs_no_second_download(fleet):
-    order = begin(fleet, "tiny@3")
-    has_figures(fleet, order)
+    order = fetch(fleet, "tiny@3")
+    has_figures(fleet, "gw", order)
     rollout = fleet.roll("tiny@3")
     assert facts_of(fleet, order, "update")["version"] == "3"
     device = fleet.rollout_device(rollout["id"], "gw")
@@ -174,7 +141,7 @@ def test_an_update_to_the_measured_release_needs_no_second_download(fleet):
 
 def test_a_release_below_the_floor_is_refused(fleet):
     before = files(fleet)
-    device = outcome(fleet, begin(fleet, "tiny@0"))
+    device = outcome(fleet, fetch(fleet, "tiny@0"))
     assert device["outcome"] == "refused"
     assert device["error"]["id"] == "target.floor"
     is_as_before(fleet, before)
@@ -184,7 +151,7 @@ def test_a_denied_release_is_refused(fleet):
     fleet.cli("rollout", "rollback", "--release", "tiny@3", "--everywhere",
               "--confirm", "tiny@3", "--keep", "--wait")
     before = files(fleet)
-    device = outcome(fleet, begin(fleet, "tiny@3"))
+    device = outcome(fleet, fetch(fleet, "tiny@3"))
     assert device["outcome"] == "refused"
     assert device["error"]["id"] == "target.denied"
     assert files(fleet) <= before
