@@ -10,7 +10,7 @@ from benchmark_parts import (at_low_battery, begin, end_by_battery, facts_of,
                              has_figures, logs, says)
 from conftest import MODELS, Small
 from test_pressure import Sensors
-from waits import HANG, until
+from waits import HANG, pace, until
 
 MODEL = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
 
@@ -87,7 +87,8 @@ class Counter(threading.Thread):
 
     def run(self):
         joules = 1
-        while not self.over.wait(0.02):
+        while not self.over.is_set():
+            pace(0.02)
             joules += 1
             self.sensors.put(ZONE + "energy_uj", "%d000000\n" % joules)
 

@@ -138,17 +138,27 @@ def test_the_publishers_key_is_stolen(up):
         for d in up.ask("device", "list") for m in d["models"]))
 
 
+def has_leap(up):
+    with open(up.devices["a"].log, encoding="utf-8") as file:
+        return "cmd.leap" in file.read()
+
+
+def orders(thief, what, leap, is_heard):
+    """Sends a freeze until the device has it: one that renews its certificate
+    has no session for a moment."""
+    freeze = thief.signed(thief.order("freeze", seq=thief.last["seq"] + leap,
+                                      args={}))
+    until(what, lambda: thief.send(freeze) or is_heard(), every=1)
+
+
 def test_the_order_key_is_stolen(up):
     """The thief's orders end with the next statement, whatever he numbered
     them."""
     with Controller(up) as thief:
-        with logged(up, "cmd.leap"):  # it cannot use up all numbers
-            thief.send(thief.signed(thief.order(
-                "freeze", seq=thief.last["seq"] + 2 ** 32 - 9, args={})))
+        # It cannot use up all numbers.
+        orders(thief, "a leap", 2 ** 32 - 9, lambda: has_leap(up))
         assert not up.frozen("a")
-        thief.send(thief.signed(thief.order(
-            "freeze", seq=thief.last["seq"] + 9999, args={})))
-        until("the thief's freeze", lambda: up.frozen("a"))
+        orders(thief, "the thief's freeze", 9999, lambda: up.frozen("a"))
     # The words of devices are seen, and told.
     [row] = [o for o in up.ask("order", "list") if o["op"] == "foreign"]
     assert row["done"] == 1 and row["id"].startswith("foreign-"), row
