@@ -29,34 +29,30 @@ static inline float flo_f16_to_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
     uint32_t rest = (uint32_t)(half & 0x7fffu) << 13;
-    uint32_t bits;
+    /* a multiplication by 2^112 corrects the exponent, also of subnormals */
+    uint32_t finite = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
+    /* infinity, or NaN with its payload */
+    uint32_t bits = rest >= 0x7c00u << 13 ? rest | 0x7f800000u : finite;
 
-    if (rest >= 0x7c00u << 13) { /* infinity, or NaN with its payload */
-        bits = rest | 0x7f800000u;
-    } else { /* a multiplication by 2^112 corrects the exponent, also of subnormals */
-        bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
-    }
     return flo_float_of_bits(bits | sign);
 }
 
+/* Computes all cases and chooses one, so that compilers can do many values at
+ * once. */
 static inline uint16_t flo_f32_to_f16(float value)
 {
     uint32_t bits = flo_bits_of_float(value);
     uint32_t sign = (bits >> 16) & 0x8000u;
     uint32_t rest = bits & 0x7fffffffu;
-    uint32_t half;
+    uint32_t half = (rest - 0x38000000u + 0xfffu + ((rest >> 13) & 1u)) >> 13;
+    /* values below 2^-14: the float addition rounds them */
+    uint32_t small = flo_bits_of_float(flo_float_of_bits(rest) + 0.5f) - 0x3f000000u;
+    /* NaN, with the upper bits of its payload */
+    uint32_t nan = 0x7e00u | ((rest >> 13) & 0x1ffu);
 
-    if (rest > 0x7f800000u) { /* NaN, with the upper bits of its payload */
-        half = 0x7e00u | ((rest >> 13) & 0x1ffu);
-    } else if (rest >= 0x477ff000u) { /* 65520 and larger values become infinity */
-        half = 0x7c00u;
-    } else if (rest < 0x38800000u) { /* values below 2^-14: the float addition rounds them */
-        float shifted = flo_float_of_bits(rest) + 0.5f;
-        half = flo_bits_of_float(shifted) - 0x3f000000u;
-    } else {
-        uint32_t odd = (rest >> 13) & 1u;
-        half = (rest - 0x38000000u + 0xfffu + odd) >> 13;
-    }
+    half = rest < 0x38800000u ? small : half;
+    half = rest >= 0x477ff000u ? 0x7c00u : half; /* 65520 and larger values become infinity */
+    half = rest > 0x7f800000u ? nan : half;
     return (uint16_t)(sign | half);
 }
 
