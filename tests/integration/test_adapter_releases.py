@@ -91,10 +91,11 @@ VERSIONS = itertools.count(30)
 
 
 def moved_in(up):
-    """The next release, and the engine that serves it: the one before.  None on
-    a machine that took longer for it than the release soaked: there the
-    candidate's engine stays."""
+    """The next release, the engine that serves it, which is the one before, and
+    what answered before.  None on a machine that took longer for it than the
+    release soaked: there the candidate's engine stays."""
     device, number = up.devices["a"], next(VERSIONS)
+    before = answer(device)
     release, pid = "tiny@%d" % number, one_engine(device)
     file = with_bytes(os.path.join(up.dir, "stronger.gguf"), SITE, -2,
                       number - 29)
@@ -103,7 +104,7 @@ def moved_in(up):
     with open(device.log) as log:
         has_moved = release + " is in the current engine" in log.read()
     assert (one_engine(device) == pid) == has_moved
-    return has_moved and (release, pid)
+    return has_moved and (release, pid, before)
 
 
 def test_an_adapter_release_swaps_in_the_running_engine(up):
@@ -129,11 +130,11 @@ def test_an_adapter_release_swaps_in_the_running_engine(up):
     streams = [F.Streamer(device, "tiny", PROMPTS) for _ in range(3)]
     for stream in streams:
         stream.start()
-    release, pid = until("a release that moved in", lambda: moved_in(up))
+    release, pid, before = until("a release that moved in", lambda: moved_in(up))
     # Back to the adapter before, and to the base: no download, one engine.
-    up.cli("rollout", "rollback", "--release", release, "--to", "tiny@2",
+    up.cli("rollout", "rollback", "--release", release, "--to", before[1],
            "--everywhere", "--confirm", release, "--wait")
-    assert answer(device) == (adapted, "tiny@2")
+    assert answer(device) == before
     assert one_engine(device) == pid
     until("more than ten answers",
           lambda: sum(len(s.spans) for s in streams) > 10)
@@ -282,6 +283,7 @@ def test_an_adapter_release_of_an_encoder_is_probed_by_its_vectors(up):
     publish(up, "near@2", ENCODER_LORA, *near(up, "right.json", right),
             base="near@1")
     up.roll("near@2")
+    until("the engine before is gone", lambda: same(len(engines(device)), 3))
     assert cosine(vector(device, "near"), right) > 0.9999
     publish(up, "near@3", ENCODER_LORA[:-1] + "3", *near(up, "wrong.json", right),
             base="near@1")

@@ -146,7 +146,7 @@ def test_each_device_takes_the_first_variant_that_fits(pair):
 
 
 def test_an_idle_device_measures_the_variants_and_the_fastest_serves(pair):
-    pair.fake("--fault", "slow:5")
+    pair.fake("--fault", "slow:200")
     pair.measuring(pair.device, "gpu")
     until("our engine", lambda: pair.variant("gw") == "native" or
           Seen((pair.variant("gw"), pair.speeds("gw"))))
@@ -154,7 +154,7 @@ def test_an_idle_device_measures_the_variants_and_the_fastest_serves(pair):
     until("all of them", lambda: sorted(pair.speeds("gw")) == [
         "gpu-cuda", "native", "runtime"] or Seen(pair.speeds("gw")))
     speeds = pair.speeds("gw")
-    assert 2 * speeds["native"] < min(speeds["gpu-cuda"], speeds["runtime"])
+    assert speeds["native"] < min(speeds["gpu-cuda"], speeds["runtime"])
     lines = "\n".join(pair.fleet.ask("device", "logs", "gw")["lines"])
     assert "desk@1: native takes " in lines
     assert not pair.fleet.ask("device", "list", "-l", "condition=failed")
@@ -195,9 +195,9 @@ def test_a_choice_survives_a_start_and_a_changed_runtime_is_measured_again(pair)
     pair.measuring(pair.device, "gpu")
     assert pair.says_on(pair.device) == (BY_ENGINE, "desk@1.1")
     assert len(pair.speeds("gw")) == 3
-    pair.fake("--fault", "slow:8")
+    pair.fake("--fault", "slow:400")
     pair.measuring(pair.device, "gpu")
-    until("measured again", lambda: pair.speeds("gw").get("runtime", 0) > 7900
+    until("measured again", lambda: pair.speeds("gw").get("runtime", 0) > 300000
           or Seen(pair.speeds("gw")))
     assert pair.variant("gw") == "native"
 

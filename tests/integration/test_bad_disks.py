@@ -286,7 +286,7 @@ def killed(up, lab, version, soak, is_time, enough):
     """A rollout whose candidate's engines are killed when it is time, as the
     kernel does for want of memory, until the device says `enough`."""
     golden = long_probe(up.scratch, os.path.join(
-        MODELS, "golden-tiny-v2.1.json"), 300)  # this one comes to its end
+        MODELS, "golden-tiny-v2.1.json"), 60)  # this one comes to its end
     up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf", golden, "--label",
                version)
     begin = os.path.getsize(lab.log)
@@ -416,7 +416,7 @@ def serving_engines(device):
 def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
     before = lab.ask(QUESTION, "tiny")[1]
     lab.stop()
-    lab.write_config("hang: 2s\npacked_weights: off\n")
+    lab.write_config("hang: 10s\npacked_weights: off\n")
     lab.start()
     up.online(["b"])
     serves(lab, before)

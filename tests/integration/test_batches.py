@@ -335,12 +335,13 @@ def test_a_disk_that_fails_is_tried_again_from_what_it_has(
     count = 60
     file = one.file([request(i) for i in range(count)])
     for call in ("fdatasync", "pwrite"):
-        fail_as(fails, call, "batches/file-", 1)
+        fail_as(fails, call, "batches/file-")
         batch = one.call("POST", "/v1/batches", {
             "input_file_id": file, "completion_window": "24h",
             "endpoint": "/v1/chat/completions"})[2]["id"]
         seen = one.wait(batch, lambda seen: seen["waits_for"], call)
         assert "Input/output error" in seen["waits_for"]
+        os.unlink(fails)
         seen = one.ended(batch)
         assert seen["request_counts"] == {"total": count, "completed": count,
                                           "failed": 0}

@@ -49,7 +49,7 @@ def measure_both(fleet, sensors, page):
             fleet.ask, "device", "benchmark", "name in (gw-1, gw-2)", "--for",
             "1h", "--timeout", HANG, "--speed", ANY_SPEED, "--page", page)
         until("figures of both", lambda: rows.done() or all(
-            "first figures of tiny@1" in "".join(logs(fleet, device))
+            "first answer of tiny@1" in "".join(logs(fleet, device))
             for device in ("gw-1", "gw-2")))
         sensors.battery(15, "Discharging")
         ended = rows.result()

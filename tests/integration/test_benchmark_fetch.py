@@ -94,7 +94,7 @@ def test_it_is_fetched_measured_reported_and_gone(fleet, sensors):
 
 def test_a_killed_agent_goes_on_with_the_download(fleet, sensors):
     before = files(fleet)
-    restart(fleet, SLOW)
+    restart(fleet, STILL)
     order = fetch(fleet, "tiny@2")
     is_fetching(fleet, order)
     restart(fleet, how=signal.SIGKILL)

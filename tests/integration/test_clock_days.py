@@ -61,7 +61,7 @@ def test_numbers_of_each_are_of_now(up):
 def test_an_update_soaks_as_long_on_each(up):
     rolled = up.roll("tiny@2")
     assert rolled["phases"][0]["counts"] == {"succeeded": len(OFF)}
-    assert up.serving("tiny@2", OFF)
+    until("all serve it", lambda: up.serving("tiny@2", OFF))
     for device in up.ask("rollout", "get", rolled["id"])["devices"]:
         assert 0 <= device["took_ms"] < 600000, device
 

@@ -160,7 +160,8 @@ def test_the_order_key_is_stolen(up):
         assert not up.frozen("a")
         orders(thief, "the thief's freeze", 9999, lambda: up.frozen("a"))
     # The words of devices are seen, and told.
-    [row] = [o for o in up.ask("order", "list") if o["op"] == "foreign"]
+    [row] = until("the order of nobody", lambda: [
+        o for o in up.ask("order", "list") if o["op"] == "foreign"])
     assert row["done"] == 1 and row["id"].startswith("foreign-"), row
     until("the alert", lambda: [
         a for a in up.ask("alert", "list") if a["rule"] == "order-foreign" and

@@ -32,7 +32,7 @@ class OnDisk(Device):
         self.log = os.path.join(folder, "agent.log")
         self.api = os.path.join(folder, "api.sock")
 
-    def start(self, more="heartbeat: 1s\n", limits=None):
+    def start(self, more="heartbeat: 1s\nhold: 5m\n", limits=None):
         super().start(more + "listen:\n  - unix:%s\n" % self.api, limits)
 
     def engines(self):

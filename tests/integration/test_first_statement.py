@@ -161,8 +161,8 @@ def test_a_publishers_key_and_the_broker_change_no_root(fresh):
     take_over(fresh, thief)
     obeys(fresh)
     assert trusted(device) == before
-    told = fresh.ask("device", "get", "a", "--timeline")
-    assert "trust.threshold" in json.dumps(told), told
+    until("it is told", lambda: "trust.threshold" in json.dumps(
+        fresh.ask("device", "get", "a", "--timeline")))
     # Somebody is told, with both digests.
     held = "sha256:" + hashlib.sha256(body_of(json.dumps(before))).hexdigest()
     until("the alert", lambda: [

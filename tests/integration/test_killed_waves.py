@@ -124,4 +124,4 @@ def test_a_wave_outlives_its_controller(controller, devices, folder):
     old = controller.ask("GET", "/v1/rollouts/" + rollout).json
     assert hotfix in old["reason"], old
     # Nobody answers for what was told by it and not begun: it is over.
-    assert old["state"] == "aborted", old
+    until("it is over", lambda: seen(controller, rollout)[0] == "aborted")

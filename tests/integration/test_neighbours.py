@@ -389,7 +389,7 @@ def test_a_slow_one_and_one_that_dies_are_left_in_the_middle(site):
 
     slow, dying = Fake(one, drip), Fake(one, die)
     site.again(two, "use", [slow.at, dying.at],
-               more="neighbours_patience: 10s\n")
+               more="neighbours_patience: 20s\n")
     transfer = site.roll(title, "two", neighbours_wait_ms=0)
     over.set()
     slow.close()

@@ -78,6 +78,7 @@ def test_an_update_without_descriptors_waits_says_why_and_goes_on(
 
     def is_told():
         at, reason, degraded = told(up, started)
+        assert models(open_before) == (200, "tiny@1")  # and it stays open
         return (at == state and "Too many open files" in (reason or "") and
                 degraded == "io.descriptors") or Seen((at, reason, degraded))
     until("it says why", is_told)

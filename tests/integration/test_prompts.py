@@ -11,7 +11,7 @@ import chromium
 import fleet as F
 from conftest import Small
 from fake_cloud import Cloud
-from waits import HANG_S, Seen, same, until
+from waits import HANG_S, Seen, joined, same, until
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 ROUTE = """endpoints:
@@ -179,9 +179,9 @@ def test_an_order_that_comes_during_a_redaction_keeps_the_prompt(up):
         pipe.read()
     up.obeys("stay")
     is_kept.set()
-    with open(go_on, "w"):
-        pass
-    asks.join()
+    # A redaction that was killed meanwhile reads nothing, and nobody waits for it.
+    threading.Thread(target=lambda: open(go_on, "w").close(), daemon=True).start()
+    joined(asks)
     assert set(answers) == {"tiny@1"} and len(up.cloud.requests) == before
     up.device.write_config(ROUTE % (up.cloud.url, ""))
     up.restart()
