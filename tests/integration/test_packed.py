@@ -388,7 +388,7 @@ def failures(device):
 
 def test_what_failed_is_tried_twice_per_version(device, tmp_path):
     def start_and_count():
-        start_and_stop(device, "hang: 4m\n")
+        start_and_stop(device, "hang: 60s\n")
         assert device.packed() == []
         return os.path.getsize(tmp_path / "packers")
 
