@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from benchmark_parts import (at_low_battery, begin, end_by_battery, facts_of,
-                             has_figures, logs, says)
+                             has_figures, logs, outcome, says)
 from conftest import MODELS, Small
 from test_pressure import Sensors
 from waits import HANG, pace, until
@@ -126,6 +126,18 @@ def test_an_agent_that_restarts_goes_on(fleet, sensors):
     fleet.devices["gw-1"].start()
     fleet.online(["gw-1"])
     assert at_low_battery(fleet, sensors, order)["restarts"] == 1
+
+
+def test_its_time_ends_it(fleet):
+    """A longer time on a machine that has no figures in a shorter one."""
+    for span in "15s", "2m", "10m":
+        order = fleet.ask("device", "benchmark", "name=gw-1", "--for", span,
+                          "--no-wait")[0]["id"]
+        device = outcome(fleet, order)
+        if device["outcome"] == "done":
+            break
+        assert device["error"]["id"] == "benchmark.busy", device
+    facts_of(fleet, order, "time")
 
 
 def test_a_benchmark_is_never_beside_an_update(fleet, sensors):
