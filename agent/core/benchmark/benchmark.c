@@ -34,6 +34,11 @@ bool flo_benchmark_has_result(const struct flo_benchmark *benchmark)
     return benchmark->prompt.count > 0 && benchmark->generate.count > 0;
 }
 
+uint32_t flo_benchmark_answers(const struct flo_benchmark *benchmark)
+{
+    return benchmark->right + benchmark->wrong;
+}
+
 /* ---- when ---- */
 
 void flo_benchmark_begin(struct flo_benchmark *b, uint64_t now_ms, uint64_t for_ms, bool is_resumed)

@@ -126,5 +126,7 @@ void flo_benchmark_take(struct flo_benchmark *benchmark, enum flo_benchmark_test
                         double result);
 /* Tells whether both speeds were measured. */
 bool flo_benchmark_has_result(const struct flo_benchmark *benchmark);
+/* Returns how many golden prompts were answered, right or wrong. */
+uint32_t flo_benchmark_answers(const struct flo_benchmark *benchmark);
 
 #endif

@@ -99,11 +99,6 @@ static void take_head(struct flo_benchmarking *b, const json_t *json)
     b->is_open = true;
 }
 
-static uint32_t answers(const struct flo_benchmark *core)
-{
-    return core->right + core->wrong;
-}
-
 static int take_result(struct flo_benchmarking *b, const json_t *json, struct flo_err *err)
 {
     const json_t *value = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)json));
@@ -113,13 +108,13 @@ static int take_result(struct flo_benchmarking *b, const json_t *json, struct fl
         return flo_fail(err, FLO_E_WORKER_PROTOCOL, "the answer of a benchmark is no number");
     }
     bool had_result = flo_benchmark_has_result(&b->core);
-    bool had_answer = answers(&b->core) > 0;
+    bool had_answer = flo_benchmark_answers(&b->core) > 0;
     flo_benchmark_take(&b->core, b->test, json_number_value(value));
     if (!had_result && flo_benchmark_has_result(&b->core)) {
         flo_log(FLO_LOG_INFO, "bench", "order %s: first figures of %s@%s", b->jobs[0].order,
                 b->seen.model, b->seen.version);
     }
-    if (!had_answer && answers(&b->core) > 0) {
+    if (!had_answer && flo_benchmark_answers(&b->core) > 0) {
         flo_log(FLO_LOG_INFO, "bench", "order %s: first answer of %s@%s is %s", b->jobs[0].order,
                 b->seen.model, b->seen.version, b->core.right > 0 ? "right" : "wrong");
     }

@@ -248,9 +248,9 @@ json_t *flo_benchmark_facts(const struct flo_benchmarking *b)
     put_known(facts, known, FLO_COUNT(known));
     flo_json_put_text(facts, "kernel", seen->kernel);
     json_object_set_new(facts, "packed", json_boolean(seen->is_packed));
-    if (core->right + core->wrong > 0) {
+    if (flo_benchmark_answers(core) > 0) {
         flo_json_set_figure(facts, "right", core->right);
-        flo_json_set_figure(facts, "cases", core->right + core->wrong);
+        flo_json_set_figure(facts, "cases", flo_benchmark_answers(core));
     }
     put_series(facts, "generate-series", &core->generate, 1);
     put_strain(facts, b);
