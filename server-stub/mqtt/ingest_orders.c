@@ -266,11 +266,7 @@ struct asked {
     const struct flo_message *message;
     bool is_back; /* the device was offline, and its session at the broker has expired */
     size_t count;
-    struct rollback {
-        char id[FLO_NAME_MAX + 1];
-        char model[FLO_NAME_MAX + 1];
-        uint64_t seq;
-    } rollbacks[ASKED_MAX];
+    struct flo_orders_rollback rollbacks[ASKED_MAX];
 };
 
 static int ask_for(void *context, const struct flo_fleet_order *order)
@@ -285,7 +281,7 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
         return 0;
     }
     if (is_rollback) {
-        struct rollback *rollback = &asked->rollbacks[asked->count++];
+        struct flo_orders_rollback *rollback = &asked->rollbacks[asked->count++];
         snprintf(rollback->id, sizeof(rollback->id), "%s", order->id);
         snprintf(rollback->model, sizeof(rollback->model), "%s", order->model);
         rollback->seq = order->seq;
@@ -293,46 +289,6 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
         flo_outgoing_ask(message->controller, message->device, order->id);
     }
     return 0;
-}
-
-static int take_rollout(void *context, const struct flo_fleet_order *order)
-{
-    snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
-    return 0;
-}
-
-/* Tells whether the device was sent the rollback as a deploy, because it must
- * download the target.  It would refuse the rollback itself.  Its report
- * completes the rollback. */
-static int is_deployed(const struct flo_message *message, const struct rollback *rollback,
-                       bool *out, struct flo_err *err)
-{
-    struct flo_fleet_store *store = message->controller->store;
-    char held[FLO_NAME_MAX + 1];
-    char of[FLO_NAME_MAX + 1] = "";
-
-    FLO_TRY(flo_fleet_desired_get(store, message->device, rollback->model, held, err));
-    int rv = held[0] == '\0' ? 0 : flo_fleet_order_get(store, held, take_rollout, of, err);
-
-    *out = rv == 0 && strcmp(of, rollback->id) == 0;
-    return rv;
-}
-
-/* Asks for the answer to a rollback.  The rollback may be newer than the deploy
- * that the device should carry out, and would overtake it.  The deploy is then
- * signed again. */
-static int ask_for_rollback(const struct flo_message *message, const struct rollback *rollback,
-                            struct flo_err *err)
-{
-    bool is_sent;
-
-    FLO_TRY(is_deployed(message, rollback, &is_sent, err));
-    if (is_sent) {
-        return 0;
-    }
-    flo_outgoing_ask(message->controller, message->device, rollback->id);
-    return flo_orders_outlast(message->controller, message->device, rollback->model, rollback->seq,
-                              err);
 }
 
 int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
@@ -346,7 +302,12 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
     }
     FLO_TRY(flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err));
     for (size_t i = 0; i < asked.count; i++) {
-        FLO_TRY(ask_for_rollback(message, &asked.rollbacks[i], err));
+        bool is_deployed;
+        FLO_TRY(flo_orders_outlast(message->controller, message->device, &asked.rollbacks[i],
+                                   &is_deployed, err));
+        if (!is_deployed) {
+            flo_outgoing_ask(message->controller, message->device, asked.rollbacks[i].id);
+        }
     }
     return 0;
 }

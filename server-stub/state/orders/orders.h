@@ -54,11 +54,20 @@ FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller, struct
  * older. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                                     struct flo_err *err);
-/* Renews the orders about the model in one device's desired document that are
- * older than the rollback with this number.  The rollback is for this device
- * alone. */
+/* A rollback whose answer by a device is missing. */
+struct flo_orders_rollback {
+    char id[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    uint64_t seq;
+};
+/* Tells in *is_deployed whether the device's desired document has the rollback as
+ * a deploy, because the device must download the target.  It would refuse the
+ * rollback itself; its report completes the rollback.  If not, the order about
+ * the model in that document is renewed if it is older than the rollback, which
+ * would overtake it.  The renewed order is for this device alone. */
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller, const char *device,
-                                    const char *model, uint64_t rollback, struct flo_err *err);
+                                    const struct flo_orders_rollback *rollback, bool *is_deployed,
+                                    struct flo_err *err);
 /* Signs a group's order again for a device that knows a newer order about the
  * model, if its desired document still has the group's order.  The new order
  * names this device and is newer than all others.  Such a device may have

@@ -169,18 +169,22 @@ int flo_orders_outrank(struct flo_controller *controller, const char *device, co
     return issue_own(controller, &parsed, device, err);
 }
 
-int flo_orders_outlast(struct flo_controller *controller, const char *device, const char *model,
-                       uint64_t rollback, struct flo_err *err)
+int flo_orders_outlast(struct flo_controller *controller, const char *device,
+                       const struct flo_orders_rollback *rollback, bool *is_deployed,
+                       struct flo_err *err)
 {
     struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
     char held[FLO_NAME_MAX + 1];
 
-    FLO_TRY(flo_fleet_desired_get(controller->store, device, model, held, err));
+    *is_deployed = false;
+    FLO_TRY(flo_fleet_desired_get(controller->store, device, rollback->model, held, err));
     if (held[0] == '\0') {
         return 0;
     }
     FLO_TRY(flo_fleet_order_get(controller->store, held, parse_order, &parsed, err));
-    return flo_renewal_is_of_model(parsed.order.op) && parsed.order.seq < rollback
+    *is_deployed = strcmp(parsed.order.rollout, rollback->id) == 0;
+    return !*is_deployed && flo_renewal_is_of_model(parsed.order.op) &&
+                   parsed.order.seq < rollback->seq
                ? issue_own(controller, &parsed, device, err)
                : 0;
 }
