@@ -214,18 +214,20 @@ def frozen(fleet):
         "-o", "json")[1])["frozen"]
 
 
+def says(log, begin, word):
+    """Does the log say it behind that many bytes?"""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        file.seek(begin)
+        return word in file.read()
+
+
 @contextlib.contextmanager
 def logged(fleet, word):
     """Behind the block the device's log says `word`, newly."""
     log = fleet.devices["a"].log
     begin = os.path.getsize(log)
     yield
-
-    def says():
-        with open(log, encoding="utf-8", errors="replace") as file:
-            file.seek(begin)
-            return word in file.read()
-    until("`%s` in the log" % word, says, every=0.01)
+    until("`%s` in the log" % word, lambda: says(log, begin, word), every=0.01)
 
 
 def serves(device, release):
@@ -336,6 +338,17 @@ class Controller:
     def send(self, envelope):
         self.client.publish(self.topic + "cmd", json.dumps(
             {"v": 1, "order": envelope}))
+
+    def send_until(self, what, body, is_heard):
+        """A device that renews its certificate has no session for a moment."""
+        envelope = self.signed(body)
+        until(what, lambda: self.send(envelope) or is_heard(), every=1)
+
+    def send_until_logged(self, word, body):
+        log = self.fleet.devices["a"].log
+        begin = os.path.getsize(log)
+        self.send_until("`%s` in the log" % word, body,
+                        lambda: says(log, begin, word))
 
     def signed(self, body, key=None, kind=ORDER):
         return json.loads(sign(body, key or self.key, kind))

@@ -138,27 +138,17 @@ def test_the_publishers_key_is_stolen(up):
         for d in up.ask("device", "list") for m in d["models"]))
 
 
-def has_leap(up):
-    with open(up.devices["a"].log, encoding="utf-8") as file:
-        return "cmd.leap" in file.read()
-
-
-def orders(thief, what, leap, is_heard):
-    """Sends a freeze until the device has it: one that renews its certificate
-    has no session for a moment."""
-    freeze = thief.signed(thief.order("freeze", seq=thief.last["seq"] + leap,
-                                      args={}))
-    until(what, lambda: thief.send(freeze) or is_heard(), every=1)
-
-
 def test_the_order_key_is_stolen(up):
     """The thief's orders end with the next statement, whatever he numbered
     them."""
     with Controller(up) as thief:
         # It cannot use up all numbers.
-        orders(thief, "a leap", 2 ** 32 - 9, lambda: has_leap(up))
+        thief.send_until_logged("cmd.leap", thief.order(
+            "freeze", seq=thief.last["seq"] + 2 ** 32 - 9, args={}))
         assert not up.frozen("a")
-        orders(thief, "the thief's freeze", 9999, lambda: up.frozen("a"))
+        thief.send_until("the thief's freeze", thief.order(
+            "freeze", seq=thief.last["seq"] + 9999, args={}),
+            lambda: up.frozen("a"))
     # The words of devices are seen, and told.
     [row] = until("the order of nobody", lambda: [
         o for o in up.ask("order", "list") if o["op"] == "foreign"])

@@ -17,31 +17,19 @@ def up(folder, bin_dir):
     one.close()
 
 
-def sends(thief, word, order):
-    """Until the device says the word: without a session it hears nothing."""
-    envelope, log = thief.signed(order), thief.fleet.devices["a"].log
-    begin = os.path.getsize(log)
-
-    def says():
-        thief.send(envelope)
-        with open(log, encoding="utf-8", errors="replace") as file:
-            file.seek(begin)
-            return word in file.read()
-    until("`%s` in the log" % word, says, every=1)
-
-
 def test_devices_obey_a_new_order_key_that_the_root_names(up):
     device = up.devices["a"]
     digest = up.ask("release", "get", "tiny@2")["digest"]
     with Controller(up) as thief:
         # It cannot be the last order of all.
-        sends(thief, "cmd.epoch", thief.order("freeze", epoch=2 ** 32 - 1, args={}))
+        thief.send_until_logged("cmd.epoch", thief.order(
+            "freeze", epoch=2 ** 32 - 1, args={}))
         deploy = {"model": "tiny", "release": digest, "version": "2",
                   "rollout": "r-9001", "policy": {"soak_ms": 30 * 86400000}}
-        sends(thief, "cmd.leap", thief.order(
+        thief.send_until_logged("cmd.leap", thief.order(
             "deploy", seq=thief.last["seq"] + 2 ** 31, args=deploy))
         good = thief.order("deploy", args=deploy)
-        sends(thief, "ack " + good["id"], good)
+        thief.send_until_logged("ack " + good["id"], good)
     # It is obeyed, and brings nothing: the controller offered no tiny@2.
     until("it is obeyed", lambda: "end r-9001.1 failed" in
           open(device.log, errors="replace").read())
