@@ -527,7 +527,9 @@ static int write_golden(const struct golden *g, struct flo_err *err)
     for (size_t i = 0; i < g->count; i++) {
         const struct candidate *one = &g->cases[i];
         if (one->why[0] != '\0') {
-            fprintf(stderr, "left out: %s (%.40s): %s\n", one->id, one->prompt, one->why);
+            char shown[41];
+            flo_text_clean(one->prompt, strlen(one->prompt), shown, sizeof(shown));
+            fprintf(stderr, "left out: %s (%s): %s\n", one->id, shown, one->why);
         } else {
             likely += one->gap < FLO_GOLDEN_SURE_GAP;
         }

@@ -263,10 +263,12 @@ static void note_fault(const struct plays *plays, const struct flo_tool_answer *
                        const struct flo_err *err, struct flo_golden_played *result)
 {
     const char *what = strstr(err->what, ": ");
+    char said[51];
 
-    snprintf(result->why, sizeof(result->why), "%.80s with kernel %.16s, %u thread%s: %.50s",
+    flo_text_clean(plays->heard.text.data, plays->heard.text.bytes, said, sizeof(said));
+    snprintf(result->why, sizeof(result->why), "%.80s with kernel %.16s, %u thread%s: %s",
              what != NULL ? what + 2 : err->what, a->model.info->kernel, a->model.info->threads,
-             a->model.info->threads == 1 ? "" : "s", plays->heard.text.data);
+             a->model.info->threads == 1 ? "" : "s", said);
 }
 
 /* Judges the answer in `heard`. */

@@ -105,6 +105,13 @@ head -n 4 "$work/few" >"$work/two"
 expect 0 'warning: 2 cases may miss' "$@" "$model" golden create \
     "$work/of-2.json" --model $v2 --prompts "$work/two"
 
+# A prompt that is left out is shown in whole characters.
+{ cat "$work/two" && echo && printf 'a'; i=0; while [ $i -lt 500 ]; do printf 'é'; i=$((i + 1)); done
+    echo; } >"$work/long"
+expect 0 '^left out: .*(aéé' "$@" "$model" golden create "$work/short.json" --model $v2 \
+    --prompts "$work/long"
+iconv -f utf-8 -t utf-8 "$work/out" >/dev/null || failed=1
+
 # Format 2 is judged by its own matchers.
 cat >"$work/format-2.json" <<'END'
 {"format": "flotilla-golden-2", "cases": [
