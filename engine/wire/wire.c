@@ -45,7 +45,7 @@ static const struct row rows_open[] = {
     ROW(5, KIND_U64, open, adapter_bytes), ROW(6, KIND_BOOL, open, keeps_prefix),
     ROW(7, KIND_BOOL, open, is_tree),      ROW(8, KIND_TEXT, open, chat_template),
     ROW(11, KIND_U32, open, cache),        ROW(9, KIND_TEXT, open, entry),
-    ROW(10, KIND_TEXT, open, runtime),
+    ROW(10, KIND_TEXT, open, runtime),     ROW(12, KIND_BOOL, open, has_draft),
 };
 
 static const struct row rows_generate[] = {
@@ -95,7 +95,8 @@ static const struct row rows_ready[] = {
     ROW(16, KIND_BOOL, ready, has_vocabulary),  ROW(17, KIND_BOOL, ready, is_sandboxed),
     ROW(18, KIND_BOOL, ready, is_packed),       ROW(19, KIND_U32, ready, prefix_tokens),
     ROW(21, KIND_U32, ready, sessions),         ROW(22, KIND_U64, ready, abilities),
-    ROW(23, KIND_TEXT, ready, runtime),
+    ROW(23, KIND_TEXT, ready, runtime),         ROW(24, KIND_TEXT, ready, draft),
+    ROW(25, KIND_U64, ready, draft_bytes),      ROW(26, KIND_TEXT, ready, draft_why),
 };
 
 static const struct row rows_token[] = {

@@ -139,9 +139,9 @@ struct serve_engine {
     bool is_packed;
 };
 
-/* Largest number of descriptors in one message: model, packed weights, prefix
- * and adapters. */
-#define SERVE_DESCRIPTORS_MAX (3 + FLO_SERVE_ADAPTERS_MAX)
+/* Largest number of descriptors in one message: model, packed weights, draft,
+ * prefix and adapters. */
+#define SERVE_DESCRIPTORS_MAX (4 + FLO_SERVE_ADAPTERS_MAX)
 
 /* spawn.c */
 /* Starts the engine program with the command `verb`, worker or proxy.  *out is

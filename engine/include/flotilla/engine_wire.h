@@ -43,7 +43,8 @@ enum flo_wire_type {
     /* agent -> engine */
     /* Opens the model.  Its descriptors (SCM_RIGHTS) come in this order: the
      * model (a folder if is_tree), its packed weights if any, the named
-     * adapters, the prefix file if keeps_prefix. */
+     * adapters, the draft file if has_draft, the prefix file if
+     * keeps_prefix. */
     FLO_WIRE_OPEN = 1,
     FLO_WIRE_GENERATE = 2, /* asks for text; answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* cancels a request, which DONE answers nevertheless */
@@ -121,6 +122,9 @@ struct flo_wire_open {
     /* The last descriptor is a file of a fixed size, which the engine reads and
      * writes.  It keeps the prefix that requests share. */
     bool keeps_prefix;
+    /* The descriptor in front of the prefix's is a draft file (drafter.h).  A
+     * draft that cannot be used is left out; READY says why. */
+    bool has_draft;
     uint32_t cache; /* enum flo_wire_cache */
     /* chat template that replaces the model's; contains no NUL */
     struct flo_wire_text chat_template;
@@ -237,7 +241,10 @@ struct flo_wire_ready {
     /* bits FLO_ABILITY_...; 0 without a `runtime` means all of our own
      * engine's */
     uint64_t abilities;
-    struct flo_wire_text runtime; /* name of another runtime; empty: our engine */
+    struct flo_wire_text runtime;   /* name of another runtime; empty: our engine */
+    struct flo_wire_text draft;     /* kind of the draft file in use (drafter.h); empty: none */
+    uint64_t draft_bytes;           /* memory of the draft */
+    struct flo_wire_text draft_why; /* reason why the draft file is not used; empty: none */
 };
 
 struct flo_wire_token {
@@ -438,9 +445,9 @@ FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message, struct flo_err *err);
 
 #define FLO_WIRE_PIECE_BYTES 65536
-/* Most descriptors of one message: model, packed weights, prefix file,
+/* Most descriptors of one message: model, packed weights, draft, prefix file,
  * adapters. */
-#define FLO_WIRE_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
+#define FLO_WIRE_FDS_MAX (4 + FLO_WIRE_ADAPTERS_MAX)
 
 /* Receives once without waiting, at most FLO_WIRE_PIECE_BYTES, and appends the
  * bytes to *in.  Descriptors go to `fds`, whose count is *fd_count; those
