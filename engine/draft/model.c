@@ -1,0 +1,196 @@
+/* Draft model: see model.h. */
+#include "engine/draft/model.h"
+
+#include <stdlib.h>
+
+#include <flotilla/engine_step.h>
+#include <flotilla/errors/model.h>
+
+struct flo_draft_model {
+    struct flo_engine *engine;
+    uint64_t bytes;
+    uint32_t n_vocab, context;
+    uint32_t n_sessions;
+    struct flo_session *sessions[]; /* one for each sequence */
+};
+
+static struct flo_engine_options options_of(const struct flo_drafter_options *options,
+                                            uint32_t context)
+{
+    return (struct flo_engine_options){
+        .context = context,
+        .threads = options->threads,
+        .sessions = options->sequences > 0 ? options->sequences : 1,
+        .batch = FLO_DRAFT_CATCH_UP,
+        .memory_bytes_max = options->memory_bytes_max,
+        .vocabulary = FLO_VOCABULARY_NEEDED,
+        .packed = "",
+        .pool = options->pool,
+    };
+}
+
+/* Plans the model with the context of the large one, or with its own largest
+ * context if that is smaller. */
+static int plan(int fd, uint32_t context, const struct flo_drafter_options *options,
+                struct flo_engine_plan *plan, struct flo_err *err)
+{
+    struct flo_engine_options own = options_of(options, 0);
+
+    own.memory_bytes_max = 0;
+    FLO_TRY(flo_engine_plan_fd(fd, &own, plan, err));
+    own = options_of(options, context < plan->context_trained ? context : plan->context_trained);
+    return flo_engine_plan_fd(fd, &own, plan, err);
+}
+
+int flo_draft_model_plan(int fd, uint32_t context, const struct flo_drafter_options *options,
+                         uint64_t *bytes, struct flo_err *err)
+{
+    struct flo_engine_plan own;
+
+    FLO_TRY(plan(fd, context, options, &own, err));
+    *bytes = own.total_bytes;
+    return 0;
+}
+
+static int check_vocabulary(const struct flo_engine *engine, uint64_t checksum, struct flo_err *err)
+{
+    if (flo_vocabulary_checksum(engine) == checksum) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_MODEL_DRAFT,
+                    "the draft model's vocabulary of %u tokens is not the model's",
+                    flo_engine_info(engine)->n_vocab);
+}
+
+static int check_kind(const struct flo_engine *engine, struct flo_err *err)
+{
+    unsigned needed = FLO_COMPUTE_ANSWERS | FLO_COMPUTE_CUTS;
+
+    return (flo_engine_info(engine)->properties & needed) == needed
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_DRAFT,
+                          "the draft model writes no text, or cannot drop its last tokens at no "
+                          "cost");
+}
+
+static int open_sessions(struct flo_draft_model *model, uint32_t count, struct flo_err *err)
+{
+    for (; model->n_sessions < count; model->n_sessions++) {
+        FLO_TRY(flo_session_open(model->engine, &model->sessions[model->n_sessions], err));
+    }
+    return 0;
+}
+
+static int open_all(struct flo_draft_model *model, int fd, uint32_t context, uint64_t checksum,
+                    const struct flo_drafter_options *options, struct flo_err *err)
+{
+    struct flo_engine_plan own;
+
+    FLO_TRY(plan(fd, context, options, &own, err));
+    const struct flo_engine_options opening = options_of(options, own.context);
+    FLO_TRY(flo_engine_open_fd(fd, &opening, &model->engine, err));
+    model->bytes = own.total_bytes;
+    model->context = own.context;
+    model->n_vocab = flo_engine_info(model->engine)->n_vocab;
+    FLO_TRY(check_kind(model->engine, err));
+    FLO_TRY(check_vocabulary(model->engine, checksum, err));
+    return open_sessions(model, opening.sessions, err);
+}
+
+int flo_draft_model_open(int fd, uint32_t context, uint64_t checksum,
+                         const struct flo_drafter_options *options, struct flo_draft_model **out,
+                         struct flo_err *err)
+{
+    size_t count = options->sequences > 0 ? options->sequences : 1;
+    struct flo_draft_model *model = calloc(1, sizeof(*model) + count * sizeof(model->sessions[0]));
+
+    if (model == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a draft model");
+    }
+    int rv = open_all(model, fd, context, checksum, options, err);
+    if (rv < 0) {
+        flo_draft_model_close(model);
+        return rv;
+    }
+    *out = model;
+    return 0;
+}
+
+void flo_draft_model_close(struct flo_draft_model *model)
+{
+    if (model == NULL) {
+        return;
+    }
+    while (model->n_sessions > 0) {
+        flo_session_close(model->sessions[--model->n_sessions]);
+    }
+    flo_engine_close(model->engine);
+    free(model);
+}
+
+uint64_t flo_draft_model_bytes(const struct flo_draft_model *model)
+{
+    return model->bytes;
+}
+
+/* ---- guesses ---- */
+
+/* Returns how many of the tokens the session keeps.  The last one is always
+ * computed, because its logits are needed. */
+static uint32_t common_with(const struct flo_session *session, const int32_t *tokens,
+                            uint32_t count)
+{
+    return flo_session_held(session, flo_session_common(session, tokens, count - 1));
+}
+
+uint32_t flo_draft_model_lag(const struct flo_draft_model *model, uint32_t sequence,
+                             const int32_t *tokens, uint32_t count)
+{
+    return count - common_with(model->sessions[sequence], tokens, count);
+}
+
+static int32_t most_probable(const float *logits, uint32_t n_vocab)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < n_vocab; i++) {
+        best = logits[i] > logits[best] ? i : best;
+    }
+    return (int32_t)best;
+}
+
+/* Computes tokens that the session lacks.  Returns true if it then has all of
+ * them, with the logits of the last. */
+static bool catch_up(struct flo_session *session, const int32_t *tokens, uint32_t count)
+{
+    uint32_t common = common_with(session, tokens, count);
+    uint32_t rows = count - common < FLO_DRAFT_CATCH_UP ? count - common : FLO_DRAFT_CATCH_UP;
+    bool is_all = common + rows == count;
+
+    flo_session_truncate(session, common);
+    return flo_session_decode(session, tokens + common, rows,
+                              is_all ? FLO_LOGITS_LAST : FLO_LOGITS_NONE, NULL) == 0 &&
+           is_all;
+}
+
+uint32_t flo_draft_model_guess(struct flo_draft_model *model, uint32_t sequence,
+                               const int32_t *tokens, uint32_t count, int32_t *out, uint32_t most)
+{
+    struct flo_session *session = model->sessions[sequence];
+    uint32_t guessed = 0;
+
+    if (count == 0 || count + most > model->context || !catch_up(session, tokens, count)) {
+        return 0;
+    }
+    while (guessed < most) {
+        int32_t token = most_probable(flo_session_logits(session), model->n_vocab);
+        if (flo_engine_is_end(model->engine, token)) {
+            break; /* an answer's end is no token of it */
+        }
+        out[guessed++] = token;
+        if (guessed < most && flo_session_decode(session, &token, 1, FLO_LOGITS_LAST, NULL) < 0) {
+            break;
+        }
+    }
+    return guessed;
+}
