@@ -59,6 +59,11 @@ void flo_drafter_close(struct flo_drafter *drafter);
 /* Returns the drafter's properties; borrowed until flo_drafter_close(). */
 const struct flo_drafter_info *flo_drafter_info(const struct flo_drafter *drafter);
 
+/* Most tokens that one guess computes before it guesses.  A sequence that lags
+ * behind further catches up over several calls, which guess nothing, so that no
+ * request waits long. */
+#define FLO_DRAFT_CATCH_UP 64u
+
 /* Guesses the tokens after the `count` tokens of a sequence.  Writes at most
  * `most` guesses to `out` and returns their number; 0: no guess.  `sequence` is
  * less than options.sequences.  A model keeps the state of the tokens that the
