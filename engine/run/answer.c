@@ -289,23 +289,35 @@ static void choose(struct flo_job *job, const float *logits)
     }
 }
 
+/* Tells the statistics which kinds of guesses were right about this token; -1:
+ * the answer ended. */
+static void learn(struct flo_job *job, int32_t chosen)
+{
+    for (unsigned kind = 0; kind < FLO_GUESS_KINDS; kind++) {
+        if (job->firsts[kind] >= 0) {
+            flo_draft_learn(&job->draft, kind, job->firsts[kind] == chosen);
+        }
+    }
+}
+
 /* Takes the logits after one token of the step, which is the last pending one
  * or a draft.  Returns false if the later ones are not needed. */
 static bool take_row(void *context, uint32_t index, const float *logits)
 {
     struct flo_job *job = context;
-    int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
+    bool is_first = job->n_left == job->n_guesses;
+    int32_t guess = job->n_left > 0 ? job->tokens[job->n_tokens] : -1;
     (void)index;
     /* The answer may end with this token, so the counts of DONE are set
      * before. */
     job->counts.tokens_in = job->n_prompt;
-    job->counts.guessed += job->n_left == job->n_guesses ? job->n_guesses : 0;
+    job->counts.guessed += is_first ? job->n_guesses : 0;
     choose(job, logits);
-    bool is_right = !job->has_ended && job->tokens[job->n_tokens - 1] == guess;
-    if (job->has_guess && job->n_guesses == job->n_left) {
-        flo_draft_learn(&job->draft, job->is_long, is_right);
+    int32_t chosen = job->has_ended ? -1 : job->tokens[job->n_tokens - 1];
+    if (is_first) {
+        learn(job, chosen);
     }
-    if (job->n_left == 0 || !is_right) {
+    if (job->n_left == 0 || chosen != guess) {
         return false;
     }
     job->n_left--;
@@ -318,23 +330,7 @@ uint32_t flo_job_pending(const struct flo_job *job)
     return job->n_tokens - job->n_fed;
 }
 
-/* Finds drafts of the next tokens, appends them to the list, and chooses how
- * many of them to compute. */
-static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
-{
-    uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
-    uint32_t most = flo_smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
-    uint32_t found = 0;
-    if (job->guesses) {
-        found = flo_draft_find(job->tokens, job->n_tokens, job->tokens + job->n_tokens,
-                               flo_smaller(most, FLO_DRAFT_MAX), &job->is_long);
-    }
-    job->has_guess = found > 0;
-    job->n_guesses = costs == NULL ? 0 : flo_draft_size(&job->draft, costs, job->is_long, found);
-    job->n_left = job->n_guesses;
-}
-
-void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_costs *costs,
+void flo_job_prepare(struct flo_job *job, uint32_t rows, struct flo_drafting *drafting,
                      struct flo_buf *out, struct flo_step *step)
 {
     uint64_t ignored;
@@ -342,11 +338,13 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_
         rows = job->mark - job->n_fed;
     }
     bool is_whole = rows == flo_job_pending(job);
-    job->n_guesses = job->n_left = 0;
-    job->has_guess = false;
-    if (is_whole && rows == 1) {
-        guess(job, costs);
+    job->n_guesses = 0;
+    job->guess_us = 0;
+    memset(job->firsts, -1, sizeof(job->firsts));
+    if (is_whole && rows == 1 && job->guesses) {
+        flo_job_guess(job, drafting);
     }
+    job->n_left = job->n_guesses;
     job->out = out;
     take_times(job, &ignored, &ignored);
     *step = (struct flo_step){

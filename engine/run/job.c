@@ -181,7 +181,7 @@ static void read_settings(struct flo_job *job, const struct flo_wire_generate *i
     job->logprobs = in->logprobs;
     job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE &&
                    in->grammar_kind == FLO_GRAMMAR_NONE && in->tools.bytes == 0;
-    flo_draft_begin(&job->draft);
+    flo_draft_begin(&job->draft, &(struct flo_draft){0});
     job->stop.n_texts = in->n_stops;
     for (uint32_t i = 0; i < in->n_stops; i++) {
         job->stop.texts[i].count = in->stops[i].bytes;

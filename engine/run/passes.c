@@ -18,6 +18,8 @@ void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
 {
     worker->tokens_in += slot->job->counts.tokens_in;
     worker->tokens_out += slot->job->made;
+    flo_draft_end(&slot->job->draft, slot->job->made);
+    worker->drafting.known = slot->job->draft;
     flo_job_free(slot->job);
     slot->job = NULL;
 }
@@ -208,6 +210,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
         return;
     }
     flo_job_mark(job, shared);
+    job->sequence = (uint32_t)(slot - worker->slots);
     slot->job = job;
     slot->began = ++worker->starts;
 }
@@ -224,6 +227,7 @@ static void start_waiter(struct flo_worker *worker, size_t i)
     } else {
         job->adapter = waiter->adapter;
         job->made_at_us = waiter->came_us;
+        flo_draft_begin(&job->draft, &worker->drafting.known);
         if (job->adapter == NULL && job->priority != FLO_WIRE_PROBE) {
             flo_kept_note(worker->kept, job->tokens, job->n_prompt, job->client);
         }
@@ -330,7 +334,8 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
         return;
     }
     if (count == 1 && !is_again) {
-        flo_draft_cost(&worker->costs, steps[0].count, (float)(flo_now_us() - began_us));
+        flo_job_cost(slots[0]->job, &worker->drafting.costs, steps[0].count,
+                     (float)(flo_now_us() - began_us));
     }
     worker->pass++;
     for (size_t i = 0; i < count; i++) {
@@ -353,11 +358,11 @@ static bool run_pass(struct flo_worker *worker)
     }
     unsigned properties = flo_engine_info(worker->engine)->properties;
     bool may_guess = count == 1 && (properties & FLO_COMPUTE_DRAFTS) != 0;
-    worker->costs.computes_again = (properties & FLO_COMPUTE_CUTS) == 0;
+    worker->drafting.costs.computes_again = (properties & FLO_COMPUTE_CUTS) == 0;
     worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
     for (size_t i = 0; i < count; i++) {
         if (turns[i].rows > 0) {
-            flo_job_prepare(slots[i]->job, turns[i].rows, may_guess ? &worker->costs : NULL,
+            flo_job_prepare(slots[i]->job, turns[i].rows, may_guess ? &worker->drafting : NULL,
                             &worker->out, &steps[n]);
             slots[n++] = slots[i];
         }

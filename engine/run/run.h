@@ -3,6 +3,7 @@
 #define FLOTILLA_ENGINE_RUN_H
 
 #include <flotilla/adapter.h>
+#include <flotilla/drafter.h>
 #include <flotilla/engine_wire.h>
 #include <flotilla/grammar.h>
 #include <flotilla/prefix.h>
@@ -121,16 +122,34 @@ bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns, si
 
 #define FLO_DRAFT_MAX 8u
 
-/* Statistics of one request: the share of drafts that were right, for short and
- * for long matches. */
+/* Where guesses come from: a short or a long match in prompt and answer, or a
+ * draft file (drafter.h). */
+enum flo_guess {
+    FLO_GUESS_SHORT,
+    FLO_GUESS_LONG,
+    FLO_GUESS_TABLE,
+    FLO_GUESS_MODEL,
+    FLO_GUESS_KINDS,
+};
+/* Statistics of guesses.  Those of a draft file outlive a request. */
 struct flo_draft {
-    float right[2];
+    float right[FLO_GUESS_KINDS]; /* share of first guesses that were right */
+    /* measured speedup by the draft model's guesses, with the time to make
+     * them */
+    float paid;
+    /* For a draft model that does not pay: tokens until it is tried again (0:
+     * the struct is not begun), tokens since the last try, and passes left of
+     * this try. */
+    uint32_t wait, waited, tries;
+    float answer_tokens; /* mean length of answers */
 };
 /* Costs of passes, measured on one engine; zero-initialise. */
 struct flo_draft_costs {
     float single_us;     /* microseconds of a pass with one token */
     float prompt_row_us; /* microseconds of a pass for each token of a prompt */
     float row_share;     /* prompt_row_us / single_us */
+    float guess_us;      /* microseconds of one guess of a draft model */
+    float lag_us;        /* microseconds of each token that a draft model has to compute before */
     /* true: after a wrong draft the next pass also computes again the tokens that
      * were accepted in its pass */
     bool computes_again;
@@ -141,15 +160,44 @@ struct flo_draft_costs {
 /* Finds an earlier occurrence of the last tokens, and copies the tokens that
  * followed it to `out`.  Returns their number, at most `most`. */
 uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint32_t most,
-                        bool *is_long);
-void flo_draft_begin(struct flo_draft *draft);
-/* Records whether the first draft token was the one that the sampler chose.
- * The caller records also drafts that were not computed, which costs nothing
- * and tells when drafting would pay. */
-void flo_draft_learn(struct flo_draft *draft, bool is_long, bool was_right);
-/* Returns how many of the `found` draft tokens are worth computing. */
-uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_costs *costs,
-                        bool is_long, uint32_t found);
+                        enum flo_guess *kind);
+/* Begins the statistics of a request with what earlier requests (`known`,
+ * zero-initialised before the first) taught about the draft file. */
+void flo_draft_begin(struct flo_draft *draft, const struct flo_draft *known);
+/* Records whether the first guess of this kind was the token that the sampler
+ * chose.  The caller records also guesses that were not computed, which costs
+ * nothing and tells when they would pay. */
+void flo_draft_learn(struct flo_draft *draft, enum flo_guess kind, bool was_right);
+/* Writes how many of the `found` guesses are worth computing to *size.  Returns
+ * how many times faster the answer then gets; 0: none is worth it. */
+float flo_draft_size(const struct flo_draft *draft, const struct flo_draft_costs *costs,
+                     enum flo_guess kind, uint32_t found, uint32_t *size);
+/* Ends the statistics of a request with the number of its tokens. */
+void flo_draft_end(struct flo_draft *draft, uint32_t made);
+/* The place in an answer where a draft model may be asked. */
+struct flo_draft_place {
+    uint32_t most; /* most guesses of which the pass has room */
+    uint32_t lag;  /* tokens that the model computes before its first guess */
+    uint32_t made; /* tokens that the answer has */
+    float gain;    /* of the best other guess; 0: there is none */
+};
+/* Returns how many guesses to ask a draft model for; 0: none.  A model that does
+ * not pay is tried now and then. */
+uint32_t flo_draft_ask(struct flo_draft *draft, const struct flo_draft_costs *costs,
+                       const struct flo_draft_place *place);
+/* Records that a pass with a draft model's guesses gave `tokens` tokens, in `us`
+ * microseconds with the time to make the guesses. */
+void flo_draft_paid(struct flo_draft *draft, const struct flo_draft_costs *costs, uint32_t tokens,
+                    float us);
+/* Records the time in which a draft model with this lag made `guesses`.  0: it
+ * only computed `lag` tokens. */
+void flo_draft_guess_cost(struct flo_draft_costs *costs, uint32_t lag, uint32_t guesses, float us);
+/* How the answers of one engine are drafted; zero-initialise. */
+struct flo_drafting {
+    struct flo_draft_costs costs;
+    struct flo_draft known;      /* what requests that ended taught about the draft file */
+    struct flo_drafter *drafter; /* NULL: there is no draft file */
+};
 /* Records the time of a pass that had a single request. */
 void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
 
@@ -163,6 +211,7 @@ struct flo_job {
     bool guesses; /* drafts are allowed */
     const struct flo_engine *engine;
     struct flo_session *session; /* borrowed from the worker; NULL: the job waits for one */
+    uint32_t sequence;           /* number of that session, for the draft file */
     struct flo_sampler *sampler;
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
     float adapter_scale;
@@ -178,12 +227,12 @@ struct flo_job {
      * session */
     uint32_t n_tokens;
     uint32_t n_fed;
-    uint32_t mark;       /* a pass ends at this number of tokens, if any does */
-    uint32_t n_kept;     /* number of first tokens that a shift of the context keeps */
-    uint32_t n_guesses;  /* number of drafts in the current pass, stored after n_tokens */
-    uint32_t n_left;     /* number of drafts not yet compared with chosen tokens */
-    bool has_guess;      /* a draft was found, and perhaps computed */
-    bool is_long;        /* the draft comes from a long match, not a short one */
+    uint32_t mark;      /* a pass ends at this number of tokens, if any does */
+    uint32_t n_kept;    /* number of first tokens that a shift of the context keeps */
+    uint32_t n_guesses; /* number of drafts in the current pass, stored after n_tokens */
+    uint32_t n_left;    /* number of drafts not yet compared with chosen tokens */
+    int32_t firsts[FLO_GUESS_KINDS]; /* first guess of each kind for the pass; -1: none */
+    float guess_us; /* time in which the draft model made the pass's guesses; 0: it made none */
     uint32_t tokens_max; /* most tokens of the answer */
     uint32_t made;
     struct flo_draft draft;
@@ -245,9 +294,9 @@ void flo_job_part(void *job, enum flo_part_kind part, const char *text, size_t b
  * last token of the answer so far is not. */
 uint32_t flo_job_pending(const struct flo_job *job);
 /* Makes a step of the job's next `rows` tokens, whose callback writes frames to
- * `out`.  With `costs` (NULL: no drafts), drafts may follow a single pending
+ * `out`.  With `drafting` (NULL: no drafts), drafts may follow a single pending
  * token. */
-void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_costs *costs,
+void flo_job_prepare(struct flo_job *job, uint32_t rows, struct flo_drafting *drafting,
                      struct flo_buf *out, struct flo_step *step);
 /* Appends to the list the tokens that the grammar forces, at most `most`.
  * Returns their number. */
@@ -257,6 +306,14 @@ uint32_t flo_job_force(struct flo_job *job, uint32_t most);
 bool flo_job_finish(struct flo_job *job);
 /* Ends the job at once, with a DONE that says cancelled. */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
+
+/* ---- guesses.c: its guesses ---- */
+
+/* Finds guesses of the next tokens, and appends those to the list that are
+ * computed in this pass; `drafting` as for flo_job_prepare(). */
+void flo_job_guess(struct flo_job *job, struct flo_drafting *drafting);
+/* Records the time of a pass that had this job alone, with `rows` tokens. */
+void flo_job_cost(struct flo_job *job, struct flo_draft_costs *costs, uint32_t rows, float us);
 
 /* ---- frames.c: what requests of all kinds read and write ---- */
 

@@ -18,8 +18,8 @@
 enum { CONTEXT = 128, IDS_MAX = 512 };
 
 /* Guesses cost nothing, so they are always tried. */
-static const struct flo_draft_costs free_guesses = {
-    .single_us = 1000, .row_share = 0.01f, .prompt_row_us = 10};
+static struct flo_drafting free_guesses = {
+    .costs = {.single_us = 1000, .row_share = 0.01f, .prompt_row_us = 10}};
 
 struct world {
     struct flo_engine *engine;
@@ -104,14 +104,14 @@ static void start(const struct world *world, struct flo_job *job, int slot, int 
 }
 
 /* Up to `passes` passes; false: the job has ended. */
-static bool go_on(const struct world *world, struct flo_job *job,
-                  const struct flo_draft_costs *costs, struct flo_buf *out, int passes)
+static bool go_on(const struct world *world, struct flo_job *job, struct flo_drafting *drafting,
+                  struct flo_buf *out, int passes)
 {
     for (int i = 0; i < passes; i++) {
         struct flo_step step;
         uint32_t pending = flo_job_pending(job);
 
-        flo_job_prepare(job, pending < 20 ? pending : 20, costs, out, &step);
+        flo_job_prepare(job, pending < 20 ? pending : 20, drafting, out, &step);
         assert_int_equal(flo_engine_step(world->engine, &step, 1, NULL, NULL, NULL), 0);
         if (flo_job_finish(job)) {
             return false;
@@ -150,13 +150,13 @@ static struct answer read_answer(struct flo_buf *out)
 }
 
 static struct answer run(const struct world *world, const struct flo_wire_message *message,
-                         int slot, int from, const struct flo_draft_costs *costs)
+                         int slot, int from, struct flo_drafting *drafting)
 {
     struct flo_job *job = job_of(world, message);
     struct flo_buf out = {0};
 
     start(world, job, slot, from);
-    assert_false(go_on(world, job, costs, &out, 10000));
+    assert_false(go_on(world, job, drafting, &out, 10000));
     flo_job_free(job);
     return read_answer(&out);
 }
