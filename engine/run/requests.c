@@ -60,6 +60,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err
         .prefix_tokens = flo_kept_tokens(worker->kept),
         .abilities = abilities_of(info),
     };
+    flo_worker_put_draft(worker, &answer.ready);
     return flo_wire_write(&worker->out, &answer, err);
 }
 
@@ -164,7 +165,8 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     if (in->keeps_prefix && worker->engine == NULL && worker->n_fds > 0) {
         kept = worker->fds[--worker->n_fds];
     }
-    if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters) {
+    uint32_t n_drafts = in->has_draft ? 1 : 0;
+    if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters + n_drafts) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "OPEN came twice" : "OPEN without a descriptor");
     }
@@ -182,10 +184,10 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     }
     struct flo_engine_options options = options_of(worker, in);
     options.chat_template = chat_template.data;
-    options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
+    options.packed_fd = worker->n_fds > 1 + in->n_adapters + n_drafts ? worker->fds[1] : 0;
     options.pool = worker->pool;
-    /* The descriptors of the adapters are the last ones. */
-    const int *fds = worker->fds + worker->n_fds - in->n_adapters;
+    /* The descriptors of the adapters are the last ones, but for the draft. */
+    const int *fds = worker->fds + worker->n_fds - n_drafts - in->n_adapters;
     rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
     flo_sandbox_bound(worker->fds, worker->n_fds,
                       in->memory_bytes_max == 0
@@ -198,6 +200,9 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     uint32_t sessions = options.sessions - 1;
     if (rv == 0) {
         rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);
+    }
+    if (rv == 0 && in->has_draft) {
+        flo_worker_open_draft(worker, in, options.sessions);
     }
     flo_worker_close_fds(worker);
     if (rv == 0) {
@@ -224,7 +229,8 @@ static int plan_model(struct flo_worker *worker, const struct flo_wire_message *
     const struct flo_wire_open *in = &message->open;
     struct flo_wire_message answer = {.type = FLO_WIRE_PLANNED, .request = message->request};
     struct flo_engine_plan plan = {0};
-    if (worker->engine != NULL || worker->n_fds < 1) {
+    uint32_t n_drafts = in->has_draft ? 1 : 0;
+    if (worker->engine != NULL || worker->n_fds < 1 + n_drafts) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "PLAN after OPEN" : "PLAN without a descriptor");
     }
@@ -236,9 +242,12 @@ static int plan_model(struct flo_worker *worker, const struct flo_wire_message *
         struct flo_engine_options options = options_of(worker, in);
         options.adapter_bytes = in->adapter_bytes;
         options.packed = "";
-        options.packed_fd = worker->n_fds > 1 ? worker->fds[1] : 0;
+        options.packed_fd = worker->n_fds > 1 + n_drafts ? worker->fds[1] : 0;
         flo_sandbox_bound(worker->fds, worker->n_fds, 0, in->threads);
         rv = flo_engine_plan_fd(worker->fds[0], &options, &plan, err);
+    }
+    if (rv == 0 && in->has_draft) {
+        plan.total_bytes += flo_worker_plan_draft(worker, in, &plan);
     }
     flo_worker_close_fds(worker);
     FLO_TRY(rv);

@@ -168,6 +168,7 @@ static void close_all(struct flo_worker *worker)
     flo_buf_deinit(&worker->waiting.frames);
     flo_kept_close(worker->kept);
     flo_adapters_close(&worker->adapters);
+    flo_drafter_close(worker->drafting.drafter);
     flo_engine_close(worker->engine);
     flo_pool_close(worker->pool);
     flo_buf_deinit(&worker->in);

@@ -1,6 +1,7 @@
-/* Worker: the state of the engine process, shared by its three files.
+/* Worker: the state of the engine process, shared by its four files.
  *     worker.c     the socket, the loop, the end
  *     requests.c   the answer to a frame
+ *     drafts.c     the draft file of OPEN
  *     passes.c     sessions for requests, and one pass for several sessions */
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
@@ -53,7 +54,8 @@ struct flo_worker {
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;
     struct flo_schedule schedule;
-    struct flo_draft_costs costs;
+    struct flo_drafting drafting;
+    struct flo_err draft_lost; /* reason why the draft file is not used; code 0: none */
     uint64_t pass;
     uint64_t starts;
     bool is_waited_for;  /* a user waits for the current pass */
@@ -66,6 +68,16 @@ FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
                                    const struct flo_wire_message *message, struct flo_err *err);
 /* Closes the received descriptors that no frame has used. */
 void flo_worker_close_fds(struct flo_worker *worker);
+
+/* Opens the draft file of OPEN, which is the last descriptor.  Answers are the
+ * same without it, so an error ends only the draft. */
+void flo_worker_open_draft(struct flo_worker *worker, const struct flo_wire_open *in,
+                           uint32_t sessions);
+/* Returns the memory that this draft file would need; 0: it cannot be used. */
+uint64_t flo_worker_plan_draft(const struct flo_worker *worker, const struct flo_wire_open *in,
+                               const struct flo_engine_plan *plan);
+/* Writes to READY what became of the draft file. */
+void flo_worker_put_draft(const struct flo_worker *worker, struct flo_wire_ready *ready);
 
 /* Ends the job of the slot, adds its numbers to the worker's counters, and
  * frees the slot. */
