@@ -6,6 +6,6 @@
 #include "base/args/args.h"
 
 extern const struct flo_verb flo_verb_run, flo_verb_bench, flo_verb_inspect, flo_verb_plan,
-    flo_verb_pack;
+    flo_verb_pack, flo_verb_draft;
 
 #endif

@@ -22,8 +22,8 @@ static const struct flo_verb proxy = {
     .run = flo_cmd_proxy,
 };
 static const struct flo_verb *const verbs[] = {
-    &flo_verb_run, &flo_verb_bench, &flo_verb_inspect, &flo_verb_plan, &flo_verb_pack,
-    &worker,       &proxy,
+    &flo_verb_run,  &flo_verb_bench, &flo_verb_inspect, &flo_verb_plan,
+    &flo_verb_pack, &flo_verb_draft, &worker,           &proxy,
 };
 static const char *const publishing[] = {
     "quantize", "merge-lora", "perplexity", "eval",   "golden", "embed",
