@@ -39,7 +39,7 @@ def field(tag, value):
 class Engine:
     """One engine process."""
 
-    def __init__(self, path, model, packed, threads, context, sessions):
+    def __init__(self, path, model, packed, threads, context, sessions, draft=None):
         ours, theirs = socket.socketpair()
         self.fd, self.data, self.next = ours, b"", 1
 
@@ -49,16 +49,20 @@ class Engine:
         self.process = subprocess.Popen([path, "worker"], close_fds=False,
                                         preexec_fn=become_three)
         theirs.close()
-        files = [os.open(f, os.O_RDONLY) for f in (model, packed) if f]
-        payload = field(1, context) + field(2, threads) + field(3, sessions)
-        frame = HEAD.pack(0x31574c46, len(payload), OPEN, 0, 0) + payload
-        ours.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                array.array("i", files))])
-        for fd in files:
-            os.close(fd)
+        files = [f for f in (model, packed, draft) if f]
+        self.open(files, field(1, context) + field(2, threads) + field(3, sessions) +
+                  (field(12, 1) if draft else b""))
         kind, _, fields = self.read()
         if kind != READY:
             raise SystemExit(fields.get(2, b"?").decode())
+
+    def open(self, names, payload):
+        files = [os.open(name, os.O_RDONLY) for name in names]
+        frame = HEAD.pack(0x31574c46, len(payload), OPEN, 0, 0) + payload
+        self.fd.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                   array.array("i", files))])
+        for fd in files:
+            os.close(fd)
 
     def say(self, kind, request, payload=b""):
         self.fd.sendall(HEAD.pack(0x31574c46, len(payload), kind, 0, request)
@@ -264,4 +268,5 @@ def main():
             json.dump(result, f, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()

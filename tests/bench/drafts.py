@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""A draft file: how much faster answers get, and that they stay the same.
+
+usage: drafts.py prompts SUITE --count N > PROMPTS
+       drafts.py speed BIN_DIR MODEL SUITE DRAFT [--threads N] [--rounds N]
+                 [--endless N]
+
+  prompts  makes N prompts like those of the suite (log lines with other
+           machines, times and events), and none that the suite has
+  speed    answers the suite's prompts three ways in turns: without any guess,
+           with prompt lookup, and with the draft file; compares all answers
+
+With --endless each answer has N tokens, as if there were no end token.
+Tokens/s count from the first token of an answer to its end.  A ratio is the
+median of the rounds' ratios; a round plays the whole suite each way.
+"""
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+
+from together import DONE, GENERATE, TOKEN, Engine, field
+
+LINE = re.compile(r"^Log: (\d\d:\d\d) ([a-z]+)-\d+ (.+) temp=\d+C\n(.*)$", re.S)
+
+
+def cases(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def prompts(suite, count):
+    parts = [LINE.match(case["prompt"]).groups() for case in suite]
+    known = {case["prompt"] for case in suite}
+    chance = random.Random(1)
+    while count > 0:
+        text = "Log: %02d:%02d %s-%d %s temp=%dC\n%s" % (
+            chance.randrange(24), chance.randrange(60),
+            chance.choice(parts)[1], chance.randrange(10, 100),
+            chance.choice(parts)[2], chance.randrange(15, 80),
+            chance.choice(parts)[3])
+        if text not in known:
+            print(json.dumps({"system": suite[0]["system"], "prompt": text}))
+            known.add(text)
+            count -= 1
+
+
+class Drafted(Engine):
+    """One engine process that answers cases."""
+
+    def answer(self, case, guesses, endless):
+        """Token ids and the numbers of DONE."""
+        payload = field(4, endless or 128) + field(5, 0) + field(6, int(endless > 0))
+        payload += b"" if guesses else field(14, 1)
+        for role, text in (("system", case.get("system")), ("user", case["prompt"])):
+            if text is not None:
+                payload += field(100, role.encode()) + field(101, text.encode())
+        self.next += 1
+        self.say(GENERATE, self.next, payload)
+        ids = []
+        while True:
+            kind, whose, fields = self.read()
+            if whose == self.next and kind == TOKEN:
+                ids.append(self.numbers(fields)[2])
+            elif whose == self.next:
+                if kind != DONE:
+                    raise SystemExit(fields)
+                return ids, self.numbers(fields)
+
+
+def play(engine, suite, guesses, endless):
+    """Answers, tokens/s, guesses, right ones, tokens."""
+    answers, us, sums = [], 0, {12: 0, 13: 0}
+    for case in suite:
+        ids, done = engine.answer(case, guesses, endless)
+        answers.append(ids)
+        us += done.get(11, 0)
+        for tag in sums:
+            sums[tag] += done.get(tag, 0)
+    timed = sum(len(ids) - 1 for ids in answers if ids)
+    return answers, timed * 1e6 / us, sums[12], sums[13], sum(map(len, answers))
+
+
+def speed(options):
+    suite = cases(options.suite)
+    path = os.path.join(options.bin, "flotilla-engine")
+    plain = Drafted(path, options.model, None, options.threads, 512, 1)
+    drafted = Drafted(path, options.model, None, options.threads, 512, 1, options.draft)
+    ways = {"none": (plain, suite, False), "lookup": (plain, suite, True),
+            "draft": (drafted, suite, True)}
+    rates, last = {name: [] for name in ways}, {}
+    for i in range(options.rounds):
+        order = list(ways) if i % 2 else list(ways)[::-1]
+        got = {name: play(*ways[name], options.endless) for name in order}
+        if any(got[name][0] != got["none"][0] for name in ways):
+            raise SystemExit("the answers differ")
+        for name in ways:
+            rates[name].append(got[name][1])
+        last = got
+    for name in ways:
+        _, _, guessed, right, tokens = last[name]
+        print("%-7s %7.1f tokens/s, %.2f times, %d guessed, %d right, %.2f tokens a step" % (
+            name, statistics.median(rates[name]),
+            statistics.median(a / b for a, b in zip(rates[name], rates["none"])),
+            guessed, right, tokens / (tokens - right)))
+    print("%d answers, all the same" % len(suite))
+    plain.close()
+    drafted.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    verbs = parser.add_subparsers(required=True)
+    make = verbs.add_parser("prompts")
+    make.add_argument("suite")
+    make.add_argument("--count", type=int, default=240)
+    make.set_defaults(run=lambda o: prompts(cases(o.suite), o.count))
+    run = verbs.add_parser("speed")
+    for name in ("bin", "model", "suite", "draft"):
+        run.add_argument(name)
+    run.add_argument("--threads", type=int, default=1)
+    run.add_argument("--rounds", type=int, default=5)
+    run.set_defaults(run=speed)
+    run.add_argument("--endless", type=int, default=0)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()
