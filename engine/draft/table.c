@@ -190,3 +190,61 @@ uint32_t flo_draft_table_contexts(const struct flo_draft_table *table)
 {
     return table->contexts;
 }
+
+/* ---- guesses ---- */
+
+/* Returns the slot of the context of `length` tokens, or NULL. */
+static const uint8_t *find(const struct flo_draft_table *table, uint64_t hash, uint32_t length)
+{
+    uint32_t last = (1u << table->slots_log2) - 1;
+
+    for (uint32_t i = 0; i < FLO_DRAFT_PROBES_MAX; i++) {
+        uint32_t place = ((uint32_t)hash + i) & last;
+        const uint8_t *slot = table->slots + (size_t)place * FLO_DRAFT_SLOT_BYTES;
+        if (flo_get_u16(slot + 10) == 0) {
+            return NULL;
+        }
+        if (flo_get_u32(slot) == hash >> 32 && flo_get_u16(slot + 10) == length) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* Guesses the token after the `count` tokens in `last`, of which the last one
+ * comes first.  Returns false if there is no guess. */
+static bool guess_one(const struct flo_draft_table *table, const int32_t *last, uint32_t count,
+                      int32_t *token)
+{
+    uint64_t hashes[FLO_DRAFT_CONTEXT_MAX + 1] = {0}; /* by the number of tokens */
+    const uint8_t *slot = NULL;
+
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i + 1] = flo_draft_hash(hashes[i], last[i]);
+    }
+    for (uint32_t length = count; slot == NULL && length > 0; length--) {
+        slot = find(table, hashes[length], length);
+    }
+    if (slot == NULL || flo_get_u16(slot + 8) < FLO_DRAFT_SHARE_SURE) {
+        return false;
+    }
+    *token = (int32_t)flo_get_u32(slot + 4);
+    return true;
+}
+
+uint32_t flo_draft_table_guess(const struct flo_draft_table *table, const int32_t *tokens,
+                               uint32_t count, int32_t *out, uint32_t most)
+{
+    int32_t last[FLO_DRAFT_CONTEXT_MAX] = {0}; /* the last token comes first */
+    uint32_t known = count < table->longest ? count : table->longest, made = 0;
+
+    for (uint32_t i = 0; i < known; i++) {
+        last[i] = tokens[count - 1 - i];
+    }
+    while (made < most && guess_one(table, last, known, &out[made])) {
+        memmove(last + 1, last, sizeof(last) - sizeof(last[0]));
+        last[0] = out[made++];
+        known += known < table->longest ? 1 : 0;
+    }
+    return made;
+}

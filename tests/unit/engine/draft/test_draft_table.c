@@ -82,6 +82,136 @@ static int open_bytes(const uint8_t *data, size_t bytes, uint64_t bytes_max,
     return rv;
 }
 
+static struct flo_draft_table *open_rows(const struct row *list, uint32_t count)
+{
+    uint8_t file[FILE_BYTES];
+    struct flo_draft_table *table;
+
+    assert_int_equal(open_bytes(file, make_file(file, LOG2, list, count), 0, &table, NULL), 0);
+    return table;
+}
+
+/* The guesses after these tokens, of which 0 ends the list, as text. */
+static const char *guesses(const struct flo_draft_table *table, const int32_t *tokens,
+                           uint32_t most)
+{
+    static char text[256];
+    int32_t out[16];
+    uint32_t count = 0;
+    size_t used = 0;
+
+    while (tokens[count] != 0) {
+        count++;
+    }
+    uint32_t made = flo_draft_table_guess(table, tokens, count, out, most);
+    assert_true(made <= most);
+    text[0] = '\0';
+    for (uint32_t i = 0; i < made; i++) {
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%s%d", i > 0 ? " " : "", out[i]);
+    }
+    return text;
+}
+#define AFTER(...) ((const int32_t[]){__VA_ARGS__, 0})
+
+/* ---- guesses ---- */
+
+static void the_hash_is_the_same_on_every_cpu(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_draft_hash(0, 0), 0xe220a8397b1dcdafu);
+    assert_int_equal(flo_draft_hash(0, 1), 0x910a2dec89025cc1u);
+    assert_int_equal(flo_draft_hash(flo_draft_hash(0, 1), 2), 0xbcd9dbb49673066bu);
+    assert_int_equal(flo_draft_hash(flo_draft_hash(0, 2), 1), 0xe06dd043328bd285u);
+    assert_int_equal(flo_draft_hash(0, -1), 0x73b13ba2aff181c0u);
+}
+
+static void a_table_tells_its_contexts_and_its_memory(void **state)
+{
+    struct flo_draft_table *table = open_rows(rows, FLO_COUNT(rows));
+    (void)state;
+
+    assert_int_equal(flo_draft_table_contexts(table), FLO_COUNT(rows));
+    assert_int_equal(flo_draft_table_bytes(table), FILE_BYTES);
+    flo_draft_table_close(table);
+    flo_draft_table_close(NULL);
+}
+
+static void the_longest_known_context_decides(void **state)
+{
+    struct flo_draft_table *table = open_rows(rows, FLO_COUNT(rows));
+    (void)state;
+
+    assert_string_equal(guesses(table, AFTER(6, 7), 1), "8");
+    assert_string_equal(guesses(table, AFTER(4, 5, 7), 1), "20");
+    assert_string_equal(guesses(table, AFTER(1, 5, 7), 1), "30");
+    assert_string_equal(guesses(table, AFTER(9, 9, 1, 5, 7), 1), "30");
+    assert_string_equal(guesses(table, AFTER(5), 1), "");
+    flo_draft_table_close(table);
+}
+
+static void a_chain_goes_on_after_its_own_guesses(void **state)
+{
+    struct flo_draft_table *table = open_rows(rows, FLO_COUNT(rows));
+    int32_t tokens[8] = {6, 7};
+    (void)state;
+
+    assert_string_equal(guesses(table, AFTER(4, 5, 7), 6), "20 20 20 20 20 20");
+    assert_int_equal(flo_draft_table_guess(table, tokens, 2, tokens + 2, 6), 3);
+    assert_memory_equal(tokens, ((int32_t[]){6, 7, 8, 9, 10}), 5 * sizeof(int32_t));
+    flo_draft_table_close(table);
+}
+
+static void a_chain_ends_where_no_token_has_half_of_the_cases(void **state)
+{
+    struct flo_draft_table *table = open_rows(rows, FLO_COUNT(rows));
+    (void)state;
+
+    assert_string_equal(guesses(table, AFTER(7), 16), "8 9 10");
+    assert_string_equal(guesses(table, AFTER(9), 16), "10");
+    assert_string_equal(guesses(table, AFTER(10), 16), "");
+    /* also if a shorter context would have a guess */
+    assert_string_equal(guesses(table, AFTER(2, 5, 7), 16), "");
+    flo_draft_table_close(table);
+}
+
+static void no_more_guesses_are_made_than_asked_for(void **state)
+{
+    struct flo_draft_table *table = open_rows(rows, FLO_COUNT(rows));
+    (void)state;
+
+    assert_string_equal(guesses(table, AFTER(7), 2), "8 9");
+    assert_string_equal(guesses(table, AFTER(7), 0), "");
+    assert_int_equal(flo_draft_table_guess(table, NULL, 0, NULL, 0), 0);
+    flo_draft_table_close(table);
+}
+
+static void a_table_without_an_empty_slot_ends_each_search(void **state)
+{
+    static const struct row full[] = {
+        {{1}, 1, 2, 65535}, {{2}, 1, 3, 65535}, {{3}, 1, 4, 65535}, {{4}, 1, 5, 65535}};
+    struct flo_draft_table *table;
+    uint8_t file[FILE_BYTES];
+    (void)state;
+
+    for (uint32_t log2 = 0; log2 <= 2; log2++) {
+        size_t bytes = make_file(file, log2, full, 1u << log2);
+        assert_int_equal(open_bytes(file, bytes, 0, &table, NULL), 0);
+        assert_string_equal(guesses(table, AFTER(1), 1), "2");
+        assert_string_equal(guesses(table, AFTER(99), 1), "");
+        flo_draft_table_close(table);
+    }
+}
+
+static void a_table_without_contexts_guesses_nothing(void **state)
+{
+    struct flo_draft_table *table = open_rows(NULL, 0);
+    (void)state;
+
+    assert_string_equal(guesses(table, AFTER(1, 2, 3), 16), "");
+    flo_draft_table_close(table);
+}
+
 /* ---- refusals ---- */
 
 static void a_table_of_another_vocabulary_is_refused_with_both(void **state)
@@ -182,14 +312,89 @@ static void a_table_above_the_budget_is_refused(void **state)
     flo_draft_table_close(table);
 }
 
+/* ---- damage ---- */
+
+static uint32_t draw(uint32_t *seed, uint32_t below)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)*seed * below) >> 32);
+}
+
+/* Changes some bytes, a number, or the file's end; returns the new size. */
+static size_t damage(uint8_t *file, uint32_t *seed)
+{
+    static const uint32_t numbers[] = {0,     1,          9,          999,       1000,
+                                       65535, 0x7fffffff, 0x80000000, UINT32_MAX};
+    size_t bytes = FILE_BYTES;
+
+    for (uint32_t i = draw(seed, 4); i > 0; i--) {
+        file[draw(seed, FILE_BYTES)] ^= (uint8_t)(1u << draw(seed, 8));
+    }
+    if (draw(seed, 3) == 0) {
+        flo_put_u32(file + 4 * draw(seed, FILE_BYTES / 4), numbers[draw(seed, FLO_COUNT(numbers))]);
+    }
+    if (draw(seed, 8) == 0) {
+        bytes = draw(seed, FILE_BYTES);
+    }
+    return bytes;
+}
+
+static void look(const struct flo_draft_table *table, uint32_t *seed)
+{
+    int32_t tokens[24];
+
+    for (uint32_t i = 0; i < 8; i++) {
+        tokens[i] = draw(seed, 2) == 0 ? rows[draw(seed, FLO_COUNT(rows))].context[0]
+                                       : (int32_t)draw(seed, 12);
+    }
+    uint32_t made = flo_draft_table_guess(table, tokens, 8, tokens + 8, 16);
+    assert_true(made <= 16);
+    for (uint32_t i = 0; i < made; i++) {
+        assert_in_range(tokens[8 + i], 0, VOCAB - 1);
+    }
+}
+
+static void a_damaged_table_is_refused_or_guesses_tokens_of_the_vocabulary(void **state)
+{
+    uint32_t seed = 20261129, taken = 0;
+    uint8_t file[FILE_BYTES];
+    struct flo_draft_table *table;
+    (void)state;
+
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct flo_err err = {0};
+        make_file(file, LOG2, rows, FLO_COUNT(rows));
+        size_t bytes = damage(file, &seed);
+        int rv = open_bytes(file, bytes, 0, &table, &err);
+        if (rv == 0) {
+            taken++;
+            look(table, &seed);
+            flo_draft_table_close(table);
+            continue;
+        }
+        assert_int_equal(rv, FLO_E_MODEL_DRAFT);
+        assert_string_not_equal(err.what, "");
+    }
+    assert_in_range(taken, 200, 1800); /* both ways were gone */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_hash_is_the_same_on_every_cpu),
+        cmocka_unit_test(a_table_tells_its_contexts_and_its_memory),
+        cmocka_unit_test(the_longest_known_context_decides),
+        cmocka_unit_test(a_chain_goes_on_after_its_own_guesses),
+        cmocka_unit_test(a_chain_ends_where_no_token_has_half_of_the_cases),
+        cmocka_unit_test(no_more_guesses_are_made_than_asked_for),
+        cmocka_unit_test(a_table_without_an_empty_slot_ends_each_search),
+        cmocka_unit_test(a_table_without_contexts_guesses_nothing),
         cmocka_unit_test(a_table_of_another_vocabulary_is_refused_with_both),
         cmocka_unit_test(a_file_of_any_other_size_is_refused),
         cmocka_unit_test(numbers_of_a_head_that_cannot_be_are_refused),
         cmocka_unit_test(a_slot_outside_vocabulary_or_contexts_is_refused),
         cmocka_unit_test(a_table_above_the_budget_is_refused),
+        cmocka_unit_test(a_damaged_table_is_refused_or_guesses_tokens_of_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
