@@ -70,25 +70,45 @@ static void ask_model(struct flo_job *job, struct flo_drafting *drafting, uint32
     }
 }
 
+/* Makes guesses from the table.  Where it has none, the text goes on: a name
+ * that the answer repeats is no frequent sequence. */
+static void chain(struct flo_job *job, const struct flo_drafting *drafting, uint32_t most,
+                  struct guesses *out)
+{
+    int32_t *next = job->tokens + job->n_tokens;
+    uint32_t found = 0, more = 1;
+    enum flo_guess kind;
+    while (found < most && more > 0) {
+        more = flo_drafter_guess(drafting->drafter, job->sequence, job->tokens,
+                                 job->n_tokens + found, next + found, most - found);
+        if (more == 0 && found > 0) {
+            more = flo_draft_find(job->tokens, job->n_tokens + found, next + found, 1, &kind);
+        }
+        found += more;
+    }
+    memcpy(out->tokens, next, found * sizeof(*next));
+    out->found = found;
+}
+
 void flo_job_guess(struct flo_job *job, struct flo_drafting *drafting)
 {
     uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
     uint32_t most = flo_smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
+    const struct flo_drafter *drafter = drafting == NULL ? NULL : drafting->drafter;
+    bool is_model = drafter != NULL && flo_drafter_info(drafter)->kind == FLO_DRAFTER_MODEL;
     struct guesses from;
     enum flo_guess kind;
     float gain = 0;
     most = flo_smaller(most, FLO_DRAFT_MAX);
+    if (drafter != NULL && !is_model) {
+        chain(job, drafting, most, &from);
+        offer(job, drafting, FLO_GUESS_TABLE, &from, &gain);
+    }
     from.found = flo_draft_find(job->tokens, job->n_tokens, from.tokens, most, &kind);
     offer(job, drafting, kind, &from, &gain);
-    if (drafting == NULL || drafting->drafter == NULL || most == 0) {
-        return;
-    }
-    if (flo_drafter_info(drafting->drafter)->kind == FLO_DRAFTER_MODEL) {
+    if (is_model) {
         ask_model(job, drafting, most, gain);
-        return;
     }
-    from.found = ask(job, drafting, &from, most);
-    offer(job, drafting, FLO_GUESS_TABLE, &from, &gain);
 }
 
 void flo_job_cost(struct flo_job *job, struct flo_draft_costs *costs, uint32_t rows, float us)

@@ -10,6 +10,7 @@ usage: drafts.py prompts SUITE --count N > PROMPTS
   speed    answers the suite's prompts three ways in turns: without any guess,
            with prompt lookup, and with the draft file; compares all answers
 
+The packed weights MODEL.packed are used if they exist (flotilla-engine pack).
 With --endless each answer has N tokens, as if there were no end token.
 Tokens/s count from the first token of an answer to its end.  A ratio is the
 median of the rounds' ratios; a round plays the whole suite each way.
@@ -86,8 +87,11 @@ def play(engine, suite, guesses, endless):
 def speed(options):
     suite = cases(options.suite)
     path = os.path.join(options.bin, "flotilla-engine")
-    plain = Drafted(path, options.model, None, options.threads, 512, 1)
-    drafted = Drafted(path, options.model, None, options.threads, 512, 1, options.draft)
+    packed = options.model + ".packed"
+    packed = packed if os.path.exists(packed) else None
+    plain = Drafted(path, options.model, packed, options.threads, 512, 1)
+    drafted = Drafted(path, options.model, packed, options.threads, 512, 1,
+                      options.draft)
     ways = {"none": (plain, suite, False), "lookup": (plain, suite, True),
             "draft": (drafted, suite, True)}
     rates, last = {name: [] for name in ways}, {}
