@@ -13,7 +13,7 @@ usage: drafts.py prompts SUITE --count N > PROMPTS
 The packed weights MODEL.packed are used if they exist (flotilla-engine pack).
 With --endless each answer has N tokens, as if there were no end token.
 Tokens/s count from the first token of an answer to its end.  A ratio is the
-median of the rounds' ratios; a round plays the whole suite each way.
+median of the rounds' ratios; in a round each prompt is answered each way.
 """
 import argparse
 import json
@@ -71,17 +71,32 @@ class Drafted(Engine):
                 return ids, self.numbers(fields)
 
 
-def play(engine, suite, guesses, endless):
-    """Answers, tokens/s, guesses, right ones, tokens."""
-    answers, us, sums = [], 0, {12: 0, 13: 0}
-    for case in suite:
-        ids, done = engine.answer(case, guesses, endless)
-        answers.append(ids)
-        us += done.get(11, 0)
-        for tag in sums:
-            sums[tag] += done.get(tag, 0)
-    timed = sum(len(ids) - 1 for ids in answers if ids)
-    return answers, timed * 1e6 / us, sums[12], sums[13], sum(map(len, answers))
+class Way:
+    """One way of answering, and what it gave in a round."""
+
+    def __init__(self, engine, guesses):
+        self.engine, self.guesses, self.rates = engine, guesses, []
+
+    def begin(self):
+        self.us = self.timed = self.guessed = self.right = self.tokens = 0
+
+    def answer(self, case, endless):
+        ids, done = self.engine.answer(case, self.guesses, endless)
+        self.us += done.get(11, 0)
+        self.timed += max(0, len(ids) - 1)
+        self.guessed += done.get(12, 0)
+        self.right += done.get(13, 0)
+        self.tokens += len(ids)
+        return ids
+
+    def end(self):
+        self.rates.append(self.timed * 1e6 / self.us)
+
+    def line(self, base):
+        return "%7.1f tokens/s, %.2f times, %d guessed, %d right, %.2f tokens a step" % (
+            statistics.median(self.rates),
+            statistics.median(a / b for a, b in zip(self.rates, base.rates)),
+            self.guessed, self.right, self.tokens / (self.tokens - self.right))
 
 
 def speed(options):
@@ -90,25 +105,19 @@ def speed(options):
     packed = options.model + ".packed"
     packed = packed if os.path.exists(packed) else None
     plain = Drafted(path, options.model, packed, options.threads, 512, 1)
-    drafted = Drafted(path, options.model, packed, options.threads, 512, 1,
-                      options.draft)
-    ways = {"none": (plain, suite, False), "lookup": (plain, suite, True),
-            "draft": (drafted, suite, True)}
-    rates, last = {name: [] for name in ways}, {}
+    drafted = Drafted(path, options.model, packed, options.threads, 512, 1, options.draft)
+    ways = {"none": Way(plain, False), "lookup": Way(plain, True), "draft": Way(drafted, True)}
     for i in range(options.rounds):
-        order = list(ways) if i % 2 else list(ways)[::-1]
-        got = {name: play(*ways[name], options.endless) for name in order}
-        if any(got[name][0] != got["none"][0] for name in ways):
-            raise SystemExit("the answers differ")
-        for name in ways:
-            rates[name].append(got[name][1])
-        last = got
-    for name in ways:
-        _, _, guessed, right, tokens = last[name]
-        print("%-7s %7.1f tokens/s, %.2f times, %d guessed, %d right, %.2f tokens a step" % (
-            name, statistics.median(rates[name]),
-            statistics.median(a / b for a, b in zip(rates[name], rates["none"])),
-            guessed, right, tokens / (tokens - right)))
+        for way in ways.values():
+            way.begin()
+        for at, case in enumerate(suite):
+            order = list(ways.values()) if (i + at) % 2 else list(ways.values())[::-1]
+            if len({tuple(way.answer(case, options.endless)) for way in order}) > 1:
+                raise SystemExit("the answers differ: %s" % case["prompt"])
+        for way in ways.values():
+            way.end()
+    for name, way in ways.items():
+        print("%-7s %s" % (name, way.line(ways["none"])))
     print("%d answers, all the same" % len(suite))
     plain.close()
     drafted.close()
