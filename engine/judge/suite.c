@@ -166,7 +166,8 @@ static int fill_case(struct flo_suite *suite, const struct place *place,
     if (one->prompt == NULL || one->prompt[0] == '\0') {
         return misfit(place, "no prompt", err);
     }
-    if (one->answer == NULL && one->n_contains == 0 && one->expect == NULL) {
+    bool has_answer = one->answer != NULL || one->n_contains > 0 || one->expect != NULL;
+    if (suite->needs_answers && !has_answer) {
         return misfit(place, "neither answer nor must_contain", err);
     }
     one->asks_json =
@@ -255,14 +256,16 @@ static int read_golden(struct flo_suite *suite, const struct flo_tree_node *docu
     return rv;
 }
 
-int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo_err *err)
+static int take(char *text, size_t bytes, bool needs_answers, struct flo_suite *suite,
+                struct flo_err *err)
 {
     /* A golden document names its format.  Any other text is JSONL. */
     bool is_golden =
         strstr(text, "\"flotilla-golden-1\"") != NULL && strstr(text, "\"cases\"") != NULL;
     int rv;
 
-    *suite = (struct flo_suite){.text = text, .is_golden = is_golden};
+    *suite =
+        (struct flo_suite){.text = text, .needs_answers = needs_answers, .is_golden = is_golden};
     if (is_golden) {
         struct flo_tree tree = {0};
         rv = read_tree(&tree, text, bytes, 1, err);
@@ -288,6 +291,16 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo
                                             : "correct the file: a golden document, "
                                               "or a case as JSON in each line")
                : rv;
+}
+
+int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo_err *err)
+{
+    return take(text, bytes, true, suite, err);
+}
+
+int flo_suite_take_prompts(char *text, size_t bytes, struct flo_suite *suite, struct flo_err *err)
+{
+    return take(text, bytes, false, suite, err);
 }
 
 void flo_suite_deinit(struct flo_suite *suite)

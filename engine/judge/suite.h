@@ -40,8 +40,9 @@ struct flo_suite {
     char *text; /* owns the strings */
     struct flo_suite_case *cases;
     size_t count;
-    size_t json_count; /* number of cases that ask for JSON */
-    bool is_golden;    /* the suite came from a flotilla-golden-1 document */
+    size_t json_count;  /* number of cases that ask for JSON */
+    bool needs_answers; /* a case without answer and must_contain was refused */
+    bool is_golden;     /* the suite came from a flotilla-golden-1 document */
     const char *tasks[FLO_SUITE_TASKS_MAX];
     uint32_t n_tasks; /* number of tasks, at least 1; cases without a task have the task "" */
 };
@@ -55,6 +56,9 @@ struct flo_suite {
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
                                 struct flo_err *err);
+/* Does what flo_suite_take() does, but cases need no answer. */
+FLO_MUST_USE int flo_suite_take_prompts(char *text, size_t bytes, struct flo_suite *suite,
+                                        struct flo_err *err);
 void flo_suite_deinit(struct flo_suite *suite);
 
 /* Tells whether an answer passes.  It must have all texts of must_contain, and

@@ -81,6 +81,22 @@ static void a_golden_document_is_a_suite_too(void **state)
     flo_suite_deinit(&suite);
 }
 
+static void prompts_alone_are_a_suite_for_who_asks_for_no_answers(void **state)
+{
+    struct flo_suite suite;
+    char *copy = strdup("{\"system\":\"s\",\"prompt\":\"p\"}\n{\"prompt\":\"q\",\"answer\":\"a\"}");
+
+    (void)state;
+    assert_int_equal(flo_suite_take_prompts(copy, strlen(copy), &suite, NULL), 0);
+    assert_int_equal(suite.count, 2);
+    assert_null(suite.cases[0].answer);
+    assert_string_equal(suite.cases[1].answer, "a");
+    flo_suite_deinit(&suite);
+
+    copy = strdup("{\"system\":\"s\"}");
+    assert_int_equal(flo_suite_take_prompts(copy, strlen(copy), &suite, NULL), FLO_E_META_SCHEMA);
+}
+
 static void what_does_not_fit_is_refused_with_its_line(void **state)
 {
 #define GOOD "{\"prompt\":\"p\",\"answer\":\"a\"}\n"
@@ -178,6 +194,7 @@ int main(void)
         cmocka_unit_test(lines_become_cases_with_their_tasks),
         cmocka_unit_test(a_golden_document_is_a_suite_too),
         cmocka_unit_test(a_wrong_file_is_to_be_corrected_by_its_writer),
+        cmocka_unit_test(prompts_alone_are_a_suite_for_who_asks_for_no_answers),
         cmocka_unit_test(what_does_not_fit_is_refused_with_its_line),
         cmocka_unit_test(exact_is_all_but_the_space_around),
         cmocka_unit_test(json_is_strict_and_an_object_or_a_list),
