@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/publish/draft/table_make.h"
+#include "engine/publish/draft/held_out.h"
 
 #define VOCAB 100u
 #define CHECKSUM 42u
@@ -367,6 +367,57 @@ static void a_large_table_finds_each_of_its_contexts(void **state)
     flo_draft_maker_close(maker);
 }
 
+/* ---- answers that are held out ---- */
+
+static void answers_that_are_held_out_tell_how_much_is_guessed(void **state)
+{
+    struct flo_draft_maker *maker = open_maker(8, FLO_DRAFT_CONTEXTS_MAX);
+    const int32_t answer[] = {1, 2, 3, 5, 9};
+    struct flo_held_out_score score;
+    struct flo_held_out held = {0};
+    (void)state;
+
+    add(maker, PLAYED(1, 0, 2, 3, 4));
+    add(maker, PLAYED(1, 0, 2, 3, 4));
+    struct flo_draft_table *table = table_of(maker);
+    assert_int_equal(flo_held_out_add(&held, answer, 1, 5, NULL), 0);
+    assert_int_equal(flo_held_out_add(&held, answer, 5, 5, NULL), 0);
+    flo_held_out_measure(&held, table, &score);
+
+    assert_int_equal(score.tokens, 4);
+    assert_int_equal(score.guessed, 3); /* after 1, 2 and 3 */
+    assert_int_equal(score.right, 2);
+    flo_draft_table_close(table);
+    flo_held_out_deinit(&held);
+    flo_draft_maker_close(maker);
+}
+
+static void answers_that_are_released_count_as_if_added(void **state)
+{
+    struct flo_buf files[2] = {{0}};
+    (void)state;
+
+    play(3);
+    for (int round = 0; round < 2; round++) {
+        struct flo_draft_maker *maker = open_maker(8, FLO_DRAFT_CONTEXTS_MAX);
+        struct flo_held_out held = {0};
+        for (int i = 0; i < ANSWERS; i++) {
+            bool is_held = round == 1 && i % 4 == 3;
+            int rv = is_held ? flo_held_out_add(&held, played[i], 12, LENGTH, NULL)
+                             : flo_draft_maker_add(maker, played[i], 12, LENGTH, NULL);
+            assert_int_equal(rv, 0);
+        }
+        assert_int_equal(flo_held_out_release(&held, maker, NULL), 0);
+        assert_int_equal(flo_draft_maker_write(maker, CHECKSUM, &files[round], NULL), 0);
+        flo_held_out_deinit(&held);
+        flo_draft_maker_close(maker);
+    }
+    assert_int_equal(files[0].bytes, files[1].bytes);
+    assert_memory_equal(files[0].data, files[1].data, files[0].bytes);
+    flo_buf_deinit(&files[0]);
+    flo_buf_deinit(&files[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +433,8 @@ int main(void)
         cmocka_unit_test(the_same_answers_give_the_same_bytes_in_any_order),
         cmocka_unit_test(contexts_of_the_fewest_cases_make_room_for_the_others),
         cmocka_unit_test(a_large_table_finds_each_of_its_contexts),
+        cmocka_unit_test(answers_that_are_held_out_tell_how_much_is_guessed),
+        cmocka_unit_test(answers_that_are_released_count_as_if_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
