@@ -319,16 +319,41 @@ static int read_entry(const json_t *json, const struct flo_release *release,
                : 0;
 }
 
+static uint32_t count_role(const struct flo_release *release,
+                           const struct flo_release_variant *variant, const char *role)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        count += strcmp(release->files[variant->files[i]].role, role) == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+/* Checks the draft of a variant.  Our engine alone reads drafts. */
+static int check_drafts(const struct flo_release *release,
+                        const struct flo_release_variant *variant, struct flo_err *err)
+{
+    uint32_t drafts = count_role(release, variant, FLO_ROLE_DRAFT);
+
+    if (drafts > 1) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%u drafts, 1 is allowed", drafts);
+    }
+    return drafts == 1 && !flo_release_is_native(variant)
+               ? flo_fail(err, FLO_E_META_SCHEMA, "it has a draft, which runtime `%s` cannot read",
+                          variant->runtime)
+               : 0;
+}
+
 static int check_variant(const struct flo_release *release,
                          const struct flo_release_variant *variant, struct flo_err *err)
 {
+    uint32_t adapters = count_role(release, variant, "adapter");
     uint64_t bytes = 0;
-    uint32_t adapters = 0;
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file = &release->files[variant->files[i]];
-        bytes += file->bytes; /* the sum of 64 files of 2^44 bytes stays below 2^64 */
-        adapters += strcmp(file->role, "adapter") == 0 ? 1 : 0;
+        /* the sum of 64 files of 2^44 bytes stays below 2^64 */
+        bytes += release->files[variant->files[i]].bytes;
     }
     if (bytes > BYTES_MAX) {
         return flo_fail(err, FLO_E_META_SCHEMA, "its files have %llu bytes, %llu are allowed",
@@ -338,6 +363,7 @@ static int check_variant(const struct flo_release *release,
         return flo_fail(err, FLO_E_META_SCHEMA, "%u adapters, %d are allowed", adapters,
                         FLO_RELEASE_ADAPTERS_MAX);
     }
+    FLO_TRY(check_drafts(release, variant, err));
     return adapters > 0 && flo_digest_is_zero(&release->base)
                ? flo_fail(err, FLO_E_META_SCHEMA,
                           "it has an adapter, and the release has no `base`")

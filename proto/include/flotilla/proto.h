@@ -163,6 +163,9 @@ void flo_envelope_write(const struct flo_envelope *envelope, struct flo_buf *out
 #define FLO_FILE_NAME_MAX 128
 #define FLO_FILE_NAME_PARTS_MAX 4
 #define FLO_RUNTIME_NATIVE "native"
+/* Role of a draft file, at most one for each variant of our own engine: guesses
+ * of the next tokens, which change the speed of answers, never the answers. */
+#define FLO_ROLE_DRAFT "draft"
 #define FLO_SCALE_PPM 1000000 /* the scale 1, which leaves an adapter unchanged */
 #define FLO_SCALE_PPM_MAX 10000000
 #define FLO_SERVE_SYSTEM_BYTES_MAX 8192
@@ -194,8 +197,8 @@ struct flo_way {
 };
 struct flo_release_file {
     char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */
-    /* role of the file, such as "model", "adapter", "config", "golden" or
-     * "step" */
+    /* role of the file, such as "model", "adapter", "draft", "config", "golden"
+     * or "step" */
     char role[16];
     struct flo_digest digest;
     uint64_t bytes;

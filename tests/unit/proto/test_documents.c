@@ -200,6 +200,45 @@ static void assets_are_the_variants_files_of_that_role_alone(void **state)
     free(release);
 }
 
+/* A document with a model, and two more files of these roles in its variant. */
+static int parse_roles(const char *first, const char *second, const char *runtime)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    const char *const roles[] = {"model", first, second};
+
+    flo_buf_text(&text, "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"1\","
+                        "\"number\":1,\"base\":{\"release\":\"" DIGEST "\"},\"files\":[");
+    for (size_t i = 0; i < FLO_COUNT(roles); i++) {
+        flo_buf_printf(&text,
+                       "%s{\"name\":\"f%zu\",\"role\":\"%s\",\"digest\":\"" DIGEST
+                       "\",\"bytes\":1,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
+                       "\",\"bytes\":1}]}",
+                       i > 0 ? "," : "", i, roles[i]);
+    }
+    flo_buf_printf(&text,
+                   "],\"variants\":[{\"name\":\"a\",\"files\":[\"f0\",\"f1\",\"f2\"],"
+                   "\"needs\":{\"runtime\":\"%s\"}}]}",
+                   runtime);
+    return parse_release(text.data, "demo");
+}
+
+static void a_variant_of_our_engine_has_at_most_one_draft(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_roles("draft", "golden", "native"), 0);
+    assert_int_equal(parse_roles("draft", "draft", "native"), FLO_E_META_SCHEMA);
+    assert_int_equal(parse_roles("draft", "adapter", "native"), 0);
+    assert_int_equal(parse_roles("draft", "golden", "ort"), FLO_E_META_SCHEMA);
+}
+
+/* An agent of a version before drafts reads `draft` so. */
+static void a_role_that_nobody_knows_is_passed_over(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_roles("future", "future", "native"), 0);
+    assert_int_equal(parse_roles("future", "golden", "ort"), 0);
+}
+
 static void writing_a_release_and_reading_it_gives_the_same(void **state)
 {
     (void)state;
@@ -522,6 +561,8 @@ int main(void)
         cmocka_unit_test(a_document_of_version_1_is_read_as_one_of_version_2),
         cmocka_unit_test(sixty_four_files_with_folders_are_the_most),
         cmocka_unit_test(assets_are_the_variants_files_of_that_role_alone),
+        cmocka_unit_test(a_variant_of_our_engine_has_at_most_one_draft),
+        cmocka_unit_test(a_role_that_nobody_knows_is_passed_over),
         cmocka_unit_test(writing_a_release_and_reading_it_gives_the_same),
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),
