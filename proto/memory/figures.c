@@ -18,6 +18,15 @@ uint64_t flo_memory_adapter_bytes(const struct flo_release_file *adapter)
                : adapter->bytes * ADAPTER_BYTES_FACTOR;
 }
 
+uint64_t flo_memory_draft_bytes(const struct flo_release *release,
+                                const struct flo_release_variant *variant)
+{
+    const struct flo_release_file *draft =
+        flo_release_variant_file(release, variant, FLO_ROLE_DRAFT);
+
+    return draft == NULL ? 0 : draft->bytes;
+}
+
 void flo_memory_figures(const struct flo_release *release,
                         const struct flo_release_variant *variant,
                         const struct flo_release_file *file, const uint64_t *measured_or_null,
@@ -39,6 +48,7 @@ void flo_memory_figures(const struct flo_release *release,
         out->private_bytes[i] =
             measured_or_null != NULL ? measured_or_null[i] + adapter_bytes : told;
     }
+    out->private_bytes[0] += flo_memory_draft_bytes(release, variant);
 }
 
 /* ---- in a report ---- */
@@ -64,10 +74,13 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told)
     for (uint32_t i = 0; i < model->rungs; i++) {
         json_array_append_new(rungs, number(model->private_bytes[i]));
     }
-    return json_pack("{s:b,s:i,s:b,s:b,s:o,s:o,s:o}", "pinned", (int)model->is_pinned, "weight",
-                     (int)model->weight, "resident", (int)told->is_resident, "measured",
-                     (int)told->is_measured, "adapter_bytes", number(told->adapter_bytes), "files",
-                     files, "private_bytes", rungs);
+    json_t *json = json_pack("{s:b,s:i,s:b,s:b,s:o,s:o,s:o}", "pinned", (int)model->is_pinned,
+                             "weight", (int)model->weight, "resident", (int)told->is_resident,
+                             "measured", (int)told->is_measured, "adapter_bytes",
+                             number(told->adapter_bytes), "files", files, "private_bytes", rungs);
+
+    flo_json_put_number(json, "draft_bytes", told->draft_bytes);
+    return json;
 }
 
 static int read_files(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
@@ -116,6 +129,7 @@ int flo_memory_told_read(const json_t *json, const char *name, struct flo_memory
     FLO_TRY(flo_json_opt_u64(json, "weight", 0, FLO_MEMORY_WEIGHT_MAX, FLO_MEMORY_WEIGHT_STANDARD,
                              &weight, err));
     FLO_TRY(flo_json_opt_u64(json, "adapter_bytes", 0, BYTES_MAX, 0, &told.adapter_bytes, err));
+    FLO_TRY(flo_json_opt_u64(json, "draft_bytes", 0, BYTES_MAX, 0, &told.draft_bytes, err));
     FLO_TRY(read_files(json, model, err));
     FLO_TRY(read_rungs(json, model, err));
     model->weight = (uint32_t)weight;
@@ -132,7 +146,8 @@ bool flo_memory_told_measured(const struct flo_memory_told *told, uint64_t out[F
     }
     for (size_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
         uint64_t bytes = model->private_bytes[i];
-        out[i] = bytes > told->adapter_bytes ? bytes - told->adapter_bytes : 0;
+        uint64_t besides = told->adapter_bytes + (i == 0 ? told->draft_bytes : 0);
+        out[i] = bytes > besides ? bytes - besides : 0;
     }
     return true;
 }

@@ -32,7 +32,7 @@ static void read_figures(const json_t *json)
     json_t *text = flo_memory_told_json(&told);
     if (flo_memory_told_read(text, "tiny", &again, NULL) < 0 ||
         told.model.n_files != again.model.n_files || told.model.rungs != again.model.rungs ||
-        told.adapter_bytes != again.adapter_bytes) {
+        told.adapter_bytes != again.adapter_bytes || told.draft_bytes != again.draft_bytes) {
         abort();
     }
     json_decref(text);
