@@ -656,6 +656,11 @@ bool flo_release_is_step(const struct flo_release_file *file)
     return strcmp(file->role, "step") == 0;
 }
 
+bool flo_release_is_draft(const struct flo_release_file *file)
+{
+    return strcmp(file->role, FLO_ROLE_DRAFT) == 0;
+}
+
 void flo_release_title(const struct flo_release *release, char *out)
 {
     snprintf(out, 2 * FLO_NAME_MAX + 2, "%s@%s", release->model, release->version);

@@ -187,13 +187,15 @@ int flo_store_variant_keep(struct flo_store *store, const struct flo_digest *dig
     return flo_file_write(path, text, strlen(text), 0400, err);
 }
 
+/* Tells whether all files of a variant are on disk, but for its draft: a variant
+ * serves without it. */
 static bool has_files(struct flo_store *store, const struct flo_release *release, int v)
 {
     const struct flo_release_variant *variant = &release->variants[v];
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
         const struct flo_release_file *file = &release->files[variant->files[i]];
-        if (!flo_store_blob_has(store, &file->digest, file->bytes)) {
+        if (!flo_release_is_draft(file) && !flo_store_blob_has(store, &file->digest, file->bytes)) {
             return false;
         }
     }
@@ -236,8 +238,8 @@ struct search {
     } best[2];
 };
 
-/* Tells whether all files of a variant are on disk with their digests.  Names
- * alone are not enough when a record was damaged. */
+/* Tells whether all files of a variant but its draft are on disk with their
+ * digests.  Names alone are not enough when a record was damaged. */
 static bool is_whole(struct flo_store *store, const struct flo_digest *digest,
                      const struct flo_release *release)
 {
@@ -246,7 +248,8 @@ static bool is_whole(struct flo_store *store, const struct flo_digest *digest,
     for (uint32_t i = 0; v >= 0 && i < release->variants[v].file_count; i++) {
         FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
         const struct flo_release_file *file = &release->files[release->variants[v].files[i]];
-        if (flo_store_blob_open_verified(store, &file->digest, &fd, NULL, NULL) < 0) {
+        if (!flo_release_is_draft(file) &&
+            flo_store_blob_open_verified(store, &file->digest, &fd, NULL, NULL) < 0) {
             return false;
         }
     }

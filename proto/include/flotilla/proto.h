@@ -361,6 +361,8 @@ bool flo_release_is_native(const struct flo_release_variant *variant);
  * file, to which a delta leads (updater/plan/chain.h).  No variant contains
  * it. */
 bool flo_release_is_step(const struct flo_release_file *file);
+/* Tells whether a file is a draft, without which its variant serves as well. */
+bool flo_release_is_draft(const struct flo_release_file *file);
 /* Writes "model@version" into `out`, which holds 2 * FLO_NAME_MAX + 2 bytes. */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Splits "model@version" into its two names.  Returns meta.name for an invalid

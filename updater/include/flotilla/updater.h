@@ -548,7 +548,7 @@ FLO_MUST_USE int flo_store_variant_keep(struct flo_store *store, const struct fl
                                         struct flo_err *err);
 /* Returns the index of the chosen variant, if its files are all on disk with
  * their sizes.  Without a stored choice it is the first variant whose files are
- * on disk.  Returns -1 when there is none. */
+ * on disk.  A draft may be missing.  Returns -1 when there is none. */
 int flo_store_release_variant(struct flo_store *store, const struct flo_digest *digest,
                               const struct flo_release *release);
 /* Returns the index of the variant that the chosen one replaces, or -1 when it

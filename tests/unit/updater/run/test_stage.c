@@ -445,6 +445,29 @@ static void another_list_of_chunks_in_its_place_is_refused(void **state)
     assert_int_equal(world->exit_code, FLO_EXIT_VERIFY);
 }
 
+static void a_draft_is_staged_and_kept_and_its_loss_costs_no_release(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_release loaded;
+
+    publisher_add(&world->publisher, &release, "draft.gguf", "draft", OLD);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_int_equal(flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
+    const struct flo_release_file *draft = flo_release_find(&loaded, "draft.gguf");
+    assert_int_equal(flo_store_collect(world->store, &digest, 1, NULL, NULL), 0);
+    assert_true(flo_store_blob_has(world->store, &draft->digest, draft->bytes));
+    blob_lose(world->store, &draft->digest);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), 0);
+    blob_lose(world->store, &loaded.files[0].digest);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), -1);
+    flo_release_deinit(&loaded);
+}
+
 /* Both variants are the same files: only the choice can tell them apart. */
 static void the_variant_that_was_chosen_is_remembered(void **state)
 {
@@ -708,6 +731,7 @@ int main(void)
         with_world(a_rotten_file_costs_one_chunk),
         with_world(a_list_of_chunks_of_another_size_refuses_the_file),
         with_world(another_list_of_chunks_in_its_place_is_refused),
+        with_world(a_draft_is_staged_and_kept_and_its_loss_costs_no_release),
         with_world(the_variant_that_was_chosen_is_remembered),
         with_world(downloads_that_another_model_wants_are_kept),
         with_world(a_file_that_became_shorter_is_made_again),
