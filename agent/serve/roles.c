@@ -173,6 +173,9 @@ int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role 
     if (source->packed_fd > 0) {
         close(source->packed_fd);
     }
+    if (source->draft_fd > 0) {
+        close(source->draft_fd);
+    }
     if (source->prefix_fd > 0) {
         close(source->prefix_fd);
     }

@@ -43,6 +43,7 @@ struct flo_serve_model {
     int fd; /* descriptor of the GGUF file, which is taken */
     /* Descriptor of the model's packed weights, which is taken; 0: none. */
     int packed_fd;
+    int draft_fd;  /* descriptor of the model's draft file, which is taken; 0: none */
     int prefix_fd; /* descriptor from flo_serve_prefix_open(), which is taken; 0: none */
     /* Packed weights are missing, so the speed is not compared with another
      * release's. */
@@ -52,7 +53,7 @@ struct flo_serve_model {
     struct flo_digest release;
     /* The members from here on are for a foreign runtime; NULL: Flotilla's
      * engine serves the model.  For a runtime, `fd` is a folder, and there are
-     * no packed weights, prefix or adapters. */
+     * no packed weights, draft, prefix or adapters. */
     const char *runtime; /* configuration of the runtime as JSON (contracts/processes.md 4.1) */
     const char *entry;   /* file in the folder with which the runtime starts; "": none */
     /* The program answers no requests; it only runs the cases of a probe. */
@@ -551,6 +552,7 @@ struct flo_serve_planned {
 struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
     int packed_fd;          /* descriptor of the model's packed weights, which is taken; 0: none */
+    int draft_fd;           /* descriptor of the model's draft, which is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
     /* number of settings (context and sessions) for which memory is computed,
      * from 1 to FLO_SERVE_PLANS_MAX */
@@ -560,6 +562,7 @@ struct flo_serve_planning {
          * struct flo_serve_model */
         uint32_t context, sessions;
         enum flo_serve_cache cache;
+        bool has_draft; /* the model would be opened with the draft of draft_fd */
     } ways[FLO_SERVE_PLANS_MAX];
     void *context;
     /* Called when the planner is gone: with one plan for each of the settings,

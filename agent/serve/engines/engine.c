@@ -580,6 +580,9 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         fds[n_fds++] = model->adapters[i].fd;
     }
+    if (model->draft_fd > 0) {
+        fds[n_fds++] = model->draft_fd;
+    }
     if (model->prefix_fd > 0) {
         fds[n_fds++] = model->prefix_fd;
     }

@@ -34,6 +34,17 @@ struct serve_planner {
     char answer[ANSWER_BYTES_MAX];
 };
 
+static void close_files(const struct flo_serve_planning *planning)
+{
+    const int fds[] = {planning->fd, planning->packed_fd, planning->draft_fd};
+
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        if (fds[i] > 0) {
+            close(fds[i]);
+        }
+    }
+}
+
 void flo_serve_plan_cancel(struct serve_planner *planner)
 {
     if (planner == NULL) {
@@ -51,10 +62,7 @@ void flo_serve_plan_cancel(struct serve_planner *planner)
     if (planner->pid > 0) {
         flo_serve_kill(planner->serve, planner->pid);
     }
-    close(planner->planning.fd);
-    if (planner->planning.packed_fd > 0) {
-        close(planner->planning.packed_fd);
-    }
+    close_files(&planner->planning);
     free(planner);
 }
 
@@ -75,7 +83,8 @@ static void end(struct serve_planner *planner, const struct flo_err *err)
 static int ask(struct serve_planner *planner, struct flo_err *err)
 {
     const struct flo_serve_planning *planning = &planner->planning;
-    const int fds[] = {planning->fd, planning->packed_fd};
+    int fds[] = {planning->fd, planning->packed_fd, 0};
+    size_t count = planning->packed_fd > 0 ? 2 : 1;
     struct flo_wire_message message = {.type = FLO_WIRE_PLAN};
 
     message.open.context = planning->ways[planner->n_plans].context;
@@ -83,7 +92,11 @@ static int ask(struct serve_planner *planner, struct flo_err *err)
     message.open.cache = (uint32_t)planning->ways[planner->n_plans].cache;
     message.open.threads = 1;
     message.open.adapter_bytes = planning->adapter_bytes;
-    return flo_serve_engine_send(planner->fd, &message, fds, planning->packed_fd > 0 ? 2 : 1, err);
+    message.open.has_draft = planning->draft_fd > 0 && planning->ways[planner->n_plans].has_draft;
+    if (message.open.has_draft) {
+        fds[count++] = planning->draft_fd;
+    }
+    return flo_serve_engine_send(planner->fd, &message, fds, count, err);
 }
 
 /* Handles an answer of the process.  Returns 1 when it was the last one. */
@@ -167,10 +180,7 @@ int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *pla
 
     assert(planning->count >= 1 && planning->count <= FLO_SERVE_PLANS_MAX);
     if (planner == NULL) {
-        close(planning->fd);
-        if (planning->packed_fd > 0) {
-            close(planning->packed_fd);
-        }
+        close_files(planning);
         return flo_fail(err, FLO_E_MEMORY, "no memory to plan a model");
     }
     planner->serve = serve;
