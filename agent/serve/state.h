@@ -82,7 +82,8 @@ struct serve_place {
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;
-        uint64_t loads; /* number of times that an engine became ready */
+        uint64_t guessed, guessed_right; /* tokens, as in DONE */
+        uint64_t loads;                  /* number of times that an engine became ready */
         struct serve_timing ttft, token, request;
     } numbers; /* counters of the model in this entry */
 };

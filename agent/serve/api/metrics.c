@@ -101,6 +101,10 @@ static void add_models(const struct flo_serve *serve, struct flo_buf *out)
     COUNTER(tokens_in, "flotilla_model_tokens_in_total",
             "prompt tokens of a model's finished requests");
     COUNTER(tokens_out, "flotilla_model_tokens_out_total", "tokens that a model generated");
+    COUNTER(guessed, "flotilla_model_tokens_guessed_total",
+            "tokens that were guessed for a model's answers");
+    COUNTER(guessed_right, "flotilla_model_tokens_guessed_right_total",
+            "guessed tokens that the model itself would have generated");
     COUNTER(loads, "flotilla_model_loads_total", "engines of a model that got ready");
     add_per_model(serve, "flotilla_model_requests_held", "gauge", "requests that wait for a model",
                   offsetof(struct serve_place, n_held), out);

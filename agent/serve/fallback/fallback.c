@@ -402,6 +402,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
     }
     flo_fallback_home(request);
     request->tokens_in = request->tokens_out = 0;
+    request->guessed = request->guessed_right = 0;
     if (flo_fallback_take(request, reason, NULL)) {
         return true;
     }

@@ -100,6 +100,7 @@ struct serve_request {
     uint64_t answer_us;
     uint64_t load_us; /* part of queue_us in which the model was being loaded */
     uint32_t tokens_out;
+    uint32_t guessed, guessed_right; /* tokens of the answer, as in DONE */
     uint64_t created_s;
     char id[48]; /* id of the answer: the front's id_prefix and 24 hex digits */
     /* Name of the release that answers, such as "tiny@2.1.0". */

@@ -90,6 +90,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     request->place->numbers.requests++;
     request->place->numbers.tokens_in += tokens_in;
     request->place->numbers.tokens_out += request->tokens_out;
+    request->place->numbers.guessed += request->guessed;
+    request->place->numbers.guessed_right += request->guessed_right;
     if (stats.error == 0) {
         add_times(request, &stats);
     } else if (stats.error != FLO_E_INFER_CANCELLED) {

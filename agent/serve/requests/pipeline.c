@@ -126,7 +126,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     request->came_us = flo_now_us();
     request->first_us = request->last_us = 0;
     request->queue_us = request->prompt_us = request->load_us = 0;
-    request->tokens_out = 0;
+    request->tokens_out = request->guessed = request->guessed_right = 0;
     request->was_retried = false;
     request->is_due = false;
     flo_answer_forget(request);

@@ -154,6 +154,8 @@ static void on_done(struct serve_request *request, const struct flo_wire_done *d
     }
     request->tokens_in = done->tokens_in;
     request->detour.tokens_out = done->tokens_out;
+    request->guessed = done->guessed;
+    request->guessed_right = done->guessed_right;
     request->queue_us += done->queue_us;
     request->prompt_us = done->prompt_wall_us;
     request->answer_us = done->answer_us;
@@ -186,7 +188,7 @@ static void send_answer(struct serve_request *request, const struct flo_wire_don
 
 static void begin_again(struct serve_request *request)
 {
-    request->tokens_in = request->tokens_out = 0;
+    request->tokens_in = request->tokens_out = request->guessed = request->guessed_right = 0;
     request->first_us = 0;
     request->last_us = 0;
     flo_guard_cancel(request);
