@@ -184,6 +184,7 @@ static void look(const struct serve_place *place, struct flo_serve_status *out)
         out->loaded_ms = now->loaded_at_ms;
         out->threads = now->threads;
         out->context = now->context;
+        out->draft = now->draft;
     }
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
         const struct serve_engine *engine = place->roles[i];

@@ -37,6 +37,8 @@ struct flo_serve;
 /* address to which Ollama's clients connect by default */
 #define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434"
 
+#define FLO_SERVE_DRAFT_WHY 200 /* size of the reason why a draft is not used */
+
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
@@ -45,6 +47,9 @@ struct flo_serve_model {
     int packed_fd;
     int draft_fd;  /* descriptor of the model's draft file, which is taken; 0: none */
     int prefix_fd; /* descriptor from flo_serve_prefix_open(), which is taken; 0: none */
+    /* Reason why the model's draft is not given to the engine; "": there is
+     * none, or draft_fd is it. */
+    char draft_why[FLO_SERVE_DRAFT_WHY];
     /* Packed weights are missing, so the speed is not compared with another
      * release's. */
     bool lacks_packed;
@@ -644,6 +649,19 @@ FLO_MUST_USE int flo_serve_score(struct flo_serve *serve, unsigned model, struct
 
 /* ---- numbers ---- */
 
+/* An engine's draft, and the tokens of its answers since it was loaded.  Probes,
+ * and requests that want no guesses, do not count. */
+struct flo_serve_draft {
+    char kind[16];                   /* "table" or "model"; "": no draft is used */
+    char why[FLO_SERVE_DRAFT_WHY];   /* reason why the model's draft is not used; "": none */
+    uint64_t bytes;                  /* memory of the draft */
+    uint64_t tokens;                 /* tokens of answers */
+    uint64_t guessed, guessed_right; /* tokens that were guessed, and the right ones of them */
+};
+/* Makes the JSON of a draft: its kind and numbers, or the reason why it is not
+ * used.  New reference; NULL: the model has no draft. */
+json_t *flo_serve_draft_json(const struct flo_serve_draft *draft);
+
 /* Status of one model.  `held` is the number of requests that wait for it. */
 struct flo_serve_status {
     bool is_live;
@@ -674,6 +692,7 @@ struct flo_serve_status {
     uint32_t threads; /* number of threads of the live engine */
     uint32_t context;
     char kernel[32];
+    struct flo_serve_draft draft; /* draft of the live engine */
 };
 void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
                           struct flo_serve_status *out);

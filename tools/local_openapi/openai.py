@@ -165,11 +165,16 @@ RANKED = shape({
     "results": many(shape({
         "index": COUNT, "relevance_score": {"type": "number"},
         "document?": shape({"text": TEXT})}), minItems=1)})
+DRAFT = either(
+    shape({"kind": words("table", "model"), "bytes": COUNT, "guessed": COUNT,
+           "guessed_right": COUNT, "tokens_per_step?": {"type": "number", "minimum": 1}}),
+    shape({"why": TEXT}))
 SHOWN = shape({
     "id": TEXT, "object": words("model"), "created": WHOLE, "owned_by": TEXT,
     "parent": or_null(TEXT), "release?": TEXT, "version?": TEXT,
     "state?": words("loading", "ready", "on-demand"), "context?": COUNT,
-    "aliases?": many(TEXT), "split_of?": TEXT, "split_pct?": whole(1, 100),
+    "aliases?": many(TEXT), "draft?": DRAFT, "split_of?": TEXT,
+    "split_pct?": whole(1, 100),
     "pipeline?": many(TEXT), "guards?": many(TEXT)})
 SCHEMAS = {
     "chat": CHAT, "chat_answer": CHAT_ANSWER, "completion": COMPLETION,

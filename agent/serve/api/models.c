@@ -40,6 +40,18 @@ static void add_aliases(const struct serve_place *place, struct flo_buf *out)
     flo_buf_text(out, "],");
 }
 
+static void add_draft(const struct serve_place *place, struct flo_buf *out)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *draft = live == NULL ? NULL : flo_serve_draft_json(&live->draft);
+    if (draft != NULL) {
+        flo_buf_text(out, "\"draft\":");
+        flo_json_dump(draft, out);
+        flo_buf_text(out, ",");
+    }
+}
+
 void flo_models_add(const struct serve_place *place, const char *adapter, bool is_whole,
                     struct flo_buf *out)
 {
@@ -67,6 +79,7 @@ void flo_models_add(const struct serve_place *place, const char *adapter, bool i
             flo_buf_printf(out, "\"split_of\":\"%s\",\"split_pct\":%u,", place->route.split_of,
                            place->route.split_pct);
         }
+        add_draft(place, out);
         flo_buf_text(out, "\"parent\":null");
         flo_guards_list(place, out);
         flo_buf_text(out, "}");

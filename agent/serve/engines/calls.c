@@ -152,6 +152,8 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
         return rv;
     }
     call->kind = flo_serve_call_kind(message);
+    call->may_guess =
+        is_answer && !message->generate.no_drafts && message->generate.priority != FLO_WIRE_PROBE;
     call->tokens_max = parts_max(engine, message);
     struct flo_wire_text adapter = flo_wire_adapter_of(message);
     strcpy(call->adapter, adapter.bytes > 0 ? adapter.data : "");

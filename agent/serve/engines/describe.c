@@ -39,7 +39,9 @@ void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_ser
     open->memory_bytes_max = model->memory_bytes_max;
     open->adapter_bytes = model->adapter_bytes;
     open->keeps_prefix = model->prefix_fd > 0;
-    open->has_draft = model->draft_fd > 0;
+    engine->has_draft = open->has_draft = model->draft_fd > 0;
+    flo_text_clean(model->draft_why, strlen(model->draft_why), engine->draft.why,
+                   sizeof(engine->draft.why));
     engine->n_adapters = open->n_adapters = model->n_adapters;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         const char *name = model->adapters[i].name;

@@ -411,6 +411,7 @@ static int on_open_answer(struct serve_engine *engine, const struct flo_wire_mes
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
     text_take(engine->runtime, sizeof(engine->runtime), message->ready.runtime);
     engine->is_packed = message->ready.is_packed;
+    flo_serve_draft_ready(engine, &message->ready);
     if (message->ready.prefix_tokens > 0) {
         flo_log(FLO_LOG_INFO, "serve", "%s: a prefix of %u tokens was kept", engine->name,
                 message->ready.prefix_tokens);
@@ -439,6 +440,9 @@ static int on_call_frame(struct serve_engine *engine, const struct flo_wire_mess
     if (call == NULL || !was_sent(engine, call)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s for request %u, which is not under way",
                         name, message->request);
+    }
+    if (message->type == FLO_WIRE_DONE && call->may_guess) {
+        flo_serve_draft_count(engine, &message->done);
     }
     if (message->type != FLO_WIRE_TOKEN && message->type != FLO_WIRE_EMBEDDING) {
         flo_serve_call_unlist(engine, call);

@@ -37,6 +37,7 @@ struct serve_call {
      * sent */
     struct flo_buf frame;
     char adapter[FLO_NAME_MAX + 1]; /* name of the adapter that the frame names; empty: none */
+    bool may_guess;                 /* the engine may guess tokens of the answer */
     /* Bytes of this call's frame in the engine's queue, until its answer
      * begins. */
     size_t bytes_waiting;
@@ -137,6 +138,8 @@ struct serve_engine {
      * release's */
     bool lacks_packed;
     bool is_packed;
+    bool has_draft; /* the engine got a draft file */
+    struct flo_serve_draft draft;
 };
 
 /* Largest number of descriptors in one message: model, packed weights, draft,
@@ -216,6 +219,14 @@ int flo_serve_engine_say(struct serve_engine *engine, const struct flo_wire_mess
  * the texts. */
 void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open);
+
+/* ---- draft.c ---- */
+
+/* Takes from READY the kind and the memory of the draft, or why it is not
+ * used. */
+void flo_serve_draft_ready(struct serve_engine *engine, const struct flo_wire_ready *ready);
+/* Counts the guesses of an answer that has ended. */
+void flo_serve_draft_count(struct serve_engine *engine, const struct flo_wire_done *done);
 
 /* ---- runtime.c: a runtime that is not our engine ---- */
 
