@@ -115,6 +115,7 @@ struct flo_serve_request_stats {
      * it */
     uint64_t token_us;
     uint32_t tokens_in, tokens_out;
+    uint32_t guessed, guessed_right; /* tokens of the answer, as in DONE */
     bool is_batch; /* the request was a batch request, whose latency does not matter */
     int error;     /* 0 or FLO_E_... */
 };

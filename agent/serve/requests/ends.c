@@ -62,6 +62,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         .total_us = flo_now_us() - request->came_us,
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
+        .guessed = request->guessed,
+        .guessed_right = request->guessed_right,
         .is_batch = flo_ends_is_batch(request),
         /* A guard may have failed, but the model itself has answered. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,

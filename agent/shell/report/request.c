@@ -21,6 +21,8 @@ void flo_telemetry_request(struct flo_measures *measures,
     flo_measure_count(measures, FLO_METRIC_NAME_REQUESTS, 1);
     flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_IN, stats->tokens_in);
     flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_OUT, stats->tokens_out);
+    flo_measure_count(measures, FLO_METRIC_NAME_GUESSED, stats->guessed);
+    flo_measure_count(measures, FLO_METRIC_NAME_GUESSED_RIGHT, stats->guessed_right);
     if (stats->error != 0) {
         flo_measure_count(measures, FLO_METRIC_NAME_ERRORS, 1);
     } else if (stats->is_batch && stats->tokens_out > 0) {

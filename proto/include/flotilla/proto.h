@@ -60,7 +60,7 @@ enum flo_metric_kind { FLO_METRIC_HISTOGRAM, FLO_METRIC_COUNTER, FLO_METRIC_GAUG
 /* A metric is identified by its index in proto/metrics.def.
  * <flotilla/metrics.h> names the indices and FLO_METRIC_COUNT.  Structs in
  * headers have room for FLO_METRICS_MAX. */
-#define FLO_METRICS_MAX 32
+#define FLO_METRICS_MAX 36
 struct flo_metric_fact {
     const char *word;
     enum flo_metric_kind kind;
