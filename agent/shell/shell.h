@@ -170,8 +170,9 @@ struct flo_shell_plan {
     size_t count;
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* indices in shell->models */
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
-    /* Part of private_bytes. */
+    /* Parts of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
+    uint64_t draft_bytes[FLO_MEMORY_MODELS_MAX];
     bool are_measured[FLO_MEMORY_MODELS_MAX]; /* an engine has measured the memory of this model */
     struct flo_memory_plan plan;
 };

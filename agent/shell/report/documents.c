@@ -336,6 +336,7 @@ static json_t *figures_json(const struct flo_shell_plan *plan, uint32_t place)
             return flo_memory_told_json(
                 &(struct flo_memory_told){.model = plan->models[i],
                                           .adapter_bytes = plan->adapter_bytes[i],
+                                          .draft_bytes = plan->draft_bytes[i],
                                           .is_measured = plan->are_measured[i],
                                           .is_resident = !plan->is_planned || plan->count == 1 ||
                                                          plan->plan.models[i].is_resident});

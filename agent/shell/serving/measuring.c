@@ -49,6 +49,7 @@ static void done(void *context, const struct flo_serve_planned *plans, const str
 {
     struct flo_shell *shell = context;
     struct flo_shell_measured *out = take_place(&shell->serving->memory);
+    uint64_t draft_bytes = shell->serving->memory.asked_draft_bytes;
 
     shell->serving->memory.planner = NULL;
     if (err != NULL) {
@@ -59,8 +60,26 @@ static void done(void *context, const struct flo_serve_planned *plans, const str
         for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
             out->private_bytes[i] = plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
         }
+        out->private_bytes[0] -= draft_bytes < out->private_bytes[0] ? draft_bytes : 0;
     }
     flo_queue_wake(&shell->queue);
+}
+
+/* Opens the draft of a variant, if it is on the device, for the plan of rung
+ * 0. */
+static void add_draft(struct flo_shell *shell, const struct flo_release *release,
+                      const struct flo_release_variant *variant,
+                      struct flo_serve_planning *planning)
+{
+    const struct flo_release_file *draft =
+        flo_release_variant_file(release, variant, FLO_ROLE_DRAFT);
+
+    shell->serving->memory.asked_draft_bytes = 0;
+    if (draft != NULL &&
+        flo_store_blob_open(shell->store, &draft->digest, &planning->draft_fd, NULL, NULL) == 0) {
+        shell->serving->memory.asked_draft_bytes = draft->bytes;
+        planning->ways[0].has_draft = true;
+    }
 }
 
 static int ask(struct flo_shell *shell, const struct flo_digest *release, struct flo_err *err)
@@ -84,6 +103,7 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release, struct
         planning.ways[i].cache = flo_shell_cache(&rungs[i]);
     }
     FLO_TRY(flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL, err));
+    add_draft(shell, document, variant, &planning);
     return flo_serve_plan(shell->serve, &planning, &shell->serving->memory.planner, err);
 }
 

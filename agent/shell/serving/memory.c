@@ -80,6 +80,7 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
         told->is_measured = measured != NULL;
         told->adapter_bytes =
             flo_memory_adapter_bytes(flo_release_variant_file(document, variant, "adapter"));
+        told->draft_bytes = flo_memory_draft_bytes(document, variant);
     }
     return file != NULL;
 }
@@ -133,6 +134,7 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         }
         *out = told.model;
         memory->known.adapter_bytes[memory->known.count] = told.adapter_bytes;
+        memory->known.draft_bytes[memory->known.count] = told.draft_bytes;
         memory->known.are_measured[memory->known.count] = told.is_measured;
         are_measured = are_measured && is_measured(shell, release, out);
         out->rung_min = shell->watch->rungs[i];

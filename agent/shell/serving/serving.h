@@ -58,7 +58,7 @@ struct flo_shell_measured {
     struct flo_digest release;
     bool is_known; /* true: the engine measured the release; false: it could not */
     uint64_t weights_bytes;
-    uint64_t private_bytes[FLO_MEMORY_RUNGS];
+    uint64_t private_bytes[FLO_MEMORY_RUNGS]; /* without the bytes of the draft's file */
 };
 /* Returns the measured memory of a release at each degradation level
  * (measuring.c); NULL: it has not been measured yet. */

@@ -14,6 +14,9 @@ struct flo_shell_memory {
     size_t next; /* index of the entry in `measured` that the next release gets */
     struct serve_planner *planner;
     struct flo_digest asked; /* release being measured */
+    /* bytes of its draft's file, which its measured memory is told without; 0:
+     * none */
+    uint64_t asked_draft_bytes;
     bool is_looking;
     struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases for which the plan was made */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
