@@ -25,6 +25,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     if (!flo_release_is_native(files->variant)) {
         return 0; /* the runtime's program reads the files itself */
     }
+    files->draft = flo_release_variant_file(release, files->variant, FLO_ROLE_DRAFT);
     FLO_TRY(flo_release_adapter(release, files->variant, &files->adapter, err));
     if (files->adapter != NULL) {
         flo_digest_text(&files->adapter->digest, text);

@@ -21,18 +21,26 @@ static struct flo_hosting *hosting_of(struct flo_shell *shell, uint32_t model)
     return &shell->models[model].hosting;
 }
 
-/* Tells whether an engine is opened with the same numbers for both releases. */
+static bool is_same_draft(const struct flo_release_file *one, const struct flo_release_file *other)
+{
+    return one == NULL || other == NULL ? one == other
+                                        : flo_digest_equal(&one->digest, &other->digest);
+}
+
+/* Tells whether an engine is opened with the same numbers and the same draft for
+ * both releases. */
 static bool opens_alike(const struct flo_shell *shell, const struct flo_shell_files *one,
                         const struct flo_shell_files *other)
 {
     struct flo_shell_asked a = flo_shell_asked(shell, one->release, one->variant);
     struct flo_shell_asked b = flo_shell_asked(shell, other->release, other->variant);
 
-    return a.context == b.context && a.sessions == b.sessions && a.cache == b.cache;
+    return a.context == b.context && a.sessions == b.sessions && a.cache == b.cache &&
+           is_same_draft(one->draft, other->draft);
 }
 
 /* Tells whether the current engine has opened the base model of this release,
- * with the same context, sessions and cache. */
+ * with the same context, sessions, cache and draft. */
 static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_shell_files *files)
 {
     const struct flo_agent_engine *current = &shell->agent.models[model].engines[FLO_AGENT_CURRENT];

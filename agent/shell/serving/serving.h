@@ -117,12 +117,13 @@ bool flo_shell_defaults(const struct flo_shell *shell, const struct flo_release 
 
 /* Size of an adapter's name in its engine: "r." and 16 digits of the digest. */
 #define FLO_ADAPTER_NAME 19
-/* Files of a release that are on this device (adapters.c).  `adapter` NULL: the
- * release has none.  `model` NULL: the release is for a runtime. */
+/* Files of a release (adapters.c).  `adapter` or `draft` NULL: the release has
+ * none.  `model` NULL: the release is for a runtime.  All but the draft are on
+ * this device. */
 struct flo_shell_files {
     struct flo_release *release;
     const struct flo_release_variant *variant;
-    const struct flo_release_file *model, *adapter;
+    const struct flo_release_file *model, *adapter, *draft;
     char adapter_name[FLO_ADAPTER_NAME];
     double adapter_scale;
 };
