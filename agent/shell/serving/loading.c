@@ -1,6 +1,6 @@
 /* Loading: carries out the steps before an engine gets a model.
  *
- * model file hashed -> packed weights (derived.h) -> engine
+ * model file hashed -> draft hashed -> packed weights (derived.h) -> engine
  *
  * files of a release for a runtime hashed -> proxy
  *
@@ -22,8 +22,8 @@ struct flo_shell_loading {
     enum flo_agent_role role;
     /* model to load; its descriptor is owned here until the engine starts */
     struct flo_serve_model source;
-    char *chat_template;      /* text of the model's chat template */
-    struct flo_digest digest; /* SHA-256 that the model's file must have */
+    char *chat_template; /* text of the model's chat template */
+    struct flo_shell_digests digests;
     struct flo_hashing *hashing;
     struct event *beat; /* timer that reports the progress of the load to the core */
     struct flo_deriving *deriving;
@@ -44,6 +44,7 @@ static void loading_free(struct flo_shell_loading *loading)
         event_free(loading->beat);
     }
     flo_fd_cleanup(&loading->source.fd);
+    flo_shell_draft_close(&loading->source);
     for (uint32_t i = 0; i < loading->source.n_adapters; i++) {
         flo_fd_cleanup(&loading->source.adapters[i].fd);
     }
@@ -99,11 +100,13 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 
     if (model.runtime == NULL) {
         model.packed_fd = packed_fd;
-        model.lacks_packed = packed_fd == 0 && flo_shell_packed_is_lacking(shell, &loading->digest);
+        model.lacks_packed =
+            packed_fd == 0 && flo_shell_packed_is_lacking(shell, &loading->digests.model);
         /* Only requests without an adapter use cached prefixes. */
         model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }
-    loading->source.fd = -1; /* the engine owns the descriptor from here on */
+    loading->source.fd = -1; /* the engine owns the descriptors from here on */
+    loading->source.draft_fd = 0;
     loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
@@ -152,6 +155,9 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
     flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
         close(source->fd);
+        if (source->draft_fd > 0) {
+            close(source->draft_fd);
+        }
         for (uint32_t i = 0; i < source->n_adapters; i++) {
             close(source->adapters[i].fd);
         }
@@ -179,14 +185,13 @@ static bool is_right(struct flo_shell_loading *loading, const struct flo_digest 
     return false;
 }
 
-/* Starts to hash the model's file.  `done` is always called: at once, if
+/* Starts to hash a file of the model.  `done` is always called: at once, if
  * hashing cannot begin. */
-static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
+static void hash(struct flo_shell_loading *loading, int fd, flo_hashing_done *done)
 {
     struct flo_err err = {0};
 
-    if (flo_hashing_start(loading->shell->base, loading->source.fd, done, loading,
-                          &loading->hashing, &err) < 0) {
+    if (flo_hashing_start(loading->shell->base, fd, done, loading, &loading->hashing, &err) < 0) {
         done(loading, NULL, &err);
     } else {
         tell(loading->shell, loading->model, loading->role);
@@ -213,7 +218,7 @@ static void on_derived(void *context, int packed_fd)
 static void derive(struct flo_shell_loading *loading)
 {
     struct flo_derived_spec spec = {.fd = loading->source.fd,
-                                    .model = loading->digest,
+                                    .model = loading->digests.model,
                                     .context = loading,
                                     .gets_on = on_gets_on,
                                     .done = on_derived};
@@ -225,7 +230,24 @@ static void derive(struct flo_shell_loading *loading)
     }
 }
 
-/* ---- the model's file ---- */
+/* ---- the model's file, and its draft ---- */
+
+/* Leaves a draft with wrong bytes out, and goes on with the load. */
+static void draft_hashed(void *context, const struct flo_digest *digest,
+                         const struct flo_err *failure)
+{
+    struct flo_shell_loading *loading = context;
+    struct flo_err err = {0};
+
+    loading->hashing = NULL;
+    if (failure != NULL) {
+        flo_shell_draft_leave(&loading->source, failure->what);
+    } else if (flo_store_blob_check(loading->shell->store, &loading->digests.draft, digest, &err) <
+               0) {
+        flo_shell_draft_leave(&loading->source, err.what);
+    }
+    derive(loading);
+}
 
 static void model_hashed(void *context, const struct flo_digest *digest,
                          const struct flo_err *failure)
@@ -233,14 +255,19 @@ static void model_hashed(void *context, const struct flo_digest *digest,
     struct flo_shell_loading *loading = context;
 
     loading->hashing = NULL;
-    if (is_right(loading, &loading->digest, digest, failure)) {
+    if (!is_right(loading, &loading->digests.model, digest, failure)) {
+        return;
+    }
+    if (loading->source.draft_fd > 0) {
+        hash(loading, loading->source.draft_fd, draft_hashed);
+    } else {
         derive(loading);
     }
 }
 
 void flo_shell_load_model(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
-                          const struct flo_serve_model *source, const struct flo_digest *digest,
-                          bool is_fresh)
+                          const struct flo_serve_model *source,
+                          const struct flo_shell_digests *digests, bool is_fresh)
 {
     struct flo_shell_loading *loading = begin(shell, model, role, source);
     struct flo_err err = {0};
@@ -248,7 +275,7 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model, enum flo_agen
     if (loading == NULL) {
         return;
     }
-    loading->digest = *digest;
+    loading->digests = *digests;
     if (source->chat_template != NULL) {
         loading->chat_template = strdup(source->chat_template);
         loading->source.chat_template = loading->chat_template;
@@ -258,7 +285,7 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model, enum flo_agen
     } else if (is_fresh) {
         derive(loading);
     } else {
-        hash(loading, model_hashed);
+        hash(loading, loading->source.fd, model_hashed);
     }
 }
 

@@ -128,8 +128,15 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_rung_set(shell, action->model, action->role, &model);
     step_down(shell->watch, action->model, &model);
-    flo_shell_load_model(shell, action->model, action->role, &model, &files.model->digest,
-                         is_fresh);
+    flo_shell_draft_add(shell, &files,
+                        shell->models[action->model].pending[action->role].rung > 0 ||
+                            shell->watch->rungs[action->model] > 0,
+                        &model);
+    struct flo_shell_digests digests = {.model = files.model->digest};
+    if (files.draft != NULL) {
+        digests.draft = files.draft->digest;
+    }
+    flo_shell_load_model(shell, action->model, action->role, &model, &digests, is_fresh);
     return 0;
 }
 

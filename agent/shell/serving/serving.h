@@ -145,6 +145,15 @@ void flo_shell_window_begin(struct flo_shell *shell, const struct flo_agent_acti
 FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files *files,
                                        struct flo_serve_model *model, struct flo_err *err);
 
+/* Opens the draft of `files` for the model that an engine will open (draft.c).
+ * A draft that cannot be opened is left out; with is_short it is left out, too,
+ * because the engine is opened with less memory. */
+void flo_shell_draft_add(struct flo_shell *shell, const struct flo_shell_files *files,
+                         bool is_short, struct flo_serve_model *model);
+/* Leaves the draft out, for a reason that the log and the status show. */
+void flo_shell_draft_leave(struct flo_serve_model *model, const char *why);
+void flo_shell_draft_close(struct flo_serve_model *model);
+
 /* Moves a candidate that serves from its own process into the current engine,
  * if that has the same base model and memory for the adapter (hosted.c).  The
  * candidate's process then ends. */
@@ -184,12 +193,16 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
 
 /* loading.c */
-/* Loads a model (its descriptor is taken) after its file has been hashed.
- * `digest` is the SHA-256 that the file must have; is_fresh skips the hashing.
- * If packed weights pay off, they are taken from the store, or made first. */
+/* SHA-256 digests that the files of a model must have. */
+struct flo_shell_digests {
+    struct flo_digest model, draft;
+};
+/* Loads a model (its descriptors are taken) after its file and its draft have
+ * been hashed; is_fresh skips the hashing.  If packed weights pay off, they are
+ * taken from the store, or made first. */
 void flo_shell_load_model(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
-                          const struct flo_serve_model *source, const struct flo_digest *digest,
-                          bool is_fresh);
+                          const struct flo_serve_model *source,
+                          const struct flo_shell_digests *digests, bool is_fresh);
 /* Loads a release for a runtime after its files have been hashed.  source->fd
  * is the folder of the files, which is taken. */
 void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
