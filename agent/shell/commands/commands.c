@@ -378,6 +378,24 @@ static void print_slot(const char *title, const json_t *slot)
     }
 }
 
+static void print_draft(const json_t *draft)
+{
+    const char *why = json_string_value(json_object_get(draft, "why"));
+    const json_t *per_step = json_object_get(draft, "tokens_per_step");
+
+    if (why != NULL) {
+        printf("draft not used: %s\n", why);
+    } else if (draft != NULL) {
+        printf("draft %s, %.1f MiB · %lld tokens guessed, %lld right",
+               json_string_value(json_object_get(draft, "kind")),
+               (double)json_integer_value(json_object_get(draft, "bytes")) / 1048576.0,
+               (long long)json_integer_value(json_object_get(draft, "guessed")),
+               (long long)json_integer_value(json_object_get(draft, "guessed_right")));
+        per_step == NULL ? printf("\n")
+                         : printf(" · %.2f tokens a step\n", json_number_value(per_step));
+    }
+}
+
 static void print_model(const json_t *model, bool is_running)
 {
     const json_t *slots = json_object_get(model, "slots");
@@ -391,6 +409,7 @@ static void print_model(const json_t *model, bool is_running)
         printf("engine RSS %.1f MiB · queue %lld\n",
                (double)json_integer_value(json_object_get(model, "engine_rss_bytes")) / 1048576.0,
                (long long)json_integer_value(json_object_get(model, "queue")));
+        print_draft(json_object_get(model, "draft"));
     }
     if (json_is_object(execution)) {
         printf("update %s %s%s%s\n", json_string_value(json_object_get(execution, "execution")),

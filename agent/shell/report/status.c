@@ -82,10 +82,11 @@ static json_t *model_status(struct flo_shell *shell, uint32_t index)
     if (shell->serve != NULL) {
         flo_serve_get_status(shell->serve, index, &serving);
     }
-    json = json_pack("{s:s, s:o, s:I, s:I}", "model", shell->models[index].slots.model, "slots",
-                     slots_status(shell, model), "engine_rss_bytes",
-                     (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes : 0),
-                     "queue", (json_int_t)serving.held);
+    json =
+        json_pack("{s:s, s:o, s:I, s:I, s:o*}", "model", shell->models[index].slots.model, "slots",
+                  slots_status(shell, model), "engine_rss_bytes",
+                  (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes : 0),
+                  "queue", (json_int_t)serving.held, "draft", flo_serve_draft_json(&serving.draft));
     if (json != NULL) {
         json_object_set_new(json, "rung", json_integer(flo_report_model_rung(shell, index)));
         flo_report_variant(&shell->watch->variants[index], json);
