@@ -38,6 +38,7 @@ struct standalone {
     const char *model; /* path of the model, as the user gave it */
     char file[4096];   /* path of the model's file, with all links resolved */
     const char *prefix_dir;
+    const char *draft; /* path of the draft file; NULL: none */
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
@@ -196,6 +197,10 @@ static const struct flo_flag flags[] = {
     {"lora-dir", "DIR", "folder of adapters: every NAME.gguf in it is one", TO_TEXT(source.folder)},
     {"lora-room", "MIB", "memory for adapters that are added later (default: 256)",
      TO_U32(lora_room_mib), .max = 1u << 20},
+    {"draft", "FILE",
+     "guesses the next tokens, for faster answers: a table of flotilla-model draft, or a GGUF of "
+     "a smaller model with the same vocabulary",
+     TO_TEXT(draft)},
     {"prefix-cache", "DIR",
      "folder in which the computed beginnings of prompts are kept for the next start (32 MiB a "
      "model, at most 4; they contain text of prompts)",
@@ -271,6 +276,19 @@ static int open_prefix(const struct standalone *s)
     return fd;
 }
 
+/* Opens the draft.  If it cannot be opened any more, the model serves without
+ * it. */
+static void open_draft(const struct standalone *s, struct flo_serve_model *model)
+{
+    struct flo_err err = {0};
+    if (s->draft != NULL && flo_file_open(s->draft, &model->draft_fd, &err) < 0) {
+        model->draft_fd = 0;
+        snprintf(model->draft_why, sizeof(model->draft_why), "%.*s",
+                 (int)sizeof(model->draft_why) - 1, err.what);
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+}
+
 static void close_model(const struct flo_serve_model *model)
 {
     close(model->fd);
@@ -309,6 +327,7 @@ static int load(struct standalone *s, struct flo_err *err)
         model.packed_fd = 0;
     }
     model.prefix_fd = open_prefix(s);
+    open_draft(s, &model);
     return flo_serve_load(s->serve, 0, FLO_ROLE_CURRENT, &model, err);
 }
 
@@ -609,9 +628,18 @@ static int open_serve(struct standalone *s, struct flo_err *err)
     return flo_door_open(&s->door, s->base, &handlers, &s->serve, err);
 }
 
+/* Checks at the start that the draft can be opened. */
+static int check_draft(const struct standalone *s, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = s->draft == NULL ? 0 : flo_file_open(s->draft, &fd, err);
+    return rv < 0 ? flo_wrap(err, rv, "draft %s", s->draft) : 0;
+}
+
 static int open_all(struct standalone *s, struct flo_err *err)
 {
     FLO_TRY(describe(s, err));
+    FLO_TRY(check_draft(s, err));
     FLO_TRY(flo_loras_open(&s->source, true, &s->adapters, err));
     FLO_TRY(open_serve(s, err));
     return load_packed(s, err);
@@ -665,9 +693,10 @@ static int run_several(struct standalone *s, struct flo_err *err)
 {
     struct several_spec *spec = &s->several;
 
-    if (s->source.count > 0 || s->source.folder != NULL || s->prefix_dir != NULL) {
+    if (s->source.count > 0 || s->source.folder != NULL || s->prefix_dir != NULL ||
+        s->draft != NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
-                        "adapters and kept prefixes of several models are not "
+                        "adapters, drafts and kept prefixes of several models are not "
                         "built yet");
     }
     spec->door = s->door;
