@@ -33,6 +33,7 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo
     FLO_TRY(flo_args_u64(args, "context", 0, 1 << 20, 0, &context, err));
     FLO_TRY(flo_args_u64(args, "memory", 0, UINT64_C(1) << 44, 0, &memory, err));
     FLO_TRY(flo_parts_read(cli, &create->parts, err));
+    FLO_TRY(flo_create_read_draft(cli, create, err));
     create->files[0].name = "model.gguf";
     create->files[0].role = "model";
     create->files[0].path = flo_args_text(args, "model-file", NULL);
@@ -261,12 +262,14 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         rv = add_parts(create, err);
     }
     FLO_TRY(rv);
+    FLO_TRY(flo_create_add_draft(create, err));
     flo_create_sampling(create);
     FLO_TRY(flo_create_license(cli, create, err));
     FLO_TRY(
         flo_create_check_license(create, flo_args_text(&cli->args, "allow-licence", NULL), err));
     FLO_TRY(flo_create_known(cli, create, err));
-    return check_model(create, &create->files[0], err);
+    FLO_TRY(check_model(create, &create->files[0], err));
+    return flo_create_check_drafts(cli, create, err);
 }
 
 static int make_folder(struct flo_create *create, const char *to, struct flo_err *err)

@@ -103,10 +103,11 @@ static bool say(char *out, size_t out_bytes, const char *what, const char *name)
 
 static const char *noun_of(const char *role)
 {
-    return strcmp(role, "model") == 0     ? "the model "
-           : strcmp(role, "adapter") == 0 ? "the adapter "
-           : strcmp(role, "golden") == 0  ? "the golden prompts "
-                                          : "the file ";
+    return strcmp(role, "model") == 0          ? "the model "
+           : strcmp(role, "adapter") == 0      ? "the adapter "
+           : strcmp(role, "golden") == 0       ? "the golden prompts "
+           : strcmp(role, FLO_ROLE_DRAFT) == 0 ? "the draft "
+                                               : "the file ";
 }
 
 /* Counts the files of a release, without intermediate ones (role `step`), which

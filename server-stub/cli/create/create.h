@@ -46,6 +46,7 @@ struct flo_create {
     char lora[1200];     /* LoRA adapter with its scale, for the command that plays the prompts */
     struct flo_key *key; /* key that signs */
     struct flo_parts parts; /* parts of the release other than a model and its golden prompts */
+    struct flo_author_file draft; /* file of --draft, for all variants; path NULL: none */
     char license[64];  /* licence that a file names; "": --license has the id, or there is none */
     char quality[160]; /* figures of chosen types; "": no types were chosen */
     bool has_golden;   /* files[1] has the golden prompts */
@@ -129,6 +130,23 @@ FLO_MUST_USE int flo_create_import(struct flo_cli *cli, struct flo_create *creat
                                    struct flo_err *err);
 /* Removes that file. */
 void flo_create_import_end(struct flo_create *create);
+
+/* Runs a command of the program flotilla-engine, whose lines go to stderr.
+ * *status is that of waitpid().  FLO_E_ABSENT: it is not installed. */
+FLO_MUST_USE int flo_create_run_engine(const char *const *words, int *status, struct flo_err *err);
+
+/* Reads --draft (draft.c).  FLO_E_MODEL_DRAFT: the file's first bytes are not
+ * those of a draft.  FLO_E_USAGE: there are two, or there is an adapter. */
+FLO_MUST_USE int flo_create_read_draft(const struct flo_cli *cli, struct flo_create *create,
+                                       struct flo_err *err);
+/* Adds the draft to the release and to its variants of our own engine that have
+ * none, and shares the draft of an adapter's base in the same way. */
+FLO_MUST_USE int flo_create_add_draft(struct flo_create *create, struct flo_err *err);
+/* Checks that each variant of our engine has at most one draft, no other variant
+ * has one, and the engine can use each with its model.  --skip-play leaves the
+ * engine out.  FLO_E_USAGE, FLO_E_MODEL_DRAFT, FLO_E_ABSENT. */
+FLO_MUST_USE int flo_create_check_drafts(const struct flo_cli *cli, const struct flo_create *create,
+                                         struct flo_err *err);
 
 /* Checks golden prompts with the reader that devices use. */
 FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);

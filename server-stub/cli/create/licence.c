@@ -80,7 +80,8 @@ static int refuse(const char *what, const char *refused, const char *list, struc
 static bool is_model(const struct flo_author_file *file)
 {
     return file->path != NULL &&
-           (strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0);
+           (strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0 ||
+            strcmp(file->role, FLO_ROLE_DRAFT) == 0);
 }
 
 int flo_create_license(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)

@@ -350,6 +350,21 @@ static int parse_base(struct flo_parts *parts, const json_t *release, const char
     return rv < 0 ? flo_wrap(err, rv, "--base %.130s", title) : 0;
 }
 
+/* Adds the draft of the base, if it has one, so that an engine can serve both
+ * releases. */
+static int take_draft(struct flo_parts *parts, struct flo_err *err)
+{
+    const struct flo_release_file *draft =
+        flo_release_variant_file(parts->base, &parts->base->variants[0], FLO_ROLE_DRAFT);
+    struct flo_author_file *file = draft != NULL ? add_file(parts, err) : NULL;
+
+    if (file != NULL) {
+        *file = (struct flo_author_file){
+            .name = draft->name, .role = FLO_ROLE_DRAFT, .published = draft};
+    }
+    return draft != NULL && file == NULL ? FLO_E_USAGE : 0;
+}
+
 int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err)
 {
     const char *title = flo_args_text(&cli->args, "base", NULL);
@@ -370,6 +385,7 @@ int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts, struct flo
                              : FLO_E_USAGE;
     }
     *file = (struct flo_author_file){.name = model->name, .role = "model", .published = model};
+    FLO_TRY(take_draft(parts, err));
     for (size_t i = 0; i < parts->variant_count; i++) {
         struct flo_author_variant *variant = &parts->variants[i];
         bool is_said = variant->engine[0] != NULL;

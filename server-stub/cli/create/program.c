@@ -1,5 +1,5 @@
-/* Program: runs the commands of flotilla-model, which makes and judges
- * models. */
+/* Program: runs the commands of flotilla-model, which makes and judges models,
+ * and of flotilla-engine. */
 #include "server-stub/cli/create/create.h"
 
 #include <errno.h>
@@ -18,19 +18,11 @@ bool flo_create_model_program(char *path, size_t bytes)
            flo_process_has_sibling("flotilla-model", path, bytes);
 }
 
-int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
+static int run(const char *program, const char *const *words, int *status, struct flo_err *err)
 {
-    char program[4096];
     const char *argv[FLO_CREATE_WORDS_MAX + 2] = {program};
     pid_t pid;
 
-    if (!flo_create_model_program(program, sizeof(program))) {
-        flo_fail(err, FLO_E_ABSENT,
-                 "the program flotilla-model, which reads models, is not installed");
-        flo_err_fix(err, "install it, or sign what nobody played with "
-                         "--golden FILE --skip-play");
-        return FLO_E_ABSENT;
-    }
     for (size_t i = 0; i < FLO_CREATE_WORDS_MAX && words[i] != NULL; i++) {
         argv[i + 1] = words[i];
     }
@@ -41,7 +33,9 @@ int flo_create_run_model(const char *const *words, int *status, struct flo_err *
     return 0;
 }
 
-int flo_create_run_model_to(const char *const *words, int fd, int *status, struct flo_err *err)
+/* Runs a program with its stdout at `fd`; -1: at ours. */
+static int run_to(const char *program, const char *const *words, int fd, int *status,
+                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
 
@@ -52,11 +46,42 @@ int flo_create_run_model_to(const char *const *words, int fd, int *status, struc
             return flo_fail_errno(err, FLO_E_PROCESS, "stdout");
         }
     }
-    int rv = flo_create_run_model(words, status, err);
+    int rv = run(program, words, status, err);
     if (kept >= 0 && dup2(kept, STDOUT_FILENO) < 0 && rv == 0) {
         rv = flo_fail_errno(err, FLO_E_PROCESS, "stdout");
     }
     return rv;
+}
+
+int flo_create_run_model_to(const char *const *words, int fd, int *status, struct flo_err *err)
+{
+    char program[4096];
+
+    if (!flo_create_model_program(program, sizeof(program))) {
+        flo_fail(err, FLO_E_ABSENT,
+                 "the program flotilla-model, which reads models, is not installed");
+        flo_err_fix(err, "install it, or sign what nobody played with "
+                         "--golden FILE --skip-play");
+        return FLO_E_ABSENT;
+    }
+    return run_to(program, words, fd, status, err);
+}
+
+int flo_create_run_model(const char *const *words, int *status, struct flo_err *err)
+{
+    return flo_create_run_model_to(words, -1, status, err);
+}
+
+int flo_create_run_engine(const char *const *words, int *status, struct flo_err *err)
+{
+    char program[4096];
+
+    if (!flo_process_has_sibling("flotilla-engine", program, sizeof(program))) {
+        flo_fail(err, FLO_E_ABSENT,
+                 "the program flotilla-engine, which checks drafts, is not installed");
+        return flo_err_fix(err, "install it, or leave the check to devices with --skip-play");
+    }
+    return run_to(program, words, STDERR_FILENO, status, err);
 }
 
 int flo_create_run_model_shown(const struct flo_cli *cli, const char *const *words, int *status,

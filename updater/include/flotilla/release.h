@@ -462,7 +462,7 @@ FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spe
 
 struct flo_author_file {
     const char *name; /* name in the release, such as model.gguf */
-    const char *role; /* role of the file: "model", "golden" or "adapter" */
+    const char *role; /* role of the file, such as "model", "golden", "adapter" or "draft" */
     const char *path;
     uint32_t scale_ppm; /* scale of an adapter, in millionths; 0: unchanged */
     /* The file as an earlier release published it: its downloads are used
