@@ -146,7 +146,7 @@ int flo_draft_table_open(int fd, uint32_t n_vocab, uint64_t checksum, uint64_t b
                          struct flo_draft_table **out, struct flo_err *err)
 {
     struct flo_draft_table *table;
-    struct head head;
+    struct head head = {0};
 
     FLO_TRY(open_head(fd, &head, err));
     FLO_TRY(check_vocabulary(&head, n_vocab, checksum, err));
