@@ -20,7 +20,7 @@ FAMILIES = """core cli cfg release group device rollout blob login keys rest
 enrol mqtt certificate local state clock db ca net gate lead order neighbour sig
 trust meta cmd target patch bundle gguf model probe engine worker hook soak
 infer runtime step batch outbox audit disk memory fleet io process
-sandbox benchmark""".split()
+sandbox benchmark draft""".split()
 CORE = """INTERNAL MEMORY NOT_BUILT INTERRUPTED USAGE ABSENT STATE IO_OPEN
 IO_READ IO_WRITE DISK_FULL CFG_RANGE DB NET_UNREACHABLE BLOB_ABSENT REST_SCHEMA
 REST_MEANING REST_LIMIT META_TOO_LARGE META_SCHEMA META_NAME TARGET_HASH

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <flotilla/errors/model.h>
+#include <flotilla/errors/draft.h>
 
 #include "engine/draft/model.h"
 #include "engine/draft/table.h"
@@ -31,7 +31,7 @@ static int read_kind(int fd, bool *is_table, struct flo_err *err)
     *is_table = flo_draft_table_is(head, sizeof(head));
     return *is_table || memcmp(head, "GGUF", 4) == 0
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT,
                           "it begins with neither FLODRAFT (a table) nor GGUF (a model)");
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include <flotilla/engine_step.h>
-#include <flotilla/errors/model.h>
+#include <flotilla/errors/draft.h>
 
 struct flo_draft_model {
     struct flo_engine *engine;
@@ -57,7 +57,7 @@ static int check_vocabulary(const struct flo_engine *engine, uint64_t checksum, 
     if (flo_vocabulary_checksum(engine) == checksum) {
         return 0;
     }
-    return flo_fail(err, FLO_E_MODEL_DRAFT,
+    return flo_fail(err, FLO_E_DRAFT_UNFIT,
                     "the draft model's vocabulary of %u tokens is not the model's",
                     flo_engine_info(engine)->n_vocab);
 }
@@ -68,7 +68,7 @@ static int check_kind(const struct flo_engine *engine, struct flo_err *err)
 
     return (flo_engine_info(engine)->properties & needed) == needed
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT,
                           "the draft model writes no text, or cannot drop its last tokens at no "
                           "cost");
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/draft.h>
 #include <flotilla/errors/memory.h>
-#include <flotilla/errors/model.h>
 
 struct flo_draft_table {
     uint32_t longest; /* tokens of the longest context */
@@ -44,15 +44,15 @@ static uint64_t file_bytes(uint32_t slots_log2)
 static int check_numbers(const struct head *head, struct flo_err *err)
 {
     if (head->longest < 1 || head->longest > FLO_DRAFT_CONTEXT_MAX) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "the longest context has %u tokens, not 1 to %u",
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "the longest context has %u tokens, not 1 to %u",
                         head->longest, FLO_DRAFT_CONTEXT_MAX);
     }
     if (head->slots_log2 > FLO_DRAFT_SLOTS_LOG2_MAX) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "2^%u slots, at most 2^%u", head->slots_log2,
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "2^%u slots, at most 2^%u", head->slots_log2,
                         FLO_DRAFT_SLOTS_LOG2_MAX);
     }
     if (head->contexts > 1u << head->slots_log2) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "%u contexts in %u slots", head->contexts,
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "%u contexts in %u slots", head->contexts,
                         1u << head->slots_log2);
     }
     return 0;
@@ -63,14 +63,14 @@ static int read_head(const uint8_t *data, struct head *head, struct flo_err *err
     uint32_t version = flo_get_u32(data + 8);
 
     if (!flo_draft_table_is(data, FLO_DRAFT_HEAD_BYTES)) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "the file is no table of drafts");
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "the file is no table of drafts");
     }
     if (version != FLO_DRAFT_VERSION) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "a table of version %u, this program reads %u",
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "a table of version %u, this program reads %u",
                         version, FLO_DRAFT_VERSION);
     }
     if (flo_get_u32(data + 36) != 0) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT, "the head ends with %u, not 0",
+        return flo_fail(err, FLO_E_DRAFT_UNFIT, "the head ends with %u, not 0",
                         flo_get_u32(data + 36));
     }
     *head = (struct head){
@@ -88,7 +88,7 @@ static int check_vocabulary(const struct head *head, uint32_t n_vocab, uint64_t 
 {
     return head->n_vocab == n_vocab && head->checksum == checksum
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT,
                           "the table is for a vocabulary of %u tokens with checksum %016" PRIx64
                           ", the model's has %u and %016" PRIx64,
                           head->n_vocab, head->checksum, n_vocab, checksum);
@@ -105,7 +105,7 @@ static int check_slots(const struct flo_draft_table *table, uint32_t n_vocab, st
             continue;
         }
         if (length > table->longest || token >= n_vocab) {
-            return flo_fail(err, FLO_E_MODEL_DRAFT,
+            return flo_fail(err, FLO_E_DRAFT_UNFIT,
                             "slot %u has token %u after %u tokens; the vocabulary has %u, the "
                             "longest context %u",
                             i, token, length, n_vocab, table->longest);
@@ -114,7 +114,7 @@ static int check_slots(const struct flo_draft_table *table, uint32_t n_vocab, st
     }
     return used == table->contexts
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT, "%u slots are used, the head says %u", used,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT, "%u slots are used, the head says %u", used,
                           table->contexts);
 }
 
@@ -130,7 +130,7 @@ static int open_head(int fd, struct head *head, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "a table of drafts");
     }
     if ((uint64_t)end < sizeof(data)) {
-        return flo_fail(err, FLO_E_MODEL_DRAFT,
+        return flo_fail(err, FLO_E_DRAFT_UNFIT,
                         "a table of drafts has at least %zu bytes, not %lld", sizeof(data),
                         (long long)end);
     }
@@ -138,7 +138,7 @@ static int open_head(int fd, struct head *head, struct flo_err *err)
     FLO_TRY(read_head(data, head, err));
     return (uint64_t)end == file_bytes(head->slots_log2)
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT, "%lld bytes, a table of 2^%u slots has %" PRIu64,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT, "%lld bytes, a table of 2^%u slots has %" PRIu64,
                           (long long)end, head->slots_log2, file_bytes(head->slots_log2));
 }
 

@@ -60,7 +60,7 @@ struct flo_draft_table;
 /* Reads a table into memory.  `n_vocab` and `checksum` are those of the model's
  * vocabulary.  The descriptor stays the caller's and may be closed at once.
  *
- * FLO_E_MODEL_DRAFT    the file is no table, is damaged, or belongs to another
+ * FLO_E_DRAFT_UNFIT    the file is no table, is damaged, or belongs to another
  *                      vocabulary
  * FLO_E_MEMORY_BUDGET  the table needs more than bytes_max; 0: no budget
  * FLO_E_MEMORY, FLO_E_IO_READ */

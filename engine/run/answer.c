@@ -289,17 +289,6 @@ static void choose(struct flo_job *job, const float *logits)
     }
 }
 
-/* Tells the statistics which kinds of guesses were right about this token; -1:
- * the answer ended. */
-static void learn(struct flo_job *job, int32_t chosen)
-{
-    for (unsigned kind = 0; kind < FLO_GUESS_KINDS; kind++) {
-        if (job->firsts[kind] >= 0) {
-            flo_draft_learn(&job->draft, kind, job->firsts[kind] == chosen);
-        }
-    }
-}
-
 /* Takes the logits after one token of the step, which is the last pending one
  * or a draft.  Returns false if the later ones are not needed. */
 static bool take_row(void *context, uint32_t index, const float *logits)
@@ -315,7 +304,7 @@ static bool take_row(void *context, uint32_t index, const float *logits)
     choose(job, logits);
     int32_t chosen = job->has_ended ? -1 : job->tokens[job->n_tokens - 1];
     if (is_first) {
-        learn(job, chosen);
+        flo_job_learn(job, chosen);
     }
     if (job->n_left == 0 || chosen != guess) {
         return false;

@@ -111,6 +111,15 @@ void flo_job_guess(struct flo_job *job, struct flo_drafting *drafting)
     }
 }
 
+void flo_job_learn(struct flo_job *job, int32_t chosen)
+{
+    for (unsigned kind = 0; kind < FLO_GUESS_KINDS; kind++) {
+        if (job->firsts[kind] >= 0) {
+            flo_draft_learn(&job->draft, kind, job->firsts[kind] == chosen);
+        }
+    }
+}
+
 void flo_job_cost(struct flo_job *job, struct flo_draft_costs *costs, uint32_t rows, float us)
 {
     flo_draft_cost(costs, rows, us);

@@ -179,7 +179,7 @@ struct flo_draft_place {
     uint32_t most; /* most guesses of which the pass has room */
     uint32_t lag;  /* tokens that the model computes before its first guess */
     uint32_t made; /* tokens that the answer has */
-    float gain;    /* of the best other guess; 0: there is none */
+    float gain;    /* speedup by the best other guess; 0: there is none */
 };
 /* Returns how many guesses to ask a draft model for; 0: none.  A model that does
  * not pay is tried now and then. */
@@ -312,6 +312,9 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 /* Finds guesses of the next tokens, and appends those to the list that are
  * computed in this pass; `drafting` as for flo_job_prepare(). */
 void flo_job_guess(struct flo_job *job, struct flo_drafting *drafting);
+/* Records which kinds of guesses were right about this token of the answer; -1:
+ * the answer ended. */
+void flo_job_learn(struct flo_job *job, int32_t chosen);
 /* Records the time of a pass that had this job alone, with `rows` tokens. */
 void flo_job_cost(struct flo_job *job, struct flo_draft_costs *costs, uint32_t rows, float us);
 

@@ -68,7 +68,7 @@ def test_a_draft_is_a_file_of_the_release_named_by_its_kind(up, table):
 
 
 @pytest.mark.parametrize("words, code, what, fix", [
-    (("--draft", README), 7, "error[model.draft]", "flotilla-model draft"),
+    (("--draft", README), 7, "error[draft.unfit]", "flotilla-model draft"),
     (("--draft", "/nowhere"), 3, "--draft /nowhere", ""),
     (("--draft", SMALL, "--draft", SMALL), 2, "one is for all variants",
      "NAME=PATH:draft"),
@@ -147,7 +147,7 @@ def test_the_engine_compares_a_draft_with_each_model_that_gets_it(
     monkeypatch.setattr(up, "env", {
         name: value for name, value in up.env.items() if name != "FLOTILLA_BIN"})
     code, out, err = run("asked@1", 7)
-    assert code == 7 and "error[model.draft]" in err and out == "", err
+    assert code == 7 and "error[draft.unfit]" in err and out == "", err
     assert "%s is no draft for %s" % (table, V2) in err, err
     code, out, err = run("asked@2", 0)
     assert code == 0 and "compared" in err, err

@@ -33,6 +33,7 @@ LINES = {
     "FLOTILLA_BUNDLES": ["flotilla-agent update --bundle B"],
     "FLOTILLA_TYPED_DELTAS": ["flotilla-updater delta info tests/golden/delta/types.tensor1"],
     "FLOTILLA_PREFIXES": ["flotilla-engine run --prefix-file {dir}/p %s %s" % (MODEL, "a_b_" * 20)],
+    "FLOTILLA_DRAFTS": ["flotilla-engine draft a b"],
     "FLOTILLA_TALK": ["flotilla-engine run " + MODEL],
     "FLOTILLA_GRAMMAR": ["flotilla-model generate --tokens 1 --grammar README.md --model " + MODEL],
     "FLOTILLA_PUBLISHER": ["flotilla-updater delta create a b c"],

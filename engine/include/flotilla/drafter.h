@@ -40,7 +40,7 @@ struct flo_drafter_info {
 
 /* Opens a draft file for the engine's model.
  *
- * FLO_E_MODEL_DRAFT      the file is no draft, is damaged, or belongs to another
+ * FLO_E_DRAFT_UNFIT      the file is no draft, is damaged, or belongs to another
  *                        vocabulary; the sentence says which
  * FLO_E_MEMORY_BUDGET    the drafter needs more than memory_bytes_max
  * FLO_E_MEMORY, FLO_E_IO_READ

@@ -135,7 +135,7 @@ void flo_create_import_end(struct flo_create *create);
  * *status is that of waitpid().  FLO_E_ABSENT: it is not installed. */
 FLO_MUST_USE int flo_create_run_engine(const char *const *words, int *status, struct flo_err *err);
 
-/* Reads --draft (draft.c).  FLO_E_MODEL_DRAFT: the file's first bytes are not
+/* Reads --draft (draft.c).  FLO_E_DRAFT_UNFIT: the file's first bytes are not
  * those of a draft.  FLO_E_USAGE: there are two, or there is an adapter. */
 FLO_MUST_USE int flo_create_read_draft(const struct flo_cli *cli, struct flo_create *create,
                                        struct flo_err *err);
@@ -144,7 +144,7 @@ FLO_MUST_USE int flo_create_read_draft(const struct flo_cli *cli, struct flo_cre
 FLO_MUST_USE int flo_create_add_draft(struct flo_create *create, struct flo_err *err);
 /* Checks that each variant of our engine has at most one draft, no other variant
  * has one, and the engine can use each with its model.  --skip-play leaves the
- * engine out.  FLO_E_USAGE, FLO_E_MODEL_DRAFT, FLO_E_ABSENT. */
+ * engine out.  FLO_E_USAGE, FLO_E_DRAFT_UNFIT, FLO_E_ABSENT. */
 FLO_MUST_USE int flo_create_check_drafts(const struct flo_cli *cli, const struct flo_create *create,
                                          struct flo_err *err);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include <flotilla/errors/model.h>
+#include <flotilla/errors/draft.h>
 
 #include "server-stub/cli/create/create.h"
 
@@ -26,7 +26,7 @@ static int find_name(const char *path, const char **name, struct flo_err *err)
                                                                 : NULL;
     return *name != NULL
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT,
+               : flo_fail(err, FLO_E_DRAFT_UNFIT,
                           "it begins neither with " TABLE ", as a table does, nor with " GGUF);
 }
 
@@ -201,7 +201,7 @@ static int compare(const char *model, const char *draft, struct flo_err *err)
     FLO_TRY(flo_create_run_engine(words, &status, err));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0
                ? 0
-               : flo_fail(err, FLO_E_MODEL_DRAFT, "%s is no draft for %s; the reason stands above",
+               : flo_fail(err, FLO_E_DRAFT_UNFIT, "%s is no draft for %s; the reason stands above",
                           draft, model);
 }
 

@@ -17,6 +17,7 @@
 #include <flotilla/errors/core.h>
 #include <flotilla/errors/db.h>
 #include <flotilla/errors/device.h>
+#include <flotilla/errors/draft.h>
 #include <flotilla/errors/engine.h>
 #include <flotilla/errors/enrol.h>
 #include <flotilla/errors/fleet.h>

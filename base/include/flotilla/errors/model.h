@@ -9,13 +9,12 @@ enum {
     FLO_E_MODEL_TEMPLATE = -1026,    /* model.template */
     FLO_E_MODEL_UPDATE_LOST = -1027, /* model.update_lost */
     FLO_E_MODEL_ADAPTER = -1028,     /* model.adapter */
-    FLO_E_MODEL_DRAFT = -1029,       /* model.draft */
-    FLO_E_MODEL_BACKEND = -1030,     /* model.backend */
-    FLO_E_MODEL_GATE = -1031,        /* model.gate */
-    FLO_E_PACKED = -1032,            /* model.packed */
-    FLO_E_PREFIX = -1033,            /* model.prefix */
-    FLO_E_SAFETENSORS = -1034,       /* model.safetensors */
-    FLO_E_MODEL_FOLDER = -1035,      /* model.folder */
+    FLO_E_MODEL_BACKEND = -1029,     /* model.backend */
+    FLO_E_MODEL_GATE = -1030,        /* model.gate */
+    FLO_E_PACKED = -1031,            /* model.packed */
+    FLO_E_PREFIX = -1032,            /* model.prefix */
+    FLO_E_SAFETENSORS = -1033,       /* model.safetensors */
+    FLO_E_MODEL_FOLDER = -1034,      /* model.folder */
 };
 
 #endif

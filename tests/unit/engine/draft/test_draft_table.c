@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <flotilla/errors/draft.h>
 #include <flotilla/errors/memory.h>
-#include <flotilla/errors/model.h>
 
 #include "engine/draft/table.h"
 
@@ -223,12 +223,12 @@ static void a_table_of_another_vocabulary_is_refused_with_both(void **state)
 
     make_file(file, LOG2, rows, FLO_COUNT(rows));
     flo_put_u32(file + 12, 2000);
-    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_MODEL_DRAFT);
+    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_DRAFT_UNFIT);
     assert_non_null(strstr(err.what, "2000 tokens"));
     assert_non_null(strstr(err.what, "has 1000"));
     flo_put_u32(file + 12, VOCAB);
     flo_put_u64(file + 16, 0xfedcba9876543210u);
-    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_MODEL_DRAFT);
+    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_DRAFT_UNFIT);
     assert_non_null(strstr(err.what, "fedcba9876543210"));
     assert_non_null(strstr(err.what, "0123456789abcdef"));
 }
@@ -242,7 +242,7 @@ static void a_file_of_any_other_size_is_refused(void **state)
 
     make_file(file, LOG2, rows, FLO_COUNT(rows));
     for (size_t bytes = 0; bytes <= FILE_BYTES + 1; bytes++) {
-        int want = bytes == FILE_BYTES ? 0 : FLO_E_MODEL_DRAFT;
+        int want = bytes == FILE_BYTES ? 0 : FLO_E_DRAFT_UNFIT;
         assert_int_equal(open_bytes(file, bytes, 0, &table, &err), want);
         flo_draft_table_close(table);
     }
@@ -258,7 +258,7 @@ static void expect_refused(size_t at, uint32_t number, const char *what)
 
     make_file(file, LOG2, rows, FLO_COUNT(rows));
     flo_put_u32(file + at, number);
-    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_MODEL_DRAFT);
+    assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_DRAFT_UNFIT);
     assert_null(table);
     if (strstr(err.what, what) == NULL) {
         fail_msg("'%s' has no '%s'", err.what, what);
@@ -291,7 +291,7 @@ static void a_slot_outside_vocabulary_or_contexts_is_refused(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         make_file(file, LOG2, &bad[i], 1);
-        assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_MODEL_DRAFT);
+        assert_int_equal(open_bytes(file, FILE_BYTES, 0, &table, &err), FLO_E_DRAFT_UNFIT);
         assert_null(table);
         assert_non_null(strstr(err.what, "the vocabulary has 1000, the longest context 4"));
     }
@@ -372,7 +372,7 @@ static void a_damaged_table_is_refused_or_guesses_tokens_of_the_vocabulary(void 
             flo_draft_table_close(table);
             continue;
         }
-        assert_int_equal(rv, FLO_E_MODEL_DRAFT);
+        assert_int_equal(rv, FLO_E_DRAFT_UNFIT);
         assert_string_not_equal(err.what, "");
     }
     assert_in_range(taken, 200, 1800); /* both ways were gone */
