@@ -58,7 +58,7 @@ flotilla_room(FLOTILLA_PREFIXES "kept beginnings of prompts"
     "test_(kept|prefix.*|window)|fuzz_prefix")
 flotilla_room(FLOTILLA_DRAFTS "guesses of the next tokens, also from draft files"
     "engine/draft/|engine/run/(guesses|drafts|absent_guesses|core/draft)[.]c|engine/(commands|publish)/(draft|absent_draft)[.]c|engine/publish/draft/"
-    "test_(worker_drafts|worker_sharing|kept)|engine_drafts|fuzz_draft_table|e2e_draft.*")
+    "test_(draft_table|table_make|worker_drafts)|engine_drafts|fuzz_draft_table|e2e_draft.*")
 flotilla_room(FLOTILLA_CHECKUP "checkups of a device: the command and the order doctor"
     "agent/core/checkup/(findings|programs)[.]c|agent/shell/hardware/(checkup|absent_checkup)[.]c|agent/shell/commands/(doctor|absent_doctor)[.]c|agent/shell/device/programs[.]c"
     "test_(checkup.*|programs)|e2e_(afar|doctor_library|found_programs)")

@@ -439,7 +439,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
     print_message("%lld bytes a day, %lld of the last two hours\n", (long long)day,
                   (long long)hours);
     assert_in_range(day, 1000, 25 * 1024);
-    assert_in_range(hours, 1000, 40 * 1024);
+    assert_in_range(hours, 1000, 42 * 1024);
     assert_int_equal(rows_of(store, "window WHERE step = 1800"), DEVICES * 48);
     free(window.histograms);
     flo_windows_close(store);
