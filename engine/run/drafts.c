@@ -37,6 +37,11 @@ void flo_worker_open_draft(struct flo_worker *worker, const struct flo_wire_open
                            uint32_t sessions)
 {
     struct flo_drafter_options options = options_of(worker, in, sessions);
+    if ((flo_engine_info(worker->engine)->properties & FLO_COMPUTE_DRAFTS) == 0) {
+        (void)flo_fail(&worker->draft_lost, FLO_E_NOT_BUILT,
+                       "wrong guesses cannot be dropped by what computes this model");
+        return;
+    }
     options.memory_bytes_max = bytes_left(worker, in->memory_bytes_max);
     if (flo_drafter_open_fd(descriptor_of(worker), worker->engine, &options,
                             &worker->drafting.drafter, &worker->draft_lost) < 0) {
