@@ -93,7 +93,7 @@ bench-fleet: build ## simulated fleets on the real controller; above the descrip
 	    $(if $(REPORTS),--reports-per-s $(REPORTS))
 
 bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
-	@cmake --build build/release --target bench_form
+	@cmake --build build/release --target bench_form kernel_bench
 	@mkdir -p build/bench && python3 tests/bench/bench_engine.py $(BIN) \
 	    build/bench $(if $(ONLY),--only '$(ONLY)') $(if $(MINUTES),--minutes $(MINUTES))
 

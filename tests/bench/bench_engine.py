@@ -9,10 +9,12 @@ model).  Peers: FLOTILLA_PEER_A and FLOTILLA_PEER_B each name a folder with
 include/ and lib/, or the root of a system that has the peer installed; none:
 ours alone.  A peer is tried with and without flash attention and repacked
 weights; the settings within a tenth of its best stay in, and the one that does
-best against us counts.  A point (model, test, threads) is kept in
-OUT_DIR/bench_engine.state as soon as it is measured, so a run goes on where
-the last one stopped; points of another build are measured again.
-Writes OUT_DIR/bench_engine.md and .json.
+best against us counts.  Where a peer's lib/ has its kernels by CPU
+(libggml-cpu-*.so, of GGML_CPU_ALL_VARIANTS), the classes of CPU that this
+machine can play are points, too (ONLY='* avx2').  A point (model, test,
+threads or class) is kept in OUT_DIR/bench_engine.state as soon as it is
+measured, so a run goes on where the last one stopped; points of another build
+are measured again.  Writes OUT_DIR/bench_engine.md and .json.
 """
 import argparse
 import atexit
@@ -28,9 +30,10 @@ import sys
 import tempfile
 import time
 
+import bench_classes as classes
 import bench_goals as goals
-from bench_sides import (Ours, Peer, Stopped, busy_neighbours, first_token,
-                         median, raise_priority, roof,
+from bench_sides import (Ours, Peer, Side, Stopped, busy_neighbours,
+                         first_token, median, raise_priority, roof,
                          usual_priority)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -106,33 +109,46 @@ class Run:
 
     # ---- measuring ----
 
-    def in_turns(self, sides, test):
+    def in_turns(self, sides, test, ask):
         """{name: [value per round]}; every side is warm before."""
         values = {name: [] for name in sides}
         for side in sides.values():
-            side.ask(test)
+            ask(side, test)
         started = time.monotonic()
         order = list(sides)
         while len(values[order[0]]) < self.args.rounds:
             for name in order:
-                values[name].append(sides[name].ask(test))
+                values[name].append(ask(sides[name], test))
             order.reverse()
             spent = time.monotonic() - started
             if len(values[order[0]]) >= 3 and spent > self.args.seconds:
                 break
         return values
 
+    def sides_of(self, point):
+        """{name: (peer, flash, repack[, folder of its kernels])}"""
+        if point.cpu:
+            library = goals.CLASSES[point.cpu].library
+            return {"%s %s" % (peer.name, library): (
+                peer, -1, 1, classes.one_backend(peer, library, self.out))
+                    for peer in self.peers if peer.kernels(library)}
+        return {"%s flash=%d repack=%d" % (peer.name, flash, repack): (
+            peer, flash, repack) for peer in self.peers
+                for flash, repack in self.settings_of(
+                    peer, point.model, point.test)}
+
     def speed(self, point):
-        model, test, threads = point.model, point.test, point.threads
+        model, threads = point.model, point.threads
         sides = {}
         try:
-            for peer in self.peers:
-                for flash, repack in self.settings_of(peer, model, test):
-                    sides["%s flash=%d repack=%d" % (
-                        peer.name, flash, repack)] = peer.serve(
-                            model.path, threads, flash, repack, CONTEXT)
-            sides["ours"] = self.ours.serve(model.path, threads, CONTEXT)
-            values = self.in_turns(sides, test)
+            for name, (peer, *how) in self.sides_of(point).items():
+                sides[name] = peer.serve(model.path, threads, *how[:2],
+                                         CONTEXT, *how[2:])
+            sides["ours"] = self.ours.serve(
+                model.path, threads, CONTEXT,
+                point.cpu and goals.CLASSES[point.cpu].kernel)
+            values = self.in_turns(sides, point.test, classes.rate
+                                   if point.cpu else Side.ask)
         finally:
             for side in sides.values():
                 side.close()
@@ -251,6 +267,8 @@ class Run:
     def measure(self, point):
         if point.test == "form":
             return self.form(point)
+        if point.test == "products":
+            return classes.products(self.args.bin, self.out, point)
         if point.test in ("load", "rss") or point.test.startswith("first"):
             return self.starts(point)
         return self.busy(point) if point.test == "busy" else \
@@ -260,7 +278,12 @@ class Run:
         known = self.state["points"].get(point.key)
         return (known is not None and not self.args.again and
                 known.get("build") == self.build and "error" not in known and
-                bool(known["peers"]) == bool(self.peers))
+                bool(known["peers"]) == self.has_peer(point))
+
+    def has_peer(self, point):
+        return point.test == "products" or any(
+            not point.cpu or peer.kernels(goals.CLASSES[point.cpu].library)
+            for peer in self.peers)
 
     def go(self, every, points):
         self.every, self.points = every, points
@@ -301,7 +324,8 @@ class Run:
                 and known[p.key]["build"] == self.build]
         with open(os.path.join(self.out, "bench_engine.md"), "w",
                   encoding="utf-8") as f:
-            f.write(goals.table(rows, self.state["flags"], self.build,
+            f.write(goals.table([(p, r) for p, r in rows if not p.cpu],
+                                self.state["flags"], self.build,
                                 self.state["roof"]))
         with open(os.path.join(self.out, "bench_engine.json"), "w",
                   encoding="utf-8") as f:
@@ -330,18 +354,23 @@ class Model:
 
 
 class Point:
-    def __init__(self, model, test, threads):
+    """A class of CPU is played with one thread."""
+
+    def __init__(self, model, test, threads, cpu=None):
         self.model, self.test, self.threads = model, test, threads
-        self.key = "%s %s t%d" % (model.name, test, threads)
+        self.cpu = cpu
+        self.key = "%s %s %s" % (model.name, test, cpu or "t%d" % threads)
 
 
-def all_points(models, threads):
+def all_points(models, threads, cpus):
     """Grouped so that the most telling come first."""
     points = []
     for tests in (PROMPTS, SINGLES, ("load", "first32", "first512", "rss")):
         for model in models:
             for count in threads if tests in (PROMPTS, SINGLES) else [2]:
                 points += [Point(model, t, count) for t in tests]
+    points += [Point(model, test, 1, cpu) for cpu in cpus
+               for model in models for test in goals.class_tests(cpu)]
     points += [Point(m, "busy", 2) for m in models]
     return points + [Point(m, "form", 1) for m in models]
 
@@ -393,8 +422,9 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run = Run(args)
+    cpus, _ = classes.playable()
     every = [p for p in all_points(
-        find_models(run.ours), [int(t) for t in args.threads.split(",")])
+        find_models(run.ours), [int(t) for t in args.threads.split(",")], cpus)
         if p.test != "form" or os.path.exists(run.ours.former)]
     points = [p for p in every if not args.only or
               any(fnmatch.fnmatch(p.key, o) for o in args.only)]
@@ -410,4 +440,5 @@ def main():
     lock.close()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,5 @@
-"""The engine's goals next to llama.cpp's figures, and their table."""
+"""The engine's goals next to llama.cpp's figures, and their tables."""
+import collections
 
 REPACKED = ("Q4_0", "IQ4_NL", "Q4_K", "Q2_K")   # by llama.cpp on x86
 FLOATS = ("F16", "BF16", "F32")
@@ -15,6 +16,26 @@ FIRST = {"first32": {"Q4_1": (4, 2), "Q4_0": (2.5, 2), "K": (1.5, 1.3)},
          "first512": {"Q4_1": (4, 3), "Q4_0": (1.8, 1.5), "K": (1.3, 1.1)}}
 MEMORY_REPACKED, MEMORY = (0.6, 0.7), (0.75, 0.85)
 FORM = (0.0, 0.15)          # milliseconds added per token
+
+# A class of CPU: the kernels that play it, here and of the peer; the flag
+# without which a CPU cannot; the goals of prompts and of generation.
+Class = collections.namedtuple(
+    "Class", "title kernel library flag prompt single")
+CLASSES = {
+    "amx": Class("AMX", "avx512", "sapphirerapids", "amx_int8", 2, 1.5),
+    "avx512": Class("AVX-512", "avx512", "zen4", "avx512_bf16", 2, 1.5),
+    "avx-vnni": Class("AVX-VNNI", "avx-vnni", "alderlake", "avx_vnni", 1.5,
+                      1.5),
+    "avx2": Class("AVX2", "avx2", "haswell", "avx2", 1.5, 1.5),
+    "avx": Class("AVX", "avx", "sandybridge", "avx", 1.2, 1.2),
+    "sse42": Class("SSE4.2", "sse42", "sse42", "sse4_2", 1.2, 1.2),
+    # Its goal is in counted instructions, which no turn measures.
+    "neon": Class("NEON", "neon-dotprod", "armv8.2_1", "asimddp", None, None),
+}
+CLASS_TESTS = {"p128": "prompt of 128, tokens/s",
+               "g32": "generation of 32, tokens/s",
+               "products": "products, GOP/s of the VNNI rate"}
+VNNI_SHARE = 0.7            # of what bench_roof measures
 
 # Tokens per second of the better peer, measured on 2 cores of a Zen 5
 # server: {model: {(test, threads): speed}}.
@@ -61,10 +82,19 @@ def is_repacked(types):
     return any(t in REPACKED for t in types)
 
 
+def class_tests(cpu):
+    return [t for t in CLASS_TESTS if t != "products" or cpu == "avx512"]
+
+
 def targets(point):
     """(goal, floor), or None where there is none."""
     kind = main_type(point.model.types)
     test = point.test
+    if point.cpu:
+        cpu = CLASSES[point.cpu]
+        goal = {"p128": cpu.prompt, "g32": cpu.single,
+                "products": VNNI_SHARE}[test]
+        return goal and (goal, goal)
     if test in ("p128", "p512"):
         return PROMPT.get(kind, PROMPT_K)
     if test == "g128":

@@ -113,10 +113,12 @@ class Ours:
         return ["--model", model, "--threads", str(threads),
                 "--ctx", str(context)]
 
-    def serve(self, model, threads, context):
+    def serve(self, model, threads, context, kernel=None):
         return Side([self.program, "bench", *self.base(model, threads,
                                                        context),
-                     "--tests", "-", "--json"], None)
+                     "--tests", "-", "--json"],
+                    dict(os.environ, FLOTILLA_KERNEL=kernel) if kernel
+                    else None)
 
     def bench(self, model, threads, context, tests):
         return json.loads(run([self.program, "bench",
@@ -179,20 +181,29 @@ class Peer:
             self.command = [loader[0], "--library-path", libs[0], runner]
         else:
             self.environment["LD_LIBRARY_PATH"] = libs[0]
-        backends = glob.glob(os.path.join(libs[0], "ggml/backends*"))
-        if backends:
-            self.environment["PEER_BACKENDS"] = backends[0]
+        # A peer that loads its kernels has them here or there.
+        self.backends = (glob.glob(os.path.join(libs[0], "ggml/backends*")) +
+                         libs)[0]
+        if self.kernels("*"):
+            self.environment["PEER_BACKENDS"] = self.backends
         compile_c("bench_peer.c", runner, "-I",
                   os.path.join(prefix, "include"), "-L", libs[0], "-lllama",
                   "-lggml", "-lggml-base", "-Wl,--allow-shlib-undefined")
+
+    def kernels(self, name):
+        """Paths of its kernels for a CPU."""
+        return glob.glob(os.path.join(self.backends,
+                                      "libggml-cpu-%s.so" % name))
 
     def arguments(self, what, model, threads, flash, repack, context):
         return [*self.command, what, model, str(threads), str(flash),
                 str(repack), "512", str(context)]
 
-    def serve(self, model, threads, flash, repack, context):
+    def serve(self, model, threads, flash, repack, context, backends=None):
+        environment = dict(self.environment, PEER_BACKENDS=backends) \
+            if backends else self.environment
         return Side(self.arguments("serve", model, threads, flash, repack,
-                                   context), self.environment)
+                                   context), environment)
 
     def start_command(self, model, threads, repack, context, count):
         return self.arguments("start", model, threads, -1, repack,
