@@ -14,7 +14,7 @@ best against us counts.  Where a peer's lib/ has its kernels by CPU
 machine can play are points, too (ONLY='* avx2').  A point (model, test,
 threads or class) is kept in OUT_DIR/bench_engine.state as soon as it is
 measured, so a run goes on where the last one stopped; points of another build
-are measured again.  Writes OUT_DIR/bench_engine.md and .json.
+are measured again.  Writes OUT_DIR/bench_engine.md and .json, and classes.md.
 """
 import argparse
 import atexit
@@ -333,6 +333,11 @@ class Run:
                        "roof": self.state["roof"],
                        "points": {p.key: dict(r, **goals.verdict(p, r))
                                   for p, r in rows}}, f, indent=1)
+        with open(os.path.join(self.out, "classes.md"), "w",
+                  encoding="utf-8") as f:
+            f.write(goals.class_table(
+                [(p, known.get(p.key)) for p in self.every if p.cpu],
+                self.absent, self.build))
 
 
 def sustained(side, seconds):
@@ -422,7 +427,7 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run = Run(args)
-    cpus, _ = classes.playable()
+    cpus, run.absent = classes.playable()
     every = [p for p in all_points(
         find_models(run.ours), [int(t) for t in args.threads.split(",")], cpus)
         if p.test != "form" or os.path.exists(run.ours.former)]

@@ -36,6 +36,13 @@ CLASS_TESTS = {"p128": "prompt of 128, tokens/s",
                "g32": "generation of 32, tokens/s",
                "products": "products, GOP/s of the VNNI rate"}
 VNNI_SHARE = 0.7            # of what bench_roof measures
+# Why a goal is missed: {(class, type, test): ...}; * for all types.
+REASONS = {
+    ("avx512", "*", "products"): "of 92 instructions on the two vector ports "
+    "64 multiply, 28 convert, scale and shift: 0.70 at most",
+    ("avx2", "Q8_0", "p128"): "three of four instructions per 32 columns of "
+    "8 rows need the ports that multiply",
+}
 
 # Tokens per second of the better peer, measured on 2 cores of a Zen 5
 # server: {model: {(test, threads): speed}}.
@@ -219,3 +226,51 @@ def table(rows, flags, build, roof):
               if "error" in r]
     return "\n".join(lines + (["Not measured:", ""] + failed if failed
                               else [])) + "\n"
+
+
+def class_cells(point, result):
+    """The test's figures, what was wanted, and what came of it."""
+    wanted = targets(point)
+    cells = [CLASS_TESTS[point.test], "", "", "", "%g" % wanted[0]
+             if wanted else "counted instructions"]
+    if result is None or "error" in result:
+        return cells + ["not measured yet" if result is None else
+                        "failed: " + result["error"]]
+    cells[1] = number(point.test, result["ours"])
+    if "value" not in result:
+        return cells + ["ours alone"]
+    cells[2] = number(point.test, result["value"])
+    cells[3] = "%.2f (%.2f–%.2f)" % (result["ratio"], result["low"],
+                                     result["high"])
+    if verdict(point, result).get("met") != "missed":
+        return cells + ["met" if wanted else ""]
+    kind = main_type(point.model.types)
+    return cells + ["missed: " + next(
+        (REASONS[key] for key in ((point.cpu, kind, point.test),
+                                  (point.cpu, "*", point.test))
+         if key in REASONS), "no reason is known")]
+
+
+def class_table(rows, absent, build):
+    """Markdown of all classes: [(point, result, None or of another build)],
+    {class that this machine cannot play: reason}."""
+    lines = ["Build %s. One thread, per second of processor time; ratio: "
+             "median of rounds in turns (lowest to highest)." % build, "",
+             "| class: kernels · peer's | model | test | ours | peer's | "
+             "ratio | goal | result |",
+             "|---|---|---|---|---|---|---|---|"]
+    for name, cpu in CLASSES.items():
+        title = "%s: %s · %s" % (cpu.title, cpu.kernel, cpu.library)
+        if name in absent:
+            goals = "%g · %g" % (cpu.prompt, cpu.single) if cpu.prompt else \
+                "counted instructions"
+            lines.append("| %s | | | | | | %s | not measured here: %s |" % (
+                title, goals, absent[name]))
+        for point, result in rows:
+            if point.cpu == name:
+                if result and result.get("build") != build:
+                    result = None
+                lines.append("| %s |" % " | ".join(
+                    [title, point.model.name,
+                     *class_cells(point, result)]))
+    return "\n".join(lines) + "\n"
