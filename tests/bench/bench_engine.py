@@ -6,15 +6,16 @@ usage: bench_engine.py BIN_DIR OUT_DIR [--only 'smollm2-* p128*'] [--list]
 
 Models: every *.gguf of FLOTILLA_BENCH_MODELS (else build/models and the tiny
 model).  Peers: FLOTILLA_PEER_A and FLOTILLA_PEER_B each name a folder with
-include/ and lib/, or the root of a system that has the peer installed; none:
-ours alone.  A peer is tried with and without flash attention and repacked
-weights; the settings within a tenth of its best stay in, and the one that does
-best against us counts.  Where a peer's lib/ has its kernels by CPU
-(libggml-cpu-*.so, of GGML_CPU_ALL_VARIANTS), the classes of CPU that this
-machine can play are points, too (ONLY='* avx2').  A point (model, test,
-threads or class) is kept in OUT_DIR/bench_engine.state as soon as it is
-measured, so a run goes on where the last one stopped; points of another build
-are measured again.  Writes OUT_DIR/bench_engine.md and .json, and classes.md.
+include/ and lib/ (or what deploy/llamacpp/build.sh --library makes), or the
+root of a system that has the peer installed; none: ours alone.  A peer is
+tried with and without flash attention and repacked weights; the settings
+within a tenth of its best stay in, and the one that does best against us
+counts.  Where a peer has its kernels by CPU (libggml-cpu-*.so, of
+GGML_CPU_ALL_VARIANTS), the classes of CPU that this machine can play are
+points, too (ONLY='* avx2').  A point (model, test, threads or class) is kept
+in OUT_DIR/bench_engine.state as soon as it is measured, so a run goes on where
+the last one stopped; points of another build are measured again.  Writes
+OUT_DIR/bench_engine.md and .json, and classes.md.
 """
 import argparse
 import atexit

@@ -160,7 +160,8 @@ class Ours:
 
 
 class Peer:
-    """llama.cpp in a folder, or in the root of another system."""
+    """llama.cpp in a folder, as deploy/llamacpp/build.sh --library leaves it,
+    or in the root of another system."""
 
     def __init__(self, name, folder, out):
         self.name = name
@@ -169,7 +170,8 @@ class Peer:
         prefix = os.path.join(folder, "usr") if loader else folder
         libs = [d for d in (
             os.path.join(prefix, "lib", platform.machine() + "-linux-gnu"),
-            os.path.join(prefix, "lib"), os.path.join(prefix, "lib64"))
+            os.path.join(prefix, "lib"), os.path.join(prefix, "lib64"),
+            os.path.join(prefix, "library"))
             if os.path.exists(os.path.join(d, "libllama.so"))]
         if not libs:
             raise SystemExit("FLOTILLA_PEER_%s: no libllama.so below %s" % (
@@ -186,8 +188,9 @@ class Peer:
                          libs)[0]
         if self.kernels("*"):
             self.environment["PEER_BACKENDS"] = self.backends
-        compile_c("bench_peer.c", runner, "-I",
-                  os.path.join(prefix, "include"), "-L", libs[0], "-lllama",
+        headers = ["-I" + os.path.join(prefix, d) for d in (
+            "include", "source/include", "source/ggml/include")]
+        compile_c("bench_peer.c", runner, *headers, "-L", libs[0], "-lllama",
                   "-lggml", "-lggml-base", "-Wl,--allow-shlib-undefined")
 
     def kernels(self, name):
