@@ -303,12 +303,114 @@ static void end_row(struct tensor_model *model, bool is_float)
     }
 }
 
-/* Codes one bit that tells whether the block equals the old one. */
-RANGE_INLINE bool code_same(struct tensor_model *model, struct range_coder *coder, bool decodes,
-                            const struct tensor_part *part, const uint8_t *old, uint8_t *fresh)
+/* Tells whether the values from `first` on equal the old ones, `values` of them
+ * or up to the part's end. */
+static bool is_span_same(const struct tensor_part *part, uint64_t first, uint64_t values,
+                         const uint8_t *fresh)
 {
-    size_t bytes = part->new_type->bytes;
-    bool is_same = !decodes && memcmp(old, fresh, bytes) == 0;
+    const struct block_type *type = part->new_type;
+    uint64_t left = part->values - first;
+    uint64_t bytes = flo_tensor_bytes(type, left < values ? left : values);
+
+    return part->old_type == type &&
+           memcmp(part->old + flo_tensor_bytes(type, first), fresh, (size_t)bytes) == 0;
+}
+
+/* Counts of the blocks in rows that changed. */
+struct tally {
+    uint64_t blocks;
+    uint64_t halves; /* blocks whose halves are unchanged */
+    uint64_t codes;  /* blocks whose codes are unchanged */
+    uint64_t both;
+};
+
+static void tally_row(struct tally *tally, const struct block_type *type, const uint8_t *old,
+                      const uint8_t *fresh, uint64_t bytes)
+{
+    size_t halves = type->offset == OFFSET_M ? 4 : 2;
+
+    if (memcmp(old, fresh, (size_t)bytes) == 0) {
+        return;
+    }
+    for (uint64_t at = 0; at < bytes; at += type->bytes) {
+        bool is_half = memcmp(old + at, fresh + at, halves) == 0;
+        bool is_code = memcmp(old + at + halves, fresh + at + halves, type->bytes - halves) == 0;
+        tally->blocks++;
+        tally->halves += is_half;
+        tally->codes += is_code;
+        tally->both += is_half && is_code;
+    }
+}
+
+/* Returns 2^16 * log2(v), for v of at least 1. */
+static uint64_t lg_fine(uint64_t v)
+{
+    unsigned high = 63 - (unsigned)__builtin_clzll(v);
+    uint64_t one = UINT64_C(1) << 31;
+    uint64_t rest = high > 31 ? v >> (high - 31) : v << (31 - high);
+    uint64_t lg = high;
+
+    for (unsigned i = 0; i < 16; i++) {
+        rest = rest * rest / one;
+        bool is_two = rest >= one * 2;
+        rest = is_two ? rest / 2 : rest;
+        lg = lg * 2 + is_two;
+    }
+    return lg;
+}
+
+static uint64_t n_lg_n(uint64_t n)
+{
+    return n == 0 ? 0 : n * lg_fine(n);
+}
+
+/* Returns the entropy of `count` bits of which `ones` are one, in 2^-16 of a
+ * bit. */
+static int64_t entropy_of(uint64_t count, uint64_t ones)
+{
+    return (int64_t)(n_lg_n(count) - n_lg_n(ones) - n_lg_n(count - ones));
+}
+
+/* Tells whether copy bits for blocks in changed rows make the part smaller.  A
+ * copy bit of 0 tells that the halves or the codes changed, but the contexts of
+ * both do not use that.  With scales, a block has so many numbers that copy
+ * bits always save more than this costs. */
+static bool saves_by_copies(const struct tensor_part *part, const uint8_t *fresh)
+{
+    const struct block_type *type = part->new_type;
+    struct tally all = {0};
+
+    if (part->old_type != type || type->scale_bits != 0) {
+        return true;
+    }
+    for (uint64_t first = 0; first < part->values; first += part->columns) {
+        uint64_t left = part->values - first;
+        uint64_t at = flo_tensor_bytes(type, first);
+        tally_row(&all, type, part->old + at, fresh + at,
+                  flo_tensor_bytes(type, left < part->columns ? left : part->columns));
+    }
+    uint64_t rest = all.blocks - all.both;
+    int64_t with = entropy_of(all.blocks, all.both) + entropy_of(rest, all.halves - all.both) +
+                   entropy_of(rest, all.codes - all.both);
+    return with <= entropy_of(all.blocks, all.halves) + entropy_of(all.blocks, all.codes);
+}
+
+/* Chooses whether the encoder copies the block at `first`.  `was_same` is the
+ * choice for the block before.  Without copies of single blocks, the blocks of
+ * equal rows are copied. */
+static bool choose_copy(const struct tensor_part *part, uint64_t first, bool copies_blocks,
+                        bool was_same, const uint8_t *fresh)
+{
+    if (copies_blocks) {
+        return is_span_same(part, first, part->new_type->values, fresh);
+    }
+    return first % part->columns == 0 ? is_span_same(part, first, part->columns, fresh) : was_same;
+}
+
+/* Codes one bit that tells whether the block is a copy of the old one. */
+RANGE_INLINE bool code_same(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                            bool is_same, size_t bytes, const uint8_t *old, uint8_t *fresh)
+{
     slot_t *slot = &model->slots.same_block[model->same_history & 15];
 
     is_same = range_slot(coder, decodes, slot, is_same) != 0;
@@ -320,7 +422,7 @@ RANGE_INLINE bool code_same(struct tensor_model *model, struct range_coder *code
 }
 
 RANGE_INLINE void code_block(struct tensor_model *model, struct range_coder *coder, bool decodes,
-                             const struct tensor_part *part, uint64_t first,
+                             const struct tensor_part *part, uint64_t first, bool is_same,
                              struct forecast *forecast, uint8_t *fresh, unsigned *history)
 {
     const struct block_type *type = part->new_type;
@@ -329,7 +431,7 @@ RANGE_INLINE void code_block(struct tensor_model *model, struct range_coder *cod
 
     if (part->old_type == type) {
         const uint8_t *old = part->old + index * type->bytes;
-        if (code_same(model, coder, decodes, part, old, fresh)) {
+        if (code_same(model, coder, decodes, is_same, type->bytes, old, fresh)) {
             return;
         }
         flo_block_unpack(type, old, &forecast->old);
@@ -361,6 +463,8 @@ RANGE_INLINE bool code_coded(struct tensor_model *model, struct range_coder *cod
     struct forecast forecast = {0};
     unsigned history = 0;
     uint64_t row_end = part->columns;
+    bool copies_blocks = decodes || saves_by_copies(part, fresh);
+    bool is_same = false;
 
     flo_tensor_rows_begin(model, part);
     for (uint64_t first = 0; first < part->values; first += type->values) {
@@ -368,7 +472,8 @@ RANGE_INLINE bool code_coded(struct tensor_model *model, struct range_coder *cod
             end_row(model, false);
             row_end += part->columns;
         }
-        code_block(model, coder, decodes, part, first, &forecast, fresh, &history);
+        is_same = !decodes && choose_copy(part, first, copies_blocks, is_same, fresh);
+        code_block(model, coder, decodes, part, first, is_same, &forecast, fresh, &history);
         fresh += type->bytes;
         if (decodes && range_is_exhausted(coder)) {
             return false;

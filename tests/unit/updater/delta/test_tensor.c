@@ -148,6 +148,44 @@ static void a_small_update_of_each_type_is_exact_and_small(void **state)
     }
 }
 
+/* The first bit of a part of one row, which says whether block 0 is copied.
+ * Block 0 is unchanged.  The d of a block changes where its number has a bit of
+ * `halves`, and a code where it has a bit of `codes`. */
+static unsigned first_copy_bit(size_t halves, size_t codes)
+{
+    enum { BLOCKS = 64, BLOCK_BYTES = 34 };
+    static uint8_t old[BLOCKS * BLOCK_BYTES];
+    static uint8_t new[BLOCKS * BLOCK_BYTES];
+    uint8_t payload[4096];
+    const struct block_type *type = flo_block_type(FLO_QUANT_Q8_0);
+    struct tensor_part part = {type, type, old, BLOCKS * 32, BLOCKS * 32, false};
+    struct tensor_model *model = flo_tensor_model_new();
+    struct range_coder coder;
+    slot_t slot = SLOT_FRESH;
+
+    weights_fill(FLO_QUANT_Q8_0, old, BLOCKS * 32, 3);
+    memcpy(new, old, sizeof new);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        new[i * BLOCK_BYTES] ^= (i & halves) != 0;
+        new[i * BLOCK_BYTES + 7] ^= (i & codes) != 0;
+    }
+    flo_tensor_model_reset(model);
+    range_encode_begin(&coder, payload, sizeof payload);
+    assert_true(flo_tensor_encode(model, &coder, &part, new));
+    size_t bytes = range_encode_end(&coder);
+    flo_tensor_model_free(model);
+    range_decode_begin(&coder, payload, bytes);
+    return range_slot(&coder, true, &slot, 0);
+}
+
+static void equal_blocks_are_copied_where_that_foretells_their_numbers(void **state)
+{
+    (void)state;
+
+    assert_int_equal(first_copy_bit(1, 1), 1); /* halves and codes change together */
+    assert_int_equal(first_copy_bit(1, 2), 0); /* halves and codes change on their own */
+}
+
 static void all_bytes_of_each_pair_of_types_come_back(void **state)
 {
     (void)state;
@@ -369,6 +407,7 @@ int main(void)
         cmocka_unit_test(values_of_a_block_are_those_of_the_engine),
         cmocka_unit_test(codes_on_a_grid_that_stays_are_guessed_right),
         cmocka_unit_test(a_small_update_of_each_type_is_exact_and_small),
+        cmocka_unit_test(equal_blocks_are_copied_where_that_foretells_their_numbers),
         cmocka_unit_test(all_bytes_of_each_pair_of_types_come_back),
         cmocka_unit_test(a_change_of_type_costs_less_than_half),
         cmocka_unit_test(renamed_shuffled_and_pruned_layers_are_copied),
