@@ -303,6 +303,11 @@ static void end_row(struct tensor_model *model, bool is_float)
     }
 }
 
+static uint64_t bytes_of(const struct block_type *type, uint64_t values)
+{
+    return values / type->values * type->bytes;
+}
+
 /* Tells whether the values from `first` on equal the old ones, `values` of them
  * or up to the part's end. */
 static bool is_span_same(const struct tensor_part *part, uint64_t first, uint64_t values,
@@ -310,10 +315,10 @@ static bool is_span_same(const struct tensor_part *part, uint64_t first, uint64_
 {
     const struct block_type *type = part->new_type;
     uint64_t left = part->values - first;
-    uint64_t bytes = flo_tensor_bytes(type, left < values ? left : values);
+    uint64_t bytes = bytes_of(type, left < values ? left : values);
 
     return part->old_type == type &&
-           memcmp(part->old + flo_tensor_bytes(type, first), fresh, (size_t)bytes) == 0;
+           memcmp(part->old + bytes_of(type, first), fresh, (size_t)bytes) == 0;
 }
 
 /* Counts of the blocks in rows that changed. */
@@ -342,12 +347,12 @@ static void tally_row(struct tally *tally, const struct block_type *type, const 
     }
 }
 
-/* Returns 2^16 * log2(v), for v of at least 1. */
-static uint64_t lg_fine(uint64_t v)
+/* Returns 2^16 * n * log2(n), and 0 for 0. */
+static uint64_t n_lg_n(uint64_t n)
 {
-    unsigned high = 63 - (unsigned)__builtin_clzll(v);
+    unsigned high = 63 - (unsigned)__builtin_clzll(n | 1);
     uint64_t one = UINT64_C(1) << 31;
-    uint64_t rest = high > 31 ? v >> (high - 31) : v << (31 - high);
+    uint64_t rest = high > 31 ? n >> (high - 31) : n << (31 - high);
     uint64_t lg = high;
 
     for (unsigned i = 0; i < 16; i++) {
@@ -356,12 +361,7 @@ static uint64_t lg_fine(uint64_t v)
         rest = is_two ? rest / 2 : rest;
         lg = lg * 2 + is_two;
     }
-    return lg;
-}
-
-static uint64_t n_lg_n(uint64_t n)
-{
-    return n == 0 ? 0 : n * lg_fine(n);
+    return n * lg;
 }
 
 /* Returns the entropy of `count` bits of which `ones` are one, in 2^-16 of a
@@ -385,9 +385,9 @@ static bool saves_by_copies(const struct tensor_part *part, const uint8_t *fresh
     }
     for (uint64_t first = 0; first < part->values; first += part->columns) {
         uint64_t left = part->values - first;
-        uint64_t at = flo_tensor_bytes(type, first);
+        uint64_t at = bytes_of(type, first);
         tally_row(&all, type, part->old + at, fresh + at,
-                  flo_tensor_bytes(type, left < part->columns ? left : part->columns));
+                  bytes_of(type, left < part->columns ? left : part->columns));
     }
     uint64_t rest = all.blocks - all.both;
     int64_t with = entropy_of(all.blocks, all.both) + entropy_of(rest, all.halves - all.both) +
