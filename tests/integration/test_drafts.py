@@ -122,7 +122,7 @@ def test_a_foreign_draft_fails_no_release(fleet, gw):
     assert "its draft is left out" in open(gw.log, encoding="utf-8").read()
 
 
-def test_a_table_of_the_models_own_answers_guesses_right(fleet, gw):
+def test_a_table_of_the_models_own_answers_serves_with_it(fleet, gw):
     table = os.path.join(fleet.dir, "own.table")
     golden = fleet.few("golden-tiny-v2.json")
     fleet.program("flotilla-model", "draft", MODEL, golden, "--to", table)
@@ -135,13 +135,10 @@ def test_a_table_of_the_models_own_answers_guesses_right(fleet, gw):
     fleet.roll("tiny@5")
     assert draft_of(fleet, gw)["kind"] == "table"
 
-    def is_right():
-        assert gw.ask(prompt, "tiny")[0] == "severity: critical"
-        draft = draft_of(fleet, gw)
-        assert draft["guessed"] >= draft["guessed_right"]
-        return draft["guessed_right"] > 0
-    # The engine guesses where that pays by its measured times.
-    until("a right guess", is_right)
+    # Whether guesses pay is up to the machine; the answer is not.
+    assert gw.ask(prompt, "tiny")[0] == "severity: critical"
+    draft = draft_of(fleet, gw)
+    assert draft["guessed"] >= draft["guessed_right"]
 
 
 # ---- without a fleet ----

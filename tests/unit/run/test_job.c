@@ -2,6 +2,7 @@
 #include "engine/run/run.h"
 
 #include "engine/model/session.h"
+#include "engine/publish/draft/table_make.h"
 #include "engine/token/vocab/vocab.h"
 
 #include <setjmp.h>
@@ -10,6 +11,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define MODEL "tests/models/tiny-v2.Q4_0.gguf"
 #define HYBRID "tests/oracle/tiny/granite4-h-moe-q8_0.gguf"
@@ -224,6 +229,69 @@ static void guesses_change_no_answer_of_a_recurrent_model(void **state)
     }
     expect_answers_of_one(&world, (struct flo_wire_text){biases.data, biases.bytes});
     flo_buf_deinit(&biases);
+    world_close(&world);
+}
+
+/* ---- draft files ---- */
+
+/* A table of the model's own answer to this request. */
+static int table_of(const struct world *world, const struct flo_wire_message *message,
+                    const struct answer *said)
+{
+    struct flo_job *job = job_of(world, message);
+    uint32_t n_vocab = flo_engine_info(world->engine)->n_vocab, n_prompt = job->n_prompt;
+    struct flo_draft_maker *maker = NULL;
+    struct flo_buf file = {0};
+    int32_t tokens[IDS_MAX];
+    int fd = memfd_create("draft", MFD_CLOEXEC);
+
+    memcpy(tokens, job->tokens, n_prompt * sizeof(*tokens));
+    memcpy(tokens + n_prompt, said->ids, said->count * sizeof(*tokens));
+    flo_job_free(job);
+    assert_int_equal(flo_draft_maker_open(4, n_vocab, 1000, &maker, NULL), 0);
+    assert_int_equal(
+        flo_draft_maker_add(maker, tokens, n_prompt, n_prompt + (uint32_t)said->count, NULL), 0);
+    assert_int_equal(
+        flo_draft_maker_write(maker, flo_vocabulary_checksum(world->engine), &file, NULL), 0);
+    flo_draft_maker_close(maker);
+    assert_int_equal(write(fd, file.data, file.bytes), file.bytes);
+    flo_buf_deinit(&file);
+    return fd;
+}
+
+/* Answers with this draft file (closed), whose guesses cost next to nothing:
+ * they are the same as without it, and most of their tokens were guessed. */
+static void expect_drafted(const struct world *world, const struct flo_wire_message *message,
+                           const struct answer *plain, int fd)
+{
+    struct flo_drafting drafting = {
+        .costs = {.single_us = 1e9f, .row_share = 0.01f, .prompt_row_us = 1e7f}};
+    const struct flo_drafter_options options = {.threads = 1};
+    struct flo_err err = {0};
+
+    if (flo_drafter_open_fd(fd, world->engine, &options, &drafting.drafter, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    close(fd);
+    for (int turn = 0; turn < 2; turn++) { /* the second goes on where the first ended */
+        struct answer drafted = run(world, message, 1, 1, &drafting);
+        expect_same(plain, &drafted);
+        assert_true(drafted.done.guessed_right * 2 > drafted.count);
+    }
+    flo_drafter_close(drafting.drafter);
+}
+
+static void a_draft_file_guesses_most_of_an_answer(void **state)
+{
+    struct flo_wire_message m = ask("What should I do about smoke?", 40);
+    struct world world = world_open();
+
+    (void)state;
+    m.generate.ignores_end = true;
+    struct answer plain = run(&world, &m, 0, 0, NULL);
+    assert_int_equal(plain.count, 40);
+    expect_drafted(&world, &m, &plain, table_of(&world, &m, &plain));
+    expect_drafted(&world, &m, &plain, open(MODEL, O_RDONLY | O_CLOEXEC));
     world_close(&world);
 }
 
@@ -595,6 +663,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guesses_change_no_answer),
         cmocka_unit_test(guesses_change_no_answer_of_a_recurrent_model),
+        cmocka_unit_test(a_draft_file_guesses_most_of_an_answer),
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
         cmocka_unit_test(a_template_is_told_the_date_of_the_request),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
