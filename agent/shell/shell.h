@@ -223,6 +223,7 @@ struct flo_shell_model {
     bool slots_is_dirty;
     /* error code with which the current engine was last lost */
     int lost;
+    struct flo_digest lost_release; /* release whose engine was last lost; zero: none */
     /* read error of the disk for which the last engine was lost, until clients
      * know of it; code 0: none */
     struct flo_err down;

@@ -188,3 +188,11 @@ def test_serve_refuses_a_draft_that_is_not_there_or_for_several_models(serve):
     process, _ = serve("--draft", DRAFT, "--model", "b=" + DRAFT)
     assert process.wait(HANG_S) != 0
     assert "error[not.built]" in process.stderr.read()
+
+
+def test_after_its_engine_ended_a_release_serves_without_its_draft(fleet, gw):
+    assert draft_of(fleet, gw)["kind"] == "table"
+    for pid in gw.children("flotilla-engine"):
+        os.kill(pid, signal.SIGKILL)
+    until("the reason", lambda: "ended" in (draft_of(fleet, gw) or {}).get("why", ""))
+    serves(fleet, gw, "tiny@5")

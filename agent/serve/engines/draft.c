@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Takes the reason why there is no draft.  An engine that names neither a kind
- * nor a reason is of a version, or a back end, that knows no drafts. */
+/* Takes the reason why there is no draft.  A program that names neither a kind
+ * nor a reason is none of ours. */
 static void take_reason(struct serve_engine *engine, struct flo_wire_text why)
 {
     static const char unknown[] = "this engine does not use drafts";

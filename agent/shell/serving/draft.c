@@ -1,7 +1,8 @@
 /* Draft: gives a release's draft to the engine that opens its model.
  *
  * A draft changes the speed of answers alone.  So a draft that is missing or
- * damaged is left out, and the release serves without it. */
+ * damaged is left out, and the release serves without it.  So it does after its
+ * engine was lost, because the draft may be the reason. */
 #include "agent/shell/serving/serving.h"
 
 void flo_shell_draft_leave(struct flo_serve_model *model, const char *why)
@@ -22,15 +23,15 @@ void flo_shell_draft_close(struct flo_serve_model *model)
 }
 
 void flo_shell_draft_add(struct flo_shell *shell, const struct flo_shell_files *files,
-                         bool is_short, struct flo_serve_model *model)
+                         const char *reason, struct flo_serve_model *model)
 {
     struct flo_err err = {0};
 
     if (files->draft == NULL) {
         return;
     }
-    if (is_short) {
-        flo_shell_draft_leave(model, "memory is short");
+    if (reason != NULL) {
+        flo_shell_draft_leave(model, reason);
     } else if (flo_store_blob_open(shell->store, &files->draft->digest, &model->draft_fd, NULL,
                                    &err) < 0) {
         flo_shell_draft_leave(model, err.what);

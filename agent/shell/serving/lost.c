@@ -9,6 +9,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
+    shell->models[model].lost_release = shell->agent.models[model].engines[role].release.digest;
     /* Requests that wait for this model get an error at once.  After a failed
      * load they have already got one. */
     if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {

@@ -95,6 +95,20 @@ static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_
         rungs[rung].cache == FLO_MEMORY_CACHE_Q8_0 ? FLO_SERVE_CACHE_Q8_0 : FLO_SERVE_CACHE_F16;
 }
 
+/* Returns the reason why a release is loaded without its draft; NULL: none. */
+static const char *reason_against_draft(const struct flo_shell *shell,
+                                        const struct flo_agent_action *action)
+{
+    const struct flo_shell_model *model = &shell->models[action->model];
+
+    if (model->pending[action->role].rung > 0 || shell->watch->rungs[action->model] > 0) {
+        return "memory is short";
+    }
+    return flo_digest_equal(&model->lost_release, &action->release.digest)
+               ? "an engine that had it ended, or could not load the release"
+               : NULL;
+}
+
 static int load(struct flo_shell *shell, const struct flo_agent_action *action, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
@@ -128,10 +142,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_rung_set(shell, action->model, action->role, &model);
     step_down(shell->watch, action->model, &model);
-    flo_shell_draft_add(shell, &files,
-                        shell->models[action->model].pending[action->role].rung > 0 ||
-                            shell->watch->rungs[action->model] > 0,
-                        &model);
+    flo_shell_draft_add(shell, &files, reason_against_draft(shell, action), &model);
     struct flo_shell_digests digests = {.model = files.model->digest};
     if (files.draft != NULL) {
         digests.draft = files.draft->digest;

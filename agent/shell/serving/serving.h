@@ -146,10 +146,10 @@ FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell, const struct flo
                                        struct flo_serve_model *model, struct flo_err *err);
 
 /* Opens the draft of `files` for the model that an engine will open (draft.c).
- * A draft that cannot be opened is left out; with is_short it is left out, too,
- * because the engine is opened with less memory. */
+ * A draft that cannot be opened is left out.  With `reason` (NULL: none) it is
+ * left out, too. */
 void flo_shell_draft_add(struct flo_shell *shell, const struct flo_shell_files *files,
-                         bool is_short, struct flo_serve_model *model);
+                         const char *reason, struct flo_serve_model *model);
 /* Leaves the draft out, for a reason that the log and the status show. */
 void flo_shell_draft_leave(struct flo_serve_model *model, const char *why);
 void flo_shell_draft_close(struct flo_serve_model *model);

@@ -174,14 +174,14 @@ static void a_draft_that_is_missing_or_too_much_is_left_out_with_its_reason(void
     struct flo_serve_model model = {.model = "tiny"};
 
     (void)state;
-    flo_shell_draft_add(&shell, &files, false, &model);
+    flo_shell_draft_add(&shell, &files, NULL, &model);
     assert_int_equal(model.draft_fd, 0);
     assert_non_null(strstr(model.draft_why, "not here"));
-    flo_shell_draft_add(&shell, &files, true, &model);
+    flo_shell_draft_add(&shell, &files, "memory is short", &model);
     assert_string_equal(model.draft_why, "memory is short");
     files.draft = NULL;
     model = (struct flo_serve_model){.model = "tiny"};
-    flo_shell_draft_add(&shell, &files, false, &model);
+    flo_shell_draft_add(&shell, &files, NULL, &model);
     assert_string_equal(model.draft_why, "");
 }
 
