@@ -54,8 +54,7 @@ static int open_table(struct flo_drafter *drafter, int fd, const struct flo_engi
 static int open_model(struct flo_drafter *drafter, int fd, const struct flo_engine *engine,
                       const struct flo_drafter_options *options, struct flo_err *err)
 {
-    FLO_TRY(flo_draft_model_open(fd, flo_engine_info(engine)->context,
-                                 flo_vocabulary_checksum(engine), options, &drafter->model, err));
+    FLO_TRY(flo_draft_model_open(fd, engine, options, &drafter->model, err));
     drafter->info = (struct flo_drafter_info){
         .kind = FLO_DRAFTER_MODEL,
         .bytes = flo_draft_model_bytes(drafter->model),
@@ -125,6 +124,13 @@ uint32_t flo_drafter_guess(struct flo_drafter *drafter, uint32_t sequence, const
     return drafter->table != NULL
                ? flo_draft_table_guess(drafter->table, tokens, count, out, most)
                : flo_draft_model_guess(drafter->model, sequence, tokens, count, out, most);
+}
+
+void flo_drafter_forget(struct flo_drafter *drafter, uint32_t sequence)
+{
+    if (drafter->model != NULL) {
+        flo_draft_model_forget(drafter->model, sequence);
+    }
 }
 
 uint32_t flo_drafter_lag(const struct flo_drafter *drafter, uint32_t sequence,

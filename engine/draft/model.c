@@ -26,6 +26,7 @@ static struct flo_engine_options options_of(const struct flo_drafter_options *op
         .vocabulary = FLO_VOCABULARY_NEEDED,
         .packed = "",
         .pool = options->pool,
+        .compute = options->compute,
     };
 }
 
@@ -52,14 +53,17 @@ int flo_draft_model_plan(int fd, uint32_t context, const struct flo_drafter_opti
     return 0;
 }
 
-static int check_vocabulary(const struct flo_engine *engine, uint64_t checksum, struct flo_err *err)
+static int check_vocabulary(const struct flo_engine *engine, const struct flo_engine *large,
+                            struct flo_err *err)
 {
-    if (flo_vocabulary_checksum(engine) == checksum) {
+    uint32_t own = flo_engine_info(engine)->n_vocab, wanted = flo_engine_info(large)->n_vocab;
+
+    if (own == wanted && flo_vocabulary_checksum(engine) == flo_vocabulary_checksum(large)) {
         return 0;
     }
     return flo_fail(err, FLO_E_DRAFT_UNFIT,
-                    "the draft model's vocabulary of %u tokens is not the model's",
-                    flo_engine_info(engine)->n_vocab);
+                    "the draft model's vocabulary of %u tokens is not the model's of %u", own,
+                    wanted);
 }
 
 static int check_kind(const struct flo_engine *engine, struct flo_err *err)
@@ -81,23 +85,23 @@ static int open_sessions(struct flo_draft_model *model, uint32_t count, struct f
     return 0;
 }
 
-static int open_all(struct flo_draft_model *model, int fd, uint32_t context, uint64_t checksum,
+static int open_all(struct flo_draft_model *model, int fd, const struct flo_engine *large,
                     const struct flo_drafter_options *options, struct flo_err *err)
 {
     struct flo_engine_plan own;
 
-    FLO_TRY(plan(fd, context, options, &own, err));
+    FLO_TRY(plan(fd, flo_engine_info(large)->context, options, &own, err));
     const struct flo_engine_options opening = options_of(options, own.context);
     FLO_TRY(flo_engine_open_fd(fd, &opening, &model->engine, err));
     model->bytes = own.total_bytes;
     model->context = own.context;
     model->n_vocab = flo_engine_info(model->engine)->n_vocab;
     FLO_TRY(check_kind(model->engine, err));
-    FLO_TRY(check_vocabulary(model->engine, checksum, err));
+    FLO_TRY(check_vocabulary(model->engine, large, err));
     return open_sessions(model, opening.sessions, err);
 }
 
-int flo_draft_model_open(int fd, uint32_t context, uint64_t checksum,
+int flo_draft_model_open(int fd, const struct flo_engine *large,
                          const struct flo_drafter_options *options, struct flo_draft_model **out,
                          struct flo_err *err)
 {
@@ -107,7 +111,7 @@ int flo_draft_model_open(int fd, uint32_t context, uint64_t checksum,
     if (model == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a draft model");
     }
-    int rv = open_all(model, fd, context, checksum, options, err);
+    int rv = open_all(model, fd, large, options, err);
     if (rv < 0) {
         flo_draft_model_close(model);
         return rv;
@@ -141,6 +145,11 @@ static uint32_t common_with(const struct flo_session *session, const int32_t *to
                             uint32_t count)
 {
     return flo_session_held(session, flo_session_common(session, tokens, count - 1));
+}
+
+void flo_draft_model_forget(struct flo_draft_model *model, uint32_t sequence)
+{
+    flo_session_reset(model->sessions[sequence]);
 }
 
 uint32_t flo_draft_model_lag(const struct flo_draft_model *model, uint32_t sequence,

@@ -7,9 +7,9 @@
 
 struct flo_draft_model;
 
-/* Opens the model for an engine with this context and vocabulary.  Errors as of
+/* Opens the model for an engine with a larger one.  Errors as of
  * flo_drafter_open_fd(). */
-FLO_MUST_USE int flo_draft_model_open(int fd, uint32_t context, uint64_t checksum,
+FLO_MUST_USE int flo_draft_model_open(int fd, const struct flo_engine *large,
                                       const struct flo_drafter_options *options,
                                       struct flo_draft_model **model, struct flo_err *err);
 FLO_MUST_USE int flo_draft_model_plan(int fd, uint32_t context,
@@ -18,9 +18,10 @@ FLO_MUST_USE int flo_draft_model_plan(int fd, uint32_t context,
 void flo_draft_model_close(struct flo_draft_model *model);
 /* Returns the memory of the model's plan. */
 uint64_t flo_draft_model_bytes(const struct flo_draft_model *model);
-/* flo_drafter_guess() and flo_drafter_lag() */
+/* flo_drafter_guess(), flo_drafter_forget() and flo_drafter_lag() */
 uint32_t flo_draft_model_guess(struct flo_draft_model *model, uint32_t sequence,
                                const int32_t *tokens, uint32_t count, int32_t *out, uint32_t most);
+void flo_draft_model_forget(struct flo_draft_model *model, uint32_t sequence);
 uint32_t flo_draft_model_lag(const struct flo_draft_model *model, uint32_t sequence,
                              const int32_t *tokens, uint32_t count);
 

@@ -29,9 +29,9 @@ void flo_job_cost(struct flo_job *job, struct flo_draft_costs *costs, uint32_t r
 }
 
 void flo_worker_open_draft(struct flo_worker *worker, const struct flo_wire_open *in,
-                           uint32_t sessions)
+                           const struct flo_engine_options *opened)
 {
-    (void)in, (void)sessions;
+    (void)in, (void)opened;
     (void)flo_left_out(&worker->draft_lost, "drafts", "FLOTILLA_DRAFTS");
 }
 
@@ -45,6 +45,11 @@ uint64_t flo_worker_plan_draft(const struct flo_worker *worker, const struct flo
 void flo_worker_put_draft(const struct flo_worker *worker, struct flo_wire_ready *ready)
 {
     ready->draft_why = flo_wire_text_of(worker->draft_lost.what);
+}
+
+void flo_drafter_forget(struct flo_drafter *drafter, uint32_t sequence)
+{
+    (void)drafter, (void)sequence;
 }
 
 void flo_drafter_close(struct flo_drafter *drafter)

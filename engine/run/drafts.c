@@ -20,29 +20,31 @@ static struct flo_drafter_options options_of(const struct flo_worker *worker,
         .sequences = sessions,
         .threads = is_small ? 1 : flo_pool_threads_of(in->threads),
         .pool = worker->pool,
+        .compute = worker->compute,
     };
 }
 
-/* Returns the bytes of the budget that the engine leaves; 0: there is no
- * budget. */
-static uint64_t bytes_left(const struct flo_worker *worker, uint64_t bytes_max)
+/* Returns the bytes of the budget that the engine and its adapters leave; 0: there
+ * is no budget. */
+static uint64_t bytes_left(const struct flo_worker *worker, uint64_t bytes_max,
+                           uint64_t adapter_bytes)
 {
     const struct flo_engine_info *info = flo_engine_info(worker->engine);
-    uint64_t used = info->weights_bytes + info->kv_bytes + info->scratch_bytes +
+    uint64_t used = adapter_bytes + info->weights_bytes + info->kv_bytes + info->scratch_bytes +
                     info->vocabulary_bytes + info->request_bytes;
     return bytes_max == 0 ? 0 : used < bytes_max ? bytes_max - used : 1;
 }
 
 void flo_worker_open_draft(struct flo_worker *worker, const struct flo_wire_open *in,
-                           uint32_t sessions)
+                           const struct flo_engine_options *opened)
 {
-    struct flo_drafter_options options = options_of(worker, in, sessions);
+    struct flo_drafter_options options = options_of(worker, in, opened->sessions);
     if ((flo_engine_info(worker->engine)->properties & FLO_COMPUTE_DRAFTS) == 0) {
         (void)flo_fail(&worker->draft_lost, FLO_E_NOT_BUILT,
                        "wrong guesses cannot be dropped by what computes this model");
         return;
     }
-    options.memory_bytes_max = bytes_left(worker, in->memory_bytes_max);
+    options.memory_bytes_max = bytes_left(worker, in->memory_bytes_max, opened->adapter_bytes);
     if (flo_drafter_open_fd(descriptor_of(worker), worker->engine, &options,
                             &worker->drafting.drafter, &worker->draft_lost) < 0) {
         worker->drafting.drafter = NULL;

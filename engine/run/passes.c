@@ -18,8 +18,10 @@ void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
 {
     worker->tokens_in += slot->job->counts.tokens_in;
     worker->tokens_out += slot->job->made;
-    flo_draft_end(&slot->job->draft, slot->job->made);
-    worker->drafting.known = slot->job->draft;
+    if (slot->job->guesses) {
+        flo_draft_end(&slot->job->draft, slot->job->made);
+        worker->drafting.known = slot->job->draft;
+    }
     flo_job_free(slot->job);
     slot->job = NULL;
 }
@@ -203,6 +205,9 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     slot->was_continued = continued(worker, job, slot) > 0;
     const struct flo_slot *source = find_source(worker, job, slot);
     uint32_t common = may_take(worker, job, source);
+    if (slot->client != job->client && worker->drafting.drafter != NULL) {
+        flo_drafter_forget(worker->drafting.drafter, (uint32_t)(slot - worker->slots));
+    }
     slot->client = job->client;
     if (flo_job_start(job, slot->session, source->session, common, slot->sampler, &err) < 0) {
         flo_frame_fail(&worker->out, job->request, &err);

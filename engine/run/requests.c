@@ -202,7 +202,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
         rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);
     }
     if (rv == 0 && in->has_draft) {
-        flo_worker_open_draft(worker, in, options.sessions);
+        flo_worker_open_draft(worker, in, &options);
     }
     flo_worker_close_fds(worker);
     if (rv == 0) {

@@ -21,7 +21,10 @@
 
 #include "base/sandbox.h"
 
-#define DESCRIPTORS_MAX 16
+/* descriptors of the worker: standard ones, the socket, those of one message, and
+ * a second one of a file that is opened */
+#define DESCRIPTORS_MAX 20
+_Static_assert(4 + FLO_WIRE_FDS_MAX + 1 <= DESCRIPTORS_MAX, "a message with all descriptors opens");
 #define STARTING FLO_SANDBOX_STARTING
 #define OPENING (FLO_SANDBOX_STARTING | FLO_SANDBOX_OPENING)
 

@@ -69,10 +69,11 @@ FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
 /* Closes the received descriptors that no frame has used. */
 void flo_worker_close_fds(struct flo_worker *worker);
 
-/* Opens the draft file of OPEN, which is the last descriptor.  Answers are the
- * same without it, so an error ends only the draft. */
+/* Opens the draft file of OPEN, which is the last descriptor, for the engine that
+ * was opened with these options.  Answers are the same without it, so an error
+ * ends only the draft. */
 void flo_worker_open_draft(struct flo_worker *worker, const struct flo_wire_open *in,
-                           uint32_t sessions);
+                           const struct flo_engine_options *opened);
 /* Returns the memory that this draft file would need; 0: it cannot be used. */
 uint64_t flo_worker_plan_draft(const struct flo_worker *worker, const struct flo_wire_open *in,
                                const struct flo_engine_plan *plan);

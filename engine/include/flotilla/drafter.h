@@ -28,8 +28,9 @@ struct flo_drafter_options {
     uint32_t sequences; /* number of sequences of tokens, each with its own state; 0: 1 */
     /* Budget for all memory of the drafter; 0: none. */
     uint64_t memory_bytes_max;
-    uint32_t threads;      /* as in struct flo_engine_options, for a model */
-    struct flo_pool *pool; /* as in struct flo_engine_options, for a model */
+    uint32_t threads;                  /* as in struct flo_engine_options, for a model */
+    struct flo_pool *pool;             /* as in struct flo_engine_options, for a model */
+    const struct flo_compute *compute; /* as in struct flo_engine_options, for a model */
 };
 
 struct flo_drafter_info {
@@ -70,6 +71,9 @@ const struct flo_drafter_info *flo_drafter_info(const struct flo_drafter *drafte
  * sequence shares with the call before, and computes the others. */
 uint32_t flo_drafter_guess(struct flo_drafter *drafter, uint32_t sequence, const int32_t *tokens,
                            uint32_t count, int32_t *out, uint32_t most);
+/* Drops what the sequence holds, so that the next client cannot tell from the
+ * speed of guesses what it was. */
+void flo_drafter_forget(struct flo_drafter *drafter, uint32_t sequence);
 /* Returns how many of these tokens flo_drafter_guess() would compute before it
  * guesses; 0 for a table. */
 uint32_t flo_drafter_lag(const struct flo_drafter *drafter, uint32_t sequence,

@@ -165,11 +165,11 @@ uint32_t flo_draft_ask(struct flo_draft *draft, const struct flo_draft_costs *co
     uint32_t size;
     float gain = best_size(draft, costs, FLO_GUESS_MODEL, place->most, 0, &size);
     assert(draft->wait >= WAIT_MIN && draft->wait <= WAIT_MAX);
-    if (size == 0 || gain <= place->gain || !is_worth_its_lag(draft, costs, place, gain)) {
+    if (size == 0 || gain <= place->gain) {
         return 0;
     }
-    if (gain <= gain_min || draft->paid < pays) {
-        return is_tried(draft) ? size : 0;
+    if (gain <= gain_min || draft->paid < pays || !is_worth_its_lag(draft, costs, place, gain)) {
+        return place->lag <= FLO_DRAFT_CATCH_UP && is_tried(draft) ? size : 0;
     }
     draft->wait = WAIT_MIN;
     draft->waited = draft->tries = 0;
@@ -205,6 +205,8 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
     }
     mix(&costs->single_us, us);
     costs->row_share = costs->prompt_row_us / costs->single_us;
+    costs->guess_us -= forget * costs->guess_us;
+    costs->lag_us -= forget * costs->lag_us;
     /* Known costs drift towards a guess, so a number of drafts that seemed too
      * expensive is tried again some time later. */
     for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {

@@ -281,6 +281,27 @@ static void expect_drafted(const struct world *world, const struct flo_wire_mess
     flo_drafter_close(drafting.drafter);
 }
 
+static void a_draft_model_keeps_nothing_for_the_next_client(void **state)
+{
+    static const int32_t tokens[] = {5, 6, 7, 8};
+    const struct flo_drafter_options options = {.threads = 1};
+    struct world world = world_open();
+    struct flo_drafter *drafter = NULL;
+    int32_t guess;
+    int fd = open(MODEL, O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(flo_drafter_open_fd(fd, world.engine, &options, &drafter, NULL), 0);
+    close(fd);
+    assert_int_equal(flo_drafter_lag(drafter, 0, tokens, 4), 4);
+    assert_int_equal(flo_drafter_guess(drafter, 0, tokens, 4, &guess, 1), 1);
+    assert_int_equal(flo_drafter_lag(drafter, 0, tokens, 4), 1);
+    flo_drafter_forget(drafter, 0);
+    assert_int_equal(flo_drafter_lag(drafter, 0, tokens, 4), 4);
+    flo_drafter_close(drafter);
+    world_close(&world);
+}
+
 static void a_draft_file_guesses_most_of_an_answer(void **state)
 {
     struct flo_wire_message m = ask("What should I do about smoke?", 40);
@@ -664,6 +685,7 @@ int main(void)
         cmocka_unit_test(guesses_change_no_answer),
         cmocka_unit_test(guesses_change_no_answer_of_a_recurrent_model),
         cmocka_unit_test(a_draft_file_guesses_most_of_an_answer),
+        cmocka_unit_test(a_draft_model_keeps_nothing_for_the_next_client),
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
         cmocka_unit_test(a_template_is_told_the_date_of_the_request),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
