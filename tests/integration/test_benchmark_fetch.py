@@ -89,7 +89,7 @@ def test_it_is_fetched_measured_reported_and_gone(fleet, sensors):
     row = fleet.ask("device", "benchmarks")[0]
     assert row["release"] == "tiny@2"
     assert row["fetch_bytes"] == facts["fetch-bytes"]
-    # With the battery full again the engine is loaded anew.
+    # With the battery full the engine is loaded again.
     until("tiny@1 serves", lambda: fleet.serving("tiny@1"))
 
 
