@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
+
 /* Returns FNV-1a of a name, mixed like splitmix64, so that every bit depends on
  * all bytes. */
 static uint64_t hash_of(uint64_t key, const char *name)
 {
-    uint64_t hash = key ^ 0xcbf29ce484222325u;
+    uint64_t hash = flo_fnv1a(key ^ FLO_FNV_BASIS, name, strlen(name));
 
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
-    }
     hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
     hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
     return hash ^ (hash >> 31);

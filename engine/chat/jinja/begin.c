@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/fnv.h"
 #include "base/tree/tree.h"
 
 /* Least length of the array of marks, because numbers that are printed for a
@@ -62,13 +63,9 @@ static struct jinja_value list_of(struct jinja_run *run, const struct flo_tree_n
     return out;
 }
 
-static uint64_t hash_of(struct jinja_text text) /* FNV-1a */
+static uint64_t hash_of(struct jinja_text text)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < text.bytes; i++) {
-        hash = (hash ^ (unsigned char)text.data[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
+    return flo_fnv1a(FLO_FNV_BASIS, text.data, text.bytes);
 }
 
 /* Makes a dict of an object.  A repeated key has its first position and its

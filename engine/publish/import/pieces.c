@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "engine/publish/import/config.h"
 
 #define ADDED_SCORE (-1000.0F)
@@ -158,14 +159,6 @@ int flo_pieces_read_json(const struct flo_tree_node *root, uint32_t size,
 
 /* ---- scores by merges ---- */
 
-static uint64_t hash_of(const char *text, size_t bytes, uint64_t hash)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-    }
-    return hash;
-}
-
 /* Splits a merge, "a b" or ["a", "b"], into its parts. */
 static bool parts_of(const struct flo_tree_node *merge, const char *text[2], size_t bytes[2])
 {
@@ -194,7 +187,6 @@ static bool parts_of(const struct flo_tree_node *merge, const char *text[2], siz
 
 void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces)
 {
-    const uint64_t seed = 0xcbf29ce484222325;
     size_t slots = 1;
     while (slots < (size_t)pieces->count * 2) {
         slots *= 2;
@@ -205,7 +197,7 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_impo
     }
     for (uint32_t i = 0; i < pieces->count; i++) {
         const struct flo_import_piece *piece = &pieces->items[i];
-        size_t at = piece->text == NULL ? 0 : hash_of(piece->text, piece->bytes, seed);
+        size_t at = piece->text == NULL ? 0 : flo_fnv1a(FLO_FNV_BASIS, piece->text, piece->bytes);
         for (at &= slots - 1; piece->text != NULL && table[at] != 0;) {
             at = (at + 1) & (slots - 1);
         }
@@ -221,7 +213,8 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_impo
         if (!parts_of(node, text, bytes)) {
             continue;
         }
-        size_t at = hash_of(text[1], bytes[1], hash_of(text[0], bytes[0], seed)) & (slots - 1);
+        size_t at =
+            flo_fnv1a(flo_fnv1a(FLO_FNV_BASIS, text[0], bytes[0]), text[1], bytes[1]) & (slots - 1);
         for (; table[at] != 0; at = (at + 1) & (slots - 1)) {
             struct flo_import_piece *piece = &pieces->items[table[at] - 1];
             if (piece->bytes == bytes[0] + bytes[1] &&
