@@ -32,6 +32,8 @@
 
 #include <flotilla/base.h>
 
+#include "engine/sample/random.h"
+
 #define FLO_DRAFT_MAGIC "FLODRAFT"
 #define FLO_DRAFT_VERSION 1u
 #define FLO_DRAFT_HEAD_BYTES 40u
@@ -44,15 +46,12 @@
 
 /* Returns the hash of a context with one more token.  A context's tokens are
  * added from its last one to its first one, and the hash of no token is 0.
- * This is a step of SplitMix64 (Steele, Lea, Flood 2014), in integers alone, so
- * it is the same on every CPU. */
+ * This is a step of splitmix64, so it is the same on every CPU. */
 static inline uint64_t flo_draft_hash(uint64_t hash, int32_t token)
 {
-    uint64_t z = hash + (uint32_t)token + 0x9e3779b97f4a7c15u;
+    struct flo_random_stream stream = {hash + (uint32_t)token};
 
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    return flo_random_next(&stream);
 }
 
 struct flo_draft_table;
