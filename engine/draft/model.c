@@ -8,48 +8,41 @@
 
 struct flo_draft_model {
     struct flo_engine *engine;
-    uint64_t bytes;
-    uint32_t n_vocab, context;
     uint32_t n_sessions;
     struct flo_session *sessions[]; /* one for each sequence */
 };
 
-static struct flo_engine_options options_of(const struct flo_drafter_options *options,
-                                            uint32_t context)
+/* Makes the options that open the model: with the context of the large one, or
+ * its own largest context if that is smaller. */
+static int find_options(int fd, uint32_t context, const struct flo_drafter_options *options,
+                        struct flo_engine_options *out, struct flo_err *err)
 {
-    return (struct flo_engine_options){
-        .context = context,
+    struct flo_engine_plan own;
+
+    *out = (struct flo_engine_options){
         .threads = options->threads,
         .sessions = options->sequences > 0 ? options->sequences : 1,
         .batch = FLO_DRAFT_CATCH_UP,
-        .memory_bytes_max = options->memory_bytes_max,
         .vocabulary = FLO_VOCABULARY_NEEDED,
         .packed = "",
         .pool = options->pool,
         .compute = options->compute,
     };
-}
-
-/* Plans the model with the context of the large one, or with its own largest
- * context if that is smaller. */
-static int plan(int fd, uint32_t context, const struct flo_drafter_options *options,
-                struct flo_engine_plan *plan, struct flo_err *err)
-{
-    struct flo_engine_options own = options_of(options, 0);
-
-    own.memory_bytes_max = 0;
-    FLO_TRY(flo_engine_plan_fd(fd, &own, plan, err));
-    own = options_of(options, context < plan->context_trained ? context : plan->context_trained);
-    return flo_engine_plan_fd(fd, &own, plan, err);
+    FLO_TRY(flo_engine_plan_fd(fd, out, &own, err));
+    out->memory_bytes_max = options->memory_bytes_max;
+    out->context = context < own.context_trained ? context : own.context_trained;
+    return 0;
 }
 
 int flo_draft_model_plan(int fd, uint32_t context, const struct flo_drafter_options *options,
                          uint64_t *bytes, struct flo_err *err)
 {
-    struct flo_engine_plan own;
+    struct flo_engine_options own;
+    struct flo_engine_plan plan;
 
-    FLO_TRY(plan(fd, context, options, &own, err));
-    *bytes = own.total_bytes;
+    FLO_TRY(find_options(fd, context, options, &own, err));
+    FLO_TRY(flo_engine_plan_fd(fd, &own, &plan, err));
+    *bytes = plan.total_bytes;
     return 0;
 }
 
@@ -88,17 +81,13 @@ static int open_sessions(struct flo_draft_model *model, uint32_t count, struct f
 static int open_all(struct flo_draft_model *model, int fd, const struct flo_engine *large,
                     const struct flo_drafter_options *options, struct flo_err *err)
 {
-    struct flo_engine_plan own;
+    struct flo_engine_options own;
 
-    FLO_TRY(plan(fd, flo_engine_info(large)->context, options, &own, err));
-    const struct flo_engine_options opening = options_of(options, own.context);
-    FLO_TRY(flo_engine_open_fd(fd, &opening, &model->engine, err));
-    model->bytes = own.total_bytes;
-    model->context = own.context;
-    model->n_vocab = flo_engine_info(model->engine)->n_vocab;
+    FLO_TRY(find_options(fd, flo_engine_info(large)->context, options, &own, err));
+    FLO_TRY(flo_engine_open_fd(fd, &own, &model->engine, err));
     FLO_TRY(check_kind(model->engine, err));
     FLO_TRY(check_vocabulary(model->engine, large, err));
-    return open_sessions(model, opening.sessions, err);
+    return open_sessions(model, own.sessions, err);
 }
 
 int flo_draft_model_open(int fd, const struct flo_engine *large,
@@ -134,7 +123,7 @@ void flo_draft_model_close(struct flo_draft_model *model)
 
 uint64_t flo_draft_model_bytes(const struct flo_draft_model *model)
 {
-    return model->bytes;
+    return flo_engine_info_bytes(flo_engine_info(model->engine));
 }
 
 /* ---- guesses ---- */
@@ -185,14 +174,15 @@ static bool catch_up(struct flo_session *session, const int32_t *tokens, uint32_
 uint32_t flo_draft_model_guess(struct flo_draft_model *model, uint32_t sequence,
                                const int32_t *tokens, uint32_t count, int32_t *out, uint32_t most)
 {
+    const struct flo_engine_info *info = flo_engine_info(model->engine);
     struct flo_session *session = model->sessions[sequence];
     uint32_t guessed = 0;
 
-    if (count == 0 || count + most > model->context || !catch_up(session, tokens, count)) {
+    if (count == 0 || count + most > info->context || !catch_up(session, tokens, count)) {
         return 0;
     }
     while (guessed < most) {
-        int32_t token = most_probable(flo_session_logits(session), model->n_vocab);
+        int32_t token = most_probable(flo_session_logits(session), info->n_vocab);
         if (flo_engine_is_end(model->engine, token)) {
             break; /* an answer's end is no token of it */
         }

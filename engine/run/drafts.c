@@ -29,9 +29,7 @@ static struct flo_drafter_options options_of(const struct flo_worker *worker,
 static uint64_t bytes_left(const struct flo_worker *worker, uint64_t bytes_max,
                            uint64_t adapter_bytes)
 {
-    const struct flo_engine_info *info = flo_engine_info(worker->engine);
-    uint64_t used = adapter_bytes + info->weights_bytes + info->kv_bytes + info->scratch_bytes +
-                    info->vocabulary_bytes + info->request_bytes;
+    uint64_t used = adapter_bytes + flo_engine_info_bytes(flo_engine_info(worker->engine));
     return bytes_max == 0 ? 0 : used < bytes_max ? bytes_max - used : 1;
 }
 

@@ -208,6 +208,12 @@ struct flo_engine_info {
 };
 /* Returns the engine's properties; borrowed, valid until flo_engine_close(). */
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
+/* Returns the engine's memory without adapters: the sum of its parts. */
+static inline uint64_t flo_engine_info_bytes(const struct flo_engine_info *info)
+{
+    return info->weights_bytes + info->kv_bytes + info->scratch_bytes + info->vocabulary_bytes +
+           info->request_bytes;
+}
 
 /* ---- sessions ---- */
 
