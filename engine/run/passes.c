@@ -205,8 +205,9 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     slot->was_continued = continued(worker, job, slot) > 0;
     const struct flo_slot *source = find_source(worker, job, slot);
     uint32_t common = may_take(worker, job, source);
+    job->sequence = (uint32_t)(slot - worker->slots);
     if (slot->client != job->client && worker->drafting.drafter != NULL) {
-        flo_drafter_forget(worker->drafting.drafter, (uint32_t)(slot - worker->slots));
+        flo_drafter_forget(worker->drafting.drafter, job->sequence);
     }
     slot->client = job->client;
     if (flo_job_start(job, slot->session, source->session, common, slot->sampler, &err) < 0) {
@@ -215,7 +216,6 @@ static void start(struct flo_worker *worker, struct flo_job *job)
         return;
     }
     flo_job_mark(job, shared);
-    job->sequence = (uint32_t)(slot - worker->slots);
     slot->job = job;
     slot->began = ++worker->starts;
 }
