@@ -21,6 +21,9 @@ struct flo_eval_file {
 };
 /* Computes the digest of a file for a report. */
 FLO_MUST_USE int flo_eval_file(const char *path, struct flo_eval_file *file, struct flo_err *err);
+/* Reads a suite from a file, whose cases may be without answers.  Fails as
+ * flo_suite_take() does. */
+FLO_MUST_USE int flo_eval_prompts(const char *path, struct flo_suite *suite, struct flo_err *err);
 /* Reads a suite, and the digest of its file.  Fails as flo_suite_take() does. */
 FLO_MUST_USE int flo_eval_suite(const char *path, struct flo_suite *suite,
                                 struct flo_eval_file *file, struct flo_err *err);

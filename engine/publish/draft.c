@@ -192,20 +192,10 @@ static int print_report(const struct draft *d, struct flo_err *err)
 
 /* ---- the run ---- */
 
-static int read_suite(const char *path, struct flo_suite *suite, struct flo_err *err)
-{
-    char *text = NULL;
-    size_t bytes;
-
-    FLO_TRY(flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err));
-    int rv = flo_suite_take_prompts(text, bytes, suite, err);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
-}
-
 static int open_all(struct draft *d, struct flo_err *err)
 {
     d->tool.model = d->tool.args.words[0];
-    FLO_TRY(read_suite(d->tool.args.words[1], &d->suite, err));
+    FLO_TRY(flo_eval_prompts(d->tool.args.words[1], &d->suite, err));
     FLO_TRY(flo_eval_side_open(&d->side, &d->tool, err));
     d->checksum = flo_vocabulary_checksum(d->side.model->text);
     return flo_draft_maker_open(FLO_DRAFT_CONTEXT_MAX, d->side.model->info->n_vocab,
