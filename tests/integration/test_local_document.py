@@ -20,7 +20,8 @@ with open(PATH, encoding="utf-8") as file:
 SCHEMAS = DOCUMENT["components"]["schemas"]
 # A well-formed body may still ask for what the model cannot: a schema that the
 # grammar has no form for, a conversation longer than its context, the result
-# of a call that nobody made.  The numbers are not for apps.
+# of a call that nobody made.  The numbers are not for apps, and a model
+# without a release has no assets to read.
 CONFIG = """
 [generation]
 allow-x00 = false
@@ -29,15 +30,19 @@ expected-statuses = ["2xx", "400", "404", "429", "503"]
 [[operations]]
 include-name = "GET /metrics"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401"]
+[[operations]]
+include-tag = "assets"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 """
 # The methods of input_tokens are also those of a response with that id.
 EXCLUDED = "unsupported_method,allow_header_conformance"
 PROBER = "0123456789abcdef-prober"
 # CI plays one turn, drawn by its seed.
-TURNS = (("coverage", "openai", "flotilla"),
+TURNS = (("coverage", "openai", "flotilla", "assets"),
          ("coverage,stateful", "responses", "batches"),
          ("coverage", "anthropic", "ollama"),
          ("fuzzing",))
+TAGS = {tag for _, *tags in TURNS for tag in tags}
 if os.environ.get("FLOTILLA_PART") != "all":
     TURNS = TURNS[DRAWN % len(TURNS):][:1]
 
@@ -73,6 +78,11 @@ def test_it_names_each_path_and_no_other():
     named = {(method, path) for path, calls in DOCUMENT["paths"].items()
              for method in calls}
     assert set(routes()) == named
+
+
+def test_a_turn_covers_each_tag():
+    assert TAGS == {tag for calls in DOCUMENT["paths"].values()
+                    for call in calls.values() for tag in call["tags"]}
 
 
 def test_it_requires_what_open_responses_does():
