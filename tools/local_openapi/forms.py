@@ -117,8 +117,14 @@ def call(name, summary, answer, statuses, body=None, kind=JSON, error="error",
     return out
 
 
+# OpenAPI before 3.2 describes one event of a stream.
+EVENT = {"type": "object", "properties": {"event": TEXT, "data": TEXT},
+         "required": ["data"]}
+
+
 def streamed(answer, kind=EVENTS):
-    return {JSON: {"schema": ref(answer)}, kind: {"schema": TEXT}}
+    return {JSON: {"schema": ref(answer)},
+            kind: {"schema": EVENT if kind == EVENTS else TEXT}}
 
 
 def query(name, schema):
