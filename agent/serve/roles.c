@@ -161,6 +161,20 @@ static int take_role(struct serve_place *place, enum flo_serve_role role, struct
                : flo_fail(err, FLO_E_STATE, "%s is loaded there already", place->roles[role]->name);
 }
 
+void flo_serve_model_close(const struct flo_serve_model *model)
+{
+    const int fds[] = {model->fd, model->packed_fd, model->draft_fd, model->prefix_fd};
+
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        if (fds[i] > 0) {
+            close(fds[i]);
+        }
+    }
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        close(model->adapters[i].fd);
+    }
+}
+
 int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                    const struct flo_serve_model *source, struct flo_err *err)
 {
@@ -169,19 +183,7 @@ int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role 
     if (rv == 0) {
         rv = flo_serve_engine_start(place, role, source, &events, &place->roles[role], err);
     }
-    close(source->fd);
-    if (source->packed_fd > 0) {
-        close(source->packed_fd);
-    }
-    if (source->draft_fd > 0) {
-        close(source->draft_fd);
-    }
-    if (source->prefix_fd > 0) {
-        close(source->prefix_fd);
-    }
-    for (uint32_t i = 0; i < source->n_adapters; i++) {
-        close(source->adapters[i].fd);
-    }
+    flo_serve_model_close(source);
     return rv;
 }
 

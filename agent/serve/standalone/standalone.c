@@ -289,14 +289,6 @@ static void open_draft(const struct standalone *s, struct flo_serve_model *model
     }
 }
 
-static void close_model(const struct flo_serve_model *model)
-{
-    close(model->fd);
-    for (uint32_t i = 0; i < model->n_adapters; i++) {
-        close(model->adapters[i].fd);
-    }
-}
-
 static int adapter_of(const struct lora_file *file, struct flo_serve_adapter *out,
                       struct flo_err *err)
 {
@@ -316,7 +308,7 @@ static int load(struct standalone *s, struct flo_err *err)
     for (uint32_t i = 0; i < s->adapters.count; i++) {
         rv = adapter_of(&s->adapters.files[i], &model.adapters[i], err);
         if (rv < 0) {
-            close_model(&model);
+            flo_serve_model_close(&model);
             return rv;
         }
         model.n_adapters++;

@@ -7,19 +7,14 @@
 
 void flo_shell_draft_leave(struct flo_serve_model *model, const char *why)
 {
-    flo_shell_draft_close(model);
-    snprintf(model->draft_why, sizeof(model->draft_why), "%.*s", (int)sizeof(model->draft_why) - 1,
-             why);
-    flo_log(FLO_LOG_WARN, "serve", "%s@%s: its draft is left out: %s", model->model, model->version,
-            why);
-}
-
-void flo_shell_draft_close(struct flo_serve_model *model)
-{
     if (model->draft_fd > 0) {
         flo_fd_cleanup(&model->draft_fd);
     }
     model->draft_fd = 0;
+    snprintf(model->draft_why, sizeof(model->draft_why), "%.*s", (int)sizeof(model->draft_why) - 1,
+             why);
+    flo_log(FLO_LOG_WARN, "serve", "%s@%s: its draft is left out: %s", model->model, model->version,
+            why);
 }
 
 void flo_shell_draft_add(struct flo_shell *shell, const struct flo_shell_files *files,

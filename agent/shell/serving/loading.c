@@ -43,11 +43,7 @@ static void loading_free(struct flo_shell_loading *loading)
     if (loading->beat != NULL) {
         event_free(loading->beat);
     }
-    flo_fd_cleanup(&loading->source.fd);
-    flo_shell_draft_close(&loading->source);
-    for (uint32_t i = 0; i < loading->source.n_adapters; i++) {
-        flo_fd_cleanup(&loading->source.adapters[i].fd);
-    }
+    flo_serve_model_close(&loading->source);
     flo_fd_cleanup(&loading->file_fd);
     free(loading->chat_template);
     free(loading->runtime);
@@ -154,13 +150,7 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
 
     flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
-        close(source->fd);
-        if (source->draft_fd > 0) {
-            close(source->draft_fd);
-        }
-        for (uint32_t i = 0; i < source->n_adapters; i++) {
-            close(source->adapters[i].fd);
-        }
+        flo_serve_model_close(source);
         flo_fail(&err, FLO_E_MEMORY, "loading");
         flo_shell_lost(shell, model, role, &err);
         return NULL;

@@ -152,7 +152,6 @@ void flo_shell_draft_add(struct flo_shell *shell, const struct flo_shell_files *
                          const char *reason, struct flo_serve_model *model);
 /* Leaves the draft out, for a reason that the log and the status show. */
 void flo_shell_draft_leave(struct flo_serve_model *model, const char *why);
-void flo_shell_draft_close(struct flo_serve_model *model);
 
 /* Moves a candidate that serves from its own process into the current engine,
  * if that has the same base model and memory for the adapter (hosted.c).  The
