@@ -154,6 +154,15 @@ FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
 /* Gives the golden prompts of --golden to each variant that names none of its
  * own.  FLO_E_USAGE: a variant has no room for one more file. */
 FLO_MUST_USE int flo_create_share_golden(struct flo_create *create, struct flo_err *err);
+/* Finds the file of a variant at this index; NULL: it has no more.  A variant that
+ * lists none has every file. */
+const struct flo_author_file *flo_create_file_at(const struct flo_create *create,
+                                                 const struct flo_author_variant *variant,
+                                                 size_t index);
+/* Adds a file's name to a variant that lists its files.  `what` names the file in
+ * the error.  FLO_E_USAGE: the variant has no room for one more file. */
+FLO_MUST_USE int flo_create_append(struct flo_author_variant *variant, const char *name,
+                                   const char *what, struct flo_err *err);
 /* Tells whether a variant has the file with this path. */
 bool flo_create_holds(const struct flo_create *create, const struct flo_author_variant *variant,
                       const char *path);

@@ -26,10 +26,9 @@ static const struct flo_author_file *find_file(const struct flo_create *create, 
     return NULL;
 }
 
-/* Finds the file of a variant at this index.  A variant that lists none has
- * every file. */
-static const struct flo_author_file *file_at(const struct flo_create *create,
-                                             const struct flo_author_variant *variant, size_t index)
+const struct flo_author_file *flo_create_file_at(const struct flo_create *create,
+                                                 const struct flo_author_variant *variant,
+                                                 size_t index)
 {
     if (variant->files[0] == NULL) {
         return index < create->author.file_count ? &create->files[index] : NULL;
@@ -42,7 +41,7 @@ bool flo_create_holds(const struct flo_create *create, const struct flo_author_v
 {
     const struct flo_author_file *file;
 
-    for (size_t i = 0; (file = file_at(create, variant, i)) != NULL; i++) {
+    for (size_t i = 0; (file = flo_create_file_at(create, variant, i)) != NULL; i++) {
         if (file->path == path) {
             return true;
         }
@@ -62,7 +61,8 @@ static const struct flo_author_file *find_role(const struct flo_create *create,
     const struct flo_author_file *file;
     size_t i = 0;
 
-    while ((file = file_at(create, variant, i)) != NULL && strcmp(file->role, role) != 0) {
+    while ((file = flo_create_file_at(create, variant, i)) != NULL &&
+           strcmp(file->role, role) != 0) {
         i++;
     }
     return file;
@@ -78,23 +78,31 @@ const char *flo_create_model_of(const struct flo_create *create,
     return file != NULL ? file->path : NULL;
 }
 
+int flo_create_append(struct flo_author_variant *variant, const char *name, const char *what,
+                      struct flo_err *err)
+{
+    size_t count = 0;
+
+    while (variant->files[count] != NULL) {
+        count++;
+    }
+    if (count == FLO_RELEASE_FILES_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "variant %s has %d files, and no room for %s",
+                        variant->name, FLO_RELEASE_FILES_MAX, what);
+    }
+    variant->files[count] = name;
+    return 0;
+}
+
 int flo_create_share_golden(struct flo_create *create, struct flo_err *err)
 {
     for (size_t i = 0; create->has_golden && i < create->parts.variant_count; i++) {
         struct flo_author_variant *variant = &create->parts.variants[i];
-        size_t count = 0;
 
         if (variant->files[0] == NULL || find_role(create, variant, "golden") != NULL) {
             continue;
         }
-        while (variant->files[count] != NULL) {
-            count++;
-        }
-        if (count == FLO_RELEASE_FILES_MAX) {
-            return flo_fail(err, FLO_E_USAGE, "variant %s has %d files, and no room for --golden",
-                            variant->name, FLO_RELEASE_FILES_MAX);
-        }
-        variant->files[count] = create->files[1].name;
+        FLO_TRY(flo_create_append(variant, create->files[1].name, "--golden", err));
     }
     return 0;
 }

@@ -65,16 +65,6 @@ static bool is_draft(const struct flo_author_file *file)
     return strcmp(file->role, FLO_ROLE_DRAFT) == 0;
 }
 
-static size_t count_files(const struct flo_author_variant *variant)
-{
-    size_t count = 0;
-
-    while (variant->files[count] != NULL) {
-        count++;
-    }
-    return count;
-}
-
 /* Names the files of a variant that named none: all files but drafts. */
 static void name_files(const struct flo_create *create, struct flo_author_variant *variant)
 {
@@ -87,19 +77,14 @@ static void name_files(const struct flo_create *create, struct flo_author_varian
     }
 }
 
-/* Counts the drafts of a variant.  A variant that names no files has all. */
 static size_t count_drafts(const struct flo_create *create,
                            const struct flo_author_variant *variant)
 {
+    const struct flo_author_file *file;
     size_t count = 0;
 
-    for (size_t i = 0; i < create->author.file_count; i++) {
-        const struct flo_author_file *file = &create->files[i];
-        bool is_its = variant->files[0] == NULL;
-        for (size_t f = 0; !is_its && variant->files[f] != NULL; f++) {
-            is_its = strcmp(variant->files[f], file->name) == 0;
-        }
-        count += is_its && is_draft(file) ? 1 : 0;
+    for (size_t i = 0; (file = flo_create_file_at(create, variant, i)) != NULL; i++) {
+        count += is_draft(file) ? 1 : 0;
     }
     return count;
 }
@@ -109,23 +94,17 @@ static size_t count_drafts(const struct flo_create *create,
 static int share(const struct flo_create *create, struct flo_author_variant *variant,
                  const char *name, struct flo_err *err)
 {
-    size_t count = count_files(variant);
+    bool has_all = variant->files[0] == NULL;
 
     if (!flo_create_is_native(variant)) {
-        if (count == 0) {
+        if (has_all) {
             name_files(create, variant);
         }
         return 0;
     }
-    if (count == 0 || count_drafts(create, variant) > 0) {
-        return 0;
-    }
-    if (count == FLO_RELEASE_FILES_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "variant %s has %d files, and no room for a draft",
-                        variant->name, FLO_RELEASE_FILES_MAX);
-    }
-    variant->files[count] = name;
-    return 0;
+    return has_all || count_drafts(create, variant) > 0
+               ? 0
+               : flo_create_append(variant, name, "a draft", err);
 }
 
 /* Finds the draft for all variants: that of --draft, or of an adapter's base. */
@@ -183,13 +162,13 @@ static int check_variant(const struct flo_create *create, const struct flo_autho
 static const char *draft_of(const struct flo_create *create,
                             const struct flo_author_variant *variant)
 {
-    for (size_t i = 0; i < create->author.file_count; i++) {
-        const struct flo_author_file *file = &create->files[i];
-        if (is_draft(file) && file->path != NULL && flo_create_holds(create, variant, file->path)) {
-            return file->path;
-        }
+    const struct flo_author_file *file;
+    size_t i = 0;
+
+    while ((file = flo_create_file_at(create, variant, i)) != NULL && !is_draft(file)) {
+        i++;
     }
-    return NULL;
+    return file != NULL ? file->path : NULL;
 }
 
 /* Lets the engine compare a draft with its model. */
