@@ -57,7 +57,7 @@ static int get_text(const struct flo_tree_node *object, const char *key, size_t 
         return FLO_E_META_SCHEMA;
     }
     if (found->bytes > bytes_max) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu characters, limit %zu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu bytes, limit %zu", key,
                         found->bytes, bytes_max);
     }
     *out = found->text;

@@ -200,7 +200,7 @@ int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max, c
 
     FLO_TRY(find(object, key, 1u << JSON_STRING, "a text", &value, err));
     if (json_string_length(value) > bytes_max) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu characters, limit %zu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu bytes, limit %zu", key,
                         json_string_length(value), bytes_max);
     }
     *out = json_string_value(value);

@@ -40,7 +40,7 @@ enum flo_alert_level {
 /* ---- rules ---- */
 
 #define FLO_ALERT_LABELS_MAX 4
-#define FLO_ALERT_TEXT_MAX 256
+#define FLO_ALERT_TEXT_MAX (256 * 4) /* bytes of 256 characters */
 struct flo_alert_rule {
     char name[FLO_NAME_MAX + 1];
     bool is_page; /* severity of the alert: page if true, else ticket */
@@ -56,7 +56,7 @@ struct flo_alert_rule {
     size_t label_count;
     /* name of a label: each of its values has a series of its own; "": one
      * series adds up all samples */
-    char by[32];
+    char by[FLO_NAME_MAX + 1];
     bool has_per;
     enum flo_exposed per; /* metric by whose value the rule's value is divided */
     double per_least;     /* smallest divisor with which the rule is evaluated */

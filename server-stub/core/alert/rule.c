@@ -28,11 +28,13 @@ const char *flo_alert_default(size_t place, const char **name)
 
 /* ---- reading ---- */
 
+enum { METRIC_BYTES_MAX = 80 * 4 /* bytes of 80 characters */ };
+
 static int take_metric(const json_t *json, const char *key, enum flo_exposed *out, bool *found,
                        struct flo_err *err)
 {
     const char *word = NULL;
-    int rv = flo_json_opt_text(json, key, 80, "", &word, err);
+    int rv = flo_json_opt_text(json, key, METRIC_BYTES_MAX, "", &word, err);
 
     *found = rv == 0 && word[0] != '\0';
     FLO_TRY(rv);

@@ -177,6 +177,28 @@ static void a_rule_that_does_not_go_together_is_refused_with_its_place(void **st
     }
 }
 
+/* Writes this many characters of four bytes each. */
+static const char *satellites(char *out, int chars)
+{
+    for (int i = 0; i < chars; i++) {
+        memcpy(&out[i * 4], "\xf0\x9f\x9b\xb0", 5);
+    }
+    return out;
+}
+
+static void a_limit_counts_characters_and_not_bytes(void **state)
+{
+    char word[256 * 4 + 1];
+    char text[2048];
+
+    (void)state;
+    snprintf(text, sizeof(text), "{\"where\":\"drifts\",\"above\":1,\"text\":\"%s\"}",
+             satellites(word, 256));
+    assert_string_equal(rule_of(text).text, word);
+    snprintf(text, sizeof(text), "{\"metric\":\"%s\",\"above\":1}", satellites(word, 80));
+    assert_int_equal(refusal_of(text).code, FLO_E_REST_MEANING);
+}
+
 static void the_shipped_rules_are_rules(void **state)
 {
     const char *name;
@@ -336,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_silenced_alert_is_told_when_the_silence_ends),
         cmocka_unit_test(an_alert_that_nobody_heard_of_ends_without_a_word),
         cmocka_unit_test(a_rule_that_does_not_go_together_is_refused_with_its_place),
+        cmocka_unit_test(a_limit_counts_characters_and_not_bytes),
         cmocka_unit_test(the_shipped_rules_are_rules),
         cmocka_unit_test(labels_are_compared_whole),
         cmocka_unit_test(labels_that_are_no_labels_match_nothing),
