@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <flotilla/errors/net.h>
+#include <flotilla/errors/release.h>
 #include <flotilla/proto.h>
 
 #include "base/host/digest.h"
@@ -235,21 +236,6 @@ void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
     }
 }
 
-int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items, struct flo_err *err)
-{
-    const char *model = flo_args_text(&cli->args, "model", NULL);
-    char whole[256];
-
-    if (model == NULL) {
-        return flo_api_list(cli, path, items, err);
-    }
-    if (!flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_USAGE, "--model `%.80s` is no name", model);
-    }
-    snprintf(whole, sizeof(whole), "%s?model=%s", path, model);
-    return flo_api_list(cli, whole, items, err);
-}
-
 int flo_api_send(struct flo_cli *cli, const char *path, const void *data, size_t bytes,
                  json_t **answer, struct flo_err *err)
 {
@@ -292,6 +278,51 @@ int flo_api_list(struct flo_cli *cli, const char *path, json_t **items, struct f
     return list_up_to(cli, path, UINT64_MAX, items, err);
 }
 
+int flo_api_check_model(struct flo_cli *cli, const json_t *items, struct flo_err *err)
+{
+    const char *model = flo_args_text(&cli->args, "model", NULL);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+
+    if (model == NULL || json_array_size(items) > 0) {
+        return 0;
+    }
+    flo_buf_text(&path, "/v1/releases?limit=1");
+    flo_api_query_add(&path, "model", model);
+    FLO_TRY(path.failed ? flo_fail(err, FLO_E_MEMORY, "list")
+                        : flo_api_get(cli, path.data, &page, err));
+    return json_array_size(json_object_get(page, "items")) > 0
+               ? 0
+               : flo_fail(err, FLO_E_RELEASE_ABSENT, "no release of model %.80s", model);
+}
+
+/* Gets a list that --model may have narrowed. */
+static int list_of_model(struct flo_cli *cli, const char *path, uint64_t limit, json_t **items,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *all = NULL;
+
+    FLO_TRY(list_up_to(cli, path, limit, &all, err));
+    FLO_TRY(flo_api_check_model(cli, all, err));
+    *items = json_incref(all);
+    return 0;
+}
+
+int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items, struct flo_err *err)
+{
+    const char *model = flo_args_text(&cli->args, "model", NULL);
+    char whole[256];
+
+    if (model == NULL) {
+        return flo_api_list(cli, path, items, err);
+    }
+    if (!flo_name_is_valid(model)) {
+        return flo_fail(err, FLO_E_USAGE, "--model `%.80s` is no name", model);
+    }
+    snprintf(whole, sizeof(whole), "%s?model=%s", path, model);
+    return list_of_model(cli, whole, UINT64_MAX, items, err);
+}
+
 int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard, json_t **items,
                  struct flo_err *err)
 {
@@ -304,8 +335,8 @@ int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard, json_
     flo_api_query_add(&whole, "model", model);
     return whole.failed
                ? flo_fail(err, FLO_E_MEMORY, "list")
-               : list_up_to(cli, whole.data, flo_args_has(&cli->args, "all") ? UINT64_MAX : limit,
-                            items, err);
+               : list_of_model(cli, whole.data,
+                               flo_args_has(&cli->args, "all") ? UINT64_MAX : limit, items, err);
 }
 
 static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)

@@ -73,7 +73,7 @@ FLO_MUST_USE int flo_api_stream(struct flo_cli *cli, const char *path, const cha
                                 int (*on_progress)(void *context, uint64_t done, uint64_t total),
                                 void *context, struct flo_err *err);
 /* Gets the first elements of a list: as many as --limit says, all with --all,
- * else `standard` of them. */
+ * else `standard` of them.  With --model as flo_api_list_model(). */
 FLO_MUST_USE int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
                               json_t **items, struct flo_err *err);
 /* Gets all pages of a list as an array. */
@@ -82,8 +82,12 @@ FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path, json_t **it
 /* Appends a parameter, encoded, as "?key=value" or "&key=value".  Appends
  * nothing if the value is NULL. */
 void flo_api_query_add(struct flo_buf *path, const char *key, const char *value);
+/* Fails if `items` is empty and the controller has no release of the model that
+ * --model names: an empty list may come from a wrong name.
+ * FLO_E_RELEASE_ABSENT. */
+FLO_MUST_USE int flo_api_check_model(struct flo_cli *cli, const json_t *items, struct flo_err *err);
 /* Gets all pages of a list.  With --model only elements of that model are
- * requested. */
+ * requested; see flo_api_check_model(). */
 FLO_MUST_USE int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
                                     struct flo_err *err);
 /* Sends raw bytes, such as a signed document, as the body of a POST. */

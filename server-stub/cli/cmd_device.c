@@ -115,6 +115,7 @@ static int list_devices(struct flo_cli *cli, struct flo_err *err)
         rv = check_group(cli, group, err);
     }
     FLO_TRY(rv);
+    FLO_TRY(flo_api_check_model(cli, items, err));
     if (!flo_args_has(&cli->args, "sort") && !flo_args_has(&cli->args, "limit")) {
         flo_out_sort(&items);
     }

@@ -188,6 +188,7 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
         return err->code;
     }
     FLO_TRY(flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err));
+    FLO_TRY(flo_api_check_model(cli, json_object_get(answer, "series"), err));
     if (form != FLO_OUT_CSV && form > FLO_OUT_WIDE) {
         flo_out_json(cli, answer);
         return 0;
@@ -291,6 +292,7 @@ int flo_cmd_telemetry_away(struct flo_cli *cli, struct flo_err *err)
         FLO_TRY(add_sums(cli, &query, body, away[k], away[k] + 5, rows, err));
     }
     FLO_TRY(add_sums(cli, &query, body, "away_failed", "failed", rows, err));
+    FLO_TRY(flo_api_check_model(cli, rows, err));
     json_array_foreach(rows, i, row)
     {
         add_share(&query, row);

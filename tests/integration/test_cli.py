@@ -830,6 +830,17 @@ def test_a_group_that_is_not_there_is_no_empty_list(controller, folder):
     assert "hardware: x86_64, 2 processors" in out, out
 
 
+def test_a_model_that_is_not_there_is_no_empty_list(controller, served):
+    for line in ("device list", "release list", "rollout list",
+                 "device benchmarks", "telemetry query ttft_us",
+                 "telemetry away"):
+        words = line.split()
+        code, out, err = cli(controller, *words, "--model", "tinny")
+        assert (code, out) == (3, "") and "error[release.absent]: no release " \
+            "of model tinny\n" in err, (words, code, out, err)
+        assert cli(controller, *words, "--model", "tiny")[0] == 0, words
+
+
 def test_a_prompt_comes_from_standard_input():
     said = [subprocess.run(
         [os.path.join(BIN, "flotilla-engine"), "run", "--model",
