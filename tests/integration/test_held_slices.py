@@ -247,7 +247,7 @@ def test_the_others_get_it_and_the_slice_stays(fleet, rollout):
     stays_out(fleet, rollout, *at(fleet, BAD, "1.0.0"))
     until("it is over", lambda: fleet.get(rollout)["state"] == "completed")
     assert fleet.get(rollout)["reason"] == \
-        "%d of %d devices have it, 2 cancelled" % (
+        "%d of %d devices got it, 2 cancelled" % (
             len(fleet.have("2.0.0")), len(fleet.devices) + 1)
     before = seen(fleet, rollout)
     fleet.killed()

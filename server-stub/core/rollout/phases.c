@@ -547,8 +547,8 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
     size_t bytes = sizeof(rollout->reason);
 
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
-    int used = snprintf(reason, bytes, "%u of %u device%s %s it", out->good, out->members,
-                        flo_s(out->members), flo_plural(out->good, "has", "have"));
+    int used = snprintf(reason, bytes, "%u of %u device%s got it", out->good, out->members,
+                        flo_s(out->members));
     if (out->bad > 0) {
         used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s", out->bad, causes);
     }

@@ -92,11 +92,11 @@ static void an_offline_device_catches_up_later(void **state)
     wait_ms(world, 3600000);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
     assert_string_equal(world->rollout.reason,
-                        "3 of 4 devices have it, 1 follows when it comes back");
+                        "3 of 4 devices got it, 1 follows when it comes back");
     says(world, 4, 1, FLO_EXECUTION_APPLYING, NULL);
-    assert_string_equal(world->rollout.reason, "3 of 4 devices have it, 1 under way");
+    assert_string_equal(world->rollout.reason, "3 of 4 devices got it, 1 under way");
     goes_well(world, 4);
-    assert_string_equal(world->rollout.reason, "4 of 4 devices have it");
+    assert_string_equal(world->rollout.reason, "4 of 4 devices got it");
 
     assert_int_equal(state_of(world, 4), FLO_EXECUTION_SUCCEEDED);
     assert_int_equal(world->rollout.phases[1].silent, 0);
@@ -118,12 +118,11 @@ static void who_is_under_way_is_told_beside_who_is_still_away(void **state)
     wait_ms(world, 1000);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
     assert_string_equal(world->rollout.reason,
-                        "2 of 4 devices have it, 2 follow when they come back");
+                        "2 of 4 devices got it, 2 follow when they come back");
     about(world, 3, FLO_ROLLOUT_EVENT_HEARD);
     says(world, 3, 1, FLO_EXECUTION_APPLYING, NULL);
     assert_string_equal(world->rollout.reason,
-                        "2 of 4 devices have it, 1 under way, 1 follows when "
-                        "it comes back");
+                        "2 of 4 devices got it, 1 under way, 1 follows when it comes back");
     world_free(world);
 }
 
