@@ -333,6 +333,23 @@ def test_an_emergency_shows_its_plan_and_what_became_of_it(
     assert state == "published"
 
 
+def test_a_list_of_rollouts_has_who_runs_another_release_since(
+        controller, devices, publisher):
+    rollout = bring(controller, devices, publisher, "2.9.0")[0]
+    slot = {"version": "2.9.1", "release": publisher.publish("2.9.1")}
+    for device in devices[:2]:
+        device.report(2, [{"model": "tiny", "state": "ready", "serving": slot,
+                           "execution": None, "current": slot}])
+    until("two run another", lambda: same(
+        rollout_of(controller, rollout)["overtaken"], 2))
+
+    table = cli(controller, "rollout", "list", "--all", "--fields",
+                "id,holders,overtaken,members")[1].splitlines()
+
+    assert [rollout, "1", "2", "3"] in [row.split() for row in table]
+    assert "HAVE IT  RUN ANOTHER  OF" in cli(controller, "rollout", "list")[1]
+
+
 def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
         controller, devices, publisher):
     publisher.publish("3.0.0")
