@@ -31,13 +31,52 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     }
 }
 
-/* Prints an order with its model, scope, author, time and reason. */
-static void print_order(const json_t *order)
+static const char *version_of(const json_t *releases, const json_t *digest)
+{
+    size_t i;
+    json_t *release;
+
+    json_array_foreach(releases, i, release)
+    {
+        if (json_equal(json_object_get(release, "digest"), digest)) {
+            return flo_out_text(release, "version", "?");
+        }
+    }
+    return "?";
+}
+
+/* Prints the release of an order: its version, or the versions of the digests
+ * that it takes back. */
+static void print_release(struct flo_cli *cli, const json_t *order)
+{
+    const char *model = flo_out_text(order, "body.args.model", "");
+    const char *version = flo_out_text(order, "body.args.version", "");
+    const json_t *from = flo_out_at(order, "body.args.from");
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *releases = NULL;
+    struct flo_err unread = {0}; /* then the model is named alone */
+
+    if (model[0] == '\0') {
+        return;
+    }
+    printf(" of %s%s%s", model, version[0] != '\0' ? "@" : "", version);
+    flo_buf_text(&path, "/v1/releases");
+    flo_api_query_add(&path, "model", model);
+    if (json_array_size(from) == 0 || path.failed ||
+        flo_api_list(cli, path.data, &releases, &unread) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        printf("%s%s", i == 0 ? "@" : ",", version_of(releases, json_array_get(from, i)));
+    }
+}
+
+/* Prints an order with its release, scope, author, time and reason. */
+static void print_order(struct flo_cli *cli, const json_t *order)
 {
     static const struct {
         const char *path, *before;
-    } parts[] = {{"body.args.model", " of "},
-                 {"group", " · group "},
+    } parts[] = {{"group", " · group "},
                  {"body.scope.device", " · device "},
                  {"rollout", " · rollout "},
                  {"body.by", " · by "}};
@@ -49,6 +88,7 @@ static void print_order(const json_t *order)
     if (strcmp(op, "prompts") == 0) {
         printf("%s", flo_out_u64(order, "body.args.stay") != 0 ? " stay" : " go");
     }
+    print_release(cli, order);
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
         const char *text = flo_out_text(order, parts[i].path, "");
         if (text[0] != '\0') {
@@ -350,7 +390,7 @@ int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_object(cli, order, FLO_COLUMNS(order));
     } else if (rv == 0) {
-        print_order(order);
+        print_order(cli, order);
         print_answers(order);
         print_missing(cli, order);
     }
