@@ -103,11 +103,24 @@ static void print_order(struct flo_cli *cli, const json_t *order)
     }
 }
 
+/* Tells whether the devices of an order are those of its rollout: such an order
+ * is answered by their executions, and counts nobody itself. */
+static bool is_of_rollout(const json_t *order)
+{
+    return flo_out_text(order, "rollout", "")[0] != '\0' &&
+           flo_out_u64(order, "scope_devices") == 0 && json_object_get(order, "making") == NULL;
+}
+
 static void print_answers(const json_t *order)
 {
     char half[32];
     char most[32];
 
+    if (is_of_rollout(order)) {
+        printf("order %s is signed; its devices: flotilla rollout get %s\n",
+               flo_out_text(order, "id", "?"), flo_out_text(order, "rollout", "?"));
+        return;
+    }
     flo_out_ms(flo_out_u64(order, "heard_ms_p50"), half);
     flo_out_ms(flo_out_u64(order, "heard_ms_p99"), most);
     printf("order %s %s: %llu done, %llu failed, %llu awaited, %llu offline"
@@ -409,6 +422,11 @@ int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
+    }
+    if (rv == 0 && is_of_rollout(ended)) {
+        const char *rollout = flo_out_text(ended, "rollout", "?");
+        flo_fail(err, FLO_E_USAGE, "the devices of order %s are those of rollout %s", id, rollout);
+        return flo_err_fix(err, "flotilla rollout wait %s", rollout);
     }
     if (ended != NULL && flo_out_is_data(cli)) {
         flo_out_object(cli, ended, FLO_COLUMNS(order));

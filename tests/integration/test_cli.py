@@ -858,6 +858,27 @@ def test_a_model_that_is_not_there_is_no_empty_list(controller, served):
         assert cli(controller, *words, "--model", "tiny")[0] == 0, words
 
 
+def test_an_order_of_a_rollout_names_its_release_and_the_rollout(
+        controller, devices, publisher):
+    digest = publisher.publish("2.8.0")
+    rollout = start(controller, "tiny@2.8.0",
+                    phases=[{"share_pct": 100}])["id"]
+    order = devices[0].order("deploy", about=digest)[1]["id"]
+
+    code, out, _ = cli(controller, "order", "get", order)
+
+    assert code == 0 and out.startswith("deploy of tiny@2.8.0 · group all · "
+                                        "rollout %s · " % rollout), out
+    assert out.splitlines()[1:] == [
+        "order %s is signed; its devices: flotilla rollout get %s" %
+        (order, rollout)]
+    code, out, err = cli(controller, "order", "wait", order, "-q")
+    assert (code, out) == (2, "") and "flotilla rollout wait " + rollout in err
+    for device in devices:
+        device.event(rollout, digest, "succeeded")
+    until_rollout(controller, rollout, "completed")
+
+
 def test_a_prompt_comes_from_standard_input():
     said = [subprocess.run(
         [os.path.join(BIN, "flotilla-engine"), "run", "--model",

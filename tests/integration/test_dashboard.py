@@ -222,6 +222,19 @@ def test_a_rollout_shows_its_plan_then_starts_and_ends(page):
     has(page, "main .head", "abort")
 
 
+def test_the_order_of_a_rollout_leads_to_its_rollout(page, controller):
+    order = next(r["object"] for r in controller.ask(
+        "GET", "/v1/audit?order=newest&limit=100").json["items"]
+        if r["what"] == "order.issue" and '"op":"deploy"' in r["detail"])
+    rollout = controller.ask("GET", "/v1/orders/" + order).json["rollout"]
+    go(page, "orders/" + order, "[aria-label=Progress]")
+    has(page, "[aria-label=Progress]", "those of rollout " + rollout)
+    assert page.run("document.querySelector('[aria-label=Progress] a').hash") \
+        == "#/rollouts/" + rollout
+    assert page.run("!document.querySelector('[aria-label=Devices], .head"
+                    " .st')"), "nobody is counted"
+
+
 PHASES = ("[...document.querySelectorAll('[aria-label=Phases] tbody tr')].map("
           "r => [...r.cells].map(c => c.innerText))")
 
