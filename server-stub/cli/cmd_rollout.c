@@ -80,7 +80,7 @@ static void print_next(const json_t *rollout)
         uint64_t at = flo_out_u64(rollout, "next.at_ms");
         uint64_t now = flo_wall_ms();
         flo_out_ms(at > now ? at - now : 0, in);
-        printf("waits for: %s; looked at again within %s\n",
+        printf("waits for: %s; looked at again with any news, else in %s\n",
                flo_out_plain(rollout, "next.what", "?", text), in);
     }
 }

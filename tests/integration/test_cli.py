@@ -874,6 +874,8 @@ def test_an_order_of_a_rollout_names_its_release_and_the_rollout(
         (order, rollout)]
     code, out, err = cli(controller, "order", "wait", order, "-q")
     assert (code, out) == (2, "") and "flotilla rollout wait " + rollout in err
+    assert "; looked at again with any news, else in " in cli(
+        controller, "rollout", "get", rollout)[1]
     for device in devices:
         device.event(rollout, digest, "succeeded")
     until_rollout(controller, rollout, "completed")

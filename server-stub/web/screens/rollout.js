@@ -127,7 +127,7 @@ const fetched = (t) => (t.full_bytes > t.bytes
 function waits(one) {
   const soak = one.phases?.[one.phase - 1]?.soak;
   return soak ? { n: html`<${Ticking} say=${(now) => countdown(soak, now)} />`, word: text(one.next.what) }
-    : { n: "waits", word: html`${text(one.next.what)}<${Ticking} say=${(now) => one.next.at_ms > now ? `, looks again in ≤ ${seconds(one.next.at_ms - now)}` : ""} />` };
+    : { n: "waits", word: html`${text(one.next.what)}<${Ticking} say=${(now) => one.next.at_ms > now ? `, looks again with any news, else in ${seconds(one.next.at_ms - now)}` : ""} />` };
 }
 
 export class Rollout extends Screen {
