@@ -157,7 +157,7 @@ static void print_line(const json_t *json, const char *path, const char *head)
 {
     char text[FLO_OUT_PLAIN];
 
-    if (json_is_string(flo_out_at(json, path))) {
+    if (flo_out_text(json, path, "")[0] != '\0') {
         printf("%s: %s\n", head, flo_out_plain(json, path, "", text));
     }
 }

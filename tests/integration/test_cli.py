@@ -845,6 +845,7 @@ def test_a_group_that_is_not_there_is_no_empty_list(controller, folder):
     code, out, _ = cli(controller, "device", "get", "shown")
     assert code == 0 and "labels: site=lyon\n" in out
     assert "hardware: x86_64, 2 processors" in out, out
+    assert "note:" not in out, "it has none"
 
 
 def test_a_model_that_is_not_there_is_no_empty_list(controller, served):
