@@ -31,6 +31,21 @@ static bool runs_other(const struct flo_rollout_entry *entry, const struct flo_s
     return is_other;
 }
 
+size_t flo_rollouts_holders(const struct flo_rollout *core, size_t *overtaken)
+{
+    size_t count = 0;
+
+    *overtaken = 0;
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        *overtaken += has_it(member) && member->runs_other;
+        count += state == FLO_EXECUTION_ACTIVATING || state == FLO_EXECUTION_SOAKING ||
+                 (has_it(member) && !member->runs_other);
+    }
+    return count;
+}
+
 static void look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  struct flo_rollout_member *member)
 {

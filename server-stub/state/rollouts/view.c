@@ -95,26 +95,6 @@ static json_t *view_causes(const struct flo_controller *controller, const struct
     return list;
 }
 
-/* Counts devices that have the release now and would be rolled back.
- * *overtaken receives the number of updated devices that run another release
- * now. */
-static json_int_t holders(const struct flo_rollout *core, int *overtaken)
-{
-    json_int_t count = 0;
-
-    *overtaken = 0;
-
-    for (size_t i = 0; i < core->member_count; i++) {
-        const struct flo_rollout_member *member = &core->members[i];
-        enum flo_execution state = (enum flo_execution)member->state;
-        bool is_good = flo_execution_kind(state) == FLO_EXECUTION_END_GOOD;
-        *overtaken += is_good && member->runs_other;
-        count += state == FLO_EXECUTION_ACTIVATING || state == FLO_EXECUTION_SOAKING ||
-                 (is_good && !member->runs_other);
-    }
-    return count;
-}
-
 json_t *flo_object_slices(const struct flo_rollout *core, enum flo_slice_hold as)
 {
     const struct flo_analysis_state *state = &core->analysis.state;
@@ -225,8 +205,8 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
     const struct flo_rollout *core = &entry->core;
     char digest[FLO_DIGEST_TEXT];
     char etag[20];
-    int overtaken;
-    json_int_t held = holders(core, &overtaken);
+    size_t overtaken;
+    size_t held = flo_rollouts_holders(core, &overtaken);
     const struct flo_rollout_entry *follower = flo_rollouts_follower(controller, entry);
     json_t *phases = json_array();
 
@@ -243,13 +223,13 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
         flo_rollouts_named(controller, core, core->reason, strlen(core->reason)), "on_fail",
         flo_on_fail_word(core->on_fail), "phase", (int)core->phase + 1, "members",
         (int)core->member_count, "phases", phases, "gates", flo_object_rollout_gates(core),
-        "causes", view_causes(controller, core), "holders", held, "starts_per_s",
+        "causes", view_causes(controller, core), "holders", (json_int_t)held, "starts_per_s",
         core->starts_per_s, "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
         (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->own->spec);
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
-    json_object_set_new(json, "overtaken", json_integer(overtaken));
+    json_object_set_new(json, "overtaken", json_integer((json_int_t)overtaken));
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->own->by));
     if (follower != NULL) {

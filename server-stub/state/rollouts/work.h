@@ -227,6 +227,10 @@ FLO_MUST_USE int flo_rollouts_check_room(const struct flo_controller *controller
 /* Finds out, after loading, which members run another release by their newest
  * reports. */
 void flo_rollouts_holders_read(struct flo_controller *controller, struct flo_rollout_entry *entry);
+/* Counts devices that have the release now and would be rolled back.
+ * *overtaken receives the number of updated devices that run another release
+ * now. */
+size_t flo_rollouts_holders(const struct flo_rollout *core, size_t *overtaken);
 /* Adds an entry to the rollouts in memory.  The entry is taken even on
  * failure. */
 FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
