@@ -65,6 +65,7 @@ int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void 
 /* Returns true unless the release was yanked, or its newest rollout was
  * stopped. */
 bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *release);
+bool flo_fleet_is_yanked(const struct flo_fleet_store *store, const char *release);
 /* Tells whether the device is in this group, by its list of groups.  Every
  * device is in `all`. */
 bool flo_fleet_is_in_group(const struct flo_fleet_device *device, const char *group);

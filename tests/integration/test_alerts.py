@@ -322,7 +322,7 @@ def test_people_have_an_alert_or_silence_its_rule(watched, receiver):
     assert alerts(watched, True)[0]["state"] == "resolved"
 
 
-def test_a_halted_rollout_is_over_when_a_newer_one_completed(controller):
+def test_a_halted_rollout_is_over_by_a_newer_one_or_by_a_yank(controller):
     """Alert, metrics, list and doctor say the same."""
     device = Device(controller, controller.dir, "gw",
                     controller.enrol_token()).connect()
@@ -366,6 +366,39 @@ def test_a_halted_rollout_is_over_when_a_newer_one_completed(controller):
     again = ends("3", "failed", "halted")
     until("the next", lambda: same(said(again), (1, True, "1", None)))
     assert said(bad)[1] is False
+
+    def is_over(rollout):
+        return ask(controller, "GET", "/v1/rollouts/" + rollout).get("over")
+
+    def yank(version, verb="yank"):
+        ask(controller, "POST", "/v1/releases/tiny@%s/%s" % (version, verb),
+            {"reason": "bad"})
+
+    assert (is_over(bad), is_over(again)) == (True, None)
+    yank("3")
+    until("it is withdrawn", lambda: same(said(again), (0, False, "0", None)))
+    yank("3", "unyank")
+    until("it is back", lambda: same(said(again), (1, True, "1", None)))
+    yank("3")
+    # a device that has the release keeps it in sight
+    other = Device(controller, controller.dir, "gw-2",
+                   controller.enrol_token()).connect()
+    digest = publisher.publish("4")
+    made = start(controller, "tiny@4", phases=[{"devices": 2},
+                                               {"share_pct": 100}])["id"]
+    other.event(made, digest, "succeeded")
+    until("one has it", lambda: ask(
+        controller, "GET", "/v1/rollouts/" + made)["holders"] == 1)
+    device.event(made, digest, "failed", error={
+        "id": "probe.golden", "what": "3 of 26 failed", "step": "probing"})
+    until("halted", lambda: same(ask(
+        controller, "GET", "/v1/rollouts/" + made)["state"], "halted"))
+    yank("4")
+    until("it fires", lambda: same(said(made), (1, True, "1", None)))
+    slot = {"version": "2", "release": "sha256:" + "2" * 64}
+    other.report(1, [{"model": "tiny", "state": "ready", "execution": None,
+                      "serving": slot, "current": slot}])
+    until("nobody has it", lambda: same(said(made), (0, False, "0", None)))
 
 
 def test_a_webhook_is_an_admins_and_goes_to_public_hosts_alone(controller):

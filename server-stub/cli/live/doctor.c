@@ -339,7 +339,7 @@ static void check_rollouts(struct doctor *doctor)
         const char *state = flo_out_text(rollout, "state", "");
         bool is_paused = strcmp(state, "paused") == 0 || strcmp(state, "awaiting-approval") == 0;
         bool is_new = flo_out_u64(rollout, "since_at_ms") + SOON_MS > flo_wall_ms();
-        bool is_over = json_object_get(rollout, "followed_by") != NULL;
+        bool is_over = json_is_true(json_object_get(rollout, "over"));
         bool is_partly = strcmp(state, "partly-back") == 0 && !is_over;
         bool is_halted = strcmp(state, "halted") == 0 && is_new && !is_over;
         if (is_halted || is_paused || is_partly) {

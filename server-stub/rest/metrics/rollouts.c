@@ -14,13 +14,13 @@ static bool is_odd_end(enum flo_rollout_state state)
 }
 
 /* Tells whether metrics show the rollout.  Shown are active rollouts, and those
- * that were halted or went partly back lately, unless a newer one completed. */
+ * that were halted or went partly back lately, unless that is over. */
 static bool is_shown(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
                      uint64_t now_ms)
 {
     return flo_rollout_state_is_active(entry->core.state) ||
            (is_odd_end(entry->core.state) && entry->core.since_at_ms + DAY_MS > now_ms &&
-            flo_rollouts_follower(controller, entry) == NULL);
+            !flo_rollouts_is_over(controller, entry));
 }
 
 static void add_devices(const struct flo_rollout *rollout, struct flo_samples *samples)

@@ -181,6 +181,10 @@ FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
  * none. */
 const struct flo_rollout_entry *flo_rollouts_follower(const struct flo_controller *controller,
                                                       const struct flo_rollout_entry *entry);
+/* Tells whether nobody has to look at the rollout's bad end any more: a newer
+ * one completed, or it was halted, its release is yanked and no device has it. */
+bool flo_rollouts_is_over(const struct flo_controller *controller,
+                          const struct flo_rollout_entry *entry);
 /* Returns whether the rollout begins at once: it needs no approvals, and has no
  * start time. */
 bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);

@@ -235,6 +235,9 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
     if (follower != NULL) {
         json_object_set_new(json, "followed_by", json_string(follower->core.id));
     }
+    if (flo_rollouts_is_over(controller, entry)) {
+        json_object_set_new(json, "over", json_true());
+    }
     flo_json_put_text(json, "split_of", core->analysis.split_of);
     view_held(entry, json);
     flo_rollouts_show_scans(entry, json);

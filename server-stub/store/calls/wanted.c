@@ -63,6 +63,13 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *releas
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
+bool flo_fleet_is_yanked(const struct flo_fleet_store *store, const char *release)
+{
+    const struct flo_wanted *one = find(store, release);
+
+    return one != NULL && one->is_yanked;
+}
+
 /* Marks devices that lack a release for a new evaluation, if the release was
  * yanked or its newest rollout stopped, or either was undone.  Each of the two
  * facts counts, because only a yank also concerns devices on which the release

@@ -73,7 +73,7 @@ const Facets = ({ facets, query, where }) => facets.filter((f) => f.values.lengt
 })}${more > 0 ? ` · ${number(more)} more` : ""}</p>`);
 
 function Notices({ rollouts, total, offline, frozen, freezes }) {
-  const bad = rollouts.filter((r) => r.state === "halted" && !r.followed_by
+  const bad = rollouts.filter((r) => r.state === "halted" && !r.over
     || isOpen(r) && (r.causes || []).length > 0 || r.state === "paused");
   return html`<ul class="alerts" aria-label="What fails">
     ${bad.slice(0, 5).map((r) => html`<li class=${r.state === "halted" ? "a-bad" : ""}><${State} word=${rolloutState(r)} />
