@@ -882,6 +882,13 @@ def test_an_order_of_a_rollout_names_its_release_and_the_rollout(
     until_rollout(controller, rollout, "completed")
 
 
+def test_a_timeline_names_the_model_of_each_step(controller, devices):
+    devices[0].event("r-0999", "sha256:" + "7" * 64, "downloading",
+                     model="helpdesk", version="7.0")
+    until("the step", lambda: "helpdesk  7.0" in cli(
+        controller, "device", "get", devices[0].name, "--timeline")[1])
+
+
 def test_a_prompt_comes_from_standard_input():
     said = [subprocess.run(
         [os.path.join(BIN, "flotilla-engine"), "run", "--model",
