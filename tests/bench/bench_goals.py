@@ -29,7 +29,7 @@ CLASSES = {
     "avx2": Class("AVX2", "avx2", "haswell", "avx2", 1.5, 1.5),
     "avx": Class("AVX", "avx", "sandybridge", "avx", 1.2, 1.2),
     "sse42": Class("SSE4.2", "sse42", "sse42", "sse4_2", 1.2, 1.2),
-    # Its goal is in counted instructions, which no turn measures.
+    # Its goal is in counted instructions: neon.py counts them.
     "neon": Class("NEON", "neon-dotprod", "armv8.2_1", "asimddp", None, None),
 }
 CLASS_TESTS = {"p128": "prompt of 128, tokens/s",

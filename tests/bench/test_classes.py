@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The table of CPU classes tells what is met, missed and not measured; a
-measurement goes on where it stopped."""
+measurement goes on where it stopped; counted instructions are added up."""
 import argparse
 import os
 import sys
@@ -10,6 +10,8 @@ import types
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bench_engine as bench  # noqa: E402
 import bench_goals as goals  # noqa: E402
+import insn_blocks  # noqa: E402
+import neon  # noqa: E402
 
 Q8_0 = types.SimpleNamespace(name="small-Q8_0", path="", types={"Q8_0": 9})
 RECORDED = {"p128": (445, 334), "g32": (190, 110)}
@@ -93,8 +95,40 @@ def a_run_goes_on_where_the_last_one_stopped():
         assert told == ["ours alone"] * 4, told
 
 
+COUNTS = """2 10 7f0000001000
+1 5 7f0000001040
+7f0000001000-7f0000002000 r-xp 00003000 08:01 9 /no/such/program
+
+3 4 7f0000001040
+7f0000001000-7f0000002000 r-xp 00003000 08:01 9 /no/such/program
+
+"""
+
+
+def instructions_of_each_answer_are_added_up():
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write(COUNTS)
+        file.flush()
+        start, answer = insn_blocks.read_answers(file.name)
+    assert (start.total(), answer.total()) == (25, 12)
+    assert start.place(0x7f0000001040, lambda path: types.SimpleNamespace(
+        place=lambda offset: (path, offset))) == ("/no/such/program", 0x3040)
+
+
+def fewer_instructions_than_the_peers_are_above_1():
+    counts = {("ours", "p128"): 20.0, ("theirs", "p128"): 30.0,
+              ("ours", "g32"): 50.0}
+    known = types.SimpleNamespace(get=lambda *key: counts.get(key))
+    told = neon.table([types.SimpleNamespace(kind="Q8_0")], known,
+                      lambda *_: ("ours", "theirs"))
+    assert len(told.splitlines()) == len(neon.PAIRS), told
+    assert told.splitlines()[0].split(" | ")[3:6] == ["20.0", "30.0", "1.50"]
+
+
 if __name__ == "__main__":
     goals_are_met_and_missed()
     each_row_stands_before_it_is_measured()
     without_a_peer_ours_stands_alone()
     a_run_goes_on_where_the_last_one_stopped()
+    instructions_of_each_answer_are_added_up()
+    fewer_instructions_than_the_peers_are_above_1()
