@@ -52,7 +52,8 @@ struct flo_strip_scales { /* scales and offsets of 16 rows; a weight is scale * 
 
 struct flo_code_slot {
     int8x16_t codes[2][2]; /* [lower, upper][half] */
-    float scale, sums[2];
+    float scale;
+    float sums[2]; /* [0] and [1]: the first and the last 16 codes; or [0] alone: all */
 };
 
 /* Adds to sum[t] the products of w and the codes of token t, in its halves
@@ -162,21 +163,66 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
 
 /* ---- products ---- */
 
-FLO_INLINE struct flo_code_slot flo_load_slot(const enum flo_precision precision,
-                                              const struct flo_activations *x, size_t index)
+/* Place in the input.  A caller has it by value, because the compiler would read
+ * the fields of flo_activations again after each store to y. */
+struct flo_slots {
+    const int8_t *codes;
+    const float *scales, *sums;
+};
+
+FLO_INLINE struct flo_slots flo_skip(const enum flo_precision precision, struct flo_slots in,
+                                     size_t slots)
 {
     const size_t bytes = precision == FLO_PRECISION_16 ? 64 : 32;
-    const int8_t *codes = (const int8_t *)x->codes + index * bytes;
-    struct flo_code_slot out = {
-        .scale = x->scales[index],
-        .sums = {x->sums[index * 2], x->sums[index * 2 + 1]},
-    };
+
+    return (struct flo_slots){in.codes + slots * bytes, in.scales + slots, in.sums + slots * 2};
+}
+
+FLO_INLINE struct flo_slots flo_slots_at(const enum flo_precision precision,
+                                         const struct flo_activations *x, size_t index)
+{
+    struct flo_slots in = {(const int8_t *)x->codes, x->scales, x->sums};
+
+    return flo_skip(precision, in, index);
+}
+
+FLO_INLINE void flo_load_codes(const enum flo_precision precision, struct flo_slots in,
+                               struct flo_code_slot *out)
+{
+    const size_t count = precision == FLO_PRECISION_16 ? 4 : 2;
 
 #pragma GCC unroll 4
-    for (size_t i = 0; i < bytes / 16; i++) {
-        out.codes[i / 2][i % 2] = vld1q_s8(codes + i * 16);
+    for (size_t i = 0; i < count; i++) {
+        out->codes[i / 2][i % 2] = vld1q_s8(in.codes + i * 16);
     }
+}
+
+FLO_INLINE struct flo_code_slot
+flo_load_slot(const struct flo_packed type, const enum flo_precision precision, struct flo_slots in)
+{
+    struct flo_code_slot out = {.scale = *in.scales, .sums = {in.sums[0], in.sums[1]}};
+
+    out.sums[0] += flo_has_halves(type.form) ? 0 : out.sums[1];
+    flo_load_codes(precision, in, &out);
     return out;
+}
+
+/* Loads the slots of four tokens, which follow each other. */
+FLO_INLINE void flo_load_four(const struct flo_packed type, const enum flo_precision precision,
+                              struct flo_slots in, struct flo_code_slot out[4])
+{
+    const float32x4x2_t halves = vld2q_f32(in.sums);
+    const float32x4_t scale = vld1q_f32(in.scales);
+    const float32x4_t first =
+        flo_has_halves(type.form) ? halves.val[0] : vaddq_f32(halves.val[0], halves.val[1]);
+
+#pragma GCC unroll 4
+    for (size_t t = 0; t < 4; t++) {
+        out[t].scale = scale[t];
+        out[t].sums[0] = first[t];
+        out[t].sums[1] = halves.val[1][t];
+        flo_load_codes(precision, flo_skip(precision, in, t), out + t);
+    }
 }
 
 /* Adds the products of four rows of a block with T tokens to y, whose vectors
@@ -196,9 +242,7 @@ FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_pa
         int32x4_t sum[2], upper[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
 
         for (int t = 0; t < T; t++) {
-            float codes = x[t].sums[h] + (parts == 2 ? 0 : x[t].sums[1]);
-
-            sum[t] = vdupq_n_s32((int32_t)(-type.minus * codes));
+            sum[t] = vdupq_n_s32(type.minus == 0 ? 0 : (int32_t)(-type.minus * x[t].sums[h]));
         }
         dots(w, x, 0, h, to, sum);
         if (precision == FLO_PRECISION_16) {
@@ -209,7 +253,7 @@ FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_pa
 
             s[t] = h == 0 ? vmulq_f32(scale, f) : vfmaq_f32(s[t], scale, f);
             if (type.form == FLO_FORM_D_M || type.form == FLO_FORM_K4) {
-                s[t] = vfmaq_n_f32(s[t], scales->offset[0].v[quarter], x[t].sums[0] + x[t].sums[1]);
+                s[t] = vfmaq_n_f32(s[t], scales->offset[0].v[quarter], x[t].sums[0]);
             } else if (type.form == FLO_FORM_NIBBLES) {
                 s[t] = vfmaq_n_f32(s[t], scales->offset[h].v[quarter], x[t].sums[h]);
             }
@@ -217,6 +261,27 @@ FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_pa
     }
     for (int t = 0; t < T; t++) {
         y[t] = vfmaq_n_f32(y[t], s[t], x[t].scale);
+    }
+}
+
+/* Adds the products of eight rows of a block with T tokens to y.  The second
+ * token's sums are `second` strides away. */
+FLO_INLINE void flo_add_pair(const int T, flo_dots_fn *dots, const struct flo_packed type,
+                             const enum flo_precision precision, int8x16_t (*w)[FLO_PIECES],
+                             const struct flo_strip_scales *scales, size_t pair,
+                             const struct flo_code_slot *slots, size_t second, float *y,
+                             size_t stride)
+{
+#pragma GCC unroll 2
+    for (size_t q = 0; q < 2; q++) {
+        float *to = y + q * 4, *other = to + second * stride;
+        float32x4_t sum[2] = {vld1q_f32(to), vld1q_f32(other)};
+
+        flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q, slots, sum);
+        if (T == 2) {
+            vst1q_f32(other, sum[1]);
+        }
+        vst1q_f32(to, sum[0]);
     }
 }
 
@@ -230,27 +295,28 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
                                        size_t first, size_t last, const struct flo_activations *x,
                                        float *y, size_t stride)
 {
-    for (size_t t = first; t < last; t += (size_t)T, y += (size_t)T * stride) {
+    struct flo_slots in = flo_slots_at(precision, x, b * x->tokens + first);
+    struct flo_code_slot slots[4];
+    size_t t = first;
+
+    for (; t + 4 <= last; t += 4) {
+        flo_load_four(type, precision, in, slots);
+        in = flo_skip(precision, in, 4);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i += T, y += (size_t)T * stride) {
+            flo_add_pair(T, dots, type, precision, w, scales, pair, slots + i, T == 2, y, stride);
+        }
+    }
+    for (; t < last; t += (size_t)T, y += (size_t)T * stride) {
         /* If the second token is missing, the first one takes its place. */
         size_t second = T == 2 && t + 1 < last ? 1 : 0;
-        size_t index = b * x->tokens + t;
-        struct flo_code_slot slots[2];
 
-        slots[0] = flo_load_slot(precision, x, index);
+        slots[0] = flo_load_slot(type, precision, in);
         if (T == 2) {
-            slots[1] = flo_load_slot(precision, x, index + second);
+            slots[1] = flo_load_slot(type, precision, flo_skip(precision, in, second));
         }
-#pragma GCC unroll 2
-        for (size_t q = 0; q < 2; q++) {
-            float *to = y + q * 4, *other = to + second * stride;
-            float32x4_t sum[2] = {vld1q_f32(to), vld1q_f32(other)};
-
-            flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q, slots, sum);
-            if (T == 2) {
-                vst1q_f32(other, sum[1]);
-            }
-            vst1q_f32(to, sum[0]);
-        }
+        in = flo_skip(precision, in, (size_t)T);
+        flo_add_pair(T, dots, type, precision, w, scales, pair, slots, second, y, stride);
     }
 }
 
@@ -268,6 +334,67 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
     }
 }
 
+/* Subtracts the type's number from the codes of four rows.  For many tokens that
+ * is less than to subtract it from each of their sums. */
+FLO_INLINE void flo_subtract(const struct flo_packed type, int8x16_t w[FLO_PIECES])
+{
+    if (type.minus == 0) {
+        return;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < FLO_PIECES; i++) {
+        w[i] = vsubq_s8(w[i], vdupq_n_s8((int8_t)type.minus));
+    }
+}
+
+/* Goes to the next block of a strip: reads its scales, and moves `block` to its
+ * codes.  `halves` is the place of the f16 ones. */
+FLO_INLINE void flo_next_block(const struct flo_packed type, const struct flo_strip *at, size_t b,
+                               const uint8_t **block, const uint8_t **halves,
+                               struct flo_strip_scales *scales)
+{
+    const size_t group = type.form == FLO_FORM_D || type.form == FLO_FORM_D_M ? 1 : 8;
+
+    if (b % group == 0) {
+        *halves = *block;
+        *block += at->halves;
+    }
+    flo_load_scales(type.form, *halves, *block, scales);
+}
+
+/* Multiplies a strip with one token.  The sums stay in registers. */
+FLO_INLINE void flo_strip_times_token(flo_dots_fn *dots, const struct flo_packed type,
+                                      const enum flo_precision precision, const uint8_t *block,
+                                      const struct flo_strip *at, const struct flo_activations *x,
+                                      float *y)
+{
+    const uint8_t *halves = block;
+    const size_t blocks = x->columns / FLO_CODE_BLOCK;
+    struct flo_slots in = flo_slots_at(precision, x, 0);
+    float32x4_t sum[FLO_QUARTERS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0),
+                                     vdupq_n_f32(0)};
+
+    for (size_t b = 0; b < blocks; b++) {
+        struct flo_strip_scales scales;
+        struct flo_code_slot slot = flo_load_slot(type, precision, in);
+
+        flo_next_block(type, at, b, &block, &halves, &scales);
+#pragma GCC unroll 4
+        for (size_t q = 0; q < FLO_QUARTERS; q++) {
+            int8x16_t w[FLO_PIECES];
+
+            flo_strip_codes(type, block + at->high, block + at->low, q, w);
+            flo_add_rows(1, dots, type, precision, w, &scales, q, &slot, sum + q);
+        }
+        in = flo_skip(precision, in, 1);
+        block += at->block;
+    }
+#pragma GCC unroll 4
+    for (size_t q = 0; q < FLO_QUARTERS; q++) {
+        vst1q_f32(y + q * 4, sum[q]);
+    }
+}
+
 /* Multiplies a strip with tokens first .. last - 1.  y begins at token
  * `first`. */
 FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
@@ -275,7 +402,8 @@ FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const str
                                        const struct flo_strip *at, size_t first, size_t last,
                                        const struct flo_activations *x, float *y, size_t stride)
 {
-    const size_t group = type.form == FLO_FORM_D || type.form == FLO_FORM_D_M ? 1 : 8;
+    /* the type when its number is subtracted */
+    const struct flo_packed whole = {type.id, type.form, type.high, type.low, 0};
     const uint8_t *halves = block;
 
     for (size_t t = 0; t < last - first; t++) {
@@ -284,21 +412,19 @@ FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const str
     for (size_t b = 0; b < x->columns / FLO_CODE_BLOCK; b++) {
         struct flo_strip_scales scales;
 
-        if (b % group == 0) {
-            halves = block;
-            block += at->halves;
-        }
-        flo_load_scales(type.form, halves, block, &scales);
+        flo_next_block(type, at, b, &block, &halves, &scales);
         for (size_t i = 0; i < 2; i++) {
             int8x16_t w[2][FLO_PIECES];
 
-            flo_strip_codes(type, block + at->high, block + at->low, i * 2, w[0]);
-            flo_strip_codes(type, block + at->high, block + at->low, i * 2 + 1, w[1]);
-            if (T == 2) {
-                flo_zip(w[0]);
-                flo_zip(w[1]);
+#pragma GCC unroll 2
+            for (size_t q = 0; q < 2; q++) {
+                flo_strip_codes(type, block + at->high, block + at->low, i * 2 + q, w[q]);
+                flo_subtract(type, w[q]);
+                if (T == 2) {
+                    flo_zip(w[q]);
+                }
             }
-            flo_block_times_tokens(T, dots, type, precision, w, &scales, i, b, first, last, x,
+            flo_block_times_tokens(T, dots, whole, precision, w, &scales, i, b, first, last, x,
                                    y + i * 8, stride);
         }
         block += at->block;
@@ -321,9 +447,15 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
         float part[2 * FLO_STRIP_ROWS];
 
         for (size_t t = 0; t < x->tokens; t = last) {
+            float *to = is_full ? y + r : part;
+
             last = t + step < x->tokens ? t + step : x->tokens;
-            flo_strip_times_tokens(T, dots, type, precision, strip, &at, t, last, x,
-                                   is_full ? y + r : part, is_full ? stride : FLO_STRIP_ROWS);
+            if (T == 1 && x->tokens == 1) {
+                flo_strip_times_token(dots, type, precision, strip, &at, x, to);
+            } else {
+                flo_strip_times_tokens(T, dots, type, precision, strip, &at, t, last, x, to,
+                                       is_full ? stride : FLO_STRIP_ROWS);
+            }
             for (size_t i = t; i < last && !is_full; i++) {
                 memcpy(y + i * stride + r, part + (i - t) * FLO_STRIP_ROWS, here * sizeof(*y));
             }
