@@ -165,28 +165,29 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
 
 /* Place in the input.  A caller has it by value, because the compiler would read
  * the fields of flo_activations again after each store to y. */
-struct flo_slots {
+struct flo_code_place {
     const int8_t *codes;
     const float *scales, *sums;
 };
 
-FLO_INLINE struct flo_slots flo_skip(const enum flo_precision precision, struct flo_slots in,
-                                     size_t slots)
+FLO_INLINE struct flo_code_place flo_skip(const enum flo_precision precision,
+                                          struct flo_code_place in, size_t slots)
 {
     const size_t bytes = precision == FLO_PRECISION_16 ? 64 : 32;
 
-    return (struct flo_slots){in.codes + slots * bytes, in.scales + slots, in.sums + slots * 2};
+    return (struct flo_code_place){in.codes + slots * bytes, in.scales + slots,
+                                   in.sums + slots * 2};
 }
 
-FLO_INLINE struct flo_slots flo_slots_at(const enum flo_precision precision,
-                                         const struct flo_activations *x, size_t index)
+FLO_INLINE struct flo_code_place flo_code_place_at(const enum flo_precision precision,
+                                                   const struct flo_activations *x, size_t index)
 {
-    struct flo_slots in = {(const int8_t *)x->codes, x->scales, x->sums};
+    struct flo_code_place in = {(const int8_t *)x->codes, x->scales, x->sums};
 
     return flo_skip(precision, in, index);
 }
 
-FLO_INLINE void flo_load_codes(const enum flo_precision precision, struct flo_slots in,
+FLO_INLINE void flo_load_codes(const enum flo_precision precision, struct flo_code_place in,
                                struct flo_code_slot *out)
 {
     const size_t count = precision == FLO_PRECISION_16 ? 4 : 2;
@@ -197,8 +198,9 @@ FLO_INLINE void flo_load_codes(const enum flo_precision precision, struct flo_sl
     }
 }
 
-FLO_INLINE struct flo_code_slot
-flo_load_slot(const struct flo_packed type, const enum flo_precision precision, struct flo_slots in)
+FLO_INLINE struct flo_code_slot flo_load_slot(const struct flo_packed type,
+                                              const enum flo_precision precision,
+                                              struct flo_code_place in)
 {
     struct flo_code_slot out = {.scale = *in.scales, .sums = {in.sums[0], in.sums[1]}};
 
@@ -209,7 +211,7 @@ flo_load_slot(const struct flo_packed type, const enum flo_precision precision, 
 
 /* Loads the slots of four tokens, which follow each other. */
 FLO_INLINE void flo_load_four(const struct flo_packed type, const enum flo_precision precision,
-                              struct flo_slots in, struct flo_code_slot out[4])
+                              struct flo_code_place in, struct flo_code_slot out[4])
 {
     const float32x4x2_t halves = vld2q_f32(in.sums);
     const float32x4_t scale = vld1q_f32(in.scales);
@@ -295,7 +297,7 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
                                        size_t first, size_t last, const struct flo_activations *x,
                                        float *y, size_t stride)
 {
-    struct flo_slots in = flo_slots_at(precision, x, b * x->tokens + first);
+    struct flo_code_place in = flo_code_place_at(precision, x, b * x->tokens + first);
     struct flo_code_slot slots[4];
     size_t t = first;
 
@@ -370,7 +372,7 @@ FLO_INLINE void flo_strip_times_token(flo_dots_fn *dots, const struct flo_packed
 {
     const uint8_t *halves = block;
     const size_t blocks = x->columns / FLO_CODE_BLOCK;
-    struct flo_slots in = flo_slots_at(precision, x, 0);
+    struct flo_code_place in = flo_code_place_at(precision, x, 0);
     float32x4_t sum[FLO_QUARTERS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0),
                                      vdupq_n_f32(0)};
 
