@@ -296,13 +296,17 @@ int flo_api_check_model(struct flo_cli *cli, const json_t *items, struct flo_err
                : flo_fail(err, FLO_E_RELEASE_ABSENT, "no release of model %.80s", model);
 }
 
-/* Gets a list that --model may have narrowed. */
+/* Gets a list, with --model of that model alone. */
 static int list_of_model(struct flo_cli *cli, const char *path, uint64_t limit, json_t **items,
                          struct flo_err *err)
 {
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *all = NULL;
 
-    FLO_TRY(list_up_to(cli, path, limit, &all, err));
+    flo_buf_text(&whole, path);
+    flo_api_query_add(&whole, "model", flo_args_text(&cli->args, "model", NULL));
+    FLO_TRY(whole.failed ? flo_fail(err, FLO_E_MEMORY, "list")
+                         : list_up_to(cli, whole.data, limit, &all, err));
     FLO_TRY(flo_api_check_model(cli, all, err));
     *items = json_incref(all);
     return 0;
@@ -311,32 +315,21 @@ static int list_of_model(struct flo_cli *cli, const char *path, uint64_t limit, 
 int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items, struct flo_err *err)
 {
     const char *model = flo_args_text(&cli->args, "model", NULL);
-    char whole[256];
 
-    if (model == NULL) {
-        return flo_api_list(cli, path, items, err);
-    }
-    if (!flo_name_is_valid(model)) {
+    if (model != NULL && !flo_name_is_valid(model)) {
         return flo_fail(err, FLO_E_USAGE, "--model `%.80s` is no name", model);
     }
-    snprintf(whole, sizeof(whole), "%s?model=%s", path, model);
-    return list_of_model(cli, whole, UINT64_MAX, items, err);
+    return list_of_model(cli, path, UINT64_MAX, items, err);
 }
 
 int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard, json_t **items,
                  struct flo_err *err)
 {
-    const char *model = flo_args_text(&cli->args, "model", NULL);
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     uint64_t limit;
 
     FLO_TRY(flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err));
-    flo_buf_text(&whole, path);
-    flo_api_query_add(&whole, "model", model);
-    return whole.failed
-               ? flo_fail(err, FLO_E_MEMORY, "list")
-               : list_of_model(cli, whole.data,
-                               flo_args_has(&cli->args, "all") ? UINT64_MAX : limit, items, err);
+    return list_of_model(cli, path, flo_args_has(&cli->args, "all") ? UINT64_MAX : limit, items,
+                         err);
 }
 
 static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)
