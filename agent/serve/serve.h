@@ -340,7 +340,7 @@ void flo_serve_hear_ends(struct flo_serve *serve);
 /* Returns the port of the first TCP listener; 0: there is none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
 
-/* Closes the descriptors of a model that no engine got. */
+/* Closes the descriptors of a model; an engine that has them has copies. */
 void flo_serve_model_close(const struct flo_serve_model *model);
 /* Starts an engine for `role` and loads the model; on_loaded is called
  * afterwards.

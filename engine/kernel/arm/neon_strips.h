@@ -1,10 +1,11 @@
 /* NEON kernels: products with packed weights (strips, pack.h).
  *
  * Each block of 32 columns of eight rows is unpacked into 16 registers of four
- * rows x four columns, then multiplied with the codes of every token.  With
- * sdot each lane sums one row.  With smmla each register holds sums of two rows
- * and two tokens.  Integer sums are exact and floats are always added in the
- * same order.  So both ways give the same bits, for one token and for a batch.
+ * rows x four columns, then multiplied with the codes of every token.  One token
+ * alone takes 16 rows at a time, and their sums stay in registers.  With sdot each lane sums one
+ * row.  With smmla each register holds sums of two rows and two tokens.  Integer sums are exact and
+ * floats are always added in the same order.  So both ways give the same bits, for one token and
+ * for a batch.
  *
  * The input has the form that flo_neon_quantise_packed() makes.  The slot for
  * block b of token t has index b * tokens + t, so that a product reads slots in
