@@ -3,7 +3,7 @@
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
 #                        inputs|promises|mutants|stops|clocks|plurals|idioms|
-#                        text|vendor|voice|spelling|rebuilds|size ...]
+#                        text|vendor|voice|spelling|rebuilds|growth|size ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles, exports and size need a build (build/release, build/asan).
 set -u
@@ -84,7 +84,12 @@ check_rebuilds() {
     python3 tools/rebuilds.py "$build" && say rebuilds ok || bad rebuilds
 }
 
-# No capability above its budget of lines; a room's stand-in has all its functions.
+# No room above its budget of lines, and no budget that rose without a source.
+check_growth() {
+    out=$(python3 tools/growth.py) && say growth ok || { echo "$out"; bad growth; }
+}
+
+# The least builds are small enough; a room's stand-in has all its functions.
 check_size() {
     build=$(built)
     [ -n "$build" ] || { say size "skipped: nothing is built"; return; }
@@ -159,7 +164,7 @@ check_text() {
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
     inputs promises mutants stops callbacks clocks plurals idioms text vendor voice
-    spelling rebuilds size}; do
+    spelling rebuilds growth size}; do
     "check_$check"
 done
 exit $failed
