@@ -1,0 +1,166 @@
+"""Sets and their members as of one moment; tools/lists.py refuses other ways.
+
+A test lists a folder or the processes, and a program changes them before the
+test reads the members.  The list is old then: a name is gone, or two names are
+of two releases.  So `tree` and `stats` look again until nothing changed while
+they looked.  What never rests, a database's folder or the processes, has no
+such moment: `files`, `copy` and `processes` leave out who has gone meanwhile.
+"""
+import contextlib
+import fnmatch
+import os
+import shutil
+import signal
+import stat
+
+from waits import until
+
+GONE = (FileNotFoundError, ProcessLookupError)
+
+
+# ---- folders ----
+
+def names(path):
+    """Sorted names of a folder that is there: one look."""
+    return sorted(os.listdir(path))
+
+
+def _marks(folder):
+    """{name below: stat} of an open folder: files, folders, links."""
+    found = {}
+    for here, folders, members, fd in os.fwalk(".", dir_fd=folder):
+        for name in folders + members:
+            found[os.path.normpath(os.path.join(here, name))] = os.stat(
+                name, dir_fd=fd, follow_symlinks=False)
+    return found
+
+
+def _kept(marks):
+    return {name: (one.st_ino, one.st_mode, one.st_size, one.st_mtime_ns,
+                   one.st_ctime_ns) for name, one in marks.items()}
+
+
+def _look(root, take):
+    """What take(open folder, stats) gives; None: the folder changed."""
+    try:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return (None,)
+    try:
+        marks = _marks(folder)
+        found = take(folder, marks)
+        # The open folder may be one that was taken away since.
+        if os.path.samestat(os.stat(root), os.fstat(folder)) and \
+                _kept(_marks(folder)) == _kept(marks):
+            return (found,)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(folder)
+    return None
+
+
+def _steady(root, take):
+    found, = until("%s stands still for a look" % root,
+                   lambda: _look(root, take))
+    return found or {}
+
+
+def stats(root):
+    """{name: os.stat_result} of all below a folder; none: there is none."""
+    return _steady(root, lambda folder, marks: marks)
+
+
+def tree(root):
+    """{name: bytes} of the files below a folder; none: there is none."""
+    def take(folder, marks):
+        found = {}
+        for name, one in marks.items():
+            if stat.S_ISREG(one.st_mode):
+                with open(name, "rb", opener=lambda path, flags: os.open(
+                        path, flags | os.O_NOFOLLOW, dir_fd=folder)) as file:
+                    found[name] = file.read()
+        return found
+    return _steady(root, take)
+
+
+def files(root):
+    """(path, bytes) of each file below a folder, without those that went."""
+    for here, _, members in os.walk(root):
+        for name in sorted(members):
+            path = os.path.join(here, name)
+            with contextlib.suppress(*GONE):
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    with open(path, "rb") as file:
+                        data = file.read()
+                    yield path, data
+
+
+def copy(source, target, *without):
+    """A new copy of a folder, without what went meanwhile and without the
+    names that fit a pattern."""
+    os.mkdir(target)
+    for one in list(os.scandir(source)):
+        to = os.path.join(target, one.name)
+        with contextlib.suppress(*GONE):
+            if any(fnmatch.fnmatch(one.name, pattern) for pattern in without):
+                continue
+            if one.is_dir(follow_symlinks=False):
+                copy(one.path, to, *without)
+            elif one.is_file(follow_symlinks=False) or one.is_symlink():
+                shutil.copy2(one.path, to, follow_symlinks=False)
+    with contextlib.suppress(*GONE):
+        shutil.copystat(source, target)
+
+
+# ---- processes ----
+
+def text(path):
+    """A file of /proc; empty: its process has gone."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except GONE:
+        return ""
+
+
+def words(pid):
+    """The command line."""
+    return text("/proc/%d/cmdline" % pid).split("\0")[:-1]
+
+
+def children(pid):
+    return [int(one) for one in
+            text("/proc/%d/task/%d/children" % (pid, pid)).split()]
+
+
+def processes(parent=None, name=None, holds=None):
+    """Pids of those with this parent, this program, these bytes in a word of
+    the command line."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        # Not by /proc/PID/exe: the sandbox hides it from other users.
+        head, _, rest = text("/proc/%d/stat" % pid).rpartition(")")
+        if rest and parent in (None, int(rest.split()[1])) and \
+                (name is None or head.partition("(")[2] == name[:15]) and \
+                (holds is None or any(holds in word for word in words(pid))):
+            found.append(pid)
+    return found
+
+
+def descriptors(pid):
+    """{number: what it names}"""
+    found = {}
+    with contextlib.suppress(*GONE):
+        for number in os.listdir("/proc/%d/fd" % pid):
+            with contextlib.suppress(*GONE):
+                found[int(number)] = os.readlink("/proc/%d/fd/%s" % (
+                    pid, number))
+    return found
+
+
+def kill(pids, how=signal.SIGKILL):
+    """A signal for each; one that has gone needs none."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
