@@ -3,11 +3,12 @@
 A test lists a folder or the processes, and a program changes them before the
 test reads the members.  The list is old then: a name is gone, or two names are
 of two releases.  So `tree` and `stats` look again until nothing changed while
-they looked.  What never rests, a database's folder or the processes, has no
-such moment: `files`, `copy` and `processes` leave out who has gone meanwhile.
+they looked.  What never rests, a download or the processes, has no such
+moment: `passing`, `files`, `copy` and `processes` leave out who has gone.
 """
 import contextlib
 import fnmatch
+import glob
 import os
 import shutil
 import signal
@@ -25,6 +26,11 @@ def names(path):
     return sorted(os.listdir(path))
 
 
+def fitting(pattern):
+    """Sorted paths that fit a pattern: one look."""
+    return sorted(glob.glob(pattern))
+
+
 def _marks(folder):
     """{name below: stat} of an open folder: files, folders, links."""
     found = {}
@@ -32,7 +38,7 @@ def _marks(folder):
         for name in folders + members:
             found[os.path.normpath(os.path.join(here, name))] = os.stat(
                 name, dir_fd=fd, follow_symlinks=False)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _kept(marks):
@@ -84,22 +90,34 @@ def tree(root):
     return _steady(root, take)
 
 
+def paths(root, *without):
+    """Paths of all but folders that one look met, not in some folders."""
+    for here, folders, members in os.walk(root):
+        folders[:] = sorted(set(folders) - set(without))
+        yield from (os.path.join(here, name) for name in sorted(members))
+
+
+def passing(root):
+    """(path, stat) of all but folders, without those that went."""
+    for path in paths(root):
+        with contextlib.suppress(*GONE):
+            yield path, os.lstat(path)
+
+
 def files(root):
     """(path, bytes) of each file below a folder, without those that went."""
-    for here, _, members in os.walk(root):
-        for name in sorted(members):
-            path = os.path.join(here, name)
-            with contextlib.suppress(*GONE):
-                if stat.S_ISREG(os.lstat(path).st_mode):
-                    with open(path, "rb") as file:
-                        data = file.read()
-                    yield path, data
+    for path, one in passing(root):
+        with contextlib.suppress(*GONE):
+            if stat.S_ISREG(one.st_mode):
+                with open(path, "rb") as file:
+                    data = file.read()
+                yield path, data
 
 
 def copy(source, target, *without):
     """A new copy of a folder, without what went meanwhile and without the
     names that fit a pattern."""
-    os.mkdir(target)
+    os.makedirs(target)
     for one in list(os.scandir(source)):
         to = os.path.join(target, one.name)
         with contextlib.suppress(*GONE):
