@@ -4,10 +4,12 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
+import sets
 from conftest import MODELS
 from fleet import held_port
 from waits import HANG_S, same, until
@@ -101,14 +103,8 @@ class Site:
 
     def shown(self):
         """Texts by name, as a program reads them in the folder."""
-        found = {}
-        root = os.path.join(self.folder, "tiny")
-        for here, _, names in os.walk(root):
-            for name in names:
-                path = os.path.join(here, name)
-                with open(path, encoding="utf-8") as file:
-                    found[os.path.relpath(path, root)] = file.read()
-        return found
+        return {name: text.decode() for name, text in sets.tree(
+            os.path.join(self.folder, "tiny")).items()}
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +195,8 @@ def test_a_start_mends_the_folder_and_clears_it(site):
         % ("0" * 64, "0" * 64), shell=True, check=True, cwd=site.folder))
     until("the folder", lambda: same(site.shown().get("texts/faq.txt"), FAQ[1]))
     until("no more", lambda: same(
-        [name for name in sorted(os.listdir(site.folder))
-         if name[0] != "."], ["own", "tiny"]))
-    until("one tree", lambda: same(
-        len([name for name in os.listdir(site.folder) if name[0] == "."]), 1))
+        [re.sub(r"^\..*", ".", name) for name in sets.names(site.folder)],
+        [".", "own", "tiny"]))
 
 
 def of_app(site, name):
@@ -232,7 +226,8 @@ def test_only_models_that_the_owner_names_are_offered(site):
     status, _, body = site.get("/v1/assets/tiny")
     assert status == 403
     assert json.loads(body)["error"]["code"] == "local.assets"
-    until("an empty folder", lambda: same(os.listdir(site.folder), ["own"]))
+    until("an empty folder", lambda: same(sets.names(site.folder),
+                                           ["own"]))
 
 
 def test_a_model_that_is_removed_leaves_the_folder(site):
@@ -241,5 +236,6 @@ def test_a_model_that_is_removed_leaves_the_folder(site):
                                      ["texts/faq.txt", "texts/tone.txt"]))
     site.fleet.cli("model", "remove", "tiny", "--everywhere", "--confirm",
                    "tiny")
-    until("an empty folder", lambda: same(os.listdir(site.folder), ["own"]))
+    until("an empty folder", lambda: same(sets.names(site.folder),
+                                           ["own"]))
     assert site.get("/v1/assets/tiny")[0] == 404
