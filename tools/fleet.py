@@ -16,6 +16,7 @@ import threading
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 
+import sets  # noqa: E402
 import waits  # noqa: E402
 from waits import until  # noqa: E402
 
@@ -130,23 +131,8 @@ class Device:
 
     def children(self, name):
         """Pids of the agent's children that run the program `name`."""
-        found = []
-        if self.process is None:
-            return found
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                with open("/proc/%s/stat" % entry, encoding="latin-1") as f:
-                    text = f.read()
-                parent = int(text.rsplit(")", 1)[1].split()[1])
-                # Not by /proc/PID/exe: the sandbox hides it from other users.
-                program = text[text.index("(") + 1:text.rindex(")")]
-            except OSError:
-                continue
-            if parent == self.process.pid and program == name[:15]:
-                found.append(int(entry))
-        return found
+        return [] if self.process is None else sets.processes(
+            self.process.pid, name)
 
     def connection(self, timeout=waits.HANG_S):
         return UnixConnection(self.api, timeout)
@@ -415,7 +401,7 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        for name in os.listdir(self.run):
+        for name in sets.names(self.run):
             os.unlink(os.path.join(self.run, name))
         os.rmdir(self.run)
 

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
 import openapi_parts  # noqa: E402
+import sets  # noqa: E402
 from mqtt_client import Client, Refused  # noqa: E402
 from proof_parts import Prover  # noqa: E402
 from waits import HANG_S, until  # noqa: E402
@@ -137,8 +138,8 @@ class Controller:
         return answer.json["token"]
 
     def mosquitto(self):
-        children = run("pgrep", "-P", str(self.process.pid), "mosquitto")
-        return int(children.split()[0])
+        return until("its broker", lambda: sets.processes(
+            self.process.pid, "mosquitto"))[0]
 
 
 def metric(controller, name):

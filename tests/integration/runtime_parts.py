@@ -7,6 +7,7 @@ import struct
 import threading
 
 import fleet as F
+import sets
 from controller_parts import sign
 from waits import HANG_S, joined, pace, until
 
@@ -27,16 +28,8 @@ def of_unknown_architecture(model, folder):
 
 def processes(folder):
     """Runtimes whose command line names this folder."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/cmdline" % pid, "rb") as file:
-                line = file.read()
-        except OSError:
-            continue
-        if b"fake_runtime" in line and str(folder).encode() in line:
-            found.append(int(pid))
-    return found
+    return [pid for pid in sets.processes(holds="fake_runtime")
+            if str(folder) in "\0".join(sets.words(pid))]
 
 
 class Listener(threading.Thread):

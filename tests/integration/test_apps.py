@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import sets
 from test_local_api import MODEL, NAME, SEVERITY, Server
 from waits import HANG, HANG_S, Seen, same, until
 
@@ -358,30 +359,19 @@ def test_a_model_may_be_the_guard(guarded):
 
 def stat_of(pid):
     """State and parent; None: it is gone."""
-    try:
-        with open("/proc/%s/stat" % pid) as file:
-            state, parent = file.read().rpartition(") ")[2].split()[:2]
-    except (OSError, ValueError):
-        return None
+    text = sets.text("/proc/%d/stat" % pid)
+    state, parent = (text.rpartition(") ")[2].split() + ["Z", 0])[:2]
     return None if state == "Z" else (state, int(parent))
 
 
 def below(pid):
     """All processes below one, with their command lines."""
-    rows = [(int(name), stat_of(name)) for name in os.listdir("/proc")
-            if name.isdigit()]
+    rows = [(one, stat_of(one)) for one in sets.processes()]
     found, before = {pid}, 0
     while len(found) > before:
         before = len(found)
         found |= {child for child, stat in rows if stat and stat[1] in found}
-    lines = {}
-    for one in found - {pid}:
-        try:
-            with open("/proc/%d/cmdline" % one) as file:
-                lines[one] = file.read().split("\0")[:-1]
-        except OSError:
-            continue
-    return lines
+    return {one: sets.words(one) for one in found - {pid}}
 
 
 def hanging(one):

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import fleet as F
+import sets
 from bad_parts import (OLD, QUESTION, long_probe, refused,  # noqa: F401
     scratch, serves, unharmed, up)
 from conftest import F, MODELS
@@ -175,7 +176,7 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
     assert open(target, "rb").read() == b"precious"
     lab.stop()
     for folder in ("partial", "blobs"):
-        for name in os.listdir(in_state(lab, folder)):
+        for name in sets.names(in_state(lab, folder)):
             if os.path.islink(in_state(lab, folder, name)):
                 os.unlink(in_state(lab, folder, name))
     lab.start()
@@ -227,13 +228,6 @@ def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
 
 # ---- engines that die or hang ----
 
-def signalled(pid, how):
-    try:
-        os.kill(pid, how)
-    except ProcessLookupError:
-        pass
-
-
 def fails(up, lab, version, how, times, error, *more):
     """A rollout whose engine gets a signal; the old release serves on."""
     before = lab.ask(QUESTION, "tiny")[1]
@@ -264,7 +258,7 @@ def struck(up, lab, version, how, times, *more):
 
     def strike():
         for pid in set(lab.children("flotilla-engine")) - known:
-            signalled(pid, how)
+            sets.kill([pid], how)
             known.add(pid)
         return over.poll() is not None or len(known) >= times
     times += len(known)
@@ -299,7 +293,7 @@ def killed(up, lab, version, soak, is_time, enough):
         engines = set(lab.children("flotilla-engine")) - known
         if engines and is_time(started, begin):
             for pid in engines:
-                signalled(pid, signal.SIGKILL)
+                sets.kill([pid], signal.SIGKILL)
             known.update(engines)
         return says(lab, begin, enough)
     until(enough, strike, every=0.005)
@@ -376,7 +370,7 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
         try:
             if lab.ask(QUESTION, "tiny")[1] == "tiny@22":
                 for pid in serving_engines(lab):
-                    signalled(pid, signal.SIGKILL)
+                    sets.kill([pid], signal.SIGKILL)
         except (OSError, F.Failed, http.client.HTTPException):
             pass
         return ended()
@@ -394,7 +388,7 @@ def test_a_bit_that_flips_while_it_serves_is_found_at_a_crash(up, lab):
     serves(lab, "tiny@23")
     path, begin = flip_a_bit(lab)
     for pid in serving_engines(lab):
-        signalled(pid, signal.SIGBUS)
+        sets.kill([pid], signal.SIGBUS)
 
     until("it is found", lambda: says(lab, begin, "target.hash"))
     until("it is repaired",

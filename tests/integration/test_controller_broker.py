@@ -4,10 +4,10 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 
 import pytest
 
+import sets
 from controller_parts import Controller, Device
 from waits import HANG, HANG_S, same, stopped, until
 
@@ -39,9 +39,7 @@ def after_its_first_tick(controller):
 
 def clients_of(pid):
     """Connections that a broker has taken."""
-    own = set()
-    for fd in os.listdir("/proc/%d/fd" % pid):
-        own.add(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+    own = set(sets.descriptors(pid).values())
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     return [row for row in rows
@@ -54,18 +52,15 @@ def restarts_a_broker_that_stands(controller):
     def stop_next():
         old = controller.mosquitto()
         os.kill(old, signal.SIGKILL)
-        new = until("another broker", lambda: mosquitto_but(controller, old))
+        new, = until("another broker", lambda: brokers_but(controller, old))
         stopped(new)
         return clients_of(new) == [] and new
     return until("a broker that stands", stop_next)
 
 
-def mosquitto_but(controller, old):
-    try:
-        return controller.mosquitto() not in (old, None) and \
-            controller.mosquitto()
-    except subprocess.CalledProcessError:
-        return None  # there is none
+def brokers_but(controller, old):
+    return [pid for pid in sets.processes(controller.process.pid, "mosquitto")
+            if pid != old]
 
 
 def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
@@ -114,7 +109,7 @@ def test_a_new_broker_gets_documents_of_those_who_come(controller, folder,
             return log.read().count("mqtt connected to")
     old, said = controller.mosquitto(), connections()
     os.kill(old, signal.SIGKILL)
-    until("another broker", lambda: mosquitto_but(controller, old))
+    until("another broker", lambda: brokers_but(controller, old))
     until("connected", lambda: connections() > said)
     until("ready", lambda: controller.ask("GET", "/readyz").status == 200)
     device.connect(is_silent=True)

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import fleet as F
+import sets
 from dead_disk import Disk
 from test_packed import Device, programs, published, stopped  # noqa: F401
 from waits import HANG_S
@@ -36,9 +37,7 @@ class OnDisk(Device):
         super().start(more + "listen:\n  - unix:%s\n" % self.api, limits)
 
     def engines(self):
-        with open("/proc/%d/task/%d/children" % (
-                self.process.pid, self.process.pid)) as file:
-            return [int(pid) for pid in file.read().split()]
+        return sets.children(self.process.pid)
 
     def health(self):
         connection = F.UnixConnection(self.api, HANG_S)
@@ -101,21 +100,20 @@ def test_what_is_in_memory_is_answered_without_the_disk(device):
 
 def test_who_asks_an_engine_that_died_with_the_disk_hears_why(device):
     device.disk.die()
-    for pid in device.engines():
-        os.kill(pid, signal.SIGBUS)  # as the kernel, at a page it cannot read
+    # As the kernel, at a page that it cannot read.
+    sets.kill(device.engines(), signal.SIGBUS)
     status, body = device.ask(0)  # held at most until the start has failed
     assert status == 503, body
     assert body["error"]["code"].startswith("io."), body
     assert device.ask(1)[0] == 503
-    assert device.health()[0] == 503
-    assert device.health()[1]["status"] == "down"
+    status, body = device.health()
+    assert (status, body["status"]) == (503, "down")
     assert device.count("flip to current") == 0 and not device.says(
         "the previous release serves")
 
 
 def test_a_page_that_was_not_read_once_is_told_and_forgotten(device):
-    for pid in device.engines():
-        os.kill(pid, signal.SIGBUS)
+    sets.kill(device.engines(), signal.SIGBUS)
     device.wait(lambda: device.says("io.read"))  # for three heartbeats
     assert device.ask(0)[0] == 200  # it was read again
 
@@ -146,8 +144,10 @@ def test_an_engine_that_does_not_start_is_down_and_not_loading(
             connection.close()
             return answer.status, body
 
-        device.wait(lambda: health()[1]["status"] != "loading")
-        status, body = health()
+        def said():
+            answer = health()
+            return answer if answer[1]["status"] != "loading" else None
+        status, body = device.wait(said)
         assert (status, body["status"]) == (503, "down"), body
         assert body["why"] in ("engine.crash", "process.failed"), body
 

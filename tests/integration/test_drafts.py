@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import fleet as F
+import sets
 from conftest import MODELS
 from waits import HANG_S, until
 
@@ -192,7 +193,6 @@ def test_serve_refuses_a_draft_that_is_not_there_or_for_several_models(serve):
 
 def test_after_its_engine_ended_a_release_serves_without_its_draft(fleet, gw):
     assert draft_of(fleet, gw)["kind"] == "table"
-    for pid in gw.children("flotilla-engine"):
-        os.kill(pid, signal.SIGKILL)
+    sets.kill(gw.children("flotilla-engine"))
     until("the reason", lambda: "ended" in (draft_of(fleet, gw) or {}).get("why", ""))
     serves(fleet, gw, "tiny@5")

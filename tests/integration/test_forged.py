@@ -3,10 +3,10 @@ nothing, and somebody is told."""
 import json
 import os
 import signal
-import subprocess
 
 import pytest
 
+import sets
 from bad_parts import rest
 from conftest import Small
 from controller_parts import Controller, Device, make_key, metric, run
@@ -43,10 +43,8 @@ class Thief(Client):
             key + ".serial", "-out", cert, data=request)
         with open(os.path.join(data, "mosquitto", "acl"), "a") as file:
             file.write("\nuser emergency\ntopic readwrite #\n")
-        broker = subprocess.run(
-            ["pgrep", "-P", str(up.controller.pid), "mosquitto"], check=True,
-            capture_output=True).stdout
-        os.kill(int(broker.split()[0]), signal.SIGHUP)
+        broker, = sets.processes(up.controller.pid, "mosquitto")
+        os.kill(broker, signal.SIGHUP)
         super().__init__("127.0.0.1", up.ports[2], ca, cert, key, "thief")
         self.subscribe("flotilla/v1/test/d/#")
 

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+import sets
 from waits import HANG_S, Seen, joined, same, stopped, until, wall_s
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -93,15 +94,10 @@ class Server:
 
     def engine(self):
         """Process id of the one engine."""
-        def children():
-            with open("/proc/%d/task/%d/children" % (
-                    self.process.pid, self.process.pid)) as file:
-                return file.read().split()
-
         def one():  # behind the end of another one
-            found = children()
+            found = sets.children(self.process.pid)
             return found if len(found) == 1 else Seen(found)
-        return int(until("one engine", one)[0])
+        return until("one engine", one)[0]
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +209,7 @@ def test_weights_are_packed_on_first_use(bin_dir, folder, monkeypatch):
     plain = serve("--no-pack")
     assert not os.path.exists(cache)
     assert serve() == plain
-    name, = os.listdir(cache)
+    name, = sets.names(cache)
     path = os.path.join(cache, name)
     assert os.stat(path).st_mode & 0o777 == 0o600
     inode = os.stat(path).st_ino
@@ -224,17 +220,17 @@ def test_weights_are_packed_on_first_use(bin_dir, folder, monkeypatch):
     with open(path, "r+b") as file:
         file.write(b"x")
     assert serve() == plain
-    assert os.listdir(cache) == []
+    assert sets.names(cache) == []
     again, said = run()
     assert "packing the weights once" in said and again == out
     with open(os.path.join(cache, name), "r+b") as file:
         file.write(b"x")
     assert run()[0] == out
-    assert os.listdir(cache) == []
+    assert sets.names(cache) == []
     os.chmod(cache, 0o777)
     out, said = run()
     assert "others may write there" in said
-    assert os.listdir(cache) == []
+    assert sets.names(cache) == []
 
 
 def test_chat_has_openais_shape(server):

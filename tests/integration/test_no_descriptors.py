@@ -1,13 +1,12 @@
 """A device that has no descriptor left: it serves, it says why an update
 waits, and goes on when there is one again."""
-import contextlib
 import json
-import os
 import re
 import resource
 
 import pytest
 
+import sets
 from waits import Seen, same, until
 
 # Descriptors that stay, of those behind the lock: all before it do.
@@ -27,10 +26,7 @@ def up(fleet):
 def lasting(pid):
     """Descriptors that stay open.  A folder, a record, or a file of the kernel
     is open while the agent reads it, as it does in a collection."""
-    found = {}
-    for number in os.listdir("/proc/%d/fd" % pid):
-        with contextlib.suppress(FileNotFoundError):
-            found[int(number)] = os.readlink("/proc/%d/fd/%s" % (pid, number))
+    found = sets.descriptors(pid)
     lock = min(fd for fd, path in found.items() if path.endswith("/lock"))
     return {fd for fd, path in found.items()
             if fd <= lock or STAYS.match(path)}

@@ -17,6 +17,7 @@ import tempfile
 
 import pytest
 
+import sets
 from waits import HANG_S, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -42,7 +43,7 @@ class Device:
         self.log = os.path.join(folder, "agent.log")
         self.process = None
         if like is not None:
-            shutil.copytree(like.state, self.state)
+            sets.copy(like.state, self.state)
             return
         identity = os.path.join(self.state, "identity")
         os.makedirs(identity, 0o700)
@@ -78,7 +79,7 @@ class Device:
             assert self.process.poll() is None
             return condition()
         try:
-            until("a device", holds)
+            return until("a device", holds)
         except AssertionError as late:
             raise AssertionError(open(self.log).read()) from late
 
@@ -96,22 +97,13 @@ class Device:
 
     def packed(self):
         folder = os.path.join(self.state, "packed")
-        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+        return [os.path.join(folder, name) for name in sets.names(folder)]
 
     def mapped(self):
         """Packed files that children of the agent have mapped."""
-        found = set()
-        pid = self.process.pid
-        with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
-            children = file.read().split()
-        for child in children:
-            try:
-                with open("/proc/%s/maps" % child) as file:
-                    found |= {line.split()[-1] for line in file
-                              if "/packed/" in line}
-            except OSError:
-                pass
-        return found
+        return {line.split()[-1] for pid in sets.children(self.process.pid)
+                for line in sets.text("/proc/%d/maps" % pid).split("\n")
+                if "/packed/" in line}
 
     def count(self, words):
         with open(self.log) as file:
@@ -219,8 +211,8 @@ def test_the_next_one_too_and_speeds_are_compared(device):
 
     assert len(device.packed()) == 2
     assert not device.says("speed is not compared")
-    device.wait(lambda: len(device.mapped()) == 1)
-    assert old not in device.mapped()
+    [new] = set(device.packed()) - {old}
+    device.wait(lambda: device.mapped() == {new})
 
 
 def test_after_a_restart_it_is_taken_as_it_is(device):
@@ -460,14 +452,8 @@ def ask(device):
 
 def test_what_prompts_begin_with_is_kept_over_a_kill(device):
     def kept():
-        folder = os.path.join(device.state, "prefix")
-        try:
-            for name in os.listdir(folder):
-                with open(os.path.join(folder, name), "rb") as file:
-                    return file.read(8) == b"FLOPREF\n"
-        except FileNotFoundError:
-            pass  # it gets its name just now
-        return False
+        found = sets.tree(os.path.join(device.state, "prefix"))
+        return any(data[:8] == b"FLOPREF\n" for data in found.values())
 
     device.start("prefix_cache: \"on\"\n")
     device.wait(device.serves)
@@ -546,12 +532,10 @@ os.execv("%(real)s", sys.argv)
 
 def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
     def children(name):
-        return [int(pid) for pid in subprocess.run(
-            ["pgrep", "-P", str(device.process.pid), "-f", name],
-            capture_output=True, text=True).stdout.split()]
+        return sets.processes(device.process.pid, holds=name)
 
     def prefixes():
-        return os.listdir(os.path.join(device.state, "prefix"))
+        return sets.names(os.path.join(device.state, "prefix"))
 
     device.bin = programs(device, str(tmp_path), "flotilla-updater",
                           STOPS_BEFORE_WORK)

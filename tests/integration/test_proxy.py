@@ -15,6 +15,7 @@ import tempfile
 
 import pytest
 
+import sets
 import whisper_model
 from runtime_parts import processes
 from waits import HANG_S, same, until
@@ -640,9 +641,8 @@ def test_a_leak_beyond_the_plan_ends_it(start):
 
 
 def user_of(pid):
-    with open("/proc/%d/status" % pid, encoding="ascii") as file:
-        return next(line.split()[1:] for line in file
-                    if line.startswith("Uid:"))
+    return next((line.split()[1:] for line in sets.text(
+        "/proc/%d/status" % pid).split("\n") if line.startswith("Uid:")), None)
 
 
 def is_root_a_mount():
@@ -677,7 +677,7 @@ def test_a_runtime_with_a_user_of_its_own_reads_its_files_alone(start):
         proxy.end()
         no_runtime_is_left(place)
         until("no tree is left", lambda: not list(
-            pathlib.Path("/tmp").glob("flotilla-runtime.*.tree")))
+            sets.fitting("/tmp/flotilla-runtime.*.tree")))
 
 
 @pytest.fixture
@@ -733,7 +733,8 @@ def test_a_leak_is_ended_by_its_cgroup(start, group):
     proxy = start("leak:40", memory_bytes=64 << 20,
                   group=group / "agent" / "cgroup.procs")
     proxy.ready()
-    limits = [int(f.read_text()) for f in group.glob("runtime-*/memory.max")]
+    limits = [int(sets.text(group / name / "memory.max")) for name in
+              sets.names(group) if name.startswith("runtime-")]
     assert limits == [(64 << 20) + (64 << 20) // 10 // 4096 * 4096]
     for _ in range(4):
         proxy.ask("hello")
@@ -742,7 +743,8 @@ def test_a_leak_is_ended_by_its_cgroup(start, group):
         frame = proxy.receive()
     assert frame.text(4) == "runtime.memory" and "cgroup" in frame.text(2)
     assert proxy.child.wait(HANG_S) == 1
-    until("no group is left", lambda: not list(group.glob("runtime-*")))
+    until("no group is left", lambda: not [
+        name for name in sets.names(group) if name.startswith("runtime-")])
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
@@ -752,9 +754,7 @@ def test_no_process_outlives_the_proxy(start, tmp_path, how):
     # A third one leaves the two to themselves.
     until("a runtime and its grandchild", lambda: len(
         processes(tmp_path)) == 2, lambda: processes(tmp_path))
-    scratch = [p for p in pathlib.Path("/tmp").glob("flotilla-runtime.*")
-               if (p / "http.sock").exists()]
-    assert scratch
+    assert sets.fitting("/tmp/flotilla-runtime.*/http.sock")
     if how is None:
         proxy.socket.close()
     else:
@@ -881,13 +881,6 @@ def test_a_check_that_is_cancelled_leaves_no_process(checker):
 
 
 def sleepers():
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/cmdline" % pid, "rb") as line:
-                if line.read() == b"sleep\x00%s\x00" % SLEEP.encode():
-                    found.append(pid)
-        except OSError:
-            continue
-    return found
+    return [pid for pid in sets.processes(name="sleep")
+            if sets.words(pid) == ["sleep", SLEEP]]
 

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 import fleet as F
+import sets
 from conftest import Small
 from fake_cloud import Cloud
 from test_neighbours import certificate, identity, pair, text_of
@@ -58,15 +59,8 @@ def metric(device, name):
 
 def engine_of(device):
     """The process of its model's engine; proxies have other words."""
-    found = []
-    for pid in device.children("flotilla-engine"):
-        try:
-            with open("/proc/%d/cmdline" % pid, encoding="utf-8") as file:
-                words = file.read().split("\0")
-        except OSError:
-            continue
-        if "proxy" not in words:
-            found.append(pid)
+    found = [pid for pid in device.children("flotilla-engine")
+             if not {"proxy"} & set(sets.words(pid) or ["proxy"])]
     return found[0] if len(found) == 1 else None
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import sets
 from fake_cloud import ANSWER, Cloud
 from runtime_parts import Runtimes
 from test_apps import SECRETS, ask_as, write, write_rules
@@ -334,18 +335,8 @@ def test_no_request_fails_while_the_engine_is_killed(site):
 def engine_of(server):
     """The process of the model, which is no proxy."""
     def look():
-        with open("/proc/%d/task/%d/children" % (
-                server.process.pid, server.process.pid)) as file:
-            pids = file.read().split()
-        found = []
-        for pid in pids:
-            try:
-                with open("/proc/%s/cmdline" % pid) as file:
-                    words = file.read().split("\0")
-            except OSError:
-                continue
-            if "worker" in words:
-                found.append(int(pid))
+        found = [pid for pid in sets.children(server.process.pid)
+                 if "worker" in sets.words(pid)]
         return found if len(found) == 1 else Seen(found)
     return until("one engine", look)[0]
 

@@ -1,5 +1,4 @@
 """Several models that share the memory: plan, loads on demand, who gives way."""
-import glob
 import http.client
 import json
 import os
@@ -9,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+import sets
 from waits import HANG_S, joined, same, until
 
 sees_maps = pytest.mark.skipif(
@@ -81,15 +81,11 @@ class Several:
     def engines(self):
         """Processes below the agent, by the file of weights they map."""
         pids = {}
-        for pid in open("/proc/%d/task/%d/children" % (
-                self.process.pid, self.process.pid)).read().split():
-            try:
-                maps = open("/proc/%s/maps" % pid).read()
-            except OSError:
-                continue
+        for pid in sets.children(self.process.pid):
+            maps = sets.text("/proc/%d/maps" % pid)
             for name, file in FILES.items():
                 if "/%s.gguf" % file in maps:
-                    pids[name] = int(pid)
+                    pids[name] = pid
         return pids
 
     def states(self):
@@ -199,14 +195,13 @@ def test_models_on_demand_take_turns_and_disturb_nobody(server):
         status, _, body = server.ask("spare")
         assert body["timings"]["load_ms"] == 0
         # Everything is within the plan: shared pages count once (Pss).
-        total = 0
-        for pid in server.engines().values():
-            try:
-                rollup = open("/proc/%d/smaps_rollup" % pid).read()
-            except PermissionError:
-                return  # only root may look into a sandbox
-            total += int(rollup.split("Pss:")[1].split()[0]) * 1024
-        assert total <= 130 << 20
+        try:
+            rollups = [sets.text("/proc/%d/smaps_rollup" % pid)
+                       for pid in server.engines().values()]
+        except PermissionError:
+            return  # only root may look into a sandbox
+        assert sum(int(each.split("Pss:")[1].split()[0]) * 1024
+                   for each in rollups if each) <= 130 << 20
     finally:
         clients.end()
 
@@ -261,7 +256,7 @@ def test_what_cannot_be_is_refused_with_its_numbers(bin_dir, folder):
     assert "the budget is %d" % (130 << 20) in said and "alarm" in said
     for flags in (["--pin", "other"], ["--weight", "alarm=101"],
                   ["--weight", "alarm"], ["--weight", "alarm=-1"],
-                  ["--model", "alarm=" + glob.glob(MODELS + "/*.gguf")[0]]):
+                  ["--model", "alarm=" + sets.fitting(MODELS + "/*.gguf")[0]]):
         assert refused(bin_dir, folder, *flags)[0] == 2, flags
     code, said = refused(bin_dir, folder, "--model",
                          "bad=" + os.path.join(MODELS, "README.md"))
