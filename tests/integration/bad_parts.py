@@ -3,7 +3,6 @@ conditions that hold after every one of them.
 """
 import base64
 import contextlib
-import glob
 import http.client
 import json
 import os
@@ -16,6 +15,7 @@ import pytest
 
 import fleet as F
 import openapi_parts
+import sets
 from conftest import MODELS
 from controller_parts import body_of, sign
 from mqtt_client import Client
@@ -80,12 +80,9 @@ def slow_clients(fleet):
 
 def outside(fleet):
     """Every file that no program may make: outside of state and data."""
-    found = set()
-    for here, folders, names in os.walk(fleet.dir):
-        folders[:] = [f for f in folders if f not in (
-            "state", "controller", "scratch", "cli")]
-        found |= {os.path.join(here, name) for name in names}
-    return found | set(glob.glob("/tmp/flotilla-bad-input*"))
+    found = sets.paths(fleet.dir, "state", "controller", "scratch", "cli")
+    return set(found) | {name for name in sets.names("/tmp")
+                         if name.startswith("flotilla-bad-input")}
 
 
 @pytest.fixture(autouse=True)

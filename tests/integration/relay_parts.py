@@ -1,6 +1,7 @@
 """Servers, certificates and clients for the stories of flotilla-relay."""
 import http.client
 import http.server
+import itertools
 import os
 import socket
 import ssl
@@ -189,11 +190,14 @@ class Client(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+NUMBERS = itertools.count()
+
+
 class Relay:
     """A process of flotilla-relay, with its socket and what it says."""
 
     def __init__(self, folder, to, *more, **environment):
-        self.socket = os.path.join(folder, "relay-%d" % len(os.listdir(folder)))
+        self.socket = os.path.join(folder, "relay-%d" % next(NUMBERS))
         self.log = self.socket + ".log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(

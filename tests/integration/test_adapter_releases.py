@@ -11,9 +11,10 @@ import threading
 import pytest
 
 import fleet as F
+import sets
 from bad_parts import long_probe
 from conftest import MODELS, Small
-from waits import joined, same, until
+from waits import Seen, joined, same, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 ENCODER = os.path.join(MODELS, "bert.Q8_0.gguf")
@@ -77,14 +78,22 @@ def answer(device):
     return text, release
 
 
+def engines_when(device, count):
+    """Its engines, once there are so many."""
+    def look():
+        found = engines(device)
+        return found if len(found) == count else Seen(found)
+    return until("%d engines" % count, look)
+
+
 def blobs(device):
-    return {name for name in os.listdir(os.path.join(device.state, "blobs"))
-            if "." not in name}
+    """{name: bytes it has}"""
+    return {name: one.st_size for name, one in sets.stats(
+        os.path.join(device.state, "blobs")).items() if "." not in name}
 
 
 def one_engine(device):
-    return until("one engine", lambda: len(engines(device)) == 1 and
-                 engines(device), lambda: engines(device))[0]
+    return engines_when(device, 1)[0]
 
 
 VERSIONS = itertools.count(30)
@@ -122,9 +131,9 @@ def test_an_adapter_release_swaps_in_the_running_engine(up):
     got = rollout["devices"][0]["bytes"]
     assert 0 < got < os.path.getsize(BASE) / 5, rollout
     assert made["number"] == 2
-    new = blobs(device) - files
-    assert not any(os.path.getsize(os.path.join(device.state, "blobs", name))
-                   > os.path.getsize(BASE) / 2 for name in new)
+    now = blobs(device)
+    assert all(now[name] <= os.path.getsize(BASE) / 2
+               for name in set(now) - set(files))
 
     # The first engine had no room for adapters; this one has.
     streams = [F.Streamer(device, "tiny", PROMPTS) for _ in range(3)]
@@ -234,14 +243,13 @@ def test_the_base_serves_again_in_the_same_engine(up):
     half = expected(up, "--lora", SITE + ":0.5")
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (half,
                                                                   "other@2")
-    until("two engines", lambda: len(engines(device)) == 2)
-    pids, files = set(engines(device)), blobs(device)
+    pids, files = set(engines_when(device, 2)), blobs(device)
     up.cli("rollout", "rollback", "--release", "other@2", "--to", "other@1",
            "--everywhere", "--confirm", "other@2", "--wait")
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (
         expected(up), "other@1")
     until("the same engines", lambda: same(set(engines(device)), pids))
-    assert blobs(device) <= files
+    assert set(blobs(device)) <= set(files)
 
 
 def test_an_agent_that_starts_again_serves_base_and_adapter(up):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import sets
 from batch_parts import BatchServer, lines_of, request
 from test_apps import GUARD, SECRETS, write, write_rules
 from test_failing_disk import fail_as, preload
@@ -50,9 +51,8 @@ def test_a_batch_is_answered_in_order_and_bad_lines_apart(server):
 
 def test_files_are_the_owners_alone(server):
     assert os.stat(server.folder).st_mode & 0o777 == 0o700
-    for name in os.listdir(server.folder):
-        mode = os.stat(os.path.join(server.folder, name)).st_mode & 0o777
-        assert mode == 0o600, name
+    for name, one in sets.stats(server.folder).items():
+        assert one.st_mode & 0o777 == 0o600, name
 
 
 def test_a_folder_that_others_may_enter_is_refused(bin_dir, tmp_path):
@@ -227,7 +227,7 @@ def test_after_kills_every_line_is_answered_once(bin_dir, tmp_path):
     assert ids(one.content(seen["error_file_id"])) == ["r7"]
     one.kill()
     assert one.look(batch)["status"] == "completed"
-    names = sorted(os.listdir(one.folder))
+    names = sets.names(one.folder)
     assert not [n for n in names if "progress" in n or "upload" in n], names
     one.close()
 
@@ -245,7 +245,7 @@ def test_what_a_kill_left_behind_is_swept_away(bin_dir, tmp_path):
         with open(os.path.join(one.folder, name), "wb") as file:
             file.write(data)
     one.kill()
-    names = os.listdir(one.folder)
+    names = sets.names(one.folder)
     assert not set(torn) & set(names), names
     assert one.call("GET", "/v1/files/" + kept)[0] == 200
     one.close()
@@ -262,7 +262,7 @@ def test_a_full_folder_refuses_a_file_with_the_numbers(bin_dir, tmp_path):
     assert "1048576" in answer["error"]["message"]
     # The desk's own thread removes what was refused.
     until("no upload is left", lambda: not [
-        n for n in os.listdir(one.folder) if n.startswith("upload")])
+        n for n in sets.names(one.folder) if n.startswith("upload")])
     one.close()
 
 
@@ -314,7 +314,7 @@ def test_a_full_disk_refuses_files_and_keeps_answers_waiting(
             assert seen["status"] == "in_progress"
             one.kill()
         until("no upload is left", lambda: not [
-            n for n in os.listdir(folder) if n.startswith("upload")])
+            n for n in sets.names(folder) if n.startswith("upload")])
         os.unlink(os.path.join(folder, "ballast"))
         one.kill()  # it need not wait for its next look
         seen = one.ended(batch)

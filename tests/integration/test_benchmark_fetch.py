@@ -5,11 +5,12 @@ import signal
 
 import pytest
 
+import sets
 from benchmark_parts import (begin, end_by_battery, facts_of, has_figures,
                              outcome, says)
 from conftest import Small
 from test_pressure import Sensors
-from waits import Seen, same, until
+from waits import same, until
 
 KINDS = ("blobs", "partial", "releases", "packed")
 SLOW = "download_rate: 30kB\n"  # a minute for a file of 1.7 MB
@@ -58,20 +59,17 @@ def end(fleet, sensors, order):
 def files(fleet):
     """Names of the files in the store, without records."""
     state = fleet.devices["gw"].state
-    return {os.path.join(kind, name) for kind in KINDS
-            if os.path.isdir(os.path.join(state, kind))
-            for name in os.listdir(os.path.join(state, kind))}
+    return {os.path.relpath(path, state) for kind in KINDS
+            for path in sets.paths(os.path.join(state, kind))}
 
 
 def is_as_before(fleet, before):
-    until("the files are gone",
-          lambda: files(fleet) <= before or Seen(files(fleet) - before))
+    until("the files are gone", lambda: same(files(fleet) - before, set()))
 
 
 def partial_bytes(fleet):
     folder = os.path.join(fleet.devices["gw"].state, "partial")
-    return sum(os.stat(os.path.join(folder, name)).st_blocks * 512
-               for name in os.listdir(folder))
+    return sum(one.st_blocks * 512 for _, one in sets.passing(folder))
 
 
 def is_fetching(fleet, order):

@@ -16,6 +16,7 @@ import threading
 import pytest
 
 import fleet as F
+import sets
 from conftest import Small
 from waits import HANG_S, Seen, pace, same, until, wall_s
 
@@ -63,13 +64,10 @@ def ends_s(up, name):
 
 def numbered(device):
     """Its files of key and certificate, by the certificate's number."""
-    found = {}
-    for name in ("device-a.pem", "device-b.pem"):
-        path = os.path.join(device.state, "identity", name)
-        if os.path.exists(path):
-            with open(path) as file:
-                found[int(file.readline().split()[2])] = path
-    return found
+    folder = os.path.join(device.state, "identity")
+    return {int(text.split()[2]): os.path.join(folder, name)
+            for name, text in sets.tree(folder).items()
+            if name in ("device-a.pem", "device-b.pem")}
 
 
 def pairs(device):
@@ -347,7 +345,7 @@ class Elsewhere:
         self.device.stop()
         self.mine, self.held = self.identity_now()
         self.identity = os.path.join(self.device.state, "identity")
-        shutil.copytree(self.identity, self.identity + ".kept")
+        sets.copy(self.identity, self.identity + ".kept")
         with open(self.device.config, "a") as file:
             file.write("controller: %s\n" % self.rogue.url)
         self.begin = os.path.getsize(self.device.log)

@@ -1,15 +1,13 @@
 """Drills: a key, a disk or a device is in other hands.  Each ends with a healthy
 fleet, and nobody touched a device (docs/runbook.md has the recipes)."""
-import glob
 import json
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 
 import pytest
 
+import sets
 from bad_parts import (GOLDEN, LIFE_MS, OLD, ORDER, Controller,
                        controllers_place, logged, refused, rest, serves)
 from conftest import Small
@@ -198,8 +196,7 @@ def test_the_controllers_disk_is_stolen(up):
     up.broker = (where.split("//")[1].split(":")[0],
                  int(where.rsplit(":", 1)[1]))
     disk = os.path.join(up.dir, "stolen")
-    shutil.copytree(os.path.join(up.dir, "controller"), disk,
-                    ignore=shutil.ignore_patterns("*.tmp-*"))
+    sets.copy(os.path.join(up.dir, "controller"), disk, "*.tmp-*")
 
     # Nobody trusts the controller now: the operators stop the fleet without it.
     up.cli("emergency", "freeze", "--key", up.private("emergency"), "--from",
@@ -244,8 +241,11 @@ def believed(device):
 
 def test_the_broker_is_taken(up):
     """It may keep silent; nothing that it says acts."""
-    [serving] = {m["serving"]["version"] for d in up.ask("device", "list")
+    def one_release():
+        found = {m["serving"]["version"] for d in up.ask("device", "list")
                  for m in d["models"]}
+        return found if len(found) == 1 else Seen(found)
+    serving, = until("one release", one_release)
     own = os.path.join(up.vault, "own.key")
     make_key(own)
     order = json.loads(sign({
@@ -266,9 +266,7 @@ def test_the_broker_is_taken(up):
                           retain=True)
 
     # The recipe: another broker, which the controller teaches.
-    os.kill(int(subprocess.run(
-        ["pgrep", "-P", str(up.controller.pid), "mosquitto"], check=True,
-        capture_output=True).stdout.split()[0]), signal.SIGKILL)
+    sets.kill(sets.processes(up.controller.pid, "mosquitto"))
     up.all_did("freeze")
     up.all_did("unfreeze")
     assert not any(map(up.frozen, NAMES))
@@ -389,7 +387,8 @@ def test_a_device_is_stolen(up):
         except (Refused, OSError):
             return True
     until("the broker refuses it", hears_nothing)
-    for name in glob.glob(os.path.join(stolen, "*")):
+    for name in sets.names(stolen):
+        name = os.path.join(stolen, name)
         text = open(name, errors="replace").read()
         # device.pem is a link to the pair in use, and no copy of its key.
         assert "PRIVATE KEY" not in text or os.path.realpath(name) == os.path.realpath(pair)

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import urllib.request
 import pytest
 
 import fleet as F
+import sets
 from conftest import Small
 from test_postgresql import server  # noqa: F401
 from waits import (HANG_S, Seen, joined, moment, same, stopped, until,
@@ -126,8 +126,8 @@ class Pair(Small):
     def join(self):
         """The files of a leader, given to the other one by hand."""
         for part in ("pki", "keys", "trust"):
-            shutil.copytree(os.path.join(self.dir, "a", part),
-                            os.path.join(self.dir, "b", part))
+            sets.copy(os.path.join(self.dir, "a", part),
+                      os.path.join(self.dir, "b", part))
         os.symlink(os.path.join(self.dir, "a", "blobs"),
                    os.path.join(self.dir, "b", "blobs"))
         os.symlink(os.path.join(self.dir, "a", "audit.head"),

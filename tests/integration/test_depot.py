@@ -12,10 +12,11 @@ import urllib.parse
 
 import pytest
 
+import sets
 from test_controllers import OTHER
 from test_postgresql import server  # noqa: F401
 from test_two_controllers import Apart
-from waits import HANG_S, moment, until
+from waits import HANG_S, moment, same, until
 
 PROBE = "sha256-" + hashlib.sha256(
     b"flotilla keeps artifacts here\n").hexdigest()
@@ -166,7 +167,7 @@ class Kept(Apart):
         return status, told
 
     def copies(self, name):
-        return {one for one in os.listdir(os.path.join(
+        return {one for one in sets.names(os.path.join(
             self.dir, name, "blobs")) if one.startswith("sha256-")}
 
     def has_all_of(self, name):
@@ -300,7 +301,7 @@ def test_a_file_that_the_store_refuses_holds_up_no_other(pair):
     taken = Store.objects.copy()
     Store.objects.clear()
     # The first of the folder, as the look meets them.
-    Store.fails_at = next(one for one in os.listdir(os.path.join(
+    Store.fails_at = next(one for one in sets.names(os.path.join(
         pair.dir, "a", "blobs")) if one in names)
     try:
         take_over(pair, "a")
@@ -418,9 +419,10 @@ def test_a_store_that_answers_otherwise_is_refused(pair, ill, code, tries):
         assert Elsewhere.asked == []
         # No more than what is between two sockets.
         assert Store.given < 64 << 20
-        left = os.listdir(os.path.join(pair.dir, "a", "blobs"))
-        assert name not in left
-        assert not [one for one in left if one.startswith(".upload-")]
+        left = os.path.join(pair.dir, "a", "blobs")
+        until("no part is left", lambda: same([
+            one for one in sets.names(left)
+            if one == name or one.startswith(".upload-")], []))
     finally:
         Store.ill = None
         elsewhere.shutdown()

@@ -15,6 +15,7 @@ import urllib.request
 import pytest
 
 import fleet as F
+import sets
 from conftest import MODELS
 from qwen2 import qwen2
 from test_failing_disk import fail_as, preload
@@ -163,8 +164,9 @@ def test_an_order_that_a_dead_disk_does_not_keep_comes_again(up, failing):
 
         # Between two tries to keep it the device may think that all is well.
         def told():
-            return (degraded(up)[1] == ["b"] and
-                    degraded(up)[0]["id"] == error) or Seen(degraded(up))
+            why, listed = degraded(up)
+            return (listed == ["b"] and why["id"] == error) or Seen(
+                (why, listed))
         until("b is listed", told)
         until("its doctor says so", lambda: "cannot keep what it is told" in
               up.cli("device", "doctor", "b")[1])
@@ -256,15 +258,14 @@ def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
 
 
 def brokers(up):
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and
-            is_broker_of(pid, up.controller.pid)]
+    return sets.processes(up.controller.pid, "mosquitto")
 
 
 def test_a_killed_broker_that_forgot_everything_is_taught_again(up):
     before = {d["name"] for d in up.ask("device", "list")}
     found = brokers(up)
     assert len(found) == 1
-    os.kill(int(found[0]), signal.SIGKILL)
+    sets.kill(found)
     until("another one", lambda: set(brokers(up)) - set(found))
     # Until the controller is there too, it shows them as they were.
     now_ms = wall_ms()
@@ -274,17 +275,6 @@ def test_a_killed_broker_that_forgot_everything_is_taught_again(up):
     rollout = up.roll(new_release(up))
     assert {d["state"] for d in rollout["devices"]} == {"succeeded"}
     assert before == {d["name"] for d in up.ask("device", "list")}
-
-
-def is_broker_of(pid, parent):
-    try:
-        with open("/proc/%s/stat" % pid, encoding="latin-1") as f:
-            text = f.read()
-    except OSError:
-        return False
-    name = text[text.index("(") + 1:text.rindex(")")]
-    return name == "mosquitto" and \
-        int(text.rsplit(")", 1)[1].split()[1]) == parent
 
 
 def came_to(log, begin, states):
@@ -389,8 +379,7 @@ def test_two_agents_with_one_identity_do_not_fight_for_ever(up):
     original = up.devices["a"]
     twin = F.Device(up, "twin")
     original.stop()
-    shutil.copytree(original.state, twin.state, ignore=lambda d, names: [
-        n for n in names if n.endswith(".sock") or n == "lock"])
+    sets.copy(original.state, twin.state, "*.sock", "lock")
     original.start()
     up.online(["a"])
     twin.write_config()
@@ -590,8 +579,8 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         if ends == "quickly":
             up.cli("rollout", "abort", second["id"], "-q")
         else:  # the engine goes on after its files are gone
-            for pid in set(device.children("flotilla-engine")) - kept:
-                stopped(pid)
+            candidate, = set(device.children("flotilla-engine")) - kept
+            stopped(candidate)
             up.cli("rollout", "rollback", second["id"], "--confirm", "tiny@2",
                    "-q")
             file = up.ask("release", "get", "tiny@2")["document"]["files"][0]
@@ -693,26 +682,14 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     serves(away, "tiny@1")
 
 
-def contents(path):
-    """Bytes of a file that may be gone meanwhile: agents go on."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return b""
-
-
 def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     canary = "zebra-canary-7741"
     device = up.devices["a"]
     before = requests(up)
     device.ask("Echo %s" % canary, "tiny")
     until("its telemetry came", lambda: requests(up) > before)
-    for here, _, names in os.walk(up.dir):
-        for name in names:
-            path = os.path.join(here, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                assert canary.encode() not in contents(path), path
+    for path, data in sets.files(up.dir):
+        assert canary.encode() not in data, path
 
 
 def test_the_audit_chain_holds(up):

@@ -1,15 +1,14 @@
 """The first trust statement: who may choose the root of a fleet, and who not."""
-import contextlib
 import hashlib
 import json
 import os
-import stat
 import tarfile
 import tempfile
 
 import pytest
 
 import fleet as F
+import sets
 from bad_parts import controllers_place, expect, refused
 from conftest import Small
 from controller_parts import (TRUST, body_of, canonical, make_key, public_of,
@@ -118,13 +117,8 @@ def test_no_device_enrols_before_the_fleet_has_a_root(fresh):
 def test_a_root_never_lies_on_the_controller(fresh):
     with open(keys(fresh, "root.key"), encoding="ascii") as file:
         secret = file.read().split("\n")[1]
-    for place, _, names in os.walk(os.path.join(fresh.dir, "controller")):
-        for name in names:
-            path = os.path.join(place, name)
-            with contextlib.suppress(FileNotFoundError):  # a temporary one
-                if stat.S_ISREG(os.stat(path).st_mode):
-                    with open(path, "rb") as file:
-                        assert secret.encode() not in file.read(), path
+    for path, data in sets.files(os.path.join(fresh.dir, "controller")):
+        assert secret.encode() not in data, path
 
 
 def test_the_root_goes_to_a_stick_and_adds_a_publisher_from_there(fresh):
@@ -134,7 +128,7 @@ def test_the_root_goes_to_a_stick_and_adds_a_publisher_from_there(fresh):
                      check=False), 3, "absent")
     fresh.cli("key", "move", keys(fresh, "root"), "--to", stick)
     assert not os.path.exists(keys(fresh, "root.key"))
-    assert sorted(os.listdir(stick)) == ["root.key", "root.txt"]
+    assert sets.names(stick) == ["root.key", "root.txt"]
     assert os.stat(os.path.join(stick, "root.key")).st_mode & 0o777 == 0o600
     with open(os.path.join(stick, "root.txt"), encoding="utf-8") as file:
         assert "--root " + os.path.join(stick, "root.key") in file.read()

@@ -4,12 +4,12 @@ one of them, devices are at the other (--broker-forgets)."""
 import json
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 
 import fleet as F
+import sets
 from conftest import Small
 from waits import HANG_S, until, wall_ms
 
@@ -49,7 +49,7 @@ class Apart(Small):
 
     def node(self, name, text):
         home = os.path.join(self.dir, name)
-        shutil.copytree(self.home, home)
+        sets.copy(self.home, home)
         with open(os.path.join(home, "mosquitto.conf"), "w",
                   encoding="utf-8") as file:
             file.write(text)

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+import sets
 from responses_parts import ASKED, COMPLIANCE, PNG, check, complies
 from responses_parts import read_stream, told
 from runtime_parts import Runtimes
@@ -166,11 +167,7 @@ def test_an_image_stands_on_no_disk_and_in_no_log(device):
         "role": "user", "content": [{"type": "input_image",
                                      "image_url": url}]}])[0] == 200
     found, files = mark[100:140].encode(), 0
-    for folder, _, names in os.walk(device.fleet.dir):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.isfile(path):
-                files += 1
-                with open(path, "rb") as file:
-                    assert found not in file.read(), path
+    for path, data in sets.files(device.fleet.dir):
+        files += 1
+        assert found not in data, path
     assert files > 10

@@ -3,10 +3,10 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 
+import sets
 from folder_parts import FOLDER, fleet  # noqa: F401 (a fixture)
 from test_compare import FLOATS, V1
 from waits import HANG_S, pace, until
@@ -48,12 +48,10 @@ def build(bin_dir, *words, code=0):
 def digests(work):
     """{kind of the result: digest} of the models and the golden prompts."""
     out = {}
-    for name in sorted(os.listdir(work)):
-        for file in ("model.gguf", "golden.json"):
-            path = os.path.join(work, name, file)
-            if os.path.exists(path):
-                with open(path, "rb") as data:
-                    out[name] = hashlib.sha256(data.read()).hexdigest()
+    for name, data in sets.tree(work).items():
+        step, _, file = name.partition("/")
+        if file in ("model.gguf", "golden.json"):
+            out[step] = hashlib.sha256(data).hexdigest()
     return out
 
 
@@ -153,9 +151,7 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(bin_dir, tmp_path):
 
 def notes(work):
     """Paths of the notes that a step is complete."""
-    return [os.path.join(work, name, "done.json") for name in
-            (os.listdir(work) if os.path.isdir(work) else ())
-            if os.path.exists(os.path.join(work, name, "done.json"))]
+    return [path for path in sets.paths(work) if path.endswith("/done.json")]
 
 
 def test_only_what_depends_on_a_change_is_made_again(bin_dir, tmp_path):
@@ -183,12 +179,12 @@ def test_a_dry_run_shows_the_steps_and_makes_nothing(bin_dir, tmp_path):
     plan = json.loads(build(bin_dir, spec, "--dry-run", "--json")[0])
     assert [step["step"] for step in plan["steps"]] == [
         "quantize q8_0", "quantize small", "evaluate", "golden"], plan
-    assert os.listdir(tmp_path) == ["b.yaml"]
+    assert sets.names(tmp_path) == ["b.yaml"]
 
 
 def test_what_cannot_end_well_is_refused_before_anything_is_made(bin_dir, tmp_path):
     folder = str(tmp_path / "mit")
-    shutil.copytree(FOLDER, folder)
+    sets.copy(FOLDER, folder)
     write(tmp_path / "mit", "---\nlicense: mit\n---\n", "README.md")
     for code, text, more in (
             (3, "`evaluate.suite`: ", "evaluate: {suite: none.jsonl}\n"),

@@ -2,7 +2,6 @@
 
 Agents serve on loopback; neighbours that lie, stall or die are servers of this
 test with the certificate of a device that enrolled."""
-import glob
 import hashlib
 import http.client
 import http.server
@@ -17,6 +16,7 @@ import tempfile
 import threading
 
 import fleet as F
+import sets
 import pytest
 from waits import HANG_S, until
 
@@ -46,12 +46,17 @@ def text_of(path):
 
 def pair(device):
     """The certificate and key of a device's identity."""
-    for path in sorted(glob.glob(device.state + "/identity/*")):
-        with open(path, encoding="latin-1") as file:
-            text = file.read()
-        if "PRIVATE KEY" in text and "BEGIN CERTIFICATE" in text:
-            return path
+    for path, text in sets.tree(device.state + "/identity").items():
+        if b"PRIVATE KEY" in text and b"BEGIN CERTIFICATE" in text:
+            return os.path.join(device.state, "identity", path)
     raise F.Failed("no pair in " + device.state)
+
+
+def smallest(device):
+    """The digest of the smallest file of its store."""
+    sizes = {name.replace("-", ":"): one.st_size for name, one in sets.stats(
+        device.state + "/blobs").items() if "." not in name}
+    return min(sizes, key=sizes.get)
 
 
 class Fake(threading.Thread):
@@ -316,7 +321,7 @@ def test_only_devices_that_are_not_revoked_are_served(site):
     one, two = site.fleet.devices["one"], site.fleet.devices["two"]
     site.roll(site.release()[0], "one")
     at = site.again(one, "serve")
-    name = sorted(os.listdir(one.state + "/blobs"))[0].replace("-", ":")
+    name = smallest(one)
     status, body = get(at, "/v1/blobs/" + name, two)
     assert status == 200
     assert "sha256:" + hashlib.sha256(body).hexdigest() == name
@@ -416,8 +421,7 @@ def test_a_budget_ends_what_a_device_gives(site):
     transfer = site.roll(title, "two")
     assert 0 < transfer["neighbour_bytes"] < 1100000, transfer
     assert size <= transfer["bytes"] < size + SMALL
-    name = min(os.listdir(one.state + "/blobs"), key=lambda name: os.path.getsize(
-        os.path.join(one.state, "blobs", name))).replace("-", ":")
+    name = smallest(one)
     status, body = get(at, "/v1/blobs/" + name, two)
     assert status == 429 and b"neighbour.budget" in body
     until("refusal counted", lambda: counts(one)["refused"] > 0)

@@ -1,5 +1,6 @@
 """A device under strain: faked /proc and /sys, a real memory cgroup, and the
 benchmark of its machine."""
+import contextlib
 import json
 import os
 import re
@@ -223,12 +224,12 @@ def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
     again(fleet)
     group.put("cgroup.procs", gw.process.pid)  # its engines come after it
     for pid in gw.children("flotilla-engine"):
-        group.put("cgroup.procs", pid)
+        with contextlib.suppress(ProcessLookupError):  # it has gone meanwhile
+            group.put("cgroup.procs", pid)
     until("its limit", lambda: facts(fleet).get(
         "cgroup-bytes-max") == LIMIT)
     agent = gw.process.pid
-    until("it serves", lambda: gw.children("flotilla-engine"))
-    engine = gw.children("flotilla-engine")
+    engine = until("it serves", lambda: gw.children("flotilla-engine"))
     used = facts(fleet)["cgroup-bytes"]
     with subprocess.Popen(
             [sys.executable, "-c", NEIGHBOUR, group.dir,
@@ -287,7 +288,8 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
     until("a smaller variant", lambda: variants(fleet) == (
         "small", "large"))
     sensors.pressure(0)
-    assert gw.children("flotilla-engine") not in ([], before)
+    until("another engine", lambda: gw.children(
+        "flotilla-engine") not in ([], before))
     assert gw.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@3")
     assert facts(fleet)["rung"] == 5
     log = log_of(fleet)

@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 import fleet as F
+import sets
 from conftest import ROOT
 from controller_parts import Controller, Device as ControllersDevice
 
@@ -64,14 +65,13 @@ def updated(up, device):
 
 
 def below(place):
-    return [os.path.join(folder, name) for folder, folders, files
-            in os.walk(place) for name in folders + files]
+    return [os.path.join(place, name) for name in sets.stats(place)]
 
 
 def others(place):
     """Files below that folder that the service would not own."""
-    owned = {path: os.lstat(path) for path in below(place)}
-    return [path for path, info in owned.items()
+    return [os.path.join(place, name) for name, info in
+            sets.stats(place).items()
             if (info.st_uid, info.st_gid) != (SERVICE, SERVICE)]
 
 

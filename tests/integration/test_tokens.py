@@ -1,10 +1,9 @@
 """Tokens: their secrets are in no file of the controller's, and what is open
 by one ends with it."""
-import glob
 import http.client
-import os
 import threading
 
+import sets
 from controller_parts import Device, Publisher
 from waits import HANG_S, joined, until, wall_ms
 
@@ -18,11 +17,10 @@ def test_no_secret_is_in_the_database_or_its_log(controller, folder):
             "Idempotency-Key": "secret-%d" % number})
         assert made.status == 201, made.body
     Device(controller, folder, "gw", made.json["token"])
-    files = glob.glob(os.path.join(controller.dir, "*.db*"))
-    assert any(name.endswith("control.db-wal") for name in files)
-    for name in files:
-        with open(name, "rb") as file:
-            data = file.read()
+    found = {name: data for name, data in sets.files(controller.dir)
+             if ".db" in name}
+    assert any(name.endswith("control.db-wal") for name in found)
+    for name, data in found.items():
         assert b"flt_pat_" not in data and b"flt1." not in data, name
 
 

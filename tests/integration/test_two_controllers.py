@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import sets
 from test_controllers import OTHER, Pair
 from test_postgresql import server  # noqa: F401
 from waits import HANG_S, moment, same, until
@@ -73,18 +74,20 @@ class Apart(Pair):
         """Words by which the text of a private key is known: the first line of
         its PEM, which has all of the secret number, and that number itself."""
         found = {}
-        for part in ("pki", "keys"):
-            folder = os.path.join(self.dir, name, part)
-            for file in sorted(os.listdir(folder)):
-                if re.fullmatch(r"(ca|order|audit).*\.key", file):
-                    with open(os.path.join(folder, file), "rb") as opened:
-                        line = opened.read().split(b"\n")[1]
-                    der = base64.b64decode(line)
-                    begin = der.index(b"\x04\x20") + 2
-                    found[part + "/" + file] = line
-                    found[part + "/" + file + ", number"] = \
-                        der[begin:begin + 32]
+        for path, text in self.parts(name, "pki", "keys").items():
+            if re.fullmatch(r"\w+/(ca|order|audit).*\.key", path):
+                line = text.split(b"\n")[1]
+                der = base64.b64decode(line)
+                begin = der.index(b"\x04\x20") + 2
+                found[path] = line
+                found[path + ", number"] = der[begin:begin + 32]
         return found
+
+    def parts(self, name, *parts):
+        """The files of parts of its folder, by their paths."""
+        return {part + "/" + file: data for part in parts
+                for file, data in sets.tree(
+                    os.path.join(self.dir, name, part)).items()}
 
     def until_no_key_text_stays(self, name):
         """A follower reads its files again and again, and has a text while it
@@ -117,15 +120,9 @@ class Apart(Pair):
 
     def files(self, name):
         """The files that each controller must have, by their paths."""
-        found = {}
-        for part in ("pki", "keys", "trust"):
-            folder = os.path.join(self.dir, name, part)
-            for file in sorted(os.listdir(folder)):
-                path = part + "/" + file
-                if re.fullmatch(r"pki/ca.*|keys/.*|trust/.*", path):
-                    with open(os.path.join(folder, file), "rb") as opened:
-                        found[path] = opened.read()
-        return found
+        return {path: data for path, data in self.parts(
+            name, "pki", "keys", "trust").items()
+            if re.fullmatch(r"pki/ca.*|keys/.*|trust/.*", path)}
 
 
 @pytest.fixture(scope="module")
