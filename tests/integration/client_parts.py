@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import sets
 from test_local_api import ROOT, TOKEN
 from waits import HANG_S
 
@@ -34,7 +35,7 @@ def beside_modules(folder):
     place = os.path.join(folder, "programs")
     if not os.path.exists(place):
         os.mkdir(place)
-        for name in os.listdir(HERE):
+        for name in sets.names(HERE):
             if name.endswith(".mjs"):
                 shutil.copy(os.path.join(HERE, name), place)
         os.symlink(os.path.join(PLACE, "node", "node_modules"),

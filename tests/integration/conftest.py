@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
 import fleet as F  # noqa: E402
+import sets  # noqa: E402
 from controller_parts import Controller  # noqa: E402
 from waits import Seen, until  # noqa: E402
 
@@ -52,8 +53,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 
 def last_logs(place, most=4):
     """Those that were written last, the latest at the end."""
-    found = [os.path.join(here, name) for here, _, names in os.walk(place)
-             for name in names if name.endswith(".log")]
+    found = [path for path in sets.paths(place) if path.endswith(".log")]
     return sorted(found, key=os.path.getmtime)[-most:]
 
 

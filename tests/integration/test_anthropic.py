@@ -1,13 +1,13 @@
 """Anthropic's messages over raw HTTP, against `flotilla-agent serve`.
 
 The last tests run the vendor's own Python client, where it is installed."""
-import glob
 import json
 import os
 import sys
 
 import pytest
 
+import sets
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
 
 PATH = "/v1/messages"
@@ -212,7 +212,7 @@ def test_paths_beside_it_answer_in_the_same_form(server):
 
 @pytest.fixture(scope="module")
 def client(server):
-    sys.path += glob.glob(os.path.join(ROOT, "build", "openai", "lib",
+    sys.path += sets.fitting(os.path.join(ROOT, "build", "openai", "lib",
                                        "python3*", "site-packages"))
     anthropic = pytest.importorskip(
         "anthropic", reason="no python package 'anthropic': "

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import sets
 from controller_parts import (BIN, ROOT, Device, Publisher, start)
 from waits import HANG, HANG_S, Seen, same, until
 
@@ -47,7 +48,7 @@ def test_a_key_that_exists_is_never_replaced(controller, folder):
     os.remove(files[0])  # the private half was carried to a safe
     code, _, err = cli(controller, *make)
     assert code == 5 and "mine.pub" in err, (code, err)
-    assert os.listdir(place) == ["mine.pub"]
+    assert sets.names(place) == ["mine.pub"]
 
 
 def test_a_context_that_is_named_is_above_the_environment(controller, folder):

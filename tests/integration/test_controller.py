@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+import sets
 from controller_parts import (Device, Publisher, canonical, held, metric,
                               read_events, run, sign, start)
 from mqtt_client import Client, Refused
@@ -243,7 +244,7 @@ def test_blobs_are_checked_ranged_and_idempotent(controller):
     assert controller.ask("PUT", "/v1/blobs/../../etc/passwd",
                           b"x").status in (400, 404)
     until("no upload is left", lambda: same(
-        [n for n in os.listdir(os.path.join(controller.dir, "blobs"))
+        [n for n in sets.names(os.path.join(controller.dir, "blobs"))
          if n.startswith(".upload")], []))
 
 

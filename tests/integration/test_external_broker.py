@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import fleet as F
+import sets
 from conftest import Small
 from waits import HANG_S, until
 
@@ -16,7 +17,7 @@ PLUGIN = "mosquitto_dynamic_security.so"
 
 def has_plugin():
     return any(os.path.exists(os.path.join("/usr/lib", folder, PLUGIN))
-               for folder in os.listdir("/usr/lib"))
+               for folder in sets.names("/usr/lib"))
 
 
 class External(Small):

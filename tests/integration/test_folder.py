@@ -1,8 +1,8 @@
 """A folder from Hugging Face becomes a release, and a device answers with it."""
 import json
 import os
-import shutil
 
+import sets
 from folder_parts import FOLDER, fleet  # noqa: F401 (a fixture)
 from waits import until
 
@@ -15,7 +15,7 @@ def create(fleet, title, folder, *more, check=True):
 def test_a_folder_reaches_a_device_that_answers(fleet):
     _, said, _ = create(fleet, "lfm@1", FOLDER, "--type", "q8_0")
     assert "published lfm@1" in said, said
-    assert not os.listdir(fleet.env["TMPDIR"])
+    assert sets.names(fleet.env["TMPDIR"]) == []
     fleet.roll("lfm@1")
     device = fleet.devices["gw"]
 
@@ -29,7 +29,7 @@ def test_a_folder_reaches_a_device_that_answers(fleet):
 
 def test_the_sampling_that_a_folder_recommends_is_the_releases(fleet, tmp_path):
     folder = str(tmp_path / "warm")
-    shutil.copytree(FOLDER, folder)
+    sets.copy(FOLDER, folder)
     with open(os.path.join(folder, "generation_config.json"), "w",
               encoding="utf-8") as out:
         json.dump({"temperature": 0.3, "top_k": 50, "min_p": 0.15}, out)
@@ -42,12 +42,12 @@ def test_the_sampling_that_a_folder_recommends_is_the_releases(fleet, tmp_path):
 
 def test_a_folder_that_is_no_model_leaves_nothing(fleet, tmp_path):
     broken = str(tmp_path / "broken")
-    shutil.copytree(FOLDER, broken)
+    sets.copy(FOLDER, broken)
     os.remove(os.path.join(broken, "model.safetensors"))
     code, _, err = create(fleet, "lfm@1", broken, check=False)
     assert code != 0 and "error[model.folder]" in err, err
     code, _, err = create(fleet, "lfm@1", os.path.join(FOLDER, "config.json"), "--type", "q8_0",
                           check=False)
     assert code == 2 and "--type is for a folder" in err, err
-    assert not os.listdir(fleet.env["TMPDIR"])
+    assert sets.names(fleet.env["TMPDIR"]) == []
     until("no release", lambda: "lfm@1" not in fleet.cli("release", "list")[1])

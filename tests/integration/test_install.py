@@ -11,6 +11,7 @@ import textwrap
 import deftable
 import pytest
 
+import sets
 from conftest import BIN, ROOT
 from waits import HANG_S, until
 
@@ -40,7 +41,7 @@ def root(prefix, folder):
 
 def test_the_programs_stand_side_by_side_and_run(root, prefix):
     folder = root + prefix + "/bin"
-    assert sorted(os.listdir(folder)) == PROGRAMS
+    assert sets.names(folder) == PROGRAMS
     for name in PROGRAMS:
         said = subprocess.run([os.path.join(folder, name), "--version"],
                               capture_output=True, text=True, timeout=HANG_S)

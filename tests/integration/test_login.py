@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+import sets
 from controller_parts import BIN, Controller
 from waits import HANG_S
 
@@ -76,7 +77,7 @@ def test_no_token_leaves_without_tls_but_to_this_machine(
             assert "without TLS only to this machine" in out + err, out + err
         with pytest.raises(BlockingIOError):
             server.accept()
-    assert sorted(os.listdir(folder)) == ["plain.context", "plain.token"]
+    assert sets.names(folder) == ["plain.context", "plain.token"]
 
 
 def test_by_the_authoritys_file_and_each_later_call_by_the_copy(

@@ -1,11 +1,11 @@
 """Ollama's API as its clients see it: `flotilla-agent serve` over raw HTTP."""
-import glob
 import json
 import os
 import sys
 
 import pytest
 
+import sets
 from test_local_api import NAME, ROOT, SEVERITY, Server
 
 ANSWER = "severity: critical"
@@ -202,7 +202,7 @@ def test_a_refusal_has_ollamas_words(server, fields, status, says):
 
 def test_ollamas_own_client_is_answered(server):
     """Where the package `ollama` is installed."""
-    sys.path += glob.glob(os.path.join(ROOT, "build", "openai", "lib",
+    sys.path += sets.fitting(os.path.join(ROOT, "build", "openai", "lib",
                                        "python3*", "site-packages"))
     ollama = pytest.importorskip("ollama")
     with open(os.path.join(os.path.dirname(server.socket), "token")) as file:

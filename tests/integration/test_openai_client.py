@@ -2,7 +2,6 @@
 
 Runs where `openai` can be imported: from the system, or from build/openai,
 where `deploy/install-deps.sh --optional` puts it.  Otherwise skipped."""
-import glob
 import json
 import math
 import os
@@ -12,6 +11,7 @@ import threading
 
 import pytest
 
+import sets
 from batch_parts import BatchServer, lines_of, request
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
 from waits import HANG_S, Seen, joined, same, stopped, until
@@ -19,7 +19,7 @@ from waits import HANG_S, Seen, joined, same, stopped, until
 try:
     import openai
 except ImportError:
-    sys.path += glob.glob(os.path.join(ROOT, "build", "openai", "lib",
+    sys.path += sets.fitting(os.path.join(ROOT, "build", "openai", "lib",
                                        "python3*", "site-packages"))
     try:
         import openai

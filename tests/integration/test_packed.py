@@ -291,8 +291,9 @@ def test_each_time_if_it_was_taken_in_between(device):
     for _ in range(2):
         taken = device.count("weights packed")
         give_another_layout(used)
-        subprocess.run(["pkill", "-KILL", "-P", str(device.process.pid)],
-                       check=True)
+        engines = sets.children(device.process.pid)
+        assert engines
+        sets.kill(engines)
         device.wait(lambda: device.count("weights packed") > taken)
         device.wait(lambda: device.mapped() == {used})
         assert device.packed() == before

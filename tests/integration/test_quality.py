@@ -1,8 +1,8 @@
 """Figures of a model whose types were chosen: signed, and shown before a rollout."""
 import json
-import os
 import re
 
+import sets
 from folder_parts import FOLDER, fleet  # noqa: F401 (a fixture)
 from test_compare import FLOATS, V1
 from test_fit import short_text
@@ -17,7 +17,7 @@ def test_chosen_figures_are_signed_and_shown_before_a_rollout(fleet, tmp_path):
     _, said, _ = create(fleet, "tiny@1", FLOATS, "--fit", "2MB", "--suite", V1,
                         "--calibrate", short_text(tmp_path))
     assert "Q4_K_M" in said and "published tiny@1" in said, said
-    assert not os.listdir(fleet.env["TMPDIR"])
+    assert sets.names(fleet.env["TMPDIR"]) == []
     shown = fleet.cli("release", "get", "tiny@1")[1]
     quality = re.search(
         r"^quality +(types for a size: (\d+) bytes of 6068032, KL 0\.\d{4} nats per token, "
@@ -42,7 +42,7 @@ def test_what_cannot_be_chosen_leaves_nothing(fleet):
             (7, "no model was made of it", FLOATS, ["--calibrate", "builtin"])):
         got, _, err = create(fleet, "tiny@1", model, *words, check=False)
         assert got == code and text in err, (words, got, err)
-        assert not os.listdir(fleet.env["TMPDIR"])
+        assert sets.names(fleet.env["TMPDIR"]) == []
     assert "tiny@1" not in fleet.cli("release", "list")[1]
 
 

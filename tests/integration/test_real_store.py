@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 import fleet as F
+import sets
 from test_depot import Kept, started, take_over
 from test_postgresql import server  # noqa: F401
 from waits import moment, until
@@ -72,7 +73,7 @@ class Real(Kept):
         return os.path.getsize(os.path.join(self.objects, self.room, name))
 
     def stored(self):
-        return {one for one in os.listdir(os.path.join(
+        return {one for one in sets.names(os.path.join(
             self.objects, self.room)) if one.startswith("sha256-")}
 
 

@@ -3,7 +3,6 @@ streams, kept and gone on with, and the requests of Open Responses' compliance
 tests.
 
 The last tests run the vendor's own Python client, where it is installed."""
-import glob
 import http.client
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 
 import pytest
 
+import sets
 from responses_parts import check, read_stream, told, without_ids, wrong
 from responses_parts import COMPLIANCE, ITEM, complies
 from test_apps import SECRETS, write_rules
@@ -434,7 +434,7 @@ def test_compliance(server, name):
 
 @pytest.fixture(scope="module")
 def client(server):
-    sys.path += glob.glob(os.path.join(ROOT, "build", "openai", "lib",
+    sys.path += sets.fitting(os.path.join(ROOT, "build", "openai", "lib",
                                        "python3*", "site-packages"))
     openai = pytest.importorskip(
         "openai", reason="no python package 'openai': "
