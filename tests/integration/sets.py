@@ -3,7 +3,7 @@
 A test lists a folder or the processes, and a program changes them before the
 test reads the members.  The list is old then: a name is gone, or two names are
 of two releases.  So `tree` and `stats` look again until nothing changed while
-they looked.  What never rests, a download or the processes, has no such
+they looked.  A download and the processes never rest, and have no such
 moment: `passing`, `files`, `copy` and `processes` leave out who has gone.
 """
 import contextlib
@@ -47,7 +47,7 @@ def _kept(marks):
 
 
 def _look(root, take):
-    """What take(open folder, stats) gives; None: the folder changed."""
+    """The result of take(open folder, stats); None: the folder changed."""
     try:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

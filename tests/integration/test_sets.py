@@ -67,7 +67,7 @@ def switched(request, tmp_path):
 
 
 def naive(root):
-    """What tests did: a list, and then its members."""
+    """A list, and then its members, as tests did."""
     found = {}
     for here, _, names in os.walk(root):
         for name in names:

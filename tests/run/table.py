@@ -30,8 +30,8 @@ TAIL = """
 - **No test depends on how fast the machine is.** `tests/integration/waits.py` and `tests/unit/waits.h` are the only clocks; `tools/clocks.py`
   (in `tools/check.sh`) refuses any other, and any bound below two minutes. A wait ends by progress. Only a hang reaches 600 s,
   and ctest ends a test after half an hour, so that a run names it.
-- **No list is old when it is read.** `tests/integration/sets.py` reads a folder with its members, and the processes, as of one moment. What went
-  meanwhile is not there yet, or no more. `tools/lists.py` (in `tools/check.sh`) refuses a list made in any other way.
+- **No list is old when it is read.** `tests/integration/sets.py` reads a folder with its members, and the processes, as of one moment. A member
+  that went meanwhile is not there. `tools/lists.py` (in `tools/check.sh`) refuses a list made in any other way.
 - **Random parts**: CI plays all unit tests under ASan, and the seed that is printed first draws one of TSan, 64-bit Arm, 32-bit Arm,
   a build without one room (`lane_options`) and the faults (kills, power cuts, fuzzing, mutants, branches of the cores). It also draws a part of each of these, of
   schemathesis' requests, of pairs of patches, and under ASan of the simulation and the scripts of programs. `FLOTILLA_SEED=N` plays the same
