@@ -235,9 +235,10 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     assert news["runbook"] == ""  # a rule of people
 
     def states():
-        return {path: (deliveries(watched, made)[0]["state"],
-                       deliveries(watched, made)[0]["error"])
-                for path, made in hooks.items()}
+        newest = {path: deliveries(watched, made)[0]
+                  for path, made in hooks.items()}
+        return {path: (one["state"], one["error"])
+                for path, one in newest.items()}
 
     def answers():
         found = states()

@@ -351,6 +351,7 @@ class Fleet:
         base = sqlite3.connect("file:%s?mode=ro" % os.path.join(
             self.controller.dir, "control.db"), uri=True)
         found = {}
+        base.execute("BEGIN")  # all tables as of one moment
         for (table,) in base.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table'"):
             heads = [row[1] for row in base.execute(

@@ -803,13 +803,14 @@ def test_audit_chain_holds_and_shows_tampering(controller):
 def test_the_audit_is_listed_from_either_end(controller):
     def page(query):
         return controller.ask("GET", "/v1/audit?limit=2" + query).json
-    last = controller.ask("GET", "/v1/audit/verify").json["records"]
     first = page("")
     assert [a["number"] for a in first["items"]] == [1, 2]
     assert [a["number"] for a in page("&cursor=" + first["next"])["items"]] \
         == [3, 4]
+    records = controller.ask("GET", "/v1/audit/verify").json["records"]
     newest = page("&order=newest")
-    assert [a["number"] for a in newest["items"]] == [last, last - 1]
+    last = newest["items"][0]["number"]  # what the controller does is there too
+    assert last >= records and newest["items"][1]["number"] == last - 1
     older = page("&order=newest&cursor=" + newest["next"])
     assert [a["number"] for a in older["items"]] == [last - 2, last - 3]
     assert page("&order=newest&cursor=1")["next"] is None

@@ -153,8 +153,10 @@ def test_who_lacks_the_keys_does_not_lead_and_says_why(pair):
 
     ready = until("it passes on, and says why it does not lead", passes_on)
     assert ready["lacks"].startswith("keys.absent: "), ready
-    row = until("the leader is told", lambda: (
-        pair.row("b") if pair.row("b").get("lacks") else None))
+    def told():
+        row = pair.row("b")
+        return row if row.get("lacks") else None
+    row = until("the leader is told", told)
     assert row["key"] == pair.key_of("b") and not row["is_admitted"], row
     found = [one for one in pair.ask("doctor") if one["check"] == "lead"]
     assert found[0]["level"] != "ok", found
