@@ -97,7 +97,7 @@ def test_a_list_and_then_its_members_are_two_moments(switched):
 def test_a_tree_is_of_one_moment(switched):
     root, count = switched
     begin, seen = count[0], 0
-    while seen < 20 or count[0] < begin + 200:
+    while seen < 20 or count[0] < begin + 60:
         found = sets.tree(root)
         # One that is changed member by member may lack some.
         assert len(set(found.values())) <= 1, found
@@ -108,7 +108,7 @@ def test_a_tree_is_of_one_moment(switched):
 def test_stats_are_of_one_moment(switched):
     root, count = switched
     begin = count[0]
-    while count[0] < begin + 100:
+    while count[0] < begin + 40:
         sizes = {one.st_size for name, one in sets.stats(root).items()
                  if name.endswith(".txt")}
         assert sizes in ({9}, set())
@@ -118,7 +118,7 @@ def test_what_never_rests_is_read_and_copied_without_the_gone(
         switched, tmp_path):
     root, count = switched
     begin, turn = count[0], 0
-    while count[0] < begin + 100:
+    while count[0] < begin + 40:
         turn += 1
         for path, data in sets.files(root):
             assert len(data) == 9, path
