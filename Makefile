@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
+.PHONY: help deps browser build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
         sweep fuzz docs hooks install packages clean
 
 BIN := build/bin
@@ -39,7 +39,10 @@ demo-clean: ## remove what the demo wrote
 quick: build-tests ## unit and trace tests below 3 CPU seconds: the inner loop
 	@tests/run/run.py build/release --below 3 -L 'unit|oracle'
 
-test: build-tests ## unit tests, stories with real fleets, the demo
+browser:
+	@./deploy/install-deps.sh --tests
+
+test: browser build-tests ## unit tests, stories with real fleets, the demo
 	@tests/run/run.py build/release -LE lane
 
 lanes: build-tests ## ASan, and what FLOTILLA_SEED draws of TSan, Arm, and faults

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Install what building, the demo and the tests need (Debian 12 or newer).
 #
-# usage: install-deps.sh [--optional | --model]
+# usage: install-deps.sh [--tests | --optional | --model]
 # Does nothing when everything is there, so it needs no network then. Prints
-# the one apt-get line before it runs it. --optional adds the tools of the
+# the one apt-get line before it runs it. --tests adds the browser that looks at the screens;
+# who cannot install it is told so, and its tests are skipped. --optional adds the tools of the
 # test lanes that are skipped without them (arm64, fuzzing, format check, the page in a browser,
 # promtool of prometheus, which Debian starts on port 9090; an identity provider;
 # the packages of docs/examples/device.py);
@@ -15,10 +16,11 @@ libpaho-mqtt-dev libsqlite3-dev libmbedtls-dev libevent-dev libjansson-dev
 libcurl4-openssl-dev libarchive-dev libzstd-dev libbz2-dev libdivsufsort-dev
 libyaml-dev libssl-dev libcmocka-dev libpq-dev
 mosquitto mosquitto-clients bsdiff curl openssl procps tzdata python3 python3-pytest"
+browser=chromium-headless-shell
 optional="ccache clang-14 clang-format-14 clang-tidy-14 codespell libclang-rt-14-dev llvm-14 lld-14
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 debootstrap qemu-user-static hyperfine
-python3-venv python3-cryptography python3-paho-mqtt chromium-headless-shell postgresql prometheus glewlwyd"
+python3-venv python3-cryptography python3-paho-mqtt $browser postgresql prometheus glewlwyd"
 
 wants_optional=0
 [ "${1:-}" = --optional ] && wants_optional=1
@@ -99,38 +101,53 @@ install_clients() {
     install_npm_clients
 }
 
-missing=
-for package in $needed; do
-    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    # A package of two architectures says it twice.
-    case "$status" in
-    installed*) ;;
-    *) missing="$missing $package" ;;
-    esac
-done
-[ -n "$missing" ] || { install_client; install_axe; install_clients; exit 0; }
+missing_of() {
+    missing=
+    for package in "$@"; do
+        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+        # A package of two architectures says it twice.
+        case "$status" in
+        installed*) ;;
+        *) missing="$missing $package" ;;
+        esac
+    done
+    [ -n "$missing" ]
+}
 
 sudo=
-if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null; then
+[ "$(id -u)" -eq 0 ] || sudo=sudo
+may_install() { [ -z "$sudo" ] || command -v sudo >/dev/null; }
+install_missing() {
+    [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ] ||
+        { echo "+ $sudo apt-get update"; $sudo apt-get update -q; }
+    echo "+ $sudo apt-get install -y --no-install-recommends$missing"
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
+        --no-install-recommends $missing >/tmp/flotilla-deps.$$ 2>&1 || {
+        tail -5 /tmp/flotilla-deps.$$ >&2
+        rm -f /tmp/flotilla-deps.$$
+        return 1
+    }
+    rm -f /tmp/flotilla-deps.$$
+}
+
+# shellcheck disable=SC2086
+if missing_of $needed; then
+    may_install || {
         echo "error[absent]: packages are missing and there is no sudo" >&2
         echo "  fix: as root: apt-get install$missing" >&2
         exit 3
-    fi
-    sudo=sudo
+    }
+    install_missing || {
+        echo "error[absent]: the packages could not be installed" >&2
+        echo "  fix: run 'apt-get update' and the line above by hand" >&2
+        exit 3
+    }
 fi
-[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ] ||
-    { echo "+ $sudo apt-get update"; $sudo apt-get update -q; }
-echo "+ $sudo apt-get install -y --no-install-recommends$missing"
-# shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
-    --no-install-recommends $missing >/tmp/flotilla-deps.$$ 2>&1 || {
-    tail -5 /tmp/flotilla-deps.$$ >&2
-    echo "error[absent]: the packages could not be installed" >&2
-    echo "  fix: run 'apt-get update' and the line above by hand" >&2
-    exit 3
-}
-rm -f /tmp/flotilla-deps.$$
+if [ "${1:-}" = --tests ] && missing_of "$browser"; then
+    { may_install && install_missing; } ||
+        echo "skipped: tests of the screens; as root: apt-get install $browser"
+fi
 install_client
 install_axe
 install_clients
