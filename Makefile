@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps browser build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
+.PHONY: help deps configure browser build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
         sweep fuzz docs hooks install packages clean
 
 BIN := build/bin
@@ -15,16 +15,20 @@ help: ## this list
 deps: ## install the Debian packages that are missing
 	@./deploy/install-deps.sh
 
-build: deps ## the programs into build/bin
+configure: deps
 	@cmake --preset release >build-configure.log 2>&1 || \
 	    { cat build-configure.log; rm -f build-configure.log; exit 1; }
 	@mkdir -p build && mv build-configure.log build/configure.log
+
+build: configure ## the programs into build/bin
 	@cmake --build build/release -j $(JOBS) --target programs
 
 build-tests: build
 	@cmake --build build/release -j $(JOBS)
 
-demo: build ## the story with a tiny model; ONCE=1 stops at its end
+demo: configure ## the story with a tiny model; ONCE=1 stops at its end
+	@python3 tools/build_time.py build/release $(JOBS) demo_once
+	@$(MAKE) --no-print-directory build
 	@python3 tools/demo.py $(if $(ONCE),--once)
 
 demo-real: ## the story with SmolLM2-135M (MODEL=path.gguf)
