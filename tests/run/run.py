@@ -21,6 +21,10 @@ SKIPPED = (5, 77)  # pytest ran nothing; a test's own word
 SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
                    r"^\[  SKIPPED \] (?!\d+ test)(.+)", re.M)
 
+# What a reason says is missing, where an installation brings it.
+LACKS = re.compile(r"^(?:skipped: )?(?:no (?:program )?(?=.*install|.*python)([^:(]+)|"
+                   r"([^:;(]+?) (?:is|are) not (?:installed|there))")
+
 
 def draw():
     """A seed for the random parts."""
@@ -83,6 +87,16 @@ def played(build, words):
     return ctest.wait(), verdict
 
 
+def in_short(skipped):
+    """One line: how many were skipped, what they lack, and how it comes."""
+    names = set().union(*map(set, skipped.values()))
+    lacks = {(found.group(1) or found.group(2)).strip(" '")
+             for found in map(LACKS.match, skipped) if found}
+    return "%d tests were skipped, or a part of them%s" % (len(names), lacks and (
+        ": they need %s; ./deploy/install-deps.sh --optional installs it" %
+        ", ".join(sorted(lacks))) or "")
+
+
 def main():
     build, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
     if words[:1] == ["--below"]:
@@ -100,17 +114,17 @@ def main():
             skipped.setdefault(why or "%s skips itself" % test.replace(
                 "_", " "), []).append(name)
         if end in SKIPPED and not SKIPS.search(text):
-            skipped.setdefault("its tools are not installed", []).append(name)
+            skipped.setdefault("their clients are not installed", []).append(name)
     if skipped:
         print("\nSkipped:")
         for why, names in sorted(skipped.items()):
             print("  %s: %s" % (", ".join(sorted(set(names))), why))
-        if re.search("install|is not there|no program", " ".join(skipped)):
-            print("  tools that are missing: ./deploy/install-deps.sh --optional")
     for name, end, _, _ in ran:
         if end not in (0, *SKIPPED):
             print("\n" + "\n".join(
                 log_of(build, name + ".failed").split("\n")[:3]))
+    if skipped:
+        print("\n" + in_short(skipped))
     if skipped or code:
         print("\n" + verdict)
     return code
