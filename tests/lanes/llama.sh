@@ -35,7 +35,6 @@ if ! is_built && [ -z "${FLOTILLA_LLAMA-}" ]; then
 fi
 is_built || build_programs
 export FLOTILLA_BIN
-export FLOTILLA_SEED=$seed
 
 # ---- damaged files, stories ----
 

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""A build with one room left out, which FLOTILLA_SEED draws: it links, its unit
+"""A build with one room left out, which the tree draws: it links, its unit
 tests pass, and whoever asks for the room is told not.built and the option.
 
 usage: tests/lanes/options.py
-FLOTILLA_SEED draws whether a run plays it (tests/run/seed.sh), which room it is,
-and a tenth of the unit tests. FLOTILLA_PART=all: each room, then all together.
+The tree draws whether a run plays it (tests/run/draw.py), which room it is, and a
+tenth of the unit tests. FLOTILLA_PART=all: each room, then all together.
 FLOTILLA_OPTION=NAME: this room; FLOTILLA_OPTION=LEAST: all together."""
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -18,6 +17,9 @@ import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "run"))
+import draw  # noqa: E402
+
 BUILD = "build/options"
 BIN = os.path.join(ROOT, BUILD, "bin")
 LEAST = "LEAST"
@@ -116,7 +118,7 @@ def look_at_answers(option):
         agent.wait()
 
 
-def tests_of(option, seed):
+def tests_of(option):
     """Unit tests of this tree that need no room which is left out: name to target.
     A test's command is the launcher, three words of its own, then the program; two
     tests may have one program."""
@@ -128,19 +130,22 @@ def tests_of(option, seed):
                           for p in test.get("properties", []))
                and test["name"].startswith("test_") and
                not test["name"].startswith("test_postgresql")}
-    count = len(targets) if option == LEAST else -(-len(targets) // 10)
-    names = random.Random("options %s %s" % (seed, option)).sample(sorted(targets), count)
+    names = targets
+    if option != LEAST:  # another tenth for each of them, where all are played
+        every = os.environ.get("FLOTILLA_PART") == "all"
+        one = draw.Draw(draw.seed() + (rooms().index(option) if every else 0))
+        names = one.drawn("room-tests", sorted(targets))
     return {name: targets[name] for name in names}
 
 
-def play(option, seed):
+def play(option):
     off = rooms() if option == LEAST else [option]
     call(["cmake", "-S", ".", "-B", BUILD, "-G", "Ninja",
           "-DCMAKE_BUILD_TYPE=RelWithDebInfo"] +
          ["-D%s=%s" % (r, "OFF" if r in off else "ON") for r in rooms()], option)
     # ctest shows the command of a test only if its program, the launcher, exists
     call(["cmake", "--build", BUILD, "--target", "launch"], option)
-    tests = tests_of(option, seed)
+    tests = tests_of(option)
     shutil.rmtree(BIN, ignore_errors=True)  # no program of an earlier option
     call(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target", "programs",
           "slow-worker", *set(tests.values())], option)
@@ -155,12 +160,9 @@ def play(option, seed):
 
 def main():
     os.chdir(ROOT)
-    seed = os.environ.get("FLOTILLA_SEED", "0")
-    drawn = random.Random("option %s" % seed).choice(rooms() + [LEAST])
-    named = os.environ.get("FLOTILLA_OPTION", drawn)
-    every = os.environ.get("FLOTILLA_PART") == "all"
-    for option in rooms() + [LEAST] if every else [named]:
-        play(option, seed)
+    named = os.environ.get("FLOTILLA_OPTION")
+    for option in [named] if named else draw.drawn("room"):
+        play(option)
 
 
 main()

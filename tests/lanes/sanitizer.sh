@@ -2,17 +2,15 @@
 # Tests under a sanitizer preset: asan all unit and oracle tests, tsan those in
 # which threads meet.  usage: sanitizer.sh asan|tsan
 # The build of asan has the fuzz targets, too; without clang-14 gcc builds it.
-# FLOTILLA_SEED draws whether a run plays tsan (tests/run/seed.sh), and two of asan's
-# scripts that call programs; FLOTILLA_PART=all: all of it.
+# The tree draws whether a run plays tsan (tests/run/draw.py), and two of asan's scripts
+# that call programs. FLOTILLA_PART=all: all of it; FLOTILLA_PART=drawn: of asan what is
+# drawn alone.
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/run/seed.sh
 preset=$1
-if [ "$preset" = tsan ] && [ "$seed_lane" != tsan ] &&
-    [ "${FLOTILLA_PART-}" != all ]; then
-    echo "skipped: seed $seed plays $seed_lane"
-    exit 77
-fi
+[ "$preset" = asan ] || lane_is_drawn "lane_$preset" || exit 77
+echo "FLOTILLA_SEED=$seed tests/lanes/sanitizer.sh $preset plays this alone"
 labels='unit|oracle'
 names=.
 targets=all
@@ -48,13 +46,9 @@ cmake --build "build/$preset" -j "$(nproc)" --target $targets \
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
-scripts='engine_commands engine_convert_lora engine_golden engine_publishing
-    oracle_delta_page'
-left=none
-if [ "${FLOTILLA_PART-}" != all ]; then
-    # shellcheck disable=SC2086
-    drawn=$(printf '%s\n' $scripts | tests/run/part.py 2/5 "$seed-$preset")
-    left=$(printf '%s\n' $scripts | grep -vxF "$drawn" | paste -sd'|')
+if [ "$preset" = asan ] && [ "${FLOTILLA_PART-}" = drawn ]; then
+    names="^(simulate|$(tests/run/draw.py list scripts | paste -sd'|'))\$"
 fi
+left=$(tests/run/draw.py left scripts | paste -sd'|')
 exec $run tests/run/run.py "build/$preset" -L "$labels" -R "$names" \
-    -E "^($left)\$"
+    -E "^(${left:-none})\$"

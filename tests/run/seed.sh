@@ -1,14 +1,15 @@
-# Sourced: the seed of a random part, drawn unless FLOTILLA_SEED names it, and what
-# it plays next to ASan: a lane that builds everything once more (TSan, an Arm, a room
-# left out), or the faults (kills, power cuts, fuzzing, mutants, branches of the cores).
-# `seed_leaves` ends a pattern of labels.
-seed=${FLOTILLA_SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
-seed_leaves="|faults"
-case $((seed % 5)) in
-0) seed_lane=tsan ;;
-1) seed_lane=arm64 ;;
-2) seed_lane=armhf ;;
-3) seed_lane=options ;;
-*) seed_lane=faults seed_leaves= ;;
-esac
-echo "seed $seed (FLOTILLA_SEED=$seed repeats it)"
+# Sourced in the top folder: the seed of every random part, as tests/run/draw.py takes it
+# from the tree, and what it draws: `seed`, the lane `seed_lane`, that lane's tests
+# `seed_tests`, and `seed_leaves`, which ends a pattern of labels.
+seed_words=$(python3 tests/run/draw.py shell) || exit 2
+eval "$seed_words"
+export FLOTILLA_SEED="$seed"
+
+# lane_is_drawn TEST: the draw plays that lane's test; else the reason why not. A lane
+# begins with `lane_is_drawn lane_NAME || exit 77`.
+lane_is_drawn() {
+    case "${FLOTILLA_PART-} $seed_tests " in
+    "all "* | *" $1 "*) ;;
+    *) echo "skipped: seed $seed plays $seed_lane" && return 1 ;;
+    esac
+}
