@@ -4,8 +4,8 @@
 # then one device's whole story (arm_story.py).
 #
 # usage: cross.sh arm64|armhf
-# FLOTILLA_SEED draws whether a run plays it (tests/run/seed.sh): the tests of what
-# a CPU computes, and a fifth of the others. FLOTILLA_PART=all: every test.
+# The tree draws whether a run plays it (tests/run/draw.py): the tests of what a CPU
+# computes, and a fifth of the others. FLOTILLA_PART=all: every test.
 set -eu
 cd "$(dirname "$0")/../.."
 arch=$1
@@ -21,13 +21,8 @@ for tool in $triplet-gcc $qemu; do
     }
 done
 . tests/run/seed.sh
-share=1/5
-if [ "${FLOTILLA_PART-}" = all ]; then
-    share=1/1
-elif [ "$arch" != "$seed_lane" ]; then
-    echo "skipped: seed $seed plays $seed_lane"
-    exit 77
-fi
+lane_is_drawn "lane_$arch" || exit 77
+echo "FLOTILLA_SEED=$seed tests/lanes/cross.sh $arch plays this alone"
 mkdir -p build
 deploy/sysroot.sh "$arch"
 root=build/sysroot/$arch
@@ -36,8 +31,11 @@ cmake --preset "$arch" >"build/$arch.log" 2>&1 ||
     { cat "build/$arch.log"; exit 1; }
 
 of_a_cpu='^test_(oracle|kernel|quant|pack|step|tensor|tensor_create|blocks|histogram|bytes|upgrade|statistics|study)$'
-tests=$(cd "$build" && ctest -N -L 'unit|oracle' | sed -n 's/^ *Test *#.*: //p' |
-    ../../tests/run/part.py $share "$seed-$arch" "$of_a_cpu")
+tests=$(cd "$build" && ctest -N -L 'unit|oracle' | sed -n 's/^ *Test *#.*: //p')
+tests=$({
+    echo "$tests" | grep -E "$of_a_cpu"
+    echo "$tests" | tests/run/draw.py part "$arch"
+} | sort -u)
 echo "$(echo "$tests" | wc -l) tests"
 ninja -C "$build" -t targets all | sed 's/:.*//' >"$build/targets.txt"
 targets=$(echo "$tests" | grep -Fx -f "$build/targets.txt")
