@@ -6,8 +6,8 @@ usage: play.py [BUILD] [--only NAME[,NAME]] [--list]
 The tables of this folder name each check: its source, the lines without which
 the product would be blind, and the tests that notice.  Only that source is
 compiled again, and only those tests, or the program that they start, are linked
-again.  Without --only a tenth is played, drawn by FLOTILLA_SEED; all with
-FLOTILLA_PART=all.  A check that no test notices, a line that is not in its
+again.  Without --only a tenth is played, which the tree draws (tests/run/draw.py);
+all with FLOTILLA_PART=all.  A check that no test notices, a line that is not in its
 source exactly once, and a test that is red by itself fail.
 """
 import argparse
@@ -15,7 +15,6 @@ import concurrent.futures
 import glob
 import json
 import os
-import random
 import re
 import shlex
 import shutil
@@ -25,6 +24,9 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "run"))
+import draw  # noqa: E402
+
 HANG_S = 900  # a check whose absence hangs a test is noticed, too
 
 
@@ -207,14 +209,9 @@ def play(row, build):
 
 
 def drawn(rows):
-    if os.environ.get("FLOTILLA_PART") == "all":
-        return rows
-    seed = os.environ.get("FLOTILLA_SEED") or str(
-        random.SystemRandom().randrange(1, 10 ** 9))
-    print("FLOTILLA_SEED=%s repeats it" % seed, flush=True)
-    places = random.Random("mutants" + seed).sample(
-        range(len(rows)), -(-len(rows) // 10))
-    return [rows[place] for place in sorted(places)]
+    print("FLOTILLA_SEED=%d tests/mutants/play.py plays this alone" % draw.seed(), flush=True)
+    names = set(draw.drawn("mutants", [row["name"] for row in rows]))
+    return [row for row in rows if row["name"] in names]
 
 
 def listed(row):
