@@ -4,12 +4,14 @@
 usage: tests/run/run.py BUILD [--below CPU-SECONDS] [CTEST-ARGUMENT ...]
 --below         only tests that took less, as tests/run/seconds.tsv says
 JOBS=N          CPUs to use (default: all that this process may use)
-FLOTILLA_SEED=N repeats the random parts of an earlier run"""
+FLOTILLA_SEED=N plays the random parts of that seed, in the place of the tree's
+(tests/run/draw.py)"""
 import os
-import random
 import re
 import subprocess
 import sys
+
+import draw
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -24,11 +26,6 @@ SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
 # What a reason says is missing, where an installation brings it.
 LACKS = re.compile(r"^(?:skipped: )?(?:no (?:program )?(?=.*install|.*python)([^:(]+)|"
                    r"([^:;(]+?) (?:is|are) not (?:installed|there))")
-
-
-def draw():
-    """A seed for the random parts."""
-    return str(random.SystemRandom().randrange(1, 10 ** 9))
 
 
 def places():
@@ -101,9 +98,11 @@ def main():
     build, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
     if words[:1] == ["--below"]:
         words[:2] = ["-E", long_ones(float(words[1]))]
-    os.environ.setdefault("FLOTILLA_SEED", draw())
-    print("seed %s (FLOTILLA_SEED=%s repeats the random parts)" % (
-        (os.environ["FLOTILLA_SEED"],) * 2), flush=True)
+    seed, origin = draw.seed(), draw.origin()
+    print("seed %d %s (FLOTILLA_SEED=%d repeats the random parts)" % (seed, origin, seed),
+          flush=True)
+    # Sets of strings have one order everywhere.
+    os.environ.update(FLOTILLA_SEED=str(seed), PYTHONHASHSEED="0")
     before = len(times_of(build))
     code, verdict = played(build, words)
     ran = times_of(build)[before:]

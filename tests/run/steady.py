@@ -5,7 +5,7 @@ usage: tests/run/steady.py [--runs N] [--file FILE]
 Five runs stand next to two busy loops, one has one CPU, one has a disk whose
 syncs take 20 ms, and the others have the machine alone.  Each run appends a
 line to FILE (build/steady.tsv): commit, kind, seed, result, seconds, slowest
-tests.  A run that was cut is not counted; done is ten greens of this commit.
+tests.  The seeds come from the tree and the number of the run.  A run that was cut is not counted; done is ten greens of this commit.
 The programs must be built (make build-tests), and the tree must be clean."""
 import argparse
 import collections
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 
-from run import SKIPPED, draw, times_of
+import draw
+from run import SKIPPED, times_of
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -41,9 +42,14 @@ def lines_of(path, name):
     return [row for row in rows if len(row) == 6 and row[0] == name]
 
 
-def play(kind):
-    """One run: result, seconds, seed and the slowest tests."""
-    env = dict(os.environ, FLOTILLA_SEED=draw())
+def seed_of(number):
+    """The seed of that run of this tree."""
+    return str(draw.now().number("steady", str(number)) % 10 ** 9)
+
+
+def play(kind, seed):
+    """One run: result, seconds and the slowest tests."""
+    env = dict(os.environ, FLOTILLA_SEED=seed)
     command = [sys.executable, os.path.join(ROOT, "tests", "run", "run.py"),
                BUILD, "-LE", "lane"]
     if kind == "one":
@@ -73,7 +79,7 @@ def play(kind):
     red = [row[0] for row in rows if row[1] not in (0, *SKIPPED)]
     slow = sorted(rows, key=lambda row: -row[2])[:5]
     result = "green" if code == 0 else "red " + (",".join(red) or str(code))
-    return result, took, env["FLOTILLA_SEED"], " ".join(
+    return result, took, " ".join(
         "%s=%.0fs" % (row[0], row[2]) for row in slow)
 
 
@@ -91,7 +97,8 @@ def main():
         if not left:
             break
         kind = next(iter(left))
-        result, took, seed, slow = play(kind)
+        seed = seed_of(len(rows))
+        result, took, slow = play(kind, seed)
         with open(wish.file, "a", encoding="utf-8") as file:
             file.write("\t".join((name, kind, seed, result, "%.0f" % took,
                                   slow)) + "\n")
