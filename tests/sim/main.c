@@ -11,7 +11,7 @@ static int usage(void)
                     "                  [--only NEMESIS,...] [--without N,...] "
                     "[--devices N] [--days N]\n"
                     "                  [--trace | --wire | --shrink] [--mutant NAME | "
-                    "--mutants]\n");
+                    "--mutants [--among NAME,...]]\n");
     return 2;
 }
 
@@ -30,6 +30,23 @@ static bool read_kinds(const char *text, uint64_t *out)
         } else {
             return false;
         }
+    }
+    return true;
+}
+
+static bool read_mutants(const char *text, uint64_t *out)
+{
+    char copy[1024];
+    char *rest;
+    enum sim_mutant mutant;
+
+    _Static_assert(SIM_MUTANTS <= 64, "a bit of `among` for each");
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
+        if (!sim_mutant_find(word, &mutant)) {
+            return false;
+        }
+        *out |= UINT64_C(1) << mutant;
     }
     return true;
 }
@@ -90,6 +107,10 @@ int main(int argc, char **argv)
             options.days = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i], "--mutant") == 0) {
             if (!sim_mutant_find(value, &options.mutant)) {
+                return usage();
+            }
+        } else if (strcmp(argv[i], "--among") == 0) {
+            if (!read_mutants(value, &options.among)) {
                 return usage();
             }
         } else if (strcmp(argv[i], "--without") == 0) {

@@ -239,19 +239,6 @@ int sim_run_shrink(const struct sim_options *asked)
 
 /* ---- mutants ---- */
 
-/* A third of them, drawn by FLOTILLA_SEED; all with FLOTILLA_PART=all or
- * without a seed. */
-static bool is_in_part(unsigned mutant)
-{
-    const char *part = getenv("FLOTILLA_PART");
-    const char *seed = getenv("FLOTILLA_SEED");
-
-    if (seed == NULL || (part != NULL && strcmp(part, "all") == 0)) {
-        return true;
-    }
-    return (mutant + strtoull(seed, NULL, 10)) % 3 == 0;
-}
-
 int sim_run_mutants(const struct sim_options *asked)
 {
     struct sim_options options = *asked;
@@ -260,7 +247,7 @@ int sim_run_mutants(const struct sim_options *asked)
     int unseen = 0;
 
     for (int i = SIM_MUTANT_NONE + 1; i < SIM_MUTANTS; i++) {
-        if (!is_in_part((unsigned)i)) {
+        if (options.among != 0 && (options.among >> i & 1) == 0) {
             continue;
         }
         options.mutant = (enum sim_mutant)i;

@@ -13,6 +13,7 @@ struct sim_options {
     uint64_t without, only; /* misfortunes, kinds of them: bits */
     uint32_t devices, days; /* 0: as the seed says */
     enum sim_mutant mutant;
+    uint64_t among; /* mutants to find: bits; 0: all */
 };
 
 /* world/world.c; the caller looks at `sim`, then closes it. */
