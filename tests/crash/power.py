@@ -25,8 +25,8 @@ when the update was reported done and is not there.
 The proof that the lane sees something: each sync is left out of the record, and
 then a bad state must be found.  Those that cost only a download are excused by
 name.  A journal needs fewer syncs; it must miss some of them too.
-Everything is chosen with --seed, else with FLOTILLA_SEED, else drawn by each
-run; the same seed gives the same states.
+Everything is chosen with --seed, else with the seed of the tree (tests/run/draw.py);
+the same seed gives the same states.
 
 usage: power.py [--scenario NAME] [--model NAME] [--states N] [--prove]
            [--recover N] [--kills N] [--seed N]   (0 states, 0 kills: all)

@@ -24,7 +24,7 @@ current, A previous, and nothing left over.
                        takes all of them, as a power cut does
   --sample 1/8         an eighth of the points, chosen by --seed
   --double N           N random pairs: killed again while recovering
-  --seed N             else FLOTILLA_SEED, else a new one with each run
+  --seed N             else the seed of the tree (tests/run/draw.py)
 
 Prints "N points, B bad"; exit code 1 when one is bad, or when more than a
 tenth of the points were not reached.
@@ -37,6 +37,7 @@ import http.server
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -47,8 +48,10 @@ import tempfile
 import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+sys.path[:0] = [os.path.join(ROOT, "tests", folder)
+                for folder in ("integration", "run")]
 
+import draw  # noqa: E402
 from waits import HANG_S, Hang, moment, until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -697,17 +700,16 @@ def points_of(calls, options):
 
 
 def add_seed(parser):
-    parser.add_argument("--seed", type=int, help="else FLOTILLA_SEED, else a "
-                        "new one with each run; the same one chooses the same")
+    parser.add_argument("--seed", type=int, help="else that of the tree; the "
+                        "same one chooses the same")
 
 
 def choose_seed(options):
     """Said first, so that a run that fails can be repeated."""
     if options.seed is None:
-        options.seed = int(os.environ.get("FLOTILLA_SEED") or
-                           int.from_bytes(os.urandom(4), "big"))
-    print("seed %d (FLOTILLA_SEED=%d repeats it)" % (
-        options.seed, options.seed), flush=True)
+        options.seed = draw.seed()
+    print("FLOTILLA_SEED=%d %s plays this alone" % (
+        options.seed, shlex.join(sys.argv)), flush=True)
 
 
 def main():
