@@ -9,10 +9,11 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tests", "run")]
 # Nothing goes into the cache of whoever runs the tests.
 os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
+import draw  # noqa: E402
 import fleet as F  # noqa: E402
 import sets  # noqa: E402
 from controller_parts import Controller  # noqa: E402
@@ -27,6 +28,12 @@ def bin_dir():
     if not os.path.exists(os.path.join(BIN, "flotilla-agent")):
         pytest.fail("no programs in %s: make build" % BIN)
     return BIN
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The drawn parts of this run, also where all passed."""
+    for line in draw.said:
+        terminalreporter.write_line(line)
 
 
 def pytest_configure(config):

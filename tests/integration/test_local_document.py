@@ -11,7 +11,7 @@ import pytest
 from responses_parts import ITEM, RESPONSE
 from test_apps import write
 from test_local_api import MODEL, ROOT, Server
-from test_openapi import DRAWN, EXAMPLES, SEED, tool
+from test_openapi import EXAMPLES, SEED, drawn, tool
 from waits import HANG_S, ended
 
 PATH = os.path.join(ROOT, "proto", "openapi", "local.json")
@@ -37,14 +37,12 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 # The methods of input_tokens are also those of a response with that id.
 EXCLUDED = "unsupported_method,allow_header_conformance"
 PROBER = "0123456789abcdef-prober"
-# CI plays one turn, drawn by its seed.
+# One turn is played, which the tree draws.
 TURNS = (("coverage", "openai", "flotilla", "assets"),
          ("coverage,stateful", "responses", "batches"),
          ("coverage", "anthropic", "ollama"),
          ("fuzzing",))
 TAGS = {tag for _, *tags in TURNS for tag in tags}
-if os.environ.get("FLOTILLA_PART") != "all":
-    TURNS = TURNS[DRAWN % len(TURNS):][:1]
 
 
 def serve(bin_dir, folder):
@@ -100,7 +98,7 @@ def test_schemathesis_finds_nothing(server, folder):
     if program is None:
         pytest.skip("schemathesis is not installed: "
                     "deploy/install-deps.sh --optional")
-    for phases, *tags in TURNS:
+    for phases, *tags in drawn("local-turns", TURNS):
         place = os.path.join(folder, "-".join((phases, *tags)))
         os.mkdir(place)
         with open(os.path.join(place, "schemathesis.toml"), "w") as config:

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import draw
 import openapi_parts
 from controller_parts import BIN, ROOT, Device, Publisher, metric, start
 from waits import HANG_S, ended, until
@@ -23,13 +24,14 @@ expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "423",
 """
 TURNS = (("coverage,stateful",), ("fuzzing", "--include-method", "GET"),
          ("fuzzing", "--exclude-method", "GET"))
-# CI plays one turn, drawn by its seed, with the same requests each time.
-DRAWN = int(os.environ.get("FLOTILLA_SEED", "0"))
-if os.environ.get("FLOTILLA_PART") == "all":
-    EXAMPLES, SEED = "50", str(DRAWN)
-else:
-    EXAMPLES, SEED = "8", "19"
-    TURNS = TURNS[DRAWN % 3:][:1]
+# One turn is played, which the tree draws, with the same requests each time.
+EXAMPLES, SEED = ("50", str(draw.seed())) if draw.now().is_all else ("8", "19")
+
+
+def drawn(kind, turns):
+    """The drawn ones of these turns."""
+    print(draw.say(kind))
+    return [turn for turn in turns if " ".join(turn) in draw.drawn(kind)]
 
 
 def tool():
@@ -127,7 +129,7 @@ def test_schemathesis_finds_nothing(full, folder):
         pytest.skip("schemathesis is not installed: "
                     "deploy/install-deps.sh --optional")
     runs = []
-    for number, (phases, *more) in enumerate(TURNS):
+    for number, (phases, *more) in enumerate(drawn("turns", TURNS)):
         place = os.path.join(folder, "turn-%d" % number)
         os.mkdir(place)
         with open(os.path.join(place, "schemathesis.toml"), "w") as config:

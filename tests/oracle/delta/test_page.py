@@ -6,7 +6,6 @@ import argparse
 from collections import Counter
 from itertools import chain
 import os
-import random
 import re
 import subprocess
 import sys
@@ -18,6 +17,9 @@ import tensor1
 from integers import integer_pairs
 from pairs import pairs
 from rare import rare_pairs
+
+sys.path.insert(0, "tests/run")  # all paths here begin at the top
+import draw  # noqa: E402
 
 CHANGES = 200  # of 210: a few may be smaller when they are packed
 PACKED = 8  # pairs, for the same reason
@@ -106,10 +108,10 @@ def main():
     parser.add_argument("--bin", default="build/bin")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    # CI plays a third, drawn by its seed.
-    is_drawn = "FLOTILLA_SEED" in os.environ and \
-        os.environ.get("FLOTILLA_PART") != "all"
-    draw = random.Random("page" + os.environ.get("FLOTILLA_SEED", ""))
+    # A third, which the tree draws.
+    one = draw.now()
+    is_drawn = not one.is_all
+    print(draw.say("pairs"), flush=True)
     failed = played = packed = 0
     seen = Counter()  # typed parts by op and types
     for name, old in golden.OLD_MODELS.items():
@@ -119,7 +121,7 @@ def main():
         check_example(read_page(), args.bin, folder)
         old, new, patch = (os.path.join(folder, n) for n in "onp")
         for name, a, b in chain(pairs(), rare_pairs(), integer_pairs()):
-            if args.only not in name or is_drawn and draw.randrange(3):
+            if args.only not in name or not one.drawn("pairs", [name]):
                 continue
             for path, data in ((old, a), (new, b)):
                 with open(path, "wb") as file:
