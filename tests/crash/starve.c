@@ -1,9 +1,10 @@
 /* starve: a preloaded library with which some allocations of the agent fail.
  *
- * FLO_STARVE=FILE names 24 bytes that the test writes and reads while the agent
- * runs, three numbers of 8 bytes: one of so many allocations fails (0: none), a
- * seed, and how many have failed.  Which ones fail depends on the seed and on
- * how many were asked for before.  Other programs are left alone. */
+ * FLO_STARVE=FILE names 32 bytes that the test writes and reads while the agent
+ * runs, four numbers of 8 bytes: one of so many allocations fails (0: none), a
+ * seed, how many have failed, and how many processes began.  Which ones fail
+ * depends on the seed, on which process of these it is, and on how many were asked
+ * for before.  Other programs are left alone. */
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 struct told {
-    _Atomic uint64_t rate, seed, failed;
+    _Atomic uint64_t rate, seed, failed, began;
 };
 
 static struct told *told;
@@ -60,7 +61,7 @@ __attribute__((constructor)) static void begin(void)
         close(fd);
     }
     told = at == MAP_FAILED ? NULL : at;
-    start = (uint64_t)getpid();
+    start = told == NULL ? 0 : atomic_fetch_add(&told->began, 1);
     signal(SIGSEGV, on_fault);
 }
 

@@ -8,19 +8,20 @@ import struct
 
 import pytest
 
+import draw
 from waits import Seen, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 STARVE = os.environ.get("FLOTILLA_STARVE", os.path.join(
     ROOT, "build", "release", "tests", "libstarve.so"))
-SEED = int(os.environ.get("FLOTILLA_SEED", "1"))
 
 
 class Memory:
     """The agent's: one of `rate` allocations fails."""
 
     def __init__(self, folder):
+        print(draw.say("allocations"))
         self.path = os.path.join(folder, "starve")
         self.library = os.path.join(folder, "libstarve.so")
         shutil.copy(STARVE, self.library)  # LD_PRELOAD knows no blanks
@@ -30,12 +31,12 @@ class Memory:
         with open(self.path, "ab"):
             pass
         with open(self.path, "r+b") as file:
-            file.write(struct.pack("<QQ", rate, SEED))
-            file.truncate(24)
+            file.write(struct.pack("<QQ", rate, draw.seed()))
+            file.truncate(32)
 
     def failed(self):
         with open(self.path, "rb") as file:
-            return struct.unpack("<QQQ", file.read())[2]
+            return struct.unpack("<4Q", file.read())[2]
 
 
 @pytest.fixture(scope="module")
