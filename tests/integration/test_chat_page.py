@@ -3,12 +3,12 @@ and a double of its API that says what a hostile model would."""
 import itertools
 import json
 import os
-import random
 import threading
 
 import pytest
 
 import chromium
+import draw
 from chat_parts import Double
 from chromium import has, press, write
 from test_local_api import NAME, SEVERITY, TOKEN, Server
@@ -541,9 +541,8 @@ Words with `code`, **bold** and [a link](https://x.example/).
 
 
 def test_no_text_of_a_model_makes_other_elements_than_those_of_markdown(chat):
-    seed = random.randrange(1 << 32)
-    print("seed", seed)
-    dice = random.Random(seed)
+    print(draw.say("texts"))
+    dice = draw.dice("texts")
     texts = ["".join(dice.choice(PIECES) for _ in range(dice.randrange(60)))
              for _ in range(2000)]
     found = set(chat.run(DRAWN % json.dumps([ALL] + texts)))

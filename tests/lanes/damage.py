@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import os
 import random
+import shlex
 import struct
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def play_all(play, jobs, seed):
     """Play each job, which gives an end and what was changed, and print the ends.
     Exits with 1 if one gave an end that is not allowed."""
     ends, failed = collections.Counter(), 0
+    print("FLOTILLA_SEED=%s %s plays this alone" % (seed, shlex.join(sys.argv)), flush=True)
 
     def one(job):
         try:

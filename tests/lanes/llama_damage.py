@@ -3,7 +3,7 @@
 the metadata or one field of a tensor is changed.
 
 usage: llama_damage.py [COUNT]   (500; FLOTILLA_BIN names the programs)
-FLOTILLA_SEED draws the changes. Each file is given to `flotilla-agent serve
+The tree draws the changes (tests/run/draw.py). Each file is given to `flotilla-agent serve
 --backend llama`, whose engine opens it in the full sandbox. The agent must
 refuse it with a typed error, or serve it, answer a request or refuse that with
 a typed error, and end when it is told to. A signal that ends the agent, an
@@ -19,15 +19,16 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+sys.path[:0] = [os.path.join(ROOT, "tests", folder) for folder in ("integration", "run")]
 import bad_files  # noqa: E402
+import draw  # noqa: E402
 from damage import damaged, play_all  # noqa: E402
 from waits import HANG_S  # noqa: E402
 
 BIN = os.environ["FLOTILLA_BIN"]
 MODELS = [os.path.join(ROOT, "tests", "models", name) for name in (
     "lfm2.Q8_0.gguf", "bert.Q8_0.gguf", "tiny-v2.Q4_0.gguf")]
-SEED = os.environ.get("FLOTILLA_SEED", "0")
+SEED = str(draw.seed())
 
 
 def typed(text):

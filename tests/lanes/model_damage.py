@@ -3,7 +3,7 @@
 of the metadata or one field of a tensor is changed.
 
 usage: model_damage.py [COUNT [FOLDER]]   (20 of each file of tests/oracle/tiny)
-FLOTILLA_BIN names the programs, FLOTILLA_SEED draws the changes. `flotilla-model
+FLOTILLA_BIN names the programs, the tree draws the changes (tests/run/draw.py). `flotilla-model
 logits` (`embed` for encoders) must answer, or refuse with a typed error, within
 2 GB of memory. A signal, an error without an id, and a program that hangs fail."""
 import glob
@@ -15,13 +15,14 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+sys.path[:0] = [os.path.join(ROOT, "tests", folder) for folder in ("integration", "run")]
 import bad_files  # noqa: E402
+import draw  # noqa: E402
 from damage import damaged, play_all  # noqa: E402
 from waits import HANG_S  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
-SEED = os.environ.get("FLOTILLA_SEED", "0")
+SEED = str(draw.seed())
 MEMORY = 2 << 30
 ENCODERS = ("bert", "xlmr", "modernbert", "embeddinggemma")
 
