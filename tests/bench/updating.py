@@ -30,11 +30,14 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 from conftest import F, MODELS, Small  # noqa: E402
 from waits import until  # noqa: E402
 
+DICE = random.Random(1)
+
+
 def first_token_ms(device, words):
     """The time to the first token of a stream; each prompt is another one."""
     body = json.dumps({
         "model": "bench", "stream": True, "temperature": 0, "max_tokens": 2,
-        "prompt": " ".join(random.choice(words) for _ in range(48))})
+        "prompt": " ".join(DICE.choice(words) for _ in range(48))})
     connection = device.connection()
     try:
         begin = time.monotonic()
@@ -66,7 +69,7 @@ class Updating:
         self.number += 1
         with open(self.ballast, "wb") as file:
             for _ in range(self.megabytes):
-                file.write(os.urandom(1 << 20))
+                file.write(DICE.randbytes(1 << 20))
         self.fleet.ask(
             "release", "create", "bench@%d" % self.number,
             "--file", "model.gguf=%s:model" % self.model,

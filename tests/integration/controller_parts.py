@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -26,6 +27,12 @@ from proof_parts import Prover  # noqa: E402
 from waits import HANG_S, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+BOOTS = random.Random("boots")
+
+
+def new_boot():
+    """The id of a device's start: each is another one, and each run has the same."""
+    return str(uuid.UUID(bytes=BOOTS.randbytes(16), version=4))
 
 
 def run(*command, data=None):
@@ -206,7 +213,7 @@ class Device:
         self.order_key = [k["pem"] for k in trust["keys"]
                           if k["role"] == "order"][0]
         self.prover = Prover(self.key, self.order_key)
-        self.boot = str(uuid.uuid4())
+        self.boot = new_boot()
         self.seq = 0
         self.serving = "sha256:" + "0" * 64
         self.client = None

@@ -31,6 +31,7 @@ import hashlib
 import http.server
 import json
 import os
+import random
 import socket
 import socketserver
 import sys
@@ -112,7 +113,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "hang" and count > amount:
             threading.Event().wait()
         if fault == "leak":
-            state["kept"].append(bytearray(os.urandom(1 << 20) * amount))
+            piece = random.Random("leak").randbytes(1 << 20)
+            state["kept"].append(bytearray(piece * amount))
         if self.path == "/":
             return self.say(200, answers.get(body.decode(), "?").encode(),
                             "text/plain")

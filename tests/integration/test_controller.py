@@ -4,16 +4,16 @@ import base64
 import hashlib
 import json
 import os
+import random
 import signal
 import ssl
 import threading
-import uuid
 
 import pytest
 
 import sets
 from controller_parts import (Device, Publisher, canonical, held, metric,
-                              read_events, run, sign, start)
+                              new_boot, read_events, run, sign, start)
 from mqtt_client import Client, Refused
 from waits import HANG_S, joined, same, until
 
@@ -178,7 +178,7 @@ def test_bad_messages_are_dropped_and_counted(controller, devices):
     before = dropped()
     bad = [b"", b"{", b"\xff\xfe", b'{"v":1', b"[1]", b'{"v":2}',
            b'{"v":1,"v":1}', b'{"v":1,"x":' + b"[" * 40 + b"]" * 40 + b"}",
-           b"\0" * 100, os.urandom(500)]
+           b"\0" * 100, random.Random("bad").randbytes(500)]
     for payload in bad:
         for word in ("event", "reported", "ack", "tele", "presence"):
             one.client.publish(one.topic(word), payload)
@@ -205,7 +205,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
     def acked(number):
         return one.client.wait(lambda m: m[0].endswith("/cmd") and
                                json.loads(m[1]).get("ack") == number)
-    one.boot, one.seq = str(uuid.uuid4()), 0
+    one.boot, one.seq = new_boot(), 0
     note = {"v": 1, "boot": one.boot, "type": "note", "at_ms": 5}
     for seq in (1, 2, 2, 1, 3):
         one.client.publish(one.topic("event"), json.dumps(
@@ -226,7 +226,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
 # ---- releases and blobs ----
 
 def test_blobs_are_checked_ranged_and_idempotent(controller):
-    data = os.urandom(3000000)
+    data = random.Random("blob").randbytes(3000000)
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     wrong = "sha256:" + "1" * 64
     assert controller.ask("PUT", "/v1/blobs/" + wrong, data).status == 422
@@ -277,7 +277,7 @@ def test_releases_need_a_trusted_signature(controller, publisher, folder):
             (sign(document, publisher.key, "text/plain"), "meta.wrong_type"),
             (sign(dict(document, fleet="other"), publisher.key, kind),
              "meta.fleet"),
-            (b"{}", None), (b"", None), (os.urandom(1000), None)):
+            (b"{}", None), (b"", None), (random.Random("bad").randbytes(1000), None)):
         answer = controller.ask("POST", "/v1/releases", envelope)
         assert answer.status in (400, 422), answer.body
         assert code is None or answer.json["code"] == code, answer.body

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+DICE = random.Random(18)
 MODEL = os.path.join(sys.argv[1], "flotilla-model")
 BASE = "tests/models/tiny-v1.F16.gguf"
 TOKENS = "1,5,9,22,40,7,3"
@@ -80,7 +81,7 @@ class Gguf:
 
 
 def matrix(rows, columns, size):
-    return [[random.uniform(-size, size) for _ in range(columns)]
+    return [[DICE.uniform(-size, size) for _ in range(columns)]
             for _ in range(rows)]
 
 
@@ -230,7 +231,6 @@ def check_refused(work, tensors):
 
 
 def main():
-    random.seed(18)
     base = Gguf(BASE)
     tensors, changes = make(base)
     with tempfile.TemporaryDirectory() as work:
