@@ -2,8 +2,8 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|mutants|stops|clocks|lists|plurals|idioms|
-#                        text|vendor|voice|spelling|rebuilds|growth|size ...]
+#                        inputs|promises|mutants|stops|clocks|draws|lists|plurals|
+#                        idioms|text|vendor|voice|spelling|rebuilds|growth|size ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles, exports and size need a build (build/release, build/asan).
 set -u
@@ -125,6 +125,9 @@ check_clocks() { python3 tools/clocks.py && say clocks ok || bad clocks; }
 # One way to read a set and its members, as of one moment.
 check_lists() { python3 tools/lists.py && say lists ok || bad lists; }
 
+# No test draws for itself what it plays.
+check_draws() { python3 tools/draws.py && say draws ok || bad draws; }
+
 check_mutants() {
     python3 tests/mutants/play.py --list >/dev/null && say mutants ok ||
         bad mutants
@@ -166,8 +169,8 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises mutants stops callbacks clocks lists plurals idioms text
-    vendor voice spelling rebuilds growth size}; do
+    inputs promises mutants stops callbacks clocks draws lists plurals idioms
+    text vendor voice spelling rebuilds growth size}; do
     "check_$check"
 done
 exit $failed
