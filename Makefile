@@ -49,9 +49,16 @@ browser:
 test: browser build-tests ## unit tests, stories with real fleets, the demo
 	@tests/run/run.py build/release -LE lane
 
-lanes: build-tests ## ASan, and what FLOTILLA_SEED draws of TSan, Arm, and faults
-	@. tests/run/seed.sh && FLOTILLA_SEED=$$seed \
+lanes: build-tests ## ASan, fuzzing, and what the tree draws of TSan, Arm, rooms and faults
+	@. tests/run/seed.sh && \
 	    tests/run/run.py build/release -L lane -LE "long$$seed_leaves"
+
+draw: ## what CI draws for HEAD: its lane, its parts, about how many minutes
+	@tests/run/draw.py
+
+drawn: export FLOTILLA_PART := drawn
+drawn: build-tests ## play what CI draws for HEAD, and no more
+	@tests/run/run.py build/release -R "$$(tests/run/draw.py tests)"
 
 test-all: export FLOTILLA_PART := all
 test-all: test ## all of both, with what takes hours: every test for Arm, every kill, long fuzzing

@@ -32,10 +32,21 @@ TAIL = """
   and ctest ends a test after half an hour, so that a run names it.
 - **No list is old when it is read.** `tests/integration/sets.py` reads a folder with its members, and the processes, as of one moment. A member
   that went meanwhile is not there. `tools/lists.py` (in `tools/check.sh`) refuses a list made in any other way.
-- **Random parts**: CI plays all unit tests under ASan, and the seed that is printed first draws one of TSan, 64-bit Arm, 32-bit Arm,
-  a build without one room (`lane_options`) and the faults (kills, power cuts, fuzzing, mutants, branches of the cores). It also draws a part of each of these, of
-  schemathesis' requests, of pairs of patches, and under ASan of the simulation and the scripts of programs. `FLOTILLA_SEED=N` plays the same
-  part; `make test-all` plays all of them.
+- **Drawn parts**: CI plays all unit tests under ASan, a tenth of the fuzz targets, and one of five lanes: TSan with the engine's kernels, 64-bit Arm, 32-bit Arm, a
+  build without one room (`lane_options`), and the faults (kills, power cuts, mutants, branches of the cores). It also plays a part of each of these, of
+  schemathesis' requests and of pairs of patches. Under ASan it plays a part of the simulation and of the scripts of programs. The table in
+  `tests/run/draw.py` lists everything that is drawn. `make test-all` plays all of it.
+- **The draw is known**: the seed is the beginning of the tree's name, so CI draws for a commit what `make draw` prints for it. `make drawn`
+  plays just that. `FLOTILLA_SEED=N` names another seed. Each drawn part prints the line that plays it alone. `tools/draws.py` (in
+  `tools/check.sh`) refuses a test that draws for itself.
+- **The draw is even**: `tests/run/draw.py history 100` counts what the last 100 trees draw. `check_draw` holds the same for 100 made-up trees.
+
+  ```
+  $ tests/run/draw.py history 100 9985d090e
+  100 trees: tsan 17, arm64 28, armhf 16, options 23, faults 16
+  86 fuzz targets: 10.5 times on average, the rarest 3, the most frequent 17
+  ```
+
 - `make test-steady` plays `make test` ten times: five next to two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
 - A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
 """
