@@ -30,12 +30,6 @@ def bin_dir():
     return BIN
 
 
-def pytest_terminal_summary(terminalreporter):
-    """The drawn parts of this run, also where all passed."""
-    for line in draw.said:
-        terminalreporter.write_line(line)
-
-
 def pytest_configure(config):
     """All folders of a run lie below one, whose path is short: a unix socket's
     ends at 107 characters."""
@@ -48,8 +42,10 @@ def pytest_configure(config):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    """A failed story keeps what its fleet wrote, and shows its last words: a
-    machine of CI keeps nothing."""
+    """A story names its drawn part. A failed one keeps what its fleet wrote, and shows
+    its last words: a machine of CI keeps nothing."""
+    for line in draw.said:
+        terminalreporter.write_line(line)
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         shutil.rmtree(config.place, ignore_errors=True)
     else:

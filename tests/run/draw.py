@@ -207,7 +207,7 @@ said = []  # tests/integration/conftest.py prints these lines last
 def say(kind):
     """Tell which part of a row is played, and how to repeat it alone."""
     said.append("FLOTILLA_SEED=%d tests/run/run.py build/release -R '^%s$' plays this alone: "
-                "%s %s" % (seed(), ROWS[kind][1], kind, ", ".join(drawn(kind))))
+                "%s" % (seed(), ROWS[kind][1], ", ".join(drawn(kind)) or ROWS[kind][4]))
     return said[-1]
 
 
