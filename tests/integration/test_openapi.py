@@ -31,7 +31,8 @@ EXAMPLES, SEED = ("50", str(draw.seed())) if draw.now().is_all else ("8", "19")
 def drawn(kind, turns):
     """The drawn ones of these turns."""
     print(draw.say(kind))
-    return [turn for turn in turns if " ".join(turn) in draw.drawn(kind)]
+    named = {" ".join(turn): turn for turn in turns}
+    return [named[name] for name in draw.drawn(kind)]
 
 
 def tool():

@@ -31,6 +31,7 @@ import hashlib
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 
@@ -363,4 +364,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make draw | head`
     main()
