@@ -39,7 +39,7 @@ else
     rm -rf $build/fuzz/work # earlier finds would lead another way
 fi
 targets=$(tests/run/draw.py list fuzz)
-echo "FLOTILLA_SEED=$seed tests/lanes/fuzz.sh $* plays this alone"
+echo "FLOTILLA_SEED=$seed tests/lanes/fuzz.sh${1:+ $1} plays this alone"
 echo "$(echo "$targets" | wc -l) targets, $seconds s each"
 for target in $targets; do printf '%s\0' "$build/fuzz/$target"; done |
     xargs -0 -P "$(nproc)" -n 1 "$0" "$seconds"
