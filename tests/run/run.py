@@ -23,7 +23,7 @@ SKIPPED = (5, 77)  # pytest ran nothing; a test's own word
 SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
                    r"^\[  SKIPPED \] (?!\d+ test)(.+)", re.M)
 
-# What a reason says is missing, where an installation brings it.
+# The missing part that a reason names, where an installation brings it.
 LACKS = re.compile(r"^(?:skipped: )?(?:no (?:program )?(?=.*install|.*python)([^:(]+)|"
                    r"([^:;(]+?) (?:is|are) not (?:installed|there))")
 
