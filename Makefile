@@ -65,7 +65,7 @@ test-all: test ## all of both, with what takes hours: every test for Arm, every 
 	@tests/run/run.py build/release -L lane
 	@$(MAKE) sweep fuzz
 
-test-steady: build-tests ## `make test` ten times, next to busy loops, on one CPU, with slow syncs
+test-steady: build-tests ## `make test` ten times next to busy loops; on one CPU, with slow syncs
 	@tests/run/steady.py
 
 tests-table: build-tests ## docs/tests.md: CPU and wall seconds of each test, as last measured here

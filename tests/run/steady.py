@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Play the whole `make test` ten times of one commit, on machines that differ.
+"""Play the whole `make test` ten times of one commit, on a machine that is never idle.
 
 usage: tests/run/steady.py [--runs N] [--file FILE]
-Five runs stand next to two busy loops, one has one CPU, one has a disk whose
-syncs take 20 ms, and the others have the machine alone.  Each run appends a
-line to FILE (build/steady.tsv): commit, kind, seed, result, seconds, slowest
-tests.  The seeds come from the tree and the number of the run.  A run that was cut is not counted; done is ten greens of this commit.
-The programs must be built (make build-tests), and the tree must be clean."""
+Each run stands next to two busy loops for each CPU. One of the ten has one CPU
+alone, and one has a disk whose syncs take 20 ms. Each run appends a line to FILE
+(build/steady.tsv): commit, kind, seed, result, seconds, slowest tests. The seeds
+come from the tree and the number of the run. A run that was cut is not counted;
+done is ten greens of this commit. --runs plays only so many, and a later call goes
+on. The programs must be built (make build-tests), and the tree must be clean."""
 import argparse
 import collections
 import os
@@ -20,7 +21,8 @@ from run import SKIPPED, times_of
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build", "release")
-KINDS = collections.Counter(busy=5, one=1, slow=1, calm=3)
+KINDS = collections.Counter(busy=8, one=1, slow=1)
+LOOPS = 2  # for each CPU
 
 
 def commit():
@@ -62,7 +64,7 @@ def play(kind, seed):
             sys.exit("steady: a preloaded library's path has no blank")
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"],
                               start_new_session=True)
-             for _ in range(2 if kind == "busy" else 0)]
+             for _ in range(LOOPS * len(os.sched_getaffinity(0)))]
     before = len(times_of(BUILD))
     begin = time.monotonic()
     log = os.path.join(ROOT, "build", "steady.log")
