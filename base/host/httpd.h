@@ -6,7 +6,9 @@
  * that has been idle longest is closed, after 100 ms at the earliest; new
  * clients wait in the kernel's queue meanwhile.  If all connections are busy,
  * the answer is 503.  A handler answers at once, or keeps the request and
- * answers later.  When the client disconnects first, on_closed is called and
+ * answers later.  Each state of a connection has a deadline (connection.c), and
+ * an error on its socket closes it.  A client that takes no byte of its answer for
+ * a minute is gone.  When the client disconnects first, on_closed is called and
  * the request must not be touched again.  A client that only shuts down its
  * sending side still gets its answer (except with TLS, and with HTTP/1.0 over
  * TCP).  Opening ignores SIGPIPE for the process.  HEAD uses the route of

@@ -7,8 +7,8 @@
 
 #include <arpa/inet.h>
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -35,15 +35,71 @@ static void connection_process(struct httpd_connection *connection);
 
 /* ---- small ones ---- */
 
-static void arm(struct httpd_connection *connection, uint64_t ms)
+static uint64_t least(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* The deadline of each state.  There is no default: the compiler refuses a state
+ * without one.  on_timer() closes the connection then, or sets the deadline again
+ * for a client that is there and makes progress. */
+static uint64_t deadline_ms(const struct httpd_connection *connection)
+{
+    const struct flo_httpd_options *options = &connection->httpd->options;
+    uint64_t look_ms = least(options->head_timeout_ms, options->write_timeout_ms);
+    switch (connection->state) {
+    case HTTPD_HEAD:
+        return connection->is_kept && !connection->head_begun ? options->idle_timeout_ms
+                                                              : options->head_timeout_ms;
+    case HTTPD_BODY:
+        return options->head_timeout_ms;
+    case HTTPD_HANDLER:
+        return connection->saw_eof ? HALF_CLOSED_MS : look_ms;
+    case HTTPD_FLUSH:
+        return look_ms;
+    case HTTPD_LINGER:
+        return least(options->head_timeout_ms, LINGER_MS);
+    }
+    return 0;
+}
+
+static void enter(struct httpd_connection *connection, enum httpd_state state)
+{
+    if (connection->state != state) {
+        connection->moved_at_ms = flo_now_ms();
+    }
+    connection->state = state;
+    uint64_t ms = deadline_ms(connection);
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(connection->timer, &tv);
 }
 
-static uint64_t head_timeout(const struct httpd_connection *connection)
+/* Tells whether both directions are closed, the socket has an error, or one of
+ * these events.  That shows also while nothing is read from the socket. */
+static bool shows(const struct httpd_connection *connection, short events)
 {
-    return connection->httpd->options.head_timeout_ms;
+    struct pollfd client = {.fd = bufferevent_getfd(connection->bev), .events = events};
+    return poll(&client, 1, 0) > 0;
+}
+
+/* Tells whether the client took no byte of what there is for write_timeout_ms.
+ * TCP tells what has arrived: a socket of some megabytes is writable again only
+ * when a third of it is free. */
+static bool is_stalled(struct httpd_connection *connection)
+{
+    struct tcp_info info = {0};
+    socklen_t bytes = sizeof(info);
+    uint64_t unsent =
+        connection->file_left + evbuffer_get_length(bufferevent_get_output(connection->bev));
+    bool is_tcp =
+        getsockopt(bufferevent_getfd(connection->bev), IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
+        info.tcpi_bytes_acked > 0;
+    uint64_t moved = is_tcp ? info.tcpi_bytes_acked : unsent;
+    if (unsent == 0 || moved != connection->moved) {
+        connection->moved = moved;
+        connection->moved_at_ms = flo_now_ms();
+    }
+    return flo_now_ms() - connection->moved_at_ms >= connection->httpd->options.write_timeout_ms;
 }
 
 static void request_free(struct flo_httpd_request *request)
@@ -164,8 +220,7 @@ static void refuse(struct httpd_connection *connection, int status, const struct
         connection->closes = true;
         connection->lingers = true;
     }
-    connection->state = HTTPD_HANDLER;
-    event_del(connection->timer);
+    enter(connection, HTTPD_HANDLER);
     request_abandon(connection->request);
     flo_httpd_answer_status(connection->request, status, err);
 }
@@ -249,7 +304,7 @@ static void route_request(struct httpd_connection *connection)
     }
     if (flo_httpd_preflight(request)) {
         connection->closes = connection->closes || !connection->body_ended;
-        connection->state = HTTPD_HANDLER;
+        enter(connection, HTTPD_HANDLER);
         flo_httpd_answer(request, 204, NULL, NULL, 0);
         return;
     }
@@ -273,7 +328,7 @@ static void route_request(struct httpd_connection *connection)
     /* The bound is above the maximum, so that a handler gets the whole body or
      * none of it. */
     request->body.bytes_max = (size_t)max + 1;
-    connection->state = HTTPD_HANDLER;
+    enter(connection, HTTPD_HANDLER);
     if (request->route->is_upload && request->route->upload.on_start != NULL) {
         rv = request->route->upload.on_start(request->route->context, request, &err);
         if (rv < 0) {
@@ -286,13 +341,10 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
     }
-    connection->state = HTTPD_BODY;
+    enter(connection, HTTPD_BODY);
     connection->window_bytes = 0;
-    if (request->head.is_chunked || request->head.content_bytes > 0) {
-        arm(connection, head_timeout(connection));
-        if (request->head.expects_continue) {
-            bufferevent_write(connection->bev, GO_ON, strlen(GO_ON));
-        }
+    if (!connection->body_ended && request->head.expects_continue) {
+        bufferevent_write(connection->bev, GO_ON, strlen(GO_ON));
     }
 }
 
@@ -308,7 +360,7 @@ static bool read_head(struct httpd_connection *connection)
     if (!connection->head_begun && evbuffer_get_length(input) > 0) {
         connection->head_begun = true;
         connection->since_ms = flo_now_ms();
-        arm(connection, head_timeout(connection));
+        enter(connection, HTTPD_HEAD);
     }
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
     size_t bytes = end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos + 4;
@@ -321,7 +373,7 @@ static bool read_head(struct httpd_connection *connection)
         free(request);
         free(text);
         connection->closes = true;
-        connection->state = HTTPD_FLUSH;
+        enter(connection, HTTPD_FLUSH);
         return true;
     }
     request->connection = connection;
@@ -331,7 +383,6 @@ static bool read_head(struct httpd_connection *connection)
     connection->body_ended = false;
     connection->body_bytes = 0;
     memset(&connection->chunked, 0, sizeof(connection->chunked));
-    event_del(connection->timer);
     struct flo_err err = {0};
     int status = 431;
     int rv;
@@ -379,7 +430,7 @@ static bool take_body(struct httpd_connection *connection, const char *data, siz
         }
         if (request->is_answered) {
             /* the handler answered before the end of the body */
-            connection->state = HTTPD_HANDLER;
+            enter(connection, HTTPD_HANDLER);
         }
         return !request->is_answered;
     }
@@ -445,6 +496,8 @@ void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
         bufferevent_disable(connection->bev, EV_READ);
     } else {
         bufferevent_enable(connection->bev, EV_READ);
+        connection->window_bytes = 0;
+        enter(connection, connection->state);
     }
 }
 
@@ -455,9 +508,9 @@ void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
 static void flushed(struct httpd_connection *connection)
 {
     if (!connection->closes) {
-        connection->state = HTTPD_HEAD;
+        connection->is_kept = true;
         connection->since_ms = flo_now_ms();
-        arm(connection, connection->httpd->options.idle_timeout_ms);
+        enter(connection, HTTPD_HEAD);
         mind_room(connection->httpd);
         connection_process(connection);
         return;
@@ -466,7 +519,7 @@ static void flushed(struct httpd_connection *connection)
         connection_free(connection);
         return;
     }
-    connection->state = HTTPD_LINGER;
+    enter(connection, HTTPD_LINGER);
     {
         struct evbuffer *input = bufferevent_get_input(connection->bev);
         evbuffer_drain(input, evbuffer_get_length(input));
@@ -474,7 +527,6 @@ static void flushed(struct httpd_connection *connection)
     if (connection->listener->tls == NULL) {
         shutdown(bufferevent_getfd(connection->bev), SHUT_WR);
     }
-    arm(connection, LINGER_MS);
 }
 
 /* Reads as far as the connection's state allows.  May free the connection. */
@@ -493,9 +545,8 @@ static void connection_process(struct httpd_connection *connection)
     }
     if (connection->state == HTTPD_BODY && read_body(connection)) {
         struct flo_httpd_request *request = connection->request;
-        event_del(connection->timer);
         flo_httpd_upload_hold(request, false);
-        connection->state = HTTPD_HANDLER;
+        enter(connection, HTTPD_HANDLER);
         request->route->handler(request->route->context, request);
     }
     if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
@@ -521,8 +572,7 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
             connection->lingers = true;
         }
         connection->request = NULL;
-        connection->state = HTTPD_FLUSH;
-        event_del(connection->timer);
+        enter(connection, HTTPD_FLUSH);
         request_free(request);
     }
     if (connection->state != HTTPD_FLUSH) {
@@ -572,16 +622,19 @@ static bool sound_out(struct httpd_connection *connection)
     return true;
 }
 
-/* Watches a client that has shut down its sending side, until its answer is
- * sent. */
+/* Watches a client that waits for its handler or reads its answer.  With TLS,
+ * who sends no more is gone. */
 static void look_after(struct httpd_connection *connection)
 {
-    struct pollfd client = {.fd = bufferevent_getfd(connection->bev)};
-    if (poll(&client, 1, 0) > 0) { /* both directions are closed, or the socket has an error */
+    if (is_stalled(connection) ||
+        shows(connection, connection->listener->tls != NULL ? POLLRDHUP : 0)) {
         connection_free(connection);
-    } else {
-        arm(connection, HALF_CLOSED_MS);
+        return;
     }
+    if (connection->request != NULL && !connection->saw_eof && shows(connection, POLLRDHUP)) {
+        (void)sound_out(connection); /* nothing is read now, so no event tells it */
+    }
+    enter(connection, connection->state);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *context)
@@ -589,6 +642,11 @@ static void on_event(struct bufferevent *bev, short what, void *context)
     struct httpd_connection *connection = context;
     if ((what & BEV_EVENT_CONNECTED) != 0) {
         flo_httpd_tls_peer(bev, &connection->peer);
+        return;
+    }
+    /* An EOF may come in the same event.  libevent sends no more after an error. */
+    if ((what & BEV_EVENT_ERROR) != 0) {
+        connection_free(connection);
         return;
     }
     /* libevent sends no more bytes over TLS after either side has closed. */
@@ -614,19 +672,20 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct httpd_connection *connection = context;
     struct flo_err err = {0};
-    if (connection->state == HTTPD_HANDLER) {
+    if (connection->state == HTTPD_HANDLER || connection->state == HTTPD_FLUSH ||
+        (connection->state == HTTPD_BODY && connection->is_held)) {
         look_after(connection);
         return;
     }
     if (connection->state == HTTPD_BODY) {
-        if (connection->is_held || connection->window_bytes >= BODY_WINDOW_BYTES) {
+        if (connection->window_bytes >= BODY_WINDOW_BYTES) {
             connection->window_bytes = 0;
-            arm(connection, head_timeout(connection));
+            enter(connection, HTTPD_BODY);
             return;
         }
         flo_fail(&err, FLO_E_NET_TIMEOUT, "the body is slow: %llu bytes in %llu ms",
                  (unsigned long long)connection->window_bytes,
-                 (unsigned long long)head_timeout(connection));
+                 (unsigned long long)deadline_ms(connection));
         refuse(connection, 408, &err);
         return;
     }
@@ -640,14 +699,12 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
              * for it while it closes */
             connection->body_ended = false;
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
-                     (unsigned long long)head_timeout(connection));
+                     (unsigned long long)deadline_ms(connection));
             refuse(connection, 408, &err);
             return;
         }
     }
-    if (connection->state == HTTPD_HEAD || connection->state == HTTPD_LINGER) {
-        connection_free(connection);
-    }
+    connection_free(connection);
 }
 
 void flo_httpd_connections_end(struct httpd_listener *listener)
@@ -709,8 +766,17 @@ static void describe_peer(struct httpd_connection *connection, int fd,
     for (size_t i = 0; i < bytes; i++) {
         connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i] << (8 * i);
     }
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    /* The kernel tells of a client whose machine or network is gone. */
+    static const struct {
+        int level, name, value;
+    } sets[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                {SOL_SOCKET, SO_KEEPALIVE, 1},
+                {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+                {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+                {IPPROTO_TCP, TCP_USER_TIMEOUT, 120000}};
+    for (size_t i = 0; i < FLO_COUNT(sets); i++) {
+        setsockopt(fd, sets[i].level, sets[i].name, &sets[i].value, sizeof(sets[i].value));
+    }
 }
 
 static struct bufferevent *bufferevent_make(struct httpd_listener *listener, evutil_socket_t fd)
@@ -779,16 +845,11 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     if (httpd->all != NULL) {
         bufferevent_add_to_rate_limit_group(bev, httpd->all);
     }
-    uint64_t write_ms = httpd->options.write_timeout_ms;
-    write_ms = write_ms == 0 ? WRITE_TIMEOUT_MS : write_ms;
-    struct timeval write_timeout = {.tv_sec = (time_t)(write_ms / 1000),
-                                    .tv_usec = (suseconds_t)(write_ms % 1000 * 1000)};
     bufferevent_setcb(bev, on_read, on_write, on_event, connection);
-    bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
-    arm(connection, head_timeout(connection));
+    enter(connection, HTTPD_HEAD);
     mind_room(httpd);
 }
 
@@ -846,6 +907,9 @@ int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *opti
     }
     if (httpd->options.idle_timeout_ms == 0) {
         httpd->options.idle_timeout_ms = IDLE_TIMEOUT_MS;
+    }
+    if (httpd->options.write_timeout_ms == 0) {
+        httpd->options.write_timeout_ms = WRITE_TIMEOUT_MS;
     }
     if (!limit_rate(httpd)) {
         flo_httpd_close(httpd);

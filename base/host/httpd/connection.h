@@ -53,7 +53,7 @@ struct httpd_connection {
     struct flo_httpd *httpd;
     struct httpd_listener *listener;
     struct bufferevent *bev;
-    struct event *timer; /* deadline of the head, body, idle or linger state */
+    struct event *timer; /* deadline of the state (connection.c: deadline_ms) */
     /* event by which the loop continues the connection after its answer is
      * complete */
     struct event *kick;
@@ -61,6 +61,7 @@ struct httpd_connection {
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
     bool head_begun;                   /* the first byte of a head was received */
+    bool is_kept;                      /* an answer was sent, and the connection stays open */
     bool closes;                       /* true: the connection closes after this answer */
     /* true: the connection closes, though some input is unread */
     bool lingers;
@@ -72,6 +73,7 @@ struct httpd_connection {
     struct httpd_chunked chunked;
     int file_fd; /* descriptor of the file that is being sent, or -1 */
     uint64_t file_offset, file_left;
+    uint64_t moved, moved_at_ms; /* how far the client has read, and since when */
     char peer_address[64];
     uint64_t peer_client;
     struct flo_httpd_peer peer; /* the client's certificate; name "": none */

@@ -426,13 +426,20 @@ int dial(uint16_t port)
     return fd;
 }
 
-int dial_unix(void)
+int dial_path(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", world.folder);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
+}
+
+int dial_unix(void)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "%s/sock", world.folder);
+    return dial_path(path);
 }
 
 void say(int fd, const char *text)

@@ -51,6 +51,7 @@ void world_trust(const char *one, const char *two);
 #define END "Host: localhost\r\nConnection: close\r\n\r\n"
 
 int dial(uint16_t port);
+int dial_path(const char *path);
 int dial_unix(void);
 void say(int fd, const char *text);
 /* Everything until the server closes, and the descriptor with it; *bytes may

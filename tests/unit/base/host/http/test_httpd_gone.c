@@ -1,0 +1,509 @@
+/* The HTTP server and clients that go: at each byte of a request and of its
+ * answer, in each way, by each transport.  Afterwards the server has no
+ * connection, and the process has the descriptors that it had before. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/host/httpd/connection.h"
+#include "unit/base/host/http/httpd_world.h"
+#include "unit/waits.h"
+
+enum { SHORT_MS = 40, CLIENTS_MAX = 480, WAITING_MAX = 64, PIECE_BYTES = 65536 };
+
+enum way { CLOSES, RESETS, SENDS_NO_MORE, STANDS_STILL, WAYS };
+enum transport { UNIX, TCP, TLS, TRANSPORTS };
+
+/* A server in the test's own thread: nothing happens between two turns of its
+ * loop. */
+static struct gone {
+    struct event_base *base;
+    struct flo_httpd *httpd;
+    SSL_CTX *context;
+    char folder[64];
+    uint16_t port, tls_port;
+    struct flo_httpd_request *waiting[WAITING_MAX]; /* requests without an answer so far */
+    size_t waiting_count;
+} gone;
+
+struct client {
+    int fd;
+    SSL *ssl;
+};
+
+/* ---- handlers ---- */
+
+static void forget(void *user)
+{
+    struct flo_httpd_request **place = user;
+    *place = NULL;
+}
+
+static void await(struct flo_httpd_request *request)
+{
+    assert_true(gone.waiting_count < WAITING_MAX);
+    gone.waiting[gone.waiting_count] = request;
+    flo_httpd_set_user(request, &gone.waiting[gone.waiting_count++], forget);
+}
+
+static void on_echo(void *context, struct flo_httpd_request *request)
+{
+    size_t bytes;
+    const char *body = flo_httpd_body(request, &bytes);
+    (void)context;
+    flo_httpd_answer(request, 200, "text/plain", body, bytes);
+}
+
+static void on_large(void *context, struct flo_httpd_request *request)
+{
+    char path[96];
+    (void)context;
+    snprintf(path, sizeof(path), "%s/large", world.folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    flo_httpd_answer_file(request, fd, "application/octet-stream", "sha256:abc");
+}
+
+static void on_later(void *context, struct flo_httpd_request *request)
+{
+    (void)context;
+    await(request);
+}
+
+/* A stream that goes on at each turn of the loop. */
+static void on_stream(void *context, struct flo_httpd_request *request)
+{
+    (void)context;
+    flo_httpd_stream_begin(request, 200, "text/event-stream");
+    await(request);
+}
+
+static void on_flood(void *context, struct flo_httpd_request *request)
+{
+    static char piece[PIECE_BYTES];
+    (void)context;
+    flo_httpd_stream_begin(request, 200, "text/plain");
+    while (flo_httpd_stream_chunk(request, piece, sizeof(piece), 4u << 20)) {
+    }
+    flo_httpd_stream_end(request);
+}
+
+static int on_body(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
+                   struct flo_err *err)
+{
+    (void)data, (void)bytes, (void)err;
+    if (context != NULL && flo_httpd_user(request) == NULL) {
+        await(request); /* until the test lets it go on */
+        flo_httpd_upload_hold(request, true);
+    }
+    return 0;
+}
+
+static void on_uploaded(void *context, struct flo_httpd_request *request)
+{
+    (void)context;
+    if (flo_httpd_user(request) != NULL) {
+        forget(flo_httpd_user(request));
+    }
+    flo_httpd_answer(request, 200, "text/plain", "whole", 5);
+}
+
+/* ---- the server ---- */
+
+static void turn(void)
+{
+    static char piece[PIECE_BYTES];
+
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    for (size_t i = 0; i < gone.waiting_count; i++) {
+        if (gone.waiting[i] != NULL) {
+            /* no chunk is taken unless it is a stream */
+            (void)flo_httpd_stream_chunk(gone.waiting[i], piece, sizeof(piece), 1u << 20);
+        }
+    }
+    for (struct httpd_connection *c = gone.httpd->connections; c != NULL; c = c->next) {
+        if (evtimer_pending(c->timer, NULL) == 0) {
+            fail_msg("a connection in state %d has no deadline", (int)c->state);
+        }
+    }
+}
+
+/* Handlers that wait have their answer at last. */
+static void answer_waiting(void)
+{
+    for (size_t i = 0; i < gone.waiting_count; i++) {
+        struct flo_httpd_request *request = gone.waiting[i];
+        if (request == NULL) {
+            continue;
+        }
+        gone.waiting[i] = NULL;
+        flo_httpd_set_user(request, NULL, NULL);
+        flo_httpd_upload_hold(request, false);
+        if (request->is_begun) {
+            flo_httpd_stream_end(request);
+        } else if (request->connection->state == HTTPD_HANDLER) {
+            flo_httpd_answer(request, 200, "text/plain", "late", 4);
+        }
+    }
+    gone.waiting_count = 0;
+}
+
+static size_t descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+static int gone_open(void **state)
+{
+    const struct flo_httpd_options options = {.connections_max = CLIENTS_MAX,
+                                              .head_timeout_ms = SHORT_MS,
+                                              .idle_timeout_ms = SHORT_MS,
+                                              .write_timeout_ms = SHORT_MS};
+    const struct flo_httpd_upload up = {NULL, on_body, 1u << 20};
+    char cert[96], key[96], address[96];
+    const struct flo_httpd_tls tls = {.cert_file = cert, .key_file = key};
+    struct flo_err err = {0};
+
+    assert_int_equal(world_open(state), 0); /* its files are used alone */
+    snprintf(cert, sizeof(cert), "%s/server.pem", world.folder);
+    snprintf(key, sizeof(key), "%s/server.key", world.folder);
+    snprintf(address, sizeof(address), "unix:%s/gone", world.folder);
+    gone.context = SSL_CTX_new(TLS_client_method());
+    gone.base = event_base_new();
+    assert_int_equal(flo_httpd_open(gone.base, &options, &gone.httpd, &err), 0);
+    struct flo_httpd *h = gone.httpd;
+    assert_int_equal(flo_httpd_listen(h, address, NULL, 1, NULL, &err), 0);
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", NULL, 2, &gone.port, &err), 0);
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &tls, 3, &gone.tls_port, &err), 0);
+#define ROUTE(method, pattern, max, handler)                                                       \
+    assert_int_equal(flo_httpd_route(h, method, pattern, max, handler, NULL, &err), 0)
+    ROUTE("POST", "/echo", 1000, on_echo);
+    ROUTE("GET", "/large", 0, on_large);
+    ROUTE("GET", "/later", 0, on_later);
+    ROUTE("GET", "/stream", 0, on_stream);
+    ROUTE("GET", "/flood", 0, on_flood);
+    assert_int_equal(flo_httpd_route_upload(h, "PUT", "/up", &up, on_uploaded, NULL, &err), 0);
+    assert_int_equal(flo_httpd_route_upload(h, "PUT", "/held", &up, on_uploaded, &gone, &err), 0);
+    return 0;
+}
+
+static int gone_close(void **state)
+{
+    flo_httpd_close(gone.httpd);
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    event_base_free(gone.base);
+    SSL_CTX_free(gone.context);
+    return world_close(state);
+}
+
+/* ---- clients ---- */
+
+static ssize_t client_send(struct client *client, const char *data, size_t bytes)
+{
+    return client->ssl != NULL ? SSL_write(client->ssl, data, (int)bytes)
+                               : send(client->fd, data, bytes, MSG_NOSIGNAL);
+}
+
+static ssize_t client_take(struct client *client, char *data, size_t bytes)
+{
+    return client->ssl != NULL ? SSL_read(client->ssl, data, (int)bytes)
+                               : recv(client->fd, data, bytes, 0);
+}
+
+/* Tells whether a call would block: it is made again after a turn. */
+static bool would_block(const struct client *client, ssize_t n)
+{
+    int error = client->ssl != NULL ? SSL_get_error(client->ssl, (int)n) : SSL_ERROR_NONE;
+
+    ERR_clear_error(); /* the server's errors are in the same queue */
+    return client->ssl != NULL ? error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE
+                               : n < 0 && errno == EAGAIN;
+}
+
+static struct client client_open(enum transport transport)
+{
+    char path[96];
+    struct client client = {.fd = -1};
+
+    snprintf(path, sizeof(path), "%s/gone", world.folder);
+    client.fd =
+        transport == UNIX ? dial_path(path) : dial(transport == TCP ? gone.port : gone.tls_port);
+    assert_int_equal(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
+    if (transport == TLS) {
+        int one = 1; /* else the kernel holds back the request after a handshake */
+        setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        client.ssl = SSL_new(gone.context);
+        SSL_set_fd(client.ssl, client.fd);
+        int n;
+        while ((n = SSL_connect(client.ssl)) != 1 && would_block(&client, n)) {
+            turn();
+        }
+    }
+    return client;
+}
+
+/* Sends, and then reads so many bytes of the answer.  It is over sooner if the
+ * server closes, as at a deadline that a slow machine lets pass. */
+static void converse(struct client *client, const char *text, size_t send_bytes, size_t take_bytes)
+{
+    static char answer[PIECE_BYTES];
+    size_t done = 0;
+    ssize_t n = 0;
+
+    for (bool is_over = false; done < send_bytes && !is_over; turn()) {
+        n = client_send(client, text + done, send_bytes - done);
+        is_over = n <= 0 && !would_block(client, n);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    done = 0;
+    for (bool is_over = false; done < take_bytes && !is_over; turn()) {
+        size_t room = take_bytes - done < sizeof(answer) ? take_bytes - done : sizeof(answer);
+        n = client_take(client, answer, room);
+        is_over = n <= 0 && !would_block(client, n);
+        done += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void client_close(struct client *client)
+{
+    SSL_free(client->ssl);
+    close(client->fd);
+    client->fd = -1;
+}
+
+static void client_go(struct client *client, enum way way)
+{
+    const struct linger reset = {.l_onoff = 1};
+
+    if (way == RESETS) {
+        setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    if (way == SENDS_NO_MORE) {
+        shutdown(client->fd, SHUT_WR);
+    } else if (way != STANDS_STILL) {
+        client_close(client);
+    }
+}
+
+/* ---- what clients ask ---- */
+
+#define WITH(more) " HTTP/1.1\r\nHost: localhost\r\n" more "\r\n"
+
+static const char *const requests[] = {
+    "POST /echo" WITH("Content-Length: 5\r\n") "hello",
+    "POST /echo" WITH("Content-Length: 5\r\nConnection: close\r\n") "hello",
+    "PUT /up" WITH("Transfer-Encoding: chunked\r\n") "3\r\nabc\r\n0\r\n\r\n",
+    "PUT /up" WITH("Content-Length: 5\r\nExpect: 100-continue\r\n") "hello",
+    "GET /nothing" WITH("") "GET /nothing" WITH(""),
+    "POST /nothing" WITH("Content-Length: 90\r\n") "a body that nobody takes",
+};
+
+/* Answers that are longer, or are not there yet, and how much of them the client
+ * takes. */
+static const struct {
+    const char *request;
+    size_t take_bytes;
+} answers[] = {
+    {"GET /later" WITH(""), 0},
+    {"GET /stream" WITH(""), 1},
+    {"GET /stream" WITH(""), 1u << 20},
+    {"GET /flood" WITH(""), 0},
+    {"GET /flood" WITH(""), 1000000},
+    {"GET /flood" WITH("Connection: close\r\n"), 1},
+    {"GET /large" WITH(""), 0},
+    {"GET /large" WITH(""), 1},
+    {"GET /large" WITH(""), 70000},
+    {"GET /large" WITH("Connection: close\r\n"), 5000000},
+    {"GET /large" WITH("") "GET /later" WITH(""), 100},
+    {"PUT /held" WITH("Content-Length: 50\r\n") "part of it", 0},
+    {"PUT /held" WITH("Content-Length: 4\r\n") "body", 0},
+};
+
+enum { ANSWER_BYTES = 128 }; /* of the first bytes of an answer, each is gone at */
+
+static struct client clients[CLIENTS_MAX];
+static size_t client_count;
+
+static void come_and_go(enum transport transport, enum way way, const char *text, size_t send_bytes,
+                        size_t take_bytes)
+{
+    struct client *client = &clients[client_count++];
+
+    assert_true(client_count <= CLIENTS_MAX);
+    *client = client_open(transport);
+    converse(client, text, send_bytes, take_bytes);
+    client_go(client, way);
+}
+
+static void nothing_is_left(enum way way, size_t before)
+{
+    /* A client that is still there may wait for a handler for ever.  Who is gone
+     * is not waited for. */
+    if (way == SENDS_NO_MORE || way == STANDS_STILL) {
+        turn();
+        answer_waiting();
+    }
+    WAIT_TURNING(gone.httpd->n_connections == 0, {
+        turn();
+        waits_pause();
+    });
+    answer_waiting();
+    while (client_count > 0) {
+        if (clients[--client_count].fd >= 0) {
+            client_close(&clients[client_count]);
+        }
+    }
+    event_base_loop(gone.base, EVLOOP_NONBLOCK); /* libevent frees in the next turn */
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    assert_int_equal(flo_httpd_files(gone.httpd), 0);
+    assert_int_equal(descriptors(), before);
+}
+
+static void nothing_is_left_of(enum transport transport, enum way way)
+{
+    size_t before = descriptors();
+
+    for (size_t i = 0; i < FLO_COUNT(requests); i++) {
+        size_t bytes = strlen(requests[i]);
+        for (size_t at = 0; at < bytes; at++) {
+            come_and_go(transport, way, requests[i], at, 0);
+        }
+        for (size_t at = 0; at < ANSWER_BYTES; at++) {
+            come_and_go(transport, way, requests[i], bytes, at);
+        }
+        nothing_is_left(way, before);
+    }
+    for (size_t i = 0; i < FLO_COUNT(answers); i++) {
+        come_and_go(transport, way, answers[i].request, strlen(answers[i].request),
+                    answers[i].take_bytes);
+    }
+    nothing_is_left(way, before);
+}
+
+#define LEAVES(name, way)                                                                          \
+    static void name(void **state)                                                                 \
+    {                                                                                              \
+        (void)state;                                                                               \
+        for (int transport = 0; transport < TRANSPORTS; transport++) {                             \
+            nothing_is_left_of((enum transport)transport, way);                                    \
+        }                                                                                          \
+    }
+
+LEAVES(a_client_that_closes_leaves_nothing, CLOSES)
+LEAVES(a_client_that_resets_leaves_nothing, RESETS)
+LEAVES(a_client_that_sends_no_more_leaves_nothing, SENDS_NO_MORE)
+LEAVES(a_client_that_stands_still_leaves_nothing, STANDS_STILL)
+
+/* Bytes of the first message of a TLS client, and how many there are. */
+static size_t hello_of_tls(char *out, size_t bytes_max)
+{
+    SSL *ssl = SSL_new(gone.context);
+    BIO *sent = BIO_new(BIO_s_mem());
+
+    SSL_set_connect_state(ssl);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), sent);
+    (void)SSL_do_handshake(ssl);
+    int bytes = BIO_read(sent, out, (int)bytes_max);
+    SSL_free(ssl);
+    return (size_t)bytes;
+}
+
+static void a_client_that_goes_in_the_handshake_leaves_nothing(void **state)
+{
+    char hello[2048];
+    size_t bytes = hello_of_tls(hello, sizeof(hello));
+    size_t before = descriptors();
+
+    (void)state;
+    assert_true(bytes > 100 && bytes < CLIENTS_MAX);
+    for (int way = 0; way < WAYS; way++) {
+        for (size_t at = 0; at <= bytes; at++) {
+            struct client *client = &clients[client_count++];
+            *client = (struct client){.fd = dial(gone.tls_port)};
+            assert_int_equal(send(client->fd, hello, at, MSG_NOSIGNAL), (ssize_t)at);
+            turn();
+            client_go(client, (enum way)way);
+        }
+        nothing_is_left((enum way)way, before);
+    }
+}
+
+/* Many deadlines pass meanwhile: before each, all that had come was read. */
+static void a_client_that_is_slow_gets_all_of_it(void **state)
+{
+    static const char get[] = "GET /large" WITH("Connection: close\r\n");
+    static char piece[PIECE_BYTES];
+    (void)state;
+    for (int transport = 0; transport < TRANSPORTS; transport++) {
+        struct client client = client_open((enum transport)transport);
+        size_t taken = 0;
+        converse(&client, get, sizeof(get) - 1, 1);
+        WAIT_TURNING(taken >= LARGE_BYTES, {
+            ssize_t n;
+            while ((n = client_take(&client, piece, sizeof(piece))) > 0) {
+                taken += (size_t)n;
+            }
+            assert_true(taken >= LARGE_BYTES || would_block(&client, n));
+            waits_pause();
+            turn();
+        });
+        client_close(&client);
+    }
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+}
+
+/* No packet tells of it: the kernel asks. */
+static void a_client_whose_machine_is_gone_is_asked_for(void **state)
+{
+    struct client client = client_open(TCP);
+    int is_on = 0, after_ms = 0;
+    socklen_t bytes = sizeof(int);
+    (void)state;
+    WAIT_TURNING(gone.httpd->n_connections == 1, turn());
+    int fd = bufferevent_getfd(gone.httpd->connections->bev);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &is_on, &bytes), 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &after_ms, &bytes), 0);
+    assert_true(is_on != 0 && after_ms > 0);
+    client_close(&client);
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_that_closes_leaves_nothing),
+        cmocka_unit_test(a_client_that_resets_leaves_nothing),
+        cmocka_unit_test(a_client_that_sends_no_more_leaves_nothing),
+        cmocka_unit_test(a_client_that_stands_still_leaves_nothing),
+        cmocka_unit_test(a_client_that_goes_in_the_handshake_leaves_nothing),
+        cmocka_unit_test(a_client_that_is_slow_gets_all_of_it),
+        cmocka_unit_test(a_client_whose_machine_is_gone_is_asked_for),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, gone_open, gone_close);
+}
