@@ -5,7 +5,8 @@
  * for each 16 KiB of a body, a cap on connections.  At the cap the connection
  * that has been idle longest is closed, after 100 ms at the earliest; new
  * clients wait in the kernel's queue meanwhile.  If all connections are busy,
- * the answer is 503.  A handler answers at once, or keeps the request and
+ * the answer is 503, except on spare_paths; 8 more places are kept for that, and
+ * one descriptor.  A handler answers at once, or keeps the request and
  * answers later.  Each state of a connection has a deadline (connection.c), and
  * an error on its socket closes it.  A client that takes no byte of its answer for
  * a minute is gone.  When the client disconnects first, on_closed is called and
@@ -24,6 +25,9 @@ struct flo_httpd_request;
 
 struct flo_httpd_options {
     size_t connections_max;    /* 0: 256 */
+    /* Paths that are answered when all connections are in use, or no descriptor is
+     * left; NULL ends the list.  NULL: no path is. */
+    const char *const *spare_paths;
     uint64_t head_timeout_ms;  /* 0: 10000 */
     uint64_t idle_timeout_ms;  /* limit for an idle kept-alive connection; 0: 60000 */
     uint64_t write_timeout_ms; /* limit while the client reads no bytes; 0: 60000 */
@@ -79,6 +83,12 @@ bool flo_httpd_origin_is(const char *const *origins, const char *origin);
 bool flo_httpd_origin_is_valid(const char *origin);
 
 typedef void (*flo_httpd_handler)(void *context, struct flo_httpd_request *request);
+
+/* Writes the number of clients that got no place so far.  Tells whether one got
+ * none in the last minute.
+ * FLO_E_REST_LIMIT   all connections were in use
+ * FLO_E_DESCRIPTORS  no descriptor was left */
+int flo_httpd_room(const struct flo_httpd *httpd, uint64_t *refused, struct flo_err *err);
 
 /* Returns the number of files that are being sent now. */
 size_t flo_httpd_files(const struct flo_httpd *httpd);

@@ -30,6 +30,7 @@ struct pair {
 };
 struct flo_relay {
     struct event_base *base;
+    struct event *resume; /* timer that accepts connections again after an error */
     struct evconnlistener *listener;
     struct pair *pairs;
     size_t count;
@@ -109,6 +110,9 @@ static void on_written(struct bufferevent *side, void *context)
 
 static bool is_dialled_otherwise(struct pair *pair);
 
+/* Data for a side that takes none waits so long. */
+static const struct timeval unread = {.tv_sec = 60};
+
 static void on_event(struct bufferevent *side, short what, void *context)
 {
     struct pair *pair = context;
@@ -122,7 +126,7 @@ static void on_event(struct bufferevent *side, short what, void *context)
         return;
     }
     struct bufferevent *other = other_of(pair, side);
-    bool had_ended = pair->ends;
+    bool had_ended = pair->ends || (what & BEV_EVENT_TIMEOUT) != 0;
     pair->ends = true;
     evbuffer_add_buffer(bufferevent_get_output(other), bufferevent_get_input(side));
     bufferevent_disable(other, EV_READ);
@@ -162,6 +166,7 @@ static enum dialled dial(struct pair *pair, const char *address)
     }
     pair->sides[1] = side;
     bufferevent_setcb(side, on_read, on_written, on_event, pair);
+    bufferevent_set_timeouts(side, NULL, &unread);
     int rv = bufferevent_socket_connect(side, to->ai_addr, (int)to->ai_addrlen);
     freeaddrinfo(to);
     if (rv < 0) {
@@ -210,6 +215,7 @@ static void pair_open(struct flo_relay *relay, evutil_socket_t fd)
         return;
     }
     bufferevent_setcb(pair->sides[0], on_read, on_written, on_event, pair);
+    bufferevent_set_timeouts(pair->sides[0], NULL, &unread);
     if (dial(pair, pair->is_otherwise ? relay->otherwise : relay->target) == DIALLED_NOT &&
         !is_dialled_otherwise(pair)) {
         pair_free(pair);
@@ -247,6 +253,24 @@ void flo_relay_otherwise(struct flo_relay *relay, const char *address)
     snprintf(relay->otherwise, sizeof(relay->otherwise), "%s", address);
 }
 
+static void on_resume(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_relay *relay = context;
+
+    (void)fd, (void)what;
+    evconnlistener_enable(relay->listener);
+}
+
+/* Without a descriptor, the loop would spin on the error. */
+static void on_accept_error(struct evconnlistener *listener, void *context)
+{
+    static const struct timeval retry = {.tv_usec = 100000};
+    struct flo_relay *relay = context;
+
+    evconnlistener_disable(listener);
+    event_add(relay->resume, &retry);
+}
+
 static uint16_t port_of(struct evconnlistener *listener)
 {
     struct sockaddr_storage name;
@@ -272,6 +296,7 @@ int flo_relay_open(struct event_base *base, const char *address, struct flo_rela
     }
     if (rv == 0) {
         relay->base = base;
+        relay->resume = evtimer_new(base, on_resume, relay);
         relay->listener = evconnlistener_new_bind(base, on_accept, relay,
                                                   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
                                                       LEV_OPT_REUSEABLE,
@@ -285,9 +310,13 @@ int flo_relay_open(struct event_base *base, const char *address, struct flo_rela
         freeaddrinfo(at);
     }
     if (rv < 0) {
+        if (relay != NULL && relay->resume != NULL) {
+            event_free(relay->resume);
+        }
         free(relay);
         return rv;
     }
+    evconnlistener_set_error_cb(relay->listener, on_accept_error);
     *port = port_of(relay->listener);
     *out = relay;
     return 0;
@@ -301,6 +330,7 @@ void flo_relay_close(struct flo_relay *relay)
             pair_free(relay->pairs);
         }
         evconnlistener_free(relay->listener);
+        event_free(relay->resume);
         free(relay);
     }
 }

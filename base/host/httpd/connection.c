@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
 #include <flotilla/errors/net.h>
 #include <flotilla/errors/rest.h>
 
@@ -151,6 +152,21 @@ static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
         }
     }
     return oldest;
+}
+
+/* Tells whether a connection has a place or a descriptor that is kept for
+ * spare_paths. */
+static bool is_over(const struct httpd_connection *connection)
+{
+    const struct flo_httpd *httpd = connection->httpd;
+    size_t busy = 0;
+    if (httpd->n_connections <= httpd->options.connections_max) {
+        return connection->is_spare;
+    }
+    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+        busy += c != connection && c->state != HTTPD_HEAD && c->state != HTTPD_LINGER;
+    }
+    return connection->is_spare || busy >= httpd->options.connections_max;
 }
 
 /* Pauses accepting while the next client would replace a connection that was
@@ -302,6 +318,14 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 421, &err);
         return;
     }
+    if (is_over(connection) && !flo_httpd_origin_is(options->spare_paths, request->head.path)) {
+        flo_httpd_refused(connection->httpd,
+                          connection->is_spare ? FLO_E_DESCRIPTORS : FLO_E_REST_LIMIT, &err);
+        connection->closes = true;
+        refuse(connection, 503, &err);
+        return;
+    }
+    connection->closes = connection->closes || connection->is_spare;
     if (flo_httpd_preflight(request)) {
         connection->closes = connection->closes || !connection->body_ended;
         enter(connection, HTTPD_HANDLER);
@@ -804,14 +828,17 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes)
 {
     struct flo_httpd *httpd = listener->httpd;
+    struct flo_err err = {0};
     (void)bytes;
     if (is_full(httpd)) {
         struct httpd_connection *oldest = oldest_idle(httpd);
-        if (oldest == NULL) {
+        if (oldest != NULL) {
+            connection_free(oldest);
+        } else if (httpd->n_connections >= httpd->options.connections_max + HTTPD_SPARE) {
+            flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
             turn_away(listener, fd);
             return;
         }
-        connection_free(oldest);
     }
     struct httpd_connection *connection = calloc(1, sizeof(*connection));
     struct bufferevent *bev = connection == NULL ? NULL : bufferevent_make(listener, fd);
@@ -824,6 +851,8 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     connection->listener = listener;
     connection->bev = bev;
     connection->file_fd = -1;
+    flo_httpd_reserve(httpd);
+    connection->is_spare = httpd->reserve < 0;
     connection->since_ms = flo_now_ms();
     connection->timer = evtimer_new(httpd->base, on_timer, connection);
     connection->kick = event_new(httpd->base, -1, 0, on_kick, connection);
@@ -895,6 +924,7 @@ int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *opti
     }
     httpd->base = base;
     httpd->room = room;
+    httpd->reserve = -1;
     flo_random(&httpd->run, sizeof(httpd->run));
     if (options != NULL) {
         httpd->options = *options;
@@ -929,6 +959,9 @@ void flo_httpd_close(struct flo_httpd *httpd)
         connection_free(httpd->connections);
     }
     flo_httpd_listeners_free(httpd);
+    if (httpd->reserve >= 0) {
+        close(httpd->reserve);
+    }
     flo_httpd_routes_free(httpd);
     if (httpd->all != NULL) {
         bufferevent_rate_limit_group_free(httpd->all);

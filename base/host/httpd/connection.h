@@ -15,6 +15,8 @@
 
 #define HTTPD_PARAMS_MAX 8
 #define HTTPD_FILE_PIECE_BYTES 65536
+/* places above connections_max, for spare_paths and for refusals */
+#define HTTPD_SPARE 8
 
 struct httpd_route {
     struct httpd_route *next;
@@ -61,6 +63,7 @@ struct httpd_connection {
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
     bool head_begun;                   /* the first byte of a head was received */
+    bool is_spare;                     /* it has the descriptor of the reserve */
     bool is_kept;                      /* an answer was sent, and the connection stays open */
     bool closes;                       /* true: the connection closes after this answer */
     /* true: the connection closes, though some input is unread */
@@ -112,6 +115,9 @@ struct flo_httpd {
     uint64_t numbers; /* number of the newest request */
     uint32_t run;     /* a random number that makes request ids differ between processes */
     bool is_paused;   /* true: new clients wait in the kernel's queues */
+    int reserve;      /* descriptor that is given up for a client when none is left; or -1 */
+    int full;         /* error of the newest refusal; 0: none so far */
+    uint64_t full_at_ms, refused; /* time of that refusal, and number of all */
 };
 
 /* route.c */
@@ -136,6 +142,11 @@ bool flo_httpd_preflight(struct flo_httpd_request *request);
 bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* pause.c */
+/* Counts a client that gets no place, and writes the error: FLO_E_REST_LIMIT or
+ * FLO_E_DESCRIPTORS. */
+void flo_httpd_refused(struct flo_httpd *httpd, int code, struct flo_err *err);
+/* Fills the reserve again, if there is a descriptor. */
+void flo_httpd_reserve(struct flo_httpd *httpd);
 void flo_httpd_listener_free(struct httpd_listener *listener);
 void flo_httpd_listeners_free(struct flo_httpd *httpd);
 /* Stops accepting until flo_httpd_resume(): new clients wait in the kernel's

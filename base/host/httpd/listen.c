@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
 #include <flotilla/errors/net.h>
 
 /* Length of the kernel's queue, above the connections of a busy second.  If the
@@ -157,25 +158,44 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd, struct soc
     flo_httpd_accept(context, fd, address, bytes);
 }
 
+static const struct timeval retry = {.tv_usec = 100000};
+
 static void on_resume(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct httpd_listener *listener = context;
+    flo_httpd_reserve(listener->httpd);
+    if (listener->httpd->reserve < 0) {
+        event_add(listener->resume, &retry);
+    }
     if (!listener->httpd->is_paused && !listener->is_off) {
         evconnlistener_enable(listener->evl);
     }
 }
 
 /* Pauses accepting when no descriptors are left, else the event loop would spin
- * on the error. */
+ * on the error.  One client gets the descriptor of the reserve, so that a check of
+ * health is answered. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
     struct httpd_listener *listener = context;
-    struct timeval pause = {.tv_usec = 100000};
-    flo_log(FLO_LOG_WARN, "httpd", "accept: %s", strerror(errno));
+    struct flo_httpd *httpd = listener->httpd;
+    struct sockaddr_storage from = {0};
+    socklen_t bytes = sizeof(from);
+    struct flo_err err = {0};
+    flo_httpd_refused(httpd, FLO_E_DESCRIPTORS, &err);
     evconnlistener_disable(evl);
-    event_add(listener->resume, &pause);
+    event_add(listener->resume, &retry);
+    if (httpd->reserve >= 0) {
+        close(httpd->reserve);
+        httpd->reserve = -1;
+        int fd = accept4(evconnlistener_get_fd(evl), (struct sockaddr *)&from, &bytes,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            flo_httpd_accept(listener, fd, (const struct sockaddr *)&from, (int)bytes);
+        }
+    }
 }
 
 int flo_httpd_listen(struct flo_httpd *httpd, const char *address, const struct flo_httpd_tls *tls,
@@ -221,6 +241,7 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address, const struct 
     evconnlistener_set_error_cb(listener->evl, on_accept_error);
     listener->next = httpd->listeners;
     httpd->listeners = listener;
+    flo_httpd_reserve(httpd);
     if (port != NULL) {
         *port = bound;
     }

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/rest.h>
+
+#define FULL_MS 60000 /* time for which a refusal is told */
+
 /* Moves the first listener to the end.  The first one in the list is served
  * first when clients wait on several. */
 static void put_last(struct flo_httpd *httpd)
@@ -40,6 +45,41 @@ void flo_httpd_resume(struct flo_httpd *httpd)
         if (evtimer_pending(l->resume, NULL) == 0 && !l->is_off) {
             evconnlistener_enable(l->evl);
         }
+    }
+}
+
+int flo_httpd_room(const struct flo_httpd *httpd, uint64_t *refused, struct flo_err *err)
+{
+    *refused = httpd->refused;
+    if (httpd->full == 0 || flo_now_ms() - httpd->full_at_ms >= FULL_MS) {
+        return 0;
+    }
+    if (httpd->full == FLO_E_DESCRIPTORS) {
+        return flo_fail(err, httpd->full, "no descriptor was left for a client");
+    }
+    flo_fail(err, httpd->full, "all %zu connections were in use; clients refused so far: %llu",
+             httpd->options.connections_max, (unsigned long long)httpd->refused);
+    return flo_err_fix(err, "nothing: clients have a place when one is free; if it lasts, see "
+                            "who holds them (ss -xp, ss -tp)");
+}
+
+void flo_httpd_refused(struct flo_httpd *httpd, int code, struct flo_err *err)
+{
+    uint64_t refused;
+    bool is_news = flo_httpd_room(httpd, &refused, err) == 0;
+
+    httpd->refused++;
+    httpd->full = code;
+    httpd->full_at_ms = flo_now_ms();
+    if (flo_httpd_room(httpd, &refused, err) < 0 && is_news) {
+        flo_log_err(FLO_LOG_WARN, "httpd", err);
+    }
+}
+
+void flo_httpd_reserve(struct flo_httpd *httpd)
+{
+    if (httpd->reserve < 0) { /* whatever it is a copy of */
+        httpd->reserve = fcntl(evconnlistener_get_fd(httpd->listeners->evl), F_DUPFD_CLOEXEC, 3);
     }
 }
 

@@ -19,14 +19,19 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/rest.h>
+
 #include "base/host/httpd/connection.h"
 #include "unit/base/host/http/httpd_world.h"
+#include "unit/held_clock.h"
 #include "unit/waits.h"
 
-enum { SHORT_MS = 40, CLIENTS_MAX = 480, WAITING_MAX = 64, PIECE_BYTES = 65536 };
+enum { SHORT_MS = 40, CLIENTS_MAX = 480, WAITING_MAX = 64, PLACES = 4, PIECE_BYTES = 65536 };
 
 enum way { CLOSES, RESETS, SENDS_NO_MORE, STANDS_STILL, WAYS };
 enum transport { UNIX, TCP, TLS, TRANSPORTS };
@@ -179,7 +184,9 @@ static size_t descriptors(void)
 
 static int gone_open(void **state)
 {
+    static const char *const spare[] = {"/health", NULL};
     const struct flo_httpd_options options = {.connections_max = CLIENTS_MAX,
+                                              .spare_paths = spare,
                                               .head_timeout_ms = SHORT_MS,
                                               .idle_timeout_ms = SHORT_MS,
                                               .write_timeout_ms = SHORT_MS};
@@ -204,6 +211,7 @@ static int gone_open(void **state)
     ROUTE("POST", "/echo", 1000, on_echo);
     ROUTE("GET", "/large", 0, on_large);
     ROUTE("GET", "/later", 0, on_later);
+    ROUTE("GET", "/health", 0, on_echo);
     ROUTE("GET", "/stream", 0, on_stream);
     ROUTE("GET", "/flood", 0, on_flood);
     assert_int_equal(flo_httpd_route_upload(h, "PUT", "/up", &up, on_uploaded, NULL, &err), 0);
@@ -476,6 +484,103 @@ static void a_client_that_is_slow_gets_all_of_it(void **state)
     WAIT_TURNING(gone.httpd->n_connections == 0, turn());
 }
 
+/* ---- no room ---- */
+
+static void says(enum transport transport, const char *request, const char *status)
+{
+    struct client client = client_open(transport);
+    char text[16] = "";
+    ssize_t n;
+    converse(&client, request, strlen(request), 0);
+    while ((n = client_take(&client, text, 12)) <= 0 && would_block(&client, n)) {
+        turn();
+    }
+    assert_string_equal(text, status);
+    client_close(&client);
+}
+
+static const char ask_health[] = "GET /health" WITH("");
+static const char ask_echo[] = "POST /echo" WITH("Content-Length: 5\r\n") "hello";
+
+/* As many requests as there are places wait for their handlers. */
+static void a_full_server_says_so_and_comes_back(void **state)
+{
+    static const char later[] = "GET /later" WITH("");
+    struct client holding[PLACES];
+    uint64_t before, refused;
+    struct flo_err err = {0};
+    (void)state;
+    size_t places_max = gone.httpd->options.connections_max;
+    gone.httpd->options.connections_max = PLACES;
+    held_clock_pass_ms(WAITS_HANG_MS); /* an earlier refusal is not told any more */
+    assert_int_equal(flo_httpd_room(gone.httpd, &before, &err), 0);
+    for (size_t i = 0; i < PLACES; i++) {
+        holding[i] = client_open(TCP);
+        converse(&holding[i], later, sizeof(later) - 1, 0);
+        WAIT_TURNING(gone.waiting_count == i + 1, turn());
+    }
+    for (int transport = 0; transport < TRANSPORTS; transport++) {
+        says((enum transport)transport, ask_echo, "HTTP/1.1 503");
+        says((enum transport)transport, ask_health, "HTTP/1.1 200");
+    }
+    assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), FLO_E_REST_LIMIT);
+    assert_int_equal(refused - before, TRANSPORTS);
+    for (size_t i = 0; i < PLACES; i++) {
+        client_close(&holding[i]);
+    }
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    gone.waiting_count = 0;
+    says(TCP, ask_echo, "HTTP/1.1 200");
+    assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), FLO_E_REST_LIMIT);
+    held_clock_pass_ms(WAITS_HANG_MS);
+    assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), 0);
+    gone.httpd->options.connections_max = places_max;
+}
+
+/* The process may open no more; the client's socket is there already. */
+static void says_without_descriptors(const char *request, const char *status)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(gone.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct client client = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    struct rlimit before, none;
+    char text[16] = "";
+    int highest = dup(client.fd);
+    close(highest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)highest;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
+    converse(&client, request, strlen(request), 0);
+    WAIT_TURNING(client_take(&client, text, 12) > 0, turn());
+    assert_string_equal(text, status);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    client_close(&client);
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+}
+
+static void a_server_without_descriptors_says_so_and_comes_back(void **state)
+{
+    uint64_t refused;
+    struct flo_err err = {0};
+    (void)state;
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    size_t before = descriptors();
+    says_without_descriptors(ask_health, "HTTP/1.1 200");
+    WAIT_TURNING(gone.httpd->reserve >= 0, turn());
+    says_without_descriptors(ask_echo, "HTTP/1.1 503");
+    assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), FLO_E_DESCRIPTORS);
+    WAIT_TURNING(gone.httpd->reserve >= 0, turn());
+    says(TCP, ask_echo, "HTTP/1.1 200");
+    says(TLS, ask_echo, "HTTP/1.1 200");
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    assert_int_equal(descriptors(), before);
+}
+
 /* No packet tells of it: the kernel asks. */
 static void a_client_whose_machine_is_gone_is_asked_for(void **state)
 {
@@ -502,6 +607,8 @@ int main(void)
         cmocka_unit_test(a_client_that_goes_in_the_handshake_leaves_nothing),
         cmocka_unit_test(a_client_that_is_slow_gets_all_of_it),
         cmocka_unit_test(a_client_whose_machine_is_gone_is_asked_for),
+        cmocka_unit_test(a_full_server_says_so_and_comes_back),
+        cmocka_unit_test(a_server_without_descriptors_says_so_and_comes_back),
     };
 
     signal(SIGPIPE, SIG_IGN);
