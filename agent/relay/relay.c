@@ -237,8 +237,10 @@ static int open_relay(struct relay *relay, struct flo_err *err)
 {
     static const char *const paths[] = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
                                         "/v1/audio/transcriptions"};
+    static const char *const spare[] = {"/health", NULL};
     const struct flo_httpd_options options = {
         .connections_max = relay->settings->sessions + CONNECTIONS_SPARE,
+        .spare_paths = spare,
         .paths_fix = "GET /health, or POST to a path of OpenAI's API that is forwarded",
     };
 

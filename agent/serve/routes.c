@@ -10,6 +10,8 @@
 
 #include <flotilla/errors/infer.h>
 
+#include "base/host/httpd.h"
+
 const char *flo_serve_route_word(enum flo_serve_route_state state)
 {
     static const char *const words[] = {[FLO_ROUTE_LOADING] = "loading",
@@ -125,6 +127,12 @@ void flo_serve_lost(struct flo_serve *serve, unsigned model, int error)
     assert(model < FLO_SERVE_MODELS_MAX && error != 0);
     FLO_INSIDE(serve);
     serve->places[model].lost = error;
+}
+
+int flo_serve_room(const struct flo_serve *serve, uint64_t *refused, struct flo_err *err)
+{
+    FLO_INSIDE(serve);
+    return flo_httpd_room(serve->httpd, refused, err);
 }
 
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err)

@@ -490,6 +490,9 @@ void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_er
  * /health says `down` until an engine is made live again.  Requests still wait
  * for the next start of an engine. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
+/* Tells whether a client of the local API got no place in the last minute, and
+ * writes how many got none so far: flo_httpd_room(). */
+int flo_serve_room(const struct flo_serve *serve, uint64_t *refused, struct flo_err *err);
 /* Sets the error of the device that /health shows; NULL: there is none. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
 

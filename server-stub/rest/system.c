@@ -9,10 +9,19 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/proofs/proofs.h"
 
+/* Returns "ok", or the error by which a client got no place in the last minute. */
+static const char *listeners_state(const struct flo_rest *rest)
+{
+    struct flo_err full = {0};
+    uint64_t refused;
+
+    return flo_httpd_room(rest->httpd, &refused, &full) == 0 ? "ok" : flo_error_id(full.code);
+}
+
 int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 {
     (void)err;
-    call->out = json_pack("{s:s}", "status", "ok");
+    call->out = json_pack("{s:s,s:s}", "status", "ok", "listeners", listeners_state(call->rest));
     return 0;
 }
 
@@ -48,12 +57,13 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
                                                     : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "blobs",
+        "{s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "blobs",
         blobs_state(controller), "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
-        "audit_ok", (int)!flo_audit_is_broken(controller->audit), "broker", (int)is_up,
-        "devices_online", (json_int_t)count.online, "devices_max", (json_int_t)devices_max,
-        "devices_unproved", (json_int_t)flo_proofs_missing(controller->proofs, count.devices),
-        "disk_free_bytes", (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
+        "listeners", listeners_state(rest), "audit_ok",
+        (int)!flo_audit_is_broken(controller->audit), "broker", (int)is_up, "devices_online",
+        (json_int_t)count.online, "devices_max", (json_int_t)devices_max, "devices_unproved",
+        (json_int_t)flo_proofs_missing(controller->proofs, count.devices), "disk_free_bytes",
+        (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
         !lane.listens                            ? "waiting"
         : flo_lane_is_shedding(controller->lane) ? "shedding"
                                                  : "ok",

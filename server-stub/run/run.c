@@ -485,7 +485,9 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
     struct flo_httpd **httpd = &run->rest.httpd;
+    static const char *const spare[] = {"/healthz", "/readyz", "/metrics", NULL};
     struct flo_httpd_options options = {.connections_max = 2048,
+                                        .spare_paths = spare,
                                         .paths_fix = "/openapi.json of the "
                                                      "controller and "
                                                      "docs/reference/api.md "

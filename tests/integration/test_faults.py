@@ -168,7 +168,7 @@ def test_an_order_that_a_dead_disk_does_not_keep_comes_again(up, failing):
             return (listed == ["b"] and why["id"] == error) or Seen(
                 (why, listed))
         until("b is listed", told)
-        until("its doctor says so", lambda: "cannot keep what it is told" in
+        until("its doctor says so", lambda: "cannot do all of its work" in
               up.cli("device", "doctor", "b")[1])
         until("its status says so", lambda: same(json.loads(up.program(
             "flotilla-agent", "status", "--config", device.config, "-o",

@@ -57,7 +57,7 @@ struct flo_checkup {
     /* Endpoints to which routes may send prompts, as text; NULL: no prompt leaves
      * the fleet. */
     const char *leaves;
-    const char *degraded; /* reason why the agent cannot store orders; NULL: it can store them */
+    const char *degraded; /* reason why the agent cannot do all of its work; NULL: it can */
 };
 
 enum flo_finding_kind {

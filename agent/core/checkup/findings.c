@@ -278,7 +278,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
 static void find_health(const struct flo_checkup *c, struct flo_findings *out)
 {
     if (c->degraded != NULL) {
-        add(out, FLO_FINDING_DEGRADED, "it cannot keep what it is told: %s", c->degraded);
+        add(out, FLO_FINDING_DEGRADED, "it cannot do all of its work: %s", c->degraded);
     }
     if (c->sensed.memory_bytes > 0 && c->sensed.memory_free_bytes < MEMORY_FREE_MIN) {
         numbers(add(out, FLO_FINDING_MEMORY_FREE, "%llu MiB of memory are free",

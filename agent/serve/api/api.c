@@ -560,8 +560,10 @@ int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *option
 {
     FLO_TRY(take_tokens(serve, options, err));
     FLO_TRY(find_hosts(serve, options, err));
+    static const char *const spare[] = {"/health", "/metrics", NULL};
     struct flo_httpd_options http = {
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
+        .spare_paths = spare,
         .hosts = serve->hosts,
         .origins = serve->origins,
         .error_body = flo_fronts_error_body,

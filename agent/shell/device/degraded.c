@@ -34,6 +34,10 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     if (shell->records->reading.code != 0) {
         return flo_fail(err, shell->records->reading.code, "%s", shell->records->reading.what) < 0;
     }
+    uint64_t refused;
+    if (flo_serve_room(shell->serve, &refused, err) < 0) {
+        return true;
+    }
     const struct flo_agent_error *lack = lacking(&shell->agent);
     if (lack != NULL) {
         return flo_fail(err, lack->code, "%s", lack->what) < 0;

@@ -26,6 +26,7 @@
 
 struct flo_control {
     struct evconnlistener *listener;
+    struct event *resume; /* timer that accepts clients again after an error */
     char path[108];
 };
 
@@ -214,6 +215,25 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     }
 }
 
+static void on_resume(evutil_socket_t fd, short what, void *context)
+{
+    const struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)what;
+    evconnlistener_enable(shell->control->listener);
+}
+
+/* Without a descriptor, the loop would spin on the error. */
+static void on_accept_error(struct evconnlistener *listener, void *context)
+{
+    static const struct timeval retry = {.tv_usec = 100000};
+    const struct flo_shell *shell = context;
+
+    evconnlistener_disable(listener);
+    event_add(shell->control->resume, &retry);
+}
+
 /* ---- open, close ---- */
 
 int flo_control_open(struct flo_shell *shell, struct flo_err *err)
@@ -254,6 +274,10 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
         }
         return rv;
     }
+    control->resume = evtimer_new(shell->base, on_resume, shell);
+    if (control->resume != NULL) {
+        evconnlistener_set_error_cb(control->listener, on_accept_error);
+    }
     shell->control = control;
     return 0;
 }
@@ -267,6 +291,9 @@ void flo_control_close(struct flo_shell *shell)
     }
     flo_operators_free(shell);
     evconnlistener_free(control->listener);
+    if (control->resume != NULL) {
+        event_free(control->resume);
+    }
     unlink(control->path);
     free(control);
     shell->control = NULL;

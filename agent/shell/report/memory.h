@@ -34,6 +34,7 @@ struct flo_shell_report {
     bool telemetry_is_refused;
     /* number of messages that were refused since the last telemetry window */
     uint64_t messages_refused;
+    uint64_t clients_refused; /* clients of the local API without a place, as last told */
     /* bytes from and to neighbours that telemetry has already reported */
     uint64_t told_in, told_out;
     bool witness_is_told; /* a report has sent the newest audit lines */

@@ -90,9 +90,10 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measures *measures = &shell->models[model].telemetry.measures;
     struct flo_serve_status status = {0};
-    uint64_t rss = 0;
+    uint64_t rss = 0, refused;
     int64_t temperature;
     enum flo_rung_why why;
+    struct flo_err full = {0};
 
     flo_serve_get_status(shell->serve, model, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
@@ -105,6 +106,10 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_count(measures, FLO_METRIC_NAME_LOST, flo_outbox_windows_lost(shell->db));
     flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED, shell->report->messages_refused);
     shell->report->messages_refused = 0;
+    (void)flo_serve_room(shell->serve, &refused, &full);
+    flo_measure_count(measures, FLO_METRIC_NAME_CLIENTS_REFUSED,
+                      refused - shell->report->clients_refused);
+    shell->report->clients_refused = refused;
     count_neighbours(shell, measures);
     if (flo_digest_equal(&shell->models[model].golden.release,
                          &shell->models[model].telemetry.release.digest)) {

@@ -179,6 +179,11 @@ static void check_ready(struct doctor *doctor)
         tell(doctor, BAD, "blobs", "the controller's log names the cause (--blobs-store)",
              "the store of artifacts takes or gives none");
     }
+    const char *listeners = flo_out_text(ready, "listeners", "ok");
+    bool has_room = strcmp(listeners, "ok") == 0;
+    tell(doctor, has_room ? GOOD : BAD, "listeners",
+         has_room ? "" : "docs/runbook.md, A listener is full",
+         has_room ? "room for clients%.0s" : "clients were refused: %s", listeners);
     if (!json_is_true(json_object_get(ready, "audit_ok"))) {
         tell(doctor, BAD, "audit", "flotilla audit verify",
              "records differ from their signed heads");
@@ -225,7 +230,8 @@ static void check_devices(struct doctor *doctor)
     } rows[] = {
         {"failed devices", "condition=failed",
          "serve nothing: no engine, or a first install that failed"},
-        {"degraded devices", "degraded", "cannot keep what they are told: a disk, or memory"},
+        {"degraded devices", "degraded",
+         "cannot do all of their work: a disk, memory, or a full local API"},
         {"silent devices", "state=online and last_seen>10m",
          "online, but said nothing for 10 minutes"},
         {"lost devices", "state=offline and last_seen>7d",

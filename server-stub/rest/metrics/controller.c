@@ -208,9 +208,11 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
 {
     struct flo_controller *controller = rest->controller;
     struct flo_batches_counters messages = flo_batches_count(rest->batches);
-    uint64_t rss = 0;
+    uint64_t rss = 0, refused;
+    struct flo_err full = {0};
 
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
+    (void)flo_httpd_room(rest->httpd, &refused, &full);
     const struct {
         enum flo_exposed metric;
         uint64_t value;
@@ -222,6 +224,7 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
                 {FLO_EXPOSED_BATCHES, messages.batches},
                 {FLO_EXPOSED_ORDERS_SIGNED, flo_orders_signed(controller->orders)},
                 {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
+                {FLO_EXPOSED_HTTP_REFUSED, refused},
                 {FLO_EXPOSED_AUDIT_BROKEN, flo_audit_is_broken(controller->audit) ? 1 : 0},
                 {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
                 {FLO_EXPOSED_STRANGERS, rest->strangers_refused},

@@ -20,7 +20,8 @@ static const struct {
             {FLO_METRIC_NAME_TOKENS_OUT, FLO_EXPOSED_TOKENS_OUT},
             {FLO_METRIC_NAME_ENGINE_RESTARTS, FLO_EXPOSED_ENGINE_RESTARTS},
             {FLO_METRIC_NAME_LOST, FLO_EXPOSED_WINDOWS_LOST},
-            {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED}};
+            {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED},
+            {FLO_METRIC_NAME_CLIENTS_REFUSED, FLO_EXPOSED_CLIENTS_REFUSED}};
 
 /* Converts times in microseconds to a summary in seconds. */
 static struct flo_summary summary_of(const struct flo_counters_time *time)

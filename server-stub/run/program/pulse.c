@@ -100,13 +100,17 @@ static void answer_state(struct flo_pulse *pulse, struct flo_httpd_request *requ
                          const char *status, int state)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
-    struct flo_err lacks = lacks_of(pulse);
+    struct flo_err lacks = lacks_of(pulse), full = {0};
+    uint64_t refused;
 
     flo_buf_printf(&body, "{\"status\":\"%s\",\"lease\":\"%s\"", status, words[state]);
     if (lacks.code != 0) {
         flo_buf_printf(&body, ",\"lacks\":\"%s: ", flo_error_id(lacks.code));
         flo_buf_json_text(&body, lacks.what, strlen(lacks.what));
         flo_buf_text(&body, "\"");
+    }
+    if (flo_httpd_room(pulse->httpd, &refused, &full) < 0) {
+        flo_buf_printf(&body, ",\"listeners\":\"%s\"", flo_error_id(full.code));
     }
     flo_buf_text(&body, "}");
     flo_httpd_answer(request, body.failed ? 500 : 200, "application/json", body.data, body.bytes);
@@ -162,10 +166,14 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
     struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     bool leads = atomic_load(&pulse->state) == FLO_PULSE_LEADS && silence_ms(pulse) < STALE_MS;
+    struct flo_err full = {0};
+    uint64_t refused;
 
     flo_samples_add(&samples, FLO_EXPOSED_LEADER, NULL, leads ? 1 : 0);
     flo_samples_add(&samples, FLO_EXPOSED_LEADER_EPOCH, NULL, (double)atomic_load(&pulse->epoch));
     flo_samples_add(&samples, FLO_EXPOSED_BUILD, (const char *const[]){FLO_VERSION}, 1);
+    (void)flo_httpd_room(pulse->httpd, &refused, &full);
+    flo_samples_add(&samples, FLO_EXPOSED_HTTP_REFUSED, NULL, (double)refused);
     flo_exposition_text(&samples, &text);
     flo_httpd_answer(request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
                      "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
@@ -306,8 +314,9 @@ static int routes_open(struct flo_pulse *pulse, struct flo_err *err)
 
 int flo_pulse_open(const char *listen, struct flo_pulse **out, struct flo_err *err)
 {
-    static const struct flo_httpd_options options = {.connections_max = 64,
-                                                     .server_name = "flotilla"};
+    static const char *const spare[] = {"/health", "/healthz", "/ready", "/metrics", NULL};
+    static const struct flo_httpd_options options = {
+        .connections_max = 64, .spare_paths = spare, .server_name = "flotilla"};
     struct flo_pulse *pulse = calloc(1, sizeof(*pulse));
     uint16_t port;
 

@@ -1,0 +1,204 @@
+"""Clients that go, at each byte of a request and of its answer, leave the
+programs no descriptor: agent, controller and relay, at each listener."""
+import itertools
+import json
+import os
+import random
+import resource
+import socket
+import ssl
+import struct
+import subprocess
+
+import pytest
+
+import fleet as F
+from conftest import BIN, MODELS
+from controller_parts import Controller, metric
+from relay_parts import Relay
+from waits import HANG_S, until
+
+# 10,000 clients with FLOTILLA_PART=all; else a part that the seed draws.
+ALL = os.environ.get("FLOTILLA_PART") == "all"
+CLIENTS = 10000 if ALL else 1200
+RANDOM = random.Random(int(os.environ.get("FLOTILLA_SEED", "1")))
+WAYS = ("closes", "resets", "sends no more", "stands still")
+ANSWER_BYTES = 400
+AT_ONCE = 40  # the relay has twelve places
+
+
+def request(path, more=""):
+    return ("GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (path, more)).encode()
+
+
+class Listener:
+    """Where clients come to: a process, a way in, and the paths asked for."""
+
+    def __init__(self, name, pid, where, *paths, is_tls=False):
+        self.name, self.pid, self.where, self.is_tls = name, pid, where, is_tls
+        # Each request, and how many bytes of its answer surely come: an answer
+        # that keeps the connection has a header less, and numbers change.
+        self.texts = [(request(path, more), min(ANSWER_BYTES, self.answer_bytes(path) - 32))
+                      for path in paths for more in ("", "Connection: close\r\n")]
+        self.before = self.open()
+
+    def open(self):
+        """Descriptors of clients are sockets."""
+        count = 0
+        for fd in os.listdir("/proc/%d/fd" % self.pid):
+            try:
+                count += os.readlink("/proc/%d/fd/%s" % (self.pid, fd)).startswith("socket:")
+            except FileNotFoundError:
+                pass
+        return count
+
+    def client(self):
+        if isinstance(self.where, str):
+            one = socket.socket(socket.AF_UNIX)
+            one.settimeout(HANG_S)
+            one.connect(self.where)
+        else:
+            one = socket.create_connection(("127.0.0.1", self.where), HANG_S)
+        if self.is_tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            one = context.wrap_socket(one, suppress_ragged_eofs=True)
+        return one
+
+    def answer_bytes(self, path):
+        with self.client() as one:
+            one.sendall(request(path, "Connection: close\r\n"))
+            count = 0
+            while got := len(one.recv(65536)):
+                count += got
+        return count
+
+    def points(self):
+        """Each byte of each request and of its answer, with each way to go."""
+        for text, answer_bytes in self.texts:
+            for at in range(len(text) + answer_bytes):
+                for way in WAYS:
+                    yield text, at, way
+
+    def leave(self, text, at, way):
+        """A client that goes; None, or the socket of one that is still there."""
+        one = self.client()
+        try:
+            one.sendall(text[:at])
+            left = at - len(text)
+            while left > 0:
+                got = one.recv(left)
+                if not got:
+                    break
+                left -= len(got)
+            if way == "resets":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif way == "sends no more":
+                one.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server has closed first
+        if way in ("sends no more", "stands still"):
+            return one
+        one.close()
+        return None
+
+    def crowd(self, count):
+        points = list(self.points())
+        chosen = [points[i % len(points)] for i in range(count)] if ALL \
+            else RANDOM.sample(points, min(count, len(points)))
+        for some in itertools.zip_longest(*[iter(chosen)] * AT_ONCE):
+            kept = [self.leave(*point) for point in some if point is not None]
+            for one in kept:
+                if one is not None:
+                    one.close()  # who stood still is killed in the end
+        until("no client is left at " + self.name,
+              lambda: self.open() <= self.before, lambda: (self.before, self.open()))
+
+
+@pytest.fixture(scope="module")
+def listeners(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("gone"))
+    unix, port, health = os.path.join(folder, "api"), F.held_port(), F.held_port()
+    model = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+    controller = Controller(folder).start("--listen-health", "127.0.0.1:%d" % health)
+    relay = Relay(folder, "https://127.0.0.1:9")
+    agent = subprocess.Popen(
+        [os.path.join(BIN, "flotilla-agent"), "serve", "--model", model, "--listen",
+         "127.0.0.1:%d" % port, "--listen", "unix:" + unix],
+        stderr=open(os.path.join(folder, "agent.log"), "wb"))
+
+    def answers():
+        try:
+            one = socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            return False
+        with one:
+            one.sendall(request("/health", "Connection: close\r\n"))
+            return b" 200 " in one.recv(100)
+    until("the agent serves", answers)
+    rest = int(controller.rest.rsplit(":", 1)[1])
+    devices = int(controller.facts["devices"].rsplit(":", 1)[1])
+    pid = controller.process.pid
+    yield controller, [
+        Listener("agent, unix", agent.pid, unix, "/health", "/v1/models"),
+        Listener("agent, TCP", agent.pid, port, "/health", "/v1/models"),
+        Listener("controller, plain", pid, rest, "/healthz", "/v1/devices", "/openapi.json"),
+        Listener("controller, devices", pid, devices, "/healthz", "/nothing", is_tls=True),
+        Listener("controller, health", pid, health, "/health", "/metrics"),
+        Listener("relay", relay.process.pid, relay.socket, "/health", "/nothing"),
+    ]
+    agent.terminate()
+    agent.wait(HANG_S)
+    relay.process.kill()
+    relay.process.wait(HANG_S)
+    controller.stop()
+
+
+def test_clients_that_go_leave_no_descriptor(listeners):
+    controller, all_of_them = listeners
+    for listener in all_of_them:
+        listener.crowd(CLIENTS // len(all_of_them))
+    assert metric(controller, "http_refused_total") == 0
+    assert controller.ask("GET", "/healthz").json == {"status": "ok", "listeners": "ok"}
+
+
+def ask(listener, path):
+    """Status and body, by a connection of its own."""
+    with listener.client() as one:
+        one.sendall(request(path, "Connection: close\r\n"))
+        text = b""
+        while piece := one.recv(65536):
+            text += piece
+    head, body = text.split(b"\r\n\r\n", 1)
+    return int(head.split()[1]), body
+
+
+def test_a_listener_without_descriptors_says_so_and_comes_back(listeners):
+    controller, all_of_them = listeners
+    plain = all_of_them[2]
+    before = resource.prlimit(plain.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir("/proc/%d/fd" % plain.pid))
+    resource.prlimit(plain.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    idle = []
+    try:
+        for _ in range(highest):  # more than numbers below the limit are free
+            idle.append(plain.client())
+
+        def told():
+            status, body = ask(plain, "/healthz")
+            return status == 200 and json.loads(body)["listeners"] == "io.descriptors"
+        for one in idle[8:]:
+            one.close()
+        until("its health says it", told)
+    finally:
+        resource.prlimit(plain.pid, resource.RLIMIT_NOFILE, before)
+        for one in idle:
+            one.close()
+    until("it takes clients again", lambda: ask(plain, "/openapi.json")[0] == 200)
+    until("nobody is left", lambda: plain.open() <= plain.before)
+    assert controller.ask("GET", "/readyz").json["listeners"] == "io.descriptors"
+    assert metric(controller, "http_refused_total") > 0
+    doctor = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "doctor", "--controller", controller.rest,
+         "--token-file", controller.facts["token"]], capture_output=True, text=True, check=False)
+    assert "clients were refused: io.descriptors" in doctor.stdout, doctor
