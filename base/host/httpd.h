@@ -24,7 +24,7 @@ struct flo_httpd;
 struct flo_httpd_request;
 
 struct flo_httpd_options {
-    size_t connections_max;    /* 0: 256 */
+    size_t connections_max; /* 0: 256 */
     /* Paths that are answered when all connections are in use, or no descriptor is
      * left; NULL ends the list.  NULL: no path is. */
     const char *const *spare_paths;

@@ -63,7 +63,7 @@ struct httpd_connection {
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
     bool head_begun;                   /* the first byte of a head was received */
-    bool is_spare;                     /* it has the descriptor of the reserve */
+    bool is_spare;                     /* true: the descriptor is that of the reserve */
     bool is_kept;                      /* an answer was sent, and the connection stays open */
     bool closes;                       /* true: the connection closes after this answer */
     /* true: the connection closes, though some input is unread */
@@ -130,6 +130,12 @@ struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
 void flo_httpd_route_methods(const struct flo_httpd *httpd, struct flo_httpd_request *request,
                              struct flo_buf *out);
 void flo_httpd_routes_free(struct flo_httpd *httpd);
+
+/* peer.c */
+bool flo_httpd_host_is_allowed(const struct httpd_connection *connection);
+/* Fills in address and number of the client, and sets the options of its socket. */
+void flo_httpd_peer_describe(struct httpd_connection *connection, int fd,
+                             const struct sockaddr *address);
 
 /* cors.c */
 /* Adds the CORS headers when the request's origin may read the answer.  Returns
