@@ -3,7 +3,6 @@ programs no descriptor: agent, controller and relay, at each listener."""
 import itertools
 import json
 import os
-import random
 import resource
 import socket
 import ssl
@@ -12,16 +11,18 @@ import subprocess
 
 import pytest
 
+import draw
 import fleet as F
+import sets
 from conftest import BIN, MODELS
 from controller_parts import Controller, metric
 from relay_parts import Relay
 from waits import HANG_S, until
 
 # 10,000 clients with FLOTILLA_PART=all; else a part that the seed draws.
-ALL = os.environ.get("FLOTILLA_PART") == "all"
-CLIENTS = 10000 if ALL else 1200
-RANDOM = random.Random(int(os.environ.get("FLOTILLA_SEED", "1")))
+CLIENTS = 10000 if draw.now().is_all else 1200
+RANDOM = draw.dice("gone")
+draw.say("gone")
 WAYS = ("closes", "resets", "sends no more", "stands still")
 ANSWER_BYTES = 400
 AT_ONCE = 40  # the relay has twelve places
@@ -44,13 +45,7 @@ class Listener:
 
     def open(self):
         """Descriptors of clients are sockets."""
-        count = 0
-        for fd in os.listdir("/proc/%d/fd" % self.pid):
-            try:
-                count += os.readlink("/proc/%d/fd/%s" % (self.pid, fd)).startswith("socket:")
-            except FileNotFoundError:
-                pass
-        return count
+        return sum(at.startswith("socket:") for at in sets.descriptors(self.pid).values())
 
     def client(self):
         if isinstance(self.where, str):
@@ -104,7 +99,7 @@ class Listener:
 
     def crowd(self, count):
         points = list(self.points())
-        chosen = [points[i % len(points)] for i in range(count)] if ALL \
+        chosen = [points[i % len(points)] for i in range(count)] if draw.now().is_all \
             else RANDOM.sample(points, min(count, len(points)))
         for some in itertools.zip_longest(*[iter(chosen)] * AT_ONCE):
             kept = [self.leave(*point) for point in some if point is not None]
@@ -177,7 +172,7 @@ def test_a_listener_without_descriptors_says_so_and_comes_back(listeners):
     controller, all_of_them = listeners
     plain = all_of_them[2]
     before = resource.prlimit(plain.pid, resource.RLIMIT_NOFILE)
-    highest = max(int(fd) for fd in os.listdir("/proc/%d/fd" % plain.pid))
+    highest = max(sets.descriptors(plain.pid))
     resource.prlimit(plain.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
     idle = []
     try:

@@ -96,6 +96,7 @@ ROWS = {
     "pairs": ((1, 3), "oracle_delta_page", "", lambda: None, "pairs of patches, by their names"),
     "allocations": (SEED, "e2e_starved", "", lambda: None, "allocations that fail"),
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
+    "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),
     "arm64": ((1, 5), "lane_arm64", "arm64", unit_tests, "tests of 64-bit Arm"),
     "armhf": ((1, 5), "lane_armhf", "armhf", unit_tests, "tests of 32-bit Arm"),

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <flotilla/errors/io.h>
-#include <flotilla/errors/rest.h>
 
 #define FULL_MS 60000 /* time for which a refusal is told */
 

@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include <flotilla/errors/io.h>
-#include <flotilla/errors/rest.h>
 
 #include "base/host/httpd/connection.h"
 #include "unit/base/host/http/httpd_world.h"
