@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "engine/judge/unnamed.h"
+#include "base/scratch.h"
 #include "engine/model/file/packed.h"
 
 static bool is_beside(const char *model)
@@ -20,7 +20,7 @@ static int pack(int model_fd, uint32_t threads, int *fd)
     struct flo_packing packing;
 
     FLO_TRY(flo_packing_open(model_fd, true, &packing, NULL));
-    int rv = flo_unnamed_open(fd, NULL);
+    int rv = flo_scratch_file(NULL, fd, NULL);
     if (rv == 0 && posix_fallocate(*fd, 0, (off_t)flo_sidecar_bytes(packing.sidecar)) != 0) {
         rv = FLO_E_DISK_FULL;
     }

@@ -9,7 +9,7 @@
 #include "base/gguf/gguf.h"
 #include "base/host/digest.h"
 #include "base/quant/quant.h"
-#include "engine/judge/unnamed.h"
+#include "base/scratch.h"
 #include "engine/publish/quantize.h"
 
 #define TYPE_BYTES_MAX 32
@@ -59,7 +59,7 @@ static int copy(struct flo_compare_row *row, const struct flo_mix *mix, int *fd)
     struct flo_err *err = &row->error;
 
     row->type = mix->name;
-    FLO_TRY(flo_unnamed_open(fd, err));
+    FLO_TRY(flo_scratch_file(NULL, fd, err));
     FLO_TRY(flo_quantize(row->file.path, mix, *fd, err));
     return flo_sha256_fd(*fd, &row->file.digest, &row->file.bytes, err);
 }

@@ -6,7 +6,6 @@
  * kills its children until it has none.  It is a fork of the proxy. */
 #include "engine/proxy/proxy.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -28,7 +27,6 @@
 #define FILE_BYTES_MAX ((uint64_t)1 << 30) /* one scratch file */
 #define DESCRIPTORS 1024
 #define THREADS_OF_USER_MAX 2048
-#define DEPTH_MAX 16
 #define TICK_MS 10
 #define ENDED_EARLY 127
 
@@ -43,47 +41,11 @@ static void on_signal(int number)
 
 /* ---- the scratch folder ---- */
 
-static void remove_below(int dir, int depth)
-{
-    DIR *list = fdopendir(dir);
-    struct dirent *entry;
-
-    while (list != NULL && (entry = readdir(list)) != NULL) {
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-            continue;
-        }
-        if (unlinkat(dir, name, 0) == 0 || depth == DEPTH_MAX) {
-            continue;
-        }
-        int below = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (below >= 0) {
-            remove_below(below, depth + 1);
-            unlinkat(dir, name, AT_REMOVEDIR);
-        }
-    }
-    if (list != NULL) {
-        closedir(list);
-    } else {
-        close(dir);
-    }
-}
-
-void flo_scratch_remove(const char *path)
-{
-    int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (dir >= 0) {
-        remove_below(dir, 0);
-        rmdir(path);
-    }
-}
-
 /* Removes the mount point at which the runtime's user saw the release's
  * files. */
 static void remove_tree_of(const char *scratch)
 {
-    char place[128];
+    char place[FLO_SCRATCH_BYTES + 8];
 
     snprintf(place, sizeof(place), "%s.tree", scratch);
     (void)umount2(place, MNT_DETACH);

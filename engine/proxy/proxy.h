@@ -18,6 +18,7 @@
 
 #include "base/cgroup.h"
 #include "base/sandbox.h"
+#include "base/scratch.h"
 #include "base/tree/tree.h"
 #include "engine/http/http.h"
 
@@ -184,14 +185,13 @@ bool flo_keeper_show_processes(void);
 /* Runs the keeper, and never returns.  It also removes a mount next to the
  * scratch folder, SCRATCH.tree, if the runtime has its own user. */
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
-/* Removes a folder with its contents. */
-void flo_scratch_remove(const char *path);
 
 /* ---- start.c ---- */
 
 struct flo_runtime_process {
     pid_t pid; /* the keeper's */
-    char scratch[64];
+    char scratch[FLO_SCRATCH_BYTES];
+    int lock; /* of the scratch folder; the keeper has it, too */
     char socket[108]; /* empty: the port */
     uint16_t port;
     char file[256]; /* file in the release's folder that a check gets as its input */

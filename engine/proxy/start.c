@@ -342,15 +342,11 @@ static void start_keeper(const struct flo_keeping *keeping, struct flo_runtime_p
 
 static int make_scratch(struct flo_runtime_process *process, bool uses_port, struct flo_err *err)
 {
-    strcpy(process->scratch, "/tmp/flotilla-runtime.XXXXXX");
-    if (mkdtemp(process->scratch) == NULL) {
-        process->scratch[0] = '\0';
-        return bad(err, "its scratch folder");
-    }
+    FLO_TRY(flo_scratch_folder("/tmp", process->scratch, &process->lock, err));
     if (uses_port) {
         return choose_port(&process->port, err);
     }
-    snprintf(process->socket, sizeof(process->socket), "%s/http.sock", process->scratch);
+    snprintf(process->socket, sizeof(process->socket), "%.80s/http.sock", process->scratch);
     return 0;
 }
 

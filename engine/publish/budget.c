@@ -10,7 +10,7 @@
 
 #include <flotilla/errors/model.h>
 
-#include "engine/judge/unnamed.h"
+#include "base/scratch.h"
 #include "engine/publish/choice.h"
 #include "engine/publish/fit.h"
 #include "engine/publish/sensitivity.h"
@@ -213,7 +213,7 @@ static int measure_errors(struct work *work, struct flo_err *err)
 static int write_copy(const struct flo_budget *budget, const uint32_t *types, int *fd,
                       char path[32], struct flo_err *err)
 {
-    FLO_TRY(flo_unnamed_open(fd, err));
+    FLO_TRY(flo_scratch_file(NULL, fd, err));
     FLO_TRY(budget->write(budget->context, types, *fd, err));
     snprintf(path, 32, "/proc/self/fd/%d", *fd);
     return 0;

@@ -11,9 +11,9 @@
 #include <flotilla/drafter.h>
 #include <flotilla/plural.h>
 
+#include "base/scratch.h"
 #include "engine/judge/chunks.h"
 #include "engine/judge/eval.h"
-#include "engine/judge/unnamed.h"
 #include "engine/publish/commands.h"
 #include "engine/publish/draft/held_out.h"
 #include "engine/tools/outfile.h"
@@ -117,7 +117,7 @@ static int measure(struct draft *d, struct flo_err *err)
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_draft_table *table = NULL;
 
-    FLO_TRY(flo_unnamed_open(&fd, err));
+    FLO_TRY(flo_scratch_file(NULL, &fd, err));
     FLO_TRY(write_table(d, fd, &table, err));
     flo_held_out_measure(&d->held, table, &d->score);
     flo_draft_table_close(table);

@@ -24,6 +24,7 @@
 #include <flotilla/errors/model.h>
 
 #include "base/quant/quant.h"
+#include "base/scratch.h"
 #include "engine/publish/commands.h"
 #include "engine/publish/quantize.h"
 #include "engine/publish/quantize_run.h"
@@ -76,14 +77,7 @@ static int write_copy(const struct quantize *q, uint32_t *types, int fd, struct 
 /* Writes the model with freely chosen grids to an unnamed file. */
 static int write_free(const struct quantize *q, int *fd, struct flo_err *err)
 {
-    char path[PATH_MAX];
-
-    if (snprintf(path, sizeof(path), "%s.free.XXXXXX", q->tool.args.words[1]) >=
-            (int)sizeof(path) ||
-        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
-    }
-    unlink(path);
+    FLO_TRY(flo_scratch_file(q->tool.args.words[1], fd, err));
     return write_copy(q, q->types, *fd, err);
 }
 

@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/scratch.h"
 
 #define PATH_BYTES_MAX 4096
 
@@ -16,37 +17,10 @@ static char part[PATH_BYTES_MAX];
 static bool is_left;
 
 /* Removes the incomplete file when a signal ends the process. */
-static void on_signal(int number)
+static void on_end(int number)
 {
+    (void)number;
     (void)(is_left || unlink(part));
-    raise(number); /* now the signal ends the process */
-}
-
-static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-
-/* Blocks signals, or allows them again, so that none comes between the file's
- * creation and the installation of on_signal(). */
-static void hold_signals(bool is_held)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        sigaddset(&set, numbers[i]);
-    }
-    sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
-static void catch_signals(bool is_writing)
-{
-    const struct sigaction ours = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    const struct sigaction none = {.sa_handler = SIG_DFL};
-    struct sigaction old;
-    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        /* a signal that the process ignores, as under nohup, stays ignored */
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
-            sigaction(numbers[i], is_writing ? &ours : &none, NULL);
-        }
-    }
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -96,7 +70,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     FLO_TRY(check_old(path, inputs, err));
     int rv = check_old(part, inputs, err);
     FLO_TRY(rv);
-    hold_signals(true);
+    flo_ending_hold(true);
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
@@ -104,9 +78,9 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         close(fd);
         rv = flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it", part);
     } else {
-        catch_signals(true);
+        flo_ending_set(on_end, true);
     }
-    hold_signals(false);
+    flo_ending_hold(false);
     FLO_TRY(rv);
     rv = is_left || ftruncate(fd, 0) == 0 ? write(context, fd, err)
                                           : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
@@ -119,7 +93,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     if (rv < 0) {
         unlink(part);
     }
-    catch_signals(false);
+    flo_ending_set(on_end, false);
     close(fd); /* releases the lock of a file that the path no longer names */
     return rv;
 }

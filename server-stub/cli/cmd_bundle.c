@@ -10,6 +10,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"
+#include "base/scratch.h"
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
@@ -89,19 +90,6 @@ static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf
                         title);
     flo_envelope_deinit(&parts);
     return rv;
-}
-
-static void remove_files(const char *dir, const struct fetched *fetched)
-{
-    char path[1200];
-    char hex[2 * FLO_DIGEST_BYTES + 1];
-
-    for (size_t i = 0; i < fetched->count; i++) {
-        flo_hex_encode(fetched->digests[i].bytes, FLO_DIGEST_BYTES, hex);
-        snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
-        unlink(path);
-    }
-    rmdir(dir);
 }
 
 /* Releases and trust that the bundle will contain, until its file is
@@ -195,7 +183,7 @@ static void show_bundle(const struct flo_cli *cli, const char *to,
 
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
 {
-    char dir[1024];
+    char dir[FLO_SCRATCH_BYTES];
     struct wanted *wanted = calloc(1, sizeof *wanted);
     const char *without[FLO_RELEASE_FILES_MAX];
     struct flo_bundle_spec spec = {.blob_dir = dir,
@@ -206,7 +194,6 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     struct flo_ticker ticker;
     const char *to = flo_args_text(&cli->args, "to", NULL);
     const char *value;
-    const char *tmp = getenv("TMPDIR");
 
     if (wanted == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a bundle");
@@ -215,13 +202,11 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
            flo_args_each(&cli->args, "without", spec.without_count, &value)) {
         without[spec.without_count++] = value;
     }
-    snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(dir) == NULL) {
-        free(wanted);
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);
-    }
     flo_ticker_start(&ticker, "bundle create");
-    int rv = fetch_all(cli, wanted, &spec, err);
+    int rv = flo_interrupt_folder(dir, err);
+    if (rv == 0) {
+        rv = fetch_all(cli, wanted, &spec, err);
+    }
     if (rv == 0) {
         rv = fetch_trust(cli, wanted, &spec, err);
     }
@@ -232,7 +217,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         show_bundle(cli, to, &facts);
     }
-    remove_files(dir, &wanted->fetched);
+    flo_interrupt_folder_end(dir);
     wanted_free(wanted);
     return rv;
 }

@@ -278,7 +278,7 @@ static int make_folder(struct flo_create *create, const char *to, struct flo_err
         snprintf(create->dir, sizeof(create->dir), "%s", to);
         return flo_dir_make(create->dir, 0755, err);
     }
-    return flo_create_scratch(create->dir, err);
+    return flo_interrupt_folder(create->dir, err);
 }
 
 static int create_in_folder(struct flo_cli *cli, struct flo_create *create, const char *title,
@@ -298,7 +298,7 @@ static int create_new(struct flo_cli *cli, struct flo_create *create, const char
     int rv = create_in_folder(cli, create, title, release, err);
     flo_create_forget_old(create);
     if (to == NULL) {
-        flo_create_scratch_end(create->dir);
+        flo_interrupt_folder_end(create->dir);
     }
     return rv;
 }

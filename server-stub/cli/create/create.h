@@ -5,6 +5,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"
+#include "base/scratch.h"
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
@@ -14,7 +15,6 @@
 /* most words of a command of flotilla-model: some flags, and a model of each
  * variant */
 #define FLO_CREATE_WORDS_MAX (16 + 2 * FLO_RELEASE_VARIANTS_MAX)
-#define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
 
 /* A file of an earlier release that is the base of a delta. */
 struct flo_create_base {
@@ -62,11 +62,6 @@ struct flo_create {
 /* Does all of `release create` with the words and flags of cli->args, and prints
  * its progress.  *release is the controller's answer, which the caller frees. */
 FLO_MUST_USE int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *err);
-
-/* Makes an empty folder below $TMPDIR.  FLO_E_IO_WRITE: `path` is empty then. */
-FLO_MUST_USE int flo_create_scratch(char path[FLO_SCRATCH_BYTES], struct flo_err *err);
-/* Removes such a folder, which has no subfolders. */
-void flo_create_scratch_end(const char *path);
 
 /* Returns the index of the base with this digest, or base_count if there is
  * none. */

@@ -68,7 +68,7 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
                             : flo_fail(err, FLO_E_USAGE,
                                        "--type is for a folder: a GGUF file has its types");
     }
-    FLO_TRY(flo_create_scratch(create->scratch, err));
+    FLO_TRY(flo_interrupt_folder(create->scratch, err));
     snprintf(create->imported, sizeof(create->imported), "%s/model.gguf", create->scratch);
     create->files[0].path = create->imported;
     return chooses ? import_and_choose(cli, create, given, err)
@@ -77,9 +77,7 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
 
 void flo_create_import_end(struct flo_create *create)
 {
-    if (create->scratch[0] != '\0') {
-        flo_create_scratch_end(create->scratch);
-    }
+    flo_interrupt_folder_end(create->scratch);
 }
 
 /* ---- the architecture ---- */

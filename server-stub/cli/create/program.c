@@ -2,7 +2,6 @@
  * and of flotilla-engine. */
 #include "server-stub/cli/create/create.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,16 +20,12 @@ bool flo_create_model_program(char *path, size_t bytes)
 static int run(const char *program, const char *const *words, int *status, struct flo_err *err)
 {
     const char *argv[FLO_CREATE_WORDS_MAX + 2] = {program};
-    pid_t pid;
 
     for (size_t i = 0; i < FLO_CREATE_WORDS_MAX && words[i] != NULL; i++) {
         argv[i + 1] = words[i];
     }
     (void)fflush(stdout);
-    FLO_TRY(flo_process_spawn(argv, -1, &pid, err));
-    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
-    }
-    return 0;
+    return flo_interrupt_run(argv, status, err);
 }
 
 /* Runs a program with its stdout at `fd`; -1: at ours. */

@@ -1,0 +1,48 @@
+/* Scratch and endings: a program leaves nothing behind, whatever ends it. */
+#ifndef FLOTILLA_BASE_SCRATCH_H
+#define FLOTILLA_BASE_SCRATCH_H
+
+#include <flotilla/base.h>
+
+/* ---- scratch.c: files that a program makes for itself ---- */
+
+#define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
+
+/* Opens an unnamed file in the folder of the path `beside`; NULL: in $TMPDIR or
+ * /tmp.  A file system that knows no unnamed files gets one whose name is
+ * removed at once.  FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_scratch_file(const char *beside, int *fd, struct flo_err *err);
+/* Makes an empty folder below `parent`; NULL: below $TMPDIR or /tmp.  Removes
+ * those of dead owners.  The folder is ours as long as *lock, or a copy of it in
+ * a fork, is open.  FLO_E_IO_WRITE: `path` is "" then. */
+FLO_MUST_USE int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lock,
+                                    struct flo_err *err);
+/* Removes a scratch folder with its contents, but enters no mount.  May be
+ * called by the handler of a signal. */
+void flo_scratch_remove(const char *path);
+/* Removes the folders that dead owners left in $TMPDIR and /tmp.  Programs call
+ * it when they start. */
+void flo_scratch_clear(void);
+
+/* ---- ending.c, interrupt.c: signals that end a command ---- */
+
+/* Calls `end` when SIGINT, SIGTERM or SIGHUP ends this process, unless the
+ * process ignores the signal.  The signal then ends the process.  A fork calls
+ * nothing.  `end` may only call functions that are safe in a signal handler.
+ * At most four are set. */
+void flo_ending_set(void (*end)(int number), bool is_set);
+/* Blocks these signals, or allows them again. */
+void flo_ending_hold(bool is_held);
+/* Sets the line that a signal prints on stderr, or none (NULL): the line that
+ * goes on with the work, and the line that removes it. */
+void flo_interrupt_text(const char *format, ...) FLO_PRINTF(1, 2);
+/* Makes a scratch folder that a signal removes; at most four at a time.
+ * FLO_E_IO_WRITE: `path` is "" then. */
+FLO_MUST_USE int flo_interrupt_folder(char path[FLO_SCRATCH_BYTES], struct flo_err *err);
+/* Removes such a folder; "": does nothing. */
+void flo_interrupt_folder_end(const char *path);
+/* Runs argv[0] (a path) and waits for its end; *status is that of waitpid().  A
+ * signal that ends us ends it first.  FLO_E_PROCESS. */
+FLO_MUST_USE int flo_interrupt_run(const char *const argv[], int *status, struct flo_err *err);
+
+#endif

@@ -1,0 +1,204 @@
+/* Scratch: files and folders that a program makes for itself alone.
+ *
+ * A scratch file has no name.  A scratch folder is PARENT/flotilla-scratch-UID/
+ * PID.XXXXXX.  Its owner holds a lock of the folder, which the kernel drops when
+ * the owner dies.  Whoever comes next removes the folders that nobody locks.
+ * The lock of flotilla-scratch-UID orders those who make and remove.
+ * flo_scratch_remove() may be called by the handler of a signal, so the contents
+ * are listed by getdents64(). */
+#include "base/scratch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 16
+#define TREE ".tree" /* ending of a mount point next to a runtime's folder */
+
+static const char *temporary(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    return folder != NULL && folder[0] != '\0' ? folder : "/tmp";
+}
+
+int flo_scratch_file(const char *beside, int *fd, struct flo_err *err)
+{
+    char copy[PATH_MAX], path[PATH_MAX];
+
+    snprintf(copy, sizeof(copy), "%s", beside != NULL ? beside : "");
+    const char *folder = beside != NULL ? dirname(copy) : temporary();
+    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*fd >= 0) {
+        return 0;
+    }
+    if (snprintf(path, sizeof(path), "%s/flotilla-XXXXXX", folder) >= (int)sizeof(path) ||
+        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "a scratch file in %s", folder);
+    }
+    unlink(path);
+    return 0;
+}
+
+/* ---- removing ---- */
+
+/* Opens a folder that is no symbolic link.  A mount, such as that of a release
+ * for a runtime's user, is not entered. */
+static int open_folder(int dir, const char *name)
+{
+    const struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                                 .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, dir, name, &how, sizeof(how));
+
+    return fd < 0 && errno == ENOSYS ? openat(dir, name, (int)how.flags) : (int)fd;
+}
+
+/* Calls `each` with the names of an opened folder. */
+static void list(int dir, int depth, void (*each)(int dir, const char *name, int depth))
+{
+    _Alignas(struct dirent64) char room[2048];
+    ssize_t bytes;
+
+    while ((bytes = getdents64(dir, room, sizeof(room))) > 0) {
+        const struct dirent64 *entry;
+        for (ssize_t at = 0; at < bytes; at += entry->d_reclen) {
+            entry = (const void *)(room + at);
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+                each(dir, entry->d_name, depth);
+            }
+        }
+    }
+}
+
+static void remove_one(int dir, const char *name, int depth)
+{
+    int below;
+
+    if (unlinkat(dir, name, 0) < 0 && depth < DEPTH_MAX && (below = open_folder(dir, name)) >= 0) {
+        list(below, depth + 1, remove_one);
+        close(below);
+        (void)unlinkat(dir, name, AT_REMOVEDIR);
+    }
+}
+
+/* Removes a folder of the root unless a process holds its lock. */
+static void remove_dead(int root, const char *name, int depth)
+{
+    char tree[NAME_MAX + sizeof(TREE)];
+    int dir = strstr(name, TREE) == NULL ? open_folder(root, name) : -1;
+
+    if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) == 0) {
+        snprintf(tree, sizeof(tree), "%s" TREE, name);
+        (void)unlinkat(root, tree, AT_REMOVEDIR); /* empty: its mount ended with its process */
+        remove_one(root, name, depth);
+    }
+    flo_fd_cleanup(&dir);
+}
+
+/* ---- the folder of this user's scratch folders ---- */
+
+/* Opens it, and waits for its lock.  Returns -1 with the reason in errno; EPERM:
+ * another user may write there. */
+static int open_root(const char *path, bool makes)
+{
+    for (;;) {
+        struct stat st = {0};
+        bool is_made = makes && mkdir(path, 0700) == 0;
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && (!makes || errno != ENOENT)) {
+            return -1;
+        }
+        /* a runtime's own user passes through, and sees no names */
+        bool is_ours = fd >= 0 && (!is_made || fchmod(fd, 0711) == 0) && fstat(fd, &st) == 0 &&
+                       st.st_uid == geteuid() && (st.st_mode & 022) == 0;
+        bool is_locked = is_ours && flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0;
+        if (is_locked && st.st_nlink > 0) {
+            return fd;
+        }
+        flo_fd_cleanup(&fd);
+        if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
+            errno = EPERM;
+            return -1;
+        }
+        if (!makes) {
+            return -1; /* its last owner has removed it */
+        }
+    }
+}
+
+/* Removes what dead owners left, and the root if nothing is left. */
+static void clear(const char *parent)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/flotilla-scratch-%u", parent, (unsigned)geteuid());
+    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path, false);
+    if (root >= 0) {
+        list(root, 0, remove_dead);
+        (void)rmdir(path);
+    }
+}
+
+void flo_scratch_clear(void)
+{
+    clear(temporary());
+    if (strcmp(temporary(), "/tmp") != 0) {
+        clear("/tmp"); /* runtimes use it, because a socket's path is short */
+    }
+}
+
+int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lock,
+                       struct flo_err *err)
+{
+    char folder[FLO_SCRATCH_BYTES];
+    const char *above = parent != NULL ? parent : temporary();
+
+    path[0] = '\0';
+    if (snprintf(folder, sizeof(folder), "%s/flotilla-scratch-%u", above, (unsigned)geteuid()) >=
+        FLO_SCRATCH_BYTES - 24) {
+        return flo_fail(err, FLO_E_IO_WRITE, "TMPDIR: the path is too long");
+    }
+    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(folder, true);
+    if (root < 0) {
+        flo_fail_errno(err, FLO_E_IO_WRITE, "%s", folder);
+        return flo_err_fix(err, "set TMPDIR to a folder that this user alone may write");
+    }
+    list(root, 0, remove_dead);
+    snprintf(path, FLO_SCRATCH_BYTES, "%.970s/%ld.XXXXXX", folder, (long)getpid());
+    if (mkdtemp(path) == NULL) {
+        path[0] = '\0';
+        (void)rmdir(folder);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "a folder in %s", folder);
+    }
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* A file system without locks keeps the folder until its owner removes it. */
+    (void)(*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB));
+    return 0;
+}
+
+void flo_scratch_remove(const char *path)
+{
+    char folder[FLO_SCRATCH_BYTES];
+    const char *slash = strrchr(path, '/');
+
+    remove_one(AT_FDCWD, path, 0);
+    if (slash == NULL || slash - path >= FLO_SCRATCH_BYTES) {
+        return;
+    }
+    memcpy(folder, path, (size_t)(slash - path));
+    folder[slash - path] = '\0';
+    int root = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root >= 0 && flock(root, LOCK_EX | LOCK_NB) == 0) {
+        (void)rmdir(folder); /* fails while it has a folder of another owner */
+    }
+    flo_fd_cleanup(&root);
+}
