@@ -24,6 +24,18 @@ void flo_scratch_remove(const char *path);
  * it when they start. */
 void flo_scratch_clear(void);
 
+/* ---- output.c: one file that a command writes ---- */
+
+/* Opens the file, which has no name before flo_output_commit().  A file system
+ * that knows no unnamed files gets PATH.tmp-new, which a signal removes, and the
+ * next process that writes PATH.  FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_output_open(const char *path, int *fd, struct flo_err *err);
+/* Syncs the complete file and gives it its name; an older file is replaced.
+ * FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_output_commit(int fd, const char *path, struct flo_err *err);
+/* Removes an incomplete file that has a name. */
+void flo_output_end(void);
+
 /* ---- ending.c, interrupt.c: signals that end a command ---- */
 
 /* Calls `end` when SIGINT, SIGTERM or SIGHUP ends this process, unless the

@@ -219,33 +219,41 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     return 0;
 }
 
-static int write_and_sync(const char *path, const void *data, size_t bytes, mode_t mode,
-                          struct flo_err *err)
+/* Opens a file without a name in the folder, or `temporary` if the file system
+ * knows no unnamed files. */
+static int open_new(const char *folder, const char *temporary, mode_t mode)
 {
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0700);
+    int fd = access("/proc/self/fd", X_OK) < 0
+                 ? -1
+                 : open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode & 0700);
 
-    if (fd < 0) {
-        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    return fd >= 0
+               ? fd
+               : open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0700);
+}
+
+/* Names the file: by one call, unless it replaces another file. */
+static bool put_name(int fd, const char *temporary, const char *path)
+{
+    char self[64];
+    struct stat st;
+
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (fstat(fd, &st) == 0 && st.st_nlink == 0) {
+        if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
+            return true;
+        }
+        if (linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) < 0) {
+            return false;
+        }
     }
-    int rv = flo_fd_write_all(fd, data, bytes, err);
-    if (rv < 0) {
-        return flo_wrap(err, rv, "%s", path);
-    }
-    if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
-    }
-    int closing = fd;
-    fd = -1;
-    if (close(closing) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "close %s", path);
-    }
-    return 0;
+    return rename(temporary, path) == 0;
 }
 
 int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
                    struct flo_err *err)
 {
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char temporary[PATH_MAX];
     char folder[PATH_MAX];
     uint32_t random;
@@ -256,9 +264,15 @@ int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode
         !folder_of(path, folder, sizeof(folder))) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", path);
     }
-    int rv = write_and_sync(temporary, data, bytes, mode, err);
-    if (rv == 0 && rename(temporary, path) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "rename to %s", path);
+    fd = open_new(folder, temporary, mode);
+    if (fd < 0) {
+        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    }
+    int rv = flo_fd_write_all(fd, data, bytes, err);
+    if (rv < 0) {
+        rv = flo_wrap(err, rv, "%s", path);
+    } else if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0 || !put_name(fd, temporary, path)) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     if (rv < 0) {
         int keep = errno;

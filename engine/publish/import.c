@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/scratch.h"
 #include "engine/model/file/arch.h"
 #include "engine/publish/commands.h"
 #include "engine/publish/import/family.h"
@@ -111,9 +112,14 @@ static int import_folder(struct import *import, struct flo_err *err)
     snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
     const struct flo_inputs inputs = {{config}};
     FLO_TRY(flo_import_open(&import->folder, &import->options, &import->produce, err));
-    FLO_TRY(flo_outfile_go_on(import->to, inputs, write_file, import, err));
+    flo_interrupt_text("flotilla-model import: stopped; the same command goes on, `rm %s.part` "
+                       "removes what is done\n",
+                       import->to);
+    int rv = flo_outfile_go_on(import->to, inputs, write_file, import, err);
+    flo_interrupt_text(NULL);
+    FLO_TRY(rv);
     report(import, &text);
-    int rv = flo_tool_print(&text, "the report", err);
+    rv = flo_tool_print(&text, "the report", err);
     flo_buf_deinit(&text);
     return rv;
 }

@@ -1,5 +1,6 @@
 /* flotilla-model: the program that makes and judges models on a publisher's
  * machine. */
+#include "base/scratch.h"
 #include "engine/publish/commands.h"
 
 static const struct flo_verb *const verbs[] = {
@@ -24,5 +25,6 @@ int main(int argc, char **argv)
         .elsewhere_program = "flotilla-engine",
         .elsewhere_package = "flotilla-engine",
     };
+    flo_scratch_clear();
     return flo_args_main(&program, argc, argv);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/host/yaml.h"
+#include "base/scratch.h"
 #include "server-stub/cli/builds/run/run.h"
 
 static int read_file(const char *path, struct flo_build_spec **out, struct flo_err *err)
@@ -159,7 +160,12 @@ int flo_cmd_model_build(struct flo_cli *cli, struct flo_err *err)
                                 .work = {work, -1},
                                 .steps = json_array(),
                                 .verdicts = json_array()};
+    flo_interrupt_text("flotilla model build: stopped; `flotilla model build %s%s%s` goes on, "
+                       "`rm -r %s` removes what is done\n",
+                       cli->args.words[0], flo_args_has(&cli->args, "work") ? " --work " : "",
+                       flo_args_text(&cli->args, "work", ""), work);
     int rv = build(&run, err);
+    flo_interrupt_text(NULL);
     flo_build_work_close(&run.work);
     json_decref(run.steps);
     json_decref(run.verdicts);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "server-stub/cli/cli.h"
 
 static struct flo_cli cli;
@@ -90,6 +91,7 @@ int main(int argc, char **argv)
     };
 
     signal(SIGPIPE, SIG_IGN);
+    flo_scratch_clear();
     int code = flo_args_main(&program, argc, argv);
     flo_http_close(cli.http);
     return code;

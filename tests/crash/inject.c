@@ -8,6 +8,8 @@
  * In mode `full` nobody is killed: from that call on, what takes room (bytes,
  * reservations, new files and folders) fails with ENOSPC, the first write with
  * half of it done.
+ * In mode `stop` the process stops before the call (SIGSTOP), and goes on when
+ * somebody lets it (tests/lanes/interrupts.py).
  * With FLO_INJECT_GROUP the whole process group dies, as in a power cut.
  *
  *   FLO_INJECT_COUNT=FILE   16 bytes: the counter, and whether the group is
@@ -36,7 +38,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum mode { OFF, BEFORE, TORN, AFTER, FULL };
+enum mode { OFF, BEFORE, TORN, AFTER, FULL, STOP };
 
 static atomic_ulong *counter;
 static unsigned long kill_at;
@@ -95,6 +97,7 @@ __attribute__((constructor)) static void start(void)
                : strcmp(word, "torn") == 0  ? TORN
                : strcmp(word, "after") == 0 ? AFTER
                : strcmp(word, "full") == 0  ? FULL
+               : strcmp(word, "stop") == 0  ? STOP
                                             : OFF;
     }
     if (log_path != NULL) {
@@ -152,6 +155,10 @@ static enum fate counts(const char *name)
     }
     if (mode == BEFORE) {
         die();
+    }
+    if (mode == STOP) {
+        raw(SYS_kill, getpid(), SIGSTOP, 0, 0);
+        return PASSES;
     }
     return IS_IT;
 }

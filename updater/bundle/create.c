@@ -15,6 +15,7 @@
 #include <archive_entry.h>
 
 #include "base/host/digest.h"
+#include "base/scratch.h"
 
 #define PIECE_BYTES (256u << 10)
 #define BLOBS_MAX (FLO_BUNDLE_ENTRIES_MAX - FLO_BUNDLE_RELEASES_MAX)
@@ -440,26 +441,16 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
     return 0;
 }
 
-static int write_temporary(struct writer *writer, const char *path, struct flo_err *err)
+static int write_file(struct writer *writer, const char *path, struct flo_err *err)
 {
-    char temporary[PATH_MAX];
-    int chars = snprintf(temporary, sizeof temporary, "%s.%ld.new", path, (long)getpid());
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
 
-    if (chars < 0 || (size_t)chars >= sizeof temporary) {
-        return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
-    }
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", temporary);
-    }
+    FLO_TRY(flo_output_open(path, &fd, err));
     int rv = write_bundle(writer, fd, err);
-    if (rv == 0 && (fdatasync(fd) != 0 || rename(temporary, path) != 0)) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    if (rv == 0) {
+        return flo_output_commit(fd, path, err);
     }
-    if (rv < 0) {
-        (void)unlink(temporary);
-    }
+    flo_output_end();
     return rv;
 }
 
@@ -509,7 +500,7 @@ int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
     writer->facts.compressed = spec->compress;
     int rv = parse_releases(writer, err);
     if (rv == 0) {
-        rv = write_temporary(writer, path, err);
+        rv = write_file(writer, path, err);
     }
     (void)archive_write_free(writer->archive);
     if (rv == 0 && out != NULL) {

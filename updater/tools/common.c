@@ -3,13 +3,9 @@
 #include "updater/tools/tools.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/host/json.h"
 
@@ -31,44 +27,6 @@ int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err
         }
     }
     return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no number of bytes", name, text);
-}
-
-int tool_create(const char *path, int *fd, struct flo_err *err)
-{
-    char folder[PATH_MAX];
-
-    if (strlen(path) >= sizeof folder) {
-        return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
-    }
-    (void)strcpy(folder, path);
-    int opened = open(dirname(folder), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
-    if (opened < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
-    }
-    *fd = opened;
-    return 0;
-}
-
-int tool_commit(int fd, const char *path, struct flo_err *err)
-{
-    char source[64];
-    char beside[PATH_MAX];
-
-    (void)snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
-    int chars = snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
-    if (chars < 0 || (size_t)chars >= sizeof beside) {
-        return flo_fail(err, FLO_E_IO_WRITE, "a path is too long");
-    }
-    (void)unlink(beside);
-    if (fdatasync(fd) != 0 || linkat(AT_FDCWD, source, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
-    }
-    if (rename(beside, path) != 0) {
-        int rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
-        (void)unlink(beside);
-        return rv;
-    }
-    return 0;
 }
 
 struct tool_line tool_line = {.codec = "auto"};

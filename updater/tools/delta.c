@@ -14,6 +14,7 @@
 #include <flotilla/errors/patch.h>
 
 #include "base/host/digest.h"
+#include "base/scratch.h"
 
 static uint64_t peak_rss(void)
 {
@@ -89,9 +90,9 @@ static int create(void *state, struct flo_err *err)
     FLO_TRY(flo_file_open(paths[0], &old_fd, err));
     FLO_TRY(flo_file_open(paths[1], &new_fd, err));
     FLO_TRY(check_place(paths[2], old_fd, new_fd, err));
-    FLO_TRY(tool_create(paths[2], &patch_fd, err));
+    FLO_TRY(flo_output_open(paths[2], &patch_fd, err));
     FLO_TRY(flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made, err));
-    FLO_TRY(tool_commit(patch_fd, paths[2], err));
+    FLO_TRY(flo_output_commit(patch_fd, paths[2], err));
     json_t *json = json_pack(
         "{s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:I,s:o,s:o,s:o}", "codec", flo_codec_word(made.codec),
         "bytes", (json_int_t)made.bytes, "full_bytes", (json_int_t)made.full_bytes, "new_bytes",
@@ -226,7 +227,7 @@ static int open_new(const struct tool_line *line, const char *path, struct flo_d
                     int *fd, struct flo_err *err)
 {
     if (line->partial == NULL) {
-        return tool_create(path, fd, err);
+        return flo_output_open(path, fd, err);
     }
     FLO_TRY(check_place(line->partial, job->base_fd, job->patch_fd, err));
     FLO_TRY(open_partial(line->partial, fd, err));
@@ -246,7 +247,7 @@ static int open_new(const struct tool_line *line, const char *path, struct flo_d
 static int commit_new(const struct tool_line *line, const char *path, int fd, struct flo_err *err)
 {
     if (line->partial == NULL) {
-        return tool_commit(fd, path, err);
+        return flo_output_commit(fd, path, err);
     }
     if (fdatasync(fd) != 0 || rename(line->partial, path) != 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);

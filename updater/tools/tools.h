@@ -33,11 +33,6 @@ extern const struct flo_verb tool_delta_create, tool_delta_apply, tool_delta_inf
 /* Parses a number of bytes: 16777216, 16M, 16MiB, 512K, 1G. */
 FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err *err);
 
-/* Makes a nameless file in the folder of `path`. */
-FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);
-/* Gives the complete file of tool_create its name, replacing an older file. */
-FLO_MUST_USE int tool_commit(int fd, const char *path, struct flo_err *err);
-
 /* The progress line on stderr, which lasts until the command's answer or
  * error. */
 extern struct flo_ticker tool_ticker;

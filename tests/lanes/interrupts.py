@@ -1,0 +1,358 @@
+#!/usr/bin/env python3
+"""Interrupt each command that writes, and look for what it left.
+
+usage: tests/lanes/interrupts.py [NAME...]
+Each command runs once to count its changes to files (tests/crash/inject.c). It runs
+again for each of five moments, evenly spread over these changes: it stops there, gets
+INT (its whole group, as Ctrl-C does), TERM or KILL (alone), and goes on. Then no file,
+process, mount or socket is there that was not there before, except what the row names
+as resumable, and an output is the old one or complete. After a KILL the same command
+runs to its end, and nothing but its output is left.
+FLOTILLA_SEED draws a tenth; FLOTILLA_PART=all plays all. A verb whose help names an
+output and which has no row fails the lane."""
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+from waits import HANG_S, until  # noqa: E402
+
+BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+INJECT = os.environ.get("FLOTILLA_INJECT",
+                        os.path.join(ROOT, "build", "release", "tests", "libinject.so"))
+MODELS = os.path.join(ROOT, "tests", "models")
+FOLDER = os.path.join(MODELS, "lfm2-folder")
+F16 = os.path.join(MODELS, "tiny-v1.F16.gguf")
+OLD = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+NEW = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
+LORA = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
+GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+MOMENTS = 5
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+PROGRAMS = ["flotilla", "flotilla-model", "flotilla-updater", "flotilla-engine",
+            "flotilla-agent", "flotilla-controller", "flotilla-relay"]
+# Words and flags of a help that name an output.
+OUTPUT = re.compile(r"--(?:to|out|report|page|work|prefix-file|partial) [A-Z]|-o FILE|"
+                    r" (?:OUT|TO|NEW|PATCH|ENVELOPE\.json)\b(?! --trust)")
+READS = {"flotilla-updater delta info", "flotilla-updater release inspect"}
+
+
+class Row:
+    """A command: its line, its outputs, and what a signal may leave (resumable)."""
+
+    def __init__(self, line, outputs=(), left=(), said=None, is_once=False):
+        self.line, self.outputs, self.left, self.said = line.split(), outputs, left, said
+        self.is_once = is_once  # it refuses an output that is there
+
+
+ROWS = {
+    "flotilla-model quantize": Row("%s out Q8_0 --report report" % F16, ["out", "report"]),
+    "flotilla-model merge-lora": Row("--model %s --lora %s --out out" % (
+        os.path.join(MODELS, "tiny-v1.F16.gguf"), LORA), ["out"]),
+    "flotilla-model golden create": Row("out --model %s" % OLD, ["out"]),
+    "flotilla-model eval": Row("%s --model %s --report out" % (GOLDEN, OLD), ["out"]),
+    "flotilla-model logits": Row("--model %s --tokens 1,2,3 --out out" % OLD, ["out"]),
+    "flotilla-model import": Row("%s --to out --type q8_0" % FOLDER, ["out"], ["out.part"],
+                                 "the same command goes on, `rm out.part`"),
+    "flotilla-model compare": Row("%s %s --types q8_0 --page out" % (GOLDEN, F16), ["out"]),
+    "flotilla-updater delta create": Row("%s %s out" % (OLD, NEW), ["out"]),
+    "flotilla-updater delta apply": Row("%s in/patch out" % OLD, ["out"]),
+    "flotilla-updater release sign": Row("in/body out --key in/key", ["out"]),
+    "flotilla-engine pack": Row("%s -o out" % OLD, ["out"]),
+    "flotilla key create": Row("fleet --to .", ["fleet.key", "fleet.pub"],
+                               is_once=True),
+    "flotilla model build": Row("in/b.yaml --work work", [], ["work"],
+                                "goes on, `rm -r work`"),
+    "flotilla release create": Row("lfm@1 --model-file %s --type q8_0 --sign-with in/key"
+                                   " --golden %s" % (FOLDER, GOLDEN)),
+}
+# Verbs with an output that no row plays, and why.
+UNPLAYED = {
+    "flotilla-model convert-lora": "writes as merge-lora does (engine/tools/outfile.c)",
+    "flotilla-model draft": "writes as merge-lora does; its suite takes minutes",
+    "flotilla-updater bundle create": "writes as delta create does (base/system/output.c)",
+    "flotilla-engine run": "--prefix-file is written as pack does",
+    "flotilla-engine bench": "--to is a descriptor",
+    "flotilla-agent batch": "needs an agent; tests/integration/test_batch.py kills it",
+    "flotilla-controller backup": "needs a controller's folder; test_backups.py ends it",
+    "flotilla-relay": "--to is an address",
+    "flotilla device replace": "NEW is a device",
+    "flotilla rollout rollback": "--to is a release",
+    "flotilla device benchmark": "needs devices; its page is written as key create writes",
+    "flotilla device benchmarks": "the same",
+    "flotilla release sign": "writes as key create does (flo_file_write)",
+    "flotilla bundle create": "needs published releases; its folder is that of release create",
+    "flotilla emergency freeze": "writes as key create does",
+    "flotilla emergency unfreeze": "writes as key create does",
+    "flotilla emergency prompts": "writes as key create does",
+    "flotilla emergency rollback": "writes as key create does",
+    "flotilla emergency allow": "writes as key create does",
+    "flotilla emergency account": "writes as key create does",
+    "flotilla key move": "writes as key create does",
+    "flotilla key rotate": "writes as key create does",
+    "flotilla key revoke": "writes as key create does",
+    "flotilla trust init": "writes as key create does",
+    "flotilla token create": "writes as key create does",
+}
+
+
+def completed(program, *words):
+    out = subprocess.run([os.path.join(BIN, program), "__complete", *words, ""],
+                         capture_output=True, text=True, check=False).stdout
+    return [line.split("\t")[0] for line in out.splitlines() if "\t" in line]
+
+
+def writers():
+    """The verbs of all programs whose help names an output."""
+    found = set()
+    for program in PROGRAMS:
+        names = [[]] + [[verb] for verb in completed(program)]
+        names += [[verb, sub] for (verb,) in names[1:] for sub in completed(program, verb)
+                  if re.fullmatch(r"[a-z-]+", sub) and sub[0] != "-"]
+        for words in names:
+            text = subprocess.run([os.path.join(BIN, program), *words, "--help"],
+                                  capture_output=True, text=True, check=False).stdout
+            name = " ".join([program, *words])
+            # a program's or a noun's own help is a list of commands
+            if not text.startswith("usage: " + name) or "COMMAND [FLAG" in text[:200]:
+                continue
+            usage = text.split("\n\n", 1)[0]
+            flags = "\n".join(re.findall(r"^  (?:-\w, )?--[a-z-]+ [A-Z].*$", text, re.M))
+            if OUTPUT.search(usage[len("usage: " + name):] + "\n" + flags):
+                found.add(name)
+    return found - READS
+
+
+class World:
+    """A folder with inputs, an empty HOME, TMPDIR and working folder."""
+
+    def __init__(self, place, controller):
+        self.place, self.controller = place, controller
+        for name in ("tmp", "home", "work"):
+            os.makedirs(os.path.join(place, name))
+        self.work = os.path.join(place, "work")
+        given = os.path.join(self.work, "in")
+        os.mkdir(given)
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+                        "-out", os.path.join(given, "key")], check=True)
+        os.chmod(os.path.join(given, "key"), 0o600)
+        with open(os.path.join(given, "body"), "w", encoding="utf-8") as out:
+            json.dump({"v": 1, "fleet": "demo", "model": "tiny", "version": "1", "number": 1,
+                       "license": "apache-2.0", "created_at_ms": 0,
+                       "variants": [{"name": "a", "needs": {}, "files": ["m"]}],
+                       "files": [{"name": "m", "role": "model", "bytes": 1,
+                                  "digest": "sha256:" + "0" * 64, "chunk_bytes": 1 << 20,
+                                  "chunks": ["0" * 64],
+                                  "get": [{"codec": "raw", "bytes": 1,
+                                           "digest": "sha256:" + "0" * 64}]}]}, out)
+        with open(os.path.join(given, "b.yaml"), "w", encoding="utf-8") as out:
+            out.write("release: tiny@1\nfrom: %s\nvariants:\n  - {type: q8_0}\n" % F16)
+        subprocess.run([os.path.join(BIN, "flotilla-updater"), "delta", "create", OLD, NEW,
+                        os.path.join(given, "patch")], check=True, stdout=subprocess.DEVNULL)
+
+    def environment(self, **injection):
+        env = {"PATH": os.environ["PATH"], "FLOTILLA_BIN": BIN,
+               "TMPDIR": os.path.join(self.place, "tmp"),
+               "HOME": os.path.join(self.place, "home"), **self.controller}
+        if injection:
+            env["LD_PRELOAD"] = INJECT
+            env.update(("FLO_INJECT_" + key, str(value)) for key, value in injection.items())
+        return env
+
+    def files(self):
+        """{path: digest} of all files and folders but /tmp's, whose names count alone."""
+        found = {}
+        for top, folders, names in os.walk(self.place):
+            for name in folders + names:
+                path = os.path.join(top, name)
+                found[os.path.relpath(path, self.place)] = digest(path)
+        for path in ("/tmp", "/dev/shm", "/var/tmp"):
+            found.update((os.path.join(path, name), None) for name in os.listdir(path)
+                         if name.startswith("flotilla-") and os.path.join(path, name) not in
+                         STRANGERS)
+        return found
+
+    def clean(self):
+        for name in os.listdir(self.work):
+            path = os.path.join(self.work, name)
+            if name != "in":
+                (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+
+
+STRANGERS = {os.path.join(path, name) for path in ("/tmp", "/dev/shm", "/var/tmp")
+             for name in os.listdir(path) if name.startswith("flotilla-")}
+
+
+def digest(path):
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def members(group):
+    """[(pid, state)] of a process group."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, encoding="utf-8", errors="replace") as file:
+                    words = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(words[2]) == group:
+                found.append((int(name), words[0]))
+    return found
+
+
+class Command:
+    def __init__(self, world, name, row):
+        self.world, self.name, self.row = world, name, row
+        program, *verb = name.split()
+        self.words = [os.path.join(BIN, program), *verb, *row.line]
+        self.counter = os.path.join(world.place, "..", os.path.basename(world.place) + ".n")
+
+    def begin(self, **injection):
+        with open(self.counter, "wb") as file:
+            file.write(bytes(16))
+        return subprocess.Popen(
+            self.words, cwd=self.world.work, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+            start_new_session=True,
+            env=self.world.environment(**injection and dict(COUNT=self.counter, **injection)))
+
+    def count(self):
+        """The number of changes of a run that nobody disturbs, and its files."""
+        self.world.clean()
+        before = self.world.files()
+        process = self.begin(MODE="off")
+        said = process.communicate(timeout=HANG_S)[1]
+        self.code = process.returncode
+        assert self.code in (0, 6) or self.row.outputs == [], said
+        with open(self.counter, "rb") as file:
+            count = int.from_bytes(file.read(8), "little")
+        self.complete = self.world.files()
+        more = {path for path in self.complete if path not in before and not self.may(path)
+                and os.path.relpath(path, "work") not in self.row.outputs}
+        assert not more, "a run that nobody disturbs leaves %s" % sorted(more)
+        assert count > 0, "no change to a file: %s" % said
+        self.world.clean()
+        return count
+
+    def may(self, path):
+        name = os.path.relpath(path, "work")
+        return any(name == left or name.startswith(left + os.sep) for left in self.row.left)
+
+    def play(self, at, number):
+        """Faults of one interruption."""
+        self.world.clean()
+        before = self.world.files()
+        process = self.begin(AT=at, MODE="stop")
+        group = process.pid
+
+        def has_stopped():
+            return process.poll() is not None or any(
+                state in "Tt" for _, state in members(group))
+        until("a stop", has_stopped, every=0.002)
+        if process.poll() is not None:
+            return None  # it ended before this change: the run differs a little
+        if number == signal.SIGINT:
+            os.killpg(group, number)
+        else:
+            os.kill(process.pid, number)
+        os.killpg(group, signal.SIGCONT)
+        said = process.communicate(timeout=HANG_S)[1]
+        faults = []
+        if process.returncode != -number:
+            faults.append("ends with %d" % process.returncode)
+        until("no process", lambda: all(state in "ZX" for _, state in members(group)),
+              lambda: members(group), every=0.002)
+        if self.row.said and number != signal.SIGKILL and any(
+                self.may(path) for path in self.world.files()) and self.row.said not in said:
+            faults.append("says %r, not %r" % (said[-200:], self.row.said))
+        if number == signal.SIGKILL:
+            again = self.begin()
+            again.communicate(timeout=HANG_S)
+            if again.returncode != self.code and not self.row.is_once:
+                faults.append("the next one ends with %d" % again.returncode)
+        for path, now in self.world.files().items():
+            if path in before or self.may(path):
+                continue
+            if os.path.relpath(path, "work") not in self.row.outputs:
+                faults.append("left %s" % path)
+            elif self.complete.get(path) != now and not path.endswith((".key", ".pub", "report")):
+                faults.append("%s is not complete" % path)
+        return faults
+
+
+def check_table():
+    found = writers()
+    known = set(ROWS) | set(UNPLAYED)
+    faults = ["%s has an output and no row" % name for name in sorted(found - known)]
+    faults += ["%s has a row and no output" % name for name in sorted(set(UNPLAYED) - found)]
+    print("%d verbs with an output, %d of them played" % (len(found), len(ROWS)))
+    return faults
+
+
+def begin_controller(folder):
+    """The address, token and authority of a controller for `release create`."""
+    import controller_parts
+    os.makedirs(folder)
+    controller = controller_parts.Controller(folder).start()
+    return controller, {"FLOTILLA_CONTROLLER": controller.rest,
+                        "FLOTILLA_TOKEN": controller.token}
+
+
+def play(name, points, world):
+    command = Command(world, name, ROWS[name])
+    count = command.count()
+    bad = []
+    for moment, number in points:
+        at = max(1, (2 * moment + 1) * count // (2 * MOMENTS) + 1)
+        for fault in command.play(min(at, count), number) or []:
+            bad.append("%s: %s at change %d of %d: %s" % (
+                name, signal.Signals(number).name, at, count, fault))
+    print("%s: %d changes, %d interruptions, %d bad" % (name, count, len(points), len(bad)),
+          flush=True)
+    return bad
+
+
+def main():
+    seed = os.environ.get("FLOTILLA_SEED") or str(random.SystemRandom().randrange(1 << 24))
+    print("FLOTILLA_SEED=%s tests/lanes/interrupts.py repeats this" % seed, flush=True)
+    points = [(name, moment, number) for name in ROWS for moment in range(MOMENTS)
+              for number in SIGNALS if not sys.argv[1:] or name in sys.argv[1:]]
+    if os.environ.get("FLOTILLA_PART") != "all" and not sys.argv[1:]:
+        points = random.Random("interrupts" + seed).sample(points, len(points) // 10)
+    faults = check_table()
+    controller = None
+    place = tempfile.mkdtemp(prefix="flo-interrupts-", dir="/tmp")
+    try:
+        settings = {}
+        if any(name == "flotilla release create" for name, *_ in points):
+            controller, settings = begin_controller(os.path.join(place, "controller"))
+        for at, name in enumerate(ROWS):
+            chosen = [(moment, number) for one, moment, number in points if one == name]
+            if chosen:
+                world = World(os.path.join(place, "w%d" % at), settings)
+                faults += play(name, chosen, world)
+    finally:
+        if controller is not None:
+            controller.stop()
+        shutil.rmtree(place, ignore_errors=True)
+    for fault in faults:
+        print("bad: " + fault)
+    print("%d interruptions, %d bad" % (len(points), len(faults)))
+    return 1 if faults or not points else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
