@@ -190,15 +190,17 @@ void flo_scratch_remove(const char *path)
     char folder[FLO_SCRATCH_BYTES];
     const char *slash = strrchr(path, '/');
 
-    remove_one(AT_FDCWD, path, 0);
     if (slash == NULL || slash - path >= FLO_SCRATCH_BYTES) {
         return;
     }
     memcpy(folder, path, (size_t)(slash - path));
     folder[slash - path] = '\0';
     int root = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (root >= 0 && flock(root, LOCK_EX | LOCK_NB) == 0) {
-        (void)rmdir(folder); /* fails while it has a folder of another owner */
+    if (root >= 0) {
+        remove_one(root, slash + 1, 0);
+        if (flock(root, LOCK_EX | LOCK_NB) == 0) {
+            (void)rmdir(folder); /* fails while it has a folder of another owner */
+        }
+        close(root);
     }
-    flo_fd_cleanup(&root);
 }

@@ -1,10 +1,9 @@
 /* Commands key create and key move: private keys on operators' machines.
  *
  * No controller ever sees one of these keys. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/crypto.h"
@@ -12,35 +11,26 @@
 
 /* ---- create ---- */
 
-/* Creates an empty file, if none has this name, so that saving a key replaces
- * no other file. */
-static int claim(const char *path, struct flo_err *err)
+/* Checks that no file has this name.  An empty file would be in the way of the
+ * next try if this process were killed. */
+static int check_free(const char *path, struct flo_err *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct stat st;
 
-    if (fd < 0 && errno == EEXIST) {
-        flo_fail(err, FLO_E_STATE, "%s exists already", path);
-        flo_err_fix(err, "choose another name or folder");
-        return FLO_E_STATE;
+    if (lstat(path, &st) < 0) {
+        return 0;
     }
-    if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
-    }
-    close(fd);
-    return 0;
+    flo_fail(err, FLO_E_STATE, "%s exists already", path);
+    return flo_err_fix(err, "choose another name or folder");
 }
 
 /* Writes both files of a key pair, or neither. */
 static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
                      struct flo_err *err)
 {
-    FLO_TRY(claim(path, err));
-    int rv = claim(public_path, err);
-    if (rv < 0) {
-        unlink(path);
-        return rv;
-    }
-    rv = flo_key_save(key, path, err);
+    FLO_TRY(check_free(path, err));
+    FLO_TRY(check_free(public_path, err));
+    int rv = flo_key_save(key, path, err);
     if (rv == 0) {
         rv = flo_public_key_save(flo_key_public(key), public_path, err);
     }
@@ -125,7 +115,7 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
 
-    FLO_TRY(claim(to, err));
+    FLO_TRY(check_free(to, err));
     int rv = flo_key_save(key, to, err);
     if (rv == 0) {
         rv = flo_key_load(to, &copied, err);
