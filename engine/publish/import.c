@@ -157,4 +157,5 @@ const struct flo_verb flo_verb_import = {
     .state = &state,
     .run = run,
     .example = "helpdesk-folder --type q4_k_m --to helpdesk.gguf",
+    .more = "An interrupted import leaves FILE.part.  The same command goes on with it.\n",
 };

@@ -67,7 +67,7 @@ struct flo_run {
     struct event *groups; /* handles changed devices */
     struct event *making; /* timer that makes missing rows of large orders and rollouts */
     struct event *collect;
-    struct event *signals[2];
+    struct event *signals[3];
     struct flo_tick ticks;
     uint64_t orders_from;    /* number of the next order that is checked for deletion */
     size_t facts_from;       /* number of the next device whose facts are written */
@@ -367,7 +367,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
 static int timers_open(struct flo_run *run, struct flo_err *err)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct timeval every = {.tv_sec = TICK_MS / 1000};
     struct timeval beat = {.tv_usec = BEAT_MS * 1000};
     struct event_base *base = run->base;

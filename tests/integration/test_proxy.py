@@ -677,7 +677,7 @@ def test_a_runtime_with_a_user_of_its_own_reads_its_files_alone(start):
         proxy.end()
         no_runtime_is_left(place)
         until("no tree is left", lambda: not list(
-            sets.fitting("/tmp/flotilla-runtime.*.tree")))
+            sets.fitting("/tmp/flotilla-scratch-*/*.tree")))
 
 
 @pytest.fixture
@@ -754,7 +754,7 @@ def test_no_process_outlives_the_proxy(start, tmp_path, how):
     # A third one leaves the two to themselves.
     until("a runtime and its grandchild", lambda: len(
         processes(tmp_path)) == 2, lambda: processes(tmp_path))
-    assert sets.fitting("/tmp/flotilla-runtime.*/http.sock")
+    assert sets.fitting("/tmp/flotilla-scratch-*/*/http.sock")
     if how is None:
         proxy.socket.close()
     else:

@@ -51,27 +51,32 @@ READS = {"flotilla-updater delta info", "flotilla-updater release inspect"}
 class Row:
     """A command: its line, its outputs, and what a signal may leave (resumable)."""
 
-    def __init__(self, line, outputs=(), left=(), said=None, is_once=False):
+    def __init__(self, line, outputs=(), left=(), said=None, is_once=False,
+                 varies=()):
         self.line, self.outputs, self.left, self.said = line.split(), outputs, left, said
+        self.varies = varies  # outputs that have times or random bytes
         self.is_once = is_once  # it refuses an output that is there
 
 
 ROWS = {
-    "flotilla-model quantize": Row("%s out Q8_0 --report report" % F16, ["out", "report"]),
+    "flotilla-model quantize": Row("%s out Q8_0 --report report" % F16, ["out", "report"],
+                                   varies=["report"]),
     "flotilla-model merge-lora": Row("--model %s --lora %s --out out" % (
         os.path.join(MODELS, "tiny-v1.F16.gguf"), LORA), ["out"]),
     "flotilla-model golden create": Row("out --model %s" % OLD, ["out"]),
-    "flotilla-model eval": Row("%s --model %s --report out" % (GOLDEN, OLD), ["out"]),
+    "flotilla-model eval": Row("%s --model %s --report out" % (GOLDEN, OLD), ["out"],
+                               varies=["out"]),
     "flotilla-model logits": Row("--model %s --tokens 1,2,3 --out out" % OLD, ["out"]),
     "flotilla-model import": Row("%s --to out --type q8_0" % FOLDER, ["out"], ["out.part"],
                                  "the same command goes on, `rm out.part`"),
-    "flotilla-model compare": Row("%s %s --types q8_0 --page out" % (GOLDEN, F16), ["out"]),
+    "flotilla-model compare": Row("%s %s --types q8_0 --page out" % (GOLDEN, F16), ["out"],
+                                  varies=["out"]),
     "flotilla-updater delta create": Row("%s %s out" % (OLD, NEW), ["out"]),
     "flotilla-updater delta apply": Row("%s in/patch out" % OLD, ["out"]),
     "flotilla-updater release sign": Row("in/body out --key in/key", ["out"]),
     "flotilla-engine pack": Row("%s -o out" % OLD, ["out"]),
     "flotilla key create": Row("fleet --to .", ["fleet.key", "fleet.pub"],
-                               is_once=True),
+                               is_once=True, varies=["fleet.key", "fleet.pub"]),
     "flotilla model build": Row("in/b.yaml --work work", [], ["work"],
                                 "goes on, `rm -r work`"),
     "flotilla release create": Row("lfm@{n} --model-file %s --type q8_0 --sign-with in/key"
@@ -313,8 +318,8 @@ class Command:
                 continue
             if os.path.relpath(path, "work") not in self.row.outputs:
                 faults.append("left %s" % path)
-            elif now == EMPTY or (self.complete.get(path) != now and not
-                                  path.endswith((".key", ".pub", "report"))):
+            elif now == EMPTY or (self.complete.get(path) != now and
+                                  os.path.relpath(path, "work") not in self.row.varies):
                 faults.append("%s is not complete" % path)
         return faults
 

@@ -81,7 +81,7 @@ struct flo_standby {
     struct flo_lead *lead;
     struct event_base *base;
     struct event *look;
-    struct event *signals[2];
+    struct event *signals[3];
     /* relays to the leader; NULL: none, because this controller is alone */
     struct flo_relay *people, *devices;
     char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
@@ -299,7 +299,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
 static int loop_open(struct flo_standby *standby, struct flo_err *err)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     static const struct timeval every = {.tv_usec = LOOK_MS * 1000};
     bool is_fine = true;
 
