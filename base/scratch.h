@@ -8,10 +8,10 @@
 
 #define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
 
-/* Opens an unnamed file in the folder of the path `beside`; NULL: in $TMPDIR or
+/* Opens an unnamed file in the folder of the file `at`; NULL: in $TMPDIR or
  * /tmp.  A file system that knows no unnamed files gets one whose name is
  * removed at once.  FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_scratch_file(const char *beside, int *fd, struct flo_err *err);
+FLO_MUST_USE int flo_scratch_file(const char *at, int *fd, struct flo_err *err);
 /* Makes an empty folder below `parent`; NULL: below $TMPDIR or /tmp.  Removes
  * those of dead owners.  The folder is ours as long as *lock, or a copy of it in
  * a fork, is open.  FLO_E_IO_WRITE: `path` is "" then. */
@@ -41,8 +41,8 @@ void flo_output_end(void);
 /* Calls `end` when SIGINT, SIGTERM or SIGHUP ends this process, unless the
  * process ignores the signal.  The signal then ends the process.  A fork calls
  * nothing.  `end` may only call functions that are safe in a signal handler.
- * At most four are set. */
-void flo_ending_set(void (*end)(int number), bool is_set);
+ * There are at most four; one that is there already is added once. */
+void flo_ending_add(void (*end)(int number));
 /* Blocks these signals, or allows them again. */
 void flo_ending_hold(bool is_held);
 /* Sets the line that a signal prints on stderr, or none (NULL): the line that

@@ -31,27 +31,21 @@ void flo_ending_hold(bool is_held)
     sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-void flo_ending_set(void (*end)(int number), bool is_set)
+void flo_ending_add(void (*end)(int number))
 {
     const struct sigaction ours = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    const struct sigaction none = {.sa_handler = SIG_DFL};
     struct sigaction old;
-    size_t at = 0, used = 0;
+    size_t at = 0;
 
     owner = getpid();
-    for (size_t i = 0; i < ENDS_MAX; i++) {
-        ends[i] = ends[i] == end ? NULL : ends[i];
-        used += ends[i] != NULL;
-        at = ends[i] == NULL ? i : at;
+    while (at < ENDS_MAX - 1 && ends[at] != NULL && ends[at] != end) {
+        at++;
     }
-    if (is_set) {
-        ends[at] = end;
-        used++;
-    }
+    ends[at] = end;
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         /* a signal that the process ignores, as under nohup, stays ignored */
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
-            sigaction(numbers[i], used > 0 ? &ours : &none, NULL);
+            sigaction(numbers[i], &ours, NULL);
         }
     }
 }

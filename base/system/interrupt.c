@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <flotilla/errors/process.h>
-
 #define FOLDERS_MAX 4
 
 static struct {
@@ -37,17 +35,6 @@ static void on_end(int number)
     }
 }
 
-/* Catches signals as long as one has something to do. */
-static void settle(void)
-{
-    bool is_used = child > 0 || text[0] != '\0';
-
-    for (size_t i = 0; i < FOLDERS_MAX; i++) {
-        is_used = is_used || folders[i].path[0] != '\0';
-    }
-    flo_ending_set(on_end, is_used);
-}
-
 void flo_interrupt_text(const char *format, ...)
 {
     va_list arguments;
@@ -59,7 +46,7 @@ void flo_interrupt_text(const char *format, ...)
         vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
     }
-    settle();
+    flo_ending_add(on_end);
     flo_ending_hold(false);
 }
 
@@ -73,7 +60,7 @@ int flo_interrupt_folder(char path[FLO_SCRATCH_BYTES], struct flo_err *err)
     flo_ending_hold(true);
     int rv = flo_scratch_folder(NULL, path, &folders[i].lock, err);
     strcpy(folders[i].path, path);
-    settle();
+    flo_ending_add(on_end);
     flo_ending_hold(false);
     return rv;
 }
@@ -87,7 +74,6 @@ void flo_interrupt_folder_end(const char *path)
             flo_fd_cleanup(&folders[i].lock);
         }
     }
-    settle();
 }
 
 int flo_interrupt_run(const char *const argv[], int *status, struct flo_err *err)
@@ -97,11 +83,10 @@ int flo_interrupt_run(const char *const argv[], int *status, struct flo_err *err
     flo_ending_hold(true);
     int rv = flo_process_spawn(argv, -1, &pid, err);
     child = pid;
-    settle();
+    flo_ending_add(on_end);
     flo_ending_hold(false);
     while (rv == 0 && waitpid(pid, status, 0) < 0 && errno == EINTR) {
     }
     child = 0;
-    settle();
     return rv;
 }

@@ -8,14 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Name beside the output: of the incomplete file, on a file system that knows no
+/* Name next to the output: of the incomplete file, on a file system that knows no
  * unnamed files; of the complete one, until it replaces an older file. */
 static char beside[PATH_MAX];
 
 static void on_end(int number)
 {
     (void)number;
-    (void)unlink(beside);
+    (void)unlink(beside); /* "" has no file */
 }
 
 int flo_output_open(const char *path, int *fd, struct flo_err *err)
@@ -31,7 +31,7 @@ int flo_output_open(const char *path, int *fd, struct flo_err *err)
         flo_ending_hold(true);
         (void)unlink(beside);
         opened = open(beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-        flo_ending_set(on_end, opened >= 0);
+        flo_ending_add(on_end);
         flo_ending_hold(false);
     }
     if (opened < 0) {
@@ -50,11 +50,12 @@ int flo_output_commit(int fd, const char *path, struct flo_err *err)
     bool is_good = fdatasync(fd) == 0 && fstat(fd, &st) == 0;
     bool is_unnamed = is_good && st.st_nlink == 0;
     if (is_unnamed && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
+        beside[0] = '\0';
         return 0;
     }
     if (is_unnamed) {
-        flo_ending_set(on_end, true);
-        (void)unlink(beside); /* of a process that died here */
+        flo_ending_add(on_end);
+        (void)unlink(beside); /* a process died here and left it */
         is_good = linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) == 0;
     }
     is_good = is_good && rename(beside, path) == 0;
@@ -66,5 +67,5 @@ int flo_output_commit(int fd, const char *path, struct flo_err *err)
 void flo_output_end(void)
 {
     (void)unlink(beside);
-    flo_ending_set(on_end, false);
+    beside[0] = '\0';
 }

@@ -31,12 +31,12 @@ static const char *temporary(void)
     return folder != NULL && folder[0] != '\0' ? folder : "/tmp";
 }
 
-int flo_scratch_file(const char *beside, int *fd, struct flo_err *err)
+int flo_scratch_file(const char *at, int *fd, struct flo_err *err)
 {
     char copy[PATH_MAX], path[PATH_MAX];
 
-    snprintf(copy, sizeof(copy), "%s", beside != NULL ? beside : "");
-    const char *folder = beside != NULL ? dirname(copy) : temporary();
+    snprintf(copy, sizeof(copy), "%s", at != NULL ? at : "");
+    const char *folder = at != NULL ? dirname(copy) : temporary();
     *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*fd >= 0) {
         return 0;
@@ -107,32 +107,27 @@ static void remove_dead(int root, const char *name, int depth)
 /* ---- the folder of this user's scratch folders ---- */
 
 /* Opens it, and waits for its lock.  Returns -1 with the reason in errno; EPERM:
- * another user may write there. */
-static int open_root(const char *path, bool makes)
+ * another user may write there; ENOENT: it is missing, or was removed now. */
+static int open_root(const char *path)
 {
-    for (;;) {
-        struct stat st = {0};
-        bool is_made = makes && mkdir(path, 0700) == 0;
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && (!makes || errno != ENOENT)) {
-            return -1;
-        }
-        /* a runtime's own user passes through, and sees no names */
-        bool is_ours = fd >= 0 && (!is_made || fchmod(fd, 0711) == 0) && fstat(fd, &st) == 0 &&
-                       st.st_uid == geteuid() && (st.st_mode & 022) == 0;
-        bool is_locked = is_ours && flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0;
-        if (is_locked && st.st_nlink > 0) {
+    struct stat st = {0};
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -1;
+    }
+    errno = EPERM;
+    if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0 &&
+        flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0) {
+        errno = ENOENT;
+        if (st.st_nlink > 0) {
             return fd;
         }
-        flo_fd_cleanup(&fd);
-        if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
-            errno = EPERM;
-            return -1;
-        }
-        if (!makes) {
-            return -1; /* its last owner has removed it */
-        }
     }
+    int keep = errno;
+    close(fd);
+    errno = keep;
+    return -1;
 }
 
 /* Removes what dead owners left, and the root if nothing is left. */
@@ -141,7 +136,7 @@ static void clear(const char *parent)
     char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/flotilla-scratch-%u", parent, (unsigned)geteuid());
-    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path, false);
+    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path);
     if (root >= 0) {
         list(root, 0, remove_dead);
         (void)rmdir(path);
@@ -167,8 +162,13 @@ int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lo
         FLO_SCRATCH_BYTES - 24) {
         return flo_fail(err, FLO_E_IO_WRITE, "TMPDIR: the path is too long");
     }
-    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(folder, true);
-    if (root < 0) {
+    FLO_CLEANUP(flo_fd_cleanup) int root = -1;
+    do {
+        (void)mkdir(folder, 0700);
+        root = open_root(folder);
+    } while (root < 0 && errno == ENOENT && access(above, W_OK) == 0);
+    /* a runtime's own user passes through, and sees no names */
+    if (root < 0 || fchmod(root, 0711) < 0) {
         flo_fail_errno(err, FLO_E_IO_WRITE, "%s", folder);
         return flo_err_fix(err, "set TMPDIR to a folder that this user alone may write");
     }

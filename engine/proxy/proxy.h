@@ -191,7 +191,7 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 struct flo_runtime_process {
     pid_t pid; /* the keeper's */
     char scratch[FLO_SCRATCH_BYTES];
-    int lock; /* of the scratch folder; the keeper has it, too */
+    int lock;         /* the scratch folder's lock, which the keeper has, too */
     char socket[108]; /* empty: the port */
     uint16_t port;
     char file[256]; /* file in the release's folder that a check gets as its input */

@@ -20,7 +20,7 @@ static bool is_left;
 static void on_end(int number)
 {
     (void)number;
-    (void)(is_left || unlink(part));
+    (void)(is_left || part[0] == '\0' || unlink(part));
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -78,7 +78,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         close(fd);
         rv = flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it", part);
     } else {
-        flo_ending_set(on_end, true);
+        flo_ending_add(on_end);
     }
     flo_ending_hold(false);
     FLO_TRY(rv);
@@ -93,7 +93,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     if (rv < 0) {
         unlink(part);
     }
-    flo_ending_set(on_end, false);
+    part[0] = '\0';
     close(fd); /* releases the lock of a file that the path no longer names */
     return rv;
 }

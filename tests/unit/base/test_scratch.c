@@ -16,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <flotilla/errors/io.h>
-
 #include "base/scratch.h"
 
 static char place[64], root[128];

@@ -12,6 +12,7 @@
 
 #include <flotilla/errors/state.h>
 
+#include "base/scratch.h"
 #include "server-stub/cli/builds/run/run.h"
 
 #define NOTE_BYTES_MAX 4096
@@ -79,20 +80,6 @@ int flo_build_note_done(const struct flo_build_step *step, uint64_t ms, struct f
                                        : flo_file_write(path, text.data, text.bytes, 0644, err);
 }
 
-/* Removes a result's folder, which has no subfolders. */
-static void remove_result(const char *path)
-{
-    DIR *dir = opendir(path);
-
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        (void)unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    (void)rmdir(path);
-}
-
 /* Tells whether a name is that of a result, so that nothing else is removed. */
 static bool is_result(const char *name)
 {
@@ -119,7 +106,7 @@ void flo_build_work_prune(const struct flo_build_work *work, const struct flo_bu
             is_used = strcmp(plan->steps[i].folder, path) == 0;
         }
         if (!is_used) {
-            remove_result(path);
+            flo_scratch_remove(path);
         }
     }
     if (dir != NULL) {
