@@ -8,6 +8,8 @@
 
 #define FLO_SCRATCH_BYTES 1024 /* bytes of a scratch folder's path */
 
+/* Returns $TMPDIR, or else /tmp. */
+const char *flo_scratch_place(void);
 /* Opens an unnamed file in the folder of the file `at`; NULL: in $TMPDIR or
  * /tmp.  A file system that knows no unnamed files gets one whose name is
  * removed at once.  FLO_E_IO_OPEN. */
@@ -45,7 +47,7 @@ void flo_output_end(void);
 void flo_ending_add(void (*end)(int number));
 /* Blocks these signals, or allows them again. */
 void flo_ending_hold(bool is_held);
-/* Sets the line that a signal prints on stderr, or none (NULL): the line that
+/* Sets the line that a signal prints on stderr, or none (""): the line that
  * goes on with the work, and the line that removes it. */
 void flo_interrupt_text(const char *format, ...) FLO_PRINTF(1, 2);
 /* Makes a scratch folder that a signal removes; at most four at a time.

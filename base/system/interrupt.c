@@ -30,9 +30,7 @@ static void on_end(int number)
             flo_scratch_remove(folders[i].path);
         }
     }
-    if (text[0] != '\0') {
-        (void)!write(STDERR_FILENO, text, strlen(text));
-    }
+    (void)!write(STDERR_FILENO, text, strlen(text));
 }
 
 void flo_interrupt_text(const char *format, ...)
@@ -40,12 +38,9 @@ void flo_interrupt_text(const char *format, ...)
     va_list arguments;
 
     flo_ending_hold(true);
-    text[0] = '\0';
-    if (format != NULL) {
-        va_start(arguments, format);
-        vsnprintf(text, sizeof(text), format, arguments);
-        va_end(arguments);
-    }
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
     flo_ending_add(on_end);
     flo_ending_hold(false);
 }

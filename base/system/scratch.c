@@ -1,6 +1,6 @@
-/* Scratch: files and folders that a program makes for itself alone.
+/* Scratch: folders that a program makes for itself alone.
  *
- * A scratch file has no name.  A scratch folder is PARENT/flotilla-scratch-UID/
+ * A scratch folder is PARENT/flotilla-scratch-UID/
  * PID.XXXXXX.  Its owner holds a lock of the folder, which the kernel drops when
  * the owner dies.  Whoever comes next removes the folders that nobody locks.
  * The lock of flotilla-scratch-UID orders those who make and remove.
@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
@@ -24,29 +23,11 @@
 #define DEPTH_MAX 16
 #define TREE ".tree" /* ending of a mount point next to a runtime's folder */
 
-static const char *temporary(void)
+const char *flo_scratch_place(void)
 {
     const char *folder = getenv("TMPDIR");
 
     return folder != NULL && folder[0] != '\0' ? folder : "/tmp";
-}
-
-int flo_scratch_file(const char *at, int *fd, struct flo_err *err)
-{
-    char copy[PATH_MAX], path[PATH_MAX];
-
-    snprintf(copy, sizeof(copy), "%s", at != NULL ? at : "");
-    const char *folder = at != NULL ? dirname(copy) : temporary();
-    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (*fd >= 0) {
-        return 0;
-    }
-    if (snprintf(path, sizeof(path), "%s/flotilla-XXXXXX", folder) >= (int)sizeof(path) ||
-        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "a scratch file in %s", folder);
-    }
-    unlink(path);
-    return 0;
 }
 
 /* ---- removing ---- */
@@ -130,24 +111,19 @@ static int open_root(const char *path)
     return -1;
 }
 
-/* Removes what dead owners left, and the root if nothing is left. */
-static void clear(const char *parent)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/flotilla-scratch-%u", parent, (unsigned)geteuid());
-    FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path);
-    if (root >= 0) {
-        list(root, 0, remove_dead);
-        (void)rmdir(path);
-    }
-}
-
 void flo_scratch_clear(void)
 {
-    clear(temporary());
-    if (strcmp(temporary(), "/tmp") != 0) {
-        clear("/tmp"); /* runtimes use it, because a socket's path is short */
+    /* runtimes use /tmp, because a socket's path is short */
+    const char *const parents[] = {flo_scratch_place(), "/tmp"};
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < FLO_COUNT(parents); i++) {
+        snprintf(path, sizeof(path), "%s/flotilla-scratch-%u", parents[i], (unsigned)geteuid());
+        FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path);
+        if (root >= 0) {
+            list(root, 0, remove_dead);
+            (void)rmdir(path);
+        }
     }
 }
 
@@ -155,7 +131,7 @@ int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lo
                        struct flo_err *err)
 {
     char folder[FLO_SCRATCH_BYTES];
-    const char *above = parent != NULL ? parent : temporary();
+    const char *above = parent != NULL ? parent : flo_scratch_place();
 
     path[0] = '\0';
     if (snprintf(folder, sizeof(folder), "%s/flotilla-scratch-%u", above, (unsigned)geteuid()) >=
@@ -187,20 +163,19 @@ int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lo
 
 void flo_scratch_remove(const char *path)
 {
-    char folder[FLO_SCRATCH_BYTES];
-    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX];
+    char *slash = memccpy(folder, path, '\0', sizeof(folder)) != NULL ? strrchr(folder, '/') : NULL;
 
-    if (slash == NULL || slash - path >= FLO_SCRATCH_BYTES) {
+    if (slash == NULL) {
         return;
     }
-    memcpy(folder, path, (size_t)(slash - path));
-    folder[slash - path] = '\0';
+    *slash = '\0';
+    FLO_CLEANUP(flo_fd_cleanup)
     int root = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root >= 0) {
         remove_one(root, slash + 1, 0);
         if (flock(root, LOCK_EX | LOCK_NB) == 0) {
             (void)rmdir(folder); /* fails while it has a folder of another owner */
         }
-        close(root);
     }
 }

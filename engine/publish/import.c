@@ -116,7 +116,7 @@ static int import_folder(struct import *import, struct flo_err *err)
                        "removes what is done\n",
                        import->to);
     int rv = flo_outfile_go_on(import->to, inputs, write_file, import, err);
-    flo_interrupt_text(NULL);
+    flo_interrupt_text("%s", "");
     FLO_TRY(rv);
     report(import, &text);
     rv = flo_tool_print(&text, "the report", err);

@@ -165,7 +165,7 @@ int flo_cmd_model_build(struct flo_cli *cli, struct flo_err *err)
                        cli->args.words[0], flo_args_has(&cli->args, "work") ? " --work " : "",
                        flo_args_text(&cli->args, "work", ""), work);
     int rv = build(&run, err);
-    flo_interrupt_text(NULL);
+    flo_interrupt_text("%s", "");
     flo_build_work_close(&run.work);
     json_decref(run.steps);
     json_decref(run.verdicts);
