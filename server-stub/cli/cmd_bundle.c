@@ -14,35 +14,21 @@
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
-#define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX * FLO_BUNDLE_RELEASES_MAX)
-
-/* Parts of releases that are downloaded, until they are packed. */
-struct fetched {
-    struct flo_digest digests[BLOBS_MAX];
-    size_t count;
-};
-
+/* Downloads a blob, unless another release has the same file. */
 static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_digest *digest,
-                      struct fetched *out, struct flo_err *err)
+                      struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char path[1200];
 
-    for (size_t i = 0; i < out->count; i++) {
-        if (flo_digest_equal(&out->digests[i], digest)) {
-            return 0; /* The file is there already, because another release has the same file. */
-        }
-    }
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
     snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
-    FLO_TRY(flo_api_get_blob(cli, digest, path, err));
-    out->digests[out->count++] = *digest;
-    return 0;
+    return access(path, F_OK) == 0 ? 0 : flo_api_get_blob(cli, digest, path, err);
 }
 
 /* Downloads the files of a release into the bundle's folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
-                 const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
+                 const struct flo_bundle_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
@@ -53,9 +39,9 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
         if (way == NULL) {
             return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s has no way without a base", file->name);
         }
-        FLO_TRY(fetch_blob(cli, spec->blob_dir, &way->digest, out, err));
+        FLO_TRY(fetch_blob(cli, spec->blob_dir, &way->digest, err));
         if (file->chunk_bytes > 0 && flo_digest_equal(&way->digest, &file->digest)) {
-            FLO_TRY(fetch_blob(cli, spec->blob_dir, &file->chunk_list, out, err));
+            FLO_TRY(fetch_blob(cli, spec->blob_dir, &file->chunk_list, err));
         }
     }
     return 0;
@@ -99,7 +85,6 @@ struct wanted {
     struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_bundle_document documents[FLO_BUNDLE_RELEASES_MAX];
-    struct fetched fetched;
     struct flo_buf trust;
     struct flo_bundle_document statements;
 };
@@ -144,7 +129,7 @@ static int fetch_all(struct flo_cli *cli, struct wanted *wanted, struct flo_bund
                               wanted->count, err);
     }
     for (size_t i = 0; rv == 0 && i < wanted->count; i++) {
-        rv = fetch(cli, wanted->releases[i], spec, &wanted->fetched, err);
+        rv = fetch(cli, wanted->releases[i], spec, err);
     }
     spec->documents = wanted->documents;
     spec->document_count = wanted->count;
