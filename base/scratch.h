@@ -50,7 +50,7 @@ void flo_ending_hold(bool is_held);
 /* Sets the line that a signal prints on stderr, or none (""): the line that
  * goes on with the work, and the line that removes it. */
 void flo_interrupt_text(const char *format, ...) FLO_PRINTF(1, 2);
-/* Makes a scratch folder that a signal removes; at most four at a time.
+/* Makes a scratch folder that a signal removes; at most two at a time.
  * FLO_E_IO_WRITE: `path` is "" then. */
 FLO_MUST_USE int flo_interrupt_folder(char path[FLO_SCRATCH_BYTES], struct flo_err *err);
 /* Removes such a folder; "": does nothing. */

@@ -239,15 +239,12 @@ static bool put_name(int fd, const char *temporary, const char *path)
     struct stat st;
 
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    if (fstat(fd, &st) == 0 && st.st_nlink == 0) {
-        if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
-            return true;
-        }
-        if (linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) < 0) {
-            return false;
-        }
+    bool is_unnamed = fstat(fd, &st) == 0 && st.st_nlink == 0;
+    if (is_unnamed && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
+        return true;
     }
-    return rename(temporary, path) == 0;
+    return (!is_unnamed || linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0) &&
+           rename(temporary, path) == 0;
 }
 
 int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDERS_MAX 4
+#define FOLDERS_MAX 2
 
 static struct {
     char path[FLO_SCRATCH_BYTES]; /* "": free */
@@ -47,11 +47,8 @@ void flo_interrupt_text(const char *format, ...)
 
 int flo_interrupt_folder(char path[FLO_SCRATCH_BYTES], struct flo_err *err)
 {
-    size_t i = 0;
+    size_t i = folders[0].path[0] != '\0' ? 1 : 0;
 
-    while (i < FOLDERS_MAX - 1 && folders[i].path[0] != '\0') {
-        i++;
-    }
     flo_ending_hold(true);
     int rv = flo_scratch_folder(NULL, path, &folders[i].lock, err);
     strcpy(folders[i].path, path);

@@ -91,8 +91,9 @@ static void remove_dead(int root, const char *name, int depth)
  * another user may write there; ENOENT: it is missing, or was removed now. */
 static int open_root(const char *path)
 {
-    struct stat st = {0};
+    FLO_CLEANUP(flo_fd_cleanup)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
 
     if (fd < 0) {
         return -1;
@@ -101,13 +102,10 @@ static int open_root(const char *path)
     if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0 &&
         flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0) {
         errno = ENOENT;
-        if (st.st_nlink > 0) {
-            return fd;
-        }
+        int root = fd;
+        fd = st.st_nlink > 0 ? -1 : fd;
+        return fd < 0 ? root : -1;
     }
-    int keep = errno;
-    close(fd);
-    errno = keep;
     return -1;
 }
 
