@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define DEPTH_MAX 16
-#define TREE ".tree" /* ending of a mount point next to a runtime's folder */
 
 const char *flo_scratch_place(void)
 {
@@ -74,11 +73,11 @@ static void remove_one(int dir, const char *name, int depth)
 /* Removes a folder of the root unless a process holds its lock. */
 static void remove_dead(int root, const char *name, int depth)
 {
-    char tree[NAME_MAX + sizeof(TREE)];
-    int dir = strstr(name, TREE) == NULL ? open_folder(root, name) : -1;
+    char tree[NAME_MAX + 8]; /* a mount point next to a runtime's folder */
+    int dir = strstr(name, ".tree") == NULL ? open_folder(root, name) : -1;
 
     if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) == 0) {
-        snprintf(tree, sizeof(tree), "%s" TREE, name);
+        snprintf(tree, sizeof(tree), "%s.tree", name);
         (void)unlinkat(root, tree, AT_REMOVEDIR); /* empty: its mount ended with its process */
         remove_one(root, name, depth);
     }
