@@ -501,6 +501,18 @@ const struct flo_kernel *flo_kernel_at(size_t index)
     return index < FLO_COUNT(kernels) ? kernels[index] : NULL;
 }
 
+void flo_kernel_names(bool are_usable, char *names, size_t bytes)
+{
+    names[0] = '\0';
+    for (size_t i = 0; i < FLO_COUNT(kernels); i++) {
+        size_t used = strlen(names);
+
+        if (!are_usable || kernels[i]->is_supported()) {
+            snprintf(names + used, bytes - used, "%s%s", used > 0 ? " " : "", kernels[i]->name);
+        }
+    }
+}
+
 const char *flo_kernel_spec(const char *name)
 {
     if (name == NULL) {
@@ -538,5 +550,10 @@ int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **k
             return flo_fail(err, FLO_E_INTERNAL, "kernel %s disagrees with plain C", name);
         }
     }
-    return flo_fail(err, FLO_E_USAGE, "kernel %s: not known or not supported by this CPU", name);
+    char names[FLO_KERNEL_NAMES_BYTES];
+
+    flo_kernel_names(true, names, sizeof(names));
+    flo_fail(err, FLO_E_USAGE, "kernel %s: not known or not supported by this CPU", name);
+    flo_err_fix(err, "this CPU has %s", names);
+    return FLO_E_USAGE;
 }

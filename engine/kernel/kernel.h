@@ -232,12 +232,17 @@ bool flo_weight_reads_codes(uint32_t type);
 /* Returns the kernel at `index` of those built in, best first, or NULL after
  * the last.  This CPU need not support it. */
 const struct flo_kernel *flo_kernel_at(size_t index);
+/* Writes the names of all kernels, or only of those that this CPU supports,
+ * best first. */
+#define FLO_KERNEL_NAMES_BYTES 256
+void flo_kernel_names(bool are_usable, char *names, size_t bytes);
 
 /* Finds the kernel of this name.  Without a name (NULL) it finds the best one
  * that this CPU supports.  Unless `trusts`, a kernel is first compared with
  * plain C on a small block.  One that disagrees is logged and skipped.
  *
- * FLO_E_USAGE     there is no kernel of this name, or this CPU cannot run it
+ * FLO_E_USAGE     there is no kernel of this name, or this CPU cannot run it;
+ *                 the error names those that it can
  * FLO_E_INTERNAL  the named kernel disagrees with plain C */
 FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
                                    struct flo_err *err);

@@ -1,6 +1,4 @@
 /* Flags: the tables of flags that commands share. */
-#include <string.h>
-
 #include "engine/kernel/kernel.h"
 #include "engine/tools/common.h"
 
@@ -11,14 +9,9 @@
 /* Returns the names of all kernels in this program, best first. */
 static const char *kernels(void)
 {
-    static char names[256];
-    const struct flo_kernel *kernel;
+    static char names[FLO_KERNEL_NAMES_BYTES];
 
-    names[0] = '\0';
-    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
-        size_t used = strlen(names);
-        snprintf(names + used, sizeof(names) - used, "%s%s", used > 0 ? " " : "", kernel->name);
-    }
+    flo_kernel_names(false, names, sizeof(names));
     return names;
 }
 

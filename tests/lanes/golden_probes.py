@@ -21,6 +21,9 @@ import tempfile
 
 from weights import ROOT, Model
 
+sys.path.insert(0, os.path.join(ROOT, "tests", "run"))
+from kernels import kernels  # noqa: E402
+
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 KINDS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
          "attn_norm", "ffn_norm")
@@ -35,12 +38,6 @@ def call(*words):
     if done.returncode not in (0, 7):
         sys.exit("%s: exit %d\n%s" % (" ".join(words), done.returncode, done.stdout))
     return done.returncode, done.stdout
-
-
-def kernels():
-    """The kernels that this CPU has, as the help lists them."""
-    text = " ".join(call("logits", "--help")[1].split())
-    return re.search(r"or the best of ([a-z0-9 -]+?)(?: --|$)", text).group(1).split()
 
 
 def play(golden, model, *words):
@@ -117,7 +114,7 @@ def main():
                         default=[2, 0.5])
     parser.add_argument("--part", choices=("good", "damage"))
     args = parser.parse_args()
-    args.kernels = args.kernels or kernels()
+    args.kernels = args.kernels or kernels(BIN)
     sums = [0] * 5
     with tempfile.TemporaryDirectory() as work:
         golden = os.path.join(work, "golden.json")
