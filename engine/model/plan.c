@@ -267,7 +267,9 @@ static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
         const struct flo_layer_shape *layer = &h->layers[i];
         struct flo_place *place = &s->places[i];
 
-        *place = (struct flo_place){.kv_at = s->cache_bytes, .state_at = s->state_bytes};
+        /* An encoder keeps nothing for a later pass, so its layers share one place. */
+        *place = (struct flo_place){.kv_at = h->is_encoder ? 0 : s->cache_bytes,
+                                    .state_at = s->state_bytes};
         s->state_bytes += state_values(h, layer) * sizeof(float);
         if (!flo_attends(layer) || layer->cache != i) {
             continue;
@@ -281,7 +283,8 @@ static void place_layers(const struct flo_hparams *h, struct flo_sizes *s)
         place->block_bytes = (uint32_t)flo_cache_block_bytes(s->cache, layer->head_size);
         place->head_bytes = blocks_of(default_to(flo_place_ring(s, place), s->context)) *
                             (uint64_t)place->block_bytes;
-        s->cache_bytes += place->head_bytes * 2 * place->heads;
+        uint64_t end = place->kv_at + place->head_bytes * 2 * place->heads;
+        s->cache_bytes = end > s->cache_bytes ? end : s->cache_bytes;
     }
     s->cache_bytes = (s->cache_bytes + 63) / 64 * 64;
     s->state_bytes = (s->state_bytes + 63) / 64 * 64;
@@ -395,7 +398,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .threads = flo_pool_threads_of(options->threads),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
-        .cache = cache_of(options->kv_type),
+        .cache = h->is_encoder ? FLO_CACHE_F32 : cache_of(options->kv_type),
         .adapter_bytes = options->adapter_bytes,
         .request_bytes = options->request_bytes,
     };

@@ -76,7 +76,7 @@ struct flo_engine_options {
      * weights larger than the model's own.  AUTO becomes q8_0.  A context of 0
      * becomes the largest that fits, at least 512. */
     uint64_t memory_bytes_max;
-    enum flo_kv_type kv_type;
+    enum flo_kv_type kv_type; /* an encoder keeps no cache, and computes with f32 */
     enum flo_vocabulary vocabulary;
     /* kernel to use; NULL: the one named in $FLOTILLA_KERNEL, or the fastest */
     const char *kernel;
