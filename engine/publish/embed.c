@@ -76,9 +76,9 @@ static int embed(void *context, struct flo_err *err)
     return 0;
 }
 
-/* The cache has the type f32.  It is small for one text at a time, and gives a
- * more exact vector. */
-static struct embed state = {.pooling_name = "mean", .tool.kv = "f32"};
+/* Packed weights and the default cache: a vector has the bits that it has when
+ * it is served. */
+static struct embed state = {.pooling_name = "mean", .tool.caches_packed = true};
 static const struct flo_flag flags[] = {
     {"pooling", "mean|last", "of the tokens' final states (mean)",
      FLO_TEXT(struct embed, pooling_name)},

@@ -28,6 +28,7 @@ static int rank(struct rerank *r, const char *document, struct flo_err *err)
     FLO_TRY(rv);
     FLO_TRY(flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err));
     FLO_TRY(flo_engine_rank(r->model.text, r->state, &score, err));
+    score = (double)(float)score; /* as it is served */
     if (r->tool.args.is_json) {
         printf("{\"tokens\":%zu,\"score\":%.9g}\n", count, score);
     } else {
@@ -58,7 +59,7 @@ static int rerank(void *context, struct flo_err *err)
     return rv;
 }
 
-static struct rerank state = {.tool.kv = "f32"}; /* as of embed.c */
+static struct rerank state = {.tool.caches_packed = true}; /* as of embed.c */
 const struct flo_verb flo_verb_rerank = {
     .name = "rerank",
     .help = "how well documents answer a query",

@@ -35,8 +35,8 @@ static int make(struct caching *c, const struct flo_tool *tool, const char *fold
     uint32_t threads =
         tool->threads > 0 && tool->threads <= 64 ? (uint32_t)tool->threads : flo_cpus_allowed();
     FLO_TRY(flo_packs_begin(c->cache, c->model_fd, bytes, &fd, err));
-    fprintf(stderr, "packing the weights once: %.0f MB into %s (--no-pack)\n", (double)bytes / MB,
-            folder);
+    fprintf(stderr, "packing the weights once: %.0f MB into %s (--packed none)\n",
+            (double)bytes / MB, folder);
     c->started_us = flo_now_us();
     FLO_TRY(flo_sidecar_write(c->packing.sidecar, fd, threads, show, c, err));
     return flo_packs_commit(c->cache, fd, c->model_fd, err);

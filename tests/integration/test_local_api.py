@@ -24,7 +24,8 @@ SEVERITY = "Classify: 23:45 oven-95 voltage drop temp=35C"
 class Server:
     """One `flotilla-agent serve` on a unix socket and on TCP."""
 
-    def __init__(self, bin_dir, folder, model=MODEL, options=(), token=TOKEN):
+    def __init__(self, bin_dir, folder, model=MODEL, options=(), token=TOKEN,
+                 env=None):
         self.socket = os.path.join(folder, "api.sock")
         if token is not None:
             path = self.token_file = os.path.join(folder, "token")
@@ -36,7 +37,8 @@ class Server:
             [os.path.join(bin_dir, "flotilla-agent"), "serve", "--model",
              model, "--listen", "127.0.0.1:0", "--listen",
              "unix:" + self.socket, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=env)
         seen = ""
         while "serving " not in seen:
             line = self.process.stdout.readline()

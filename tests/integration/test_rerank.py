@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,7 +10,13 @@ import pytest
 from test_local_api import MODEL, ROOT, Server
 from waits import joined
 
+sys.path.insert(0, os.path.join(ROOT, "tests", "run"))
+from kernels import kernels  # noqa: E402
+
 RERANKER = os.path.join(ROOT, "tests", "models", "tiny-rerank.Q8_0.gguf")
+ENCODER = os.path.join(ROOT, "tests", "oracle", "encoders",
+                       "xlmr-rerank.q8_0.gguf")
+VECTORS = os.path.join(ROOT, "tests", "models", "bert.Q8_0.gguf")
 NAME = "tiny-rerank.q8_0"
 TEXTS = ["the lamp in the hall is red", "the pump in the cellar leaks",
          "a red pump is in the shed", "the oven is hot"]
@@ -123,49 +130,52 @@ def test_another_model_names_the_other_way(bin_dir, tmp_path):
     one.close()
 
 
-def test_the_command_and_packed_weights_give_the_same_scores(server, bin_dir,
-                                                             tmp_path):
-    _, _, body = rerank(server)
-    scores = {one["index"]: one["relevance_score"] for one in body["results"]}
-    copy = tmp_path / "model.gguf"
-    copy.write_bytes(open(RERANKER, "rb").read())
-
-    def told():
-        lines = subprocess.run(
-            [os.path.join(bin_dir, "flotilla-model"), "rerank", "pump", *TEXTS,
-             "--model", str(copy)], check=True, capture_output=True,
-            text=True).stdout.splitlines()
-        return {i: float(line) for i, line in enumerate(lines)}
-
-    def near(some):
-        return len(some) == 4 and all(abs(some[i] - scores[i]) < 5e-3
-                                      for i in scores)
-
-    assert near(told())
-    subprocess.run([os.path.join(bin_dir, "flotilla-engine"), "pack",
-                    str(copy)], check=True, capture_output=True)
-    assert os.path.exists(str(copy) + ".packed") and near(told())
+def told(bin_dir, model, env, *more):
+    """Scores or, of a model without a head, vectors, as the command prints them."""
+    verb = ["rerank", "pump"] if "rerank" in model else ["embed"]
+    lines = subprocess.run(
+        [os.path.join(bin_dir, "flotilla-model"), *verb, *TEXTS, "--model",
+         model, *more], check=True, capture_output=True, text=True,
+        env=env).stdout.splitlines()
+    return [value["embedding"] if isinstance(value, dict) else value
+            for value in map(json.loads, lines)]
 
 
-def test_scores_have_the_adapter_that_the_model_names(bin_dir, tmp_path_factory):
-    base = os.path.join(ROOT, "tests", "oracle", "encoders",
-                        "xlmr-rerank.q8_0.gguf")
-    lora = os.path.join(ROOT, "tests", "models", "bert-lora.gguf")
-    one = Server(bin_dir, str(tmp_path_factory.mktemp("adapter")), base,
-                 ["--lora", "site=" + lora])
-    scores = []
-    for model, more in (("xlmr-rerank.q8_0", ()), ("site", ("--lora", lora)),
-                        ("xlmr-rerank.q8_0:site", ("--lora", lora))):
-        lines = subprocess.run(
-            [os.path.join(bin_dir, "flotilla-model"), "rerank", "pump", *TEXTS,
-             "--model", base, "--json", *more], check=True, capture_output=True,
-            text=True).stdout.splitlines()
-        status, _, body = rerank(one, model=model)
+def served(server, path, **fields):
+    if "rerank" in path:
+        status, _, body = rerank(server, **fields)
         assert status == 200 and body["method"] == "rerank", body
         got = {row["index"]: row["relevance_score"] for row in body["results"]}
-        for i, line in enumerate(lines):
-            assert abs(got[i] - json.loads(line)["score"]) < 0.01, (line, body)
-        scores.append(got)
-    assert all(abs(scores[0][i] - scores[1][i]) > 0.02 for i in range(4)), scores
-    assert scores[1] == scores[2]
+        return [got[i] for i in range(len(got))]
+    status, _, body = server.call("POST", "/v1/embeddings", {"input": TEXTS})
+    assert status == 200, body
+    return [row["embedding"] for row in body["data"]]
+
+
+@pytest.mark.parametrize("packs", ["off", "on"])
+def test_the_command_prints_what_is_served(bin_dir, tmp_path, packs):
+    """The same bits, on each kernel that this CPU has."""
+    seen = set()
+    for kernel in kernels(bin_dir):
+        env = dict(os.environ, FLOTILLA_KERNEL=kernel, FLOTILLA_PACK_CACHE=str(
+            tmp_path) if packs == "on" else packs)
+        for model in (RERANKER, ENCODER, VECTORS):
+            one = Server(bin_dir, str(tmp_path), model, env=env)
+            got = served(one, model)
+            one.close()
+            assert got == told(bin_dir, model, env), (kernel, model)
+            seen.add(str(got))
+    assert len(seen) > 3 or len(kernels(bin_dir)) == 1  # it did choose them
+
+
+def test_a_pair_has_one_score_with_an_adapter(bin_dir, tmp_path_factory):
+    lora = os.path.join(ROOT, "tests", "models", "bert-lora.gguf")
+    one = Server(bin_dir, str(tmp_path_factory.mktemp("adapter")), ENCODER,
+                 ["--lora", "site=" + lora])
+    plain, changed = (told(bin_dir, ENCODER, None, *more)
+                      for more in ((), ("--lora", lora)))
+    assert all(plain[i] != changed[i] for i in range(len(TEXTS)))
+    assert served(one, ENCODER) == plain
+    for model in ("site", "xlmr-rerank.q8_0:site"):
+        assert served(one, ENCODER, model=model) == changed
     one.close()
