@@ -597,9 +597,19 @@ static void a_user_makes_a_soft_spec_a_firm_one(void **state)
 
 /* Three models change their releases in turn, and a fourth comes on demand and
  * goes, while each has a client without a pause. */
+static int fewest_good(const struct client *clients, unsigned count)
+{
+    int fewest = clients[0].good;
+
+    for (unsigned i = 1; i < count; i++) {
+        fewest = clients[i].good < fewest ? clients[i].good : fewest;
+    }
+    return fewest;
+}
+
 static void two_hundred_alternating_swaps_fail_no_request(void **state)
 {
-    enum { MODELS = 3, SWAPS = 200, SPARE = 3 };
+    enum { MODELS = 3, SWAPS = 200, SPARE = 3, ANSWERS = 20 };
     static const char *const names[] = {"tiny", "other", "third", "spare"};
     static const char *const paths[] = {V2, V21};
     static const char *const versions[] = {"2.0.0", "3.0.0"};
@@ -619,7 +629,8 @@ static void two_hundred_alternating_swaps_fail_no_request(void **state)
         snprintf(bodies[i], sizeof(bodies[i]), "%s", body_for(names[i]));
         client_start(&clients[i], "/v1/chat/completions", bodies[i], true);
     }
-    for (unsigned swap = 0; swap < SWAPS; swap++) {
+    /* more swaps where a plain kernel answers slowly */
+    for (unsigned swap = 0; swap < SWAPS || fewest_good(clients, MODELS + 1) <= ANSWERS; swap++) {
         unsigned model = swap % MODELS, release = (swap / MODELS + 1) % 2;
         int before = world.swapped[model];
         load_as(model, names[model], FLO_ROLE_CANDIDATE, paths[release], versions[release]);
@@ -637,7 +648,6 @@ static void two_hundred_alternating_swaps_fail_no_request(void **state)
     for (unsigned i = 0; i <= MODELS; i++) {
         client_end(&clients[i]);
         assert_int_equal(clients[i].bad, 0);
-        assert_true(clients[i].good > 20);
     }
     assert_true(world.wanted[SPARE] >= 20);
     assert_int_equal(world.lost, 0);
