@@ -165,8 +165,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: launch TIMES LOGS NAME COMMAND [ARG ...]\n");
         return 2;
     }
-    const char *name = argv[3];
-    char log[4096], row[512];
+    /* A play on another kernel has a log and times of its own. */
+    const char *kernel = getenv("FLOTILLA_KERNEL");
+    char log[4096], row[512], name[256];
+    snprintf(name, sizeof(name), "%s%s%s", argv[3], kernel != NULL ? "." : "",
+             kernel != NULL ? kernel : "");
     snprintf(log, sizeof(log), "%s/%s.log", argv[2], name);
     (void)mkdir(argv[2], 0777);
     int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

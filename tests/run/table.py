@@ -36,6 +36,7 @@ TAIL = """
   build without one room (`lane_options`), and the faults (kills, power cuts, mutants, branches of the cores). It also plays a part of each of these, of
   schemathesis' requests and of pairs of patches. Under ASan it plays a part of the simulation and of the scripts of programs. The table in
   `tests/run/draw.py` lists everything that is drawn. `make test-all` plays all of it.
+- `lane_kernels` plays the tests that have an engine in them with `FLOTILLA_KERNEL` set to each kernel of older CPUs (`tests/run/engines.py` finds them).
 - **The draw is known**: the seed is the beginning of the tree's name, so CI draws for a commit what `make draw` prints for it. `make drawn`
   plays just that. `FLOTILLA_SEED=N` names another seed. Each drawn part prints the line that plays it alone. `tools/draws.py` (in
   `tools/check.sh`) refuses a test that draws for itself.

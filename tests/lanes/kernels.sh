@@ -1,0 +1,36 @@
+#!/bin/sh
+# Tests with an engine in them, on the kernels of older CPUs: FLOTILLA_KERNEL is ref,
+# sse42, avx and avx2, as far as this CPU has them.
+#
+# usage: kernels.sh BUILD BIN
+# tests/run/engines.py finds the tests. FLOTILLA_SEED draws whether a run plays the lane
+# (tests/run/seed.sh), and an eighth of the tests next to those that compare numbers.
+# FLOTILLA_PART=all: each test.
+set -eu
+cd "$(dirname "$0")/../.."
+build=$1 bin=$2
+. tests/run/seed.sh
+share=1/8
+if [ "${FLOTILLA_PART-}" = all ]; then
+    share=1/1
+elif [ "$seed_lane" != kernels ]; then
+    echo "skipped: seed $seed plays $seed_lane"
+    exit 77
+fi
+export FLOTILLA_SEED=$seed
+compares='^(test_(oracle|kernel|pack|step|session|rank|adapter|states|prefix)|oracle_.*|golden_.*|engine_golden|e2e_(rerank|adapters))$'
+tests=$(tests/run/engines.py "$build")
+has=$(tests/run/kernels.py "$bin")
+red=
+for kernel in ref sse42 avx avx2; do
+    if ! echo "$has" | grep -qx "$kernel"; then
+        echo "$kernel: not played, this CPU has $(echo "$has" | paste -sd' ')"
+        continue
+    fi
+    drawn=$(echo "$tests" |
+        tests/run/part.py "$share" "$seed-kernels-$kernel" "$compares")
+    echo "$kernel: $(echo "$drawn" | wc -l) of $(echo "$tests" | wc -l) tests"
+    FLOTILLA_KERNEL=$kernel tests/run/run.py "$build" \
+        -R "^($(echo "$drawn" | paste -sd'|'))\$" || red="$red $kernel"
+done
+[ -z "$red" ] || { echo "red with:$red" && exit 1; }
