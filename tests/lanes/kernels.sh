@@ -3,21 +3,14 @@
 # sse42, avx and avx2, as far as this CPU has them.
 #
 # usage: kernels.sh BUILD BIN
-# tests/run/engines.py finds the tests. FLOTILLA_SEED draws whether a run plays the lane
-# (tests/run/seed.sh), and an eighth of the tests next to those that compare numbers.
+# tests/run/engines.py finds the tests. The tree draws whether a run plays the lane, and a
+# twelfth of the tests next to those that compare numbers (tests/run/draw.py).
 # FLOTILLA_PART=all: each test.
 set -eu
 cd "$(dirname "$0")/../.."
 build=$1 bin=$2
 . tests/run/seed.sh
-share=1/8
-if [ "${FLOTILLA_PART-}" = all ]; then
-    share=1/1
-elif [ "$seed_lane" != kernels ]; then
-    echo "skipped: seed $seed plays $seed_lane"
-    exit 77
-fi
-export FLOTILLA_SEED=$seed
+lane_is_drawn lane_kernels || exit 77
 compares='^(test_(oracle|kernel|pack|step|session|rank|adapter|states|prefix)|oracle_.*|golden_.*|engine_golden|e2e_(rerank|adapters))$'
 tests=$(tests/run/engines.py "$build")
 has=$(tests/run/kernels.py "$bin")
@@ -27,8 +20,9 @@ for kernel in ref sse42 avx avx2; do
         echo "$kernel: not played, this CPU has $(echo "$has" | paste -sd' ')"
         continue
     fi
-    drawn=$(echo "$tests" |
-        tests/run/part.py "$share" "$seed-kernels-$kernel" "$compares")
+    drawn=$({ echo "$tests" | grep -E "$compares"
+              echo "$tests" | sed "s/^/$kernel:/" | tests/run/draw.py part kernels |
+                  sed 's/^.*://'; } | sort -u)
     echo "$kernel: $(echo "$drawn" | wc -l) of $(echo "$tests" | wc -l) tests"
     FLOTILLA_KERNEL=$kernel tests/run/run.py "$build" \
         -R "^($(echo "$drawn" | paste -sd'|'))\$" || red="$red $kernel"

@@ -54,7 +54,7 @@ LANES = {
 }
 ALWAYS = ("lane_asan", "lane_fuzz")  # in each run of `make lanes`
 ONE, SEED = "one", "seed"  # shares: one part; a seed alone
-BY_NAME = {"pairs", "arm64", "armhf", "room-tests"}  # the caller alone knows all parts
+BY_NAME = {"pairs", "arm64", "armhf", "room-tests", "kernels"}  # the caller alone knows all parts
 SCRIPTS = ("engine_commands", "engine_convert_lora", "engine_golden", "engine_publishing",
            "oracle_delta_page")
 
@@ -98,6 +98,8 @@ ROWS = {
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
     "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),
+    "kernels": ((1, 12), "lane_kernels", "tsan", lambda: None,
+                "tests with an engine in them, on each older kernel"),
     "arm64": ((1, 5), "lane_arm64", "arm64", unit_tests, "tests of 64-bit Arm"),
     "armhf": ((1, 5), "lane_armhf", "armhf", unit_tests, "tests of 32-bit Arm"),
     "room": (ONE, "lane_options", "options", lambda: re.findall(
