@@ -319,3 +319,11 @@ void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *act
     event.detail.cases = event.detail.passed = 10;
     sim_device_post_engine(device, takes_ms(device, 200, 5000), engine->number, &event);
 }
+
+int flo_serve_room(const struct flo_serve *serve, uint64_t *refused, struct flo_err *err)
+{
+    (void)serve;
+    (void)err;
+    *refused = 0; /* a simulated device has no listener */
+    return 0;
+}
