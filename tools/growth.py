@@ -181,10 +181,11 @@ def row_faults(table, root):
             yield "%s: no page %s" % (room.name, room.page)
 
 
-def budget_of(lines, budget):
-    """The budget that --trim gives: whole tens where that is no more than the slack."""
+def budget_of(lines, stands):
+    """The budget that --trim gives. Lines that stand get whole tens where the slack allows
+    it, and the others, which follow them, get the slack."""
     tens = -(-lines // ROUND) * ROUND
-    return min(budget, max(lines, tens if tens <= most_of(lines) else lines))
+    return most_of(lines) if not stands else tens if tens <= most_of(lines) else lines
 
 
 def trim(root=ROOT):
@@ -197,7 +198,7 @@ def trim(root=ROOT):
         count = counts[room.name]
         if room.budget > most_of(count):
             text = text.replace("%s | %d |" % (room.name, room.budget), "%s | %d |" % (
-                room.name, budget_of(count, room.budget)))
+                room.name, budget_of(count, room.stands)))
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
