@@ -224,6 +224,16 @@ static void connection_free(struct httpd_connection *connection)
     free(connection);
 }
 
+bool flo_httpd_give_way(const struct flo_httpd *httpd)
+{
+    struct httpd_connection *oldest = oldest_idle(httpd);
+    if (oldest == NULL || flo_now_ms() - oldest->since_ms < FRESH_MS) {
+        return false;
+    }
+    connection_free(oldest);
+    return true;
+}
+
 /* Sends an error answer and closes the connection.  Reads and drops further
  * input for a while, because a TCP reset would discard the answer. */
 static void refuse(struct httpd_connection *connection, int status, const struct flo_err *err)
@@ -730,15 +740,11 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     struct flo_httpd *httpd = listener->httpd;
     struct flo_err err = {0};
     (void)bytes;
-    if (is_full(httpd)) {
-        struct httpd_connection *oldest = oldest_idle(httpd);
-        if (oldest != NULL) {
-            connection_free(oldest);
-        } else if (httpd->n_connections >= httpd->options.connections_max + HTTPD_SPARE) {
-            flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
-            evutil_closesocket(fd); /* the places for a 503 are in use, too */
-            return;
-        }
+    if (is_full(httpd) && !flo_httpd_give_way(httpd) &&
+        httpd->n_connections >= httpd->options.connections_max + HTTPD_SPARE) {
+        flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
+        evutil_closesocket(fd); /* the places for a 503 are in use, too */
+        return;
     }
     struct httpd_connection *connection = calloc(1, sizeof(*connection));
     struct bufferevent *bev = connection == NULL ? NULL : bufferevent_make(listener, fd);

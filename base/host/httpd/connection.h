@@ -171,6 +171,9 @@ FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_h
 void flo_httpd_tls_forget(struct flo_httpd_tls *files);
 
 /* connection.c */
+/* Closes the connection that has been idle longest.  Returns false when all are
+ * busy, or idle for less than 100 ms. */
+bool flo_httpd_give_way(const struct flo_httpd *httpd);
 /* Closes a listener's connections: idle ones now, others after their answer. */
 void flo_httpd_connections_end(struct httpd_listener *listener);
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,

@@ -175,8 +175,9 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
 }
 
 /* Pauses accepting when no descriptors are left, else the event loop would spin
- * on the error.  One client gets the descriptor of the reserve, so that a check of
- * health is answered. */
+ * on the error.  The connection that has been idle longest gives up its descriptor.
+ * When all are busy, one client gets that of the reserve, so that a check of health
+ * is answered. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
     struct httpd_listener *listener = context;
@@ -187,7 +188,7 @@ static void on_accept_error(struct evconnlistener *evl, void *context)
     flo_httpd_refused(httpd, FLO_E_DESCRIPTORS, &err);
     evconnlistener_disable(evl);
     event_add(listener->resume, &retry);
-    if (httpd->reserve >= 0) {
+    if (!flo_httpd_give_way(httpd) && httpd->reserve >= 0) {
         close(httpd->reserve);
         httpd->reserve = -1;
         int fd = accept4(evconnlistener_get_fd(evl), (struct sockaddr *)&from, &bytes,

@@ -596,6 +596,108 @@ static void a_client_whose_machine_is_gone_is_asked_for(void **state)
     WAIT_TURNING(gone.httpd->n_connections == 0, turn());
 }
 
+/* ---- deadlines ---- */
+
+enum { HEAD_MS = 3600000, IDLE_MS = 7200000, WRITE_MS = 1800000 };
+
+static struct flo_httpd_options options_before;
+
+static void hold_deadlines(void)
+{
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    options_before = gone.httpd->options;
+    gone.httpd->options.head_timeout_ms = HEAD_MS;
+    gone.httpd->options.idle_timeout_ms = IDLE_MS;
+    gone.httpd->options.write_timeout_ms = WRITE_MS;
+}
+
+static void release_deadlines(void)
+{
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    gone.httpd->options = options_before;
+    gone.waiting_count = 0;
+}
+
+/* The only connection comes to this state, and then has so long. */
+static void has(enum httpd_state state, bool is_kept, uint64_t most_ms)
+{
+    struct timeval at, now, left;
+    const struct httpd_connection *c = gone.httpd->connections;
+
+    WAIT_TURNING(c->state == state && c->is_kept == is_kept, turn());
+    turn();
+    assert_int_not_equal(evtimer_pending(c->timer, &at), 0);
+    evutil_gettimeofday(&now, NULL);
+    evutil_timersub(&at, &now, &left);
+    int64_t left_ms = (int64_t)left.tv_sec * 1000 + left.tv_usec / 1000;
+    assert_true(left_ms <= (int64_t)most_ms && left_ms > (int64_t)most_ms - (int64_t)WAITS_HANG_MS);
+}
+
+static void each_state_has_its_own_deadline(void **state)
+{
+    static const char flood[] = "GET /flood" WITH("");
+    static const char refused[] = "POST /nothing" WITH("Content-Length: 90\r\n") "part";
+    static const char part[] = "POST /echo" WITH("Content-Length: 9\r\n") "part";
+    static const char later[] = "GET /later" WITH("");
+    static const char health[] = "GET /health" WITH("");
+    (void)state;
+    hold_deadlines();
+    struct client client = client_open(TCP);
+    WAIT_TURNING(gone.httpd->n_connections == 1, turn());
+    has(HTTPD_HEAD, false, HEAD_MS);
+    converse(&client, health, sizeof(health) - 1, 1);
+    has(HTTPD_HEAD, true, IDLE_MS);
+    converse(&client, "G", 1, 0);
+    has(HTTPD_HEAD, true, HEAD_MS);
+    converse(&client, health + 1, sizeof(health) - 2, 1);
+    converse(&client, part, sizeof(part) - 1, 0);
+    has(HTTPD_BODY, true, HEAD_MS);
+    converse(&client, " body", 5, 1);
+    converse(&client, later, sizeof(later) - 1, 0);
+    has(HTTPD_HANDLER, true, WRITE_MS);
+    client_close(&client);
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    client = client_open(TCP);
+    converse(&client, flood, sizeof(flood) - 1, 0);
+    has(HTTPD_FLUSH, false, WRITE_MS);
+    client_go(&client, RESETS);
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    client = client_open(TCP);
+    converse(&client, refused, sizeof(refused) - 1, 1);
+    has(HTTPD_LINGER, false, 2000);
+    client_close(&client);
+    release_deadlines();
+}
+
+/* Reading and writing fail in one turn: one event tells both. */
+static void an_error_frees_before_any_deadline(void **state)
+{
+    static const char large[] = "GET /large" WITH("");
+    (void)state;
+    hold_deadlines();
+    for (int transport = 0; transport < TRANSPORTS; transport++) {
+        struct client client = client_open((enum transport)transport);
+        converse(&client, large, sizeof(large) - 1, 1);
+        client_close(&client);
+        WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    }
+    release_deadlines();
+}
+
+/* The reserve is for a time when all are busy. */
+static void an_idle_client_gives_up_its_descriptor(void **state)
+{
+    (void)state;
+    hold_deadlines();
+    struct client idle = client_open(TCP);
+    WAIT_TURNING(gone.httpd->n_connections == 1, turn());
+    held_clock_pass_ms(1000); /* it is not new any more */
+    says_without_descriptors(ask_echo, "HTTP/1.1 200");
+    client_close(&idle);
+    release_deadlines();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +710,9 @@ int main(void)
         cmocka_unit_test(a_client_whose_machine_is_gone_is_asked_for),
         cmocka_unit_test(a_full_server_says_so_and_comes_back),
         cmocka_unit_test(a_server_without_descriptors_says_so_and_comes_back),
+        cmocka_unit_test(each_state_has_its_own_deadline),
+        cmocka_unit_test(an_error_frees_before_any_deadline),
+        cmocka_unit_test(an_idle_client_gives_up_its_descriptor),
     };
 
     signal(SIGPIPE, SIG_IGN);
