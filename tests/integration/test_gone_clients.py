@@ -168,29 +168,37 @@ def ask(listener, path):
     return int(head.split()[1]), body
 
 
-def test_a_listener_without_descriptors_says_so_and_comes_back(listeners):
-    controller, all_of_them = listeners
-    plain = all_of_them[2]
-    before = resource.prlimit(plain.pid, resource.RLIMIT_NOFILE)
-    highest = max(sets.descriptors(plain.pid))
-    resource.prlimit(plain.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+def runs_out(listener, path, told):
+    """Clients that say nothing have every descriptor, until its health tells."""
+    before = resource.prlimit(listener.pid, resource.RLIMIT_NOFILE)
+    highest = max(sets.descriptors(listener.pid))
+    resource.prlimit(listener.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
     idle = []
     try:
         for _ in range(highest):  # more than numbers below the limit are free
-            idle.append(plain.client())
+            idle.append(listener.client())
 
-        def told():
-            status, body = ask(plain, "/healthz")
-            return status == 200 and json.loads(body)["listeners"] == "io.descriptors"
-        for one in idle[8:]:
-            one.close()
-        until("its health says it", told)
+        def tells():
+            status, body = ask(listener, path)
+            return status == 200 and told(json.loads(body)) == "io.descriptors"
+        until("its health says it", tells)
     finally:
-        resource.prlimit(plain.pid, resource.RLIMIT_NOFILE, before)
+        resource.prlimit(listener.pid, resource.RLIMIT_NOFILE, before)
         for one in idle:
             one.close()
+    until("nobody is left", lambda: listener.open() <= listener.before)
+
+
+def test_an_agent_without_descriptors_says_so(listeners):
+    _, all_of_them = listeners
+    runs_out(all_of_them[1], "/health", lambda said: said.get("degraded", {}).get("id"))
+
+
+def test_a_listener_without_descriptors_says_so_and_comes_back(listeners):
+    controller, all_of_them = listeners
+    plain = all_of_them[2]
+    runs_out(plain, "/healthz", lambda said: said["listeners"])
     until("it takes clients again", lambda: ask(plain, "/openapi.json")[0] == 200)
-    until("nobody is left", lambda: plain.open() <= plain.before)
     assert controller.ask("GET", "/readyz").json["listeners"] == "io.descriptors"
     assert metric(controller, "http_refused_total") > 0
     doctor = subprocess.run(

@@ -260,6 +260,11 @@ static void on_health(void *context, struct flo_httpd_request *http)
     struct flo_buf out = {.bytes_max = 4096};
     const struct serve_engine *engine = any_live(serve);
     const struct flo_err *degraded = &serve->degraded;
+    struct flo_err full = {0};
+    uint64_t refused;
+    if (degraded->code == 0 && flo_httpd_room(serve->httpd, &refused, &full) < 0) {
+        degraded = &full;
+    }
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
         flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"", engine->name);
