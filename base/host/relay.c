@@ -1,6 +1,7 @@
 /* Relay: forwards pairs of connections, on libevent. */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -110,8 +111,13 @@ static void on_written(struct bufferevent *side, void *context)
 
 static bool is_dialled_otherwise(struct pair *pair);
 
-/* Data for a side that takes none waits so long. */
-static const struct timeval unread = {.tv_sec = 60};
+/* The kernel ends a connection that takes no byte for a minute: it sees each, also
+ * while a socket of megabytes is not writable. */
+static void mind(const struct bufferevent *side)
+{
+    static const int unread_ms = 60000;
+    setsockopt(bufferevent_getfd(side), IPPROTO_TCP, TCP_USER_TIMEOUT, &unread_ms, sizeof(int));
+}
 
 static void on_event(struct bufferevent *side, short what, void *context)
 {
@@ -126,7 +132,7 @@ static void on_event(struct bufferevent *side, short what, void *context)
         return;
     }
     struct bufferevent *other = other_of(pair, side);
-    bool had_ended = pair->ends || (what & BEV_EVENT_TIMEOUT) != 0;
+    bool had_ended = pair->ends;
     pair->ends = true;
     evbuffer_add_buffer(bufferevent_get_output(other), bufferevent_get_input(side));
     bufferevent_disable(other, EV_READ);
@@ -166,12 +172,12 @@ static enum dialled dial(struct pair *pair, const char *address)
     }
     pair->sides[1] = side;
     bufferevent_setcb(side, on_read, on_written, on_event, pair);
-    bufferevent_set_timeouts(side, NULL, &unread);
     int rv = bufferevent_socket_connect(side, to->ai_addr, (int)to->ai_addrlen);
     freeaddrinfo(to);
     if (rv < 0) {
         return DIALLED_ENDED;
     }
+    mind(side);
     bufferevent_enable(side, EV_READ | EV_WRITE);
     bufferevent_enable(pair->sides[0], EV_READ | EV_WRITE);
     return DIALLED;
@@ -215,7 +221,7 @@ static void pair_open(struct flo_relay *relay, evutil_socket_t fd)
         return;
     }
     bufferevent_setcb(pair->sides[0], on_read, on_written, on_event, pair);
-    bufferevent_set_timeouts(pair->sides[0], NULL, &unread);
+    mind(pair->sides[0]);
     if (dial(pair, pair->is_otherwise ? relay->otherwise : relay->target) == DIALLED_NOT &&
         !is_dialled_otherwise(pair)) {
         pair_free(pair);

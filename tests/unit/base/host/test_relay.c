@@ -1,6 +1,7 @@
 /* Relay: bytes go both ways; a new target ends what was there. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -140,6 +141,33 @@ static void all_bytes_arrive_before_the_end(void **state)
     close(one);
 }
 
+/* The kernel ends who takes no byte for so long.  Returns how many sockets it
+ * minds. */
+static int minded(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 256; fd++) {
+        int ms = 0;
+        socklen_t bytes = sizeof(ms);
+        count += getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &bytes) == 0 && ms == 60000;
+    }
+    return count;
+}
+
+static void both_sides_end_when_no_byte_is_taken_for_a_minute(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(minded(), 0);
+    flo_relay_to(world->relay, world->target);
+    int one = client(world), other = server(world);
+    assert_int_equal(minded(), 2);
+    close(one);
+    until_ended(world, other);
+    close(other);
+}
+
 static void a_new_target_ends_connections_to_the_old_one(void **state)
 {
     struct world *world = *state;
@@ -231,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RELAY(all_bytes_arrive_before_the_end),
+        RELAY(both_sides_end_when_no_byte_is_taken_for_a_minute),
         RELAY(a_new_target_ends_connections_to_the_old_one),
         RELAY(without_a_target_a_connection_ends),
         RELAY(who_finds_nobody_comes_to_the_other_address),
