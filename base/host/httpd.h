@@ -4,7 +4,8 @@
  * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
  * for each 16 KiB of a body, a cap on connections.  At the cap the connection
  * that has been idle longest is closed, after 100 ms at the earliest; new
- * clients wait in the kernel's queue meanwhile.  If all connections are busy,
+ * clients wait in the kernel's queue meanwhile.  The same
+ * is done when no descriptor is left.  If all connections are busy,
  * the answer is 503, except on spare_paths; 8 more places are kept for that, and
  * one descriptor.  A handler answers at once, or keeps the request and
  * answers later.  Each state of a connection has a deadline (connection.c), and
