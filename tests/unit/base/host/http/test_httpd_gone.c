@@ -459,12 +459,36 @@ static void a_client_that_goes_in_the_handshake_leaves_nothing(void **state)
     }
 }
 
+/* ---- deadlines that a test must not meet ---- */
+
+enum { HEAD_MS = 3600000, IDLE_MS = 7200000, WRITE_MS = 1800000 };
+
+static struct flo_httpd_options options_before;
+
+static void hold_deadlines(uint64_t write_ms)
+{
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    options_before = gone.httpd->options;
+    gone.httpd->options.head_timeout_ms = HEAD_MS;
+    gone.httpd->options.idle_timeout_ms = IDLE_MS;
+    gone.httpd->options.write_timeout_ms = write_ms;
+}
+
+static void release_deadlines(void)
+{
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    gone.httpd->options = options_before;
+    gone.waiting_count = 0;
+}
+
 /* Many deadlines pass meanwhile: before each, all that had come was read. */
 static void a_client_that_is_slow_gets_all_of_it(void **state)
 {
     static const char get[] = "GET /large" WITH("Connection: close\r\n");
     static char piece[PIECE_BYTES];
     (void)state;
+    hold_deadlines(SHORT_MS);
     for (int transport = 0; transport < TRANSPORTS; transport++) {
         struct client client = client_open((enum transport)transport);
         size_t taken = 0;
@@ -480,7 +504,7 @@ static void a_client_that_is_slow_gets_all_of_it(void **state)
         });
         client_close(&client);
     }
-    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    release_deadlines();
 }
 
 /* ---- no room ---- */
@@ -509,7 +533,7 @@ static void a_full_server_says_so_and_comes_back(void **state)
     uint64_t before, refused;
     struct flo_err err = {0};
     (void)state;
-    size_t places_max = gone.httpd->options.connections_max;
+    hold_deadlines(WRITE_MS);
     gone.httpd->options.connections_max = PLACES;
     held_clock_pass_ms(WAITS_HANG_MS); /* an earlier refusal is not told any more */
     assert_int_equal(flo_httpd_room(gone.httpd, &before, &err), 0);
@@ -533,7 +557,7 @@ static void a_full_server_says_so_and_comes_back(void **state)
     assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), FLO_E_REST_LIMIT);
     held_clock_pass_ms(WAITS_HANG_MS);
     assert_int_equal(flo_httpd_room(gone.httpd, &refused, &err), 0);
-    gone.httpd->options.connections_max = places_max;
+    release_deadlines();
 }
 
 /* The process may open no more; the client's socket is there already. */
@@ -565,8 +589,7 @@ static void a_server_without_descriptors_says_so_and_comes_back(void **state)
     uint64_t refused;
     struct flo_err err = {0};
     (void)state;
-    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
-    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    hold_deadlines(WRITE_MS);
     size_t before = descriptors();
     says_without_descriptors(ask_health, "HTTP/1.1 200");
     WAIT_TURNING(gone.httpd->reserve >= 0, turn());
@@ -578,6 +601,7 @@ static void a_server_without_descriptors_says_so_and_comes_back(void **state)
     WAIT_TURNING(gone.httpd->n_connections == 0, turn());
     event_base_loop(gone.base, EVLOOP_NONBLOCK);
     assert_int_equal(descriptors(), before);
+    release_deadlines();
 }
 
 /* No packet tells of it: the kernel asks. */
@@ -598,35 +622,14 @@ static void a_client_whose_machine_is_gone_is_asked_for(void **state)
 
 /* ---- deadlines ---- */
 
-enum { HEAD_MS = 3600000, IDLE_MS = 7200000, WRITE_MS = 1800000 };
-
-static struct flo_httpd_options options_before;
-
-static void hold_deadlines(void)
-{
-    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
-    event_base_loop(gone.base, EVLOOP_NONBLOCK);
-    options_before = gone.httpd->options;
-    gone.httpd->options.head_timeout_ms = HEAD_MS;
-    gone.httpd->options.idle_timeout_ms = IDLE_MS;
-    gone.httpd->options.write_timeout_ms = WRITE_MS;
-}
-
-static void release_deadlines(void)
-{
-    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
-    gone.httpd->options = options_before;
-    gone.waiting_count = 0;
-}
-
 /* The only connection comes to this state, and then has so long. */
 static void has(enum httpd_state state, bool is_kept, uint64_t most_ms)
 {
     struct timeval at, now, left;
-    const struct httpd_connection *c = gone.httpd->connections;
 
+    WAIT_TURNING(gone.httpd->n_connections == 1, turn());
+    const struct httpd_connection *c = gone.httpd->connections;
     WAIT_TURNING(c->state == state && c->is_kept == is_kept, turn());
-    turn();
     assert_int_not_equal(evtimer_pending(c->timer, &at), 0);
     evutil_gettimeofday(&now, NULL);
     evutil_timersub(&at, &now, &left);
@@ -645,7 +648,7 @@ static void each_state_has_its_own_deadline(void **state)
     static const char later[] = "GET /later" WITH("");
     static const char health[] = "GET /health" WITH("");
     (void)state;
-    hold_deadlines();
+    hold_deadlines(WRITE_MS);
     struct client client = client_open(TCP);
     WAIT_TURNING(gone.httpd->n_connections == 1, turn());
     has(HTTPD_HEAD, false, HEAD_MS);
@@ -678,7 +681,7 @@ static void an_error_frees_before_any_deadline(void **state)
 {
     static const char large[] = "GET /large" WITH("");
     (void)state;
-    hold_deadlines();
+    hold_deadlines(WRITE_MS);
     for (int transport = 0; transport < TRANSPORTS; transport++) {
         struct client client = client_open((enum transport)transport);
         converse(&client, large, sizeof(large) - 1, 1);
@@ -692,7 +695,7 @@ static void an_error_frees_before_any_deadline(void **state)
 static void an_idle_client_gives_up_its_descriptor(void **state)
 {
     (void)state;
-    hold_deadlines();
+    hold_deadlines(WRITE_MS);
     struct client idle = client_open(TCP);
     WAIT_TURNING(gone.httpd->n_connections == 1, turn());
     held_clock_pass_ms(1000); /* it is not new any more */
