@@ -20,15 +20,9 @@ void flo_digest_list_add(struct flo_digest_list *list, const struct flo_digest *
     if (flo_digest_is_zero(digest)) {
         return;
     }
-    if (list->count == list->room) {
-        size_t room = 2 * list->room + 64;
-        struct flo_digest *grown = realloc(list->items, room * sizeof(*list->items));
-        if (grown == NULL) {
-            list->failed = true;
-            return;
-        }
-        list->items = grown;
-        list->room = room;
+    if (!flo_grow(&list->items, &list->room, list->count, sizeof(*list->items))) {
+        list->failed = true;
+        return;
     }
     list->items[list->count++] = *digest;
 }

@@ -32,15 +32,9 @@ void flo_tokens_add(struct flo_tokens *tokens, int32_t id)
     if (flo_tokens_refuse(tokens, 1)) {
         return;
     }
-    if (tokens->count == tokens->capacity) {
-        size_t capacity = tokens->capacity != 0 ? 2 * tokens->capacity : 64;
-        int32_t *ids = realloc(tokens->ids, capacity * sizeof(*ids));
-        if (ids == NULL) {
-            tokens->failed = true;
-            return;
-        }
-        tokens->ids = ids;
-        tokens->capacity = capacity;
+    if (!flo_grow(&tokens->ids, &tokens->capacity, tokens->count, sizeof(*tokens->ids))) {
+        tokens->failed = true;
+        return;
     }
     tokens->ids[tokens->count++] = id;
 }

@@ -208,14 +208,8 @@ static int note_line(struct reader *reader, yaml_mark_t mark)
     if (yaml->count == FLO_YAML_NODES_MAX) {
         return refuse(reader, mark, "more than 65536 values");
     }
-    if (yaml->count == reader->lines_max) {
-        size_t room = reader->lines_max == 0 ? 64 : 2 * reader->lines_max;
-        uint32_t *lines = realloc(yaml->lines, room * sizeof(*lines));
-        if (lines == NULL) {
-            return no_memory(reader);
-        }
-        yaml->lines = lines;
-        reader->lines_max = room;
+    if (!flo_grow(&yaml->lines, &reader->lines_max, yaml->count, sizeof(*yaml->lines))) {
+        return no_memory(reader);
     }
     yaml->lines[yaml->count++] = (uint32_t)mark.line + 1;
     return 0;

@@ -437,6 +437,17 @@ void flo_fd_cleanup(int *fd);
  * pointer's address. */
 void flo_free_cleanup(void *pointer_to_pointer);
 
+/* ---- arrays that grow ---- */
+
+/* Makes room for one more item than `count` in an array that *room items fit
+ * into.  Takes the address of the array's pointer, which may be NULL when *room
+ * is 0.  Without memory it returns false, and nothing has changed. */
+FLO_MUST_USE bool flo_grow(void *pointer_to_items, size_t *room, size_t count, size_t item_bytes);
+/* Does the same, and says in an error for how many of what no memory is left.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_grow_or_fail(void *pointer_to_items, size_t *room, size_t count,
+                                  size_t item_bytes, const char *what, struct flo_err *err);
+
 /* ---- CPUs ---- */
 
 /* Returns how many CPUs this process can keep busy, at least 1.  They are those

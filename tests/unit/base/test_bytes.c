@@ -215,6 +215,33 @@ static void json_text_is_escaped_and_bad_bytes_replaced(void **state)
     flo_buf_deinit(&buf);
 }
 
+static void an_array_grows_and_stays_when_no_memory_is_left(void **state)
+{
+    uint64_t *items = NULL;
+    size_t room = 0;
+    (void)state;
+
+    for (size_t i = 0; i < 1000; i++) {
+        assert_true(flo_grow(&items, &room, i, sizeof(*items)));
+        assert_true(room > i);
+        items[i] = i;
+    }
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(items[i], i);
+    }
+
+    const uint64_t *before = items;
+    size_t before_room = room;
+    struct flo_err err = {0};
+    assert_false(flo_grow(&items, &room, room, SIZE_MAX / 8 / room));
+    assert_int_equal(flo_grow_or_fail(&items, &room, room, SIZE_MAX / 8 / room, "rows", &err),
+                     FLO_E_MEMORY);
+    assert_non_null(strstr(err.what, " rows"));
+    assert_ptr_equal(items, before);
+    assert_int_equal(room, before_room);
+    free(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +258,7 @@ int main(void)
         cmocka_unit_test(a_printed_text_that_does_not_fit_leaves_no_part),
         cmocka_unit_test(a_large_buffer_keeps_what_was_added),
         cmocka_unit_test(json_text_is_escaped_and_bad_bytes_replaced),
+        cmocka_unit_test(an_array_grows_and_stays_when_no_memory_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
