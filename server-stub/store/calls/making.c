@@ -9,14 +9,8 @@
 
 static struct flo_making *add(struct flo_fleet_makings *makings)
 {
-    if (makings->count == makings->room) {
-        size_t room = 2 * makings->room + 4;
-        struct flo_making *items = realloc(makings->items, room * sizeof(*items));
-        if (items == NULL) {
-            return NULL;
-        }
-        makings->items = items;
-        makings->room = room;
+    if (!flo_grow(&makings->items, &makings->room, makings->count, sizeof(*makings->items))) {
+        return NULL;
     }
     return &makings->items[makings->count++];
 }

@@ -355,15 +355,8 @@ static int take_standing(void *context, const struct flo_row *row)
             return 0;
         }
     }
-    if (standing->count == standing->room) {
-        size_t room = 2 * standing->room + 16;
-        struct found *items = realloc(standing->items, room * sizeof(*items));
-        if (items == NULL) {
-            return flo_fail(standing->err, FLO_E_MEMORY, "%zu orders", room);
-        }
-        standing->items = items;
-        standing->room = room;
-    }
+    FLO_TRY(flo_grow_or_fail(&standing->items, &standing->room, standing->count,
+                             sizeof(*standing->items), "orders", standing->err));
     struct found *found = &standing->items[standing->count++];
     found->seq = seq;
     snprintf(found->id, sizeof(found->id), "%s", flo_row_text(row, FLO_FIELD_ORDER_ID));

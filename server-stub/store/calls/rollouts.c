@@ -153,15 +153,8 @@ static int take_joined(void *context, const struct flo_row *row)
     if (joined.is_completed && has_newer(all, &joined)) {
         return 0;
     }
-    if (all->count == all->room) {
-        size_t room = 2 * all->room + 16;
-        struct joined *items = realloc(all->items, room * sizeof(*items));
-        if (items == NULL) {
-            return flo_fail(all->err, FLO_E_MEMORY, "%zu rollouts", room);
-        }
-        all->items = items;
-        all->room = room;
-    }
+    FLO_TRY(flo_grow_or_fail(&all->items, &all->room, all->count, sizeof(*all->items), "rollouts",
+                             all->err));
     all->items[all->count++] = joined;
     return 0;
 }

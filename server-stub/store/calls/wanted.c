@@ -41,14 +41,8 @@ static struct flo_wanted *place(struct flo_fleet_store *store, const char *relea
     if (one != NULL) {
         return one;
     }
-    if (all->count == all->room) {
-        size_t room = 2 * all->room + 16;
-        struct flo_wanted *items = realloc(all->items, room * sizeof(*items));
-        if (items == NULL) {
-            return NULL;
-        }
-        all->items = items;
-        all->room = room;
+    if (!flo_grow(&all->items, &all->room, all->count, sizeof(*all->items))) {
+        return NULL;
     }
     one = &all->items[all->count++];
     *one = (struct flo_wanted){.rollout = 0};

@@ -42,14 +42,8 @@ static bool grow(struct flo_device_index *device_index, size_t number)
 /* Appends a number to a list, which grows; returns false without memory. */
 static bool append(size_t **list, size_t *count, size_t *room, size_t number)
 {
-    if (*count == *room) {
-        size_t more = 2 * *room + 64;
-        size_t *items = realloc(*list, more * sizeof(*items));
-        if (items == NULL) {
-            return false;
-        }
-        *list = items;
-        *room = more;
+    if (!flo_grow(list, room, *count, sizeof(**list))) {
+        return false;
     }
     (*list)[(*count)++] = number;
     return true;

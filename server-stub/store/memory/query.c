@@ -198,15 +198,8 @@ static int match_row(const struct flo_memory *memory, const struct flo_query *qu
 static int list_add(struct flo_memory_list *list, const struct flo_memory_found *found,
                     struct flo_err *err)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = 2 * list->capacity + 16;
-        struct flo_memory_found *items = realloc(list->items, capacity * sizeof(*items));
-        if (items == NULL) {
-            return flo_fail(err, FLO_E_MEMORY, "%zu rows", capacity);
-        }
-        list->items = items;
-        list->capacity = capacity;
-    }
+    FLO_TRY(flo_grow_or_fail(&list->items, &list->capacity, list->count, sizeof(*list->items),
+                             "rows", err));
     list->items[list->count++] = *found;
     return 0;
 }

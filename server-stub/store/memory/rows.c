@@ -235,31 +235,16 @@ static void swap(struct flo_memory_table *table, struct flo_memory_row *before,
     }
 }
 
-static bool grow(void **items, size_t count, size_t *capacity, size_t bytes)
-{
-    if (count < *capacity) {
-        return true;
-    }
-    size_t room = 2 * *capacity + 16;
-    void *grown = realloc(*items, room * bytes);
-    if (grown == NULL) {
-        return false;
-    }
-    *items = grown;
-    *capacity = room;
-    return true;
-}
-
 /* Reserves the memory for a change, which cannot fail afterwards. */
 static bool make_room(struct flo_memory *memory, struct flo_memory_table *table)
 {
-    bool is_there = grow((void **)&memory->changes, memory->change_count, &memory->change_capacity,
-                         sizeof(struct flo_memory_change));
+    bool is_there = flo_grow(&memory->changes, &memory->change_capacity, memory->change_count,
+                             sizeof(struct flo_memory_change));
 
     for (int i = 0; i < table->index_count && is_there; i++) {
         struct flo_memory_index *index = &table->indexes[i];
-        is_there = grow((void **)&index->rows, index->count, &index->capacity,
-                        sizeof(struct flo_memory_row *));
+        is_there =
+            flo_grow(&index->rows, &index->capacity, index->count, sizeof(struct flo_memory_row *));
     }
     return is_there;
 }
