@@ -126,15 +126,8 @@ static int collect_awaited(void *context, const struct flo_fleet_order *order)
     if (!is_removal && strcmp(order->op, "rollback") != 0) {
         return 0;
     }
-    if (all->count == all->room) {
-        size_t room = 2 * all->room + 8;
-        struct awaited *items = realloc(all->items, room * sizeof(*items));
-        if (items == NULL) {
-            return flo_fail(all->err, FLO_E_MEMORY, "%zu orders", room);
-        }
-        all->items = items;
-        all->room = room;
-    }
+    FLO_TRY(flo_grow_or_fail(&all->items, &all->room, all->count, sizeof(*all->items), "orders",
+                             all->err));
     struct awaited *awaited = &all->items[all->count++];
     awaited->issued_at_ms = order->issued_at_ms;
     awaited->is_removal = is_removal;

@@ -15,24 +15,8 @@ struct flo_subscribers {
     size_t count;
 };
 
-/* ---- lists ---- */
-
-/* Makes room for one more item, or returns false without memory.  A message
- * that is then left out is published again at the next connection. */
-static bool has_room(void **items, size_t count, size_t *capacity, size_t bytes)
-{
-    if (count < *capacity) {
-        return true;
-    }
-    size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-    void *grown = realloc(*items, wanted * bytes);
-    if (grown == NULL) {
-        return false;
-    }
-    *items = grown;
-    *capacity = wanted;
-    return true;
-}
+/* ---- lists: a message that is left out without memory is published again at
+ * the next connection ---- */
 
 static bool is_same_change(const struct flo_change *a, const struct flo_change *b)
 {
@@ -45,7 +29,7 @@ void flo_changes_add(struct flo_changes *changes, const struct flo_change *chang
         changes->count > 0 && is_same_change(&changes->items[changes->count - 1], change);
 
     if (!is_last &&
-        has_room((void **)&changes->items, changes->count, &changes->capacity, sizeof(*change))) {
+        flo_grow(&changes->items, &changes->capacity, changes->count, sizeof(*change))) {
         changes->items[changes->count++] = *change;
     }
 }
@@ -77,7 +61,7 @@ void flo_changes_unique(struct flo_changes *changes)
 
 bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack)
 {
-    bool fits = has_room((void **)&acks->items, acks->count, &acks->capacity, sizeof(*ack));
+    bool fits = flo_grow(&acks->items, &acks->capacity, acks->count, sizeof(*ack));
 
     if (fits) {
         acks->items[acks->count++] = *ack;
@@ -217,7 +201,7 @@ void flo_outgoing_ask(struct flo_controller *controller, const char *device, con
 
     snprintf(ask.device, sizeof(ask.device), "%s", device);
     snprintf(ask.order, sizeof(ask.order), "%s", order);
-    if (has_room((void **)&asks->items, asks->count, &asks->capacity, sizeof(ask))) {
+    if (flo_grow(&asks->items, &asks->capacity, asks->count, sizeof(ask))) {
         asks->items[asks->count++] = ask;
     }
 }

@@ -9,16 +9,10 @@ void flo_text_list_add(struct flo_text_list *list, const char *text)
     if (list->count > 0 && strcmp(list->items[list->count - 1], text) == 0) {
         return;
     }
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
-        char **items = realloc(list->items, capacity * sizeof(*items));
-        if (items == NULL) {
-            /* the text is lost without memory; its message is published again
-             * at the next connection */
-            return;
-        }
-        list->items = items;
-        list->capacity = capacity;
+    if (!flo_grow(&list->items, &list->capacity, list->count, sizeof(*list->items))) {
+        /* the text is lost without memory; its message is published again
+         * at the next connection */
+        return;
     }
     char *copy = strdup(text);
     if (copy != NULL) {

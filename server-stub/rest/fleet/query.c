@@ -105,14 +105,8 @@ static int keep(void *context, const struct flo_select_device *device)
 {
     struct flo_fleet_found *found = context;
 
-    if (found->count == found->room) {
-        size_t room = 2 * found->room + 256;
-        const struct flo_select_device **items = realloc(found->items, room * sizeof(*items));
-        if (items == NULL) {
-            return FLO_E_MEMORY;
-        }
-        found->items = items;
-        found->room = room;
+    if (!flo_grow(&found->items, &found->room, found->count, sizeof(*found->items))) {
+        return FLO_E_MEMORY;
     }
     found->items[found->count++] = device;
     return 0;

@@ -70,32 +70,17 @@ void flo_pass_free(struct flo_collect_pass *pass)
     }
 }
 
-/* Grows the array for one more item; NULL: no memory. */
-static void *grow(void *items, size_t count, size_t *room, size_t bytes)
-{
-    if (count < *room) {
-        return items;
-    }
-    size_t more = *room == 0 ? 64 : 2 * *room;
-    void *grown = realloc(items, more * bytes);
-
-    *room = grown != NULL ? more : *room;
-    return grown;
-}
-
 /* ---- releases ---- */
 
 static int take_row(void *context, const struct flo_fleet_release *release)
 {
     struct flo_collect_pass *pass = context;
-    struct row *rows = grow(pass->rows, pass->row_count, &pass->row_room, sizeof(*rows));
 
-    if (rows == NULL) {
+    if (!flo_grow(&pass->rows, &pass->row_room, pass->row_count, sizeof(*pass->rows))) {
         pass->is_failed = true;
         return 1;
     }
-    pass->rows = rows;
-    struct row *row = &rows[pass->row_count++];
+    struct row *row = &pass->rows[pass->row_count++];
     *row = (struct row){.number = release->number,
                         .is_published = strcmp(release->state, "published") == 0,
                         .deltas = strcmp(release->state, "draft") == 0 ||
@@ -310,13 +295,11 @@ static int list_folder(struct flo_collect_pass *pass, struct flo_err *err)
         if (!read_name(entry->d_name, &found)) {
             continue;
         }
-        struct entry *grown =
-            grow(pass->entries, pass->entry_count, &pass->entry_room, sizeof(*grown));
-        if (grown == NULL) {
+        if (!flo_grow(&pass->entries, &pass->entry_room, pass->entry_count,
+                      sizeof(*pass->entries))) {
             closedir(dir);
             return flo_fail(err, FLO_E_MEMORY, "no memory for %zu files", pass->entry_count);
         }
-        pass->entries = grown;
         pass->entries[pass->entry_count++] = found;
         files += found.is_mark ? 0 : 1;
         names_one = names_one || flo_use_names(&pass->use, &found.digest);

@@ -54,18 +54,8 @@ static bool signed_text(const struct flo_audit_checkpoint *checkpoint, char *out
 
 static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
 {
-    if (head->count < head->room) {
-        return 0;
-    }
-    size_t room = 2 * head->room + 256;
-    struct flo_audit_checkpoint *checkpoints =
-        realloc(head->checkpoints, room * sizeof(*head->checkpoints));
-    if (checkpoints == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu audit heads", room);
-    }
-    head->checkpoints = checkpoints;
-    head->room = room;
-    return 0;
+    return flo_grow_or_fail(&head->checkpoints, &head->room, head->count,
+                            sizeof(*head->checkpoints), "audit heads", err);
 }
 
 /* Keeps a line of audit.head in memory. */

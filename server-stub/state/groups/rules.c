@@ -108,14 +108,8 @@ static int read_rank(struct flo_groups *groups, const struct flo_fleet_group *gr
     if (group->priority == FLO_PRIORITY_STANDARD || group->ends) {
         return 0;
     }
-    if (groups->rank_count == groups->rank_room) {
-        size_t room = 2 * groups->rank_room + 8;
-        struct flo_group_rank *ranks = realloc(groups->ranks, room * sizeof(*ranks));
-        if (ranks == NULL) {
-            return flo_fail(err, FLO_E_MEMORY, "groups");
-        }
-        groups->ranks = ranks;
-        groups->rank_room = room;
+    if (!flo_grow(&groups->ranks, &groups->rank_room, groups->rank_count, sizeof(*groups->ranks))) {
+        return flo_fail(err, FLO_E_MEMORY, "groups");
     }
     struct flo_group_rank *rank = &groups->ranks[groups->rank_count++];
     *rank = (struct flo_group_rank){.priority = group->priority};

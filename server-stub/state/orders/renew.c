@@ -31,15 +31,8 @@ static int collect_held(void *context, const struct flo_fleet_order *order)
     if (!flo_order_op_parse(order->op, &op)) {
         return flo_fail(all->err, FLO_E_INTERNAL, "order %s: op `%s`", order->id, order->op);
     }
-    if (all->count == all->room) {
-        size_t room = 2 * all->room + 16;
-        struct held *items = realloc(all->items, room * sizeof(*items));
-        if (items == NULL) {
-            return flo_fail(all->err, FLO_E_MEMORY, "%zu orders", room);
-        }
-        all->items = items;
-        all->room = room;
-    }
+    FLO_TRY(flo_grow_or_fail(&all->items, &all->room, all->count, sizeof(*all->items), "orders",
+                             all->err));
     struct held *held = &all->items[all->count++];
     held->order = (struct flo_renewal_order){.op = op,
                                              .seq = order->seq,

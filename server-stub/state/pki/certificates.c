@@ -122,14 +122,8 @@ static int take_revoked(void *context, const struct flo_fleet_certificate *one)
     if (strcmp(one->authority, list->authority->name) != 0) {
         return 0;
     }
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity * 2 + 16;
-        struct flo_revoked *items = realloc(list->items, capacity * sizeof(*items));
-        if (items == NULL) {
-            return FLO_E_MEMORY;
-        }
-        list->items = items;
-        list->capacity = capacity;
+    if (!flo_grow(&list->items, &list->capacity, list->count, sizeof(*list->items))) {
+        return FLO_E_MEMORY;
     }
     char *serial = strdup(one->serial);
     if (serial == NULL) {

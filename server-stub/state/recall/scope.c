@@ -33,15 +33,9 @@ int flo_scope_check(struct flo_controller *controller, const char *group, const 
 /* NULL: no memory. */
 static struct flo_scope_member *add_member(struct flo_scope_list *list, const char *id)
 {
-    if (list->count == list->room) {
-        size_t room = 2 * list->room + 64;
-        struct flo_scope_member *items = realloc(list->items, room * sizeof(*items));
-        if (items == NULL) {
-            flo_fail(list->err, FLO_E_MEMORY, "%zu devices", room);
-            return NULL;
-        }
-        list->items = items;
-        list->room = room;
+    if (flo_grow_or_fail(&list->items, &list->room, list->count, sizeof(*list->items), "devices",
+                         list->err) < 0) {
+        return NULL;
     }
     struct flo_scope_member *member = &list->items[list->count++];
     *member = (struct flo_scope_member){.is_online = false};

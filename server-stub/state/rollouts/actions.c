@@ -48,15 +48,8 @@ static uint8_t clock_of(struct meant *meant, const struct flo_rollout_entry *ent
 static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
                      const struct flo_rollout_member *member, uint64_t held, struct flo_err *err)
 {
-    if (meant->devices.count == meant->room) {
-        size_t room = 2 * meant->room + 64;
-        uint8_t *more = realloc(meant->clock_of, room);
-        if (more == NULL) {
-            return flo_fail(err, FLO_E_MEMORY, "%zu devices", room);
-        }
-        meant->clock_of = more;
-        meant->room = room;
-    }
+    FLO_TRY(flo_grow_or_fail(&meant->clock_of, &meant->room, meant->devices.count,
+                             sizeof(*meant->clock_of), "devices", err));
     meant->clock_of[meant->devices.count] = clock_of(meant, entry, member, held);
     flo_text_list_add(&meant->devices, member->device);
     return 0;
