@@ -135,10 +135,55 @@ static void add_lacks(struct flo_buf *out, uint32_t lacks)
     flo_buf_text(out, lacks == 0 ? "nothing is in an update's way" : "");
 }
 
+/* Texts of the events that say the same each time, and what stands around them:
+ * the role before, detail and error after. */
+enum { HAS_ROLE = 1, HAS_DETAIL = 2, HAS_ERROR = 4 };
+static const struct {
+    const char *text;
+    unsigned around;
+} event_texts[FLO_AGENT_EVENT_COUNT] = {
+    [FLO_AGENT_GO_BACK] = {"rollback"},
+    [FLO_AGENT_REMOVE] = {"remove"},
+    [FLO_AGENT_STAGED] = {"staged", HAS_DETAIL | HAS_ERROR},
+    [FLO_AGENT_WRITTEN] = {"written"},
+    [FLO_AGENT_UNWRITTEN] = {"not written", HAS_ERROR},
+    [FLO_AGENT_LOADING] = {"is loading", HAS_ROLE},
+    [FLO_AGENT_LOADED] = {"is ready", HAS_ROLE},
+    [FLO_AGENT_ACTIVATED] = {"its program serves"},
+    [FLO_AGENT_ILL] = {"its program does not serve", HAS_ERROR},
+    [FLO_AGENT_LOST] = {"is lost", HAS_ROLE | HAS_ERROR},
+    [FLO_AGENT_DRAINED] = {"drained"},
+    [FLO_AGENT_WANTED] = {"a request wants it"},
+    [FLO_AGENT_PRESSURE] = {"memory is short"},
+    [FLO_AGENT_TRUST] = {"the trusted keys changed", HAS_ERROR},
+    [FLO_AGENT_TIMER] = {"due"},
+    [FLO_AGENT_STOP] = {"stops"},
+};
+
+static void add_known(struct flo_buf *out, const struct flo_agent_event *event)
+{
+    unsigned around = event_texts[event->kind].around;
+
+    if ((around & HAS_ROLE) != 0) {
+        flo_buf_printf(out, "%s ", role_word(event->role));
+    }
+    flo_buf_text(out, event_texts[event->kind].text);
+    if ((around & HAS_DETAIL) != 0) {
+        add_detail(out, &event->detail);
+    }
+    if ((around & HAS_ERROR) != 0) {
+        add_error(out, &event->error);
+    }
+}
+
 static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
 {
     const struct flo_agent_execution *wanted = event->deploy.execution;
 
+    if (event_texts[event->kind].text != NULL) {
+        add_known(out, event);
+        return;
+    }
     switch (event->kind) {
     case FLO_AGENT_BOOT:
         add_boot(out, event);
@@ -152,51 +197,13 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_ORDER:
         add_order(out, event->order);
         break;
-    case FLO_AGENT_GO_BACK:
-        flo_buf_text(out, "rollback");
-        break;
-    case FLO_AGENT_REMOVE:
-        flo_buf_text(out, "remove");
-        break;
     case FLO_AGENT_PROGRESS:
         flo_buf_text(out, flo_execution_word(event->state));
         add_detail(out, &event->detail);
         break;
-    case FLO_AGENT_STAGED:
-        flo_buf_text(out, "staged");
-        add_detail(out, &event->detail);
-        add_error(out, &event->error);
-        break;
     case FLO_AGENT_JOB_FAILED:
         flo_buf_text(out, event->is_passing ? "stopped" : "failed");
         add_error(out, &event->error);
-        break;
-    case FLO_AGENT_WRITTEN:
-        flo_buf_text(out, "written");
-        break;
-    case FLO_AGENT_UNWRITTEN:
-        flo_buf_text(out, "not written");
-        add_error(out, &event->error);
-        break;
-    case FLO_AGENT_LOADING:
-        flo_buf_printf(out, "%s is loading", role_word(event->role));
-        break;
-    case FLO_AGENT_LOADED:
-        flo_buf_printf(out, "%s is ready", role_word(event->role));
-        break;
-    case FLO_AGENT_ACTIVATED:
-        flo_buf_text(out, "its program serves");
-        break;
-    case FLO_AGENT_ILL:
-        flo_buf_text(out, "its program does not serve");
-        add_error(out, &event->error);
-        break;
-    case FLO_AGENT_LOST:
-        flo_buf_printf(out, "%s is lost", role_word(event->role));
-        add_error(out, &event->error);
-        break;
-    case FLO_AGENT_DRAINED:
-        flo_buf_text(out, "drained");
         break;
     case FLO_AGENT_PROBED:
         flo_buf_text(out, event->error.code == 0 ? "passed"
@@ -217,31 +224,15 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         flo_buf_text(out, event->is_on_demand ? "on demand" : "stays");
         flo_buf_text(out, event->is_other_rung ? ", at another rung" : "");
         break;
-    case FLO_AGENT_WANTED:
-        flo_buf_text(out, "a request wants it");
-        break;
     case FLO_AGENT_EVICT:
         flo_buf_text(out, event->error.code == FLO_E_DEVICE_STRAIN
                               ? "memory is short"
                               : "another model needs its memory");
         break;
-    case FLO_AGENT_PRESSURE:
-        flo_buf_text(out, "memory is short");
-        break;
     case FLO_AGENT_CONDITIONS:
         add_lacks(out, event->lacks);
         break;
-    case FLO_AGENT_TRUST:
-        flo_buf_text(out, "the trusted keys changed");
-        add_error(out, &event->error);
-        break;
-    case FLO_AGENT_TIMER:
-        flo_buf_text(out, "due");
-        break;
-    case FLO_AGENT_STOP:
-        flo_buf_text(out, "stops");
-        break;
-    case FLO_AGENT_EVENT_COUNT:
+    default:
         break;
     }
 }
@@ -262,118 +253,71 @@ static void add_report(struct flo_buf *out, const struct flo_agent_execution *ex
     }
 }
 
-static const char *slot_word(enum flo_agent_action_kind kind)
-{
-    switch (kind) {
-    case FLO_DO_SLOT_STAGE:
-        return "stage";
-    case FLO_DO_SLOT_TRIAL:
-        return "begin trial of";
-    case FLO_DO_SLOT_TRY:
-        return "count a start of";
-    case FLO_DO_SLOT_UNTRY:
-        return "do not count the start of";
-    case FLO_DO_SLOT_COMMIT:
-        return "commit";
-    case FLO_DO_SLOT_CLEAR:
-        return "clear candidate";
-    case FLO_DO_SLOT_REMOVE:
-        return "remove";
-    default:
-        return "go back to";
-    }
-}
+static const char *const cause_texts[FLO_DENIAL_CAUSES] = {
+    [FLO_DENIAL_FAULT] = "a fault of its own",
+    [FLO_DENIAL_SPEED] = "too slow here",
+    [FLO_DENIAL_MEMORY] = "too large here, or killed each time",
+    [FLO_DENIAL_ORDERED] = "taken back",
+    [FLO_DENIAL_ALLOWED] = "allowed",
+};
 
-static const char *cause_text(enum flo_denial_cause cause)
-{
-    switch (cause) {
-    case FLO_DENIAL_FAULT:
-        return "a fault of its own";
-    case FLO_DENIAL_SPEED:
-        return "too slow here";
-    case FLO_DENIAL_MEMORY:
-        return "too large here, or killed each time";
-    case FLO_DENIAL_ORDERED:
-        return "taken back";
-    case FLO_DENIAL_ALLOWED:
-    case FLO_DENIAL_CAUSES:
-        break;
-    }
-    return "allowed";
-}
+/* Texts of the actions that say the same each time, and whether their release
+ * follows. */
+static const struct {
+    const char *text;
+    bool has_release;
+} action_texts[FLO_DO_COUNT] = {
+    [FLO_DO_JOB] = {"start updater for ", true},
+    [FLO_DO_CANCEL_JOB] = {"cancel updater", false},
+    [FLO_DO_SLOT_STAGE] = {"slots: stage ", true},
+    [FLO_DO_SLOT_TRIAL] = {"slots: begin trial of ", true},
+    [FLO_DO_SLOT_TRY] = {"slots: count a start of ", true},
+    [FLO_DO_SLOT_UNTRY] = {"slots: do not count the start of ", true},
+    [FLO_DO_SLOT_COMMIT] = {"slots: commit ", true},
+    [FLO_DO_SLOT_CLEAR] = {"slots: clear candidate ", true},
+    [FLO_DO_SLOT_BACK] = {"slots: go back to ", true},
+    [FLO_DO_SLOT_REMOVE] = {"slots: remove ", true},
+    [FLO_DO_VARIANT] = {"keep the variant of ", true},
+    [FLO_DO_REPAIR] = {"repair ", true},
+    [FLO_DO_UNLINK] = {"remove its link, run its hook", false},
+    [FLO_DO_HOLD] = {"hold requests", false},
+    [FLO_DO_REST] = {"rest until it is wanted: ", true},
+    [FLO_DO_FREE] = {"nothing of it is left", false},
+    [FLO_DO_PROMOTE] = {"promote ", true},
+    [FLO_DO_PROBE] = {"probe ", true},
+    [FLO_DO_COLLECT] = {"collect garbage", false},
+};
 
 static void add_action(struct flo_buf *out, const struct flo_agent_action *action,
                        const struct flo_agent_execution *reported)
 {
+    if (action_texts[action->kind].text != NULL) {
+        flo_buf_text(out, action_texts[action->kind].text);
+        if (action_texts[action->kind].has_release) {
+            add_release(out, &action->release);
+        }
+        return;
+    }
     switch (action->kind) {
-    case FLO_DO_JOB:
-        flo_buf_text(out, "start updater for ");
-        add_release(out, &action->release);
-        break;
-    case FLO_DO_CANCEL_JOB:
-        flo_buf_text(out, "cancel updater");
-        break;
-    case FLO_DO_SLOT_STAGE:
-    case FLO_DO_SLOT_TRIAL:
-    case FLO_DO_SLOT_TRY:
-    case FLO_DO_SLOT_UNTRY:
-    case FLO_DO_SLOT_COMMIT:
-    case FLO_DO_SLOT_CLEAR:
-    case FLO_DO_SLOT_BACK:
-    case FLO_DO_SLOT_REMOVE:
-        flo_buf_printf(out, "slots: %s ", slot_word(action->kind));
-        add_release(out, &action->release);
-        break;
     case FLO_DO_DENY:
         flo_buf_text(out, "deny ");
         add_release(out, &action->release);
-        flo_buf_printf(out, ": %s", cause_text(action->cause));
-        break;
-    case FLO_DO_VARIANT:
-        flo_buf_text(out, "keep the variant of ");
-        add_release(out, &action->release);
-        break;
-    case FLO_DO_REPAIR:
-        flo_buf_text(out, "repair ");
-        add_release(out, &action->release);
+        flo_buf_printf(out, ": %s", cause_texts[action->cause]);
         break;
     case FLO_DO_FREEZE:
         flo_buf_text(out, action->flag ? "freeze" : "unfreeze");
         break;
     case FLO_DO_LOAD:
-        flo_buf_printf(out, "load %s ", role_word(action->role));
+    case FLO_DO_FLIP:
+        flo_buf_printf(out, "%s %s ", action->kind == FLO_DO_LOAD ? "load" : "flip to",
+                       role_word(action->role));
         add_release(out, &action->release);
         break;
     case FLO_DO_UNLOAD:
         flo_buf_printf(out, "%s %s", action->flag ? "drain" : "stop", role_word(action->role));
         break;
-    case FLO_DO_FLIP:
-        flo_buf_printf(out, "flip to %s ", role_word(action->role));
-        add_release(out, &action->release);
-        break;
-    case FLO_DO_UNLINK:
-        flo_buf_text(out, "remove its link, run its hook");
-        break;
-    case FLO_DO_HOLD:
-        flo_buf_text(out, "hold requests");
-        break;
-    case FLO_DO_REST:
-        flo_buf_text(out, "rest until it is wanted: ");
-        add_release(out, &action->release);
-        break;
     case FLO_DO_CLOSE:
         flo_buf_printf(out, "refuse new requests%s", action->flag ? ": it was taken back" : "");
-        break;
-    case FLO_DO_FREE:
-        flo_buf_text(out, "nothing of it is left");
-        break;
-    case FLO_DO_PROMOTE:
-        flo_buf_text(out, "promote ");
-        add_release(out, &action->release);
-        break;
-    case FLO_DO_PROBE:
-        flo_buf_text(out, "probe ");
-        add_release(out, &action->release);
         break;
     case FLO_DO_EVENT:
         add_report(out, reported);
@@ -387,14 +331,10 @@ static void add_action(struct flo_buf *out, const struct flo_agent_action *actio
                        action->word);
         add_error(out, &action->error);
         break;
-    case FLO_DO_COLLECT:
-        flo_buf_text(out, "collect garbage");
-        break;
     case FLO_DO_NOTE:
         flo_buf_text(out, action->error.what);
         break;
-    case FLO_DO_TIMER:
-    case FLO_DO_COUNT:
+    default:
         break;
     }
 }
