@@ -284,95 +284,68 @@ static void wake(struct step *s)
     put_off(&model->removal.due_ms, slept_ms);
 }
 
-static void dispatch(struct step *s)
+/* ---- which file is in charge ---- */
+
+static void take_written(struct step *s)
 {
-    switch (s->event->kind) {
-    case FLO_AGENT_BOOT:
-        break; /* handled above */
-    case FLO_AGENT_DEPLOY:
-        flo_execution_deploy(s);
-        break;
-    case FLO_AGENT_ORDER:
-        take_order(s);
-        break;
-    case FLO_AGENT_GO_BACK:
-        flo_back_by_hand(s);
-        break;
-    case FLO_AGENT_REMOVE:
-        flo_remove_by_hand(s);
-        break;
-    case FLO_AGENT_PROGRESS:
-        flo_execution_progress(s);
-        break;
-    case FLO_AGENT_STAGED:
-        flo_execution_staged(s);
-        break;
-    case FLO_AGENT_JOB_FAILED:
-        flo_execution_job_failed(s);
-        break;
-    case FLO_AGENT_WRITTEN:
-        if (!flo_remove_written(s) && !flo_back_written(s)) {
-            flo_execution_written(s);
-        }
-        break;
-    case FLO_AGENT_UNWRITTEN:
-        if (!flo_remove_written(s) && !flo_back_written(s)) {
-            flo_execution_unwritten(s);
-        }
-        break;
-    case FLO_AGENT_LOADING:
-        flo_engine_loading(s);
-        break;
-    case FLO_AGENT_LOADED:
-        flo_engine_loaded(s);
-        break;
-    case FLO_AGENT_ACTIVATED:
-        flo_linked_activated(s);
-        break;
-    case FLO_AGENT_ILL:
-        flo_linked_ill(s);
-        break;
-    case FLO_AGENT_LOST:
-        flo_engine_lost(s);
-        break;
-    case FLO_AGENT_DRAINED:
-        flo_back_drained(s);
-        flo_execution_drained(s);
-        flo_remove_drained(s);
-        break;
-    case FLO_AGENT_PROBED:
-        flo_execution_probed(s);
-        break;
-    case FLO_AGENT_REQUEST:
-        flo_execution_request(s);
-        break;
-    case FLO_AGENT_PLACED:
-        flo_rest_placed(s);
-        break;
-    case FLO_AGENT_WANTED:
-        flo_rest_wanted(s);
-        break;
-    case FLO_AGENT_EVICT:
-        flo_rest_evict(s);
-        break;
-    case FLO_AGENT_PRESSURE:
-        flo_rest_pressure(s);
-        break;
-    case FLO_AGENT_CONDITIONS:
-        s->agent->lacks = s->event->lacks;
-        for_each_model(s, flo_wait_changed);
-        break;
-    case FLO_AGENT_TRUST:
-        flo_trust_changed(s);
-        break;
-    case FLO_AGENT_STOP:
-        for_each_model(s, flo_execution_stop);
-        break;
-    case FLO_AGENT_TIMER:
-    case FLO_AGENT_EVENT_COUNT:
-        break;
+    if (!flo_remove_written(s) && !flo_back_written(s)) {
+        flo_execution_written(s);
     }
 }
+
+static void take_unwritten(struct step *s)
+{
+    if (!flo_remove_written(s) && !flo_back_written(s)) {
+        flo_execution_unwritten(s);
+    }
+}
+
+static void take_drained(struct step *s)
+{
+    flo_back_drained(s);
+    flo_execution_drained(s);
+    flo_remove_drained(s);
+}
+
+static void take_conditions(struct step *s)
+{
+    s->agent->lacks = s->event->lacks;
+    for_each_model(s, flo_wait_changed);
+}
+
+static void take_stop(struct step *s)
+{
+    for_each_model(s, flo_execution_stop);
+}
+
+static void (*const in_charge[FLO_AGENT_EVENT_COUNT])(struct step *s) = {
+    [FLO_AGENT_BOOT] = NULL, /* handled before */
+    [FLO_AGENT_DEPLOY] = flo_execution_deploy,
+    [FLO_AGENT_ORDER] = take_order,
+    [FLO_AGENT_GO_BACK] = flo_back_by_hand,
+    [FLO_AGENT_REMOVE] = flo_remove_by_hand,
+    [FLO_AGENT_PROGRESS] = flo_execution_progress,
+    [FLO_AGENT_STAGED] = flo_execution_staged,
+    [FLO_AGENT_JOB_FAILED] = flo_execution_job_failed,
+    [FLO_AGENT_WRITTEN] = take_written,
+    [FLO_AGENT_UNWRITTEN] = take_unwritten,
+    [FLO_AGENT_LOADING] = flo_engine_loading,
+    [FLO_AGENT_LOADED] = flo_engine_loaded,
+    [FLO_AGENT_ACTIVATED] = flo_linked_activated,
+    [FLO_AGENT_ILL] = flo_linked_ill,
+    [FLO_AGENT_LOST] = flo_engine_lost,
+    [FLO_AGENT_DRAINED] = take_drained,
+    [FLO_AGENT_PROBED] = flo_execution_probed,
+    [FLO_AGENT_REQUEST] = flo_execution_request,
+    [FLO_AGENT_PLACED] = flo_rest_placed,
+    [FLO_AGENT_WANTED] = flo_rest_wanted,
+    [FLO_AGENT_EVICT] = flo_rest_evict,
+    [FLO_AGENT_PRESSURE] = flo_rest_pressure,
+    [FLO_AGENT_CONDITIONS] = take_conditions,
+    [FLO_AGENT_TRUST] = flo_trust_changed,
+    [FLO_AGENT_STOP] = take_stop,
+    [FLO_AGENT_TIMER] = NULL, /* each step looks at the clock */
+};
 
 static void look_at_clock(struct step *s)
 {
@@ -448,7 +421,9 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     if (event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = 0; /* the timer is not set any more, even if it fired slightly early */
     }
-    dispatch(&s);
+    if (in_charge[event->kind] != NULL) {
+        in_charge[event->kind](&s);
+    }
     for_each_model(&s, look_at_clock);
     for_each_model(&s, flo_linked_look);
     flo_queue_consider(&s);
