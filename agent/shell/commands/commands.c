@@ -224,16 +224,14 @@ static int operate(const struct flo_args *args, struct operation *operation, jso
 {
     json_t *request =
         json_pack("{s:i, s:s, s:s}", "v", 1, "op", operation->word, "model", operation->model);
-    int rv = flo_ask(args, request, NULL, begin_operation, operation, answer, err);
 
-    if (rv == 0) {
-        rv = flo_answer_error(*answer, err);
-    }
-    if (rv == 0 && args->is_json) {
+    FLO_TRY(flo_ask(args, request, NULL, begin_operation, operation, answer, err));
+    FLO_TRY(flo_answer_error(*answer, err));
+    if (args->is_json) {
         json_dumpf(*answer, stdout, JSON_COMPACT);
         printf("\n");
     }
-    return rv;
+    return 0;
 }
 
 static int rollback(void *line, struct flo_err *err)

@@ -356,10 +356,40 @@ static int check_endpoints(const struct flo_settings *settings, const char *path
     return 0;
 }
 
+/* Reads what the keys of the open file say. */
+static int read_all(const char *path, const char *state_dir, struct flo_settings *out,
+                    struct flo_err *err)
+{
+    const char *text = state_dir != NULL ? state_dir : flo_config_text(out->config, "state_dir");
+
+    if (text == NULL) {
+        flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
+                 path == NULL ? "command line" : path);
+        return flo_err_fix(err, "give --state-dir, or --config with the key");
+    }
+    snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
+    FLO_TRY(set_paths(out, err));
+    /* token_file is read next, with the rights of the owner of state_dir */
+    FLO_TRY(flo_process_as_owner(out->state_dir, err));
+    FLO_TRY(set_token(out, err));
+    FLO_TRY(flo_specs_read(out, err));
+    FLO_TRY(check_endpoints(out, path, err));
+    FLO_TRY(flo_pipelines_read(out, err));
+    FLO_TRY(set_log(out, err));
+    FLO_TRY(check_switch(out, "packed_weights", "auto", err));
+    FLO_TRY(check_switch(out, "prefix_cache", "on", err));
+    FLO_TRY(set_waits(out, err));
+    FLO_TRY(set_sandbox(out, err));
+    FLO_TRY(check_urls(out, err));
+    FLO_TRY(check_listen(out, err));
+    FLO_TRY(check_origins(out, err));
+    FLO_TRY(check_batch(out, err));
+    return check_neighbours(out, err);
+}
+
 int flo_settings_load(const char *path, const char *state_dir, struct flo_settings *out,
                       struct flo_err *err)
 {
-    const char *text;
     int rv;
 
     memset(out, 0, sizeof(*out));
@@ -375,60 +405,7 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
         }
         return rv;
     }
-    text = state_dir != NULL ? state_dir : flo_config_text(out->config, "state_dir");
-    if (text == NULL) {
-        rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
-                      path == NULL ? "command line" : path);
-        flo_err_fix(err, "give --state-dir, or --config with the key");
-    } else {
-        snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
-        rv = set_paths(out, err);
-    }
-    if (rv == 0) { /* token_file is read next, with the rights of the owner of state_dir */
-        rv = flo_process_as_owner(out->state_dir, err);
-    }
-    if (rv == 0) {
-        rv = set_token(out, err);
-    }
-    if (rv == 0) {
-        rv = flo_specs_read(out, err);
-    }
-    if (rv == 0) {
-        rv = check_endpoints(out, path, err);
-    }
-    if (rv == 0) {
-        rv = flo_pipelines_read(out, err);
-    }
-    if (rv == 0) {
-        rv = set_log(out, err);
-    }
-    if (rv == 0) {
-        rv = check_switch(out, "packed_weights", "auto", err);
-    }
-    if (rv == 0) {
-        rv = check_switch(out, "prefix_cache", "on", err);
-    }
-    if (rv == 0) {
-        rv = set_waits(out, err);
-    }
-    if (rv == 0) {
-        rv = set_sandbox(out, err);
-    }
-    if (rv == 0) {
-        rv = check_urls(out, err);
-    }
-    if (rv == 0) {
-        rv = check_listen(out, err);
-    }
-    if (rv == 0) {
-        rv = check_origins(out, err);
-    }
-    if (rv == 0) {
-        rv = check_batch(out, err);
-    }
-    if (rv == 0) {
-        rv = check_neighbours(out, err);
-    }
+    rv = read_all(path, state_dir, out, err);
     if (rv < 0) {
         flo_settings_deinit(out);
     }

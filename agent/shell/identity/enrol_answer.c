@@ -103,33 +103,28 @@ static int take_trust(struct flo_enrol_answer *out, const json_t *json, struct f
     return rv;
 }
 
-int flo_enrol_answer_read(const char *data, size_t bytes, struct flo_enrol_answer *out,
-                          struct flo_err *err)
+static int read_answer(const char *data, size_t bytes, struct flo_enrol_answer *out,
+                       struct flo_err *err)
 {
     json_t *trust = NULL;
     json_t *groups = NULL;
-    int rv;
 
+    FLO_TRY(flo_json_parse(data, bytes, FLO_ENROL_ANSWER_BYTES_MAX, &out->json, err));
+    FLO_TRY(read_fields(out, &trust, &groups, err));
+    FLO_TRY(flo_enrol_url_check("mqtt", out->broker, &flo_url_mqtt, err));
+    if (out->api[0] != '\0') {
+        FLO_TRY(flo_enrol_url_check("api", out->api, &flo_url_http, err));
+    }
+    FLO_TRY(check_groups(groups, err));
+    FLO_TRY(check_certificates(out, err));
+    return take_trust(out, trust, err);
+}
+
+int flo_enrol_answer_read(const char *data, size_t bytes, struct flo_enrol_answer *out,
+                          struct flo_err *err)
+{
     *out = (struct flo_enrol_answer){0};
-    rv = flo_json_parse(data, bytes, FLO_ENROL_ANSWER_BYTES_MAX, &out->json, err);
-    if (rv == 0) {
-        rv = read_fields(out, &trust, &groups, err);
-    }
-    if (rv == 0) {
-        rv = flo_enrol_url_check("mqtt", out->broker, &flo_url_mqtt, err);
-    }
-    if (rv == 0 && out->api[0] != '\0') {
-        rv = flo_enrol_url_check("api", out->api, &flo_url_http, err);
-    }
-    if (rv == 0) {
-        rv = check_groups(groups, err);
-    }
-    if (rv == 0) {
-        rv = check_certificates(out, err);
-    }
-    if (rv == 0) {
-        rv = take_trust(out, trust, err);
-    }
+    int rv = read_answer(data, bytes, out, err);
     if (rv < 0) {
         flo_enrol_answer_deinit(out);
         return flo_wrap(err, rv, "the controller's answer");

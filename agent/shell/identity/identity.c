@@ -121,12 +121,10 @@ void flo_identity_link(const struct flo_identity *identity)
 
 static int read_pairs(const char *state_dir, struct flo_identity *out, struct flo_err *err)
 {
-    int rv = flo_pairs_open(state_dir, out->device, &out->pairs, err);
+    FLO_TRY(flo_pairs_open(state_dir, out->device, &out->pairs, err));
 
-    if (rv == 0) {
-        flo_identity_use(out, flo_pairs_newest(&out->pairs));
-    }
-    return rv;
+    flo_identity_use(out, flo_pairs_newest(&out->pairs));
+    return 0;
 }
 
 int flo_identity_load(const struct flo_settings *settings, struct flo_identity *out,

@@ -8,18 +8,14 @@
 static int store_answer(struct flo_outbox_db *db, const char *order, const char *text,
                         struct flo_err *err)
 {
-    int rv = flo_outbox_db_run(db,
-                               "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
-                               "DO UPDATE SET body = excluded.body",
-                               FLO_DB_VALUES(flo_db_text(order), flo_db_text(text)), err);
-
-    if (rv == 0) {
-        rv = flo_outbox_db_run(db,
-                               "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
-                               "answer) - ?",
-                               FLO_DB_VALUES(flo_db_number(ANSWERS_MAX)), err);
-    }
-    return rv;
+    FLO_TRY(flo_outbox_db_run(db,
+                              "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
+                              "DO UPDATE SET body = excluded.body",
+                              FLO_DB_VALUES(flo_db_text(order), flo_db_text(text)), err));
+    return flo_outbox_db_run(db,
+                             "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
+                             "answer) - ?",
+                             FLO_DB_VALUES(flo_db_number(ANSWERS_MAX)), err);
 }
 
 /* Stores an answer without a sync.  If a power failure loses it, the order is

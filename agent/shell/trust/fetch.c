@@ -31,19 +31,15 @@ static int read_list(const char *data, size_t bytes, json_t **json, const json_t
                      size_t *count, uint64_t *order_number, struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv = flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_array(*json, "statements", LIST_MAX, &list, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX, order_number, err);
-    }
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+    FLO_TRY(flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err));
+    FLO_TRY(flo_json_get_array(*json, "statements", LIST_MAX, &list, err));
+    FLO_TRY(flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX, order_number, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         out[i] = json_array_get(list, i);
     }
     *count = json_array_size(list);
-    return rv;
+    return 0;
 }
 
 static void on_done(void *context, const struct flo_http_answer *answer,
