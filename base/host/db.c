@@ -184,16 +184,11 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync, struct flo_err *e
         return db_fail(db, result, "collation", err);
     }
     sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
-    int rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);
-    if (rv == 0) {
-        rv = flo_db_exec(
-            db, sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-            err);
-    }
-    if (rv == 0) {
-        rv = flo_db_exec(db, "PRAGMA foreign_keys=ON", err);
-    }
-    return rv;
+    FLO_TRY(expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err));
+    FLO_TRY(flo_db_exec(
+        db, sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+        err));
+    return flo_db_exec(db, "PRAGMA foreign_keys=ON", err);
 }
 
 /* Creates the file with mode 0600, since SQLite applies the umask alone; its
@@ -348,16 +343,12 @@ static int version_read(struct flo_db *db, int64_t *version, struct flo_err *err
 {
     struct flo_db_statement *statement;
     bool has_row = false;
-    int rv = flo_db_query(db, "PRAGMA user_version", FLO_DB_NONE, &statement, err);
 
-    if (rv == 0) {
-        rv = flo_db_step(statement, &has_row, err);
-    }
-    if (rv == 0) {
-        *version = has_row ? flo_db_column_i64(statement, 0) : 0;
-        flo_db_reset(statement);
-    }
-    return rv;
+    FLO_TRY(flo_db_query(db, "PRAGMA user_version", FLO_DB_NONE, &statement, err));
+    FLO_TRY(flo_db_step(statement, &has_row, err));
+    *version = has_row ? flo_db_column_i64(statement, 0) : 0;
+    flo_db_reset(statement);
+    return 0;
 }
 
 static int migrate_one(struct flo_db *db, const char *script, size_t version, struct flo_err *err)

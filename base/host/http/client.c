@@ -208,29 +208,27 @@ static int build_headers(const struct call *call, struct curl_slist **list, stru
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
     /* libcurl would include this header in the signature without sending it. */
-    int rv = options->s3_region != NULL ? 0 : flo_http_header_add(list, err, "Expect:");
-
-    if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
-        rv = flo_http_header_add(list, err, "Content-Type: %s",
-                                 request->content_type == NULL ? "application/json"
-                                                               : request->content_type);
+    if (options->s3_region == NULL) {
+        FLO_TRY(flo_http_header_add(list, err, "Expect:"));
     }
-    if (rv == 0 && options->bearer != NULL) {
-        rv = flo_http_header_add(list, err, "Authorization: Bearer %s", options->bearer);
+    if (request->body != NULL || request->body_fd > 0) {
+        FLO_TRY(flo_http_header_add(list, err, "Content-Type: %s",
+                                    request->content_type == NULL ? "application/json"
+                                                                  : request->content_type));
     }
-    if (rv == 0 && request->range_from > 0) {
-        rv = flo_http_header_add(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
+    if (options->bearer != NULL) {
+        FLO_TRY(flo_http_header_add(list, err, "Authorization: Bearer %s", options->bearer));
     }
-    if (rv == 0 && request->range_from > 0 && request->if_range != NULL) {
-        rv = flo_http_header_add(list, err, "If-Range: %s", request->if_range);
+    if (request->range_from > 0) {
+        FLO_TRY(flo_http_header_add(list, err, "Range: bytes=%" PRIu64 "-", request->range_from));
     }
-    for (size_t i = 0; rv == 0 && request->headers != NULL; i++) {
-        if (request->headers[i] == NULL) {
-            break;
-        }
-        rv = flo_http_header_add(list, err, "%s", request->headers[i]);
+    if (request->range_from > 0 && request->if_range != NULL) {
+        FLO_TRY(flo_http_header_add(list, err, "If-Range: %s", request->if_range));
     }
-    return rv;
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++) {
+        FLO_TRY(flo_http_header_add(list, err, "%s", request->headers[i]));
+    }
+    return 0;
 }
 
 static curl_socket_t open_direct(void *context, curlsocktype purpose, struct curl_sockaddr *address)
