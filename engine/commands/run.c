@@ -161,14 +161,11 @@ static int answer_locally(struct run *run, const struct flo_asking *asking, stru
 {
     struct flo_local *local = &run->local;
     const struct flo_tool_prompt raw = {NULL, run->text, true};
-    int rv;
 
     local->is_raw = run->is_raw;
-    rv = !run->is_raw ? flo_local_prompt(local, asking, err)
-                      : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
-                                        local->answer.model.info->context, &local->count, err);
-
-    FLO_TRY(rv);
+    FLO_TRY(!run->is_raw ? flo_local_prompt(local, asking, err)
+                         : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
+                                           local->answer.model.info->context, &local->count, err));
     if (run->prefix_path != NULL) {
         FLO_TRY(read_prefix(run, err));
     }

@@ -398,12 +398,8 @@ int flo_author_fill(struct author_build *build, struct flo_err *err)
 
 static int build_all(struct author_build *build, struct flo_err *err)
 {
-    int rv = flo_author_fill(build, err);
-
-    if (rv == 0) {
-        rv = write_body(build, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_author_fill(build, err));
+    FLO_TRY(write_body(build, err));
     return check_body(build, err);
 }
 

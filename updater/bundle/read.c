@@ -254,13 +254,10 @@ static int read_document(struct reader *reader, uint64_t bytes, const char *show
     const struct flo_bundle_handlers *handlers = reader->handlers;
     struct flo_bundle_facts *facts = &reader->facts;
     struct document *document = &reader->documents[facts->release_count];
-    int rv = read_envelope(reader, document, bytes, err);
 
-    if (rv == 0) {
-        rv = flo_release_verify(document->envelope, document->envelope_bytes, reader->trust,
-                                &document->verified, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(read_envelope(reader, document, bytes, err));
+    FLO_TRY(flo_release_verify(document->envelope, document->envelope_bytes, reader->trust,
+                               &document->verified, err));
     document->is_verified = true;
     if (is_known(reader, &document->verified.digest)) {
         return flo_fail(err, FLO_E_BUNDLE_DUPLICATE, "entry %s is a release that stands before it",

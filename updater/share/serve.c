@@ -232,13 +232,10 @@ static int open_listener(struct share *share, struct flo_err *err)
 
     FLO_TRY(flo_httpd_open(share->base, &options, &share->httpd, err));
     FLO_TRY(flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err));
-    int rv = flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err);
-    if (rv == 0) {
-        int n =
-            snprintf(line, sizeof(line), "{\"event\":\"listening\",\"port\":%u}\n", (unsigned)port);
-        tell(share, line, (size_t)n);
-    }
-    return rv;
+    FLO_TRY(flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err));
+    int n = snprintf(line, sizeof(line), "{\"event\":\"listening\",\"port\":%u}\n", (unsigned)port);
+    tell(share, line, (size_t)n);
+    return 0;
 }
 
 static int open_share(struct share *share, struct flo_err *err)

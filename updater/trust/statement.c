@@ -213,7 +213,6 @@ static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = flo_trust_new("");
     struct flo_trust_counters counters;
-    int rv;
 
     if (trust == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a trust statement");
@@ -223,21 +222,16 @@ static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust
                         "the trust statement has %zu bytes, allowed are %d", bytes,
                         FLO_TRUST_BYTES_MAX);
     }
-    rv = (is_draft ? flo_envelope_parse_draft : flo_envelope_parse)(text, bytes, FLO_TYPE_TRUST,
-                                                                    &trust->envelope, err);
-    if (rv == 0) {
-        rv = read_body(trust->envelope.body, trust->envelope.body_bytes, trust, err);
+    FLO_TRY((is_draft ? flo_envelope_parse_draft : flo_envelope_parse)(text, bytes, FLO_TYPE_TRUST,
+                                                                       &trust->envelope, err));
+    FLO_TRY(read_body(trust->envelope.body, trust->envelope.body_bytes, trust, err));
+    FLO_TRY(flo_trust_count_up(trust, NULL, &counters, err));
+    if (!is_draft && counters.own < counters.own_needed) {
+        return flo_fail(err, FLO_E_TRUST_THRESHOLD,
+                        "trust statement %llu: %u of its own root keys signed, "
+                        "it asks for %u",
+                        (unsigned long long)trust->number, counters.own, counters.own_needed);
     }
-    if (rv == 0) {
-        rv = flo_trust_count_up(trust, NULL, &counters, err);
-    }
-    if (rv == 0 && !is_draft && counters.own < counters.own_needed) {
-        rv = flo_fail(err, FLO_E_TRUST_THRESHOLD,
-                      "trust statement %llu: %u of its own root keys signed, "
-                      "it asks for %u",
-                      (unsigned long long)trust->number, counters.own, counters.own_needed);
-    }
-    FLO_TRY(rv);
     flo_sha256(trust->envelope.body, trust->envelope.body_bytes, &trust->digest);
     *out = trust;
     trust = NULL;
