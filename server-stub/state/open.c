@@ -74,45 +74,29 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-static int load(struct flo_controller *controller, struct flo_err *err)
+/* Loads what the tables have, in their open transaction. */
+static int load_tables(struct flo_controller *controller, struct flo_err *err)
 {
     bool has_keyless = false;
 
+    FLO_TRY(settings_load(controller, err));
+    FLO_TRY(flo_proofs_new(&controller->proofs, err));
+    FLO_TRY(flo_proofs_load(controller, &has_keyless, err));
+    FLO_TRY(flo_pki_open(controller, has_keyless, err));
+    FLO_TRY(flo_pki_seals_key(controller, err));
+    FLO_TRY(flo_pki_admin_token(controller, err));
+    FLO_TRY(flo_trust_open(controller, err));
+    FLO_TRY(flo_keyring_load(controller, err));
+    FLO_TRY(flo_fleet_devices_offline(controller->store, err));
+    FLO_TRY(flo_fleet_device_index_load(controller->store, err));
+    FLO_TRY(flo_watches_open(controller, err));
+    return flo_rules_load(controller, err);
+}
+
+static int load(struct flo_controller *controller, struct flo_err *err)
+{
     FLO_TRY(flo_fleet_begin(controller->store, err));
-    int rv = settings_load(controller, err);
-    if (rv == 0) {
-        rv = flo_proofs_new(&controller->proofs, err);
-    }
-    if (rv == 0) {
-        rv = flo_proofs_load(controller, &has_keyless, err);
-    }
-    if (rv == 0) {
-        rv = flo_pki_open(controller, has_keyless, err);
-    }
-    if (rv == 0) {
-        rv = flo_pki_seals_key(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_pki_admin_token(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_trust_open(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_keyring_load(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_devices_offline(controller->store, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_device_index_load(controller->store, err);
-    }
-    if (rv == 0) {
-        rv = flo_watches_open(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_rules_load(controller, err);
-    }
+    int rv = load_tables(controller, err);
     if (rv < 0) {
         flo_fleet_roll_back(controller->store);
         return rv;
@@ -269,6 +253,23 @@ static struct flo_controller *controller_new(void)
     return controller;
 }
 
+static int open_all(struct flo_controller *controller, struct flo_err *err)
+{
+    if (strcmp(controller->options.dir, ":memory:") != 0) {
+        FLO_TRY(flo_addresses_read(controller, err));
+        FLO_TRY(flo_dir_make(controller->options.dir, 0700, err));
+    }
+    FLO_TRY(open_tables(controller, err));
+    FLO_TRY(load(controller, err));
+    FLO_TRY(flo_telemetry_link_open(controller, err));
+    FLO_TRY(flo_audit_head_open(controller, err));
+    if (controller->options.is_restored) {
+        FLO_TRY(flo_audit_head_restart(controller, err));
+        FLO_TRY(restore(controller, err));
+    }
+    return flo_pki_seals_rows(controller, err);
+}
+
 int flo_controller_open(const struct flo_controller_options *options, struct flo_controller **out,
                         struct flo_err *err)
 {
@@ -286,34 +287,7 @@ int flo_controller_open(const struct flo_controller_options *options, struct flo
     snprintf(controller->dir, sizeof(controller->dir), "%s", options->dir);
     flo_uuid_make(controller->boot);
     controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();
-    int rv = 0;
-    if (strcmp(options->dir, ":memory:") != 0) {
-        rv = flo_addresses_read(controller, err);
-        if (rv == 0) {
-            rv = flo_dir_make(options->dir, 0700, err);
-        }
-    }
-    if (rv == 0) {
-        rv = open_tables(controller, err);
-    }
-    if (rv == 0) {
-        rv = load(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_telemetry_link_open(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_audit_head_open(controller, err);
-    }
-    if (rv == 0 && options->is_restored) {
-        rv = flo_audit_head_restart(controller, err);
-        if (rv == 0) {
-            rv = restore(controller, err);
-        }
-    }
-    if (rv == 0) {
-        rv = flo_pki_seals_rows(controller, err);
-    }
+    int rv = open_all(controller, err);
     if (rv < 0) {
         flo_controller_close(controller);
         return rv;
