@@ -151,29 +151,18 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
         FLO_TRY(flo_plain_body(cli, row->fields, &body, err));
         return flo_device_ask(cli, row->op, body, err);
     }
-    int rv = is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0;
-
-    if (rv == 0) {
-        rv = fill(&call, row->path, &path, err);
-    }
-    if (rv == 0) {
-        rv = flo_plain_body(cli, row->fields, &body, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_call(cli, row->method, path.data, body, &answer, err);
-    }
-    if (rv == 0 && answer == NULL) {
+    FLO_TRY(is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0);
+    FLO_TRY(fill(&call, row->path, &path, err));
+    FLO_TRY(flo_plain_body(cli, row->fields, &body, err));
+    FLO_TRY(flo_api_call(cli, row->method, path.data, body, &answer, err));
+    if (answer == NULL) {
         answer = json_pack("{s:s}", row->noun->key, call.word);
     }
     call.answer = answer;
     call.body = body;
-    if (rv == 0) {
-        rv = fill(&call, row->result, &result, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer), "%s\n", (const char *)result.data);
-    }
-    return rv;
+    FLO_TRY(fill(&call, row->result, &result, err));
+    flo_out_done(cli, json_incref(answer), "%s\n", (const char *)result.data);
+    return 0;
 }
 
 /* ---- the rows ---- */

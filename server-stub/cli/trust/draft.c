@@ -84,18 +84,11 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *read = NULL;
     const char *path = flo_args_text(&cli->args, "to", NULL);
     struct flo_trust_counters counters;
-    int rv = flo_trust_draft(draft, held, &text, err);
 
-    if (rv == 0) {
-        rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &read, err);
-    }
-    if (rv == 0) {
-        rv = flo_trust_count_up(read, held, &counters, err);
-    }
-    if (rv == 0) {
-        rv = flo_file_write(path, text.data, text.bytes, 0644, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_trust_draft(draft, held, &text, err));
+    FLO_TRY(flo_trust_draft_parse((const char *)text.data, text.bytes, &read, err));
+    FLO_TRY(flo_trust_count_up(read, held, &counters, err));
+    FLO_TRY(flo_file_write(path, text.data, text.bytes, 0644, err));
     const char *word = flo_trust_is_signed(held) ? "root" : "release";
     flo_out_done(
         cli,

@@ -9,13 +9,11 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     const char *path = cli->args.words[0];
-    int rv = path != NULL ? flo_trust_load(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
-    if (rv == 0) {
-        FLO_CLEANUP(flo_json_cleanup) json_t *rows = flo_trust_rows(trust);
-        flo_out_table(cli, rows, FLO_COLUMNS(key));
-    }
-    return rv;
+    FLO_TRY(path != NULL ? flo_trust_load(path, &trust, err) : flo_trust_held(cli, &trust, err));
+    FLO_CLEANUP(flo_json_cleanup) json_t *rows = flo_trust_rows(trust);
+    flo_out_table(cli, rows, FLO_COLUMNS(key));
+    return 0;
 }
 
 /* ---- rotate ---- */
@@ -132,7 +130,6 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     const char *word = cli->args.words[0];
     unsigned role = flo_trust_role(word);
-    int rv;
 
     if (role == 0 && strcmp(word, "ca") != 0) {
         return flo_fail(err, FLO_E_USAGE,
@@ -143,17 +140,10 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
     if (cli->args.words[1] == NULL && role != FLO_ROLE_ORDER) {
         return flo_fail(err, FLO_E_USAGE, "the new key is missing: NEW.pub");
     }
-    rv = flo_trust_held(cli, &held, err);
-    if (rv == 0) {
-        rv = flo_trust_begin(cli, held, &draft, err);
-    }
-    if (rv == 0) {
-        rv = change(cli, draft, role, err);
-    }
-    if (rv == 0) {
-        rv = set_threshold(cli, draft, role, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
+    FLO_TRY(change(cli, draft, role, err));
+    FLO_TRY(set_threshold(cli, draft, role, err));
     return flo_trust_end(cli, held, draft, err);
 }
 

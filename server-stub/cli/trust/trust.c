@@ -50,30 +50,19 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
     uint64_t threshold;
 
     FLO_TRY(flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err));
-    int rv = flo_trust_held(cli, &held, err);
-    if (rv == 0 && flo_trust_is_signed(held)) {
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    if (flo_trust_is_signed(held)) {
         flo_fail(err, FLO_E_STATE, "the fleet has a signed statement, %llu",
                  (unsigned long long)flo_trust_number(held));
         return flo_err_fix(err, "flotilla key rotate and key revoke draft the "
                                 "next one");
     }
-    if (rv == 0) {
-        rv = flo_trust_begin(cli, held, &draft, err);
-    }
-    if (rv == 0) {
-        flo_trust_set_threshold(draft, (uint32_t)threshold);
-        rv = add_keys(cli, draft, "root", err);
-    }
-    if (rv == 0) {
-        rv = add_keys(cli, draft, "release", err);
-    }
-    if (rv == 0) {
-        rv = add_keys(cli, draft, "emergency", err);
-    }
-    if (rv == 0) {
-        rv = add_authorities(cli, draft, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
+    flo_trust_set_threshold(draft, (uint32_t)threshold);
+    FLO_TRY(add_keys(cli, draft, "root", err));
+    FLO_TRY(add_keys(cli, draft, "release", err));
+    FLO_TRY(add_keys(cli, draft, "emergency", err));
+    FLO_TRY(add_authorities(cli, draft, err));
     return flo_trust_end(cli, held, draft, err);
 }
 
@@ -170,27 +159,21 @@ int flo_cmd_trust_verify(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
     enum flo_trust_standing standing = FLO_TRUST_GAP;
-    int rv = flo_trust_held(cli, &held, err);
 
-    if (rv == 0) {
-        rv = flo_trust_file(cli->args.words[0], &next, err);
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    FLO_TRY(flo_trust_file(cli->args.words[0], &next, err));
+    FLO_TRY(flo_trust_follows(held, next, &standing, err));
+    if (standing != FLO_TRUST_NEXT) {
+        return flo_fail(err, FLO_E_TRUST_NUMBER, "statement %llu does not follow number %llu",
+                        (unsigned long long)flo_trust_number(next),
+                        (unsigned long long)flo_trust_number(held));
     }
-    if (rv == 0) {
-        rv = flo_trust_follows(held, next, &standing, err);
-    }
-    if (rv == 0 && standing != FLO_TRUST_NEXT) {
-        rv = flo_fail(err, FLO_E_TRUST_NUMBER, "statement %llu does not follow number %llu",
-                      (unsigned long long)flo_trust_number(next),
-                      (unsigned long long)flo_trust_number(held));
-    }
-    if (rv == 0) {
-        flo_out_done(
-            cli,
-            json_pack("{s:s,s:I}", "verdict", "good", "number", (json_int_t)flo_trust_number(next)),
-            "statement %llu follows number %llu: devices take it\n",
-            (unsigned long long)flo_trust_number(next), (unsigned long long)flo_trust_number(held));
-    }
-    return rv;
+    flo_out_done(
+        cli,
+        json_pack("{s:s,s:I}", "verdict", "good", "number", (json_int_t)flo_trust_number(next)),
+        "statement %llu follows number %llu: devices take it\n",
+        (unsigned long long)flo_trust_number(next), (unsigned long long)flo_trust_number(held));
+    return 0;
 }
 
 /* ---- publish, status ---- */
