@@ -113,16 +113,14 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_e
                                    .role = role,
                                    .person = user,
                                    .expires_at_ms = flo_wall_ms() + ttl_ms};
-    int rv = role_of(call, user, role, err);
 
-    FLO_TRY(rv);
-    rv = flo_token_make(call->controller, &spec, id, text, err);
-    FLO_TRY(rv);
+    FLO_TRY(role_of(call, user, role, err));
+    FLO_TRY(flo_token_make(call->controller, &spec, id, text, err));
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access", "token",
                           text, "role", role, "name", spec.name, "user",
                           user != NULL ? json_string(user) : json_null(), "expires_at_ms",
                           (json_int_t)spec.expires_at_ms);
-    return rv;
+    return 0;
 }
 
 int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)

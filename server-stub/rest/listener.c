@@ -159,12 +159,8 @@ static int parse_body(struct flo_rest_call *call, const struct route *route, str
  * runs, because one of them may have been meant to narrow the request. */
 static int read_body(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
-    int rv = flo_rest_query_check(call->request, route->query, err);
-
-    if (rv == 0) {
-        rv = parse_body(call, route, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_rest_query_check(call->request, route->query, err));
+    FLO_TRY(parse_body(call, route, err));
     return flo_request_check(route->body, call->in, err);
 }
 
@@ -501,32 +497,21 @@ static void on_events(void *context, struct flo_httpd_request *request)
 int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
 {
     static struct binding bindings[FLO_COUNT(routes)];
-    int rv = flo_rest_rate_open(rest, err);
 
+    FLO_TRY(flo_rest_rate_open(rest, err));
     flo_rest_held_open(rest);
-    for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
+    for (size_t i = 0; i < FLO_COUNT(routes); i++) {
         bindings[i] = (struct binding){rest, &routes[i]};
-        rv = flo_httpd_route(rest->httpd, routes[i].method, routes[i].pattern,
-                             (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
-                                                              : FLO_REST_BODY_MAX,
-                             on_call, &bindings[i], err);
+        FLO_TRY(flo_httpd_route(rest->httpd, routes[i].method, routes[i].pattern,
+                                (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
+                                                                 : FLO_REST_BODY_MAX,
+                                on_call, &bindings[i], err));
     }
-    if (rv == 0) {
-        rv = flo_rest_stream_open(rest, FLO_STREAM_EVENTS, on_events, err);
-    }
-    if (rv == 0) {
-        rv = flo_blobs_open(rest, err);
-    }
-    if (rv == 0) {
-        rv = flo_reports_open(rest, err);
-    }
-    if (rv == 0) {
-        rv = flo_rest_statements_open(rest, err);
-    }
-    if (rv == 0) {
-        rv = flo_rest_revoked_open(rest, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_rest_stream_open(rest, FLO_STREAM_EVENTS, on_events, err));
+    FLO_TRY(flo_blobs_open(rest, err));
+    FLO_TRY(flo_reports_open(rest, err));
+    FLO_TRY(flo_rest_statements_open(rest, err));
+    FLO_TRY(flo_rest_revoked_open(rest, err));
     FLO_TRY(flo_web_open(rest, err));
     return flo_dashboard_open(rest, err);
 }

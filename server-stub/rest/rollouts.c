@@ -175,11 +175,9 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
     flo_object_rollout_etag(&entry->core, call->etag);
-    int rv = flo_object_rollout(call->controller, entry, devices, &call->out, err);
-    if (rv == 0) {
-        flo_object_rollback(call->controller, &entry->core, call->out);
-    }
-    return rv;
+    FLO_TRY(flo_object_rollout(call->controller, entry, devices, &call->out, err));
+    flo_object_rollback(call->controller, &entry->core, call->out);
+    return 0;
 }
 
 int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
@@ -199,11 +197,9 @@ int flo_rest_rollout_slices(struct flo_rest_call *call, struct flo_err *err)
     json_t *items = NULL;
 
     FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
-    int rv = flo_rollouts_found_show(call->controller, entry, &items, err);
-    if (rv == 0) {
-        call->out = json_pack("{s:o}", "items", items);
-    }
-    return rv;
+    FLO_TRY(flo_rollouts_found_show(call->controller, entry, &items, err));
+    call->out = json_pack("{s:o}", "items", items);
+    return 0;
 }
 
 struct records {

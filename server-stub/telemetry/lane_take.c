@@ -83,14 +83,12 @@ static int begin(struct flo_lane *lane, struct flo_err *err)
     if (lane->is_open) {
         return 0;
     }
-    int rv = flo_windows_begin(lane->store, err);
-    if (rv == 0) {
-        lane->is_open = true;
-        if (lane->commit != NULL) {
-            event_add(lane->commit, &in);
-        }
+    FLO_TRY(flo_windows_begin(lane->store, err));
+    lane->is_open = true;
+    if (lane->commit != NULL) {
+        event_add(lane->commit, &in);
     }
-    return rv;
+    return 0;
 }
 
 static struct flo_lane_known *find_release(const struct flo_lane *lane,

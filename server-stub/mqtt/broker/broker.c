@@ -54,26 +54,20 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char path[4096];
-    int rv = flo_broker_acl_text(controller, &text, err);
 
-    if (rv == 0) {
-        rv = path_of(controller, "mosquitto/acl", path, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_broker_acl_text(controller, &text, err));
+    FLO_TRY(path_of(controller, "mosquitto/acl", path, err));
     return flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
 int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 {
-    int rv = acl_write(broker->controller, err);
-
-    if (rv == 0) {
-        rv = flo_broker_authorities(broker->controller, err);
-    }
-    if (rv == 0 && broker->pid > 0) {
+    FLO_TRY(acl_write(broker->controller, err));
+    FLO_TRY(flo_broker_authorities(broker->controller, err));
+    if (broker->pid > 0) {
         kill(broker->pid, SIGHUP);
     }
-    return rv;
+    return 0;
 }
 
 /* ---- configuration ---- */

@@ -123,15 +123,13 @@ int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     size_t bytes;
-    int rv = flo_file_read(flo_pki_files(call->controller->pki)->revoked_file, 64u << 20, &pem,
-                           &bytes, err);
 
-    if (rv == 0) {
-        call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes, "authorities",
-                              flo_pki_ca(call->controller->pki)->data,
-                              flo_pki_ca(call->controller->pki)->bytes);
-    }
-    return rv;
+    FLO_TRY(flo_file_read(flo_pki_files(call->controller->pki)->revoked_file, 64u << 20, &pem,
+                          &bytes, err));
+    call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes, "authorities",
+                          flo_pki_ca(call->controller->pki)->data,
+                          flo_pki_ca(call->controller->pki)->bytes);
+    return 0;
 }
 
 static void on_revoked(void *context, struct flo_httpd_request *request)

@@ -22,11 +22,9 @@ struct of_rollout {
 static int first_slice(struct of_rollout *plan, struct flo_err *err)
 {
     FLO_TRY(flo_rollouts_labels_read(plan->controller, plan->entry, err));
-    int rv = flo_object_rollout(plan->controller, plan->entry, 0, &plan->out, err);
-    if (rv == 0) {
-        json_object_set(plan->out, "file", plan->file);
-    }
-    return rv;
+    FLO_TRY(flo_object_rollout(plan->controller, plan->entry, 0, &plan->out, err));
+    json_object_set(plan->out, "file", plan->file);
+    return 0;
 }
 
 static int rollout_on(void *context, uint64_t until_ms, bool *is_whole, struct flo_err *err)

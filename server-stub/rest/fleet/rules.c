@@ -23,16 +23,13 @@ int flo_rest_approval_set(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *group = flo_httpd_param(call->request, "group");
     uint64_t people = flo_rest_number_in(call, "people", 1);
-    int rv;
 
     if (!flo_name_is_valid(group)) {
         return flo_fail(err, FLO_E_REST_MEANING, "group: `%.80s` is no name", group);
     }
-    rv = flo_rules_set_approval(call->controller, group, (uint32_t)people, call->name, err);
-    if (rv == 0) {
-        call->out = flo_rule_approval_json(flo_rules_approval(call->controller, group));
-    }
-    return rv;
+    FLO_TRY(flo_rules_set_approval(call->controller, group, (uint32_t)people, call->name, err));
+    call->out = flo_rule_approval_json(flo_rules_approval(call->controller, group));
+    return 0;
 }
 
 int flo_rest_approval_delete(struct flo_rest_call *call, struct flo_err *err)
@@ -64,7 +61,6 @@ int flo_rest_freeze_set(struct flo_rest_call *call, struct flo_err *err)
     const char *name = flo_httpd_param(call->request, "name");
     struct flo_rule_freeze freeze = {.from_ms = flo_rest_number_in(call, "from_ms", 0),
                                      .until_ms = flo_rest_number_in(call, "until_ms", 0)};
-    int rv;
 
     if (!flo_name_is_valid(name)) {
         return flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name", name);
@@ -75,11 +71,9 @@ int flo_rest_freeze_set(struct flo_rest_call *call, struct flo_err *err)
              flo_rest_text_in(call, "window", ""));
     snprintf(freeze.reason, sizeof(freeze.reason), "%s", flo_rest_text_in(call, "reason", ""));
     snprintf(freeze.by, sizeof(freeze.by), "%s", call->name);
-    rv = flo_rules_set_freeze(call->controller, &freeze, err);
-    if (rv == 0) {
-        call->out = flo_rule_freeze_json(flo_rules_freeze(call->controller, name), flo_wall_ms());
-    }
-    return rv;
+    FLO_TRY(flo_rules_set_freeze(call->controller, &freeze, err));
+    call->out = flo_rule_freeze_json(flo_rules_freeze(call->controller, name), flo_wall_ms());
+    return 0;
 }
 
 int flo_rest_freeze_delete(struct flo_rest_call *call, struct flo_err *err)

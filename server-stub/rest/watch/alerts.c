@@ -146,14 +146,12 @@ int flo_rest_webhook_add(struct flo_rest_call *call, struct flo_err *err)
     struct flo_watch_webhook hook;
 
     tell_host(call, flo_rest_text_in(call, "url", ""));
-    int rv = flo_watch_webhook_add(call->controller, flo_rest_text_in(call, "url", ""),
-                                   flo_rest_flag_in(call, "page_only", false), &hook, err);
+    FLO_TRY(flo_watch_webhook_add(call->controller, flo_rest_text_in(call, "url", ""),
+                                  flo_rest_flag_in(call, "page_only", false), &hook, err));
 
-    if (rv == 0) {
-        call->out = view_webhook(&hook);
-        json_object_set_new(call->out, "secret", json_string(hook.secret));
-    }
-    return rv;
+    call->out = view_webhook(&hook);
+    json_object_set_new(call->out, "secret", json_string(hook.secret));
+    return 0;
 }
 
 int flo_rest_webhook_delete(struct flo_rest_call *call, struct flo_err *err)

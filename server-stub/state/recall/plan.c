@@ -187,11 +187,9 @@ int flo_orders_plan_rollout(struct flo_controller *controller,
     const struct flo_recall what = {.release = entry->core.release, .group = "all"};
 
     FLO_TRY(flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err));
-    int rv = flo_orders_plan_rollback(controller, &what, out, err);
-    if (rv == 0) {
-        snprintf((*out)->rollout, sizeof((*out)->rollout), "%s", entry->core.id);
-    }
-    return rv;
+    FLO_TRY(flo_orders_plan_rollback(controller, &what, out, err));
+    snprintf((*out)->rollout, sizeof((*out)->rollout), "%s", entry->core.id);
+    return 0;
 }
 
 int flo_orders_plan_removal(struct flo_controller *controller, const struct flo_remove *what,

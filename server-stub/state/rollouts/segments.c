@@ -135,14 +135,12 @@ static int add_device(void *context, const struct flo_select_device *device)
     if (index == SIZE_MAX) {
         return 0;
     }
-    int rv = name_of(all, device, name);
-    if (rv == 0) {
-        struct flo_rollout_member *member = &core->members[index];
-        member->place.site = flo_rollouts_site(device);
-        member->segment = draft_of(all, name);
-        all->drafts[member->segment].members++;
-    }
-    return rv;
+    FLO_TRY(name_of(all, device, name));
+    struct flo_rollout_member *member = &core->members[index];
+    member->place.site = flo_rollouts_site(device);
+    member->segment = draft_of(all, name);
+    all->drafts[member->segment].members++;
+    return 0;
 }
 
 static int by_size(const void *a, const void *b)

@@ -219,16 +219,12 @@ static const struct flo_store_ops ops = {
 static int is_forgotten(struct flo_db *db, bool *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_db_query(db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'", FLO_DB_NONE,
-                          &row, err);
 
-    if (rv == 0) {
-        rv = flo_db_step(row, out, err);
-    }
-    if (rv == 0) {
-        flo_db_reset(row);
-    }
-    return rv;
+    FLO_TRY(flo_db_query(db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'", FLO_DB_NONE,
+                         &row, err));
+    FLO_TRY(flo_db_step(row, out, err));
+    flo_db_reset(row);
+    return 0;
 }
 
 /* Older controllers stored whole answers of POST /v1/tokens.  Free pages still

@@ -204,11 +204,9 @@ static int prune_some(struct flo_windows *store, const char *sql, const struct f
     if (*left <= 0) {
         return 0;
     }
-    int rv = flo_db_run(store->db, sql, values, count, err);
-    if (rv == 0) {
-        *left -= flo_db_changes(store->db);
-    }
-    return rv;
+    FLO_TRY(flo_db_run(store->db, sql, values, count, err));
+    *left -= flo_db_changes(store->db);
+    return 0;
 }
 
 static int64_t since(uint64_t now_ms, uint64_t life_ms)

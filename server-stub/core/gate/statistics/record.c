@@ -466,8 +466,6 @@ static int share_parse(const json_t *json, struct flo_statistic_arms *out, struc
 int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
                              struct flo_statistic_arms *out, struct flo_err *err)
 {
-    int rv = 0;
-
     assert((size_t)kind < FLO_COUNT(kinds));
     memset(out, 0, sizeof(*out));
     switch (kind) {
@@ -487,7 +485,7 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
     case FLO_STATISTIC_LEAK:
         return leak_arms_parse(json, &out->leak, err);
     }
-    return rv;
+    return 0;
 }
 
 /* ---- results ---- */
