@@ -1,6 +1,7 @@
 /* Service notification: sends READY, WATCHDOG and STOPPING as datagrams to
  * NOTIFY_SOCKET. */
 #include "base/host/service.h"
+#include "base/host/event.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -123,9 +124,7 @@ void flo_service_stop(struct flo_service *service)
     if (service == NULL) {
         return;
     }
-    if (service->alive != NULL) {
-        event_free(service->alive);
-    }
+    flo_event_drop(&service->alive);
     say(service, "STOPPING=1");
     close(service->fd);
     free(service);

@@ -31,9 +31,7 @@ static bool file_read(const struct flo_cgroup *group, const char *name, char *te
     int fd = file_open(group, name, O_RDONLY);
     ssize_t n = fd < 0 ? -1 : read(fd, text, TEXT_MAX - 1);
 
-    if (fd >= 0) {
-        close(fd);
-    }
+    flo_fd_cleanup(&fd);
     text[n > 0 ? n : 0] = '\0';
     return n >= 0;
 }
@@ -44,9 +42,7 @@ static bool file_write(const struct flo_cgroup *group, const char *name, const c
     bool is_written = fd >= 0 && write(fd, text, strlen(text)) > 0;
     int why = errno;
 
-    if (fd >= 0) {
-        close(fd);
-    }
+    flo_fd_cleanup(&fd);
     errno = why;
     return is_written;
 }

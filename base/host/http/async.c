@@ -2,6 +2,7 @@
  *
  * libcurl names the sockets to watch and one timer; libevent watches them.
  * Handles are added and removed outside of libcurl's callbacks only. */
+#include "base/host/event.h"
 #include "base/host/http_async.h"
 
 #include <stdlib.h>
@@ -131,9 +132,7 @@ static int watch_socket(CURL *curl, curl_socket_t fd, int what, void *context, v
     struct event *event = event_new(client->base, fd, events, on_ready, client);
     if (event == NULL || event_add(event, NULL) != 0 ||
         curl_multi_assign(client->multi, fd, event) != CURLM_OK) {
-        if (event != NULL) {
-            event_free(event);
-        }
+        flo_event_drop(&event);
         return -1;
     }
     return 0;
@@ -190,9 +189,7 @@ void flo_http_async_close(struct flo_http_async *client)
     }
     (void)curl_multi_cleanup(client->multi);
     (void)curl_share_cleanup(client->sessions);
-    if (client->timer != NULL) {
-        event_free(client->timer);
-    }
+    flo_event_drop(&client->timer);
     flo_http_options_free(&client->options);
     free(client);
 }

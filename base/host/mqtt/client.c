@@ -10,6 +10,7 @@
  * This file opens and closes the client, and passes items from the queue to the
  * handlers. */
 #include "base/host/mqtt/client.h"
+#include "base/host/event.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -296,12 +297,8 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
     if (mqtt == NULL) {
         return;
     }
-    if (mqtt->wake != NULL) {
-        event_free(mqtt->wake);
-    }
-    if (mqtt->retry != NULL) {
-        event_free(mqtt->retry);
-    }
+    flo_event_drop(&mqtt->wake);
+    flo_event_drop(&mqtt->retry);
     if (mqtt->is_connected) {
         say_bye(mqtt, bye);
     } else if (mqtt->is_connecting && !is_destroyed_in_time(mqtt)) {
