@@ -89,9 +89,7 @@ static int change(struct serve_place *place, enum flo_serve_role role, const cha
         rv = flo_fail(err, FLO_E_META_NAME, "an adapter's name");
     }
     if (rv < 0) {
-        if (fd >= 0) {
-            close(fd);
-        }
+        flo_fd_cleanup(&fd);
         return rv;
     }
     strcpy(engine->change.name, name);

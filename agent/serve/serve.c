@@ -94,9 +94,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
         flo_serve_engine_free_all(serve);
         flo_fallbacks_close(serve);
         flo_reaper_close(serve);
-        if (serve->turn != NULL) {
-            event_free(serve->turn);
-        }
+        flo_event_drop(&serve->turn);
         flo_news_close(serve->news);
         flo_apart_close(serve->apart);
         free(serve);
@@ -126,13 +124,9 @@ void flo_serve_close(struct flo_serve *serve)
     flo_httpd_close(serve->httpd);
     flo_choices_free(serve, true);
     flo_batch_close(serve->batch);
-    if (serve->turn != NULL) {
-        event_free(serve->turn);
-    }
+    flo_event_drop(&serve->turn);
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
-        if (serve->places[i].removal != NULL) {
-            event_free(serve->places[i].removal);
-        }
+        flo_event_drop(&serve->places[i].removal);
     }
     flo_responses_close(serve);
     flo_news_close(serve->news);

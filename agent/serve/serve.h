@@ -23,6 +23,7 @@
 #include "agent/core/quota.h"
 #include "agent/core/spend.h"
 #include "base/host/config.h"
+#include "base/host/event.h"
 #include "base/sandbox.h"
 
 struct event_base;

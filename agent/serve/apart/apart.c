@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/host/event.h"
 #include "base/host/wake.h"
 
 struct serve_apart {
@@ -150,9 +151,7 @@ void flo_apart_close(struct serve_apart *apart)
         return;
     }
     flo_apart_stop(apart);
-    if (apart->knock != NULL) {
-        event_free(apart->knock);
-    }
+    flo_event_drop(&apart->knock);
     flo_fd_cleanup(&apart->knock_fd);
     if (apart->base != NULL) {
         event_base_free(apart->base);

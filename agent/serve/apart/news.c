@@ -456,9 +456,7 @@ void flo_news_close(struct flo_news *news)
     if (news == NULL) {
         return;
     }
-    if (news->told != NULL) {
-        event_free(news->told);
-    }
+    flo_event_drop(&news->told);
     flo_fd_cleanup(&news->told_fd);
     pthread_mutex_destroy(&news->lock);
     free(news);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host/event.h"
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
@@ -656,9 +657,7 @@ void flo_batch_desk_close(struct flo_batch_desk *desk)
     free_notes(desk, &desk->in);
     flo_batch_work_close(&desk->work);
     flo_batch_store_close(&desk->store);
-    if (desk->wake != NULL) {
-        event_free(desk->wake);
-    }
+    flo_event_drop(&desk->wake);
     flo_fd_cleanup(&desk->wake_fd);
     pthread_cond_destroy(&desk->changed);
     pthread_mutex_destroy(&desk->lock);

@@ -44,10 +44,7 @@ struct serve_child {
 
 static void end_event(struct event **event)
 {
-    if (*event != NULL) {
-        event_free(*event);
-        *event = NULL;
-    }
+    flo_event_drop(&*event);
 }
 
 static void close_streams(struct serve_child *child)

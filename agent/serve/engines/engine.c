@@ -612,9 +612,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         } else {
             close(fd);
         }
-        if (engine->tick != NULL) {
-            event_free(engine->tick);
-        }
+        flo_event_drop(&engine->tick);
         free(engine);
         FLO_TRY(rv);
         return flo_fail(err, FLO_E_MEMORY, "no event");

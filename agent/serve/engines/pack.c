@@ -45,15 +45,9 @@ void flo_serve_pack_cancel(struct serve_packer *packer)
     if (packer == NULL) {
         return;
     }
-    if (packer->readable != NULL) {
-        event_free(packer->readable);
-    }
-    if (packer->tick != NULL) {
-        event_free(packer->tick);
-    }
-    if (packer->fd >= 0) {
-        close(packer->fd);
-    }
+    flo_event_drop(&packer->readable);
+    flo_event_drop(&packer->tick);
+    flo_fd_cleanup(&packer->fd);
     if (packer->pid > 0) {
         flo_serve_kill(packer->serve, packer->pid);
     }

@@ -50,15 +50,9 @@ void flo_serve_plan_cancel(struct serve_planner *planner)
     if (planner == NULL) {
         return;
     }
-    if (planner->readable != NULL) {
-        event_free(planner->readable);
-    }
-    if (planner->deadline != NULL) {
-        event_free(planner->deadline);
-    }
-    if (planner->fd >= 0) {
-        close(planner->fd);
-    }
+    flo_event_drop(&planner->readable);
+    flo_event_drop(&planner->deadline);
+    flo_fd_cleanup(&planner->fd);
     if (planner->pid > 0) {
         flo_serve_kill(planner->serve, planner->pid);
     }

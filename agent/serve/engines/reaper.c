@@ -95,7 +95,5 @@ void flo_reaper_close(struct flo_serve *serve)
         serve->killed = killed->next;
         free(killed);
     }
-    if (serve->reaper != NULL) {
-        event_free(serve->reaper);
-    }
+    flo_event_drop(&serve->reaper);
 }

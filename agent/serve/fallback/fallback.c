@@ -617,9 +617,7 @@ void flo_fallbacks_close(struct flo_serve *serve)
     }
     flo_serve_child_pool_close(&fallbacks->pool);
     for (uint32_t i = 0; i < fallbacks->n_endpoints; i++) {
-        if (fallbacks->endpoints[i].start != NULL) {
-            event_free(fallbacks->endpoints[i].start);
-        }
+        flo_event_drop(&fallbacks->endpoints[i].start);
     }
     free(fallbacks->spent_file);
     free(fallbacks);

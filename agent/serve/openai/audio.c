@@ -200,10 +200,6 @@ const struct serve_front flo_openai_speech = {
     .kind = REQUEST_AUDIO,
     .id_prefix = "cmpl-",
     .read = read,
-    .begin = NULL,
-    .piece = NULL,
-    .end = NULL,
     .whole = whole,
-    .frame = NULL,
     .fail = flo_openai_fail,
 };

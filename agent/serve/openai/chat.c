@@ -181,6 +181,5 @@ const struct serve_front flo_openai_chat = {
     .end = end,
     .whole = whole,
     .choice = choice,
-    .frame = NULL,
     .fail = flo_openai_fail,
 };

@@ -82,6 +82,5 @@ const struct serve_front flo_openai_text = {
     .end = end,
     .whole = whole,
     .choice = choice,
-    .frame = NULL,
     .fail = flo_openai_fail,
 };

@@ -26,12 +26,8 @@ static void probe_free(struct probe *probe)
 {
     flo_probe_speed_end(probe);
     flo_serve_engine_cancel(&probe->call);
-    if (probe->deadline != NULL) {
-        event_free(probe->deadline);
-    }
-    if (probe->wake != NULL) {
-        event_free(probe->wake);
-    }
+    flo_event_drop(&probe->deadline);
+    flo_event_drop(&probe->wake);
     flo_golden_deinit(&probe->golden);
     flo_buf_deinit(&probe->text);
     free(probe->vector);

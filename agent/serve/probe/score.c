@@ -41,9 +41,7 @@ static void score_free(struct score *score)
 {
     score->serve->score = NULL;
     flo_serve_engine_cancel(&score->call);
-    if (score->wake != NULL) {
-        event_free(score->wake);
-    }
+    flo_event_drop(&score->wake);
     flo_golden_deinit(&score->golden);
     free(score);
 }

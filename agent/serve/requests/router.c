@@ -50,12 +50,8 @@ static void request_end(struct serve_request *request, uint32_t tokens_in, int e
     flo_lists_leave(request);
     flo_serve_engine_cancel(&request->call);
     request->place->used_ms = flo_now_ms();
-    if (request->hold != NULL) {
-        event_free(request->hold);
-    }
-    if (request->detour.patience != NULL) {
-        event_free(request->detour.patience);
-    }
+    flo_event_drop(&request->hold);
+    flo_event_drop(&request->detour.patience);
     flo_ends_tell(request, tokens_in, error);
     flo_fallback_end(request, tokens_in, error);
     flo_request_free(request);
@@ -373,10 +369,7 @@ static bool go_elsewhere(struct serve_request *request, enum flo_fallback_reason
     flo_lists_leave(request);
     request->place = after;
     flo_lists_run(request);
-    if (request->hold != NULL) {
-        event_free(request->hold);
-        request->hold = NULL;
-    }
+    flo_event_drop(&request->hold);
     request->is_waiting = false;
     request_dispatch(request);
     return true;

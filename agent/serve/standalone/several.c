@@ -315,9 +315,7 @@ int flo_several_run(const struct several_spec *spec, struct flo_err *err)
     flo_model_cache_close(s->model_cache);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
-        if (signals[i] != NULL) {
-            event_free(signals[i]);
-        }
+        flo_event_drop(&signals[i]);
     }
     event_base_free(base);
     free(s);

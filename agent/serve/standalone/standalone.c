@@ -672,9 +672,7 @@ static int run(struct standalone *s, struct flo_err *err)
     flo_packs_close(s->cache);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
-        if (signals[i] != NULL) {
-            event_free(signals[i]);
-        }
+        flo_event_drop(&signals[i]);
     }
     flo_loras_deinit(&s->adapters);
     flo_loras_deinit(&s->wanted);
@@ -714,9 +712,7 @@ static int serve(void *state, struct flo_err *err)
     }
     s->door.listen = s->listen;
     int rv = s->several.n_models > 1 ? run_several(s, err) : run(s, err);
-    if (s->restart != NULL) {
-        event_free(s->restart);
-    }
+    flo_event_drop(&s->restart);
     if (s->base != NULL) {
         event_base_free(s->base);
     }
