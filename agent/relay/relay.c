@@ -10,6 +10,7 @@
 
 #include <flotilla/errors/net.h>
 
+#include "base/host/event.h"
 #include "base/host/httpd.h"
 
 #define CONNECTIONS_SPARE 8 /* for health, and for calls that are refused */
@@ -37,9 +38,7 @@ struct forward {
 static void free_forward(struct forward *forward)
 {
     forward->relay->running--;
-    if (forward->retry != NULL) {
-        event_free(forward->retry);
-    }
+    flo_event_drop(&forward->retry);
     free(forward);
 }
 

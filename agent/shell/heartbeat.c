@@ -151,10 +151,7 @@ int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
 
 static void drop(struct event **event)
 {
-    if (*event != NULL) {
-        event_free(*event);
-        *event = NULL;
-    }
+    flo_event_drop(&*event);
 }
 
 void flo_heartbeat_close(struct flo_shell *shell)

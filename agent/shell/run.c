@@ -109,9 +109,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
 
 static void event_drop(struct event *event)
 {
-    if (event != NULL) {
-        event_free(event);
-    }
+    flo_event_drop(&event);
 }
 
 void flo_shell_close(struct flo_shell *shell)

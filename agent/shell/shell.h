@@ -46,6 +46,7 @@
 #include "agent/shell/queue/queue.h"
 #include "agent/shell/report/measures.h"
 #include "base/host/config.h"
+#include "base/host/event.h"
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
 

@@ -23,10 +23,7 @@
 
 void flo_benchmark_process_end(struct flo_benchmarking *b)
 {
-    if (b->readable != NULL) {
-        event_free(b->readable);
-        b->readable = NULL;
-    }
+    flo_event_drop(&b->readable);
     flo_fd_cleanup(&b->fd);
     if (b->pid > 0) {
         flo_serve_kill(b->shell->serve, b->pid);

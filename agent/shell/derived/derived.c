@@ -136,9 +136,7 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving)
     }
     flo_serve_pack_cancel(deriving->packer);
     flo_hashing_cancel(deriving->hashing);
-    if (deriving->again != NULL) {
-        event_free(deriving->again);
-    }
+    flo_event_drop(&deriving->again);
     flo_fd_cleanup(&deriving->packed_fd);
     free(deriving);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/host/digest.h"
+#include "base/host/event.h"
 
 #define SLICE_MS 4
 #define READ_BYTES (128u << 10)
@@ -25,9 +26,7 @@ void flo_hashing_cancel(struct flo_hashing *hashing)
     if (hashing == NULL) {
         return;
     }
-    if (hashing->slice != NULL) {
-        event_free(hashing->slice);
-    }
+    flo_event_drop(&hashing->slice);
     flo_sha256_deinit(&hashing->sha);
     free(hashing);
 }

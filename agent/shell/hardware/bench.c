@@ -118,12 +118,8 @@ void flo_bench_cancel(struct flo_shell *shell)
     if (child == NULL) {
         return;
     }
-    if (child->readable != NULL) {
-        event_free(child->readable);
-    }
-    if (child->deadline != NULL) {
-        event_free(child->deadline);
-    }
+    flo_event_drop(&child->readable);
+    flo_event_drop(&child->deadline);
     flo_fd_cleanup(&child->fd);
     if (child->pid > 0) {
         flo_serve_kill(shell->serve, child->pid);

@@ -417,8 +417,5 @@ void flo_watch_close(struct flo_shell *shell)
 {
     flo_bench_cancel(shell);
     flo_metered_end(&shell->hardware->metered);
-    if (shell->hardware->tick != NULL) {
-        event_free(shell->hardware->tick);
-        shell->hardware->tick = NULL;
-    }
+    flo_event_drop(&shell->hardware->tick);
 }

@@ -96,9 +96,7 @@ static void keep_words(struct flo_command *command)
 
 static void command_free(struct flo_command *command)
 {
-    if (command->tick != NULL) {
-        event_free(command->tick);
-    }
+    flo_event_drop(&command->tick);
     flo_fd_cleanup(&command->output);
     free(command);
 }

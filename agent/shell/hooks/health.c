@@ -28,9 +28,7 @@ void flo_health_cancel(struct flo_health *health)
     if (health->bev != NULL) {
         bufferevent_free(health->bev);
     }
-    if (health->deadline != NULL) {
-        event_free(health->deadline);
-    }
+    flo_event_drop(&health->deadline);
     free(health);
 }
 

@@ -78,9 +78,7 @@ static void https_free(struct flo_https *https)
     if (https->has_thread) {
         pthread_join(https->thread, NULL);
     }
-    if (https->ended != NULL) {
-        event_free(https->ended);
-    }
+    flo_event_drop(&https->ended);
     flo_fd_cleanup(&https->wake);
     flo_buf_deinit(&https->body);
     flo_buf_deinit(&https->answer.body);

@@ -291,9 +291,7 @@ void flo_control_close(struct flo_shell *shell)
     }
     flo_operators_free(shell);
     evconnlistener_free(control->listener);
-    if (control->resume != NULL) {
-        event_free(control->resume);
-    }
+    flo_event_drop(&control->resume);
     unlink(control->path);
     free(control);
     shell->control = NULL;

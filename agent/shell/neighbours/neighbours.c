@@ -146,9 +146,7 @@ void flo_neighbours_close(struct flo_shell *shell)
     flo_https_cancel(hood->asking);
     flo_share_end(hood);
     flo_spent_keep(hood, true);
-    if (hood->tick != NULL) {
-        event_free(hood->tick);
-    }
+    flo_event_drop(&hood->tick);
     json_decref(hood->fetched);
     free(hood);
     shell->neighbours->hood = NULL;

@@ -20,10 +20,7 @@ void flo_share_end(struct flo_neighbourhood *hood)
 {
     struct flo_neighbour_counts *counts = &hood->shell->neighbours->counts;
 
-    if (hood->readable != NULL) {
-        event_free(hood->readable);
-        hood->readable = NULL;
-    }
+    flo_event_drop(&hood->readable);
     flo_fd_cleanup(&hood->fd);
     hood->fd = -1;
     if (hood->pid > 0) {

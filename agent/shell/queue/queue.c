@@ -1,6 +1,7 @@
 /* Queue: events that wait for the core, in a ring. */
 #undef NDEBUG /* too many events are a bug of the agent, which every build must find */
 #include "agent/shell/queue/queue.h"
+#include "base/host/event.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -119,8 +120,5 @@ bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model, enum flo_
 
 void flo_queue_close(struct flo_queue *queue)
 {
-    if (queue->turn != NULL) {
-        event_free(queue->turn);
-        queue->turn = NULL;
-    }
+    flo_event_drop(&queue->turn);
 }

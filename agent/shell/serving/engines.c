@@ -113,27 +113,17 @@ static void on_feedback(void *context, unsigned model, bool is_good)
 /* Counts a request that another device or a server answered, by its reason. */
 static void count_away(struct flo_measures *measures, enum flo_fallback_reason reason)
 {
-    switch (reason) {
-    case FLO_FALLBACK_DOWN:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_DOWN, 1);
-        break;
-    case FLO_FALLBACK_LOADING:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_LOADING, 1);
-        break;
-    case FLO_FALLBACK_QUEUE:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_QUEUE, 1);
-        break;
-    case FLO_FALLBACK_LONG:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_LONG, 1);
-        break;
-    case FLO_FALLBACK_FORM:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_FORM, 1);
-        break;
-    case FLO_FALLBACK_APP:
-        flo_measure_count(measures, FLO_METRIC_NAME_AWAY_APP, 1);
-        break;
-    case FLO_FALLBACK_REASONS:
-        break;
+    static const int metrics[FLO_FALLBACK_REASONS] = {
+        [FLO_FALLBACK_DOWN] = FLO_METRIC_NAME_AWAY_DOWN,
+        [FLO_FALLBACK_LOADING] = FLO_METRIC_NAME_AWAY_LOADING,
+        [FLO_FALLBACK_QUEUE] = FLO_METRIC_NAME_AWAY_QUEUE,
+        [FLO_FALLBACK_LONG] = FLO_METRIC_NAME_AWAY_LONG,
+        [FLO_FALLBACK_FORM] = FLO_METRIC_NAME_AWAY_FORM,
+        [FLO_FALLBACK_APP] = FLO_METRIC_NAME_AWAY_APP,
+    };
+
+    if (reason < FLO_FALLBACK_REASONS) {
+        flo_measure_count(measures, metrics[reason], 1);
     }
 }
 

@@ -40,9 +40,7 @@ static void loading_free(struct flo_shell_loading *loading)
 {
     flo_shell_derive_cancel(loading->deriving);
     flo_hashing_cancel(loading->hashing);
-    if (loading->beat != NULL) {
-        event_free(loading->beat);
-    }
+    flo_event_drop(&loading->beat);
     flo_serve_model_close(&loading->source);
     flo_fd_cleanup(&loading->file_fd);
     free(loading->chat_template);

@@ -364,8 +364,5 @@ void flo_shell_pending_close(struct flo_shell *shell)
 {
     flo_serve_plan_cancel(shell->serving->memory.planner);
     shell->serving->memory.planner = NULL;
-    if (shell->serving->memory.timer != NULL) {
-        event_free(shell->serving->memory.timer);
-        shell->serving->memory.timer = NULL;
-    }
+    flo_event_drop(&shell->serving->memory.timer);
 }

@@ -141,8 +141,5 @@ void flo_shell_trust_close(struct flo_shell *shell)
 {
     flo_https_cancel(shell->trust->fetch);
     shell->trust->fetch = NULL;
-    if (shell->trust->timer != NULL) {
-        event_free(shell->trust->timer);
-        shell->trust->timer = NULL;
-    }
+    flo_event_drop(&shell->trust->timer);
 }

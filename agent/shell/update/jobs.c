@@ -44,12 +44,8 @@ struct flo_job_child {
 
 static void job_free(struct flo_job_child *job)
 {
-    if (job->readable != NULL) {
-        event_free(job->readable);
-    }
-    if (job->fd >= 0) {
-        close(job->fd);
-    }
+    flo_event_drop(&job->readable);
+    flo_fd_cleanup(&job->fd);
     if (job->pid > 0) {
         flo_serve_kill(job->shell->serve, job->pid);
     }
