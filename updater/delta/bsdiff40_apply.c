@@ -180,19 +180,12 @@ static int run_triples(struct apply *apply, struct flo_err *err)
 
     while (left > 0) {
         uint8_t data[24];
-        int rv = flo_bsdiff40_part_read(&apply->control, data, sizeof data, err);
+        FLO_TRY(flo_bsdiff40_part_read(&apply->control, data, sizeof data, err));
         struct triple triple = {flo_bsdiff40_get(data), flo_bsdiff40_get(data + 8),
                                 flo_bsdiff40_get(data + 16)};
-        if (rv == 0) {
-            rv = triple_check(apply, &triple, left, old_offset, err);
-        }
-        if (rv == 0) {
-            rv = add_old(apply, old_offset, (uint64_t)triple.add, err);
-        }
-        if (rv == 0) {
-            rv = insert(apply, (uint64_t)triple.insert, err);
-        }
-        FLO_TRY(rv);
+        FLO_TRY(triple_check(apply, &triple, left, old_offset, err));
+        FLO_TRY(add_old(apply, old_offset, (uint64_t)triple.add, err));
+        FLO_TRY(insert(apply, (uint64_t)triple.insert, err));
         uint64_t progress = (uint64_t)triple.add + (uint64_t)triple.insert;
         left -= progress;
         old_offset += (uint64_t)triple.add;

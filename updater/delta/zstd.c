@@ -173,15 +173,11 @@ int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     uint8_t data[ZSTD_HEAD_BYTES_MAX];
     size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
     struct zstd_head head;
-    int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
+    int rv;
 
-    if (rv == 0) {
-        rv = flo_zstd_head_read(data, bytes, &head, err);
-    }
-    if (rv == 0) {
-        rv = check_head(job, &head, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_fd_pread_all(job->patch_fd, data, bytes, 0, err));
+    FLO_TRY(flo_zstd_head_read(data, bytes, &head, err));
+    FLO_TRY(check_head(job, &head, err));
     struct decode *decode = calloc(1, sizeof *decode);
     ZSTD_DStream *stream = ZSTD_createDStream();
     if (decode == NULL || stream == NULL ||

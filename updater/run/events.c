@@ -1,5 +1,6 @@
 /* Worker's event lines: one JSON object per line. */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -7,13 +8,8 @@
 
 static void add_text(struct flo_buf *buf, const char *key, const char *text)
 {
-    size_t bytes = 0;
-
-    while (text[bytes] != '\0') {
-        bytes++;
-    }
     flo_buf_printf(buf, ",\"%s\":\"", key);
-    flo_buf_json_text(buf, text, bytes);
+    flo_buf_json_text(buf, text, strlen(text));
     flo_buf_text(buf, "\"");
 }
 

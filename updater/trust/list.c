@@ -67,25 +67,20 @@ static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_er
 
     FLO_TRY(flo_json_check_critical(root, err));
     FLO_TRY(flo_json_get_u64(root, "v", 1, 1, &version, err));
-    int rv = flo_json_get_name(root, "fleet", &fleet, err);
-    if (rv == 0) {
-        rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
-    }
-    if (rv == 0) { /* a list that asks for more than one signature is refused */
-        rv = flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err);
-    }
-    if (rv == 0) {
-        trust->epoch = (uint32_t)epoch;
-        (void)snprintf(trust->fleet, sizeof trust->fleet, "%s", fleet);
-        rv = flo_json_get_array(root, "keys", FLO_TRUST_KEYS_MAX, &keys, err);
-    }
-    for (size_t i = 0; rv == 0 && i < json_array_size(keys); i++) {
-        rv = read_key(trust, json_array_get(keys, i), err);
+    FLO_TRY(flo_json_get_name(root, "fleet", &fleet, err));
+    FLO_TRY(flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err));
+    /* a list that asks for more than one signature is refused */
+    FLO_TRY(flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err));
+    trust->epoch = (uint32_t)epoch;
+    (void)snprintf(trust->fleet, sizeof trust->fleet, "%s", fleet);
+    FLO_TRY(flo_json_get_array(root, "keys", FLO_TRUST_KEYS_MAX, &keys, err));
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        int rv = read_key(trust, json_array_get(keys, i), err);
         if (rv < 0) {
-            rv = flo_wrap(err, rv, "keys[%zu]", i);
+            return flo_wrap(err, rv, "keys[%zu]", i);
         }
     }
-    return rv;
+    return 0;
 }
 
 static int parse_list(const json_t *root, struct flo_trust **out, struct flo_err *err)

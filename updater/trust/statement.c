@@ -34,28 +34,24 @@ static int read_roots(const json_t *body, struct flo_trust *out, struct flo_err 
     json_t *root = NULL;
     json_t *keys = NULL;
     uint64_t threshold = 0;
-    int rv = flo_json_get_object(body, "root", &root, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_array(root, "keys", FLO_TRUST_ROOTS_MAX, &keys, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, &threshold, err);
-    }
-    for (size_t i = 0; rv == 0 && i < json_array_size(keys); i++) {
+    FLO_TRY(flo_json_get_object(body, "root", &root, err));
+    FLO_TRY(flo_json_get_array(root, "keys", FLO_TRUST_ROOTS_MAX, &keys, err));
+    FLO_TRY(flo_json_get_u64(root, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, &threshold, err));
+    for (size_t i = 0; i < json_array_size(keys); i++) {
         const char *pem = json_string_value(json_array_get(keys, i));
-        rv = pem == NULL ? flo_fail(err, FLO_E_META_SCHEMA, "it is no text")
-                         : add_once(out, pem, FLO_ROLE_ROOT, NULL, err);
+        int rv = pem == NULL ? flo_fail(err, FLO_E_META_SCHEMA, "it is no text")
+                             : add_once(out, pem, FLO_ROLE_ROOT, NULL, err);
         if (rv < 0) {
             return flo_wrap(err, rv, "root.keys[%zu]", i);
         }
     }
-    if (rv == 0 && json_array_size(keys) < threshold) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "root: %zu keys cannot reach a threshold of %llu",
-                      json_array_size(keys), (unsigned long long)threshold);
+    if (json_array_size(keys) < threshold) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "root: %zu keys cannot reach a threshold of %llu",
+                        json_array_size(keys), (unsigned long long)threshold);
     }
     out->threshold = (uint32_t)threshold;
-    return rv;
+    return 0;
 }
 
 static int read_key(const json_t *entry, struct flo_trust *out, struct flo_err *err)
