@@ -240,15 +240,15 @@ static int rollback(void *line, struct flo_err *err)
     struct operation back = {FLO_AGENT_GO_BACK, "rollback", flo_args_text(args, "model", "")};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     uint64_t begin_us = flo_now_us();
-    int rv = operate(args, &back, &answer, err);
 
-    if (rv == 0 && !args->is_json) {
+    FLO_TRY(operate(args, &back, &answer, err));
+    if (!args->is_json) {
         printf("back on %s %s (kept) in %.1f s · will be reported when online\n",
                json_string_value(json_object_get(answer, "model")),
                json_string_value(json_object_get(answer, "version")),
                (double)(flo_now_us() - begin_us) / 1e6);
     }
-    return rv;
+    return 0;
 }
 
 static const struct flo_flag rollback_flags[] = {
@@ -270,13 +270,13 @@ static int remove_model(void *line, struct flo_err *err)
     const struct flo_args *args = line;
     struct operation removal = {FLO_AGENT_REMOVE, "remove", flo_args_text(args, "model", "")};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = operate(args, &removal, &answer, err);
 
-    if (rv == 0 && !args->is_json) {
+    FLO_TRY(operate(args, &removal, &answer, err));
+    if (!args->is_json) {
         printf("removed %s · an order can bring it back\n",
                json_string_value(json_object_get(answer, "model")));
     }
-    return rv;
+    return 0;
 }
 
 static const struct flo_flag remove_flags[] = {
@@ -548,11 +548,9 @@ static int explain(void *line, struct flo_err *err)
     uint64_t lines;
 
     FLO_TRY(flo_args_u64(args, "lines", 1, LINES_MAX, 200, &lines, err));
-    int rv = flo_run_settings(args, &settings, err);
-    if (rv == 0) {
-        rv = flo_traces_print(settings.state_dir, (unsigned)lines, args->is_json, err);
-        flo_settings_deinit(&settings);
-    }
+    FLO_TRY(flo_run_settings(args, &settings, err));
+    int rv = flo_traces_print(settings.state_dir, (unsigned)lines, args->is_json, err);
+    flo_settings_deinit(&settings);
     return rv;
 }
 

@@ -61,19 +61,17 @@ static int give_order(const struct flo_args *args, json_t *envelope, json_t *tol
                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_ask(args, json_pack("{s:i, s:s, s:O}", "v", 1, "op", "order", "order", envelope),
-                     NULL, begin_order, envelope, &answer, err);
 
-    if (rv == 0) {
-        rv = flo_answer_error(answer, err);
-    }
-    if (rv == 0 && told != NULL) {
+    FLO_TRY(flo_ask(args, json_pack("{s:i, s:s, s:O}", "v", 1, "op", "order", "order", envelope),
+                    NULL, begin_order, envelope, &answer, err));
+    FLO_TRY(flo_answer_error(answer, err));
+    if (told != NULL) {
         json_array_append(told, answer);
-    } else if (rv == 0) {
+    } else {
         printf("order %s: %s\n", json_string_value(json_object_get(answer, "order")),
                json_string_value(json_object_get(answer, "outcome")));
     }
-    return rv;
+    return 0;
 }
 
 static int order(void *line, struct flo_err *err)

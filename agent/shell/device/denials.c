@@ -46,9 +46,8 @@ int flo_shell_check_signature(const struct flo_shell *shell, const struct flo_di
                               struct flo_err *err)
 {
     const struct flo_trust *trust = shell->identity.trust;
-    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    struct flo_release_verified *verified;
-    int rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    FLO_CLEANUP(flo_free_cleanup) struct flo_release_verified *verified = NULL;
 
     if (trust == NULL) {
         return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
@@ -63,16 +62,10 @@ int flo_shell_check_signature(const struct flo_shell *shell, const struct flo_di
     if (verified == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a release document");
     }
-    rv = flo_store_envelope_load(shell->store, release, &text, err);
-    if (rv == 0) {
-        rv = flo_release_verify(text.data, text.bytes, trust, verified, err);
-    }
-    if (rv == 0) {
-        flo_release_verified_deinit(verified);
-    }
-    free(verified);
-    flo_buf_deinit(&text);
-    return rv;
+    FLO_TRY(flo_store_envelope_load(shell->store, release, &text, err));
+    FLO_TRY(flo_release_verify(text.data, text.bytes, trust, verified, err));
+    flo_release_verified_deinit(verified);
+    return 0;
 }
 
 void flo_shell_refusal(const struct flo_trust *trust, const struct flo_slots *slots,

@@ -39,7 +39,6 @@ int flo_traces_print(const char *state_dir, unsigned lines, bool is_json, struct
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
     const char *between = "";
     bool has_row = true;
-    int rv;
 
     if (!flo_path_join(path, sizeof(path), state_dir, FILE_NAME)) {
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
@@ -47,28 +46,25 @@ int flo_traces_print(const char *state_dir, unsigned lines, bool is_json, struct
     if (access(path, R_OK) != 0) {
         return flo_fail(err, FLO_E_ABSENT, "%s has no history yet", state_dir);
     }
-    rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db, err);
-    if (rv == 0) {
-        rv = flo_db_query(db,
-                          "SELECT body FROM (SELECT id, body FROM trace "
-                          "ORDER BY id DESC LIMIT ?) ORDER BY id",
-                          FLO_DB_VALUES(flo_db_number(lines)), &statement, err);
-    }
-    while (rv == 0 && has_row) {
-        rv = flo_db_step(statement, &has_row, err);
-        if (rv == 0 && has_row && is_json) {
+    FLO_TRY(flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db, err));
+    FLO_TRY(flo_db_query(db,
+                         "SELECT body FROM (SELECT id, body FROM trace "
+                         "ORDER BY id DESC LIMIT ?) ORDER BY id",
+                         FLO_DB_VALUES(flo_db_number(lines)), &statement, err));
+    while (has_row) {
+        FLO_TRY(flo_db_step(statement, &has_row, err));
+        if (has_row && is_json) {
             const char *text = flo_db_column_text(statement, 0);
             flo_buf_printf(&out, "%s\"", between);
             flo_buf_json_text(&out, text, strcspn(text, "\n"));
             flo_buf_text(&out, "\"");
             between = ",";
-        } else if (rv == 0 && has_row) {
+        } else if (has_row) {
             fputs(flo_db_column_text(statement, 0), stdout);
         }
     }
-    if (rv == 0 && is_json) {
+    if (is_json) {
         printf("{\"lines\":[%s]}\n", out.data != NULL ? out.data : "");
-        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "history") : 0;
     }
-    return rv;
+    return out.failed ? flo_fail(err, FLO_E_MEMORY, "history") : 0;
 }

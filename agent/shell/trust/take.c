@@ -156,21 +156,17 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
 
     FLO_TRY(check_here(shell, err));
-    int rv = flo_trust_parse(text, bytes, &next, err);
-    if (rv == 0 && !flo_trust_is_signed(next)) {
-        rv = flo_fail(err, FLO_E_META_WRONG_TYPE,
-                      "an unsigned list of keys comes at enrolment alone");
+    FLO_TRY(flo_trust_parse(text, bytes, &next, err));
+    if (!flo_trust_is_signed(next)) {
+        return flo_fail(err, FLO_E_META_WRONG_TYPE,
+                        "an unsigned list of keys comes at enrolment alone");
     }
-    if (rv == 0) {
-        rv = check_way(shell, way, next, err);
+    FLO_TRY(check_way(shell, way, next, err));
+    int rv = flo_trust_follows(shell->identity.trust, next, standing, err);
+    if (rv < 0) {
+        name_both(shell->identity.trust, next, rv, err);
+        return rv;
     }
-    if (rv == 0) {
-        rv = flo_trust_follows(shell->identity.trust, next, standing, err);
-        if (rv < 0) {
-            name_both(shell->identity.trust, next, rv, err);
-        }
-    }
-    FLO_TRY(rv);
     if (*standing != FLO_TRUST_NEXT) {
         return rv;
     }
