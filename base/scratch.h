@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_BASE_SCRATCH_H
 #define FLOTILLA_BASE_SCRATCH_H
 
+#include <limits.h>
+
 #include <flotilla/base.h>
 
 /* ---- scratch.c: files that a program makes for itself ---- */
@@ -26,11 +28,20 @@ void flo_scratch_remove(const char *path);
  * it when they start. */
 void flo_scratch_clear(void);
 
+/* ---- naming.c: a file has no name before it is complete ---- */
+
+/* Opens a new file next to `path`.  `named` is "", or the name that it has on a
+ * file system that knows no unnamed files: PATH.tmp-new.  Returns -1 with the
+ * reason in errno. */
+int flo_naming_open(const char *path, mode_t mode, char named[PATH_MAX]);
+/* Names the complete file.  is_new: only if no other file has the name (EEXIST);
+ * else it replaces the other file.  Returns false with the reason in errno. */
+bool flo_naming_end(int fd, const char *path, bool is_new);
+
 /* ---- output.c: one file that a command writes ---- */
 
 /* Opens the file, which has no name before flo_output_commit().  A file system
- * that knows no unnamed files gets PATH.tmp-new, which a signal removes, and the
- * next process that writes PATH.  FLO_E_IO_OPEN. */
+ * that knows no unnamed files gets a name that a signal removes.  FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_output_open(const char *path, int *fd, struct flo_err *err);
 /* Syncs the complete file and gives it its name; an older file is replaced.
  * FLO_E_IO_WRITE. */

@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/core.h>
 #include <flotilla/errors/io.h>
+
+#include "base/scratch.h"
 
 void flo_fd_cleanup(int *fd)
 {
@@ -219,65 +222,45 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* Opens a file without a name in the folder, or `temporary` if the file system
- * knows no unnamed files. */
-static int open_new(const char *folder, const char *temporary, mode_t mode)
+static int write_whole(const char *path, const void *data, size_t bytes, mode_t mode, bool is_new,
+                       struct flo_err *err)
 {
-    int fd = access("/proc/self/fd", X_OK) < 0
-                 ? -1
-                 : open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode & 0700);
-
-    return fd >= 0
-               ? fd
-               : open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0700);
-}
-
-/* Names the file: by one call, unless it replaces another file. */
-static bool put_name(int fd, const char *temporary, const char *path)
-{
-    char self[64];
-    struct stat st;
-
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    bool is_unnamed = fstat(fd, &st) == 0 && st.st_nlink == 0;
-    if (is_unnamed && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
-        return true;
-    }
-    return (!is_unnamed || linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0) &&
-           rename(temporary, path) == 0;
-}
-
-int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
-                   struct flo_err *err)
-{
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    char temporary[PATH_MAX];
+    char named[PATH_MAX];
     char folder[PATH_MAX];
-    uint32_t random;
+    FLO_CLEANUP(flo_fd_cleanup) int fd = flo_naming_open(path, mode & 0700, named);
 
-    flo_random(&random, sizeof(random));
-    int chars = snprintf(temporary, sizeof(temporary), "%s.tmp-%08x", path, (unsigned)random);
-    if (chars < 0 || (size_t)chars >= sizeof(temporary) ||
-        !folder_of(path, folder, sizeof(folder))) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", path);
-    }
-    fd = open_new(folder, temporary, mode);
-    if (fd < 0) {
+    if (fd < 0 || !folder_of(path, folder, sizeof(folder))) {
         return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
     }
     int rv = flo_fd_write_all(fd, data, bytes, err);
     if (rv < 0) {
         rv = flo_wrap(err, rv, "%s", path);
-    } else if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0 || !put_name(fd, temporary, path)) {
+    } else if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    } else if (flo_naming_end(fd, path, is_new)) {
+        return flo_dir_sync(folder, err);
+    } else if (is_new && errno == EEXIST) {
+        flo_fail(err, FLO_E_STATE, "%s exists already", path);
+        return flo_err_fix(err, "choose another name or folder");
+    } else {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
-    if (rv < 0) {
-        int keep = errno;
-        unlink(temporary);
-        errno = keep;
-        return rv;
-    }
-    return flo_dir_sync(folder, err);
+    int keep = errno;
+    unlink(named); /* "" has no file */
+    errno = keep;
+    return rv;
+}
+
+int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
+                   struct flo_err *err)
+{
+    return write_whole(path, data, bytes, mode, false, err);
+}
+
+int flo_file_write_new(const char *path, const void *data, size_t bytes, mode_t mode,
+                       struct flo_err *err)
+{
+    return write_whole(path, data, bytes, mode, true, err);
 }
 
 /* Opens one component of a path after the other, refusing symbolic links and

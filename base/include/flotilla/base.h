@@ -369,6 +369,10 @@ FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
  * content, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
                                 struct flo_err *err);
+/* Writes a file in the same way, but never replaces one.  Of two processes at the
+ * same moment, one gets FLO_E_STATE. */
+FLO_MUST_USE int flo_file_write_new(const char *path, const void *data, size_t bytes, mode_t mode,
+                                    struct flo_err *err);
 /* Opens a file below a folder without following any symbolic link (openat2
  * RESOLVE_BENEATH|NO_SYMLINKS).  The caller closes *fd.  FLO_E_IO_SYMLINK,
  * FLO_E_IO_OPEN, FLO_E_ABSENT. */

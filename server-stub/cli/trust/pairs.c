@@ -3,40 +3,38 @@
  * No controller ever sees one of these keys. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/crypto.h"
+#include "base/scratch.h"
 #include "server-stub/cli/trust/trust.h"
 
 /* ---- create ---- */
 
-/* Checks that no file has this name.  An empty file would be in the way of the
- * next try if this process were killed. */
-static int check_free(const char *path, struct flo_err *err)
+/* Writes a private key.  A file of this name is not replaced. */
+static int save_key(const struct flo_key *key, const char *path, struct flo_err *err)
 {
-    struct stat st;
+    char pem[FLO_KEY_PEM_MAX];
+    int rv = flo_key_pem(key, pem, err);
 
-    if (lstat(path, &st) < 0) {
-        return 0;
+    if (rv == 0) {
+        rv = flo_file_write_new(path, pem, strlen(pem), 0600, err);
     }
-    flo_fail(err, FLO_E_STATE, "%s exists already", path);
-    return flo_err_fix(err, "choose another name or folder");
+    flo_secret_wipe(pem, sizeof(pem));
+    return rv;
 }
 
 /* Writes both files of a key pair, or neither. */
 static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
                      struct flo_err *err)
 {
-    FLO_TRY(check_free(path, err));
-    FLO_TRY(check_free(public_path, err));
-    int rv = flo_key_save(key, path, err);
-    if (rv == 0) {
-        rv = flo_public_key_save(flo_key_public(key), public_path, err);
-    }
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    flo_public_key_pem(flo_key_public(key), pem);
+    FLO_TRY(save_key(key, path, err));
+    int rv = flo_file_write_new(public_path, pem, strlen(pem), 0644, err);
     if (rv < 0) {
         unlink(path);
-        unlink(public_path);
     }
     return rv;
 }
@@ -60,7 +58,9 @@ int flo_pair_create(const char *dir, const char *name, char path[FLO_PAIR_PATH],
     if (rv == 0) {
         snprintf(path, FLO_PAIR_PATH, "%.900s/%s.key", dir, name);
         snprintf(public_path, FLO_PAIR_PATH, "%.900s/%s.pub", dir, name);
+        flo_ending_hold(true);
         rv = save_pair(key, path, public_path, err);
+        flo_ending_hold(false);
     }
     if (rv == 0) {
         *out = key;
@@ -115,11 +115,8 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
 
-    FLO_TRY(check_free(to, err));
-    int rv = flo_key_save(key, to, err);
-    if (rv == 0) {
-        rv = flo_key_load(to, &copied, err);
-    }
+    FLO_TRY(save_key(key, to, err));
+    int rv = flo_key_load(to, &copied, err);
     if (rv == 0 && strcmp(flo_key_public(copied)->keyid, flo_key_public(key)->keyid) != 0) {
         rv = flo_fail(err, FLO_E_IO_READ, "%s reads as another key", to);
     }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/core.h>
 #include <flotilla/errors/io.h>
 
 #include "unit/remove_tree.h"
@@ -182,6 +183,101 @@ static void a_reader_sees_the_old_or_the_new_and_never_a_mix(void **state)
     free(block);
 }
 
+/* Each writer fills the file with its own letter; nobody's is lost in a mix, and
+ * nothing else is left. */
+static void writers_at_the_same_moment_leave_one_whole_file(void **state)
+{
+    struct folder *folder = *state;
+    enum { BYTES = 4096, ROUNDS = 200, WRITERS = 4 };
+    char path[300], block[BYTES];
+    char *data = NULL;
+    size_t bytes = 0;
+    pid_t writers[WRITERS];
+    snprintf(path, sizeof(path), "%s", path_in(folder, "a"));
+
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = fork();
+        if (writers[i] == 0) {
+            memset(block, 'a' + i, BYTES);
+            for (int round = 0; round < ROUNDS; round++) {
+                if (flo_file_write(path, block, BYTES, 0600, NULL) < 0) {
+                    _exit(1);
+                }
+            }
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        int status = -1;
+        assert_int_equal(waitpid(writers[i], &status, 0), writers[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(flo_file_read(path, BYTES, &data, &bytes, NULL), 0);
+    assert_int_equal(bytes, BYTES);
+    memset(block, data[0], BYTES);
+    assert_memory_equal(data, block, BYTES);
+    assert_int_equal(entry_count(folder), 1);
+    free(data);
+}
+
+static void the_next_write_removes_what_a_killed_one_left(void **state)
+{
+    struct folder *folder = *state;
+    const char *path = path_in(folder, "a");
+    char *data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(flo_file_write(path, "old", 3, 0600, NULL), 0);
+    close(open(path_in(folder, "a.tmp-new"), O_WRONLY | O_CREAT, 0400));
+
+    assert_int_equal(flo_file_write(path, "new", 3, 0600, NULL), 0);
+
+    assert_int_equal(flo_file_read(path, 10, &data, &bytes, NULL), 0);
+    assert_string_equal(data, "new");
+    assert_int_equal(entry_count(folder), 1);
+    free(data);
+}
+
+static void of_two_new_files_at_the_same_moment_one_wins(void **state)
+{
+    struct folder *folder = *state;
+    char path[300];
+    int ends[2], status;
+    snprintf(path, sizeof(path), "%s", path_in(folder, "a"));
+
+    for (int round = 0; round < 100; round++) {
+        pid_t writers[2];
+        unsigned wins = 0;
+        char *data = NULL;
+        size_t bytes = 0;
+        char winner = 0;
+        assert_int_equal(pipe(ends), 0);
+        for (int i = 0; i < 2; i++) {
+            writers[i] = fork();
+            if (writers[i] == 0) {
+                char go;
+                close(ends[1]);
+                (void)!read(ends[0], &go, 1); /* both begin when the pipe ends */
+                int rv = flo_file_write_new(path, i == 0 ? "a" : "b", 1, 0600, NULL);
+                _exit(rv == 0 ? 0 : rv == FLO_E_STATE ? 2 : 1);
+            }
+        }
+        close(ends[0]);
+        close(ends[1]);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(waitpid(writers[i], &status, 0), writers[i]);
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+            wins += WEXITSTATUS(status) == 0;
+            winner = WEXITSTATUS(status) == 0 ? (char)('a' + i) : winner;
+        }
+        assert_int_equal(wins, 1);
+        assert_int_equal(flo_file_read(path, 10, &data, &bytes, NULL), 0);
+        assert_int_equal(data[0], winner);
+        assert_int_equal(entry_count(folder), 1);
+        free(data);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void a_write_into_a_missing_folder_is_refused(void **state)
 {
     struct folder *folder = *state;
@@ -291,6 +387,9 @@ int main(void)
         WITH_FOLDER(what_is_no_regular_file_is_refused_at_once),
         WITH_FOLDER(a_write_that_fails_keeps_the_old_content),
         WITH_FOLDER(a_reader_sees_the_old_or_the_new_and_never_a_mix),
+        WITH_FOLDER(writers_at_the_same_moment_leave_one_whole_file),
+        WITH_FOLDER(the_next_write_removes_what_a_killed_one_left),
+        WITH_FOLDER(of_two_new_files_at_the_same_moment_one_wins),
         WITH_FOLDER(a_write_into_a_missing_folder_is_refused),
         WITH_FOLDER(symbolic_links_lead_nowhere),
         WITH_FOLDER(a_read_beyond_the_end_is_an_error),
