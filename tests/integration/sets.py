@@ -166,6 +166,16 @@ def processes(parent=None, name=None, holds=None):
     return found
 
 
+def group(number):
+    """[(pid, state)] of a process group."""
+    found = []
+    for pid in processes():
+        words_of = text("/proc/%d/stat" % pid).rpartition(")")[2].split()
+        if words_of and int(words_of[2]) == number:
+            found.append((pid, words_of[0]))
+    return found
+
+
 def descriptors(pid):
     """{number: what it names}"""
     found = {}

@@ -13,7 +13,6 @@ output and which has no row fails the lane."""
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,7 +21,9 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+sys.path[:0] = [os.path.join(ROOT, "tests", part) for part in ("integration", "run")]
+import draw  # noqa: E402
+import sets  # noqa: E402
 from waits import HANG_S, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
@@ -184,20 +185,18 @@ class World:
 
     def files(self):
         """{path: digest} of all files and folders but /tmp's, whose names count alone."""
-        found = {}
-        for top, folders, names in os.walk(self.place):
-            for name in folders + names:
-                path = os.path.join(top, name)
-                found[os.path.relpath(path, self.place)] = digest(path)
+        found = dict.fromkeys(sets.stats(self.place))
+        found.update((name, hashlib.sha256(data).hexdigest())
+                     for name, data in sets.tree(self.place).items())
         for path in SHARED if is_private() else []:
-            found.update((os.path.join(path, name), None) for name in os.listdir(path)
+            found.update((os.path.join(path, name), None) for name in sets.names(path)
                          if os.path.join(path, name) != os.path.dirname(self.place))
         with open("/proc/self/mounts", encoding="utf-8") as file:
             found.update(("mount " + line.split()[1], None) for line in file)
         return found
 
     def clean(self):
-        for name in os.listdir(self.work):
+        for name in sets.names(self.work):
             path = os.path.join(self.work, name)
             if name != "in":
                 (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
@@ -218,28 +217,6 @@ def be_private():
         os.execvp(words[0], words + [sys.executable] + sys.argv)
 
 
-def digest(path):
-    if not os.path.isfile(path):
-        return None
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-
-def members(group):
-    """[(pid, state)] of a process group."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name, encoding="utf-8", errors="replace") as file:
-                    words = file.read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(words[2]) == group:
-                found.append((int(name), words[0]))
-    return found
-
-
 class Command:
     def __init__(self, world, name, row):
         self.world, self.name, self.row = world, name, row
@@ -253,8 +230,8 @@ class Command:
         with open(self.counter, "wb") as file:
             file.write(bytes(16))
         return subprocess.Popen(
-            [word.replace("{n}", str(self.run)) for word in self.words], cwd=self.world.work, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+            [word.replace("{n}", str(self.run)) for word in self.words], cwd=self.world.work,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             start_new_session=True,
             env=self.world.environment(**injection and dict(COUNT=self.counter, **injection)))
 
@@ -290,7 +267,7 @@ class Command:
 
         def has_stopped():
             return process.poll() is not None or any(
-                state in "Tt" for _, state in members(group))
+                state in "Tt" for _, state in sets.group(group))
         until("a stop", has_stopped, every=0.002)
         if process.poll() is not None:
             return None  # it ended before this change: the run differs a little
@@ -303,8 +280,8 @@ class Command:
         faults = []
         if process.returncode != -number:
             faults.append("ends with %d" % process.returncode)
-        until("no process", lambda: all(state in "ZX" for _, state in members(group)),
-              lambda: members(group), every=0.002)
+        until("no process", lambda: all(state in "ZX" for _, state in sets.group(group)),
+              lambda: sets.group(group), every=0.002)
         if self.row.said and number != signal.SIGKILL and any(
                 self.may(path) for path in self.world.files()) and self.row.said not in said:
             faults.append("says %r, not %r" % (said[-200:], self.row.said))
@@ -355,12 +332,13 @@ def play(name, points, world):
 
 def main():
     be_private()
-    seed = os.environ.get("FLOTILLA_SEED") or str(random.SystemRandom().randrange(1 << 24))
-    print("FLOTILLA_SEED=%s tests/lanes/interrupts.py repeats this" % seed, flush=True)
     points = [(name, moment, number) for name in ROWS for moment in range(MOMENTS)
               for number in SIGNALS if not sys.argv[1:] or name in sys.argv[1:]]
-    if os.environ.get("FLOTILLA_PART") != "all" and not sys.argv[1:]:
-        points = random.Random("interrupts" + seed).sample(points, len(points) // 10)
+    if not sys.argv[1:]:
+        print(draw.say("interrupts"), flush=True)
+        by_name = {"%s, moment %d, %s" % (name, moment, number.name): (name, moment, number)
+                   for name, moment, number in points}
+        points = [by_name[one] for one in draw.drawn("interrupts", by_name)]
     faults = check_table()
     controller = None
     place = tempfile.mkdtemp(prefix="flo-interrupts-", dir="/tmp")
