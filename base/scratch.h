@@ -25,7 +25,7 @@ FLO_MUST_USE int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BY
  * called by the handler of a signal. */
 void flo_scratch_remove(const char *path);
 /* Removes the folders that dead owners left in $TMPDIR and /tmp.  Programs call
- * it when they start. */
+ * it when they start.  Does not wait for another process that removes them. */
 void flo_scratch_clear(void);
 
 /* ---- naming.c: a file has no name before it is complete ---- */
@@ -40,7 +40,8 @@ bool flo_naming_end(int fd, const char *path, bool is_new);
 
 /* ---- output.c: one file that a command writes ---- */
 
-/* Opens the file, which has no name before flo_output_commit().  A file system
+/* Opens the file, which has no name before flo_output_commit(), and removes the
+ * scratch folders of the dead.  A file system
  * that knows no unnamed files gets a name that a signal removes.  FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_output_open(const char *path, int *fd, struct flo_err *err);
 /* Syncs the complete file and gives it its name; an older file is replaced.

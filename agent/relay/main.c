@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include "agent/relay/relay.h"
+#include "base/scratch.h"
 
 static struct relay_settings line = {.timeout_ms = 60000, .sessions = 4};
 
@@ -61,5 +62,6 @@ int main(int argc, char **argv)
         .verbs = verbs,
         .count = FLO_COUNT(verbs),
     };
+    flo_scratch_clear();
     return flo_args_main(&program, argc, argv);
 }

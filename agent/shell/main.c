@@ -2,6 +2,7 @@
  * operator. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/shell/commands/commands.h"
+#include "agent/shell/device/runtimes.h"
 
 static const struct flo_flag place_flags[] = {
     {"config", "FILE", "in place of " FLO_CONFIG_PATH, FLO_ASKED},
@@ -48,5 +49,6 @@ int main(int argc, char **argv)
         .tells_json = true,
         .more = "serve takes neither: it reads no configuration.\n",
     };
+    flo_runtimes_clear();
     return flo_args_main(&program, argc, argv);
 }

@@ -15,6 +15,7 @@ static void on_end(int number)
 
 int flo_output_open(const char *path, int *fd, struct flo_err *err)
 {
+    flo_scratch_clear();
     int opened = flo_naming_open(path, 0644, named);
 
     if (opened < 0) {

@@ -86,9 +86,9 @@ static void remove_dead(int root, const char *name, int depth)
 
 /* ---- the folder of this user's scratch folders ---- */
 
-/* Opens it, and waits for its lock.  Returns -1 with the reason in errno; EPERM:
+/* Opens it, and takes its lock.  Returns -1 with the reason in errno; EPERM:
  * another user may write there; ENOENT: it is missing, or was removed now. */
-static int open_root(const char *path)
+static int open_root(const char *path, int lock)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -99,7 +99,7 @@ static int open_root(const char *path)
     }
     errno = EPERM;
     if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0 &&
-        flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0) {
+        flock(fd, lock) == 0 && fstat(fd, &st) == 0) {
         errno = ENOENT;
         int root = fd;
         fd = st.st_nlink > 0 ? -1 : fd;
@@ -116,7 +116,7 @@ void flo_scratch_clear(void)
 
     for (size_t i = 0; i < FLO_COUNT(parents); i++) {
         snprintf(path, sizeof(path), "%s/flotilla-scratch-%u", parents[i], (unsigned)geteuid());
-        FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path);
+        FLO_CLEANUP(flo_fd_cleanup) int root = open_root(path, LOCK_EX | LOCK_NB);
         if (root >= 0) {
             list(root, 0, remove_dead);
             (void)rmdir(path);
@@ -138,7 +138,7 @@ int flo_scratch_folder(const char *parent, char path[FLO_SCRATCH_BYTES], int *lo
     FLO_CLEANUP(flo_fd_cleanup) int root = -1;
     do {
         (void)mkdir(folder, 0700);
-        root = open_root(folder);
+        root = open_root(folder, LOCK_EX);
     } while (root < 0 && errno == ENOENT && access(above, W_OK) == 0);
     /* a runtime's own user passes through, and sees no names */
     if (root < 0 || fchmod(root, 0711) < 0) {

@@ -42,5 +42,6 @@ int main(int argc, char **argv)
         .elsewhere_program = "flotilla-model",
         .elsewhere_package = "flotilla-cli",
     };
+    flo_proxy_clear();
     return flo_args_main(&program, argc, argv);
 }

@@ -7,3 +7,7 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
     (void)line;
     return flo_left_out(err, "runtimes", "FLOTILLA_RUNTIMES");
 }
+
+void flo_proxy_clear(void)
+{
+}

@@ -472,6 +472,11 @@ static bool turn(struct flo_proxy *proxy)
     return send_output(proxy);
 }
 
+void flo_proxy_clear(void)
+{
+    flo_scratch_clear();
+}
+
 int flo_cmd_proxy(void *line, struct flo_err *err)
 {
     static struct flo_proxy proxy = {.socket = SOCKET, .tree = -1, .mode = FLO_SANDBOX_REQUIRED};

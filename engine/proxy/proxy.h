@@ -328,5 +328,7 @@ void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *
 /* Runs flotilla-engine proxy [required|preferred], which serves the agent's
  * socket, descriptor 3. */
 int flo_cmd_proxy(void *line, struct flo_err *err);
+/* Removes the scratch folders of runtimes that were killed. */
+void flo_proxy_clear(void);
 
 #endif

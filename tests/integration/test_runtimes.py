@@ -2,12 +2,16 @@
 back, as those for our own engine.  The runtime is fake_runtime.py."""
 import json
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
 import fleet as F
+import sets
 import whisper_model
+from controller_parts import BIN
 from runtime_parts import Runtimes, heard, processes
 from waits import HANG, until
 
@@ -141,6 +145,33 @@ def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):
     assert pids()
     runtimes.device.stop(9)
     until("no runtime is left", lambda: not pids())
+    runtimes.device.start()
+    until("served again", lambda: served(runtimes))
+
+
+@pytest.mark.parametrize("next_one", [
+    ("flotilla-agent", "--check-config", "--config"), ("flotilla", "--version")])
+def test_a_folder_whose_runtime_was_killed_goes_at_the_next_start(
+        runtimes, next_one):
+    """All processes of the device die in one moment, as in a full cgroup."""
+    until("served", lambda: served(runtimes))
+    killed = [runtimes.device.process.pid]
+    for pid in killed:
+        os.kill(pid, signal.SIGSTOP)  # none of them sees another one's end
+        killed += sets.children(pid)
+    owned = "/tmp/flotilla-scratch-%d/%%d.*" % os.geteuid()
+
+    def left():
+        return [path for pid in killed for path in sets.fitting(owned % pid)]
+    assert left()
+    sets.kill(killed)
+    runtimes.device.process.wait()
+    until("all are dead", lambda: not processes(runtimes.device.state))
+    assert left()
+    program, *words = next_one
+    subprocess.run([os.path.join(BIN, program), *words] + (
+        [runtimes.device.config] if words[-1] == "--config" else []), check=False)
+    assert not left()
     runtimes.device.start()
     until("served again", lambda: served(runtimes))
 

@@ -17,6 +17,7 @@
 
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/hook.h"
+#include "base/scratch.h"
 
 /* Limit of planned memory, above any machine's.  The proxy accepts up to
  * 2^50. */
@@ -419,6 +420,11 @@ void flo_runtimes_describe(const struct flo_settings *settings, struct flo_buf *
             flo_runtimes_deinit(&runtime);
         }
     }
+}
+
+void flo_runtimes_clear(void)
+{
+    flo_scratch_clear();
 }
 
 json_t *flo_runtimes_json(const struct flo_settings *settings)

@@ -33,6 +33,8 @@ FLO_MUST_USE int flo_runtimes_plan(struct flo_device_runtime *runtime,
                                    const struct flo_release *release,
                                    const struct flo_release_variant *variant, struct flo_err *err);
 void flo_runtimes_deinit(struct flo_device_runtime *runtime);
+/* Removes the scratch folders of runtimes that were killed. */
+void flo_runtimes_clear(void);
 /* Lists the runtimes for the profile, as {name, api, state:
  * ready|failed|absent, why}. */
 json_t *flo_runtimes_json(const struct flo_settings *settings);

@@ -24,6 +24,10 @@ void flo_runtimes_deinit(struct flo_device_runtime *runtime)
     (void)runtime;
 }
 
+void flo_runtimes_clear(void)
+{
+}
+
 json_t *flo_runtimes_json(const struct flo_settings *settings)
 {
     (void)settings;

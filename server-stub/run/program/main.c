@@ -11,6 +11,7 @@
 #include "base/args/args.h"
 #include "base/host/crypto.h"
 #include "base/host/service.h"
+#include "base/scratch.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/run/depot.h"
 #include "server-stub/run/login/login.h"
@@ -427,6 +428,7 @@ int main(int argc, char **argv)
                                                     .standard = "run"};
 
     flo_standby_remember(argv);
+    flo_scratch_clear();
     if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {
         umask(077);
         return flo_broker_keeper(argv[2], argv[3], argv[4]);
