@@ -37,7 +37,6 @@ NEW = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
 LORA = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
 GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
 SHARED = ["/tmp", "/dev/shm", "/var/tmp"]  # looked at if we have our own
-ONLINE = "flotilla release create"  # it needs a controller
 MOMENTS = 5
 EMPTY = hashlib.sha256().hexdigest()
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
@@ -53,10 +52,13 @@ class Row:
     """A command: its line, its outputs, and what a signal may leave (resumable)."""
 
     def __init__(self, line, outputs=(), left=(), said=None, is_once=False,
-                 varies=()):
+                 varies=(), is_online=False, given=None, one_of=()):
         self.line, self.outputs, self.left, self.said = line.split(), outputs, left, said
         self.varies = varies  # outputs that have times or random bytes
         self.is_once = is_once  # it refuses an output that is there
+        self.is_online = is_online  # it needs a controller
+        self.given = given or {}  # copies that it may remove
+        self.one_of = one_of  # one of these is always there
 
 
 ROWS = {
@@ -81,35 +83,44 @@ ROWS = {
     "flotilla model build": Row("in/b.yaml --work work", [], ["work"],
                                 "goes on, `rm -r work`"),
     "flotilla release create": Row("lfm@{n} --model-file %s --type q8_0 --sign-with in/key"
-                                   % FOLDER),  # another one in each run
+                                   % FOLDER, is_online=True),  # another one in each run
+    "flotilla release create: GGUF": Row(
+        "gguf@{n} --model-file %s --sign-with in/key" % OLD, is_online=True),
+    "flotilla release sign": Row("in/body --key in/key --to out", ["out"]),
+    "flotilla key move": Row("mine.key --to to", ["to/mine.key", "to/mine.txt"], is_once=True,
+                             varies=["to/mine.txt"], given={"mine.key": "key", "to/in": "body"},
+                             one_of=["mine.key", "to/mine.key"]),
+    "flotilla token create": Row("--kind enroll --to out", ["out"], varies=["out"],
+                                 is_online=True),
+    "flotilla emergency account": Row(
+        "--to out", ["out", "out/account.key", "out/account.pem", "out/ca.pem"],
+        varies=["out/account.key", "out/account.pem", "out/ca.pem"], is_online=True),
+    "flotilla bundle create": Row("tiny@1 --to out", ["out"], varies=["out"], is_online=True),
+    "flotilla-model draft": Row("%s in/suite --to out --tokens 1" % OLD, ["out"]),
 }
-# Verbs with an output that no row plays, and why.
+# Verbs with an output that no row plays: the row whose function writes it, or why it is
+# no file.
 UNPLAYED = {
-    "flotilla-model convert-lora": "writes as merge-lora does (engine/tools/outfile.c)",
-    "flotilla-model draft": "writes as merge-lora does; its suite takes minutes",
-    "flotilla-updater bundle create": "writes as delta create does (base/system/output.c)",
-    "flotilla-engine run": "--prefix-file is written as pack does",
-    "flotilla-engine bench": "--to is a descriptor",
-    "flotilla-agent batch": "needs an agent; tests/integration/test_batch.py kills it",
-    "flotilla-controller backup": "needs a controller's folder; test_backups.py ends it",
-    "flotilla-relay": "--to is an address",
-    "flotilla device replace": "NEW is a device",
-    "flotilla rollout rollback": "--to is a release",
-    "flotilla device benchmark": "needs devices; its page is written as key create writes",
-    "flotilla device benchmarks": "the same",
-    "flotilla release sign": "writes as key create does (flo_file_write)",
-    "flotilla bundle create": "needs published releases; its folder is that of release create",
-    "flotilla emergency freeze": "writes as key create does",
-    "flotilla emergency unfreeze": "writes as key create does",
-    "flotilla emergency prompts": "writes as key create does",
-    "flotilla emergency rollback": "writes as key create does",
-    "flotilla emergency allow": "writes as key create does",
-    "flotilla emergency account": "writes as key create does",
-    "flotilla key move": "writes as key create does",
-    "flotilla key rotate": "writes as key create does",
-    "flotilla key revoke": "writes as key create does",
-    "flotilla trust init": "writes as key create does",
-    "flotilla token create": "writes as key create does",
+    "flotilla-model convert-lora": "flotilla-model merge-lora",  # flo_outfile
+    "flotilla-updater bundle create": "flotilla bundle create",  # which runs it
+    "flotilla-engine run": "flotilla-engine pack",  # flo_outfile
+    "flotilla-engine bench": "no file: --to is a descriptor",
+    "flotilla-agent batch": "elsewhere: tests/integration/test_batch.py",
+    "flotilla-controller backup": "elsewhere: tests/integration/test_backups.py",
+    "flotilla-relay": "no file: --to is an address",
+    "flotilla device replace": "no file: NEW is a device",
+    "flotilla rollout rollback": "no file: --to is a release",
+    # flo_file_write
+    "flotilla device benchmark": "flotilla release sign",
+    "flotilla device benchmarks": "flotilla release sign",
+    "flotilla emergency freeze": "flotilla release sign",
+    "flotilla emergency unfreeze": "flotilla release sign",
+    "flotilla emergency prompts": "flotilla release sign",
+    "flotilla emergency rollback": "flotilla release sign",
+    "flotilla emergency allow": "flotilla release sign",
+    "flotilla key rotate": "flotilla release sign",
+    "flotilla key revoke": "flotilla release sign",
+    "flotilla trust init": "flotilla release sign",
 }
 
 
@@ -143,7 +154,7 @@ def writers():
 class World:
     """A folder with inputs, an empty HOME, TMPDIR and working folder."""
 
-    def __init__(self, place, controller):
+    def __init__(self, place, controller, key):
         self.place = place
         self.flags = [] if controller is None else [
             "--controller", controller.rest, "--token-file", controller.facts["token"]]
@@ -152,14 +163,7 @@ class World:
         self.work = os.path.join(place, "work")
         given = os.path.join(self.work, "in")
         os.mkdir(given)
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
-                        "-out", os.path.join(given, "key")], check=True)
-        os.chmod(os.path.join(given, "key"), 0o600)
-        if controller is not None:
-            controller.state()
-            controller.state(subprocess.run(
-                ["openssl", "ec", "-in", os.path.join(given, "key"), "-pubout"], check=True,
-                capture_output=True, text=True).stdout)
+        shutil.copy(key, given)
         with open(os.path.join(given, "body"), "w", encoding="utf-8") as out:
             json.dump({"v": 1, "fleet": "demo", "model": "tiny", "version": "1", "number": 1,
                        "license": "apache-2.0", "created_at_ms": 0,
@@ -169,6 +173,9 @@ class World:
                                   "chunks": ["0" * 64],
                                   "get": [{"codec": "raw", "bytes": 1,
                                            "digest": "sha256:" + "0" * 64}]}]}, out)
+        with open(os.path.join(MODELS, "tools", "prompts.jsonl"), encoding="utf-8") as prompts, \
+                open(os.path.join(given, "suite"), "w", encoding="utf-8") as out:
+            out.write(prompts.readline())
         with open(os.path.join(given, "b.yaml"), "w", encoding="utf-8") as out:
             out.write("release: tiny@1\nfrom: %s\nvariants:\n  - {type: q8_0}\n" % F16)
         subprocess.run([os.path.join(BIN, "flotilla-updater"), "delta", "create", OLD, NEW,
@@ -195,11 +202,17 @@ class World:
             found.update(("mount " + line.split()[1], None) for line in file)
         return found
 
-    def clean(self):
+    def clean(self, given=(), old=()):
         for name in sets.names(self.work):
             path = os.path.join(self.work, name)
             if name != "in":
                 (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+        for name, source in dict(given).items():
+            os.makedirs(os.path.dirname(os.path.join(self.work, name)), exist_ok=True)
+            shutil.copy(os.path.join(self.work, "in", source), os.path.join(self.work, name))
+        for name in old:
+            with open(os.path.join(self.work, name), "wb") as file:
+                file.write(b"old")
 
 
 def is_private():
@@ -220,9 +233,9 @@ def be_private():
 class Command:
     def __init__(self, world, name, row):
         self.world, self.name, self.row = world, name, row
-        program, *verb = name.split()
+        program, *verb = name.partition(":")[0].split()
         self.words = [os.path.join(BIN, program), *verb, *row.line]
-        self.words += world.flags
+        self.words += world.flags if row.is_online else []
         self.run = 1
         self.counter = os.path.join(world.place, "..", os.path.basename(world.place) + ".n")
 
@@ -235,13 +248,14 @@ class Command:
             start_new_session=True,
             env=self.world.environment(**injection and dict(COUNT=self.counter, **injection)))
 
-    def count(self):
+    def count(self, old=()):
         """The number of changes of a run that nobody disturbs, and its files."""
-        self.world.clean()
+        self.world.clean(self.row.given, old)
         before = self.world.files()
         process = self.begin(MODE="off")
         said = process.communicate(timeout=HANG_S)[1]
         self.code = process.returncode
+        self.run += 1
         assert self.code in (0, 6) or self.row.outputs == [], said
         with open(self.counter, "rb") as file:
             count = int.from_bytes(file.read(8), "little")
@@ -250,16 +264,15 @@ class Command:
                 and os.path.relpath(path, "work") not in self.row.outputs}
         assert not more, "a run that nobody disturbs leaves %s" % sorted(more)
         assert count > 0, "no change to a file: %s" % said
-        self.world.clean()
         return count
 
     def may(self, path):
         name = os.path.relpath(path, "work")
         return any(name == left or name.startswith(left + os.sep) for left in self.row.left)
 
-    def play(self, at, number):
+    def play(self, at, number, old=()):
         """Faults of one interruption."""
-        self.world.clean()
+        self.world.clean(self.row.given, old)
         self.run += 1
         before = self.world.files()
         process = self.begin(AT=at, MODE="stop")
@@ -290,30 +303,55 @@ class Command:
             again.communicate(timeout=HANG_S)
             if again.returncode != self.code and not self.row.is_once:
                 faults.append("the next one ends with %d" % again.returncode)
-        for path, now in self.world.files().items():
-            if path in before or self.may(path):
+        after = self.world.files()
+        for path, now in after.items():
+            if self.may(path) or before.get(path, "") == now:
                 continue
             if os.path.relpath(path, "work") not in self.row.outputs:
                 faults.append("left %s" % path)
             elif now == EMPTY or (self.complete.get(path) != now and
                                   os.path.relpath(path, "work") not in self.row.varies):
                 faults.append("%s is not complete" % path)
+        lost = [path for path in before if path not in after and
+                os.path.relpath(path, "work") not in self.row.given]
+        if self.row.one_of and not any(os.path.join("work", name) in after
+                                       for name in self.row.one_of):
+            lost += self.row.one_of
+        faults += ["lost %s" % path for path in lost]
         return faults
 
 
 def check_table():
     found = writers()
-    known = set(ROWS) | set(UNPLAYED)
+    known = {name.partition(":")[0] for name in ROWS} | set(UNPLAYED)
     faults = ["%s has an output and no row" % name for name in sorted(found - known)]
+    faults += ["%s: no row %s" % pair for pair in UNPLAYED.items()
+               if pair[1] not in ROWS and not pair[1].startswith(("no file: ", "elsewhere: "))]
     faults += ["%s has a row and no output" % name for name in sorted(set(UNPLAYED) - found)]
     print("%d verbs with an output, %d of them played" % (len(found), len(ROWS)))
     return faults
 
 
-def begin_controller(folder):
+def make_key(place):
+    path = os.path.join(place, "key")
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+                    "-out", path], check=True)
+    os.chmod(path, 0o600)
+    return path
+
+
+def begin_controller(folder, key):
+    """A controller that knows the key, and the release tiny@1."""
     import controller_parts
     os.makedirs(folder)
-    return controller_parts.Controller(folder).start()
+    controller = controller_parts.Controller(folder).start()
+    controller.state()
+    controller.state(subprocess.run(["openssl", "ec", "-in", key, "-pubout"], check=True,
+                                    capture_output=True, text=True).stdout)
+    subprocess.run([os.path.join(BIN, "flotilla"), "release", "create", "tiny@1", "--model-file",
+                    OLD, "--sign-with", key, "--controller", controller.rest, "--token-file",
+                    controller.facts["token"]], check=True, stdout=subprocess.DEVNULL)
+    return controller
 
 
 def play(name, points, world):
@@ -321,10 +359,16 @@ def play(name, points, world):
     count = command.count()
     bad = []
     for moment, number in points:
-        at = max(1, (2 * moment + 1) * count // (2 * MOMENTS) + 1)
-        for fault in command.play(min(at, count), number) or []:
-            bad.append("%s: %s at change %d of %d: %s" % (
-                name, signal.Signals(number).name, at, count, fault))
+        # every other one replaces an older file, the last one between the two calls for it
+        old = ROWS[name].outputs if moment % 2 == 0 and not ROWS[name].is_once and not any(
+            "/" in output for output in ROWS[name].outputs) else ()
+        changes = command.count(old) if old else count
+        at = changes - 1 if old and moment == MOMENTS - 1 else max(
+            1, (2 * moment + 1) * changes // (2 * MOMENTS) + 1)
+        for fault in command.play(min(at, changes), number, old) or []:
+            bad.append("%s: %s at change %d of %d%s: %s" % (
+                name, signal.Signals(number).name, at, changes, " over a file" if old else "",
+                fault))
     print("%s: %d changes, %d interruptions, %d bad" % (name, count, len(points), len(bad)),
           flush=True)
     return bad
@@ -340,16 +384,17 @@ def main():
                    for name, moment, number in points}
         points = [by_name[one] for one in draw.drawn("interrupts", by_name)]
     faults = check_table()
-    controller = None
+    controller = key = None
     place = tempfile.mkdtemp(prefix="flo-interrupts-", dir="/tmp")
     try:
-        if any(name == ONLINE for name, *_ in points):
-            controller = begin_controller(os.path.join(place, "controller"))
+        key = make_key(place)
+        if any(ROWS[name].is_online for name, *_ in points):
+            controller = begin_controller(os.path.join(place, "controller"), key)
         for at, name in enumerate(ROWS):
             chosen = [(moment, number) for one, moment, number in points if one == name]
             if chosen:
                 world = World(os.path.join(place, "w%d" % at),
-                              controller if name == ONLINE else None)
+                              controller if ROWS[name].is_online else None, key)
                 faults += play(name, chosen, world)
     finally:
         if controller is not None:
