@@ -51,6 +51,20 @@ def test_a_key_that_exists_is_never_replaced(controller, folder):
     assert sets.names(place) == ["mine.pub"]
 
 
+def test_of_two_that_make_one_key_at_the_same_moment_one_is_told(controller, folder):
+    for turn in range(5):
+        place = os.path.join(folder, "both%d" % turn)
+        both = [begin(controller, "key", "create", "mine", "--to", place) for _ in range(2)]
+        said = sorted((one.communicate(timeout=HANG_S)[1], one.returncode) for one in both)
+        assert [code for _, code in said] == [0, 5] and "state.conflict" in said[1][0], said
+        assert sets.names(place) == ["mine.key", "mine.pub"]
+        public = subprocess.run(
+            ["openssl", "ec", "-in", os.path.join(place, "mine.key"), "-pubout"],
+            capture_output=True, text=True, check=True).stdout
+        with open(os.path.join(place, "mine.pub"), encoding="ascii") as file:
+            assert file.read() == public
+
+
 def test_a_context_that_is_named_is_above_the_environment(controller, folder):
     env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(folder, "config"))
 

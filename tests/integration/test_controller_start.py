@@ -2,6 +2,7 @@
 users, brokers of others, and that it tells everybody."""
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -150,6 +151,20 @@ def test_an_external_broker_is_used(folder):
     finally:
         mosquitto.terminate()
         mosquitto.wait(HANG_S)
+
+
+def test_a_hangup_ends_it_in_order_as_sigterm_does(folder):
+    place = os.path.join(folder, "hangup")
+    os.makedirs(place)
+    one = Controller(place).start()
+    group = one.ask("POST", "/v1/groups", {"name": "kept"})
+    one.stop(signal.SIGHUP)  # which asserts the exit code 0
+    one.start()
+    try:
+        assert group.status == 201, group.body
+        assert one.ask("GET", "/v1/groups/kept").status == 200
+    finally:
+        one.stop()
 
 
 def test_keys_that_devices_know_are_not_made_again(folder):
