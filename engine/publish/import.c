@@ -112,9 +112,11 @@ static int import_folder(struct import *import, struct flo_err *err)
     snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
     const struct flo_inputs inputs = {{config}};
     FLO_TRY(flo_import_open(&import->folder, &import->options, &import->produce, err));
-    flo_interrupt_text("flotilla-model import: stopped; the same command goes on, `rm %s.part` "
-                       "removes what is done\n",
-                       import->to);
+    if (strstr(import->to, "/flotilla-scratch-") == NULL) { /* `release create` tells it itself */
+        flo_interrupt_text("flotilla-model import: stopped; the same command goes on, `rm %s.part` "
+                           "removes what is done\n",
+                           import->to);
+    }
     int rv = flo_outfile_go_on(import->to, inputs, write_file, import, err);
     flo_interrupt_text("%s", "");
     FLO_TRY(rv);

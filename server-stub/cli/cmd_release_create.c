@@ -276,6 +276,7 @@ static int make_folder(struct flo_create *create, const char *to, struct flo_err
 {
     if (to != NULL) {
         snprintf(create->dir, sizeof(create->dir), "%s", to);
+        flo_interrupt_text("flotilla release create: interrupted; what was made is in %s\n", to);
         return flo_dir_make(create->dir, 0755, err);
     }
     return flo_interrupt_folder(create->dir, err);
@@ -336,7 +337,9 @@ int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *er
     if (create == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
+    flo_interrupt_text("flotilla release create: interrupted; nothing was kept here\n");
     rv = create_release(cli, create, release, err);
+    flo_interrupt_text("%s", "");
     flo_create_import_end(create);
     flo_parts_deinit(&create->parts);
     flo_key_free(create->key);

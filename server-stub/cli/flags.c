@@ -141,7 +141,9 @@ FLAGS(group_remove) = {{"where", "SELECTOR", "all devices that fit now", FLO_ASK
 FLAGS(group_delete) = {REASON, END};
 FLAGS(model_import) = {END};
 FLAGS(model_build) = {
-    {"work", "DIR", "folder of the results (the file's name with .work)", FLO_ASKED},
+    {"work", "DIR",
+     "folder of the results; the same command goes on there (the file's name with .work)",
+     FLO_ASKED},
     {"dry-run", NULL, "show the steps and which results are there, change nothing", FLO_ASKED},
     END};
 FLAGS(model_remove) = {{"everywhere", NULL, "in the whole fleet", FLO_ASKED},

@@ -398,7 +398,8 @@ const struct flo_verb flo_verb_backup = {
     .state = &line,
     .run = run,
     .example = "/backup/monday --data /var/lib/flotilla-controller",
-    .more = "TO appears whole or not at all.  Whoever reads it can enrol devices "
-            "and sign\norders.  docs/runbook.md, \"Database from a backup\", "
+    .more = "TO appears whole or not at all.  The same command begins again after "
+            "an\ninterruption, and removes TO.part.  Whoever reads TO can enrol devices and "
+            "sign\norders.  docs/runbook.md, \"Database from a backup\", "
             "has the way back.\n",
 };
