@@ -15,9 +15,10 @@ struct flo_subscribers {
     size_t count;
 };
 
-/* ---- lists: a message that is left out without memory is published again at
- * the next connection ---- */
+/* ---- lists ---- */
 
+/* Tells whether two changes are of the same message.  One that is left out
+ * without memory is published again at the next connection. */
 static bool is_same_change(const struct flo_change *a, const struct flo_change *b)
 {
     return a->object == b->object && strcmp(a->key, b->key) == 0;
