@@ -10,7 +10,6 @@ import subprocess
 
 import pytest
 
-import sets
 from controller_parts import (BIN, ROOT, Device, Publisher, start)
 from waits import HANG, HANG_S, Seen, same, until
 
@@ -29,40 +28,6 @@ def cli(controller, *words):
     process = begin(controller, *words)
     out, err = process.communicate(timeout=HANG_S)
     return process.returncode, out, err
-
-
-def test_a_key_that_exists_is_never_replaced(controller, folder):
-    place = os.path.join(folder, "signing")
-    make = ("key", "create", "mine", "--to", place)
-    files = [os.path.join(place, "mine" + ending) for ending in (".key", ".pub")]
-
-    def contents():
-        return [open(file, "rb").read() for file in files]
-
-    assert cli(controller, *make)[0] == 0
-    before = contents()
-    code, _, err = cli(controller, *make)
-    assert code == 5 and "error[state.conflict]" in err, (code, err)
-    assert "another name or folder" in err
-    assert contents() == before
-    os.remove(files[0])  # the private half was carried to a safe
-    code, _, err = cli(controller, *make)
-    assert code == 5 and "mine.pub" in err, (code, err)
-    assert sets.names(place) == ["mine.pub"]
-
-
-def test_of_two_that_make_one_key_at_the_same_moment_one_is_told(controller, folder):
-    for turn in range(5):
-        place = os.path.join(folder, "both%d" % turn)
-        both = [begin(controller, "key", "create", "mine", "--to", place) for _ in range(2)]
-        said = sorted((one.communicate(timeout=HANG_S)[1], one.returncode) for one in both)
-        assert [code for _, code in said] == [0, 5] and "state.conflict" in said[1][0], said
-        assert sets.names(place) == ["mine.key", "mine.pub"]
-        public = subprocess.run(
-            ["openssl", "ec", "-in", os.path.join(place, "mine.key"), "-pubout"],
-            capture_output=True, text=True, check=True).stdout
-        with open(os.path.join(place, "mine.pub"), encoding="ascii") as file:
-            assert file.read() == public
 
 
 def test_a_context_that_is_named_is_above_the_environment(controller, folder):
