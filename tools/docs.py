@@ -100,7 +100,7 @@ def check_measured(names):
             if name.endswith(".c"):
                 text += open(os.path.join(here, name),
                              encoding="utf-8").read()
-    calls = re.findall(r"flo_measure_\w+\([^;]*?FLO_METRIC_NAME_(\w+)", text)
+    calls = re.findall(r"(?:flo_measure_\w+\([^;]*?|\] = )FLO_METRIC_NAME_(\w+)", text)
     for name in names:
         if name not in calls:
             sys.exit("proto/metrics.def: agent/ measures no %s" % name)

@@ -369,8 +369,8 @@ FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
  * content, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
                                 struct flo_err *err);
-/* Writes a file in the same way, but never replaces one.  Of two processes at the
- * same moment, one gets FLO_E_STATE. */
+/* Writes a file in the same way, but never replaces one.
+ * FLO_E_STATE: the file is there, also when another process was a moment sooner. */
 FLO_MUST_USE int flo_file_write_new(const char *path, const void *data, size_t bytes, mode_t mode,
                                     struct flo_err *err);
 /* Opens a file below a folder without following any symbolic link (openat2
