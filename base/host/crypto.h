@@ -78,9 +78,6 @@ FLO_MUST_USE int flo_public_key_load(const char *path, struct flo_public_key *ou
                                      struct flo_err *err);
 /* Writes the key as PEM to `out`, which holds FLO_PUBLIC_KEY_PEM_MAX bytes. */
 void flo_public_key_pem(const struct flo_public_key *key, char *out);
-/* Writes the key as a PEM file with mode 0644. */
-FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key, const char *path,
-                                     struct flo_err *err);
 
 /* ---- signatures ---- */
 

@@ -17,24 +17,6 @@
 
 #include "base/scratch.h"
 
-void flo_fd_cleanup(int *fd)
-{
-    if (*fd >= 0) {
-        int keep = errno;
-        close(*fd);
-        *fd = -1;
-        errno = keep;
-    }
-}
-
-void flo_free_cleanup(void *pointer_to_pointer)
-{
-    void **pointer = pointer_to_pointer;
-
-    free(*pointer);
-    *pointer = NULL;
-}
-
 static int fail_open(struct flo_err *err, const char *path)
 {
     int code = errno == ENOENT || errno == ENOTDIR ? FLO_E_ABSENT

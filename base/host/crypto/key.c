@@ -312,14 +312,6 @@ void flo_public_key_pem(const struct flo_public_key *key, char *out)
              text, text + 64);
 }
 
-int flo_public_key_save(const struct flo_public_key *key, const char *path, struct flo_err *err)
-{
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
-
-    flo_public_key_pem(key, pem);
-    return flo_file_write(path, pem, strlen(pem), 0644, err);
-}
-
 /* ---- signatures ---- */
 
 int flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t *signature,

@@ -509,10 +509,8 @@ static void flushed(struct httpd_connection *connection)
         return;
     }
     enter(connection, HTTPD_LINGER);
-    {
-        struct evbuffer *input = bufferevent_get_input(connection->bev);
-        evbuffer_drain(input, evbuffer_get_length(input));
-    }
+    struct evbuffer *input = bufferevent_get_input(connection->bev);
+    evbuffer_drain(input, evbuffer_get_length(input));
     if (connection->listener->tls == NULL) {
         shutdown(bufferevent_getfd(connection->bev), SHUT_WR);
     }

@@ -80,15 +80,14 @@ void flo_httpd_peer_describe(struct httpd_connection *connection, int fd,
     for (size_t i = 0; i < bytes; i++) {
         connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i] << (8 * i);
     }
-    /* The kernel tells of a client whose machine or network is gone. */
-    static const struct {
-        int level, name, value;
-    } sets[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
-                {SOL_SOCKET, SO_KEEPALIVE, 1},
-                {IPPROTO_TCP, TCP_KEEPIDLE, 60},
-                {IPPROTO_TCP, TCP_KEEPINTVL, 15},
-                {IPPROTO_TCP, TCP_USER_TIMEOUT, 120000}};
+    /* Level, name and value.  The kernel tells of a client whose machine or network
+     * is gone. */
+    static const int sets[][3] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                                  {SOL_SOCKET, SO_KEEPALIVE, 1},
+                                  {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+                                  {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+                                  {IPPROTO_TCP, TCP_USER_TIMEOUT, 120000}};
     for (size_t i = 0; i < FLO_COUNT(sets); i++) {
-        setsockopt(fd, sets[i].level, sets[i].name, &sets[i].value, sizeof(sets[i].value));
+        setsockopt(fd, sets[i][0], sets[i][1], &sets[i][2], sizeof(int));
     }
 }
