@@ -15,7 +15,7 @@ bool flo_grow(void *pointer_to_items, size_t *room, size_t count, size_t item_by
         return true;
     }
     memcpy(&items, pointer_to_items, sizeof(items));
-    items = realloc(items, wanted * item_bytes);
+    items = wanted > SIZE_MAX / item_bytes ? NULL : realloc(items, wanted * item_bytes);
     if (items == NULL) {
         return false;
     }

@@ -233,8 +233,8 @@ static void an_array_grows_and_stays_when_no_memory_is_left(void **state)
     const uint64_t *before = items;
     size_t before_room = room;
     struct flo_err err = {0};
-    assert_false(flo_grow(&items, &room, room, SIZE_MAX / 8 / room));
-    assert_int_equal(flo_grow_or_fail(&items, &room, room, SIZE_MAX / 8 / room, "rows", &err),
+    assert_false(flo_grow(&items, &room, room, SIZE_MAX / room));
+    assert_int_equal(flo_grow_or_fail(&items, &room, room, SIZE_MAX / room, "rows", &err),
                      FLO_E_MEMORY);
     assert_non_null(strstr(err.what, " rows"));
     assert_ptr_equal(items, before);
