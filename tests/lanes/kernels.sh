@@ -4,8 +4,8 @@
 #
 # usage: kernels.sh BUILD BIN
 # tests/run/engines.py finds the tests. The tree draws whether a run plays the lane, and a
-# twelfth of the tests next to those that compare numbers (tests/run/draw.py).
-# FLOTILLA_PART=all: each test.
+# twelfth of the tests next to those that compare numbers (tests/run/draw.py). Of the
+# stories it plays those that compare numbers. FLOTILLA_PART=all: each test.
 set -eu
 cd "$(dirname "$0")/../.."
 build=$1 bin=$2
@@ -21,7 +21,9 @@ for kernel in ref sse42 avx avx2; do
         continue
     fi
     drawn=$({ echo "$tests" | grep -E "$compares"
-              echo "$tests" | sed "s/^/$kernel:/" | tests/run/draw.py part kernels |
+              [ "${FLOTILLA_PART-}" = all ] || without=e2e_
+              echo "$tests" | grep -v "^${without:-none}" | sed "s/^/$kernel:/" |
+                  tests/run/draw.py part kernels |
                   sed 's/^.*://'; } | sort -u)
     echo "$kernel: $(echo "$drawn" | wc -l) of $(echo "$tests" | wc -l) tests"
     FLOTILLA_KERNEL=$kernel tests/run/run.py "$build" \
