@@ -4,8 +4,8 @@
 #
 # usage: kernels.sh BUILD BIN
 # tests/run/engines.py finds the tests. The tree draws whether a run plays the lane, and a
-# twelfth of the tests next to those that compare numbers (tests/run/draw.py). Of the
-# stories it plays those that compare numbers. FLOTILLA_PART=all: each test.
+# twelfth of the unit tests (tests/run/draw.py). Tests and stories that compare numbers are
+# in each draw; the other stories come with FLOTILLA_PART=all.
 set -eu
 cd "$(dirname "$0")/../.."
 build=$1 bin=$2
