@@ -37,6 +37,9 @@ int flo_naming_open(const char *path, mode_t mode, char named[PATH_MAX]);
 /* Names the complete file.  is_new: only if no other file has the name (EEXIST);
  * else it replaces the other file.  Returns false with the reason in errno. */
 bool flo_naming_end(int fd, const char *path, bool is_new);
+/* Removes the file of an open folder if its name is that of an incomplete file,
+ * and its writer was killed.  Does not wait for a living writer. */
+void flo_naming_clear(int folder, const char *name);
 
 /* ---- output.c: one file that a command writes ---- */
 

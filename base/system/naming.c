@@ -16,41 +16,55 @@
 
 #include "base/scratch.h"
 
+#define ENDING ".tmp-new"
+
 static bool name_beside(const char *path, char beside[PATH_MAX])
 {
     errno = ENAMETOOLONG;
-    return snprintf(beside, PATH_MAX, "%s.tmp-new", path) < PATH_MAX;
+    return snprintf(beside, PATH_MAX, "%s" ENDING, path) < PATH_MAX;
 }
 
-static void lock(int fd)
+/* Returns false when `how` has LOCK_NB and somebody has the lock. */
+static bool lock(int fd, int how)
 {
-    while (flock(fd, LOCK_EX) < 0 && errno == EINTR) {
+    int rv;
+
+    while ((rv = flock(fd, LOCK_EX | how)) < 0 && errno == EINTR) {
     }
+    return rv == 0 || how == 0;
 }
 
-static int look(const char *beside)
+static int look(int folder, const char *beside)
 {
-    return open(beside, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return openat(folder, beside, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
 /* Waits until a living writer has renamed its file, or removes a dead one's.
  * The updater's sandbox knows the stat of a descriptor, but not that of a path. */
-static bool make_way(const char *beside)
+static bool make_way(int folder, const char *beside, int how)
 {
-    FLO_CLEANUP(flo_fd_cleanup) int fd = look(beside);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = look(folder, beside);
     FLO_CLEANUP(flo_fd_cleanup) int now = -1;
     struct stat found, named;
 
-    if (fd >= 0) {
-        lock(fd);
-        now = look(beside);
+    if (fd >= 0 && lock(fd, how)) {
+        now = look(folder, beside);
     }
     if (now < 0) {
         return errno == ENOENT;
     }
     bool is_left = fstat(fd, &found) == 0 && fstat(now, &named) == 0 &&
                    found.st_ino == named.st_ino && found.st_dev == named.st_dev;
-    return !is_left || unlink(beside) == 0;
+    return !is_left || unlinkat(folder, beside, 0) == 0;
+}
+
+void flo_naming_clear(int folder, const char *name)
+{
+    const char *ending = strrchr(name, '.');
+
+    if (ending != NULL && strcmp(ending, ENDING) == 0) {
+        (void)make_way(folder, name, LOCK_NB);
+    }
 }
 
 int flo_naming_open(const char *path, mode_t mode, char named[PATH_MAX])
@@ -71,11 +85,11 @@ int flo_naming_open(const char *path, mode_t mode, char named[PATH_MAX])
     }
     while (fd < 0) { /* the file system knows no unnamed files */
         fd = open(named, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (fd < 0 && (errno != EEXIST || !make_way(named))) {
+        if (fd < 0 && (errno != EEXIST || !make_way(AT_FDCWD, named, 0))) {
             return -1;
         }
         if (fd >= 0) {
-            lock(fd);
+            (void)lock(fd, 0);
             if (fstat(fd, &st) < 0 || st.st_nlink == 0) { /* taken for a dead one's */
                 flo_fd_cleanup(&fd);
             }
@@ -101,9 +115,9 @@ bool flo_naming_end(int fd, const char *path, bool is_new)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a signal comes before both calls or after */
     if (!is_named) {
-        lock(fd);
+        (void)lock(fd, 0);
     }
-    while (!is_named && make_way(beside)) {
+    while (!is_named && make_way(AT_FDCWD, beside, 0)) {
         is_named = linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) == 0;
         if (!is_named && errno != EEXIST) {
             break;

@@ -148,15 +148,17 @@ def words(pid):
 
 
 def children(pid):
-    return [int(one) for one in
-            text("/proc/%d/task/%d/children" % (pid, pid)).split()]
+    """Pids of those that a thread of the process started."""
+    return [int(one) for path in fitting("/proc/%d/task/*/children" % pid)
+            for one in text(path).split()]
 
 
 def processes(parent=None, name=None, holds=None):
     """Pids of those with this parent, this program, these bytes in a word of
     the command line."""
     found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in children(parent) if parent else map(int, filter(
+            str.isdigit, os.listdir("/proc"))):
         # Not by /proc/PID/exe: the sandbox hides it from other users.
         head, _, rest = text("/proc/%d/stat" % pid).rpartition(")")
         if rest and parent in (None, int(rest.split()[1])) and \

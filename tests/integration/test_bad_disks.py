@@ -276,11 +276,12 @@ def test_a_candidate_whose_engine_dies_is_refused(up, lab):
     fails(up, lab, "20", signal.SIGSEGV, 1, "engine.crash")
 
 
-def killed(up, lab, version, soak, is_time, enough):
+def killed(up, lab, version, soak, is_time, enough, cases=60):
     """A rollout whose candidate's engines are killed when it is time, as the
-    kernel does for want of memory, until the device says `enough`."""
+    kernel does for want of memory, until the device says `enough`.  A probe
+    of 60 cases comes to its end."""
     golden = long_probe(up.scratch, os.path.join(
-        MODELS, "golden-tiny-v2.1.json"), 60)  # this one comes to its end
+        MODELS, "golden-tiny-v2.1.json"), cases)
     up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf", golden, "--label",
                version)
     begin = os.path.getsize(lab.log)
@@ -334,7 +335,8 @@ def test_a_candidate_killed_once_on_trial_is_tried_again(up, lab):
 
 def test_one_that_is_killed_each_time_is_denied_until_lifted(up, lab):
     before = lab.ask(QUESTION, "tiny")[1]
-    started = killed(up, lab, "31", "300ms", at_once, "engine.killed: 3 times")
+    started = killed(up, lab, "31", "300ms", at_once, "engine.killed: 3 times",
+                     1000)
     until("the end", lambda: up.rollout_device(started, "b")[
         "state"] == "failed")
     one = up.rollout_device(started, "b")

@@ -27,6 +27,7 @@
 #include <flotilla/errors/state.h>
 
 #include "base/host/digest.h"
+#include "base/scratch.h"
 #include "updater/store/store.h"
 
 struct keep {
@@ -241,6 +242,14 @@ static int remove_other(void *context, const char *name)
     return 0;
 }
 
+/* A killed updater's incomplete file is no other's to replace: its name is a
+ * digest. */
+static int remove_incomplete(void *context, const char *name)
+{
+    flo_naming_clear(*(const int *)context, name);
+    return 0;
+}
+
 static void remove_others(struct keep *keep)
 {
     FLO_CLEANUP(flo_fd_cleanup) int prefixes_fd = -1;
@@ -258,6 +267,8 @@ static void remove_others(struct keep *keep)
     for (size_t i = 0; i < FLO_COUNT(sweeps); i++) {
         (void)flo_store_each_name(sweeps[i].dir_fd, remove_other, &sweeps[i]);
     }
+    (void)flo_store_each_name(keep->store->releases_fd, remove_incomplete,
+                              &keep->store->releases_fd);
 }
 
 static int decide(struct keep *keep, const struct flo_digest *extra, size_t extra_count,

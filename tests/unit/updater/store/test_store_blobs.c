@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -127,6 +128,23 @@ static void collection_keeps_downloads_under_way(void **state)
 
     assert_int_equal(collected.files, 0);
     assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0), 0);
+}
+
+/* The updater was killed between an envelope's last byte and its name. */
+static void collection_removes_what_a_killed_updater_left_and_no_living_ones(void **state)
+{
+    struct world *world = *state;
+    struct stat st;
+
+    close(open_file(world, "releases/sha256-0a.tmp-new", O_RDWR | O_CREAT));
+    int living = open_file(world, "releases/sha256-0b.tmp-new", O_RDWR | O_CREAT);
+    assert_int_equal(flock(living, LOCK_EX), 0);
+
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, NULL, NULL), 0);
+
+    assert_int_not_equal(fstatat(world->store->dir_fd, "releases/sha256-0a.tmp-new", &st, 0), 0);
+    assert_int_equal(fstatat(world->store->dir_fd, "releases/sha256-0b.tmp-new", &st, 0), 0);
+    close(living);
 }
 
 /* Models that cannot be listed are not models that are not there: descriptors,
@@ -425,6 +443,7 @@ int main(void)
         with_store(a_rotten_blob_is_put_aside_as_it_is),
         with_store(more_than_the_disk_has_is_refused_with_numbers),
         with_store(collection_keeps_downloads_under_way),
+        with_store(collection_removes_what_a_killed_updater_left_and_no_living_ones),
         with_store(collection_without_a_descriptor_removes_nothing),
         with_store(collection_keeps_what_slots_and_baseline_name),
         with_store(a_step_stays_while_its_release_is_on_its_way),
