@@ -2,8 +2,9 @@
 """Play the whole `make test` ten times of one commit, on a machine that is never idle.
 
 usage: tests/run/steady.py [--runs N] [--file FILE]
-Each run stands next to two busy loops for each CPU. One of the ten has one CPU
-alone, and one has a disk whose syncs take 20 ms. Each run appends a line to FILE
+Each run stands next to two busy loops for each CPU. Four of the ten have the kernels
+of older CPUs (FLOTILLA_KERNEL), one has one CPU alone, and one has a disk whose syncs
+take 20 ms. Each run appends a line to FILE
 (build/steady.tsv): commit, kind, seed, result, seconds, slowest tests. The seeds
 come from the tree and the number of the run. A run that was cut is not counted;
 done is ten greens of this commit. --runs plays only so many, and a later call goes
@@ -21,7 +22,8 @@ from run import SKIPPED, times_of
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build", "release")
-KINDS = collections.Counter(busy=8, one=1, slow=1)
+KERNELS = ("avx2", "sse42", "ref", "avx")
+KINDS = collections.Counter(dict.fromkeys(KERNELS, 1), busy=4, one=1, slow=1)
 LOOPS = 2  # for each CPU
 
 
@@ -58,6 +60,8 @@ def play(kind, seed):
         one = sorted(os.sched_getaffinity(0))[0]
         command = ["taskset", "-c", str(one)] + command
         env.pop("JOBS", None)  # make's count of all CPUs
+    elif kind in KERNELS:
+        env["FLOTILLA_KERNEL"] = kind
     elif kind == "slow":
         env["LD_PRELOAD"] = os.path.join(BUILD, "tests", "libslow.so")
         if " " in BUILD:

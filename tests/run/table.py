@@ -48,7 +48,8 @@ TAIL = """
   86 fuzz targets: 10.5 times on average, the rarest 3, the most frequent 17
   ```
 
-- `make test-steady` plays `make test` ten times, each next to two busy loops for each CPU: one on one CPU, one with syncs of 20 ms.
+- `make test-steady` plays `make test` ten times, each next to two busy loops for each CPU: four with the kernels of older CPUs, one on one CPU, one with
+  syncs of 20 ms.
 - A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
 """
 GROUPS = (("lane", "Lanes (`make lanes`)"), ("e2e", "Stories (`make test`)"),
