@@ -15,6 +15,7 @@
 #include <flotilla/errors/core.h>
 #include <flotilla/errors/io.h>
 
+#include "base/given.h"
 #include "base/scratch.h"
 
 static int fail_open(struct flo_err *err, const char *path)
@@ -93,9 +94,16 @@ int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes
                   struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct stat st;
 
     FLO_TRY(flo_file_open(path, &fd, err));
+    return flo_given_read_open(fd, path, bytes_max, data, bytes, err);
+}
+
+int flo_given_read_open(int fd, const char *path, size_t bytes_max, char **data, size_t *bytes,
+                        struct flo_err *err)
+{
+    struct stat st;
+
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }
@@ -291,28 +299,32 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
     }
 }
 
-int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *fd,
-                          struct flo_err *err)
+int flo_given_open_at(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
-    struct open_how how = {0};
+    struct open_how how = {.resolve = resolve};
+    long opened;
+    unsigned tries = 0;
 
     flags |= O_CLOEXEC;
     how.flags = (uint64_t)(unsigned)flags;
     bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
     how.mode = makes ? mode & 07777 : 0;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    long opened;
-    unsigned tries = 0;
     do { /* EAGAIN means a rename along the path, so the call is repeated */
         opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
     } while (opened < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
-    if (opened < 0 && errno == ENOSYS) {
-        opened = open_by_steps(dir_fd, path, flags, mode);
-    }
+    return opened < 0 && errno == ENOSYS ? open_by_steps(dir_fd, path, flags, mode) : (int)opened;
+}
+
+int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *fd,
+                          struct flo_err *err)
+{
+    int opened = flo_given_open_at(dir_fd, path, flags, mode,
+                                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+
     if (opened < 0) {
         return fail_open(err, path);
     }
-    *fd = (int)opened;
+    *fd = opened;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/given.h"
 #include "engine/model/adapter/lora_file.h"
 #include "engine/model/file/arch.h"
 #include "engine/publish/commands.h"
@@ -42,7 +43,8 @@ static int read_config(struct convert *convert, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
-    FLO_TRY(flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text, &bytes, err));
+    FLO_TRY(flo_given_read(convert->tool.lora, "adapter_config.json", CONFIG_BYTES_MAX, &text,
+                           &bytes, err));
     int rv = flo_peft_config_read(text, bytes, &convert->config, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
 }
@@ -82,7 +84,8 @@ static int map_by_folder(struct convert *convert, struct flo_err *err)
 static int read_tensors(struct convert *convert, struct flo_err *err)
 {
     size_t bytes;
-    FLO_TRY(flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err));
+    FLO_TRY(flo_given_read(convert->tool.lora, "adapter_model.safetensors", TENSORS_BYTES_MAX,
+                           &convert->data, &bytes, err));
     int rv = flo_safetensors_open(convert->data, bytes, &convert->file, err);
     if (rv == 0) {
         rv = (convert->base_folder != NULL ? map_by_folder : map_tensors)(convert, err);

@@ -6,6 +6,7 @@
 
 #include <flotilla/errors/gguf.h>
 
+#include "base/given.h"
 #include "engine/chat/case.h"
 #include "engine/chat/template.h"
 #include "engine/publish/commands.h"
@@ -45,15 +46,15 @@ static int open_template(struct render *r, struct flo_err *err)
 {
     struct flo_gguf_text text = {NULL, 0};
     const char *path = r->tool.model;
-    char inside[PATH_MAX];
     struct stat status;
     bool has_key = false;
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        snprintf(inside, sizeof(inside), "%s/chat_template.jinja", path);
-        path = inside;
-    }
-    FLO_TRY(is_gguf(path, &has_key, err));
-    if (has_key) {
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    FLO_TRY(is_folder ? 0 : is_gguf(path, &has_key, err));
+    if (is_folder) {
+        FLO_TRY(flo_given_read(path, "chat_template.jinja", FLO_TEMPLATE_BYTES_MAX, &r->file,
+                               &text.bytes, err));
+        text.data = r->file;
+    } else if (has_key) {
         FLO_TRY(flo_gguf_open_path(path, &r->gguf, err));
         FLO_TRY(flo_gguf_require(r->gguf, "tokenizer.chat_template", err));
         FLO_TRY(flo_gguf_string(r->gguf, "tokenizer.chat_template", &text, err));

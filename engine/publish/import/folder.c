@@ -7,28 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/given.h"
 #include "engine/publish/import/config.h"
 
 #define INDEX "model.safetensors.index.json"
 #define INDEX_BYTES_MAX (64u << 20)
 
-static int path_of(const struct flo_folder *folder, const char *name, char *out,
-                   struct flo_err *err)
-{
-    return snprintf(out, PATH_MAX, "%s/%s", folder->path, name) < PATH_MAX
-               ? 0
-               : flo_fail(err, FLO_E_USAGE, "the folder's path is too long");
-}
-
 int flo_folder_read(const struct flo_folder *folder, const char *name, size_t bytes_max,
                     char **data, size_t *bytes, struct flo_err *err)
 {
-    char path[PATH_MAX];
     struct flo_err absent = {0};
     *data = NULL;
     *bytes = 0;
-    FLO_TRY(path_of(folder, name, path, err));
-    int rv = flo_file_read(path, bytes_max, data, bytes, &absent);
+    int rv = flo_given_read(folder->path, name, bytes_max, data, bytes, &absent);
     if (rv == FLO_E_ABSENT) {
         return 0;
     }
@@ -109,13 +100,11 @@ static int sort_tensors(struct flo_folder *folder, struct flo_err *err)
 static int open_shard(struct flo_folder *folder, const char *name, const char *prefix,
                       struct flo_err *err)
 {
-    char path[PATH_MAX];
     size_t at = folder->shard_count;
     if (at == FLO_FOLDER_SHARDS_MAX) {
         return flo_folder_fail(err, "more than %d files of weights", FLO_FOLDER_SHARDS_MAX);
     }
-    FLO_TRY(path_of(folder, name, path, err));
-    int rv = flo_file_open(path, &folder->fds[at], err);
+    int rv = flo_given_open(folder->path, name, &folder->fds[at], err);
     if (rv == FLO_E_ABSENT) {
         rv = flo_folder_fail(err, "%s is missing", name);
     }
@@ -231,10 +220,10 @@ int flo_folder_open(struct flo_folder *folder, struct flo_err *err)
         free(text);
         return rv;
     }
-    char path[PATH_MAX];
-    FLO_TRY(path_of(folder, "model.safetensors", path, err));
-    return access(path, F_OK) == 0 ? flo_folder_add(folder, "model.safetensors", "", err)
-                                   : refuse(folder, err);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_given_open(folder->path, "model.safetensors", &fd, NULL);
+    return rv == FLO_E_ABSENT ? refuse(folder, err)
+                              : flo_folder_add(folder, "model.safetensors", "", err);
 }
 
 void flo_folder_close(struct flo_folder *folder)

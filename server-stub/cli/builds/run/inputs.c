@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/given.h"
 #include "base/host/digest.h"
 #include "base/ticker.h"
 #include "server-stub/cli/builds/run/run.h"
@@ -16,35 +17,48 @@
 
 /* A folder whose files are hashed. */
 struct folder {
+    const char *path;
     struct flo_sha256 sha;
     size_t files;
 };
 
-static int hash_file(const char *path, struct flo_digest *out, struct flo_err *err)
+/* Hashes a file.  One below `given`, the folder of the specification, may be
+ * somebody else's: it is opened beneath. */
+static int hash_file(const char *given, const char *path, struct flo_digest *out,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    size_t chars = given == NULL ? 0 : strlen(given);
+    bool is_below = chars > 1 && strncmp(path, given, chars) == 0 && path[chars] == '/' &&
+                    strstr(path + chars, "/../") == NULL;
 
-    FLO_TRY(flo_file_open(path, &fd, err));
+    FLO_TRY(is_below ? flo_given_open(given, path + chars + 1, &fd, err)
+                     : flo_file_open(path, &fd, err));
     int rv = flo_sha256_fd(fd, out, NULL, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-static int hash_entry(struct folder *folder, const char *path, const char *name, int depth,
+static int hash_entry(struct folder *folder, const char *inside, const char *name, int depth,
                       struct flo_err *err);
 
 /* Hashes names and digests of a folder's files, sorted by name.  Hidden ones are
- * those of git and of downloads, so they are left out. */
-static int hash_folder(struct folder *folder, const char *path, int depth, struct flo_err *err)
+ * those of git and of downloads, so they are left out.  `inside`: the part of the
+ * folder, "" or "1_Pooling". */
+static int hash_folder(struct folder *folder, const char *inside, int depth, struct flo_err *err)
 {
+    char path[4096];
     struct dirent **names = NULL;
-    int count = scandir(path, &names, NULL, alphasort), rv = 0;
+    int count = flo_path_join(path, sizeof(path), folder->path, inside)
+                    ? scandir(path, &names, NULL, alphasort)
+                    : -1;
+    int rv = 0;
 
     if (count < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
     for (int i = 0; i < count; i++) {
         if (rv == 0 && names[i]->d_name[0] != '.') {
-            rv = hash_entry(folder, path, names[i]->d_name, depth, err);
+            rv = hash_entry(folder, inside, names[i]->d_name, depth, err);
         }
         free(names[i]);
     }
@@ -52,36 +66,42 @@ static int hash_folder(struct folder *folder, const char *path, int depth, struc
     return rv;
 }
 
-static int hash_entry(struct folder *folder, const char *path, const char *name, int depth,
+static int hash_entry(struct folder *folder, const char *inside, const char *name, int depth,
                       struct flo_err *err)
 {
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat status;
     struct flo_digest digest;
-    char full[4096];
+    char full[4096], within[600];
 
-    if (!flo_path_join(full, sizeof(full), path, name) || stat(full, &status) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", path, name);
+    snprintf(within, sizeof(within), "%s%s%s", inside, inside[0] == '\0' ? "" : "/", name);
+    if (!flo_path_join(full, sizeof(full), folder->path, within) || stat(full, &status) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", folder->path, within);
     }
     if (S_ISDIR(status.st_mode) && depth + 1 < FOLDER_DEPTH_MAX) {
         flo_sha256_update(&folder->sha, name, strlen(name) + 1);
-        return hash_folder(folder, full, depth + 1, err);
+        return hash_folder(folder, within, depth + 1, err);
     }
     if (!S_ISREG(status.st_mode)) {
         return 0;
     }
     if (++folder->files > FOLDER_FILES_MAX) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: it has more than %d files, so it is no model",
-                        path, FOLDER_FILES_MAX);
+                        folder->path, FOLDER_FILES_MAX);
     }
-    FLO_TRY(hash_file(full, &digest, err));
+    FLO_TRY(flo_given_open(folder->path, within, &fd, err));
+    int rv = flo_sha256_fd(fd, &digest, NULL, err);
+    FLO_TRY(rv < 0 ? flo_wrap(err, rv, "%s", full) : 0);
     flo_sha256_update(&folder->sha, name, strlen(name) + 1);
     flo_sha256_update(&folder->sha, digest.bytes, sizeof(digest.bytes));
     return 0;
 }
 
-static int hash_model(const char *path, struct flo_build_digests *out, struct flo_err *err)
+static int hash_model(const struct flo_build_spec *spec, struct flo_build_digests *out,
+                      struct flo_err *err)
 {
-    struct folder folder = {.files = 0};
+    const char *path = spec->from;
+    struct folder folder = {.path = path};
     struct stat status;
 
     if (stat(path, &status) < 0) {
@@ -90,23 +110,23 @@ static int hash_model(const char *path, struct flo_build_digests *out, struct fl
     }
     out->is_folder = S_ISDIR(status.st_mode);
     if (!out->is_folder) {
-        return hash_file(path, &out->from, err);
+        return hash_file(spec->folder, path, &out->from, err);
     }
     FLO_TRY(flo_sha256_init(&folder.sha, err));
-    int rv = hash_folder(&folder, path, 0, err);
+    int rv = hash_folder(&folder, "", 0, err);
     flo_sha256_final(&folder.sha, &out->from);
     flo_sha256_deinit(&folder.sha);
     return rv;
 }
 
 /* Hashes a file that a field names, if it names one. */
-static int hash_named(const char *field, const char *path, struct flo_digest *out,
-                      struct flo_err *err)
+static int hash_named(const struct flo_build_spec *spec, const char *field, const char *path,
+                      struct flo_digest *out, struct flo_err *err)
 {
     if (path == NULL || strcmp(path, FLO_BUILD_CORPUS_BUILTIN) == 0) {
         return 0;
     }
-    int rv = hash_file(path, out, err);
+    int rv = hash_file(spec->folder, path, out, err);
     return rv < 0 ? flo_wrap(err, rv, "`%s`", field) : 0;
 }
 
@@ -119,7 +139,7 @@ static int hash_program(struct flo_digest *out, struct flo_err *err)
                  "the program flotilla-model, which makes models, is not installed");
         return flo_err_fix(err, "install it next to flotilla");
     }
-    return hash_file(program, out, err);
+    return hash_file(NULL, program, out, err);
 }
 
 static int hash_all(const struct flo_build_spec *spec, struct flo_build_digests *out,
@@ -128,14 +148,14 @@ static int hash_all(const struct flo_build_spec *spec, struct flo_build_digests 
     struct flo_digest asset;
 
     FLO_TRY(hash_program(&out->program, err));
-    FLO_TRY(hash_named("calibrate", spec->calibrate, &out->calibrate, err));
-    FLO_TRY(hash_named("evaluate.suite", spec->evaluate.suite, &out->suite, err));
-    FLO_TRY(hash_named("golden.prompts", spec->golden.prompts, &out->golden, err));
-    FLO_TRY(hash_named("golden.file", spec->golden.file, &out->golden, err));
+    FLO_TRY(hash_named(spec, "calibrate", spec->calibrate, &out->calibrate, err));
+    FLO_TRY(hash_named(spec, "evaluate.suite", spec->evaluate.suite, &out->suite, err));
+    FLO_TRY(hash_named(spec, "golden.prompts", spec->golden.prompts, &out->golden, err));
+    FLO_TRY(hash_named(spec, "golden.file", spec->golden.file, &out->golden, err));
     for (size_t i = 0; i < spec->assets.count; i++) {
-        FLO_TRY(hash_named("assets", spec->assets.values[i], &asset, err));
+        FLO_TRY(hash_named(spec, "assets", spec->assets.values[i], &asset, err));
     }
-    return hash_model(spec->from, out, err);
+    return hash_model(spec, out, err);
 }
 
 int flo_build_inputs(const struct flo_build_spec *spec, struct flo_build_digests *out,
