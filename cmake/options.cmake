@@ -19,6 +19,15 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 4)
 endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+# What the compiler has against jumps into the middle of code and past a stack's guard.
+include(CheckCCompilerFlag)
+foreach(flag -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
+    string(MAKE_C_IDENTIFIER "FLOTILLA_HAS${flag}" has)
+    check_c_compiler_flag(${flag} ${has})
+    if(${has})
+        add_compile_options(${flag})
+    endif()
+endforeach()
 
 # Kernels, whatever the build type; with a sanitizer's checks in them -O3 takes
 # a compiler minutes and gains the tests little.
@@ -48,5 +57,5 @@ if(FLOTILLA_SANITIZE)
         -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${sanitizers})
 else()
-    add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+    add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
 endif()
