@@ -45,6 +45,19 @@ static int connect_to(int fd, const char *path, uint16_t number)
     return connect(fd, (struct sockaddr *)&local, sizeof(local));
 }
 
+int flo_exchange_connect(const char *path, uint16_t port)
+{
+    int family = path[0] == '\0' ? AF_INET : AF_UNIX;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect_to(fd, path, port) < 0 && errno != EINPROGRESS) {
+        int keep = errno;
+        flo_fd_cleanup(&fd);
+        errno = keep;
+    }
+    return fd;
+}
+
 static int broken(const struct flo_exchange *exchange, struct flo_err *err)
 {
     const struct flo_peer *peer = exchange->reader.peer;
@@ -52,22 +65,11 @@ static int broken(const struct flo_exchange *exchange, struct flo_err *err)
     return flo_fail_errno(err, peer->lost, "the connection to %s", peer->name);
 }
 
-int flo_exchange_begin(struct flo_exchange *exchange, const char *path, uint16_t port,
-                       struct flo_err *err)
+int flo_exchange_begin(struct flo_exchange *exchange, int fd, struct flo_err *err)
 {
-    int family = path[0] == '\0' ? AF_INET : AF_UNIX;
-
-    exchange->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (exchange->fd < 0 || exchange->out.failed) {
-        return broken(exchange, err);
-    }
-    if (connect_to(exchange->fd, path, port) < 0) {
-        if (errno != EINPROGRESS) {
-            return broken(exchange, err);
-        }
-        exchange->is_connecting = true;
-    }
-    return 0;
+    exchange->fd = fd;
+    exchange->is_connecting = true; /* asks for the connection's error once */
+    return fd < 0 || exchange->out.failed ? broken(exchange, err) : 0;
 }
 
 short flo_exchange_events(const struct flo_exchange *exchange)

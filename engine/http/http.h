@@ -88,11 +88,12 @@ struct flo_exchange {
     struct flo_reply_reader reader;
 };
 void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer);
-/* Connects to a unix socket and begins to send `out`.  If `socket` is "", it
- * connects to `port` of 127.0.0.1 instead.  Returns peer->lost if no server
- * listens. */
-FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, const char *socket,
-                                    uint16_t port, struct flo_err *err);
+/* Begins to connect to a unix socket.  If `path` is "", it connects to `port` of
+ * 127.0.0.1 instead.  Returns a descriptor, or -1 with the reason in errno. */
+int flo_exchange_connect(const char *path, uint16_t port);
+/* Begins to send `out` on such a connection, which belongs to the exchange now.
+ * Returns peer->lost if it is -1, with errno as the reason. */
+FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, int fd, struct flo_err *err);
 /* Returns the events for which the caller waits with poll(). */
 short flo_exchange_events(const struct flo_exchange *exchange);
 /* Sends and reads what is possible without blocking; called after poll().

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <flotilla/errors/runtime.h>
@@ -27,9 +26,6 @@
 #define HEALTHY_MS 5000 /* milliseconds between health checks while the runtime serves */
 #define ANSWER_MS 5000  /* most milliseconds that a health check may take */
 #define MISSES_MAX 3
-#define MEMORY_MS 1000
-#define OVER_MAX 2
-#define PROCESSES_MAX 256
 #define POLLS_MAX (4 + FLO_RUNTIME_SESSIONS_MAX)
 
 /* ---- to the agent ---- */
@@ -85,9 +81,7 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
     exit(status);
 }
 
-/* Adds the end of the runtime's stderr to the error, but only until the runtime
- * serves: later text might contain a prompt. */
-static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
+void flo_proxy_add_words(const struct flo_proxy *proxy, struct flo_err *err)
 {
     char text[200];
     size_t n = proxy->process.n_words;
@@ -99,69 +93,19 @@ static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
     }
 }
 
-static void check_end(struct flo_proxy *proxy)
-{
-    struct flo_err err = {0};
-    int status;
-    bool is_told = flo_runtime_listen(&proxy->process, &err) < 0;
-
-    if (waitpid(proxy->process.pid, &status, WNOHANG) == 0) {
-        if (is_told) {
-            end(proxy, &err);
-        }
-        return;
-    }
-    proxy->process.pid = 0;
-    is_told |= flo_runtime_listen(&proxy->process, &err) < 0;
-    uint64_t kills = flo_cgroup_kills(&proxy->process.group);
-    if (!is_told && kills > 0) {
-        is_told = true;
-        flo_fail(&err, FLO_E_RUNTIME_MEMORY, "the runtime %s was ended by its cgroup at %llu bytes",
-                 proxy->runtime.name, (unsigned long long)flo_runtime_limit(&proxy->runtime));
-    }
-    if (!is_told) {
-        int code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-        flo_fail(&err, proxy->state == FLO_PROXY_SERVES ? FLO_E_RUNTIME_CRASH : FLO_E_RUNTIME_START,
-                 code > 128 ? "the runtime %s was killed by signal %d"
-                            : "the runtime %s ended with status %d",
-                 proxy->runtime.name, code > 128 ? code - 128 : code);
-        add_words(proxy, &err);
-    }
-    end(proxy, &err);
-}
-
 /* ---- memory ---- */
 
+static bool is_check(const struct flo_proxy *proxy)
+{
+    return proxy->runtime.api == FLO_RUNTIME_NONE;
+}
+
+/* Looks at the processes of a check; those of a server are the guard's. */
 static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
 {
-    uint64_t planned = proxy->runtime.memory_bytes;
-    pid_t root = proxy->process.pid > 0 ? proxy->process.pid : proxy->check.pid;
     struct flo_err err = {0};
-    uint32_t count = 0;
 
-    if (now_ms - proxy->looked_ms < MEMORY_MS) {
-        return;
-    }
-    proxy->looked_ms = now_ms;
-    proxy->rss_bytes = 0;
-    if (root > 0) {
-        flo_runtime_memory(root, &proxy->rss_bytes, &count);
-    }
-    if (proxy->rss_bytes > proxy->rss_bytes_peak) {
-        proxy->rss_bytes_peak = proxy->rss_bytes;
-    }
-    proxy->over = proxy->rss_bytes > planned + planned / 4 ? proxy->over + 1 : 0;
-    if (proxy->over == OVER_MAX) {
-        flo_fail(&err, FLO_E_RUNTIME_MEMORY, "the runtime %s uses %llu bytes, %llu are planned",
-                 proxy->runtime.name, (unsigned long long)proxy->rss_bytes,
-                 (unsigned long long)planned);
-        proxy->runtime.stop_ms = 0;
-        end(proxy, &err);
-    }
-    if (count > PROCESSES_MAX) {
-        flo_fail(&err, FLO_E_RUNTIME_CRASH,
-                 "the runtime %s has %u processes, at most %d are allowed", proxy->runtime.name,
-                 count, PROCESSES_MAX);
+    if (flo_guard_memory(proxy, proxy->check.pid, now_ms, &err) < 0) {
         proxy->runtime.stop_ms = 0;
         end(proxy, &err);
     }
@@ -180,6 +124,9 @@ static void say_ready(struct flo_proxy *proxy)
     struct flo_wire_message message = {.type = FLO_WIRE_READY, .request = proxy->open_id};
 
     proxy->state = FLO_PROXY_SERVES;
+    if (!is_check(proxy)) {
+        flo_guard_serves(proxy);
+    }
     message.ready.kernel = text_of(proxy->runtime.name);
     message.ready.runtime = text_of(proxy->runtime.name);
     message.ready.context = proxy->runtime.context;
@@ -238,7 +185,8 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     if (proxy->state == FLO_PROXY_STARTS && waited_ms > proxy->runtime.ready_ms) {
         flo_fail(&err, FLO_E_RUNTIME_HEALTH, "the runtime %s was not healthy within %llu ms",
                  proxy->runtime.name, (unsigned long long)proxy->runtime.ready_ms);
-        add_words(proxy, &err);
+        flo_guard_look(proxy);
+        flo_proxy_add_words(proxy, &err);
         end(proxy, &err);
     }
     if (proxy->health.fd >= 0) {
@@ -248,8 +196,7 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     } else if (now_ms >= proxy->next_ms) {
         proxy->asked_ms = now_ms;
         flo_body_health(&proxy->runtime, &proxy->health.out);
-        if (flo_exchange_begin(&proxy->health, proxy->process.socket, proxy->process.port, &err) <
-            0) {
+        if (flo_guard_connect(proxy, &proxy->health, &err) < 0) {
             health_ended(proxy, false, now_ms);
         }
     }
@@ -283,7 +230,7 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
         return;
     }
     if (rv == 0) {
-        rv = flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process, &err);
+        rv = flo_guard_split(proxy, in->entry, &err);
     }
     if (rv < 0) {
         end(proxy, &err);
@@ -301,7 +248,11 @@ static void send_stats(struct flo_proxy *proxy, uint32_t id)
         count++;
     }
     proxy->looked_ms = 0;
-    check_memory(proxy, flo_now_ms());
+    if (is_check(proxy)) {
+        check_memory(proxy, flo_now_ms());
+    } else if (proxy->guard >= 0) {
+        flo_guard_look(proxy);
+    }
     message.stats.running = proxy->n_running;
     message.stats.queued = count - proxy->n_running;
     message.stats.requests = proxy->n_requests;
@@ -319,11 +270,6 @@ static void refuse(struct flo_proxy *proxy, const struct flo_wire_message *messa
     flo_fail(&err, FLO_E_NOT_BUILT, "%s: not of the runtime %s",
              flo_wire_type_name((int)message->type), proxy->runtime.name);
     flo_proxy_fail(proxy, message->request, &err);
-}
-
-static bool is_check(const struct flo_proxy *proxy)
-{
-    return proxy->runtime.api == FLO_RUNTIME_NONE;
 }
 
 /* Handles a message.  Returns false if the agent broke the protocol. */
@@ -426,8 +372,8 @@ static size_t list_polls(const struct flo_proxy *proxy, struct pollfd *polls)
     polls[n++] =
         (struct pollfd){.fd = proxy->health.fd,
                         .events = proxy->health.fd < 0 ? 0 : flo_exchange_events(&proxy->health)};
-    polls[n++] = (struct pollfd){
-        .fd = proxy->check.pid > 0 ? proxy->check.output : proxy->process.errors, .events = POLLIN};
+    polls[n++] = (struct pollfd){.fd = proxy->check.pid > 0 ? proxy->check.output : proxy->guard,
+                                 .events = POLLIN};
     for (const struct flo_proxy_request *r = proxy->requests;
          r != NULL && n < POLLS_MAX && !is_full; r = r->next) {
         if (r->exchange.fd >= 0) {
@@ -462,12 +408,15 @@ static bool turn(struct flo_proxy *proxy)
         uint64_t now_ms = flo_now_ms();
         if (is_check(proxy)) {
             flo_check_go_on(proxy);
+            check_memory(proxy, now_ms);
         } else {
-            check_end(proxy);
+            struct flo_err err = {0};
+            if (flo_guard_hear(proxy, &err) < 0) {
+                end(proxy, &err);
+            }
             check_health(proxy, now_ms);
             flo_proxy_begin(proxy);
         }
-        check_memory(proxy, now_ms);
     }
     return send_output(proxy);
 }
@@ -479,7 +428,8 @@ void flo_proxy_clear(void)
 
 int flo_cmd_proxy(void *line, struct flo_err *err)
 {
-    static struct flo_proxy proxy = {.socket = SOCKET, .tree = -1, .mode = FLO_SANDBOX_REQUIRED};
+    static struct flo_proxy proxy = {
+        .socket = SOCKET, .tree = -1, .guard = -1, .mode = FLO_SANDBOX_REQUIRED};
     const char *word = ((const struct flo_args *)line)->words[0];
     int type = 0;
     socklen_t bytes = sizeof(type);

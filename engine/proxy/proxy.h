@@ -1,6 +1,7 @@
 /* Proxy: serves the agent's frames with another runtime instead of our engine.
  *
  *   proxy.c     the loop, health           settings.c  what to start
+ *   guard.c     a process with the rights  parser.c    the walls of the other one
  *   start.c     names and namespaces       keeper.c    ends all processes
  *   memory.c    memory of the processes    confine.c   its cgroup, its user
  *   check.c     a program for each golden case, where there is no server
@@ -310,6 +311,8 @@ struct flo_proxy {
     uint32_t misses;
     uint32_t ping; /* number of PINGs to answer after the next health check */
     struct flo_check check;
+    int guard;            /* socket between guard and parser; -1: a check has none */
+    struct flo_err ended; /* what the guard told of the runtime's end; code 0: it is there */
     /* memory */
     uint64_t looked_ms, rss_bytes, rss_bytes_peak;
     uint32_t over;
@@ -319,6 +322,35 @@ struct flo_proxy {
     size_t waiting_bytes;
     uint64_t n_requests, tokens_in, tokens_out;
 };
+
+/* Adds the end of the runtime's stderr to the error, but only until the runtime
+ * serves: later text might contain a prompt. */
+void flo_proxy_add_words(const struct flo_proxy *proxy, struct flo_err *err);
+
+/* ---- guard.c ---- */
+
+/* Makes two processes of the proxy.  Returns in the parser alone, behind its walls;
+ * the guard starts the runtime, and exits with the parser's status. */
+FLO_MUST_USE int flo_guard_split(struct flo_proxy *proxy, struct flo_wire_text entry,
+                                 struct flo_err *err);
+/* Takes what the guard told.  Returns the error with which the runtime ended, or 0. */
+FLO_MUST_USE int flo_guard_hear(struct flo_proxy *proxy, struct flo_err *err);
+/* Waits for the guard's figures of this moment, a second at most. */
+void flo_guard_look(struct flo_proxy *proxy);
+/* Tells the guard that the runtime is healthy. */
+void flo_guard_serves(struct flo_proxy *proxy);
+/* Begins the exchange on a connection to the runtime that the guard makes. */
+FLO_MUST_USE int flo_guard_connect(struct flo_proxy *proxy, struct flo_exchange *exchange,
+                                   struct flo_err *err);
+/* Looks once a second at the memory of `root` and its processes.
+ * FLO_E_RUNTIME_MEMORY, FLO_E_RUNTIME_CRASH (too many processes). */
+FLO_MUST_USE int flo_guard_memory(struct flo_proxy *proxy, pid_t root, uint64_t now_ms,
+                                  struct flo_err *err);
+
+/* ---- parser.c ---- */
+
+/* Gives up rights, files, programs, processes and sockets that are not open. */
+FLO_MUST_USE int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err);
 
 /* frames.c */
 extern const struct flo_peer flo_proxy_peer; /* "the runtime" */

@@ -407,8 +407,7 @@ void flo_proxy_begin(struct flo_proxy *proxy)
         proxy->waiting_bytes -= bytes_of(request);
         request->began_us = flo_now_us();
         proxy->n_running++;
-        if (flo_exchange_begin(&request->exchange, proxy->process.socket, proxy->process.port,
-                               &err) < 0) {
+        if (flo_guard_connect(proxy, &request->exchange, &err) < 0) {
             fail(proxy, request, &err);
         }
     }

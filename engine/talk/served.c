@@ -205,7 +205,8 @@ static int carry_out(struct call *call, struct flo_err *err)
     int stop_fd = call->asking != NULL ? call->asking->stop_fd : -1;
     int rv = call->exchange.out.failed
                  ? flo_fail(err, FLO_E_MEMORY, "a request")
-                 : flo_exchange_begin(&call->exchange, served->socket, served->port, err);
+                 : flo_exchange_begin(&call->exchange,
+                                      flo_exchange_connect(served->socket, served->port), err);
 
     call->began_us = flo_now_us();
     while (rv == 0 && !call->events.is_done) {

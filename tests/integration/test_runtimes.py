@@ -2,6 +2,7 @@
 back, as those for our own engine.  The runtime is fake_runtime.py."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -137,6 +138,33 @@ def test_speech_goes_through_a_pipeline_of_two_models(runtimes):
     models = json.loads(runtimes.device.get("/v1/models")[1])["data"]
     assert [m["pipeline"] for m in models if m["id"] == "intercom"] == \
         [["ear", "desk"]]
+
+
+def test_what_reads_the_answers_has_no_rights(runtimes):
+    """The guard starts the runtime; its fork reads what it answers."""
+    def walls(pid):
+        return dict(re.findall(r"^(\w+):\s+(\w+)$", sets.text("/proc/%d/status" % pid), re.M))
+    until("served", lambda: runtimes.says(QUESTION))
+    guards = sets.processes(runtimes.device.process.pid, holds="proxy")
+    parsers = [pid for guard in guards for pid in sets.processes(guard, "flotilla-engine", "proxy")
+               if walls(pid)["Seccomp"] == "2"]
+    assert guards and len(parsers) == len(guards)
+    for parser in parsers:
+        found = walls(parser)
+        assert found["NoNewPrivs"] == "1", found
+        assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")} == {0}
+        own = {number: one for number, one in sets.descriptors(parser).items() if number > 2}
+        assert own and all(one.startswith("socket:") for one in own.values()), own
+
+
+def test_a_parser_that_is_killed_takes_its_runtime_with_it(runtimes):
+    guard = sets.processes(runtimes.device.process.pid, holds="proxy")[0]
+    parser, = (pid for pid in sets.processes(guard, "flotilla-engine", "proxy")
+               if "Seccomp:\t2" in sets.text("/proc/%d/status" % pid))
+    below = sets.children(guard)
+    sets.kill([parser])
+    until("none of them is left", lambda: not set(sets.processes()) & {guard, *below})
+    until("served again", lambda: served(runtimes))
 
 
 def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):
