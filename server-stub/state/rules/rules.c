@@ -9,6 +9,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rules/rules.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/state/transaction.h"
 #include "server-stub/store/fleet.h"
 
@@ -21,6 +22,15 @@ struct flo_rules {
     struct flo_rule_freeze freezes[FLO_RULES_MAX];
     size_t freeze_count;
     uint64_t revision;
+    /* Rules that hold now, and the times and the revision for which they do. */
+    struct flo_rule now[2 * FLO_RULES_MAX];
+    size_t now_count;
+    uint64_t now_from_ms, now_to_ms, now_revision;
+    uint64_t now_freezes; /* a bit for each freeze that is active */
+    uint64_t turn;
+    struct flo_text_list waiting; /* devices that wait for another turn */
+    uint64_t waiting_turn;        /* turn in which the last of them was held */
+    struct flo_text_list freed;   /* devices whose waiting is over */
     bool is_stale; /* the rules must be read again, because a transaction was rolled back */
 };
 
@@ -163,19 +173,22 @@ static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_e
 
 static void clear(struct flo_rules *rules)
 {
-    uint64_t revision = rules->revision;
-
     for (size_t i = 0; i < rules->freeze_count; i++) {
         flo_zone_close(rules->freezes[i].zone);
     }
-    memset(rules, 0, sizeof(*rules));
-    rules->revision = revision + 1;
+    memset(rules->approvals, 0, sizeof(rules->approvals));
+    memset(rules->freezes, 0, sizeof(rules->freezes));
+    rules->approval_count = rules->freeze_count = 0;
+    rules->is_stale = false;
+    rules->revision++;
 }
 
 void flo_rules_free(struct flo_rules *rules)
 {
     if (rules != NULL) {
         clear(rules);
+        flo_text_list_clear(&rules->waiting);
+        flo_text_list_clear(&rules->freed);
     }
     free(rules);
 }
@@ -341,29 +354,143 @@ int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
     return save(controller, err);
 }
 
-int flo_rules_may_bring(const struct flo_controller *controller,
-                        const struct flo_fleet_device *device, struct flo_err *err)
-{
-    const struct flo_rules *rules = controller->rules;
+/* ---- what holds now ---- */
 
+/* Time in ms after which freezes are looked at again although none of them
+ * should change, because a zone's offset may have changed. */
+#define LOOK_MS 60000
+
+/* Returns the next time at which the freeze may begin or end. */
+static uint64_t change_of(const struct flo_rule_freeze *freeze, uint64_t wall_ms, bool is_on,
+                          uint64_t until_ms)
+{
+    bool is_before = freeze->window_text[0] == '\0' && wall_ms < freeze->from_ms;
+
+    return is_before                                                   ? freeze->from_ms
+           : is_on || (freeze->window_text[0] != '\0' && until_ms > 0) ? until_ms
+                                                                       : UINT64_MAX;
+}
+
+/* Lists the rules that hold now, if the list may be another than before. */
+static void look(struct flo_rules *rules)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    uint64_t freezes = 0;
+
+    if (rules->turn > 0 && rules->now_revision == rules->revision &&
+        wall_ms >= rules->now_from_ms && wall_ms < rules->now_to_ms) {
+        return;
+    }
+    rules->now_count = 0;
+    rules->now_to_ms = wall_ms + LOOK_MS;
     for (size_t i = 0; i < rules->freeze_count; i++) {
         const struct flo_rule_freeze *freeze = &rules->freezes[i];
-        uint64_t until_ms;
-        char at[25];
-        if (flo_rule_freeze_is_on(freeze, flo_wall_ms(), &until_ms) &&
-            flo_fleet_is_in_group(device, freeze->group)) {
-            flo_time_text(until_ms, at);
-            return flo_fail(err, FLO_E_CHANGE_FREEZE, "change freeze %s until %s", freeze->name,
-                            at);
+        uint64_t until_ms = 0;
+        bool is_on = flo_rule_freeze_is_on(freeze, wall_ms, &until_ms);
+        uint64_t change_ms = change_of(freeze, wall_ms, is_on, until_ms);
+        rules->now_to_ms = change_ms < rules->now_to_ms ? change_ms : rules->now_to_ms;
+        if (is_on) {
+            freezes |= UINT64_C(1) << i;
+            rules->now[rules->now_count++] = (struct flo_rule){
+                .group = freeze->group, .name = freeze->name, .until_ms = until_ms};
         }
     }
     for (size_t i = 0; i < rules->approval_count; i++) {
-        const struct flo_rule_approval *rule = &rules->approvals[i];
-        if (rule->people > 0 && flo_fleet_is_in_group(device, rule->group)) {
-            return flo_fail(err, FLO_E_ORDER_APPROVAL,
-                            "device %s: group %s asks for the approval of %u", device->name,
-                            rule->group, rule->people);
+        if (rules->approvals[i].people > 0) {
+            rules->now[rules->now_count++] = (struct flo_rule){
+                .group = rules->approvals[i].group, .people = rules->approvals[i].people};
         }
     }
-    return 0;
+    if (rules->turn == 0 || rules->now_revision != rules->revision ||
+        rules->now_freezes != freezes) {
+        rules->turn++;
+    }
+    rules->now_from_ms = wall_ms;
+    rules->now_revision = rules->revision;
+    rules->now_freezes = freezes;
+}
+_Static_assert(FLO_RULES_MAX <= 64, "a bit for each freeze");
+
+uint64_t flo_rules_turn(struct flo_rules *rules)
+{
+    look(rules);
+    return rules->turn;
+}
+
+void flo_rules_turn_on(struct flo_rules *rules)
+{
+    rules->turn++;
+}
+
+void flo_rules_ask(const struct flo_controller *controller, const char *device,
+                   enum flo_order_op op, uint32_t approvals, struct flo_rule_answer *out)
+{
+    struct flo_rules *rules = controller->rules;
+
+    *out = (struct flo_rule_answer){.hold = FLO_RULE_FREE};
+    look(rules);
+    const struct flo_select_device *facts =
+        rules->now_count > 0 ? flo_fleet_facts_of(controller->store, device) : NULL;
+    if (facts != NULL) {
+        flo_rule_ask(rules->now, rules->now_count,
+                     &(struct flo_rule_question){.groups = facts->values[FLO_SELECT_GROUP].list,
+                                                 .op = op,
+                                                 .approvals = approvals},
+                     out);
+    }
+}
+
+void flo_rules_wait(struct flo_rules *rules, const char *device)
+{
+    flo_text_list_add(&rules->waiting, device);
+    rules->waiting_turn = flo_rules_turn(rules);
+}
+
+bool flo_rules_have_waiting(const struct flo_rules *rules)
+{
+    return rules->waiting.count + rules->freed.count > 0;
+}
+
+bool flo_rules_have_freed(struct flo_rules *rules)
+{
+    if (rules->freed.count == 0 && rules->waiting.count > 0 &&
+        rules->waiting_turn != flo_rules_turn(rules)) {
+        rules->freed = rules->waiting;
+        rules->waiting = (struct flo_text_list){0};
+        flo_text_list_unique(&rules->freed);
+    }
+    return rules->freed.count > 0;
+}
+
+bool flo_rules_next_freed(struct flo_rules *rules, char *out)
+{
+    if (!flo_rules_have_freed(rules)) {
+        return false;
+    }
+    char *device = rules->freed.items[--rules->freed.count];
+    snprintf(out, 37, "%s", device);
+    free(device);
+    if (rules->freed.count == 0) {
+        flo_text_list_clear(&rules->freed);
+    }
+    return true;
+}
+
+int flo_rules_may_bring(const struct flo_controller *controller,
+                        const struct flo_fleet_device *device, struct flo_err *err)
+{
+    struct flo_rule_answer answer;
+    char at[25];
+
+    flo_rules_ask(controller, device->id, FLO_ORDER_DEPLOY, 0, &answer);
+    if (answer.hold == FLO_RULE_FREE) {
+        return 0;
+    }
+    if (answer.hold == FLO_RULE_AWAITS) {
+        return flo_fail(err, FLO_E_ORDER_APPROVAL,
+                        "device %s: group %s asks for the approval of %u", device->name,
+                        answer.rule->group, answer.rule->people);
+    }
+    flo_time_text(answer.rule->until_ms, at);
+    return flo_fail(err, FLO_E_CHANGE_FREEZE, "change freeze %s until %s", answer.rule->name, at);
 }

@@ -9,6 +9,7 @@
 
 #include "base/host/json.h"
 
+#include "server-stub/core/member/rule.h"
 #include "server-stub/core/pace/window.h"
 
 struct flo_controller;
@@ -65,6 +66,26 @@ FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
                                       const struct flo_rule_freeze *freeze, struct flo_err *err);
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                                          struct flo_err *err);
+
+/* Returns a number that changes when other rules hold than before: a rule was
+ * edited, or a freeze began or ended.  Never 0. */
+uint64_t flo_rules_turn(struct flo_rules *rules);
+/* Lets all devices be asked about again, because a rollout was approved. */
+void flo_rules_turn_on(struct flo_rules *rules);
+/* Answers whether a device may be told now (core/member/rule.h).  A device that
+ * does not exist is free. */
+void flo_rules_ask(const struct flo_controller *controller, const char *device,
+                   enum flo_order_op op, uint32_t approvals, struct flo_rule_answer *out);
+
+/* Notes a device to which a completed rollout gives an order as soon as other
+ * rules hold. */
+void flo_rules_wait(struct flo_rules *rules, const char *device);
+bool flo_rules_have_waiting(const struct flo_rules *rules);
+/* Tells whether other rules hold since such a device was noted. */
+bool flo_rules_have_freed(struct flo_rules *rules);
+/* Takes one of these devices from the list, to be looked at again; false: there
+ * is none.  `out` holds 37 bytes. */
+bool flo_rules_next_freed(struct flo_rules *rules, char *out);
 
 /* Checks whether one person alone may bring the device, without a rollout, to a
  * release that the device neither serves nor served just before.  Pins and
