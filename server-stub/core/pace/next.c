@@ -22,7 +22,7 @@ struct awaited {
     uint64_t report_ms;
     uint64_t at_ms; /* the earliest */
     uint32_t under_way, soaking, offline, ready, waiting, away, lost;
-    uint32_t held[FLO_HOLD_RETRY + 1];
+    uint32_t held[FLO_HOLD_FREEZE + 1];
 };
 
 static void look_at(struct awaited *awaited, uint64_t at_ms)
@@ -158,6 +158,9 @@ static void say_devices(struct flo_rollout_next *out, const struct awaited *awai
     say_count(out, awaited->held[FLO_HOLD_ZONE], "has a window and no zone (label tz)",
               "have a window and no zone (label tz)");
     say_count(out, awaited->held[FLO_HOLD_RETRY], "waits to try again", "wait to try again");
+    say_count(out, awaited->held[FLO_HOLD_APPROVAL], "awaits an approval", "await an approval");
+    say_count(out, awaited->held[FLO_HOLD_FREEZE], "is in a change freeze",
+              "are in a change freeze");
     say_count(out, awaited->waiting, "waits for its surroundings", "wait for their surroundings");
     say_count(out, awaited->away + awaited->held[FLO_HOLD_OFFLINE], "is away", "are away");
     say_count(out, awaited->lost, "does not answer", "do not answer");

@@ -171,6 +171,9 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
 {
     assert(until_ms != NULL);
     *until_ms = UINT64_MAX;
+    if (member->rule != FLO_RULE_FREE) {
+        return member->rule == FLO_RULE_AWAITS ? FLO_HOLD_APPROVAL : FLO_HOLD_FREEZE;
+    }
     if (member->retries > 0 && now_ms < member->since_at_ms + rollout->retry_wait_ms) {
         *until_ms = member->since_at_ms + rollout->retry_wait_ms;
         return FLO_HOLD_RETRY;
@@ -364,6 +367,31 @@ void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t no
                                                .op = FLO_ORDER_DEPLOY,
                                                .phase = member->phase,
                                                .member = index});
+}
+
+void flo_rollout_tell_freed(struct flo_rollout *rollout, uint64_t now_ms,
+                            struct flo_rollout_actions *actions)
+{
+    bool is_any[FLO_ROLLOUT_PHASES_MAX] = {false};
+
+    assert(rollout->state == FLO_ROLLOUT_COMPLETED);
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        member->is_fresh = member->state == FLO_EXECUTION_QUEUED && !member->is_away &&
+                           member->rule == FLO_RULE_FREE &&
+                           !flo_rollout_is_excluded(rollout, member) &&
+                           flo_rollout_has_begun(rollout, i);
+        if (member->is_fresh) {
+            flo_rollout_member_tell(rollout, i, now_ms);
+            is_any[member->phase] = true;
+        }
+    }
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        if (is_any[i]) {
+            desired(rollout, i, rollout->phases[i].bucket_from, rollout->phases[i].bucket_to,
+                    actions);
+        }
+    }
 }
 
 /* ---- deadlines ---- */

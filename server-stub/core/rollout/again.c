@@ -40,6 +40,9 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
+        if (member->state == FLO_EXECUTION_NOTIFIED && member->rule != FLO_RULE_FREE) {
+            flo_rollout_member_set(rollout, i, FLO_EXECUTION_QUEUED, NULL, now_ms);
+        }
         if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
             member->state == FLO_EXECUTION_QUEUED && member->bucket < phase->told_to &&
             !flo_rollout_has_limits(rollout) &&

@@ -120,6 +120,11 @@ bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
     return !flo_execution_is_end((enum flo_execution)member->state);
 }
 
+bool flo_rollout_member_awaits(const struct flo_rollout_member *member)
+{
+    return member->rule == FLO_RULE_AWAITS && member->state == FLO_EXECUTION_QUEUED;
+}
+
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member)
 {
     return member->held != FLO_HELD_NOT && member->state == FLO_EXECUTION_CANCELLED;
@@ -166,7 +171,12 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     phase->counts[member->state] += sign;
     /* A member stored by an older version may have ended and still be marked as
      * away.  It must not count as away. */
-    phase->away += member->is_away && flo_rollout_member_is_under_way(member) ? sign : 0;
+    bool awaits = flo_rollout_member_awaits(member);
+    bool is_away = member->is_away && flo_rollout_member_is_under_way(member);
+    phase->away += is_away || awaits ? sign : 0;
+    phase->awaits += awaits ? sign : 0;
+    phase->frozen +=
+        member->rule == FLO_RULE_FROZEN && member->state == FLO_EXECUTION_QUEUED ? sign : 0;
     phase->silent +=
         member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
                                                                                            : 0;
@@ -176,7 +186,7 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
     phase->taken += is_taken(rollout, member) ? sign : 0;
-    phase->due += member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
+    phase->due += member->state == FLO_EXECUTION_QUEUED && !member->is_away && !awaits ? sign : 0;
     counters_failure(rollout, phase, member, sign);
 }
 
@@ -191,6 +201,16 @@ void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_l
     member->lateness = (uint8_t)lateness;
     member->is_away = is_away;
     member->is_dirty = true;
+    counters(rollout, member, 1);
+}
+
+void flo_rollout_member_rule(struct flo_rollout *rollout, size_t index, enum flo_rule_hold rule)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    assert(index < rollout->member_count);
+    counters(rollout, member, UINT32_MAX);
+    member->rule = (uint8_t)rule;
     counters(rollout, member, 1);
 }
 
@@ -240,7 +260,7 @@ void flo_rollout_count(struct flo_rollout *rollout)
     assert(rollout->member_count <= rollout->member_capacity);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
-        phase->members = phase->away = phase->silent = 0;
+        phase->members = phase->away = phase->awaits = phase->frozen = phase->silent = 0;
         phase->overdue = phase->excused = phase->struck = phase->due = 0;
         phase->taken = 0;
         memset(phase->failures, 0, sizeof(phase->failures));
@@ -305,6 +325,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout, const struct flo_r
         .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED : FLO_EXECUTION_QUEUED,
         .is_online = event->is_online,
         .segment = event->segment,
+        .rule = (uint8_t)event->rule,
         .is_back = event->is_superseded,
         .bucket = event->bucket % FLO_BUCKETS,
         .is_dirty = true,

@@ -250,6 +250,10 @@ int flo_rollout_operator_step(struct flo_rollout *rollout, const struct flo_roll
     case FLO_ROLLOUT_EVENT_APPROVE:
         approve(rollout, event->now_ms, actions);
         break;
+    case FLO_ROLLOUT_EVENT_APPROVED:
+        rollout->approvals++; /* the shell asks the rules again */
+        store_reason(rollout, actions);
+        break;
     case FLO_ROLLOUT_EVENT_BEGIN:
         begin(rollout, event->now_ms, actions);
         break;

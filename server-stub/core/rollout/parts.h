@@ -48,6 +48,8 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
 void flo_rollout_member_remove(struct flo_rollout *rollout, size_t index);
 /* Tells whether the member's execution has not ended. */
 bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member);
+/* Sets the rule that forbids to tell the member. */
+void flo_rollout_member_rule(struct flo_rollout *rollout, size_t index, enum flo_rule_hold rule);
 /* Sets a member's state.  `cause`: error id of a failure, or NULL. */
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_execution state,
                             const char *cause, uint64_t now_ms);
@@ -78,6 +80,10 @@ void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
  * all others. */
 void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
+/* Orders those members of a completed rollout to update that no rule holds any
+ * more. */
+void flo_rollout_tell_freed(struct flo_rollout *rollout, uint64_t now_ms,
+                            struct flo_rollout_actions *actions);
 /* Returns true when every device of the phases that began was ordered to
  * update. */
 bool flo_rollout_told_all(const struct flo_rollout *rollout);
@@ -97,7 +103,9 @@ enum flo_hold {
     FLO_HOLD_WINDOW,
     FLO_HOLD_ZONE, /* the rollout has a time window, but the member's time zone is unknown */
     FLO_HOLD_OFFLINE,
-    FLO_HOLD_RETRY
+    FLO_HOLD_RETRY,
+    FLO_HOLD_APPROVAL, /* a rule of a group of the device asks for an approval */
+    FLO_HOLD_FREEZE    /* a change freeze of a group of the device is active */
 };
 /* Returns the reason why a queued member is not ordered to update now.
  * *until_ms gets the end of the reason, or UINT64_MAX. */

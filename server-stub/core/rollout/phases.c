@@ -510,7 +510,7 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* Counts of devices: with the release, failed, under way, and waiting. */
 struct outcome {
-    uint32_t members, good, bad, cancelled, under_way, away;
+    uint32_t members, good, bad, cancelled, under_way, away, awaits;
 };
 
 static struct outcome outcome_of(const struct flo_rollout *rollout)
@@ -530,7 +530,8 @@ static struct outcome outcome_of(const struct flo_rollout *rollout)
             out.bad += flo_execution_kind(one) == FLO_EXECUTION_END_BAD ? phase->counts[state] : 0;
         }
         out.members += phase->members;
-        out.away += phase->away;
+        out.away += phase->away - phase->awaits;
+        out.awaits += phase->awaits;
         out.cancelled += phase->counts[FLO_EXECUTION_CANCELLED];
         out.bad += phase->silent + phase->overdue;
         out.good +=
@@ -559,8 +560,12 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
         used += snprintf(reason + used, bytes - (size_t)used, ", %u under way", out->under_way);
     }
     if (out->away > 0) {
-        snprintf(reason + used, bytes - (size_t)used, ", %u %s back", out->away,
-                 out->away == 1 ? "follows when it comes" : "follow when they come");
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u %s back", out->away,
+                         out->away == 1 ? "follows when it comes" : "follow when they come");
+    }
+    if (out->awaits > 0) {
+        snprintf(reason + used, bytes - (size_t)used, ", %u %s an approval", out->awaits,
+                 flo_plural(out->awaits, "awaits", "await"));
     }
 }
 

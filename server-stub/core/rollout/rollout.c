@@ -57,6 +57,7 @@ static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     bool deploys = rollout->state == FLO_ROLLOUT_RUNNING || is_over;
 
     if (deploys && rollout->members[index].state == FLO_EXECUTION_QUEUED &&
+        rollout->members[index].rule == FLO_RULE_FREE &&
         (may_begin(rollout, index, now_ms) || (is_over && is_its_turn(rollout, index)))) {
         flo_rollout_tell_one(rollout, index, now_ms, actions);
     }
@@ -130,7 +131,8 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                               was_silent ? FLO_LATENESS_NONE : (enum flo_lateness)member->lateness,
                               false);
         member->watched_at_ms = now_ms;
-        if (member->state == FLO_EXECUTION_QUEUED && rollout->state == FLO_ROLLOUT_COMPLETED) {
+        if (member->state == FLO_EXECUTION_QUEUED && member->rule == FLO_RULE_FREE &&
+            rollout->state == FLO_ROLLOUT_COMPLETED) {
             flo_rollout_tell_one(rollout, index, now_ms, actions);
         }
         flo_rollout_member_store(index, actions);
@@ -437,6 +439,39 @@ static void tick(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollou
     flo_rollout_tell(rollout, now_ms, actions);
 }
 
+/* Applies the rules as they hold now.  An offline member that was told is told
+ * no more, because it would begin whenever it comes back. */
+static void ruled(struct flo_rollout *rollout, const struct flo_rollout_event *event,
+                  struct flo_rollout_actions *actions)
+{
+    uint32_t counts[FLO_RULE_FROZEN + 1] = {0};
+
+    for (size_t i = 0; i < rollout->member_count && event->rules != NULL; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        enum flo_rule_hold rule = (enum flo_rule_hold)event->rules[i];
+        bool waits =
+            member->state == FLO_EXECUTION_QUEUED || member->state == FLO_EXECUTION_NOTIFIED;
+        counts[rule] += waits && rule != (enum flo_rule_hold)member->rule;
+        flo_rollout_member_rule(rollout, i, rule);
+        if (rule != FLO_RULE_FREE && member->state == FLO_EXECUTION_NOTIFIED && member->is_away) {
+            flo_rollout_member_set(rollout, i, FLO_EXECUTION_QUEUED, NULL, event->now_ms);
+        }
+    }
+    for (int rule = FLO_RULE_AWAITS; rule <= FLO_RULE_FROZEN; rule++) {
+        if (counts[rule] > 0) {
+            flo_rollout_why(actions, "%u held: %s", counts[rule],
+                            flo_rule_word((enum flo_rule_hold)rule));
+        }
+    }
+    if (counts[FLO_RULE_FREE] > 0) {
+        flo_rollout_why(actions, "%u free: no rule holds them any more", counts[FLO_RULE_FREE]);
+    }
+    if (rollout->state == FLO_ROLLOUT_COMPLETED) {
+        flo_rollout_tell_freed(rollout, event->now_ms, actions);
+    }
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+}
+
 static void listening(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -508,6 +543,9 @@ static int dispatch(struct flo_rollout *rollout, const struct flo_rollout_event 
         if (!flo_rollout_expire(rollout, event->now_ms, actions)) {
             tick(rollout, event->now_ms, actions);
         }
+        return 0;
+    case FLO_ROLLOUT_EVENT_RULED:
+        ruled(rollout, event, actions);
         return 0;
     case FLO_ROLLOUT_EVENT_LISTENING:
         listening(rollout, event->now_ms);

@@ -16,6 +16,7 @@
 
 #include "server-stub/core/failure/failure.h"
 #include "server-stub/core/gate/analysis/analysis.h"
+#include "server-stub/core/member/rule.h"
 #include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
@@ -115,7 +116,10 @@ struct flo_rollout_member {
      * since */
     bool runs_other;
     uint8_t segment; /* place in segments[] */
-    uint8_t held;    /* enum flo_rollout_held */
+    /* enum flo_rule_hold: the rule that forbids to tell the member; not
+     * stored, the shell asks again after a load */
+    uint8_t rule;
+    uint8_t held; /* enum flo_rollout_held */
     /* bit for each slice of the list that holds the member; 0: unknown, in
      * older rows */
     uint8_t held_of;
@@ -172,7 +176,9 @@ struct flo_rollout_phase {
     uint64_t told_at_ms;    /* time up to which all devices that the pace allows were ordered */
     /* Counts of members: */
     uint32_t members;
-    uint32_t away;
+    uint32_t away;   /* also those that await an approval */
+    uint32_t awaits; /* queued devices that await an approval */
+    uint32_t frozen; /* queued devices that a change freeze holds */
     uint32_t silent;
     uint32_t overdue;
     /* number of devices without the release that did not fail: no variant fits
@@ -328,6 +334,10 @@ struct flo_rollout_event {
     uint8_t segment;
     /* event `joined`: bit for each slice of the list in which the device is */
     uint8_t slices;
+    /* event `joined`: the rule that forbids to tell the device */
+    enum flo_rule_hold rule;
+    /* event `ruled`: for each member an enum flo_rule_hold */
+    const uint8_t *rules;
     /* event `back`: the device reports that it left by an order about this
      * release */
     bool is_ordered;
@@ -471,6 +481,9 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member);
  * the release. An answer about the slice, or a change of labels, may include it
  * again. */
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
+/* Tells whether the member is queued and a rule asks for approvals that the
+ * rollout does not have. */
+bool flo_rollout_member_awaits(const struct flo_rollout_member *member);
 /* Returns the index of a device; SIZE_MAX: it is no member. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Returns the index of a device like flo_rollout_find, for look-ups in the
