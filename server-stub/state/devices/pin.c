@@ -132,6 +132,7 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     struct flo_order order = {.op = FLO_ORDER_DEPLOY, .scope.bucket_to = FLO_BUCKETS};
     char name[FLO_NAME_MAX + 1];
     struct pinned pinned;
+    enum flo_rule_hold hold;
 
     FLO_TRY(read_release(controller, title, &pinned, err));
     FLO_TRY(lift_of(controller, &pinned, &order.lift, err));
@@ -149,11 +150,12 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     if (rv == 0) {
         rv = flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err);
     }
-    if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, id, pinned.model, name, err);
-    }
-    flo_outgoing_desired(controller, id);
-    return rv;
+    FLO_TRY(rv);
+    return flo_orders_tell(
+        controller,
+        &(struct flo_orders_told){
+            .device = id, .model = pinned.model, .order = name, .op = FLO_ORDER_DEPLOY},
+        &hold, err);
 }
 
 /* Order in a device's desired document.  It may be the order of a pin if a

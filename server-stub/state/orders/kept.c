@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/orders.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/sayings.h"
@@ -102,7 +103,14 @@ int flo_scope_open(const struct flo_scope_list *list, const char *device, enum f
     if (kept.is_newer || (kept.is_kept && !has_it)) {
         return 0;
     }
-    flo_outgoing_desired(controller, device);
-    return flo_fleet_desired_set(store, device, list->model,
-                                 way == FLO_RETURN_DOWNLOAD ? list->send : list->order, err);
+    struct flo_orders_told told = {.device = device, .model = list->model, .order = list->order};
+    enum flo_rule_hold hold = FLO_RULE_FROZEN;
+    if (way == FLO_RETURN_DOWNLOAD) {
+        told.order = list->send;
+        told.op = FLO_ORDER_DEPLOY;
+        FLO_TRY(flo_orders_tell(controller, &told, &hold, err));
+    }
+    told.order = list->order;
+    told.op = FLO_ORDER_ROLLBACK;
+    return hold == FLO_RULE_FREE ? 0 : flo_orders_tell(controller, &told, &hold, err);
 }

@@ -6,6 +6,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
+#include "server-stub/core/member/rule.h"
 #include "server-stub/store/store.h"
 
 struct flo_controller;
@@ -38,6 +39,21 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct 
  * signed envelope. */
 FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
                                        struct flo_buf *envelope, struct flo_err *err);
+/* An order about a model that a device is to be told. */
+struct flo_orders_told {
+    const char *device;
+    const char *model;
+    const char *order; /* id of the order */
+    enum flo_order_op op;
+    uint32_t approvals; /* approvals of other people that the order has */
+};
+/* Puts the order into the device's desired document.  This is the only way by
+ * which a new release comes to a device, so the rules are asked here, whatever
+ * the order is of.  *hold tells whether a rule forbids it now; the document
+ * then stays as it is. */
+FLO_MUST_USE int flo_orders_tell(struct flo_controller *controller,
+                                 const struct flo_orders_told *what, enum flo_rule_hold *hold,
+                                 struct flo_err *err);
 /* Renews the orders that are due (core/orders/renewal.h): first those in
  * groups' lists (flo_fleet_order_standing), then those in desired documents. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller, struct flo_err *err);

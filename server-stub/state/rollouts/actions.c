@@ -5,6 +5,7 @@
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
@@ -83,9 +84,15 @@ static int do_desired(struct flo_controller *controller, struct flo_rollout_entr
                                     clock->held, clock->order, err);
     }
     for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
-        rv = flo_fleet_desired_set(controller->store, meant.devices.items[i], entry->model,
-                                   meant.clocks[meant.clock_of[i]].order, err);
-        flo_outgoing_desired(controller, meant.devices.items[i]);
+        enum flo_rule_hold hold;
+        rv = flo_orders_tell(
+            controller,
+            &(struct flo_orders_told){.device = meant.devices.items[i],
+                                      .model = entry->model,
+                                      .order = meant.clocks[meant.clock_of[i]].order,
+                                      .op = action->op,
+                                      .approvals = entry->core.approvals},
+            &hold, err);
     }
     flo_text_list_clear(&meant.devices);
     free(meant.clock_of);

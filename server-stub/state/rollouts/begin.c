@@ -144,7 +144,10 @@ static int may_approve(const struct flo_rollout_entry *entry, const struct flo_a
 int flo_rollouts_approve(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          const struct flo_actor *by, const char *note, struct flo_err *err)
 {
-    bool is_awaited = entry->core.state == FLO_ROLLOUT_AWAITING_APPROVAL;
+    /* devices wait for it, while others have the release */
+    bool is_for_some =
+        flo_intent_may_order(entry->core.state) && entry->own->people_asked > entry->core.approvals;
+    bool is_awaited = entry->core.state == FLO_ROLLOUT_AWAITING_APPROVAL || is_for_some;
 
     FLO_TRY(is_awaited ? may_approve(entry, by, err) : 0);
     if (is_awaited) {
@@ -152,9 +155,14 @@ int flo_rollouts_approve(struct flo_controller *controller, struct flo_rollout_e
                               json_pack("{s:s,s:s,s:I}", "by", by->name, "account", by->account,
                                         "at_ms", (json_int_t)flo_wall_ms()));
     }
-    FLO_TRY(flo_rollouts_step(
-        controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note}, err));
+    FLO_TRY(flo_rollouts_step(controller, entry,
+                              (struct flo_rollout_event){.kind = is_for_some
+                                                                     ? FLO_ROLLOUT_EVENT_APPROVED
+                                                                     : FLO_ROLLOUT_EVENT_APPROVE,
+                                                         .note = note},
+                              err));
+    flo_rules_turn_on(controller->rules);
+    FLO_TRY(flo_rollouts_obey(controller, entry, err));
     return is_due(&entry->core, flo_wall_ms()) ? begin(controller, entry, err) : 0;
 }
 
@@ -204,6 +212,22 @@ static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_e
     return true;
 }
 
+/* Largest number of devices to which completed rollouts give orders in one call
+ * after their rules changed. */
+#define FREED_MAX 200
+
+static int free_some(struct flo_controller *controller, struct flo_err *err)
+{
+    char device[37];
+
+    for (size_t i = 0; i < FREED_MAX && flo_rules_next_freed(controller->rules, device); i++) {
+        if (flo_fleet_facts_of(controller->store, device) != NULL) {
+            FLO_TRY(flo_rollouts_join(controller, device, err));
+        }
+    }
+    return 0;
+}
+
 int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -211,11 +235,15 @@ int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err
 
     for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
+        if (entry->core.state != FLO_ROLLOUT_SCHEDULED) {
+            FLO_TRY(flo_rollouts_obey(controller, entry, err));
+        }
         if (!wants_a_look(controller, entry, wall_ms)) {
             continue;
         }
         rv = is_due(&entry->core, wall_ms) ? begin(controller, entry, err)
                                            : look_at_bars(controller, entry, wall_ms, err);
     }
-    return rv;
+    FLO_TRY(rv);
+    return free_some(controller, err);
 }

@@ -10,6 +10,7 @@
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/state/text_list.h"
 
 /* ---- who has the say ---- */
@@ -114,23 +115,27 @@ static bool may_have(const struct flo_rollout *core, size_t index)
 }
 
 /* Orders the device to take the rollout's release, if it needs an order.  A
- * change freeze delays this.  No order is given to a device that is no member
+ * rule of the device's groups delays this.  No order is given to a device that is no member
  * of a rollout with fixed members.  A device whose slice is held gets none
  * either. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
 {
-    struct flo_err barred = {0};
+    struct flo_rule_answer answer;
     enum flo_excuse excuse = FLO_EXCUSE_NONE;
-    uint64_t until_ms;
     bool is_in_group;
     bool is_gone = false;
     size_t index = flo_rollout_find(&entry->core, device);
 
     if (entry->core.state != FLO_ROLLOUT_COMPLETED || !may_have(&entry->core, index) ||
-        !is_due(held, winner, &entry->core.members[index]) ||
-        flo_rollouts_check_bars(controller, entry, &until_ms, &barred) < 0) {
+        !is_due(held, winner, &entry->core.members[index])) {
+        return 0;
+    }
+    flo_rollouts_ask(controller, entry, device, &answer);
+    if (answer.hold != FLO_RULE_FREE) {
+        flo_rollouts_asks_people(entry, &answer);
+        flo_rules_wait(controller->rules, device);
         return 0;
     }
     FLO_TRY(flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err));

@@ -16,7 +16,7 @@ static int check_people(struct flo_controller *controller, struct flo_rollout_en
     int rv = flo_rollouts_people_needed(controller, entry, &people, err);
 
     FLO_TRY(rv);
-    if (people == 0 && entry->core.approvals_needed == 0) {
+    if (people == 0 && entry->core.approvals_needed == 0 && entry->core.approvals == 0) {
         return rv;
     }
     flo_fail(err, FLO_E_ROLLOUT_APPROVAL,

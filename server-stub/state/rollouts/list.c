@@ -8,6 +8,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rollouts/work.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/state/text_list.h"
 
 #define DRAFTED_MAX 8
@@ -275,5 +276,12 @@ int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entr
 
 bool flo_rollouts_any_active(const struct flo_controller *controller)
 {
-    return count_active(controller) > 0;
+    bool is_any = count_active(controller) > 0 || flo_rules_have_freed(controller->rules);
+
+    for (size_t i = 0; i < controller->rollouts->count && !is_any; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts->items[i];
+        is_any =
+            entry->core.state == FLO_ROLLOUT_COMPLETED && !flo_rollouts_obeys(controller, entry);
+    }
+    return is_any;
 }

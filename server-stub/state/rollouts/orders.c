@@ -207,11 +207,33 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order, 
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
+/* Removes an older order from the device's desired document, so that it cannot
+ * arrive before a newer one. */
+int flo_rollouts_forget_order(struct flo_controller *controller,
+                              const struct flo_rollout_entry *older, const char *device,
+                              struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    char rollout[FLO_NAME_MAX + 1];
+
+    FLO_TRY(flo_fleet_desired_get(controller->store, device, older->model, order, err));
+    if (order[0] == '\0') {
+        return 0;
+    }
+    int rv = flo_rollouts_of_order(controller, order, rollout, err);
+    if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
+        rv = flo_fleet_desired_set(controller->store, device, older->model, "", err);
+        flo_outgoing_desired(controller, device);
+    }
+    return rv;
+}
+
 static int order_one(struct flo_controller *controller, struct flo_rollout_entry *entry,
                      enum flo_order_op op, uint32_t phase, const struct flo_rollout_member *member,
                      struct flo_err *err)
 {
     struct flo_window window = window_of(entry, member);
+    enum flo_rule_hold hold;
     struct flo_order order;
     char id[FLO_NAME_MAX + 1];
 
@@ -227,9 +249,13 @@ static int order_one(struct flo_controller *controller, struct flo_rollout_entry
                                  .release_bytes =
                                      op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0},
         id, err));
-    int rv = flo_fleet_desired_set(controller->store, member->device, entry->model, id, err);
-    flo_outgoing_desired(controller, member->device);
-    return rv;
+    return flo_orders_tell(controller,
+                           &(struct flo_orders_told){.device = member->device,
+                                                     .model = entry->model,
+                                                     .order = id,
+                                                     .op = op,
+                                                     .approvals = entry->core.approvals},
+                           &hold, err);
 }
 
 int flo_rollouts_order_each(struct flo_controller *controller, struct flo_rollout_entry *entry,

@@ -18,11 +18,18 @@ static int add_id(void *context, const char *id)
 }
 
 /* Returns whether the rollout leaves the device out, because of its slice or
- * segment. */
-static bool is_left_out(const struct flo_rollout_entry *entry,
+ * segment, or of a rule. */
+static bool is_left_out(const struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry,
                         const struct flo_select_device *facts, const char *device)
 {
     size_t index = flo_rollout_find(&entry->core, device);
+    struct flo_rule_answer answer;
+
+    flo_rollouts_ask(controller, entry, device, &answer);
+    if (answer.hold != FLO_RULE_FREE) {
+        return true;
+    }
 
     return index != SIZE_MAX ? flo_rollout_is_excluded(&entry->core, &entry->core.members[index])
                              : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
@@ -42,7 +49,8 @@ static int is_overruled(struct flo_controller *controller, const struct flo_text
     *out = false;
     for (size_t i = place + 1; i < ids->count && rv == 0 && !*out; i++) {
         rv = flo_rollouts_find(controller, ids->items[i], &later, err);
-        *out = rv == 0 && strcmp(later->model, model) == 0 && !is_left_out(later, facts, device);
+        *out = rv == 0 && strcmp(later->model, model) == 0 &&
+               !is_left_out(controller, later, facts, device);
     }
     return rv;
 }
@@ -149,27 +157,6 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
         }
     }
     return list;
-}
-
-/* Removes an older order from the device's desired document, so that it cannot
- * arrive before a newer one. */
-int flo_rollouts_forget_order(struct flo_controller *controller,
-                              const struct flo_rollout_entry *older, const char *device,
-                              struct flo_err *err)
-{
-    char order[FLO_NAME_MAX + 1];
-    char rollout[FLO_NAME_MAX + 1];
-
-    FLO_TRY(flo_fleet_desired_get(controller->store, device, older->model, order, err));
-    if (order[0] == '\0') {
-        return 0;
-    }
-    int rv = flo_rollouts_of_order(controller, order, rollout, err);
-    if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, older->model, "", err);
-        flo_outgoing_desired(controller, device);
-    }
-    return rv;
 }
 
 static int supersede_device(struct flo_controller *controller, struct flo_rollout_entry *older,

@@ -57,6 +57,9 @@ int flo_rollouts_reconsider(struct flo_controller *controller, const char *devic
         if (flo_intent_may_order(entry->core.state) || flo_intent_goes_on(entry->core.state)) {
             rv = withdraw(controller, entry, device, err);
         }
+        if (rv == 0) {
+            rv = flo_rollouts_obey_of(controller, entry, device, err);
+        }
     }
     FLO_TRY(rv);
     return flo_rollouts_join(controller, device, err);

@@ -230,6 +230,9 @@ void flo_rollouts_show_remaining(const struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry, size_t limit,
                                          json_t **out, struct flo_err *err);
+/* Lists the rollouts in memory whose release a rule of its groups keeps from
+ * the device: [{"rollout","release","why"}].  New reference. */
+json_t *flo_rollouts_kept_from(const struct flo_controller *controller, const char *device);
 /* Filters for a page of a rollout's devices, in the order of their ids. */
 enum flo_members {
     FLO_MEMBERS_ALL,

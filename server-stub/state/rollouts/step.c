@@ -47,8 +47,8 @@ static void count_end(struct flo_controller *controller, const struct flo_rollou
     }
 }
 
-int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entry *entry,
-                      struct flo_rollout_event event, struct flo_err *err)
+static int step(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                struct flo_rollout_event event, struct flo_err *err)
 {
     struct flo_rollout_actions actions;
     enum flo_execution before = state_of(&entry->core, event.device);
@@ -87,6 +87,68 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
         rv = flo_rollouts_write(controller, err);
     }
     return rv;
+}
+
+/* Takes the order away from members that had it, have not begun, and are held
+ * now. */
+static int untell(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                  uint64_t now_ms, struct flo_err *err)
+{
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        const struct flo_rollout_member *member = &entry->core.members[i];
+        if (member->rule != FLO_RULE_FREE && member->state == FLO_EXECUTION_QUEUED &&
+            member->since_at_ms >= now_ms) {
+            FLO_TRY(flo_rollouts_forget_order(controller, entry, member->device, err));
+        }
+    }
+    return 0;
+}
+
+int flo_rollouts_obey(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) uint8_t *holds = NULL;
+    uint64_t now_ms = flo_controller_now_ms(controller);
+
+    if (flo_rollouts_obeys(controller, entry)) {
+        return 0;
+    }
+    FLO_TRY(flo_rollouts_ask_all(controller, entry, &holds, err));
+    if (holds == NULL) {
+        return 0;
+    }
+    FLO_TRY(step(controller, entry,
+                 (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_RULED, .rules = holds}, err));
+    return untell(controller, entry, now_ms, err);
+}
+
+int flo_rollouts_obey_of(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         const char *device, struct flo_err *err)
+{
+    size_t index = flo_rollout_find(&entry->core, device);
+    struct flo_rule_answer answer;
+
+    if (index == SIZE_MAX) {
+        return 0;
+    }
+    flo_rollouts_ask(controller, entry, device, &answer);
+    if (answer.hold != (enum flo_rule_hold)entry->core.members[index].rule) {
+        entry->own->ruled = 0;
+    }
+    return flo_rollouts_obey(controller, entry, err);
+}
+
+int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      struct flo_rollout_event event, struct flo_err *err)
+{
+    FLO_TRY(flo_rollouts_obey(controller, entry, err));
+    if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
+        struct flo_rule_answer answer;
+        flo_rollouts_ask(controller, entry, event.device, &answer);
+        flo_rollouts_asks_people(entry, &answer);
+        event.rule = answer.hold;
+    }
+    return step(controller, entry, event, err);
 }
 
 int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_event event,

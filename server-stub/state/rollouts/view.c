@@ -175,7 +175,9 @@ static json_t *view_approvals(const struct flo_rollout_entry *entry)
         flo_saying_copy(shown, one, "at_ms");
         json_array_append_new(given, shown);
     }
-    return json_pack("{s:i,s:o}", "needed", (int)entry->core.approvals_needed, "given", given);
+    uint32_t asked = entry->own->people_asked;
+    uint32_t needed = entry->core.approvals_needed;
+    return json_pack("{s:i,s:o}", "needed", (int)(asked > needed ? asked : needed), "given", given);
 }
 
 /* Adds a rollout's approvals, its start and end times, and why it waits. */
@@ -185,7 +187,7 @@ static void view_begin(const struct flo_controller *controller,
     const struct flo_rollout *core = &entry->core;
     struct flo_rollout_next next;
 
-    if (core->approvals_needed > 0) {
+    if (core->approvals_needed + core->approvals + entry->own->people_asked > 0) {
         json_object_set_new(json, "approvals", view_approvals(entry));
     }
     flo_json_put_number(json, "start_at_ms", core->start_at_ms);

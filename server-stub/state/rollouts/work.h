@@ -24,8 +24,10 @@ struct flo_rollout_own {
     char by[65];                    /* who started it */
     char account[FLO_ACCOUNT_TEXT]; /* account of the person who made the rollout */
     json_t *approvals;              /* [{"by","account","at_ms"}] */
-    uint64_t rules_seen;            /* revision of the rules at the last check */
-    uint64_t bars_at_ms;            /* time of the next check of change freezes */
+    uint64_t ruled;        /* flo_rules_turn at the last question for all members; 0: none */
+    uint32_t people_asked; /* approvals for which a member waits; 0: none does */
+    uint64_t rules_seen;   /* revision of the rules at the last check */
+    uint64_t bars_at_ms;   /* time of the next check of change freezes */
     /* The stored row does not have the changes that device events of this
      * transaction made. */
     bool is_unwritten;
@@ -117,6 +119,34 @@ FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_e
 FLO_MUST_USE int flo_rollouts_people_needed(struct flo_controller *controller,
                                             struct flo_rollout_entry *entry, uint32_t *out,
                                             struct flo_err *err);
+/* Answers whether the rollout may tell the device now (obey.c).  In a state in
+ * which the rollout tells nobody, the answer is always FLO_RULE_FREE. */
+void flo_rollouts_ask(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry, const char *device,
+                      struct flo_rule_answer *out);
+/* Tells whether a rule holds the member.  `out` holds FLO_RULE_TEXT and
+ * receives the rule. */
+bool flo_rollouts_held_why(const struct flo_controller *controller, const struct flo_rollout *core,
+                           const struct flo_rollout_member *member, char *out);
+/* Holds members that may not be told, and frees the others.  Does nothing while
+ * the rules and the approvals are as at the last call. */
+FLO_MUST_USE int flo_rollouts_obey(struct flo_controller *controller,
+                                   struct flo_rollout_entry *entry, struct flo_err *err);
+bool flo_rollouts_obeys(const struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry);
+/* Asks for all members.  *out is an array with an enum flo_rule_hold for each,
+ * which the caller frees; NULL: all answers are as before. */
+FLO_MUST_USE int flo_rollouts_ask_all(struct flo_controller *controller,
+                                      struct flo_rollout_entry *entry, uint8_t **out,
+                                      struct flo_err *err);
+/* Notes how many approvals the answer asks for. */
+void flo_rollouts_asks_people(struct flo_rollout_entry *entry,
+                              const struct flo_rule_answer *answer);
+/* Does the same if another answer holds for this device, because its groups
+ * changed. */
+FLO_MUST_USE int flo_rollouts_obey_of(struct flo_controller *controller,
+                                      struct flo_rollout_entry *entry, const char *device,
+                                      struct flo_err *err);
 /* Finds the active change freeze that lasts longest.  *until_ms is 0 if no
  * freeze is active. */
 FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,

@@ -1,0 +1,100 @@
+/* Obey: asks the rules of the fleet for the members of a rollout. */
+#include <stdlib.h>
+
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
+#include "server-stub/state/rules/rules.h"
+
+/* Returns whether the rollout tells devices, or is about to. */
+static bool tells(const struct flo_rollout *core)
+{
+    return flo_intent_may_order(core->state) || core->state == FLO_ROLLOUT_SCHEDULED;
+}
+
+void flo_rollouts_ask(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry, const char *device,
+                      struct flo_rule_answer *out)
+{
+    *out = (struct flo_rule_answer){.hold = FLO_RULE_FREE};
+    if (tells(&entry->core)) {
+        flo_rules_ask(controller, device, FLO_ORDER_DEPLOY, entry->core.approvals, out);
+    }
+}
+
+bool flo_rollouts_held_why(const struct flo_controller *controller, const struct flo_rollout *core,
+                           const struct flo_rollout_member *member, char *out)
+{
+    struct flo_rule_answer answer = {.hold = FLO_RULE_FREE};
+
+    if (member->state == FLO_EXECUTION_QUEUED && tells(core)) {
+        flo_rules_ask(controller, member->device, FLO_ORDER_DEPLOY, core->approvals, &answer);
+    }
+    if (answer.hold != FLO_RULE_FREE) {
+        flo_rule_text(&answer, core->approvals, out);
+    }
+    return answer.hold != FLO_RULE_FREE;
+}
+
+json_t *flo_rollouts_kept_from(const struct flo_controller *controller, const char *device)
+{
+    json_t *list = json_array();
+    char why[FLO_RULE_TEXT];
+
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        const struct flo_rollout *core = &controller->rollouts->items[i]->core;
+        size_t index = flo_rollout_find(core, device);
+        if (index != SIZE_MAX &&
+            flo_rollouts_held_why(controller, core, &core->members[index], why)) {
+            json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "rollout", core->id, "release",
+                                                  core->release, "why", why));
+        }
+    }
+    return list;
+}
+
+bool flo_rollouts_obeys(const struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry)
+{
+    return !tells(&entry->core) || entry->own->ruled == flo_rules_turn(controller->rules);
+}
+
+void flo_rollouts_asks_people(struct flo_rollout_entry *entry, const struct flo_rule_answer *answer)
+{
+    if (answer->hold == FLO_RULE_AWAITS && answer->rule->people > entry->own->people_asked) {
+        entry->own->people_asked = answer->rule->people;
+    }
+}
+
+int flo_rollouts_ask_all(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         uint8_t **out, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    uint8_t *holds = calloc(core->member_count + 1, 1);
+    struct flo_rule_answer answer;
+    bool is_news = false;
+
+    if (holds == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "members of rollout %s", core->id);
+    }
+    entry->own->ruled = flo_rules_turn(controller->rules);
+    if (!flo_rules_have_waiting(controller->rules)) {
+        entry->own->people_asked = 0;
+    }
+    for (size_t i = 0; i < core->member_count; i++) {
+        flo_rollouts_ask(controller, entry, core->members[i].device, &answer);
+        if (core->members[i].state == FLO_EXECUTION_QUEUED ||
+            core->members[i].state == FLO_EXECUTION_NOTIFIED) {
+            flo_rollouts_asks_people(entry, &answer);
+        }
+        holds[i] = (uint8_t)answer.hold;
+        is_news = is_news || answer.hold != (enum flo_rule_hold)core->members[i].rule;
+    }
+    if (!is_news) {
+        free(holds);
+        holds = NULL;
+    }
+    *out = holds;
+    return 0;
+}
