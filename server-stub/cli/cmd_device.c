@@ -280,6 +280,20 @@ static void print_pins(const json_t *device)
     }
 }
 
+/* Prints which releases a rule keeps from the device. */
+static void print_kept_from(const json_t *device)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(json_object_get(device, "kept_from"), i, one)
+    {
+        char release[FLO_OUT_PLAIN], rollout[FLO_OUT_PLAIN], why[FLO_OUT_PLAIN];
+        printf("kept from %s of %s: %s\n", flo_out_plain(one, "release", "?", release),
+               flo_out_plain(one, "rollout", "?", rollout), flo_out_plain(one, "why", "", why));
+    }
+}
+
 /* Prints the state of the device's certificate, as the device reports it. */
 static void print_certificate(const json_t *device)
 {
@@ -345,6 +359,7 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     print_line(device, "replaces", "took the place of");
     print_line(device, "replaced_by", "its place has");
     print_pins(device);
+    print_kept_from(device);
     print_certificate(device);
     print_memory(device);
     print_variants(device);

@@ -321,6 +321,8 @@ static int take_whole(void *context, const struct flo_fleet_device *device)
 
     call->out = flo_object_device(call->controller, device);
     json_object_set_new(call->out, "pinned", flo_devices_pins(call->controller, device));
+    json_object_set_new(call->out, "kept_from",
+                        flo_rollouts_kept_from(call->controller, device->id));
     return 0;
 }
 

@@ -100,6 +100,26 @@ static void add_awaits(const struct flo_rollout *rollout, struct flo_samples *sa
     }
 }
 
+/* Counts the devices that a rule holds, also in a completed rollout, which
+ * goes on for devices that join. */
+static void add_ruled(const struct flo_rollout *rollout, struct flo_samples *samples)
+{
+    uint32_t counts[FLO_RULE_FROZEN + 1] = {0};
+
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        counts[FLO_RULE_AWAITS] += rollout->phases[i].awaits;
+        counts[FLO_RULE_FROZEN] += rollout->phases[i].frozen;
+    }
+    for (int rule = FLO_RULE_AWAITS; rule <= FLO_RULE_FROZEN; rule++) {
+        const char *word = flo_rule_word((enum flo_rule_hold)rule);
+        if (counts[rule] > 0) {
+            flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_RULED,
+                            (const char *const[]){rollout->id, rollout->release, word},
+                            counts[rule]);
+        }
+    }
+}
+
 static void add_updates(const struct flo_controller *controller, struct flo_samples *samples)
 {
     const struct flo_update_counts *updates = flo_rollouts_updates(controller->rollouts);
@@ -133,6 +153,9 @@ void flo_metrics_rollouts(const struct flo_controller *controller, struct flo_sa
         bool is_any = is_shown(controller, flo_rollouts_at(rollouts, i), now_ms);
         if (is_any || is_over_well(controller, flo_rollouts_at(rollouts, i), now_ms)) {
             add_slices(flo_rollouts_at(rollouts, i), samples);
+        }
+        if (is_any || rollout->state == FLO_ROLLOUT_COMPLETED) {
+            add_ruled(rollout, samples);
         }
         if (!is_any) {
             continue;

@@ -22,18 +22,23 @@ static json_t *view_of(struct flo_controller *controller, const struct flo_rollo
 {
     const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, member->device);
     bool stays = flo_rollout_member_stays(member);
+    char why[FLO_RULE_TEXT];
 
-    return json_pack("{s:s,s:o,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:n}", "id", member->device,
-                     "name",
-                     facts != NULL ? json_string(facts->values[FLO_SELECT_NAME].text)
-                                   : flo_rollouts_device_name(controller, member->device),
-                     "online", (int)(facts != NULL && flo_rollouts_is_online(facts)), "phase",
-                     member->phase < core->phase_count ? (int)member->phase + 1 : 0, "state",
-                     flo_execution_word((enum flo_execution)member->state), "silent",
-                     (int)(member->lateness == FLO_LATENESS_SILENT), "overdue",
-                     (int)(member->lateness == FLO_LATENESS_OVERDUE), "away", (int)member->is_away,
-                     "back", (int)(member->is_back && !stays), "stays", (int)stays, "attempt",
-                     (int)member->attempt, "since_at_ms", (json_int_t)member->since_at_ms, "error");
+    json_t *json = json_pack(
+        "{s:s,s:o,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:n}", "id", member->device, "name",
+        facts != NULL ? json_string(facts->values[FLO_SELECT_NAME].text)
+                      : flo_rollouts_device_name(controller, member->device),
+        "online", (int)(facts != NULL && flo_rollouts_is_online(facts)), "phase",
+        member->phase < core->phase_count ? (int)member->phase + 1 : 0, "state",
+        flo_execution_word((enum flo_execution)member->state), "silent",
+        (int)(member->lateness == FLO_LATENESS_SILENT), "overdue",
+        (int)(member->lateness == FLO_LATENESS_OVERDUE), "away", (int)member->is_away, "back",
+        (int)(member->is_back && !stays), "stays", (int)stays, "attempt", (int)member->attempt,
+        "since_at_ms", (json_int_t)member->since_at_ms, "error");
+    if (flo_rollouts_held_why(controller, core, member, why)) {
+        json_object_set_new(json, "reason", json_string(why));
+    }
+    return json;
 }
 
 static void add_said(json_t *json, const char *error_json, const char *detail_json)

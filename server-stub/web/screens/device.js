@@ -55,7 +55,8 @@ function facts(d, site) {
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
     ["prompts", d.prompts_stay ? `stay here, by ${d.prompts_stay_emergency ? "an emergency key's" : "a signed"} order` : null],
     ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${
-      pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]), ["note", typeof d.note === "string" ? d.note : ""],
+      pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]),
+    ...(d.kept_from || []).map((one) => ["kept from", `${text(one.release)} of ${text(one.rollout)}: ${text(one.why)}`]), ["note", typeof d.note === "string" ? d.note : ""],
     ["enrolled", clock(d.enrolled_at_ms)], ["seen", ago(d.last_seen_at_ms)]].filter(([what, v]) => v !== 0 && (what !== "site contact" || v));
 }
 
