@@ -90,6 +90,89 @@ def test_nor_a_change_freeze(controller, fleet):
     assert back(controller, controller.omar, **to).status == 202
 
 
+def members(controller, token, group, **change):
+    return controller.ask("POST", f"/v1/groups/{group}/members", change,
+                          token=token)
+
+
+def test_a_device_that_joins_another_groups_rollout_waits_for_its_rule(
+        controller, fleet):
+    """The rollout of one operator needed nobody, and then gets a device of a
+    group that needs another person."""
+    shop, token = fleet["shop"], controller.omar
+    for name in ("in-lab", "in-shop"):
+        assert pin(controller, token, name, None).status == 200
+    assert controller.ask("PUT", "/v1/approvals/shop",
+                          {"people": 1}).status == 200
+    assert controller.ask("POST", "/v1/groups", {"name": "mine"},
+                          token=token).status == 201
+    assert members(controller, token, "mine", add=["in-lab"]).status == 200
+    rollout = controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@3.0.0", "group": "mine", "phases": [
+            {"share_pct": 100}]}, token=token)
+    assert rollout.status == 201, rollout.body
+    path = "/v1/rollouts/" + rollout.json["id"]
+    until("the lab is told", lambda: fleet["lab"].was_ordered(
+        "deploy", rollout.json["id"]))
+    assert members(controller, token, "mine", add=["in-shop"]).status == 200
+
+    def is_told():
+        return shop.was_ordered("deploy", rollout.json["id"])
+    seen = controller.ask("GET", "/v1/devices/in-shop").json["kept_from"]
+    assert [row["rollout"] for row in seen] == [rollout.json["id"]], seen
+    assert seen[0]["why"].startswith("awaiting-approval: group shop"), seen
+    view = controller.ask("GET", path).json
+    assert view["approvals"] == {"needed": 1, "given": []}, view
+    assert "1 awaits an approval" in view["next"]["what"], view["next"]
+    metric = b'flotilla_rollout_ruled_devices{rollout="%s"' % (
+        rollout.json["id"].encode())
+    assert metric in controller.ask("GET", "/metrics").body
+
+    # Nor does it come out of the group in which others decide.
+    for answer in (members(controller, token, "shop", remove=["in-shop"]),
+                   controller.ask("DELETE", "/v1/groups/shop", token=token)):
+        is_refused(answer, "order.approval")
+    shop.is_heard()
+    assert not is_told()
+    yes = {"action": "approve"}
+    is_refused(controller.ask("POST", path + "/actions", yes, token=token),
+               "rollout.approver")
+    anna = person(controller, "anna", "operator")
+    answer = controller.ask("POST", path + "/actions", yes, token=anna)
+    assert answer.status < 300, answer.body
+    until("the shop is told", is_told)
+    assert controller.ask("GET", "/v1/devices/in-shop").json[
+        "kept_from"] == []
+    controller.ask("DELETE", "/v1/approvals/shop")
+
+
+def test_no_label_takes_a_device_from_under_a_rule(controller, fleet):
+    token = controller.omar
+    assert controller.ask("POST", "/v1/groups", {
+        "name": "till", "selector": "label.role=till"},
+        token=token).status == 201
+    labels = {"labels": {"role": "till"}}
+    assert controller.ask("PATCH", "/v1/devices/in-lab", labels,
+                          token=token).status == 200
+    until("it is in the group", lambda: "till" in controller.ask(
+        "GET", "/v1/devices/in-lab").json["groups"])
+    controller.ask("PUT", "/v1/approvals/till", {"people": 1})
+    other = {"labels": {"role": "desk"}}
+    is_refused(controller.ask("PATCH", "/v1/devices/in-lab", other,
+                              token=token), "order.approval")
+    is_refused(controller.ask("POST", "/v1/labels", dict(
+        other, where="name=in-lab"), token=token), "order.approval")
+    is_refused(controller.ask("POST", "/v1/labels/batch", {"items": [
+        dict(other, device="in-lab")]}, token=token), "order.approval")
+    is_refused(controller.ask("PATCH", "/v1/groups/till", {
+        "selector": "label.role=desk"}, token=token), "order.approval")
+    assert controller.ask("PATCH", "/v1/devices/in-lab", {
+        "labels": {"shelf": "5"}}, token=token).status == 200
+    # Who makes rules may.
+    assert controller.ask("PATCH", "/v1/devices/in-lab", other).status == 200
+    controller.ask("DELETE", "/v1/approvals/till")
+
+
 def test_an_operator_of_a_group_withdraws_nothing_from_others(
         controller, fleet):
     mine = {"device": "in-lab"}

@@ -120,11 +120,6 @@ bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
     return !flo_execution_is_end((enum flo_execution)member->state);
 }
 
-bool flo_rollout_member_awaits(const struct flo_rollout_member *member)
-{
-    return member->rule == FLO_RULE_AWAITS && member->state == FLO_EXECUTION_QUEUED;
-}
-
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member)
 {
     return member->held != FLO_HELD_NOT && member->state == FLO_EXECUTION_CANCELLED;
@@ -171,12 +166,12 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     phase->counts[member->state] += sign;
     /* A member stored by an older version may have ended and still be marked as
      * away.  It must not count as away. */
-    bool awaits = flo_rollout_member_awaits(member);
+    bool is_queued = member->state == FLO_EXECUTION_QUEUED;
+    bool awaits = is_queued && member->rule == FLO_RULE_AWAITS;
     bool is_away = member->is_away && flo_rollout_member_is_under_way(member);
     phase->away += is_away || awaits ? sign : 0;
     phase->awaits += awaits ? sign : 0;
-    phase->frozen +=
-        member->rule == FLO_RULE_FROZEN && member->state == FLO_EXECUTION_QUEUED ? sign : 0;
+    phase->frozen += is_queued && member->rule == FLO_RULE_FROZEN ? sign : 0;
     phase->silent +=
         member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
                                                                                            : 0;
@@ -186,7 +181,7 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
     phase->taken += is_taken(rollout, member) ? sign : 0;
-    phase->due += member->state == FLO_EXECUTION_QUEUED && !member->is_away && !awaits ? sign : 0;
+    phase->due += is_queued && !member->is_away && !awaits ? sign : 0;
     counters_failure(rollout, phase, member, sign);
 }
 

@@ -481,9 +481,6 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member);
  * the release. An answer about the slice, or a change of labels, may include it
  * again. */
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
-/* Tells whether the member is queued and a rule asks for approvals that the
- * rollout does not have. */
-bool flo_rollout_member_awaits(const struct flo_rollout_member *member);
 /* Returns the index of a device; SIZE_MAX: it is no member. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Returns the index of a device like flo_rollout_find, for look-ups in the

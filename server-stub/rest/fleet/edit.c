@@ -8,6 +8,7 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/view.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/sayings.h"
 
@@ -97,6 +98,15 @@ static int may_label(void *context, const char *group, const char *label, struct
     return flo_rest_may_group(context, group, err);
 }
 
+/* Checks whether the caller may let the device leave groups.  Who makes rules
+ * may take devices from under them. */
+static int may_leave(struct flo_rest_call *call, const char *device, struct flo_err *err)
+{
+    return flo_grants_hold(&call->grants, FLO_ACCESS_ADMIN)
+               ? 0
+               : flo_groups_may_leave(call->controller, device, err);
+}
+
 static int read_edit(struct flo_rest_call *call, struct before *before, struct flo_fleet_edit *edit,
                      struct flo_buf *labels, struct flo_buf *pins, struct flo_err *err)
 {
@@ -156,6 +166,9 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
         rv = flo_devices_pin(controller, before.id, call->name, pinned, before.pins, err);
     }
     if (rv == 0 && edit.labels != NULL) {
+        rv = may_leave(call, before.id, err);
+    }
+    if (rv == 0 && edit.labels != NULL) {
         rv = flo_rollouts_relabelled(controller, before.id, err);
     }
     if (rv == 0) {
@@ -170,9 +183,10 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
 /* ---- many ---- */
 
 /* Changes the labels of one device, and counts the device if they differ. */
-static int label_one(struct flo_controller *controller, const char *key, const json_t *patch,
+static int label_one(struct flo_rest_call *call, const char *key, const json_t *patch,
                      json_int_t *changed, struct flo_err *err)
 {
+    struct flo_controller *controller = call->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct before before;
     bool is_news = false;
@@ -187,6 +201,9 @@ static int label_one(struct flo_controller *controller, const char *key, const j
                  ? flo_fail(err, FLO_E_MEMORY, "labels")
                  : flo_fleet_device_edit(controller->store, before.id,
                                          &(struct flo_fleet_edit){.labels = text.data}, err);
+        if (rv == 0) {
+            rv = may_leave(call, before.id, err);
+        }
         if (rv == 0) {
             rv = flo_rollouts_relabelled(controller, before.id, err);
         }
@@ -262,7 +279,7 @@ int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
     int rv = find_some(call, BULK_DEVICES_MAX, &ids, next, err);
 
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
-        rv = label_one(call->controller, ids.items[i], patch, &changed, err);
+        rv = label_one(call, ids.items[i], patch, &changed, err);
     }
     call->out = json_pack("{s:I,s:I,s:o}", "devices", (json_int_t)ids.count, "changed", changed,
                           "next", next[0] != '\0' ? json_string(next) : json_null());
@@ -329,7 +346,7 @@ int flo_rest_devices_batch(struct flo_rest_call *call, struct flo_err *err)
     json_array_foreach(items, i, item)
     {
         if (rv == 0) {
-            rv = label_one(call->controller, json_string_value(json_object_get(item, "device")),
+            rv = label_one(call, json_string_value(json_object_get(item, "device")),
                            json_object_get(item, "labels"), &changed, err);
         }
     }

@@ -13,6 +13,7 @@
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/store/groups.h"
 
 #define SELECTOR_MAX 1025 /* length of a selector by its row in types.def, plus the NUL */
@@ -293,6 +294,15 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
     return answer(call, &group, err);
 }
 
+/* Checks whether the caller may take devices out of the group.  Who makes rules
+ * may do so. */
+static int may_take_out(struct flo_rest_call *call, const char *group, struct flo_err *err)
+{
+    return flo_grants_hold(&call->grants, FLO_ACCESS_ADMIN)
+               ? 0
+               : flo_rules_may_take_out(call->controller, group, err);
+}
+
 /* Reads the group that the path names, and checks If-Match. */
 static int read_matched(struct flo_rest_call *call, struct group *group, struct flo_err *err)
 {
@@ -317,6 +327,7 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
     }
     if (selector != NULL) {
         FLO_TRY(check_selector(call, group.name, selector, err));
+        FLO_TRY(may_take_out(call, group.name, err));
     }
     read_in(call, &group);
     int rv = put(call, &group, err);
@@ -347,6 +358,7 @@ int flo_rest_group_delete(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(read_matched(call, &group, err));
     FLO_TRY(check_rollouts(call, group.name, err));
+    FLO_TRY(may_take_out(call, group.name, err));
     group.ends = true;
     int rv = put(call, &group, err);
     flo_groups_changed(call->controller);
@@ -371,6 +383,9 @@ static int move_one(struct flo_rest_call *call, const char *group, const char *k
 
     if (rv == 0 && id[0] == '\0') {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %.64s is retired", key);
+    }
+    if (rv == 0 && !is_member) {
+        rv = may_take_out(call, group, err);
     }
     if (rv == 0) {
         rv = flo_groups_member(call->controller, group, id, is_member, &is_news, err);

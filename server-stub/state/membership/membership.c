@@ -14,6 +14,7 @@
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
@@ -152,6 +153,19 @@ int flo_groups_enrol(struct flo_controller *controller, const char *group, struc
                                                                .note = "",
                                                                .created_at_ms = flo_wall_ms()},
                                      err);
+}
+
+int flo_groups_may_leave(struct flo_controller *controller, const char *device, struct flo_err *err)
+{
+    struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
+
+    FLO_TRY(flo_groups_read(controller, err));
+    size_t count = flo_groups_find(controller, device, changes);
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(changes[i].is_member ? 0
+                                     : flo_rules_may_take_out(controller, changes[i].group, err));
+    }
+    return 0;
 }
 
 /* ---- many ---- */

@@ -25,6 +25,10 @@ FLO_MUST_USE int flo_groups_may_enrol(struct flo_controller *controller, const c
  * not exist. */
 FLO_MUST_USE int flo_groups_enrol(struct flo_controller *controller, const char *group,
                                   struct flo_err *err);
+/* Checks whether a device, as this transaction changed it, leaves a group by
+ * its selector that has a rule now (flo_rules_may_take_out). */
+FLO_MUST_USE int flo_groups_may_leave(struct flo_controller *controller, const char *device,
+                                      struct flo_err *err);
 /* Evaluates changed devices for some milliseconds, in a transaction of its own.
  * Returns true if more devices wait. */
 FLO_MUST_USE bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms);

@@ -476,6 +476,24 @@ bool flo_rules_next_freed(struct flo_rules *rules, char *out)
     return true;
 }
 
+int flo_rules_may_take_out(const struct flo_controller *controller, const char *group,
+                           struct flo_err *err)
+{
+    struct flo_rules *rules = controller->rules;
+
+    look(rules);
+    for (size_t i = 0; i < rules->now_count; i++) {
+        const struct flo_rule *rule = &rules->now[i];
+        if (strcmp(rule->group, group) == 0) {
+            flo_fail(err, rule->people > 0 ? FLO_E_ORDER_APPROVAL : FLO_E_CHANGE_FREEZE,
+                     "group %.64s has a rule: a device leaves it by an admin alone", group);
+            return flo_err_fix(err, "flotilla %s list; an admin moves the device",
+                               rule->people > 0 ? "approval" : "change-freeze");
+        }
+    }
+    return 0;
+}
+
 int flo_rules_may_bring(const struct flo_controller *controller,
                         const struct flo_fleet_device *device, struct flo_err *err)
 {

@@ -87,6 +87,12 @@ bool flo_rules_have_freed(struct flo_rules *rules);
  * is none.  `out` holds 37 bytes. */
 bool flo_rules_next_freed(struct flo_rules *rules, char *out);
 
+/* Checks whether somebody who makes no rules may take a device out of the
+ * group, and so from under the group's rules.  FLO_E_ORDER_APPROVAL,
+ * FLO_E_CHANGE_FREEZE: a rule of the group holds now. */
+FLO_MUST_USE int flo_rules_may_take_out(const struct flo_controller *controller, const char *group,
+                                        struct flo_err *err);
+
 /* Checks whether one person alone may bring the device, without a rollout, to a
  * release that the device neither serves nor served just before.  Pins and
  * rollbacks to a release use this check.  FLO_E_CHANGE_FREEZE: a freeze is

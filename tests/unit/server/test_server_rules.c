@@ -1,8 +1,6 @@
 /* Rules follow the device: a walk over all ways by which a release may come to
  * a device, all rules that may hold for it, and all people who may approve.  An
  * oracle that knows nothing of rollouts says for each cell who may be told. */
-#include <flotilla/errors/order.h>
-
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
