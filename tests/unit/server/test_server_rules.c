@@ -1,6 +1,8 @@
 /* Rules follow the device: a walk over all ways by which a release may come to
  * a device, all rules that may hold for it, and all people who may approve.  An
  * oracle that knows nothing of rollouts says for each cell who may be told. */
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
@@ -571,11 +573,46 @@ static void a_rule_that_comes_later_holds_who_has_not_begun(void **state)
     }
 }
 
+/* Who approved it for a device approved no other words. */
+static void an_approval_for_a_device_ends_edits(void **state)
+{
+    char names[FLO_SPEC_NAMES_MAX];
+    struct flo_rollout_entry *wanted = NULL;
+    json_t *change = json_pack("{s:s}", "rate", "600/min");
+    struct world *world;
+
+    (void)state;
+    assert_int_equal(world_setup((void **)&world), 0);
+    group(world, "mine", "", 100);
+    group(world, "prod", "", 100);
+    move(world, OURS, "mine", true);
+    move(world, X, "prod", true);
+    put_rule(world, &rules[1]);
+    start_mine(world);
+    x_is_mine(world);
+    approve(world, &roles[2]);
+    move(world, X, "mine", false);
+    lift_rule(world, &rules[1]);
+
+    begin(world);
+    assert_int_equal(flo_rollouts_read_edit(world->controller, find(world, "r-0001"), change,
+                                            &wanted, names, &world->err),
+                     0);
+    assert_int_equal(flo_rollouts_edit(world->controller, find(world, "r-0001"), wanted, "ops",
+                                       names, &world->err),
+                     FLO_E_ROLLOUT_APPROVAL);
+    flo_controller_cancel(world->controller);
+    flo_rollouts_entry_free(wanted);
+    json_decref(change);
+    world_teardown((void **)&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_way_leads_past_a_rule),
         cmocka_unit_test(a_rule_that_comes_later_holds_who_has_not_begun),
+        cmocka_unit_test(an_approval_for_a_device_ends_edits),
     };
 
     return cmocka_run_group_tests_name("rules follow the device", tests, NULL, NULL);
