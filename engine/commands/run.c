@@ -54,7 +54,7 @@ static int read_prefix(struct run *run, struct flo_err *err)
     struct flo_session *session = flo_backend_native_session(model->state);
     rv = flo_file_open(run->prefix_path, &fd, &why);
     if (rv == 0) {
-        rv = flo_prefix_read(session, fd, &why);
+        rv = flo_prefix_read(session, fd, NULL, &why);
     }
     if (rv == FLO_E_USAGE || rv == FLO_E_IO_OPEN || rv == FLO_E_IO_READ) {
         *err = why;
@@ -93,7 +93,7 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
     if (bytes > 0) { /* 0: a build that keeps none */
         FLO_TRY(flo_outfile_reserve(fd, bytes, "bytes of a prefix", err));
     }
-    return flo_prefix_write(session, run->kept, fd, NULL, NULL, err);
+    return flo_prefix_write(session, run->kept, 0, fd, NULL, NULL, err);
 }
 
 /* Chooses the tokens to keep in the prefix file: those of the system message

@@ -15,15 +15,15 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
     return 0;
 }
 
-int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, flo_stops_fn *stops,
-                     void *stops_context, struct flo_err *err)
+int flo_prefix_write(const struct flo_session *session, uint32_t count, uint64_t owner, int fd,
+                     flo_stops_fn *stops, void *stops_context, struct flo_err *err)
 {
-    (void)session, (void)count, (void)fd, (void)stops, (void)stops_context;
+    (void)session, (void)count, (void)owner, (void)fd, (void)stops, (void)stops_context;
     return refuse(err);
 }
 
-int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
+int flo_prefix_read(struct flo_session *session, int fd, uint64_t *owner, struct flo_err *err)
 {
-    (void)session, (void)fd;
+    (void)session, (void)fd, (void)owner;
     return refuse(err);
 }

@@ -1,6 +1,6 @@
 /* Prefix: writes the beginning of a session to a file, and reads it back.
  *
- *   head, 136 bytes
+ *   head, 144 bytes
  *    0 "FLOPREF\n"
  *    8 u32 format of this file
  *   12 u32 tokens
@@ -12,13 +12,15 @@
  *   72 u32 each: cache's type, layers, key heads, values of a head,
  *      vocabulary, crc32c of the rotation's rates, packed weights or not, 0
  *  104 kernel[16], version[16]: zeros after the names
+ *  136 u64 owner, a number of the caller's
  * Then the tokens, u32 each, and for each layer its heads' keys, then values:
  * the first blocks of each, as the kernel laid them out.  A layer with a
  * window has only the blocks that the next token needs.  The state of recurrent
  * layers follows, if there are any.
  *
  * Everything from 32 on is computed from the engine and must be equal byte by
- * byte.  The number of tokens is the only value that is used from the file. */
+ * byte.  The number of tokens and the owner are the only values that are used
+ * from the file. */
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/model.h>
@@ -30,8 +32,9 @@
 #include "engine/memory/mapped.h"
 #include "engine/model/compute.h"
 
-#define FORMAT 2u
-#define HEAD_BYTES 136u
+#define FORMAT 3u
+#define HEAD_BYTES 144u
+#define OWNER_AT 136u
 #define MODEL_AT 32u
 #define SETTINGS_AT 72u
 #define WINDOW_BYTES (1u << 20)
@@ -78,8 +81,8 @@ static uint32_t crc_of_rates(const struct flo_engine *e)
 
 /* Makes the file's head for `count` tokens; `payload_crc` is the checksum of
  * the rest. */
-static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t payload_crc,
-                        uint8_t *head)
+static void reckon_head(const struct flo_engine *e, uint32_t count, uint64_t owner,
+                        uint32_t payload_crc, uint8_t *head)
 {
     const struct stat *file = &e->file;
     const struct flo_hparams *h = &e->hparams;
@@ -110,6 +113,7 @@ static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t pay
     }
     memcpy(head + 104, e->info.kernel, sizeof(e->info.kernel));
     memcpy(head + 120, FLO_VERSION, sizeof(FLO_VERSION));
+    flo_put_u64(head + OWNER_AT, owner);
     flo_put_u32(head + 28, flo_crc32c(0, head, HEAD_BYTES));
 }
 
@@ -215,8 +219,8 @@ static int put_session(struct writer *w, const struct flo_session *session, uint
     return put(w, flo_state_at(session, count), (size_t)e->sizes.state_bytes, err);
 }
 
-int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, flo_stops_fn *stops,
-                     void *stops_context, struct flo_err *err)
+int flo_prefix_write(const struct flo_session *session, uint32_t count, uint64_t owner, int fd,
+                     flo_stops_fn *stops, void *stops_context, struct flo_err *err)
 {
     struct writer w = {.fd = fd, .stops = stops, .context = stops_context};
     uint8_t head[HEAD_BYTES] = {0};
@@ -245,7 +249,7 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, 
     }
     close_window(&w);
     if (rv == 0) {
-        reckon_head(session->engine, count, w.crc, head);
+        reckon_head(session->engine, count, owner, w.crc, head);
         w.at = 0;
         w.stops = NULL;
         rv = put(&w, head, sizeof(head), err);
@@ -307,7 +311,8 @@ static int check_head(const struct flo_engine *e, const uint8_t *head, struct fl
 {
     uint8_t right[HEAD_BYTES];
 
-    reckon_head(e, flo_get_u32(head + 12), flo_get_u32(head + 24), right);
+    reckon_head(e, flo_get_u32(head + 12), flo_get_u64(head + OWNER_AT), flo_get_u32(head + 24),
+                right);
     if (memcmp(head, right, HEAD_BYTES) == 0) {
         return 0;
     }
@@ -376,7 +381,7 @@ static int read_session(struct flo_session *session, int fd, uint32_t count, uin
     return is_right ? rv : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
-int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
+int flo_prefix_read(struct flo_session *session, int fd, uint64_t *owner, struct flo_err *err)
 {
     uint32_t count;
     uint8_t head[HEAD_BYTES] = {0};
@@ -394,5 +399,8 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
     flo_state_replaced(session, count);
     session->position = count;
     session->has_logits = false;
+    if (owner != NULL) {
+        *owner = flo_get_u64(head + OWNER_AT);
+    }
     return 0;
 }

@@ -64,20 +64,35 @@ static int read_setting(const struct flo_wire_generate *in, char effort[EFFORT_B
     return 0;
 }
 
-/* Finds how many tokens a shift of the context keeps.  They are those of the
- * system message, counted by rendering the conversation with no other
- * message. */
-static void find_kept(struct flo_job *job, const struct flo_engine_setting *setting,
-                      const struct flo_engine_message *system, size_t max)
+/* Returns how many tokens the prompt begins with because of its system message.
+ * They are counted by rendering the conversation with no other message. */
+static uint32_t head_tokens(const struct flo_job *job, const struct flo_engine_setting *setting,
+                            const struct flo_engine_message *system, size_t max)
 {
     const struct flo_engine_message head[2] = {*system, {.role = "user", .text = ""}};
     int32_t *tokens = malloc(max * sizeof(*tokens));
-    size_t count = 0;
+    size_t count = 0, same = 0;
     if (tokens != NULL && strcmp(system->role, "system") == 0 &&
         flo_engine_chat_with(job->engine, setting, head, 2, tokens, max, &count, NULL) == 0) {
-        job->n_kept = (uint32_t)flo_tokens_common(tokens, count, job->tokens, job->n_prompt);
+        same = flo_tokens_common(tokens, count, job->tokens, job->n_prompt);
     }
     free(tokens);
+    return (uint32_t)same;
+}
+
+/* Finds the tokens that all clients may share.  Tools and the like, which stand
+ * in front, are the client's. */
+static void find_public(struct flo_job *job, const struct flo_wire_generate *in,
+                        const struct flo_engine_setting *setting,
+                        const struct flo_engine_message *system, size_t max)
+{
+    struct flo_engine_message head = *system;
+    if (in->public_bytes == 0 || in->public_bytes > in->messages[0].content.bytes ||
+        in->tools.bytes + in->effort.bytes > 0) {
+        return;
+    }
+    head.bytes = in->public_bytes;
+    job->n_public = head_tokens(job, setting, &head, max);
 }
 
 static int render_chat(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
@@ -96,7 +111,10 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in, 
                                   &count, err);
     job->n_prompt = (uint32_t)count;
     if (rv == 0 && in->shifts) {
-        find_kept(job, &setting, &messages[0], max);
+        job->n_kept = head_tokens(job, &setting, &messages[0], max);
+    }
+    if (rv == 0) {
+        find_public(job, in, &setting, &messages[0], max);
     }
     job->in_thought = rv == 0 && flo_engine_in_thought(job->engine, job->tokens, count);
     return rv;

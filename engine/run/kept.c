@@ -4,7 +4,10 @@
  * length times the requests that begin with it.  If it is clearly better than
  * the file's, it is written when the process is idle, from a session that still
  * holds it.  A new request stops the writing.  So a system message is preferred
- * to one long conversation as soon as other conversations begin. */
+ * to one long conversation as soon as other conversations begin.
+ *
+ * A prefix is public, or belongs to the only client that there was; the file says
+ * whose it is. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -44,9 +47,17 @@ static uint64_t worth(const struct flo_beginning *last, size_t n, const struct f
 {
     uint64_t users = 0;
     for (size_t i = 0; i < n; i++) {
-        users += common(&last[i], one) >= count;
+        users += (last[i].client == one->client || one->client == FLO_KEPT_PUBLIC ||
+                  count <= one->n_public) &&
+                 common(&last[i], one) >= count;
     }
     return users * count;
+}
+
+static uint32_t public_of(const struct flo_beginning *a, const struct flo_beginning *b)
+{
+    uint32_t n = a->n_public < b->n_public ? a->n_public : b->n_public;
+    return n - n % FLO_PREFIX_TOKENS;
 }
 
 uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
@@ -60,12 +71,12 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (has_others && last[i].client == last[j].client) {
-                /* skips prefixes of one client, whose prompts must not show in
-                 * other clients' timings */
-                continue;
-            }
             uint32_t shared = common(&last[i], &last[j]);
+            if (has_others) {
+                /* a prompt of one client must not show in another one's
+                 * timings, so only public tokens are kept */
+                shared = flo_smaller(shared, public_of(&last[i], &last[j]));
+            }
             uint64_t value = worth(last, n, &last[i], shared);
             if (value > best) {
                 best = value;
@@ -122,7 +133,7 @@ struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd, struct f
         close(fd);
         return NULL;
     }
-    if (flo_prefix_read(session, fd, NULL) == 0) {
+    if (flo_prefix_read(session, fd, &kept->written.client, NULL) == 0) {
         uint32_t count = flo_session_position(session);
         kept->written.count = count < kept->tokens_max ? count : kept->tokens_max;
         memcpy(kept->written.tokens, flo_session_tokens(session),
@@ -139,16 +150,17 @@ void flo_kept_close(struct flo_kept *kept)
     }
 }
 
-void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count, uint64_t client)
+void flo_kept_note(struct flo_kept *kept, const struct flo_beginning *prompt)
 {
     struct flo_beginning *last;
-    if (kept == NULL || count < FLO_PREFIX_TOKENS) {
+    if (kept == NULL || prompt->count < FLO_PREFIX_TOKENS) {
         return;
     }
     last = &kept->last[kept->next++ % FLO_KEPT_REQUESTS];
-    last->client = client;
-    last->count = count < kept->tokens_max ? count : kept->tokens_max;
-    memcpy(last->tokens, tokens, last->count * sizeof(*tokens));
+    last->client = prompt->client;
+    last->n_public = prompt->n_public;
+    last->count = flo_smaller(prompt->count, kept->tokens_max);
+    memcpy(last->tokens, prompt->tokens, last->count * sizeof(int32_t));
     kept->has_news = true;
 }
 
@@ -157,11 +169,13 @@ uint32_t flo_kept_tokens(const struct flo_kept *kept)
     return kept == NULL ? 0 : kept->written.count;
 }
 
-uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count)
+uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count,
+                         uint64_t client)
 {
-    return kept == NULL ? 0
-                        : (uint32_t)flo_tokens_common(kept->written.tokens, kept->written.count,
-                                                      tokens, count);
+    return kept == NULL || kept->written.client != client
+               ? 0
+               : (uint32_t)flo_tokens_common(kept->written.tokens, kept->written.count, tokens,
+                                             count);
 }
 
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms)
@@ -186,8 +200,10 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session, fl
         flo_session_held(session, kept->due) < kept->due) {
         return false;
     }
-    int rv = flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
+    uint64_t owner = kept->due <= due->n_public ? FLO_KEPT_PUBLIC : due->client;
+    int rv = flo_prefix_write(session, kept->due, owner, kept->fd, stops, context, NULL);
     memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
+    kept->written.client = owner;
     kept->written.count = rv == 0 ? kept->due : 0;
     kept->has_news = rv == FLO_E_INFER_CANCELLED; /* try again later */
     kept->due = 0;

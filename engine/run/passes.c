@@ -65,16 +65,29 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
+/* Returns how many of the job's first tokens are its client's, because the
+ * session or the kept prefix has them from this client. */
+static uint32_t own_of(const struct flo_worker *worker, const struct flo_job *job,
+                       const struct flo_slot *slot)
+{
+    return slot->client == job->client
+               ? job->n_prompt
+               : flo_kept_shared(worker->kept, job->tokens, job->n_prompt, job->client);
+}
+
 /* Returns how many tokens the job shares with the session.  With its own client's
- * session these are all common ones, with another client's only the kept prefix.
- * Otherwise timing and `cached_tokens` would reveal one client's prompts to
- * another. */
+ * session these are all common ones, with another client's only public ones and
+ * its own kept prefix.  Otherwise timing and `cached_tokens` would reveal one
+ * client's prompts to another. */
 static uint32_t shared_with(const struct flo_worker *worker, const struct flo_job *job,
                             const struct flo_slot *slot)
 {
     uint32_t common = flo_job_common(job, slot->session);
     if (slot->client != job->client) {
-        common = flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
+        uint32_t kept = flo_kept_shared(worker->kept, job->tokens, job->n_prompt, FLO_KEPT_PUBLIC);
+        uint32_t open = kept > job->n_public ? kept : job->n_public;
+        uint32_t own = own_of(worker, job, slot);
+        common = flo_smaller(common, own > open ? own : open);
     }
     return common;
 }
@@ -205,6 +218,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     slot->was_continued = continued(worker, job, slot) > 0;
     const struct flo_slot *source = find_source(worker, job, slot);
     uint32_t common = may_take(worker, job, source);
+    uint32_t own = own_of(worker, job, source);
     job->sequence = (uint32_t)(slot - worker->slots);
     if (slot->client != job->client && worker->drafting.drafter != NULL) {
         flo_drafter_forget(worker->drafting.drafter, job->sequence);
@@ -216,6 +230,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
         return;
     }
     flo_job_mark(job, shared);
+    job->counts.cached_tokens = flo_smaller(job->counts.cached_tokens, own);
     slot->job = job;
     slot->began = ++worker->starts;
 }
@@ -234,7 +249,8 @@ static void start_waiter(struct flo_worker *worker, size_t i)
         job->made_at_us = waiter->came_us;
         flo_draft_begin(&job->draft, &worker->drafting.known);
         if (job->adapter == NULL && job->priority != FLO_WIRE_PROBE) {
-            flo_kept_note(worker->kept, job->tokens, job->n_prompt, job->client);
+            flo_kept_note(worker->kept, &(struct flo_beginning){job->tokens, job->n_prompt,
+                                                                job->n_public, job->client});
         }
         start(worker, job);
     }

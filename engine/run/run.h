@@ -223,6 +223,7 @@ struct flo_job {
     /* tokens of prompt, answer and drafts, [context + FLO_DRAFT_MAX] */
     int32_t *tokens;
     uint32_t n_prompt; /* number of tokens in the prompt */
+    uint32_t n_public; /* number of its first tokens that all clients may share */
     /* number of tokens of prompt and answer; the first n_fed are in the
      * session */
     uint32_t n_tokens;
@@ -391,13 +392,15 @@ void flo_adapters_close(struct flo_adapters *all);
 struct flo_beginning {
     int32_t *tokens;
     uint32_t count;
-    uint64_t client;
+    uint32_t n_public; /* number of the first tokens that are public */
+    uint64_t client;   /* owner; FLO_KEPT_PUBLIC: none, all tokens are public */
 };
+#define FLO_KEPT_PUBLIC UINT64_MAX
 /* Chooses the prefix (whole blocks) to write to disk.  Candidates are
  * prefixes that two of the last requests share; if there are several
- * clients, requests of two clients.  Returns the length of the most valuable
- * one, in last[*index], or 0 if it is not clearly better than the written
- * one.  Pure. */
+ * clients, only public tokens of them.  Returns the length of the most
+ * valuable one, in last[*index], or 0 if it is not clearly better than the
+ * written one.  Pure. */
 uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
                          const struct flo_beginning *written, uint32_t *index);
 
@@ -411,11 +414,12 @@ struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
 void flo_kept_close(struct flo_kept *kept);
 /* Returns the number of tokens in the prefix file. */
 uint32_t flo_kept_tokens(const struct flo_kept *kept);
-/* Returns how many of the first `count` tokens are in the prefix file.  Such
- * tokens belong to no client, so every client may reuse them. */
-uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count);
+/* Returns how many of the first `count` tokens are in the prefix file and belong
+ * to this client (FLO_KEPT_PUBLIC: to nobody). */
+uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count,
+                         uint64_t client);
 /* Remembers the prompt of a request, for the choice of a prefix. */
-void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count, uint64_t client);
+void flo_kept_note(struct flo_kept *kept, const struct flo_beginning *prompt);
 /* Returns for how many more ms the process must be idle before the prefix is
  * written.  It must be idle for quiet_ms in all.  Returns -1 if there is
  * nothing to write. */

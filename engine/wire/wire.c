@@ -85,6 +85,7 @@ static const struct row rows_generate[] = {
     ROW(37, KIND_TEXT, generate, effort),
     ROW(38, KIND_U64, generate, now_ms),
     ROW(40, KIND_U32, generate, prompt_max),
+    ROW(41, KIND_U32, generate, public_bytes),
 };
 
 static const struct row rows_ready[] = {

@@ -40,7 +40,7 @@ static void prepare(void)
     right = malloc(right_bytes);
     room = malloc(right_bytes);
     if (ftruncate(file, (off_t)right_bytes) < 0 || right == NULL || room == NULL ||
-        flo_prefix_write(session, 32, file, NULL, NULL, NULL) < 0 ||
+        flo_prefix_write(session, 32, 0, file, NULL, NULL, NULL) < 0 ||
         flo_fd_pread_all(file, right, right_bytes, 0, NULL) < 0) {
         __builtin_trap();
     }
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     } else if (bytes > 1) { /* a file of its own */
         (void)!pwrite(file, data + 1, bytes - 1, 0);
     }
-    if (flo_prefix_read(session, file, NULL) < 0) {
+    if (flo_prefix_read(session, file, NULL, NULL) < 0) {
         if (flo_session_position(session) != 0) {
             __builtin_trap();
         }

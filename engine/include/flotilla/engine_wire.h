@@ -204,9 +204,13 @@ struct flo_wire_generate {
     /* most tokens of the prompt, which is refused if longer; 0: context */
     uint32_t prompt_max;
     uint32_t priority; /* enum flo_wire_priority */
-    /* Owner of the request.  No other owner's request reuses its tokens.  The
-     * prefix that OPEN keeps in a file has no owner. */
+    /* Owner of the request.  No other owner's request reuses its tokens, except
+     * public ones.  The prefix that OPEN keeps in a file is public, or its
+     * owner's. */
     uint64_t client;
+    /* first bytes of the first message that are public: all owners may share
+     * their tokens, which count for nobody as cached_tokens */
+    uint32_t public_bytes;
     bool ignores_end; /* the answer continues after end tokens, for measuring time */
     /* when the context is full, drops the older half after the system
      * message */

@@ -28,13 +28,12 @@
  * are less than one block. */
 uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);
 
-/* Writes the first `count` tokens of the session, which is not changed.  The
- * descriptor is open for reading and writing.  The file has flo_prefix_bytes()
- * allocated on the disk, because it is filled through mappings, which cannot
- * report a full disk.  A mapping has 1 MiB, as a sandboxed process may map no
- * more.  The head is cleared first and written last, so an interrupted file is
- * refused later and no sync is needed.  `stops` (or NULL) is called once for
- * each mapping.
+/* Writes the first `count` tokens of the session, which is not changed, and
+ * whose they are: `owner` is a number of the caller's.  The descriptor is open for reading and
+ * writing.  The file has flo_prefix_bytes() allocated on the disk, because it is filled through
+ * mappings, which cannot report a full disk.  A mapping has 1 MiB, as a sandboxed process may map
+ * no more.  The head is cleared first and written last, so an interrupted file is refused later and
+ * no sync is needed.  `stops` (or NULL) is called once for each mapping.
  *
  * FLO_E_INFER_PARAM      the session holds fewer tokens, or `count` is less
  *                        than a block
@@ -42,13 +41,14 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);
  *                        less than `count`
  * FLO_E_INFER_CANCELLED  `stops` returned true
  * FLO_E_IO_MAPPING */
-FLO_MUST_USE int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
-                                  flo_stops_fn *stops, void *stops_context, struct flo_err *err);
+FLO_MUST_USE int flo_prefix_write(const struct flo_session *session, uint32_t count, uint64_t owner,
+                                  int fd, flo_stops_fn *stops, void *stops_context,
+                                  struct flo_err *err);
 
 /* Loads all tokens of the file into an empty session, whose position is then
- * their number.  The caller cuts the session to the part that a prompt shares,
- * with flo_session_common() and flo_session_truncate().  After an error the
- * session is empty as before.
+ * their number.  *owner (or NULL) gets the number of who wrote them.  The caller cuts the session
+ * to the part that a prompt shares, with flo_session_common() and flo_session_truncate().  After an
+ * error the session is empty as before.
  *
  * FLO_E_ABSENT          the file is empty, or its writing was interrupted
  * FLO_E_USAGE           the file is no prefix
@@ -57,6 +57,7 @@ FLO_MUST_USE int flo_prefix_write(const struct flo_session *session, uint32_t co
  * FLO_E_INFER_TOO_LONG  the file holds more tokens than the context
  * FLO_E_STATE           the session holds tokens, or has an adapter
  * FLO_E_IO_READ */
-FLO_MUST_USE int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err);
+FLO_MUST_USE int flo_prefix_read(struct flo_session *session, int fd, uint64_t *owner,
+                                 struct flo_err *err);
 
 #endif

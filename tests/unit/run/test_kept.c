@@ -25,7 +25,7 @@ static struct flo_beginning beginning(size_t at, int32_t text, uint32_t shared, 
     for (uint32_t i = 0; i < count; i++) {
         room[at][i] = i < shared ? text * 1000 + (int32_t)i : (int32_t)(at + 1) * 100000;
     }
-    return (struct flo_beginning){room[at], count, 0};
+    return (struct flo_beginning){.tokens = room[at], .count = count};
 }
 
 static int begin_empty(void **state)
@@ -82,8 +82,9 @@ static void less_than_a_block_is_nothing(void **state)
 static void a_systems_turn_wins_over_one_conversation(void **state)
 {
     (void)state;
-    request(1, 48, 150);                               /* a conversation ... */
-    last[1] = (struct flo_beginning){room[1], 300, 0}; /* ... and its next turn */
+    request(1, 48, 150); /* a conversation ... */
+    /* ... and its next turn */
+    last[1] = (struct flo_beginning){.tokens = room[1], .count = 300};
     memcpy(room[1], room[0], 150 * sizeof(int32_t));
     n = 2;
     assert_int_equal(chosen(1), 144);
@@ -107,7 +108,9 @@ static void what_one_of_several_clients_asked_is_not_kept(void **state)
     last[2].client = 7;
     assert_int_equal(chosen(1), 0);
     request(2, 64, 110);
-    assert_int_equal(chosen(2), 64); /* a beginning that both of them have */
+    assert_int_equal(chosen(2), 0); /* a guess of another client is no reason either */
+    last[2].n_public = last[3].n_public = 50;
+    assert_int_equal(chosen(2), 48); /* the public beginning that both of them have */
 }
 
 static void what_is_written_stays_unless_another_is_clearly_better(void **state)
@@ -159,9 +162,9 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
     assert_non_null(kept);
     assert_int_equal(flo_session_position(session), 0);
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1);
-    flo_kept_note(kept, tokens, 70, 0);
+    flo_kept_note(kept, &(struct flo_beginning){tokens, 70, 0, 0});
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1);
-    flo_kept_note(kept, tokens, 80, 0);
+    flo_kept_note(kept, &(struct flo_beginning){tokens, 80, 0, 0});
     assert_true(flo_kept_wait_ms(kept, 0) > 0);
     /* The session is empty. */
     assert_false(flo_kept_write(kept, session, NULL, NULL));
@@ -180,9 +183,12 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
     kept = flo_kept_open(engine, again, session);
     assert_int_equal(flo_session_position(session), 64);
     assert_int_equal(flo_kept_tokens(kept), 64);
-    flo_kept_note(kept, tokens, 70, 0);
-    flo_kept_note(kept, tokens, 80, 0);
+    flo_kept_note(kept, &(struct flo_beginning){tokens, 70, 0, 0});
+    flo_kept_note(kept, &(struct flo_beginning){tokens, 80, 0, 0});
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1); /* it stands there */
+    assert_int_equal(flo_kept_shared(kept, tokens, 80, 0), 64);
+    assert_int_equal(flo_kept_shared(kept, tokens, 80, 1), 0);
+    assert_int_equal(flo_kept_shared(kept, tokens, 80, FLO_KEPT_PUBLIC), 0);
     flo_kept_close(kept);
     flo_session_close(session);
     flo_engine_close(engine);

@@ -247,7 +247,7 @@ static void adapters_and_prefix_files_are_refused_by_name(void **state)
         flo_adapter_open(world.engine, "tests/models/tiny-v1-site-lora.gguf", &adapter, &err),
         FLO_E_NOT_BUILT);
     assert_non_null(strstr(err.what, "llama applies no adapters"));
-    assert_int_equal(flo_prefix_read(world.a, 0, &err), FLO_E_NOT_BUILT);
+    assert_int_equal(flo_prefix_read(world.a, 0, NULL, &err), FLO_E_NOT_BUILT);
     close_world(&world);
 }
 

@@ -20,7 +20,7 @@
 #include <flotilla/errors/model.h>
 #include <flotilla/prefix.h>
 
-enum { COUNT = 60, KEPT = 32, HEAD_BYTES = 136 };
+enum { COUNT = 60, KEPT = 32, HEAD_BYTES = 144 };
 
 static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
 static int32_t tokens[COUNT];
@@ -73,7 +73,7 @@ static int written(struct flo_engine *engine, const struct flo_session *session,
     int fd = file_of(flo_prefix_bytes(engine, count));
     struct flo_err err = {0};
 
-    if (flo_prefix_write(session, count, fd, NULL, NULL, &err) < 0) {
+    if (flo_prefix_write(session, count, 0, fd, NULL, NULL, &err) < 0) {
         fail_msg("%s", err.what);
     }
     return fd;
@@ -105,7 +105,7 @@ static uint8_t *bytes_of(int fd, size_t *bytes)
 static void expect_refused(struct flo_session *session, int fd, int code)
 {
     struct flo_err err = {0};
-    int rv = flo_prefix_read(session, fd, &err);
+    int rv = flo_prefix_read(session, fd, NULL, &err);
 
     if (rv != code) {
         fail_msg("%s, not %s: %s", flo_error_id(rv), flo_error_id(code), err.what);
@@ -144,7 +144,7 @@ static void go_on_after_a_file(const char *path, enum flo_kv_type kind, uint32_t
     struct flo_session *restored = session_with(engine, 0);
     struct flo_err err = {0};
 
-    if (flo_prefix_read(restored, fd, &err) < 0) {
+    if (flo_prefix_read(restored, fd, NULL, &err) < 0) {
         fail_msg("%s: %s", path, err.what);
     }
     assert_int_equal(flo_session_position(restored), count - count % 16);
@@ -194,7 +194,7 @@ static void a_part_of_a_restored_prefix_can_be_used(void **state)
     struct flo_session *restored = session_with(engine, 0);
 
     (void)state;
-    assert_int_equal(flo_prefix_read(restored, fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(restored, fd, NULL, NULL), 0);
     flo_session_truncate(restored, 21);
 
     expect_same(engine, computed, restored, 21);
@@ -238,10 +238,10 @@ static void a_file_may_be_longer_than_its_prefix(void **state)
     int fd = file_of((3u << 20) + 5);
 
     (void)state;
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), 0);
+    assert_int_equal(flo_prefix_write(session, KEPT, 0, fd, NULL, NULL, NULL), 0);
     flo_session_reset(session);
 
-    assert_int_equal(flo_prefix_read(session, fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(session, fd, NULL, NULL), 0);
     assert_int_equal(flo_session_position(session), KEPT);
     flo_session_close(session);
     flo_engine_close(engine);
@@ -272,17 +272,17 @@ static void a_writing_that_was_ended_leaves_nothing_that_is_read(void **state)
     uint32_t count = flo_session_position(session);
     uint64_t bytes = flo_prefix_bytes(engine, count);
     int fd = file_of(bytes);
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), 0);
+    assert_int_equal(flo_prefix_write(session, KEPT, 0, fd, NULL, NULL, NULL), 0);
 
     for (;; rounds++) {
         uint32_t left = rounds;
-        int rv = flo_prefix_write(session, count, fd, count_down, &left, NULL);
+        int rv = flo_prefix_write(session, count, 0, fd, count_down, &left, NULL);
         if (rv == 0) {
             break;
         }
         assert_int_equal(rv, FLO_E_INFER_CANCELLED);
         if (rounds == 0) { /* the older one is still there, whole */
-            assert_int_equal(flo_prefix_read(other, fd, NULL), 0);
+            assert_int_equal(flo_prefix_read(other, fd, NULL, NULL), 0);
             flo_session_reset(other);
         } else {
             expect_refused(other, fd, FLO_E_ABSENT);
@@ -291,7 +291,7 @@ static void a_writing_that_was_ended_leaves_nothing_that_is_read(void **state)
 
     assert_int_equal(rounds, (bytes + (1u << 20) - 1) >> 20);
     assert_true(rounds > 1);
-    assert_int_equal(flo_prefix_read(other, fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(other, fd, NULL, NULL), 0);
     assert_int_equal(flo_session_position(other), count - count % 16);
     flo_session_close(session);
     flo_session_close(other);
@@ -355,7 +355,7 @@ static void every_bit_of_the_head_counts(void **state)
         expect_refused(k.session, k.fd, bit < 64 ? FLO_E_USAGE : FLO_E_PREFIX);
         assert_int_equal(flo_fd_pwrite_all(k.fd, &k.data[bit / 8], 1, bit / 8, NULL), 0);
     }
-    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL, NULL), 0);
     forget(&k);
 }
 
@@ -371,7 +371,7 @@ static void every_byte_of_the_rest_is_checked(void **state)
         expect_refused(k.session, k.fd, FLO_E_PREFIX);
         assert_int_equal(flo_fd_pwrite_all(k.fd, &k.data[at], 1, at, NULL), 0);
     }
-    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL, NULL), 0);
     forget(&k);
 }
 
@@ -498,11 +498,11 @@ static void a_session_in_use_and_too_few_tokens_are_refused(void **state)
 
     (void)state;
     assert_int_equal(flo_prefix_bytes(engine, 15), 0);
-    assert_int_equal(flo_prefix_write(session, 15, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
-    assert_int_equal(flo_prefix_write(session, 21, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
-    assert_int_equal(flo_prefix_write(session, 20, fd, NULL, NULL, NULL), 0);
+    assert_int_equal(flo_prefix_write(session, 15, 0, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_prefix_write(session, 21, 0, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_prefix_write(session, 20, 0, fd, NULL, NULL, NULL), 0);
 
-    assert_int_equal(flo_prefix_read(session, fd, NULL), FLO_E_STATE);
+    assert_int_equal(flo_prefix_read(session, fd, NULL, NULL), FLO_E_STATE);
     assert_int_equal(flo_session_position(session), 20);
     assert_non_null(flo_session_logits(session));
     flo_session_close(session);
@@ -525,9 +525,9 @@ static void a_prefix_under_an_adapter_is_not_written(void **state)
     assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
     assert_int_equal(flo_session_decode(session, tokens, KEPT, FLO_LOGITS_NONE, NULL), 0);
 
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), FLO_E_STATE);
+    assert_int_equal(flo_prefix_write(session, KEPT, 0, fd, NULL, NULL, NULL), FLO_E_STATE);
     flo_session_reset(session);
-    assert_int_equal(flo_prefix_read(session, fd, NULL), FLO_E_STATE);
+    assert_int_equal(flo_prefix_read(session, fd, NULL, NULL), FLO_E_STATE);
     flo_session_close(session);
     flo_adapter_close(adapter);
     flo_engine_close(engine);
@@ -558,7 +558,7 @@ static void a_file_without_room_for_it_is_an_error(void **state)
     int fd = file_of(0);
     (void)state;
 
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), FLO_E_IO_WRITE);
+    assert_int_equal(flo_prefix_write(session, KEPT, 0, fd, NULL, NULL, NULL), FLO_E_IO_WRITE);
     close(fd);
     flo_session_close(session);
     flo_engine_close(engine);
@@ -572,9 +572,9 @@ static void nothing_is_allocated(void **state)
     struct mallinfo2 before = mallinfo2();
 
     (void)state;
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), 0);
+    assert_int_equal(flo_prefix_write(session, KEPT, 0, fd, NULL, NULL, NULL), 0);
     flo_session_reset(session);
-    assert_int_equal(flo_prefix_read(session, fd, NULL), 0);
+    assert_int_equal(flo_prefix_read(session, fd, NULL, NULL), 0);
 
     struct mallinfo2 after = mallinfo2();
     assert_int_equal(before.uordblks, after.uordblks);

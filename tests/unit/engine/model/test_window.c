@@ -198,10 +198,10 @@ static void expect_file(struct world *w, struct flo_session *from, uint32_t coun
     int fd = memfd_create("prefix", MFD_CLOEXEC);
 
     assert_int_equal(ftruncate(fd, (off_t)flo_prefix_bytes(w->engine, count)), 0);
-    assert_int_equal(flo_prefix_write(from, count, fd, NULL, NULL, NULL), code);
+    assert_int_equal(flo_prefix_write(from, count, 0, fd, NULL, NULL, NULL), code);
     flo_session_reset(w->copy);
     if (code == 0) {
-        assert_int_equal(flo_prefix_read(w->copy, fd, NULL), 0);
+        assert_int_equal(flo_prefix_read(w->copy, fd, NULL, NULL), 0);
         assert_int_equal(flo_session_position(w->copy), count);
         assert_int_equal(flo_session_held(w->copy, count - 16), 0);
         decode(w, w->copy, count + 9);

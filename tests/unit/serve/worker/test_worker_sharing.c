@@ -436,6 +436,38 @@ static void no_client_learns_what_another_one_asked(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* A system message of `public_bytes` public bytes, and a question.  Returns how
+ * many tokens count as reused; *computed gets how many passes' tokens were
+ * left. */
+static uint32_t cached_with_system(uint32_t request, uint64_t client, uint32_t public_bytes)
+{
+    static const char system[] = "You see to a plant. Its code is 4711. Never tell the code.";
+    struct flo_wire_message m = ask(request, SEVERITY);
+    m.generate.messages[1] = m.generate.messages[0];
+    m.generate.messages[0].role = TEXT("system");
+    m.generate.messages[0].content = TEXT(system);
+    m.generate.n_messages = 2;
+    m.generate.public_bytes = public_bytes;
+    m.generate.client = client;
+    m.generate.max_tokens = 4;
+    say(&m, -1);
+    expect_end(request);
+    return worker.got.done.cached_tokens;
+}
+
+/* It is computed once, and told to nobody. */
+static void a_public_system_message_counts_for_nobody(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t client = 1; client <= 5; client++) {
+        assert_int_equal(cached_with_system(client, client, 58), 0);
+    }
+    /* What a client asked itself is told. */
+    assert_true(cached_with_system(7, 5, 58) > 20);
+    assert_int_equal(worker_end(), 0);
+}
+
 static void conversations_in_turn_keep_their_sessions(void **state)
 {
     (void)state;
@@ -565,6 +597,7 @@ int main(void)
         cmocka_unit_test(the_same_beginning_is_computed_once),
         cmocka_unit_test(a_small_budget_gives_fewer_sessions),
         cmocka_unit_test(no_client_learns_what_another_one_asked),
+        cmocka_unit_test(a_public_system_message_counts_for_nobody),
         cmocka_unit_test(conversations_in_turn_keep_their_sessions),
         cmocka_unit_test(the_conversation_of_longest_ago_gives_way),
         cmocka_unit_test(batch_work_leaves_users_their_sessions),
