@@ -294,14 +294,16 @@ static void send_vector(void *context, uint32_t index, const float *vector, uint
 }
 
 /* Returns the error that an HTTP status means.  A status such as 400 blames the
- * request, 429 and 503 mean that the runtime is busy. */
+ * request, 401 and 403 the key, 429 and 503 mean that the runtime is busy. */
 static int fail_status(const struct flo_proxy_request *request, struct flo_err *err)
 {
     int status = request->exchange.reader.status;
     char text[200];
-    int code = status == 400 || status == 413 || status == 422 ? FLO_E_INFER_PARAM
-               : status == 429 || status == 503                ? FLO_E_INFER_BUSY
-                                                               : FLO_E_RUNTIME_ANSWER;
+    bool is_requests = status == 400 || status == 413 || status == 415 || status == 422;
+    int code = is_requests                      ? FLO_E_INFER_PARAM
+               : status == 401 || status == 403 ? FLO_E_RUNTIME_REFUSED
+               : status == 429 || status == 503 ? FLO_E_INFER_BUSY
+                                                : FLO_E_RUNTIME_ANSWER;
 
     flo_text_clean(request->body.data != NULL ? request->body.data : "", request->body.bytes, text,
                    sizeof(text));

@@ -41,6 +41,8 @@ class Cloud:
                 fault = cloud.fault
                 if fault == "busy":
                     self.send(429, "{}", more=[("Retry-After", "7")])
+                elif isinstance(fault, int):
+                    self.send(fault, '{"error":{"message":"no"}}')
                 elif fault == "redirect":
                     self.send(307, "{}", more=[("Location", cloud.elsewhere)])
                 elif fault == "garbage":

@@ -316,6 +316,35 @@ def test_a_redaction_that_fails_sends_nothing(site, folder, text):
     assert one.cloud.requests == []
 
 
+READY = 'flotilla_endpoint_ready{endpoint="cloud"}'
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_bad_requests_of_an_app_do_not_switch_an_endpoint_off(site, status):
+    one = site()
+    one.away()
+    one.cloud.fault, before = status, len(one.cloud.requests)
+    for sent in range(1, 9):
+        answer = one.ask({"X-Flotilla-Escalate": "1"})
+        assert answer[0] == 200
+        assert answer[1]["X-Flotilla-Served-By"].startswith(NAME)
+        assert len(one.cloud.requests) == before + sent
+        assert one.metric(READY) == 1
+    one.cloud.fault = None
+    assert one.ask({"X-Flotilla-Escalate": "1"})[1][
+        "X-Flotilla-Served-By"].startswith("cloud")
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
+def test_a_fault_of_the_endpoint_or_its_key_does(site, status):
+    one = site()
+    one.away()
+    one.cloud.fault, before = status, len(one.cloud.requests)
+    assert one.ask({"X-Flotilla-Escalate": "1"})[0] == 200
+    assert len(one.cloud.requests) == before + 1
+    assert one.metric(READY) == 0
+
+
 def test_no_request_fails_while_the_engine_is_killed(site):
     one = site()
     one.away()

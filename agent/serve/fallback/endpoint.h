@@ -47,9 +47,11 @@ struct event *flo_endpoint_timer(struct endpoint *endpoint);
 void flo_endpoint_start(struct endpoint *endpoint);
 /* Returns whether requests may be sent to the endpoint now. */
 bool flo_endpoint_is_ready(const struct endpoint *endpoint);
-/* Counts the end of a request.  After a failure no request is sent for a second,
- * and after each further one for twice as long, at most a minute. */
-void flo_endpoint_ended(struct endpoint *endpoint, bool has_failed);
+/* Counts the end of a request; `error` 0: it was answered.  An error of the
+ * request itself says nothing about the endpoint, so no app can switch it off.
+ * After a failure of the endpoint no request is sent for a second, and after
+ * each further one for twice as long, at most a minute. */
+void flo_endpoint_ended(struct endpoint *endpoint, int error);
 
 /* ---- budget.c ---- */
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/fallback/endpoint.h"
 #include "proto/memory/memory.h"
 
@@ -117,10 +119,21 @@ bool flo_endpoint_is_ready(const struct endpoint *endpoint)
     return flo_serve_engine_live(&endpoint->place) != NULL && flo_now_ms() >= endpoint->next_ms;
 }
 
-void flo_endpoint_ended(struct endpoint *endpoint, bool has_failed)
+/* Tells whether an error is the request's own: what it asked for, its form, its
+ * length, or that its client left. */
+static bool is_requests(int error)
 {
-    endpoint->failures = has_failed ? endpoint->failures + 1 : 0;
-    endpoint->next_ms = has_failed ? flo_now_ms() + flo_memory_backoff_ms(endpoint->failures) : 0;
+    return error == FLO_E_INFER_PARAM || error == FLO_E_INFER_SCHEMA || error == FLO_E_INFER_FORM ||
+           error == FLO_E_INFER_TOO_LONG || error == FLO_E_INFER_CANCELLED;
+}
+
+void flo_endpoint_ended(struct endpoint *endpoint, int error)
+{
+    if (is_requests(error)) {
+        return;
+    }
+    endpoint->failures = error != 0 ? endpoint->failures + 1 : 0;
+    endpoint->next_ms = error != 0 ? flo_now_ms() + flo_memory_backoff_ms(endpoint->failures) : 0;
 }
 
 static void on_start(evutil_socket_t fd, short what, void *context)

@@ -398,7 +398,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
     }
     if (detour->is_sent) {
         settle(request, taken(request, err->code));
-        flo_endpoint_ended(detour->route->endpoints[detour->at], !is_unsent(err->code));
+        flo_endpoint_ended(detour->route->endpoints[detour->at], err->code);
     }
     flo_fallback_home(request);
     request->tokens_in = request->tokens_out = 0;
@@ -513,7 +513,7 @@ void flo_fallback_end(struct serve_request *request, uint32_t tokens_in, int err
         struct flo_spend_amount used = amount_of(&endpoint->is, tokens_in, tokens_out);
         /* An answer without usage counts as what was claimed for it. */
         settle(request, error != 0 ? taken(request, error) : tokens_in == 0 ? detour->claim : used);
-        flo_endpoint_ended(endpoint, has_failed);
+        flo_endpoint_ended(endpoint, error);
     }
     flo_fallback_cancel(request);
     restore(request);
