@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SERVE_LOW = ["base/", "proto/", "engine/wire/", "agent/core/trouble.h",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/core/quota.h", "agent/serve/state.h", "agent/serve/timing.h",
+             "agent/serve/party.h", "agent/parties.def",
              "agent/serve/apart/"]
 # One core of answers, below the APIs and the router.
 SERVE_FRONT = SERVE_LOW + ["agent/serve/engines/", "agent/serve/params/",
@@ -103,7 +104,7 @@ MAY = [
                                 "agent/serve/model_cache/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
                       "agent/core/fallback.h", "agent/core/quota.h",
-                      "agent/core/spend.h",
+                      "agent/core/spend.h", "agent/parties.def",
                       "engine/include/flotilla/engine_wire.h"]),
 ] + [("agent/shell/%s/" % room, SHELL_LOW + [
         "agent/shell/%s/" % below for below in SHELL_ROOMS[:i + 1]])

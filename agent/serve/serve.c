@@ -69,6 +69,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     if (serve == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for serving");
     }
+    serve->kernel_fd = -1;
     serve->base = base;
     serve->home = base;
     for (unsigned i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -89,6 +90,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     int rv = open_parts(serve, options, handlers, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
+        flo_fd_cleanup(&serve->kernel_fd);
         flo_batch_close(serve->batch);
         flo_guards_close(serve);
         flo_serve_engine_free_all(serve);
@@ -122,6 +124,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_fallbacks_close(serve);
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
+    flo_fd_cleanup(&serve->kernel_fd);
     flo_choices_free(serve, true);
     flo_batch_close(serve->batch);
     flo_event_drop(&serve->turn);

@@ -23,6 +23,7 @@
 
 #include "agent/serve/apart/apart.h"
 #include "agent/serve/apart/news.h"
+#include "agent/serve/party.h"
 #include "agent/serve/serve.h"
 #include "agent/serve/timing.h"
 
@@ -88,6 +89,12 @@ struct serve_place {
     } numbers; /* counters of the model in this entry */
 };
 
+/* What is known of a TCP connection. */
+struct serve_known {
+    uint64_t cookie;           /* the kernel's number of the socket; 0: none */
+    uint64_t number, prefixes; /* as in struct flo_party */
+};
+
 struct flo_serve {
     struct event_base *base; /* event loop that handles clients and engines */
     /* Event loop of the caller's thread; it may be `base` itself. */
@@ -103,9 +110,12 @@ struct flo_serve {
         char secret[256];
         struct flo_serve_bounds bounds;
         struct flo_quota quota;
+        uint64_t party; /* its number (party.h) */
         uint64_t requests, refused, tokens_in, tokens_out;
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;
+    int kernel_fd;                 /* socket for questions about ports, or -1 */
+    struct serve_known known[256]; /* a connection is at its cookie's place */
     bool unbound_have_all;
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;

@@ -190,6 +190,9 @@ const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
 /* Returns a number that identifies the client: by its user on a unix socket (as
  * the kernel says), else by its address.  It is never 0 or UINT64_MAX. */
 uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request);
+/* Returns the socket of the request's connection, to ask the kernel about the
+ * client.  Nothing may be read or written there. */
+int flo_httpd_descriptor(const struct flo_httpd_request *request);
 /* Bytes of a request's id, with its NUL. */
 #define FLO_HTTPD_ID_TEXT 24
 /* Writes the id of a request, as its problem document and our log have it:

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const struct serve_question question = {
         .front = &flo_openai_rerank,
         .sink = flo_sink_memory(&memory),
-        .token = -1,
+        .party.token = -1,
         .body = {NULL, (const char *)data, bytes},
     };
     struct serve_request *request = flo_request_open(&serve, &question);

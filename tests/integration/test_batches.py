@@ -384,7 +384,10 @@ def test_an_app_sees_its_own_alone(bin_dir, tmp_path):
         assert status == none[0] == 404
         assert answer["error"]["message"].replace(path[-4:], "0000") == \
             none[2]["error"]["message"]
-        assert unix("GET", path)[0] == 404
+        assert unix("GET", path)[0] == 200  # the device's owner
+    listed = unix("GET", "/v1/files")[2]["data"]
+    assert [(one["id"], one["app"]) for one in listed] == [
+        (seen["input_file_id"], "shop")]
     assert call("kiosk", "GET", "/v1/batches")[2]["data"] == []
     assert call("kiosk", "POST", "/v1/batches/%s/cancel" % batch)[0] == 404
     one.call = unix

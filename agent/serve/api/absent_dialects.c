@@ -64,12 +64,6 @@ int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id, s
     return left_out(err);
 }
 
-uint64_t flo_responses_owner(int token, uint64_t client)
-{
-    (void)token, (void)client;
-    return 0;
-}
-
 void flo_responses_close(struct flo_serve *serve)
 {
     (void)serve;

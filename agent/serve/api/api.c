@@ -6,6 +6,7 @@
 #include "agent/serve/api/page.h"
 #include "agent/serve/api/stored.h"
 #include "agent/serve/api/tags.h"
+#include "agent/serve/api/who.h"
 #include "agent/serve/assets/assets.h"
 #include "agent/serve/batch/batch.h"
 #include "agent/serve/requests/names.h"
@@ -24,21 +25,8 @@
 #define CONNECTIONS_MAX 64
 #define LISTEN_MAX 8
 #define TOKEN_CHARS_MIN 16
-enum { TAG_UNIX, TAG_TCP, TAG_SITE };
 
 /* ---- access ---- */
-
-/* Compares two secrets.  The time it takes does not depend on where they
- * differ. */
-static bool same_secret(const char *given, const char *wanted)
-{
-    size_t n_given = strlen(given), n = strlen(wanted);
-    unsigned differs = n_given != n;
-    for (size_t i = 0; i < n; i++) {
-        differs |= (unsigned char)wanted[i] ^ (unsigned char)(i < n_given ? given[i] : 0);
-    }
-    return differs == 0;
-}
 
 /* Tells whether a page of another site sent the request from a browser. */
 static bool is_foreign_page(const struct flo_serve *serve, const struct flo_httpd_request *http)
@@ -49,33 +37,9 @@ static bool is_foreign_page(const struct flo_serve *serve, const struct flo_http
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
-/* Returns the index in serve->tokens of the token that the client sent.
- * Returns SERVE_TOKEN_ANY when the list does not have it.  All entries are
- * compared, so that the duration reveals nothing. */
-static int find_token(const struct flo_serve *serve, const char *token)
+static int token_of(struct flo_serve *serve, const struct flo_httpd_request *http)
 {
-    int found = SERVE_TOKEN_ANY;
-    for (uint32_t i = 0; token != NULL && i < serve->n_tokens; i++) {
-        if (same_secret(token, serve->tokens[i].secret)) {
-            found = (int)i;
-        }
-    }
-    return found;
-}
-
-/* Returns the token that the client sent; NULL: none.  Anthropic's clients send
- * it in a header of their own. */
-static const char *given_token(const struct flo_httpd_request *http)
-{
-    const char *token = flo_httpd_bearer(http);
-
-    return token != NULL ? token : flo_httpd_header(http, "x-api-key");
-}
-
-static int token_of(const struct flo_serve *serve, const struct flo_httpd_request *http)
-{
-    return flo_httpd_listener_tag(http) == TAG_TCP ? find_token(serve, given_token(http))
-                                                   : SERVE_TOKEN_ANY;
+    return flo_who_asks(serve, http).token;
 }
 
 /* Checks a request of another device of the fleet.  The device must have shown
@@ -109,8 +73,8 @@ static int admit_device(const struct flo_serve *serve, const struct flo_httpd_re
  * may read the chat page. */
 static int admit(void *context, struct flo_httpd_request *http, struct flo_err *err)
 {
-    const struct flo_serve *serve = context;
-    const char *token = given_token(http);
+    struct flo_serve *serve = context;
+    const char *token = flo_who_token(http);
     if (flo_httpd_listener_tag(http) == TAG_SITE) {
         return admit_device(serve, http, err);
     }
@@ -120,7 +84,7 @@ static int admit(void *context, struct flo_httpd_request *http, struct flo_err *
     if (flo_page_is_asked(serve, http) && !is_foreign_page(serve, http)) {
         return 0;
     }
-    if (find_token(serve, token) != SERVE_TOKEN_ANY) {
+    if (flo_who_asks(serve, http).token != SERVE_TOKEN_ANY) {
         return 0;
     }
     if (serve->token[0] == '\0' && serve->n_tokens == 0) {
@@ -128,7 +92,7 @@ static int admit(void *context, struct flo_httpd_request *http, struct flo_err *
                    ? flo_fail(err, FLO_E_LOCAL_AUTH, "a page of another site may not use the model")
                    : 0;
     }
-    if (token == NULL || serve->token[0] == '\0' || !same_secret(token, serve->token)) {
+    if (token == NULL || serve->token[0] == '\0' || !flo_who_is_secret(token, serve->token)) {
         return flo_fail(err, FLO_E_LOCAL_AUTH,
                         token == NULL ? "no token" : "the token is not the right one");
     }
@@ -157,8 +121,7 @@ static void on_question(void *context, struct flo_httpd_request *http)
     struct serve_question question = {
         .front = flo_fronts_of(flo_httpd_path(http)),
         .sink = flo_sink_http(http),
-        .client = flo_httpd_peer_client(http),
-        .token = token_of(serve, http),
+        .party = flo_who_asks(serve, http),
         .escalates = escalates(http),
         .is_from_site = flo_httpd_listener_tag(http) == TAG_SITE,
         .body.type = flo_httpd_header(http, "content-type"),
@@ -224,7 +187,7 @@ static void answer_busy(struct flo_httpd_request *http)
 
 static void on_models(void *context, struct flo_httpd_request *http)
 {
-    const struct flo_serve *serve = context;
+    struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 262144};
     if (!flo_models_list(serve, token_of(serve, http), &out)) {
         flo_buf_deinit(&out);
@@ -335,7 +298,7 @@ static void on_response(void *context, struct flo_httpd_request *http)
     struct flo_serve *serve = context;
     const char *id = flo_httpd_param(http, "id");
     const char *method = flo_httpd_method(http);
-    uint64_t owner = flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    uint64_t owner = flo_who_asks(serve, http).number;
     struct flo_buf out = {0};
     struct flo_err err = {0};
     int rv = strcmp(method, "POST") == 0     ? flo_stored_cancel(serve, owner, id, &out, &err)
@@ -349,7 +312,7 @@ static void on_input_items(void *context, struct flo_httpd_request *http)
     struct flo_serve *serve = context;
     const struct stored_page page = {flo_httpd_query(http, "limit"), flo_httpd_query(http, "order"),
                                      flo_httpd_query(http, "after")};
-    uint64_t owner = flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    uint64_t owner = flo_who_asks(serve, http).number;
     struct flo_buf out = {0};
     struct flo_err err = {0};
     int rv = flo_stored_list_input(serve, owner, flo_httpd_param(http, "id"), &page, &out, &err);
@@ -553,6 +516,7 @@ static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *
         strcpy(serve->tokens[i].name, token->name);
         strcpy(serve->tokens[i].secret, token->secret);
         serve->tokens[i].bounds = token->bounds;
+        serve->tokens[i].party = flo_party_number(FLO_PARTY_APP, token->name);
         memcpy(serve->tokens[i].quota.limits, token->bounds.limits, sizeof(token->bounds.limits));
     }
     serve->n_tokens = options->n_tokens;
@@ -563,6 +527,7 @@ static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *
 int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *options,
                  struct flo_err *err)
 {
+    flo_who_open(serve);
     FLO_TRY(take_tokens(serve, options, err));
     FLO_TRY(find_hosts(serve, options, err));
     static const char *const spare[] = {"/health", "/metrics", NULL};
@@ -578,7 +543,7 @@ int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *option
     };
     FLO_TRY(flo_httpd_open(serve->base, &http, &serve->httpd, err));
     FLO_TRY(add_routes(serve, err));
-    FLO_TRY(flo_batch_open(serve, options, token_of, flo_fronts_of, err));
+    FLO_TRY(flo_batch_open(serve, options, flo_who_asks, flo_fronts_of, err));
     int rv = flo_page_open(serve, err);
     for (const char *const *a = options->listen; rv == 0 && a != NULL && *a != NULL; a++) {
         bool is_unix = strncmp(*a, "unix:", 5) == 0;

@@ -31,8 +31,7 @@ static struct serve_request *under_way(const struct flo_serve *serve, uint64_t o
 
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            if (r->front == &flo_responses && strcmp(r->id, id) == 0 &&
-                flo_responses_owner(r->token, r->client) == owner) {
+            if (r->front == &flo_responses && strcmp(r->id, id) == 0 && r->party.number == owner) {
                 return r;
             }
         }

@@ -17,8 +17,8 @@ static void on_call(void *context, struct flo_httpd_request *http)
 }
 
 int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
-                   int (*token_of)(const struct flo_serve *serve,
-                                   const struct flo_httpd_request *http),
+                   struct flo_party (*who_asks)(struct flo_serve *serve,
+                                                const struct flo_httpd_request *http),
                    const struct serve_front *(*front_of)(const char *path), struct flo_err *err)
 {
     static const char *const paths[][2] = {
@@ -28,7 +28,7 @@ int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *opti
     };
     int rv = 0;
 
-    (void)token_of, (void)front_of;
+    (void)who_asks, (void)front_of;
     if (options->batch_folder != NULL && !options->batch_may_fail) {
         return flo_left_out(err, PART, OPTION);
     }

@@ -18,9 +18,6 @@
 #define ANSWER_BYTES_MAX (32u << 20)
 /* largest size of an upload's form without the uploaded file */
 #define FORM_BYTES 65536
-/* bits that mark the client number of an app; no other client has this
- * number */
-#define CLIENT_OF_APP ((uint64_t)3 << 56)
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */
 #define BATCHES_LISTED_MAX 100
@@ -34,7 +31,7 @@ struct serve_batch {
     struct flo_serve *serve;
     struct flo_batch_desk *desk; /* thread that owns the folder of batches; NULL: batches are off */
     struct flo_err why;          /* reason why batches are off; code 0: no folder is configured */
-    int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
+    struct flo_party (*who_asks)(struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
 };
@@ -50,20 +47,6 @@ struct coming {
 };
 
 /* ---- requests of batches ---- */
-
-/* Finds the index of an app's token in serve->tokens.  An empty name stands for
- * all clients without an app, SERVE_TOKEN_ANY.  Returns false when the app is
- * not configured any more. */
-static bool find_app(const struct flo_serve *serve, const char *app, int *token)
-{
-    *token = SERVE_TOKEN_ANY;
-    for (uint32_t i = 0; app[0] != '\0' && i < serve->n_tokens; i++) {
-        if (strcmp(serve->tokens[i].name, app) == 0) {
-            *token = (int)i;
-        }
-    }
-    return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
-}
 
 /* Tells whether any model is known yet.  Before that, no model name is
  * refused. */
@@ -105,14 +88,13 @@ static void on_submit(void *context, struct flo_batch_job *job)
     struct serve_batch *batch = context;
     struct serve_question question = {
         .front = batch->front_of(flo_batch_endpoint((size_t)job->endpoint)),
-        .client = CLIENT_OF_APP | flo_crc32c(0, job->app, strlen(job->app)),
         .body = {"application/json", job->body.data, job->body.bytes},
     };
 
     job->owner = batch;
     job->answer = (struct serve_memory){.done = on_done, .context = job};
     job->answer.body.bytes_max = ANSWER_BYTES_MAX;
-    if (!find_app(batch->serve, job->app, &question.token)) {
+    if (!flo_party_read(batch->serve, job->app, &question.party)) {
         refuse_job(batch, job, FLO_E_LOCAL_AUTH, "its app is no app any more");
         return;
     }
@@ -192,10 +174,10 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
  * NULL when the client has already got an error. */
 static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_request *http)
 {
-    const struct flo_serve *serve = call->batch->serve;
+    struct flo_serve *serve = call->batch->serve;
     struct flo_batch_ask *ask = calloc(1, sizeof(*ask));
     struct flo_err err = {0};
-    int token = call->batch->token_of(serve, http);
+    const struct flo_party party = call->batch->who_asks(serve, http);
     size_t bytes;
 
     if (ask == NULL) {
@@ -208,7 +190,7 @@ static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_r
     ask->http = http;
     ask->fd = -1;
     ask->is_head = strcmp(flo_httpd_method(http), "HEAD") == 0;
-    take_text(ask->app, sizeof(ask->app), token < 0 ? "" : serve->tokens[token].name);
+    flo_party_name(serve, &party, ask->app);
     take_text(ask->id, sizeof(ask->id), flo_httpd_param(http, "id"));
     flo_buf_add(&ask->body, body, bytes);
     if (read_query(ask, &err) < 0) {
@@ -286,6 +268,8 @@ static int on_file_start(void *context, struct flo_httpd_request *http, struct f
     coming->http = http;
     coming->upload.owner = coming;
     coming->upload.fd = -1;
+    const struct flo_party party = call->batch->who_asks(call->batch->serve, http);
+    flo_party_name(call->batch->serve, &party, coming->upload.coming.app);
     int rv = flo_batch_form_open(&coming->form, flo_httpd_header(http, "content-type"), err);
     if (rv < 0) {
         flo_batch_form_deinit(&coming->form);
@@ -380,8 +364,8 @@ static int add_routes(struct serve_batch *batch, uint64_t bytes_max, struct flo_
 }
 
 int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
-                   int (*token_of)(const struct flo_serve *serve,
-                                   const struct flo_httpd_request *http),
+                   struct flo_party (*who_asks)(struct flo_serve *serve,
+                                                const struct flo_httpd_request *http),
                    const struct serve_front *(*front_of)(const char *path), struct flo_err *err)
 {
     struct serve_batch *batch = calloc(1, sizeof(*batch));
@@ -396,7 +380,7 @@ int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *opti
         return flo_fail(err, FLO_E_MEMORY, "no memory for batches");
     }
     batch->serve = serve;
-    batch->token_of = token_of;
+    batch->who_asks = who_asks;
     batch->front_of = front_of;
     serve->batch = batch;
     const struct flo_batch_desk_out out = {batch, on_answered, on_submit, on_go_on, on_ended};

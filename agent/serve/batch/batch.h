@@ -12,13 +12,13 @@ struct flo_httpd_request;
 struct serve_front;
 
 /* Adds the paths for batches to serve->httpd, and starts the desk's thread.
- * `token_of` returns the index of a client's app in serve->tokens; `front_of`
- * returns the functions that answer a path.  Without a folder the paths answer
- * that batches are off.  Fails as flo_batch_desk_open() does. */
-FLO_MUST_USE int
-flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
-               int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http),
-               const struct serve_front *(*front_of)(const char *path), struct flo_err *err);
+ * `who_asks` returns the party of a client; `front_of` returns the functions that answer a path.
+ * Without a folder the paths answer that batches are off.  Fails as flo_batch_desk_open() does. */
+FLO_MUST_USE int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
+                                struct flo_party (*who_asks)(struct flo_serve *serve,
+                                                             const struct flo_httpd_request *http),
+                                const struct serve_front *(*front_of)(const char *path),
+                                struct flo_err *err);
 /* Stops writing answers of batches; answers that arrive later are dropped.
  * `batch` may be NULL, also in flo_batch_close(). */
 void flo_batch_stop(struct serve_batch *batch);

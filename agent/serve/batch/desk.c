@@ -134,15 +134,17 @@ int flo_batch_desk_piece(struct flo_batch_desk *desk, struct flo_batch_upload *u
 static int write_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        const struct flo_buf *piece, struct flo_err *err)
 {
-    FLO_TRY(flo_batch_store_room(&desk->store, piece->bytes, err));
+    FLO_TRY(flo_batch_store_room(&desk->store, upload->coming.app, piece->bytes, err));
     if (upload->fd < 0) {
+        FLO_TRY(flo_batch_store_places(&desk->store, upload->coming.app, 1, err));
         flo_object_id_make("upload-", upload->id);
         FLO_TRY(flo_batch_store_file(&desk->store, upload->id, "", O_WRONLY | O_CREAT | O_EXCL,
                                      &upload->fd, err));
+        upload->coming.next = desk->store.coming;
+        desk->store.coming = &upload->coming;
     }
     FLO_TRY(flo_fd_write_all(upload->fd, piece->data, piece->bytes, err));
-    upload->bytes += piece->bytes;
-    desk->store.coming_bytes += piece->bytes;
+    upload->coming.bytes += piece->bytes;
     return 0;
 }
 
@@ -182,9 +184,15 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
 /* Ends an upload.  Its bytes have become a file, or they are deleted. */
 static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload)
 {
+    struct flo_batch_coming **at = &desk->store.coming;
     char path[4096];
 
-    desk->store.coming_bytes -= upload->bytes;
+    while (*at != NULL && *at != &upload->coming) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        *at = upload->coming.next;
+    }
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
@@ -193,6 +201,12 @@ static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upl
         (void)unlink(path);
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
+}
+
+/* Writes a file as the client sees it.  The device's owner sees whose it is. */
+static void write_file(struct flo_batch_ask *ask, const struct flo_batch_file *file)
+{
+    flo_batch_file_write(file, strcmp(ask->app, file->app) != 0, &ask->out);
 }
 
 /* Renames the uploaded bytes to the file's id, then writes the file's
@@ -218,7 +232,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
 {
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
-    struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
+    struct flo_batch_file file = {.bytes = upload->coming.bytes, .created_s = now_s};
     /* error of the upload, which has ended, so no more of its bytes arrive */
     int rv = upload->failure.code;
 
@@ -227,14 +241,14 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     strcpy(file.app, ask->app);
     strcpy(file.name, upload->name);
     file.expires_s = now_s + (upload->lifetime_s > 0 ? upload->lifetime_s : desk->store.keep_s);
-    if (rv == 0 && upload->bytes == 0) {
+    if (rv == 0 && upload->coming.bytes == 0) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "file is empty");
     }
     if (rv == 0) {
         rv = keep_upload(desk, upload, &file, err);
     }
     if (rv == 0) {
-        flo_batch_file_write(&file, false, &ask->out);
+        write_file(ask, &file);
     }
     end_upload(desk, upload);
     ask->upload = NULL;
@@ -311,6 +325,8 @@ static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, st
     } else if (open >= OPEN_BATCHES_MAX) {
         rv = flo_fail(err, FLO_E_REST_LIMIT, "%zu batches are under way, at most %d", open,
                       OPEN_BATCHES_MAX);
+    } else {
+        rv = flo_batch_store_places(&desk->store, ask->app, 2, err);
     }
     if (rv < 0) {
         flo_batch_deinit(&batch);
@@ -343,11 +359,11 @@ static const char *listed(const struct flo_batch_desk *desk, const struct flo_ba
 {
     if (ask->kind == ASK_BATCHES) {
         const struct flo_batch *batch = desk->store.batches[i];
-        return strcmp(batch->app, ask->app) == 0 ? batch->id : NULL;
+        return flo_batch_store_may_see(ask->app, batch->app) ? batch->id : NULL;
     }
     const struct flo_batch_file *file = desk->store.files[i];
     const char *purpose = file->is_output ? "batch_output" : "batch";
-    return strcmp(file->app, ask->app) == 0 &&
+    return flo_batch_store_may_see(ask->app, file->app) &&
                    (ask->purpose[0] == '\0' || strcmp(ask->purpose, purpose) == 0)
                ? file->id
                : NULL;
@@ -378,7 +394,7 @@ static void show_list(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
         if (ask->kind == ASK_BATCHES) {
             flo_batch_write(desk->store.batches[i], false, &ask->out);
         } else {
-            flo_batch_file_write(desk->store.files[i], false, &ask->out);
+            write_file(ask, desk->store.files[i]);
         }
     }
     flo_buf_printf(&ask->out, "],\"first_id\":%s%s%s,\"last_id\":%s%s%s,", shown > 0 ? "\"" : "",
@@ -402,7 +418,7 @@ static int answer(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct
     case ASK_FILE:
         file = file_of(desk, ask, err);
         if (file != NULL) {
-            flo_batch_file_write(file, false, &ask->out);
+            write_file(ask, file);
         }
         return err->code;
     case ASK_CONTENT:

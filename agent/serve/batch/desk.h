@@ -15,7 +15,7 @@ struct flo_httpd_request;
 /* An upload of a client.  The serving thread makes and frees it. */
 struct flo_batch_upload {
     void *owner; /* the serving thread's state of this upload */
-    uint64_t bytes;
+    struct flo_batch_coming coming;
     uint64_t lifetime_s; /* time for which the file stays; 0: the default of the device's owner */
     char name[FLO_OBJECT_NAME_MAX + 1];
     /* The desk owns the members from here on: */

@@ -63,24 +63,48 @@ static int write_text(const struct flo_batch_store *store, const char *id, struc
 
 /* ---- room ---- */
 
-static uint64_t bytes_of(const struct flo_batch_store *store)
+bool flo_batch_store_may_see(const char *app, const char *other)
 {
-    uint64_t bytes = store->coming_bytes;
-
-    for (size_t i = 0; i < store->n_files; i++) {
-        bytes += store->files[i]->bytes;
-    }
-    for (size_t i = 0; i < store->n_batches; i++) {
-        bytes += store->batches[i]->answer_bytes;
-    }
-    return bytes;
+    return app[0] == '\0' || strcmp(app, other) == 0;
 }
 
-int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes, struct flo_err *err)
-{
-    uint64_t used = bytes_of(store);
+/* What an app has, or for the owner what all have. */
+struct has {
+    uint64_t bytes, files, batches;
+};
 
-    if (used <= store->bytes_max && bytes <= store->bytes_max - used) {
+static struct has has_of(const struct flo_batch_store *store, const char *app)
+{
+    struct has has = {0};
+
+    for (const struct flo_batch_coming *c = store->coming; c != NULL; c = c->next) {
+        has.bytes += flo_batch_store_may_see(app, c->app) ? c->bytes : 0;
+        has.files += flo_batch_store_may_see(app, c->app);
+    }
+    for (size_t i = 0; i < store->n_files; i++) {
+        if (flo_batch_store_may_see(app, store->files[i]->app)) {
+            has.bytes += store->files[i]->bytes;
+            has.files++;
+        }
+    }
+    for (size_t i = 0; i < store->n_batches; i++) {
+        const struct flo_batch *batch = store->batches[i];
+        if (flo_batch_store_may_see(app, batch->app)) {
+            has.bytes += batch->answer_bytes;
+            has.files += flo_batch_status_is_end(batch->status) ? 0 : 2;
+            has.batches++;
+        }
+    }
+    return has;
+}
+
+int flo_batch_store_room(const struct flo_batch_store *store, const char *app, uint64_t bytes,
+                         struct flo_err *err)
+{
+    uint64_t used = has_of(store, "").bytes, own = app[0] == '\0' ? 0 : has_of(store, app).bytes;
+    bool has_room = used <= store->bytes_max && bytes <= store->bytes_max - used;
+
+    if (has_room && (app[0] == '\0' || flo_party_may_take(own, bytes, used, store->bytes_max))) {
         return 0;
     }
     flo_fail(err, FLO_E_DISK_FULL,
@@ -88,8 +112,31 @@ int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes, st
              "batch_limit, %llu",
              (unsigned long long)used, (unsigned long long)bytes,
              (unsigned long long)store->bytes_max);
+    if (has_room) {
+        flo_err_why(err, "%s has %llu of them, and as many must stay free for others", app,
+                    (unsigned long long)own);
+    }
     return flo_err_fix(err, "delete files that are not needed any more, or "
                             "raise batch_limit");
+}
+
+int flo_batch_store_places(const struct flo_batch_store *store, const char *app, uint64_t more,
+                           struct flo_err *err)
+{
+    struct has all = has_of(store, ""), own = has_of(store, app);
+
+    if (app[0] == '\0' ||
+        (flo_party_may_take(own.files, more, all.files, FLO_BATCH_FILES_MAX) &&
+         (more == 1 || flo_party_may_take(own.batches, 1, all.batches, FLO_BATCHES_MAX)))) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "%s has %llu files and %llu batches, all together %llu of %d and %llu of %d; as many "
+             "must stay free for others",
+             app, (unsigned long long)own.files, (unsigned long long)own.batches,
+             (unsigned long long)all.files, FLO_BATCH_FILES_MAX, (unsigned long long)all.batches,
+             FLO_BATCHES_MAX);
+    return flo_err_fix(err, "delete files that are not needed any more");
 }
 
 /* ---- files ---- */
@@ -98,7 +145,8 @@ struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
                                             const char *id)
 {
     for (size_t i = 0; i < store->n_files; i++) {
-        if (strcmp(store->files[i]->id, id) == 0 && strcmp(store->files[i]->app, app) == 0) {
+        if (strcmp(store->files[i]->id, id) == 0 &&
+            flo_batch_store_may_see(app, store->files[i]->app)) {
             return store->files[i];
         }
     }
@@ -176,7 +224,8 @@ struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store, con
                                         const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {
-        if (strcmp(store->batches[i]->id, id) == 0 && strcmp(store->batches[i]->app, app) == 0) {
+        if (strcmp(store->batches[i]->id, id) == 0 &&
+            flo_batch_store_may_see(app, store->batches[i]->app)) {
             return store->batches[i];
         }
     }

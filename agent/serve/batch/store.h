@@ -8,9 +8,17 @@
 #define FLOTILLA_BATCH_STORE_H
 
 #include "agent/serve/batch/object.h"
+#include "agent/serve/party.h"
 
 #define FLO_BATCH_FILES_MAX 1024
 #define FLO_BATCHES_MAX 1024
+
+/* Bytes of an upload that has not ended. */
+struct flo_batch_coming {
+    struct flo_batch_coming *next;
+    char app[FLO_NAME_MAX + 1]; /* the party's name, as files have it */
+    uint64_t bytes;
+};
 
 struct flo_batch_store {
     char folder[3000];
@@ -23,7 +31,7 @@ struct flo_batch_store {
     size_t n_files;
     struct flo_batch *batches[FLO_BATCHES_MAX];
     size_t n_batches;
-    uint64_t coming_bytes; /* bytes of uploads */
+    struct flo_batch_coming *coming; /* list of uploads */
 };
 
 /* Opens or creates the folder, and reads it.  Files that are not complete are
@@ -48,12 +56,21 @@ void flo_batch_store_path(const struct flo_batch_store *store, const char *id, c
  * FLO_E_IO_OPEN  it cannot be opened */
 FLO_MUST_USE int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
                                       const char *end, int flags, int *fd, struct flo_err *err);
-/* Checks whether this many more bytes have room.
+/* Checks whether this many more bytes of `app` have room.  The bytes of an app are
+ * at most as many as stay free; the device's owner (empty) may use all.
  * FLO_E_DISK_FULL  they have not; the text has the numbers */
-FLO_MUST_USE int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_batch_store_room(const struct flo_batch_store *store, const char *app,
+                                      uint64_t bytes, struct flo_err *err);
+/* Checks in the same way whether `app` may have more files.  A batch that has not
+ * ended counts as the two that it will write; with 2 more, a batch is checked.
+ * FLO_E_REST_LIMIT  it may not */
+FLO_MUST_USE int flo_batch_store_places(const struct flo_batch_store *store, const char *app,
+                                        uint64_t more, struct flo_err *err);
 
-/* Finds a file by its id and its owner `app`; NULL: there is none. */
+/* Tells whether `app` may see what belongs to `other`: the device's owner, whose
+ * name is empty, sees all. */
+bool flo_batch_store_may_see(const char *app, const char *other);
+/* Finds a file that `app` may see, by its id; NULL: there is none. */
 struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store, const char *app,
                                             const char *id);
 struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store, const char *app,

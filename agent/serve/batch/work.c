@@ -470,7 +470,7 @@ static int write_slot(struct flo_batch_work *work, const struct flo_batch_slot *
     if (slot->text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an answer");
     }
-    FLO_TRY(flo_batch_store_room(work->store, slot->text.bytes, err));
+    FLO_TRY(flo_batch_store_room(work->store, work->batch->app, slot->text.bytes, err));
     FLO_TRY(flo_fd_pwrite_all(fd, slot->text.data, slot->text.bytes, *bytes, err));
     *bytes += slot->text.bytes;
     progress->line = slot->number;

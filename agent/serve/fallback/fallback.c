@@ -30,7 +30,7 @@ static struct fallback *find(struct flo_serve *serve, const char *name)
  * request's token may not use it. */
 static struct serve_place *model_place(const struct serve_request *request, const char *name)
 {
-    struct serve_place *place = flo_names_place(request->serve, name, request->token);
+    struct serve_place *place = flo_names_place(request->serve, name, request->party.token);
     const char *adapter;
 
     return place != NULL && flo_names_match(place, name, &adapter) ? place : NULL;
@@ -44,10 +44,10 @@ static bool may_use(const struct serve_request *request, const struct fallback *
     const struct flo_serve *serve = request->serve;
     const struct flo_serve_bounds *bounds;
 
-    if (request->token < 0) {
+    if (request->party.token < 0) {
         return true;
     }
-    bounds = &serve->tokens[request->token].bounds;
+    bounds = &serve->tokens[request->party.token].bounds;
     for (uint32_t i = 0; i < bounds->n_models; i++) {
         if (strcmp(bounds->models[i], route->is.name) == 0) {
             return true;
@@ -222,8 +222,8 @@ static bool is_app_allowed(const struct serve_request *request)
     if (!route->has_apps) {
         return true;
     }
-    for (uint32_t i = 0; request->token >= 0 && i < route->n_apps; i++) {
-        if (strcmp(route->apps[i], request->serve->tokens[request->token].name) == 0) {
+    for (uint32_t i = 0; request->party.token >= 0 && i < route->n_apps; i++) {
+        if (strcmp(route->apps[i], request->serve->tokens[request->party.token].name) == 0) {
             return true;
         }
     }

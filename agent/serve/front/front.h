@@ -121,10 +121,7 @@ struct serve_front {
 struct serve_question {
     const struct serve_front *front;
     struct serve_sink sink;
-    uint64_t client;
-    /* index of the client's app in serve->tokens; -1: the client is not
-     * restricted */
-    int token;
+    struct flo_party party;
     /* the application asked for another target of the route; another device of
      * the site sent the question */
     bool escalates, is_from_site;

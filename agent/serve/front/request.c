@@ -30,8 +30,7 @@ static int add_choice(struct serve_request *asker, uint32_t i, struct flo_err *e
     choice->serve = asker->serve;
     choice->front = asker->front;
     choice->kind = asker->kind;
-    choice->client = asker->client;
-    choice->token = asker->token;
+    choice->party = asker->party;
     choice->created_s = asker->created_s;
     choice->detour.escalates = asker->detour.escalates;
     choice->detour.is_from_site = asker->detour.is_from_site;
@@ -113,8 +112,7 @@ struct serve_request *flo_request_open(struct flo_serve *serve,
     request->front = question->front;
     request->kind = question->front->kind;
     request->sink = question->sink;
-    request->client = question->client;
-    request->token = question->token;
+    request->party = question->party;
     request->detour.escalates = question->escalates;
     request->detour.is_from_site = question->is_from_site;
     request->created_s = flo_wall_ms() / 1000;

@@ -76,12 +76,9 @@ struct serve_request {
     /* model for which guards checked the prompt, also when a split lets another
      * one answer */
     const struct serve_place *looked_at;
-    bool is_guarded;    /* the answer is stored for a guard, and not sent yet */
-    uint32_t tokens_in; /* number of tokens of the prompt, once the engine has reported it */
-    uint64_t client;    /* owner: flo_httpd_peer_client() */
-    /* Index of the client's app in serve->tokens; -1: the client is not
-     * restricted. */
-    int token;
+    bool is_guarded;        /* the answer is stored for a guard, and not sent yet */
+    uint32_t tokens_in;     /* number of tokens of the prompt, once the engine has reported it */
+    struct flo_party party; /* who asks */
     bool is_held;
     bool is_leaving; /* the model of the request has been removed */
     /* time since which the request waits for a load on demand; 0: it does not

@@ -61,10 +61,10 @@ struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
     struct serve_question question = {
         .front = &front,
         .sink = flo_sink_memory(answer),
-        .client = asker->client,
-        .token = SERVE_TOKEN_ANY,
+        .party = asker->party,
     };
 
+    question.party.token = SERVE_TOKEN_ANY;
     answer->body.bytes_max = HEARD_BYTES_MAX;
     flo_guard_ask(asker, stage, guard, &text);
     if (!text.failed) {

@@ -84,7 +84,9 @@ void flo_guard_question(const struct serve_request *request, enum flo_guard_stag
 
     flo_buf_printf(out, "{\"stage\":\"%s\"", stage == FLO_GUARD_ANSWER ? "answer" : "prompt");
     add_name("model", model, out);
-    add_name("app", request->token < 0 ? NULL : request->serve->tokens[request->token].name, out);
+    add_name("app",
+             request->party.token < 0 ? NULL : request->serve->tokens[request->party.token].name,
+             out);
     if (stage == FLO_GUARD_ANSWER) {
         add_answer(&request->kept, out);
     } else if (in->n_messages > 0) {

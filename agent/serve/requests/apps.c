@@ -15,7 +15,7 @@
 
 static struct serve_token *app_of(const struct serve_request *request)
 {
-    return request->token < 0 ? NULL : &request->serve->tokens[request->token];
+    return request->party.token < 0 ? NULL : &request->serve->tokens[request->party.token];
 }
 
 /* ---- one request ---- */

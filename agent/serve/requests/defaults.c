@@ -99,6 +99,7 @@ static int put_system(struct serve_params *params, const char *system, struct fl
     if (params->has_release_system) {
         shift(out, false);
         params->has_release_system = false;
+        out->public_bytes = 0;
     }
     if (system[0] == '\0' || out->n_messages == 0 || has_system(out)) {
         return 0;
@@ -114,6 +115,7 @@ static int put_system(struct serve_params *params, const char *system, struct fl
     out->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
     out->messages[0].content = (struct flo_wire_text){system, strlen(system)};
     params->has_release_system = true;
+    out->public_bytes = (uint32_t)strlen(system); /* everybody's, and no app's */
     return 0;
 }
 

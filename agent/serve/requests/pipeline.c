@@ -32,7 +32,7 @@ static struct serve_place *place_of(const struct serve_request *request, uint32_
 {
     const struct flo_serve_pipeline *pipeline = request->pipeline;
     struct serve_place *place =
-        flo_names_place(request->serve, pipeline->stages[stage], request->token);
+        flo_names_place(request->serve, pipeline->stages[stage], request->party.token);
 
     if (place == NULL) {
         flo_fail(err, FLO_E_INFER_MODEL, "stage %u of %s: model \"%s\" is not served", stage + 1,
@@ -96,7 +96,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
     in->max_tokens = ANSWER_TOKENS_MAX;
     in->temperature = temperature;
     in->priority = priority;
-    in->client = request->client;
+    in->client = request->party.prefixes;
     in->now_ms = request->created_s * 1000;
     return flo_params_keep(params, err);
 }

@@ -140,9 +140,12 @@ static void go_on(struct serve_request *request, const struct flo_wire_done *don
     request_dispatch(request);
 }
 
-static void on_done(struct serve_request *request, const struct flo_wire_done *done)
+static void on_done(struct serve_request *request, struct flo_wire_done *done)
 {
     struct flo_err err = {0};
+    if (!flo_party_is_told(request->party.number)) {
+        done->cached_tokens = 0;
+    }
     if (done->reason >= FLO_WIRE_CANCELLED) {
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the engine gave up");
         request_fail(request, &err);
@@ -259,6 +262,7 @@ static bool is_answer(enum request_kind kind, enum flo_wire_type type)
 static void on_frame(void *context, const struct flo_wire_message *message)
 {
     struct serve_request *request = context;
+    struct flo_wire_done done;
     struct flo_err err = {0};
     if (!is_answer(request->kind, message->type)) {
         flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an answer of another kind");
@@ -273,7 +277,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
         flo_answer_frame(request, message);
         break;
     case FLO_WIRE_DONE:
-        on_done(request, &message->done);
+        done = message->done;
+        on_done(request, &done);
         break;
     case FLO_WIRE_TOKENS:
     case FLO_WIRE_TEXT:
@@ -435,7 +440,7 @@ static void refuse_name(struct serve_request *request)
 {
     struct flo_err err = {0};
     const struct serve_place *gone =
-        flo_names_gone(request->serve, request->params.model, request->token);
+        flo_names_gone(request->serve, request->params.model, request->party.token);
     strcpy(request->params.param, "model");
     if (gone != NULL) {
         flo_names_gone_error(gone, FLO_E_INFER_MODEL, &err);
@@ -562,7 +567,7 @@ static bool moves_on(struct serve_request *request)
         flo_names_match(request->place, name, &adapter)) {
         return false;
     }
-    other = flo_names_place(request->serve, name, request->token);
+    other = flo_names_place(request->serve, name, request->party.token);
     if (other == NULL || other == request->place) {
         return false;
     }
@@ -800,12 +805,12 @@ void flo_router_submit(struct serve_request *request)
     }
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {
-        request->params.message.generate.client = request->client;
+        request->params.message.generate.client = request->party.prefixes;
         request->params.message.generate.now_ms = request->created_s * 1000;
     }
     int rv = flo_pipeline_begin(request, &err);
     flo_fallback_begin(request);
-    struct serve_place *place = flo_names_place(serve, request->params.model, request->token);
+    struct serve_place *place = flo_names_place(serve, request->params.model, request->party.token);
     if (place == NULL && request->detour.route != NULL) {
         place = flo_fallback_nowhere(request);
     }

@@ -83,7 +83,7 @@ static struct serve_place *meant_of(const struct serve_request *request)
     if (request->params.model[0] != '\0' || !place->has_route || place->route.split_pct == 0) {
         return place;
     }
-    named = flo_names_place(request->serve, place->route.split_of, request->token);
+    named = flo_names_place(request->serve, place->route.split_of, request->party.token);
     return named != NULL && named->has_route ? named : place;
 }
 

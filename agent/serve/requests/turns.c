@@ -28,7 +28,7 @@ static uint32_t under_way(const struct flo_serve *serve, const struct serve_engi
     enum call_kind kind = flo_serve_call_kind(&of->params.message);
     uint32_t count = 0;
     for (const struct serve_request *r = serve->running; r != NULL; r = r->next) {
-        count += r->client == of->client && is_under_way(r, engine, kind);
+        count += r->party.number == of->party.number && is_under_way(r, engine, kind);
     }
     return count;
 }
@@ -56,7 +56,7 @@ static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
     uint32_t count = 0;
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         for (const struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            count += r->client == client;
+            count += r->party.number == client;
         }
     }
     return count;
@@ -67,13 +67,13 @@ struct serve_request *flo_turns_give_up(struct flo_serve *serve,
 {
     struct serve_request *lists[] = {serve->held, serve->running};
     struct serve_request *found = NULL;
-    *most = present_of(serve, newcomer->client);
+    *most = present_of(serve, newcomer->party.number);
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            uint32_t count = present_of(serve, r->client);
+            uint32_t count = present_of(serve, r->party.number);
             if (r != newcomer && (r->is_held || r->is_waiting) &&
                 (count > *most ||
-                 (found != NULL && count == *most && r->client == found->client))) {
+                 (found != NULL && count == *most && r->party.number == found->party.number))) {
                 found = r;
                 *most = count;
             }

@@ -255,8 +255,8 @@ static void keep(struct serve_request *request, const struct flo_wire_done *done
     if (items.failed || object.failed || !flo_responses_fits(items.bytes + object.bytes)) {
         state->is_stored = false;
     } else {
-        flo_responses_keep(request->serve, flo_responses_owner(request->token, request->client),
-                           request->id, &object, &items, state->n_context);
+        flo_responses_keep(request->serve, request->party.number, request->id, &object, &items,
+                           state->n_context);
     }
     flo_buf_deinit(&items);
     flo_buf_deinit(&object);

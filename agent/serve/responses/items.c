@@ -258,8 +258,8 @@ static json_t *find_kept(const struct reading *reading, const char *id)
     if (found != NULL) {
         return found;
     }
-    const struct responses_stored *one = flo_responses_find_item(
-        request->serve, flo_responses_owner(request->token, request->client), id);
+    const struct responses_stored *one =
+        flo_responses_find_item(request->serve, request->party.number, id);
     if (one == NULL ||
         flo_json_parse(one->items.data, one->items.bytes, one->items.bytes, &items, NULL) < 0) {
         return NULL;
@@ -341,8 +341,7 @@ static int read_before(const struct reading *reading)
         return flo_responses_refuse(body, field, "must be the id of a response");
     }
     const struct responses_stored *before =
-        flo_responses_find(request->serve, flo_responses_owner(request->token, request->client),
-                           json_string_value(id), body->err);
+        flo_responses_find(request->serve, request->party.number, json_string_value(id), body->err);
     if (before == NULL) {
         strcpy(body->request->params.param, field);
         return body->err->code;

@@ -104,11 +104,6 @@ void flo_responses_keep(struct flo_serve *serve, uint64_t owner, const char *id,
 
 /* ---- one by its id ---- */
 
-uint64_t flo_responses_owner(int token, uint64_t client)
-{
-    return token >= 0 ? (uint64_t)token : client;
-}
-
 static struct responses_stored **place_of(struct responses_stored **list, uint64_t owner,
                                           const char *id)
 {

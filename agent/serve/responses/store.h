@@ -1,8 +1,7 @@
 /* Store: responses that clients asked to store.
  *
  * They are in memory, and are lost when the process ends.  A response belongs
- * to the app that asked for it, or else to the user of a unix socket or to the
- * IP address.  For all other clients it does not exist. */
+ * to the party that asked for it.  For all others it does not exist. */
 #ifndef FLOTILLA_SERVE_RESPONSES_STORE_H
 #define FLOTILLA_SERVE_RESPONSES_STORE_H
 
@@ -28,7 +27,6 @@ struct responses_stored {
     uint32_t n_input;      /* number of items in the list that the model got */
 };
 
-uint64_t flo_responses_owner(int token, uint64_t client);
 /* Tells whether a response of this size is small enough to be stored. */
 bool flo_responses_fits(size_t bytes);
 /* Stores a response; `object` and `items` are taken.  If there is no room, the

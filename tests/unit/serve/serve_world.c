@@ -219,6 +219,9 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
     if (flo_serve_open(world.base, &options, &handlers, &world.serve, &err) < 0) {
         fail_msg("%s", err.what);
     }
+    /* All clients are one user's.  If the kernel does not say so, those over TCP
+     * are another party, which is known by its address. */
+    LOOK_INSIDE((flo_fd_cleanup(&world.serve->kernel_fd), 0));
 }
 
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)

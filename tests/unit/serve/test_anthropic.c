@@ -63,7 +63,7 @@ static void open_request(const struct serve_front *front, const char *body)
     const struct serve_question question = {
         .front = front,
         .sink = flo_sink_memory(&memory),
-        .token = -1,
+        .party.token = -1,
         .body = {NULL, body, strlen(body)},
     };
 

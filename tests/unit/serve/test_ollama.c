@@ -57,8 +57,7 @@ static void open_request(const struct serve_front *front, const char *body)
     const struct serve_question question = {
         .front = front,
         .sink = flo_sink_memory(&memory),
-        .client = 9,
-        .token = -1,
+        .party = {.number = 9, .token = -1},
         .body = {NULL, body, strlen(body)},
     };
 

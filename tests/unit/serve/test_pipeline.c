@@ -52,8 +52,8 @@ static int set_up(void **state)
     memset(&err, 0, sizeof(err));
     request.serve = serve;
     request.kind = REQUEST_AUDIO;
-    request.token = SERVE_TOKEN_ANY;
-    request.client = 9;
+    request.party.token = SERVE_TOKEN_ANY;
+    request.party.prefixes = 9;
     request.params.message.type = FLO_WIRE_GENERATE;
     request.params.message.generate.temperature = 0.5;
     request.params.message.generate.priority = FLO_WIRE_BATCH;
@@ -94,9 +94,9 @@ static void another_name_or_another_kind_is_no_pipeline(void **state)
 static void a_token_must_be_allowed_for_every_stage(void **state)
 {
     (void)state;
-    request.token = 0;
+    request.party.token = 0;
     assert_int_equal(flo_pipeline_begin(&request, &err), 0);
-    request.token = 1;
+    request.party.token = 1;
     strcpy(request.params.model, "intercom");
     assert_int_equal(flo_pipeline_begin(&request, &err), FLO_E_INFER_MODEL);
     assert_non_null(strstr(err.what, "stage 1 of intercom"));

@@ -54,7 +54,7 @@ static void ask(const char *body)
     const struct serve_question question = {
         .front = &flo_openai_rerank,
         .sink = flo_sink_memory(&memory),
-        .token = -1,
+        .party.token = -1,
         .body = {NULL, body, strlen(body)},
     };
 

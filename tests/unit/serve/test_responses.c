@@ -73,8 +73,7 @@ static void open_request(const struct serve_front *front, const char *body)
     const struct serve_question question = {
         .front = front,
         .sink = flo_sink_memory(&memory),
-        .client = (uint64_t)1 << 56,
-        .token = token,
+        .party = {.number = token < 0 ? (uint64_t)1 << 56 : (uint64_t)token, .token = token},
         .body = {NULL, body, strlen(body)},
     };
 
@@ -628,8 +627,7 @@ static void a_kept_response_is_gone_on_with(void **state)
     ask(ASKS(TOOLS ",\"stream\":true,\"store\":true"));
     snprintf(id, sizeof(id), "%s", request->id);
     answer(all, "b", FLO_WIRE_STOP);
-    const struct responses_stored *one =
-        flo_responses_find(serve, flo_responses_owner(-1, (uint64_t)1 << 56), id, &err);
+    const struct responses_stored *one = flo_responses_find(serve, (uint64_t)1 << 56, id, &err);
     assert_non_null(one);
     assert_int_equal(one->n_input, 1);
     const char *call = strstr(one->items.data, "\"call_id\":\"");

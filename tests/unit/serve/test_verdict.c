@@ -120,7 +120,7 @@ static void a_models_answer_decides_by_its_begin(void **state)
 static void a_question_has_what_the_model_would_read(void **state)
 {
     struct flo_serve *serve = calloc(1, sizeof(*serve));
-    struct serve_request request = {.serve = serve, .token = -1};
+    struct serve_request request = {.serve = serve, .party.token = -1};
     struct flo_wire_generate *in = &request.params.message.generate;
     const struct flo_serve_guard guard = {.ask = "Judge: "};
     struct flo_buf out = {0};
@@ -142,7 +142,7 @@ static void a_question_has_what_the_model_would_read(void **state)
     flo_guard_ask(&request, FLO_GUARD_PROMPT, &guard, &out);
     assert_string_equal(out.data, "Judge: be \"kind\"\nhello");
     out.bytes = 0;
-    request.token = 0;
+    request.party.token = 0;
     flo_buf_text(&request.kept.text, "hi");
     flo_guard_question(&request, FLO_GUARD_ANSWER, "tiny", &out);
     assert_string_equal(out.data, "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":"
@@ -168,7 +168,7 @@ static void a_question_has_what_the_model_would_read(void **state)
 
 static void tools_calls_and_thoughts_are_shown_as_openai_has_them(void **state)
 {
-    struct serve_request request = {.token = -1};
+    struct serve_request request = {.party.token = -1};
     struct flo_wire_generate *in = &request.params.message.generate;
     const struct flo_serve_guard guard = {.ask = "Judge:\n"};
     struct flo_buf out = {0};

@@ -1,0 +1,88 @@
+/* Party: numbers, names and shares of those who ask; see party.h. */
+#include "agent/serve/party.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/serve/state.h"
+#include "base/host/digest.h"
+
+#define NUMBER_BITS 56
+#define NUMBER_MASK (((uint64_t)1 << NUMBER_BITS) - 1)
+
+static const struct {
+    enum flo_party_kind kind;
+    const char *word;
+} kinds[] = {
+#define FLO_PARTY(name, number, word, known) {FLO_PARTY_##name, word},
+#include "agent/parties.def"
+#undef FLO_PARTY
+};
+
+uint64_t flo_party_number(enum flo_party_kind kind, const char *name)
+{
+    struct flo_digest digest;
+
+    flo_sha256(name, strlen(name), &digest);
+    return (uint64_t)kind << NUMBER_BITS | (flo_get_u64(digest.bytes) & NUMBER_MASK);
+}
+
+bool flo_party_is_owner(uint64_t number)
+{
+    uint64_t id = number & NUMBER_MASK;
+
+    return number >> NUMBER_BITS == FLO_PARTY_USER && (id == 0 || id == geteuid());
+}
+
+void flo_party_name(const struct flo_serve *serve, const struct flo_party *party,
+                    char out[FLO_NAME_MAX + 1])
+{
+    const char *word = "";
+
+    for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
+        word = kinds[i].kind == party->number >> NUMBER_BITS ? kinds[i].word : word;
+    }
+    if (party->token >= 0) {
+        strcpy(out, serve->tokens[party->token].name);
+    } else if (flo_party_is_owner(party->number)) {
+        out[0] = '\0';
+    } else {
+        snprintf(out, FLO_NAME_MAX + 1, "%s:%llu", word,
+                 (unsigned long long)(party->number & NUMBER_MASK));
+    }
+}
+
+bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_party *out)
+{
+    const char *colon = strchr(name, ':');
+
+    *out = (struct flo_party){.token = -1};
+    if (name[0] == '\0') {
+        out->number = (uint64_t)FLO_PARTY_USER << NUMBER_BITS | geteuid();
+    }
+    for (uint32_t i = 0; colon == NULL && i < serve->n_tokens; i++) {
+        if (strcmp(serve->tokens[i].name, name) == 0) {
+            out->number = serve->tokens[i].party;
+            out->token = (int)i;
+        }
+    }
+    for (size_t i = 0; colon != NULL && i < FLO_COUNT(kinds); i++) {
+        size_t chars = (size_t)(colon - name);
+        if (strlen(kinds[i].word) == chars && memcmp(kinds[i].word, name, chars) == 0) {
+            out->number = (uint64_t)kinds[i].kind << NUMBER_BITS |
+                          (strtoull(colon + 1, NULL, 10) & NUMBER_MASK);
+        }
+    }
+    out->prefixes = out->number;
+    if (!flo_party_is_told(out->number)) {
+        flo_random(&out->prefixes, sizeof(out->prefixes) - 1);
+    }
+    return out->number != 0;
+}
+
+bool flo_party_may_take(uint64_t own, uint64_t more, uint64_t used, uint64_t most)
+{
+    return used <= most && more <= most - used && own <= most - used - more &&
+           more <= most - used - more - own;
+}

@@ -1,0 +1,55 @@
+/* Party: who asks, as one number that every shared thing uses.
+ *
+ * api/party.c decides it, once for each request.  The kinds of parties, and what
+ * they share, are rows of agent/parties.def. */
+#ifndef FLOTILLA_SERVE_PARTY_H
+#define FLOTILLA_SERVE_PARTY_H
+
+#include <flotilla/base.h>
+
+struct flo_serve;
+
+enum flo_party_kind {
+    FLO_PARTY_NONE,
+#define FLO_PARTY(name, number, word, known) FLO_PARTY_##name = (number),
+#include "agent/parties.def"
+#undef FLO_PARTY
+};
+enum flo_shared {
+#define FLO_SHARED(name, thing, share, sees) FLO_SHARED_##name,
+#include "agent/parties.def"
+#undef FLO_SHARED
+    FLO_SHARED_COUNT
+};
+
+struct flo_party {
+    uint64_t number; /* the kind in the top byte; equal for all requests of the party */
+    /* Whose prefixes of prompts its requests may reuse.  It is the party's
+     * number, and for an address the number of its connection. */
+    uint64_t prefixes;
+    int token; /* index of the app in serve->tokens; -1: no app */
+};
+
+/* Makes the number of a party from what it is known by. */
+uint64_t flo_party_number(enum flo_party_kind kind, const char *name);
+/* Returns whether `cached_tokens` are told.  Whoever is known by an address alone
+ * may be several. */
+static inline bool flo_party_is_told(uint64_t number)
+{
+    return number >> 56 != FLO_PARTY_ADDRESS;
+}
+/* Returns whether the party is the device's owner: root, or the agent's own
+ * user. */
+bool flo_party_is_owner(uint64_t number);
+/* Writes the name under which the party's files are stored: that of its app, or
+ * its kind and number, such as "user:1000".  The owner's is empty. */
+void flo_party_name(const struct flo_serve *serve, const struct flo_party *party,
+                    char out[FLO_NAME_MAX + 1]);
+/* Reads such a name.  Returns false if the app is not configured any more. */
+bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_party *out);
+
+/* Tells whether a party that has `own` of a thing may take `more`: as much must
+ * stay free as it then has.  So each further party finds room. */
+bool flo_party_may_take(uint64_t own, uint64_t more, uint64_t used, uint64_t most);
+
+#endif
