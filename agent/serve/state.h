@@ -89,6 +89,13 @@ struct serve_place {
     } numbers; /* counters of the model in this entry */
 };
 
+/* An answer that its party may still judge (requests/judged.h). */
+struct serve_answer {
+    uint64_t party;
+    struct flo_digest release;
+    char id[48];
+};
+
 /* What is known of a TCP connection. */
 struct serve_known {
     uint64_t cookie;           /* the kernel's number of the socket; 0: none */
@@ -143,6 +150,8 @@ struct flo_serve {
     struct serve_request *held, *running;
     struct serve_request *asking; /* list of the requests that have several choices */
     uint32_t n_held, n_running;
+    struct serve_answer answers[128]; /* oldest first */
+    uint32_t n_answers;
     struct responses_stored *responses; /* list of stored responses, the oldest first */
     struct event *turn;                 /* event by which the loop lets waiting requests continue */
     struct probe *probe;

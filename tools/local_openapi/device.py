@@ -6,7 +6,7 @@ MEANING = "Health, numbers and feedback"
 DEGRADED = shape({"id": TEXT, "text": TEXT})
 SCHEMAS = {
     "judgement": shape({"model": {**said(1), "examples": ["tiny"]},
-                        "good": FLAG}),
+                        "good": FLAG, "id?": TEXT}),
     "judged": shape({"object": words("feedback"), "model": TEXT}),
     "health": shape({"status": words("ok"), "model": TEXT,
                      "degraded?": DEGRADED}),

@@ -9,6 +9,7 @@
 #include "agent/serve/api/who.h"
 #include "agent/serve/assets/assets.h"
 #include "agent/serve/batch/batch.h"
+#include "agent/serve/requests/judged.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 #include "agent/serve/responses/store.h"
@@ -341,24 +342,29 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     if (rv == 0 && !json_is_boolean(json_object_get(*body, "good"))) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "good must be true or false");
     }
+    const json_t *id = json_object_get(*body, "id");
+    if (rv == 0 && id != NULL && !json_is_string(id)) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "id must be the `id` of the answer");
+    }
     return rv;
 }
 
-/* Returns the model to which a client's feedback counts.  The name must be one
+/* Returns the model to which a client's feedback counts, and takes the answer that
+ * it judges.  The name must be one
  * under which a release serves now, because feedback on an earlier release says
  * nothing about it. */
-static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
-                                  struct flo_err *err)
+static struct serve_place *judged(struct flo_serve *serve, const char *name, const char *id,
+                                  const struct flo_party *party, struct flo_err *err)
 {
     const char *adapter;
-    struct serve_place *place = flo_names_place(serve, name, token);
+    struct serve_place *place = flo_names_place(serve, name, party->token);
 
     if (place == NULL || name[0] == '\0' || !place->has_route ||
         !flo_names_match(place, name, &adapter)) {
         (void)flo_names_unknown(name, err);
         return NULL;
     }
-    return place;
+    return flo_judged_take(serve, party->number, place, id, err) == 0 ? place : NULL;
 }
 
 static void on_feedback(void *context, struct flo_httpd_request *http)
@@ -371,7 +377,8 @@ static void on_feedback(void *context, struct flo_httpd_request *http)
 
     if (read_feedback(http, &body, &err) == 0) {
         const char *name = json_string_value(json_object_get(body, "model"));
-        place = judged(serve, name, token_of(serve, http), &err);
+        const struct flo_party party = flo_who_asks(serve, http);
+        place = judged(serve, name, json_string_value(json_object_get(body, "id")), &party, &err);
     }
     if (place == NULL) {
         flo_httpd_answer_err(http, &err);

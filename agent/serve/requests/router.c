@@ -12,6 +12,7 @@
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/ends.h"
+#include "agent/serve/requests/judged.h"
 #include "agent/serve/requests/lists.h"
 #include "agent/serve/requests/match.h"
 #include "agent/serve/requests/names.h"
@@ -181,6 +182,9 @@ static void send_answer(struct serve_request *request, const struct flo_wire_don
     if (flo_answer_done(request, done, &err) < 0) {
         request_fail(request, &err);
         return;
+    }
+    if (error == 0 && !flo_guard_asks(request)) {
+        flo_judged_note(request);
     }
     request_end(request, done->tokens_in, error);
 }

@@ -226,6 +226,19 @@ static void held_requests_wait_for_the_model_that_they_name(void **state)
     world_close();
 }
 
+#define AS(name)                                                                                   \
+    "{\"model\":\"" name "\",\"max_tokens\":2,\"messages\":[{\"role\":\"user\","                   \
+    "\"content\":\"a\"}]}"
+
+static void judge(struct client *client, int status, const char *model, const char *more)
+{
+    char body[200];
+
+    snprintf(body, sizeof(body), "{\"model\":\"%s\",\"good\":true%s}", model, more);
+    ask(client, "/v1/feedback", body);
+    assert_int_equal(client->status, status);
+}
+
 static void applications_judge_answers(void **state)
 {
     static const struct {
@@ -241,19 +254,27 @@ static void applications_judge_answers(void **state)
         {"[", 400},
         {"[]", 400},
     };
-    static struct client client;
+    static struct client client, other;
+    char id[64];
     (void)state;
     open_two(50);
-    ask(&client, "/v1/feedback", "{\"model\":\"tiny-b@2.1.0\",\"good\":true}");
-    assert_int_equal(client.status, 200);
-    ask(&client, "/v1/feedback", "{\"model\":\"tiny\",\"good\":false}");
-    assert_int_equal(client.status, 200);
+    judge(&client, 404, "tiny-b@2.1.0", ""); /* nobody got an answer */
+    ask(&client, "/v1/chat/completions", AS("tiny-b@2.1.0"));
+    other.is_other = true;
+    judge(&other, 404, "tiny-b@2.1.0", ""); /* another party got it */
+    judge(&client, 404, "tiny-b@2.1.0", ",\"id\":\"chatcmpl-0\"");
+    judge(&client, 200, "tiny-b@2.1.0", "");
+    judge(&client, 404, "tiny-b@2.1.0", ""); /* once */
+    ask(&client, "/v1/chat/completions", AS("tiny@2.0.0"));
+    snprintf(id, sizeof(id), ",\"id\":\"%.33s\"", strstr(client.text, "chatcmpl-"));
+    judge(&client, 200, "tiny", id);
+    judge(&client, 404, "tiny", id);
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         ask(&client, "/v1/feedback", bad[i].body);
         assert_int_equal(client.status, bad[i].status);
     }
-    assert_int_equal(world.feedback_of[0][0], 1);
-    assert_int_equal(world.feedback_of[0][1], 0);
+    assert_int_equal(world.feedback_of[0][0], 0);
+    assert_int_equal(world.feedback_of[0][1], 1);
     assert_int_equal(world.feedback_of[1][0], 0);
     assert_int_equal(world.feedback_of[1][1], 1);
     world_close();
