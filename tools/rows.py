@@ -32,6 +32,9 @@ TABLES = (
     ("server-stub/cli/output/columns.def", r"^FLO_OBJECT\((\w+)\)",
      ("{0}",)),
 )
+# Headers whose parties ask, and own nothing.
+ASKERS = ("agent/serve/batch/desk.h", "agent/serve/batch/work.h",
+          "agent/serve/front/front.h", "agent/serve/front/request.h")
 
 
 def files():
@@ -74,12 +77,23 @@ def pasted(text, macros):
             if arguments.count(",") >= place}
 
 
+def unowned(every):
+    """Members of serving that say whose a thing is, without FLO_OWNED."""
+    return ["%s: `%s` without FLO_OWNED and a row of agent/parties.def" % (
+        path, member) for path, text in every.items()
+        if path.startswith("agent/serve/") and path not in ASKERS
+        for member in re.findall(
+            r"^\s+((?:uint64_t (?:owner|party|client)|struct flo_party \w+|"
+            r"char app\[[^]]*\]);)", text, re.M) if path.endswith(".h")]
+
+
 def main():
     every = files()
     macros = pasters(every)
     used = {path: words(text) | pasted(text, macros)
             for path, text in every.items()}
-    bad = 0
+    bad = len(unowned(every))
+    print("".join(line + "\n" for line in unowned(every)), end="")
     for path, row, forms in TABLES:
         rows = re.findall(row, every[path], re.M)
         others = set().union(*(

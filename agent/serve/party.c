@@ -63,7 +63,7 @@ bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_
     }
     for (uint32_t i = 0; colon == NULL && i < serve->n_tokens; i++) {
         if (strcmp(serve->tokens[i].name, name) == 0) {
-            out->number = serve->tokens[i].party;
+            out->number = serve->tokens[i].number;
             out->token = (int)i;
         }
     }

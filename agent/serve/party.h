@@ -22,6 +22,12 @@ enum flo_shared {
     FLO_SHARED_COUNT
 };
 
+/* Declares a member that says whose a shared thing is.  The thing needs a row of
+ * agent/parties.def; tools/rows.py refuses such a member without this macro. */
+#define FLO_OWNED(thing, member)                                                                   \
+    _Static_assert(FLO_SHARED_##thing < FLO_SHARED_COUNT, "a row of agent/parties.def");           \
+    member
+
 struct flo_party {
     uint64_t number; /* the kind in the top byte; equal for all requests of the party */
     /* Whose prefixes of prompts its requests may reuse.  It is the party's

@@ -91,7 +91,7 @@ struct serve_place {
 
 /* An answer that its party may still judge (requests/judged.h). */
 struct serve_answer {
-    uint64_t party;
+    FLO_OWNED(FEEDBACK, uint64_t party);
     struct flo_digest release;
     char id[48];
 };
@@ -117,7 +117,7 @@ struct flo_serve {
         char secret[256];
         struct flo_serve_bounds bounds;
         struct flo_quota quota;
-        uint64_t party; /* its number (party.h) */
+        uint64_t number; /* of its party (party.h) */
         uint64_t requests, refused, tokens_in, tokens_out;
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;

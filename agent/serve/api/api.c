@@ -523,7 +523,7 @@ static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *
         strcpy(serve->tokens[i].name, token->name);
         strcpy(serve->tokens[i].secret, token->secret);
         serve->tokens[i].bounds = token->bounds;
-        serve->tokens[i].party = flo_party_number(FLO_PARTY_APP, token->name);
+        serve->tokens[i].number = flo_party_number(FLO_PARTY_APP, token->name);
         memcpy(serve->tokens[i].quota.limits, token->bounds.limits, sizeof(token->bounds.limits));
     }
     serve->n_tokens = options->n_tokens;

@@ -145,7 +145,7 @@ struct flo_party flo_who_asks(struct flo_serve *serve, const struct flo_httpd_re
     struct flo_party party = {.token = tag == TAG_SITE ? -1 : find_app(serve, flo_who_token(http))};
 
     if (party.token >= 0) {
-        party.number = party.prefixes = serve->tokens[party.token].party;
+        party.number = party.prefixes = serve->tokens[party.token].number;
     } else if (tag == TAG_SITE) {
         party.number = party.prefixes =
             flo_party_number(FLO_PARTY_DEVICE, flo_httpd_peer_name(http));

@@ -5,6 +5,7 @@
 #ifndef FLOTILLA_BATCH_OBJECT_H
 #define FLOTILLA_BATCH_OBJECT_H
 
+#include "agent/serve/party.h"
 #include "base/host/json.h"
 
 /* size of an id: "batch-", 24 hex digits and a NUL */
@@ -24,9 +25,9 @@ bool flo_object_id_is(const char *prefix, const char *id);
 
 struct flo_batch_file {
     char id[FLO_OBJECT_ID];
-    /* name of the app that owns the file; empty: a client that may use all
-     * models */
-    char app[FLO_NAME_MAX + 1];
+    /* name of the party that owns the file (flo_party_name); empty: the device's
+     * owner */
+    FLO_OWNED(FILES, char app[FLO_NAME_MAX + 1]);
     char name[FLO_OBJECT_NAME_MAX + 1];
     bool is_output; /* true: the file's purpose is "batch_output"; false: it is "batch" */
     uint64_t bytes, created_s;
@@ -50,7 +51,7 @@ bool flo_batch_status_is_end(enum flo_batch_status status);
 
 struct flo_batch {
     char id[FLO_OBJECT_ID];
-    char app[FLO_NAME_MAX + 1];
+    FLO_OWNED(BATCHES, char app[FLO_NAME_MAX + 1]);
     int endpoint;
     char input[FLO_OBJECT_ID];
     /* Ids of the files with the batch's answers and errors; empty: none.

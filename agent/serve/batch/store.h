@@ -8,7 +8,6 @@
 #define FLOTILLA_BATCH_STORE_H
 
 #include "agent/serve/batch/object.h"
-#include "agent/serve/party.h"
 
 #define FLO_BATCH_FILES_MAX 1024
 #define FLO_BATCHES_MAX 1024
@@ -16,7 +15,7 @@
 /* Bytes of an upload that has not ended. */
 struct flo_batch_coming {
     struct flo_batch_coming *next;
-    char app[FLO_NAME_MAX + 1]; /* the party's name, as files have it */
+    FLO_OWNED(BYTES, char app[FLO_NAME_MAX + 1]);
     uint64_t bytes;
 };
 

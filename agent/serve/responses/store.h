@@ -20,7 +20,7 @@
 
 struct responses_stored {
     struct responses_stored *next; /* next stored response, in the order in which they came */
-    uint64_t owner;
+    FLO_OWNED(RESPONSES, uint64_t owner);
     char id[48];
     struct flo_buf object; /* object of the response, as the client got it */
     struct flo_buf items;  /* list of the items that the model got, then those of its answer */

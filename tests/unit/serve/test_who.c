@@ -73,7 +73,7 @@ static int open_all(void **state)
     for (int i = 0; i < FLO_SERVE_TOKENS_MAX; i++) {
         snprintf(serve->tokens[i].name, sizeof(serve->tokens[i].name), "app%d", i);
         snprintf(serve->tokens[i].secret, sizeof(serve->tokens[i].secret), SECRET "-%d", i);
-        serve->tokens[i].party = flo_party_number(FLO_PARTY_APP, serve->tokens[i].name);
+        serve->tokens[i].number = flo_party_number(FLO_PARTY_APP, serve->tokens[i].name);
     }
     flo_who_open(serve);
     assert_true(serve->kernel_fd >= 0);
