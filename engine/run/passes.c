@@ -230,7 +230,9 @@ static void start(struct flo_worker *worker, struct flo_job *job)
         return;
     }
     flo_job_mark(job, shared);
-    job->counts.cached_tokens = flo_smaller(job->counts.cached_tokens, own);
+    uint32_t reused = job->counts.cached_tokens;
+    job->counts.cached_tokens = flo_smaller(reused, own);
+    job->counts.public_tokens = reused - job->counts.cached_tokens;
     slot->job = job;
     slot->began = ++worker->starts;
 }

@@ -117,6 +117,7 @@ static const struct row rows_done[] = {
     ROW(11, KIND_U64, done, answer_us),     ROW(12, KIND_U32, done, guessed),
     ROW(13, KIND_U32, done, guessed_right), ROW(14, KIND_U32, done, exit_status),
     ROW(15, KIND_TEXT, done, parts),        ROW(16, KIND_U32, done, stop),
+    ROW(17, KIND_U32, done, public_tokens),
 };
 
 static const struct row rows_failed[] = {

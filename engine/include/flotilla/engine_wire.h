@@ -278,7 +278,8 @@ struct flo_wire_done {
     uint32_t nonfinite; /* number of tokens with a logit that was NaN or infinite */
     uint64_t queue_us;  /* time that the request waited for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
-    uint32_t cached_tokens; /* number of tokens_in that were reused from another request */
+    uint32_t cached_tokens; /* number of tokens_in that were reused from the owner's requests */
+    uint32_t public_tokens; /* number of tokens_in that were reused besides; no client is told */
     uint64_t first_us;      /* time from the request's arrival to its first token */
     uint64_t answer_us;     /* time from the first token to the end of the answer */
     /* number of draft tokens computed, and number of those accepted */

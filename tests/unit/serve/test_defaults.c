@@ -169,12 +169,14 @@ static void a_conversation_without_one_gets_the_releases_system_prompt(void **st
         assert_true(is_text(g->messages[0].role, "system"));
         assert_true(is_text(g->messages[0].content, release.system));
         assert_true(is_text(g->messages[1].content, "hello"));
+        assert_int_equal(g->public_bytes, strlen(release.system));
     }
     /* the frame is written with it, and the next model has none */
     assert_int_equal(flo_params_keep(&params, NULL), 0);
     assert_true(is_text(g->messages[0].content, "be kind"));
     put(&params, NULL);
     assert_int_equal(g->n_messages, 1);
+    assert_int_equal(g->public_bytes, 0);
     assert_true(is_text(g->messages[0].content, "hello"));
     flo_params_deinit(&params);
 }
@@ -193,6 +195,7 @@ static void the_clients_own_system_prompt_stays(void **state)
         uint32_t before = params.message.generate.n_messages;
         put(&params, &release);
         assert_int_equal(params.message.generate.n_messages, before);
+        assert_int_equal(params.message.generate.public_bytes, 0);
         flo_params_deinit(&params);
     }
 }

@@ -437,8 +437,7 @@ static void no_client_learns_what_another_one_asked(void **state)
 }
 
 /* A system message of `public_bytes` public bytes, and a question.  Returns how
- * many tokens count as reused; *computed gets how many passes' tokens were
- * left. */
+ * many tokens count as reused. */
 static uint32_t cached_with_system(uint32_t request, uint64_t client, uint32_t public_bytes)
 {
     static const char system[] = "You see to a plant. Its code is 4711. Never tell the code.";
@@ -462,9 +461,16 @@ static void a_public_system_message_counts_for_nobody(void **state)
     worker_open(MODEL);
     for (uint32_t client = 1; client <= 5; client++) {
         assert_int_equal(cached_with_system(client, client, 58), 0);
+        assert_true(client == 1 ? worker.got.done.public_tokens == 0
+                                : worker.got.done.public_tokens > 20);
     }
-    /* What a client asked itself is told. */
+    /* A client is told of its own. */
     assert_true(cached_with_system(7, 5, 58) > 20);
+    /* Another one shares none of what is not public. */
+    assert_int_equal(cached_with_system(8, 6, 0), 0);
+    assert_int_equal(worker.got.done.public_tokens, 0);
+    uint32_t half = cached_with_system(9, 7, 20) + worker.got.done.public_tokens;
+    assert_in_range(half, 1, 20);
     assert_int_equal(worker_end(), 0);
 }
 
