@@ -96,7 +96,7 @@ struct serve_answer {
     char id[48];
 };
 
-/* What is known of a TCP connection. */
+/* A TCP connection that the kernel was asked about. */
 struct serve_known {
     uint64_t cookie;           /* the kernel's number of the socket; 0: none */
     uint64_t number, prefixes; /* as in struct flo_party */
@@ -117,7 +117,7 @@ struct flo_serve {
         char secret[256];
         struct flo_serve_bounds bounds;
         struct flo_quota quota;
-        uint64_t number; /* of its party (party.h) */
+        uint64_t number; /* number of its party (party.h) */
         uint64_t requests, refused, tokens_in, tokens_out;
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;

@@ -534,7 +534,6 @@ static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *
 int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *options,
                  struct flo_err *err)
 {
-    flo_who_open(serve);
     FLO_TRY(take_tokens(serve, options, err));
     FLO_TRY(find_hosts(serve, options, err));
     static const char *const spare[] = {"/health", "/metrics", NULL};
@@ -555,6 +554,9 @@ int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *option
     for (const char *const *a = options->listen; rv == 0 && a != NULL && *a != NULL; a++) {
         bool is_unix = strncmp(*a, "unix:", 5) == 0;
         uint16_t port = 0;
+        if (!is_unix && serve->kernel_fd < 0) {
+            flo_who_open(serve);
+        }
         rv = flo_httpd_listen(serve->httpd, *a, NULL, is_unix ? TAG_UNIX : TAG_TCP, &port, err);
         if (serve->port == 0) {
             serve->port = port;

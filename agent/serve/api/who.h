@@ -21,7 +21,7 @@ const char *flo_who_token(const struct flo_httpd_request *http);
  * differ. */
 bool flo_who_is_secret(const char *given, const char *wanted);
 /* Decides which party sent the request: the app of its token, else the user,
- * else the device of the fleet, else the address.  What cannot change is decided
+ * else the device of the fleet, else the address.  The kernel is asked
  * once for each connection. */
 struct flo_party flo_who_asks(struct flo_serve *serve, const struct flo_httpd_request *http);
 
