@@ -106,6 +106,18 @@ def test_a_batch_app_gets_no_interactive_request(server):
     assert "60 of 40 tokens a day are used" in body["error"]["message"]
 
 
+def test_no_app_learns_what_another_one_asked(server):
+    def cached(app, text):
+        messages = [{"role": "user", "content": text + " opens the " * 9}]
+        status, _, body = ask_as(server, app, messages=messages, max_tokens=2)
+        assert status == 200
+        return body["usage"]["prompt_tokens_details"]["cached_tokens"]
+    first = cached("free", "Code 4711")
+    assert cached("free", "Code 4711") > first + 10
+    wrong, right = cached("hasty", "Word 1234"), cached("hasty", "Code 4711")
+    assert right <= wrong + 3  # how each prompt of its own begins
+
+
 def test_an_answer_that_is_broken_off_has_had_its_prompt(server):
     def used():
         text = server.call("GET", "/metrics")[2]

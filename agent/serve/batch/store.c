@@ -68,7 +68,7 @@ bool flo_batch_store_may_see(const char *app, const char *other)
     return app[0] == '\0' || strcmp(app, other) == 0;
 }
 
-/* What an app has, or for the owner what all have. */
+/* Things of an app, or for the owner those of all. */
 struct has {
     uint64_t bytes, files, batches;
 };
@@ -130,12 +130,12 @@ int flo_batch_store_places(const struct flo_batch_store *store, const char *app,
          (more == 1 || flo_party_may_take(own.batches, 1, all.batches, FLO_BATCHES_MAX)))) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_LIMIT,
-             "%s has %llu files and %llu batches, all together %llu of %d and %llu of %d; as many "
-             "must stay free for others",
-             app, (unsigned long long)own.files, (unsigned long long)own.batches,
-             (unsigned long long)all.files, FLO_BATCH_FILES_MAX, (unsigned long long)all.batches,
-             FLO_BATCHES_MAX);
+    flo_fail(
+        err, FLO_E_REST_LIMIT,
+        "of %d files %s has %llu, all have %llu, and of %d batches %llu and %llu; as many must "
+        "stay free for others",
+        FLO_BATCH_FILES_MAX, app, (unsigned long long)own.files, (unsigned long long)all.files,
+        FLO_BATCHES_MAX, (unsigned long long)own.batches, (unsigned long long)all.batches);
     return flo_err_fix(err, "delete files that are not needed any more");
 }
 

@@ -144,9 +144,7 @@ static void go_on(struct serve_request *request, const struct flo_wire_done *don
 static void on_done(struct serve_request *request, struct flo_wire_done *done)
 {
     struct flo_err err = {0};
-    if (!flo_party_is_told(request->party.number)) {
-        done->cached_tokens = 0;
-    }
+    done->cached_tokens *= flo_party_is_told(request->party.number);
     if (done->reason >= FLO_WIRE_CANCELLED) {
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the engine gave up");
         request_fail(request, &err);

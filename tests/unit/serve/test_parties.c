@@ -1,4 +1,4 @@
-/* What parties share: each row of agent/parties.def has a function here, and is
+/* Shared things: each row of agent/parties.def has a function here, and is
  * played by each kind of party.  A row without its function does not build.
  *
  * In each cell `one` takes all that it can get.  Then it has no more than its
@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <flotilla/errors/infer.h>
 #include <flotilla/errors/rest.h>
 
 #include "agent/serve/batch/store.h"
@@ -359,18 +358,18 @@ static void FEEDBACK(enum flo_party_kind kind)
  * not count, whoever sent it. */
 static void ENDPOINTS(enum flo_party_kind kind)
 {
-    static const int errors[] = {FLO_E_INFER_PARAM, FLO_E_INFER_SCHEMA, FLO_E_INFER_FORM,
-                                 FLO_E_INFER_TOO_LONG, FLO_E_INFER_CANCELLED};
+    static const char *const errors[] = {"infer.param", "infer.schema", "infer.form",
+                                         "infer.prompt_too_long", "infer.cancelled"};
     struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
     (void)kind;
     for (size_t i = 0; i < 8 * FLO_COUNT(errors); i++) {
-        flo_endpoint_ended(endpoint, errors[i % FLO_COUNT(errors)]);
+        flo_endpoint_ended(endpoint, flo_error_code(errors[i % FLO_COUNT(errors)]));
         assert_int_equal(endpoint->next_ms, 0);
     }
-    flo_endpoint_ended(endpoint, FLO_E_INFER_BUSY);
+    flo_endpoint_ended(endpoint, flo_error_code("infer.busy"));
     assert_true(endpoint->next_ms > 0);
     /* Nor does it make a failed one well. */
-    flo_endpoint_ended(endpoint, FLO_E_INFER_CANCELLED);
+    flo_endpoint_ended(endpoint, flo_error_code("infer.cancelled"));
     assert_true(endpoint->next_ms > 0);
     flo_endpoint_ended(endpoint, 0);
     assert_int_equal(endpoint->next_ms, 0);
@@ -387,9 +386,9 @@ static void LIMITS(enum flo_party_kind kind)
     flo_app_spend(&request, 8, 8);
     assert_int_equal(serve->tokens[0].tokens_in, kind == FLO_PARTY_APP ? 8 : 0);
     assert_int_equal(serve->tokens[1].tokens_in + serve->tokens[1].tokens_out, 0);
-    assert_true(flo_quota_take(&serve->tokens[0].quota, flo_now_ms(), 1, &state) ==
+    assert_true(flo_quota_take(&serve->tokens[0].quota, waits_now_ms(), 1, &state) ==
                 (kind != FLO_PARTY_APP));
-    assert_true(flo_quota_take(&serve->tokens[1].quota, flo_now_ms(), 1, &state));
+    assert_true(flo_quota_take(&serve->tokens[1].quota, waits_now_ms(), 1, &state));
 }
 
 /* ---- the table ---- */

@@ -120,6 +120,23 @@ static void a_pressure_that_lasts_gives_batch_requests_503(void **state)
     world_close();
 }
 
+/* An address may be several clients, who must not learn of each other. */
+static void an_address_is_told_no_cached_tokens(void **state)
+{
+    static struct client client, other = {.is_other = true};
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    for (int i = 0; i < 2; i++) {
+        ask(&client, "/v1/chat/completions", CHAT);
+        ask(&other, "/v1/chat/completions", CHAT);
+        assert_int_equal(client.status, 200);
+        assert_true((strstr(client.text, "\"cached_tokens\":0}") != NULL) == (i == 0));
+        assert_non_null(strstr(other.text, "\"cached_tokens\":0}"));
+    }
+    world_close();
+}
+
 /* Each of a crowd of one client gives way to one request of another. */
 static void no_client_locks_the_others_out(void **state)
 {
@@ -428,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(without_a_hold_a_request_is_refused_at_once),
         cmocka_unit_test(batch_work_leaves_places_to_users),
+        cmocka_unit_test(an_address_is_told_no_cached_tokens),
         cmocka_unit_test(under_pressure_batch_requests_are_held),
         cmocka_unit_test(a_pressure_that_lasts_gives_batch_requests_503),
         cmocka_unit_test(no_client_locks_the_others_out),
