@@ -690,6 +690,17 @@ def models_page():
                        ("architectures", "base/architectures.def", architectures))
 
 
+def local_api_page():
+    source = "agent/parties.def"
+    return with_tables(
+        "docs/reference/local-api.md",
+        ("parties", source, lambda: table(["party", "known by"], [
+            [word, known] for _, _, word, known in rows(source, "FLO_PARTY")])),
+        ("shared", source, lambda: table(
+            ["thing", "share of one party", "what another party sees"],
+            [r[1:] for r in rows(source, "FLO_SHARED")])))
+
+
 def release_fields():
     source = "proto/release.def"
     return table(
@@ -746,6 +757,7 @@ def clients_page():
 
 
 PAGES = {"docs/clients.md": clients_page, "docs/reference/models.md": models_page,
+         "docs/reference/local-api.md": local_api_page,
          "docs/internals/delta.md": delta_page,
          **{name: lambda name=name: contracts_page(name) for name in CONTRACTS},
          "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
