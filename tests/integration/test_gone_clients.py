@@ -1,9 +1,12 @@
 """Clients that go, at each byte of a request and of its answer, leave the
 programs no descriptor: agent, controller and relay, at each listener."""
+import email.utils
+import http.client
 import itertools
 import json
 import os
 import resource
+import signal
 import socket
 import ssl
 import struct
@@ -15,9 +18,9 @@ import draw
 import fleet as F
 import sets
 from conftest import BIN, MODELS
-from controller_parts import Controller, metric
+from controller_parts import Controller, Device, metric
 from relay_parts import Relay
-from waits import HANG_S, until
+from waits import HANG, HANG_S, until
 
 # 10,000 clients with FLOTILLA_PART=all; else a part that the seed draws.
 CLIENTS = 10000 if draw.now().is_all else 1200
@@ -168,7 +171,7 @@ def ask(listener, path):
     return int(head.split()[1]), body
 
 
-def runs_out(listener, path, told):
+def runs_out(listener, path, told, meanwhile=lambda: None):
     """Clients that say nothing have every descriptor, until its health tells."""
     before = resource.prlimit(listener.pid, resource.RLIMIT_NOFILE)
     highest = max(sets.descriptors(listener.pid))
@@ -182,6 +185,7 @@ def runs_out(listener, path, told):
             status, body = ask(listener, path)
             return status == 200 and told(json.loads(body)) == "io.descriptors"
         until("its health says it", tells)
+        meanwhile()
     finally:
         resource.prlimit(listener.pid, resource.RLIMIT_NOFILE, before)
         for one in idle:
@@ -205,3 +209,51 @@ def test_a_listener_without_descriptors_says_so_and_comes_back(listeners):
         [os.path.join(BIN, "flotilla"), "doctor", "--controller", controller.rest,
          "--token-file", controller.facts["token"]], capture_output=True, text=True, check=False)
     assert "clients were refused: io.descriptors" in doctor.stdout, doctor
+
+
+def told_s(plain):
+    """The time of day that an answer tells."""
+    with plain.client() as one:
+        one.sendall(request("/healthz", "Connection: close\r\n"))
+        heads = http.client.HTTPResponse(one)
+        heads.begin()
+        return email.utils.mktime_tz(email.utils.parsedate_tz(heads.getheader("Date")))
+
+
+def broker_of(controller):
+    """Its process, whether it has a keeper or not."""
+    for pid in sets.processes(controller.process.pid, "mosquitto"):
+        return pid
+    with open(os.path.join(controller.dir, "mosquitto", "broker.pid")) as file:
+        return int(file.read().split()[2])
+
+
+@pytest.mark.parametrize("more", [(), ("--broker-linger", HANG)])
+def test_a_controller_without_descriptors_keeps_its_broker(tmp_path, more):
+    """Who cannot open /proc does not know whether the broker lives."""
+    controller = Controller(str(tmp_path)).start(*more)
+    try:
+        if more:  # it is taken over, so it is no child of this controller
+            until("a keeper", lambda: os.path.exists(
+                os.path.join(controller.dir, "mosquitto", "broker.pid")))
+            controller.stop(signal.SIGKILL)
+            controller.start(*more)
+        device = Device(controller, str(tmp_path), "gw", controller.enrol_token()).connect()
+        witness = Device(controller, str(tmp_path), "gw-2", controller.enrol_token()).connect()
+        plain = Listener("plain", controller.process.pid,
+                         int(controller.rest.rsplit(":", 1)[1]), "/healthz")
+        broker = broker_of(controller)
+
+        def holds():  # the broker is looked at four times a second
+            first = told_s(plain)
+            until("three seconds", lambda: told_s(plain) > first + 3)
+        runs_out(plain, "/healthz", lambda said: said["listeners"], holds)
+        assert broker_of(controller) == broker
+        with open(controller.dir + ".log") as log:
+            assert "mosquitto ended" not in log.read()
+        assert controller.ask("DELETE", "/v1/devices/gw").status == 200
+        device.hears_nothing(controller, witness)
+        device.client.close()
+        witness.client.close()
+    finally:
+        controller.stop(signal.SIGINT)

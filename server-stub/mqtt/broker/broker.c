@@ -185,7 +185,7 @@ static int start(struct flo_broker *broker, struct flo_err *err)
                          : flo_broker_spawn(controller->dir, &broker->said, &broker->pid, err);
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
-        broker->pid_started = flo_broker_started(broker->pid);
+        (void)flo_broker_started(broker->pid, &broker->pid_started);
         broker->starts++;
     }
     return rv;
@@ -193,11 +193,24 @@ static int start(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- one that is there already ---- */
 
-/* Tells whether the process of the pid file still runs.  A process with another
+/* Tells whether the process of the pid file surely runs.  A process with another
  * start time has reused the pid. */
 static bool is_alive(pid_t pid, uint64_t started)
 {
-    return pid > 1 && started != 0 && flo_broker_started(pid) == started;
+    uint64_t now;
+
+    return pid > 1 && started != 0 && flo_broker_started(pid, &now) && now == started;
+}
+
+/* Tells whether the process has surely ended.  waitpid() knows that of a child,
+ * and /proc of a broker that was taken over.  Who cannot look knows nothing. */
+static bool has_ended(pid_t pid, uint64_t started, int *status)
+{
+    uint64_t now;
+    pid_t waited = waitpid(pid, status, WNOHANG);
+
+    return waited == pid || (waited < 0 && errno == ECHILD && flo_broker_started(pid, &now) &&
+                             now != started);
 }
 
 static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)
@@ -222,12 +235,14 @@ static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)
 
 static void end_kept(pid_t keeper, uint64_t started)
 {
+    bool is_over = false;
+    int status;
+
     kill(keeper, SIGTERM);
-    for (int i = 0; i < 500 && is_alive(keeper, started); i++) {
-        waitpid(keeper, NULL, WNOHANG);
+    for (int i = 0; i < 500 && !(is_over = has_ended(keeper, started, &status)); i++) {
         usleep(10000);
     }
-    if (is_alive(keeper, started)) {
+    if (!is_over) {
         kill(keeper, SIGKILL); /* The keeper is killed, and mosquitto ends with it. */
     }
 }
@@ -337,10 +352,7 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     take_lines(broker);
-    /* A broker that was taken over is no child of this process, so waitpid()
-     * cannot tell that it ended. */
-    if (broker->pid > 0 && (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
-                            !is_alive(broker->pid, broker->pid_started))) {
+    if (broker->pid > 0 && has_ended(broker->pid, broker->pid_started, &status)) {
         take_lines(broker);
         died(broker, status);
     }

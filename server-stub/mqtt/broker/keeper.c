@@ -30,16 +30,19 @@
 
 /* ---- which process ---- */
 
-uint64_t flo_broker_started(pid_t pid)
+bool flo_broker_started(pid_t pid, uint64_t *started)
 {
     char path[64];
     char *text = NULL;
     size_t bytes;
-    unsigned long long started = 0;
 
+    *started = 0;
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
-        return 0;
+    if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH)) {
+        return true;
+    }
+    if (flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
+        return false;
     }
     /* Field 3 begins after the last bracket, because the process's name in
      * field 2 may contain anything. */
@@ -49,10 +52,10 @@ uint64_t flo_broker_started(pid_t pid)
         at = strchr(at + 1, ' ');
     }
     if (!is_dead && at != NULL) {
-        started = strtoull(at + 1, NULL, 10);
+        *started = strtoull(at + 1, NULL, 10);
     }
     free(text);
-    return started;
+    return true;
 }
 
 static int pids_write(const char *dir, const struct flo_broker_pids *pids, struct flo_err *err)
@@ -234,8 +237,9 @@ int flo_broker_keeper(const char *dir, const char *linger_ms, const char *config
     }
     if (rv == 0) {
         pids.broker = keeper.broker;
-        pids.keeper_started = flo_broker_started(pids.keeper);
-        pids.broker_started = flo_broker_started(pids.broker);
+        /* with an unknown start time, no later controller takes the broker over */
+        (void)flo_broker_started(pids.keeper, &pids.keeper_started);
+        (void)flo_broker_started(pids.broker, &pids.broker_started);
         rv = pids_write(dir, &pids, &err);
         if (rv == 0) {
             keep(&keeper, lock, strtoull(linger_ms, NULL, 10), signal_fd);

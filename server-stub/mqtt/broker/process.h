@@ -15,9 +15,9 @@ struct flo_broker_pids {
 };
 /* Reads the pid file.  Returns false when the file is missing or damaged. */
 bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out);
-/* Returns the time at which a process started; 0: the process does not exist,
- * or is a zombie. */
-uint64_t flo_broker_started(pid_t pid);
+/* Writes the time at which a process started; 0: the process does not exist, or
+ * is a zombie.  Returns false when /proc cannot be read: nothing is known then. */
+bool flo_broker_started(pid_t pid, uint64_t *started);
 /* Opens DIR/mosquitto/controller.lock.  A controller holds this lock as long as
  * it lives. */
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
