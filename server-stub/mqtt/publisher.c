@@ -542,6 +542,9 @@ static void tell_broker(struct flo_publisher *publisher, bool restarts)
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
     }
+    if (rv < 0 && publisher->broker != NULL) {
+        flo_broker_miss(publisher->broker, &err);
+    }
 }
 
 static void on_committed(void *context, const struct flo_outgoing *outgoing)

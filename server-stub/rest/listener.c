@@ -14,6 +14,7 @@
 #include "base/host/yaml.h"
 
 #include "server-stub/core/request/request.h"
+#include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/audit.h"
@@ -337,6 +338,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     struct flo_err err = {0};
     struct flo_digest request;
     const char *key = flo_httpd_header(call->request, "Idempotency-Key");
+    uint64_t misses = flo_broker_misses(call->rest->broker);
 
     if (call->token_id[0] == '\0') {
         key = NULL; /* An enrolment has no idempotency key, because its token counts the uses. */
@@ -372,6 +374,10 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if (!call->is_dry || rv == FLO_E_REST_ROLE) {
             audit_refusal(call, route, &err);
         }
+        flo_rest_answer_err(call->request, &err);
+        return;
+    }
+    if (flo_broker_told(call->rest->broker, misses, &err) < 0) {
         flo_rest_answer_err(call->request, &err);
         return;
     }

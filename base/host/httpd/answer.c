@@ -14,6 +14,7 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/lead.h>
 #include <flotilla/errors/local.h>
+#include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/neighbour.h>
 #include <flotilla/errors/rest.h>
 #include <flotilla/errors/state.h>
@@ -90,6 +91,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_DB_REPLACED:
     case FLO_E_LEAD_NONE:
+    case FLO_E_MQTT_LIST:
     case FLO_E_NEIGHBOUR_FETCHES:
     case FLO_E_NEIGHBOUR_BUSY:
     case FLO_E_STATE_SUPERSEDED: /* another controller has just become the leader */

@@ -43,6 +43,23 @@ int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- nothing is known of an external broker ---- */
 
+void flo_broker_miss(struct flo_broker *broker, const struct flo_err *err)
+{
+    (void)broker, (void)err;
+}
+
+uint64_t flo_broker_misses(const struct flo_broker *broker_or_null)
+{
+    (void)broker_or_null;
+    return 0;
+}
+
+int flo_broker_told(const struct flo_broker *broker_or_null, uint64_t misses, struct flo_err *err)
+{
+    (void)broker_or_null, (void)misses, (void)err;
+    return 0;
+}
+
 void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,
                        flo_broker_share_fn *take, void *context)
 {

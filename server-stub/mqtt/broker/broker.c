@@ -11,7 +11,9 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/net.h>
+#include <flotilla/errors/process.h>
 
 #include "base/host/digest.h"
 
@@ -40,6 +42,8 @@ struct flo_broker {
     uint64_t starts;
     uint64_t devices_max;        /* number of devices for which the broker has file descriptors */
     struct flo_broker_said said; /* output of a broker without a keeper, for the controller's log */
+    uint64_t misses;             /* number of lists that the broker could not be given */
+    struct flo_err missed;       /* error of the newest miss */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -64,10 +68,31 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 {
     FLO_TRY(acl_write(broker->controller, err));
     FLO_TRY(flo_broker_authorities(broker->controller, err));
-    if (broker->pid > 0) {
-        kill(broker->pid, SIGHUP);
+    if (broker->pid > 0 && kill(broker->pid, SIGHUP) < 0 && errno != ESRCH) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "signal to the broker, process %d",
+                              (int)broker->pid);
     }
     return 0;
+}
+
+void flo_broker_miss(struct flo_broker *broker, const struct flo_err *err)
+{
+    broker->missed = *err;
+    broker->misses++;
+}
+
+uint64_t flo_broker_misses(const struct flo_broker *broker_or_null)
+{
+    return broker_or_null != NULL ? broker_or_null->misses : 0;
+}
+
+int flo_broker_told(const struct flo_broker *broker_or_null, uint64_t misses, struct flo_err *err)
+{
+    if (flo_broker_misses(broker_or_null) == misses) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_MQTT_LIST, "the change is stored, but the broker has the lists of before");
+    return flo_err_why(err, "%s", broker_or_null->missed.what);
 }
 
 /* ---- configuration ---- */

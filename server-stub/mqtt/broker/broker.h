@@ -40,6 +40,14 @@ void flo_broker_close(struct flo_broker *broker, bool ends);
  * controller's certificates and the revocation list.  No device is
  * disconnected. */
 FLO_MUST_USE int flo_broker_again(struct flo_broker *broker, struct flo_err *err);
+/* Counts a list of retired devices or authorities that the broker could not be
+ * given.  The call that changed the list compares the number before and after its
+ * commit, so that its caller gets the error.
+ * FLO_E_MQTT_LIST: there was a miss since then. */
+void flo_broker_miss(struct flo_broker *broker, const struct flo_err *err);
+uint64_t flo_broker_misses(const struct flo_broker *broker_or_null);
+FLO_MUST_USE int flo_broker_told(const struct flo_broker *broker_or_null, uint64_t misses,
+                                 struct flo_err *err);
 /* Ends the broker, which is then restarted at once.  Needed after an authority
  * was removed: until a restart, mosquitto still accepts its certificates and
  * keeps their connections. */

@@ -10,6 +10,7 @@ enum {
     FLO_E_MQTT_SCHEMA = -387,   /* mqtt.schema */
     FLO_E_MQTT_TOPIC = -388,    /* mqtt.topic */
     FLO_E_MQTT_PROOF = -389,    /* mqtt.proof */
+    FLO_E_MQTT_LIST = -390,     /* mqtt.list */
 };
 
 #endif
