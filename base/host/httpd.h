@@ -119,11 +119,15 @@ int flo_httpd_listener_copy(const struct flo_httpd *httpd, int tag);
 void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on);
 
 /* Reloads the TLS files of the listeners with this tag, for later connections.
- * A listener whose files are incomplete keeps the old ones.  With `ends`, older
- * connections are closed: idle ones now, others after their answer.  A handler
- * of these listeners must not call it.  FLO_E_NET_TLS. */
+ * A listener whose files are incomplete keeps the old ones.  With `ends`, the
+ * connections of clients that the new files do not admit are closed in this turn
+ * of the event loop, whatever they are doing.  FLO_E_NET_TLS. */
 FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
                                      struct flo_err *err);
+
+/* Closes the connections of clients with this name in their certificate in this
+ * turn of the event loop, whatever they are doing. */
+void flo_httpd_peer_end(struct flo_httpd *httpd, const char *name);
 
 /* Adds a route.  `pattern` is as "/v1/devices/{id}"; a final "/..." matches any
  * rest (as "...").  Several methods may share a pattern.  An unknown path is

@@ -83,6 +83,9 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     struct flo_run *run = context;
     struct flo_err err = {0};
 
+    for (size_t i = 0; outgoing->has_retired && i < outgoing->cleared.count; i++) {
+        flo_httpd_peer_end(run->rest.httpd, outgoing->cleared.items[i]);
+    }
     if (outgoing->has_authorities &&
         (flo_httpd_tls_again(run->rest.httpd, FLO_TAG_PEOPLE, false, &err) < 0 ||
          flo_httpd_tls_again(run->rest.httpd, FLO_TAG_DEVICES, outgoing->lost_authority, &err) <

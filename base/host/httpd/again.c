@@ -17,7 +17,7 @@ int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_
         SSL_CTX_free(listener->tls);
         listener->tls = context;
         if (ends) {
-            flo_httpd_connections_end(listener);
+            flo_httpd_connections_check(listener);
         }
     }
     return 0;

@@ -388,7 +388,7 @@ static bool read_head(struct httpd_connection *connection)
     if (rv < 0) {
         refuse(connection, status, &err);
     } else {
-        connection->closes = !request->head.keeps_alive;
+        connection->closes = connection->closes || !request->head.keeps_alive;
         route_request(connection);
     }
     return true;
@@ -519,6 +519,9 @@ static void flushed(struct httpd_connection *connection)
 /* Reads as far as the connection's state allows.  May free the connection. */
 static void connection_process(struct httpd_connection *connection)
 {
+    if (connection->is_over) {
+        return;
+    }
     if (connection->state == HTTPD_LINGER) {
         struct evbuffer *input = bufferevent_get_input(connection->bev);
         evbuffer_drain(input, evbuffer_get_length(input));
@@ -550,6 +553,10 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct httpd_connection *connection = context;
     struct flo_httpd_request *request = connection->request;
+    if (connection->is_over) {
+        connection_free(connection);
+        return;
+    }
     if (request != NULL) {
         if (!request->is_answered) {
             return;
@@ -694,17 +701,30 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     connection_free(connection);
 }
 
-void flo_httpd_connections_end(struct httpd_listener *listener)
+/* ---- the end of a right ---- */
+
+/* Ends a connection in this turn of the event loop.  Its handler may be running. */
+static void end(struct httpd_connection *connection)
 {
-    struct httpd_connection *next;
-    for (struct httpd_connection *connection = listener->httpd->connections; connection != NULL;
-         connection = next) {
-        next = connection->next;
-        if (connection->listener == listener && connection->state == HTTPD_HEAD &&
-            !connection->head_begun) {
-            connection_free(connection);
-        } else if (connection->listener == listener) {
-            connection->closes = true;
+    connection->is_over = true;
+    event_active(connection->kick, 0, 0);
+}
+
+void flo_httpd_connections_check(struct httpd_listener *listener)
+{
+    for (struct httpd_connection *c = listener->httpd->connections; c != NULL; c = c->next) {
+        if (c->listener == listener &&
+            !flo_httpd_tls_admits(listener->tls, bufferevent_openssl_get_ssl(c->bev))) {
+            end(c);
+        }
+    }
+}
+
+void flo_httpd_peer_end(struct flo_httpd *httpd, const char *name)
+{
+    for (struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+        if (strcmp(c->peer.name, name) == 0) {
+            end(c);
         }
     }
 }

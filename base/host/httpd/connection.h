@@ -68,6 +68,7 @@ struct httpd_connection {
     bool closes;                       /* true: the connection closes after this answer */
     /* true: the connection closes, though some input is unread */
     bool lingers;
+    bool is_over; /* true: the client's right has ended, so `kick` closes the connection */
     bool saw_eof;
     bool body_ended;
     bool is_held;          /* true: reading of the body is paused */
@@ -169,13 +170,17 @@ void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out);
 FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_httpd_tls *from,
                                     struct flo_err *err);
 void flo_httpd_tls_forget(struct flo_httpd_tls *files);
+/* Tells whether a client of before would be admitted now.  A client in its
+ * handshake would not: it is verified with the files of before. */
+bool flo_httpd_tls_admits(SSL_CTX *context, SSL *ssl);
 
 /* connection.c */
 /* Closes the connection that has been idle longest.  Returns false when all are
  * busy, or idle for less than 100 ms. */
 bool flo_httpd_give_way(const struct flo_httpd *httpd);
-/* Closes a listener's connections: idle ones now, others after their answer. */
-void flo_httpd_connections_end(struct httpd_listener *listener);
+/* Closes those connections of a listener, whatever their state, that its new TLS
+ * files do not admit. */
+void flo_httpd_connections_check(struct httpd_listener *listener);
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes);
 

@@ -118,6 +118,27 @@ void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out)
     X509_free(certificate);
 }
 
+bool flo_httpd_tls_admits(SSL_CTX *context, SSL *ssl)
+{
+    X509 *certificate = SSL_get1_peer_certificate(ssl);
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    bool is_admitted = SSL_is_init_finished(ssl) && certificate == NULL;
+
+    if (certificate != NULL && check != NULL &&
+        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context), certificate,
+                            SSL_get_peer_cert_chain(ssl)) == 1) {
+        X509_STORE_CTX_set_default(check, "ssl_client");
+        if (SSL_CTX_get_verify_callback(context) != NULL) {
+            X509_STORE_CTX_set_verify_cb(check, SSL_CTX_get_verify_callback(context));
+        }
+        is_admitted = X509_verify_cert(check) == 1;
+    }
+    ERR_clear_error();
+    X509_STORE_CTX_free(check);
+    X509_free(certificate);
+    return is_admitted;
+}
+
 /* ---- files that are read again ---- */
 
 int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_httpd_tls *from,

@@ -34,6 +34,7 @@ enum { SHORT_MS = 40, CLIENTS_MAX = 480, WAITING_MAX = 64, PLACES = 4, PIECE_BYT
 
 enum way { CLOSES, RESETS, SENDS_NO_MORE, STANDS_STILL, WAYS };
 enum transport { UNIX, TCP, TLS, TRANSPORTS };
+enum { SITE = 4 }; /* tag of the listener that requires certificates */
 
 /* A server in the test's own thread: nothing happens between two turns of its
  * loop. */
@@ -42,7 +43,7 @@ static struct gone {
     struct flo_httpd *httpd;
     SSL_CTX *context;
     char folder[64];
-    uint16_t port, tls_port;
+    uint16_t port, tls_port, site_port; /* site: clients need a certificate */
     struct flo_httpd_request *waiting[WAITING_MAX]; /* requests without an answer so far */
     size_t waiting_count;
 } gone;
@@ -190,13 +191,18 @@ static int gone_open(void **state)
                                               .idle_timeout_ms = SHORT_MS,
                                               .write_timeout_ms = SHORT_MS};
     const struct flo_httpd_upload up = {NULL, on_body, 1u << 20};
-    char cert[96], key[96], address[96];
+    char cert[96], key[96], address[96], bundle[96];
     const struct flo_httpd_tls tls = {.cert_file = cert, .key_file = key};
+    const struct flo_httpd_tls site = {.cert_file = cert,
+                                       .key_file = key,
+                                       .client_ca_file = bundle,
+                                       .client_cert_required = true};
     struct flo_err err = {0};
 
     assert_int_equal(world_open(state), 0); /* its files are used alone */
     snprintf(cert, sizeof(cert), "%s/server.pem", world.folder);
     snprintf(key, sizeof(key), "%s/server.key", world.folder);
+    snprintf(bundle, sizeof(bundle), "%s/bundle.pem", world.folder);
     snprintf(address, sizeof(address), "unix:%s/gone", world.folder);
     gone.context = SSL_CTX_new(TLS_client_method());
     gone.base = event_base_new();
@@ -205,6 +211,7 @@ static int gone_open(void **state)
     assert_int_equal(flo_httpd_listen(h, address, NULL, 1, NULL, &err), 0);
     assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", NULL, 2, &gone.port, &err), 0);
     assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &tls, 3, &gone.tls_port, &err), 0);
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &site, SITE, &gone.site_port, &err), 0);
 #define ROUTE(method, pattern, max, handler)                                                       \
     assert_int_equal(flo_httpd_route(h, method, pattern, max, handler, NULL, &err), 0)
     ROUTE("POST", "/echo", 1000, on_echo);
@@ -251,6 +258,27 @@ static bool would_block(const struct client *client, ssize_t n)
                                : n < 0 && errno == EAGAIN;
 }
 
+/* Shakes hands with the certificate of that name; NULL: with none. */
+static void client_greet(struct client *client, const char *name)
+{
+    int one = 1; /* else the kernel holds back the request after a handshake */
+    char path[96];
+    int n;
+
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    client->ssl = SSL_new(gone.context);
+    SSL_set_fd(client->ssl, client->fd);
+    if (name != NULL) {
+        snprintf(path, sizeof(path), "%s/%s.pem", world.folder, name);
+        assert_int_equal(SSL_use_certificate_file(client->ssl, path, SSL_FILETYPE_PEM), 1);
+        snprintf(path, sizeof(path), "%s/%s.key", world.folder, name);
+        assert_int_equal(SSL_use_PrivateKey_file(client->ssl, path, SSL_FILETYPE_PEM), 1);
+    }
+    while ((n = SSL_connect(client->ssl)) != 1 && would_block(client, n)) {
+        turn();
+    }
+}
+
 static struct client client_open(enum transport transport)
 {
     char path[96];
@@ -261,14 +289,7 @@ static struct client client_open(enum transport transport)
         transport == UNIX ? dial_path(path) : dial(transport == TCP ? gone.port : gone.tls_port);
     assert_int_equal(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
     if (transport == TLS) {
-        int one = 1; /* else the kernel holds back the request after a handshake */
-        setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        client.ssl = SSL_new(gone.context);
-        SSL_set_fd(client.ssl, client.fd);
-        int n;
-        while ((n = SSL_connect(client.ssl)) != 1 && would_block(&client, n)) {
-            turn();
-        }
+        client_greet(&client, NULL);
     }
     return client;
 }
@@ -704,6 +725,102 @@ static void an_idle_client_gives_up_its_descriptor(void **state)
     release_deadlines();
 }
 
+/* ---- the end of a right ---- */
+
+/* What brings a connection to each state, and how much of the answer is taken. */
+static const struct {
+    const char *request;
+    size_t take_bytes;
+} phases[] = {
+    {"", 0},
+    {"GET /hea", 0},
+    {"GET /health" WITH(""), 1},
+    {"GET /health" WITH("") "GET /hea", 1},
+    {"POST /echo" WITH("Content-Length: 9\r\n") "part", 0},
+    {"PUT /held" WITH("Content-Length: 50\r\n") "part of it", 0},
+    {"GET /later" WITH(""), 0},
+    {"GET /stream" WITH(""), 1},
+    {"GET /flood" WITH(""), 0},
+    {"GET /large" WITH(""), 1},
+    {"POST /nothing" WITH("Content-Length: 90\r\n") "part", 1},
+};
+
+/* A client of each authority, in each phase. */
+static size_t both_come(const char *const names[2], struct client (*both)[2])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < FLO_COUNT(phases); i++) {
+        for (size_t j = 0; j < 2; j++, count++) {
+            both[i][j] = (struct client){.fd = dial(gone.site_port)};
+            assert_int_equal(fcntl(both[i][j].fd, F_SETFL, O_NONBLOCK), 0);
+            client_greet(&both[i][j], names[j]);
+            converse(&both[i][j], phases[i].request, strlen(phases[i].request),
+                     phases[i].take_bytes);
+            WAIT_TURNING(gone.httpd->n_connections == count + 1 &&
+                             gone.httpd->connections->peer.name[0] != '\0',
+                         turn());
+        }
+    }
+    return count;
+}
+
+static void only_one_is_left(size_t count, struct client (*both)[2])
+{
+    for (int i = 0; i < 3; i++) {
+        event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    }
+    assert_int_equal(gone.httpd->n_connections, count / 2);
+    for (const struct httpd_connection *c = gone.httpd->connections; c != NULL; c = c->next) {
+        assert_string_equal(c->peer.name, "other");
+    }
+    for (size_t i = 0; i < FLO_COUNT(phases); i++) {
+        client_close(&both[i][0]);
+        client_close(&both[i][1]);
+    }
+    answer_waiting();
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+}
+
+/* Nobody waits for a deadline, nor for an answer. */
+static void who_has_no_right_any_more_is_cut_whatever_it_does(void **state)
+{
+    static const char *const names[2] = {"device", "other"};
+    struct client both[FLO_COUNT(phases)][2];
+    struct flo_err err = {0};
+    size_t before = descriptors();
+    (void)state;
+    hold_deadlines(WRITE_MS);
+    world_trust("ca", "other");
+    assert_int_equal(flo_httpd_tls_again(gone.httpd, SITE, true, &err), 0);
+    size_t count = both_come(names, both);
+    world_trust("other", NULL);
+    assert_int_equal(flo_httpd_tls_again(gone.httpd, SITE, true, &err), 0);
+    only_one_is_left(count, both);
+    world_trust("ca", "other");
+    assert_int_equal(flo_httpd_tls_again(gone.httpd, SITE, true, &err), 0);
+    count = both_come(names, both);
+    flo_httpd_peer_end(gone.httpd, "device");
+    only_one_is_left(count, both);
+    event_base_loop(gone.base, EVLOOP_NONBLOCK);
+    assert_int_equal(descriptors(), before);
+    release_deadlines();
+}
+
+/* It was verified with the files of before. */
+static void who_shakes_hands_meanwhile_begins_again(void **state)
+{
+    struct flo_err err = {0};
+    struct client client;
+    (void)state;
+    hold_deadlines(WRITE_MS);
+    client = (struct client){.fd = dial(gone.site_port)};
+    WAIT_TURNING(gone.httpd->n_connections == 1, turn());
+    assert_int_equal(flo_httpd_tls_again(gone.httpd, SITE, true, &err), 0);
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    client_close(&client);
+    release_deadlines();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -719,6 +836,8 @@ int main(void)
         cmocka_unit_test(each_state_has_its_own_deadline),
         cmocka_unit_test(an_error_frees_before_any_deadline),
         cmocka_unit_test(an_idle_client_gives_up_its_descriptor),
+        cmocka_unit_test(who_has_no_right_any_more_is_cut_whatever_it_does),
+        cmocka_unit_test(who_shakes_hands_meanwhile_begins_again),
     };
 
     signal(SIGPIPE, SIG_IGN);
