@@ -22,8 +22,6 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_MS 60000
 #define LINGER_MS 2000
-/* least age of an idle connection before it is closed for a new one */
-#define FRESH_MS 100
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -122,72 +120,6 @@ static void request_abandon(struct flo_httpd_request *request)
     }
 }
 
-/* ---- room ---- */
-
-static bool is_full(const struct flo_httpd *httpd)
-{
-    return httpd->n_connections >= httpd->options.connections_max;
-}
-
-/* Tells whether the start of a request has arrived that the event loop will
- * read in this turn. */
-static bool has_unread(const struct httpd_connection *connection)
-{
-    return connection->state == HTTPD_HEAD && !connection->head_begun &&
-           evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
-}
-
-/* Returns the connection that has waited longest without a complete request,
- * or NULL when all are busy. */
-static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
-{
-    struct httpd_connection *oldest = NULL;
-    for (struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
-        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) && !has_unread(c) &&
-            (oldest == NULL || c->since_ms <= oldest->since_ms)) {
-            oldest = c;
-        }
-    }
-    return oldest;
-}
-
-/* Tells whether a connection has a place or a descriptor that is kept for
- * spare_paths. */
-static bool is_over(const struct httpd_connection *connection)
-{
-    const struct flo_httpd *httpd = connection->httpd;
-    size_t busy = 0;
-    if (httpd->n_connections <= httpd->options.connections_max) {
-        return connection->is_spare;
-    }
-    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
-        busy += c != connection && c->state != HTTPD_HEAD && c->state != HTTPD_LINGER;
-    }
-    return connection->is_spare || busy >= httpd->options.connections_max;
-}
-
-/* Pauses accepting while the next client would replace a connection that was
- * opened or answered only just now.  New clients wait in the kernel's queue. */
-static void mind_room(struct flo_httpd *httpd)
-{
-    const struct httpd_connection *oldest = is_full(httpd) ? oldest_idle(httpd) : NULL;
-    uint64_t age_ms = oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
-    if (age_ms >= FRESH_MS) {
-        flo_httpd_resume(httpd);
-        return;
-    }
-    struct timeval left = {.tv_usec = (suseconds_t)(FRESH_MS - age_ms) * 1000};
-    flo_httpd_pause(httpd);
-    event_add(httpd->room, &left);
-}
-
-static void on_room(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    mind_room(context);
-}
-
 static void connection_free(struct httpd_connection *connection)
 {
     struct flo_httpd *httpd = connection->httpd;
@@ -206,7 +138,7 @@ static void connection_free(struct httpd_connection *connection)
         connection->next->prev = connection->prev;
     }
     httpd->n_connections--;
-    mind_room(httpd);
+    flo_httpd_room_mind(httpd);
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
@@ -226,12 +158,11 @@ static void connection_free(struct httpd_connection *connection)
 
 bool flo_httpd_give_way(const struct flo_httpd *httpd)
 {
-    struct httpd_connection *oldest = oldest_idle(httpd);
-    if (oldest == NULL || flo_now_ms() - oldest->since_ms < FRESH_MS) {
-        return false;
+    struct httpd_connection *yields = flo_httpd_room_yields(httpd);
+    if (yields != NULL) {
+        connection_free(yields);
     }
-    connection_free(oldest);
-    return true;
+    return yields != NULL;
 }
 
 /* Sends an error answer and closes the connection.  Reads and drops further
@@ -283,7 +214,8 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 421, &err);
         return;
     }
-    if (is_over(connection) && !flo_httpd_origin_is(options->spare_paths, request->head.path)) {
+    if (flo_httpd_is_over(connection) &&
+        !flo_httpd_origin_is(options->spare_paths, request->head.path)) {
         flo_httpd_refused(connection->httpd,
                           connection->is_spare ? FLO_E_DESCRIPTORS : FLO_E_REST_LIMIT, &err);
         connection->closes = true;
@@ -500,7 +432,7 @@ static void flushed(struct httpd_connection *connection)
         connection->is_kept = true;
         connection->since_ms = flo_now_ms();
         enter(connection, HTTPD_HEAD);
-        mind_room(connection->httpd);
+        flo_httpd_room_mind(connection->httpd);
         connection_process(connection);
         return;
     }
@@ -758,7 +690,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     struct flo_httpd *httpd = listener->httpd;
     struct flo_err err = {0};
     (void)bytes;
-    if (is_full(httpd) && !flo_httpd_give_way(httpd) &&
+    if (flo_httpd_is_full(httpd) && !flo_httpd_give_way(httpd) &&
         httpd->n_connections >= httpd->options.connections_max + HTTPD_SPARE) {
         flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
         evutil_closesocket(fd); /* the places for a 503 are in use, too */
@@ -803,10 +735,17 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     enter(connection, HTTPD_HEAD);
-    mind_room(httpd);
+    flo_httpd_room_mind(httpd);
 }
 
 /* ---- the server ---- */
+
+static void on_room(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    flo_httpd_room_mind(context);
+}
 
 size_t flo_httpd_files(const struct flo_httpd *httpd)
 {

@@ -161,6 +161,18 @@ void flo_httpd_listeners_free(struct flo_httpd *httpd);
 void flo_httpd_pause(struct flo_httpd *httpd);
 void flo_httpd_resume(struct flo_httpd *httpd);
 
+/* room.c */
+bool flo_httpd_is_full(const struct flo_httpd *httpd);
+/* Tells whether a connection has a place or a descriptor that is kept for
+ * spare_paths. */
+bool flo_httpd_is_over(const struct httpd_connection *connection);
+/* Pauses accepting while the next client would replace a connection that was
+ * opened or answered only just now.  New clients wait in the kernel's queue. */
+void flo_httpd_room_mind(struct flo_httpd *httpd);
+/* Returns the connection that is closed for a new client; NULL: all are busy, or
+ * idle for less than 100 ms. */
+struct httpd_connection *flo_httpd_room_yields(const struct flo_httpd *httpd);
+
 /* tls.c */
 FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
                                     struct flo_err *err);

@@ -43,7 +43,7 @@ static struct gone {
     struct flo_httpd *httpd;
     SSL_CTX *context;
     char folder[64];
-    uint16_t port, tls_port, site_port; /* site: clients need a certificate */
+    uint16_t port, tls_port, site_port;             /* site: clients need a certificate */
     struct flo_httpd_request *waiting[WAITING_MAX]; /* requests without an answer so far */
     size_t waiting_count;
 } gone;
@@ -193,10 +193,8 @@ static int gone_open(void **state)
     const struct flo_httpd_upload up = {NULL, on_body, 1u << 20};
     char cert[96], key[96], address[96], bundle[96];
     const struct flo_httpd_tls tls = {.cert_file = cert, .key_file = key};
-    const struct flo_httpd_tls site = {.cert_file = cert,
-                                       .key_file = key,
-                                       .client_ca_file = bundle,
-                                       .client_cert_required = true};
+    const struct flo_httpd_tls site = {
+        .cert_file = cert, .key_file = key, .client_ca_file = bundle, .client_cert_required = true};
     struct flo_err err = {0};
 
     assert_int_equal(world_open(state), 0); /* its files are used alone */
