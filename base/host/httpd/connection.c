@@ -285,7 +285,9 @@ static bool read_head(struct httpd_connection *connection)
     }
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
     size_t bytes = end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos + 4;
-    if (end.pos < 0 && bytes <= HTTPD_HEAD_BYTES_MAX) {
+    bool is_head = evbuffer_copyout(input, first, 1) < 1 || first[0] == '\r' ||
+                   flo_httpd_head_may_begin(first[0]);
+    if (end.pos < 0 && bytes <= HTTPD_HEAD_BYTES_MAX && is_head) {
         return false;
     }
     struct flo_httpd_request *request = calloc(1, sizeof(*request));
@@ -307,9 +309,12 @@ static bool read_head(struct httpd_connection *connection)
     struct flo_err err = {0};
     int status = 431;
     int rv;
-    if (bytes > HTTPD_HEAD_BYTES_MAX) {
+    if (bytes > HTTPD_HEAD_BYTES_MAX || !is_head) {
         free(text);
-        rv = flo_fail(&err, FLO_E_REST_HEADER, "the head is longer than 32768 bytes");
+        status = is_head ? 431 : 400;
+        rv = is_head ? flo_fail(&err, FLO_E_REST_HEADER, "the head is longer than 32768 bytes")
+                     : flo_fail(&err, FLO_E_REST_HEADER, "no head begins with byte %u%s",
+                                (unsigned char)first[0], first[0] == 0x16 ? ", as TLS does" : "");
         evbuffer_drain(input, evbuffer_get_length(input));
     } else {
         evbuffer_remove(input, text, bytes);

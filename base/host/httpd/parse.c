@@ -119,8 +119,9 @@ static int parse_query(char *text, struct httpd_head *head, int *status, struct 
 static char *target_path(char *target)
 {
     if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
-        char *slash = strchr(strchr(target, ':') + 3, '/');
-        return slash;
+        char *host = strchr(target, ':') + 3;
+        char *path = host + strcspn(host, "/?#");
+        return *path == '/' ? path : NULL;
     }
     return target[0] == '/' ? target : NULL;
 }
@@ -237,6 +238,7 @@ static bool has_word(const char *list, const char *word)
 static int read_meaning(struct httpd_head *head, int *status, struct flo_err *err)
 {
     bool has_length = false;
+    bool closes = false;
     size_t hosts = 0;
     head->keeps_alive = head->minor == 1;
     for (size_t i = 0; i < head->n_headers; i++) {
@@ -255,11 +257,9 @@ static int read_meaning(struct httpd_head *head, int *status, struct flo_err *er
             }
             head->is_chunked = true;
         } else if (strcasecmp(name, "connection") == 0) {
-            if (has_word(value, "close")) {
-                head->keeps_alive = false;
-            } else if (has_word(value, "keep-alive")) {
-                head->keeps_alive = true;
-            }
+            /* `close` holds, whatever else is there */
+            closes = closes || has_word(value, "close");
+            head->keeps_alive = !closes && (head->keeps_alive || has_word(value, "keep-alive"));
         } else if (strcasecmp(name, "expect") == 0) {
             if (strcasecmp(value, "100-continue") != 0) {
                 return refuse(status, 417, err, "an unknown expectation");
@@ -276,6 +276,11 @@ static int read_meaning(struct httpd_head *head, int *status, struct flo_err *er
         return refuse(status, 400, err, "not exactly one Host header");
     }
     return 0;
+}
+
+bool flo_httpd_head_may_begin(char first)
+{
+    return is_token_char(first);
 }
 
 int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int *status,

@@ -35,6 +35,9 @@ struct httpd_head {
     bool expects_continue;
 };
 
+/* Tells whether a head may begin with this byte.  One of TLS, for example, does
+ * not. */
+bool flo_httpd_head_may_begin(char first);
 /* Parses a whole head in place.  `text` is overwritten, with one byte past
  * `bytes`; `bytes` includes the empty line.  Returns 0, or FLO_E_REST_... with
  * the HTTP status to answer in *status. */

@@ -144,12 +144,30 @@ static void malformed_heads_are_refused_and_the_server_lives(void **state)
         {"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
          "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
          "HTTP/1.1 400"},
+        {"GET http://x?a=/v1/things/7 HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 400"},
+        {"GET http://x#/v1/things/7 HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 400"},
+        /* the start of a TLS client; nothing else will come */
+        {"\x16\x03\x01\x02", "HTTP/1.1 400"},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(heads); i++) {
         expect(heads[i][0], heads[i][1], "\"code\":\"rest.");
     }
     alive();
+}
+
+static void who_says_close_once_is_closed(void **state)
+{
+    static const char *const words[] = {"close\r\nConnection: keep-alive",
+                                        "keep-alive\r\nConnection: close", "keep-alive, close"};
+    char head[256];
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        snprintf(head, sizeof(head),
+                 "GET /v1/things/7 HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n",
+                 words[i]);
+        expect(head, "HTTP/1.1 200", "\r\nConnection: close\r\n");
+    }
 }
 
 static void a_head_that_is_too_long_gets_431(void **state)
@@ -301,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_page_of_another_origin_is_told_nothing),
         cmocka_unit_test(an_origin_has_no_path),
         cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
+        cmocka_unit_test(who_says_close_once_is_closed),
         cmocka_unit_test(a_head_that_is_too_long_gets_431),
         cmocka_unit_test(a_body_over_the_limit_gets_413),
         cmocka_unit_test(chunked_bodies_are_put_together),
