@@ -5,6 +5,7 @@
  * is freed only by the event loop, never while its handler runs. */
 #include "base/host/httpd/connection.h"
 
+#include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,6 +23,7 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_MS 60000
 #define LINGER_MS 2000
+#define LOOK_MS 1000
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -42,7 +44,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint64_t deadline_ms(const struct httpd_connection *connection)
 {
     const struct flo_httpd_options *options = &connection->httpd->options;
-    uint64_t look_ms = least(options->head_timeout_ms, options->write_timeout_ms);
+    uint64_t look_ms = least(options->write_timeout_ms, LOOK_MS);
     switch (connection->state) {
     case HTTPD_HEAD:
         return connection->is_kept && !connection->head_begun ? options->idle_timeout_ms
@@ -50,7 +52,7 @@ static uint64_t deadline_ms(const struct httpd_connection *connection)
     case HTTPD_BODY:
         return options->head_timeout_ms;
     case HTTPD_HANDLER:
-        return connection->saw_eof ? HALF_CLOSED_MS : look_ms;
+        return connection->saw_eof || connection->request->was_asked ? HALF_CLOSED_MS : look_ms;
     case HTTPD_FLUSH:
         return look_ms;
     case HTTPD_LINGER:
@@ -76,26 +78,6 @@ static bool shows(const struct httpd_connection *connection, short events)
 {
     struct pollfd client = {.fd = bufferevent_getfd(connection->bev), .events = events};
     return poll(&client, 1, 0) > 0;
-}
-
-/* Tells whether the client took no byte of what there is for write_timeout_ms.
- * TCP tells what has arrived: a socket of some megabytes is writable again only
- * when a third of it is free. */
-static bool is_stalled(struct httpd_connection *connection)
-{
-    struct tcp_info info = {0};
-    socklen_t bytes = sizeof(info);
-    uint64_t unsent =
-        connection->file_left + evbuffer_get_length(bufferevent_get_output(connection->bev));
-    bool is_tcp =
-        getsockopt(bufferevent_getfd(connection->bev), IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
-        info.tcpi_bytes_acked > 0;
-    uint64_t moved = is_tcp ? info.tcpi_bytes_acked : unsent;
-    if (unsent == 0 || moved != connection->moved) {
-        connection->moved = moved;
-        connection->moved_at_ms = flo_now_ms();
-    }
-    return flo_now_ms() - connection->moved_at_ms >= connection->httpd->options.write_timeout_ms;
 }
 
 static void request_free(struct flo_httpd_request *request)
@@ -156,9 +138,9 @@ static void connection_free(struct httpd_connection *connection)
     free(connection);
 }
 
-bool flo_httpd_give_way(const struct flo_httpd *httpd)
+bool flo_httpd_give_way(const struct flo_httpd *httpd, const struct httpd_connection *newcomer)
 {
-    struct httpd_connection *yields = flo_httpd_room_yields(httpd);
+    struct httpd_connection *yields = flo_httpd_room_yields(httpd, newcomer);
     if (yields != NULL) {
         connection_free(yields);
     }
@@ -223,6 +205,11 @@ static void route_request(struct httpd_connection *connection)
         return;
     }
     connection->closes = connection->closes || connection->is_spare;
+    if (!connection->body_ended && flo_httpd_origin_is(options->spare_paths, request->head.path)) {
+        flo_fail(&err, FLO_E_REST_TOO_LARGE, "%s takes no body", request->head.path);
+        refuse(connection, 413, &err);
+        return;
+    }
     if (flo_httpd_preflight(request)) {
         connection->closes = connection->closes || !connection->body_ended;
         enter(connection, HTTPD_HANDLER);
@@ -341,6 +328,7 @@ static bool take_body(struct httpd_connection *connection, const char *data, siz
     struct flo_err err = {0};
     connection->body_bytes += bytes;
     connection->window_bytes += bytes;
+    connection->moved_at_ms = flo_now_ms();
     if (connection->body_bytes > request->route->body_bytes_max) {
         flo_fail(&err, FLO_E_REST_TOO_LARGE, "a body longer than %llu bytes",
                  (unsigned long long)request->route->body_bytes_max);
@@ -433,6 +421,9 @@ void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
  * written. */
 static void flushed(struct httpd_connection *connection)
 {
+    if (!connection->saw_eof) {
+        bufferevent_enable(connection->bev, EV_READ); /* see wait_full() */
+    }
     if (!connection->closes) {
         connection->is_kept = true;
         connection->since_ms = flo_now_ms();
@@ -484,16 +475,9 @@ static void connection_process(struct httpd_connection *connection)
 
 /* Continues a connection when its handler has answered, or when it has no
  * request. */
-static void on_kick(evutil_socket_t fd, short what, void *context)
+static void go_on(struct httpd_connection *connection)
 {
-    (void)fd;
-    (void)what;
-    struct httpd_connection *connection = context;
     struct flo_httpd_request *request = connection->request;
-    if (connection->is_over) {
-        connection_free(connection);
-        return;
-    }
     if (request != NULL) {
         if (!request->is_answered) {
             return;
@@ -518,19 +502,14 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_read(struct bufferevent *bev, void *context)
+static bool is_filled(const struct httpd_connection *connection)
 {
-    (void)bev;
-    connection_process(context);
+    return evbuffer_get_length(bufferevent_get_input(connection->bev)) >= INPUT_BYTES_MAX;
 }
 
-static void on_write(struct bufferevent *bev, void *context)
+static bool is_unanswered(const struct httpd_connection *connection)
 {
-    struct httpd_connection *connection = context;
-    (void)bev;
-    if (connection->state == HTTPD_FLUSH) {
-        on_kick(-1, 0, connection);
-    }
+    return connection->request != NULL && !connection->request->is_answered;
 }
 
 /* Probes a client that has shut down its sending side: it may be gone, or still
@@ -542,7 +521,9 @@ static bool sound_out(struct httpd_connection *connection)
 {
     const struct flo_httpd_request *request = connection->request;
     const char *bytes = request->is_begun ? "0" : GO_ON;
-    if (connection->listener->unix_path != NULL) {
+    bool was_asked = request->was_asked;
+    connection->request->was_asked = true;
+    if (connection->listener->unix_path != NULL || was_asked) {
         return true;
     }
     if (connection->listener->tls != NULL || request->head.minor == 0 ||
@@ -557,85 +538,163 @@ static bool sound_out(struct httpd_connection *connection)
  * who sends no more is gone. */
 static void look_after(struct httpd_connection *connection)
 {
-    if (is_stalled(connection) ||
+    if (flo_httpd_still_ms(connection) >= connection->httpd->options.write_timeout_ms ||
         shows(connection, connection->listener->tls != NULL ? POLLRDHUP : 0)) {
         connection_free(connection);
         return;
     }
-    if (connection->request != NULL && !connection->saw_eof && shows(connection, POLLRDHUP)) {
-        (void)sound_out(connection); /* nothing is read now, so no event tells it */
+    /* No event tells it while nothing is read, or when it was seen before this
+     * request began. */
+    if (is_unanswered(connection) && shows(connection, POLLRDHUP) && !sound_out(connection)) {
+        connection_free(connection);
+        return;
+    }
+    /* The end of a client may wait behind bytes that are not read. */
+    if (is_unanswered(connection) && is_filled(connection) && !connection->request->is_begun &&
+        connection->request->head.minor > 0) {
+        bufferevent_write(connection->bev, GO_ON, strlen(GO_ON));
     }
     enter(connection, connection->state);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *context)
+/* Answers a request that is slow with an error. */
+static void refuse_slow(struct httpd_connection *connection)
 {
-    struct httpd_connection *connection = context;
-    if ((what & BEV_EVENT_CONNECTED) != 0) {
-        flo_httpd_tls_peer(bev, &connection->peer);
-        return;
-    }
-    /* An EOF may come in the same event.  libevent sends no more after an error. */
-    if ((what & BEV_EVENT_ERROR) != 0) {
-        connection_free(connection);
-        return;
-    }
-    /* libevent sends no more bytes over TLS after either side has closed. */
-    bool is_flushing = connection->listener->tls == NULL &&
-                       (connection->state == HTTPD_FLUSH ||
-                        (connection->request != NULL && connection->request->is_answered));
-    if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
-        connection->saw_eof = true; /* the client sends no more, but may still read the answer */
-        return;
-    }
-    if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
-        sound_out(connection)) {
-        connection->saw_eof = true;
-        look_after(connection);
-        return;
-    }
-    connection_free(connection);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    struct httpd_connection *connection = context;
     struct flo_err err = {0};
-    if (connection->state == HTTPD_HANDLER || connection->state == HTTPD_FLUSH ||
-        (connection->state == HTTPD_BODY && connection->is_held)) {
+    if (connection->state == HTTPD_BODY && connection->is_held) {
         look_after(connection);
+        return;
+    }
+    if (connection->state == HTTPD_BODY && connection->window_bytes >= BODY_WINDOW_BYTES) {
+        connection->window_bytes = 0;
+        enter(connection, HTTPD_BODY);
         return;
     }
     if (connection->state == HTTPD_BODY) {
-        if (connection->window_bytes >= BODY_WINDOW_BYTES) {
-            connection->window_bytes = 0;
-            enter(connection, HTTPD_BODY);
-            return;
-        }
         flo_fail(&err, FLO_E_NET_TIMEOUT, "the body is slow: %llu bytes in %llu ms",
                  (unsigned long long)connection->window_bytes,
                  (unsigned long long)deadline_ms(connection));
         refuse(connection, 408, &err);
         return;
     }
-    if (connection->state == HTTPD_HEAD && connection->head_begun) {
-        struct flo_httpd_request *request = calloc(1, sizeof(*request));
-        if (request != NULL) {
-            request->connection = connection;
-            request->number = ++connection->httpd->numbers;
-            connection->request = request;
-            /* the rest of the head may still arrive, so the connection waits
-             * for it while it closes */
-            connection->body_ended = false;
-            flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
-                     (unsigned long long)deadline_ms(connection));
-            refuse(connection, 408, &err);
-            return;
-        }
+    struct flo_httpd_request *request = connection->head_begun ? calloc(1, sizeof(*request)) : NULL;
+    if (request == NULL) {
+        connection_free(connection);
+        return;
     }
-    connection_free(connection);
+    request->connection = connection;
+    request->number = ++connection->httpd->numbers;
+    connection->request = request;
+    /* the rest of the head may still arrive, so the connection waits for it
+     * while it closes */
+    connection->body_ended = false;
+    flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
+             (unsigned long long)deadline_ms(connection));
+    refuse(connection, 408, &err);
+}
+
+/* ---- events ---- */
+
+/* The client sends no more.  libevent sends no more over TLS after either side
+ * has closed. */
+static void half_closed(struct httpd_connection *connection)
+{
+    if (connection->listener->tls != NULL) {
+        connection_free(connection);
+        return;
+    }
+    connection->saw_eof = true;
+    if (is_unanswered(connection)) {
+        look_after(connection);
+    }
+}
+
+/* Stops reading when the input is full.  libevent would call on_read() again and
+ * again: at its high watermark it stops reading, but not calling. */
+static void wait_full(struct httpd_connection *connection)
+{
+    if (is_filled(connection)) {
+        bufferevent_disable(connection->bev, EV_READ);
+    }
+}
+
+/* Does what the table says.  May free the connection. */
+static void happens(struct httpd_connection *connection, enum httpd_event event)
+{
+    switch (flo_httpd_does(connection->state, event)) {
+    case HTTPD_WAITS:
+        wait_full(connection);
+        return;
+    case HTTPD_YIELDS: /* flo_httpd_give_way() */
+        return;
+    case HTTPD_READS:
+        connection_process(connection);
+        return;
+    case HTTPD_CLOSES:
+        connection_free(connection);
+        return;
+    case HTTPD_REFUSES:
+        refuse_slow(connection);
+        return;
+    case HTTPD_ASKS:
+        half_closed(connection);
+        return;
+    case HTTPD_LOOKS:
+        look_after(connection);
+        return;
+    case HTTPD_SENDS_ON:
+        if (event == HTTPD_AT_HALF_CLOSE) {
+            half_closed(connection);
+        } else {
+            go_on(connection);
+        }
+        return;
+    }
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *context)
+{
+    struct httpd_connection *connection = context;
+    (void)fd;
+    (void)what;
+    if (connection->is_over) {
+        happens(connection, HTTPD_AT_REVOKED);
+    } else {
+        go_on(connection);
+    }
+}
+
+static void on_read(struct bufferevent *bev, void *context)
+{
+    (void)bev;
+    happens(context, HTTPD_AT_BYTES);
+}
+
+static void on_write(struct bufferevent *bev, void *context)
+{
+    (void)bev;
+    happens(context, HTTPD_AT_DRAINED);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *context)
+{
+    struct httpd_connection *connection = context;
+    bool is_reset = EVUTIL_SOCKET_ERROR() == ECONNRESET;
+    if ((what & BEV_EVENT_CONNECTED) != 0) {
+        flo_httpd_tls_peer(bev, &connection->peer);
+        return;
+    }
+    /* An EOF may come in the same event.  libevent sends no more after an error. */
+    happens(connection, (what & BEV_EVENT_ERROR) != 0 ? is_reset ? HTTPD_AT_RESET : HTTPD_AT_ERROR
+                        : shows(connection, 0)        ? HTTPD_AT_END
+                                                      : HTTPD_AT_HALF_CLOSE);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    happens(context, HTTPD_AT_DEADLINE);
 }
 
 /* ---- the end of a right ---- */
@@ -695,8 +754,8 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     struct flo_httpd *httpd = listener->httpd;
     struct flo_err err = {0};
     (void)bytes;
-    if (flo_httpd_is_full(httpd) && !flo_httpd_give_way(httpd) &&
-        httpd->n_connections >= httpd->options.connections_max + HTTPD_SPARE) {
+    if (flo_httpd_is_full(httpd) && !flo_httpd_give_way(httpd, NULL) &&
+        httpd->n_connections >= flo_httpd_places(listener) + HTTPD_SPARE) {
         flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
         evutil_closesocket(fd); /* the places for a 503 are in use, too */
         return;
@@ -726,6 +785,9 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
         return;
     }
     flo_httpd_peer_describe(connection, fd, address);
+    if (flo_httpd_is_full(httpd)) {
+        (void)flo_httpd_give_way(httpd, connection);
+    }
     connection->next = httpd->connections;
     if (connection->next != NULL) {
         connection->next->prev = connection;

@@ -17,6 +17,8 @@
 #define HTTPD_FILE_PIECE_BYTES 65536
 /* places above connections_max, for spare_paths and for refusals */
 #define HTTPD_SPARE 8
+/* places above connections_max for clients of a unix socket */
+#define HTTPD_SOCKET 16
 
 struct httpd_route {
     struct httpd_route *next;
@@ -48,6 +50,31 @@ enum httpd_state {
     HTTPD_HANDLER, /* the handler must still send an answer, or the rest of one */
     HTTPD_FLUSH,   /* the answer is complete, but not yet sent */
     HTTPD_LINGER,  /* the answer is sent; further input is read and dropped */
+};
+#define HTTPD_STATES (HTTPD_LINGER + 1)
+
+/* Events of a connection, and what it does at them: cells.def. */
+enum httpd_event {
+    HTTPD_AT_BYTES,
+    HTTPD_AT_END,
+    HTTPD_AT_RESET,
+    HTTPD_AT_HALF_CLOSE,
+    HTTPD_AT_ERROR,
+    HTTPD_AT_DEADLINE,
+    HTTPD_AT_REVOKED,
+    HTTPD_AT_DRAINED,
+    HTTPD_AT_NO_DESCRIPTORS,
+};
+#define HTTPD_EVENTS (HTTPD_AT_NO_DESCRIPTORS + 1)
+enum httpd_does {
+    HTTPD_WAITS,    /* nothing: bytes wait in their buffers */
+    HTTPD_READS,    /* reads what the state can take */
+    HTTPD_CLOSES,   /* closes at once, and tells the handler */
+    HTTPD_REFUSES,  /* answers 408; closes if no request has begun */
+    HTTPD_ASKS,     /* asks the client whether it is there */
+    HTTPD_LOOKS,    /* closes if the client is gone or takes nothing, else waits on */
+    HTTPD_SENDS_ON, /* sends the rest, then closes or begins the next request */
+    HTTPD_YIELDS,   /* closes if room.c chooses it */
 };
 
 struct httpd_connection {
@@ -99,6 +126,7 @@ struct flo_httpd_request {
     bool is_begun;    /* true: the status line was sent */
     bool is_chunked;  /* the answer is sent chunked */
     bool is_answered; /* true: the handler will send no more bytes */
+    bool was_asked;   /* true: the client sends no more, and was asked whether it is there */
 };
 
 struct flo_httpd {
@@ -138,6 +166,9 @@ bool flo_httpd_host_is_allowed(const struct httpd_connection *connection);
 void flo_httpd_peer_describe(struct httpd_connection *connection, int fd,
                              const struct sockaddr *address);
 
+/* cells.c */
+enum httpd_does flo_httpd_does(enum httpd_state state, enum httpd_event event);
+
 /* cors.c */
 /* Adds the CORS headers when the request's origin may read the answer.  Returns
  * true when the request was a preflight, which is then answered. */
@@ -169,9 +200,17 @@ bool flo_httpd_is_over(const struct httpd_connection *connection);
 /* Pauses accepting while the next client would replace a connection that was
  * opened or answered only just now.  New clients wait in the kernel's queue. */
 void flo_httpd_room_mind(struct flo_httpd *httpd);
-/* Returns the connection that is closed for a new client; NULL: all are busy, or
- * idle for less than 100 ms. */
-struct httpd_connection *flo_httpd_room_yields(const struct flo_httpd *httpd);
+/* Returns the places of a listener: on a unix socket they are more. */
+size_t flo_httpd_places(const struct httpd_listener *listener);
+/* Returns the time since the client took or sent a byte, or had nothing to take. */
+uint64_t flo_httpd_still_ms(struct httpd_connection *connection);
+/* Returns the connection that is closed for a newcomer (NULL: it is not known yet).
+ * That is the one that has been idle longest, for 100 ms at least.  Else it is a
+ * body or an answer of the client that has most of them: one that has stood still
+ * for a second, or any if these are more than the newcomer's connections.  NULL:
+ * nobody yields. */
+struct httpd_connection *flo_httpd_room_yields(const struct flo_httpd *httpd,
+                                               const struct httpd_connection *newcomer);
 
 /* tls.c */
 FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
@@ -187,9 +226,8 @@ void flo_httpd_tls_forget(struct flo_httpd_tls *files);
 bool flo_httpd_tls_admits(SSL_CTX *context, SSL *ssl);
 
 /* connection.c */
-/* Closes the connection that has been idle longest.  Returns false when all are
- * busy, or idle for less than 100 ms. */
-bool flo_httpd_give_way(const struct flo_httpd *httpd);
+/* Closes the connection that flo_httpd_room_yields() returns.  false: it is none. */
+bool flo_httpd_give_way(const struct flo_httpd *httpd, const struct httpd_connection *newcomer);
 /* Closes those connections of a listener, whatever their state, that its new TLS
  * files do not admit. */
 void flo_httpd_connections_check(struct httpd_listener *listener);
