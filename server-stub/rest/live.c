@@ -341,9 +341,11 @@ static void replay(struct flo_live *live, struct live_client *client, const char
     }
     for (size_t i = 0; i < live->count; i++) {
         const struct live_event *event = &live->ring[(live->first + i) % RING_EVENTS];
-        if (event->id > last) {
-            (void)flo_httpd_stream_chunk(client->request, event->text, event->bytes,
-                                         RING_BYTES_MAX);
+        if (event->id > last && !flo_httpd_stream_chunk(client->request, event->text, event->bytes,
+                                                        BACKLOG_BYTES_MAX)) {
+            /* more than one client may have waiting */
+            (void)flo_httpd_stream_chunk(client->request, resync, sizeof(resync) - 1, UINT32_MAX);
+            return;
         }
     }
 }

@@ -3,6 +3,8 @@
 #include "tests/unit/server/rest_world.h"
 
 #include "base/host/digest.h"
+#include "base/host/httpd/connection.h"
+#include "server-stub/rest/live.h"
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/outgoing.h"
@@ -650,6 +652,71 @@ static void an_artifact_has_its_digest(void **state)
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, open_rest, close_rest)
 
+/* A stream of events, from behind the event of that number. */
+static int listens(const struct world *world, unsigned long long last)
+{
+    char text[512];
+    int chars = snprintf(text, sizeof(text),
+                         "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n"
+                         "Authorization: Bearer %s\r\nLast-Event-ID: %llu\r\n\r\n",
+                         world->admin, last);
+    const struct httpd_connection *before = world->rest.httpd->connections;
+    int fd = sends(world->people, text, (size_t)chars);
+    while (world->rest.httpd->connections == before ||
+           world->rest.httpd->connections->request == NULL) {
+        event_base_loop(world->base, EVLOOP_NONBLOCK);
+    }
+    return fd;
+}
+
+static void audits(struct world *world, size_t count)
+{
+    static char detail[511];
+    begin(world);
+    memset(detail, 'x', sizeof(detail) - 1);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(
+            flo_controller_audit(world->controller, "me", "test", "it", "ok", detail, &world->err),
+            0);
+    }
+    commit(world);
+}
+
+/* It missed more than one client may have waiting: it is told to begin anew. */
+static void who_missed_much_and_reads_nothing_has_little_waiting(void **state)
+{
+    struct world *world = *state;
+    struct flo_live *live;
+    char text[4096] = "";
+    size_t got = 0;
+    unsigned long long first = 0;
+
+    assert_int_equal(flo_live_open(world->controller, world->base, &live, &world->err), 0);
+    world->rest.live = live;
+    int one = listens(world, 0);
+    audits(world, 1);
+    while (first == 0) { /* the number of the first event */
+        event_base_loop(world->base, EVLOOP_NONBLOCK);
+        ssize_t n = recv(one, text + got, sizeof(text) - 1 - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+        const char *id = strstr(text, "id: ");
+        first = id != NULL && strchr(id, '\n') != NULL ? strtoull(id + 4, NULL, 10) : 0;
+    }
+    for (int i = 0; i < 16; i++) {
+        audits(world, 1000);
+    }
+    int two = listens(world, first);
+    size_t waiting =
+        evbuffer_get_length(bufferevent_get_output(world->rest.httpd->connections->bev));
+    assert_in_range(waiting, 1, (4u << 20) + 1024);
+    close(one);
+    close(two);
+    flo_httpd_close(world->rest.httpd);
+    flo_live_close(live);
+    const struct flo_httpd_options plain = {.connections_max = 8};
+    assert_int_equal(flo_httpd_open(world->base, &plain, &world->rest.httpd, &world->err), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +744,7 @@ int main(void)
         STORY(a_webhook_is_https_and_has_no_password),
         STORY(an_account_has_one_check_of_the_audit_at_a_time),
         STORY(no_token_is_for_a_group_by_a_selector),
+        STORY(who_missed_much_and_reads_nothing_has_little_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
