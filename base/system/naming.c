@@ -27,11 +27,12 @@ static bool name_beside(const char *path, char beside[PATH_MAX])
 /* Returns false when `how` has LOCK_NB and somebody has the lock. */
 static bool lock(int fd, int how)
 {
-    int rv;
-
-    while ((rv = flock(fd, LOCK_EX | how)) < 0 && errno == EINTR) {
+    while (flock(fd, LOCK_EX | how) < 0) {
+        if (errno != EINTR) {
+            return how == 0;
+        }
     }
-    return rv == 0 || how == 0;
+    return true;
 }
 
 static int look(int folder, const char *beside)
