@@ -28,8 +28,9 @@ static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_
         }
         for (size_t m = 0; m < newer->core.member_count; m++) {
             const struct flo_rollout_member *member = &newer->core.members[m];
-            bool is_there =
-                member->state != FLO_EXECUTION_REMOVED && member->state != FLO_EXECUTION_SUPERSEDED;
+            bool is_there = member->state != FLO_EXECUTION_REMOVED &&
+                            member->state != FLO_EXECUTION_SUPERSEDED &&
+                            member->rule == FLO_RULE_FREE;
             if (is_there && flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
                 FLO_TRY(flo_rollouts_step(
                     controller, entry,

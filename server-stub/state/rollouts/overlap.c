@@ -216,8 +216,13 @@ int flo_rollouts_supersede(struct flo_controller *controller, const struct flo_r
     for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
         struct flo_rollout_entry *older = controller->rollouts->items[i];
         for (size_t m = 0; meets(older, entry) && m < entry->core.member_count && rv == 0; m++) {
-            rv = supersede_device(controller, older, entry->core.members[m].device, entry->core.id,
-                                  err);
+            const char *device = entry->core.members[m].device;
+            struct flo_rule_answer answer;
+            /* A device that a rule keeps from this rollout stays with the other. */
+            flo_rollouts_ask(controller, entry, device, &answer);
+            rv = answer.hold != FLO_RULE_FREE
+                     ? 0
+                     : supersede_device(controller, older, device, entry->core.id, err);
         }
     }
     return rv;

@@ -573,6 +573,37 @@ static void a_rule_that_comes_later_holds_who_has_not_begun(void **state)
     }
 }
 
+/* Nor does a rollout that may not tell a device take it from the one that told
+ * it. */
+static void a_device_that_is_held_stays_with_the_rollout_that_has_it(void **state)
+{
+    struct world *world;
+
+    (void)state;
+    assert_int_equal(world_setup((void **)&world), 0);
+    add_next_release(world);
+    group(world, "mine", "", 100);
+    group(world, "prod", "", 100);
+    move(world, OURS, "mine", true);
+    move(world, X, "prod", true);
+    start_prod(world);
+    assert_non_null(start(world, "{\"release\":\"tiny@2.2.0\",\"group\":\"mine\","
+                                 "\"start_at\":\"2099-01-01T00:00:00Z\"," DONE));
+    x_is_mine(world);
+    put_rule(world, &rules[1]);
+    find(world, "r-0002")->core.start_at_ms = waits_wall_ms() - 1;
+    tick(world);
+
+    assert_int_equal(find(world, "r-0002")->core.state, FLO_ROLLOUT_RUNNING);
+    const struct flo_rollout *prod = &find(world, "r-0001")->core;
+    assert_int_equal(prod->members[flo_rollout_find(prod, ids[X])].state, FLO_EXECUTION_NOTIFIED);
+    char rollout[FLO_NAME_MAX + 1];
+    assert_int_equal(
+        flo_rollouts_of_order(world->controller, order_of(world, X), rollout, &world->err), 0);
+    assert_string_equal(rollout, "r-0001");
+    world_teardown((void **)&world);
+}
+
 /* Who approved it for a device approved no other words. */
 static void an_approval_for_a_device_ends_edits(void **state)
 {
@@ -612,6 +643,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_way_leads_past_a_rule),
         cmocka_unit_test(a_rule_that_comes_later_holds_who_has_not_begun),
+        cmocka_unit_test(a_device_that_is_held_stays_with_the_rollout_that_has_it),
         cmocka_unit_test(an_approval_for_a_device_ends_edits),
     };
 
