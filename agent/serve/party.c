@@ -81,8 +81,35 @@ bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_
     return out->number != 0;
 }
 
+bool flo_party_log(struct flo_serve *serve, const struct flo_party *party, uint64_t now_ms,
+                   enum flo_log_level level, const char *area, const struct flo_err *err)
+{
+    struct serve_lines *lines = &serve->lines[party->number % FLO_COUNT(serve->lines)];
+    struct flo_err told = *err;
+    char name[FLO_NAME_MAX + 1];
+
+    if (lines->party != party->number || now_ms - lines->since_ms >= FLO_PARTY_LINES_MS) {
+        uint32_t left_out = lines->party == party->number ? lines->left_out : 0;
+        *lines = (struct serve_lines){party->number, now_ms, 0, left_out};
+    }
+    if (lines->count == FLO_PARTY_LINES_MAX) {
+        lines->left_out++;
+        return false;
+    }
+    lines->count++;
+    flo_party_name(serve, party, name);
+    (void)flo_wrap(&told, err->code, "%s", name[0] == '\0' ? "owner" : name);
+    if (lines->left_out > 0) {
+        (void)flo_wrap(&told, err->code, "after %u lines that are left out", lines->left_out);
+        lines->left_out = 0;
+    }
+    flo_log_err(level, area, &told);
+    return true;
+}
+
 bool flo_party_may_take(uint64_t own, uint64_t more, uint64_t used, uint64_t most)
 {
-    return used <= most && more <= most - used && own <= most - used - more &&
-           more <= most - used - more - own;
+    uint64_t left = used <= most && more <= most - used ? most - used - more : 0;
+
+    return more <= left && own <= left - more;
 }

@@ -54,6 +54,14 @@ void flo_party_name(const struct flo_serve *serve, const struct flo_party *party
 /* Reads such a name.  Returns false if the app is not configured any more. */
 bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_party *out);
 
+#define FLO_PARTY_LINES_MAX 16
+#define FLO_PARTY_LINES_MS 10000
+/* Logs an error of a party's request, behind the party's name.  A party gets
+ * FLO_PARTY_LINES_MAX lines in FLO_PARTY_LINES_MS, at the time now_ms.  Returns
+ * false if the line is left out. */
+bool flo_party_log(struct flo_serve *serve, const struct flo_party *party, uint64_t now_ms,
+                   enum flo_log_level level, const char *area, const struct flo_err *err);
+
 /* Tells whether a party that has `own` of a thing may take `more`: as much must
  * stay free as it then has.  So each further party finds room. */
 bool flo_party_may_take(uint64_t own, uint64_t more, uint64_t used, uint64_t most);

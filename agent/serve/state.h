@@ -96,6 +96,13 @@ struct serve_answer {
     char id[48];
 };
 
+/* Lines of the log about a party's requests. */
+struct serve_lines {
+    FLO_OWNED(LINES, uint64_t party);
+    uint64_t since_ms;
+    uint32_t count, left_out;
+};
+
 /* A TCP connection that the kernel was asked about. */
 struct serve_known {
     uint64_t cookie;           /* the kernel's number of the socket; 0: none */
@@ -122,6 +129,7 @@ struct flo_serve {
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;
     int kernel_fd;                 /* socket for questions about ports, or -1 */
+    struct serve_lines lines[64];  /* a party is at its number's place */
     struct serve_known known[256]; /* a connection is at its cookie's place */
     bool unbound_have_all;
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];

@@ -392,7 +392,7 @@ bool flo_fallback_failed(struct serve_request *request, struct flo_err *err)
     if (!detour->has_left || request->has_begun) {
         return false;
     }
-    flo_log_err(FLO_LOG_INFO, "routes", err);
+    flo_request_log(request, FLO_LOG_INFO, "routes", err);
     if (!is_kept(request)) {
         count_end(request, true);
     }

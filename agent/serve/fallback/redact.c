@@ -124,7 +124,7 @@ static void on_child(void *context, enum serve_child_end end, int status, struct
     }
     if (err.code != 0) {
         flo_wrap(&err, err.code, "redaction of route %s", request->detour.route->is.name);
-        flo_log_err(FLO_LOG_WARN, "routes", &err);
+        flo_request_log(request, FLO_LOG_WARN, "routes", &err);
         router->refuse(request, &err);
         return;
     }

@@ -134,6 +134,13 @@ struct serve_request *flo_request_open(struct flo_serve *serve,
                                        const struct serve_question *question);
 void flo_request_free(struct serve_request *request);
 
+/* Logs an error of the request within the lines of its party. */
+static inline void flo_request_log(struct serve_request *request, enum flo_log_level level,
+                                   const char *area, const struct flo_err *err)
+{
+    (void)flo_party_log(request->serve, &request->party, flo_now_ms(), level, area, err);
+}
+
 /* ---- its answer, for the router ---- */
 
 /* Passes a TOKEN frame to the front.  After an error the router ends the

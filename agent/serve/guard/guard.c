@@ -181,7 +181,7 @@ static void conclude(struct guarding *guarding, const struct flo_err *failure)
         guarding->verdict.kind = GUARD_FAILED;
         flo_wrap(&err, FLO_E_INFER_GUARD_FAILED, "guard %s", guard->is.name);
         err.code = FLO_E_INFER_GUARD_FAILED;
-        flo_log_err(FLO_LOG_WARN, "guard", &err);
+        flo_request_log(guarding->request, FLO_LOG_WARN, "guard", &err);
     } else if (guarding->verdict.kind == GUARD_REFUSED) {
         flo_fail(&err, FLO_E_INFER_GUARD, "guard %s: %s", guard->is.name, guarding->verdict.reason);
     } else if (guarding->verdict.kind == GUARD_EDITED) {

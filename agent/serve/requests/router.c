@@ -108,7 +108,7 @@ static void on_token(struct serve_request *request, const struct flo_wire_token 
     struct flo_err err = {0};
     int rv = flo_answer_token(request, token, &err);
     if (rv == FLO_E_INFER_CANCELLED) {
-        flo_log_err(FLO_LOG_INFO, "serve", &err);
+        flo_request_log(request, FLO_LOG_INFO, "serve", &err);
         request_end(request, 0, rv);
     } else if (rv < 0) {
         request_fail(request, &err);
@@ -160,7 +160,7 @@ static void on_done(struct serve_request *request, struct flo_wire_done *done)
     if (done->nonfinite > 0) {
         flo_fail(&err, FLO_E_PROBE_NONFINITE, "%u of %u tokens came from NaN or infinity",
                  done->nonfinite, request->tokens_out);
-        flo_log_err(FLO_LOG_WARN, "serve", &err);
+        flo_request_log(request, FLO_LOG_WARN, "serve", &err);
     }
     if (request->is_guarded) {
         flo_guard_answer(request, done);

@@ -345,7 +345,7 @@ static void FEEDBACK(enum flo_party_kind kind)
     /* It judges what it got, and nothing else. */
     assert_int_equal(flo_judged_take(serve, one.number, place, "other", &err),
                      FLO_E_REST_NOT_FOUND);
-    while (flo_judged_take(serve, one.number, place, NULL, &err) == 0) {
+    while (taken < 1000 && flo_judged_take(serve, one.number, place, NULL, &err) == 0) {
         taken++;
     }
     assert_int_equal(taken, FLO_COUNT(serve->answers) - 1);
@@ -374,6 +374,21 @@ static void ENDPOINTS(enum flo_party_kind kind)
     flo_endpoint_ended(endpoint, 0);
     assert_int_equal(endpoint->next_ms, 0);
     free(endpoint);
+}
+
+static void LINES(enum flo_party_kind kind)
+{
+    unsigned lines = 0, others = 0;
+    (void)kind;
+    for (int i = 0; i < 100; i++) {
+        lines += flo_party_log(serve, &one, 50, FLO_LOG_DEBUG, "test", &err);
+    }
+    assert_int_equal(lines, FLO_PARTY_LINES_MAX);
+    for (int i = 0; i < 100; i++) {
+        others += flo_party_log(serve, &other, 50, FLO_LOG_DEBUG, "test", &err);
+    }
+    assert_int_equal(others, FLO_PARTY_LINES_MAX);
+    assert_true(flo_party_log(serve, &one, 50 + FLO_PARTY_LINES_MS, FLO_LOG_DEBUG, "test", &err));
 }
 
 static void LIMITS(enum flo_party_kind kind)
