@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,20 +121,46 @@ static void a_pressure_that_lasts_gives_batch_requests_503(void **state)
     world_close();
 }
 
+/* Asks on a connection that stays open.  Returns whether it was told that no
+ * token was there already. */
+static bool ask_again(int fd)
+{
+    static char text[65536];
+    size_t n = 0;
+    ssize_t got;
+    const char *told;
+    int bytes = snprintf(text, sizeof(text),
+                         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                         "Content-Length: %zu\r\n\r\n" CHAT,
+                         strlen(CHAT));
+    assert_int_equal(send(fd, text, (size_t)bytes, MSG_NOSIGNAL), bytes);
+    for (text[0] = '\0'; (told = strstr(text, "\"cached_tokens\":")) == NULL || told[17] == '\0';) {
+        RUN_UNTIL((got = recv(fd, text + n, sizeof(text) - 1 - n, MSG_DONTWAIT)) > 0);
+        n += (size_t)got;
+        text[n] = '\0';
+    }
+    return told[16] == '0' && told[17] == '}';
+}
+
 /* An address may be several clients, who must not learn of each other. */
 static void an_address_is_told_no_cached_tokens(void **state)
 {
-    static struct client client, other = {.is_other = true};
+    static struct client client;
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(flo_serve_port(world.serve)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const void *)&address, sizeof(address)), 0);
     for (int i = 0; i < 2; i++) {
         ask(&client, "/v1/chat/completions", CHAT);
-        ask(&other, "/v1/chat/completions", CHAT);
         assert_int_equal(client.status, 200);
         assert_true((strstr(client.text, "\"cached_tokens\":0}") != NULL) == (i == 0));
-        assert_non_null(strstr(other.text, "\"cached_tokens\":0}"));
+        assert_true(ask_again(fd));
     }
+    close(fd);
     world_close();
 }
 
