@@ -82,6 +82,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     serve->sandbox = options->sandbox;
     serve->limits.keeps_prompts = options->keeps_prompts;
     serve->origins = options->origins;
+    serve->shared_prefixes = options->shared_prefixes;
     serve->has_page = !options->has_no_page;
     serve->has_no_ollama = options->has_no_ollama;
     serve->has_no_anthropic = options->has_no_anthropic;

@@ -288,6 +288,9 @@ struct flo_serve_options {
     /* Origins whose pages may use the API in a browser, NULL at the end; NULL:
      * none.  The list is borrowed until close. */
     const char *const *origins;
+    /* beginnings of system messages that all parties share, a list that ends with
+     * NULL; NULL: none */
+    const char *const *shared_prefixes;
     bool has_no_page; /* true: the chat page at / is not served */
     /* true: the API of Ollama, or of Anthropic, is not served */
     bool has_no_ollama, has_no_anthropic;

@@ -25,12 +25,33 @@ static uint32_t lower(uint32_t wanted, uint32_t most)
     return most > 0 && (wanted == 0 || wanted > most) ? most : wanted;
 }
 
+/* Finds the longest beginning of the system message that the device's owner lets
+ * all parties share. */
+static void share_prefix(const struct flo_serve *serve, struct flo_wire_generate *in)
+{
+    const struct flo_wire_text *content = &in->messages[0].content;
+
+    if (in->n_messages == 0 || !flo_params_is_role(in, 0, "system")) {
+        return;
+    }
+    for (const char *const *p = serve->shared_prefixes; p != NULL && *p != NULL; p++) {
+        size_t bytes = strlen(*p);
+        if (bytes > in->public_bytes && bytes <= content->bytes &&
+            memcmp(content->data, *p, bytes) == 0) {
+            in->public_bytes = (uint32_t)bytes;
+        }
+    }
+}
+
 void flo_app_bind(struct serve_request *request)
 {
     const struct serve_token *app = app_of(request);
     struct flo_wire_message *message = &request->params.message;
     struct flo_wire_generate *in = &message->generate;
 
+    if (message->type == FLO_WIRE_GENERATE) {
+        share_prefix(request->serve, in);
+    }
     if (app == NULL) {
         return;
     }

@@ -5,7 +5,8 @@
 
 #include "agent/serve/front/request.h"
 
-/* Applies the app's limits to a request: its priority, and the numbers of
+/* Applies the owner's rules to a request: the public beginning of its system
+ * message, and the app's limits, which are its priority, and the numbers of
  * tokens in prompt and answer.  In a pipeline the caller calls it for the
  * message to each model. */
 void flo_app_bind(struct serve_request *request);

@@ -265,6 +265,31 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
     free(serve);
 }
 
+static uint32_t public_of(const char *role, const char *text)
+{
+    static const char *const shared[] = {"You see", "You see to a plant.", "Other", NULL};
+    struct flo_serve *serve = calloc(1, sizeof(*serve));
+    struct serve_request request = {.serve = serve, .party.token = -1};
+    struct flo_wire_generate *in = &request.params.message.generate;
+    request.params.message.type = FLO_WIRE_GENERATE;
+    in->n_messages = 1;
+    in->messages[0].role = (struct flo_wire_text){role, strlen(role)};
+    in->messages[0].content = (struct flo_wire_text){text, strlen(text)};
+    serve->shared_prefixes = shared;
+    flo_app_bind(&request);
+    free(serve);
+    return in->public_bytes;
+}
+
+static void an_owners_prefix_of_a_system_message_is_public(void **state)
+{
+    (void)state;
+    assert_int_equal(public_of("system", "You see to a plant. The code is 4711."), 19);
+    assert_int_equal(public_of("system", "You see all."), 7);
+    assert_int_equal(public_of("system", "You"), 0);
+    assert_int_equal(public_of("user", "You see to a plant."), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +302,7 @@ int main(void)
         cmocka_unit_test(each_input_of_vectors_is_a_prompt),
         cmocka_unit_test(an_answer_ends_at_the_apps_most_tokens),
         cmocka_unit_test(an_app_names_its_models_itself),
+        cmocka_unit_test(an_owners_prefix_of_a_system_message_is_public),
         cmocka_unit_test(a_runtimes_prompt_is_held_to_four_bytes_a_token),
     };
 
