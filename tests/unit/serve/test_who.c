@@ -1,6 +1,7 @@
 /* Who sends a request, as the kernel and the tokens say.
  *
- * With FLO_BENCH=1 it also prints what one decision costs. */
+ * With FLO_BENCH=1 it also prints what one decision costs.  A request over TCP
+ * takes two: one to be admitted, one to be answered. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +55,7 @@ static void on_request(void *context, struct flo_httpd_request *http)
             memset(serve->known, 0, sizeof(serve->known));
             (void)flo_who_asks(serve, http);
         }
-        print_message("[   BENCH  ] %s: %.2f us a request, %.2f us for a new connection\n",
+        print_message("[   BENCH  ] %s: %.2f us a decision, %.2f us the first of a connection\n",
                       flo_httpd_peer_address(http), each_us,
                       (double)(waits_now_us() - from_us) / ROUNDS);
     }
