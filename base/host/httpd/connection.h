@@ -231,6 +231,7 @@ bool flo_httpd_give_way(const struct flo_httpd *httpd, const struct httpd_connec
 /* Closes those connections of a listener, whatever their state, that its new TLS
  * files do not admit. */
 void flo_httpd_connections_check(struct httpd_listener *listener);
+void flo_httpd_connections_free(struct flo_httpd *httpd);
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes);
 
