@@ -4,19 +4,19 @@
  * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
  * for each 16 KiB of a body, a cap on connections.  At the cap the connection
  * that has been idle longest is closed, after 100 ms at the earliest; new
- * clients wait in the kernel's queue meanwhile.  If none is idle, the client with
- * most bodies and answers loses one: one that has stood still for a second, or any
- * when the new client has fewer connections.  The same is done when no descriptor
- * is left.  If all connections wait for handlers, the answer is 503, except on
- * spare_paths, which take no body; 8 more places are kept for that, and one
- * descriptor.  Clients of a unix socket have 16 more places.  A handler answers at once, or keeps the request and
- * answers later.  Each state of a connection has a deadline (connection.c), and
- * a row for each event (cells.def).  A client that takes no byte of its answer for
- * a minute is gone.  When the client disconnects first, on_closed is called and
- * the request must not be touched again.  A client that only shuts down its
- * sending side still gets its answer (except with TLS, and with HTTP/1.0 over
- * TCP).  Opening ignores SIGPIPE for the process.  HEAD uses the route of
- * GET. */
+ * clients wait in the kernel's queue meanwhile.  If none is idle, the client
+ * with most bodies and answers loses one: one that has stood still for a
+ * second, or any when the new client has fewer connections.  The same is done
+ * when no descriptor is left.  If all connections wait for handlers, the answer
+ * is 503, except on spare_paths, which take no body; 8 more places are kept for
+ * that, and one descriptor.  Clients of a unix socket have 16 more places.  A
+ * handler answers at once, or keeps the request and answers later.  Each state
+ * of a connection has a deadline (connection.c), and a row for each event
+ * (cells.def).  A client that takes no byte of its answer for a minute is gone.
+ * When the client disconnects first, on_closed is called and the request must
+ * not be touched again.  A client that only shuts down its sending side still
+ * gets its answer (except with TLS, and with HTTP/1.0 over TCP).  Opening
+ * ignores SIGPIPE for the process.  HEAD uses the route of GET. */
 #ifndef FLOTILLA_HOST_HTTPD_H
 #define FLOTILLA_HOST_HTTPD_H
 

@@ -234,8 +234,8 @@ static bool has_ended(pid_t pid, uint64_t started, int *status)
     uint64_t now;
     pid_t waited = waitpid(pid, status, WNOHANG);
 
-    return waited == pid || (waited < 0 && errno == ECHILD && flo_broker_started(pid, &now) &&
-                             now != started);
+    return waited == pid ||
+           (waited < 0 && errno == ECHILD && flo_broker_started(pid, &now) && now != started);
 }
 
 static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)

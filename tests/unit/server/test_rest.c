@@ -682,7 +682,7 @@ static void audits(struct world *world, size_t count)
     commit(world);
 }
 
-/* It missed more than one client may have waiting: it is told to begin anew. */
+/* The client missed more than may wait for it, so it is told to begin anew. */
 static void who_missed_much_and_reads_nothing_has_little_waiting(void **state)
 {
     struct world *world = *state;
