@@ -199,11 +199,6 @@ static void route_request(struct httpd_connection *connection)
         return;
     }
     connection->closes = connection->closes || connection->is_spare;
-    if (!connection->body_ended && flo_httpd_origin_is(options->spare_paths, request->head.path)) {
-        flo_fail(&err, FLO_E_REST_TOO_LARGE, "%s takes no body", request->head.path);
-        refuse(connection, 413, &err);
-        return;
-    }
     if (flo_httpd_preflight(request)) {
         connection->closes = connection->closes || !connection->body_ended;
         enter(connection, HTTPD_HANDLER);
@@ -218,6 +213,11 @@ static void route_request(struct httpd_connection *connection)
     request->route = flo_httpd_route_find(connection->httpd, request);
     if (request->route == NULL) {
         refuse_route(connection);
+        return;
+    }
+    if (!connection->body_ended && flo_httpd_origin_is(options->spare_paths, request->head.path)) {
+        flo_fail(&err, FLO_E_REST_TOO_LARGE, "%s takes no body", request->head.path);
+        refuse(connection, 413, &err);
         return;
     }
     uint64_t max = request->route->body_bytes_max;

@@ -682,7 +682,7 @@ static void audits(struct world *world, size_t count)
     commit(world);
 }
 
-/* The client missed more than may wait for it, so it is told to begin anew. */
+/* The client missed more than may wait for it, so it is told to begin again. */
 static void who_missed_much_and_reads_nothing_has_little_waiting(void **state)
 {
     struct world *world = *state;

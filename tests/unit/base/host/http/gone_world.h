@@ -14,8 +14,8 @@
 #include <sys/types.h>
 
 #include "base/host/httpd/connection.h"
-#include "unit/base/host/http/httpd_world.h"
-#include "unit/waits.h"
+#include "tests/unit/base/host/http/httpd_world.h"
+#include "tests/unit/waits.h"
 
 enum { SHORT_MS = 40, CLIENTS_MAX = 480, WAITING_MAX = 64, PLACES = 4, PIECE_BYTES = 65536 };
 
