@@ -2,9 +2,8 @@
  *
  * Who names the folder wants its files, but not what its links reach: a link in
  * place of a file would sign a file of the publisher, which all devices get.  So
- * each name is opened beneath the folder; a link that stays there is followed.
- * The cache of Hugging Face is the only exception: in a folder snapshots/X a file
- * may be a link to a file of blobs/ beside snapshots/. */
+ * each name is opened beneath the folder.  A link inside is followed.  In a cache
+ * of Hugging Face, a file of snapshots/X may link to blobs/ next to snapshots/. */
 #ifndef FLOTILLA_BASE_GIVEN_H
 #define FLOTILLA_BASE_GIVEN_H
 

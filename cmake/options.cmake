@@ -19,7 +19,7 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 4)
 endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
-# What the compiler has against jumps into the middle of code and past a stack's guard.
+# Guards of the compiler against jumps into the middle of code and past a stack's end.
 include(CheckCCompilerFlag)
 set(flags -fstack-clash-protection)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|i.86")

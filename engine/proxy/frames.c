@@ -28,3 +28,15 @@ void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *
     message.failed.why = text_of(err->why);
     flo_proxy_put(proxy, &message);
 }
+
+void flo_proxy_add_words(const struct flo_proxy *proxy, struct flo_err *err)
+{
+    char text[200];
+    size_t n = proxy->process.n_words;
+    size_t skip = n > 150 ? n - 150 : 0;
+
+    if (proxy->state != FLO_PROXY_SERVES && n > 0) {
+        flo_text_clean(proxy->process.words + skip, n - skip, text, sizeof(text));
+        flo_err_why(err, "its last words: %s", text);
+    }
+}

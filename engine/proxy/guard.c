@@ -26,7 +26,7 @@
 #define ANSWER_MS 1000 /* most milliseconds that the parser waits for an answer of the guard */
 #define LEAVE_MS 3000  /* most milliseconds in which the parser tells the agent of the end */
 
-/* What the parser asks. */
+/* Words of the parser. */
 enum guard_word {
     GUARD_CONNECT,
     GUARD_LOOK,   /* figures now */
@@ -37,7 +37,7 @@ struct guard_ask {
     uint32_t number;
 };
 
-/* What the guard tells, as an answer or by itself (number 0). */
+/* A word of the guard, as an answer or by itself (number 0). */
 struct guard_note {
     uint32_t number;
     int error; /* errno of a connection; 0: it comes with the note */
@@ -173,7 +173,9 @@ _Noreturn static void guard(struct flo_proxy *proxy, struct flo_wire_text entry,
 
     while (waitpid(parser, &status, WNOHANG) == 0) {
         uint64_t now_ms = flo_now_ms();
-        rv = rv < 0 ? rv : look_at_end(proxy, &note.end);
+        if (rv == 0) {
+            rv = look_at_end(proxy, &note.end);
+        }
         if (rv == 0 && flo_guard_memory(proxy, proxy->process.pid, now_ms, &note.end) < 0) {
             rv = note.end.code;
             proxy->runtime.stop_ms = 0;

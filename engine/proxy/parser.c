@@ -37,5 +37,6 @@ int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err)
     if (rv == 0) {
         rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err);
     }
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }

@@ -81,18 +81,6 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
     exit(status);
 }
 
-void flo_proxy_add_words(const struct flo_proxy *proxy, struct flo_err *err)
-{
-    char text[200];
-    size_t n = proxy->process.n_words;
-    size_t skip = n > 150 ? n - 150 : 0;
-
-    if (proxy->state != FLO_PROXY_SERVES && n > 0) {
-        flo_text_clean(proxy->process.words + skip, n - skip, text, sizeof(text));
-        flo_err_why(err, "its last words: %s", text);
-    }
-}
-
 /* ---- memory ---- */
 
 static bool is_check(const struct flo_proxy *proxy)

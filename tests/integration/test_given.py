@@ -1,5 +1,4 @@
 """A link in somebody's folder brings nothing from outside into a model."""
-import glob
 import os
 import re
 import shutil
@@ -8,11 +7,11 @@ import subprocess
 import pytest
 
 import fleet as F
+import sets
 from conftest import MODELS
 from folder_parts import FOLDER
 from waits import HANG_S
 
-PUBLISH = os.path.join(F.ROOT, "engine", "publish", "**", "*.c")
 BASE = os.path.join(MODELS, "tiny-v1.F16.gguf")
 SECRET = "-----BEGIN PRIVATE KEY-----\nsecret of the publisher\n"
 
@@ -20,11 +19,10 @@ SECRET = "-----BEGIN PRIVATE KEY-----\nsecret of the publisher\n"
 def asked():
     """The names that readers of folders have in their source."""
     names = set()
-    for path in glob.glob(PUBLISH, recursive=True):
-        with open(path, encoding="utf-8") as file:
-            names.update(re.findall(
-                r'"([a-zA-Z_.]+\.(?:json|jinja|md|safetensors)|tokenizer\.model)"',
-                file.read()))
+    for _, data in sets.files(os.path.join(F.ROOT, "engine", "publish")):
+        names.update(re.findall(
+            r'"([a-zA-Z_.]+\.(?:json|jinja|md|safetensors)|tokenizer\.model)"',
+            data.decode()))
     assert {"config.json", "README.md", "adapter_config.json"} <= names
     return sorted(names)
 
@@ -48,7 +46,7 @@ def key(tmp_path):
 def copy(tmp_path):
     folder = str(tmp_path / "model")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(FOLDER, folder)
+    sets.copy(FOLDER, folder)
     return folder
 
 
@@ -71,7 +69,7 @@ def test_no_file_of_a_model_is_a_link_that_leads_out(model, tmp_path, key, name)
     if done.returncode == 0:  # this model's family does not ask for it
         with open(out, "rb") as file:
             assert SECRET.encode() not in file.read()
-        assert name not in os.listdir(FOLDER)
+        assert name not in sets.names(FOLDER)
         return
     names_it(done, name, key)
     assert not os.path.exists(out)
@@ -99,7 +97,7 @@ def test_a_cache_of_hugging_face_is_read(model, tmp_path):
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "0a"
     blobs.mkdir()
     snapshot.mkdir(parents=True)
-    for number, name in enumerate(os.listdir(FOLDER)):
+    for number, name in enumerate(sets.names(FOLDER)):
         shutil.copyfile(os.path.join(FOLDER, name), blobs / str(number))
         os.symlink("../../blobs/%d" % number, snapshot / name)
     for folder in (FOLDER, str(snapshot)):

@@ -20,7 +20,7 @@
 #include "base/given.h"
 #include "unit/remove_tree.h"
 
-/* A cache in which somebody's model lies; the publisher's key lies beside it. */
+/* Somebody's cache of models, and the publisher's key outside its folders. */
 struct world {
     char root[64], folder[128];
 };
@@ -68,7 +68,7 @@ static int tear_down(void **state)
     return rv;
 }
 
-/* What `folder`/`name` gives: an error, or 0 for the good text. */
+/* Returns an error, or 0 for the good text. */
 static int read_of(const struct world *world, const char *folder, const char *name,
                    struct flo_err *err)
 {
