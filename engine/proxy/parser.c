@@ -25,7 +25,7 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
 int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err)
 {
     flo_sandbox_close_memory();
-    flo_sandbox_limit(RLIMIT_FSIZE, 0);
+    /* no limit of file sizes: the log may be a file */
     flo_sandbox_limit(RLIMIT_NOFILE, DESCRIPTORS);
     FLO_TRY(flo_sandbox_keep_rights(0, 0, err));
     int rv = flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err);
