@@ -25,7 +25,15 @@ uint64_t flo_party_number(enum flo_party_kind kind, const char *name)
     struct flo_digest digest;
 
     flo_sha256(name, strlen(name), &digest);
-    return (uint64_t)kind << NUMBER_BITS | (flo_get_u64(digest.bytes) & NUMBER_MASK);
+    return flo_party_of(kind, flo_get_u64(digest.bytes));
+}
+
+uint64_t flo_party_prefixes(uint64_t number)
+{
+    if (!flo_party_is_told(number)) {
+        flo_random(&number, sizeof(number) - 1);
+    }
+    return number;
 }
 
 bool flo_party_is_owner(uint64_t number)
@@ -59,7 +67,7 @@ bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_
 
     *out = (struct flo_party){.token = -1};
     if (name[0] == '\0') {
-        out->number = (uint64_t)FLO_PARTY_USER << NUMBER_BITS | geteuid();
+        out->number = flo_party_of(FLO_PARTY_USER, geteuid());
     }
     for (uint32_t i = 0; colon == NULL && i < serve->n_tokens; i++) {
         if (strcmp(serve->tokens[i].name, name) == 0) {
@@ -70,14 +78,10 @@ bool flo_party_read(const struct flo_serve *serve, const char *name, struct flo_
     for (size_t i = 0; colon != NULL && i < FLO_COUNT(kinds); i++) {
         size_t chars = (size_t)(colon - name);
         if (strlen(kinds[i].word) == chars && memcmp(kinds[i].word, name, chars) == 0) {
-            out->number = (uint64_t)kinds[i].kind << NUMBER_BITS |
-                          (strtoull(colon + 1, NULL, 10) & NUMBER_MASK);
+            out->number = flo_party_of(kinds[i].kind, strtoull(colon + 1, NULL, 10));
         }
     }
-    out->prefixes = out->number;
-    if (!flo_party_is_told(out->number)) {
-        flo_random(&out->prefixes, sizeof(out->prefixes) - 1);
-    }
+    out->prefixes = flo_party_prefixes(out->number);
     return out->number != 0;
 }
 

@@ -36,7 +36,12 @@ struct flo_party {
     int token; /* index of the app in serve->tokens; -1: no app */
 };
 
-/* Makes the number of a party from what it is known by. */
+/* Makes the number of a party from what it is known by: an id of at most 56 bits. */
+static inline uint64_t flo_party_of(enum flo_party_kind kind, uint64_t id)
+{
+    return (uint64_t)kind << 56 | (id & (((uint64_t)1 << 56) - 1));
+}
+/* As flo_party_of(), from a name. */
 uint64_t flo_party_number(enum flo_party_kind kind, const char *name);
 /* Returns whether `cached_tokens` are told.  Whoever is known by an address alone
  * may be several. */
@@ -44,6 +49,9 @@ static inline bool flo_party_is_told(uint64_t number)
 {
     return number >> 56 != FLO_PARTY_ADDRESS;
 }
+/* Returns the number under which prefixes are kept: the party's, or a random one if
+ * nothing is told to it. */
+uint64_t flo_party_prefixes(uint64_t number);
 /* Returns whether the party is the device's owner: root, or the agent's own
  * user. */
 bool flo_party_is_owner(uint64_t number);

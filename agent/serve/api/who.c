@@ -128,13 +128,9 @@ static const struct serve_known *known_of(struct flo_serve *serve, int fd, uint6
     struct serve_known *known = &serve->known[cookie % FLO_COUNT(serve->known)];
     if (cookie == 0 || known->cookie != cookie) {
         known->cookie = cookie;
-        known->number = ask_kernel(serve->kernel_fd, fd, &user)
-                            ? (uint64_t)FLO_PARTY_USER << 56 | user
-                            : client;
-        known->prefixes = known->number;
-        if (!flo_party_is_told(known->number)) {
-            flo_random(&known->prefixes, sizeof(known->prefixes) - 1);
-        }
+        known->number =
+            ask_kernel(serve->kernel_fd, fd, &user) ? flo_party_of(FLO_PARTY_USER, user) : client;
+        known->prefixes = flo_party_prefixes(known->number);
     }
     return known;
 }
