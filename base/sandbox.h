@@ -38,6 +38,13 @@ const char *flo_sandbox_lacks(void);
 FLO_MUST_USE int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
                                   struct flo_err *err);
 
+struct flo_sandbox_policy;
+/* Ends a process's own confinement: `files` is what flo_sandbox_files() returned, and
+ * stage 1 of the policy is entered.  A part that this kernel lacks goes through
+ * flo_sandbox_miss().  Returns 0, or the error of either part. */
+FLO_MUST_USE int flo_sandbox_close(int files, const struct flo_sandbox_policy *policy,
+                                   enum flo_sandbox_mode mode, struct flo_err *err);
+
 /* ---- before: limits ---- */
 
 /* Sets the soft and the hard limit of a resource.  A failure is logged. */

@@ -89,15 +89,5 @@ int relay_sandbox_enter(const struct relay_settings *settings, struct flo_err *e
         flo_sandbox_limit(RLIMIT_AS, bytes + AROUND_BYTES);
     }
     FLO_TRY(flo_sandbox_keep_rights(0, 0, err));
-    int rv = restrict_files(settings, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_FILES, err);
-    }
-    FLO_TRY(rv);
-    rv = flo_sandbox_filter(&policy, 1, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err);
-    }
-    FLO_TRY(rv);
-    return 0;
+    return flo_sandbox_close(restrict_files(settings, err), &policy, mode, err);
 }

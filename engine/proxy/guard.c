@@ -180,10 +180,10 @@ _Noreturn static void guard(struct flo_proxy *proxy, struct flo_wire_text entry,
             rv = note.end.code;
             proxy->runtime.stop_ms = 0;
         }
-        if (rv < 0) {
-            told_ms = told_ms == 0 ? now_ms : told_ms;
-            tell(proxy, &note, -1);
-        } else if (proxy->looked_ms == now_ms) {
+        if (rv < 0 && told_ms == 0) {
+            told_ms = now_ms;
+        }
+        if (rv < 0 || proxy->looked_ms == now_ms) {
             tell(proxy, &note, -1);
         }
         if (told_ms != 0 && now_ms - told_ms > LEAVE_MS) {
@@ -321,9 +321,6 @@ int flo_guard_connect(struct flo_proxy *proxy, struct flo_exchange *exchange, st
     struct guard_note note = {.number = 0};
     int fd = -1;
 
-    errno = ETIMEDOUT;
-    if (ask(proxy, GUARD_CONNECT, &note, &fd)) {
-        errno = note.error;
-    }
+    errno = ask(proxy, GUARD_CONNECT, &note, &fd) ? note.error : ETIMEDOUT;
     return flo_exchange_begin(exchange, fd, err);
 }

@@ -28,15 +28,6 @@ int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err)
     /* no limit of file sizes: the log may be a file */
     flo_sandbox_limit(RLIMIT_NOFILE, DESCRIPTORS);
     FLO_TRY(flo_sandbox_keep_rights(0, 0, err));
-    int rv = flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_FILES, err);
-    }
-    FLO_TRY(rv);
-    rv = flo_sandbox_filter(&policy, 1, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err);
-    }
-    FLO_TRY(rv);
-    return 0;
+    return flo_sandbox_close(flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err), &policy, mode,
+                             err);
 }

@@ -140,16 +140,22 @@ def test_speech_goes_through_a_pipeline_of_two_models(runtimes):
         [["ear", "desk"]]
 
 
-def test_what_reads_the_answers_has_no_rights(runtimes):
+def walls(pid):
+    return dict(re.findall(r"^(\w+):\s+(\w+)$", sets.text("/proc/%d/status" % pid), re.M))
+
+
+def parser_of(guard):
     """The guard starts the runtime; its fork reads what it answers."""
-    def walls(pid):
-        return dict(re.findall(r"^(\w+):\s+(\w+)$", sets.text("/proc/%d/status" % pid), re.M))
+    parser, = (pid for pid in sets.processes(guard, "flotilla-engine", "proxy")
+               if walls(pid)["Seccomp"] == "2")
+    return parser
+
+
+def test_what_reads_the_answers_has_no_rights(runtimes):
     until("served", lambda: runtimes.says(QUESTION))
     guards = sets.processes(runtimes.device.process.pid, holds="proxy")
-    parsers = [pid for guard in guards for pid in sets.processes(guard, "flotilla-engine", "proxy")
-               if walls(pid)["Seccomp"] == "2"]
-    assert guards and len(parsers) == len(guards)
-    for parser in parsers:
+    assert guards
+    for parser in map(parser_of, guards):
         found = walls(parser)
         assert found["NoNewPrivs"] == "1", found
         assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")} == {0}
@@ -159,8 +165,7 @@ def test_what_reads_the_answers_has_no_rights(runtimes):
 
 def test_a_parser_that_is_killed_takes_its_runtime_with_it(runtimes):
     guard = sets.processes(runtimes.device.process.pid, holds="proxy")[0]
-    parser, = (pid for pid in sets.processes(guard, "flotilla-engine", "proxy")
-               if "Seccomp:\t2" in sets.text("/proc/%d/status" % pid))
+    parser = parser_of(guard)
     below = sets.children(guard)
     sets.kill([parser])
     until("none of them is left", lambda: not set(sets.processes()) & {guard, *below})

@@ -176,15 +176,5 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *
     flo_sandbox_limit(RLIMIT_NOFILE, 64);
     bound_memory(job->memory_bytes_max);
     FLO_TRY(drop_rights(job, err));
-    int rv = restrict_files(job, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
-    }
-    FLO_TRY(rv);
-    rv = flo_sandbox_filter(&policy, 1, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
-    }
-    FLO_TRY(rv);
-    return 0;
+    return flo_sandbox_close(restrict_files(job, err), &policy, job->sandbox, err);
 }

@@ -97,15 +97,6 @@ int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err
         flo_sandbox_limit(RLIMIT_AS, MEMORY_BYTES_MAX + AROUND_BYTES);
     }
     FLO_TRY(flo_sandbox_keep_rights(0, 0, err));
-    int rv = flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
-    }
-    FLO_TRY(rv);
-    rv = flo_sandbox_filter(&policy, 1, err);
-    if (rv == 0) {
-        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
-    }
-    FLO_TRY(rv);
-    return 0;
+    return flo_sandbox_close(flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP, err),
+                             &policy, job->sandbox, err);
 }
