@@ -291,7 +291,9 @@ def killed(up, lab, version, soak, is_time, enough, cases=60):
                      "10m")["id"]
 
     def strike():
-        engines = set(lab.children("flotilla-engine")) - known
+        children = set(lab.children("flotilla-engine"))
+        known.intersection_update(children)  # a number may come again
+        engines = children - known
         if engines and is_time(started, begin):
             for pid in engines:
                 sets.kill([pid], signal.SIGKILL)

@@ -25,9 +25,8 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message, const 
     c->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(c), fds, count * sizeof(int));
     ssize_t sent = sendmsg(fd, &head, MSG_NOSIGNAL);
-    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-        return flo_fail(err, FLO_E_ENGINE_CRASH, "the engine ended before it had the model");
-    } else if (sent != (ssize_t)out.bytes) {
+    bool has_ended = sent < 0 && (errno == EPIPE || errno == ECONNRESET);
+    if (!has_ended && sent != (ssize_t)out.bytes) {
         return flo_fail_errno(err, FLO_E_PROCESS, "send the model");
     }
     return 0;

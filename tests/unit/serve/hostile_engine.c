@@ -205,5 +205,8 @@ int main(void)
     if (deed == NULL) {
         deed = "";
     }
+    if (strcmp(deed, "die") == 0) {
+        raise(SIGKILL);
+    }
     return flo_worker_serve(3, FLO_SANDBOX_PREFERRED, NULL, misbehave);
 }

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <flotilla/errors/engine.h>
 #include <flotilla/errors/worker.h>
@@ -205,6 +207,37 @@ static void an_engine_that_ends_slowly_is_still_killed_by_others(void **state)
     world_close();
 }
 
+static atomic_bool is_late; /* the next message waits until its engine has ended */
+
+/* The code under test calls this (the linker's --wrap). */
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    siginfo_t ended;
+
+    if (atomic_exchange(&is_late, false)) {
+        assert_int_equal(waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT), 0);
+    }
+    return __real_sendmsg(fd, message, flags);
+}
+
+/* A busy machine sends it the model late. */
+static void an_engine_killed_before_it_has_the_model_was_killed_by_others(void **state)
+{
+    (void)state;
+    world_open_with(HOSTILE_ENGINE, 0, 0);
+    setenv("FLO_HOSTILE", "die", 1);
+    is_late = true;
+    load(FLO_ROLE_CURRENT, V2, "2.0.0");
+    unsetenv("FLO_HOSTILE");
+    RUN_UNTIL(world.failed == 1);
+    assert_int_equal(world.load_error, FLO_E_ENGINE_KILLED);
+    assert_false(is_late);
+    world_close();
+}
+
 static void an_answer_too_long_to_be_kept_ends_alone(void **state)
 {
     static struct client client;
@@ -275,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
         cmocka_unit_test(an_answer_before_its_question_ends_the_engine),
         cmocka_unit_test(an_engine_that_ends_slowly_is_still_killed_by_others),
+        cmocka_unit_test(an_engine_killed_before_it_has_the_model_was_killed_by_others),
         cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
         cmocka_unit_test(the_time_of_a_token_is_the_engines_where_frames_waited),
         cmocka_unit_test(the_end_of_an_engine_that_is_promoted_is_the_current_ones),
