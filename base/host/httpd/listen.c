@@ -70,6 +70,9 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
     mode_t mask = umask(0117); /* gives the socket mode 0660 from its creation on */
     int rv = bind(fd, (const struct sockaddr *)&address, sizeof(address));
     umask(mask);
+    if (rv == 0) {
+        rv = listen(fd, ACCEPT_BACKLOG); /* who sees the path may connect */
+    }
     if (rv < 0) {
         rv = bind_fail(err, path);
         close(fd);
