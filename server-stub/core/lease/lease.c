@@ -85,12 +85,12 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
     }
 }
 
-/* Handles a request that got no answer.  A candidate's claim may have changed
- * the row, so the candidate waits as if another controller had claimed it.  A
- * leader sends its beat again. */
+/* Handles a request that got no answer: it is due again.  A candidate's claim may have changed
+ * the row, so the candidate waits as if another controller had claimed it. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {
     lease->is_asking = false;
+    lease->asked_ms -= FLO_LEASE_BEAT_MS;
     if (lease->state == FLO_LEASE_CANDIDATE) {
         lease->state = FLO_LEASE_FOLLOWER;
         lease->has_seen = false;

@@ -125,6 +125,22 @@ static void a_claim_without_an_answer_is_waited_out(void **state)
     assert_false(flo_lease_leads(&lease, T + FLO_LEASE_MS + 500));
 }
 
+/* The caller pauses. */
+static void a_question_without_an_answer_is_asked_again_at_once(void **state)
+{
+    struct flo_lease follower = {0}, leader = leader_at(T);
+
+    (void)state;
+    looks_and_sees(&follower, &held, T);
+    assert_int_equal(flo_lease_next(&follower, T + FLO_LEASE_LOOK_MS), FLO_LEASE_LOOK);
+    flo_lease_unanswered(&follower);
+    assert_int_equal(flo_lease_next(&follower, T + FLO_LEASE_LOOK_MS), FLO_LEASE_LOOK);
+
+    assert_int_equal(flo_lease_next(&leader, T + FLO_LEASE_BEAT_MS), FLO_LEASE_BEAT);
+    flo_lease_unanswered(&leader);
+    assert_int_equal(flo_lease_next(&leader, T + FLO_LEASE_BEAT_MS), FLO_LEASE_BEAT);
+}
+
 static void a_leader_counts_from_before_its_question(void **state)
 {
     struct flo_lease lease = leader_at(T);
@@ -210,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_beat_makes_a_follower_wait_again),
         cmocka_unit_test(a_claim_that_another_was_faster_with_follows),
         cmocka_unit_test(a_claim_without_an_answer_is_waited_out),
+        cmocka_unit_test(a_question_without_an_answer_is_asked_again_at_once),
         cmocka_unit_test(a_leader_counts_from_before_its_question),
         cmocka_unit_test(a_leader_without_answers_rests_before_others_begin),
         cmocka_unit_test(a_leader_whose_row_is_another_s_stops_at_once),
