@@ -179,10 +179,16 @@ def group(number):
 
 
 def descriptors(pid):
-    """{number: what it names}"""
+    """{number: what it names}; the kernel shows those of an ending process to root alone."""
     found = {}
     with contextlib.suppress(*GONE):
-        for number in os.listdir("/proc/%d/fd" % pid):
+        try:
+            numbers = os.listdir("/proc/%d/fd" % pid)
+        except PermissionError:
+            if words(pid):
+                raise
+            numbers = []
+        for number in numbers:
             with contextlib.suppress(*GONE):
                 found[int(number)] = os.readlink("/proc/%d/fd/%s" % (
                     pid, number))

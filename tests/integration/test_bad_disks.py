@@ -436,6 +436,7 @@ def test_a_disk_that_fills_is_told_though_nothing_else_changes(up):
     os.makedirs(device.dir)
     disk = Disk(device.state)
     if not disk.is_mounted:
+        shutil.rmtree(device.dir)
         pytest.skip("no disk of its own: root, a loop device, ext4")
     os.chmod(device.state, 0o700)
     up.devices["d"] = device

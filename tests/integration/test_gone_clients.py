@@ -143,8 +143,9 @@ def listeners(tmp_path_factory):
         Listener("controller, plain", pid, rest, "/healthz", "/v1/devices", "/openapi.json"),
         Listener("controller, devices", pid, devices, "/healthz", "/nothing", is_tls=True),
         Listener("controller, health", pid, health, "/health", "/metrics"),
+    ] + ([] if os.geteuid() else [  # only root sees what it has open
         Listener("relay", relay.process.pid, relay.socket, "/health", "/nothing"),
-    ]
+    ])
     agent.terminate()
     agent.wait(HANG_S)
     relay.process.kill()

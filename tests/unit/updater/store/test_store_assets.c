@@ -217,7 +217,8 @@ static void a_damaged_tree_is_made_again_under_its_other_name(void **unused)
     static const char *const commands[] = {
         "rm tiny/texts/faq.txt", "rm -r tiny/texts",
         "rm tiny/texts/faq.txt && ln -s /etc tiny/texts/faq.txt",
-        "cp tiny/texts/faq.txt x && echo >>x && mv -f x tiny/texts/faq.txt",
+        "cp tiny/texts/faq.txt x && chmod 600 x && echo >>x && chmod 440 x && mv -f x "
+        "tiny/texts/faq.txt",
         "cp tiny/texts/faq.txt x && chmod 600 x && mv -f x tiny/texts/faq.txt"};
 
     (void)unused;
