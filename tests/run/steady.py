@@ -3,8 +3,8 @@
 
 usage: tests/run/steady.py [--runs N] [--file FILE]
 Each run stands next to two busy loops for each CPU. Four of the ten have the kernels
-of older CPUs (FLOTILLA_KERNEL), one has one CPU alone, and one has a disk whose syncs
-take 20 ms. Each run appends a line to FILE
+of older CPUs (FLOTILLA_KERNEL), one has one CPU alone, one has a disk whose syncs
+take 20 ms, and in one single processes stand still for a moment (pauses.py). Each run appends a line to FILE
 (build/steady.tsv): commit, kind, seed, result, seconds, slowest tests. The seeds
 come from the tree and the number of the run. A run that was cut is not counted;
 done is ten greens of this commit. --runs plays only so many, and a later call goes
@@ -23,7 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build", "release")
 KERNELS = ("avx2", "sse42", "ref", "avx")
-KINDS = collections.Counter(dict.fromkeys(KERNELS, 1), busy=4, one=1, slow=1)
+KINDS = collections.Counter(dict.fromkeys(KERNELS, 1), busy=3, one=1, slow=1, paused=1)
 LOOPS = 2  # for each CPU
 
 
@@ -60,6 +60,8 @@ def play(kind, seed):
         one = sorted(os.sched_getaffinity(0))[0]
         command = ["taskset", "-c", str(one)] + command
         env.pop("JOBS", None)  # make's count of all CPUs
+    elif kind == "paused":
+        command = [sys.executable, os.path.join(ROOT, "tests", "run", "pauses.py")] + command
     elif kind in KERNELS:
         env["FLOTILLA_KERNEL"] = kind
     elif kind == "slow":
