@@ -5,6 +5,7 @@ After that each call on its files fails with EIO, reading of cached pages by
 read() too.  Pages that a process has mapped and that are in memory stay."""
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 
@@ -13,8 +14,8 @@ LOG_FLUSH = 1
 
 
 def _run(*line):
-    return subprocess.run(line, check=False, capture_output=True,
-                          text=True).returncode == 0
+    return shutil.which(line[0]) is not None and subprocess.run(
+        line, check=False, capture_output=True, text=True).returncode == 0
 
 
 class Disk:

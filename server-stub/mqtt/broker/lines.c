@@ -4,9 +4,18 @@
 
 #include "server-stub/mqtt/broker/lines.h"
 
+/* Tells whether OpenSSL says in this line that a connection was cut. */
 static bool is_cut_connection(const char *line)
 {
-    return strstr(line, "unexpected eof while reading") != NULL;
+    static const char *const causes[] = {"unexpected eof while reading", "library::Broken pipe",
+                                         "library::Connection reset by peer"};
+
+    for (size_t i = 0; i < FLO_COUNT(causes); i++) {
+        if (strstr(line, "OpenSSL Error[") != NULL && strstr(line, causes[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,
@@ -27,7 +36,7 @@ static void end_line(struct flo_broker_lines *lines, struct flo_buf *out)
 {
     lines->line[lines->bytes] = '\0';
     if (is_cut_connection(lines->line)) {
-        lines->count++;
+        lines->count += strstr(lines->line, "Error[0]") != NULL; /* one a connection */
     } else {
         flo_buf_add(out, lines->line, lines->bytes);
         flo_buf_text(out, "\n");

@@ -42,6 +42,24 @@ static void connections_that_end_without_a_goodbye_are_counted(void **state)
     assert_int_equal(lines.count, 0);
 }
 
+/* Mosquitto 2.0.21 writes to it before it reads the end. */
+static void each_error_of_a_cut_connection_is_left_out(void **state)
+{
+    static const char said[] = CUT "17641: OpenSSL Error[1]: error:80000020:system library::"
+                                   "Broken pipe\n"
+                                   "17641: OpenSSL Error[0]: error:80000068:system library::"
+                                   "Connection reset by peer\n"
+                                   "17641: OpenSSL Error[0]: error:0A000416:SSL routines::"
+                                   "sslv3 alert certificate unknown\n";
+    struct flo_broker_lines lines = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) log = {0};
+
+    (void)state;
+    flo_broker_lines_take(&lines, said, strlen(said), &log);
+    assert_int_equal(lines.count, 2);
+    assert_string_equal(log.data, strstr(said, "17641: OpenSSL Error[0]: error:0A000416"));
+}
+
 static void a_line_without_an_end_takes_no_more_than_its_limit(void **state)
 {
     struct flo_broker_lines lines = {0};
@@ -59,6 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connections_that_end_without_a_goodbye_are_counted),
+        cmocka_unit_test(each_error_of_a_cut_connection_is_left_out),
         cmocka_unit_test(a_line_without_an_end_takes_no_more_than_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
