@@ -19,7 +19,7 @@ mosquitto mosquitto-clients bsdiff curl openssl procps tzdata python3 python3-py
 browser=chromium-headless-shell
 optional="ccache clang-14 clang-format-14 clang-tidy-14 codespell libclang-rt-14-dev llvm-14 lld-14
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
-debootstrap qemu-user-static hyperfine
+debootstrap qemu-user-static hyperfine e2fsprogs
 python3-venv python3-cryptography python3-paho-mqtt $browser postgresql prometheus glewlwyd"
 
 wants_optional=0
