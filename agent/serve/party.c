@@ -8,9 +8,6 @@
 #include "agent/serve/state.h"
 #include "base/host/digest.h"
 
-#define NUMBER_BITS 56
-#define NUMBER_MASK (((uint64_t)1 << NUMBER_BITS) - 1)
-
 static const struct {
     enum flo_party_kind kind;
     const char *word;
@@ -38,9 +35,9 @@ uint64_t flo_party_prefixes(uint64_t number)
 
 bool flo_party_is_owner(uint64_t number)
 {
-    uint64_t id = number & NUMBER_MASK;
+    uint64_t id = number & FLO_PARTY_ID_MASK;
 
-    return number >> NUMBER_BITS == FLO_PARTY_USER && (id == 0 || id == geteuid());
+    return number >> FLO_PARTY_ID_BITS == FLO_PARTY_USER && (id == 0 || id == geteuid());
 }
 
 void flo_party_name(const struct flo_serve *serve, const struct flo_party *party,
@@ -49,7 +46,7 @@ void flo_party_name(const struct flo_serve *serve, const struct flo_party *party
     const char *word = "";
 
     for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
-        word = kinds[i].kind == party->number >> NUMBER_BITS ? kinds[i].word : word;
+        word = kinds[i].kind == party->number >> FLO_PARTY_ID_BITS ? kinds[i].word : word;
     }
     if (party->token >= 0) {
         strcpy(out, serve->tokens[party->token].name);
@@ -57,7 +54,7 @@ void flo_party_name(const struct flo_serve *serve, const struct flo_party *party
         out[0] = '\0';
     } else {
         snprintf(out, FLO_NAME_MAX + 1, "%s:%llu", word,
-                 (unsigned long long)(party->number & NUMBER_MASK));
+                 (unsigned long long)(party->number & FLO_PARTY_ID_MASK));
     }
 }
 

@@ -36,10 +36,14 @@ struct flo_party {
     int token; /* index of the app in serve->tokens; -1: no app */
 };
 
-/* Makes the number of a party from what it is known by: an id of at most 56 bits. */
+/* The bits of a number below its kind. */
+#define FLO_PARTY_ID_BITS 56
+#define FLO_PARTY_ID_MASK (((uint64_t)1 << FLO_PARTY_ID_BITS) - 1)
+
+/* Makes the number of a party from what it is known by. */
 static inline uint64_t flo_party_of(enum flo_party_kind kind, uint64_t id)
 {
-    return (uint64_t)kind << 56 | (id & (((uint64_t)1 << 56) - 1));
+    return (uint64_t)kind << FLO_PARTY_ID_BITS | (id & FLO_PARTY_ID_MASK);
 }
 /* As flo_party_of(), from a name. */
 uint64_t flo_party_number(enum flo_party_kind kind, const char *name);
@@ -47,7 +51,7 @@ uint64_t flo_party_number(enum flo_party_kind kind, const char *name);
  * may be several. */
 static inline bool flo_party_is_told(uint64_t number)
 {
-    return number >> 56 != FLO_PARTY_ADDRESS;
+    return number >> FLO_PARTY_ID_BITS != FLO_PARTY_ADDRESS;
 }
 /* Returns the number under which prefixes are kept: the party's, or a random one if
  * nothing is told to it. */

@@ -168,11 +168,16 @@ def processes(parent=None, name=None, holds=None):
     return found
 
 
+def fields(pid):
+    """Fields of /proc/PID/stat after the name, state first; none: it has gone."""
+    return text("/proc/%d/stat" % pid).rpartition(")")[2].split()
+
+
 def group(number):
     """[(pid, state)] of a process group."""
     found = []
     for pid in processes():
-        words_of = text("/proc/%d/stat" % pid).rpartition(")")[2].split()
+        words_of = fields(pid)
         if words_of and int(words_of[2]) == number:
             found.append((pid, words_of[0]))
     return found

@@ -23,11 +23,6 @@ AT_ONCE = 2 * len(os.sched_getaffinity(0))
 LOOK_S = 0.005
 
 
-def state(pid):
-    rest = sets.text("/proc/%d/stat" % pid).rpartition(")")[2].split()
-    return rest[0] if rest else "X"
-
-
 def descendants(pid):
     found = []
     for child in sets.children(pid):
@@ -53,7 +48,7 @@ def main():
                 continue
             # One that has just begun, or its parent, comes before the others.
             pid = draws.choice(draws.choice(born or pairs))
-            if pid == command.pid or pid in stopped or state(pid) not in "RSD":
+            if pid == command.pid or pid in stopped or sets.fields(pid)[:1] not in (["R"], ["S"], ["D"]):
                 continue
             sets.kill([pid], signal.SIGSTOP)
             stopped[pid] = time.monotonic() + 10 ** draws.uniform(-3, -0.3)

@@ -152,7 +152,8 @@ struct serve_engine {
 int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_t *pid, int *out,
                            struct flo_err *err);
 /* Sends one frame with its descriptors as one message.  The socket's queue must
- * be empty, so that this does not block. */
+ * be empty, so that this does not block.  An engine that has ended is no failure:
+ * its socket tells the end, and its process the cause. */
 int flo_serve_engine_send(int fd, const struct flo_wire_message *message, const int *fds,
                           size_t count, struct flo_err *err);
 int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,

@@ -34,6 +34,13 @@ static int bind_fail(struct flo_err *err, const char *address)
                         : rv;
 }
 
+/* Whoever sees a socket's path may connect.  Only listen() may show that a port is
+ * in use.  libevent gets sockets that listen, so its backlog is 0. */
+static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    return bind(fd, address, bytes) < 0 ? -1 : listen(fd, ACCEPT_BACKLOG);
+}
+
 /* Tells whether a socket file is left over, so that no process accepts on
  * it. */
 static bool is_stale(const struct sockaddr_un *address)
@@ -68,11 +75,8 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
         unlink(path);
     }
     mode_t mask = umask(0117); /* gives the socket mode 0660 from its creation on */
-    int rv = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    int rv = bind_and_listen(fd, (const struct sockaddr *)&address, sizeof(address));
     umask(mask);
-    if (rv == 0) {
-        rv = listen(fd, ACCEPT_BACKLOG); /* who sees the path may connect */
-    }
     if (rv < 0) {
         rv = bind_fail(err, path);
         close(fd);
@@ -121,10 +125,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     }
     int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    rv = bind(fd, found->ai_addr, found->ai_addrlen);
-    if (rv == 0) {
-        rv = listen(fd, ACCEPT_BACKLOG); /* only this call may show that the port is in use */
-    }
+    rv = bind_and_listen(fd, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     if (rv < 0) {
         rv = bind_fail(err, text);
@@ -232,9 +233,8 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address, const struct 
         return rv;
     }
     listener->resume = evtimer_new(httpd->base, on_resume, listener);
-    listener->evl =
-        evconnlistener_new(httpd->base, on_accept, listener,
-                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, ACCEPT_BACKLOG, fd);
+    listener->evl = evconnlistener_new(httpd->base, on_accept, listener,
+                                       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (listener->evl == NULL || listener->resume == NULL) {
         if (listener->evl == NULL) {
             close(fd);

@@ -85,7 +85,7 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
     }
 }
 
-/* Handles a request that got no answer: it is due again.  A candidate's claim may have changed
+/* A request without an answer is due again.  A candidate's claim may have changed
  * the row, so the candidate waits as if another controller had claimed it. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {

@@ -10,12 +10,12 @@ static bool is_cut_connection(const char *line)
     static const char *const causes[] = {"unexpected eof while reading", "library::Broken pipe",
                                          "library::Connection reset by peer"};
 
+    bool is_cut = false;
+
     for (size_t i = 0; i < FLO_COUNT(causes); i++) {
-        if (strstr(line, "OpenSSL Error[") != NULL && strstr(line, causes[i]) != NULL) {
-            return true;
-        }
+        is_cut = is_cut || strstr(line, causes[i]) != NULL;
     }
-    return false;
+    return is_cut && strstr(line, "OpenSSL Error[") != NULL;
 }
 
 void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,

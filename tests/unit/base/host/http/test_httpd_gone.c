@@ -190,7 +190,6 @@ static void a_client_that_is_slow_gets_all_of_it(void **state)
         assert_true(deadlines > 4);
         client_close(&client);
     }
-    held_clock_release();
     release_deadlines();
 }
 
