@@ -32,6 +32,7 @@ static bool buf_reserve(struct flo_buf *buf, size_t bytes)
 {
     size_t bytes_max = buf->bytes_max != 0 ? buf->bytes_max : BUF_BYTES_MAX_DEFAULT;
 
+    bytes_max -= bytes_max == SIZE_MAX; /* for the NUL */
     if (buf->failed || buf->bytes > bytes_max || bytes > bytes_max - buf->bytes) {
         buf->failed = true;
         return false;

@@ -202,6 +202,21 @@ static void a_large_buffer_keeps_what_was_added(void **state)
     flo_buf_deinit(&buf);
 }
 
+/* One more byte than the bound would be none: the NUL needs it. */
+static void a_buffer_without_a_bound_holds_what_is_added(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) buf = {.bytes_max = SIZE_MAX};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        flo_buf_text(&buf, "byte");
+    }
+    assert_false(buf.failed);
+    assert_int_equal(buf.bytes, 4000);
+    assert_true(buf.capacity > buf.bytes);
+    assert_int_equal(strlen(buf.data), 4000);
+}
+
 static void json_text_is_escaped_and_bad_bytes_replaced(void **state)
 {
     struct flo_buf buf = {0};
@@ -257,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_buffer_grows_to_its_bound_and_then_stays_failed),
         cmocka_unit_test(a_printed_text_that_does_not_fit_leaves_no_part),
         cmocka_unit_test(a_large_buffer_keeps_what_was_added),
+        cmocka_unit_test(a_buffer_without_a_bound_holds_what_is_added),
         cmocka_unit_test(json_text_is_escaped_and_bad_bytes_replaced),
         cmocka_unit_test(an_array_grows_and_stays_when_no_memory_is_left),
     };
