@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <flotilla/errors/core.h>
@@ -83,6 +84,12 @@ static int read_of(const struct world *world, const char *folder, const char *na
     return rv;
 }
 
+/* Where the kernel lacks openat2() (qemu's emulation does), no link is followed. */
+static bool follows_links(void)
+{
+    return syscall(SYS_openat2, -1, "", NULL, 0) == 0 || errno != ENOSYS;
+}
+
 static void a_name_is_read_where_it_stays_in_the_folder(void **state)
 {
     static const struct {
@@ -119,12 +126,15 @@ static void a_name_is_read_where_it_stays_in_the_folder(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         char link[200];
         struct flo_err err = {0};
+        bool is_shut =
+            cases[i].target != NULL && strcmp(cases[i].folder, "plain") == 0 && !follows_links();
         snprintf(link, sizeof(link), "%s/%s", cases[i].folder, cases[i].name);
         assert_true(cases[i].target == NULL || symlink(cases[i].target, at(world, link)) == 0);
 
-        assert_int_equal(read_of(world, cases[i].folder, cases[i].name, &err), cases[i].rv);
+        assert_int_equal(read_of(world, cases[i].folder, cases[i].name, &err),
+                         is_shut ? FLO_E_IO_SYMLINK : cases[i].rv);
 
-        assert_non_null(strstr(err.what, cases[i].says));
+        assert_non_null(strstr(err.what, is_shut ? cases[i].target : cases[i].says));
         assert_true(cases[i].target == NULL || unlink(at(world, link)) == 0);
     }
 }
