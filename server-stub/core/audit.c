@@ -63,8 +63,10 @@ void flo_audit_checkpoint_text(const struct flo_audit_checkpoint *checkpoint, ch
 
     flo_digest_text(&checkpoint->hash, hash);
     snprintf(out, FLO_AUDIT_CHECKPOINT_TEXT, "%s %llu %s %llu",
-             checkpoint->is_restart ? "restart" : "head", (unsigned long long)checkpoint->number,
-             hash, (unsigned long long)checkpoint->at_ms);
+             checkpoint->is_restart ? "restart"
+             : checkpoint->is_seals ? "seals"
+                                    : "head",
+             (unsigned long long)checkpoint->number, hash, (unsigned long long)checkpoint->at_ms);
 }
 
 void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature,
@@ -102,6 +104,7 @@ bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_check
         return false;
     }
     out->is_restart = strcmp(word, "restart") == 0;
+    out->is_seals = strcmp(word, "seals") == 0;
     out->number = number;
     out->at_ms = at_ms;
     flo_audit_line(out, signature, again);

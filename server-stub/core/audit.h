@@ -39,12 +39,14 @@ FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
  *
  * As text: "head <number> sha256:<64 hex> <at_ms>".  A line "restart ..." means
  * that the data was restored from a backup.  The records after `number` are
- * then missing without a fault. */
+ * then missing without a fault.  A line "seals ..." has the number of the newest
+ * change of a sealed row (store/seals.h) instead, and a hash of zeros. */
 struct flo_audit_checkpoint {
     uint64_t number;
     uint64_t at_ms;
     struct flo_digest hash;
     bool is_restart;
+    bool is_seals;
 };
 #define FLO_AUDIT_SIGNATURE_BYTES 64
 #define FLO_AUDIT_CHECKPOINT_TEXT 160

@@ -122,7 +122,7 @@ struct flo_controller_options {
     const char *oidc; /* path of the file that describes the identity provider; NULL: none */
     bool takes_private_webhooks; /* webhooks may lie in private networks and on loopback */
     bool makes_order_key;        /* replace a lost order key, even if devices know the lost one */
-    bool seals_again; /* seal all token and user rows again, even those with wrong seals */
+    bool seals_again;            /* seal all rows again, even those with wrong seals */
     enum flo_unproved {
         /* use the stored policy: a new fleet refuses unproved messages, an old
          * one accepts them */

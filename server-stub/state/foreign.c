@@ -7,6 +7,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/store/seals.h"
 
 /* Sequence number of the first row that stands for a foreign order; it is
@@ -103,12 +104,14 @@ int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
     char what[FLO_FLEET_UNSEALED_TEXT];
     int rv = 0;
 
+    flo_rules_doubt(controller);
     while (rv == 0 && flo_fleet_unsealed(controller->store, what)) {
         if (!tell(controller, FLO_FOREIGN_ROW, what) ||
             controller->foreign->rows_recorded == FLO_FOREIGN_ROWS_MAX) {
             continue;
         }
-        flo_log(FLO_LOG_ERROR, "store", "%s has no right seal: somebody wrote to the database",
+        flo_log(FLO_LOG_ERROR, "store",
+                "%s: no right seal, somebody wrote to the database; see the alert row-unsealed",
                 what);
         controller->foreign->rows_recorded++;
         rv = flo_controller_begin(controller, err);

@@ -3,7 +3,7 @@
  * order      a device obeyed an order that this controller never gave
  * statement  a device refused a trust statement
  * message    a message in the name of a device came without its proof
- * row        a token or user in the database has no valid seal
+ * row        a row in the database has no valid seal, or rows are gone or old
  *
  * A foreign order gets a row in the list of orders, and each kind raises an
  * alert for a day (core/alert/defaults.def).  Any device can report the first

@@ -30,7 +30,7 @@
  * given between two backups. */
 #define RESTORED_SKIP 100000
 
-static int settings_load(struct flo_controller *controller, struct flo_err *err)
+static int settings_load(struct flo_controller *controller, bool *is_new, struct flo_err *err)
 {
     struct flo_fleet_device_count count = {0};
     const struct flo_controller_options *options = &controller->options;
@@ -46,12 +46,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_STATE, "this folder holds the fleet %s, not %s", text, wanted);
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
-    if (text[0] == '\0') {
-        rv = flo_proofs_begin(controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet, err);
-    }
+    *is_new = text[0] == '\0';
+    rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet, err);
     if (rv == 0) {
         rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text, sizeof(text), err);
     }
@@ -77,13 +73,14 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 /* Loads what the tables have, in their open transaction. */
 static int load_tables(struct flo_controller *controller, struct flo_err *err)
 {
-    bool has_keyless = false;
+    bool is_new = false, has_keyless = false;
 
-    FLO_TRY(settings_load(controller, err));
+    FLO_TRY(settings_load(controller, &is_new, err));
+    FLO_TRY(flo_pki_open(controller, err));
+    FLO_TRY(is_new ? flo_proofs_begin(controller, err) : 0);
     FLO_TRY(flo_proofs_new(&controller->proofs, err));
     FLO_TRY(flo_proofs_load(controller, &has_keyless, err));
-    FLO_TRY(flo_pki_open(controller, has_keyless, err));
-    FLO_TRY(flo_pki_seals_key(controller, err));
+    flo_pki_keyless(controller->pki, has_keyless);
     FLO_TRY(flo_pki_admin_token(controller, err));
     FLO_TRY(flo_trust_open(controller, err));
     FLO_TRY(flo_keyring_load(controller, err));
@@ -267,7 +264,7 @@ static int open_all(struct flo_controller *controller, struct flo_err *err)
         FLO_TRY(flo_audit_head_restart(controller, err));
         FLO_TRY(restore(controller, err));
     }
-    return flo_pki_seals_rows(controller, err);
+    return flo_pki_seals_settle(controller, err);
 }
 
 int flo_controller_open(const struct flo_controller_options *options, struct flo_controller **out,

@@ -22,10 +22,10 @@ typedef int (*flo_fleet_group_fn)(void *context, const struct flo_fleet_group *g
 FLO_MUST_USE int flo_fleet_group_put(struct flo_fleet_store *store,
                                      const struct flo_fleet_group *group, struct flo_err *err);
 /* Gets a group by its name.  `fn` may be NULL.  FLO_E_GROUP_ABSENT: there is
- * none. */
+ * none.  FLO_E_STATE: its row has no valid seal (seals.h). */
 FLO_MUST_USE int flo_fleet_group_get(struct flo_fleet_store *store, const char *name,
                                      flo_fleet_group_fn fn, void *context, struct flo_err *err);
-/* Lists by name. */
+/* Lists by name, without rows that have no valid seal. */
 FLO_MUST_USE int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn,
                                       void *context, struct flo_err *err);
 /* Deletes a group.  The caller removed the rows of the group's members

@@ -96,7 +96,8 @@ FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *
  * changes together. */
 uint64_t flo_fleet_statements(const struct flo_fleet_store *store);
 
-/* Gets a setting by its name.  The text is "" if the setting is missing. */
+/* Gets a setting by its name.  The text is "" if the setting is missing, or is
+ * a sealed one without a valid seal (seals.h). */
 FLO_MUST_USE int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name, char *out,
                                        size_t out_bytes, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name,
@@ -116,7 +117,8 @@ FLO_MUST_USE int flo_fleet_next(struct flo_fleet_store *store, const char *count
 struct flo_fleet_device {
     const char *id;
     const char *name;
-    const char *labels;      /* JSON object */
+    /* JSON object; {} if the row has no valid seal (seals.h), as are its pins */
+    const char *labels;
     const char *profile;     /* JSON object */
     const char *reported;    /* last report of the device, a JSON object; "": none */
     const char *groups;      /* JSON array of the names of the device's groups */
@@ -210,7 +212,9 @@ struct flo_fleet_certificate {
     enum flo_certificate_state state;
     uint64_t issued_at_ms;
     uint64_t until_ms;
-    const char *key; /* public key, PEM; "": the certificate is older than proofs */
+    /* public key, PEM; "": the certificate is older than proofs, or the row has
+     * no valid seal (seals.h) */
+    const char *key;
     /* numbers that proofs used up (state/proofs/proofs.c); "": no message
      * yet */
     const char *proved;

@@ -36,7 +36,7 @@ def test_ten_thousand_desired_are_published_and_the_last_one_hears(folder):
                 base.execute("INSERT INTO desired (device, rev)"
                              " VALUES (?,1)", (row,))
         base.close()
-        one.start()
+        one.start("--seal-again")
         device.connect()
         publisher = Publisher(one, place)
         digest = publisher.publish("1.0.0")

@@ -94,7 +94,7 @@ def make_controller():
             base.execute("INSERT INTO audit VALUES (?,1,'ops','x',?,'ok','',"
                          "zeroblob(32), zeroblob(32))", (n + 1, "o-%d" % n))
     base.close()
-    yield one.start()
+    yield one.start("--seal-again")
     one.stop()
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,5 +1,5 @@
-"""Rows of rights that somebody writes into the controller's tables give none:
-each bears a seal by a key that is in no table."""
+"""Rows of rights and rules that somebody writes into the controller's tables
+have no effect: each bears a seal by a key that is in no table."""
 import contextlib
 import hashlib
 import os
@@ -170,3 +170,115 @@ def test_a_lost_key_has_a_way_out(controller):
     assert status(controller, controller.token) == 200
     assert len(records(controller, "rows.seal")) == 1
     assert controller.ask("GET", "/v1/audit/verify").json["ok"]
+
+
+# ---- rules, groups, labels, pins, keys ----
+
+HELD = "row-unsealed"
+
+
+def freezes(controller):
+    return [freeze["name"] for freeze in controller.ask(
+        "GET", "/v1/change-freezes").json["items"]]
+
+
+def rows(controller, table, where):
+    """Rows of a table as they stand, to be put back."""
+    return sql(controller, "SELECT * FROM %s WHERE %s" % (table, where))
+
+
+def put_back(controller, table, old):
+    for row in old:
+        sql(controller, "INSERT OR REPLACE INTO %s VALUES (%s)" % (
+            table, ",".join("?" * len(row))), *row)
+
+
+@pytest.mark.parametrize("act", ["changed", "deleted", "older", "others"])
+def test_rules_by_hand_open_no_door(controller, tmp_path, act):
+    """One UPDATE with the controller stopped took all approvals away."""
+    assert controller.ask("PUT", "/v1/change-freezes/sale", {
+        "window": "mon 00:00-24:00 UTC"}).status == 200
+    controller.stop()
+    old = rows(controller, "setting", "name IN ('rules', 'seals')")
+    controller.start()
+    assert controller.ask("PUT", "/v1/approvals/prod",
+                          {"people": 2}).status == 200
+    assert freezes(controller) == ["sale"]
+    controller.stop()
+    if act == "changed":
+        sql(controller, "UPDATE setting SET value = '{}' WHERE name = 'rules'")
+    elif act == "deleted":
+        sql(controller, "DELETE FROM setting WHERE name = 'rules'")
+    elif act == "older":
+        put_back(controller, "setting", old)
+    else:
+        (tmp_path / "other").mkdir()
+        other = Controller(str(tmp_path / "other")).start()
+        assert other.ask("PUT", "/v1/change-freezes/no", {
+            "window": "sun 00:00-01:00 UTC"}).status == 200
+        other.stop()
+        put_back(controller, "setting", rows(other, "setting",
+                                             "name = 'rules'"))
+    controller.start()
+    assert HELD in freezes(controller)
+    until("it is an alert", lambda: is_told(
+        controller, "setting rules" if act in ("changed", "others") else
+        "setting rules (the row is gone or old)"))
+    assert records(controller, "row.unsealed")
+    # An admin sets the rules. The freeze stays over a restart, until the admin
+    # says that they are complete.
+    assert controller.ask("PUT", "/v1/approvals/prod",
+                          {"people": 2}).status == 200
+    again(controller)
+    assert HELD in freezes(controller)
+    gone = controller.ask("DELETE", "/v1/change-freezes/" + HELD).status
+    if act == "older":  # with all sums: groups and devices are in doubt, too
+        assert gone == 409
+        controller.stop()
+        checked(controller, "--seal-again")
+        controller.start()
+    else:
+        assert gone == 200
+        again(controller)
+    assert HELD not in freezes(controller)
+    assert [rule["group"] for rule in controller.ask(
+        "GET", "/v1/approvals").json["items"]] == ["prod"]
+
+
+def test_rows_of_before_are_sealed_once_and_hold_nothing(controller):
+    """As a program before had them: tokens have seals, the others none."""
+    assert controller.ask("PUT", "/v1/approvals/prod",
+                          {"people": 2}).status == 200
+    assert controller.ask("POST", "/v1/groups", {
+        "name": "prod", "selector": "arch=arm64"}).status in (200, 201)
+    controller.stop()
+    for table in ("setting", "fleet_group", "device", "certificate"):
+        sql(controller, "UPDATE %s SET seal = ''" % table)
+    sql(controller, "DELETE FROM setting WHERE name = 'seals'")
+    forged = forge(controller, 7)
+    with open(os.path.join(controller.dir, MARKER), "w") as file:
+        file.write("1\n")
+    # The heads of that program had no number of seals.
+    os.unlink(os.path.join(controller.dir, "audit.head"))
+    checked(controller, "--restored")
+    controller.start()
+    assert freezes(controller) == []
+    assert controller.ask("GET", "/v1/groups/prod").status == 200
+    assert [rule["group"] for rule in controller.ask(
+        "GET", "/v1/approvals").json["items"]] == ["prod"]
+    assert status(controller, forged) == 401
+    assert [record["object"] for record in records(controller, "rows.seal")
+            ] == ["group, device, certificate, setting"]
+    # Nobody gets a second time.
+    controller.stop()
+    sql(controller, "UPDATE fleet_group SET seal = ''")
+    controller.start()
+    assert freezes(controller) == [HELD]
+    assert controller.ask("GET", "/v1/groups/prod").status == 409
+    assert controller.ask(
+        "DELETE", "/v1/change-freezes/" + HELD).status == 409
+    controller.stop()
+    checked(controller, "--seal-again")
+    controller.start()
+    assert freezes(controller) == []
+    assert controller.ask("GET", "/v1/groups/prod").status == 200

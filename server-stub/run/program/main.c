@@ -189,8 +189,8 @@ static const struct flo_flag flags[] = {
      "then enrol again",
      TO_SWITCH(makes_order_key)},
     {"seal-again", NULL,
-     "accept all tokens and users in the tables as they are; also creates a lost "
-     "DIR/keys/audit.key again",
+     "accept all sealed rows in the tables as they are (tokens, users, groups, devices, "
+     "rules); also creates a lost DIR/keys/audit.key again",
      TO_SWITCH(seals_again)},
     {"fingerprint", NULL,
      "print the fingerprint of DIR's authority, for `flotilla login --fingerprint`, and end",

@@ -17,6 +17,9 @@ void flo_audit_free(struct flo_audit *audit);
 bool flo_audit_is_broken(const struct flo_audit *audit);
 /* Notes that keys/audit.key was lost and made again, as the operator asked. */
 void flo_audit_key_is_new(struct flo_audit *audit);
+/* Lets the commit that is under way append a signed head, so that what it
+ * replaces cannot come back. */
+void flo_audit_checkpoint_soon(struct flo_audit *audit);
 bool flo_audit_has_new_key(const struct flo_audit *audit);
 FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller, const char *who,
                                       const char *what, const char *object, const char *result,

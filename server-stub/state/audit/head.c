@@ -13,6 +13,7 @@
 #include "server-stub/state/audit/lines.h"
 #include "server-stub/state/audit/memory.h"
 #include "server-stub/state/transaction.h"
+#include "server-stub/store/seals.h"
 
 #define FILE_BYTES_MAX (64u << 20)
 #define CONTEXT "flotilla audit 1\n"
@@ -27,6 +28,7 @@ struct flo_audit_head {
     struct flo_audit_walk walk; /* walk that checks the table from its start, again and again */
     size_t next;                /* index of the next checkpoint that the walk will compare */
     size_t lines;               /* number of valid lines in the file */
+    uint64_t seals;             /* number in the newest line "seals"; 0: none since a restart */
     /* Time of the file's first line, or of its last restart line. */
     uint64_t from_ms;
     uint64_t latest_ms; /* latest time of all lines in the file */
@@ -66,6 +68,11 @@ static void remember(struct flo_audit_head *head, const struct flo_audit_checkpo
         head->from_ms = checkpoint->at_ms;
     }
     head->latest_ms = checkpoint->at_ms > head->latest_ms ? checkpoint->at_ms : head->latest_ms;
+    if (checkpoint->is_seals) {
+        head->seals = checkpoint->number;
+        return; /* no device hears of it */
+    }
+    head->seals = checkpoint->is_restart ? 0 : head->seals;
     bool is_told = !checkpoint->is_restart && checkpoint->number > 0;
     snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0, line);
 }
@@ -110,7 +117,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
         return bad_file(head, number, "is a restart from before those above");
     }
     int rv = room_for_one(head, err);
-    if (rv == 0 && !flo_audit_checkpoints_add(head->checkpoints, &head->count, &checkpoint)) {
+    if (rv == 0 && !checkpoint.is_seals &&
+        !flo_audit_checkpoints_add(head->checkpoints, &head->count, &checkpoint)) {
         return bad_file(head, number, "goes backwards");
     }
     remember(head, &checkpoint, line, bytes);
@@ -169,7 +177,9 @@ static int write_checkpoint(struct flo_controller *controller,
         }
         return rv;
     }
-    (void)flo_audit_checkpoints_add(head->checkpoints, &head->count, checkpoint);
+    if (!checkpoint->is_seals) {
+        (void)flo_audit_checkpoints_add(head->checkpoints, &head->count, checkpoint);
+    }
     remember(head, checkpoint, line, strlen(line) - 1);
     return 0;
 }
@@ -221,6 +231,27 @@ bool flo_audit_head_is_ours(const struct flo_controller *controller,
     return head != NULL && is_signed(head, checkpoint, signature);
 }
 
+uint64_t flo_audit_head_seals(const struct flo_controller *controller)
+{
+    const struct flo_audit_head *head = controller->audit->head;
+
+    return head != NULL ? head->seals : 0;
+}
+
+/* Signs the number of the newest change of a sealed row. */
+static int write_seals(struct flo_controller *controller, struct flo_err *err)
+{
+    const struct flo_audit_checkpoint seals = {.is_seals = true,
+                                               .number = flo_fleet_seals_number(controller->store),
+                                               .at_ms = flo_wall_ms()};
+
+    if (seals.number <= controller->audit->head->seals) {
+        return 0;
+    }
+    FLO_TRY(flo_fleet_flush(controller->store, err));
+    return write_checkpoint(controller, &seals, err);
+}
+
 /* Signs the newest record.  A broken chain is not signed, because a signature
  * would make the break valid. */
 static void checkpoint_newest(struct flo_controller *controller)
@@ -237,6 +268,9 @@ static void checkpoint_newest(struct flo_controller *controller)
         if (rv == 0) {
             rv = write_checkpoint(controller, &checkpoint, &err);
         }
+    }
+    if (rv == 0) {
+        rv = write_seals(controller, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -269,6 +303,9 @@ int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *er
     checkpoint.at_ms = checkpoint.at_ms > head->latest_ms ? checkpoint.at_ms : head->latest_ms;
     if (rv == 0) {
         rv = write_checkpoint(controller, &checkpoint, err);
+    }
+    if (rv == 0) {
+        rv = write_seals(controller, err);
     }
     if (rv == 0) {
         controller->audit->is_broken = head->file_what[0] != '\0';
@@ -481,7 +518,7 @@ static int open_file(struct flo_controller *controller, struct flo_audit_head *h
     }
     if (rv == 0 && (controller->options.is_restored || controller->audit->has_new_key)) {
         head->file_what[0] = '\0';
-        head->count = head->lines = 0;
+        head->count = head->lines = head->seals = 0;
         head->latest_ms = 0;
         flo_key_free(head->key);
         head->key = NULL;

@@ -48,6 +48,10 @@ FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
 /* Returns the newest checkpoint.  Its number is 0 if there is none. */
 struct flo_audit_checkpoint flo_audit_head_newest(const struct flo_controller *controller);
 
+/* Returns the newest number of sealed rows that a head has; 0: none since the
+ * last restart. */
+uint64_t flo_audit_head_seals(const struct flo_controller *controller);
+
 /* Returns the newest line, without the line feed.  Returns "" if there is no
  * line, or the newest is a restart line. */
 const char *flo_audit_head_line(const struct flo_controller *controller);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/memory.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
@@ -25,6 +26,11 @@ bool flo_audit_is_broken(const struct flo_audit *audit)
 void flo_audit_key_is_new(struct flo_audit *audit)
 {
     audit->has_new_key = true;
+}
+
+void flo_audit_checkpoint_soon(struct flo_audit *audit)
+{
+    audit->unmarked = FLO_AUDIT_CHECKPOINT_RECORDS;
 }
 
 bool flo_audit_has_new_key(const struct flo_audit *audit)

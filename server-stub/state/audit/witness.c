@@ -64,7 +64,8 @@ int flo_audit_witness(struct flo_controller *controller, const char *device, con
     if (controller->audit->head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
         was_seen(controller->audit, line) ||
         !flo_audit_line_parse(line, bytes, &checkpoint, signature) || checkpoint.is_restart ||
-        checkpoint.number == 0 || checkpoint.at_ms < flo_audit_head_from_ms(controller)) {
+        checkpoint.is_seals || checkpoint.number == 0 ||
+        checkpoint.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
     FLO_TRY(flo_fleet_audit_list(controller->store, checkpoint.number, 1, compare, &found, err));

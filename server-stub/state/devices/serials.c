@@ -11,6 +11,7 @@
 #include "server-stub/state/membership/membership.h"
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
+#include "server-stub/store/seals.h"
 
 #define SETTING "claims"
 
@@ -22,7 +23,9 @@ int flo_serials_policy(struct flo_controller *controller, enum flo_unlisted *out
     char word[16] = "";
 
     FLO_TRY(flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err));
-    if (!flo_unlisted_parse(word, out)) {
+    if (flo_fleet_doubts(controller->store, FLO_SEALED_CLAIMS)) {
+        *out = FLO_UNLISTED_REFUSE;
+    } else if (!flo_unlisted_parse(word, out)) {
         *out = FLO_UNLISTED_OPEN;
     }
     return 0;
@@ -31,6 +34,7 @@ int flo_serials_policy(struct flo_controller *controller, enum flo_unlisted *out
 int flo_serials_set_policy(struct flo_controller *controller, enum flo_unlisted policy,
                            struct flo_err *err)
 {
+    flo_fleet_doubt(controller->store, FLO_SEALED_CLAIMS, false);
     return flo_fleet_setting_set(controller->store, SETTING, flo_unlisted_word(policy), err);
 }
 

@@ -8,6 +8,7 @@
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
+#include "server-stub/store/seals.h"
 
 /* interval at which devices are evaluated again, because some facts change with
  * time */
@@ -219,6 +220,10 @@ size_t flo_groups_find(struct flo_controller *controller, const char *device,
     uint64_t now_ms = flo_wall_ms();
     size_t count = 0;
 
+    /* While rows are in doubt no device leaves the group of a rule. */
+    if (flo_fleet_doubts_rules(controller->store)) {
+        return 0;
+    }
     for (size_t i = 0; facts != NULL && i < groups->rule_count; i++) {
         const struct flo_group_rule *rule = &groups->rules[i];
         bool fits = rule->selector != NULL && flo_selector_matches(rule->selector, facts, now_ms);

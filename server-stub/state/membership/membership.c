@@ -159,6 +159,7 @@ int flo_groups_may_leave(struct flo_controller *controller, const char *device, 
 {
     struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
 
+    FLO_TRY(flo_rules_may_take_out(controller, "", err));
     FLO_TRY(flo_groups_read(controller, err));
     size_t count = flo_groups_find(controller, device, changes);
     for (size_t i = 0; i < count; i++) {

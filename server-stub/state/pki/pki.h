@@ -68,12 +68,13 @@ const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
 const struct flo_authority *flo_pki_newest(const struct flo_pki *pki);
 
 /* Makes the missing keys and certificates below DIR, and reads all of them.
- * The server certificate names the hosts of the addresses.  `has_keyless`: the
- * store has certificates whose key it does not know.
+ * The server certificate names the hosts of the addresses.  The store's seals
+ * are opened, too (seals.c), before any row is read that has one.
  *
  * FLO_E_KEYS_ABSENT  a key is missing that enrolled devices know */
-FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, bool has_keyless,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, struct flo_err *err);
+/* Notes whether the store has certificates whose key it does not know. */
+void flo_pki_keyless(struct flo_pki *pki, bool has_keyless);
 
 /* ---- authorities.c: inside a transaction ---- */
 
@@ -133,13 +134,15 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
 
 /* ---- seals.c ---- */
 
-/* Reads or makes the key of the store's seals.  Called before the first token
- * is made.  If the key is lost, this is logged, and the store has no key
- * then. */
-FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err);
-/* Seals once the rows that were stored before seals existed, or all rows with
- * options.seals_again.  Called outside of a transaction. */
-FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err);
+/* Reads or makes the key of the store's seals, and checks the rows.  If the key
+ * is lost, this is logged, and the store has no key then.  Seals once the rows
+ * that were stored before their kind had seals, or all rows with
+ * options.seals_again.  Inside a transaction. */
+FLO_MUST_USE int flo_pki_seals_open(struct flo_controller *controller, struct flo_err *err);
+/* Compares the number of the seals with the audit's head, and marks that the
+ * rows are sealed.  Called at the end of the start, outside of a
+ * transaction. */
+FLO_MUST_USE int flo_pki_seals_settle(struct flo_controller *controller, struct flo_err *err);
 
 /* ---- keys.c ---- */
 

@@ -6,6 +6,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/proofs/keys.h"
 #include "server-stub/store/fleet.h"
+#include "server-stub/store/seals.h"
 
 /* name of a setting, which is "refuse" in a fleet that began with proofs */
 #define SETTING "unproved"
@@ -52,7 +53,9 @@ int flo_proofs_load(struct flo_controller *controller, bool *has_keyless, struct
     }
     controller->refuses_unproved =
         controller->options.unproved == FLO_UNPROVED_REFUSE ||
-        (controller->options.unproved == FLO_UNPROVED_STORED && strcmp(word, "refuse") == 0);
+        (controller->options.unproved == FLO_UNPROVED_STORED && strcmp(word, "refuse") == 0) ||
+        flo_fleet_doubts(controller->store, FLO_SEALED_UNPROVED) ||
+        flo_fleet_doubts(controller->store, FLO_SEALED_CERTIFICATE);
     *has_keyless = loading.has_keyless;
     return rv;
 }

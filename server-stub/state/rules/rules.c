@@ -7,23 +7,27 @@
 
 #include "base/zone.h"
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/text_list.h"
 #include "server-stub/state/transaction.h"
 #include "server-stub/store/fleet.h"
+#include "server-stub/store/groups.h"
+#include "server-stub/store/seals.h"
 
 #define SETTING "rules"
+#define FOREVER_MS UINT64_C(253402300740000) /* the last minute of the year 9999 */
 #define SETTING_BYTES_MAX 65536
 
 struct flo_rules {
     struct flo_rule_approval approvals[FLO_RULES_MAX];
     size_t approval_count;
-    struct flo_rule_freeze freezes[FLO_RULES_MAX];
+    struct flo_rule_freeze freezes[FLO_RULES_MAX + 1]; /* with FLO_RULE_UNSEALED */
     size_t freeze_count;
     uint64_t revision;
     /* Rules that hold now, and the times and the revision for which they do. */
-    struct flo_rule now[2 * FLO_RULES_MAX];
+    struct flo_rule now[2 * FLO_RULES_MAX + 1];
     size_t now_count;
     uint64_t now_from_ms, now_to_ms, now_revision;
     uint64_t now_freezes; /* a bit for each freeze that is active */
@@ -133,12 +137,15 @@ static int save(struct flo_controller *controller, struct flo_err *err)
         json_array_append_new(approvals, flo_rule_approval_json(&rules->approvals[i]));
     }
     for (size_t i = 0; i < rules->freeze_count; i++) {
-        json_array_append_new(freezes, flo_rule_freeze_json(&rules->freezes[i], 0));
+        if (strcmp(rules->freezes[i].name, FLO_RULE_UNSEALED) != 0) {
+            json_array_append_new(freezes, flo_rule_freeze_json(&rules->freezes[i], 0));
+        }
     }
     json_t *json = json_pack("{s:o,s:o}", "approvals", approvals, "freezes", freezes);
     flo_json_dump(json, &text);
     json_decref(json);
     rules->revision++;
+    flo_audit_checkpoint_soon(controller->audit); /* the rules before are old from now on */
     if (text.bytes >= SETTING_BYTES_MAX) {
         return flo_fail(err, FLO_E_REST_LIMIT, "the rules have %zu bytes", text.bytes);
     }
@@ -193,7 +200,26 @@ void flo_rules_free(struct flo_rules *rules)
     free(rules);
 }
 
-int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
+void flo_rules_doubt(struct flo_controller *controller)
+{
+    struct flo_rules *rules = controller->rules;
+
+    if (flo_fleet_doubts_rules(controller->store) &&
+        flo_rules_freeze(controller, FLO_RULE_UNSEALED) == NULL) {
+        rules->freezes[rules->freeze_count++] =
+            (struct flo_rule_freeze){.name = FLO_RULE_UNSEALED,
+                                     .group = "all",
+                                     .from_ms = 1,
+                                     .until_ms = FOREVER_MS,
+                                     .reason = "a row of the database was not written by the "
+                                               "controller: see the alert row-unsealed",
+                                     .by = "controller",
+                                     .at_ms = flo_wall_ms()};
+        rules->revision++;
+    }
+}
+
+static int load(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *text = malloc(SETTING_BYTES_MAX);
@@ -223,6 +249,13 @@ int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
         }
     }
     return rv;
+}
+
+int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
+{
+    FLO_TRY(load(controller, err));
+    flo_rules_doubt(controller);
+    return 0;
 }
 
 static void settle(struct flo_controller *controller, bool is_committed)
@@ -305,6 +338,10 @@ static int check_freeze(const struct flo_rule_freeze *freeze, struct flo_err *er
     bool has_times = freeze->from_ms > 0 || freeze->until_ms > 0;
     bool has_window = freeze->window_text[0] != '\0';
 
+    if (strcmp(freeze->name, FLO_RULE_UNSEALED) == 0) {
+        return flo_fail(err, FLO_E_REST_MEANING, "the freeze %s is the controller's",
+                        FLO_RULE_UNSEALED);
+    }
     if (has_times == has_window) {
         return flo_fail(err, FLO_E_REST_MEANING, "a change freeze has from and until, or a window");
     }
@@ -345,6 +382,15 @@ int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
 
     if (there == NULL) {
         return flo_fail(err, FLO_E_ABSENT, "no change freeze %.64s", name);
+    }
+    if (strcmp(name, FLO_RULE_UNSEALED) == 0) {
+        if (flo_fleet_doubts(controller->store, FLO_SEALED_GROUP) ||
+            flo_fleet_doubts(controller->store, FLO_SEALED_DEVICE)) {
+            flo_fail(err, FLO_E_STATE, "rows of groups or devices are in doubt");
+            return flo_err_fix(err, "look at them, then start once with --seal-again");
+        }
+        flo_fleet_doubt(controller->store, FLO_SEALED_RULES, false);
+        flo_fleet_changed_all(controller->store); /* devices stayed in their groups */
     }
     size_t at = (size_t)(there - rules->freezes);
     flo_zone_close(rules->freezes[at].zone);
@@ -390,7 +436,7 @@ static void look(struct flo_rules *rules)
         uint64_t change_ms = change_of(freeze, wall_ms, is_on, until_ms);
         rules->now_to_ms = change_ms < rules->now_to_ms ? change_ms : rules->now_to_ms;
         if (is_on) {
-            freezes |= UINT64_C(1) << i;
+            freezes |= i < FLO_RULES_MAX ? UINT64_C(1) << i : 0;
             rules->now[rules->now_count++] = (struct flo_rule){
                 .group = freeze->group, .name = freeze->name, .until_ms = until_ms};
         }
@@ -484,9 +530,10 @@ int flo_rules_may_take_out(const struct flo_controller *controller, const char *
     look(rules);
     for (size_t i = 0; i < rules->now_count; i++) {
         const struct flo_rule *rule = &rules->now[i];
-        if (strcmp(rule->group, group) == 0) {
+        bool is_unsealed = rule->name != NULL && strcmp(rule->name, FLO_RULE_UNSEALED) == 0;
+        if (strcmp(rule->group, group) == 0 || is_unsealed) {
             flo_fail(err, rule->people > 0 ? FLO_E_ORDER_APPROVAL : FLO_E_CHANGE_FREEZE,
-                     "group %.64s has a rule: a device leaves it by an admin alone", group);
+                     "group %.64s has a rule: a device leaves it by an admin alone", rule->group);
             return flo_err_fix(err, "flotilla %s list; an admin moves the device",
                                rule->people > 0 ? "approval" : "change-freeze");
         }

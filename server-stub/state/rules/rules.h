@@ -46,6 +46,13 @@ extern const struct flo_transaction_part flo_rules_part;
 /* Creates an empty list of rules; NULL: no memory. */
 struct flo_rules *flo_rules_new(void);
 void flo_rules_free(struct flo_rules *rules);
+/* The freeze of the whole fleet that is there while rows of the database are in
+ * doubt (store/seals.h): a rule could be missing.  It lasts until somebody who
+ * makes rules deletes it, and until --seal-again if the rows are of groups or
+ * devices. */
+#define FLO_RULE_UNSEALED "row-unsealed"
+/* Adds that freeze if rows are in doubt now. */
+void flo_rules_doubt(struct flo_controller *controller);
 /* Reads the rules from their setting.  Called at the start, and after a change
  * was rolled back. */
 FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
@@ -64,6 +71,8 @@ FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller, const
  * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
                                       const struct flo_rule_freeze *freeze, struct flo_err *err);
+/* FLO_E_ABSENT.  FLO_E_STATE: the freeze is FLO_RULE_UNSEALED, and groups or
+ * devices are in doubt. */
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                                          struct flo_err *err);
 
@@ -88,7 +97,8 @@ bool flo_rules_have_freed(struct flo_rules *rules);
 bool flo_rules_next_freed(struct flo_rules *rules, char *out);
 
 /* Checks whether somebody who makes no rules may take a device out of the
- * group, and so from under the group's rules.  FLO_E_ORDER_APPROVAL,
+ * group, and so from under the group's rules.  With the group "" it tells of
+ * FLO_RULE_UNSEALED alone.  FLO_E_ORDER_APPROVAL,
  * FLO_E_CHANGE_FREEZE: a rule of the group holds now. */
 FLO_MUST_USE int flo_rules_may_take_out(const struct flo_controller *controller, const char *group,
                                         struct flo_err *err);

@@ -34,7 +34,7 @@ static int take_token(void *context, const struct flo_row *row)
         .expires_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_EXPIRES_AT),
         .person = flo_row_text(row, FLO_FIELD_TOKEN_PERSON),
         .used_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_USED_AT),
-        .is_sealed = flo_fleet_is_sealed(tokens->store, row),
+        .is_sealed = flo_fleet_is_sealed(tokens->store, row, NULL),
     };
 
     return tokens->fn(tokens->context, &token);
@@ -46,7 +46,7 @@ static int take_sealed_token(void *context, const struct flo_row *row)
 {
     struct tokens *tokens = context;
 
-    if (!flo_fleet_is_sealed(tokens->store, row)) {
+    if (!flo_fleet_is_sealed(tokens->store, row, NULL)) {
         return 0;
     }
     tokens->count++;
@@ -56,8 +56,7 @@ static int take_sealed_token(void *context, const struct flo_row *row)
 int flo_fleet_token_add(struct flo_fleet_store *store, const struct flo_fleet_token *token,
                         struct flo_err *err)
 {
-    char seal[FLO_FLEET_SEAL_TEXT];
-    struct flo_field_change changes[] = {
+    const struct flo_field_change changes[] = {
         set_text(FLO_FIELD_TOKEN_ID, token->id),
         set_text(FLO_FIELD_TOKEN_KIND, token->kind),
         set_text(FLO_FIELD_TOKEN_NAME, token->name),
@@ -67,12 +66,9 @@ int flo_fleet_token_add(struct flo_fleet_store *store, const struct flo_fleet_to
         set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
         set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
         set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms),
-        set_text(FLO_FIELD_TOKEN_PERSON, token->person != NULL ? token->person : ""),
-        set_text(FLO_FIELD_TOKEN_SEAL, seal)};
-    size_t count = FLO_COUNT(changes);
+        set_text(FLO_FIELD_TOKEN_PERSON, token->person != NULL ? token->person : "")};
 
-    FLO_TRY(flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err));
-    return flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count, NULL, err);
+    return flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, FLO_COUNT(changes), NULL, err);
 }
 
 int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
@@ -193,7 +189,7 @@ static int take_person(void *context, const struct flo_row *row)
         .name = flo_row_text(row, FLO_FIELD_PERSON_NAME),
         .role = flo_row_text(row, FLO_FIELD_PERSON_ROLE),
         .is_disabled = flo_row_flag(row, FLO_FIELD_PERSON_DISABLED),
-        .is_sealed = flo_fleet_is_sealed(people->store, row),
+        .is_sealed = flo_fleet_is_sealed(people->store, row, NULL),
         .created_at_ms = flo_row_number(row, FLO_FIELD_PERSON_CREATED_AT),
     };
 
@@ -204,7 +200,7 @@ static int take_sealed_person(void *context, const struct flo_row *row)
 {
     struct people *people = context;
 
-    if (!flo_fleet_is_sealed(people->store, row)) {
+    if (!flo_fleet_is_sealed(people->store, row, NULL)) {
         return 0;
     }
     people->found = true;
@@ -231,17 +227,14 @@ int flo_fleet_person_put(struct flo_fleet_store *store, const struct flo_fleet_p
                          struct flo_err *err)
 {
     uint64_t at_ms = person->created_at_ms;
-    char seal[FLO_FLEET_SEAL_TEXT];
 
     FLO_TRY(made_at(store, person->name, &at_ms, err));
-    struct flo_field_change changes[] = {set_text(FLO_FIELD_PERSON_NAME, person->name),
-                                         set_text(FLO_FIELD_PERSON_ROLE, person->role),
-                                         set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
-                                         set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms),
-                                         set_text(FLO_FIELD_PERSON_SEAL, seal)};
-    size_t count = FLO_COUNT(changes);
-    FLO_TRY(flo_fleet_seal(store, FLO_TABLE_PERSON, changes, count - 1, seal, err));
-    return flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
+    return flo_fleet_put(store, FLO_TABLE_PERSON,
+                         CHANGES(set_text(FLO_FIELD_PERSON_NAME, person->name),
+                                 set_text(FLO_FIELD_PERSON_ROLE, person->role),
+                                 set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
+                                 set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms)),
+                         err);
 }
 
 int flo_fleet_person_get(struct flo_fleet_store *store, const char *name, flo_fleet_person_fn fn,

@@ -5,13 +5,16 @@
 #include "server-stub/store/fleet.h"
 
 struct certificates {
+    struct flo_fleet_store *store;
     flo_fleet_certificate_fn fn;
     void *context;
+    struct flo_digest sum; /* sum of the rows so far */
 };
 
 static int take_certificate(void *context, const struct flo_row *row)
 {
-    const struct certificates *certificates = context;
+    struct certificates *certificates = context;
+    bool is_sealed = flo_fleet_is_sealed(certificates->store, row, &certificates->sum);
     const struct flo_fleet_certificate certificate = {
         .serial = flo_row_text(row, FLO_FIELD_CERTIFICATE_SERIAL),
         .device = flo_row_text(row, FLO_FIELD_CERTIFICATE_DEVICE),
@@ -19,7 +22,7 @@ static int take_certificate(void *context, const struct flo_row *row)
         .state = flo_certificate_parse(flo_row_text(row, FLO_FIELD_CERTIFICATE_STATE)),
         .issued_at_ms = flo_row_number(row, FLO_FIELD_CERTIFICATE_ISSUED_AT),
         .until_ms = flo_row_number(row, FLO_FIELD_CERTIFICATE_UNTIL),
-        .key = flo_row_text(row, FLO_FIELD_CERTIFICATE_KEY),
+        .key = is_sealed ? flo_row_text(row, FLO_FIELD_CERTIFICATE_KEY) : "",
         .proved = flo_row_text(row, FLO_FIELD_CERTIFICATE_PROVED),
     };
 
@@ -63,7 +66,7 @@ int flo_fleet_certificate_prove(struct flo_fleet_store *store, const char *seria
 int flo_fleet_certificate_get(struct flo_fleet_store *store, const char *serial,
                               flo_fleet_certificate_fn fn, void *context, struct flo_err *err)
 {
-    struct certificates certificates = {fn, context};
+    struct certificates certificates = {store, fn, context, {{0}}};
     bool found;
     int rv =
         flo_fleet_find_one(store,
@@ -121,7 +124,7 @@ int flo_fleet_certificate_list(struct flo_fleet_store *store, enum flo_certifica
                                uint64_t until_ms, flo_fleet_certificate_fn fn, void *context,
                                struct flo_err *err)
 {
-    struct certificates certificates = {fn, context};
+    struct certificates certificates = {store, fn, context, {{0}}};
 
     return flo_fleet_find(
         store,
@@ -138,7 +141,7 @@ int flo_fleet_certificate_each(struct flo_fleet_store *store,
                                uint64_t until_ms, flo_fleet_certificate_fn fn, void *context,
                                struct flo_err *err)
 {
-    struct certificates certificates = {fn, context};
+    struct certificates certificates = {store, fn, context, {{0}}};
     struct flo_value words[FLO_CERTIFICATE_REVOKED + 1] = {0};
     struct flo_query query = {
         .table = FLO_TABLE_CERTIFICATE,
@@ -151,7 +154,11 @@ int flo_fleet_certificate_each(struct flo_fleet_store *store,
     /* Without a limit of time most certificates match, so an index would not
      * help. */
     query.matches[1].is_common = until_ms == 0;
-    return flo_fleet_find(store, &query, take_certificate, &certificates, err);
+    FLO_TRY(flo_fleet_find(store, &query, take_certificate, &certificates, err));
+    if (until_ms == 0) { /* all that are in use */
+        flo_fleet_sum_compare(store, FLO_SEALED_CERTIFICATE, &certificates.sum);
+    }
+    return 0;
 }
 
 int flo_fleet_certificate_ending(struct flo_fleet_store *store, enum flo_certificate_state state,

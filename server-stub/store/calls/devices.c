@@ -49,6 +49,7 @@ struct listing {
     flo_fleet_device_fn fn;                       /* or NULL */
     void *context;
     uint64_t taken;
+    struct flo_digest sum; /* sum of the rows so far */
 };
 
 /* Result that ends a listing early, without an error. */
@@ -77,6 +78,9 @@ static int take_device(void *context, const struct flo_row *row)
         return 0;
     }
     device_of(listing->store, row, &device);
+    if (!flo_fleet_is_sealed(listing->store, row, &listing->sum)) {
+        device.labels = device.pins = "{}";
+    }
     int rv = listing->fn != NULL ? listing->fn(listing->context, &device) : 0;
     listing->taken++;
     if (rv == 0 && filter != NULL && listing->taken == filter->limit) {
@@ -221,6 +225,10 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
             has_model(FLO_FIELD_DEVICE_MODEL_SERVING, filter->release);
     }
     int rv = flo_fleet_find(store, &query, take_device, &listing, err);
+    if (rv == 0 && filter->limit == 0 && filter->label == NULL && query.match_count == 1 &&
+        query.matches[0].field == FLO_FIELD_DEVICE_RETIRED && !filter->only_retired) {
+        flo_fleet_sum_compare(store, FLO_SEALED_DEVICE, &listing.sum);
+    }
     return rv == ENOUGH ? 0 : rv;
 }
 

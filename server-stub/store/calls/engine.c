@@ -1,5 +1,5 @@
-/* Store: calls of the engine, which are counted, and helpers for rows that all
- * files use. */
+/* Store: reads of the engine, which are counted, and helpers for rows that all
+ * files use.  Changes are in seals.c. */
 #include <string.h>
 
 #include "base/host/json.h"
@@ -57,53 +57,6 @@ int flo_fleet_count_all(struct flo_fleet_store *store, const struct flo_query *q
 {
     *out = 0;
     return flo_fleet_count(store, query, NULL, 0, add_count, out, err);
-}
-
-int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
-                     const struct flo_field_change *changes, size_t count, bool *is_new,
-                     struct flo_err *err)
-{
-    uint64_t changed = 0;
-
-    store->statements++;
-    store->changes++;
-    int rv = store->engine->ops->insert(store->engine, table, changes, count, &changed, err);
-    if (is_new != NULL) {
-        *is_new = rv == 0 && changed > 0;
-        return rv;
-    }
-    FLO_TRY(rv);
-    return changed > 0
-               ? 0
-               : flo_fail(err, FLO_E_STATE, "such a %s is there already", flo_tables[table].word);
-}
-
-int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
-                  const struct flo_field_change *changes, size_t count, struct flo_err *err)
-{
-    store->statements++;
-    store->changes++;
-    return store->engine->ops->put(store->engine, table, changes, count, err);
-}
-
-int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
-                     const struct flo_field_change *changes, size_t count,
-                     const struct flo_match *matches, size_t match_count, uint64_t *changed,
-                     struct flo_err *err)
-{
-    store->statements++;
-    store->changes++;
-    return store->engine->ops->update(store->engine, table, changes, count, matches, match_count,
-                                      changed, err);
-}
-
-int flo_fleet_remove(struct flo_fleet_store *store, enum flo_table table,
-                     const struct flo_match *matches, size_t match_count, uint64_t *changed,
-                     struct flo_err *err)
-{
-    store->statements++;
-    store->changes++;
-    return store->engine->ops->remove(store->engine, table, matches, match_count, changed, err);
 }
 
 int flo_fleet_take_number(void *context, const struct flo_row *row)

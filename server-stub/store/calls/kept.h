@@ -93,6 +93,14 @@ struct flo_fleet_seals {
     char fleet[FLO_NAME_MAX + 1];
     char met[16][FLO_FLEET_UNSEALED_TEXT]; /* rows with an invalid seal that were found */
     size_t count;
+    struct flo_fleet_sums {
+        uint64_t number;
+        struct flo_digest of[FLO_SEALED_KINDS]; /* sums of the rows, as they are */
+        bool doubts[FLO_SEALED_KINDS];
+    } sums, sums_before; /* now, and at the transaction's start */
+    /* sums as the table has them, each as the hex of an HMAC; "": not read */
+    char stored[FLO_SEALED_KINDS][FLO_FLEET_SEAL_TEXT];
+    bool is_changed; /* by this transaction */
 };
 
 /* A release that has a rollout or was yanked (wanted.c). */
@@ -222,14 +230,17 @@ void flo_fleet_wanted_release(struct flo_fleet_store *store, const char *release
                               const char *state);
 void flo_fleet_wanted_doubt(struct flo_fleet_store *store);
 void flo_fleet_wanted_deinit(struct flo_fleet_store *store);
-/* Computes the seal of the row that these changes make.  The changes must
- * include all sealed fields.  FLO_E_KEYS_ABSENT: the store has no key. */
-FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
-                                const struct flo_field_change *changes, size_t count,
-                                char out[FLO_FLEET_SEAL_TEXT], struct flo_err *err);
 /* Tells whether the row's seal is valid.  A row with an invalid seal is noted
- * (seals.h). */
-bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *row);
+ * (seals.h).  A valid one is added to the sum, which begins with zeros. */
+bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *row,
+                         struct flo_digest *sum_or_null);
+/* Compares the sum of all rows of a kind with the stored one, at the start. */
+void flo_fleet_sum_compare(struct flo_fleet_store *store, enum flo_sealed_kind kind,
+                           const struct flo_digest *sum);
+/* Writes the sums before a commit, if the transaction changed them. */
+FLO_MUST_USE int flo_fleet_sums_write(struct flo_fleet_store *store, struct flo_err *err);
+/* Takes the sums back after a rollback.  A doubt stays. */
+void flo_fleet_sums_cancel(struct flo_fleet_store *store);
 
 /* ---- an engine's calls, counted ---- */
 

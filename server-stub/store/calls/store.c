@@ -94,6 +94,7 @@ int flo_fleet_begin(struct flo_fleet_store *store, struct flo_err *err)
         rv = store->engine->ops->begin(store->engine, err);
     }
     store->changes_before = store->changes;
+    store->seals.sums_before = store->seals.sums;
     store->is_open = rv == 0;
     return rv;
 }
@@ -103,9 +104,15 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     if (!store->is_open) {
         return flo_fail(err, FLO_E_DB, "no transaction is open");
     }
-    int rv = store->engine->ops->commit(store->engine, err);
+    int rv = flo_fleet_sums_write(store, err);
+    if (rv < 0) {
+        flo_fleet_roll_back(store);
+        return rv;
+    }
+    rv = store->engine->ops->commit(store->engine, err);
     store->is_open = false;
     if (rv < 0) {
+        flo_fleet_sums_cancel(store);
         flo_device_index_cancel(&store->device_index);
         flo_fleet_wanted_doubt(store);
         flo_fleet_facts_doubt(store);
@@ -124,6 +131,7 @@ void flo_fleet_roll_back(struct flo_fleet_store *store)
 {
     store->engine->ops->cancel(store->engine);
     store->is_open = false;
+    flo_fleet_sums_cancel(store);
     flo_device_index_cancel(&store->device_index);
     flo_fleet_wanted_doubt(store);
     flo_fleet_facts_doubt(store);
@@ -137,22 +145,27 @@ uint64_t flo_fleet_statements(const struct flo_fleet_store *store)
 /* ---- settings and counters ---- */
 
 struct room {
+    struct flo_fleet_store *store;
     char *out;
     size_t bytes;
 };
 
+/* Takes a setting's text.  One that is sealed, but not by us, counts as
+ * absent. */
 static int take_setting(void *context, const struct flo_row *row)
 {
     const struct room *room = context;
 
-    snprintf(room->out, room->bytes, "%s", flo_row_text(row, FLO_FIELD_SETTING_VALUE));
+    if (flo_fleet_is_sealed(room->store, row, NULL)) {
+        snprintf(room->out, room->bytes, "%s", flo_row_text(row, FLO_FIELD_SETTING_VALUE));
+    }
     return 0;
 }
 
 int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name, char *out,
                           size_t out_bytes, struct flo_err *err)
 {
-    struct room room = {out, out_bytes};
+    struct room room = {store, out, out_bytes};
     bool found;
 
     out[0] = '\0';

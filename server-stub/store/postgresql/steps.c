@@ -139,5 +139,9 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {9, INDEX("by_event_book_id", "event (book, id)")},
     {9, INDEX("by_event_form", "event (form)")},
     {10, MAKE("member_draft", "rollout" TEXT ", members" TEXT ", PRIMARY KEY (rollout)")},
+    {11, ADD("setting", "seal" TEXT)},
+    {11, ADD("device", "seal" TEXT)},
+    {11, ADD("fleet_group", "seal" TEXT)},
+    {11, ADD("certificate", "seal" TEXT)},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

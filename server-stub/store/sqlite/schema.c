@@ -306,5 +306,10 @@ const char *const flo_sqlite_schema[] = {
      * made. */
     "CREATE TABLE member_draft (rollout TEXT PRIMARY KEY, members TEXT NOT"
     " NULL);",
+    /* Adds the seals of what rules are about. */
+    "ALTER TABLE setting ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE fleet_group ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE certificate ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -241,7 +241,7 @@ static void forget_secrets(struct flo_db *db)
                          "DELETE FROM replay WHERE body LIKE"
                          " '%\"token\":\"fl%';"
                          "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"
-                         "INSERT INTO setting VALUES"
+                         "INSERT INTO setting (name, value) VALUES"
                          " ('secrets_forgotten', 'yes')",
                          &err);
     }

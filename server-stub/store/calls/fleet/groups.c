@@ -10,13 +10,20 @@
 #include "server-stub/store/groups.h"
 
 struct groups {
+    struct flo_fleet_store *store;
     flo_fleet_group_fn fn;
     void *context;
+    bool is_foreign; /* a row had no valid seal */
 };
 
 static int take_group(void *context, const struct flo_row *row)
 {
-    const struct groups *groups = context;
+    struct groups *groups = context;
+
+    if (!flo_fleet_is_sealed(groups->store, row, NULL)) {
+        groups->is_foreign = true;
+        return 0;
+    }
     struct flo_fleet_group group = {.name = flo_row_text(row, FLO_FIELD_GROUP_NAME),
                                     .selector = flo_row_text(row, FLO_FIELD_GROUP_SELECTOR),
                                     .priority = flo_row_number(row, FLO_FIELD_GROUP_PRIORITY),
@@ -44,7 +51,7 @@ int flo_fleet_group_put(struct flo_fleet_store *store, const struct flo_fleet_gr
 int flo_fleet_group_get(struct flo_fleet_store *store, const char *name, flo_fleet_group_fn fn,
                         void *context, struct flo_err *err)
 {
-    struct groups groups = {fn, context};
+    struct groups groups = {.store = store, .fn = fn, .context = context};
     bool found;
     int rv = flo_fleet_find_one(
         store,
@@ -52,13 +59,17 @@ int flo_fleet_group_get(struct flo_fleet_store *store, const char *name, flo_fle
         take_group, &groups, &found, err);
 
     FLO_TRY(rv);
+    if (groups.is_foreign) {
+        flo_fail(err, FLO_E_STATE, "group %.64s: somebody else wrote its row", name);
+        return flo_err_fix(err, "see the alert row-unsealed in the runbook");
+    }
     return found ? rv : flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.64s", name);
 }
 
 int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn, void *context,
                          struct flo_err *err)
 {
-    struct groups groups = {fn, context};
+    struct groups groups = {.store = store, .fn = fn, .context = context};
 
     return flo_fleet_find(store,
                           &(struct flo_query){.table = FLO_TABLE_GROUP, SORTED(UP(GROUP_NAME))},
@@ -99,36 +110,54 @@ static int groups_of(struct flo_fleet_store *store, const char *device, joined_f
                           take_joined, &joined, err);
 }
 
-/* Adds a group's name to the device's list of groups as text.  The group `all`
- * comes first. */
-static int add_name(void *context, const char *group, uint64_t since)
-{
-    json_t *list = context;
+struct names {
+    const char *group;
+    bool is_member;
+    struct flo_buf text;
+};
 
-    (void)since;
-    if (strcmp(group, "all") == 0) {
-        json_array_insert_new(list, 0, json_string(group));
-    } else {
-        json_array_append_new(list, json_string(group));
+/* Changes the device's list of groups, which is sorted, but `all` comes first.
+ * The list is that of the device's row, which is sealed. */
+static int change_names(void *context, const struct flo_fleet_device *device)
+{
+    struct names *names = context;
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = NULL;
+    size_t at = 0;
+
+    if (flo_json_parse(device->groups, strlen(device->groups), 1 << 16, &list, NULL) < 0) {
+        list = json_array();
     }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL || strcmp(name, names->group) == 0) {
+            json_array_remove(list, i--);
+        } else if (strcmp(name, "all") == 0 || strcmp(name, names->group) < 0) {
+            at = i + 1;
+        }
+    }
+    if (names->is_member) {
+        json_array_insert_new(list, strcmp(names->group, "all") == 0 ? 0 : at,
+                              json_string(names->group));
+    }
+    flo_json_dump(list, &names->text);
     return 0;
 }
 
-static int write_names(struct flo_fleet_store *store, const char *device, struct flo_err *err)
+static int write_names(struct flo_fleet_store *store, const char *device, const char *group,
+                       bool is_member, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    int rv = groups_of(store, device, add_name, list, err);
+    struct names names = {.group = group, .is_member = is_member};
+    int rv = flo_fleet_device_get(store, device, change_names, &names, err);
 
-    flo_json_dump(list, &text);
-    if (rv == 0 && text.failed) {
+    if (rv == 0 && names.text.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "groups of a device");
     }
     if (rv == 0) {
         rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
-                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS, text.data)),
+                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS, names.text.data)),
                               MATCHES(text_is(FLO_FIELD_DEVICE_ID, device)), NULL, err);
     }
+    flo_buf_deinit(&names.text);
     FLO_TRY(rv);
     return flo_fleet_device_index_again(store, device, err);
 }
@@ -178,7 +207,7 @@ int flo_fleet_group_member(struct flo_fleet_store *store, const char *group, con
         *is_news = rv == 0 && removed > 0;
     }
     FLO_TRY(rv);
-    return !*is_news ? rv : write_names(store, device, err);
+    return !*is_news ? rv : write_names(store, device, group, is_member, err);
 }
 
 static int take_counts(void *context, const struct flo_row *row, uint64_t count)
