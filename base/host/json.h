@@ -117,9 +117,10 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const 
 
 /* Refuses a document with a critical extension: a key that begins with "crit_",
  * at any depth.  A reader that does not know such a key must not act on the
- * document, and this version knows none.  FLO_E_META_SCHEMA names the first
- * such key. */
-FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err);
+ * document.  `known` is the one that the caller reads, or NULL.
+ * FLO_E_META_SCHEMA names the first other one. */
+FLO_MUST_USE int flo_json_check_critical(const json_t *json, const char *known,
+                                         struct flo_err *err);
 
 /* ---- members of a tree that is known ---- */
 

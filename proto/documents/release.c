@@ -509,7 +509,7 @@ static int read_head(const json_t *root, struct flo_release *release, struct flo
 {
     uint64_t v;
 
-    FLO_TRY(flo_json_check_critical(root, err));
+    FLO_TRY(flo_json_check_critical(root, NULL, err));
     FLO_TRY(flo_json_get_u64(root, "v", 1, 2, &v, err));
     release->is_first = v == 1;
     FLO_TRY(read_names(root, release, err));

@@ -132,7 +132,7 @@ int flo_release_serve_parse(const char *text, size_t bytes, struct flo_release_s
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
 
     FLO_TRY(flo_json_parse(text, bytes, CONFIG_BYTES_MAX, &root, err));
-    FLO_TRY(flo_json_check_critical(root, err));
+    FLO_TRY(flo_json_check_critical(root, NULL, err));
     return flo_serve_read(root, serve, err);
 }
 

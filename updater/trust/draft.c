@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/sig.h>
-
 #include "base/host/digest.h"
 #include "updater/trust/trust.h"
 
@@ -61,26 +59,11 @@ static json_t *keys_json(const struct flo_trust *trust, bool are_roots)
     return list;
 }
 
-static json_t *revoked_json(const struct flo_trust *trust)
-{
-    json_t *keys = json_array();
-    json_t *releases = json_array();
-    char text[FLO_DIGEST_TEXT];
-
-    for (size_t i = 0; i < trust->revoked_key_count; i++) {
-        json_array_append_new(keys, json_string(trust->revoked_keys[i]));
-    }
-    for (size_t i = 0; i < trust->revoked_release_count; i++) {
-        flo_digest_text(&trust->revoked_releases[i], text);
-        json_array_append_new(releases, json_string(text));
-    }
-    return json_pack("{s:o, s:o}", "keys", keys, "releases", releases);
-}
-
 static json_t *body_json(const struct flo_trust *trust)
 {
     json_t *floors = json_array();
     json_t *ca = json_array();
+    FLO_CLEANUP(flo_json_cleanup) json_t *publishers = json_array();
 
     for (size_t i = 0; i < trust->floor_count; i++) {
         json_array_append_new(floors, json_pack("{s:s, s:I}", "model", trust->floors[i].model,
@@ -89,12 +72,24 @@ static json_t *body_json(const struct flo_trust *trust)
     for (size_t i = 0; i < trust->ca_count; i++) {
         json_array_append_new(ca, json_string(trust->ca[i]));
     }
-    return json_pack("{s:i, s:s, s:I, s:I, s:I, s:{s:I, s:o}, s:o, s:o, s:o, s:o}", "v", 1, "fleet",
-                     trust->fleet, "number", (json_int_t)trust->number, "epoch",
-                     (json_int_t)trust->epoch, "issued_at_ms", (json_int_t)trust->issued_at_ms,
-                     "root", "threshold", (json_int_t)trust->threshold, "keys",
-                     keys_json(trust, true), "keys", keys_json(trust, false), "revoked",
-                     revoked_json(trust), "floors", floors, "ca", ca);
+    for (size_t i = 0; i < trust->publisher_count; i++) {
+        json_array_append_new(publishers,
+                              json_pack("{s:s, s:I}", "model", trust->publishers[i].model, "needed",
+                                        (json_int_t)trust->publishers[i].needed));
+    }
+    json_t *keys, *releases;
+    flo_trust_revoked(trust, &keys, &releases);
+    json_t *body =
+        json_pack("{s:i, s:s, s:I, s:I, s:I, s:{s:I, s:o}, s:o, s:{s:o, s:o}, s:o, s:o}", "v", 1,
+                  "fleet", trust->fleet, "number", (json_int_t)trust->number, "epoch",
+                  (json_int_t)trust->epoch, "issued_at_ms", (json_int_t)trust->issued_at_ms, "root",
+                  "threshold", (json_int_t)trust->threshold, "keys", keys_json(trust, true), "keys",
+                  keys_json(trust, false), "revoked", "keys", keys, "releases", releases, "floors",
+                  floors, "ca", ca);
+    if (trust->publisher_count > 0) { /* agents that do not know the field refuse it */
+        json_object_set(body, FLO_TRUST_PUBLISHERS, publishers);
+    }
+    return body;
 }
 
 static int check_roles(const struct flo_trust *trust, struct flo_err *err)
@@ -146,32 +141,5 @@ int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held, struc
 
 int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key, struct flo_err *err)
 {
-    struct flo_envelope *envelope = &draft->envelope;
-    struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
-    const char *keyid = flo_key_public(key)->keyid;
-    uint8_t signature[FLO_SIGNATURE_BYTES];
-    size_t at = 0;
-    int rv;
-
-    while (at < envelope->signature_count && strcmp(envelope->signatures[at].keyid, keyid) < 0) {
-        at++;
-    }
-    bool is_there =
-        at < envelope->signature_count && strcmp(envelope->signatures[at].keyid, keyid) == 0;
-    if (!is_there && envelope->signature_count == FLO_SIGNATURES_MAX) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "more than %d signatures", FLO_SIGNATURES_MAX);
-    }
-    flo_envelope_signed_bytes(envelope->type, envelope->body, envelope->body_bytes, &message);
-    rv = message.failed ? flo_fail(err, FLO_E_MEMORY, "no memory to sign")
-                        : flo_sign(key, message.data, message.bytes, signature, err);
-    flo_buf_deinit(&message);
-    FLO_TRY(rv);
-    if (!is_there) {
-        memmove(&envelope->signatures[at + 1], &envelope->signatures[at],
-                (envelope->signature_count - at) * sizeof(envelope->signatures[0]));
-        envelope->signature_count++;
-        memcpy(envelope->signatures[at].keyid, keyid, FLO_KEYID_TEXT);
-    }
-    memcpy(envelope->signatures[at].signature, signature, sizeof(signature));
-    return 0;
+    return flo_envelope_sign(&draft->envelope, key, err);
 }

@@ -65,7 +65,7 @@ static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_er
     uint64_t epoch = 1;
     uint64_t threshold;
 
-    FLO_TRY(flo_json_check_critical(root, err));
+    FLO_TRY(flo_json_check_critical(root, NULL, err));
     FLO_TRY(flo_json_get_u64(root, "v", 1, 1, &version, err));
     FLO_TRY(flo_json_get_name(root, "fleet", &fleet, err));
     FLO_TRY(flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err));

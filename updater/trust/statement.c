@@ -152,6 +152,39 @@ static int read_floors(const json_t *body, struct flo_trust *out, struct flo_err
     return rv;
 }
 
+static int read_publishers(const json_t *body, struct flo_trust *out, struct flo_err *err)
+{
+    json_t *list = NULL;
+    uint64_t keys = 0;
+    int rv = flo_json_opt_array(body, FLO_TRUST_PUBLISHERS, FLO_TRUST_PUBLISHERS_MAX, &list, err);
+
+    for (size_t i = 0; i < out->count; i++) {
+        keys += out->keys[i].roles == FLO_ROLE_RELEASE;
+    }
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i);
+        const char *model = NULL;
+        uint64_t needed = 0;
+        rv = flo_json_get_text(entry, "model", FLO_NAME_MAX + 1, &model, err);
+        if (rv == 0) {
+            rv = flo_json_get_u64(entry, "needed", 2, FLO_TRUST_THRESHOLD_MAX, &needed, err);
+        }
+        if (rv == 0) {
+            rv = flo_trust_ask_publishers(out, model, needed, err);
+        }
+        if (rv == 0 && (out->publisher_count != i + 1 || needed > keys)) {
+            rv = flo_fail(err, FLO_E_META_SCHEMA,
+                          needed > keys ? "%s: %llu release keys cannot give %llu signatures"
+                                        : "model %s stands twice",
+                          model, (unsigned long long)keys, (unsigned long long)needed);
+        }
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s[%zu]", FLO_TRUST_PUBLISHERS, i);
+        }
+    }
+    return rv;
+}
+
 static int read_ca(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *list = NULL;
@@ -174,7 +207,7 @@ static int read_head(const json_t *body, struct flo_trust *out, struct flo_err *
     uint64_t version;
     uint64_t epoch = 0;
 
-    FLO_TRY(flo_json_check_critical(body, err));
+    FLO_TRY(flo_json_check_critical(body, FLO_TRUST_PUBLISHERS, err));
     FLO_TRY(flo_json_get_u64(body, "v", 1, 1, &version, err));
     FLO_TRY(flo_json_get_name(body, "fleet", &fleet, err));
     /* The first statement has number 2, because the unsigned list counts as
@@ -199,6 +232,7 @@ static int read_body(const char *body, size_t bytes, struct flo_trust *out, stru
     FLO_TRY(read_roots(root, out, err));
     FLO_TRY(read_keys(root, out, err));
     FLO_TRY(read_floors(root, out, err));
+    FLO_TRY(read_publishers(root, out, err));
     return read_ca(root, out, err);
 }
 

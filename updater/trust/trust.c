@@ -328,3 +328,47 @@ void flo_trust_set_threshold(struct flo_trust *trust, uint32_t threshold)
 {
     trust->threshold = threshold;
 }
+
+int flo_trust_ask_publishers(struct flo_trust *trust, const char *pattern, uint64_t needed,
+                             struct flo_err *err)
+{
+    char name[FLO_NAME_MAX + 2];
+    size_t i = 0, chars = strcspn(pattern, "*");
+
+    snprintf(name, sizeof(name), "%.*s", (int)(chars <= FLO_NAME_MAX ? chars : 0), pattern);
+    if ((chars > 0 && !flo_name_is_valid(name)) || pattern[0] == '\0' ||
+        strlen(pattern + chars) > 1 || needed < 1 || needed > FLO_TRUST_THRESHOLD_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "`%.80s` is no model and no beginning of one with *, or not 1 to %d "
+                        "publishers",
+                        pattern, FLO_TRUST_THRESHOLD_MAX);
+    }
+    while (i < trust->publisher_count && strcmp(trust->publishers[i].model, pattern) != 0) {
+        i++;
+    }
+    if (i == FLO_TRUST_PUBLISHERS_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d rows of publishers", (int)i);
+    }
+    trust->publisher_count += i == trust->publisher_count;
+    strcpy(trust->publishers[i].model, pattern);
+    trust->publishers[i].needed = (uint32_t)needed;
+    if (needed == 1) {
+        trust->publishers[i] = trust->publishers[--trust->publisher_count];
+    }
+    return 0;
+}
+
+uint32_t flo_trust_publishers(const struct flo_trust *trust, const char *model)
+{
+    uint32_t needed = 1;
+
+    for (size_t i = 0; i < trust->publisher_count; i++) {
+        const char *pattern = trust->publishers[i].model;
+        size_t chars = strcspn(pattern, "*");
+        bool fits =
+            strncmp(model, pattern, chars) == 0 && (pattern[chars] == '*' || model[chars] == '\0');
+        needed =
+            fits && trust->publishers[i].needed > needed ? trust->publishers[i].needed : needed;
+    }
+    return needed;
+}

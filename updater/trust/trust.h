@@ -8,6 +8,9 @@
 #include "base/host/crypto.h"
 #include "base/host/json.h"
 
+/* Field of a statement that older agents must not pass over. */
+#define FLO_TRUST_PUBLISHERS "crit_publishers"
+
 struct trusted_key {
     struct flo_public_key key;
     unsigned roles; /* bits of enum flo_role */
@@ -33,6 +36,13 @@ struct flo_trust {
         char model[FLO_NAME_MAX + 1];
         uint64_t number;
     } floors[FLO_TRUST_FLOORS_MAX];
+    /* publishers that must sign a release, by a model's name or its beginning
+     * and `*`; elsewhere one is enough */
+    size_t publisher_count;
+    struct {
+        char model[FLO_NAME_MAX + 2];
+        uint32_t needed;
+    } publishers[FLO_TRUST_PUBLISHERS_MAX];
     size_t ca_count;
     char *ca[FLO_TRUST_CA_MAX];
     /* The envelope of the statement, and the digest of its body. */
@@ -46,6 +56,8 @@ const struct trusted_key *flo_trust_find(const struct flo_trust *trust, const ch
  * signed. */
 int flo_trust_statement_parse(const char *text, size_t bytes, struct flo_trust **out,
                               struct flo_err *err);
+/* Lists the revoked keys and releases. */
+void flo_trust_revoked(const struct flo_trust *trust, json_t **keys, json_t **releases);
 /* Returns the lowest epoch that the statement `next` may have. */
 uint32_t flo_trust_epoch_after(const struct flo_trust *held, const struct flo_trust *next);
 

@@ -12,6 +12,7 @@
 #include <flotilla/errors/cmd.h>
 #include <flotilla/errors/sig.h>
 #include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
 
 #include "base/host/digest.h"
 
@@ -55,15 +56,18 @@ static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
     return 0;
 }
 
-/* Requires a valid signature by a key with one of `roles`.  An invalid
- * signature by such a key is refused, even if there is a valid one too. */
+/* Requires a valid signature by a key with one of `roles`, and counts them.  An
+ * invalid signature by such a key is refused, even if there is a valid one
+ * too. */
 static int check_signatures(const struct flo_envelope *envelope, const struct flo_trust *trust,
-                            unsigned roles, const struct trusted_key **signer, struct flo_err *err)
+                            unsigned roles, const struct trusted_key **signer, uint32_t *count,
+                            struct flo_err *err)
 {
     struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
     int rv = 0;
 
     *signer = NULL;
+    *count = 0;
     flo_envelope_signed_bytes(envelope->type, envelope->body, envelope->body_bytes, &message);
     if (message.failed) {
         flo_buf_deinit(&message);
@@ -78,7 +82,7 @@ static int check_signatures(const struct flo_envelope *envelope, const struct fl
                         FLO_SIGNATURE_BYTES, err);
         if (rv < 0) {
             rv = flo_wrap(err, rv, "signatures[%zu]", i);
-        } else if (*signer == NULL) {
+        } else if ((*count)++ == 0) {
             *signer = key;
         }
     }
@@ -90,10 +94,10 @@ static int check_signatures(const struct flo_envelope *envelope, const struct fl
 static int open_envelope(const void *data, size_t bytes, const char *type,
                          const struct flo_trust *trust, unsigned roles,
                          struct flo_envelope *envelope, const struct trusted_key **signer,
-                         struct flo_err *err)
+                         uint32_t *count, struct flo_err *err)
 {
     FLO_TRY(flo_envelope_parse(data, bytes, type, envelope, err));
-    int rv = check_signatures(envelope, trust, roles, signer, err);
+    int rv = check_signatures(envelope, trust, roles, signer, count, err);
     if (rv < 0) {
         flo_envelope_deinit(envelope);
     }
@@ -102,14 +106,14 @@ static int open_envelope(const void *data, size_t bytes, const char *type,
 
 /* ---- documents ---- */
 
-int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
-                       struct flo_release_verified *out, struct flo_err *err)
+int flo_release_verify_draft(const void *data, size_t bytes, const struct flo_trust *trust,
+                             struct flo_release_verified *out, struct flo_err *err)
 {
     struct flo_envelope envelope = {0};
     const struct trusted_key *signer = NULL;
 
     FLO_TRY(open_envelope(data, bytes, FLO_TYPE_RELEASE, trust, FLO_ROLE_RELEASE, &envelope,
-                          &signer, err));
+                          &signer, &out->publishers, err));
     int rv =
         flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet, &out->release, err);
     if (rv < 0) {
@@ -129,6 +133,22 @@ int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *t
     out->body_bytes = envelope.body_bytes;
     memcpy(out->keyid, signer->key.keyid, sizeof out->keyid);
     return 0;
+}
+
+int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
+                       struct flo_release_verified *out, struct flo_err *err)
+{
+    FLO_TRY(flo_release_verify_draft(data, bytes, trust, out, err));
+    uint32_t needed = flo_trust_publishers(trust, out->release.model);
+    if (out->publishers >= needed) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_TRUST_PUBLISHERS,
+             "%s@%s: %u of %u publishers signed it that trust statement %llu asks for",
+             out->release.model, out->release.version, out->publishers, needed,
+             (unsigned long long)flo_trust_number(trust));
+    flo_release_verified_deinit(out);
+    return FLO_E_TRUST_PUBLISHERS;
 }
 
 void flo_release_verified_deinit(struct flo_release_verified *verified)
@@ -169,9 +189,10 @@ int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *tru
     struct flo_envelope envelope = {0};
     struct flo_order_verified verified = {0};
     const struct trusted_key *signer = NULL;
+    uint32_t count;
 
     FLO_TRY(open_envelope(data, bytes, FLO_TYPE_ORDER, trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
-                          &envelope, &signer, err));
+                          &envelope, &signer, &count, err));
     int rv =
         flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet, &verified.order, err);
     flo_sha256(envelope.body, envelope.body_bytes, &verified.body);

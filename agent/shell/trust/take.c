@@ -303,7 +303,8 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
         return;
     }
     int rv = flo_shell_check_signature(shell, current, &err);
-    if (rv == FLO_E_SIG_UNKNOWN_KEY || rv == FLO_E_SIG_REVOKED_KEY || rv == FLO_E_TARGET_REVOKED) {
+    if (rv == FLO_E_SIG_UNKNOWN_KEY || rv == FLO_E_SIG_REVOKED_KEY || rv == FLO_E_TARGET_REVOKED ||
+        rv == FLO_E_TRUST_PUBLISHERS) {
         model->signature.why = rv;
         flo_wrap(&err, rv, "%s serves on", model->slots.model);
         flo_shell_note(shell, "security", &err);

@@ -403,7 +403,7 @@ static void dump(const json_t *json, size_t flags, struct flo_buf *out)
     }
 }
 
-int flo_json_check_critical(const json_t *json, struct flo_err *err)
+int flo_json_check_critical(const json_t *json, const char *known, struct flo_err *err)
 {
     const char *key;
     json_t *value;
@@ -412,20 +412,20 @@ int flo_json_check_critical(const json_t *json, struct flo_err *err)
     if (json_is_array(json)) {
         json_array_foreach(json, index, value)
         {
-            FLO_TRY(flo_json_check_critical(value, err));
+            FLO_TRY(flo_json_check_critical(value, known, err));
         }
         return 0;
     }
     /* jansson iterates only over a non-const pointer */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
-        if (strncmp(key, "crit_", 5) == 0) {
+        if (strncmp(key, "crit_", 5) == 0 && (known == NULL || strcmp(key, known) != 0)) {
             return flo_fail(err, FLO_E_META_SCHEMA,
                             "field `%.64s` is critical and not known to this "
                             "version",
                             key);
         }
-        FLO_TRY(flo_json_check_critical(value, err));
+        FLO_TRY(flo_json_check_critical(value, known, err));
     }
     return 0;
 }

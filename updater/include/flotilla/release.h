@@ -25,6 +25,7 @@
 #define FLO_TRUST_REVOKED_MAX 128 /* limit for revoked keys, and for revoked releases */
 #define FLO_TRUST_FLOORS_MAX 64
 #define FLO_TRUST_CA_MAX 4
+#define FLO_TRUST_PUBLISHERS_MAX 16
 #define FLO_TRUST_BODY_BYTES_MAX (46 * 1024)
 #define FLO_TRUST_BYTES_MAX (63 * 1024) /* largest envelope: one MQTT message */
 
@@ -80,6 +81,8 @@ const char *flo_trust_ca(const struct flo_trust *trust, size_t index);
 /* Returns the minimum release number of a model, or 0 when there is none.
  * Releases below the minimum never run again. */
 uint64_t flo_trust_floor(const struct flo_trust *trust, const char *model);
+/* Returns how many publishers must sign a release of this model. */
+uint32_t flo_trust_publishers(const struct flo_trust *trust, const char *model);
 bool flo_trust_is_release_revoked(const struct flo_trust *trust, const struct flo_digest *release);
 bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid);
 bool flo_trust_is_signed(const struct flo_trust *trust);
@@ -149,6 +152,12 @@ FLO_MUST_USE int flo_trust_add_ca(struct flo_trust *trust, const char *pem, stru
 /* Removes the statement's CA certificates. */
 void flo_trust_clear_ca(struct flo_trust *trust);
 void flo_trust_set_threshold(struct flo_trust *trust, uint32_t threshold);
+/* Asks for the signatures of `needed` publishers, at most
+ * FLO_TRUST_THRESHOLD_MAX, on releases of some models: `pattern` is a name, or
+ * its beginning and `*`.  If several fit a model, the highest number
+ * counts.  1 removes the row.  FLO_E_USAGE, FLO_E_META_SCHEMA. */
+FLO_MUST_USE int flo_trust_ask_publishers(struct flo_trust *trust, const char *pattern,
+                                          uint64_t needed, struct flo_err *err);
 /* Makes an unsigned draft of the statement that follows `held`: its number is
  * one higher, and all else is equal. */
 FLO_MUST_USE int flo_trust_next(const struct flo_trust *held, uint64_t now_ms,
@@ -184,6 +193,7 @@ FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft, const struct 
 struct flo_release_verified {
     struct flo_digest digest; /* SHA-256 of the body: the release's id */
     char keyid[FLO_KEYID_TEXT];
+    uint32_t publishers;        /* valid signatures by trusted publishers */
     struct flo_release release; /* parsed */
     char *body;                 /* body as signed, NUL-terminated */
     size_t body_bytes;
@@ -196,14 +206,15 @@ struct flo_order_verified {
     struct flo_order order;
 };
 
-/* Verifies the envelope of a release that may run in this fleet.  One valid
- * signature by a key of the role is enough.  Signatures by unknown keys are
- * ignored, but a bad one by a trusted key is not.
+/* Verifies the envelope of a release that may run in this fleet.  It has valid
+ * signatures by as many keys of the role as flo_trust_publishers() says.
+ * Signatures by unknown keys are ignored, but a bad one by a trusted key is not.
  *
  *   FLO_E_SIG_MISSING      no signature
  *   FLO_E_SIG_UNKNOWN_KEY  none by a key of the role (the error names the keyid)
  *   FLO_E_SIG_REVOKED_KEY  the same, and one is by a revoked key
  *   FLO_E_TARGET_REVOKED   a trust statement revoked this release
+ *   FLO_E_TRUST_PUBLISHERS too few publishers signed it
  *   FLO_E_SIG_BAD          the signature is wrong
  *   FLO_E_SIG_FORMAT       not 64 bytes of base64, more than 8 signatures, or
  *                          a non-canonical envelope or signature
@@ -211,6 +222,11 @@ struct flo_order_verified {
  */
 FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                                     struct flo_release_verified *out, struct flo_err *err);
+/* Verifies as flo_release_verify does, but one publisher is enough: others may
+ * sign later.  Nothing may run that only passed here. */
+FLO_MUST_USE int flo_release_verify_draft(const void *data, size_t bytes,
+                                          const struct flo_trust *trust,
+                                          struct flo_release_verified *out, struct flo_err *err);
 void flo_release_verified_deinit(struct flo_release_verified *verified);
 
 /* Verifies an envelope as flo_release_verify does, for an order.  The device's
@@ -227,6 +243,10 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes, const struct f
  * parser of releases does. */
 FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes, const struct flo_key *key,
                                   struct flo_buf *out, struct flo_err *err);
+/* Adds a signature to an envelope, or replaces the one by this key.
+ * FLO_E_SIG_FORMAT: the envelope has no room. */
+FLO_MUST_USE int flo_envelope_sign(struct flo_envelope *envelope, const struct flo_key *key,
+                                   struct flo_err *err);
 /* Signs an order as flo_release_sign does a release.  Fails as the parser of
  * orders does. */
 FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key,

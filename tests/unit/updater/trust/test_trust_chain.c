@@ -416,6 +416,38 @@ static void test_an_epoch_that_jumps_or_stays_is_refused(void **state)
 
 /* ---- what a body may say ---- */
 
+#define PUBLISHERS(model, needed)                                                                  \
+    "\"ca\":[],\"crit_publishers\":[{\"model\":\"" model "\",\"needed\":" #needed "}]"
+
+static void test_a_statement_asks_for_publishers_until_it_ends_it(void **state)
+{
+    struct world *world = *state;
+    struct flo_trust *two = second(world, "pab");
+    struct flo_trust *draft = next_of(world, two);
+
+    add(world, draft, OTHER, FLO_ROLE_RELEASE);
+    assert_int_equal(flo_trust_ask_publishers(draft, "tiny*", 2, &world->err), 0);
+    struct flo_trust *three = finish(world, two, draft, "ab");
+    assert_int_equal(follows(world, two, three), 0);
+    assert_int_equal(flo_trust_publishers(three, "tiny-2"), 2);
+    assert_int_equal(flo_trust_publishers(three, "other"), 1);
+
+    /* A key that is needed cannot go. */
+    struct flo_buf text = {0};
+    draft = next_of(world, three);
+    assert_int_equal(flo_trust_revoke_key(draft, id_of(world, OTHER), &world->err), 0);
+    assert_int_equal(flo_trust_draft(draft, three, &text, &world->err), FLO_E_META_SCHEMA);
+    assert_said(world, "1 release keys cannot give 2 signatures");
+    assert_int_equal(flo_trust_ask_publishers(draft, "tiny*", 1, &world->err), 0);
+    struct flo_trust *four = finish(world, three, draft, "ab");
+    assert_int_equal(follows(world, three, four), 0);
+    assert_int_equal(flo_trust_publishers(four, "tiny-2"), 1);
+    flo_buf_deinit(&text);
+    flo_trust_free(four);
+    flo_trust_free(three);
+    flo_trust_free(two);
+}
+
 static void test_a_body_that_breaks_a_rule_is_refused(void **state)
 {
     struct world *world = *state;
@@ -442,6 +474,14 @@ static void test_a_body_that_breaks_a_rule_is_refused(void **state)
          "\"floors\":[{\"model\":\"a\",\"number\":1},{\"model\":\"a\","
          "\"number\":2}]",
          FLO_E_META_SCHEMA},
+        {"\"ca\":[]", "\"ca\":[],\"crit_publishers\":{}", FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("*", 1), FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("*", 2), FLO_E_META_SCHEMA}, /* there is one publisher */
+        {"\"ca\":[]", PUBLISHERS("*", 5), FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("", 2), FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("a*b", 2), FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("a**", 2), FLO_E_META_SCHEMA},
+        {"\"ca\":[]", PUBLISHERS("A*", 2), FLO_E_META_SCHEMA},
         {"\"releases\":[]", "\"releases\":[\"sha256:00\"]", FLO_E_META_SCHEMA},
         {"\"keys\":[],\"releases\"", "\"keys\":[\"AB\"],\"releases\"", FLO_E_META_SCHEMA},
         {"\"ca\":[]", "\"ca\":[\"-----BEGIN CERTIFICATE-----\"]", FLO_E_SIG_FORMAT},
@@ -538,6 +578,12 @@ static void test_a_full_statement_fits_one_message(void **state)
         snprintf(model, sizeof(model), "m-%060u", i);
         assert_int_equal(flo_trust_raise_floor(draft, model, INT64_MAX, &world->err), 0);
     }
+    add(world, draft, OTHER, FLO_ROLE_RELEASE);
+    for (unsigned i = 0; i <= FLO_TRUST_PUBLISHERS_MAX; i++) {
+        snprintf(model, sizeof(model), "p-%060u*", i);
+        assert_int_equal(flo_trust_ask_publishers(draft, model, 2, &world->err),
+                         i < FLO_TRUST_PUBLISHERS_MAX ? 0 : FLO_E_META_SCHEMA);
+    }
     next = finish(world, two, draft, "abc");
     flo_trust_text(next, &text);
     assert_true(text.bytes <= FLO_TRUST_BYTES_MAX);
@@ -616,6 +662,7 @@ int main(void)
         T(test_a_lost_order_key_begins_an_epoch),
         T(test_a_second_order_key_changes_no_epoch),
         T(test_an_epoch_that_jumps_or_stays_is_refused),
+        T(test_a_statement_asks_for_publishers_until_it_ends_it),
         T(test_a_body_that_breaks_a_rule_is_refused),
         T(test_a_key_in_two_roles_is_refused),
         T(test_a_revoked_key_does_not_come_back),

@@ -11,6 +11,7 @@
 #include <flotilla/errors/cmd.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"
@@ -677,6 +678,54 @@ static void a_list_of_keys_that_asks_for_more_is_refused(void **state)
     assert_int_equal(parse_list(world, "", named), FLO_E_META_KEYID); /* MD11 */
 }
 
+/* Adds a signature to the envelope. */
+static void sign_too(struct world *world, const struct flo_key *key)
+{
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
+
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, &envelope, &world->err),
+                     0);
+    assert_int_equal(flo_envelope_sign(&envelope, key, &world->err), 0);
+    world->envelope.bytes = 0;
+    flo_envelope_write(&envelope, &world->envelope);
+}
+
+static void one_publisher_of_two_changes_nothing(void **state)
+{
+    static const char *const about[] = {"tiny", "t*", "*"}, *const elsewhere[] = {"tin", "tiny2*"};
+    struct world *world = *state;
+    struct flo_release_verified verified = {0};
+
+    trust_key(world->trust, world->stranger, FLO_ROLE_RELEASE);
+    for (size_t i = 0; i < FLO_COUNT(about); i++) {
+        assert_int_equal(flo_trust_ask_publishers(world->trust, about[i], 2, &world->err), 0);
+        sign_release(world, world->release);
+        assert_int_equal(verify(world), FLO_E_TRUST_PUBLISHERS);
+        assert_non_null(strstr(world->err.what, "1 of 2 publishers"));
+        sign_too(world, world->release); /* the same one again */
+        sign_too(world, world->order);   /* no publisher */
+        assert_int_equal(verify(world), FLO_E_TRUST_PUBLISHERS);
+        assert_int_equal(flo_release_verify_draft(world->envelope.data, world->envelope.bytes,
+                                                  world->trust, &verified, &world->err),
+                         0);
+        assert_int_equal(verified.publishers, 1);
+        flo_release_verified_deinit(&verified);
+        sign_too(world, world->stranger);
+        assert_int_equal(verify(world), 0);
+        assert_int_equal(flo_trust_ask_publishers(world->trust, about[i], 1, &world->err), 0);
+    }
+    sign_release(world, world->release);
+    for (size_t i = 0; i < FLO_COUNT(elsewhere); i++) {
+        assert_int_equal(flo_trust_ask_publishers(world->trust, elsewhere[i], 4, &world->err), 0);
+    }
+    assert_int_equal(verify(world), 0);
+    assert_int_equal(flo_trust_ask_publishers(world->trust, "tiny", 3, &world->err), 0);
+    assert_int_equal(flo_trust_ask_publishers(world->trust, "*", 2, &world->err), 0);
+    sign_too(world, world->stranger);
+    assert_int_equal(verify(world), FLO_E_TRUST_PUBLISHERS); /* the most of those that fit */
+}
+
 static void a_critical_field_that_nobody_knows_is_refused(void **state)
 {
     static const char *const places[] = {"{\"v\":1", "{\"kept\":true", "{\"codec\":\"raw\""};
@@ -716,6 +765,7 @@ int main(void)
         in_world(a_signature_that_is_too_long_is_refused_by_its_form),
         in_world(nine_signatures_are_refused),
         in_world(a_list_of_keys_that_asks_for_more_is_refused),
+        in_world(one_publisher_of_two_changes_nothing),
         in_world(a_critical_field_that_nobody_knows_is_refused),
         in_world(an_order_is_no_release),
         in_world(a_release_for_another_fleet_is_refused),
