@@ -117,7 +117,7 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* Signs the unchanged body of a release again, so that the release's id
+/* Adds a signature to a release.  The body does not change, so the release's id
  * stays. */
 int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
 {
@@ -138,10 +138,13 @@ int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
     FLO_TRY(flo_api_get_envelope(cli, &id, &old, err));
     FLO_TRY(flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts, err));
     FLO_TRY(flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err));
-    FLO_TRY(flo_release_sign(parts.body, parts.body_bytes, key, &out, err));
+    FLO_TRY(flo_envelope_sign(&parts, key, err));
+    flo_envelope_write(&parts, &out);
+    FLO_TRY(out.failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0);
     FLO_TRY(flo_api_send(cli, "/v1/releases", out.data, out.bytes, NULL, err));
     flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "keyid", flo_key_public(key)->keyid),
-                 "%s is signed by %.16s…\n", title, flo_key_public(key)->keyid);
+                 "%s is signed by %.16s…, and by %zu other keys\n", title,
+                 flo_key_public(key)->keyid, parts.signature_count - 1);
     return 0;
 }
 

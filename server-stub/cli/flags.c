@@ -378,6 +378,7 @@ FLAGS(key_revoke) = {DRAFT,
                       "releases of a model below this number never run again (repeatable)",
                       FLO_ASKED},
                      END};
+FLAGS(trust_require) = {DRAFT, HELD, END};
 FLAGS(trust_init) = {
     DRAFT,
     HELD,

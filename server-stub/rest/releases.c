@@ -17,6 +17,7 @@
 #include "server-stub/state/recall/recall.h"
 #include "server-stub/state/released.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/state/trust/trust.h"
 
 /* Sets the ETag of a release.  When one person publishes a release while
  * another yanks it, the second request is refused and has to look again. */
@@ -265,7 +266,7 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     if (verified == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
-    FLO_TRY(flo_release_verify(body, bytes, call->controller->trust, verified, err));
+    FLO_TRY(flo_release_verify_draft(body, bytes, call->controller->trust, verified, err));
     int rv = check_license(call, &verified->release, err);
     if (rv == 0) {
         rv = add_verified(call, verified, body, err);
@@ -336,6 +337,7 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
                         flo_httpd_param(call->request, "name"));
     }
+    FLO_TRY(flo_trust_check_release(call->controller, found.digest, err));
     if (json_array_size(missing) > 0) {
         flo_fail(err, FLO_E_BUNDLE_MISSING, "%zu artifact%s %s, the first is %s",
                  json_array_size(missing), flo_s(json_array_size(missing)),

@@ -24,6 +24,7 @@ LEFT_OUT(key_create)
 LEFT_OUT(key_move)
 LEFT_OUT(trust_init)
 LEFT_OUT(trust_publish)
+LEFT_OUT(trust_require)
 LEFT_OUT(trust_show)
 LEFT_OUT(trust_sign)
 LEFT_OUT(trust_status)
@@ -40,6 +41,7 @@ bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
         flo_cmd_key_rotate,         flo_cmd_key_create,        flo_cmd_key_move,
         flo_cmd_trust_init,         flo_cmd_trust_publish,     flo_cmd_trust_show,
         flo_cmd_trust_sign,         flo_cmd_trust_status,      flo_cmd_trust_verify,
+        flo_cmd_trust_require,
     };
     bool is_local = false;
 

@@ -182,23 +182,32 @@ static int revoke(struct flo_cli *cli, struct flo_trust *draft, const char *what
     return flo_trust_revoke_release(draft, &release, err);
 }
 
-static int raise_floor(struct flo_trust *draft, const char *text, struct flo_err *err)
+/* Parses "NAME=NUMBER".  The name is checked later. */
+static int parse_pair(const char *text, char name[FLO_NAME_MAX + 2], uint64_t *number,
+                      struct flo_err *err)
 {
     const char *is = strchr(text, '=');
-    char model[FLO_NAME_MAX + 1] = "";
     char *end = NULL;
-    unsigned long long number = 0;
 
-    if (is != NULL && (size_t)(is - text) < sizeof(model)) {
-        memcpy(model, text, (size_t)(is - text));
+    *number = 0;
+    if (is != NULL && is - text <= FLO_NAME_MAX + 1 && is[1] >= '1' && is[1] <= '9') {
+        snprintf(name, FLO_NAME_MAX + 2, "%.*s", (int)(is - text), text);
+        *number = strtoull(is + 1, &end, 10);
     }
-    if (flo_name_is_valid(model) && is[1] >= '1' && is[1] <= '9') {
-        number = strtoull(is + 1, &end, 10);
-    }
-    if (number == 0 || *end != '\0' || number > INT64_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--floor `%.80s` is no MODEL=NUMBER", text);
-    }
-    return flo_trust_raise_floor(draft, model, number, err);
+    return *number > 0 && *end == '\0' && *number <= INT64_MAX
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "`%.80s` is no MODEL=NUMBER", text);
+}
+
+static int raise_floor(struct flo_trust *draft, const char *text, struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 2];
+    uint64_t number;
+
+    FLO_TRY(parse_pair(text, model, &number, err));
+    return flo_name_is_valid(model)
+               ? flo_trust_raise_floor(draft, model, number, err)
+               : flo_fail(err, FLO_E_USAGE, "--floor `%.80s`: no model has this name", text);
 }
 
 int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
@@ -218,5 +227,23 @@ int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
         rv = raise_floor(draft, floor, err);
     }
     FLO_TRY(rv);
+    return flo_trust_end(cli, held, draft, err);
+}
+
+/* ---- publishers ---- */
+
+int flo_cmd_trust_require(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+    char model[FLO_NAME_MAX + 2];
+    uint64_t needed;
+
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
+    for (size_t i = 0; i < cli->args.word_count; i++) {
+        FLO_TRY(parse_pair(cli->args.words[i], model, &needed, err));
+        FLO_TRY(flo_trust_ask_publishers(draft, model, needed, err));
+    }
     return flo_trust_end(cli, held, draft, err);
 }

@@ -70,7 +70,7 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
 
 static void show_lists(const json_t *object)
 {
-    static const char *const words[] = {"revoked_keys", "revoked_releases", "floors",
+    static const char *const words[] = {"revoked_keys", "revoked_releases", "floors", "publishers",
                                         "authorities"};
 
     for (size_t i = 0; i < FLO_COUNT(words); i++) {

@@ -27,31 +27,16 @@ struct checked {
     size_t count;
 };
 
-static int check_envelope(void *context, const char *text)
-{
-    struct flo_release_verified *verified = calloc(1, sizeof(*verified));
-    const struct flo_trust *trust = context;
-    int rv = 1;
-
-    if (verified != NULL && flo_release_verify(text, strlen(text), trust, verified, NULL) == 0) {
-        flo_release_verified_deinit(verified);
-        rv = 0;
-    }
-    free(verified);
-    return rv;
-}
-
 static int check_release(void *context, const struct flo_fleet_release *release)
 {
     struct checked *checked = context;
-    const struct flo_controller *controller = checked->call->controller;
+    struct flo_controller *controller = checked->call->controller;
     char title[2 * FLO_NAME_MAX + 2];
 
     if (strcmp(release->state, "published") != 0 || checked->count++ >= CHECKED_MAX) {
         return 0;
     }
-    if (flo_fleet_envelope_get(controller->store, release->digest, check_envelope,
-                               controller->trust, NULL) > 0) {
+    if (flo_trust_check_release(controller, release->digest, NULL) < 0) {
         snprintf(title, sizeof(title), "%s@%s", release->model, release->version);
         json_array_append_new(checked->titles, json_string(title));
     }

@@ -489,3 +489,30 @@ int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
     flo_buf_text(out, "]}");
     return list.failed || out->failed ? flo_fail(err, FLO_E_MEMORY, "trust statements") : 0;
 }
+
+struct checking {
+    const struct flo_trust *trust;
+    struct flo_err *err;
+};
+
+static int check_envelope(void *context, const char *text)
+{
+    const struct checking *checking = context;
+    FLO_CLEANUP(flo_free_cleanup)
+    struct flo_release_verified *verified = calloc(1, sizeof(*verified));
+
+    if (verified == NULL) {
+        return flo_fail(checking->err, FLO_E_MEMORY, "no memory for a release");
+    }
+    FLO_TRY(flo_release_verify(text, strlen(text), checking->trust, verified, checking->err));
+    flo_release_verified_deinit(verified);
+    return 0;
+}
+
+int flo_trust_check_release(struct flo_controller *controller, const char *digest,
+                            struct flo_err *err)
+{
+    struct checking checking = {controller->trust, err};
+
+    return flo_fleet_envelope_get(controller->store, digest, check_envelope, &checking, err);
+}

@@ -35,6 +35,10 @@ FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller, const char
  * then a device must not enrol, because anybody could replace its list of
  * keys. */
 FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err);
+/* Checks that devices would take up a stored release: its envelope is verified.
+ * Fails as flo_release_verify does. */
+FLO_MUST_USE int flo_trust_check_release(struct flo_controller *controller, const char *digest,
+                                         struct flo_err *err);
 /* Makes a new order key, which a later statement may name.  Each further call
  * returns the same key, until a statement names it.  `pem` holds
  * FLO_PUBLIC_KEY_PEM_MAX. */
