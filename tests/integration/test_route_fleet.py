@@ -243,9 +243,23 @@ def test_only_devices_of_the_fleet_may_ask(site, tmp_path_factory, bin_dir):
         other.close()
 
 
-def test_a_retired_device_is_refused_with_the_next_list(site):
+def test_a_device_is_known_by_its_certificate(site):
+    """Each connection is a new one, from the same address."""
     three = site.fleet.add_device("three", site.fleet.token)
     site.fleet.online(["three"])
+
+    def cached(device):
+        status, text = site.call(site.north, identity(pair(device)))
+        assert status == 200, text
+        return json.loads(text)["usage"].get(
+            "prompt_tokens_details", {}).get("cached_tokens", 0)
+    until("its own prefix is kept", lambda: cached(site.south) > 0)
+    assert cached(three) == 0
+    until("the other one has its own", lambda: cached(three) > 0)
+
+
+def test_a_retired_device_is_refused_with_the_next_list(site):
+    three = site.fleet.devices["three"]
     context = identity(pair(three))
     assert site.call(site.north, context)[0] == 200
     three.stop()
