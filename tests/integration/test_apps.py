@@ -1,5 +1,6 @@
 """Apps and guards of `flotilla-agent serve`: each token has its limits, and
 programs of the owner look at prompts and answers."""
+import contextlib
 import http.client
 import json
 import os
@@ -116,6 +117,31 @@ def test_no_app_learns_what_another_one_asked(server):
     assert cached("free", "Code 4711") > first + 10
     wrong, right = cached("hasty", "Word 1234"), cached("hasty", "Code 4711")
     assert right <= wrong + 3  # how each prompt of its own begins
+
+
+def test_connections_of_one_app_shut_nobody_out(server):
+    """130 requests of one app: more than there are connections and places."""
+    def another(held):
+        one = http.client.HTTPConnection("127.0.0.1", server.port,
+                                         timeout=HANG_S)
+        held.append(one)
+        with contextlib.suppress(OSError):  # it gives way while it is sent
+            one.request("POST", "/v1/chat/completions", json.dumps(
+                {"messages": [{"role": "user", "content": SEVERITY}],
+                 "stream": True, "max_tokens": 200}),
+                        {"Authorization": "Bearer " + SECRETS["free"]})
+    held = []
+    try:
+        for _ in range(130):
+            another(held)
+        for _ in range(10):
+            assert ask_as(server, "hasty", max_tokens=2)[0] == 200
+            assert server.chat(max_tokens=2)[0] == 200
+            for _ in range(5):
+                another(held)
+    finally:
+        for one in held:
+            one.close()
 
 
 def test_an_answer_that_is_broken_off_has_had_its_prompt(server):
