@@ -1,4 +1,5 @@
 /* Ranking: the head of a model's file, the text of a pair, and its score. */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #define MODEL "tests/models/tiny-rerank.Q8_0.gguf"
 #define SCORES "tests/models/tiny-rerank.tsv" /* rerank.py --scores */
+#define PEER_OFF 0.00087 /* llama-server's largest distance: tests/models/tools/README.md */
 #define BIASED "tests/fuzz/corpora/model/reranker.gguf"
 #define OTHER "tests/models/tiny-v2.Q4_0.gguf"
 
@@ -96,7 +98,7 @@ static void every_pair_has_the_tokens_and_the_score_of_the_reference(void **s)
     }
     print_message("%zu scores, at most %.2g from the reference\n", lines, furthest);
     assert_int_equal(lines, 40);
-    assert_true(furthest < 1e-3);
+    assert_true(furthest <= PEER_OFF);
     free(text);
     world_close(&world);
 }
@@ -343,12 +345,13 @@ static void two_labels_share_and_one_is_a_number(void **state)
     }
     assert_int_equal(flo_engine_rank(alone, hidden, &twice, NULL), 0);
     assert_true(share >= 0 && share <= 1);
-    assert_true(number != 0 && fabs(twice - 2 * number) < 1e-6);
+    assert_true(number != 0 && twice == 2 * number); /* a factor of 2 rounds nothing */
     flo_engine_close(both);
     flo_engine_close(alone);
 }
 
-/* The biases, 1 and -1, are all that is left of a state of zeros. */
+/* The biases, 1 and -1, are all that is left of a state of zeros.  exp, sum and
+ * quotient may each be rounded. */
 static void biases_are_added(void **state)
 {
     static const float hidden[N_MAX];
@@ -358,7 +361,7 @@ static void biases_are_added(void **state)
     (void)state;
     world_open(&world, BIASED);
     assert_int_equal(flo_engine_rank(world.engine, hidden, &score, NULL), 0);
-    assert_true(fabs(score - 1 / (1 + exp(-2))) < 1e-9);
+    assert_true(fabs(score - 1 / (1 + exp(-2))) <= 3 * DBL_EPSILON);
     world_close(&world);
 }
 
