@@ -11,6 +11,14 @@
 typedef struct jinja_value action(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args);
 
+/* Defines an action that is a function with fixed last arguments. */
+#define VARIANT(name, function, ...)                                                               \
+    static struct jinja_value name(struct jinja_run *run, const struct jinja_value *value,         \
+                                   const struct jinja_args *args)                                  \
+    {                                                                                              \
+        return function(run, value, args, __VA_ARGS__);                                            \
+    }
+
 static struct jinja_value not_built(struct jinja_run *run, const char *kind, struct jinja_text name)
 {
     return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "the %s '%.*s' is not known", kind,
@@ -79,31 +87,16 @@ static struct jinja_value strip(struct jinja_run *run, const struct jinja_value 
     return flo_jinja_text(stripped(text, bytes.data, bytes.bytes, at_start, at_end));
 }
 
-static action trim, strip_start, strip_end;
-
-static struct jinja_value trim(struct jinja_run *run, const struct jinja_value *value,
-                               const struct jinja_args *args)
-{
-    return strip(run, value, args, true, true);
-}
-
-static struct jinja_value strip_start(struct jinja_run *run, const struct jinja_value *value,
-                                      const struct jinja_args *args)
-{
-    return strip(run, value, args, true, false);
-}
-
-static struct jinja_value strip_end(struct jinja_run *run, const struct jinja_value *value,
-                                    const struct jinja_args *args)
-{
-    return strip(run, value, args, false, true);
-}
+VARIANT(trim, strip, true, true)
+VARIANT(strip_start, strip, true, false)
+VARIANT(strip_end, strip, false, true)
 
 enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITAL, LETTERS_TITLE };
 
 static struct jinja_value in_letters(struct jinja_run *run, const struct jinja_value *value,
-                                     enum letters letters)
+                                     const struct jinja_args *args, enum letters letters)
 {
+    (void)args;
     struct jinja_text text = flo_jinja_string(run, value);
     char *out = flo_jinja_take(&run->pool, text.bytes + 1, 1);
     if (out == NULL) {
@@ -123,33 +116,10 @@ static struct jinja_value in_letters(struct jinja_run *run, const struct jinja_v
     return flo_jinja_text((struct jinja_text){out, text.marks, text.bytes});
 }
 
-static struct jinja_value upper(struct jinja_run *run, const struct jinja_value *value,
-                                const struct jinja_args *args)
-{
-    (void)args;
-    return in_letters(run, value, LETTERS_UPPER);
-}
-
-static struct jinja_value lower(struct jinja_run *run, const struct jinja_value *value,
-                                const struct jinja_args *args)
-{
-    (void)args;
-    return in_letters(run, value, LETTERS_LOWER);
-}
-
-static struct jinja_value capitalize(struct jinja_run *run, const struct jinja_value *value,
-                                     const struct jinja_args *args)
-{
-    (void)args;
-    return in_letters(run, value, LETTERS_CAPITAL);
-}
-
-static struct jinja_value title(struct jinja_run *run, const struct jinja_value *value,
-                                const struct jinja_args *args)
-{
-    (void)args;
-    return in_letters(run, value, LETTERS_TITLE);
-}
+VARIANT(upper, in_letters, LETTERS_UPPER)
+VARIANT(lower, in_letters, LETTERS_LOWER)
+VARIANT(capitalize, in_letters, LETTERS_CAPITAL)
+VARIANT(title, in_letters, LETTERS_TITLE)
 
 static size_t find(struct jinja_text text, size_t from, struct jinja_text what)
 {
@@ -232,17 +202,8 @@ static struct jinja_value has_end(struct jinja_run *run, const struct jinja_valu
     return flo_jinja_bool(has);
 }
 
-static struct jinja_value starts_with(struct jinja_run *run, const struct jinja_value *value,
-                                      const struct jinja_args *args)
-{
-    return has_end(run, value, args, true);
-}
-
-static struct jinja_value ends_with(struct jinja_run *run, const struct jinja_value *value,
-                                    const struct jinja_args *args)
-{
-    return has_end(run, value, args, false);
-}
+VARIANT(starts_with, has_end, true)
+VARIANT(ends_with, has_end, false)
 
 /* ---- lists ---- */
 
@@ -290,8 +251,9 @@ static struct jinja_value join_method(struct jinja_run *run, const struct jinja_
 }
 
 static struct jinja_value end_item(struct jinja_run *run, const struct jinja_value *value,
-                                   bool last)
+                                   const struct jinja_args *args, bool last)
 {
+    (void)args;
     struct jinja_list *list = flo_jinja_items(run, value);
     if (list == NULL || list->count == 0) {
         return (struct jinja_value){.kind = KIND_UNDEFINED};
@@ -299,19 +261,8 @@ static struct jinja_value end_item(struct jinja_run *run, const struct jinja_val
     return list->items[last ? list->count - 1 : 0];
 }
 
-static struct jinja_value first(struct jinja_run *run, const struct jinja_value *value,
-                                const struct jinja_args *args)
-{
-    (void)args;
-    return end_item(run, value, false);
-}
-
-static struct jinja_value last(struct jinja_run *run, const struct jinja_value *value,
-                               const struct jinja_args *args)
-{
-    (void)args;
-    return end_item(run, value, true);
-}
+VARIANT(first, end_item, false)
+VARIANT(last, end_item, true)
 
 static struct jinja_value to_list(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args)
@@ -400,29 +351,10 @@ static struct jinja_value choose(struct jinja_run *run, const struct jinja_value
     return viewed(out, LIST_STREAM);
 }
 
-static struct jinja_value select_items(struct jinja_run *run, const struct jinja_value *value,
-                                       const struct jinja_args *args)
-{
-    return choose(run, value, args, false, true);
-}
-
-static struct jinja_value reject_items(struct jinja_run *run, const struct jinja_value *value,
-                                       const struct jinja_args *args)
-{
-    return choose(run, value, args, false, false);
-}
-
-static struct jinja_value select_by(struct jinja_run *run, const struct jinja_value *value,
-                                    const struct jinja_args *args)
-{
-    return choose(run, value, args, true, true);
-}
-
-static struct jinja_value reject_by(struct jinja_run *run, const struct jinja_value *value,
-                                    const struct jinja_args *args)
-{
-    return choose(run, value, args, true, false);
-}
+VARIANT(select_items, choose, false, true)
+VARIANT(reject_items, choose, false, false)
+VARIANT(select_by, choose, true, true)
+VARIANT(reject_by, choose, true, false)
 
 static struct jinja_value length(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args)
