@@ -129,6 +129,14 @@ static struct flo_nest tiled(const struct net *net, uint64_t first, uint64_t siz
     return (struct flo_nest){first, {ratio, net->keys, size}, {size, ratio * size, 1}};
 }
 
+/* Defines a maker that reorders rows. */
+#define TILED(name, make, has_keys, is_wide)                                                       \
+    static int name(struct flo_import *import, const struct flo_import_match *match,               \
+                    struct flo_err *err)                                                           \
+    {                                                                                              \
+        return make_tiled(import, match, make, has_keys, is_wide, err);                            \
+    }
+
 /* Reorders the rows behind the first `plain` ones, in heads of `size` rows. */
 static int make_tiled(struct flo_import *import, const struct flo_import_match *match,
                       flo_import_make *make, bool has_keys, bool is_wide, struct flo_err *err)
@@ -152,35 +160,11 @@ static int make_tiled(struct flo_import *import, const struct flo_import_match *
     return 0;
 }
 
-static int make_heads(struct flo_import *import, const struct flo_import_match *match,
-                      struct flo_err *err)
-{
-    return make_tiled(import, match, flo_make_plain, false, false, err);
-}
-
-static int make_decay(struct flo_import *import, const struct flo_import_match *match,
-                      struct flo_err *err)
-{
-    return make_tiled(import, match, flo_make_minus_exp, false, false, err);
-}
-
-static int make_gate(struct flo_import *import, const struct flo_import_match *match,
-                     struct flo_err *err)
-{
-    return make_tiled(import, match, flo_make_plain, false, true, err);
-}
-
-static int make_qkv(struct flo_import *import, const struct flo_import_match *match,
-                    struct flo_err *err)
-{
-    return make_tiled(import, match, flo_make_plain, true, true, err);
-}
-
-static int make_conv(struct flo_import *import, const struct flo_import_match *match,
-                     struct flo_err *err)
-{
-    return make_tiled(import, match, flo_make_squeezed, true, true, err);
-}
+TILED(make_heads, flo_make_plain, false, false)
+TILED(make_decay, flo_make_minus_exp, false, false)
+TILED(make_gate, flo_make_plain, false, true)
+TILED(make_qkv, flo_make_plain, true, true)
+TILED(make_conv, flo_make_squeezed, true, true)
 
 /* The projection behind a delta net takes values, so its columns move. */
 static int make_out(struct flo_import *import, const struct flo_import_match *match,
