@@ -238,22 +238,13 @@ static int refuse_thread(const json_t *tree, struct serve_params *params, struct
                     "requests, so send all messages");
 }
 
-static int parse(const struct serve_body *body, json_t **tree, struct flo_err *err)
-{
-    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree, err) < 0) {
-        return err->code = FLO_E_REST_SCHEMA;
-    }
-    return json_is_object(*tree) ? 0
-                                 : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-}
-
 int flo_anthropic_read(struct serve_request *request, const struct serve_body *body, bool is_count,
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     struct anthropic_body reading = {.err = err};
 
-    FLO_TRY(parse(body, &tree, err));
+    FLO_TRY(flo_params_parse(body->data, body->bytes, &tree, err));
     FLO_TRY(refuse_thread(tree, &request->params, err));
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;

@@ -243,15 +243,6 @@ static int keep_context(struct responses_body *body)
                : 0;
 }
 
-static int parse(const struct serve_body *body, json_t **tree, struct flo_err *err)
-{
-    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree, err) < 0) {
-        return err->code = FLO_E_REST_SCHEMA;
-    }
-    return json_is_object(*tree) ? 0
-                                 : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-}
-
 static int read_body(struct responses_body *body, bool is_count)
 {
     struct serve_params *params = &body->request->params;
@@ -274,9 +265,9 @@ int flo_responses_read(struct serve_request *request, const struct serve_body *b
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     struct responses_body reading = {.request = request, .err = err};
-    int rv = parse(body, &tree, err);
+    int rv;
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_params_parse(body->data, body->bytes, &tree, err));
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;
     reading.to = json_object();
