@@ -80,22 +80,19 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
 static int read_tools(struct anthropic_body *body)
 {
     const json_t *tools = field(body, "tools");
-    json_t *list = json_array();
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     const json_t *tool;
     size_t i;
-    int rv = 0;
 
     if (tools != NULL && !json_is_array(tools)) {
-        rv = refuse(body, "tools must be a list");
+        return refuse(body, "tools must be a list");
     }
     json_array_foreach(tools, i, tool)
     {
-        if (rv == 0) {
-            rv = read_tool(body, i, tool, list);
-        }
+        FLO_TRY(read_tool(body, i, tool, list));
     }
-    put(body, "tools", list);
-    return rv;
+    put(body, "tools", json_incref(list));
+    return 0;
 }
 
 static int read_choice(struct anthropic_body *body)

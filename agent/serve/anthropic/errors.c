@@ -58,7 +58,7 @@ void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
     const struct anthropic_state *state = failure->request == NULL ? NULL : failure->request->state;
     const char *what = err->what;
-    struct flo_buf text = {.bytes_max = 4096};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 4096};
 
     if (state != NULL && failure->request->params.param[0] != '\0') {
         const struct serve_places places = {"messages[", state->came_from, state->n_messages};
@@ -78,5 +78,4 @@ void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
                           "\"unsupported\":[\"thread\"]}");
     }
     flo_buf_text(out, failure->is_in_stream ? "}}\n\n" : "}}\n");
-    flo_buf_deinit(&text);
 }

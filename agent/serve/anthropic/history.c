@@ -112,7 +112,7 @@ static int add_result_parts(struct history *history, const json_t *result, json_
 static int add_result(struct history *history, const json_t *result)
 {
     json_t *id = json_object_get(result, "tool_use_id");
-    json_t *list;
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
 
     if (!json_is_string(id)) {
         return refuse(history, "has a tool_result without a tool_use_id");
@@ -123,14 +123,9 @@ static int add_result(struct history *history, const json_t *result)
                       "uses",
                       json_string_value(id));
     }
-    list = json_array();
-    int rv = add_result_parts(history, result, list);
-    if (rv < 0) {
-        json_decref(list);
-        return rv;
-    }
+    FLO_TRY(add_result_parts(history, result, list));
     add_message(history,
-                json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id", id, "content", list));
+                json_pack("{s:s,s:O,s:O}", "role", "tool", "tool_call_id", id, "content", list));
     return 0;
 }
 
@@ -139,14 +134,14 @@ static int add_result(struct history *history, const json_t *result)
 static int add_image(struct history *history, const json_t *block, json_t *list)
 {
     const json_t *source = json_object_get(block, "source");
+    FLO_CLEANUP(flo_json_cleanup)
     json_t *part = flo_image_part(json_string_value(json_object_get(source, "media_type")),
                                   json_string_value(json_object_get(source, "data")));
 
     if (is(json_object_get(source, "type"), "base64") && part != NULL) {
-        history->body->failed |= json_array_append_new(list, part) < 0;
+        history->body->failed |= json_array_append(list, part) < 0;
         return 0;
     }
-    json_decref(part);
     return refuse(history, "has a content block of type \"image\" without a "
                            "source of type base64: a device fetches nothing "
                            "for a prompt");
@@ -277,28 +272,26 @@ static int read_message(struct history *history, const json_t *message)
 static int read_system(struct history *history)
 {
     json_t *system = json_object_get(history->body->from, "system");
-    json_t *parts;
     const json_t *block;
     size_t i;
 
     if (system == NULL || json_is_null(system)) {
         return 0;
     }
-    parts = json_is_string(system) ? json_incref(system) : json_array();
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *parts = json_is_string(system) ? json_incref(system) : json_array();
     json_array_foreach(system, i, block)
     {
         if (!is(json_object_get(block, "type"), "text") || !add_text(history, block, parts)) {
-            json_decref(parts);
             return flo_fail(history->body->err, FLO_E_INFER_PARAM,
                             "system[%zu] must be a block of type text", i);
         }
     }
     if (!json_is_string(system) && !json_is_array(system)) {
-        json_decref(parts);
         return flo_fail(history->body->err, FLO_E_INFER_PARAM,
                         "system must be a text or a list of text blocks");
     }
-    add_message(history, json_pack("{s:s,s:o}", "role", "system", "content", parts));
+    add_message(history, json_pack("{s:s,s:O}", "role", "system", "content", parts));
     return 0;
 }
 
@@ -306,22 +299,19 @@ int flo_anthropic_history(struct anthropic_body *body)
 {
     const json_t *messages = json_object_get(body->from, "messages");
     FLO_CLEANUP(flo_json_cleanup) json_t *ids = json_object();
-    struct history history = {body, json_array(), ids, 0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
+    struct history history = {body, list, ids, 0};
     const json_t *message;
-    int rv = json_array_size(messages) > 0
-                 ? read_system(&history)
-                 : flo_fail(body->err, FLO_E_INFER_PARAM,
-                            "messages must be a list of 1 to %d messages", FLO_WIRE_MESSAGES_MAX);
 
+    if (json_array_size(messages) == 0) {
+        return flo_fail(body->err, FLO_E_INFER_PARAM, "messages must be a list of 1 to %d messages",
+                        FLO_WIRE_MESSAGES_MAX);
+    }
+    FLO_TRY(read_system(&history));
     json_array_foreach(messages, history.at, message)
     {
-        if (rv == 0) {
-            rv = read_message(&history, message);
-        }
-        if (rv < 0) {
-            break;
-        }
+        FLO_TRY(read_message(&history, message));
     }
-    body->failed |= json_object_set_new(body->to, "messages", history.list) < 0;
-    return rv;
+    body->failed |= json_object_set(body->to, "messages", list) < 0;
+    return 0;
 }
