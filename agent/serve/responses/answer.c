@@ -234,7 +234,8 @@ static void piece(struct serve_request *request, const struct serve_piece *piece
 static void keep(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct responses_state *state = request->state;
-    struct flo_buf items = state->context;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf items = state->context;
+    FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf object = {.bytes_max = RESPONSES_STORED_ONE_BYTES_MAX};
 
     state->context = (struct flo_buf){0};
@@ -258,8 +259,6 @@ static void keep(struct serve_request *request, const struct flo_wire_done *done
         flo_responses_keep(request->serve, request->party.number, request->id, &object, &items,
                            state->n_context);
     }
-    flo_buf_deinit(&items);
-    flo_buf_deinit(&object);
 }
 
 static void end(struct serve_request *request, const struct flo_wire_done *done,

@@ -44,6 +44,7 @@ static struct flo_err translate(const struct serve_failure *failure)
     const char *param = failure->param == NULL ? "" : failure->param;
     struct flo_err err = *failure->err;
     const char *what = err.what;
+    FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf text = {.bytes_max = 4096}, fix = {.bytes_max = 4096};
 
     if (request != NULL && request->state != NULL && param[0] != '\0') {
@@ -53,8 +54,6 @@ static struct flo_err translate(const struct serve_failure *failure)
     flo_answer_add_named(&fix, err.fix, param, field_of(param));
     snprintf(err.what, sizeof(err.what), "%s", text.data == NULL ? "" : text.data);
     snprintf(err.fix, sizeof(err.fix), "%s", fix.data == NULL ? "" : fix.data);
-    flo_buf_deinit(&text);
-    flo_buf_deinit(&fix);
     return err;
 }
 

@@ -40,15 +40,13 @@ static int refuse(const struct reading *reading, const char *format, ...)
 static json_t *id_of(const struct reading *reading, const json_t *item, const char *prefix)
 {
     json_t *id = json_object_get(item, "id");
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (json_string_length(id) > 0) {
         return json_incref(id);
     }
     flo_responses_add_id(reading->body->request, prefix, 'i', reading->at, &text);
-    id = text.failed ? NULL : json_string(text.data);
-    flo_buf_deinit(&text);
-    return id;
+    return text.failed ? NULL : json_string(text.data);
 }
 
 static void add(const struct reading *reading, json_t *item)
@@ -145,21 +143,17 @@ static int read_message(const struct reading *reading, const json_t *item)
 {
     static const char *const roles[] = {"user", "assistant", "system", "developer"};
     json_t *role = json_object_get(item, "role");
-    json_t *list = json_array();
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     size_t i = 0;
 
     while (i < FLO_COUNT(roles) && !flo_responses_is(role, roles[i])) {
         i++;
     }
-    int rv = i == FLO_COUNT(roles) ? refuse(reading, "must have the role user, assistant, system "
-                                                     "or developer")
-                                   : read_content(reading, item, "content",
-                                                  i == 1 ? "output_text" : "input_text", list);
-    if (rv < 0) {
-        json_decref(list);
-        return rv;
+    if (i == FLO_COUNT(roles)) {
+        return refuse(reading, "must have the role user, assistant, system or developer");
     }
-    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "msg_"), "type",
+    FLO_TRY(read_content(reading, item, "content", i == 1 ? "output_text" : "input_text", list));
+    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:O}", "id", id_of(reading, item, "msg_"), "type",
                            "message", "status", "completed", "role", role, "content", list));
     return 0;
 }
@@ -185,22 +179,17 @@ static int read_call(const struct reading *reading, const json_t *item)
 static int read_output(const struct reading *reading, const json_t *item)
 {
     json_t *call_id = json_object_get(item, "call_id");
-    json_t *list = json_array();
-    int rv = 0;
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
 
     if (!json_is_string(call_id)) {
-        rv = refuse(reading, "must have a call_id");
-    } else if (json_object_get(reading->ids, json_string_value(call_id)) == NULL) {
-        rv = refuse(reading, "has call_id \"%.64s\", which no earlier item calls",
-                    json_string_value(call_id));
-    } else {
-        rv = read_content(reading, item, "output", "input_text", list);
+        return refuse(reading, "must have a call_id");
     }
-    if (rv < 0) {
-        json_decref(list);
-        return rv;
+    if (json_object_get(reading->ids, json_string_value(call_id)) == NULL) {
+        return refuse(reading, "has call_id \"%.64s\", which no earlier item calls",
+                      json_string_value(call_id));
     }
-    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "fco_"), "type",
+    FLO_TRY(read_content(reading, item, "output", "input_text", list));
+    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:O}", "id", id_of(reading, item, "fco_"), "type",
                            "function_call_output", "status", "completed", "call_id", call_id,
                            "output", list));
     return 0;

@@ -72,21 +72,20 @@ static int read_tool(struct responses_body *body, size_t i, const json_t *tool, 
 static int read_list(struct responses_body *body)
 {
     const json_t *tools = flo_responses_field(body, "tools");
-    json_t *list = json_array();
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     const json_t *tool;
     size_t i;
-    int rv = 0;
 
     if (tools != NULL && (!json_is_array(tools) || json_array_size(tools) > RESPONSES_TOOLS_MAX)) {
-        rv = flo_responses_refuse(body, "tools", "must be a list of at most %d tools",
-                                  RESPONSES_TOOLS_MAX);
+        return flo_responses_refuse(body, "tools", "must be a list of at most %d tools",
+                                    RESPONSES_TOOLS_MAX);
     }
-    for (i = 0; rv == 0 && i < json_array_size(tools); i++) {
-        tool = json_array_get(tools, i);
-        rv = read_tool(body, i, tool, list);
+    json_array_foreach(tools, i, tool)
+    {
+        FLO_TRY(read_tool(body, i, tool, list));
     }
-    flo_responses_put(body, "tools", list);
-    return rv;
+    flo_responses_put(body, "tools", json_incref(list));
+    return 0;
 }
 
 static int read_choice(struct responses_body *body)
@@ -127,13 +126,11 @@ static int read_choice(struct responses_body *body)
 int flo_responses_read_tools(struct responses_body *body)
 {
     json_t *parallel = flo_responses_field(body, "parallel_tool_calls");
-    int rv = read_choice(body);
 
-    if (rv == 0) {
-        rv = read_list(body);
-    }
+    FLO_TRY(read_choice(body));
+    FLO_TRY(read_list(body));
     if (parallel != NULL) {
         flo_responses_put(body, "parallel_tool_calls", json_incref(parallel));
     }
-    return rv;
+    return 0;
 }
