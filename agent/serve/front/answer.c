@@ -29,7 +29,7 @@ static int status_of(int code)
 
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     struct serve_request *asker = flo_choices_asker(request);
     const char *param = flo_params_param(&request->params, err);
     struct serve_failure failure = {
@@ -57,7 +57,6 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
         }
         flo_sink_whole(&asker->sink, failure.status, "application/json", &out);
     }
-    flo_buf_deinit(&out);
 }
 
 static int break_protocol(const char *what, struct flo_err *err)
@@ -265,18 +264,15 @@ static int send_chunk(struct serve_request *request, const struct flo_buf *out, 
 static int stream_token(struct serve_request *request, const struct flo_wire_token *token,
                         struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = PIECES_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = PIECES_BYTES_MAX};
     int rv = tell(request, token->text, token->parts, &out, err);
 
     if (rv == 0 && request->kept.logprobs.bytes > 0) {
         rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0}, &out, err);
     }
     request->kept.logprobs.bytes = 0;
-    if (rv == 0) {
-        rv = send_chunk(request, &out, err);
-    }
-    flo_buf_deinit(&out);
-    return rv;
+    FLO_TRY(rv);
+    return send_chunk(request, &out, err);
 }
 
 int flo_answer_token(struct serve_request *request, const struct flo_wire_token *token,
@@ -316,21 +312,19 @@ static void send_whole(struct serve_request *request, struct flo_buf *out)
 static int end_stream(struct serve_request *request, const struct flo_wire_done *done,
                       struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
-    int rv = tell(request, done->text, done->parts, &out, err);
-    bool is_last = rv == 0 && flo_choices_told(request, done);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
 
-    if (rv == 0) {
-        request->front->end(request, done, &out);
-        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer") : 0;
+    FLO_TRY(tell(request, done->text, done->parts, &out, err));
+    bool is_last = flo_choices_told(request, done);
+    request->front->end(request, done, &out);
+    if (out.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the answer");
     }
-    if (rv == 0 && is_last) {
-        flo_sink_end(&flo_choices_asker(request)->sink, &out);
-    } else if (rv == 0) {
-        rv = send_chunk(request, &out, err);
+    if (!is_last) {
+        return send_chunk(request, &out, err);
     }
-    flo_buf_deinit(&out);
-    return rv;
+    flo_sink_end(&flo_choices_asker(request)->sink, &out);
+    return 0;
 }
 
 /* Drops the log-probabilities of the tokens in a stop text, which is not part
@@ -352,8 +346,7 @@ static int end_choice(struct serve_request *request, const struct flo_wire_done 
 {
     struct serve_request *asker = request->asker;
     struct flo_buf *text = &asker->choices->each[request->index].text;
-    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
-    int rv = 0;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
 
     text->bytes_max = WHOLE_BYTES_MAX;
     request->front->choice(request, done, text);
@@ -361,19 +354,16 @@ static int end_choice(struct serve_request *request, const struct flo_wire_done 
         return flo_fail(err, FLO_E_MEMORY, "no memory for the answer");
     }
     if (flo_choices_told(request, done)) {
-        rv = request->front->whole(asker, &asker->choices->sum, &out, err);
-        if (rv == 0) {
-            send_whole(asker, &out);
-        }
-        flo_buf_deinit(&out);
+        FLO_TRY(request->front->whole(asker, &asker->choices->sum, &out, err));
+        send_whole(asker, &out);
     }
-    return rv;
+    return 0;
 }
 
 static int end_whole(struct serve_request *request, const struct flo_wire_done *done,
                      struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     int rv = 0;
 
     if (request->kind == REQUEST_EMBED) {
@@ -382,18 +372,14 @@ static int end_whole(struct serve_request *request, const struct flo_wire_done *
         rv = take_all(request, done->text, done->parts, NULL, err);
         cut_logprobs(request, done);
     }
-    if (rv == 0 && request->asker != NULL) {
+    FLO_TRY(rv);
+    if (request->asker != NULL) {
         return end_choice(request, done, err);
     }
-    if (rv == 0) {
-        rv = request->front->whole == NULL ? break_protocol("an end of another kind", err)
-                                           : request->front->whole(request, done, &out, err);
-    }
-    if (rv == 0) {
-        send_whole(request, &out);
-    }
-    flo_buf_deinit(&out);
-    return rv;
+    FLO_TRY(request->front->whole == NULL ? break_protocol("an end of another kind", err)
+                                          : request->front->whole(request, done, &out, err));
+    send_whole(request, &out);
+    return 0;
 }
 
 int flo_answer_done(struct serve_request *request, const struct flo_wire_done *done,
@@ -411,7 +397,7 @@ int flo_answer_done(struct serve_request *request, const struct flo_wire_done *d
 
 void flo_answer_frame(struct serve_request *request, const struct flo_wire_message *frame)
 {
-    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
 
     if (frame->type == FLO_WIRE_EMBEDDING && request->front->frame != NULL) {
         request->kept.text.bytes_max = SERVE_VECTORS_BYTES_MAX;
@@ -422,7 +408,6 @@ void flo_answer_frame(struct serve_request *request, const struct flo_wire_messa
         request->front->frame(request, frame, &out);
     }
     send_whole(request, &out);
-    flo_buf_deinit(&out);
 }
 
 int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,

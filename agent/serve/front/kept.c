@@ -36,7 +36,7 @@ static void add_part(uint32_t kind, struct flo_wire_text text, struct flo_buf *o
 
 void flo_kept_take(struct serve_kept *kept, struct flo_buf *text, struct flo_buf *parts)
 {
-    struct serve_kept taken = *kept;
+    FLO_CLEANUP(flo_kept_deinit) struct serve_kept taken = *kept;
 
     *kept = (struct serve_kept){.logprobs = taken.logprobs};
     taken.logprobs = (struct flo_buf){0};
@@ -50,7 +50,6 @@ void flo_kept_take(struct serve_kept *kept, struct flo_buf *text, struct flo_buf
         add_part(FLO_WIRE_PART_ARGUMENTS,
                  (struct flo_wire_text){call->arguments.data, call->arguments.bytes}, parts);
     }
-    flo_kept_deinit(&taken);
 }
 
 bool flo_kept_has_failed(const struct serve_kept *kept)
