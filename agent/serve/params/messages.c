@@ -127,26 +127,18 @@ static int add_part(const struct history *history, const json_t *message, const 
 static int join_parts(const struct history *history, const json_t *message, const json_t *parts,
                       struct flo_wire_text *out)
 {
-    struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
     const json_t *before = NULL;
     const json_t *part;
     size_t i;
 
     json_array_foreach(parts, i, part)
     {
-        int rv =
-            add_part(history, message, part, is(json_object_get(before, "type"), "text"), &text);
-        if (rv < 0) {
-            flo_buf_deinit(&text);
-            return rv;
-        }
+        FLO_TRY(
+            add_part(history, message, part, is(json_object_get(before, "type"), "text"), &text));
         before = part;
     }
-    if (text.bytes == 0 && !text.failed) {
-        flo_buf_deinit(&text);
-        return 0;
-    }
-    return flo_reader_keep(history->reader, &text, out);
+    return text.bytes == 0 && !text.failed ? 0 : flo_reader_keep(history->reader, &text, out);
 }
 
 static int read_content(const struct history *history, const json_t *message, bool is_assistant,
@@ -205,7 +197,7 @@ static int add_call(const struct history *history, const char *id, const json_t 
 {
     const char *name = json_string_value(json_object_get(function, "name"));
     const json_t *before = json_object_get(history->calls, id);
-    struct flo_buf arguments = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf arguments = {0};
 
     if (!flo_tools_name_is_valid(json_object_get(function, "name"))) {
         return refuse(history, "has a call without a function's name");
@@ -214,18 +206,16 @@ static int add_call(const struct history *history, const char *id, const json_t 
         json_integer_value(json_array_get(before, 1)) == (json_int_t)history->at) {
         return refuse(history, "has two calls with the id \"%.64s\"", id);
     }
-    int rv = read_arguments(history, function, &arguments);
-    if (rv == 0 &&
-        (arguments.failed ||
-         json_object_set_new(history->calls, id, json_pack("[sI]", name, (json_int_t)history->at)) <
-             0 ||
-         json_array_append_new(list, json_pack("{ss ss s{ss ss%}}", "id", id, "type", "function",
-                                               "function", "name", name, "arguments",
-                                               arguments.data, arguments.bytes)) < 0)) {
-        rv = no_memory(history);
+    FLO_TRY(read_arguments(history, function, &arguments));
+    if (arguments.failed ||
+        json_object_set_new(history->calls, id, json_pack("[sI]", name, (json_int_t)history->at)) <
+            0 ||
+        json_array_append_new(list, json_pack("{ss ss s{ss ss%}}", "id", id, "type", "function",
+                                              "function", "name", name, "arguments", arguments.data,
+                                              arguments.bytes)) < 0) {
+        return no_memory(history);
     }
-    flo_buf_deinit(&arguments);
-    return rv;
+    return 0;
 }
 
 static int read_call(const struct history *history, const json_t *call, json_t *list)
@@ -264,22 +254,19 @@ static int read_calls(const struct history *history, const json_t *message, json
     const json_t *function = json_object_get(message, "function_call");
     const json_t *call;
     size_t i;
-    int rv = 0;
 
     if (calls != NULL && !json_is_null(calls) && !json_is_array(calls)) {
         return refuse(history, "has tool_calls that are no list");
     }
     json_array_foreach(calls, i, call)
     {
-        if (rv == 0) {
-            rv = read_call(history, call, list);
-        }
+        FLO_TRY(read_call(history, call, list));
     }
-    if (rv == 0 && function != NULL && !json_is_null(function)) {
-        rv = json_array_size(list) > 0 ? refuse(history, "has both tool_calls and function_call")
-                                       : read_function_call(history, function, list);
+    if (function == NULL || json_is_null(function)) {
+        return 0;
     }
-    return rv;
+    return json_array_size(list) > 0 ? refuse(history, "has both tool_calls and function_call")
+                                     : read_function_call(history, function, list);
 }
 
 /* ---- the rest of a message ---- */
@@ -287,28 +274,27 @@ static int read_calls(const struct history *history, const json_t *message, json
 static int read_assistant(const struct history *history, const json_t *message, json_t *more)
 {
     static const char *const fields[] = {"reasoning_content", "reasoning"};
-    json_t *calls = json_array();
+    FLO_CLEANUP(flo_json_cleanup) json_t *calls = json_array();
     const json_t *thoughts = NULL;
-    int rv = read_calls(history, message, calls);
 
-    if (rv == 0 && json_array_size(calls) > 0 && json_object_set(more, "tool_calls", calls) < 0) {
-        rv = no_memory(history);
+    FLO_TRY(read_calls(history, message, calls));
+    if (json_array_size(calls) > 0 && json_object_set(more, "tool_calls", calls) < 0) {
+        return no_memory(history);
     }
-    json_decref(calls);
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(fields); i++) {
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const json_t *value = json_object_get(message, fields[i]);
         if (value != NULL && !json_is_null(value) && !json_is_string(value)) {
-            rv = refuse(history, "has %s that is no text", fields[i]);
+            return refuse(history, "has %s that is no text", fields[i]);
         }
         thoughts = json_string_length(thoughts) == 0 ? value : thoughts;
     }
-    if (rv == 0 && json_string_length(thoughts) > 0 &&
+    if (json_string_length(thoughts) > 0 &&
         json_object_set_new(
             more, fields[0],
             json_stringn(json_string_value(thoughts), json_string_length(thoughts))) < 0) {
-        rv = no_memory(history);
+        return no_memory(history);
     }
-    return rv;
+    return 0;
 }
 
 /* Finds the call that the message of a tool answers. */
