@@ -173,20 +173,15 @@ int flo_batch_line_read(const struct flo_batch_reader *reader, int endpoint,
                         struct flo_batch_line *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    int rv;
 
     memset(out, 0, sizeof(*out));
-    rv = parse(reader, &json, err);
-    if (rv == 0 && !take_id(json, out->custom_id)) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "custom_id must be a text of 1 to %d bytes",
-                      FLO_BATCH_ID_BYTES_MAX);
+    FLO_TRY(parse(reader, &json, err));
+    if (!take_id(json, out->custom_id)) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "custom_id must be a text of 1 to %d bytes",
+                        FLO_BATCH_ID_BYTES_MAX);
     }
-    if (rv == 0) {
-        rv = read_url(json, endpoint, out, err);
-    }
-    if (rv == 0) {
-        rv = read_body(json, out, err);
-    }
+    FLO_TRY(read_url(json, endpoint, out, err));
+    int rv = read_body(json, out, err);
     if (rv < 0) {
         flo_batch_line_deinit(out);
     }

@@ -471,14 +471,13 @@ static int read_file(struct flo_batch_store *store, const char *id, const char *
     struct flo_batch_file file;
     char path[4096];
     struct stat st;
-    int rv = flo_batch_file_read(text, bytes, &file, err);
 
+    FLO_TRY(flo_batch_file_read(text, bytes, &file, err));
     flo_batch_store_path(store, id, "", path);
-    if (rv == 0 && (strcmp(file.id, id) != 0 || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-                    (uint64_t)st.st_size != file.bytes)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
+    if (strcmp(file.id, id) != 0 || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (uint64_t)st.st_size != file.bytes) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
     }
-    FLO_TRY(rv);
     return take_file(store, &file, err);
 }
 

@@ -132,44 +132,35 @@ static int open_answers(struct flo_batch_work *work, const char *id, int *fd, ui
 static int read_progress(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t data[FLO_BATCH_PROGRESS_SLOTS * FLO_BATCH_PROGRESS_BYTES];
-    int rv = flo_batch_store_file(work->store, work->batch->id, ".progress", O_RDWR | O_CREAT,
-                                  &work->progress_fd, err);
-    ssize_t got = rv < 0 ? -1 : pread(work->progress_fd, data, sizeof(data), 0);
 
     work->progress = (struct flo_batch_progress){0};
-    if (rv == 0 && got < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", work->batch->id);
+    FLO_TRY(flo_batch_store_file(work->store, work->batch->id, ".progress", O_RDWR | O_CREAT,
+                                 &work->progress_fd, err));
+    ssize_t got = pread(work->progress_fd, data, sizeof(data), 0);
+    if (got < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", work->batch->id);
     }
-    if (rv == 0) {
-        (void)flo_batch_progress_read(data, (size_t)got, &work->progress);
-    }
-    return rv;
+    (void)flo_batch_progress_read(data, (size_t)got, &work->progress);
+    return 0;
 }
 
 static int open_files(struct flo_batch_work *work, struct flo_err *err)
 {
     const struct flo_batch *batch = work->batch;
-    int rv = flo_batch_store_file(work->store, batch->input, "", O_RDONLY, &work->in_fd, err);
 
+    FLO_TRY(flo_batch_store_file(work->store, batch->input, "", O_RDONLY, &work->in_fd, err));
     work->in.fd = work->in_fd;
     work->in.reader.bytes_max = FLO_BATCH_LINE_BYTES_MAX;
-    if (rv < 0 || batch->status == FLO_BATCH_VALIDATING) {
-        FLO_TRY(rv);
+    if (batch->status == FLO_BATCH_VALIDATING) {
         return flo_batch_check_open(&work->check, &work->in, err);
     }
-    rv = read_progress(work, err);
-    if (rv == 0) {
-        rv = open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes, err);
-    }
-    if (rv == 0) {
-        rv = open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err);
-    }
+    FLO_TRY(read_progress(work, err));
+    FLO_TRY(open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes, err));
+    FLO_TRY(open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err));
     /* The files' names must be as durable as their contents. */
-    if (rv == 0) {
-        rv = flo_dir_sync(work->store->folder, err);
-    }
+    FLO_TRY(flo_dir_sync(work->store->folder, err));
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
-    return rv;
+    return 0;
 }
 
 static void show_progress(struct flo_batch_work *work)
