@@ -201,17 +201,14 @@ static int check_files(const struct relay_settings *settings, struct flo_err *er
 int relay_upstream_open(struct event_base *base, const struct relay_settings *settings,
                         struct relay_upstream **out, struct flo_err *err)
 {
+    FLO_TRY(check_files(settings, err));
     struct relay_upstream *upstream = calloc(1, sizeof(*upstream));
-
     if (upstream == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the upstream");
     }
     upstream->base = base;
     upstream->settings = settings;
-    int rv = check_files(settings, err);
-    if (rv == 0) {
-        rv = read_key(upstream, err);
-    }
+    int rv = read_key(upstream, err);
     if (rv == 0) {
         rv = follow_files(upstream, err);
     }

@@ -252,7 +252,7 @@ static void on_health(void *context, struct flo_httpd_request *http)
 
 static void on_metrics(void *context, struct flo_httpd_request *http)
 {
-    struct flo_buf out = {.bytes_max = 262144};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = 262144};
     struct flo_err err = {0};
     if (token_of(context, http) != SERVE_TOKEN_ANY) {
         flo_fail(&err, FLO_E_LOCAL_AUTH, "this token may use its models only");
@@ -261,7 +261,6 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
     }
     flo_api_metrics(context, &out);
     flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data, out.bytes);
-    flo_buf_deinit(&out);
 }
 
 /* ---- Ollama's lists ---- */
@@ -331,22 +330,20 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
 {
     size_t bytes;
     const char *text = flo_httpd_body(http, &bytes);
-    int rv = flo_json_parse(text, bytes, FEEDBACK_BYTES_MAX, body, err);
 
-    if (rv < 0 || !json_is_object(*body)) {
+    if (flo_json_parse(text, bytes, FEEDBACK_BYTES_MAX, body, err) < 0 || !json_is_object(*body)) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
     }
     if (!json_is_string(json_object_get(*body, "model"))) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "model must be the `model` of the answer");
+        return flo_fail(err, FLO_E_INFER_PARAM, "model must be the `model` of the answer");
     }
-    if (rv == 0 && !json_is_boolean(json_object_get(*body, "good"))) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "good must be true or false");
+    if (!json_is_boolean(json_object_get(*body, "good"))) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "good must be true or false");
     }
     const json_t *id = json_object_get(*body, "id");
-    if (rv == 0 && id != NULL && !json_is_string(id)) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "id must be the `id` of the answer");
-    }
-    return rv;
+    return id == NULL || json_is_string(id)
+               ? 0
+               : flo_fail(err, FLO_E_INFER_PARAM, "id must be the `id` of the answer");
 }
 
 /* Returns the model to which a client's feedback counts, and takes the answer that

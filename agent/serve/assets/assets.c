@@ -47,7 +47,7 @@ static void add_text(struct flo_buf *out, const char *text)
 
 static void answer_list(struct flo_httpd_request *http, const struct flo_serve_route *route)
 {
-    struct flo_buf out = {.bytes_max = LIST_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = LIST_BYTES_MAX};
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&route->release, digest);
@@ -65,7 +65,6 @@ static void answer_list(struct flo_httpd_request *http, const struct flo_serve_r
     }
     flo_buf_text(&out, "]}\n");
     flo_httpd_answer(http, 200, "application/json", out.data, out.bytes);
-    flo_buf_deinit(&out);
 }
 
 static int answer_file(struct flo_httpd_request *http, const struct flo_serve_route *route,

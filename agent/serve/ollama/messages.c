@@ -58,18 +58,16 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
     json_t *list = json_array();
     const json_t *call;
     size_t i;
-    int rv = set(history, out, "tool_calls", list);
 
+    FLO_TRY(set(history, out, "tool_calls", list));
     if (!json_is_array(calls)) {
         return refuse(history, "has tool_calls that are no list");
     }
     json_array_foreach(calls, i, call)
     {
-        if (rv == 0) {
-            rv = add_call(history, call, list);
-        }
+        FLO_TRY(add_call(history, call, list));
     }
-    return rv;
+    return 0;
 }
 
 /* Returns the index of the first unanswered call whose id or name (element

@@ -155,16 +155,13 @@ static int read_body(struct serve_request *request, json_t *body, struct flo_err
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    json_t *tree = NULL;
-    int rv = flo_json_parse(body->data, body->bytes, body->bytes, &tree, err);
+    FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
 
-    if (rv < 0 || !json_is_object(tree)) {
-        json_decref(tree);
+    if (flo_json_parse(body->data, body->bytes, body->bytes, &tree, err) < 0 ||
+        !json_is_object(tree)) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
     }
-    rv = read_body(request, tree, err);
-    json_decref(tree);
-    return rv;
+    return read_body(request, tree, err);
 }
 
 /* ---- the answer ---- */

@@ -6,14 +6,13 @@
 
 static void add_base64(struct flo_wire_text vector, struct flo_buf *out)
 {
-    char *text = malloc(4 * ((vector.bytes + 2) / 3) + 1);
+    FLO_CLEANUP(flo_free_cleanup) char *text = malloc(4 * ((vector.bytes + 2) / 3) + 1);
     if (text == NULL) {
         out->failed = true;
         return;
     }
     flo_base64_encode(vector.data, vector.bytes, text);
     flo_buf_printf(out, "\"%s\"", text);
-    free(text);
 }
 
 /* Adds a vector to the list of vectors of the answer. */

@@ -120,7 +120,7 @@ int flo_image_check(struct flo_wire_text url, struct flo_err *err)
 
 json_t *flo_image_part(const char *type, const char *base64)
 {
-    struct flo_buf url = {.bytes_max = 1u << 21};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf url = {.bytes_max = 1u << 21};
     json_t *part = NULL;
 
     if (type == NULL || base64 == NULL) {
@@ -132,6 +132,5 @@ json_t *flo_image_part(const char *type, const char *base64)
         part = json_pack("{s:s,s:{s:s%}}", "type", "image_url", "image_url", "url", url.data,
                          url.bytes);
     }
-    flo_buf_deinit(&url);
     return part;
 }

@@ -75,23 +75,18 @@ static int read_inputs(struct params_reader *reader)
     const json_t *input = flo_reader_field(reader, "input");
     const json_t *value;
     size_t i;
-    int rv = 0;
     if (!json_is_array(input) || json_is_integer(json_array_get(input, 0))) {
-        rv = add_input(reader, input);
+        FLO_TRY(add_input(reader, input));
     } else if (json_array_size(input) == 0) {
-        rv = flo_reader_refuse(reader, "input", "is empty");
+        return flo_reader_refuse(reader, "input", "is empty");
     } else {
         json_array_foreach(input, i, value)
         {
-            if (rv == 0) {
-                rv = add_input(reader, value);
-            }
+            FLO_TRY(add_input(reader, value));
         }
     }
-    if (rv == 0) {
-        place_ids(reader->params);
-    }
-    return rv;
+    place_ids(reader->params);
+    return 0;
 }
 
 /* Reads a field that may be one of two words.  An absent field counts as the

@@ -79,6 +79,7 @@ struct flo_wire_text flo_reader_text(const json_t *value)
 int flo_reader_keep(struct params_reader *reader, struct flo_buf *text, struct flo_wire_text *out)
 {
     struct serve_params *params = reader->params;
+    FLO_CLEANUP(flo_json_cleanup)
     json_t *made = text->failed || text->bytes == 0 ? NULL : json_stringn(text->data, text->bytes);
 
     flo_buf_deinit(text);
@@ -86,11 +87,9 @@ int flo_reader_keep(struct params_reader *reader, struct flo_buf *text, struct f
         params->made = json_array();
     }
     if (made == NULL || json_array_append(params->made, made) < 0) {
-        json_decref(made);
         return flo_fail(reader->err, FLO_E_MEMORY, "no memory for messages");
     }
     *out = flo_reader_text(made);
-    json_decref(made);
     return 0;
 }
 
