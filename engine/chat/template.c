@@ -51,27 +51,22 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
                const struct talk *talk, bool has_short_ids, struct flo_buf *text,
                struct flo_buf *marks, struct flo_err *err)
 {
-    struct flo_buf bos = {0}, eos = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf bos = {0}, eos = {0};
     const struct flo_vocab_facts *facts = vocab != NULL ? flo_vocab_facts(vocab) : NULL;
     token_text(vocab, facts != NULL ? facts->bos : -1, &bos);
     token_text(vocab, facts != NULL ? facts->eos : -1, &eos);
     text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
-    int rv;
     if (bos.failed || eos.failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
-    } else {
-        const struct flo_jinja_input input = {.messages = talk->messages,
-                                              .count = talk->count,
-                                              .bos = bos.data,
-                                              .eos = eos.data,
-                                              .setting = talk->setting,
-                                              .has_short_ids = has_short_ids,
-                                              .has_text_calls = chat->has_text_calls};
-        rv = flo_jinja_render(chat->jinja, &input, text, marks, err);
+        return flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     }
-    flo_buf_deinit(&bos);
-    flo_buf_deinit(&eos);
-    return rv;
+    const struct flo_jinja_input input = {.messages = talk->messages,
+                                          .count = talk->count,
+                                          .bos = bos.data,
+                                          .eos = eos.data,
+                                          .setting = talk->setting,
+                                          .has_short_ids = has_short_ids,
+                                          .has_text_calls = chat->has_text_calls};
+    return flo_jinja_render(chat->jinja, &input, text, marks, err);
 }
 
 /* ---- what a template has a form for ---- */
@@ -117,13 +112,12 @@ static bool has(const struct flo_buf *text, const char *word)
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
                  const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     int rv = run_probe(chat, vocab, talk, &text, err);
     *out = rv == 0 && text.bytes > 0 && has(&text, word);
     for (size_t i = 0; i < talk->count; i++) {
         *out = *out && has(&text, talk->messages[i].text);
     }
-    flo_buf_deinit(&text);
     return rv;
 }
 
@@ -182,7 +176,7 @@ static int probe_thinking(struct flo_template *chat, const struct flo_vocab *voc
     const struct flo_engine_message said[] = {say("user", "The first question")};
     struct flo_engine_setting on = {.thinking = FLO_THINKING_ON};
     struct flo_engine_setting off = {.thinking = FLO_THINKING_OFF};
-    struct flo_buf with = {0}, without = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf with = {0}, without = {0};
     int rv = run_probe(chat, vocab, &(struct talk){&on, said, 1}, &with, err);
     if (rv == 0) {
         rv = run_probe(chat, vocab, &(struct talk){&off, said, 1}, &without, err);
@@ -190,8 +184,6 @@ static int probe_thinking(struct flo_template *chat, const struct flo_vocab *voc
     chat->has_thinking =
         rv == 0 && with.bytes > 0 && without.bytes > 0 &&
         (with.bytes != without.bytes || memcmp(with.data, without.data, with.bytes) != 0);
-    flo_buf_deinit(&with);
-    flo_buf_deinit(&without);
     return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
 }
 
@@ -402,7 +394,7 @@ static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
                     const struct flo_buf *marks, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
-    struct flo_buf spans = {0}, bos = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf spans = {0}, bos = {0};
     for (size_t from = 0, to; from < text->bytes; from = to) {
         bool is_message = marks->data[from] != 0;
         for (to = from; to < text->bytes && (marks->data[to] != 0) == is_message; to++) {
@@ -419,16 +411,14 @@ static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
     if (facts->adds_bos && facts->bos >= 0 && !has_bos) {
         flo_tokens_add(tokens, facts->bos);
     }
-    int rv = spans.failed || bos.failed
-                 ? flo_fail(err, FLO_E_MEMORY, "a conversation's parts")
-                 : flo_tokenize_spans(vocab, (const void *)spans.data,
-                                      spans.bytes / sizeof(struct flo_text_span), tokens, err);
-    flo_buf_deinit(&spans);
-    flo_buf_deinit(&bos);
-    if (rv == 0 && tokens->failed) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens", tokens->count);
+    if (spans.failed || bos.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "a conversation's parts");
     }
-    return rv;
+    FLO_TRY(flo_tokenize_spans(vocab, (const void *)spans.data,
+                               spans.bytes / sizeof(struct flo_text_span), tokens, err));
+    return tokens->failed
+               ? flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens", tokens->count)
+               : 0;
 }
 
 static void add_message(const struct flo_engine_message *message, struct flo_buf *text,
@@ -457,8 +447,8 @@ static void plain(const struct flo_engine_message *messages, size_t count, struc
 static int find_calls(const struct talk *talk, size_t at, bool *has_any, struct flo_err *err)
 {
     const struct flo_engine_message *message = &talk->messages[at];
-    struct flo_tree tree = {0};
-    struct flo_buf copy = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf copy = {0};
     *has_any = false;
     if (message->more == NULL) {
         return 0;
@@ -472,8 +462,6 @@ static int find_calls(const struct talk *talk, size_t at, bool *has_any, struct 
     } else {
         *has_any = flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
     }
-    flo_tree_deinit(&tree);
-    flo_buf_deinit(&copy);
     return rv;
 }
 
@@ -509,38 +497,30 @@ static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab
     size_t last = talk->count > 1 ? talk->count - 1 : 0;
     bool is_begun = last > 0 && is_of(&talk->messages[last], "assistant");
     bool has_calls = false;
-    int rv = is_begun ? find_calls(talk, last, &has_calls, err) : 0;
 
+    FLO_TRY(is_begun ? find_calls(talk, last, &has_calls, err) : 0);
     is_begun = is_begun && !has_calls;
     before.count -= is_begun;
-    if (rv == 0) {
-        rv = run_with_ids(chat, vocab, &before, text, marks, err);
-    }
-    if (rv == 0 && is_begun) {
+    FLO_TRY(run_with_ids(chat, vocab, &before, text, marks, err));
+    if (is_begun) {
         add_message(&talk->messages[last], text, marks);
     }
-    return rv;
+    return 0;
 }
 
 static int render(const struct flo_template *chat, const struct flo_vocab *vocab,
                   const struct talk *talk, struct flo_tokens *tokens, struct flo_err *err)
 {
-    struct flo_buf text = {0}, marks = {0};
-    int rv = 0;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}, marks = {0};
     if (chat->jinja == NULL) {
         plain(talk->messages, talk->count, &text, &marks);
     } else {
-        rv = run_on(chat, vocab, talk, &text, &marks, err);
+        FLO_TRY(run_on(chat, vocab, talk, &text, &marks, err));
     }
-    if (rv == 0 && (text.failed || marks.failed)) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
+    if (text.failed || marks.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     }
-    if (rv == 0) {
-        rv = tokenise(vocab, &text, &marks, tokens, err);
-    }
-    flo_buf_deinit(&text);
-    flo_buf_deinit(&marks);
-    return rv;
+    return tokenise(vocab, &text, &marks, tokens, err);
 }
 
 /* Refuses a text that has too many tokens, if its number of bytes alone shows
@@ -614,18 +594,14 @@ static int render_told(const struct flo_template *chat, const struct flo_vocab *
                        const struct talk *in, struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_engine_setting setting = {0};
-    struct flo_told_talk told = {0};
-    int rv = flo_told_make(&told, in->setting, in->messages, in->count, err);
+    FLO_CLEANUP(flo_told_deinit) struct flo_told_talk told = {0};
+    FLO_TRY(flo_told_make(&told, in->setting, in->messages, in->count, err));
     if (in->setting != NULL) {
         setting = *in->setting;
         setting.tools = NULL;
     }
-    if (rv == 0) {
-        const struct talk talk = {&setting, told.messages, told.count};
-        rv = render_folded(chat, vocab, &talk, tokens, err);
-    }
-    flo_told_deinit(&told);
-    return rv;
+    const struct talk talk = {&setting, told.messages, told.count};
+    return render_folded(chat, vocab, &talk, tokens, err);
 }
 
 int flo_template_render(const struct flo_template *chat, const struct flo_vocab *vocab,
