@@ -392,7 +392,7 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens
 static size_t end_thought(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     const struct flo_form_text *mark = &g->lazy->form->thought_close;
-    struct flo_tokens found = {0};
+    FLO_CLEANUP(flo_tokens_deinit) struct flo_tokens found = {0};
     size_t taken = 0;
 
     if (g->lazy->is_required && g->lazy->watch.in_thought && g->distances != NULL &&
@@ -403,14 +403,13 @@ static size_t end_thought(struct flo_grammar *g, int32_t *tokens, size_t tokens_
             taken++;
         }
     }
-    flo_tokens_deinit(&found);
     return taken;
 }
 
 size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     char bytes[FORCED_BYTES_MAX];
-    struct flo_tokens found = {0};
+    FLO_CLEANUP(flo_tokens_deinit) struct flo_tokens found = {0};
     size_t taken = 0;
 
     if (g->is_closing || sleeps(g)) {
@@ -421,7 +420,6 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_
     if (count > 0 && tokenise(g, bytes, count, &found)) {
         taken = take(g, &found, bytes, count, tokens, tokens_max);
     }
-    flo_tokens_deinit(&found);
     return taken;
 }
 

@@ -109,7 +109,7 @@ static struct part trim(struct part p)
  * (control.h).  Returns false if it is too long. */
 static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_text *out)
 {
-    struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
 
     if (d->vocab != NULL) {
         flo_control_spell(d->vocab, p.data, p.bytes, &bytes);
@@ -121,7 +121,6 @@ static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_
     if (out->bytes > 0) {
         memcpy(out->data, bytes.data, bytes.bytes);
     }
-    flo_buf_deinit(&bytes);
     return fits;
 }
 
@@ -224,7 +223,7 @@ static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form
 {
     static const char more[] = "{\"reasoning_content\":\"" THOUGHT "\"}";
     struct part source = {d->source, d->source_bytes};
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct part all = answer(d, ANSWER, more, NULL, &text);
     struct part thought = find(all, THOUGHT);
     struct part close = between(thought, find(all, ANSWER));
@@ -246,7 +245,6 @@ static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form
             (void)keep(d, end, &form->thought_close);
         }
     }
-    flo_buf_deinit(&text);
 }
 
 /* ---- calls ---- */
@@ -256,7 +254,7 @@ static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form
 static struct part opening(const struct flo_derivation *d, const struct flo_call_form *form,
                            struct part all, struct part name)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct part prompt = answer(d, "", NULL, TOOLS, &text);
     struct part open = {all.data, (size_t)(name.data - all.data)};
     struct flo_form_text marked;
@@ -286,7 +284,6 @@ static struct part opening(const struct flo_derivation *d, const struct flo_call
         open.data++;
         open.bytes--;
     }
-    flo_buf_deinit(&text);
     return open;
 }
 
@@ -319,13 +316,12 @@ static void set_wakes(struct flo_call_form *form)
 static bool set_next(const struct flo_derivation *d, struct flo_call_form *form, const char *two,
                      const char *last)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct part all = calls(d, two, &text);
     struct part second = find_last(all, NAME_2);
     struct part first = {all.data, second.data == NULL ? 0 : (size_t)(second.data - all.data)};
     bool is_set = keep(d, between(find_last(first, last), second), &form->next);
 
-    flo_buf_deinit(&text);
     return is_set && form->next.bytes > 0;
 }
 
@@ -337,7 +333,7 @@ static bool derive_json(const struct flo_derivation *d, struct flo_call_form *fo
     static const char one[] = CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
     static const char two[] = CALLS_OF(
         CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "," CALL_OF(NAME_2, "{\"kappa\":\"" TEXT "\"}"));
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct part all = calls(d, one, &text);
     struct part name = find_last(all, NAME);
     bool is_set = false;
@@ -349,7 +345,6 @@ static bool derive_json(const struct flo_derivation *d, struct flo_call_form *fo
                  form->mid.bytes > 0 && set_next(d, form, two, object);
     }
     form->kind = is_set ? FLO_CALLS_JSON : FLO_CALLS_NONE;
-    flo_buf_deinit(&text);
     return is_set;
 }
 
@@ -459,7 +454,7 @@ static bool is_marked(const struct flo_derivation *d, const struct flo_call_form
     static const char nested[] =
         CALLS_OF(CALL_OF(NAME, "{\"kappa\":{\"omega\":[\"" TEXT "\",7531,true,null]}}"));
     struct part with = between(texts->keys[0], texts->values[0]);
-    struct flo_buf text = {0}, wanted = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}, wanted = {0};
     struct flo_form_text equals;
     size_t bytes = 0;
     bool is_so = form->quote.bytes <= 1;
@@ -482,8 +477,6 @@ static bool is_marked(const struct flo_derivation *d, const struct flo_call_form
         is_so = !wanted.failed && form->field_close.bytes == 0 &&
                 find(calls(d, nested, &text), wanted.data).data != NULL;
     }
-    flo_buf_deinit(&text);
-    flo_buf_deinit(&wanted);
     return is_so;
 }
 
@@ -497,7 +490,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
     static const char truths[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("true")));
     static const char two[] =
         CALLS_OF(CALL_OF(NAME, FIELDS_OF("7531")) "," CALL_OF(NAME_2, FIELDS_OF("7531")));
-    struct flo_buf a = {0}, b = {0}, c = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf a = {0}, b = {0}, c = {0};
     struct part all = calls(d, numbers, &b);
     struct fields f, g, h;
     bool is_set = read_fields(all, "7531", &f) && read_fields(calls(d, texts, &a), TEXT, &g) &&
@@ -516,9 +509,6 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
         }
     }
     form->kind = is_set ? FLO_CALLS_FIELDS : FLO_CALLS_NONE;
-    flo_buf_deinit(&a);
-    flo_buf_deinit(&b);
-    flo_buf_deinit(&c);
     return is_set;
 }
 
@@ -580,7 +570,7 @@ static bool set_channel_call(const struct flo_derivation *d, struct flo_call_for
                              struct part open, struct part mid)
 {
     static const char constrain[] = "<|constrain|>";
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_form_text token;
     size_t name = 0;
 
@@ -599,7 +589,6 @@ static bool set_channel_call(const struct flo_derivation *d, struct flo_call_for
     }
     flo_buf_add(&text, mid.data + name, mid.bytes - name);
     is_set = is_set && keep(d, (struct part){text.data, text.bytes}, &form->channel_mid);
-    flo_buf_deinit(&text);
     return is_set;
 }
 
@@ -697,7 +686,7 @@ static void tell(struct flo_call_form *form)
 
 void flo_calls_derive(const struct flo_derivation *d, struct flo_call_form *form)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct part tail;
 
     memset(form, 0, sizeof(*form));
@@ -708,5 +697,4 @@ void flo_calls_derive(const struct flo_derivation *d, struct flo_call_form *form
         tell(form);
     }
     set_wakes(form);
-    flo_buf_deinit(&text);
 }

@@ -65,8 +65,8 @@ static void put_arguments(const struct flo_tree_node *arguments, struct flo_buf 
 static int put_calls(const struct flo_engine_message *message, struct flo_buf *out,
                      struct flo_err *err)
 {
-    struct flo_tree tree = {0};
-    struct flo_buf copy = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf copy = {0};
     int rv = message->more == NULL
                  ? 0
                  : read_json(&tree, &copy, message->more, message->more_bytes, "messages", err);
@@ -87,8 +87,6 @@ static int put_calls(const struct flo_engine_message *message, struct flo_buf *o
         put_arguments(flo_tree_member(function, "arguments"), out);
         flo_buf_text(out, FLO_TOLD_CLOSE);
     }
-    flo_tree_deinit(&tree);
-    flo_buf_deinit(&copy);
     return rv;
 }
 

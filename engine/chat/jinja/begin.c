@@ -155,7 +155,7 @@ static int read_tree(struct jinja_run *run, const char *text, size_t bytes, stru
 static struct jinja_value read_json(struct jinja_run *run, const char *name, const char *text,
                                     size_t bytes, enum flo_tree_kind kind)
 {
-    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     struct flo_err why = {0};
     struct jinja_value out = {.kind = KIND_UNDEFINED};
     int rv = read_tree(run, text, bytes, &tree, &why);
@@ -169,7 +169,6 @@ static struct jinja_value read_json(struct jinja_run *run, const char *name, con
     } else {
         out = value_of(run, &tree.nodes[0]);
     }
-    flo_tree_deinit(&tree);
     return out;
 }
 

@@ -302,7 +302,7 @@ static void refuse_twice(struct flo_schema *s)
 int flo_form_accept(const char *schema, size_t bytes, struct flo_err *err)
 {
     struct flo_schema s = {.err = err};
-    char *text = malloc(bytes + 1);
+    FLO_CLEANUP(flo_free_cleanup) char *text = malloc(bytes + 1);
 
     s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
     if (text == NULL || s.items == NULL) {
@@ -322,6 +322,5 @@ int flo_form_accept(const char *schema, size_t bytes, struct flo_err *err)
     }
     flo_tree_deinit(&s.tree);
     free(s.items);
-    free(text);
     return s.rv;
 }

@@ -607,7 +607,7 @@ static int check(struct check *c, char *answer, size_t bytes, struct flo_err *er
 int flo_form_check(const char *schema, size_t schema_bytes, const char *answer, size_t bytes,
                    struct flo_err *err)
 {
-    char *text = malloc(schema_bytes + bytes + 1);
+    FLO_CLEANUP(flo_free_cleanup) char *text = malloc(schema_bytes + bytes + 1);
     struct check c = {.s = {.items = &c.top, .count = 1}};
     int rv = text == NULL ? flo_fail(err, FLO_E_MEMORY, "an answer's form") : 0;
 
@@ -626,6 +626,5 @@ int flo_form_check(const char *schema, size_t schema_bytes, const char *answer, 
     flo_matcher_close(c.matcher);
     flo_tree_deinit(&c.s.tree);
     flo_tree_deinit(&c.tree);
-    free(text);
     return rv;
 }

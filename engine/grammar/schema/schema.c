@@ -344,7 +344,7 @@ int flo_schema_compile(const char *text, size_t bytes, struct flo_program **prog
                        struct flo_err *err)
 {
     struct flo_schema s = {.is_python = false};
-    char *copy = malloc(bytes + 1);
+    FLO_CLEANUP(flo_free_cleanup) char *copy = malloc(bytes + 1);
 
     flo_schema_begin(&s, err);
     if (s.rv == 0 && copy == NULL) {
@@ -362,6 +362,5 @@ int flo_schema_compile(const char *text, size_t bytes, struct flo_program **prog
     }
     int rv = flo_schema_end(&s, program);
     flo_tree_deinit(&s.tree);
-    free(copy);
     return rv;
 }

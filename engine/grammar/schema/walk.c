@@ -68,7 +68,7 @@ static void put_place(const struct flo_schema *s, uint32_t item, struct flo_buf 
 
 void flo_schema_refuse(struct flo_schema *s, const char *place, const char *format, ...)
 {
-    struct flo_buf pointer = {.bytes_max = 4096};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf pointer = {.bytes_max = 4096};
     char text[256];
     va_list list;
 
@@ -82,7 +82,6 @@ void flo_schema_refuse(struct flo_schema *s, const char *place, const char *form
     flo_buf_text(&pointer, place);
     s->rv = flo_fail(s->err, FLO_E_INFER_SCHEMA, "schema %s: %s",
                      pointer.bytes > 0 ? pointer.data : "/", text);
-    flo_buf_deinit(&pointer);
 }
 
 /* ---- walking ---- */
