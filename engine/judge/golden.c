@@ -131,13 +131,13 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
 static int read_prompts(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
-    int rv = flo_file_read(g->prompts_path, FLO_GOLDEN_BYTES_MAX, &g->text, &bytes, err);
 
-    if (rv == 0 && strlen(g->text) != bytes) {
-        rv = flo_fail(err, FLO_E_USAGE, "%s has a zero byte: no text", g->prompts_path);
+    FLO_TRY(flo_file_read(g->prompts_path, FLO_GOLDEN_BYTES_MAX, &g->text, &bytes, err));
+    if (strlen(g->text) != bytes) {
+        return flo_fail(err, FLO_E_USAGE, "%s has a zero byte: no text", g->prompts_path);
     }
-    const char *separator = rv == 0 && strstr(g->text, "\n\n") != NULL ? "\n\n" : "\n";
-    for (char *at = g->text; rv == 0 && at != NULL && *at != '\0';) {
+    const char *separator = strstr(g->text, "\n\n") != NULL ? "\n\n" : "\n";
+    for (char *at = g->text; at != NULL && *at != '\0';) {
         char *end = strstr(at, separator);
         if (end != NULL) {
             *end = '\0';
@@ -147,13 +147,10 @@ static int read_prompts(struct golden *g, struct flo_err *err)
         while (chars > 0 && strchr("\n\r", at[chars - 1]) != NULL) {
             at[--chars] = '\0';
         }
-        rv = *at == '\0' ? 0 : add_prompt(g, at, err);
+        FLO_TRY(*at == '\0' ? 0 : add_prompt(g, at, err));
         at = end == NULL ? NULL : end + strlen(separator);
     }
-    if (rv == 0 && g->count == 0) {
-        rv = flo_fail(err, FLO_E_USAGE, "%s has no prompt", g->prompts_path);
-    }
-    return rv;
+    return g->count > 0 ? 0 : flo_fail(err, FLO_E_USAGE, "%s has no prompt", g->prompts_path);
 }
 
 static int take_prompts(struct golden *g, struct flo_err *err)
@@ -338,23 +335,22 @@ static int ask_one(struct golden *g, struct flo_tool_answer *a, struct candidate
 
 static int ask(struct golden *g, struct flo_err *err)
 {
-    struct flo_tool_answer a = {0};
-    int rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
+    FLO_CLEANUP(flo_tool_answer_close) struct flo_tool_answer a = {0};
 
-    if (rv == 0) {
-        g->info = *a.model.info;
-        free(g->prompt);
-        g->prompt = malloc(g->info.context * sizeof(*g->prompt));
-        rv = g->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
+    FLO_TRY(flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err));
+    g->info = *a.model.info;
+    free(g->prompt);
+    g->prompt = malloc(g->info.context * sizeof(*g->prompt));
+    if (g->prompt == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a prompt");
     }
-    for (size_t i = 0; rv == 0 && i < g->count; i++) {
+    for (size_t i = 0; i < g->count; i++) {
         flo_ticker_tell(&g->ticker, "   asking       prompt", i + 1, g->count);
         if (!g->cases[i].is_played) {
-            rv = ask_one(g, &a, &g->cases[i], err);
+            FLO_TRY(ask_one(g, &a, &g->cases[i], err));
         }
     }
-    flo_tool_answer_close(&a);
-    return rv;
+    return 0;
 }
 
 /* ---- create: the document ---- */

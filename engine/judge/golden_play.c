@@ -365,19 +365,16 @@ static int play(struct plays *plays, const struct flo_tool *tool, struct flo_too
 static int open_and_play(struct plays *plays, const struct flo_tool *tool,
                          struct flo_engine_info *info, bool is_played, struct flo_err *err)
 {
-    struct flo_tool_answer a = {0};
-    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &a, err);
+    FLO_CLEANUP(flo_tool_answer_close) struct flo_tool_answer a = {0};
 
-    if (rv == 0) {
-        *info = *a.model.info;
-        plays->prompt = calloc(info->context, sizeof(*plays->prompt));
-        rv = plays->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
+    FLO_TRY(flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &a, err));
+    *info = *a.model.info;
+    plays->prompt = calloc(info->context, sizeof(*plays->prompt));
+    if (plays->prompt == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a prompt");
     }
-    if (rv == 0 && is_played) {
-        rv = play(plays, tool, &a, err);
-    }
+    int rv = is_played ? play(plays, tool, &a, err) : 0;
     free(plays->prompt);
-    flo_tool_answer_close(&a);
     return rv;
 }
 
@@ -416,7 +413,7 @@ int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden
                     bool is_once, const char *const *others, struct flo_golden_played *results,
                     struct flo_ticker *ticker, struct flo_err *err)
 {
-    struct plays *plays = calloc(1, sizeof(*plays));
+    FLO_CLEANUP(flo_free_cleanup) struct plays *plays = calloc(1, sizeof(*plays));
 
     if (plays == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "an answer");
@@ -436,6 +433,5 @@ int flo_golden_play(const struct flo_tool *tool, const struct flo_golden *golden
         rv = play_other(plays, tool, others[i], err);
     }
     flo_buf_deinit(&plays->heard.text);
-    free(plays);
     return rv;
 }

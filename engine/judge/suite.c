@@ -210,24 +210,20 @@ static int read_lines(struct flo_suite *suite, char *text, size_t bytes, struct 
 {
     struct place place = {"line", 0};
     char *end = text + bytes;
-    int rv = 0;
 
-    for (char *at = text; rv == 0 && at < end;) {
+    for (char *at = text; at < end;) {
         char *stop = memchr(at, '\n', (size_t)(end - at));
         stop = stop == NULL ? end : stop;
         *stop = '\0';
         place.number++;
         if (at + strspn(at, " \t\r") < stop) {
-            struct flo_tree tree = {0};
-            rv = read_tree(&tree, at, (size_t)(stop - at), place.number, err);
-            if (rv == 0) {
-                rv = add_case(suite, &place, tree.nodes, err);
-            }
-            flo_tree_deinit(&tree);
+            FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
+            FLO_TRY(read_tree(&tree, at, (size_t)(stop - at), place.number, err));
+            FLO_TRY(add_case(suite, &place, tree.nodes, err));
         }
         at = stop + 1;
     }
-    return rv;
+    return 0;
 }
 
 static int read_golden(struct flo_suite *suite, const struct flo_tree_node *document,
@@ -235,7 +231,6 @@ static int read_golden(struct flo_suite *suite, const struct flo_tree_node *docu
 {
     const struct flo_tree_node *cases = NULL;
     struct place place = {"case", 0};
-    int rv = 0;
 
     if (document->kind != FLO_TREE_OBJECT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "the document is no object");
@@ -248,12 +243,12 @@ static int read_golden(struct flo_suite *suite, const struct flo_tree_node *docu
             cases = n;
         }
     }
-    for (const struct flo_tree_node *n = cases != NULL ? cases->first : NULL; rv == 0 && n != NULL;
+    for (const struct flo_tree_node *n = cases != NULL ? cases->first : NULL; n != NULL;
          n = n->next) {
         place.number++;
-        rv = add_case(suite, &place, n, err);
+        FLO_TRY(add_case(suite, &place, n, err));
     }
-    return rv;
+    return 0;
 }
 
 static int take(char *text, size_t bytes, bool needs_answers, struct flo_suite *suite,
@@ -267,12 +262,11 @@ static int take(char *text, size_t bytes, bool needs_answers, struct flo_suite *
     *suite =
         (struct flo_suite){.text = text, .needs_answers = needs_answers, .is_golden = is_golden};
     if (is_golden) {
-        struct flo_tree tree = {0};
+        FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
         rv = read_tree(&tree, text, bytes, 1, err);
         if (rv == 0) {
             rv = read_golden(suite, tree.nodes, err);
         }
-        flo_tree_deinit(&tree);
     } else {
         rv = read_lines(suite, text, bytes, err);
     }
