@@ -131,11 +131,8 @@ static int encoder_pair(const struct flo_vocab *vocab, const struct flo_rank_pai
         .first_bytes = pair->query_bytes,
         .second_bytes = pair->document_bytes,
     };
-    struct flo_buf segments = {0};
-    int rv = flo_tokenize_pair(vocab, &texts, ids, &segments, err);
-
-    flo_buf_deinit(&segments);
-    return rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf segments = {0};
+    return flo_tokenize_pair(vocab, &texts, ids, &segments, err);
 }
 
 int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair *pair,

@@ -124,7 +124,7 @@ bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *token
 {
     const struct flo_form_text *mark = &engine->chat.calls.thought_open;
     size_t from = count > MARK_TOKENS ? count - MARK_TOKENS : 0;
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     for (size_t i = from; engine->vocab != NULL && i < count; i++) {
         flo_control_piece(engine->vocab, tokens[i], &text);
@@ -132,10 +132,8 @@ bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *token
     while (text.bytes > 0 && strchr(" \t\r\n", text.data[text.bytes - 1])) {
         text.bytes--;
     }
-    bool is_in = mark->bytes > 0 && text.bytes >= mark->bytes &&
-                 memcmp(text.data + text.bytes - mark->bytes, mark->data, mark->bytes) == 0;
-    flo_buf_deinit(&text);
-    return is_in;
+    return mark->bytes > 0 && text.bytes >= mark->bytes &&
+           memcmp(text.data + text.bytes - mark->bytes, mark->data, mark->bytes) == 0;
 }
 
 int flo_engine_chat_with(const struct flo_engine *engine, const struct flo_engine_setting *setting,

@@ -70,13 +70,12 @@ static uint32_t head_tokens(const struct flo_job *job, const struct flo_engine_s
                             const struct flo_engine_message *system, size_t max)
 {
     const struct flo_engine_message head[2] = {*system, {.role = "user", .text = ""}};
-    int32_t *tokens = malloc(max * sizeof(*tokens));
+    FLO_CLEANUP(flo_free_cleanup) int32_t *tokens = malloc(max * sizeof(*tokens));
     size_t count = 0, same = 0;
     if (tokens != NULL && strcmp(system->role, "system") == 0 &&
         flo_engine_chat_with(job->engine, setting, head, 2, tokens, max, &count, NULL) == 0) {
         same = flo_tokens_common(tokens, count, job->tokens, job->n_prompt);
     }
-    free(tokens);
     return (uint32_t)same;
 }
 

@@ -404,49 +404,37 @@ static int cancel(struct flo_worker *worker, const struct flo_wire_message *mess
 static int tokenise(struct flo_worker *worker, const struct flo_wire_message *message,
                     struct flo_err *err)
 {
-    int32_t *tokens = NULL;
+    FLO_CLEANUP(flo_free_cleanup) int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = 0;
     if (message->tokenise.text.bytes > FLO_WIRE_TOKENISE_MAX) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "a text of %zu bytes, at most %d are read",
-                      message->tokenise.text.bytes, FLO_WIRE_TOKENISE_MAX);
-    } else {
-        rv = flo_tokens_read(worker->engine, message->tokenise.text,
-                             (message->tokenise.reads_special ? FLO_TEXT_SPECIAL : 0) |
-                                 (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
-                             FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "a text of %zu bytes, at most %d are read",
+                        message->tokenise.text.bytes, FLO_WIRE_TOKENISE_MAX);
     }
-    FLO_TRY(rv);
+    FLO_TRY(flo_tokens_read(worker->engine, message->tokenise.text,
+                            (message->tokenise.reads_special ? FLO_TEXT_SPECIAL : 0) |
+                                (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
+                            FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err));
     for (size_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)tokens[i];
         flo_put_u32(&tokens[i], id);
     }
     struct flo_wire_message answer = {.type = FLO_WIRE_TOKENS, .request = message->request};
     answer.tokens.tokens = (struct flo_wire_text){(const char *)tokens, 4 * count};
-    rv = flo_wire_write(&worker->out, &answer, err);
-    free(tokens);
-    return rv;
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
 static int detokenise(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_TEXT, .request = message->request};
-    struct flo_buf text = {.bytes_max = FLO_WIRE_PAYLOAD_BYTES_MAX};
-    int32_t *tokens = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = FLO_WIRE_PAYLOAD_BYTES_MAX};
+    FLO_CLEANUP(flo_free_cleanup) int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
-                             FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
-    if (rv == 0) {
-        rv = flo_engine_detokenise(worker->engine, tokens, count, true, &text, err);
-    }
+    FLO_TRY(flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
+                            FLO_WIRE_TOKENISE_MAX, &tokens, &count, err));
+    FLO_TRY(flo_engine_detokenise(worker->engine, tokens, count, true, &text, err));
     answer.string.text = (struct flo_wire_text){text.data, text.bytes};
-    if (rv == 0) {
-        rv = flo_wire_write(&worker->out, &answer, err);
-    }
-    flo_buf_deinit(&text);
-    free(tokens);
-    return rv;
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
 static int put_stats(struct flo_worker *worker, const struct flo_wire_message *message,

@@ -241,7 +241,7 @@ static int bad_content(const struct flo_served *served, const char *what, struct
 /* Adds the names of all served models to the error. */
 static int name_others(struct flo_served *served, struct flo_err *err)
 {
-    struct flo_buf names = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
     struct call call;
 
     call_init(&call, served);
@@ -264,7 +264,6 @@ static int name_others(struct flo_served *served, struct flo_err *err)
                       served->called, served->model,
                       names.bytes > 0 && !names.failed ? names.data : "none");
     }
-    flo_buf_deinit(&names);
     return rv;
 }
 

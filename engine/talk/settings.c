@@ -118,7 +118,7 @@ static void add_range(const struct setting *row, struct flo_buf *out)
 static int refuse(const struct setting *row, const char *called, const char *text,
                   struct flo_err *err)
 {
-    struct flo_buf range = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf range = {0};
 
     if (row->kind == WORD) {
         return flo_fail(err, FLO_E_USAGE, "%s is '%.40s', not auto, on or off", called, text);
@@ -126,7 +126,6 @@ static int refuse(const struct setting *row, const char *called, const char *tex
     add_range(row, &range);
     flo_fail(err, FLO_E_USAGE, "%s is '%.40s', must be %s", called, text,
              range.failed ? "" : range.data);
-    flo_buf_deinit(&range);
     return FLO_E_USAGE;
 }
 

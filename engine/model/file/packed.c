@@ -142,19 +142,17 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
 {
     const struct flo_kernel *kernel = &flo_kernel_ref;
     struct flo_hparams hparams;
-    struct flo_weights weights = {0};
+    FLO_CLEANUP(flo_weights_deinit) struct flo_weights weights = {0};
     const struct flo_arch *arch;
 
     FLO_TRY(flo_hparams_read(gguf, &arch, &hparams, err));
     if (for_this_cpu) {
         FLO_TRY(flo_kernel_choose(flo_kernel_spec(NULL), false, &kernel, err));
     }
-    int rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);
-    if (rv == 0 && sidecar != NULL) {
-        rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL, sidecar, err);
-    }
-    flo_weights_deinit(&weights);
-    return rv;
+    FLO_TRY(flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err));
+    return sidecar == NULL
+               ? 0
+               : flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL, sidecar, err);
 }
 
 int flo_packing_open(int model_fd, bool for_this_cpu, struct flo_packing *packing,
