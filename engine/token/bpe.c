@@ -37,7 +37,7 @@ static bool is_lines(const char *word, size_t bytes)
 static bool add_words(const struct flo_vocab *vocab, const char *text, size_t bytes, char *shown,
                       struct flo_tokens *tokens)
 {
-    struct flo_merger merger = {.vocab = vocab};
+    FLO_CLEANUP(flo_merger_deinit) struct flo_merger merger = {.vocab = vocab};
     struct flo_split split;
     const char *word;
     size_t word_bytes;
@@ -58,24 +58,19 @@ static bool add_words(const struct flo_vocab *vocab, const char *text, size_t by
     }
     is_fine = is_fine && !split.failed;
     flo_split_deinit(&split);
-    flo_merger_deinit(&merger);
     return is_fine;
 }
 
 bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens)
 {
-    struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
     if (vocab->kind == FLO_VOCAB_RAW_BPE) {
         flo_blanks_escape(&escaped, text, bytes);
-        bool is_fine =
-            !escaped.failed &&
-            (escaped.bytes == 0 || add_words(vocab, escaped.data, escaped.bytes, NULL, tokens));
-        flo_buf_deinit(&escaped);
-        return is_fine;
+        return !escaped.failed &&
+               (escaped.bytes == 0 || add_words(vocab, escaped.data, escaped.bytes, NULL, tokens));
     }
-    char *shown = malloc(2 * bytes + 1); /* room for two bytes of each printable character */
-    bool is_fine = shown != NULL && add_words(vocab, text, bytes, shown, tokens);
-    free(shown);
-    return is_fine;
+    /* room for two bytes of each printable character */
+    FLO_CLEANUP(flo_free_cleanup) char *shown = malloc(2 * bytes + 1);
+    return shown != NULL && add_words(vocab, text, bytes, shown, tokens);
 }

@@ -19,8 +19,8 @@ void flo_blanks_escape(struct flo_buf *out, const char *text, size_t bytes)
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
                   struct flo_tokens *tokens)
 {
-    struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
-    struct flo_merger merger = {.vocab = vocab};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
+    FLO_CLEANUP(flo_merger_deinit) struct flo_merger merger = {.vocab = vocab};
     size_t blanks = 0;
     for (size_t i = 0; i < bytes; i++) {
         blanks += text[i] == ' ';
@@ -33,8 +33,5 @@ bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
         flo_buf_text(&escaped, FLO_SPM_BLANK);
     }
     flo_blanks_escape(&escaped, text, bytes);
-    bool is_fine = !escaped.failed && flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
-    flo_merger_deinit(&merger);
-    flo_buf_deinit(&escaped);
-    return is_fine;
+    return !escaped.failed && flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
 }

@@ -191,11 +191,10 @@ static bool add_text(const struct work *work, const char *text, size_t bytes, bo
 static bool add_composed(const struct work *work, const char *text, size_t bytes,
                          bool is_after_special, struct flo_tokens *tokens)
 {
-    struct flo_buf composed = {.bytes_max = TEXT_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf composed = {.bytes_max = TEXT_BYTES_MAX};
     flo_text_compose(&composed, text, bytes);
     bool is_fine =
         !composed.failed && add_text(work, composed.data, composed.bytes, is_after_special, tokens);
-    flo_buf_deinit(&composed);
     return is_fine;
 }
 

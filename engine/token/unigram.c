@@ -209,8 +209,9 @@ double flo_unigram_unknown_score(const struct flo_vocab *vocab)
 bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                       struct flo_tokens *tokens)
 {
+    FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf normal = {.bytes_max = bytes * GROWTH_MAX + GROWTH_MORE};
-    struct ways *ways = calloc(1, sizeof(*ways));
+    FLO_CLEANUP(flo_free_cleanup) struct ways *ways = calloc(1, sizeof(*ways));
     normalize(vocab, text, bytes, &normal);
     bool is_fine = ways != NULL && !normal.failed;
     if (is_fine && normal.bytes > 0) {
@@ -224,7 +225,5 @@ bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t by
         add_ids(ways, tokens);
         free(ways->steps);
     }
-    free(ways);
-    flo_buf_deinit(&normal);
     return is_fine;
 }

@@ -173,7 +173,7 @@ static int make_states(struct maker *m, struct flo_automaton *out, struct flo_er
 int flo_automaton_make(const struct flo_regex_act *program, uint32_t count, uint32_t class_count,
                        struct flo_automaton *out, struct flo_err *err)
 {
-    struct maker *m = calloc(1, sizeof(*m));
+    FLO_CLEANUP(flo_free_cleanup) struct maker *m = calloc(1, sizeof(*m));
     int rv = m == NULL ? FLO_E_MEMORY : 0;
     if (m != NULL) {
         m->program = program;
@@ -183,6 +183,5 @@ int flo_automaton_make(const struct flo_regex_act *program, uint32_t count, uint
         rv = m->lists == NULL ? FLO_E_MEMORY : make_states(m, out, err);
         free(m->lists);
     }
-    free(m);
     return rv != FLO_E_MEMORY ? rv : flo_fail(err, rv, "the states of an expression");
 }

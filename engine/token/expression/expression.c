@@ -49,7 +49,7 @@ static int make(const struct flo_regex *regular, struct flo_expression *out, str
 
 static int compile(const char *text, size_t bytes, struct flo_expression *out, struct flo_err *err)
 {
-    struct flo_regex *regular = calloc(1, sizeof(*regular));
+    FLO_CLEANUP(flo_free_cleanup) struct flo_regex *regular = calloc(1, sizeof(*regular));
     if (regular == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "an expression");
     }
@@ -58,7 +58,6 @@ static int compile(const char *text, size_t bytes, struct flo_expression *out, s
         rv = make(regular, out, err);
     }
     flo_regex_deinit(regular);
-    free(regular);
     return rv;
 }
 

@@ -109,7 +109,7 @@ static int add_set_node(struct parser *p, struct flo_ranges *set, uint16_t *out)
 
 static int read_property(struct parser *p, bool inverts, struct flo_ranges *set)
 {
-    struct flo_ranges named = {0};
+    FLO_CLEANUP(flo_ranges_deinit) struct flo_ranges named = {0};
     const char *name = p->text + p->at;
     size_t bytes = 1;
     if (skip(p, "{")) {
@@ -127,7 +127,6 @@ static int read_property(struct parser *p, bool inverts, struct flo_ranges *set)
         p->at++;
     }
     if (!flo_ranges_add_name(&named, name, bytes)) {
-        flo_ranges_deinit(&named);
         return flo_fail(p->err, FLO_E_NOT_BUILT,
                         "the property '%.*s' of an expression is not built",
                         bytes < 32 ? (int)bytes : 32, name);
@@ -136,14 +135,13 @@ static int read_property(struct parser *p, bool inverts, struct flo_ranges *set)
         flo_ranges_invert(&named);
     }
     flo_ranges_join(set, &named);
-    flo_ranges_deinit(&named);
     return 0;
 }
 
 /* Adds \s, \d or \w, or the other characters for a capital letter. */
 static bool add_shorthand(char letter, struct flo_ranges *set)
 {
-    struct flo_ranges named = {0};
+    FLO_CLEANUP(flo_ranges_deinit) struct flo_ranges named = {0};
     bool inverts = letter < 'a';
     switch (letter | 32) {
     case 's':
@@ -164,7 +162,6 @@ static bool add_shorthand(char letter, struct flo_ranges *set)
         flo_ranges_invert(&named);
     }
     flo_ranges_join(set, &named);
-    flo_ranges_deinit(&named);
     return true;
 }
 

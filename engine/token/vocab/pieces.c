@@ -92,9 +92,9 @@ static void store(struct flo_pieces *p, const struct entry *entries, const char 
 static struct flo_pieces *make(const struct flo_vocab *vocab)
 {
     size_t count = (size_t)vocab->facts.count;
-    struct entry *entries = malloc(count * sizeof(*entries));
+    FLO_CLEANUP(flo_free_cleanup) struct entry *entries = malloc(count * sizeof(*entries));
     struct flo_pieces *p = calloc(1, sizeof(*p));
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (entries != NULL && p != NULL) {
         p->count = collect(vocab, entries, &text);
@@ -111,8 +111,6 @@ static struct flo_pieces *make(const struct flo_vocab *vocab)
         qsort_r(entries, p->count, sizeof(*entries), in_order, text.data);
         store(p, entries, text.data);
     }
-    flo_buf_deinit(&text);
-    free(entries);
     return p;
 }
 
