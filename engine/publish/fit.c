@@ -212,7 +212,7 @@ static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;
     size_t taken;
-    struct room *room = malloc(sizeof(*room));
+    FLO_CLEANUP(flo_free_cleanup) struct room *room = malloc(sizeof(*room));
     if (room == NULL) {
         return;
     }
@@ -220,7 +220,6 @@ static void do_pieces(void *context, unsigned thread)
         size_t piece = taken * job->piece_count / job->measured;
         do_piece(job->fit, piece, &job->pieces[taken], room);
     }
-    free(room);
 }
 
 void flo_fit_add(struct flo_fit_counters *to, const struct flo_fit_counters *from)

@@ -14,19 +14,17 @@ struct generate {
 
 static int print_token(const struct generate *g, int32_t token, bool is_first, struct flo_err *err)
 {
-    struct flo_buf text = {0};
-    int rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (g->prints_ids) {
         printf("%s%d", is_first ? "" : " ", token);
         return 0;
     }
-    rv = flo_engine_detokenise(g->answer.model.text, &token, 1, false, &text, err);
-    if (rv == 0 && text.bytes > 0) {
+    FLO_TRY(flo_engine_detokenise(g->answer.model.text, &token, 1, false, &text, err));
+    if (text.bytes > 0) {
         fwrite(text.data, 1, text.bytes, stdout);
     }
-    flo_buf_deinit(&text);
-    return rv;
+    return 0;
 }
 
 static int loop(struct generate *g, struct flo_err *err)

@@ -55,24 +55,18 @@ static int load_factor(const struct flo_gguf *gguf, const struct flo_gguf_tensor
                        int32_t **out, int *exponent, struct flo_err *err)
 {
     size_t values = (size_t)tensor->values;
-    float *floats = malloc(values * sizeof(*floats));
-    int32_t *integers = malloc(values * sizeof(*integers));
-    int rv = 0;
+    FLO_CLEANUP(flo_free_cleanup) float *floats = malloc(values * sizeof(*floats));
+    FLO_CLEANUP(flo_free_cleanup) int32_t *integers = malloc(values * sizeof(*integers));
     if (floats == NULL || integers == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "'%s'", tensor->name);
-    } else {
-        flo_quant_type(tensor->type)->decode(flo_gguf_tensor_data(gguf, tensor), floats, values);
-        if (!flo_fixed_array(floats, values, bits, integers, exponent)) {
-            rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "adapter tensor '%s' holds NaN or infinity",
-                          tensor->name);
-        }
+        return flo_fail(err, FLO_E_MEMORY, "'%s'", tensor->name);
     }
-    free(floats);
-    if (rv < 0) {
-        free(integers);
-        return rv;
+    flo_quant_type(tensor->type)->decode(flo_gguf_tensor_data(gguf, tensor), floats, values);
+    if (!flo_fixed_array(floats, values, bits, integers, exponent)) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE, "adapter tensor '%s' holds NaN or infinity",
+                        tensor->name);
     }
     *out = integers;
+    integers = NULL;
     return 0;
 }
 
@@ -184,12 +178,13 @@ static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_
     size_t columns = (size_t)model->tensor->dims[0];
     size_t rows = (size_t)(model->tensor->values / model->tensor->dims[0]);
     size_t count = threads < rows ? threads : rows;
-    int64_t *sums = malloc(count * columns * sizeof(*sums));
-    float *floats = malloc(count * columns * 2 * sizeof(*floats));
-    int rv = sums == NULL || floats == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "rows of %zu values", columns)
-                 : flo_pool_open((unsigned)count, &pool, err);
-    for (size_t i = 0; rv == 0 && i < count; i++) {
+    FLO_CLEANUP(flo_free_cleanup) int64_t *sums = malloc(count * columns * sizeof(*sums));
+    FLO_CLEANUP(flo_free_cleanup) float *floats = malloc(count * columns * 2 * sizeof(*floats));
+    if (sums == NULL || floats == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rows of %zu values", columns);
+    }
+    FLO_TRY(flo_pool_open((unsigned)count, &pool, err));
+    for (size_t i = 0; i < count; i++) {
         jobs[i] = *model;
         jobs[i].first = rows * i / count;
         jobs[i].end = rows * (i + 1) / count;
@@ -197,16 +192,12 @@ static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_
         jobs[i].change.sum = jobs[i].sum;
         jobs[i].floats = floats + i * columns * 2;
     }
-    if (rv == 0) {
-        flo_pool_run(pool, (unsigned)count, run_job, jobs);
-    }
-    for (size_t i = 0; rv == 0 && i < count; i++) {
+    flo_pool_run(pool, (unsigned)count, run_job, jobs);
+    for (size_t i = 0; i < count; i++) {
         add_result(&result->dither, &jobs[i].result);
     }
     flo_pool_close(pool);
-    free(sums);
-    free(floats);
-    return rv;
+    return 0;
 }
 
 static uint64_t count_changes(const uint8_t *a, const uint8_t *b, size_t bytes)

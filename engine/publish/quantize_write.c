@@ -61,13 +61,11 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
         return 0; /* the bytes of the source are copied as they are */
     }
-    int rv = fill_work(q, tensor, source, &work, err);
-    if (rv == 0) {
-        rv = flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, counters, err);
-    }
+    FLO_TRY(fill_work(q, tensor, source, &work, err));
+    FLO_TRY(flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, counters, err));
     flo_fit_add(&q->all, counters);
     *data = q->data;
-    return rv;
+    return 0;
 }
 
 int flo_quantize_tensors(struct quantize *q, int fd, struct flo_err *err)

@@ -86,20 +86,17 @@ static int print_pair(const struct tokenize *t, struct flo_err *err)
 
 static int print_ids(const struct tokenize *t, struct flo_err *err)
 {
-    struct flo_tokens tokens = {0};
+    FLO_CLEANUP(flo_tokens_deinit) struct flo_tokens tokens = {0};
     if (t->second != NULL) {
         return print_pair(t, err);
     }
-    int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes,
-                          t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0, &tokens, err);
-    for (size_t i = 0; rv == 0 && i < tokens.count; i++) {
+    FLO_TRY(flo_tokenize(t->vocab, t->text.data, t->text.bytes,
+                         t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0, &tokens, err));
+    for (size_t i = 0; i < tokens.count; i++) {
         printf("%s%d", i == 0 ? "" : " ", tokens.ids[i]);
     }
-    if (rv == 0) {
-        putchar('\n');
-    }
-    flo_tokens_deinit(&tokens);
-    return rv;
+    putchar('\n');
+    return 0;
 }
 
 /* Opens the vocabulary of a file.  It may be known even if the file's
