@@ -135,7 +135,7 @@ static void compute(struct part *part)
     const struct flo_quant_type *type = flo_quant_type(FLO_QUANT_Q8_0);
     size_t row_bytes = flo_quant_bytes(type, COLUMNS);
     size_t bytes = (sizeof(struct product) + row_bytes * ROWS + 63) / 64 * 64;
-    struct product *p = aligned_alloc(64, bytes);
+    FLO_CLEANUP(flo_free_cleanup) struct product *p = aligned_alloc(64, bytes);
 
     if (p != NULL) {
         for (size_t i = 0; i < (size_t)TOKENS * COLUMNS; i++) {
@@ -150,7 +150,6 @@ static void compute(struct part *part)
     if (p != NULL) {
         multiply(part, p, row_bytes);
     }
-    free(p);
 }
 
 static void *run_part(void *context)
@@ -172,7 +171,7 @@ static uint64_t rate(uint64_t count, uint64_t us)
 static uint64_t read_rate(int fd)
 {
     uint64_t begun_us = flo_now_us(), bytes = 0, us = 0;
-    uint8_t *piece = fd < 0 ? NULL : aligned_alloc(4096, PIECE_BYTES);
+    FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = fd < 0 ? NULL : aligned_alloc(4096, PIECE_BYTES);
     ssize_t got = 1;
 
     while (piece != NULL && got > 0 && us < READ_MS * 1000) {
@@ -180,7 +179,6 @@ static uint64_t read_rate(int fd)
         bytes += got > 0 ? (uint64_t)got : 0;
         us = flo_now_us() - begun_us;
     }
-    free(piece);
     return bytes < PIECE_BYTES ? 0 : rate(bytes, us);
 }
 

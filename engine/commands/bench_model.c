@@ -344,7 +344,7 @@ static int measure(struct bench *bench, const struct flo_bench_line *line, struc
 /* Tells the error to who listens: in the sandbox nobody sees stderr. */
 static void tell(struct bench *bench, const struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_tool_json(&text, "{\"error\":", flo_error_id(err->code));
     flo_tool_json(&text, ",\"what\":", err->what);
@@ -353,7 +353,6 @@ static void tell(struct bench *bench, const struct flo_err *err)
         fputs(text.data, bench->out);
         fflush(bench->out);
     }
-    flo_buf_deinit(&text);
 }
 
 int flo_bench_model(const struct flo_bench_line *line, struct flo_err *err)

@@ -107,7 +107,7 @@ static void report(const struct import *import, struct flo_buf *out)
 
 static int import_folder(struct import *import, struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     char config[PATH_MAX];
     snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
     const struct flo_inputs inputs = {{config}};
@@ -121,9 +121,7 @@ static int import_folder(struct import *import, struct flo_err *err)
     flo_interrupt_text("%s", "");
     FLO_TRY(rv);
     report(import, &text);
-    rv = flo_tool_print(&text, "the report", err);
-    flo_buf_deinit(&text);
-    return rv;
+    return flo_tool_print(&text, "the report", err);
 }
 
 static int run(void *context, struct flo_err *err)

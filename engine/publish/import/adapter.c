@@ -204,7 +204,7 @@ static float *decoded(const struct flo_safetensor *half, struct flo_err *err)
 {
     size_t count = (size_t)(half->dims[0] * half->dims[1]);
     float *values = malloc(count * sizeof(*values));
-    void *aligned = malloc((size_t)half->bytes);
+    FLO_CLEANUP(flo_free_cleanup) void *aligned = malloc((size_t)half->bytes);
     if (values != NULL && aligned != NULL) {
         memcpy(aligned, half->data, (size_t)half->bytes);
         flo_quant_type(half->type->id)->decode(aligned, values, count);
@@ -213,7 +213,6 @@ static float *decoded(const struct flo_safetensor *half, struct flo_err *err)
         free(values);
         values = NULL;
     }
-    free(aligned);
     return values;
 }
 

@@ -23,7 +23,7 @@ static const struct {
 static int set_sampling(struct flo_import *import, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, "generation_config.json", CARD_BYTES_MAX, &text,
                             &bytes, err));
@@ -44,7 +44,6 @@ static int set_sampling(struct flo_import *import, struct flo_err *err)
             flo_keys_f32(&import->keys, key, value);
         }
     }
-    flo_tree_deinit(&tree);
     return 0;
 }
 

@@ -191,13 +191,12 @@ const struct flo_import_row flo_rows_bert[] = {
 /* Sets the names of scores, but for the two that a trainer makes up. */
 static int set_labels(struct flo_import *import, struct flo_err *err)
 {
-    struct flo_buf items = {.bytes_max = SMALL_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf items = {.bytes_max = SMALL_BYTES_MAX};
     const struct flo_tree_node *labels = flo_config_find(&import->config, "id2label");
     uint64_t count = 0;
     for (const struct flo_tree_node *node = flo_tree_first(labels); node != NULL;
          node = node->next) {
         if (node->kind != FLO_TREE_STRING) {
-            flo_buf_deinit(&items);
             return flo_folder_fail(err, "config.json: id2label has no texts");
         }
         flo_keys_item(&items, node->text, node->bytes);
@@ -208,9 +207,7 @@ static int set_labels(struct flo_import *import, struct flo_err *err)
         flo_keys_array(&import->keys, ".classifier.output_labels", FLO_GGUF_STRING, count,
                        items.data, items.bytes);
     }
-    bool failed = items.failed;
-    flo_buf_deinit(&items);
-    return failed ? flo_folder_fail(err, "the names of scores are too long") : 0;
+    return items.failed ? flo_folder_fail(err, "the names of scores are too long") : 0;
 }
 
 int flo_finish_bert(struct flo_import *import, struct flo_err *err)

@@ -164,20 +164,17 @@ static int check_indexed(const struct flo_folder *folder, const struct flo_tree_
 
 static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, struct flo_err *err)
 {
-    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     int rv = flo_folder_tree(text, bytes, FLO_FOLDER_TENSORS_MAX * 2, &tree, err);
     if (rv == 0) {
         const struct flo_tree_node *map = flo_tree_member(tree.nodes, "weight_map");
-        if (map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd) {
-            rv = flo_folder_fail(err, "it has no weight_map of plain names");
-        } else {
-            rv = open_indexed(folder, map, err);
-        }
+        rv = map == NULL || map->kind != FLO_TREE_OBJECT || tree.has_odd
+                 ? flo_folder_fail(err, "it has no weight_map of plain names")
+                 : open_indexed(folder, map, err);
         if (rv == 0) {
             rv = check_indexed(folder, map, err);
         }
     }
-    flo_tree_deinit(&tree);
     return rv < 0 ? flo_wrap(err, rv, INDEX) : 0;
 }
 

@@ -59,7 +59,7 @@ static int read_document(const struct flo_import *import, const char *name, stru
 static void add_token(const struct tokens *tokens, uint32_t id, struct flo_buf *out)
 {
     const struct flo_import_piece *piece = &tokens->pieces.items[id];
-    struct flo_buf text = {.bytes_max = 4 * FLO_PIECE_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 4 * FLO_PIECE_BYTES_MAX};
     const char *at = piece->text;
     const char *end = piece->text != NULL ? piece->text + piece->bytes : NULL;
     if (tokens->is_word_piece && piece->type != FLO_PIECE_CONTROL) {
@@ -78,7 +78,6 @@ static void add_token(const struct tokens *tokens, uint32_t id, struct flo_buf *
     }
     out->failed = out->failed || text.failed;
     flo_keys_item(out, text.bytes > 0 ? text.data : "", text.bytes);
-    flo_buf_deinit(&text);
 }
 
 static int set_tokens(struct tokens *tokens, const char *model, bool has_scores,
@@ -137,6 +136,7 @@ static int set_merges(struct tokens *tokens, struct flo_err *err)
 {
     const struct flo_tree_node *merges =
         flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "merges");
+    FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf all = {.bytes_max = TOKENS_BYTES_MAX}, one = {.bytes_max = FLO_PIECE_BYTES_MAX};
     uint64_t count = 0;
     for (const struct flo_tree_node *node = flo_tree_first(merges); node != NULL;
@@ -161,8 +161,6 @@ static int set_merges(struct tokens *tokens, struct flo_err *err)
         flo_keys_array(&tokens->import->keys, "tokenizer.ggml.merges", FLO_GGUF_STRING, count,
                        all.data, all.bytes);
     }
-    flo_buf_deinit(&all);
-    flo_buf_deinit(&one);
     return failed ? flo_folder_fail(err, "tokenizer.json: merge %llu is no pair",
                                     (unsigned long long)count)
                   : 0;

@@ -273,16 +273,14 @@ static int read_quant_state(struct flo_unpack *unpack, uint64_t *block, struct f
 {
     const struct flo_folder_tensor *state = part(unpack, ".weight.quant_state.bitsandbytes__nf4");
     char text[STATE_BYTES_MAX + 1];
-    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     state = state != NULL ? state : part(unpack, ".weight.quant_state.bitsandbytes__fp4");
     if (state == NULL || state->at.bytes > STATE_BYTES_MAX) {
         return misfit(unpack, "settings (quant_state)", err);
     }
     FLO_TRY(flo_packed_bytes(state, 0, text, (size_t)state->at.bytes, err));
     FLO_TRY(flo_folder_tree(text, (size_t)state->at.bytes, 64, &tree, err));
-    int rv = read_state(unpack, tree.nodes, block, err);
-    flo_tree_deinit(&tree);
-    return rv;
+    return read_state(unpack, tree.nodes, block, err);
 }
 
 static int set_coded_scales(struct flo_unpack *unpack, struct flo_err *err)

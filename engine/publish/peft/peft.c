@@ -81,7 +81,7 @@ static int read_config(const struct flo_tree_node *root, struct flo_peft_config 
 
 int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, struct flo_err *err)
 {
-    struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     size_t bad = 0;
     int rv = flo_tree_read(&tree, text, bytes, CONFIG_VALUES_MAX, 0, &bad, err);
     if (rv == FLO_E_INFER_PARAM) {
@@ -89,7 +89,6 @@ int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, 
     } else if (rv == 0) {
         rv = read_config(tree.nodes, out, err);
     }
-    flo_tree_deinit(&tree);
     return rv;
 }
 
