@@ -100,9 +100,10 @@ int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, enum f
     }
     attr.fs |= (abi >= 3 ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
     attr.net = abi < 4 ? 0
-                       : (net < FLO_SANDBOX_TCP ? NET_BIND_TCP : 0) |
-                             (net < FLO_SANDBOX_CONNECTS ? NET_CONNECT_TCP : 0);
-    attr.scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0;
+                       : ((net & 3) < FLO_SANDBOX_TCP ? NET_BIND_TCP : 0) |
+                             ((net & 3) < FLO_SANDBOX_CONNECTS ? NET_CONNECT_TCP : 0);
+    attr.scoped = (net & FLO_SANDBOX_SIGNALS) == 0 ? SCOPE_SIGNAL : 0;
+    attr.scoped = abi >= 6 ? attr.scoped | SCOPE_ABSTRACT_UNIX : 0;
     size_t bytes = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, bytes, 0);
     if (ruleset < 0) {
