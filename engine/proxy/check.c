@@ -89,7 +89,8 @@ static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
 _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const char *file, int output,
                           int report)
 {
-    struct flo_runtime_process process = {.output = output, .report = -1, .errors = -1};
+    struct flo_runtime_process process = {
+        .output = output, .report = -1, .errors = -1, .keeper = -1};
     struct flo_err err = {0};
     struct sigaction action;
     int status;
@@ -108,10 +109,10 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
                                proxy->mode, &process, &err);
     close(output);
     status = status < 0 ? status : wait_for(&process, &err);
-    if (flo_cgroup_kills(&process.group) > 0) {
+    if (process.figures.kills > 0) {
         say(report, 'K', "");
     }
-    flo_runtime_stop(&process, 0); /* removes the runtime's cgroup too */
+    flo_runtime_stop(&process, 0);
     if (status < 0) {
         say(report, 'E', err.what);
         if (err.fix[0] != '\0') {

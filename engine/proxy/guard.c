@@ -1,9 +1,10 @@
 /* Guard: keeps the proxy's rights, and the runtime, apart from what reads answers.
  *
- * At OPEN the proxy becomes two processes.  The parser (parser.c) is a fork that opens
- * no file, runs no program and connects nowhere: it reads the agent's frames and the
- * runtime's answers.  The guard reads neither.  It starts the runtime, looks at its
- * memory, connects to it for the parser, and ends it when the parser is gone. */
+ * At OPEN the proxy becomes two processes.  The parser is a fork that opens no file, runs no
+ * program and connects nowhere: it reads the agent's frames and the runtime's answers.  The
+ * guard reads neither.  It starts the runtime, and gives its rights up to the keeper
+ * (walls.c).  Then it bounds the runtime's memory, connects to it for the parser, and ends it
+ * when the parser is gone. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ struct guard_note {
 
 /* ---- memory ---- */
 
-int flo_guard_memory(struct flo_proxy *proxy, pid_t root, uint64_t now_ms, struct flo_err *err)
+int flo_guard_memory(struct flo_proxy *proxy, uint64_t now_ms, struct flo_err *err)
 {
     uint64_t planned = proxy->runtime.memory_bytes;
     uint32_t count = 0;
@@ -60,8 +61,12 @@ int flo_guard_memory(struct flo_proxy *proxy, pid_t root, uint64_t now_ms, struc
     }
     proxy->looked_ms = now_ms;
     proxy->rss_bytes = 0;
-    if (root > 0) {
-        flo_runtime_memory(root, &proxy->rss_bytes, &count);
+    if (proxy->process.pid > 0) {
+        flo_runtime_look(&proxy->process);
+        proxy->rss_bytes = proxy->process.figures.bytes;
+        count = proxy->process.figures.count;
+    } else if (proxy->check.pid > 0) {
+        flo_runtime_memory(proxy->check.pid, &proxy->rss_bytes, &count);
     }
     if (proxy->rss_bytes > proxy->rss_bytes_peak) {
         proxy->rss_bytes_peak = proxy->rss_bytes;
@@ -93,7 +98,7 @@ static int look_at_end(struct flo_proxy *proxy, struct flo_err *err)
     }
     proxy->process.pid = 0;
     FLO_TRY(flo_runtime_listen(&proxy->process, err));
-    if (flo_cgroup_kills(&proxy->process.group) > 0) {
+    if (proxy->process.figures.kills > 0) {
         return flo_fail(err, FLO_E_RUNTIME_MEMORY,
                         "the runtime %s was ended by its cgroup at %llu bytes", proxy->runtime.name,
                         (unsigned long long)flo_runtime_limit(&proxy->runtime));
@@ -143,7 +148,7 @@ static void answer(struct flo_proxy *proxy, const struct guard_ask *ask)
     }
     if (ask->word == GUARD_LOOK) {
         proxy->looked_ms = 0;
-        (void)!flo_guard_memory(proxy, proxy->process.pid, flo_now_ms(), &note.end);
+        (void)!flo_guard_memory(proxy, flo_now_ms(), &note.end);
     } else if (ask->word == GUARD_CONNECT) {
         fd = flo_exchange_connect(proxy->process.socket, proxy->process.port);
         note.error = fd < 0 ? errno : 0;
@@ -176,7 +181,7 @@ _Noreturn static void guard(struct flo_proxy *proxy, struct flo_wire_text entry,
         if (rv == 0) {
             rv = look_at_end(proxy, &note.end);
         }
-        if (rv == 0 && flo_guard_memory(proxy, proxy->process.pid, now_ms, &note.end) < 0) {
+        if (rv == 0 && flo_guard_memory(proxy, now_ms, &note.end) < 0) {
             rv = note.end.code;
             proxy->runtime.stop_ms = 0;
         }

@@ -3,13 +3,15 @@
  *
  * If the kernel allows it, the keeper is the first process of a PID namespace,
  * whose other processes are killed with it.  Otherwise it is a subreaper and
- * kills its children until it has none.  It is a fork of the proxy. */
+ * kills its children until it has none.  It is a fork of the proxy.  It keeps the rights
+ * that the guard gives up, and reads nothing that a parser writes. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,9 +68,11 @@ _Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_e
  * rights to do so. */
 static void settle(const struct flo_keeping *keeping)
 {
+    bool is_grouped = keeping->group->folder[0] != '\0';
+    int door = is_grouped ? flo_cgroup_door(keeping->group) : -1;
     struct flo_err err = {0};
 
-    if (keeping->group >= 0 && write(keeping->group, "0", 1) != 1) {
+    if (is_grouped && (door < 0 || write(door, "0", 1) != 1)) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its cgroup");
         tell(keeping, &err);
     }
@@ -197,11 +202,24 @@ static void end_all(bool is_first)
     }
 }
 
-/* Waits until the runtime exits and returns its status, or -1 if a stop was
- * asked for.  Signals are delivered only in sigsuspend(), so none is lost
- * between a check and the wait. */
-static int wait_for(pid_t runtime)
+static void tell_figures(const struct flo_keeping *keeping)
 {
+    struct flo_runtime_figures figures = {.kills = flo_cgroup_kills(keeping->group)};
+    char own[16] = ""; /* this process, in the numbers of this /proc */
+
+    if (readlink("/proc/self", own, sizeof(own) - 1) > 0) {
+        flo_runtime_memory((pid_t)strtol(own, NULL, 10), &figures.bytes, &figures.count);
+    }
+    (void)!send(keeping->guard, &figures, sizeof(figures), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Waits until the runtime exits and returns its status, or -1 if a stop was
+ * asked for.  Signals are delivered only in ppoll(), so none is lost between a
+ * check and the wait. */
+static int wait_for(pid_t runtime, const struct flo_keeping *keeping)
+{
+    struct pollfd words = {.fd = keeping->guard, .events = POLLIN};
+    char word;
     sigset_t none;
 
     sigemptyset(&none);
@@ -214,8 +232,12 @@ static int wait_for(pid_t runtime)
         if (pid < 0 && errno != EINTR) {
             return ENDED_EARLY;
         }
-        if (pid == 0) {
-            sigsuspend(&none);
+        if (pid == 0 && ppoll(&words, 1, NULL, &none) > 0) {
+            if (recv(words.fd, &word, 1, MSG_DONTWAIT) == 1) {
+                tell_figures(keeping);
+            } else {
+                words.fd = -1; /* the guard is gone, and SIGTERM comes */
+            }
         }
     }
     return -1;
@@ -242,6 +264,7 @@ bool flo_keeper_show_processes(void)
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
 {
     struct sigaction action;
+    struct flo_cgroup group = *keeping->group;
     bool is_first = getpid() == 1;
 
     memset(&action, 0, sizeof(action));
@@ -271,12 +294,14 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     if (keeping->output >= 0) {
         close(keeping->output);
     }
-    int status = runtime < 0 ? ENDED_EARLY : wait_for(runtime);
+    int status = runtime < 0 ? ENDED_EARLY : wait_for(runtime, keeping);
     if (status < 0) {
         end_gently(runtime, keeping->stop_ms);
         status = 0;
     }
     end_all(is_first);
+    tell_figures(keeping);
+    flo_cgroup_end(&group);
     if (keeping->has_user) {
         remove_tree_of(keeping->scratch);
     }

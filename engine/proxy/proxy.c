@@ -93,7 +93,7 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
 {
     struct flo_err err = {0};
 
-    if (flo_guard_memory(proxy, proxy->check.pid, now_ms, &err) < 0) {
+    if (flo_guard_memory(proxy, now_ms, &err) < 0) {
         proxy->runtime.stop_ms = 0;
         end(proxy, &err);
     }
@@ -433,7 +433,7 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
     /* if the agent dies, this process is killed, and the keeper ends the
      * runtime */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    proxy.process.report = proxy.process.errors = -1;
+    proxy.process.report = proxy.process.errors = proxy.process.keeper = -1;
     proxy.check.output = proxy.check.report = -1;
     proxy.in.bytes_max = 4 * FLO_WIRE_FRAME_BYTES_MAX;
     proxy.out.bytes_max = 16 * FLO_WIRE_FRAME_BYTES_MAX;

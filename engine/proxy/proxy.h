@@ -156,7 +156,8 @@ void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out);
 /* Settings of the keeper.  flo_keeper_run() starts the runtime, waits for its
  * end, kills all of its processes and removes the scratch folder.  It exits
  * with the runtime's status, or 128 + its signal.  If the proxy is gone, or at
- * SIGTERM, it asks the runtime to end, and kills it after stop_ms. */
+ * SIGTERM, it asks the runtime to end, and kills it after stop_ms.  It has the rights that
+ * the guard gives up: it looks at the runtime's memory and removes its cgroup. */
 struct flo_keeping {
     const char *const *argv;
     char *const *environment;
@@ -169,8 +170,8 @@ struct flo_keeping {
     int output;       /* descriptor for the runtime's stdout; -1: /dev/null */
     int report;       /* descriptor for the text of an error if the runtime does not start */
     int errors;       /* the runtime's stderr */
-    /* descriptor of the file cgroup.procs of the runtime's cgroup; -1: none */
-    int group;
+    int guard;        /* socket: each byte asks for figures, see flo_runtime_look() */
+    const struct flo_cgroup *group; /* folder empty: none */
     /* most bytes of writable memory per process, without a cgroup; 0: no
      * limit */
     uint64_t data_bytes_max;
@@ -189,8 +190,15 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 
 /* ---- start.c ---- */
 
+/* What the keeper tells of the runtime's processes. */
+struct flo_runtime_figures {
+    uint64_t bytes, kills; /* memory; processes that the cgroup ended */
+    uint32_t count;
+};
 struct flo_runtime_process {
-    pid_t pid; /* the keeper's */
+    pid_t pid;  /* the keeper's */
+    int keeper; /* socket; -1: closed */
+    struct flo_runtime_figures figures;
     char scratch[FLO_SCRATCH_BYTES];
     int lock;         /* the scratch folder's lock, which the keeper has, too */
     char socket[108]; /* empty: the port */
@@ -213,6 +221,8 @@ FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
 /* Reads the process's pipes.  FLO_E_RUNTIME_START: the runtime did not start,
  * and the text tells why. */
 FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err);
+/* Waits for the keeper's figures of this moment, at most half a second. */
+void flo_runtime_look(struct flo_runtime_process *process);
 /* Ends the runtime and waits until its keeper has exited.  The keeper is killed
  * two seconds after stop_ms. */
 void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
@@ -342,10 +352,9 @@ void flo_guard_serves(struct flo_proxy *proxy);
 /* Begins the exchange on a connection to the runtime that the guard makes. */
 FLO_MUST_USE int flo_guard_connect(struct flo_proxy *proxy, struct flo_exchange *exchange,
                                    struct flo_err *err);
-/* Looks once a second at the memory of `root` and its processes.
+/* Looks once a second at the memory of the runtime's or the check's processes.
  * FLO_E_RUNTIME_MEMORY, FLO_E_RUNTIME_CRASH (too many processes). */
-FLO_MUST_USE int flo_guard_memory(struct flo_proxy *proxy, pid_t root, uint64_t now_ms,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_guard_memory(struct flo_proxy *proxy, uint64_t now_ms, struct flo_err *err);
 
 /* ---- parser.c ---- */
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #define DATA_FACTOR 4
 #define DATA_SPARE (1ull << 30)
 #define PROCESSES_MAX 1024
+#define LOOK_MS 500  /* most milliseconds that the keeper takes to tell its figures */
 #define READS_MAX 32 /* most reads in a call, which take more than a pipe holds */
 
 static int bad(struct flo_err *err, const char *what)
@@ -336,6 +338,7 @@ static void start_keeper(const struct flo_keeping *keeping, struct flo_runtime_p
     fflush(NULL);
     process->pid = fork();
     if (process->pid == 0) {
+        close(process->keeper);
         flo_keeper_run(keeping);
     }
 }
@@ -357,7 +360,7 @@ static int start(const struct flo_runtime *runtime, const struct names *names, b
     static const char *argv[FLO_RUNTIME_ARGS_MAX + 1];
     static char *environment[FLO_RUNTIME_ENV_MAX + 5];
     static struct flo_sandbox_path paths[32 + 2 * FLO_RUNTIME_PATHS_MAX];
-    int report[2], errors[2];
+    int report[2], errors[2], words[2];
     struct flo_keeping keeping = {
         .argv = argv,
         .environment = environment,
@@ -367,7 +370,7 @@ static int start(const struct flo_runtime *runtime, const struct names *names, b
         .stop_ms = runtime->stop_ms,
         .needs_files = mode == FLO_SANDBOX_REQUIRED && flo_sandbox_is_built(),
         .connects = runtime->has_network || uses_port,
-        .group = process->group.folder[0] != '\0' ? flo_cgroup_door(&process->group) : -1,
+        .group = &process->group,
         .data_bytes_max =
             process->group.folder[0] != '\0' ? 0 : DATA_SPARE + DATA_FACTOR * runtime->memory_bytes,
         .has_user = runtime->has_user,
@@ -381,22 +384,18 @@ static int start(const struct flo_runtime *runtime, const struct names *names, b
         return flo_fail(err, FLO_E_RUNTIME_START, "an argument is longer than %d bytes",
                         ARG_BYTES_MAX);
     }
-    if (pipe2(report, O_CLOEXEC) < 0) {
-        return bad(err, "a pipe");
-    }
-    if (pipe2(errors, O_CLOEXEC | O_NONBLOCK) < 0) {
-        close(report[0]);
-        close(report[1]);
-        return bad(err, "a pipe");
+    if (pipe2(report, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC | O_NONBLOCK) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, words) < 0) {
+        return bad(err, "a pipe"); /* this process ends, and closes the others */
     }
     keeping.report = report[1];
     keeping.errors = errors[1];
+    keeping.guard = words[1];
+    process->keeper = words[0];
     start_keeper(&keeping, process);
     close(report[1]);
     close(errors[1]);
-    if (keeping.group >= 0) {
-        close(keeping.group);
-    }
+    close(words[1]);
     fcntl(report[0], F_SETFL, O_NONBLOCK);
     process->report = report[0];
     process->errors = errors[0];
@@ -465,11 +464,29 @@ static void keep_words(struct flo_runtime_process *process, const char *data, si
     process->n_words += bytes;
 }
 
+static void take_figures(struct flo_runtime_process *process)
+{
+    while (recv(process->keeper, &process->figures, sizeof(process->figures), MSG_DONTWAIT) > 0) {
+    }
+}
+
+void flo_runtime_look(struct flo_runtime_process *process)
+{
+    struct pollfd wait = {.fd = process->keeper, .events = POLLIN};
+
+    take_figures(process); /* a late answer */
+    if (send(process->keeper, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) {
+        (void)poll(&wait, 1, LOOK_MS);
+    }
+    take_figures(process);
+}
+
 int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err)
 {
     char data[4096];
     ssize_t n = -1;
 
+    take_figures(process);
     for (int reads = 0; process->errors >= 0 && reads < READS_MAX &&
                         (n = read(process->errors, data, sizeof(data))) > 0;
          reads++) { /* a runtime that writes without end must not block the proxy */
@@ -489,17 +506,14 @@ void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms)
 {
     uint64_t until_ms = flo_now_ms() + stop_ms + 2000;
 
-    if (process->pid <= 0) {
-        flo_cgroup_end(&process->group);
-        return;
+    if (process->pid > 0) {
+        kill(process->pid, SIGTERM);
     }
-    kill(process->pid, SIGTERM);
-    while (waitpid(process->pid, NULL, WNOHANG) == 0) {
+    while (process->pid > 0 && waitpid(process->pid, NULL, WNOHANG) == 0) {
         if (flo_now_ms() > until_ms) {
             kill(process->pid, SIGKILL);
         }
         poll(NULL, 0, 5);
     }
     process->pid = 0;
-    flo_cgroup_end(&process->group);
 }
