@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
@@ -32,6 +33,10 @@
 #define THREADS_OF_USER_MAX 2048
 #define TICK_MS 10
 #define ENDED_EARLY 127
+#define RIGHT(word) (1ULL << CAP_##word)
+/* What ends a runtime of another user, reads its memory, and removes its files and mount. */
+#define RIGHTS                                                                                     \
+    (RIGHT(KILL) | RIGHT(SYS_PTRACE) | RIGHT(DAC_OVERRIDE) | RIGHT(FOWNER) | RIGHT(SYS_ADMIN))
 
 static volatile sig_atomic_t is_asked;
 
@@ -289,6 +294,8 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     if (runtime == 0) {
         run(keeping);
     }
+    flo_sandbox_close_memory();
+    (void)!flo_sandbox_keep_rights(RIGHTS, RIGHTS, NULL);
     close(keeping->report);
     close(keeping->errors);
     if (keeping->output >= 0) {
