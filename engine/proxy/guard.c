@@ -175,7 +175,11 @@ _Noreturn static void guard(struct flo_proxy *proxy, struct flo_wire_text entry,
     int status = 0;
     int rv = flo_runtime_start(&proxy->runtime, proxy->tree, entry, proxy->mode, &proxy->process,
                                &note.end);
-
+    flo_fd_cleanup(&proxy->tree);
+    if (rv == 0) {
+        rv = flo_guard_confine(&proxy->process, proxy->runtime.has_user, parser, proxy->mode,
+                               &note.end);
+    }
     while (waitpid(parser, &status, WNOHANG) == 0) {
         uint64_t now_ms = flo_now_ms();
         if (rv == 0) {

@@ -1,7 +1,7 @@
 /* Proxy: serves the agent's frames with another runtime instead of our engine.
  *
  *   proxy.c     the loop, health           settings.c  what to start
- *   guard.c     a process with the rights  parser.c    the walls of the other one
+ *   guard.c     guard and parser           walls.c     the walls of both
  *   start.c     names and namespaces       keeper.c    ends all processes
  *   memory.c    memory of the processes    confine.c   its cgroup, its user
  *   check.c     a program for each golden case, where there is no server
@@ -356,7 +356,12 @@ FLO_MUST_USE int flo_guard_connect(struct flo_proxy *proxy, struct flo_exchange 
  * FLO_E_RUNTIME_MEMORY, FLO_E_RUNTIME_CRASH (too many processes). */
 FLO_MUST_USE int flo_guard_memory(struct flo_proxy *proxy, uint64_t now_ms, struct flo_err *err);
 
-/* ---- parser.c ---- */
+/* ---- walls.c ---- */
+
+/* Gives up rights, files, programs and new processes.  The guard signals the keeper and the
+ * parser alone, and makes the kind of socket that its runtime has. */
+FLO_MUST_USE int flo_guard_confine(struct flo_runtime_process *process, bool has_user, pid_t parser,
+                                   enum flo_sandbox_mode mode, struct flo_err *err);
 
 /* Gives up rights, files, programs, processes and sockets that are not open. */
 FLO_MUST_USE int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err);
