@@ -39,9 +39,8 @@ bool flo_cgroup_is_prepared(const struct flo_cgroup *own);
 FLO_MUST_USE int flo_cgroup_make(const struct flo_cgroup *own, const char *name,
                                  uint64_t memory_bytes, uint32_t threads, struct flo_cgroup *out,
                                  struct flo_err *err);
-/* Opens the group's cgroup.procs: a process that writes "0" to the descriptor
- * moves into the group.  Returns -1 on failure, and errno has the reason. */
-int flo_cgroup_door(const struct flo_cgroup *group);
+/* Moves this process into the group.  Returns false on failure, and errno has the reason. */
+bool flo_cgroup_enter(const struct flo_cgroup *group);
 /* Returns how many processes of the group the kernel has ended for the memory
  * limit. */
 uint64_t flo_cgroup_kills(const struct flo_cgroup *group);

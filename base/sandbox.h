@@ -216,14 +216,9 @@ enum flo_sandbox_access {
     FLO_SANDBOX_DEVICE,  /* read, write and control */
     FLO_SANDBOX_OWN,     /* read, and write to existing files: /proc/self */
 };
-/* Rights for TCP: none, connect only, or connect and listen.  A bit besides:
- * signals may leave the sandbox. */
-enum flo_sandbox_net {
-    FLO_SANDBOX_NO_TCP,
-    FLO_SANDBOX_CONNECTS,
-    FLO_SANDBOX_TCP,
-    FLO_SANDBOX_SIGNALS = 4,
-};
+/* Rights for TCP: none, connect only, or connect and listen. */
+enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };
+#define FLO_SANDBOX_SIGNALS 4 /* a bit besides: signals may leave the sandbox */
 struct flo_sandbox_path {
     const char *path; /* NULL, or a file that is missing: the row is ignored */
     enum flo_sandbox_access access;

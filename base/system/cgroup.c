@@ -211,9 +211,9 @@ int flo_cgroup_make(const struct flo_cgroup *own, const char *name, uint64_t mem
     return 0;
 }
 
-int flo_cgroup_door(const struct flo_cgroup *group)
+bool flo_cgroup_enter(const struct flo_cgroup *group)
 {
-    return file_open(group, "cgroup.procs", O_WRONLY);
+    return file_write(group, "cgroup.procs", "0");
 }
 
 uint64_t flo_cgroup_kills(const struct flo_cgroup *group)

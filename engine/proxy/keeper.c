@@ -34,7 +34,7 @@
 #define TICK_MS 10
 #define ENDED_EARLY 127
 #define RIGHT(word) (1ULL << CAP_##word)
-/* What ends a runtime of another user, reads its memory, and removes its files and mount. */
+/* Rights to end a runtime of another user, to read its memory, and to remove its files. */
 #define RIGHTS                                                                                     \
     (RIGHT(KILL) | RIGHT(SYS_PTRACE) | RIGHT(DAC_OVERRIDE) | RIGHT(FOWNER) | RIGHT(SYS_ADMIN))
 
@@ -73,11 +73,9 @@ _Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_e
  * rights to do so. */
 static void settle(const struct flo_keeping *keeping)
 {
-    bool is_grouped = keeping->group->folder[0] != '\0';
-    int door = is_grouped ? flo_cgroup_door(keeping->group) : -1;
     struct flo_err err = {0};
 
-    if (is_grouped && (door < 0 || write(door, "0", 1) != 1)) {
+    if (keeping->group->folder[0] != '\0' && !flo_cgroup_enter(keeping->group)) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its cgroup");
         tell(keeping, &err);
     }

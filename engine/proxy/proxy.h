@@ -190,11 +190,12 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 
 /* ---- start.c ---- */
 
-/* What the keeper tells of the runtime's processes. */
+/* Figures of the runtime's processes, as its keeper tells them. */
 struct flo_runtime_figures {
     uint64_t bytes, kills; /* memory; processes that the cgroup ended */
     uint32_t count;
 };
+#define FLO_RUNTIME_SOCKET "/http.sock" /* in the scratch folder */
 struct flo_runtime_process {
     pid_t pid;  /* the keeper's */
     int keeper; /* socket; -1: closed */

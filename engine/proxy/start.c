@@ -349,7 +349,8 @@ static int make_scratch(struct flo_runtime_process *process, bool uses_port, str
     if (uses_port) {
         return choose_port(&process->port, err);
     }
-    snprintf(process->socket, sizeof(process->socket), "%.80s/http.sock", process->scratch);
+    snprintf(process->socket, sizeof(process->socket), "%.80s" FLO_RUNTIME_SOCKET,
+             process->scratch);
     return 0;
 }
 

@@ -3,7 +3,7 @@
  *
  * The parser has two sockets, to the agent and to the guard, and the connections that the
  * guard gives it.  It makes no socket, so that a runtime that took it over reaches neither the
- * agent's own sockets nor the network.  The guard opens no file; the keeper does that. */
+ * agent's own sockets nor the network. */
 #include "engine/proxy/proxy.h"
 
 #include <linux/capability.h>
@@ -38,30 +38,16 @@ int flo_parser_confine(enum flo_sandbox_mode mode, struct flo_err *err)
                              err);
 }
 
-/* Makes the runtime's scratch folder this process's root.  So no path leads to a socket of the
- * agent.  Root may do it, or a user in its own namespace. */
-static void see_the_scratch_folder_alone(struct flo_runtime_process *process)
-{
-    size_t bytes = strlen(process->scratch);
-
-    if (!flo_sandbox_is_built() || chdir(process->scratch) < 0 || chroot(".") < 0) {
-        return;
-    }
-    if (process->socket[0] != '\0') {
-        memmove(process->socket, process->socket + bytes, strlen(process->socket + bytes) + 1);
-    }
-}
-
 int flo_guard_confine(struct flo_runtime_process *process, bool has_user, pid_t parser,
                       enum flo_sandbox_mode mode, struct flo_err *err)
 {
+    bool is_local = process->socket[0] != '\0';
+    int net = FLO_SANDBOX_SIGNALS | (is_local ? FLO_SANDBOX_NO_TCP : FLO_SANDBOX_CONNECTS);
     /* to connect to the socket of another user */
-    uint64_t rights = has_user && process->socket[0] != '\0' ? 1ULL << CAP_DAC_OVERRIDE : 0;
-    uint64_t family = process->socket[0] != '\0' ? AF_UNIX : AF_INET;
-    enum flo_sandbox_net net = family == AF_UNIX ? FLO_SANDBOX_NO_TCP : FLO_SANDBOX_CONNECTS;
+    uint64_t rights = has_user && is_local ? 1ULL << CAP_DAC_OVERRIDE : 0;
     const struct flo_sandbox_rule guard_rules[] = {
 #include "base/sandbox/calls.def"
-        FLO_CALL_SOCKET(EVER, socket, family, SOCK_STREAM, 0),
+        FLO_CALL_SOCKET(EVER, socket, is_local ? AF_UNIX : AF_INET, SOCK_STREAM, 0),
         FLO_CALL(EVER, connect),
         FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_NODELAY),
         FLO_CALL(EVER, wait4),
@@ -72,8 +58,10 @@ int flo_guard_confine(struct flo_runtime_process *process, bool has_user, pid_t 
 
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, GUARD_DESCRIPTORS);
-    see_the_scratch_folder_alone(process);
+    /* No path leads to a socket of the agent now, if this is root or a user in its namespace. */
+    if (flo_sandbox_is_built() && chdir(process->scratch) == 0 && chroot(".") == 0 && is_local) {
+        snprintf(process->socket, sizeof(process->socket), FLO_RUNTIME_SOCKET);
+    }
     FLO_TRY(flo_sandbox_keep_rights(rights, rights, err));
-    return flo_sandbox_close(flo_sandbox_files(NULL, 0, net | FLO_SANDBOX_SIGNALS, err), &own, mode,
-                             err);
+    return flo_sandbox_close(flo_sandbox_files(NULL, 0, net, err), &own, mode, err);
 }

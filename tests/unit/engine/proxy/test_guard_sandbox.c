@@ -11,7 +11,7 @@
 #include "engine/proxy/proxy.h"
 #include "unit/escapes.h"
 
-/* What a guard has: keeper and parser, and a folder with the runtime's socket. */
+/* Things of a guard: keeper and parser, and a folder with the runtime's socket. */
 struct scene {
     struct flo_runtime_process process;
     pid_t parser;
