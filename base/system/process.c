@@ -35,6 +35,7 @@ struct start {
     int fd;         /* descriptor that becomes PASSED_FD in the child; -1: none */
     int streams[3]; /* stdin, stdout and stderr of the child; -1: as ours */
     bool is_kept;   /* true: the child runs under a supervisor (keeper) */
+    bool is_ours;   /* true: no program that the owner chose, so it needs no new privileges */
 };
 
 int flo_process_close_at_exec(unsigned first)
@@ -72,6 +73,9 @@ static bool child_prepare(const struct start *start, pid_t parent)
         sigaction(i, &plain, NULL);
     }
     sigemptyset(&none);
+    if (start->is_ours) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
         flo_process_close_at_exec(PASSED_FD) < 0) {
         return false;
@@ -314,7 +318,7 @@ static int spawn(const struct start *start, pid_t *pid, struct flo_err *err)
 
 int flo_process_spawn(const char *const argv[], int fd, pid_t *pid, struct flo_err *err)
 {
-    const struct start start = {argv, environ, fd, {-1, -1, -1}, false};
+    const struct start start = {argv, environ, fd, {-1, -1, -1}, false, false};
 
     return spawn(&start, pid, err);
 }
@@ -328,7 +332,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable, int e
 
     while (environ[count] != NULL) {
         if (strncmp(environ[count++], variable, chars) == 0) {
-            const struct start start = {argv, environ, -1, {-1, -1, error_fd}, false};
+            const struct start start = {argv, environ, -1, {-1, -1, error_fd}, false, true};
             return spawn(&start, pid, err);
         }
     }
@@ -338,7 +342,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable, int e
     }
     memcpy(environment, environ, count * sizeof(*environment));
     environment[count] = (char *)(uintptr_t)variable;
-    const struct start start = {argv, environment, -1, {-1, -1, error_fd}, false};
+    const struct start start = {argv, environment, -1, {-1, -1, error_fd}, false, true};
     return spawn(&start, pid, err);
 }
 
@@ -360,7 +364,7 @@ int flo_process_spawn_bare(const char *const argv[], const char *const keep[], i
             environment[kept++] = environ[i];
         }
     }
-    const struct start start = {argv, environment, fd, {-1, -1, -1}, false};
+    const struct start start = {argv, environment, fd, {-1, -1, -1}, false, true};
     return spawn(&start, pid, err);
 }
 
@@ -368,7 +372,7 @@ int flo_process_spawn_kept(const char *const argv[], char *const environment[], 
                            int output, pid_t *pid, struct flo_err *err)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const struct start start = {argv, environment, -1, {input, output, null}, true};
+    const struct start start = {argv, environment, -1, {input, output, null}, true, false};
 
     if (null < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
