@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "base/args/args.h"
 #include "base/host/crypto.h"
 #include "base/host/service.h"
+#include "base/sandbox.h"
 #include "base/scratch.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/run/depot.h"
@@ -427,6 +429,7 @@ int main(int argc, char **argv)
                                                     .count = FLO_COUNT(verbs),
                                                     .standard = "run"};
 
+    flo_sandbox_limit(RLIMIT_CORE, 0); /* a core dump would contain keys */
     flo_standby_remember(argv);
     flo_scratch_clear();
     if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {
