@@ -13,6 +13,7 @@
 #include <flotilla/errors/net.h>
 
 #include "base/host/http/pin.h"
+#include "base/host/tls_ciphers.h"
 #include "base/host/tls_time.h"
 
 #define CONNECT_TIMEOUT_MS 10000
@@ -133,6 +134,7 @@ void flo_http_setup(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
                      flo_http_seconds(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(curl, CURLOPT_SSL_CIPHER_LIST, FLO_TLS_CIPHERS);
     if (options->meets_device) {
         flo_http_meet_device(curl);
     }

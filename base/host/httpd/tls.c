@@ -9,6 +9,8 @@
 
 #include <flotilla/errors/net.h>
 
+#include "base/host/tls_ciphers.h"
+
 static int tls_fail(struct flo_err *err, const char *what, const char *file)
 {
     const char *why = ERR_reason_error_string(ERR_peek_last_error());
@@ -49,6 +51,7 @@ int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out, struct fl
         return flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
     }
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    (void)SSL_CTX_set_cipher_list(context, FLO_TLS_CIPHERS);
     SSL_CTX_set_options(context,
                         SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);

@@ -14,6 +14,7 @@
 #include <flotilla/errors/net.h>
 
 #include "base/host/crypto.h"
+#include "base/host/tls_ciphers.h"
 #include "base/host/tls_time.h"
 
 #define RECEIVE_MAX 65535
@@ -147,6 +148,7 @@ static int start_connect(struct flo_mqtt *mqtt)
         tls.trustStore = options->ca_file;
         tls.keyStore = options->cert_file;
         tls.privateKey = options->key_file;
+        tls.enabledCipherSuites = FLO_TLS_CIPHERS;
         tls.enableServerCertAuth = 1;
         tls.verify = 1;
         tls.disableDefaultTrustStore = 1;

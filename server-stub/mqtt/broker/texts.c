@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host/tls_ciphers.h"
+
 #include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/text_list.h"
 #include "server-stub/state/trust/trust.h"
@@ -99,6 +101,7 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
                    "%s\n"
                    "certfile %s\nkeyfile %s\ncrlfile %s\n"
                    "tls_version tlsv1.2\n"
+                   "ciphers " FLO_TLS_CIPHERS "\n"
                    "require_certificate true\n"
                    "use_identity_as_username true\n"
                    "use_username_as_clientid true\n"

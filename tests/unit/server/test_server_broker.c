@@ -58,6 +58,7 @@ static void only_certificates_of_ours_that_are_not_taken_back_come_in(void **sta
 
     flo_broker_config_text(&text, 8883, "127.0.0.1", &places);
     has(&text, "\nrequire_certificate true\n");
+    has(&text, "\nciphers ECDHE+AESGCM:ECDHE+CHACHA20\n");
     has(&text, "\nuse_identity_as_username true\n");
     has(&text, "\nuse_username_as_clientid true\n"); /* it ends nobody's session */
     has(&text, "\nallow_anonymous false\n");
