@@ -30,13 +30,13 @@ def test_the_broker_has_all_descriptors_that_may_be_had(tmp_path):
         with open("/proc/%d/limits" % one.mosquitto()) as f:
             line = [x for x in f if x.startswith("Max open files")][0]
         assert line.split()[3] == str(hard)
-        assert one.ask("GET", "/readyz").json["devices_max"] == hard - 32
+        assert one.ask("GET", "/readyz").json["devices_max"] == hard - 64
     finally:
         one.stop()
 
 
 def test_a_device_that_could_not_connect_is_refused(tmp_path):
-    one = start(tmp_path, 64, 72)
+    one = start(tmp_path, 64, 104)
     try:
         token = one.enrol_token(uses=100)
         devices = [Device(one, str(tmp_path), "gw-%d" % i, token)
@@ -51,7 +51,7 @@ def test_a_device_that_could_not_connect_is_refused(tmp_path):
     finally:
         one.stop()
     # Fewer than before: said, and ready all the same, for nobody is connected.
-    one = start(tmp_path, 64, 68)
+    one = start(tmp_path, 64, 100)
     try:
         def said():
             with open(one.dir + ".log") as log:

@@ -97,9 +97,9 @@ int flo_broker_told(const struct flo_broker *broker_or_null, uint64_t misses, st
 
 /* ---- configuration ---- */
 
-static void config_text(const struct flo_controller *controller, uint16_t port,
-                        struct flo_buf *text)
+static void config_text(const struct flo_broker *broker, struct flo_buf *text)
 {
+    const struct flo_controller *controller = broker->controller;
     const struct flo_pki *pki = controller->pki;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) rights = {0};
     char authorities[4200];
@@ -108,11 +108,12 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
                                        flo_pki_files(pki)->revoked_file, NULL};
 
     snprintf(authorities, sizeof(authorities), "capath %s/mosquitto/authorities", controller->dir);
+    flo_broker_limit_lines(broker->devices_max, &rights);
     flo_broker_guard_lines(controller, &rights);
     flo_buf_printf(&rights, "acl_file %s/mosquitto/acl", controller->dir);
     places.rights = rights.data;
     text->failed = text->failed || rights.failed;
-    flo_broker_config_text(text, port, controller->addresses.devices, &places);
+    flo_broker_config_text(text, broker->port, controller->addresses.devices, &places);
 }
 
 /* Computes the digest of the broker's settings.  Besides the file the digest
@@ -145,7 +146,7 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
     char path[4096];
 
     FLO_TRY(path_of(controller, "mosquitto/mosquitto.conf", path, err));
-    config_text(controller, broker->port, &text);
+    config_text(broker, &text);
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
     }
@@ -293,7 +294,7 @@ static bool adopt(struct flo_broker *broker)
     if (broker->port == 0) {
         broker->port = (uint16_t)strtoul(kept, NULL, 10);
     }
-    config_text(controller, broker->port, &text);
+    config_text(broker, &text);
     if (config_digest(broker, &text, NULL) < 0 || controller->options.broker_linger_ms == 0 ||
         strcmp(pids.config, broker->config) != 0 || !is_alive(pids.broker, pids.broker_started) ||
         !is_mosquitto(controller, pids.broker)) {

@@ -4,6 +4,7 @@
  * though the process may raise the limit.  Without that, further devices would
  * fail to connect, and nobody would know why. */
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <flotilla/errors/process.h>
 #include <flotilla/plural.h>
@@ -11,8 +12,10 @@
 #include "server-stub/mqtt/broker/process.h"
 
 /* Number of descriptors that the broker needs for other purposes than
- * connections. */
-#define RESERVED 32
+ * connections of devices: its own, and those of controllers and of connections
+ * that are no sessions yet. */
+#define RESERVED 64
+#define OWN 16
 #define DESCRIPTORS_MAX 1000000 /* largest number of descriptors that is requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
@@ -42,6 +45,14 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, 
                 (unsigned long long)*devices_max);
     }
     return 0;
+}
+
+void flo_broker_limit_lines(uint64_t devices_max, struct flo_buf *out)
+{
+    long long bytes = (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+    flo_buf_printf(out, "memory_limit %lld\nmax_connections %llu\n", bytes / 2,
+                   (unsigned long long)devices_max + RESERVED - OWN);
 }
 
 int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,

@@ -56,6 +56,8 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
 /* Appends the lines of mosquitto.conf that load the guard, if it is installed
  * (shares.c). */
 void flo_broker_guard_lines(const struct flo_controller *controller, struct flo_buf *out);
+/* Appends the lines that limit the broker's connections and memory (limits.c). */
+void flo_broker_limit_lines(uint64_t devices_max, struct flo_buf *out);
 
 /* OpenSSL settings for the broker: those of the system, but without session
  * tickets. */

@@ -71,6 +71,20 @@ static void only_certificates_of_ours_that_are_not_taken_back_come_in(void **sta
     has(&text, "\nmax_packet_size 65536\n");
 }
 
+static void connections_and_memory_have_limits(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    unsigned long long bytes = 0;
+    unsigned connections = 0;
+    (void)state;
+
+    flo_broker_limit_lines(1000, &text);
+    assert_int_equal(
+        sscanf(text.data, "memory_limit %llu\nmax_connections %u\n", &bytes, &connections), 2);
+    assert_true(bytes > 0 && bytes <= SIZE_MAX / 2);
+    assert_int_equal(connections, 1048); /* with controllers, and those without CONNECT */
+}
+
 static void an_account_has_the_topics_of_its_device_alone(void **state)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -105,6 +119,7 @@ int main(void)
         WITH_WORLD(a_device_writes_and_reads_what_is_its_own),
         WITH_WORLD(a_retired_device_has_no_topic),
         cmocka_unit_test(only_certificates_of_ours_that_are_not_taken_back_come_in),
+        cmocka_unit_test(connections_and_memory_have_limits),
         cmocka_unit_test(an_account_has_the_topics_of_its_device_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
