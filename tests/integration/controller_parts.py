@@ -186,6 +186,7 @@ def read_events(controller, last=None, count=1, enough=None, attached=None):
 
 class Device:
     """An agent, as far as the controller sees it."""
+    source = "0.0.0.0"  # any address of this host; the broker takes 127.0.0.1 for its own
 
     def __init__(self, controller, folder, name, token, labels=None,
                  **more):
@@ -261,7 +262,7 @@ class Device:
         self.client = Client(host, port, self.controller.ca, self.cert,
                              self.key, self.id,
                              (self.topic("presence"),
-                              '{"v":1,"online":false}'), self.prover)
+                              '{"v":1,"online":false}'), self.prover, self.source)
         for topic in ("desired", "cmd"):
             assert self.client.subscribe(self.topic(topic)) == 1
         assert self.client.subscribe("flotilla/v1/test/c/order") == 1

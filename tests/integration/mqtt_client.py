@@ -24,12 +24,12 @@ class Refused(Exception):
 
 class Client:
     def __init__(self, host, port, ca, cert=None, key=None, name="x",
-                 will=None, prover=None):
+                 will=None, prover=None, source="0.0.0.0"):
         self.prover = prover  # of a device's messages (proof_parts.py)
         context = ssl.create_default_context(cafile=ca)
         if cert:
             context.load_cert_chain(cert, key)
-        plain = socket.create_connection((host, port), timeout=waits.HANG_S)
+        plain = socket.create_connection((host, port), waits.HANG_S, (source, 0))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = context.wrap_socket(plain, server_hostname=host)
         # OpenSSL's object may not be read and written at the same time.

@@ -109,7 +109,7 @@ static void config_text(const struct flo_broker *broker, struct flo_buf *text)
 
     snprintf(authorities, sizeof(authorities), "capath %s/mosquitto/authorities", controller->dir);
     flo_broker_limit_lines(broker->devices_max, &rights);
-    flo_broker_guard_lines(controller, &rights);
+    flo_broker_guard_lines(controller, broker->port, &rights);
     flo_buf_printf(&rights, "acl_file %s/mosquitto/acl", controller->dir);
     places.rights = rights.data;
     text->failed = text->failed || rights.failed;

@@ -18,20 +18,30 @@ static bool find(char *out, size_t bytes)
            (flo_process_sibling("../lib/flotilla/" PROGRAM, out, bytes) && access(out, R_OK) == 0);
 }
 
-void flo_broker_guard_lines(const struct flo_controller *controller, struct flo_buf *out)
+void flo_broker_guard_lines(const struct flo_controller *controller, uint16_t port,
+                            struct flo_buf *out)
 {
     char path[4096];
 
     if (!find(path, sizeof(path))) {
         flo_log(FLO_LOG_WARN, "broker",
-                "no " PROGRAM " beside the program: the broker bounds no "
-                "subscriptions of a device");
+                "no " PROGRAM " beside the program: the broker limits neither what a "
+                "device sends nor connections before CONNECT");
         return;
     }
     flo_buf_printf(out,
-                   "plugin %s\nplugin_opt_fleet %s\n"
+                   "plugin %s\nplugin_opt_fleet %s\nplugin_opt_port %u\n"
                    "plugin_opt_report %s/" REPORT "\n",
-                   path, controller->fleet, controller->dir);
+                   path, controller->fleet, port, controller->dir);
+}
+
+bool flo_broker_guard_preload(char *out, size_t bytes)
+{
+    char path[4096];
+    const char *more = getenv("LD_PRELOAD");
+
+    return find(path, sizeof(path)) &&
+           snprintf(out, bytes, "LD_PRELOAD=%s:%s", path, more != NULL ? more : "") < (int)bytes;
 }
 
 void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,

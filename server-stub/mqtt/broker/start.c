@@ -39,10 +39,11 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, 
     char conf[4096];
     char openssl[4200] = "OPENSSL_CONF=";
     size_t chars = strlen(openssl);
-    const char *const argv[] = {flo_broker_program(), "-c", conf, NULL};
+    char preload[8192];
+    const char *const argv[] = {"/usr/bin/env", preload, flo_broker_program(), "-c", conf, NULL};
     int ends[2];
 
-    if (argv[0] == NULL) {
+    if (argv[2] == NULL) {
         flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
         return flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
     }
@@ -55,7 +56,8 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, 
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "pipe of the broker");
     }
-    int rv = flo_process_spawn_with(argv, openssl, ends[1], pid, err);
+    bool stands = flo_broker_guard_preload(preload, sizeof(preload));
+    int rv = flo_process_spawn_with(stands ? argv : argv + 2, openssl, ends[1], pid, err);
     close(ends[1]);
     flo_fd_cleanup(&said->fd);
     said->fd = ends[0];

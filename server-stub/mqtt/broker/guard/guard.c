@@ -2,16 +2,18 @@
  *
  * mosquitto asks the guard about every subscription and message before it reads
  * the ACL file.  The guard refuses those over a limit, and leaves all others to
- * the ACL file.  The option `fleet` in mosquitto.conf names the fleet, and
- * `report` a file.  The guard lists there the devices that exceeded a limit, at
- * most 64, a line each (DEVICE SHARE SECONDS-SINCE-1970), and the controller
- * reads it (shares.c).  Only the broker's thread calls. */
+ * the ACL file.  The option `fleet` in mosquitto.conf names the fleet,
+ * `port` the listener at whose door the guard stands (door.h), and `report` a
+ * file.  The guard lists there the devices that exceeded a limit, at most 64, a
+ * line each (DEVICE SHARE SECONDS-SINCE-1970), and the controller reads it
+ * (shares.c).  Only the broker's thread calls. */
 #include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/proto.h>
 
 #include "server-stub/core/guard/guard.h"
+#include "server-stub/mqtt/broker/guard/door.h"
 #include "server-stub/mqtt/broker/guard/plugin.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/telemetry/lane.h"
@@ -43,6 +45,8 @@ struct guard {
     bool is_full; /* some device's is_full is set */
     uint64_t report_at_ms, sweep_at_ms, log_at_ms;
 };
+
+static struct guard *installed; /* whom the door asks */
 
 /* ---- devices ---- */
 
@@ -260,6 +264,7 @@ static int on_tick(int event, void *data, void *context)
 
     (void)event;
     (void)data;
+    flo_broker_door_tick(now_ms);
     if (guard->is_full) {
         end_full(guard, now_ms);
     }
@@ -271,6 +276,24 @@ static int on_tick(int event, void *data, void *context)
         sweep(guard, now_ms, false);
     }
     return MOSQ_ERR_SUCCESS;
+}
+
+/* ---- what the door asks ---- */
+
+static void unfinished(const char *who)
+{
+    name(installed, who, FLO_GUARD_UNFINISHED, flo_now_ms());
+}
+
+static bool is_due(const char *id)
+{
+    const struct device *device = *place_of(installed, id);
+    struct flo_guard_device copy = {0};
+
+    if (device != NULL) {
+        copy = device->core;
+    }
+    return flo_guard_take(&copy, FLO_GUARD_CONNECTIONS, 1, flo_now_ms());
 }
 
 /* ---- begin and end ---- */
@@ -291,6 +314,9 @@ static void take_option(struct guard *guard, const struct mosquitto_opt *option)
         snprintf(guard->fleet, sizeof(guard->fleet), "%s", option->value);
     } else if (strcmp(option->key, "report") == 0) {
         snprintf(guard->report, sizeof(guard->report), "%s", option->value);
+    } else if (strcmp(option->key, "port") == 0) {
+        flo_broker_door_guards((uint16_t)strtoul(option->value, NULL, 10),
+                               (struct flo_broker_door_asks){unfinished, is_due});
     }
 }
 
@@ -301,7 +327,7 @@ int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *op
     if (guard == NULL) {
         return MOSQ_ERR_NOMEM;
     }
-    *context = guard;
+    *context = installed = guard;
     for (int i = 0; i < count; i++) {
         take_option(guard, &options[i]);
     }
