@@ -1,6 +1,8 @@
 /* Document signing: signs publishers' releases and the controller's orders. */
 #include <flotilla/release.h>
 
+#include <flotilla/newest.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,4 +75,14 @@ int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key, st
 
     FLO_TRY(flo_order_parse(body, bytes, NULL, &order, err));
     return sign_body(FLO_TYPE_ORDER, body, bytes, key, out, err);
+}
+
+int flo_newest_sign(const struct flo_newest *newest, const struct flo_key *key, struct flo_buf *out,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+
+    flo_newest_write(newest, &body);
+    return body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a newest statement")
+                       : sign_body(FLO_TYPE_NEWEST, body.data, body.bytes, key, out, err);
 }

@@ -13,6 +13,7 @@
 #include <flotilla/errors/sig.h>
 #include <flotilla/errors/target.h>
 #include <flotilla/errors/trust.h>
+#include <flotilla/newest.h>
 
 #include "base/host/digest.h"
 
@@ -207,4 +208,18 @@ int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *tru
     FLO_TRY(check_lane(&verified, err));
     *out = verified;
     return 0;
+}
+
+int flo_newest_verify(const void *data, size_t bytes, const struct flo_trust *trust,
+                      struct flo_newest *out, struct flo_err *err)
+{
+    struct flo_envelope envelope = {0};
+    const struct trusted_key *signer = NULL;
+    uint32_t count;
+
+    FLO_TRY(open_envelope(data, bytes, FLO_TYPE_NEWEST, trust, FLO_ROLE_ORDER, &envelope, &signer,
+                          &count, err));
+    int rv = flo_newest_parse(envelope.body, envelope.body_bytes, trust->fleet, out, err);
+    flo_envelope_deinit(&envelope);
+    return rv;
 }

@@ -236,6 +236,13 @@ void flo_release_verified_deinit(struct flo_release_verified *verified);
 FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                                   struct flo_order_verified *out, struct flo_err *err);
 
+struct flo_newest;
+/* Verifies the envelope of a newest statement, as flo_release_verify does: an
+ * order key signs it.  The device's core (agent/core/silence.h) checks number
+ * and times. */
+FLO_MUST_USE int flo_newest_verify(const void *data, size_t bytes, const struct flo_trust *trust,
+                                   struct flo_newest *out, struct flo_err *err);
+
 /* ---- sign (publishers and the controller's order key) ---- */
 
 /* Signs a document and appends its DSSE envelope to `out`.  The body is parsed
@@ -251,6 +258,10 @@ FLO_MUST_USE int flo_envelope_sign(struct flo_envelope *envelope, const struct f
  * orders does. */
 FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key,
                                 struct flo_buf *out, struct flo_err *err);
+
+/* Signs a newest statement and appends its envelope to `out`. */
+FLO_MUST_USE int flo_newest_sign(const struct flo_newest *newest, const struct flo_key *key,
+                                 struct flo_buf *out, struct flo_err *err);
 
 /* ---- model scan ---- */
 

@@ -12,6 +12,7 @@
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/sig.h>
 #include <flotilla/errors/trust.h>
+#include <flotilla/newest.h>
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"
@@ -747,9 +748,38 @@ static void a_critical_field_that_nobody_knows_is_refused(void **state)
     }
 }
 
+static int verify_newest(struct world *world, const char *fleet, const struct flo_key *key)
+{
+    struct flo_newest newest = {.number = 7, .issued_at_ms = 7, .expires_at_ms = 9};
+    struct flo_newest read;
+
+    snprintf(newest.fleet, sizeof(newest.fleet), "%s", fleet);
+    flo_buf_deinit(&world->envelope);
+    world->envelope = (struct flo_buf){0};
+    assert_int_equal(flo_newest_sign(&newest, key, &world->envelope, &world->err), 0);
+    return flo_newest_verify(world->envelope.data, world->envelope.bytes, world->trust, &read,
+                             &world->err);
+}
+
+static void an_order_key_alone_signs_newest_statements(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(verify_newest(world, "demo", world->order), 0);
+    assert_int_equal(verify_newest(world, "other", world->order), FLO_E_META_FLEET);
+    assert_int_equal(verify_newest(world, "demo", world->release), FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(verify_newest(world, "demo", world->emergency), FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(verify_newest(world, "demo", world->stranger), FLO_E_SIG_UNKNOWN_KEY);
+    sign_order(world, freeze, world->order);
+    assert_int_equal(flo_newest_verify(world->envelope.data, world->envelope.bytes, world->trust,
+                                       &(struct flo_newest){.number = 0}, &world->err),
+                     FLO_E_META_WRONG_TYPE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        in_world(an_order_key_alone_signs_newest_statements),
         in_world(a_signed_release_is_accepted_and_named_by_its_body),
         in_world(the_other_s_of_a_signature_is_refused),
         in_world(blanks_and_other_texts_of_an_envelope_are_refused),
