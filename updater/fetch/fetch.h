@@ -54,6 +54,8 @@ struct flo_fetch {
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* byte limit of the whole job; 0: none */
+    uint64_t deadline_ms;  /* steady time at which the job is over; 0: none */
+    size_t slow_count;     /* mirrors that were too slow for it, of the current artifact */
     int control_fd;        /* connection to the agent, whose close stops the fetch; -1: none */
     struct flo_neighbours neighbours;
     /* Called with the progress of the current artifact; may be NULL. */
@@ -78,6 +80,10 @@ struct flo_fetch {
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch);
+/* Tells whether the rest of a download takes longer than the time that is left,
+ * at the speed of the bytes so far.  Before a twentieth of that time, or ten
+ * seconds, the speed is not known. */
+bool flo_fetch_is_too_slow(uint64_t bytes, uint64_t took_ms, uint64_t left_bytes, uint64_t left_ms);
 /* Tells whether the agent has closed its end of control_fd. */
 bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
 

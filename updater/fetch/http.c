@@ -10,6 +10,9 @@
 
 #include "updater/fetch/get.h"
 
+/* longest time until the speed of a transfer is known */
+#define SPEED_KNOWN_MS 10000
+
 /* Private codes, outside the table of errors, which tell why on_data ended a
  * transfer. */
 #define STOP_JUMP (-10000) /* the transfer ends, because the disk already has the next bytes */
@@ -23,7 +26,9 @@ struct transfer {
     bool has_begun;
     uint64_t total;
     bool is_neighbours;
-    struct flo_err err; /* error that a callback returned */
+    const char *url;
+    uint64_t begin, begin_ms; /* first byte that is asked for, and when */
+    struct flo_err err;       /* error that a callback returned */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch)
@@ -163,6 +168,48 @@ static int on_data(void *context, const void *data, size_t bytes)
     return take(transfer, data, bytes, &transfer->err);
 }
 
+bool flo_fetch_is_too_slow(uint64_t bytes, uint64_t took_ms, uint64_t left_bytes, uint64_t left_ms)
+{
+    uint64_t known_ms = left_ms / 20 < SPEED_KNOWN_MS ? left_ms / 20 : SPEED_KNOWN_MS;
+
+    return took_ms > known_ms &&
+           (double)left_bytes * (double)took_ms > (double)left_ms * (double)bytes;
+}
+
+/* Tells of a download that cannot end before the job's deadline.  Each mirror
+ * but the last is left for the next one; what came stays. */
+static int look_at_speed(struct transfer *transfer)
+{
+    struct flo_fetch *fetch = transfer->fetch;
+    uint64_t now_ms = flo_now_ms(), rate = fetch->http.rate_bytes_per_s;
+
+    if (transfer->part == NULL || transfer->is_neighbours || fetch->deadline_ms <= now_ms ||
+        fetch->slow_count == fetch->url_count) {
+        return 0;
+    }
+    uint64_t took_ms = now_ms - transfer->begin_ms, left_ms = fetch->deadline_ms - now_ms;
+    uint64_t position = flo_part_position(transfer->part), left = transfer->total - position;
+    if ((rate != 0 && left / rate >= left_ms / 1000) || /* our own limit is to blame */
+        !flo_fetch_is_too_slow(position - transfer->begin, took_ms, left, left_ms)) {
+        return 0;
+    }
+    bool is_last = ++fetch->slow_count == fetch->url_count;
+    int rv =
+        flo_fail(&transfer->err, FLO_E_NET_STALLED,
+                 "%llu bytes in %llu ms: the other %llu cannot come within %llu s, the rest of "
+                 "the job's time%s",
+                 (unsigned long long)(position - transfer->begin), (unsigned long long)took_ms,
+                 (unsigned long long)left, (unsigned long long)left_ms / 1000,
+                 is_last ? ", and no other mirror is left to try" : "");
+    if (is_last) {
+        flo_wrap(&transfer->err, rv, "%s", transfer->url);
+        flo_log_err(FLO_LOG_WARN, "fetch", &transfer->err);
+        transfer->err = (struct flo_err){0};
+        rv = 0;
+    }
+    return rv;
+}
+
 static int on_progress(void *context, uint64_t done, uint64_t total)
 {
     struct transfer *transfer = context;
@@ -176,7 +223,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
     if (fetch->on_progress != NULL && transfer->part != NULL) {
         fetch->on_progress(fetch->context, flo_part_position(transfer->part), transfer->total);
     }
-    return 0;
+    return look_at_speed(transfer);
 }
 
 /* ---- one attempt ---- */
@@ -270,6 +317,9 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *
         .offset = flo_part_position(part),
         .total = total,
         .is_neighbours = http == fetch->neighbours.handle,
+        .url = url,
+        .begin = flo_part_position(part),
+        .begin_ms = flo_now_ms(),
     };
     const char *etag = transfer.is_neighbours ? "" : flo_part_etag(part);
     struct flo_http_request request = {

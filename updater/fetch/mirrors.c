@@ -128,6 +128,7 @@ int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artif
 
     err = err == NULL ? &own : err;
     fetch->is_passing = false;
+    fetch->slow_count = 0;
     rv = flo_part_open(fetch->store, artifact, &part, err);
     if (rv < 0) {
         fetch->is_passing = rv == FLO_E_DISK_FULL;

@@ -96,6 +96,7 @@ static int read_numbers(const json_t *json, struct flo_update_job *job, struct f
         {"neighbours_wait_ms", INT64_MAX, &job->neighbours_wait_ms},
         {"neighbours_patience_ms", 600000, &job->neighbours_patience_ms},
         {"time_ms", INT64_MAX, &job->time_ms},
+        {"deadline_ms", INT64_MAX / 2, &job->deadline_ms},
     };
     int rv = 0;
 

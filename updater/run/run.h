@@ -38,6 +38,7 @@ struct flo_update_job {
     uint64_t pause_ms_min;
     uint64_t pause_ms_max;
     uint64_t attempts_max;
+    uint64_t deadline_ms; /* time that the job has; 0: any */
     enum flo_sandbox_mode sandbox;
     struct flo_digest_list others; /* digests of downloads that other models need */
     /* lower bound of the present time in milliseconds; 0: only the clock

@@ -674,6 +674,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
         .pause_ms_min = job->pause_ms_min,
         .pause_ms_max = job->pause_ms_max,
         .budget_bytes = job->budget_bytes,
+        .deadline_ms = job->deadline_ms == 0 ? 0 : flo_now_ms() + job->deadline_ms,
         .neighbours = {.count = job->bundle == NULL ? job->neighbour_count : 0,
                        .turn_ms = job->neighbours_turn_ms,
                        .wait_ms = job->neighbours_wait_ms,

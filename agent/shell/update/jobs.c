@@ -342,6 +342,8 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
     if (json == NULL) {
         return NULL;
     }
+    json_object_set_new(json, "deadline_ms",
+                        json_integer((json_int_t)execution->policy.step_timeout_ms));
     json_object_set_new(json, "time_ms", json_integer((json_int_t)flo_shell_clock_ms(shell)));
     json_object_set_new(json_object_get(json, "profile"), "packs",
                         json_boolean(flo_shell_packs(shell)));

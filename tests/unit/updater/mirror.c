@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,10 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from, int
         }
         from += n;
         limit -= n;
+    }
+    if (mirror->is_holding) { /* until the client goes */
+        struct pollfd client = {.fd = fd, .events = POLLIN};
+        (void)poll(&client, 1, -1);
     }
     for (int i = 0; i < mirror->extra_bytes; i++) {
         put(fd, "x", 1);

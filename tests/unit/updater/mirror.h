@@ -23,6 +23,7 @@ struct mirror {
     bool is_without_range; /* always the whole file with 200 */
     bool is_without_length;
     int64_t cut_after; /* close after so many body bytes; 0: do not */
+    bool is_holding;   /* such a cut sends nothing more, and the connection stays */
     int64_t cut_later; /* each of these cuts is so much later */
     int cut_count;     /* for so many requests; -1: for ever */
     int64_t flip_at;   /* this byte of the file is wrong; -1: none */

@@ -22,6 +22,7 @@
 #include "blobs.h"
 #include "mirror.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 #include "updater/fetch/fetch.h"
 
 #define CHUNK (1u << 20)
@@ -549,6 +550,34 @@ static void a_mirror_that_lacks_it_is_left_for_the_next(void **state)
     }
 }
 
+static void a_speed_is_too_slow_for_the_time_that_is_left(void **state)
+{
+    (void)state;
+    assert_false(flo_fetch_is_too_slow(0, 1000, 1, 3600000));              /* not known yet */
+    assert_true(flo_fetch_is_too_slow(20000, 10001, 1000000000, 3600000)); /* 2 kB/s */
+    assert_false(flo_fetch_is_too_slow(20000, 10001, 7000000, 3600000));
+    assert_true(flo_fetch_is_too_slow(0, 10001, 1, 3600000));
+    assert_false(flo_fetch_is_too_slow(1000, 100, 1000, 1000));
+    assert_true(flo_fetch_is_too_slow(1000, 100, 10001, 1000));
+}
+
+static void a_mirror_that_is_too_slow_is_left_for_the_next(void **state)
+{
+    struct world *world = *state;
+
+    world->fetch.url_count = 2;
+    world->fetch.deadline_ms = waits_now_ms() + 60000;
+    world->mirrors[0].cut_after = 1000;
+    world->mirrors[0].cut_count = -1;
+    world->mirrors[0].is_holding = true;
+
+    assert_int_equal(fetch(world, &world->artifact), 0);
+
+    assert_int_equal(world->fetch.slow_count, 1);
+    assert_int_equal(world->mirrors[0].requests, 1);
+    assert_true(world->mirrors[1].last_range[0] != '\0'); /* what came was kept */
+}
+
 static void lead(struct mirror *from, const struct mirror *to, const struct flo_digest *digest,
                  char text[512])
 {
@@ -831,6 +860,8 @@ int main(void)
         with_world(a_mirror_that_answers_garbage_is_left_for_the_next),
         with_world(garbage_from_everybody_is_an_error_of_the_network),
         with_world(a_mirror_that_lacks_it_is_left_for_the_next),
+        cmocka_unit_test(a_speed_is_too_slow_for_the_time_that_is_left),
+        with_world(a_mirror_that_is_too_slow_is_left_for_the_next),
         with_world(what_no_mirror_has_is_a_lasting_error),
         with_world(a_busy_mirror_is_asked_again),
         with_world(a_mirror_that_stays_busy_is_a_passing_error),
