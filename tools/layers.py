@@ -42,7 +42,7 @@ SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/linking.h",
              "agent/serve/serve.h", "agent/serve/rules/rules.h",
              "agent/core/renew.h", "agent/core/neighbours.h",
-             "agent/core/refusal.h", "agent/core/trouble.h",
+             "agent/core/refusal.h", "agent/core/silence.h", "agent/core/trouble.h",
              "agent/shell/identity/pair.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]

@@ -35,6 +35,7 @@ SHARED = {
     "boot_id": "a number of this boot",
     "is_local": "this process runs one command",
     "watch": "a view: the machine and its sensors, which hardware/ alone writes",
+    "stale": "why no newest statement counts, which trust/ alone writes",
     "plan": "a view: the memory plan, which serving/ alone writes",
     "neighbour_counts": "a view: bytes of neighbours, which neighbours/ alone writes",
 }

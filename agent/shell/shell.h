@@ -317,6 +317,9 @@ struct flo_shell {
     struct flo_hook *hooks;    /* list of activations, one for each model that has a link */
     struct flo_shell_update *update;
     bool is_local; /* this process runs one command, because no agent runs */
+    /* why no word of the controller counts as newest, so that the device is
+     * degraded and updates wait (trust/newest.c); "": none is missing */
+    char stale[160];
     char boot_id[37];
 
     struct flo_agent agent;

@@ -18,6 +18,12 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
+json_t *flo_shell_newest_json(const struct flo_shell *shell)
+{
+    (void)shell;
+    return json_object();
+}
+
 bool flo_shell_link_is_up(const struct flo_shell *shell)
 {
     (void)shell;

@@ -1,6 +1,8 @@
 /* Degraded: checks with each heartbeat whether the device can store what it gets. */
 #include <string.h>
 
+#include <flotilla/errors/trust.h>
+
 #include "agent/core/checkup/checkup.h"
 #include "agent/shell/device/memory.h"
 
@@ -41,6 +43,9 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     const struct flo_agent_error *lack = lacking(&shell->agent);
     if (lack != NULL) {
         return flo_fail(err, lack->code, "%s", lack->what) < 0;
+    }
+    if (shell->stale[0] != '\0') {
+        return flo_fail(err, FLO_E_TRUST_STALE, "%s", shell->stale) < 0;
     }
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }

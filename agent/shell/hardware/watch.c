@@ -189,6 +189,7 @@ static uint32_t look_around(struct flo_shell *shell, uint64_t now)
     return bit(FLO_WAIT_BATTERY, flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_UPDATES)) |
            bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
            bit(FLO_WAIT_COOL, watch->power.is_hot) | bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
+           bit(FLO_WAIT_NEWEST, shell->stale[0] != '\0') |
            bit(FLO_WAIT_UNMETERED,
                flo_metered_look(&shell->hardware->metered, shell->settings.config, now));
 }

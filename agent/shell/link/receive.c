@@ -64,6 +64,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     for (size_t i = 0; i < heard->order_count; i++) {
         flo_loop_order(shell, heard->orders[i], heard->is_list);
     }
+    flo_shell_newest_hear(shell, FLO_TRUST_BY_ANYBODY, topic == FLO_TOPIC_DESIRED, heard->json);
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
     } else if (strcmp(heard->op, "renew") == 0) {

@@ -18,6 +18,7 @@
 
 #include "agent/shell/local/local.h"
 #include "agent/shell/report/operators.h"
+#include "agent/shell/trust/trust.h"
 
 /* limit of a request's bytes, enough for a trust statement */
 #define REQUEST_BYTES_MAX (128u << 10)
@@ -130,6 +131,7 @@ static void take_request(struct flo_operator *client, const char *line, size_t b
         json_t *status = flo_control_status(shell);
         if (status != NULL) {
             json_object_set_new(status, "done", json_true());
+            json_object_set_new(status, "newest", flo_shell_newest_json(shell));
             flo_operator_send(client, status);
             json_decref(status);
         }

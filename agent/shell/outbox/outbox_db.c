@@ -165,7 +165,7 @@ static int forget_past(struct flo_outbox_db *db, const char *device, struct flo_
                          "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
                          "DELETE FROM answer;"
                          "DELETE FROM value WHERE key IN"
-                         " ('boot', 'acked', 'audit', 'audit_before');",
+                         " ('boot', 'acked', 'audit', 'audit_before', 'newest');",
                          err);
     if (rv == 0) {
         rv = flo_values_store(db, "device", device, err);

@@ -69,6 +69,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     shell->trust->order_number = order_number;
     shell->trust->order_number_ms = flo_now_ms();
     (void)flo_shell_trust_hear(shell, FLO_TRUST_BY_CONTROLLER, list, count);
+    flo_shell_newest_hear(shell, FLO_TRUST_BY_CONTROLLER, false, json);
     if (shell->trust->leap_ms != 0 && shell->trust->then != NULL) {
         shell->trust->then(shell);
     }
@@ -127,13 +128,15 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
 int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
 {
     shell->trust->timer = evtimer_new(shell->base, on_timer, shell);
-    if (shell->trust->timer == NULL) {
+    shell->trust->newest.looker = evtimer_new(shell->base, flo_shell_newest_look, shell);
+    if (shell->trust->timer == NULL || shell->trust->newest.looker == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     /* A device that lost its newest trust statement requests it after a second;
      * any other device waits up to FIRST_MS. */
     flo_shell_later(shell->trust->timer,
                     flo_shell_trust_is_behind(shell) ? 1000 : (unsigned)within(FIRST_MS));
+    flo_shell_newest_begin(shell, flo_shell_trust_fetch);
     return 0;
 }
 
@@ -142,4 +145,5 @@ void flo_shell_trust_close(struct flo_shell *shell)
     flo_https_cancel(shell->trust->fetch);
     shell->trust->fetch = NULL;
     flo_event_drop(&shell->trust->timer);
+    flo_event_drop(&shell->trust->newest.looker);
 }

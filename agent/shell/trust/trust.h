@@ -38,6 +38,21 @@ FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *
  * release, or to one below the minimum release, are prevented. */
 void flo_shell_trust_look(struct flo_shell *shell, uint32_t model);
 
+/* newest.c */
+/* Begins to look for silence, with trust->newest.looker.  `ask` is called to ask
+ * the controller by HTTPS. */
+void flo_shell_newest_begin(struct flo_shell *shell, void (*ask)(struct flo_shell *shell));
+/* Looks for silence, and again later.  context: the shell */
+void flo_shell_newest_look(evutil_socket_t fd, short events, void *context);
+/* Takes the newest statement of a message, and this device's path to its root;
+ * either may be missing.  is_desired: the message is the desired document, whose
+ * orders are in the tree.  The statement counts once the root of the device's
+ * own desired document is its root. */
+void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool is_desired,
+                           const json_t *json);
+/* Makes the JSON of what was heard last, for status. */
+json_t *flo_shell_newest_json(const struct flo_shell *shell);
+
 /* fetch.c */
 FLO_MUST_USE int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_trust_close(struct flo_shell *shell);

@@ -12,6 +12,8 @@ enum {
     FLO_E_TRUST_NONE = -805,       /* trust.none */
     FLO_E_TRUST_AUTHORITY = -806,  /* trust.authority */
     FLO_E_TRUST_EPOCH = -807,      /* trust.epoch */
+    FLO_E_TRUST_STALE = -808,      /* trust.stale */
+    FLO_E_TRUST_NEWEST = -809,     /* trust.newest */
 };
 
 #endif
