@@ -18,6 +18,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/trust/newest.h"
 
 #define BATCH_MS 20
 #define RUSH 64 /* A batch with this many answers means that a whole fleet answers an order. */
@@ -76,8 +77,9 @@ struct flo_batches {
     bool listens;             /* the controller has subscribed since it connected */
     uint64_t emergency_at_ms; /* time at which emergency orders are sent; 0: they were sent */
     uint64_t mark;
-    uint64_t told, told_at_ms; /* number of the newest audit line that was sent
-                                  to devices, and the time of sending */
+    char audit[FLO_AUDIT_LINE_TEXT + 48]; /* members of the mark that say the newest audit line */
+    uint64_t told, told_at_ms;            /* number of the newest audit line that was sent
+                                             to devices, and the time of sending */
 };
 
 /* ---- batches ---- */
@@ -331,33 +333,48 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     return flo_controller_commit(controller, err);
 }
 
+/* Tells whether the mark may get a newer signed line of the audit.  Each device
+ * keeps it, so there is a shortest pause between two of them. */
+static bool has_audit_news(const struct flo_batches *batches)
+{
+    return flo_audit_head_line(batches->controller)[0] != '\0' &&
+           flo_audit_head_newest(batches->controller).number > batches->told &&
+           (batches->told == 0 || flo_now_ms() - batches->told_at_ms >= AUDIT_MS);
+}
+
+/* Publishes the mark: the controller was here, the newest statement, and a
+ * signed line of the audit. */
 static void publish_mark(void *context)
 {
     struct flo_batches *batches = context;
-    const char *line = flo_audit_head_line(batches->controller);
-    char text[FLO_AUDIT_LINE_TEXT + 160];
-    char audit[FLO_AUDIT_LINE_TEXT + 48] = "";
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    struct flo_err err = {0};
 
     batches->mark++;
-    if (line[0] != '\0') {
-        snprintf(audit, sizeof(audit), ",\"audit\":\"%s\",\"audit_from\":%llu", line,
+    if (has_audit_news(batches)) {
+        snprintf(batches->audit, sizeof(batches->audit), ",\"audit\":\"%s\",\"audit_from\":%llu",
+                 flo_audit_head_line(batches->controller),
                  (unsigned long long)flo_audit_head_from_ms(batches->controller));
         batches->told = flo_audit_head_newest(batches->controller).number;
+        batches->told_at_ms = flo_now_ms();
     }
-    batches->told_at_ms = flo_now_ms();
-    snprintf(text, sizeof(text), "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true%s}",
-             batches->controller->boot, (unsigned long long)batches->mark, audit);
-    flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text, strlen(text));
+    if (flo_newests_sign(batches->controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "newest", &err);
+    }
+    flo_buf_printf(&text, "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true%s",
+                   batches->controller->boot, (unsigned long long)batches->mark, batches->audit);
+    (void)flo_newests_add(batches->controller->newests, true, NULL, &text);
+    flo_buf_text(&text, "}");
+    if (!text.failed) {
+        flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text.data, text.bytes);
+    }
 }
 
-/* Sends all devices the newest signed line of the audit, which each device
- * keeps.  The message goes to all devices, so there is a shortest pause between
- * two of them. */
-static void tell_audit(struct flo_batches *batches)
+/* Publishes the mark again when a newest statement is due, or a line of the
+ * audit. */
+static void tell_newest(struct flo_batches *batches)
 {
-    if (flo_audit_head_line(batches->controller)[0] != '\0' &&
-        flo_audit_head_newest(batches->controller).number > batches->told &&
-        flo_now_ms() - batches->told_at_ms >= AUDIT_MS) {
+    if (flo_newests_are_due(batches->controller) || has_audit_news(batches)) {
         publish_mark(batches);
     }
 }
@@ -455,7 +472,7 @@ void flo_batches_tick(struct flo_batches *batches)
     } else if (flo_batches_listens(batches)) {
         tell_emergency(batches);
         heal(batches);
-        tell_audit(batches);
+        tell_newest(batches);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/text_list.h"
+#include "server-stub/state/trust/newest.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/store/fleet.h"
 
@@ -158,6 +159,22 @@ static void end_account(struct flo_publisher *publisher, const char *device)
 
 /* ---- documents ---- */
 
+/* Sends a device its path to the root of the newest statement, and from a broker
+ * that keeps no messages the statement too. */
+static void send_path(struct flo_publisher *publisher, const char *device)
+{
+    const struct flo_controller *controller = publisher->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    flo_buf_text(&text, "{\"v\":1");
+    bool has_path =
+        flo_newests_add(controller->newests, controller->options.broker_forgets, device, &text);
+    flo_buf_text(&text, "}");
+    if (has_path && !text.failed) {
+        flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text.data, text.bytes);
+    }
+}
+
 static void send_desired(struct flo_publisher *publisher, const char *device)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -173,6 +190,9 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
      * message. */
     make_account(publisher, device);
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
+    if (flo_newests_told(publisher->controller->newests, device, text.data, text.bytes)) {
+        send_path(publisher, device);
+    }
 }
 
 static void send_group(struct flo_publisher *publisher, const char *group)
@@ -567,6 +587,8 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         for (size_t i = 0; i < outgoing->cleared.count; i++) {
             flo_publisher_send(publisher, FLO_TOPIC_DESIRED, outgoing->cleared.items[i], "", 0);
             end_account(publisher, outgoing->cleared.items[i]);
+            (void)flo_newests_told(publisher->controller->newests, outgoing->cleared.items[i], "",
+                                   0);
             flo_proofs_forget(publisher->controller->proofs, outgoing->cleared.items[i]);
         }
         send_acks(publisher, &outgoing->acks);
@@ -586,6 +608,10 @@ void flo_publisher_tick(struct flo_publisher *publisher)
 {
     if (publisher->is_due) {
         tell_broker(publisher, publisher->is_restart_due);
+    }
+    const char *device;
+    while ((device = flo_newests_next(publisher->controller)) != NULL) {
+        send_path(publisher, device);
     }
 }
 

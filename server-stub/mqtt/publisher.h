@@ -38,7 +38,8 @@ void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *
 /* Tells whether a message was not sent since the last call, because another
  * controller may lead.  Then everything must be sent again. */
 bool flo_publisher_skipped(struct flo_publisher *publisher);
-/* Tries again to write the broker's ACL, if that failed. */
+/* Tries again to write the broker's ACL if that failed, and sends the paths whose
+ * turn has come (state/trust/newest.h). */
 void flo_publisher_tick(struct flo_publisher *publisher);
 
 #endif

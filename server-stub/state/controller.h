@@ -32,6 +32,7 @@ struct flo_rollouts;
 struct flo_rules;
 struct flo_subscribers;
 struct flo_transaction_part;
+struct flo_newests;
 struct flo_trust_change;
 struct flo_watches;
 
@@ -102,6 +103,9 @@ struct flo_controller_options {
     uint64_t unused_kept_ms;
     /* licences that releases may have, as a list of SPDX ids; NULL: any */
     const char *allow_licence;
+    /* interval of newest statements (state/trust/newest.h); 0: the fleet hands out
+     * none */
+    uint64_t newest_ms;
     /* Block length of statistical gates; 0: FLO_BLOCK_MS. */
     uint64_t evidence_block_ms;
     /* number of devices that are processed before other work runs; 0: as many
@@ -165,6 +169,7 @@ struct flo_controller {
     bool has_new_files;      /* some file of the keyring below DIR has changed */
     struct flo_trust *trust; /* the publishers' keys and the controller's order key */
     struct flo_trust_change *trust_change;
+    struct flo_newests *newests;
     struct flo_rollouts *rollouts;
     struct flo_rules *rules;
     struct flo_orders *orders;

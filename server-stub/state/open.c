@@ -21,6 +21,7 @@
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/telemetry_link.h"
 #include "server-stub/state/transaction.h"
+#include "server-stub/state/trust/newest.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
@@ -216,6 +217,7 @@ static bool rooms_new(struct flo_controller *controller)
            (controller->collector = flo_collector_new()) != NULL &&
            (controller->pki = flo_pki_new()) != NULL &&
            (controller->trust_change = flo_trust_change_new()) != NULL &&
+           (controller->newests = flo_newests_new()) != NULL &&
            (controller->rules = flo_rules_new()) != NULL &&
            (controller->groups = flo_groups_new()) != NULL &&
            (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL &&
@@ -302,6 +304,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_lane_close(controller->lane);
+    flo_newests_free(controller->newests);
     flo_proofs_free(controller->proofs);
     rooms_free(controller);
     flo_fleet_close(controller->store);

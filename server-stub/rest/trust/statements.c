@@ -5,6 +5,7 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/pki/pki.h"
+#include "server-stub/state/trust/newest.h"
 #include "server-stub/state/trust/trust.h"
 
 #define CHECKED_MAX 64 /* number of the newest releases whose signatures are checked */
@@ -130,6 +131,7 @@ static void on_statements(void *context, struct flo_httpd_request *request)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_rest *rest = context;
     struct flo_err err = {0};
+    const char *device = flo_httpd_peer_name(request);
     uint64_t after;
 
     rest->requests++;
@@ -143,6 +145,12 @@ static void on_statements(void *context, struct flo_httpd_request *request)
     if (rv == 0) {
         rv = flo_trust_statements_text(rest->controller, after, false, ANSWER_BYTES_MAX, &text,
                                        &err);
+    }
+    if (rv == 0 && device != NULL) { /* a device hears of silence on the broker's side */
+        text.bytes--;                /* the brace that ends the object */
+        (void)flo_newests_add(rest->controller->newests, true, device, &text);
+        flo_buf_text(&text, "}");
+        rv = text.failed ? flo_fail(&err, FLO_E_MEMORY, "trust statements") : 0;
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <flotilla/errors/state.h>
+#include <flotilla/newest.h>
 
 #include "base/args/args.h"
 #include "base/host/crypto.h"
@@ -40,6 +41,7 @@ struct line {
 static struct line line = {.options.listen = "127.0.0.1:8080",
                            .options.broker_linger_ms = LINGER_MS,
                            .options.evidence_block_ms = FLO_BLOCK_MS,
+                           .options.newest_ms = FLO_NEWEST_INTERVAL_MS,
                            .options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS,
                            .options.certificate_grace_ms = FLO_CERTIFICATE_GRACE_MS};
 
@@ -157,6 +159,10 @@ static const struct flo_flag flags[] = {
      "length of the time blocks of statistical gates, 1s to 1h (5m); if it is changed, earlier "
      "observations are lost",
      FLO_MS(struct line, options.evidence_block_ms), .min = 1000, .max = 3600000},
+    {"newest-interval", "DURATION",
+     "how often devices are told that nothing newer is withheld from them, 1s to 24h (60s); one "
+     "that hears nothing for three intervals is stale; with 0s, none is told",
+     FLO_MS(struct line, options.newest_ms), .max = FLO_NEWEST_INTERVAL_MS_MAX},
     {"slice", "DEVICES",
      "how many devices are handled at a time in work on many devices, 1 to 100000 (as many as some "
      "milliseconds take)",
@@ -341,6 +347,10 @@ static int run(void *state, struct flo_err *err)
                         "--blobs-url `%.100s` is no https:// or http:// address "
                         "of at most 400 characters",
                         options->blobs_url);
+    }
+    if (options->newest_ms > 0 && options->newest_ms < FLO_NEWEST_INTERVAL_MS_MIN) {
+        return flo_fail(err, FLO_E_USAGE, "--newest-interval: %llu ms are below 1s, and not 0s",
+                        (unsigned long long)options->newest_ms);
     }
     if (line.asks_fingerprint) {
         return print_fingerprint(options->dir, err);
