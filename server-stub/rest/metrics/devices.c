@@ -38,7 +38,7 @@ struct reading {
 };
 struct pass {
     uint64_t now_ms;
-    uint64_t devices, online, drifting, never, maintenance;
+    uint64_t devices, online, drifting, stale, never, maintenance;
     uint64_t unheard[FLO_COUNT(unheard)];
     uint64_t conditions[FLO_CONDITION_COUNT];
     char classes[CLASSES_MAX][FLO_HARDWARE_TEXT];
@@ -127,6 +127,7 @@ static int count_device(void *context, const struct flo_select_device *device)
     pass->devices++;
     pass->online += is_online ? 1 : 0;
     pass->drifting += values[FLO_SELECT_DRIFTS].flag ? 1 : 0;
+    pass->stale += values[FLO_SELECT_STALE].flag ? 1 : 0;
     pass->maintenance += values[FLO_SELECT_MAINTENANCE].flag ? 1 : 0;
     pass->never += seen_at_ms == 0 && !is_online ? 1 : 0;
     for (size_t i = 0; i < FLO_COUNT(unheard); i++) {
@@ -202,6 +203,7 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
     } counts[] = {{FLO_EXPOSED_DEVICES, pass->devices},
                   {FLO_EXPOSED_DEVICES_ONLINE, pass->online},
                   {FLO_EXPOSED_DEVICES_DRIFTING, pass->drifting},
+                  {FLO_EXPOSED_DEVICES_STALE, pass->stale},
                   {FLO_EXPOSED_DEVICES_NEVER, pass->never},
                   {FLO_EXPOSED_DEVICES_MAINTENANCE, pass->maintenance}};
 

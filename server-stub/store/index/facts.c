@@ -266,6 +266,8 @@ static void fill_report(struct block *block, const void *from, struct flo_select
     values[FLO_SELECT_BATTERY].number = battery_of(power);
     values[FLO_SELECT_MAINS].flag = json_is_true(json_object_get(power, "mains"));
     values[FLO_SELECT_DEGRADED].flag = json_is_object(json_object_get(said->report, "degraded"));
+    values[FLO_SELECT_STALE].flag =
+        flo_json_says(json_object_get(said->report, "degraded"), "id", "trust.stale");
     values[FLO_SELECT_FROZEN].flag =
         json_is_true(json_object_get(said->report, "frozen")) ||
         json_is_true(json_object_get(said->report, "frozen_emergency"));
