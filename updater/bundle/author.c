@@ -74,24 +74,16 @@ static int check_limits(const struct flo_author_file *source, const struct flo_r
 static int build_opened(struct author_build *build, const struct flo_author_file *source,
                         struct flo_release_file *file, int fd, struct flo_err *err)
 {
-    int rv = build->out != NULL ? check_file(build, source, fd, err) : 0;
-
-    if (rv == 0) {
-        rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err);
-    }
-    if (rv == 0 && file->bytes == 0) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "it is empty");
+    FLO_TRY(build->out != NULL ? check_file(build, source, fd, err) : 0);
+    FLO_TRY(flo_sha256_fd(fd, &file->digest, &file->bytes, err));
+    if (file->bytes == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "it is empty");
     }
     if (build->out == NULL) {
-        return rv;
+        return 0;
     }
-    if (rv == 0) {
-        rv = flo_author_add_chunks(build, file, fd, err);
-    }
-    if (rv == 0) {
-        rv = flo_author_make_ways(build, source, file, fd, err);
-    }
-    return rv;
+    FLO_TRY(flo_author_add_chunks(build, file, fd, err));
+    return flo_author_make_ways(build, source, file, fd, err);
 }
 
 /* Copies the facts of an already published file into `file`, which keeps its
@@ -217,34 +209,27 @@ static int build_variant(struct author_build *build, const struct flo_author_var
 {
     struct flo_release *release = &build->release;
     struct flo_release_variant *variant = &release->variants[release->variant_count++];
-    int rv = copy_name(variant->name, sizeof variant->name, source->name, "a variant's name", err);
 
+    FLO_TRY(copy_name(variant->name, sizeof variant->name, source->name, "a variant's name", err));
 #define FLO_RELEASE_WORDS(name, meaning)                                                           \
-    if (rv == 0) {                                                                                 \
-        rv = copy_words(variant->name, source->name, "--needs " #name, err);                       \
-    }
+    FLO_TRY(copy_words(variant->name, source->name, "--needs " #name, err));
 #define FLO_RELEASE_NEED(name, type, most, key, meaning) variant->name = source->name;
 #include "proto/release.def"
-    if (rv == 0) {
-        rv = copy_name(variant->runtime, sizeof variant->runtime,
-                       source->runtime != NULL ? source->runtime : FLO_RUNTIME_NATIVE, "a runtime",
-                       err);
-    }
-    for (size_t i = 0; rv == 0 && i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL; i++) {
-        rv = add_variant_file(release, variant, source->files[i], err);
+    FLO_TRY(copy_name(variant->runtime, sizeof variant->runtime,
+                      source->runtime != NULL ? source->runtime : FLO_RUNTIME_NATIVE, "a runtime",
+                      err));
+    for (size_t i = 0; i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL; i++) {
+        FLO_TRY(add_variant_file(release, variant, source->files[i], err));
     }
     for (uint32_t i = 0; source->files[0] == NULL && i < release->file_count; i++) {
         if (!flo_release_is_step(&release->files[i])) {
             variant->files[variant->file_count++] = (uint8_t)i;
         }
     }
-    if (rv == 0) {
-        rv = choose_entry(release, source, variant, err);
-    }
-    if (rv == 0 && variant->engine[0][0] == '\0' && flo_release_is_native(variant)) {
-        rv = read_architecture(build, variant, err);
-    }
-    return rv;
+    FLO_TRY(choose_entry(release, source, variant, err));
+    return variant->engine[0][0] == '\0' && flo_release_is_native(variant)
+               ? read_architecture(build, variant, err)
+               : 0;
 }
 
 static int build_variants(struct author_build *build, struct flo_err *err)
@@ -376,24 +361,19 @@ static int check_body(const struct author_build *build, struct flo_err *err)
 int flo_author_fill(struct author_build *build, struct flo_err *err)
 {
     const struct flo_author *author = build->author;
-    int rv = build_names(build, err);
 
-    if (rv == 0 && (author->file_count == 0 || author->file_count > FLO_RELEASE_FILES_MAX ||
-                    author->variant_count > FLO_RELEASE_VARIANTS_MAX)) {
-        rv = flo_fail(err, FLO_E_USAGE, "a release has 1 to %d files and at most %d variants",
-                      FLO_RELEASE_FILES_MAX, FLO_RELEASE_VARIANTS_MAX);
+    FLO_TRY(build_names(build, err));
+    if (author->file_count == 0 || author->file_count > FLO_RELEASE_FILES_MAX ||
+        author->variant_count > FLO_RELEASE_VARIANTS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "a release has 1 to %d files and at most %d variants",
+                        FLO_RELEASE_FILES_MAX, FLO_RELEASE_VARIANTS_MAX);
     }
-    for (size_t i = 0; rv == 0 && i < author->file_count; i++) {
-        rv = build_file(build, &author->files[i], err);
+    for (size_t i = 0; i < author->file_count; i++) {
+        FLO_TRY(build_file(build, &author->files[i], err));
     }
-    if (rv == 0) {
-        rv = build_variants(build, err);
-    }
-    if (rv == 0) {
-        build_probe(build);
-        rv = build_serve(build, err);
-    }
-    return rv;
+    FLO_TRY(build_variants(build, err));
+    build_probe(build);
+    return build_serve(build, err);
 }
 
 static int build_all(struct author_build *build, struct flo_err *err)
