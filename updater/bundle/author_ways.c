@@ -102,24 +102,20 @@ static int hash_chunk(int fd, uint64_t offset, uint64_t bytes, struct flo_digest
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(PIECE_BYTES);
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
-    int rv = flo_sha256_init(&sha, err);
 
+    FLO_TRY(flo_sha256_init(&sha, err));
     if (piece == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to hash");
     }
-    while (rv == 0 && bytes > 0) {
+    while (bytes > 0) {
         size_t count = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
-        rv = flo_fd_pread_all(fd, piece, count, offset, err);
-        if (rv == 0) {
-            flo_sha256_update(&sha, piece, count);
-        }
+        FLO_TRY(flo_fd_pread_all(fd, piece, count, offset, err));
+        flo_sha256_update(&sha, piece, count);
         offset += count;
         bytes -= count;
     }
-    if (rv == 0) {
-        flo_sha256_final(&sha, out);
-    }
-    return rv;
+    flo_sha256_final(&sha, out);
+    return 0;
 }
 
 static int hash_chunks(int fd, const struct flo_release_file *file, struct flo_digest *out,

@@ -96,19 +96,16 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes, const struct
 {
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
     struct flo_digest found;
-    int rv = flo_sha256_init(&sha, err);
 
-    for (uint64_t offset = 0; rv == 0 && offset < bytes;) {
+    FLO_TRY(flo_sha256_init(&sha, err));
+    for (uint64_t offset = 0; offset < bytes;) {
         uint64_t left = bytes - offset;
         size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-        rv = flo_fd_pread_all(fd, writer->piece, count, offset, err);
-        if (rv == 0) {
-            flo_sha256_update(&sha, writer->piece, count);
-            rv = add_data(writer, writer->piece, count, err);
-        }
+        FLO_TRY(flo_fd_pread_all(fd, writer->piece, count, offset, err));
+        flo_sha256_update(&sha, writer->piece, count);
+        FLO_TRY(add_data(writer, writer->piece, count, err));
         offset += count;
     }
-    FLO_TRY(rv);
     flo_sha256_final(&sha, &found);
     if (!flo_digest_equal(&found, digest)) {
         return flo_fail(err, FLO_E_TARGET_HASH, "it has other bytes");
@@ -393,26 +390,21 @@ static void put_in_order(struct writer *writer)
 static int add_documents(struct writer *writer, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
-    int rv = 0;
 
     if (spec->trust != NULL) {
-        rv = begin_entry(writer, "trust.json", spec->trust->bytes, err);
-        if (rv == 0) {
-            rv = add_data(writer, spec->trust->envelope, spec->trust->bytes, err);
-        }
+        FLO_TRY(begin_entry(writer, "trust.json", spec->trust->bytes, err));
+        FLO_TRY(add_data(writer, spec->trust->envelope, spec->trust->bytes, err));
     }
-    for (size_t i = 0; rv == 0 && i < spec->document_count; i++) {
+    for (size_t i = 0; i < spec->document_count; i++) {
         const struct flo_bundle_document *document = &spec->documents[writer->order[i]];
         char name[32] = "release.json";
         if (spec->document_count > 1) {
             (void)snprintf(name, sizeof name, "release-%zu.json", i);
         }
-        rv = begin_entry(writer, name, document->bytes, err);
-        if (rv == 0) {
-            rv = add_data(writer, document->envelope, document->bytes, err);
-        }
+        FLO_TRY(begin_entry(writer, name, document->bytes, err));
+        FLO_TRY(add_data(writer, document->envelope, document->bytes, err));
     }
-    return rv;
+    return 0;
 }
 
 /* ---- the file ---- */

@@ -378,15 +378,12 @@ static int read_blob(struct reader *reader, const struct expected *blob, struct 
     struct flo_digest found;
     char text[FLO_DIGEST_TEXT];
     bool wanted = true;
-    int rv = flo_sha256_init(&sha, err);
 
-    if (rv == 0 && handlers->on_blob != NULL) {
-        rv = handlers->on_blob(handlers->context, &blob->digest, blob->bytes, &wanted, err);
+    FLO_TRY(flo_sha256_init(&sha, err));
+    if (handlers->on_blob != NULL) {
+        FLO_TRY(handlers->on_blob(handlers->context, &blob->digest, blob->bytes, &wanted, err));
     }
-    if (rv == 0) {
-        rv = stream_blob(reader, blob, wanted, &sha, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(stream_blob(reader, blob, wanted, &sha, err));
     flo_sha256_final(&sha, &found);
     if (!flo_digest_equal(&found, &blob->digest)) {
         flo_digest_text(&blob->digest, text);
@@ -394,10 +391,9 @@ static int read_blob(struct reader *reader, const struct expected *blob, struct 
     }
     reader->facts.blobs++;
     reader->facts.bytes += blob->bytes;
-    if (wanted && handlers->on_blob_end != NULL) {
-        rv = handlers->on_blob_end(handlers->context, &blob->digest, err);
-    }
-    return rv;
+    return wanted && handlers->on_blob_end != NULL
+               ? handlers->on_blob_end(handlers->context, &blob->digest, err)
+               : 0;
 }
 
 /* ---- one entry after the other ---- */
