@@ -219,22 +219,15 @@ static int end_group(struct apply *apply, const struct tensor_entry *next, struc
 
 static int make_typed(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = 0;
-
     if (tensor_op_begins(entry->op)) {
-        rv = end_group(apply, entry, err);
-        if (rv == 0) {
-            rv = read_payload(apply, entry, err);
-        }
+        FLO_TRY(end_group(apply, entry, err));
+        FLO_TRY(read_payload(apply, entry, err));
         flo_tensor_model_reset(apply->model);
         range_decode_begin(&apply->coder, apply->payload, entry->payload_bytes);
         apply->is_in_group = true;
         apply->is_followed = entry->op == TENSOR_FOLLOWED;
     }
-    if (rv == 0) {
-        rv = read_old(apply, entry, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(read_old(apply, entry, err));
     struct tensor_part part = {
         .old_type = flo_block_type(entry->old_id),
         .new_type = flo_block_type(entry->new_id),
@@ -289,17 +282,13 @@ static size_t piece_bytes(uint64_t left)
 
 static int copy_part(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = 0;
-
-    for (uint64_t at = 0; rv == 0 && at < entry->new_bytes;) {
+    for (uint64_t at = 0; at < entry->new_bytes;) {
         size_t bytes = piece_bytes(entry->new_bytes - at);
-        rv = make_piece(apply, entry, at, bytes, err);
-        if (rv == 0) {
-            rv = flo_delta_sink_write(apply->sink, apply->fresh, bytes, err);
-        }
+        FLO_TRY(make_piece(apply, entry, at, bytes, err));
+        FLO_TRY(flo_delta_sink_write(apply->sink, apply->fresh, bytes, err));
         at += bytes;
     }
-    return rv;
+    return 0;
 }
 
 static int make_plain(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
@@ -336,13 +325,10 @@ static int make_part(struct apply *apply, const struct tensor_entry *entry, stru
 static int is_piece_there(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
                           size_t bytes, bool *is_there, struct flo_err *err)
 {
-    int rv = flo_fd_pread_all(apply->job->done_fd, apply->old, bytes, entry->new_at + at, err);
-
-    if (rv == 0) {
-        rv = make_piece(apply, entry, at, bytes, err);
-    }
-    *is_there = rv == 0 && memcmp(apply->old, apply->fresh, bytes) == 0;
-    return rv;
+    FLO_TRY(flo_fd_pread_all(apply->job->done_fd, apply->old, bytes, entry->new_at + at, err));
+    FLO_TRY(make_piece(apply, entry, at, bytes, err));
+    *is_there = memcmp(apply->old, apply->fresh, bytes) == 0;
+    return 0;
 }
 
 static int is_part_there(struct apply *apply, const struct tensor_entry *entry, bool *is_there,
@@ -397,21 +383,16 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
 static int keep_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
-    int rv = skip_done(apply, index, err);
 
-    for (uint64_t at = 0; rv == 0 && at < index->new_end;) {
+    FLO_TRY(skip_done(apply, index, err));
+    for (uint64_t at = 0; at < index->new_end;) {
         size_t bytes = piece_bytes(index->new_end - at);
-        rv = flo_fd_pread_all(job->done_fd, apply->fresh, bytes, at, err);
-        if (rv == 0) {
-            flo_sha256_update(&apply->sink->sha, apply->fresh, bytes);
-            apply->sink->done += bytes;
-        }
+        FLO_TRY(flo_fd_pread_all(job->done_fd, apply->fresh, bytes, at, err));
+        flo_sha256_update(&apply->sink->sha, apply->fresh, bytes);
+        apply->sink->done += bytes;
         at += bytes;
     }
-    if (rv == 0 && job->on_resume != NULL) {
-        rv = job->on_resume(job->context, index->new_end, err);
-    }
-    return rv;
+    return job->on_resume != NULL ? job->on_resume(job->context, index->new_end, err) : 0;
 }
 
 /* ---- all parts ---- */
@@ -468,24 +449,15 @@ static void deinit(struct apply *apply)
 static int apply_tensor1(const struct flo_delta_job *job, uint64_t patch_bytes,
                          struct delta_sink *sink, struct flo_err *err)
 {
-    struct apply apply = {.job = job, .sink = sink};
-    int rv = 0;
+    FLO_CLEANUP(deinit) struct apply apply = {.job = job, .sink = sink};
 
     apply.zstd = ZSTD_createDCtx();
     if (apply.zstd == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "no memory to apply a typed delta");
+        return flo_fail(err, FLO_E_MEMORY, "no memory to apply a typed delta");
     }
-    if (rv == 0) {
-        rv = read_plan(&apply, patch_bytes, err);
-    }
-    if (rv == 0) {
-        rv = make_room(&apply, err);
-    }
-    if (rv == 0) {
-        rv = make_all(&apply, err);
-    }
-    deinit(&apply);
-    return rv;
+    FLO_TRY(read_plan(&apply, patch_bytes, err));
+    FLO_TRY(make_room(&apply, err));
+    return make_all(&apply, err);
 }
 
 const struct delta_decoder flo_delta_tensor1 = {.apply = apply_tensor1, .has_base = true};
