@@ -237,24 +237,16 @@ static int measure_all(const struct delta_input *input, struct choice choice,
 static int measure_ranges(struct delta_input *input, struct choice choice,
                           struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
-    struct tensor_ranges old = {0};
-    struct tensor_ranges fresh = {0};
-    int rv = 0;
+    FLO_CLEANUP(flo_tensor_ranges_close) struct tensor_ranges old = {0};
+    FLO_CLEANUP(flo_tensor_ranges_close) struct tensor_ranges fresh = {0};
 
     if (choice.wanted[FLO_CODEC_TENSOR1]) {
-        rv = flo_tensor_ranges_open(input->old, input->old_bytes, &old, err);
-        if (rv == 0) {
-            rv = flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err);
-        }
+        FLO_TRY(flo_tensor_ranges_open(input->old, input->old_bytes, &old, err));
+        FLO_TRY(flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err));
         input->old_ranges = &old;
         input->new_ranges = &fresh;
     }
-    if (rv == 0) {
-        rv = measure_all(input, choice, out, scratch, err);
-    }
-    flo_tensor_ranges_close(&old);
-    flo_tensor_ranges_close(&fresh);
-    return rv;
+    return measure_all(input, choice, out, scratch, err);
 }
 
 static void *digest_old(void *context)

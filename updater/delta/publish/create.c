@@ -214,18 +214,16 @@ static int make_groups(struct create *create, struct flo_err *err)
 static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);
-    int rv = piece == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory to copy") : 0;
 
-    for (uint64_t at = 0; rv == 0 && at < bytes;) {
+    FLO_TRY(piece == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory to copy") : 0);
+    for (uint64_t at = 0; at < bytes;) {
         uint64_t left = bytes - at;
         size_t count = left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
-        rv = flo_fd_pread_all(from, piece, count, at, err);
-        if (rv == 0) {
-            rv = flo_fd_write_all(to, piece, count, err);
-        }
+        FLO_TRY(flo_fd_pread_all(from, piece, count, at, err));
+        FLO_TRY(flo_fd_write_all(to, piece, count, err));
         at += count;
     }
-    return rv;
+    return 0;
 }
 
 static int write_patch(struct create *create, int payload_fd, int fd, struct flo_err *err)
