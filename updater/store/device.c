@@ -227,20 +227,16 @@ int flo_store_device_read(struct flo_store *store, struct flo_device *out, struc
         uint8_t bytes[4096];
     } record;
     struct flo_device device = {.generation = 0};
-    int rv = flo_record_read(store, NAME, &KIND, record.bytes, &device.generation,
-                             &device.is_repaired, err);
 
     memset(out, 0, sizeof(*out));
-    if (rv == 0 && device.generation > 0) {
-        rv = check(&record.disk, store->path, err);
-        if (rv == 0) {
-            decode(&record.disk, &device);
-        }
+    FLO_TRY(flo_record_read(store, NAME, &KIND, record.bytes, &device.generation,
+                            &device.is_repaired, err));
+    if (device.generation > 0) {
+        FLO_TRY(check(&record.disk, store->path, err));
+        decode(&record.disk, &device);
     }
-    if (rv == 0) {
-        *out = device;
-    }
-    return rv;
+    *out = device;
+    return 0;
 }
 
 int flo_store_device_write(struct flo_store *store, struct flo_device *device, struct flo_err *err)

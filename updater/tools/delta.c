@@ -264,34 +264,19 @@ static int apply(void *state, struct flo_err *err)
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
     struct flo_digest expected;
     struct flo_digest digest;
-    int rv = flo_file_open(paths[0], &old_fd, err);
 
-    if (rv == 0) {
-        rv = check_base(old_fd, paths[0], line->base, err);
-    }
-    if (rv == 0) {
-        rv = flo_file_open(paths[1], &patch_fd, err);
-    }
+    FLO_TRY(flo_file_open(paths[0], &old_fd, err));
+    FLO_TRY(check_base(old_fd, paths[0], line->base, err));
+    FLO_TRY(flo_file_open(paths[1], &patch_fd, err));
     struct flo_delta_job job = {
         .patch_fd = patch_fd, .base_fd = old_fd, .on_data = write_piece, .context = &new_fd};
-    if (rv == 0) {
-        rv = check_place(paths[2], old_fd, patch_fd, err);
-    }
-    if (rv == 0) {
-        rv = fill_job(line, &job, &expected, err);
-    }
-    if (rv == 0) {
-        rv = open_new(line, paths[2], &job, &new_fd, err);
-    }
+    FLO_TRY(check_place(paths[2], old_fd, patch_fd, err));
+    FLO_TRY(fill_job(line, &job, &expected, err));
+    FLO_TRY(open_new(line, paths[2], &job, &new_fd, err));
     uint64_t begin_us = flo_now_us();
-    if (rv == 0) {
-        rv = flo_delta_apply(&job, &digest, err);
-    }
+    FLO_TRY(flo_delta_apply(&job, &digest, err));
     uint64_t took_ms = (flo_now_us() - begin_us) / 1000;
-    if (rv == 0) {
-        rv = commit_new(line, paths[2], new_fd, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(commit_new(line, paths[2], new_fd, err));
     json_t *json = json_pack("{s:s,s:I,s:I,s:f,s:I,s:o}", "codec", flo_codec_word(job.codec),
                              "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
                              "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",

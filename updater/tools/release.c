@@ -126,27 +126,21 @@ static int inspect(void *state, struct flo_err *err)
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *document = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *keyids = json_array();
-    struct flo_envelope envelope = {0};
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
     size_t bytes = 0;
-    int rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &text, &bytes, err);
 
-    if (rv == 0) {
-        rv = flo_envelope_parse(text, bytes, FLO_TYPE_RELEASE, &envelope, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_parse(envelope.body, envelope.body_bytes, FLO_RELEASE_BYTES_MAX, &document,
-                            err);
-    }
-    for (size_t i = 0; rv == 0 && i < envelope.signature_count; i++) {
+    FLO_TRY(flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &text, &bytes, err));
+    FLO_TRY(flo_envelope_parse(text, bytes, FLO_TYPE_RELEASE, &envelope, err));
+    FLO_TRY(
+        flo_json_parse(envelope.body, envelope.body_bytes, FLO_RELEASE_BYTES_MAX, &document, err));
+    for (size_t i = 0; i < envelope.signature_count; i++) {
         json_array_append_new(keyids, json_string(envelope.signatures[i].keyid));
     }
-    if (rv == 0 && line->args.is_json) {
+    if (line->args.is_json) {
         show_json(document, keyids);
-    } else if (rv == 0) {
-        rv = show_text(&envelope, err);
+        return 0;
     }
-    flo_envelope_deinit(&envelope);
-    return rv;
+    return show_text(&envelope, err);
 }
 
 const struct flo_verb tool_release_inspect = {
