@@ -193,21 +193,18 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     }
     second[strcspn(second, "\n")] = '\0';
     if (cli->controller[0] == '\0') {
-        rv = set_controller(cli, url, err);
+        FLO_TRY(set_controller(cli, url, err));
     } else if (cli->token[0] == '\0' && strcmp(cli->controller, url) != 0) {
         /* The stored token is not used, because a secret must not go to another
          * machine. */
         return no_token(cli, err);
     }
-    if (rv == 0 && cli->token[0] == '\0') {
+    if (cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);
-        rv = flo_token_read(path, cli->token, sizeof(cli->token), err);
+        FLO_TRY(flo_token_read(path, cli->token, sizeof(cli->token), err));
     }
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "%s/%s.ca", dir, name);
-        rv = remembered_authority(cli, path, second, err);
-    }
-    return rv;
+    snprintf(path, sizeof(path), "%s/%s.ca", dir, name);
+    return remembered_authority(cli, path, second, err);
 }
 
 const char *flo_context_variable(const struct flo_cli *cli, const char *name)
@@ -240,21 +237,15 @@ int flo_context_load(struct flo_cli *cli, struct flo_err *err)
         flo_args_text(&cli->args, "controller", flo_context_variable(cli, "FLOTILLA_CONTROLLER"));
     const char *file =
         flo_args_text(&cli->args, "token-file", flo_context_variable(cli, "FLOTILLA_TOKEN_FILE"));
-    int rv = 0;
 
     if (url != NULL) {
-        rv = set_controller(cli, url, err);
+        FLO_TRY(set_controller(cli, url, err));
     }
-    if (rv == 0 && file != NULL) {
-        rv = flo_token_read(file, cli->token, sizeof(cli->token), err);
+    if (file != NULL) {
+        FLO_TRY(flo_token_read(file, cli->token, sizeof(cli->token), err));
     }
-    if (rv == 0) {
-        rv = load_authority(cli, err);
-    }
-    if (rv == 0 && (cli->controller[0] == '\0' || cli->token[0] == '\0')) {
-        rv = load_remembered(cli, err);
-    }
-    return rv;
+    FLO_TRY(load_authority(cli, err));
+    return cli->controller[0] == '\0' || cli->token[0] == '\0' ? load_remembered(cli, err) : 0;
 }
 
 static int save_line(const char *dir, const char *name, const char *ending, const char *text,
@@ -292,28 +283,18 @@ int flo_context_save(const char *name, const struct flo_cli *cli, char *path, si
 {
     char dir[PATH_BYTES];
     char lines[700];
-    int rv = config_dir(dir, sizeof(dir), err);
 
+    FLO_TRY(config_dir(dir, sizeof(dir), err));
     snprintf(lines, sizeof(lines), "%s%s%s", cli->controller,
              cli->fingerprint[0] != '\0' ? "\nfingerprint " : "", cli->fingerprint);
-    if (rv == 0 && !flo_name_is_valid(name)) {
-        rv = flo_fail(err, FLO_E_USAGE, "context `%s` is not a name", name);
+    if (!flo_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_USAGE, "context `%s` is not a name", name);
     }
-    if (rv == 0) {
-        rv = flo_dir_make(dir, 0700, err);
-    }
-    if (rv == 0) {
-        rv = save_authority(dir, name, cli, err);
-    }
-    if (rv == 0) {
-        rv = save_line(dir, name, ".context", lines, 0600, err);
-    }
-    if (rv == 0) {
-        rv = save_line(dir, name, ".token", cli->token, 0600, err);
-    }
-    if (rv == 0) {
-        rv = save_line(dir, "current", "", name, 0600, err);
-    }
+    FLO_TRY(flo_dir_make(dir, 0700, err));
+    FLO_TRY(save_authority(dir, name, cli, err));
+    FLO_TRY(save_line(dir, name, ".context", lines, 0600, err));
+    FLO_TRY(save_line(dir, name, ".token", cli->token, 0600, err));
+    FLO_TRY(save_line(dir, "current", "", name, 0600, err));
     snprintf(path, path_bytes, "%.1000s/%.64s.context", dir, name);
-    return rv;
+    return 0;
 }
