@@ -261,28 +261,21 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
      * without the token. */
     flo_http_close(cli->http);
     cli->http = NULL;
-    if (rv == 0) {
-        rv = flo_api_get(cli, "/v1/version", &version, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_get(cli, "/v1/me", &me, err);
-    }
-    if (rv == 0) {
-        rv = flo_context_save(name, cli, path, sizeof(path), err);
-    }
-    if (rv == 0) {
-        const char *fleet = flo_out_text(version, "fleet", "?");
-        const char *as = flo_out_text(me, "name", "?");
-        const char *role = flo_out_text(me, "role", "?");
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "fleet", fleet, "controller",
-                               cli->controller, "name", as, "role", role, "context", name, "file",
-                               path),
-                     "logged in to fleet %s at %s as %s (%s) · context \"%s\" "
-                     "written to %s\n",
-                     fleet, cli->controller, as, role, name, path);
-    }
-    return rv;
+    FLO_TRY(rv);
+    FLO_TRY(flo_api_get(cli, "/v1/version", &version, err));
+    FLO_TRY(flo_api_get(cli, "/v1/me", &me, err));
+    FLO_TRY(flo_context_save(name, cli, path, sizeof(path), err));
+    const char *fleet = flo_out_text(version, "fleet", "?");
+    const char *as = flo_out_text(me, "name", "?");
+    const char *role = flo_out_text(me, "role", "?");
+    flo_out_done(cli,
+                 json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "fleet", fleet, "controller",
+                           cli->controller, "name", as, "role", role, "context", name, "file",
+                           path),
+                 "logged in to fleet %s at %s as %s (%s) · context \"%s\" "
+                 "written to %s\n",
+                 fleet, cli->controller, as, role, name, path);
+    return 0;
 }
 
 int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)

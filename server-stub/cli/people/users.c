@@ -62,15 +62,15 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
     bool disable = flo_args_has(&cli->args, "disable");
     bool enable = flo_args_has(&cli->args, "enable");
     char path[128];
-    int rv = user_path(cli, path, sizeof(path), err);
 
-    if (rv == 0 && (disable && enable)) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "--disable and --enable exclude each "
-                      "other");
+    FLO_TRY(user_path(cli, path, sizeof(path), err));
+    if (disable && enable) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--disable and --enable exclude each "
+                        "other");
     }
-    if (rv == 0 && role == NULL && !disable && !enable) {
-        rv = flo_fail(err, FLO_E_USAGE, "--role, --disable or --enable says what to change");
+    if (role == NULL && !disable && !enable) {
+        return flo_fail(err, FLO_E_USAGE, "--role, --disable or --enable says what to change");
     }
     if (role != NULL) {
         json_object_set_new(body, "role", json_string(role));
@@ -78,11 +78,7 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
     if (disable || enable) {
         json_object_set_new(body, "disabled", json_boolean(disable));
     }
-    if (rv == 0) {
-        rv = flo_api_call(cli, "PATCH", path, body, &user, err);
-    }
-    if (rv == 0) {
-        show(cli, user);
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "PATCH", path, body, &user, err));
+    show(cli, user);
+    return 0;
 }
