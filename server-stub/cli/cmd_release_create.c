@@ -154,29 +154,20 @@ static int publish(struct flo_cli *cli, const char *title, json_t *release, stru
 static int build_and_upload(struct flo_cli *cli, struct flo_create *create, const char *title,
                             json_t **release, struct flo_err *err)
 {
-    struct flo_author_result made = {0};
-    int rv;
+    FLO_CLEANUP(flo_author_result_deinit) struct flo_author_result made = {0};
 
     if (!flo_args_has(&cli->args, "quiet")) {
         flo_out_say(cli, "   computing    the downloads");
         flo_ticker_start(&create->ticker, "   computing    the downloads");
     }
-    rv = flo_release_build(&create->author, create->dir, &made, err);
+    int rv = flo_release_build(&create->author, create->dir, &made, err);
     flo_ticker_stop(&create->ticker);
-    if (rv == 0) {
-        FLO_CLEANUP(flo_json_cleanup)
-        json_t *ways = flo_create_ways(create, &made);
-        flo_create_show_ways(cli, ways);
-        rv = flo_create_upload(cli, create, &made, release, err);
-        if (rv == 0) {
-            json_object_set(*release, "ways", ways);
-        }
-    }
-    if (rv == 0 && flo_args_has(&cli->args, "publish")) {
-        rv = publish(cli, title, *release, err);
-    }
-    flo_author_result_deinit(&made);
-    return rv;
+    FLO_TRY(rv);
+    FLO_CLEANUP(flo_json_cleanup) json_t *ways = flo_create_ways(create, &made);
+    flo_create_show_ways(cli, ways);
+    FLO_TRY(flo_create_upload(cli, create, &made, release, err));
+    json_object_set(*release, "ways", ways);
+    return flo_args_has(&cli->args, "publish") ? publish(cli, title, *release, err) : 0;
 }
 
 /* Checks the new release's name.  *out becomes the release if the controller has
@@ -208,13 +199,11 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     flo_out_say(cli, " ✓ %s is there already, made of the same", title);
     if (flo_args_has(&cli->args, "publish") &&
         strcmp(flo_out_text(release, "state", ""), "draft") == 0) {
-        rv = publish(cli, title, release, err);
+        FLO_TRY(publish(cli, title, release, err));
     }
-    if (rv == 0) {
-        json_object_set_new(release, "existed", json_true());
-        *out = json_incref(release);
-    }
-    return rv;
+    json_object_set_new(release, "existed", json_true());
+    *out = json_incref(release);
+    return 0;
 }
 
 /* Checks the model by the functions that devices use. */
@@ -253,15 +242,12 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", prompts);
     }
     if (create->golden[0] != '\0') {
-        rv = flo_create_golden_check(create->golden, err);
+        FLO_TRY(flo_create_golden_check(create->golden, err));
     }
-    if (rv == 0) {
-        rv = flo_parts_take_base(cli, &create->parts, err);
+    FLO_TRY(flo_parts_take_base(cli, &create->parts, err));
+    if (create->parts.is_used) {
+        FLO_TRY(add_parts(create, err));
     }
-    if (rv == 0 && create->parts.is_used) {
-        rv = add_parts(create, err);
-    }
-    FLO_TRY(rv);
     FLO_TRY(flo_create_add_draft(create, err));
     flo_create_sampling(create);
     FLO_TRY(flo_create_license(cli, create, err));
@@ -311,22 +297,13 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, json_t
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     FLO_TRY(flo_release_title_parse(title, create->model_name, create->version, err));
     FLO_TRY(read_flags(cli, create, err));
-    int rv = flo_create_import(cli, create, err);
-    if (rv == 0) {
-        rv = check_inputs(cli, create, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_get(cli, "/v1/version", &version, err);
-    }
-    if (rv == 0) {
-        snprintf(create->fleet, sizeof(create->fleet), "%s", flo_out_text(version, "fleet", ""));
-        rv = flo_create_check_license(create, flo_out_text(version, "licences", ""), err);
-    }
-    if (rv == 0) {
-        rv = look_at_name(cli, create, title, release, err);
-    }
-    FLO_TRY(rv);
-    return *release != NULL ? rv : create_new(cli, create, title, release, err);
+    FLO_TRY(flo_create_import(cli, create, err));
+    FLO_TRY(check_inputs(cli, create, err));
+    FLO_TRY(flo_api_get(cli, "/v1/version", &version, err));
+    snprintf(create->fleet, sizeof(create->fleet), "%s", flo_out_text(version, "fleet", ""));
+    FLO_TRY(flo_create_check_license(create, flo_out_text(version, "licences", ""), err));
+    FLO_TRY(look_at_name(cli, create, title, release, err));
+    return *release != NULL ? 0 : create_new(cli, create, title, release, err);
 }
 
 int flo_create_release(struct flo_cli *cli, json_t **release, struct flo_err *err)
