@@ -92,22 +92,18 @@ static int add_base(struct flo_cli *cli, struct flo_create *create, const char *
     }
     snprintf(title, sizeof(title), "%s@%.64s", create->model_name, version);
     snprintf(path, sizeof(path), "/v1/releases/%s", title);
-    int rv = flo_api_get(cli, path, &release, err);
-    if (rv == 0) {
-        rv = count_devices(cli, title, &facts.devices, err);
-    }
-    if (rv == 0) {
-        rv = flo_create_keep_old(create, release, err);
-    }
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    FLO_TRY(count_devices(cli, title, &facts.devices, err));
+    FLO_TRY(flo_create_keep_old(create, release, err));
     snprintf(facts.version, sizeof(facts.version), "%.64s", version);
-    for (size_t i = 0; rv == 0 && i < create->author.file_count; i++) {
+    for (size_t i = 0; i < create->author.file_count; i++) {
         struct flo_author_file *file = &create->files[i];
         if ((i == 0 || is_model_here(file)) && file->base_count < FLO_AUTHOR_BASES_MAX &&
             digest_of(release, file, i == 0, &facts.digest)) {
-            rv = fetch_base(cli, create, file, &facts, err);
+            FLO_TRY(fetch_base(cli, create, file, &facts, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 /* A release of the model whose files may be bases. */
@@ -231,27 +227,23 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create, struct
     size_t count = 0;
 
     FLO_TRY(flo_api_list(cli, "/v1/releases", &items, err));
-    int rv = find_candidates(create, items, &list, &count, err);
-    if (rv == 0) {
-        tell_order(cli, create, items);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(find_candidates(create, items, &list, &count, err));
+    tell_order(cli, create, items);
     if (strcmp(choice, "none") == 0) {
-        return rv;
+        return 0;
     }
     if (strcmp(choice, "auto") == 0) {
-        rv = add_best(cli, create, list, count, err);
+        FLO_TRY(add_best(cli, create, list, count, err));
         flo_create_add_steps(create);
-        return rv;
+        return 0;
     }
     char words[512];
     snprintf(words, sizeof(words), "%s", choice);
-    for (char *save, *v = strtok_r(words, ",", &save); rv == 0 && v != NULL;
-         v = strtok_r(NULL, ",", &save)) {
-        rv = add_base(cli, create, v, err);
+    for (char *save, *v = strtok_r(words, ",", &save); v != NULL; v = strtok_r(NULL, ",", &save)) {
+        FLO_TRY(add_base(cli, create, v, err));
     }
     flo_create_add_steps(create);
-    return rv;
+    return 0;
 }
 
 int flo_create_difference(const struct flo_create *create, const json_t *document, char *out,
