@@ -333,22 +333,15 @@ int flo_order_recall(struct flo_cli *cli, struct flo_err *err)
     json_t *body =
         json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title, "confirm", title,
                   "reason", flo_args_text(&cli->args, "reason", "emergency rollback"));
-    int rv = add_scope(&cli->args, body, err);
 
+    FLO_TRY(add_scope(&cli->args, body, err));
     if (to != NULL) {
         json_object_set_new(body, "to", json_string(to));
     }
-    if (rv == 0) {
-        rv = add_yank(&cli->args, body, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_title_parse(title, model, version, err);
-    }
-    if (rv == 0) {
-        rv = plan_and_confirm(cli, body, title, err);
-    }
-    FLO_TRY(rv);
-    return flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
+    FLO_TRY(add_yank(&cli->args, body, err));
+    FLO_TRY(flo_release_title_parse(title, model, version, err));
+    FLO_TRY(plan_and_confirm(cli, body, title, err));
+    return flo_args_has(&cli->args, "dry-run") ? 0 : send_order(cli, body, err);
 }
 
 int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
@@ -394,20 +387,18 @@ int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
     char path[160];
     const char *id;
-    int rv = order_id(cli, &id, err);
 
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "/v1/orders/%s", id);
-        rv = flo_api_get(cli, path, &order, err);
-    }
-    if (rv == 0 && flo_out_is_data(cli)) {
+    FLO_TRY(order_id(cli, &id, err));
+    snprintf(path, sizeof(path), "/v1/orders/%s", id);
+    FLO_TRY(flo_api_get(cli, path, &order, err));
+    if (flo_out_is_data(cli)) {
         flo_out_object(cli, order, FLO_COLUMNS(order));
-    } else if (rv == 0) {
+    } else {
         print_order(cli, order);
         print_answers(order);
         print_missing(cli, order);
     }
-    return rv;
+    return 0;
 }
 
 int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
@@ -415,14 +406,10 @@ int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
     uint64_t timeout_ms;
     const char *id;
-    int rv = order_id(cli, &id, err);
 
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    }
-    if (rv == 0) {
-        rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
-    }
+    FLO_TRY(order_id(cli, &id, err));
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err));
+    int rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
     if (rv == 0 && is_of_rollout(ended)) {
         const char *rollout = flo_out_text(ended, "rollout", "?");
         flo_fail(err, FLO_E_USAGE, "the devices of order %s are those of rollout %s", id, rollout);
@@ -445,13 +432,10 @@ static int to_fleet(struct flo_cli *cli, json_t *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *body = order;
-    int rv = flo_api_get(cli, "/v1/version", &version, err);
-    const char *fleet = flo_out_text(version, "fleet", "");
 
-    if (rv == 0) {
-        rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_api_get(cli, "/v1/version", &version, err));
+    const char *fleet = flo_out_text(version, "fleet", "");
+    FLO_TRY(flo_out_confirm(cli, "This is for the whole fleet.", fleet, err));
     json_object_set_new(body, "everywhere", json_true());
     json_object_set_new(body, "confirm", json_string(fleet));
     json_object_set_new(body, "reason", json_string(flo_args_text(&cli->args, "reason", "")));
