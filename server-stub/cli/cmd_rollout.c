@@ -373,39 +373,30 @@ static int recall(struct flo_cli *cli, struct flo_err *err)
     if (id == NULL) {
         return flo_fail(err, FLO_E_USAGE, "give a rollout's ID, or --release MODEL@VERSION");
     }
-    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
-    if (rv == 0) {
-        rv = flo_rollout_path(id, "?devices=0", path, sizeof(path), err);
-    }
-    if (rv == 0) {
-        rv = flo_api_get(cli, path, &before, err);
-    }
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err));
+    FLO_TRY(flo_rollout_path(id, "?devices=0", path, sizeof(path), err));
+    FLO_TRY(flo_api_get(cli, path, &before, err));
     const char *release = flo_out_text(before, "release", "");
     bool is_slice = flo_args_has(&cli->args, "slice");
-    if (rv == 0 && !is_slice) {
-        rv = plan_back(cli, release, err);
+    if (!is_slice) {
+        FLO_TRY(plan_back(cli, release, err));
     }
-    FLO_TRY(rv);
     if (flo_args_has(&cli->args, "dry-run")) {
-        return rv;
+        return 0;
     }
-    rv = flo_out_confirm(cli,
-                         is_slice ? "Nothing was done yet. The slice's devices that "
-                                    "have the release go back to what they ran."
-                                  : "Nothing was done yet. Every device that this "
-                                    "rollout touched goes back to what it ran "
-                                    "before.",
-                         release, err);
-    if (rv == 0) {
-        rv = ask(cli, "rollback", release, "", &rollout, err);
-    }
-    if (rv == 0 && (is_slice || !flo_args_has(&cli->args, "wait"))) {
+    FLO_TRY(flo_out_confirm(cli,
+                            is_slice ? "Nothing was done yet. The slice's devices that "
+                                       "have the release go back to what they ran."
+                                     : "Nothing was done yet. Every device that this "
+                                       "rollout touched goes back to what it ran "
+                                       "before.",
+                            release, err));
+    FLO_TRY(ask(cli, "rollback", release, "", &rollout, err));
+    if (is_slice || !flo_args_has(&cli->args, "wait")) {
         flo_rollout_print(cli, rollout);
         return 0;
     }
-    if (rv == 0) {
-        rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
-    }
+    int rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     if (ended != NULL) {
         /* The error is ignored: if not all devices can be read, the first ones
          * are printed. */

@@ -78,19 +78,16 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
     FLO_TRY(flo_rollout_edit_spec(cli, json_object_get(before, "spec"), &wanted, err));
     body = json_pack("{s:o,s:s}", "change", difference(json_object_get(before, "spec"), wanted),
                      "reason", flo_args_text(&cli->args, "reason", ""));
-    int rv = flo_rollout_path(id, "", path, sizeof(path), err);
-    if (rv == 0) {
-        rv = flo_api_change(cli, "PATCH", path, flo_out_text(before, "etag", NULL), body, &rollout,
-                            err);
-    }
+    FLO_TRY(flo_rollout_path(id, "", path, sizeof(path), err));
+    int rv =
+        flo_api_change(cli, "PATCH", path, flo_out_text(before, "etag", NULL), body, &rollout, err);
     if (rv == FLO_E_REST_STALE) {
         return flo_err_fix(err,
                            "somebody changed it meanwhile: look with "
                            "flotilla rollout get %.64s, then edit again",
                            id);
     }
-    if (rv == 0) {
-        print_edit(cli, rollout);
-    }
-    return rv;
+    FLO_TRY(rv);
+    print_edit(cli, rollout);
+    return 0;
 }

@@ -115,18 +115,16 @@ static int show_list(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     json_t *rollout;
     size_t i;
-    int rv = flo_api_some(cli, "/v1/rollouts", EXPERIMENTS_SHOWN, &items, err);
 
+    FLO_TRY(flo_api_some(cli, "/v1/rollouts", EXPERIMENTS_SHOWN, &items, err));
     json_array_foreach(items, i, rollout)
     {
         if (lasting(json_object_get(rollout, "spec")) != NULL) {
             json_array_append(list, rollout);
         }
     }
-    if (rv == 0) {
-        flo_out_table(cli, list, FLO_COLUMNS(rollout));
-    }
-    return rv;
+    flo_out_table(cli, list, FLO_COLUMNS(rollout));
+    return 0;
 }
 
 int flo_cmd_experiment_list(struct flo_cli *cli, struct flo_err *err)
