@@ -54,28 +54,21 @@ static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf
     char path[256];
     struct flo_digest id;
     struct flo_digest found;
-    struct flo_envelope parts = {0};
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope parts = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
 
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
-    int rv = flo_api_get(cli, path, &answer, err);
-    if (rv == 0 && !flo_digest_parse(flo_out_text(answer, "digest", ""), &id)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "the controller gave no digest");
+    FLO_TRY(flo_api_get(cli, path, &answer, err));
+    if (!flo_digest_parse(flo_out_text(answer, "digest", ""), &id)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "the controller gave no digest");
     }
-    if (rv == 0) {
-        rv = flo_api_get_envelope(cli, &id, envelope, err);
-    }
-    if (rv == 0) {
-        rv = flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_api_get_envelope(cli, &id, envelope, err));
+    FLO_TRY(flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, err));
     flo_sha256(parts.body, parts.body_bytes, &found);
-    rv = flo_digest_equal(&found, &id)
-             ? flo_release_new(parts.body, parts.body_bytes, NULL, release, err)
-             : flo_fail(err, FLO_E_TARGET_HASH, "the controller sent another document than %s",
-                        title);
-    flo_envelope_deinit(&parts);
-    return rv;
+    return flo_digest_equal(&found, &id)
+               ? flo_release_new(parts.body, parts.body_bytes, NULL, release, err)
+               : flo_fail(err, FLO_E_TARGET_HASH, "the controller sent another document than %s",
+                          title);
 }
 
 /* Releases and trust that the bundle will contain, until its file is
@@ -112,28 +105,24 @@ static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bu
 static int fetch_all(struct flo_cli *cli, struct wanted *wanted, struct flo_bundle_spec *spec,
                      struct flo_err *err)
 {
-    int rv = 0;
-
     if (cli->args.word_count > FLO_BUNDLE_RELEASES_MAX) {
         return flo_fail(err, FLO_E_USAGE, "a bundle has at most %d releases",
                         FLO_BUNDLE_RELEASES_MAX);
     }
-    for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
+    for (size_t i = 0; i < cli->args.word_count; i++) {
         struct flo_buf *envelope = &wanted->envelopes[i];
-        rv = fetch_document(cli, cli->args.words[i], envelope, &wanted->releases[i], err);
+        FLO_TRY(fetch_document(cli, cli->args.words[i], envelope, &wanted->releases[i], err));
         wanted->documents[i] = (struct flo_bundle_document){envelope->data, envelope->bytes};
         wanted->count++;
     }
-    if (rv == 0) {
-        rv = flo_bundle_check(spec, (const struct flo_release *const *)wanted->releases,
-                              wanted->count, err);
-    }
-    for (size_t i = 0; rv == 0 && i < wanted->count; i++) {
-        rv = fetch(cli, wanted->releases[i], spec, err);
+    FLO_TRY(flo_bundle_check(spec, (const struct flo_release *const *)wanted->releases,
+                             wanted->count, err));
+    for (size_t i = 0; i < wanted->count; i++) {
+        FLO_TRY(fetch(cli, wanted->releases[i], spec, err));
     }
     spec->documents = wanted->documents;
     spec->document_count = wanted->count;
-    return rv;
+    return 0;
 }
 
 static void wanted_free(struct wanted *wanted)

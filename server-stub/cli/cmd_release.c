@@ -102,19 +102,17 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     const char *title;
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *one = json_array();
-    int rv = release_path(cli, "", path, sizeof(path), &title, err);
 
-    if (rv == 0) {
-        rv = flo_api_get(cli, path, &release, err);
-    }
-    if (rv == 0 && flo_out_is_data(cli)) {
+    FLO_TRY(release_path(cli, "", path, sizeof(path), &title, err));
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    if (flo_out_is_data(cli)) {
         flo_out_object(cli, release, FLO_COLUMNS(release));
-    } else if (rv == 0) {
+    } else {
         json_array_append(one, release);
         flo_out_table(cli, one, FLO_COLUMNS(release));
-        rv = show_document(release, err);
+        FLO_TRY(show_document(release, err));
     }
-    return rv;
+    return 0;
 }
 
 /* Adds a signature to a release.  The body does not change, so the release's id
