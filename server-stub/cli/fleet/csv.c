@@ -41,16 +41,14 @@ static bool is_end(const struct csv *csv)
 /* Reads the next cell as text into csv->cell. */
 static int take_cell(struct csv *csv, struct flo_err *err)
 {
-    int rv = 0;
-
     flo_buf_deinit(&csv->cell);
     if (csv->at < csv->end && *csv->at == '"') {
-        rv = take_quoted(csv, err);
-        if (rv == 0 && !is_end(csv)) {
-            rv = fail(csv, err, "more stands behind a quote");
+        FLO_TRY(take_quoted(csv, err));
+        if (!is_end(csv)) {
+            return fail(csv, err, "more stands behind a quote");
         }
     }
-    while (rv == 0 && !is_end(csv)) {
+    while (!is_end(csv)) {
         flo_buf_add(&csv->cell, csv->at++, 1);
     }
     flo_buf_text(&csv->cell, "");
@@ -59,59 +57,52 @@ static int take_cell(struct csv *csv, struct flo_err *err)
         csv->at++;
     }
     csv->at += csv->at < csv->end ? 1 : 0;
-    if (rv == 0 && csv->cell.failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "CSV");
+    if (csv->cell.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "CSV");
     }
     size_t bytes = csv->cell.bytes;
-    if (rv == 0 && (flo_utf8_valid(csv->cell.data, bytes) != bytes ||
-                    memchr(csv->cell.data, '\0', bytes) != NULL)) {
-        rv = fail(csv, err, "no UTF-8 text");
-    }
-    return rv;
+    return (flo_utf8_valid(csv->cell.data, bytes) != bytes ||
+            memchr(csv->cell.data, '\0', bytes) != NULL)
+               ? fail(csv, err, "no UTF-8 text")
+               : 0;
 }
 
 static int take_head(struct csv *csv, json_t *head, struct flo_err *err)
 {
-    int rv = 0;
-
     do {
-        rv = take_cell(csv, err);
-        if (rv == 0 && (csv->cell.bytes == 0 || json_array_size(head) == FLO_CSV_COLUMNS_MAX)) {
-            rv = fail(csv, err, "a column without a name, or too many");
+        FLO_TRY(take_cell(csv, err));
+        if (csv->cell.bytes == 0 || json_array_size(head) == FLO_CSV_COLUMNS_MAX) {
+            return fail(csv, err, "a column without a name, or too many");
         }
-        if (rv == 0) {
-            json_array_append_new(head, json_string(csv->cell.data));
-        }
-    } while (rv == 0 && !csv->is_last);
+        json_array_append_new(head, json_string(csv->cell.data));
+    } while (!csv->is_last);
     csv->line++;
-    return rv;
+    return 0;
 }
 
 /* Reads a row, and skips empty lines before it. */
 static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct flo_err *err)
 {
-    json_t *row = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *row = json_object();
     size_t column = 0;
-    int rv;
 
     do {
-        rv = take_cell(csv, err);
+        FLO_TRY(take_cell(csv, err));
         const char *name = json_string_value(json_array_get(head, column));
         bool is_empty_line = column == 0 && csv->is_last && csv->cell.bytes == 0;
-        if (rv == 0 && !is_empty_line && name == NULL) {
-            rv = fail(csv, err, "more cells than the head line has");
+        if (!is_empty_line && name == NULL) {
+            return fail(csv, err, "more cells than the head line has");
         }
-        if (rv == 0 && !is_empty_line) {
+        if (!is_empty_line) {
             json_object_set_new(row, name, json_string(csv->cell.data));
         }
         column++;
-    } while (rv == 0 && !csv->is_last);
+    } while (!csv->is_last);
     csv->line++;
-    if (rv == 0 && json_object_size(row) > 0) {
+    if (json_object_size(row) > 0) {
         json_array_append(rows, row);
     }
-    json_decref(row);
-    return rv;
+    return 0;
 }
 
 int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err)
