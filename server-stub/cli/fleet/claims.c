@@ -58,25 +58,21 @@ int flo_cmd_claim_import(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = NULL;
     json_int_t claims = 0;
-    int rv = flo_csv_read(cli->args.words[0], &rows, err);
 
-    for (size_t from = 0; rv == 0 && from < json_array_size(rows); from += ITEMS_MAX) {
+    FLO_TRY(flo_csv_read(cli->args.words[0], &rows, err));
+    for (size_t from = 0; from < json_array_size(rows); from += ITEMS_MAX) {
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
         FLO_CLEANUP(flo_json_cleanup)
         json_t *body = json_pack("{s:[]}", "items");
-        for (size_t i = from; i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0; i++) {
+        for (size_t i = from; i < json_array_size(rows) && i < from + ITEMS_MAX; i++) {
             json_t *item = item_of(json_array_get(rows, i), err);
-            rv = item == NULL ? FLO_E_USAGE : 0;
+            FLO_TRY(item == NULL ? FLO_E_USAGE : 0);
             json_array_append_new(json_object_get(body, "items"), item);
         }
-        if (rv == 0) {
-            rv = flo_api_call(cli, "POST", "/v1/claims", body, &answer, err);
-        }
+        FLO_TRY(flo_api_call(cli, "POST", "/v1/claims", body, &answer, err));
         claims += (json_int_t)flo_out_u64(answer, "claims");
     }
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:I}", "claims", claims),
-                     "%lld serial numbers are prepared\n", (long long)claims);
-    }
-    return rv;
+    flo_out_done(cli, json_pack("{s:I}", "claims", claims), "%lld serial numbers are prepared\n",
+                 (long long)claims);
+    return 0;
 }

@@ -83,17 +83,13 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *labels = json_object();
     json_int_t devices = 0;
     json_int_t changed = 0;
-    int rv = read_changes(cli, 0, labels, err);
 
+    FLO_TRY(read_changes(cli, 0, labels, err));
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
-    if (rv == 0) {
-        rv = send_pages(cli, "/v1/labels", body, &devices, &changed, err);
-    }
-    if (rv == 0) {
-        done(cli, devices, changed);
-    }
-    return rv;
+    FLO_TRY(send_pages(cli, "/v1/labels", body, &devices, &changed, err));
+    done(cli, devices, changed);
+    return 0;
 }
 
 /* Builds an item from a row with the device and its labels.  An empty cell
@@ -126,24 +122,20 @@ static int label_file(struct flo_cli *cli, const char *path, struct flo_err *err
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = NULL;
     json_int_t devices = 0;
     json_int_t changed = 0;
-    int rv = flo_csv_read(path, &rows, err);
 
-    for (size_t from = 0; rv == 0 && from < json_array_size(rows); from += ITEMS_MAX) {
+    FLO_TRY(flo_csv_read(path, &rows, err));
+    for (size_t from = 0; from < json_array_size(rows); from += ITEMS_MAX) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *body = json_pack("{s:[]}", "items");
-        for (size_t i = from; i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0; i++) {
+        for (size_t i = from; i < json_array_size(rows) && i < from + ITEMS_MAX; i++) {
             json_t *item = item_of(json_array_get(rows, i), err);
-            rv = item == NULL ? FLO_E_USAGE : 0;
+            FLO_TRY(item == NULL ? FLO_E_USAGE : 0);
             json_array_append_new(json_object_get(body, "items"), item);
         }
-        if (rv == 0) {
-            rv = send_pages(cli, "/v1/labels/batch", body, &devices, &changed, err);
-        }
+        FLO_TRY(send_pages(cli, "/v1/labels/batch", body, &devices, &changed, err));
     }
-    if (rv == 0) {
-        done(cli, devices, changed);
-    }
-    return rv;
+    done(cli, devices, changed);
+    return 0;
 }
 
 static int label_one(struct flo_cli *cli, struct flo_err *err)
