@@ -256,24 +256,21 @@ static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
     char path[160];
 
     FLO_TRY(group_path(name, "/members", path, sizeof(path), err));
-    int rv = list_devices(cli, devices, err);
+    FLO_TRY(list_devices(cli, devices, err));
     unsigned long long count = json_array_size(devices);
-    for (size_t from = 0; rv == 0 && from < count; from += MOVED_MAX) {
+    for (size_t from = 0; from < count; from += MOVED_MAX) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *body = body_of(cli, word, devices, from);
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-        rv = flo_api_call(cli, "POST", path, body, &answer, err);
+        FLO_TRY(flo_api_call(cli, "POST", path, body, &answer, err));
         changed += flo_out_u64(answer, "changed");
     }
-    if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:I,s:I}", "group", name, "devices", (json_int_t)count,
-                               "changed", (json_int_t)changed),
-                     "%llu of %llu device%s %s %s%s\n", changed, count, flo_s(count),
-                     ways[is_dry][strcmp(word, "add") == 0], name,
-                     is_dry ? "; nothing was done" : "");
-    }
-    return rv;
+    flo_out_done(cli,
+                 json_pack("{s:s,s:I,s:I}", "group", name, "devices", (json_int_t)count, "changed",
+                           (json_int_t)changed),
+                 "%llu of %llu device%s %s %s%s\n", changed, count, flo_s(count),
+                 ways[is_dry][strcmp(word, "add") == 0], name, is_dry ? "; nothing was done" : "");
+    return 0;
 }
 
 int flo_cmd_group_add(struct flo_cli *cli, struct flo_err *err)

@@ -12,18 +12,15 @@ static int read_pins(const char *word, bool is_pin, json_t **out, struct flo_err
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
-    int rv = 0;
 
     if (is_pin) {
-        rv = flo_release_title_parse(word, model, version, err);
+        FLO_TRY(flo_release_title_parse(word, model, version, err));
     } else if (!flo_name_is_valid(word)) {
-        rv = flo_fail(err, FLO_E_USAGE, "`%.80s` is no model", word);
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is no model", word);
     }
-    if (rv == 0) {
-        *out = json_pack("{s:{s:o}}", "pins", is_pin ? model : word,
-                         is_pin ? json_string(word) : json_null());
-    }
-    return rv;
+    *out = json_pack("{s:{s:o}}", "pins", is_pin ? model : word,
+                     is_pin ? json_string(word) : json_null());
+    return 0;
 }
 
 static void print_refused(struct flo_cli *cli, const json_t *answer)
