@@ -44,50 +44,40 @@ int flo_pair_create(const char *dir, const char *name, char path[FLO_PAIR_PATH],
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     char public_path[FLO_PAIR_PATH];
-    int rv = 0;
 
     if (!flo_name_is_valid(name)) {
-        rv = flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
+        return flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
     }
-    if (rv == 0) {
-        rv = flo_dir_make(dir, 0700, err);
-    }
-    if (rv == 0) {
-        rv = flo_key_generate(&key, err);
-    }
-    if (rv == 0) {
-        snprintf(path, FLO_PAIR_PATH, "%.900s/%s.key", dir, name);
-        snprintf(public_path, FLO_PAIR_PATH, "%.900s/%s.pub", dir, name);
-        flo_ending_hold(true);
-        rv = save_pair(key, path, public_path, err);
-        flo_ending_hold(false);
-    }
-    if (rv == 0) {
-        *out = key;
-        key = NULL;
-    }
-    return rv;
+    FLO_TRY(flo_dir_make(dir, 0700, err));
+    FLO_TRY(flo_key_generate(&key, err));
+    snprintf(path, FLO_PAIR_PATH, "%.900s/%s.key", dir, name);
+    snprintf(public_path, FLO_PAIR_PATH, "%.900s/%s.pub", dir, name);
+    flo_ending_hold(true);
+    int rv = save_pair(key, path, public_path, err);
+    flo_ending_hold(false);
+    FLO_TRY(rv);
+    *out = key;
+    key = NULL;
+    return 0;
 }
 
 int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     char path[FLO_PAIR_PATH];
-    int rv =
-        flo_pair_create(flo_args_text(&cli->args, "to", "."), cli->args.words[0], path, &key, err);
 
-    if (rv == 0) {
-        const char *keyid = flo_key_public(key)->keyid;
-        int chars = (int)strlen(path) - 4; /* without .key */
-        char public_path[FLO_PAIR_PATH];
-        snprintf(public_path, sizeof(public_path), "%.*s.pub", chars, path);
-        flo_out_done(
-            cli, json_pack("{s:s,s:s,s:s}", "private", path, "public", public_path, "keyid", keyid),
-            "private key %s (0600: keep it off the controller)\n"
-            "public key  %s\nkeyid       %s\n",
-            path, public_path, keyid);
-    }
-    return rv;
+    FLO_TRY(
+        flo_pair_create(flo_args_text(&cli->args, "to", "."), cli->args.words[0], path, &key, err));
+    const char *keyid = flo_key_public(key)->keyid;
+    int chars = (int)strlen(path) - 4; /* without .key */
+    char public_path[FLO_PAIR_PATH];
+    snprintf(public_path, sizeof(public_path), "%.*s.pub", chars, path);
+    flo_out_done(cli,
+                 json_pack("{s:s,s:s,s:s}", "private", path, "public", public_path, "keyid", keyid),
+                 "private key %s (0600: keep it off the controller)\n"
+                 "public key  %s\nkeyid       %s\n",
+                 path, public_path, keyid);
+    return 0;
 }
 
 /* ---- move ---- */
