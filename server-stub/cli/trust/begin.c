@@ -175,12 +175,10 @@ static int begin(struct flo_cli *cli, struct beginning *begun, struct flo_err *e
         flo_err_fix(err, "give the public half that flotilla key create made: "
                          "NAME.pub");
     }
-    if (rv == 0) {
-        rv = flo_trust_held(cli, &begun->held, err);
-    }
     FLO_TRY(rv);
+    FLO_TRY(flo_trust_held(cli, &begun->held, err));
     if (flo_trust_is_signed(begun->held) && is_trusted(begun->held, begun->key.keyid)) {
-        return rv;
+        return 0;
     }
     FLO_TRY(find_root(cli, begun, err));
     FLO_TRY(change(begun, err));

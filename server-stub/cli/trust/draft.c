@@ -57,10 +57,8 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held, struct fl
         memset(err, 0, sizeof(*err));
         return flo_trust_next(held, flo_wall_ms(), out, err);
     }
-    if (rv == 0) {
-        rv = flo_trust_count_up(draft, held, &counters, err);
-    }
     FLO_TRY(rv);
+    FLO_TRY(flo_trust_count_up(draft, held, &counters, err));
     if (counters.own + counters.held > 0) {
         flo_fail(err, FLO_E_STATE, "%s is signed already", path);
         return flo_err_fix(err, "a change needs all signatures again: choose "

@@ -84,27 +84,22 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, s
     const char *path = cli->args.words[1];
     bool keeps = flo_args_has(&cli->args, "keep");
     char old[FLO_KEYID_TEXT];
-    int rv = 0;
 
     if (role == 0) {
         if (!keeps) {
             flo_trust_clear_ca(draft);
         } else if (flo_trust_ca_count(draft) == 0) {
-            rv = keep_authorities(cli, draft, err);
+            FLO_TRY(keep_authorities(cli, draft, err));
         }
-        FLO_TRY(rv);
         return flo_trust_add_authority(draft, path, err);
     }
     if (!keeps) {
-        rv = find_old(cli, draft, role, old, err);
-        if (rv == 0) {
-            rv = flo_trust_drop(draft, old, err);
-        }
+        FLO_TRY(find_old(cli, draft, role, old, err));
+        FLO_TRY(flo_trust_drop(draft, old, err));
     }
-    if (rv == 0 && path == NULL) {
+    if (path == NULL) {
         return add_order_key(cli, draft, err);
     }
-    FLO_TRY(rv);
     return flo_trust_add_file(draft, path, role, err);
 }
 
@@ -215,18 +210,15 @@ int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     const char *floor;
-    int rv = flo_trust_held(cli, &held, err);
 
-    if (rv == 0) {
-        rv = flo_trust_begin(cli, held, &draft, err);
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
+    for (size_t i = 0; i < cli->args.word_count; i++) {
+        FLO_TRY(revoke(cli, draft, cli->args.words[i], err));
     }
-    for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
-        rv = revoke(cli, draft, cli->args.words[i], err);
+    for (size_t i = 0; flo_args_each(&cli->args, "floor", i, &floor); i++) {
+        FLO_TRY(raise_floor(draft, floor, err));
     }
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "floor", i, &floor); i++) {
-        rv = raise_floor(draft, floor, err);
-    }
-    FLO_TRY(rv);
     return flo_trust_end(cli, held, draft, err);
 }
 

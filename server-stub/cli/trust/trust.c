@@ -109,10 +109,8 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     if (rv == FLO_E_META_SCHEMA && path != NULL) {
         rv = flo_trust_load(path, &trust, err);
     }
-    if (rv == 0) {
-        rv = flo_trust_count_up(trust, NULL, &counters, err);
-    }
     FLO_TRY(rv);
+    FLO_TRY(flo_trust_count_up(trust, NULL, &counters, err));
     FLO_CLEANUP(flo_json_cleanup) json_t *object = object_of(trust);
     if (flo_out_is_data(cli)) {
         flo_out_json(cli, object);
