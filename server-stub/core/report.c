@@ -115,22 +115,13 @@ static int read_head(const json_t *in, const char *op, json_t *out, struct flo_e
 
 int flo_report_read(const json_t *in, const char *op, json_t **out, struct flo_err *err)
 {
-    json_t *json = json_object();
-    int rv = read_head(in, op, json, err);
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = json_object();
 
-    if (rv == 0) {
-        rv = read_facts(in, json, err);
-    }
-    if (rv == 0) {
-        rv = read_findings(in, json, err);
-    }
-    if (rv == 0) {
-        rv = read_lines(in, json, err);
-    }
-    if (rv < 0) {
-        json_decref(json);
-        return rv;
-    }
+    FLO_TRY(read_head(in, op, json, err));
+    FLO_TRY(read_facts(in, json, err));
+    FLO_TRY(read_findings(in, json, err));
+    FLO_TRY(read_lines(in, json, err));
     *out = json;
+    json = NULL;
     return 0;
 }

@@ -187,7 +187,6 @@ static int nested(struct parse *parse)
 static int one(struct parse *parse)
 {
     bool is_not = is(parse, "not") || is(parse, "!");
-    int rv;
 
     if (!is_not && !is(parse, "(")) {
         return term(parse);
@@ -200,18 +199,14 @@ static int one(struct parse *parse)
     }
     parse->depth++;
     if (is_not) {
-        rv = next(parse);
-        if (rv == 0) {
-            rv = one(parse);
-        }
-        if (rv == 0) {
-            rv = emit(parse, FLO_SELECT_CODE_NOT);
-        }
+        FLO_TRY(next(parse));
+        FLO_TRY(one(parse));
+        FLO_TRY(emit(parse, FLO_SELECT_CODE_NOT));
     } else {
-        rv = nested(parse);
+        FLO_TRY(nested(parse));
     }
     parse->depth--;
-    return rv;
+    return 0;
 }
 
 static int all(struct parse *parse)
