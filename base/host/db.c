@@ -490,18 +490,16 @@ static int query(struct flo_db *db, const char *sql, const struct flo_db_value *
                  struct flo_err *err)
 {
     struct flo_db_statement *statement = NULL;
-    int rv = prepare(db, sql, &statement, err);
 
-    for (size_t i = 0; i < count && rv == 0; i++) {
+    FLO_TRY(prepare(db, sql, &statement, err));
+    for (size_t i = 0; i < count; i++) {
         int result = bind(statement, (int)i + 1, &values[i], life);
         if (result != SQLITE_OK) {
-            rv = db_fail(db, result, sql, err);
+            return db_fail(db, result, sql, err);
         }
     }
-    if (rv == 0) {
-        *out = statement;
-    }
-    return rv;
+    *out = statement;
+    return 0;
 }
 
 int flo_db_query(struct flo_db *db, const char *sql, const struct flo_db_value *values,

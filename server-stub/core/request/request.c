@@ -162,23 +162,20 @@ static int check_map(struct flo_shape_span inside, const struct place *place, co
     struct place below;
     const char *name;
     json_t *value;
-    int rv = 0;
 
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         place_inside(place, name, &below);
-        if (rv == 0 && !flo_name_is_valid(name)) {
+        if (!flo_name_is_valid(name)) {
             flo_fail(err, FLO_E_REST_SCHEMA,
                      "`%.80s`: a name belongs here (a-z 0-9 . _ -, at most %d "
                      "characters)",
                      name, FLO_NAME_MAX);
-            rv = refused(FLO_E_REST_SCHEMA, below.pointer, err);
+            return refused(FLO_E_REST_SCHEMA, below.pointer, err);
         }
-        if (rv == 0) {
-            rv = check_element(inside, &below, value, err);
-        }
+        FLO_TRY(check_element(inside, &below, value, err));
     }
-    return rv;
+    return 0;
 }
 
 static int check_value(const struct flo_shape_word *word, const struct place *place,
@@ -187,11 +184,10 @@ static int check_value(const struct flo_shape_word *word, const struct place *pl
     struct place below;
     json_t *item;
     size_t i;
-    int rv = check_kind(word, place, value, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(check_kind(word, place, value, err));
     if (word->bracket == '\0') {
-        return rv;
+        return 0;
     }
     if (word->bracket == '{') {
         return *word->inside.at == ':' ? check_map(word->inside, place, value, err)
@@ -200,11 +196,9 @@ static int check_value(const struct flo_shape_word *word, const struct place *pl
     json_array_foreach(value, i, item)
     {
         place_element(place, i, &below);
-        if (rv == 0) {
-            rv = check_element(word->inside, &below, item, err);
-        }
+        FLO_TRY(check_element(word->inside, &below, item, err));
     }
-    return rv;
+    return 0;
 }
 
 static int check_needed(struct flo_shape_span shape, const struct place *place,

@@ -157,22 +157,19 @@ static int save_entry(struct flo_observer *observer, struct flo_observer_entry *
 static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_err *err)
 {
     uint8_t data[FLO_KEPT_WAVES_BYTES_MAX];
-    int rv = 0;
 
-    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX && rv == 0; i++) {
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
         struct flo_observer_cohort *cohort = &observer->cohorts[i];
         if (cohort->rollout.id == 0 || !cohort->is_dirty) {
             continue;
         }
-        rv = *stored > 0 ? 0 : flo_windows_begin(observer->store, err);
+        FLO_TRY(*stored > 0 ? 0 : flo_windows_begin(observer->store, err));
         size_t bytes = flo_kept_waves_pack(&cohort->kept, data);
-        if (rv == 0) {
-            rv = flo_windows_observed_put(observer->store, cohort->name, FLO_OBSERVER_WAVES, data,
-                                          bytes, err);
-        }
+        FLO_TRY(flo_windows_observed_put(observer->store, cohort->name, FLO_OBSERVER_WAVES, data,
+                                         bytes, err));
         ++*stored;
     }
-    return rv;
+    return 0;
 }
 
 /* Marks the waves of all rollouts as stored. */
