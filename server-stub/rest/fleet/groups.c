@@ -43,18 +43,6 @@ static int copy_group(void *context, const struct flo_fleet_group *group)
     return 0;
 }
 
-static int put(struct flo_rest_call *call, const struct group *group, struct flo_err *err)
-{
-    return flo_fleet_group_put(call->controller->store,
-                               &(struct flo_fleet_group){.name = group->name,
-                                                         .selector = group->selector,
-                                                         .priority = group->priority,
-                                                         .note = group->note,
-                                                         .created_at_ms = group->created_at_ms,
-                                                         .ends = group->ends},
-                               err);
-}
-
 static int view(struct flo_rest_call *call, const struct group *group, json_t **out,
                 struct flo_err *err)
 {
@@ -85,6 +73,23 @@ static int answer(struct flo_rest_call *call, const struct group *group, struct 
 {
     tag(call, group);
     return view(call, group, &call->out, err);
+}
+
+/* Stores the group, and answers with it. */
+static int put(struct flo_rest_call *call, const struct group *group, struct flo_err *err)
+{
+    int rv = flo_fleet_group_put(call->controller->store,
+                                 &(struct flo_fleet_group){.name = group->name,
+                                                           .selector = group->selector,
+                                                           .priority = group->priority,
+                                                           .note = group->note,
+                                                           .created_at_ms = group->created_at_ms,
+                                                           .ends = group->ends},
+                                 err);
+
+    flo_groups_changed(call->controller);
+    FLO_TRY(rv);
+    return answer(call, group, err);
 }
 
 /* ---- what it is assigned ---- */
@@ -278,20 +283,14 @@ static void read_in(struct flo_rest_call *call, struct group *group)
 int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group = {.priority = FLO_PRIORITY_STANDARD, .created_at_ms = flo_wall_ms()};
-    int rv = 0;
 
     snprintf(group.name, sizeof(group.name), "%s", flo_rest_text_in(call, "name", ""));
     read_in(call, &group);
-    rv = is_free(call, group.name, err);
-    if (rv == 0 && group.selector[0] != '\0') {
-        rv = check_selector(call, group.name, group.selector, err);
+    FLO_TRY(is_free(call, group.name, err));
+    if (group.selector[0] != '\0') {
+        FLO_TRY(check_selector(call, group.name, group.selector, err));
     }
-    if (rv == 0) {
-        rv = put(call, &group, err);
-    }
-    flo_groups_changed(call->controller);
-    FLO_TRY(rv);
-    return answer(call, &group, err);
+    return put(call, &group, err);
 }
 
 /* Checks whether the caller may take devices out of the group.  Who makes rules
@@ -330,10 +329,7 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
         FLO_TRY(may_take_out(call, group.name, err));
     }
     read_in(call, &group);
-    int rv = put(call, &group, err);
-    flo_groups_changed(call->controller);
-    FLO_TRY(rv);
-    return answer(call, &group, err);
+    return put(call, &group, err);
 }
 
 /* Refuses to delete a group while a rollout may still order its devices. */
@@ -360,10 +356,7 @@ int flo_rest_group_delete(struct flo_rest_call *call, struct flo_err *err)
     FLO_TRY(check_rollouts(call, group.name, err));
     FLO_TRY(may_take_out(call, group.name, err));
     group.ends = true;
-    int rv = put(call, &group, err);
-    flo_groups_changed(call->controller);
-    FLO_TRY(rv);
-    return answer(call, &group, err);
+    return put(call, &group, err);
 }
 
 /* ---- members ---- */
@@ -379,19 +372,17 @@ static int move_one(struct flo_rest_call *call, const char *group, const char *k
 {
     char id[37] = "";
     bool is_news = false;
-    int rv = flo_fleet_device_get(call->controller->store, key, take_id, id, err);
 
-    if (rv == 0 && id[0] == '\0') {
+    FLO_TRY(flo_fleet_device_get(call->controller->store, key, take_id, id, err));
+    if (id[0] == '\0') {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %.64s is retired", key);
     }
-    if (rv == 0 && !is_member) {
-        rv = may_take_out(call, group, err);
+    if (!is_member) {
+        FLO_TRY(may_take_out(call, group, err));
     }
-    if (rv == 0) {
-        rv = flo_groups_member(call->controller, group, id, is_member, &is_news, err);
-    }
-    *changed += rv == 0 && is_news ? 1 : 0;
-    return rv;
+    FLO_TRY(flo_groups_member(call->controller, group, id, is_member, &is_news, err));
+    *changed += is_news ? 1 : 0;
+    return 0;
 }
 
 static int move_all(struct flo_rest_call *call, const char *group, const char *word,
@@ -415,19 +406,15 @@ int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
     struct group group;
     json_int_t devices = 0;
     json_int_t changed = 0;
-    int rv = read_matched(call, &group, err);
 
-    if (rv == 0 && group.selector[0] != '\0') {
+    FLO_TRY(read_matched(call, &group, err));
+    if (group.selector[0] != '\0') {
         flo_fail(err, FLO_E_STATE, "group %s has the devices that its selector says", group.name);
         return flo_err_fix(err, "change labels, or the selector");
     }
-    if (rv == 0) {
-        rv = move_all(call, group.name, "remove", &devices, &changed, err);
-    }
-    if (rv == 0) {
-        rv = move_all(call, group.name, "add", &devices, &changed, err);
-    }
+    FLO_TRY(move_all(call, group.name, "remove", &devices, &changed, err));
+    FLO_TRY(move_all(call, group.name, "add", &devices, &changed, err));
     call->out =
         json_pack("{s:s,s:I,s:I}", "group", group.name, "devices", devices, "changed", changed);
-    return rv;
+    return 0;
 }
