@@ -120,14 +120,12 @@ int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *serial = flo_httpd_param(call->request, "serial");
     bool known;
-    int rv = flo_fleet_serial_get(call->controller->store, serial, take_none, NULL, &known, err);
 
-    if (rv == 0 && !known) {
+    FLO_TRY(flo_fleet_serial_get(call->controller->store, serial, take_none, NULL, &known, err));
+    if (!known) {
         return flo_fail(err, FLO_E_ABSENT, "serial %.64s is not on the list", serial);
     }
-    if (rv == 0) {
-        rv = flo_fleet_serial_delete(call->controller->store, serial, err);
-    }
+    FLO_TRY(flo_fleet_serial_delete(call->controller->store, serial, err));
     call->out = json_pack("{s:s}", "serial", serial);
-    return rv;
+    return 0;
 }

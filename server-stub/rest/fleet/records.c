@@ -94,43 +94,37 @@ static int set(struct flo_rest_call *call, const struct kind *kind, struct flo_e
     FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_copy(call->in);
     const char *name = flo_httpd_param(call->request, "name");
-    int rv = flo_name_is_valid(name)
-                 ? find(call, kind, name, &before, err)
-                 : flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name", name);
 
-    if (rv == 0 && before == NULL) {
-        rv = check_room(call, kind, err);
+    FLO_TRY(flo_name_is_valid(name)
+                ? find(call, kind, name, &before, err)
+                : flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name", name));
+    if (before == NULL) {
+        FLO_TRY(check_room(call, kind, err));
     }
     json_object_del(body, "reason"); /* the reason is kept in the audit only */
     json_object_set_new(body, "at_ms", json_integer((json_int_t)flo_wall_ms()));
     json_object_set_new(body, "by", json_string(call->name));
     flo_json_dump(body, &text);
-    if (rv == 0 && text.failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "no memory for a record");
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a record");
     }
-    if (rv == 0) {
-        rv = flo_fleet_watch_put(call->controller->store, kind->stored, name, text.data, err);
-    }
-    if (rv == 0) {
-        call->out = view_of(name, text.data);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_watch_put(call->controller->store, kind->stored, name, text.data, err));
+    call->out = view_of(name, text.data);
+    return 0;
 }
 
 static int drop(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
     const char *name = flo_httpd_param(call->request, "name");
-    int rv = find(call, kind, name, &before, err);
 
-    if (rv == 0 && before == NULL) {
+    FLO_TRY(find(call, kind, name, &before, err));
+    if (before == NULL) {
         return absent(kind, name, err);
     }
-    if (rv == 0) {
-        rv = flo_fleet_watch_delete(call->controller->store, kind->stored, name, err);
-    }
+    FLO_TRY(flo_fleet_watch_delete(call->controller->store, kind->stored, name, err));
     call->out = json_pack("{s:s}", "name", name);
-    return rv;
+    return 0;
 }
 
 /* ---- the handlers of each ---- */
