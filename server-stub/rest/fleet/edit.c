@@ -35,13 +35,6 @@ static int take_before(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int read_before(struct flo_controller *controller, const char *key, struct before *out,
-                       struct flo_err *err)
-{
-    *out = (struct before){.labels = NULL};
-    return flo_fleet_device_get(controller->store, key, take_before, out, err);
-}
-
 static void before_deinit(struct before *before)
 {
     json_decref(before->labels);
@@ -112,25 +105,23 @@ static int read_edit(struct flo_rest_call *call, struct before *before, struct f
 {
     const json_t *patch = json_object_get(call->in, "labels");
     bool is_news;
-    int rv = 0;
 
     edit->name = flo_rest_text_in(call, "name", NULL);
     edit->note = flo_rest_text_in(call, "note", NULL);
     edit->maintenance = flo_rest_text_in(call, "maintenance", NULL);
     if (patch != NULL && call->is_scoped) {
-        rv = flo_groups_of_labels(call->controller, patch, may_label, call, err);
+        FLO_TRY(flo_groups_of_labels(call->controller, patch, may_label, call, err));
     }
-    if (rv == 0 && patch != NULL) {
-        rv = flo_labels_merge(before->labels, patch, &is_news, err);
+    if (patch != NULL) {
+        FLO_TRY(flo_labels_merge(before->labels, patch, &is_news, err));
         flo_json_dump(before->labels, labels);
         edit->labels = labels->data;
     }
-    if (rv == 0 && json_object_get(call->in, "pins") != NULL) {
-        rv = merge_pins(call, before->id, before->pins, err);
+    if (json_object_get(call->in, "pins") != NULL) {
+        FLO_TRY(merge_pins(call, before->id, before->pins, err));
         flo_json_dump(before->pins, pins);
         edit->pins = pins->data;
     }
-    FLO_TRY(rv);
     return labels->failed || pins->failed ? flo_fail(err, FLO_E_MEMORY, "a change of a device") : 0;
 }
 
@@ -149,35 +140,24 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pins = {0};
     struct flo_fleet_edit edit = {.name = NULL};
-    struct before before;
-    int rv = read_before(controller, flo_httpd_param(call->request, "id"), &before, err);
-    json_t *pinned = json_deep_copy(before.pins);
+    FLO_CLEANUP(before_deinit) struct before before = {.labels = NULL};
+    FLO_CLEANUP(flo_json_cleanup) json_t *pinned = NULL;
 
-    if (rv == 0) {
-        rv = flo_rest_may_device(call, before.id, err);
+    FLO_TRY(flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"),
+                                 take_before, &before, err));
+    pinned = json_deep_copy(before.pins);
+    FLO_TRY(flo_rest_may_device(call, before.id, err));
+    FLO_TRY(read_edit(call, &before, &edit, &labels, &pins, err));
+    FLO_TRY(flo_fleet_device_edit(controller->store, before.id, &edit, err));
+    if (edit.maintenance != NULL || edit.pins != NULL) {
+        FLO_TRY(flo_devices_pin(controller, before.id, call->name, pinned, before.pins, err));
     }
-    if (rv == 0) {
-        rv = read_edit(call, &before, &edit, &labels, &pins, err);
+    if (edit.labels != NULL) {
+        FLO_TRY(may_leave(call, before.id, err));
+        FLO_TRY(flo_rollouts_relabelled(controller, before.id, err));
     }
-    if (rv == 0) {
-        rv = flo_fleet_device_edit(controller->store, before.id, &edit, err);
-    }
-    if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
-        rv = flo_devices_pin(controller, before.id, call->name, pinned, before.pins, err);
-    }
-    if (rv == 0 && edit.labels != NULL) {
-        rv = may_leave(call, before.id, err);
-    }
-    if (rv == 0 && edit.labels != NULL) {
-        rv = flo_rollouts_relabelled(controller, before.id, err);
-    }
-    if (rv == 0) {
-        flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
-        rv = flo_fleet_device_get(controller->store, before.id, take_device, call, err);
-    }
-    json_decref(pinned);
-    before_deinit(&before);
-    return rv;
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
+    return flo_fleet_device_get(controller->store, before.id, take_device, call, err);
 }
 
 /* ---- many ---- */
@@ -188,9 +168,9 @@ static int label_one(struct flo_rest_call *call, const char *key, const json_t *
 {
     struct flo_controller *controller = call->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct before before;
+    FLO_CLEANUP(before_deinit) struct before before = {.labels = NULL};
     bool is_news = false;
-    int rv = read_before(controller, key, &before, err);
+    int rv = flo_fleet_device_get(controller->store, key, take_before, &before, err);
 
     if (rv == 0) {
         rv = flo_labels_merge(before.labels, patch, &is_news, err);
@@ -210,7 +190,6 @@ static int label_one(struct flo_rest_call *call, const char *key, const json_t *
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
         ++*changed;
     }
-    before_deinit(&before);
     return rv < 0 ? flo_wrap(err, rv, "device %.64s", key) : 0;
 }
 
@@ -249,22 +228,16 @@ static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_lis
                      struct flo_err *err)
 {
     const char *where = json_string_value(json_object_get(call->in, "where"));
-    struct flo_fleet_query query = {.count = 0};
-    struct flo_fleet_found found = {0};
-    int rv = flo_fleet_query_where(call, where, &query, err);
+    FLO_CLEANUP(flo_fleet_query_deinit) struct flo_fleet_query query = {.count = 0};
+    FLO_CLEANUP(flo_fleet_found_deinit) struct flo_fleet_found found = {0};
 
-    if (rv == 0) {
-        rv = flo_fleet_query_find(call->controller, &query, &found, err);
-    }
-    if (rv == 0 && found.count > 1) {
+    FLO_TRY(flo_fleet_query_where(call, where, &query, err));
+    FLO_TRY(flo_fleet_query_find(call->controller, &query, &found, err));
+    if (found.count > 1) {
         qsort(found.items, found.count, sizeof(found.items[0]), by_id);
     }
-    if (rv == 0) {
-        take_some(call, &found, max, ids, next);
-    }
-    free(found.items);
-    flo_fleet_query_deinit(&query);
-    return rv;
+    take_some(call, &found, max, ids, next);
+    return 0;
 }
 
 /* Changes the labels of at most a thousand devices per request, because more
@@ -294,27 +267,25 @@ static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins,
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_err why = {0};
-    struct before before;
-    int rv = read_before(call->controller, id, &before, err);
-    json_t *old = json_deep_copy(before.pins);
+    FLO_CLEANUP(before_deinit) struct before before = {.labels = NULL};
+    FLO_CLEANUP(flo_json_cleanup) json_t *old = NULL;
 
-    if (rv == 0 && merge_pins(call, id, before.pins, &why) < 0) {
+    FLO_TRY(flo_fleet_device_get(call->controller->store, id, take_before, &before, err));
+    old = json_deep_copy(before.pins);
+    if (merge_pins(call, id, before.pins, &why) < 0) {
         json_array_append_new(refused, json_pack("{s:s,s:s,s:s}", "device", id, "id",
                                                  flo_error_id(why.code), "what", why.what));
-    } else if (rv == 0 && !json_equal(old, before.pins)) {
+    } else if (!json_equal(old, before.pins)) {
         flo_json_dump(before.pins, &text);
-        rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "pins")
-                         : flo_fleet_device_edit(call->controller->store, id,
-                                                 &(struct flo_fleet_edit){.pins = text.data}, err);
-        if (rv == 0) {
-            rv = flo_devices_pin(call->controller, id, call->name, old, before.pins, err);
-        }
+        FLO_TRY(text.failed
+                    ? flo_fail(err, FLO_E_MEMORY, "pins")
+                    : flo_fleet_device_edit(call->controller->store, id,
+                                            &(struct flo_fleet_edit){.pins = text.data}, err));
+        FLO_TRY(flo_devices_pin(call->controller, id, call->name, old, before.pins, err));
         flo_outgoing_change(call->controller, FLO_OBJECT_DEVICE, id);
         ++*pins;
     }
-    json_decref(old);
-    before_deinit(&before);
-    return rv;
+    return 0;
 }
 
 int flo_rest_devices_pin(struct flo_rest_call *call, struct flo_err *err)
@@ -341,16 +312,13 @@ int flo_rest_devices_batch(struct flo_rest_call *call, struct flo_err *err)
     json_int_t changed = 0;
     size_t i;
     json_t *item;
-    int rv = 0;
 
     json_array_foreach(items, i, item)
     {
-        if (rv == 0) {
-            rv = label_one(call, json_string_value(json_object_get(item, "device")),
-                           json_object_get(item, "labels"), &changed, err);
-        }
+        FLO_TRY(label_one(call, json_string_value(json_object_get(item, "device")),
+                          json_object_get(item, "labels"), &changed, err));
     }
     call->out =
         json_pack("{s:I,s:I}", "devices", (json_int_t)json_array_size(items), "changed", changed);
-    return rv;
+    return 0;
 }

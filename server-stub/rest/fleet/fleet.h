@@ -19,7 +19,7 @@ FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call, const char *w
 void flo_fleet_query_deinit(struct flo_fleet_query *query);
 
 /* Devices that match a query, borrowed until the next change of the store.  The
- * caller frees `items`, also after a failed search. */
+ * caller calls flo_fleet_found_deinit, also after a failed search. */
 struct flo_fleet_found {
     const struct flo_select_device **items;
     size_t count, room;
@@ -27,5 +27,6 @@ struct flo_fleet_found {
 FLO_MUST_USE int flo_fleet_query_find(struct flo_controller *controller,
                                       const struct flo_fleet_query *query,
                                       struct flo_fleet_found *out, struct flo_err *err);
+void flo_fleet_found_deinit(struct flo_fleet_found *found);
 
 #endif

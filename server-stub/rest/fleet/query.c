@@ -123,6 +123,11 @@ int flo_fleet_query_find(struct flo_controller *controller, const struct flo_fle
     return rv == FLO_E_MEMORY ? flo_fail(err, rv, "a list of devices") : rv;
 }
 
+void flo_fleet_found_deinit(struct flo_fleet_found *found)
+{
+    free(found->items);
+}
+
 /* ---- in which order ---- */
 
 struct sorting {
@@ -344,32 +349,19 @@ static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found 
 
 int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_fleet_query query = {.count = 0};
-    struct flo_fleet_found found = {0};
+    FLO_CLEANUP(flo_fleet_query_deinit) struct flo_fleet_query query = {.count = 0};
+    FLO_CLEANUP(flo_fleet_found_deinit) struct flo_fleet_found found = {0};
     struct sorting sorting = {.count = 0};
     struct fields fields = {.count = 0};
-    size_t total = 0;
-    int rv = read_query(call, &query, err);
 
-    if (rv == 0) {
-        rv = read_sort(call, &sorting, err);
-    }
-    if (rv == 0) {
-        rv = read_fields(call, &fields, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_query_find(call->controller, &query, &found, err);
-    }
-    if (rv == 0) {
-        total = found.count;
-        rv = after_cursor(call, &found, &sorting, err);
-    }
-    if (rv == 0) {
-        rv = answer_page(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
-                         &fields, err);
-        json_object_set_new(call->out, "total", json_integer((json_int_t)total));
-    }
-    free(found.items);
-    flo_fleet_query_deinit(&query);
-    return rv;
+    FLO_TRY(read_query(call, &query, err));
+    FLO_TRY(read_sort(call, &sorting, err));
+    FLO_TRY(read_fields(call, &fields, err));
+    FLO_TRY(flo_fleet_query_find(call->controller, &query, &found, err));
+    json_int_t total = (json_int_t)found.count;
+    FLO_TRY(after_cursor(call, &found, &sorting, err));
+    FLO_TRY(answer_page(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
+                        &fields, err));
+    json_object_set_new(call->out, "total", json_integer(total));
+    return 0;
 }
