@@ -114,23 +114,17 @@ static int add_id(void *context, const struct flo_fleet_rollout *rollout)
 static int add_views(struct flo_rest_call *call, const struct ids *ids, const char *model,
                      struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < ids->list.count && rv == 0; i++) {
+    for (size_t i = 0; i < ids->list.count; i++) {
         struct flo_rollout_entry *entry;
         json_t *view = NULL;
-        rv = flo_rollouts_find(call->controller, ids->list.items[i], &entry, err);
-        if (rv == 0 && model != NULL && strcmp(entry->model, model) != 0) {
+        FLO_TRY(flo_rollouts_find(call->controller, ids->list.items[i], &entry, err));
+        if (model != NULL && strcmp(entry->model, model) != 0) {
             continue;
         }
-        if (rv == 0) {
-            rv = flo_object_rollout(call->controller, entry, 0, &view, err);
-        }
-        if (rv == 0) {
-            json_array_append_new(ids->page->items, view);
-        }
+        FLO_TRY(flo_object_rollout(call->controller, entry, 0, &view, err));
+        json_array_append_new(ids->page->items, view);
     }
-    return rv;
+    return 0;
 }
 
 /* Lists active rollouts, then ended ones, the newest of both first.  A page is
@@ -409,17 +403,16 @@ static int recall(struct flo_rest_call *call, struct flo_recall *what, bool is_d
 {
     struct flo_orders_plan *plan = NULL;
     char device[37];
-    int rv = read_recall(call, what, device, err);
 
+    FLO_TRY(read_recall(call, what, device, err));
     /* A yanked release leaves all devices, so the role must be for the whole
      * fleet. */
-    if (rv == 0 && what->is_yanked) {
-        rv = flo_rest_may_group(call, "all", err);
+    if (what->is_yanked) {
+        FLO_TRY(flo_rest_may_group(call, "all", err));
     }
-    if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
-        rv = confirm(call, what->release, err);
+    if (!is_dry || json_object_get(call->in, "confirm") != NULL) {
+        FLO_TRY(confirm(call, what->release, err));
     }
-    FLO_TRY(rv);
     if (!is_dry) {
         return flo_orders_recall(call->controller, what, id, err);
     }
@@ -442,12 +435,11 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *i
 {
     uint64_t number =
         flo_rest_number_in(call, op == FLO_ORDER_PROMPTS ? "stay" : "heartbeat_ms", 0);
-    int rv = confirm(call, call->controller->fleet, err);
 
-    if (rv == 0 && op == FLO_ORDER_CONFIG) {
-        rv = set_heartbeat(call, number, err);
+    FLO_TRY(confirm(call, call->controller->fleet, err));
+    if (op == FLO_ORDER_CONFIG) {
+        FLO_TRY(set_heartbeat(call, number, err));
     }
-    FLO_TRY(rv);
     return flo_orders_fleet(call->controller, op, call->name, number, id, err);
 }
 
@@ -463,16 +455,14 @@ static int remove_model(struct flo_rest_call *call, const struct flo_recall *sco
                                   strcmp(flo_rest_text_in(call, "keep", "none"), "blobs") == 0};
     struct flo_orders_plan *plan = NULL;
     char device[37];
-    int rv = 0;
 
     if (scope->device != NULL) {
-        rv = flo_fleet_device_get(call->controller->store, scope->device, take_id, device, err);
+        FLO_TRY(flo_fleet_device_get(call->controller->store, scope->device, take_id, device, err));
         what.device = device;
     }
-    if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
-        rv = confirm(call, what.model, err);
+    if (!is_dry || json_object_get(call->in, "confirm") != NULL) {
+        FLO_TRY(confirm(call, what.model, err));
     }
-    FLO_TRY(rv);
     if (!is_dry) {
         return flo_orders_remove(call->controller, &what, id, err);
     }
@@ -571,29 +561,26 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op = op_of(call);
     bool is_dry = call->is_dry;
-    int rv = read_scope(call, &what, err);
 
-    if (rv == 0) {
-        rv = what.device != NULL ? flo_rest_may_device(call, what.device, err)
-                                 : flo_rest_may_group(call, what.group, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(read_scope(call, &what, err));
+    FLO_TRY(what.device != NULL ? flo_rest_may_device(call, what.device, err)
+                                : flo_rest_may_group(call, what.group, err));
     if (is_dry && op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_REMOVE) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "dry_run: only a rollback and a removal have a plan");
     }
     if (op == FLO_ORDER_ROLLBACK) {
-        rv = recall(call, &what, is_dry, id, err);
+        FLO_TRY(recall(call, &what, is_dry, id, err));
     } else if (op == FLO_ORDER_REMOVE) {
-        rv = remove_model(call, &what, is_dry, id, err);
+        FLO_TRY(remove_model(call, &what, is_dry, id, err));
     } else if (flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT) {
-        rv = ask_report(call, op, &what, id, err);
+        FLO_TRY(ask_report(call, op, &what, id, err));
     } else {
-        rv = fleet_order(call, op, id, err);
+        FLO_TRY(fleet_order(call, op, id, err));
     }
-    if (rv < 0 || is_dry) {
+    if (is_dry) {
         call->status = 200;
-        return rv;
+        return 0;
     }
     FLO_TRY(flo_fleet_order_reason(call->controller->store, id,
                                    flo_rest_text_in(call, "reason", ""), err));
