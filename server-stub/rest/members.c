@@ -34,24 +34,17 @@ int flo_rest_rollout_devices(struct flo_rest_call *call, struct flo_err *err)
     struct flo_members_page page = {.after = cursor != NULL ? cursor : "",
                                     .limit = (size_t)flo_rest_number(call, "limit", 1000),
                                     .which = which_of(call)};
-    struct flo_selector *where = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_selector *where = NULL;
     struct flo_rollout_entry *entry;
     json_t *items = NULL;
     bool has_more = false;
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv == 0) {
-        rv = read_where(call, &where, err);
-    }
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
+    FLO_TRY(read_where(call, &where, err));
     page.where = where;
-    if (rv == 0) {
-        rv = flo_rollouts_show_page(call->controller, entry, &page, &items, &has_more, err);
-    }
-    free(where);
-    if (rv == 0) {
-        const json_t *last = json_array_get(items, json_array_size(items) - 1);
-        call->out =
-            flo_rest_list(items, has_more ? json_string_value(json_object_get(last, "id")) : NULL);
-    }
-    return rv;
+    FLO_TRY(flo_rollouts_show_page(call->controller, entry, &page, &items, &has_more, err));
+    const json_t *last = json_array_get(items, json_array_size(items) - 1);
+    call->out =
+        flo_rest_list(items, has_more ? json_string_value(json_object_get(last, "id")) : NULL);
+    return 0;
 }

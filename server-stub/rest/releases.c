@@ -297,17 +297,13 @@ static int take_found(void *context, const struct flo_fleet_release *release)
 
 static int find(struct flo_rest_call *call, struct found *found, struct flo_err *err)
 {
-    int rv = flo_release_title_parse(flo_httpd_param(call->request, "name"), found->model,
-                                     found->version, err);
-
+    FLO_TRY(flo_release_title_parse(flo_httpd_param(call->request, "name"), found->model,
+                                    found->version, err));
     found->err = err;
-    if (rv == 0) {
-        rv = flo_fleet_release_get(call->controller->store, found->model, found->version,
-                                   take_found, found, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_fleet_release_get(call->controller->store, found->model, found->version, take_found,
+                                  found, err));
     tag(call, found->digest, found->state);
-    rv = flo_rest_match(call, flo_httpd_param(call->request, "name"), err);
+    int rv = flo_rest_match(call, flo_httpd_param(call->request, "name"), err);
     if (rv < 0) {
         flo_release_free(found->release);
     }
