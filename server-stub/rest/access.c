@@ -38,16 +38,14 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_er
                                     .created_at_ms = flo_wall_ms(),
                                     .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
-    int rv = flo_groups_may_enrol(call->controller, group, err);
-    if (rv == 0) {
-        rv = flo_fleet_token_add(call->controller->store, &token, err);
-    }
+    FLO_TRY(flo_groups_may_enrol(call->controller, group, err));
+    FLO_TRY(flo_fleet_token_add(call->controller->store, &token, err));
     flo_address_url(url, "https", call->controller->addresses.public,
                     call->controller->addresses.port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind", "enroll", "token",
                           text, "group", group, "uses", (json_int_t)uses, "expires_at_ms",
                           (json_int_t)token.expires_at_ms, "controller", url);
-    return rv;
+    return 0;
 }
 
 struct owner {

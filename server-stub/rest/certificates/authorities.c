@@ -189,7 +189,7 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     const struct flo_authority *found;
-    json_t *devices;
+    FLO_CLEANUP(flo_json_cleanup) json_t *devices = NULL;
     const char *name = json_string_value(json_object_get(call->in, "authority"));
     const char *confirm = json_string_value(json_object_get(call->in, "confirm"));
 
@@ -204,15 +204,9 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     if (rv == FLO_E_CA_HELD) {
         rv = refuse(devices, &gone, err);
     }
-    if (rv == 0) {
-        rv = flo_pki_retire(controller, gone.name, err);
-    }
-    if (rv == 0) {
-        rv = status(controller, &call->out, err);
-    }
-    if (rv == 0) {
-        json_object_set(call->out, "devices_cut_off", devices);
-    }
-    json_decref(devices);
-    return rv;
+    FLO_TRY(rv);
+    FLO_TRY(flo_pki_retire(controller, gone.name, err));
+    FLO_TRY(status(controller, &call->out, err));
+    json_object_set(call->out, "devices_cut_off", devices);
+    return 0;
 }

@@ -550,12 +550,9 @@ int flo_blobs_open(struct flo_rest *rest, struct flo_err *err)
         .on_body = on_body,
         .body_bytes_max = BLOB_BYTES_MAX,
     };
-    int rv = flo_rest_stream_open(rest, FLO_STREAM_BLOB, on_get, err);
 
+    FLO_TRY(flo_rest_stream_open(rest, FLO_STREAM_BLOB, on_get, err));
     remove_temporaries(rest->controller);
-    if (rv == 0) {
-        rv = flo_rest_stream_open(rest, FLO_STREAM_ENVELOPE, on_envelope, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_rest_stream_open(rest, FLO_STREAM_ENVELOPE, on_envelope, err));
     return flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload, on_put, err);
 }

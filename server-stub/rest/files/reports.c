@@ -168,17 +168,14 @@ static int keep(struct flo_controller *controller, const struct upload *upload, 
     char who[64];
     char detail[64];
     bool is_news;
-    int rv = flo_fleet_report_add(controller->store, &report, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_outcome_advance(
-            controller->store, upload->order, upload->device, FLO_OUTCOME_DONE, 0,
-            now_ms > upload->issued_at_ms ? now_ms - upload->issued_at_ms : 0, "", &is_news, err);
-    }
+    FLO_TRY(flo_fleet_report_add(controller->store, &report, err));
+    FLO_TRY(flo_fleet_outcome_advance(
+        controller->store, upload->order, upload->device, FLO_OUTCOME_DONE, 0,
+        now_ms > upload->issued_at_ms ? now_ms - upload->issued_at_ms : 0, "", &is_news, err));
     snprintf(who, sizeof(who), "device %s", upload->device);
     snprintf(detail, sizeof(detail), "%s, %zu bytes", upload->op, upload->body.bytes);
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, upload->order);
-    FLO_TRY(rv);
     return flo_controller_audit(controller, who, "report.put", upload->order, "ok", detail, err);
 }
 

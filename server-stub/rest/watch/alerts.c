@@ -217,11 +217,9 @@ int flo_rest_deliveries_replay(struct flo_rest_call *call, struct flo_err *err)
 {
     uint64_t count = 0;
     const char *target;
-    int rv = target_of(call, &target, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_delivery_replay(call->controller->store, target, flo_wall_ms(), &count, err);
-    }
-    call->out = rv == 0 ? json_pack("{s:I}", "count", (json_int_t)count) : NULL;
-    return rv;
+    FLO_TRY(target_of(call, &target, err));
+    FLO_TRY(flo_fleet_delivery_replay(call->controller->store, target, flo_wall_ms(), &count, err));
+    call->out = json_pack("{s:I}", "count", (json_int_t)count);
+    return 0;
 }
