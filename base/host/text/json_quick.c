@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/tree/tree.h"
+
 struct reader {
     const char *at, *end;
     struct flo_buf scratch; /* decoded text of a string with escapes */
@@ -55,27 +57,17 @@ static const char *skip_plain(const char *at, const char *end)
 static bool read_escape(struct reader *r)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    static const char hex[] = "0123456789abcdefABCDEF";
     char c = r->at < r->end ? *r->at++ : '\0';
     const char *hit = memchr(from, c, sizeof(from) - 1);
-    uint32_t code = 0;
+    uint32_t code;
     char utf8[4];
 
     if (hit != NULL) {
         flo_buf_add(&r->scratch, &to[hit - from], 1);
         return true;
     }
-    if (c != 'u' || r->end - r->at < 4) {
-        return false;
-    }
-    for (int i = 0; i < 4; i++) {
-        hit = memchr(hex, *r->at++, sizeof(hex) - 1);
-        if (hit == NULL) {
-            return false;
-        }
-        code = code << 4 | (uint32_t)(hit - hex - (hit - hex > 15 ? 6 : 0));
-    }
-    if (code == 0 || (code >= 0xd800 && code < 0xe000)) {
+    if (c != 'u' || !flo_hex_read(&r->at, r->end, 4, &code) || code == 0 ||
+        (code >= 0xd800 && code < 0xe000)) {
         return false;
     }
     flo_buf_add(&r->scratch, utf8, flo_utf8_put(code, utf8));
