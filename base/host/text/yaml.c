@@ -221,22 +221,17 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
 static int read_list(struct reader *reader, unsigned depth, json_t *list)
 {
     for (;;) {
-        yaml_event_t event;
+        FLO_CLEANUP(yaml_event_delete) yaml_event_t event = {0};
         json_t *value = NULL;
         FLO_TRY(next_event(reader, &event));
         if (event.type == YAML_SEQUENCE_END_EVENT) {
-            yaml_event_delete(&event);
             return 0;
         }
-        int rv = note_line(reader, event.start_mark);
-        if (rv == 0) {
-            rv = read_node(reader, &event, depth + 1, &value);
+        FLO_TRY(note_line(reader, event.start_mark));
+        FLO_TRY(read_node(reader, &event, depth + 1, &value));
+        if (json_array_append_new(list, value) < 0) {
+            return no_memory(reader);
         }
-        yaml_event_delete(&event);
-        if (rv == 0 && json_array_append_new(list, value) < 0) {
-            rv = no_memory(reader);
-        }
-        FLO_TRY(rv);
     }
 }
 
@@ -265,35 +260,28 @@ static int check_key(struct reader *reader, const yaml_event_t *event, const jso
 /* Reads the value of `key` and adds both to `map`. */
 static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth, json_t *map)
 {
-    yaml_event_t event;
+    FLO_CLEANUP(yaml_event_delete) yaml_event_t event = {0};
     json_t *value = NULL;
 
     FLO_TRY(note_line(reader, key->start_mark));
     FLO_TRY(next_event(reader, &event));
-    int rv = read_node(reader, &event, depth + 1, &value);
-    yaml_event_delete(&event);
-    if (rv == 0 && json_object_set_new(map, (const char *)key->data.scalar.value, value) < 0) {
-        rv = no_memory(reader);
-    }
-    return rv;
+    FLO_TRY(read_node(reader, &event, depth + 1, &value));
+    return json_object_set_new(map, (const char *)key->data.scalar.value, value) < 0
+               ? no_memory(reader)
+               : 0;
 }
 
 /* Reads entries up to the end of the map. */
 static int read_map(struct reader *reader, unsigned depth, json_t *map)
 {
     for (;;) {
-        yaml_event_t key;
+        FLO_CLEANUP(yaml_event_delete) yaml_event_t key = {0};
         FLO_TRY(next_event(reader, &key));
         if (key.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&key);
             return 0;
         }
-        int rv = check_key(reader, &key, map);
-        if (rv == 0) {
-            rv = read_entry(reader, &key, depth, map);
-        }
-        yaml_event_delete(&key);
-        FLO_TRY(rv);
+        FLO_TRY(check_key(reader, &key, map));
+        FLO_TRY(read_entry(reader, &key, depth, map));
     }
 }
 
@@ -333,37 +321,30 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
 
 static int read_document(struct reader *reader, const yaml_event_t *start)
 {
-    yaml_event_t event;
+    FLO_CLEANUP(yaml_event_delete) yaml_event_t event = {0};
+    FLO_CLEANUP(yaml_event_delete) yaml_event_t end = {0};
 
     if (start->data.document_start.tag_directives.start !=
         start->data.document_start.tag_directives.end) {
         return refuse(reader, start->start_mark, "tags are not allowed");
     }
     FLO_TRY(next_event(reader, &event));
-    int rv = note_line(reader, event.start_mark);
-    if (rv == 0) {
-        rv = read_node(reader, &event, 1, &reader->yaml->root);
-    }
-    yaml_event_delete(&event);
-    FLO_TRY(rv);
-    FLO_TRY(next_event(reader, &event));
-    yaml_event_delete(&event); /* the event that ends the document */
-    return 0;
+    FLO_TRY(note_line(reader, event.start_mark));
+    FLO_TRY(read_node(reader, &event, 1, &reader->yaml->root));
+    return next_event(reader, &end);
 }
 
 static int read_stream(struct reader *reader)
 {
     for (bool is_done = false; !is_done;) {
-        yaml_event_t event;
-        int rv = next_event(reader, &event);
-        FLO_TRY(rv);
+        FLO_CLEANUP(yaml_event_delete) yaml_event_t event = {0};
+        FLO_TRY(next_event(reader, &event));
         if (event.type == YAML_DOCUMENT_START_EVENT) {
-            rv = reader->yaml->root != NULL ? refuse(reader, event.start_mark, "a second document")
-                                            : read_document(reader, &event);
+            FLO_TRY(reader->yaml->root != NULL
+                        ? refuse(reader, event.start_mark, "a second document")
+                        : read_document(reader, &event));
         }
         is_done = event.type == YAML_STREAM_END_EVENT;
-        yaml_event_delete(&event);
-        FLO_TRY(rv);
     }
     if (reader->yaml->root == NULL) {
         reader->yaml->root = json_null();
