@@ -122,6 +122,11 @@ static int call(struct flo_cli *cli, struct flo_http_request *request, const cha
     return 0;
 }
 
+static void answer_deinit(struct flo_http_answer *answer)
+{
+    flo_buf_deinit(&answer->body);
+}
+
 static int answer_json(const struct flo_http_answer *answer, json_t **out, struct flo_err *err)
 {
     if (out == NULL) {
@@ -142,7 +147,7 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
     char id[37];
     char extra[64];
     const char *headers[] = {extra, NULL};
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request request = {
         .method = method, .body = data, .body_bytes = bytes, .answer_bytes_max = ANSWER_BYTES_MAX};
 
@@ -154,12 +159,8 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
         snprintf(extra, sizeof(extra), "Idempotency-Key: %s", id);
         request.headers = headers;
     }
-    int rv = call(cli, &request, path, &got, err);
-    if (rv == 0) {
-        rv = got.status / 100 == 2 ? answer_json(&got, answer, err) : flo_http_fail(&got, "", err);
-    }
-    flo_buf_deinit(&got.body);
-    return rv;
+    FLO_TRY(call(cli, &request, path, &got, err));
+    return got.status / 100 == 2 ? answer_json(&got, answer, err) : flo_http_fail(&got, "", err);
 }
 
 int flo_api_change(struct flo_cli *cli, const char *method, const char *path, const char *etag,
@@ -186,15 +187,11 @@ int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer, struct f
 
 int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer, struct flo_err *err)
 {
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request request = {.answer_bytes_max = ANSWER_BYTES_MAX};
-    int rv = call(cli, &request, path, &got, err);
 
-    if (rv == 0) {
-        rv = answer_json(&got, answer, err);
-    }
-    flo_buf_deinit(&got.body);
-    return rv;
+    FLO_TRY(call(cli, &request, path, &got, err));
+    return answer_json(&got, answer, err);
 }
 
 int flo_api_stream(struct flo_cli *cli, const char *path, const char *last_id,
@@ -204,17 +201,13 @@ int flo_api_stream(struct flo_cli *cli, const char *path, const char *last_id,
 {
     char last[96];
     const char *headers[] = {"Accept: text/event-stream", last_id != NULL ? last : NULL, NULL};
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request request = {
         .headers = headers, .on_data = on_data, .on_progress = on_progress, .context = context};
 
     snprintf(last, sizeof(last), "Last-Event-ID: %.64s", last_id != NULL ? last_id : "");
-    int rv = call(cli, &request, path, &got, err);
-    if (rv == 0 && got.status != 200) {
-        rv = flo_http_fail(&got, path, err);
-    }
-    flo_buf_deinit(&got.body);
-    return rv;
+    FLO_TRY(call(cli, &request, path, &got, err));
+    return got.status != 200 ? flo_http_fail(&got, path, err) : 0;
 }
 
 void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
@@ -343,13 +336,12 @@ int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest, bool 
                      struct flo_err *err)
 {
     char url[160];
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request head = {.method = "HEAD"};
 
     blob_path(digest, url, sizeof(url));
     int rv = call(cli, &head, url, &got, err);
     *out = rv == 0 && got.status == 200;
-    flo_buf_deinit(&got.body);
     return rv;
 }
 
@@ -357,7 +349,7 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest, const
                      struct flo_err *err)
 {
     char url[160];
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
 
     FLO_TRY(flo_file_open(path, &fd, err));
@@ -366,12 +358,8 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest, const
                                    .body_fd = fd,
                                    .low_speed_ms = KEPT_MS,
                                    .content_type = "application/octet-stream"};
-    int rv = call(cli, &put, url, &got, err);
-    if (rv == 0 && got.status / 100 != 2) {
-        rv = flo_http_fail(&got, "upload", err);
-    }
-    flo_buf_deinit(&got.body);
-    return rv;
+    FLO_TRY(call(cli, &put, url, &got, err));
+    return got.status / 100 != 2 ? flo_http_fail(&got, "upload", err) : 0;
 }
 
 int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release, struct flo_buf *out,
@@ -379,20 +367,17 @@ int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release, 
 {
     char text[FLO_DIGEST_TEXT];
     char url[160];
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request request = {.answer_bytes_max = FLO_ENVELOPE_BYTES_MAX};
 
     flo_digest_text(release, text);
     snprintf(url, sizeof(url), "/v1/envelopes/%s", text);
-    int rv = call(cli, &request, url, &got, err);
-    if (rv == 0 && got.status != 200) {
-        rv = flo_http_fail(&got, "release document", err);
-    }
-    if (rv < 0) {
-        flo_buf_deinit(&got.body);
-        return rv;
+    FLO_TRY(call(cli, &request, url, &got, err));
+    if (got.status != 200) {
+        return flo_http_fail(&got, "release document", err);
     }
     *out = got.body;
+    got.body = (struct flo_buf){0};
     return 0;
 }
 
@@ -414,7 +399,7 @@ int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest, const
 {
     char url[160];
     struct blob_sink sink = {.fd = -1};
-    struct flo_http_answer got = {0};
+    FLO_CLEANUP(answer_deinit) struct flo_http_answer got = {0};
     struct flo_http_request request = {.on_data = take_blob, .context = &sink};
     struct flo_digest found;
 
@@ -430,7 +415,6 @@ int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest, const
     if (rv == 0 && got.status != 200) {
         rv = flo_http_fail(&got, "artifact", err);
     }
-    flo_buf_deinit(&got.body);
     if (rv == 0) {
         flo_sha256_final(&sink.sha, &found);
         if (!flo_digest_equal(&found, digest)) {
