@@ -153,28 +153,21 @@ static bool has_begun(const struct flo_rollout *rollout)
 
 /* ---- to the end ---- */
 
-static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
-                   struct flo_rollout_actions *actions)
+/* Ends the rollout by way of the state `ending`: ABORTING, which orders the
+ * devices to abort their updates, or ROLLING_BACK. */
+static void leave(struct flo_rollout *rollout, enum flo_rollout_state ending, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
 {
     if (!has_begun(rollout)) {
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
     restart_waits(rollout, now_ms);
-    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, flo_rollout_touched(rollout),
-                      FLO_STATES_NOT_ACTIVE);
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTING, now_ms, actions);
-}
-
-static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
-                       struct flo_rollout_actions *actions)
-{
-    if (!has_begun(rollout)) {
-        flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
-        return;
+    if (ending == FLO_ROLLOUT_ABORTING) {
+        flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, flo_rollout_touched(rollout),
+                          FLO_STATES_NOT_ACTIVE);
     }
-    restart_waits(rollout, now_ms);
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+    flo_rollout_state_set(rollout, ending, now_ms, actions);
 }
 
 /* Returns the time at which the present state expires; 0: never. */
@@ -206,7 +199,7 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
     /* the rollout expires only once, because a person may resume it */
     rollout->expires_at_ms = 0;
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
-        abort_(rollout, now_ms, actions);
+        leave(rollout, FLO_ROLLOUT_ABORTING, now_ms, actions);
     } else if (rollout->state == FLO_ROLLOUT_RUNNING) {
         pause(rollout, now_ms, actions);
     }
@@ -277,14 +270,14 @@ int flo_rollout_operator_step(struct flo_rollout *rollout, const struct flo_roll
         flo_rollout_phase_leave(rollout, FLO_PHASE_PROMOTED, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_ABORT:
-        abort_(rollout, event->now_ms, actions);
+        leave(rollout, FLO_ROLLOUT_ABORTING, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_ROLLBACK:
         restart_waits(rollout, event->now_ms);
         flo_rollout_go_back(rollout, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_TAKEN_BACK:
-        taken_back(rollout, event->now_ms, actions);
+        leave(rollout, FLO_ROLLOUT_ROLLING_BACK, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_EDIT:
         flo_rollout_why(actions, "%s", rollout->reason);
