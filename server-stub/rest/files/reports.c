@@ -149,11 +149,9 @@ static int read_report(const struct upload *upload, struct flo_buf *out, struct 
         rv == FLO_E_META_NAME) {
         rv = err->code = FLO_E_REST_SCHEMA;
     }
-    if (rv == 0) {
-        flo_json_dump(report, out);
-        rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "report") : 0;
-    }
-    return rv;
+    FLO_TRY(rv);
+    flo_json_dump(report, out);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "report") : 0;
 }
 
 static int keep(struct flo_controller *controller, const struct upload *upload, const char *body,

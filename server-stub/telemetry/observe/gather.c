@@ -832,6 +832,7 @@ int flo_observer_analysis(struct flo_observer *observer, struct flo_observe_anal
 {
     flo_observer_move(observer, now_ms);
     uint32_t number = cohort_of(observer, analysis);
+    FLO_CLEANUP(gather_close)
     struct gather gather = {.observer = observer,
                             .analysis = analysis,
                             .number = number,
@@ -854,23 +855,13 @@ int flo_observer_analysis(struct flo_observer *observer, struct flo_observe_anal
     analysis->evidence.phase = analysis->phase;
     analysis->evidence.block = observer->closed;
     analysis->evidence.at_ms = now_ms;
-    int rv = gather_open(&gather, err);
-    if (rv == 0) {
-        rv = find_compared(&gather, err);
+    FLO_TRY(gather_open(&gather, err));
+    FLO_TRY(find_compared(&gather, err));
+    gather_all(&gather);
+    FLO_TRY(flo_observer_slow(observer, number, &analysis->evidence, err));
+    if (has_rule(analysis, FLO_MEASURE_LEAK)) {
+        FLO_TRY(gather_leak(&gather, err));
     }
-    if (rv == 0) {
-        gather_all(&gather);
-        rv = flo_observer_slow(observer, number, &analysis->evidence, err);
-    }
-    if (rv == 0 && has_rule(analysis, FLO_MEASURE_LEAK)) {
-        rv = gather_leak(&gather, err);
-    }
-    if (rv == 0) {
-        rv = flo_observer_scan(observer, analysis, number, err);
-    }
-    if (rv == 0) {
-        rv = flo_observer_list(observer, analysis, number, err);
-    }
-    gather_close(&gather);
-    return rv;
+    FLO_TRY(flo_observer_scan(observer, analysis, number, err));
+    return flo_observer_list(observer, analysis, number, err);
 }
