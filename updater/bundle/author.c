@@ -321,14 +321,10 @@ static int write_body(const struct author_build *build, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     const struct flo_author *author = build->author;
-    struct flo_buf body = {.bytes_max = FLO_RELEASE_BYTES_MAX};
-    int rv = flo_release_write(&build->release, &body, err);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {.bytes_max = FLO_RELEASE_BYTES_MAX};
 
-    if (rv == 0) {
-        rv = flo_json_parse(body.data, body.bytes, FLO_RELEASE_BYTES_MAX, &root, err);
-    }
-    flo_buf_deinit(&body);
-    FLO_TRY(rv);
+    FLO_TRY(flo_release_write(&build->release, &body, err));
+    FLO_TRY(flo_json_parse(body.data, body.bytes, FLO_RELEASE_BYTES_MAX, &root, err));
     json_t *provenance = json_object();
     if (author->source != NULL) {
         json_object_set_new(provenance, "source", json_string(author->source));

@@ -396,16 +396,12 @@ static int take_way(struct author_build *build, struct flo_release_file *file, s
         return 0;
     }
     if (blob->codec != FLO_CODEC_RAW) {
-        rv = flo_delta_inspect(task->patch_fd, &facts, err);
+        FLO_TRY(flo_delta_inspect(task->patch_fd, &facts, err));
     }
-    if (rv == 0) {
-        rv = name_blob(build->out_dir, task->patch_fd, &blob->digest, err);
-    }
-    if (rv == 0) {
-        blob->kept = true;
-        add_way(file, blob, &facts);
-    }
-    return rv;
+    FLO_TRY(name_blob(build->out_dir, task->patch_fd, &blob->digest, err));
+    blob->kept = true;
+    add_way(file, blob, &facts);
+    return 0;
 }
 
 static bool has_base(const struct tasks *tasks, const struct flo_release_file *file,

@@ -54,28 +54,20 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, struct flo_err 
     }
     if (bytes >= 8 && memcmp(data, "BSDIFF40", 8) == 0) {
         struct bsdiff40_head head;
-        rv = flo_bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
-        if (rv == 0) {
-            inspect_bsdiff40(&head, &facts);
-        }
+        FLO_TRY(flo_bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err));
+        inspect_bsdiff40(&head, &facts);
     } else if (flo_tensor_magic_is(data, bytes)) {
         struct tensor_head head;
-        rv = flo_tensor_head_read(data, bytes, facts.patch_bytes, &head, err);
-        if (rv == 0) {
-            inspect_tensor1(&head, &facts);
-            flo_sha256(data, sizeof data, &facts.head);
-        }
+        FLO_TRY(flo_tensor_head_read(data, bytes, facts.patch_bytes, &head, err));
+        inspect_tensor1(&head, &facts);
+        flo_sha256(data, sizeof data, &facts.head);
     } else if (bytes >= 4 && memcmp(data, zstd_magic, 4) == 0) {
         struct zstd_head head;
-        rv = flo_zstd_head_read(data, bytes, &head, err);
-        if (rv == 0) {
-            inspect_zstd(&head, &facts);
-        }
+        FLO_TRY(flo_zstd_head_read(data, bytes, &head, err));
+        inspect_zstd(&head, &facts);
     } else {
         facts.new_bytes = facts.patch_bytes;
     }
-    if (rv == 0) {
-        *out = facts;
-    }
-    return rv;
+    *out = facts;
+    return 0;
 }

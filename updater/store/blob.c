@@ -164,10 +164,8 @@ int flo_store_blob_open_verified(struct flo_store *store, const struct flo_diges
     if (rv == FLO_E_IO_READ) {
         set_aside(store, digest);
     }
-    if (rv == 0) {
-        rv = flo_store_blob_check(store, digest, &actual, err);
-    }
     FLO_TRY(rv);
+    FLO_TRY(flo_store_blob_check(store, digest, &actual, err));
     *fd = opened;
     opened = -1;
     if (bytes != NULL) {

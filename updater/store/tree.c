@@ -92,7 +92,6 @@ int flo_store_tree_open(struct flo_store *store, const struct flo_digest *digest
     char name[FLO_BLOB_NAME];
     FLO_CLEANUP(flo_fd_cleanup) int trees = trees_open(store, true);
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int rv = 0;
 
     if (trees < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/trees", store->path);
@@ -105,16 +104,14 @@ int flo_store_tree_open(struct flo_store *store, const struct flo_digest *digest
         flo_store_folder_remove(trees, name);
     }
     if (tree < 0) {
-        rv = make(store, trees, name, release, variant, err);
-        tree = rv < 0 ? -1 : openat(trees, name, flags);
+        FLO_TRY(make(store, trees, name, release, variant, err));
+        tree = openat(trees, name, flags);
     }
-    if (rv == 0 && tree < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "trees/%s", name);
+    if (tree < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "trees/%s", name);
     }
-    if (rv == 0) {
-        *fd = tree;
-    }
-    return rv;
+    *fd = tree;
+    return 0;
 }
 
 void flo_store_trees_sweep(struct flo_store *store,

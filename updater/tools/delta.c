@@ -166,25 +166,23 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
                     struct flo_digest *expected, struct flo_err *err)
 {
     struct flo_delta_facts facts;
-    int rv = flo_delta_inspect(job->patch_fd, &facts, err);
 
+    FLO_TRY(flo_delta_inspect(job->patch_fd, &facts, err));
     job->memory_bytes_max = line->memory_bytes_max;
-    if (rv == 0 && line->expected != NULL) {
-        rv = parse_digest(line->expected, "--expect", expected, err);
+    if (line->expected != NULL) {
+        FLO_TRY(parse_digest(line->expected, "--expect", expected, err));
         job->new_digest = expected;
     }
     /* The file may be a patch with a damaged magic number, which looks like a
      * raw file. */
-    if (rv == 0 && facts.codec == FLO_CODEC_RAW && line->expected == NULL) {
+    if (facts.codec == FLO_CODEC_RAW && line->expected == NULL) {
         flo_fail(err, FLO_E_PATCH_FORMAT, "the file begins as no patch does");
-        rv = flo_err_fix(err, "fetch the patch again; --expect DIGEST takes a "
-                              "whole file as it is");
+        return flo_err_fix(err, "fetch the patch again; --expect DIGEST takes a "
+                                "whole file as it is");
     }
-    if (rv == 0) {
-        job->codec = facts.codec;
-        job->new_bytes = facts.new_bytes;
-    }
-    return rv;
+    job->codec = facts.codec;
+    job->new_bytes = facts.new_bytes;
+    return 0;
 }
 
 /* Cuts the file of --partial to its first `kept` bytes, and continues after
