@@ -34,9 +34,10 @@ static void tell(struct flo_shell *shell)
                                        : "; the last one does not fit the desired document here");
     }
     (void)flo_shell_degraded_look(shell);
-    /* Updates wait at once, and the report goes out in this turn of the loop. */
+    /* Updates wait at once, and the report goes out in this turn of the loop.  If
+     * the queue is full, the next look at all conditions tells the same. */
     shell->agent.revision++;
-    (void)flo_queue_offer(&shell->queue, &event);
+    (void)!flo_queue_offer(&shell->queue, &event);
 }
 
 void flo_shell_newest_look(evutil_socket_t fd, short events, void *context)

@@ -173,10 +173,10 @@ void flo_shell_trust_then(struct flo_shell *unused, void (*then)(struct flo_shel
     (void)unused, (void)then;
 }
 
-void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool is_desired,
+void flo_shell_newest_hear(struct flo_shell *unused, enum flo_trust_way way, bool is_desired,
                            const json_t *json)
 {
-    (void)shell, (void)way, (void)is_desired, (void)json;
+    (void)unused, (void)way, (void)is_desired, (void)json;
 }
 
 void flo_shell_trust_fetch(struct flo_shell *unused)
