@@ -128,6 +128,7 @@ WORDS = {
     "trust init": (FILES, "--root %(root_pub)s --to %(dir)s/draft3 "
                    "--from %(held)s"),
     "trust show": (FILES, "", "%(dir)s/draft2"),
+    "trust require": (FILES, "tiny=1 --to %(dir)s/draft5"),
     "trust sign": (FILES, "%(dir)s/draft2 --key %(root)s"),
     "trust verify": (FILES, "%(dir)s/draft2"),
     "trust publish": (CHANGES, "%(dir)s/draft2"),

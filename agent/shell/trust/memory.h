@@ -34,5 +34,8 @@ struct flo_shell_trust {
     /* called after an answer of the controller; NULL: nothing is called */
     void (*then)(struct flo_shell *shell);
 };
+/* Tells whether the cause of an error is this device.  A document may be valid
+ * then, and is requested again, or comes again. */
+bool flo_shell_trust_is_ours(int code);
 
 #endif

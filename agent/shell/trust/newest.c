@@ -143,7 +143,7 @@ void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool
     }
     if (rv < 0) {
         flo_wrap(&err, rv, "newest statement");
-        flo_shell_note(shell, "security", &err);
+        flo_shell_note(shell, flo_shell_trust_is_ours(rv) ? "note" : "security", &err);
     }
     match(shell);
 }

@@ -230,9 +230,7 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uin
                                      : 0;
 }
 
-/* Tells whether the cause of the error is this device.  The statement may be
- * valid then, and is requested again with a heartbeat. */
-static bool is_of_this_device(int code)
+bool flo_shell_trust_is_ours(int code)
 {
     return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ || code == FLO_E_IO_WRITE ||
            code == FLO_E_DISK_FULL || code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS ||
@@ -253,7 +251,7 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
         return true;
     }
     if (rv < 0) {
-        bool is_ours = is_of_this_device(rv);
+        bool is_ours = flo_shell_trust_is_ours(rv);
         flo_shell_note(shell, is_ours ? "note" : "security", &err);
         if (is_ours) {
             flo_shell_orders_again(shell);
