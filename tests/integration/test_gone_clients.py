@@ -175,11 +175,11 @@ def ask(listener, path):
 def runs_out(listener, path, told, meanwhile=lambda: None):
     """Clients that say nothing have every descriptor, until its health tells."""
     before = resource.prlimit(listener.pid, resource.RLIMIT_NOFILE)
-    highest = max(sets.descriptors(listener.pid))
-    resource.prlimit(listener.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    most = max(sets.descriptors(listener.pid)) + 40
+    resource.prlimit(listener.pid, resource.RLIMIT_NOFILE, (most, before[1]))
     idle = []
     try:
-        for _ in range(highest):  # more than numbers below the limit are free
+        for _ in range(most):  # more than numbers below the limit are free
             idle.append(listener.client())
 
         def tells():
@@ -248,6 +248,12 @@ def test_a_controller_without_descriptors_keeps_its_broker(tmp_path, more):
         def holds():  # the broker is looked at four times a second
             first = told_s(plain)
             until("three seconds", lambda: told_s(plain) > first + 3)
+            heard = len(device.client.messages)
+            asked = controller.ask("POST", "/v1/orders", {
+                "op": "config", "everywhere": True, "confirm": "test",
+                "heartbeat_ms": 1000})
+            assert asked.status == 202, asked.body
+            until("the order comes", lambda: len(device.client.messages) > heard)
         runs_out(plain, "/healthz", lambda said: said["listeners"], holds)
         assert broker_of(controller) == broker
         with open(controller.dir + ".log") as log:

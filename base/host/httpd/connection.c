@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -742,15 +743,46 @@ static struct bufferevent *bufferevent_make(struct httpd_listener *listener, evu
     return bev;
 }
 
+/* Tells whether a new client would take a descriptor of those kept for handlers.
+ * The first one that does shows how many clients there may be. */
+static bool takes_kept(struct flo_httpd *httpd, int fd)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < (rlim_t)fd + 1 + HTTPD_KEPT) {
+        httpd->most = httpd->n_connections < httpd->most ? httpd->n_connections : httpd->most;
+    } else if (httpd->n_connections <= httpd->most / 2) {
+        httpd->most = SIZE_MAX;
+    }
+    return httpd->n_connections >= httpd->most;
+}
+
+static size_t count_spare(const struct flo_httpd *httpd)
+{
+    size_t count = 0;
+    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+        count += c->is_spare;
+    }
+    return count;
+}
+
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes)
 {
     struct flo_httpd *httpd = listener->httpd;
     struct flo_err err = {0};
     (void)bytes;
-    if (flo_httpd_is_full(httpd) && !flo_httpd_give_way(httpd, NULL) &&
-        httpd->n_connections >= flo_httpd_places(listener) + HTTPD_SPARE) {
-        flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
+    bool is_short = takes_kept(httpd, fd) && !httpd->has_yielded;
+    httpd->has_yielded = false;
+    if (is_short) {
+        flo_httpd_refused(httpd, FLO_E_DESCRIPTORS, &err);
+    }
+    bool has_room = !(is_short || flo_httpd_is_full(httpd)) || flo_httpd_give_way(httpd, NULL);
+    if (!has_room && (count_spare(httpd) >= HTTPD_SPARE ||
+                      httpd->n_connections >= flo_httpd_places(listener) + HTTPD_SPARE)) {
+        if (!is_short) {
+            flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
+        }
         evutil_closesocket(fd); /* the places for a 503 are in use, too */
         return;
     }
@@ -766,7 +798,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     connection->bev = bev;
     connection->file_fd = -1;
     flo_httpd_reserve(httpd);
-    connection->is_spare = httpd->reserve < 0;
+    connection->is_spare = httpd->reserve < 0 || (is_short && !has_room);
     connection->since_ms = flo_now_ms();
     connection->timer = evtimer_new(httpd->base, on_timer, connection);
     connection->kick = event_new(httpd->base, -1, 0, on_kick, connection);
@@ -797,6 +829,11 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     enter(connection, HTTPD_HEAD);
     flo_httpd_room_mind(httpd);
+    if (is_short) { /* a descriptor that was given up is free in the loop's next turn */
+        const struct timeval soon = {.tv_usec = 20000};
+        flo_httpd_pause(httpd);
+        event_add(httpd->room, &soon);
+    }
 }
 
 void flo_httpd_connections_free(struct flo_httpd *httpd)

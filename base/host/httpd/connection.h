@@ -17,6 +17,9 @@
 #define HTTPD_FILE_PIECE_BYTES 65536
 /* places above connections_max, for spare_paths and for refusals */
 #define HTTPD_SPARE 8
+/* descriptors below the process's limit that clients do not get, so that the
+ * handlers' work goes on; HTTPD_SPARE of them are for spare_paths and refusals */
+#define HTTPD_KEPT 24
 /* places above connections_max for clients of a unix socket */
 #define HTTPD_SOCKET 16
 
@@ -90,7 +93,7 @@ struct httpd_connection {
     struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
     bool head_begun;                   /* the first byte of a head was received */
-    bool is_spare;                     /* true: the descriptor is that of the reserve */
+    bool is_spare;                     /* true: the descriptor is that of the reserve, or kept */
     bool is_kept;                      /* an answer was sent, and the connection stays open */
     bool closes;                       /* true: the connection closes after this answer */
     /* true: the connection closes, though some input is unread */
@@ -144,6 +147,8 @@ struct flo_httpd {
     uint64_t numbers; /* number of the newest request */
     uint32_t run;     /* a random number that makes request ids differ between processes */
     bool is_paused;   /* true: new clients wait in the kernel's queues */
+    size_t most;      /* clients for whom there are descriptors; SIZE_MAX: none was short */
+    bool has_yielded; /* true: a connection went for the next client, who has no descriptor yet */
     int reserve;      /* descriptor that is given up for a client when none is left; or -1 */
     int full;         /* error of the newest refusal; 0: none so far */
     uint64_t full_at_ms, refused; /* time of that refusal, and number of all */

@@ -192,7 +192,8 @@ static void on_accept_error(struct evconnlistener *evl, void *context)
     flo_httpd_refused(httpd, FLO_E_DESCRIPTORS, &err);
     evconnlistener_disable(evl);
     event_add(listener->resume, &retry);
-    if (!flo_httpd_give_way(httpd, NULL) && httpd->reserve >= 0) {
+    httpd->has_yielded = flo_httpd_give_way(httpd, NULL);
+    if (!httpd->has_yielded && httpd->reserve >= 0) {
         close(httpd->reserve);
         httpd->reserve = -1;
         int fd = accept4(evconnlistener_get_fd(evl), (struct sockaddr *)&from, &bytes,

@@ -57,6 +57,7 @@ int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *opti
     httpd->base = base;
     httpd->room = room;
     httpd->reserve = -1;
+    httpd->most = SIZE_MAX;
     flo_random(&httpd->run, sizeof(httpd->run));
     if (options != NULL) {
         httpd->options = *options;

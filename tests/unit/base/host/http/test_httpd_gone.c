@@ -291,6 +291,54 @@ static void a_server_without_descriptors_says_so_and_comes_back(void **state)
     release_deadlines();
 }
 
+#define SILENT 60
+
+/* Clients that say nothing would have all descriptors of a small limit. */
+static void silent_clients_leave_descriptors_for_work(void **state)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(gone.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct client silent[SILENT + 1];
+    struct rlimit before, few;
+    char text[16] = "";
+    int work[HTTPD_KEPT - HTTPD_SPARE - 2];
+    (void)state;
+    hold_deadlines(WRITE_MS);
+    size_t most = gone.httpd->options.connections_max;
+    gone.httpd->options.connections_max = 2 * SILENT;
+    for (size_t i = 0; i <= SILENT; i++) {
+        silent[i] = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)(silent[SILENT].fd + SILENT / 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (size_t i = 0; i <= SILENT; i++) {
+        if (i == SILENT) {
+            held_clock_pass_ms(200); /* the silent ones are idle, and one asks */
+        }
+        (void)connect(silent[i].fd, (struct sockaddr *)&address, sizeof(address));
+        turn();
+    }
+    converse(&silent[SILENT], ask_echo, strlen(ask_echo), 0);
+    WAIT_TURNING(client_take(&silent[SILENT], text, 12) > 0, turn());
+    for (size_t i = 0; i < FLO_COUNT(work); i++) {
+        work[i] = dup(0);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (size_t i = 0; i < FLO_COUNT(work); i++) {
+        assert_true(work[i] >= 0);
+        close(work[i]);
+    }
+    assert_string_equal(text, "HTTP/1.1 200");
+    for (size_t i = 0; i <= SILENT; i++) {
+        client_close(&silent[i]);
+    }
+    gone.httpd->options.connections_max = most;
+    WAIT_TURNING(gone.httpd->n_connections == 0, turn());
+    release_deadlines();
+}
+
 /* Bodies that do not come, or answers that nobody takes, have all places. */
 static void all_places_have(const char *request, struct client *holding)
 {
@@ -516,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_client_whose_machine_is_gone_is_asked_for),
         cmocka_unit_test(a_full_server_says_so_and_comes_back),
         cmocka_unit_test(a_server_without_descriptors_says_so_and_comes_back),
+        cmocka_unit_test(silent_clients_leave_descriptors_for_work),
         cmocka_unit_test_teardown(who_stands_still_gives_way, release_clock),
         cmocka_unit_test_teardown(who_has_most_gives_way_to_others, release_clock),
         cmocka_unit_test(health_takes_no_body),
