@@ -50,6 +50,8 @@ TAIL = """
 
 - `make test-steady` plays `make test` ten times, each next to two busy loops for each CPU: four with the kernels of older CPUs, one on one CPU, one with
   syncs of 20 ms.
+- **A story that adds time takes it away elsewhere.** On 2026-11-30 `e2e_newest`, `e2e_crowd` and `e2e_walls` came with 11 CPU seconds, and
+  `e2e_sealed_rows` and `e2e_gone_clients` grew by 5. `e2e_crowd` had taken 100 before its clients paused for 3 ms.
 - A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
 """
 GROUPS = (("lane", "Lanes (`make lanes`)"), ("e2e", "Stories (`make test`)"),
