@@ -370,8 +370,9 @@ def test_each_row_has_its_word():
 
 @pytest.fixture(scope="module")
 def fleet(folder):
-    """No device goes silent meanwhile: each speaks once."""
-    controller = Controller(folder).start("--heartbeat", "10m")
+    """Nothing changes by itself: each device speaks once, and the controller
+    signs one newest statement."""
+    controller = Controller(folder).start("--heartbeat", "10m", "--newest-interval", "10m")
     yield Fleet(controller, folder)
     controller.stop()
 
