@@ -121,6 +121,7 @@ UNPLAYED = {
     "flotilla key rotate": "flotilla release sign",
     "flotilla key revoke": "flotilla release sign",
     "flotilla trust init": "flotilla release sign",
+    "flotilla trust require": "flotilla release sign",
 }
 
 
