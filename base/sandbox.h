@@ -216,9 +216,13 @@ enum flo_sandbox_access {
     FLO_SANDBOX_DEVICE,  /* read, write and control */
     FLO_SANDBOX_OWN,     /* read, and write to existing files: /proc/self */
 };
-/* Rights for TCP: none, connect only, or connect and listen. */
-enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };
-#define FLO_SANDBOX_SIGNALS 4 /* a bit besides: signals may leave the sandbox */
+/* What may leave the sandbox besides: bits. */
+enum flo_sandbox_leave {
+    FLO_SANDBOX_NO_TCP = 0,
+    FLO_SANDBOX_CONNECTS = 1,
+    FLO_SANDBOX_TCP = 3, /* connects, and listens */
+    FLO_SANDBOX_SIGNALS = 4,
+};
 struct flo_sandbox_path {
     const char *path; /* NULL, or a file that is missing: the row is ignored */
     enum flo_sandbox_access access;
@@ -227,12 +231,11 @@ struct flo_sandbox_path {
 bool flo_sandbox_has_landlock(void);
 
 /* Limits the files that may be opened to those at or below these paths.  Open
- * descriptors stay usable.  TCP is limited to `net`, and signals cannot leave
- * the sandbox unless `net` says so (both only if the kernel supports it).  Call it
- * before there are threads.  Returns 1 when the limits are in force, 0 when this kernel or build
- * has no landlock (version 2 or later), or FLO_E_PROCESS. */
+ * descriptors stay usable.  TCP and signals are limited to `leaves` if the kernel
+ * supports it.  Call it before there are threads.  Returns 1 when the limits are in force, 0 when
+ * this kernel or build has no landlock (version 2 or later), or FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
-                                   enum flo_sandbox_net net, struct flo_err *err);
+                                   unsigned leaves, struct flo_err *err);
 
 /* Files that TLS with the system's authorities and name lookup read, for a
  * process that connects to servers. */

@@ -85,7 +85,7 @@ bool flo_sandbox_has_landlock(void)
     return version() >= ABI_MIN;
 }
 
-int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, enum flo_sandbox_net net,
+int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, unsigned leaves,
                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int ruleset = -1;
@@ -100,9 +100,9 @@ int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, enum f
     }
     attr.fs |= (abi >= 3 ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
     attr.net = abi < 4 ? 0
-                       : ((net & 3) < FLO_SANDBOX_TCP ? NET_BIND_TCP : 0) |
-                             ((net & 3) < FLO_SANDBOX_CONNECTS ? NET_CONNECT_TCP : 0);
-    attr.scoped = (net & FLO_SANDBOX_SIGNALS) == 0 ? SCOPE_SIGNAL : 0;
+                       : ((leaves & FLO_SANDBOX_TCP) != FLO_SANDBOX_TCP ? NET_BIND_TCP : 0) |
+                             ((leaves & FLO_SANDBOX_CONNECTS) == 0 ? NET_CONNECT_TCP : 0);
+    attr.scoped = (leaves & FLO_SANDBOX_SIGNALS) == 0 ? SCOPE_SIGNAL : 0;
     attr.scoped = abi >= 6 ? attr.scoped | SCOPE_ABSTRACT_UNIX : 0;
     size_t bytes = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, bytes, 0);

@@ -42,7 +42,7 @@ int flo_guard_confine(struct flo_runtime_process *process, bool has_user, pid_t 
                       enum flo_sandbox_mode mode, struct flo_err *err)
 {
     bool is_local = process->socket[0] != '\0';
-    int net = FLO_SANDBOX_SIGNALS | (is_local ? FLO_SANDBOX_NO_TCP : FLO_SANDBOX_CONNECTS);
+    unsigned leaves = FLO_SANDBOX_SIGNALS | (is_local ? FLO_SANDBOX_NO_TCP : FLO_SANDBOX_CONNECTS);
     /* to connect to the socket of another user */
     uint64_t rights = has_user && is_local ? 1ULL << CAP_DAC_OVERRIDE : 0;
     const struct flo_sandbox_rule guard_rules[] = {
@@ -63,5 +63,5 @@ int flo_guard_confine(struct flo_runtime_process *process, bool has_user, pid_t 
         snprintf(process->socket, sizeof(process->socket), FLO_RUNTIME_SOCKET);
     }
     FLO_TRY(flo_sandbox_keep_rights(rights, rights, err));
-    return flo_sandbox_close(flo_sandbox_files(NULL, 0, net, err), &own, mode, err);
+    return flo_sandbox_close(flo_sandbox_files(NULL, 0, leaves, err), &own, mode, err);
 }
