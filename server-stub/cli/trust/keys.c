@@ -16,6 +16,20 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
+/* Change of a draft from the statement that is held. */
+typedef int change_fn(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err);
+
+static int draft_with(struct flo_cli *cli, change_fn *change, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+
+    FLO_TRY(flo_trust_held(cli, &held, err));
+    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
+    FLO_TRY(change(cli, draft, err));
+    return flo_trust_end(cli, held, draft, err);
+}
+
 /* ---- rotate ---- */
 
 /* Finds the key that is to be removed: the one of --old, or else the only one
@@ -79,7 +93,7 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct
 
 /* Puts a new key, or the certificate of an authority, in place of the old one
  * in the draft. */
-static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, struct flo_err *err)
+static int replace(struct flo_cli *cli, struct flo_trust *draft, unsigned role, struct flo_err *err)
 {
     const char *path = cli->args.words[1];
     bool keeps = flo_args_has(&cli->args, "keep");
@@ -119,10 +133,16 @@ static int set_threshold(struct flo_cli *cli, struct flo_trust *draft, unsigned 
     return 0;
 }
 
+static int rotate(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
+{
+    unsigned role = flo_trust_role(cli->args.words[0]);
+
+    FLO_TRY(replace(cli, draft, role, err));
+    return set_threshold(cli, draft, role, err);
+}
+
 int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     const char *word = cli->args.words[0];
     unsigned role = flo_trust_role(word);
 
@@ -135,11 +155,7 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
     if (cli->args.words[1] == NULL && role != FLO_ROLE_ORDER) {
         return flo_fail(err, FLO_E_USAGE, "the new key is missing: NEW.pub");
     }
-    FLO_TRY(flo_trust_held(cli, &held, err));
-    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
-    FLO_TRY(change(cli, draft, role, err));
-    FLO_TRY(set_threshold(cli, draft, role, err));
-    return flo_trust_end(cli, held, draft, err);
+    return draft_with(cli, rotate, err);
 }
 
 /* ---- revoke ---- */
@@ -162,8 +178,8 @@ int flo_trust_find_release(struct flo_cli *cli, const char *title, struct flo_di
     return 0;
 }
 
-static int revoke(struct flo_cli *cli, struct flo_trust *draft, const char *what,
-                  struct flo_err *err)
+static int revoke_one(struct flo_cli *cli, struct flo_trust *draft, const char *what,
+                      struct flo_err *err)
 {
     struct flo_digest release;
 
@@ -205,37 +221,39 @@ static int raise_floor(struct flo_trust *draft, const char *text, struct flo_err
                : flo_fail(err, FLO_E_USAGE, "--floor `%.80s`: no model has this name", text);
 }
 
-int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
+static int revoke(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     const char *floor;
 
-    FLO_TRY(flo_trust_held(cli, &held, err));
-    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
     for (size_t i = 0; i < cli->args.word_count; i++) {
-        FLO_TRY(revoke(cli, draft, cli->args.words[i], err));
+        FLO_TRY(revoke_one(cli, draft, cli->args.words[i], err));
     }
     for (size_t i = 0; flo_args_each(&cli->args, "floor", i, &floor); i++) {
         FLO_TRY(raise_floor(draft, floor, err));
     }
-    return flo_trust_end(cli, held, draft, err);
+    return 0;
+}
+
+int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
+{
+    return draft_with(cli, revoke, err);
 }
 
 /* ---- publishers ---- */
 
-int flo_cmd_trust_require(struct flo_cli *cli, struct flo_err *err)
+static int require(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
-    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     char model[FLO_NAME_MAX + 2];
     uint64_t needed;
 
-    FLO_TRY(flo_trust_held(cli, &held, err));
-    FLO_TRY(flo_trust_begin(cli, held, &draft, err));
     for (size_t i = 0; i < cli->args.word_count; i++) {
         FLO_TRY(parse_pair(cli->args.words[i], model, &needed, err));
         FLO_TRY(flo_trust_ask_publishers(draft, model, needed, err));
     }
-    return flo_trust_end(cli, held, draft, err);
+    return 0;
+}
+
+int flo_cmd_trust_require(struct flo_cli *cli, struct flo_err *err)
+{
+    return draft_with(cli, require, err);
 }
