@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,7 +114,7 @@ static void connection_free(struct httpd_connection *connection)
         connection->next->prev = connection->prev;
     }
     httpd->n_connections--;
-    flo_httpd_room_mind(httpd);
+    flo_httpd_room_mind(httpd, false);
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
@@ -423,7 +422,7 @@ static void flushed(struct httpd_connection *connection)
         connection->is_kept = true;
         connection->since_ms = flo_now_ms();
         enter(connection, HTTPD_HEAD);
-        flo_httpd_room_mind(connection->httpd);
+        flo_httpd_room_mind(connection->httpd, false);
         connection_process(connection);
         return;
     }
@@ -743,47 +742,20 @@ static struct bufferevent *bufferevent_make(struct httpd_listener *listener, evu
     return bev;
 }
 
-/* Tells whether a new client would take a descriptor of those kept for handlers.
- * The first one that does shows how many clients there may be. */
-static bool takes_kept(struct flo_httpd *httpd, int fd)
-{
-    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < (rlim_t)fd + 1 + HTTPD_KEPT) {
-        httpd->most = httpd->n_connections < httpd->most ? httpd->n_connections : httpd->most;
-    } else if (httpd->n_connections <= httpd->most / 2) {
-        httpd->most = SIZE_MAX;
-    }
-    return httpd->n_connections >= httpd->most;
-}
-
-static size_t count_spare(const struct flo_httpd *httpd)
-{
-    size_t count = 0;
-    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
-        count += c->is_spare;
-    }
-    return count;
-}
-
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes)
 {
     struct flo_httpd *httpd = listener->httpd;
     struct flo_err err = {0};
+    struct httpd_room room = flo_httpd_room_for(listener, fd);
     (void)bytes;
-    bool is_short = takes_kept(httpd, fd) && !httpd->has_yielded;
-    httpd->has_yielded = false;
-    if (is_short) {
-        flo_httpd_refused(httpd, FLO_E_DESCRIPTORS, &err);
+    bool has_room = room.is_free || flo_httpd_give_way(httpd, NULL);
+    bool is_refused = !has_room && !room.has_spare;
+    if (room.is_short || is_refused) {
+        flo_httpd_refused(httpd, room.is_short ? FLO_E_DESCRIPTORS : FLO_E_REST_LIMIT, &err);
     }
-    bool has_room = !(is_short || flo_httpd_is_full(httpd)) || flo_httpd_give_way(httpd, NULL);
-    if (!has_room && (count_spare(httpd) >= HTTPD_SPARE ||
-                      httpd->n_connections >= flo_httpd_places(listener) + HTTPD_SPARE)) {
-        if (!is_short) {
-            flo_httpd_refused(httpd, FLO_E_REST_LIMIT, &err);
-        }
-        evutil_closesocket(fd); /* the places for a 503 are in use, too */
+    if (is_refused) {
+        evutil_closesocket(fd);
         return;
     }
     struct httpd_connection *connection = calloc(1, sizeof(*connection));
@@ -798,7 +770,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     connection->bev = bev;
     connection->file_fd = -1;
     flo_httpd_reserve(httpd);
-    connection->is_spare = httpd->reserve < 0 || (is_short && !has_room);
+    connection->is_spare = httpd->reserve < 0 || (room.is_short && !has_room);
     connection->since_ms = flo_now_ms();
     connection->timer = evtimer_new(httpd->base, on_timer, connection);
     connection->kick = event_new(httpd->base, -1, 0, on_kick, connection);
@@ -828,12 +800,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     enter(connection, HTTPD_HEAD);
-    flo_httpd_room_mind(httpd);
-    if (is_short) { /* a descriptor that was given up is free in the loop's next turn */
-        const struct timeval soon = {.tv_usec = 20000};
-        flo_httpd_pause(httpd);
-        event_add(httpd->room, &soon);
-    }
+    flo_httpd_room_mind(httpd, room.is_short);
 }
 
 void flo_httpd_connections_free(struct flo_httpd *httpd)

@@ -5,6 +5,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* least age of an idle connection before it is closed for a new one */
@@ -65,8 +66,43 @@ bool flo_httpd_is_over(const struct httpd_connection *connection)
     return connection->is_spare || busy >= places;
 }
 
-void flo_httpd_room_mind(struct flo_httpd *httpd)
+/* Tells whether a new client would take a descriptor of those kept for handlers.
+ * The first one that does shows how many clients there may be. */
+static bool takes_kept(struct flo_httpd *httpd, int fd)
 {
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < (rlim_t)fd + 1 + HTTPD_KEPT) {
+        httpd->most = httpd->n_connections < httpd->most ? httpd->n_connections : httpd->most;
+    } else if (httpd->n_connections <= httpd->most / 2) {
+        httpd->most = SIZE_MAX;
+    }
+    return httpd->n_connections >= httpd->most;
+}
+
+struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int fd)
+{
+    struct flo_httpd *httpd = listener->httpd;
+    struct httpd_room room = {.is_short = takes_kept(httpd, fd) && !httpd->has_yielded};
+    size_t spare = 0;
+    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+        spare += c->is_spare;
+    }
+    httpd->has_yielded = false;
+    room.is_free = !room.is_short && !flo_httpd_is_full(httpd);
+    room.has_spare =
+        spare < HTTPD_SPARE && httpd->n_connections < flo_httpd_places(listener) + HTTPD_SPARE;
+    return room;
+}
+
+void flo_httpd_room_mind(struct flo_httpd *httpd, bool is_short)
+{
+    if (is_short) { /* a descriptor that was given up is free in the loop's next turn */
+        const struct timeval soon = {.tv_usec = 20000};
+        flo_httpd_pause(httpd);
+        event_add(httpd->room, &soon);
+        return;
+    }
     const struct httpd_connection *oldest = flo_httpd_is_full(httpd) ? oldest_idle(httpd) : NULL;
     uint64_t age_ms = oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
     if (age_ms >= FRESH_MS) {
