@@ -276,7 +276,8 @@ def test_an_answer_of_a_form_ends_inside_its_tokens(client, schema):
         choice = answer.choices[0]
         document = json.loads(choice.message.content)
         assert isinstance(document, list if "items" in schema else dict)
-        assert set(document) >= set(schema.get("required", []))
+        for name in schema.get("required", []):
+            assert name in document
         assert answer.usage.completion_tokens <= tokens
         ends.add(choice.finish_reason)
     assert "length" in ends
