@@ -9,6 +9,10 @@
 
 #include <flotilla/base.h>
 
+/* FOLDER/./NAME is a path that flo_file_open() and flo_file_read() open beneath
+ * FOLDER, also in another program that gets the path. */
+#define FLO_GIVEN_MARK "/./"
+
 /* Opens a regular file for reading.  `name` may have parts: 1_Pooling/config.json.
  * The caller closes *fd.
  *
@@ -22,6 +26,8 @@ FLO_MUST_USE int flo_given_read(const char *folder, const char *name, size_t byt
 
 /* ---- file.c ---- */
 
+/* Fails as an open() did, by errno. */
+int flo_given_fail(const char *path, struct flo_err *err);
 /* Calls openat2(); `resolve` has its RESOLVE_ bits.  A kernel that lacks it gets one
  * name after the other, and no link is followed.  Returns -1 with the reason in errno. */
 int flo_given_open_at(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve);

@@ -18,7 +18,7 @@
 #include "base/given.h"
 #include "base/scratch.h"
 
-static int fail_open(struct flo_err *err, const char *path)
+int flo_given_fail(const char *path, struct flo_err *err)
 {
     int code = errno == ENOENT || errno == ENOTDIR ? FLO_E_ABSENT
                : errno == ELOOP                    ? FLO_E_IO_SYMLINK
@@ -71,32 +71,6 @@ static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_m
     *bytes = used;
     text = NULL;
     return 0;
-}
-
-int flo_file_open(const char *path, int *fd, struct flo_err *err)
-{
-    /* O_NONBLOCK: opening a FIFO does not wait.  The FIFO is then refused. */
-    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-
-    if (opened < 0) {
-        return fail_open(err, path);
-    }
-    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
-        (void)close(opened);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
-    }
-    *fd = opened;
-    return 0;
-}
-
-int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
-                  struct flo_err *err)
-{
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-
-    FLO_TRY(flo_file_open(path, &fd, err));
-    return flo_given_read_open(fd, path, bytes_max, data, bytes, err);
 }
 
 int flo_given_read_open(int fd, const char *path, size_t bytes_max, char **data, size_t *bytes,
@@ -203,7 +177,7 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
-        return fail_open(err, path);
+        return flo_given_fail(path, err);
     }
     /* EINVAL is no error, because some file systems cannot sync a folder. */
     if (fsync(fd) < 0 && errno != EINVAL) {
@@ -322,7 +296,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, 
                                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
     if (opened < 0) {
-        return fail_open(err, path);
+        return flo_given_fail(path, err);
     }
     *fd = opened;
     return 0;

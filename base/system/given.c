@@ -81,7 +81,8 @@ static int fail_open(const struct given *given, struct flo_err *err)
     flo_fail(err, FLO_E_IO_SYMLINK, "%s/%.200s leads %s%s%.300s", given->folder, given->name,
              is_out ? "out of the folder" : "nowhere", given->target[0] == '\0' ? "" : ", to ",
              given->target);
-    return flo_err_fix(err, "put the file itself into the folder; find out who made the link");
+    return flo_err_fix(err, "put the file itself into the folder, or name where it is; find out "
+                            "who made the link");
 }
 
 /* Refuses what the folder's owner could not have written there: a hard link to a
@@ -141,4 +142,44 @@ int flo_given_read(const char *folder, const char *name, size_t bytes_max, char 
 
     FLO_TRY(flo_given_open(folder, name, &fd, err));
     return flo_given_read_open(fd, name, bytes_max, data, bytes, err);
+}
+
+/* Opens FOLDER/./NAME beneath FOLDER. */
+static int open_marked(const char *path, const char *mark, int *fd, struct flo_err *err)
+{
+    size_t chars = mark == path ? 1 : (size_t)(mark - path); /* "/" is a folder, too */
+    FLO_CLEANUP(flo_free_cleanup) char *folder = strndup(path, chars);
+
+    return folder == NULL ? flo_fail(err, FLO_E_MEMORY, "a path")
+                          : flo_given_open(folder, mark + strlen(FLO_GIVEN_MARK), fd, err);
+}
+
+int flo_file_open(const char *path, int *fd, struct flo_err *err)
+{
+    const char *mark = strstr(path, FLO_GIVEN_MARK);
+
+    if (mark != NULL) {
+        return open_marked(path, mark, fd, err);
+    }
+    FLO_CLEANUP(flo_fd_cleanup) int opened = open(path, FLAGS | O_CLOEXEC);
+    struct stat st;
+
+    if (opened < 0) {
+        return flo_given_fail(path, err);
+    }
+    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    *fd = opened;
+    opened = -1;
+    return 0;
+}
+
+int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
+                  struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+
+    FLO_TRY(flo_file_open(path, &fd, err));
+    return flo_given_read_open(fd, path, bytes_max, data, bytes, err);
 }

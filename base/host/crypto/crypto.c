@@ -2,7 +2,6 @@
 #include "base/host/crypto.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,9 +48,6 @@ static int check_closed(const char *path, const struct stat *st, bool from_other
 {
     uid_t us = geteuid();
 
-    if (!S_ISREG(st->st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
-    }
     if ((st->st_mode & 077) != 0) {
         flo_fail(err, FLO_E_CFG_PERM, "%s: mode %04o lets group or others in", path,
                  (unsigned)(st->st_mode & 07777));
@@ -74,13 +70,10 @@ static int check_closed(const char *path, const struct stat *st, bool from_other
 static int read_closed(const char *path, size_t bytes_max, bool from_others, char **data,
                        size_t *bytes, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat st;
 
-    if (fd < 0) {
-        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
-    }
+    FLO_TRY(flo_file_open(path, &fd, err));
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }

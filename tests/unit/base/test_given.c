@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +70,36 @@ static int tear_down(void **state)
     return rv;
 }
 
-/* Returns an error, or 0 for the good text. */
-static int read_of(const struct world *world, const char *folder, const char *name,
-                   struct flo_err *err)
+static int expect_good(int rv, char *data)
 {
-    char *data = NULL;
-    size_t bytes = 0;
-    int rv = flo_given_read(at(world, folder), name, 10, &data, &bytes, err);
-
     if (rv == 0) {
         assert_string_equal(data, "good");
     }
     free(data);
     return rv;
+}
+
+/* Returns an error, or 0 for the good text.  Another reader that gets the path
+ * FOLDER/./NAME answers the same. */
+static int read_of(const struct world *world, const char *folder, const char *name,
+                   struct flo_err *err)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+
+    int rv = flo_given_read(at(world, folder), name, 10, &data, &bytes, err);
+    return expect_good(rv, data);
+}
+
+static int read_path(const struct world *world, const char *folder, const char *name,
+                     struct flo_err *err)
+{
+    char *data = NULL, path[500];
+    size_t bytes = 0;
+
+    snprintf(path, sizeof(path), "%s%s%s", at(world, folder), FLO_GIVEN_MARK, name);
+    int rv = flo_file_read(path, 10, &data, &bytes, err);
+    return expect_good(rv, data);
 }
 
 /* Where the kernel lacks openat2() (qemu's emulation does), no link is followed. */
@@ -135,6 +153,10 @@ static void a_name_is_read_where_it_stays_in_the_folder(void **state)
                          is_shut ? FLO_E_IO_SYMLINK : cases[i].rv);
 
         assert_non_null(strstr(err.what, is_shut ? cases[i].target : cases[i].says));
+        struct flo_err again = {0};
+        assert_int_equal(read_path(world, cases[i].folder, cases[i].name, &again),
+                         is_shut ? FLO_E_IO_SYMLINK : cases[i].rv);
+        assert_string_equal(again.what, err.what);
         assert_true(cases[i].target == NULL || unlink(at(world, link)) == 0);
     }
 }
@@ -156,6 +178,32 @@ static void the_folder_may_be_named_by_a_link(void **state)
     assert_int_equal(symlink("plain", at(world, "link")), 0);
     assert_int_equal(read_of(world, "link", "file", NULL), 0);
     assert_int_equal(read_of(world, "none", "file", NULL), FLO_E_ABSENT);
+}
+
+/* A path may begin with the mark: "/" and "." are folders, too. */
+static void the_mark_stands_behind_any_folder(void **state)
+{
+    static const char *const folders[] = {"", "/."}, *const names[] = {"plain/./file", "plain/file",
+                                                                       "plain/././file",
+                                                                       "./plain/./file"};
+    struct world *world = *state;
+    char path[300], long_path[PATH_MAX + 20];
+    int fd = -1;
+
+    for (size_t i = 0; i < 2 * FLO_COUNT(names); i++) {
+        snprintf(path, sizeof(path), "%s%s/%s", folders[i % 2], world->root, names[i / 2]);
+        assert_int_equal(flo_file_open(path, &fd, NULL), 0);
+        close(fd);
+    }
+    assert_int_equal(chdir(at(world, "plain")), 0);
+    assert_int_equal(symlink("../key", "out"), 0);
+    assert_int_equal(flo_file_open("././file", &fd, NULL), 0);
+    close(fd);
+    assert_int_equal(flo_file_open("././out", &fd, NULL), FLO_E_IO_SYMLINK);
+    memset(long_path, 'a', sizeof(long_path));
+    strcpy(long_path + PATH_MAX, "/./file");
+    assert_int_equal(flo_file_open(long_path, &fd, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(chdir("/"), 0);
 }
 
 static void a_hard_link_to_another_users_file_is_refused(void **state)
@@ -205,8 +253,9 @@ static void a_name_that_is_swapped_gives_the_file_or_an_error(void **state)
     snprintf(swapper.file, sizeof(swapper.file), "%s/plain/file", world->root);
     snprintf(swapper.link, sizeof(swapper.link), "%s/key", world->root);
     assert_int_equal(pthread_create(&thread, NULL, swap, &swapper), 0);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 10000; i++) {
         (void)!read_of(world, "plain", "a", NULL); /* "secret" would fail the assertion there */
+        (void)!read_path(world, "plain", "a", NULL);
     }
     __atomic_store_n(&swapper.ends, true, __ATOMIC_RELEASE);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -219,6 +268,7 @@ int main(void)
         with_world(a_name_is_read_where_it_stays_in_the_folder),
         with_world(a_folder_in_the_way_that_is_a_link_leads_nowhere),
         with_world(the_folder_may_be_named_by_a_link),
+        with_world(the_mark_stands_behind_any_folder),
         with_world(a_hard_link_to_another_users_file_is_refused),
         with_world(a_name_that_is_swapped_gives_the_file_or_an_error),
     };
