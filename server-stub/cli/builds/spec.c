@@ -226,8 +226,6 @@ int flo_build_spec_read(const char *text, size_t bytes, const char *name, const 
         free(spec);
         return flo_fail(err, FLO_E_MEMORY, "a specification");
     }
-    json_array_append_new(spec->texts, json_string(folder));
-    spec->folder = json_string_value(json_array_get(spec->texts, 0));
     int rv = flo_yaml_parse(text, bytes, name, &yaml, err);
     reader.yaml = yaml;
     if (rv == 0 && !json_is_object(flo_yaml_root(yaml))) {

@@ -60,7 +60,6 @@ struct flo_build_golden {
 };
 
 struct flo_build_spec {
-    const char *folder; /* where relative paths begin; nothing below it leads out of it */
     const char *release, *from, *label, *license;
     const char *allowed; /* ids between commas, or NULL */
     const char *calibrate;

@@ -99,7 +99,20 @@ int flo_build_read_text(const struct flo_build_place *place, const struct flo_bu
     return kept_or_memory(place, *out);
 }
 
-/* Reads a path.  A relative one begins at the specification's folder. */
+/* Returns the characters of a path up to its last "../". */
+static int chars_up(const char *path)
+{
+    const char *at, *end = path;
+
+    while ((at = strstr(end, "../")) != NULL) {
+        end = at + 3;
+    }
+    return (int)(end - path);
+}
+
+/* Reads a path.  A relative one begins at the specification's folder, and what
+ * stands behind its last "../" is opened beneath: the folder may be somebody
+ * else's. */
 int flo_build_read_path(const struct flo_build_place *place, const struct flo_build_row *row,
                         const json_t *value, const char **out)
 {
@@ -112,9 +125,13 @@ int flo_build_read_path(const struct flo_build_place *place, const struct flo_bu
     FLO_TRY(check_bytes(place, row, text));
     bool is_word =
         row->kind == FLO_BUILD_KIND_CORPUS && strcmp(text, FLO_BUILD_CORPUS_BUILTIN) == 0;
-    bool is_whole = is_word || text[0] == '/' || place->reader->folder[0] == '\0';
-    if (snprintf(path, sizeof(path), "%s%s%s", is_whole ? "" : place->reader->folder,
-                 is_whole ? "" : "/", text) >= (int)sizeof(path)) {
+    const char *folder = place->reader->folder;
+    int up = chars_up(text);
+    int chars = is_word || text[0] == '/'
+                    ? snprintf(path, sizeof(path), "%s", text)
+                    : snprintf(path, sizeof(path), "%s/%.*s./%s", folder[0] == '\0' ? "." : folder,
+                               up, text, text + up);
+    if (chars >= (int)sizeof(path)) {
         return flo_build_refuse(place, FLO_E_CFG_RANGE, "the path is longer than %zu bytes",
                                 sizeof(path));
     }

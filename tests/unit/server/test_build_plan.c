@@ -79,14 +79,14 @@ static void a_plan_has_a_step_for_each_result(void **state)
 
     const struct flo_build_step *s = world.plan.steps;
     assert_int_equal(world.plan.count, 5);
-    expect_words(&s[0], "import /s/model --to %s/model.gguf", s[0].folder);
-    expect_words(&s[1], "quantize %s %s q8_0 --calibrate /s/use.txt", s[0].result, s[1].result);
-    expect_words(&s[2], "quantize %s %s --fit 2MB --calibrate /s/use.txt", s[0].result,
+    expect_words(&s[0], "import /s/./model --to %s/model.gguf", s[0].folder);
+    expect_words(&s[1], "quantize %s %s q8_0 --calibrate /s/./use.txt", s[0].result, s[1].result);
+    expect_words(&s[2], "quantize %s %s --fit 2MB --calibrate /s/./use.txt", s[0].result,
                  s[2].result);
-    expect_words(&s[3], "compare /s/suite.jsonl %s %s %s --page %s/page.html --json", s[0].result,
+    expect_words(&s[3], "compare /s/./suite.jsonl %s %s %s --page %s/page.html --json", s[0].result,
                  s[1].result, s[2].result, s[3].folder);
     expect_words(&s[4],
-                 "golden create %s --model %s --for %s --for %s --prompts /s/p.txt --ctx 512",
+                 "golden create %s --model %s --for %s --for %s --prompts /s/./p.txt --ctx 512",
                  s[4].result, s[0].result, s[1].result, s[2].result);
     assert_string_equal(world.plan.models[2], s[0].result);
     assert_int_equal(world.plan.places[2], 0);
@@ -114,7 +114,7 @@ static void golden_prompts_that_are_there_are_not_made(void **state)
 
     open_world(&world, "release: a@1\nfrom: m\ngolden: {file: g.json}\n");
     assert_int_equal(world.plan.count, 1);
-    assert_string_equal(world.plan.golden, "/s/g.json");
+    assert_string_equal(world.plan.golden, "/s/./g.json");
     close_world(&world);
 }
 

@@ -51,9 +51,9 @@ static void the_whole_file_is_read(void **state)
     struct flo_build_spec *spec = read_spec(whole);
 
     assert_string_equal(spec->release, "helpdesk@2.4.0");
-    assert_string_equal(spec->from, "/work/model");
+    assert_string_equal(spec->from, "/work/./model");
     assert_string_equal(spec->allowed, "apache-2.0,mit");
-    assert_string_equal(spec->calibrate, "/work/use.txt");
+    assert_string_equal(spec->calibrate, "/work/./use.txt");
     assert_int_equal(spec->variant_count, 3);
     assert_string_equal(spec->variants[0].name, "q8_0");
     assert_string_equal(spec->variants[0].needs.names[0], "memory");
@@ -65,10 +65,10 @@ static void the_whole_file_is_read(void **state)
     assert_string_equal(spec->evaluate.suite, "/data/suite.jsonl");
     assert_int_equal(spec->evaluate.tokens, 64);
     assert_int_equal(spec->golden.kept_min, 12);
-    assert_string_equal(spec->assets.values[0], "/work/docs/manual.txt");
+    assert_string_equal(spec->assets.values[0], "/work/./docs/manual.txt");
     assert_string_equal(spec->serve.values[0], "2048");
-    assert_string_equal(spec->serve.values[1], "@/work/system.txt");
-    assert_string_equal(spec->sign_with, "/work/keys/publisher.key");
+    assert_string_equal(spec->serve.values[1], "@/work/./system.txt");
+    assert_string_equal(spec->sign_with, "/work/./keys/publisher.key");
     assert_true(spec->publish);
     assert_string_equal(json_string_value(json_object_get(spec->rollout, "release")),
                         "helpdesk@2.4.0");
@@ -87,6 +87,27 @@ static void two_fields_are_enough(void **state)
     assert_null(spec->sign_with);
     assert_false(spec->publish);
     flo_build_spec_free(spec);
+}
+
+/* A recipe names a folder by "../": files behind the last one are opened beneath. */
+static void a_relative_path_stays_in_the_folder_that_it_names(void **state)
+{
+    static const char *const paths[][2] = {
+        {"a/b.gguf", "/work/./a/b.gguf"},
+        {"../b.gguf", "/work/.././b.gguf"},
+        {"../../c/b.gguf", "/work/../.././c/b.gguf"},
+        {"a/../../b.gguf", "/work/a/../.././b.gguf"},
+        {"/c/b.gguf", "/c/b.gguf"},
+    };
+    char text[200];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        snprintf(text, sizeof(text), "release: a@1\nfrom: %s\n", paths[i][0]);
+        struct flo_build_spec *spec = read_spec(text);
+        assert_string_equal(spec->from, paths[i][1]);
+        flo_build_spec_free(spec);
+    }
 }
 
 static void a_variants_gate_replaces_that_of_all(void **state)
@@ -210,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_file_is_read),
         cmocka_unit_test(two_fields_are_enough),
+        cmocka_unit_test(a_relative_path_stays_in_the_folder_that_it_names),
         cmocka_unit_test(a_variants_gate_replaces_that_of_all),
         cmocka_unit_test(each_wrong_field_is_named_with_its_line),
         cmocka_unit_test(a_near_name_is_offered),

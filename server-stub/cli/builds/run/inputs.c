@@ -22,18 +22,11 @@ struct folder {
     size_t files;
 };
 
-/* Hashes a file.  One below `given`, the folder of the specification, may be
- * somebody else's: it is opened beneath. */
-static int hash_file(const char *given, const char *path, struct flo_digest *out,
-                     struct flo_err *err)
+static int hash_file(const char *path, struct flo_digest *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    size_t chars = given == NULL ? 0 : strlen(given);
-    bool is_below = chars > 1 && strncmp(path, given, chars) == 0 && path[chars] == '/' &&
-                    strstr(path + chars, "/../") == NULL;
 
-    FLO_TRY(is_below ? flo_given_open(given, path + chars + 1, &fd, err)
-                     : flo_file_open(path, &fd, err));
+    FLO_TRY(flo_file_open(path, &fd, err));
     int rv = flo_sha256_fd(fd, out, NULL, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
@@ -110,7 +103,7 @@ static int hash_model(const struct flo_build_spec *spec, struct flo_build_digest
     }
     out->is_folder = S_ISDIR(status.st_mode);
     if (!out->is_folder) {
-        return hash_file(spec->folder, path, &out->from, err);
+        return hash_file(path, &out->from, err);
     }
     FLO_TRY(flo_sha256_init(&folder.sha, err));
     int rv = hash_folder(&folder, "", 0, err);
@@ -120,13 +113,13 @@ static int hash_model(const struct flo_build_spec *spec, struct flo_build_digest
 }
 
 /* Hashes a file that a field names, if it names one. */
-static int hash_named(const struct flo_build_spec *spec, const char *field, const char *path,
-                      struct flo_digest *out, struct flo_err *err)
+static int hash_named(const char *field, const char *path, struct flo_digest *out,
+                      struct flo_err *err)
 {
     if (path == NULL || strcmp(path, FLO_BUILD_CORPUS_BUILTIN) == 0) {
         return 0;
     }
-    int rv = hash_file(spec->folder, path, out, err);
+    int rv = hash_file(path, out, err);
     return rv < 0 ? flo_wrap(err, rv, "`%s`", field) : 0;
 }
 
@@ -139,21 +132,25 @@ static int hash_program(struct flo_digest *out, struct flo_err *err)
                  "the program flotilla-model, which makes models, is not installed");
         return flo_err_fix(err, "install it next to flotilla");
     }
-    return hash_file(NULL, program, out, err);
+    return hash_file(program, out, err);
 }
 
 static int hash_all(const struct flo_build_spec *spec, struct flo_build_digests *out,
                     struct flo_err *err)
 {
-    struct flo_digest asset;
+    struct flo_digest other;
 
     FLO_TRY(hash_program(&out->program, err));
-    FLO_TRY(hash_named(spec, "calibrate", spec->calibrate, &out->calibrate, err));
-    FLO_TRY(hash_named(spec, "evaluate.suite", spec->evaluate.suite, &out->suite, err));
-    FLO_TRY(hash_named(spec, "golden.prompts", spec->golden.prompts, &out->golden, err));
-    FLO_TRY(hash_named(spec, "golden.file", spec->golden.file, &out->golden, err));
+    FLO_TRY(hash_named("calibrate", spec->calibrate, &out->calibrate, err));
+    FLO_TRY(hash_named("evaluate.suite", spec->evaluate.suite, &out->suite, err));
+    FLO_TRY(hash_named("golden.prompts", spec->golden.prompts, &out->golden, err));
+    FLO_TRY(hash_named("golden.file", spec->golden.file, &out->golden, err));
     for (size_t i = 0; i < spec->assets.count; i++) {
-        FLO_TRY(hash_named(spec, "assets", spec->assets.values[i], &asset, err));
+        FLO_TRY(hash_named("assets", spec->assets.values[i], &other, err));
+    }
+    for (size_t i = 0; i < spec->serve.count; i++) {
+        const char *value = spec->serve.values[i];
+        FLO_TRY(hash_named("serve", value[0] == '@' ? value + 1 : NULL, &other, err));
     }
     return hash_model(spec, out, err);
 }
