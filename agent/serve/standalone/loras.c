@@ -102,7 +102,7 @@ static int add_entry(const char *folder, const char *entry, struct lora_list *li
 {
     char name[256], path[4096];
     snprintf(name, sizeof(name), "%.*s", (int)(strlen(entry) - strlen(SUFFIX)), entry);
-    if (snprintf(path, sizeof(path), "%s/%s", folder, entry) >= (int)sizeof(path)) {
+    if (snprintf(path, sizeof(path), "%s/./%s", folder, entry) >= (int)sizeof(path)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%.80s: the path is too long", folder);
     }
     return add(list, name, path, err);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+
 struct world {
     char folder[64];
     struct lora_source source;
@@ -94,6 +96,18 @@ static void a_folder_gives_its_adapters_in_order(void **state)
     assert_int_equal(world.loaded.count, 0);
 }
 
+static void a_link_out_of_the_folder_is_no_adapter(void **state)
+{
+    struct flo_err err = {0};
+    (void)state;
+    put("a.gguf", "a");
+    assert_int_equal(symlink("a.gguf", path_of("b.gguf")), 0);
+    assert_int_equal(symlink("/etc/hostname", path_of("c.gguf")), 0);
+    look(&world.wanted);
+    expect_names(&world.wanted, "a b");
+    assert_int_equal(flo_loras_open(&world.source, true, &world.loaded, &err), FLO_E_IO_SYMLINK);
+}
+
 static void a_named_file_is_before_the_folders(void **state)
 {
     char text[300];
@@ -167,6 +181,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(a_folder_gives_its_adapters_in_order),
+        TEST(a_link_out_of_the_folder_is_no_adapter),
         TEST(a_named_file_is_before_the_folders),
         TEST(a_folder_that_is_gone_changes_nothing),
         TEST(what_goes_is_dropped_and_what_comes_is_loaded),
