@@ -14,6 +14,8 @@
 
 #include <flotilla/errors/db.h>
 
+#include "base/given.h"
+
 enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 
 struct flo_db_statement {
@@ -224,8 +226,9 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struc
         return flo_fail(err, FLO_E_MEMORY, "open %s", path);
     }
     FLO_TRY(strcmp(path, ":memory:") != 0 ? create(path, err) : 0);
-    int flags =
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_EXRESCODE |
+                (strstr(path, FLO_GIVEN_MARK) != NULL ? SQLITE_OPEN_NOFOLLOW : 0);
     errno = 0;
     int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (result != SQLITE_OK) {

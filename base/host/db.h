@@ -21,7 +21,8 @@ enum flo_db_sync {
 
 /* Opens or creates `path` (":memory:" for tests) in WAL mode with foreign keys
  * on.  The file gets mode 0600.  A query, but no index, may sort names by
- * COLLATE by_name (flo_natural_compare).  A call waits up to busy_ms for a lock
+ * COLLATE by_name (flo_natural_compare).  FOLDER/./NAME (base/given.h): no part of
+ * the path may be a link.  A call waits up to busy_ms for a lock
  * of another process.  Damage after the first page is found only when that page
  * is read. */
 FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,

@@ -1,9 +1,12 @@
 /* Open: opens and closes a controller, with its store, keys, settings and
  * rollouts. */
+#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/given.h"
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
@@ -252,9 +255,31 @@ static struct flo_controller *controller_new(void)
     return controller;
 }
 
+/* Refuses a backup in which a name leads out: the controller, which may read more
+ * than who made the backup, would write there and take keys from there. */
+static int check_restored(const char *dir, struct flo_err *err)
+{
+    char *const roots[] = {(char *)(uintptr_t)dir, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    const FTSENT *at;
+    int rv = 0;
+
+    while (rv == 0 && walk != NULL && (at = fts_read(walk)) != NULL) {
+        FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+        bool is_link = at->fts_info == FTS_SL || at->fts_info == FTS_SLNONE ||
+                       (at->fts_info == FTS_F && at->fts_statp->st_nlink > 1);
+        rv = is_link ? flo_given_open(dir, at->fts_path + strlen(dir) + 1, &fd, err) : 0;
+    }
+    if (walk != NULL) {
+        fts_close(walk);
+    }
+    return rv;
+}
+
 static int open_all(struct flo_controller *controller, struct flo_err *err)
 {
     if (strcmp(controller->options.dir, ":memory:") != 0) {
+        FLO_TRY(controller->options.is_restored ? check_restored(controller->options.dir, err) : 0);
         FLO_TRY(flo_addresses_read(controller, err));
         FLO_TRY(flo_dir_make(controller->options.dir, 0700, err));
     }

@@ -1,6 +1,7 @@
 """`flotilla-controller backup`: a copy of a controller that works, and the way
 back from it into a fleet that runs."""
 import os
+import shutil
 import sqlite3
 import threading
 
@@ -116,6 +117,42 @@ def test_what_a_backup_that_was_cut_left_is_removed(up, tmp_path):
     backup(up, str(tmp_path / "copy"))
     assert sets.names(tmp_path) == ["copy"]
     assert not (tmp_path / "copy" / "blobs" / "half").exists()
+
+
+def to_secret(path, secret):
+    os.unlink(path)
+    os.symlink(secret, path)
+
+
+def to_another_users_file(path, secret):
+    os.unlink(path)
+    os.link(secret, path)
+
+
+@pytest.mark.parametrize("link", [to_secret, to_another_users_file])
+def test_no_file_of_a_copy_leads_out(up, tmp_path, link):
+    """Neither for who starts from it, nor for who makes a copy of it."""
+    if link is to_another_users_file and os.geteuid() != 0:
+        pytest.skip("only root has files of two users")
+    folder, secret = str(tmp_path / "copy"), tmp_path / "secret"
+    secret.write_text("of root")
+    backup(up, folder)
+    for name in sorted(files_below(folder)):
+        path = os.path.join(folder, name)
+        os.rename(path, str(tmp_path / "kept"))
+        shutil.copyfile(str(tmp_path / "kept"), path)
+        link(path, str(secret))
+        if link is to_another_users_file:
+            for part in (folder, os.path.dirname(path)):
+                os.chown(part, 12345, 12345)
+        says = "leads out of the folder, to " if link is to_secret else "has 2 names"
+        for words in (["--data", folder, "--listen", "127.0.0.1:0", "--restored", "--check"],
+                      ["backup", str(tmp_path / "again"), "--data", folder]):
+            code, _, err = up.program("flotilla-controller", *words, check=False)
+            assert code != 0 and name in err and says in err, (name, words, err)
+        assert secret.read_text() == "of root"
+        os.rename(str(tmp_path / "kept"), path)
+    assert sets.names(tmp_path) == ["copy", "secret"]
 
 
 def test_a_fleet_that_runs_goes_on_from_a_copy(up, tmp_path):

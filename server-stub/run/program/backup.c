@@ -14,6 +14,7 @@
 #include <flotilla/errors/state.h>
 #include <flotilla/plural.h>
 
+#include "base/given.h"
 #include "server-stub/store/sqlite/sqlite.h"
 
 enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
@@ -61,37 +62,29 @@ static int send_all(int from, int to, const char *path, uint64_t *bytes, struct 
 }
 
 /* Copies a file.  A file that was deleted since its folder was listed is
- * skipped. */
+ * skipped.  The folder belongs to the controller's user, who may put a link there
+ * at any time, and root reads it: so the file is opened beneath it. */
 static int copy_file(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
-    int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    FLO_CLEANUP(flo_fd_cleanup) int in = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int out = -1;
     struct stat st = {0};
-    int rv = 0;
+    int rv = flo_given_open(copying->from, from + strlen(copying->from) + 1, &in, err);
 
-    if (in < 0 && errno == ENOENT) {
-        return 0;
+    if (rv < 0) {
+        return rv == FLO_E_ABSENT ? 0 : rv;
     }
-    if (in < 0 || fstat(in, &st) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
+    if (fstat(in, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
-    int out = rv == 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777) : -1;
-    if (rv == 0 && out < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777);
+    if (out < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
     }
-    if (rv == 0) {
-        rv = give(to, &st, err);
-    }
-    if (rv == 0) {
-        rv = send_all(in, out, to, &copying->out->bytes, err);
-        copying->out->files += rv == 0;
-    }
-    if (out >= 0) {
-        close(out);
-    }
-    if (in >= 0) {
-        close(in);
-    }
-    return rv;
+    FLO_TRY(give(to, &st, err));
+    FLO_TRY(send_all(in, out, to, &copying->out->bytes, err));
+    copying->out->files++;
+    return 0;
 }
 
 static int copy_folder(const struct stat *st, const char *to, struct flo_err *err)
@@ -159,7 +152,7 @@ static int copy_part(struct copying *copying, const char *from, const char *to, 
     if (lstat(from, &st) < 0) {
         return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
-    if (S_ISREG(st.st_mode)) {
+    if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) {
         copying->stamp += stamp_of(&st);
         return copying->only_looks ? 0 : copy_file(copying, from, to, err);
     }
@@ -183,26 +176,32 @@ static int copy_named(struct copying *copying, const char *name, struct flo_err 
 static int copy_database(struct copying *copying, const char *name, bool *is_there,
                          struct flo_err *err)
 {
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char from[PATH_BYTES], to[PATH_BYTES];
     struct stat st;
 
-    int rv = join(copying->from, copying->to, name, from, to, err);
-
+    FLO_TRY(join(copying->from, copying->to, name, from, to, err));
     /* The file is looked for first, because opening it would create a missing
      * one. */
-    *is_there = rv == 0 && stat(from, &st) == 0;
-    if (!*is_there) {
-        return rv;
+    int rv = flo_given_open(copying->from, name, &fd, err);
+    *is_there = rv == 0;
+    if (rv < 0) {
+        return rv == FLO_E_ABSENT ? 0 : rv;
     }
-    rv = flo_sqlite_copy(from, to, err);
-    if (rv == 0) {
-        rv = give(to, &st, err);
+    if (fstat(fd, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
-    if (rv == 0 && stat(to, &st) == 0) {
+    flo_fd_cleanup(&fd); /* before SQLite takes locks, which a close would drop */
+    if (snprintf(from, sizeof(from), "%s" FLO_GIVEN_MARK "%s", copying->from, name) >= PATH_BYTES) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s is too long", copying->from);
+    }
+    FLO_TRY(flo_sqlite_copy(from, to, err));
+    FLO_TRY(give(to, &st, err));
+    if (stat(to, &st) == 0) {
         copying->out->files++;
         copying->out->bytes += (uint64_t)st.st_size;
     }
-    return rv;
+    return 0;
 }
 
 /* ---- the whole ---- */
@@ -365,6 +364,7 @@ static struct {
 
 static int run(void *state, struct flo_err *err)
 {
+    FLO_CLEANUP(flo_free_cleanup) char *from = realpath(line.data, NULL);
     struct done done;
     char to[PATH_BYTES];
 
@@ -374,7 +374,7 @@ static int run(void *state, struct flo_err *err)
     for (size_t i = strlen(to); i > 1 && to[i - 1] == '/'; i--) {
         to[i - 1] = '\0';
     }
-    FLO_TRY(make(line.data, to, line.has_telemetry, &done, err));
+    FLO_TRY(make(from != NULL ? from : line.data, to, line.has_telemetry, &done, err));
     printf("%s: %llu file%s, %llu bytes\n", to, (unsigned long long)done.files, flo_s(done.files),
            (unsigned long long)done.bytes);
     if (!done.has_tables) {
