@@ -44,6 +44,12 @@ def main():
     better = sum(row["asked"] != "=" and bool(row["shown"]) for row in rows)
     print("%d bad inputs: %d with the word asked for, %d with a word of ours"
           % (len(rows), same, better))
+    with open(os.path.join(ROOT, "docs/security.md"), encoding="utf-8") as file:
+        text = file.read()
+    for said in ("Each of %d kinds of bad input" % len(rows),
+                 "| %d with the word asked for, %d with another" % (same, better)):
+        if said not in text:
+            faults.append("docs/security.md does not say: %s" % said)
     for fault in faults:
         print("bad-inputs: " + fault)
     return 1 if faults else 0
