@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -340,6 +341,9 @@ static int run(void *state, struct flo_err *err)
     char *dir = NULL;
 
     umask(077);
+    if (options->alert_command == NULL) { /* it may need rights, as a mail program does */
+        (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
     if (options->blobs_url != NULL &&
         (strlen(options->blobs_url) > 400 || (strncmp(options->blobs_url, "https://", 8) != 0 &&
                                               strncmp(options->blobs_url, "http://", 7) != 0))) {
