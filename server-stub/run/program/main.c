@@ -341,7 +341,7 @@ static int run(void *state, struct flo_err *err)
     char *dir = NULL;
 
     umask(077);
-    if (options->alert_command == NULL) { /* it may need rights, as a mail program does */
+    if (options->alert_command == NULL) { /* a mail program may need rights */
         (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     }
     if (options->blobs_url != NULL &&
