@@ -96,6 +96,20 @@ long flo_http_seconds(uint64_t ms)
     return seconds > 86400 ? 86400 : (long)seconds;
 }
 
+/* Adds the hosts of no_proxy.  A port behind a name or an IPv4 address is left out,
+ * because libcurl would take it for a part of the name. */
+static void add_hosts(struct flo_buf *list, const char *hosts)
+{
+    while (*hosts != '\0') {
+        size_t chars = strcspn(hosts, ", "), name = strcspn(hosts, ":, ");
+        bool has_port = name < chars &&
+                        hosts[name + 1 + strspn(hosts + name + 1, "0123456789")] == hosts[chars];
+        flo_buf_text(list, list->bytes > 0 ? "," : "");
+        flo_buf_add(list, hosts, has_port ? name : chars);
+        hosts += chars + (hosts[chars] != '\0');
+    }
+}
+
 /* Loopback never uses a proxy, nor do the hosts in no_proxy. They are added
  * here, because libcurl ignores the environment once CURLOPT_NOPROXY is set. */
 static void set_no_proxy(CURL *curl)
@@ -107,9 +121,9 @@ static void set_no_proxy(CURL *curl)
         hosts = getenv("NO_PROXY");
     }
     if (hosts == NULL || strcmp(hosts, "*") != 0) {
-        flo_buf_text(&list, LOOPBACK ",");
+        flo_buf_text(&list, LOOPBACK);
     }
-    flo_buf_text(&list, hosts == NULL ? "" : hosts);
+    add_hosts(&list, hosts == NULL ? "" : hosts);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, list.failed ? LOOPBACK : list.data);
     flo_buf_deinit(&list);
 }
@@ -222,7 +236,8 @@ void flo_http_head_line(CURL *curl, const char *line, size_t bytes, struct flo_h
     if (header_value(line, bytes, "content-length", number, sizeof number)) {
         answer->content_bytes = strtoull(number, NULL, 10);
     } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
-        uint64_t seconds = strtoull(number, NULL, 10);
+        /* strtoull() takes "-5" for a huge number */
+        uint64_t seconds = number[0] == '-' ? 0 : strtoull(number, NULL, 10);
         answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
     }
 }

@@ -117,6 +117,9 @@ static void answer(struct server *server, struct peer *peer)
     } else if (strcmp(path, "/busy") == 0) {
         peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n"
                         "Content-Length: 0\r\n\r\n");
+    } else if (strcmp(path, "/owes") == 0) {
+        peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: -5\r\n"
+                        "Content-Length: 0\r\n\r\n");
     } else if (strcmp(path, "/problem") == 0) {
         static const char body[] = "{\"code\":\"release.absent\",\"detail\":\"no release x@1\","
                                    "\"fix\":\"publish it\"}";
@@ -363,6 +366,8 @@ static void a_cut_answer_and_an_absent_server_can_be_tried_again(void **state)
     assert_true(flo_http_is_passing(rv, NULL));
     assert_int_equal(get(world, "/busy", NULL), 0);
     assert_int_equal(world->answer.retry_after_ms, 7000);
+    assert_int_equal(get(world, "/owes", NULL), 0);
+    assert_int_equal(world->answer.retry_after_ms, 0); /* and not a day */
     assert_true(flo_http_is_passing(0, &world->answer));
     assert_int_equal(get(world, "/problem", NULL), 0);
     assert_false(flo_http_is_passing(0, &world->answer));
@@ -567,6 +572,9 @@ static void a_host_that_the_environment_names_is_reached_past_the_proxy(void **s
     assert_int_equal(get_past_proxy(world, host, NULL, host), 0);
     assert_int_equal(get_past_proxy(world, host, "", host), 0);
     assert_int_equal(get_past_proxy(world, host, "*", NULL), 0);
+    assert_int_equal(get_past_proxy(world, host, "127.0.0.2:8443", NULL), 0);
+    assert_int_equal(get_past_proxy(world, host, "::1, 127.0.0.2:1 ,a.example:2", NULL), 0);
+    assert_int_equal(get_past_proxy(world, host, "127.0.0.2:80x", NULL), FLO_E_NET_UNREACHABLE);
     stop(&world->server);
     flo_buf_deinit(&world->answer.body);
     free(world);
