@@ -466,6 +466,8 @@ def test_a_page_of_another_site_does_not_compute_where_no_token_is(
                                ("http://127.0.0.1", 200),
                                ("https://evil.example", 401),
                                ("http://localhost.evil.example", 401),
+                               ("http://localhost:3000.evil.example", 401),
+                               ("http://localhost:80@evil.example", 401),
                                ("null", 401)):
             assert server.tcp(host + "Origin: %s\r\n" % origin) == status
     finally:

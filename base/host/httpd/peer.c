@@ -12,6 +12,10 @@ bool flo_httpd_host_is(const char *const *hosts, const char *host)
 {
     const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
     size_t bytes = end != NULL ? (size_t)(end + 1 - host) : strcspn(host, ":");
+    const char *rest = host + bytes; /* nothing, or a port */
+    if (*rest != '\0' && (*rest != ':' || rest[1 + strspn(rest + 1, "0123456789")] != '\0')) {
+        return false;
+    }
     for (; *hosts != NULL; hosts++) {
         if (strlen(*hosts) == bytes && strncasecmp(*hosts, host, bytes) == 0) {
             return true;
