@@ -115,7 +115,8 @@ static bool is_port_and_path(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
 
-    return digits >= 1 && digits <= 5 && text[digits] == '/';
+    return digits >= 1 && digits <= 5 && atoi(text) >= 1 && atoi(text) <= 65535 &&
+           text[digits] == '/';
 }
 
 static bool is_plain_text(const char *url)

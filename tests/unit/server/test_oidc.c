@@ -697,6 +697,7 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
         "http://fleet.example.com/",     "https://fleet.example.com/app/",
         "http://127.0.0.1:7/#",          "http://127.0.0.1:/",
         "http://127.0.0.1:490000/",      "http://127.0.0.1:7/\x7f",
+        "http://127.0.0.1:65536/",       "http://127.0.0.1:0/",
         "javascript:alert(1)",           "",
     };
 
