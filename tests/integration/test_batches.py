@@ -134,6 +134,11 @@ def test_a_wrong_form_is_refused(server):
         "POST", "/v1/files", b"--b\r\nhalf",
         {"Content-Type": "multipart/form-data; boundary=b"})
     assert status == 400 and "end is missing" in answer["error"]["message"]
+    status, _, answer = server.call(
+        "POST", "/v1/files", b'--b\r\nContent-Disposition: form-data; name="file"; '
+        b'filename="a\0.txt"\r\n\r\nx\r\n--b--\r\n',
+        {"Content-Type": "multipart/form-data; boundary=b"})
+    assert status == 400 and "NUL" in answer["error"]["message"]
     status, _, file = server.upload("x\n", **{
         "expires_after[anchor]": "created_at",
         "expires_after[seconds]": "3600"})

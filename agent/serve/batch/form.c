@@ -34,6 +34,9 @@ static int begin_part(struct flo_batch_form *form, const char *head, size_t byte
     if (++form->parts > PARTS_MAX) {
         return bad(err, "more than 16 parts");
     }
+    if (memchr(head, '\0', bytes) != NULL) {
+        return bad(err, "the head of a part has a NUL");
+    }
     FLO_TRY(flo_multipart_heads(head, bytes, form->field, sizeof(form->field), name, sizeof(name),
                                 err));
     form->is_file = strcmp(form->field, "file") == 0;
