@@ -17,13 +17,15 @@ static bool is_blank(char c)
 
 /* ---- safe text ---- */
 
-/* Tells whether a character is a control character; those from U+0080 to U+009F
- * are some. */
-static bool is_control(const char *text)
+/* Returns the bytes of a character that a terminal would interpret, or 0: controls,
+ * also U+0080 to U+009F, line separators, and marks that turn the direction. */
+static size_t control_bytes(const char *text)
 {
-    unsigned char c = (unsigned char)text[0];
+    const unsigned char *at = (const unsigned char *)text;
+    bool is_mark = at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
+                                     (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
 
-    return c < ' ' || c == 0x7f || (c == 0xc2 && (unsigned char)text[1] < 0xa0);
+    return at[0] < ' ' || at[0] == 0x7f ? 1 : at[0] == 0xc2 && at[1] < 0xa0 ? 2 : is_mark ? 3 : 0;
 }
 
 void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out)
@@ -34,12 +36,13 @@ void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out)
         size_t end = at + flo_utf8_valid(text + at, bytes - at), from = at;
 
         for (; at < end; at++) {
-            if (text[at] == '\n' || text[at] == '\t' || !is_control(text + at)) {
+            size_t control = control_bytes(text + at);
+            if (text[at] == '\n' || text[at] == '\t' || control == 0) {
                 continue;
             }
             flo_buf_add(out, text + from, at - from);
             flo_buf_text(out, text[at] == '\r' ? "" : REPLACED);
-            at += (unsigned char)text[at] == 0xc2;
+            at += control - 1;
             from = at + 1;
         }
         flo_buf_add(out, text + from, end - from);

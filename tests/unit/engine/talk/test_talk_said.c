@@ -34,6 +34,8 @@ static void nothing_that_a_terminal_obeys_comes_through(void **state)
         {"\xc2\x9b"
          "31m \xc2\x9d \xc2\xa0",
          REPLACED "31m " REPLACED " \xc2\xa0"}, /* U+00A0 is a blank */
+        {"\xe2\x80\xaetxt.exe \xe2\x81\xa6 \xe2\x80\xa8 \xe2\x80\xa6", REPLACED
+         "txt.exe " REPLACED " " REPLACED " \xe2\x80\xa6"}, /* U+202E turns; U+2026 is "..." */
         {"one\r\ntwo\rthree", "one\ntwothree"},
         {"\b\v\f\x7f", REPLACED REPLACED REPLACED REPLACED},
         {"\xff\xc2", REPLACED REPLACED},
