@@ -1,6 +1,7 @@
 #include <flotilla/newest.h>
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/meta.h>
@@ -11,6 +12,7 @@
 /* Marks that keep a leaf from passing for an inner node. */
 #define LEAF 0
 #define NODE 1
+#define BUNDLE 2
 
 int flo_newest_parse(const char *body, size_t bytes, const char *fleet, struct flo_newest *out,
                      struct flo_err *err)
@@ -90,6 +92,29 @@ static void hash(uint8_t mark, const void *a, size_t a_bytes, const struct flo_d
 void flo_newest_leaf(const char *device, const struct flo_digest *desired, struct flo_digest *out)
 {
     hash(LEAF, device, strlen(device), desired, out);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct flo_digest));
+}
+
+int flo_newest_bundle(const json_t *releases, struct flo_digest *out, struct flo_err *err)
+{
+    uint8_t text[1 + FLO_NEWEST_RELEASES_MAX * sizeof(*out)] = {BUNDLE};
+    size_t count = json_array_size(releases);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *id = json_string_value(json_array_get(releases, i));
+        if (i == FLO_NEWEST_RELEASES_MAX || id == NULL || !flo_digest_parse(id, out)) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `releases`: %zu are not at most %d ids",
+                            count, FLO_NEWEST_RELEASES_MAX);
+        }
+        memcpy(text + 1 + i * sizeof(*out), out, sizeof(*out));
+    }
+    qsort(text + 1, count, sizeof(*out), compare);
+    flo_sha256(text, 1 + count * sizeof(*out), out);
+    return 0;
 }
 
 /* ---- the tree ---- */

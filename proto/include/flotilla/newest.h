@@ -23,6 +23,11 @@
 /* longest base64 of a path's hashes; one hash more is longer */
 #define FLO_NEWEST_HASHES_TEXT ((FLO_NEWEST_PATH_MAX * 32 + 2) / 3 * 4)
 
+/* A bundle's statement holds for so many days. */
+#define FLO_NEWEST_DAYS 30
+#define FLO_NEWEST_DAYS_MAX 3650
+#define FLO_NEWEST_RELEASES_MAX 8
+
 struct json_t;
 
 struct flo_newest {
@@ -43,6 +48,12 @@ void flo_newest_write(const struct flo_newest *newest, struct flo_buf *out);
  * The other fields are unsigned and only change times, so they do not count. */
 void flo_newest_desired(const struct json_t *desired, struct flo_digest *out);
 void flo_newest_leaf(const char *device, const struct flo_digest *desired, struct flo_digest *out);
+
+/* Makes the root of a bundle's statement from the ids of its releases, texts in
+ * any order.  It is the root of no tree, so neither statement passes for the
+ * other.  FLO_E_META_SCHEMA. */
+FLO_MUST_USE int flo_newest_bundle(const struct json_t *releases, struct flo_digest *out,
+                                   struct flo_err *err);
 
 /* The hashes next to the way from a leaf to the root, the lowest first. */
 struct flo_newest_path {

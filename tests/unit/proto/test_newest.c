@@ -114,6 +114,40 @@ static void each_device_finds_its_own_document_and_no_other(void **state)
     }
 }
 
+/* The root of a bundle with these of the world's documents as its releases. */
+static int bundle(const struct world *world, const char *places, struct flo_digest *out)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
+
+    for (; *places != '\0'; places++) {
+        json_array_append_new(list, *places == '?'
+                                        ? json_string("sha256:")
+                                        : flo_json_digest(&world->documents[*places - '0']));
+    }
+    return flo_newest_bundle(list, out, NULL);
+}
+
+static void a_bundle_has_one_root_in_any_order_and_no_tree_has_it(void **state)
+{
+    static struct world world;
+    struct flo_digest whole, other;
+    (void)state;
+
+    make(&world, 9);
+    assert_int_equal(bundle(&world, "01", &whole), 0);
+    assert_int_equal(bundle(&world, "10", &other), 0);
+    assert_true(flo_digest_equal(&whole, &other));
+    assert_int_equal(bundle(&world, "0", &other), 0);
+    assert_false(flo_digest_equal(&whole, &other));
+    assert_int_equal(bundle(&world, "01234567", &other), 0);
+    assert_false(flo_digest_equal(&whole, &other));
+    assert_int_equal(bundle(&world, "012345678", &other), FLO_E_META_SCHEMA);
+    assert_int_equal(bundle(&world, "0?", &other), FLO_E_META_SCHEMA);
+    memcpy(world.nodes + 2, world.documents, 2 * sizeof(*world.nodes)); /* ids as leaves */
+    flo_newest_tree(world.nodes, 2);
+    assert_false(flo_digest_equal(&whole, &world.nodes[1]));
+}
+
 static size_t longest_path(size_t devices)
 {
     FLO_CLEANUP(flo_free_cleanup)
@@ -232,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_statement_is_written_and_read_back),
         cmocka_unit_test(a_number_beyond_2_to_53_or_another_fleet_is_refused),
         cmocka_unit_test(each_device_finds_its_own_document_and_no_other),
+        cmocka_unit_test(a_bundle_has_one_root_in_any_order_and_no_tree_has_it),
         cmocka_unit_test(a_path_is_as_long_as_the_tree_is_high),
         cmocka_unit_test(an_inner_node_is_no_leaf),
         cmocka_unit_test(a_path_is_written_and_read_back),
