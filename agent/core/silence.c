@@ -15,26 +15,32 @@ static int64_t lag_ms(const struct flo_silence *silence, uint64_t issued_ms, uin
 }
 
 int flo_silence_admit(const struct flo_silence *silence, const struct flo_newest *newest,
-                      const struct flo_agent_time *time, bool is_direct, uint64_t now_ms,
+                      const struct flo_agent_time *time, enum flo_word_way way, uint64_t now_ms,
                       struct flo_err *err)
 {
     int64_t life_ms = (int64_t)newest->expires_at_ms - (int64_t)newest->issued_at_ms;
     int64_t lag = lag_ms(silence, newest->issued_at_ms, now_ms);
     int64_t ahead_ms_max = DAY_MS, late_ms_max = 0;
+    bool is_bundle = way == FLO_WORD_IN_BUNDLE;
+    uint64_t clock_ms = time->clock_ms;
+
+    if (is_bundle && time->trusted_ms > clock_ms) {
+        clock_ms = time->trusted_ms;
+    }
 
     if (newest->number < silence->number) {
         return flo_fail(err, FLO_E_TRUST_NEWEST, "number %llu is older than %llu, heard before",
                         (unsigned long long)newest->number, (unsigned long long)silence->number);
     }
-    if (newest->number == silence->number || is_direct ||
-        (!silence->is_anchored && time->clock_ms == 0)) {
+    if ((newest->number == silence->number && !is_bundle) || way == FLO_WORD_DIRECT ||
+        (!silence->is_anchored && clock_ms == 0)) {
         return 0;
     }
     if (!silence->is_anchored) { /* a clock that is not synchronised says little */
-        lag = (int64_t)time->clock_ms - (int64_t)newest->issued_at_ms;
+        lag = (int64_t)clock_ms - (int64_t)newest->issued_at_ms;
         ahead_ms_max =
             (int64_t)(time->is_synchronised ? FLO_ORDER_AHEAD_SYNCHRONISED_MS : FLO_ORDER_AHEAD_MS);
-        late_ms_max = time->is_synchronised ? DAY_MS : INT64_MAX / 2;
+        late_ms_max = time->is_synchronised || is_bundle ? DAY_MS : INT64_MAX / 2;
     }
     if (-lag > ahead_ms_max) {
         return flo_fail(err, FLO_E_TRUST_NEWEST, "number %llu is of %lld s from now",

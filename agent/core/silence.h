@@ -33,14 +33,18 @@ struct flo_silence {
     bool is_stale;
 };
 
-/* Tells whether a verified statement may count; the one that was heard last may.
- * is_direct: it came from the controller by HTTPS.  now_ms: the steady clock
- * that counts sleep; awake_ms: the one that does not.
+/* Ways of a statement: from anybody, from the controller by HTTPS, in a bundle. */
+enum flo_word_way { FLO_WORD_BY_ANYBODY, FLO_WORD_DIRECT, FLO_WORD_IN_BUNDLE };
+/* Tells whether a verified statement may count; the one that was heard last may,
+ * unless it is a bundle's and expired.  A bundle's days are told by the
+ * controller's time, if a word was heard since the boot.  Else they are told by
+ * this machine's clock, but not before the trusted time.
+ * now_ms: the steady clock that counts sleep; awake_ms: the one that does not.
  * FLO_E_TRUST_NEWEST  it is older than one that was heard, expired, or from the
  *                     future */
 FLO_MUST_USE int flo_silence_admit(const struct flo_silence *silence,
                                    const struct flo_newest *newest,
-                                   const struct flo_agent_time *time, bool is_direct,
+                                   const struct flo_agent_time *time, enum flo_word_way way,
                                    uint64_t now_ms, struct flo_err *err);
 /* Counts a statement whose root the device's own document reached. */
 void flo_silence_hear(struct flo_silence *silence, const struct flo_newest *newest, bool is_direct,

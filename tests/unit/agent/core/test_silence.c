@@ -44,7 +44,8 @@ static struct flo_newest word_of(uint64_t at, uint64_t interval_ms)
 
 static int hear(struct world *world, const struct flo_newest *word, bool is_direct)
 {
-    int rv = flo_silence_admit(&world->silence, word, &world->time, is_direct, world->now, NULL);
+    int rv = flo_silence_admit(&world->silence, word, &world->time,
+                               is_direct ? FLO_WORD_DIRECT : FLO_WORD_BY_ANYBODY, world->now, NULL);
 
     if (rv == 0 && word->number > world->silence.number) {
         flo_silence_hear(&world->silence, word, is_direct, world->now);
@@ -249,6 +250,48 @@ static void thirty_days_of_odd_devices_raise_no_alarm(void **state)
     print_message("%u words refused in %u device minutes\n", deaf, 40 * 30 * 1440);
 }
 
+/* A bundle's word of `days` days, made so long after the boot; the device took
+ * number `taken` before. */
+static int bring(const struct world *world, uint64_t taken, int64_t made, uint64_t days)
+{
+    uint64_t at = (uint64_t)((int64_t)EPOCH + made);
+    struct flo_newest word = {.number = at, .issued_at_ms = at, .expires_at_ms = at + days * DAY};
+    struct flo_silence silence = world->silence;
+
+    silence.number = taken;
+    return flo_silence_admit(&silence, &word, &world->time, FLO_WORD_IN_BUNDLE, world->now, NULL);
+}
+
+static void a_bundle_holds_for_its_days_by_the_best_time_that_is_known(void **state)
+{
+    const int64_t old = -(int64_t)(32 * DAY);
+    struct world world;
+    (void)state;
+
+    begin(&world, 0, false);
+    assert_int_equal(bring(&world, 0, 0, 30), 0);
+    assert_int_equal(bring(&world, EPOCH, 0, 30), 0); /* the same again */
+    assert_int_equal(bring(&world, EPOCH + 1, 0, 30), FLO_E_TRUST_NEWEST);
+    assert_int_equal(bring(&world, 0, old, 30), FLO_E_TRUST_NEWEST);
+    assert_int_equal(bring(&world, (uint64_t)((int64_t)EPOCH + old), old, 30), FLO_E_TRUST_NEWEST);
+    assert_int_equal(bring(&world, 0, 401 * DAY, 30), FLO_E_TRUST_NEWEST);
+    world.time.is_synchronised = true;
+    assert_int_equal(bring(&world, 0, 2 * DAY, 30), FLO_E_TRUST_NEWEST);
+
+    world.time = (struct flo_agent_time){.trusted_ms = EPOCH}; /* a clock of 1970 */
+    assert_int_equal(bring(&world, 0, 300 * DAY, 30), 0);
+    assert_int_equal(bring(&world, 0, old, 30), FLO_E_TRUST_NEWEST);
+    world.time.trusted_ms = 0;
+    assert_int_equal(bring(&world, 0, old, 30), 0);
+
+    begin(&world, -60 * (int64_t)DAY, false); /* two months behind, but it heard a word */
+    assert_int_equal(bring(&world, 0, old, 30), 0);
+    assert_int_equal(hear_now(&world), 0);
+    assert_int_equal(bring(&world, 0, old, 30), FLO_E_TRUST_NEWEST);
+    assert_int_equal(bring(&world, 0, 0, 30), 0); /* older than the network's: no matter */
+    assert_int_equal(bring(&world, 0, 2 * DAY, 30), FLO_E_TRUST_NEWEST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +304,7 @@ int main(void)
         cmocka_unit_test(words_that_were_kept_do_not_count_when_they_are_played_back),
         cmocka_unit_test(a_growing_delay_is_told),
         cmocka_unit_test(thirty_days_of_odd_devices_raise_no_alarm),
+        cmocka_unit_test(a_bundle_holds_for_its_days_by_the_best_time_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
