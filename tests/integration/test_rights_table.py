@@ -53,7 +53,8 @@ BRING_NOTHING = """
     flo_rest_freeze_set flo_rest_freeze_delete
     flo_rest_token_make flo_rest_token_delete flo_rest_logout
     flo_rest_user_add flo_rest_user_edit flo_rest_user_delete
-    flo_rest_trust_publish flo_rest_trust_order_key flo_rest_emergency_carry
+    flo_rest_trust_publish flo_rest_trust_order_key flo_rest_trust_bundle
+    flo_rest_emergency_carry
     flo_rest_emergency_account flo_rest_alert_ack flo_rest_alert_rule_set
     flo_rest_alert_rule_delete flo_rest_alert_silence flo_rest_webhook_add
     flo_rest_webhook_delete flo_rest_deliveries_replay

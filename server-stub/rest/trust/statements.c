@@ -75,6 +75,27 @@ int flo_rest_trust_order_key(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+/* ---- bundles ---- */
+
+int flo_rest_trust_bundle(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
+    const json_t *releases = json_object_get(call->in, "releases");
+    uint64_t days = flo_rest_number_in(call, "days", FLO_NEWEST_DAYS);
+    struct flo_newest newest;
+    json_t *json;
+
+    for (size_t i = 0; i < json_array_size(releases); i++) {
+        FLO_TRY(flo_trust_check_release(call->controller,
+                                        json_string_value(json_array_get(releases, i)), err));
+    }
+    FLO_TRY(flo_newests_bundle(call->controller, releases, days, &newest, &envelope, err));
+    FLO_TRY(flo_json_parse(envelope.data, envelope.bytes, envelope.bytes, &json, err));
+    call->out =
+        json_pack("{s:o,s:I}", "newest", json, "expires_at_ms", (json_int_t)newest.expires_at_ms);
+    return 0;
+}
+
 /* ---- status ---- */
 
 struct told {

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/newest.h>
 #include <flotilla/release.h>
 
 #include "base/host/json.h"
@@ -108,17 +107,21 @@ static int make_tree(struct flo_newests *newests, struct flo_err *err)
 
 /* Takes the next number: the time, so that a controller from a backup or
  * another leader goes on above the last one. */
-static int next_number(struct flo_controller *controller, uint64_t now_ms, uint64_t *out,
+static int next_number(struct flo_controller *controller, struct flo_newest *out,
                        struct flo_err *err)
 {
     uint64_t last;
 
+    FLO_TRY(flo_fleet_newest(controller->store, COUNTER, &last, err));
+    out->number = out->issued_at_ms > last ? out->issued_at_ms : last + 1;
+    snprintf(out->fleet, sizeof(out->fleet), "%s", controller->fleet);
+    return flo_fleet_skip(controller->store, COUNTER, out->number - last, err);
+}
+
+static int number(struct flo_controller *controller, struct flo_newest *out, struct flo_err *err)
+{
     FLO_TRY(flo_controller_begin(controller, err));
-    int rv = flo_fleet_newest(controller->store, COUNTER, &last, err);
-    if (rv == 0) {
-        *out = now_ms > last ? now_ms : last + 1;
-        rv = flo_fleet_skip(controller->store, COUNTER, *out - last, err);
-    }
+    int rv = next_number(controller, out, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
@@ -135,10 +138,9 @@ int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)
 
     newests->signed_ms = flo_now_ms(); /* a failure is tried again after an interval */
     FLO_TRY(newests->is_changed ? make_tree(newests, err) : 0);
-    FLO_TRY(next_number(controller, newest.issued_at_ms, &newest.number, err));
+    FLO_TRY(number(controller, &newest, err));
     newest.expires_at_ms =
         newest.issued_at_ms + (interval_ms > 0 ? FLO_NEWEST_INTERVALS * interval_ms : LAST_LIFE_MS);
-    snprintf(newest.fleet, sizeof(newest.fleet), "%s", controller->fleet);
     if (newests->count > 0) {
         newest.root = newests->nodes[1];
     }
@@ -151,6 +153,16 @@ int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)
     }
     newests->is_changed = false;
     return 0;
+}
+
+int flo_newests_bundle(struct flo_controller *controller, const json_t *releases, uint64_t days,
+                       struct flo_newest *out, struct flo_buf *envelope, struct flo_err *err)
+{
+    *out = (struct flo_newest){.issued_at_ms = flo_wall_ms()};
+    out->expires_at_ms = out->issued_at_ms + days * 86400000;
+    FLO_TRY(flo_newest_bundle(releases, &out->root, err));
+    FLO_TRY(next_number(controller, out, err));
+    return flo_newest_sign(out, flo_pki_order_key(controller->pki), envelope, err);
 }
 
 bool flo_newests_add(const struct flo_newests *newests, bool has_word, const char *device_or_null,

@@ -7,7 +7,7 @@
 #ifndef FLOTILLA_SERVER_STATE_TRUST_NEWEST_H
 #define FLOTILLA_SERVER_STATE_TRUST_NEWEST_H
 
-#include <flotilla/base.h>
+#include <flotilla/newest.h>
 
 struct flo_controller;
 struct flo_newests;
@@ -22,6 +22,12 @@ bool flo_newests_told(struct flo_newests *newests, const char *device, const cha
 bool flo_newests_are_due(const struct flo_controller *controller);
 /* Signs the next statement, and stores its number in a transaction of its own. */
 FLO_MUST_USE int flo_newests_sign(struct flo_controller *controller, struct flo_err *err);
+/* Signs the statement of a bundle with these releases (their ids), in the
+ * caller's transaction.  *out is what was signed. */
+FLO_MUST_USE int flo_newests_bundle(struct flo_controller *controller,
+                                    const struct json_t *releases, uint64_t days,
+                                    struct flo_newest *out, struct flo_buf *envelope,
+                                    struct flo_err *err);
 /* Returns a device that is to be sent its path now; NULL: none.  Each has its
  * turn within half an interval after a statement with another tree, or after
  * each statement if the broker keeps none. */
