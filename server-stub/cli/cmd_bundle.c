@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <flotilla/errors/bundle.h>
+#include <flotilla/newest.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
 
@@ -48,8 +49,9 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
 }
 
 /* Gets a release's signed document as it was published, and parses it. */
-static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf *envelope,
-                          struct flo_release **release, struct flo_err *err)
+static int fetch_document(struct flo_cli *cli, const char *title, json_t *ids,
+                          struct flo_buf *envelope, struct flo_release **release,
+                          struct flo_err *err)
 {
     char path[256];
     struct flo_digest id;
@@ -62,6 +64,7 @@ static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf
     if (!flo_digest_parse(flo_out_text(answer, "digest", ""), &id)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "the controller gave no digest");
     }
+    json_array_append(ids, json_object_get(answer, "digest"));
     FLO_TRY(flo_api_get_envelope(cli, &id, envelope, err));
     FLO_TRY(flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, err));
     flo_sha256(parts.body, parts.body_bytes, &found);
@@ -75,12 +78,34 @@ static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf
  * written. */
 struct wanted {
     size_t count;
+    json_t *ids; /* ids of the releases */
     struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_bundle_document documents[FLO_BUNDLE_RELEASES_MAX];
     struct flo_buf trust;
     struct flo_bundle_document statements;
+    uint64_t until_ms; /* devices refuse the bundle from then on; 0: never */
 };
+
+/* Gets the statement by which devices know that the bundle is not too old. */
+static int fetch_newest(struct flo_cli *cli, struct wanted *wanted, json_t *trust,
+                        struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL, *answer = NULL;
+    uint64_t days;
+
+    FLO_TRY(flo_args_u64(&cli->args, "days", 0, FLO_NEWEST_DAYS_MAX, FLO_NEWEST_DAYS, &days, err));
+    if (days == 0) {
+        return 0;
+    }
+    body = json_pack("{s:O,s:I}", "releases", wanted->ids, "days", (json_int_t)days);
+    if (flo_api_call(cli, "POST", "/v1/trust/bundles", body, &answer, err) < 0) {
+        return flo_err_fix(err, "--days 0 makes a bundle without a newest statement");
+    }
+    json_object_set(trust, "newest", json_object_get(answer, "newest"));
+    wanted->until_ms = (uint64_t)json_integer_value(json_object_get(answer, "expires_at_ms"));
+    return 0;
+}
 
 /* Adds the trust statements, because a device without network gets new keys
  * only by the bundle. */
@@ -90,7 +115,8 @@ static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bu
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
 
     FLO_TRY(flo_api_get(cli, "/v1/trust/statements", &answer, err));
-    if (json_array_size(json_object_get(answer, "statements")) == 0) {
+    FLO_TRY(fetch_newest(cli, wanted, answer, err));
+    if (json_array_size(json_object_get(answer, "statements")) == 0 && wanted->until_ms == 0) {
         return 0;
     }
     flo_json_dump(answer, &wanted->trust);
@@ -111,7 +137,8 @@ static int fetch_all(struct flo_cli *cli, struct wanted *wanted, struct flo_bund
     }
     for (size_t i = 0; i < cli->args.word_count; i++) {
         struct flo_buf *envelope = &wanted->envelopes[i];
-        FLO_TRY(fetch_document(cli, cli->args.words[i], envelope, &wanted->releases[i], err));
+        FLO_TRY(fetch_document(cli, cli->args.words[i], wanted->ids, envelope, &wanted->releases[i],
+                               err));
         wanted->documents[i] = (struct flo_bundle_document){envelope->data, envelope->bytes};
         wanted->count++;
     }
@@ -128,6 +155,7 @@ static int fetch_all(struct flo_cli *cli, struct wanted *wanted, struct flo_bund
 static void wanted_free(struct wanted *wanted)
 {
     flo_buf_deinit(&wanted->trust);
+    json_decref(wanted->ids);
     for (size_t i = 0; i < FLO_BUNDLE_RELEASES_MAX; i++) {
         flo_release_free(wanted->releases[i]);
         flo_buf_deinit(&wanted->envelopes[i]);
@@ -136,7 +164,7 @@ static void wanted_free(struct wanted *wanted)
 }
 
 static void show_bundle(const struct flo_cli *cli, const char *to,
-                        const struct flo_bundle_facts *facts)
+                        const struct flo_bundle_facts *facts, uint64_t until_ms)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf titles = {0};
     json_t *list = json_array();
@@ -148,9 +176,9 @@ static void show_bundle(const struct flo_cli *cli, const char *to,
     }
     flo_out_bytes(facts->bytes, text);
     flo_out_done(cli,
-                 json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes", (json_int_t)facts->bytes,
-                           "blobs", (json_int_t)facts->blobs, "release", cli->args.words[0],
-                           "releases", list),
+                 json_pack("{s:s,s:I,s:I,s:s,s:o,s:I}", "file", to, "bytes",
+                           (json_int_t)facts->bytes, "blobs", (json_int_t)facts->blobs, "release",
+                           cli->args.words[0], "releases", list, "until_ms", (json_int_t)until_ms),
                  "%s  %s in %u artifact%s of %s\n", to, text, facts->blobs, flo_s(facts->blobs),
                  titles.data);
 }
@@ -176,6 +204,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
            flo_args_each(&cli->args, "without", spec.without_count, &value)) {
         without[spec.without_count++] = value;
     }
+    wanted->ids = json_array();
     flo_ticker_start(&ticker, "bundle create");
     int rv = flo_interrupt_folder(dir, err);
     if (rv == 0) {
@@ -189,7 +218,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     }
     flo_ticker_stop(&ticker);
     if (rv == 0) {
-        show_bundle(cli, to, &facts);
+        show_bundle(cli, to, &facts, wanted->until_ms);
     }
     flo_interrupt_folder_end(dir);
     wanted_free(wanted);

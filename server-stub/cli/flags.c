@@ -416,6 +416,7 @@ FLAGS(bundle_create) = {
     {"variant", "NAME", "the files of this variant alone", FLO_ASKED},
     {"without", "FILE", "not this file: devices have it (repeatable)", FLO_ASKED},
     {"compress", NULL, "tar.zst instead of tar", FLO_ASKED},
+    {"days", "N", "devices refuse it after so many days (30); 0: of any age", FLO_ASKED},
     END};
 FLAGS(alert_list) = {{"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
 FLAGS(alert_silence) = {{"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
