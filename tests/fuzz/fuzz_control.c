@@ -18,6 +18,12 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
+int flo_shell_newest_bundle(struct flo_shell *shell, const json_t *request, struct flo_err *err)
+{
+    (void)shell, (void)request, (void)err;
+    return 0;
+}
+
 json_t *flo_shell_newest_json(const struct flo_shell *shell)
 {
     (void)shell;

@@ -15,6 +15,7 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/report/operators.h"
+#include "agent/shell/trust/trust.h"
 
 /* result of a reader that stopped after the bundle's documents; none of the
  * FLO_E_ codes */
@@ -33,8 +34,11 @@ struct update {
      * ended */
     bool is_to_end;
     bool is_quiet;
-    json_t *trust; /* trust statements of the bundle */
-    json_t *told;  /* results for a program, one for each release; NULL: lines for people */
+    json_t *trust;   /* trust statements of the bundle */
+    json_t *newest;  /* newest statement of the bundle; NULL: none */
+    json_t *ids;     /* ids of its releases */
+    json_t *request; /* question to the agent, which answers it */
+    json_t *told;    /* results for a program, one for each release; NULL: lines for people */
 };
 
 /* ---- which releases are in it? ---- */
@@ -49,6 +53,7 @@ static int take_head(void *context, const struct flo_release_verified *verified,
     (void)bytes;
     (void)err;
     ref->digest = verified->digest;
+    json_array_append_new(update->ids, flo_json_digest(&ref->digest));
     memcpy(ref->model, verified->release.model, sizeof(ref->model));
     memcpy(ref->version, verified->release.version, sizeof(ref->version));
     return 0;
@@ -84,6 +89,7 @@ static int give_statements(const struct flo_args *args, struct update *update, s
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
         rv = flo_give_trust(args, json_array_get(list, i), &answer, err);
     }
+    update->newest = json_incref(json_object_get(update->trust, "newest"));
     json_decref(update->trust);
     update->trust = NULL;
     return rv < 0 ? flo_wrap(err, rv, "trust.json of the bundle") : 0;
@@ -147,6 +153,7 @@ static int begin_update(struct flo_shell *shell, void *context, struct flo_err *
 {
     const struct update *update = context;
 
+    FLO_TRY(flo_shell_newest_bundle(shell, update->request, err));
     flo_alone_wait_to_end(shell, update->is_to_end);
     return flo_loop_install(shell, &update->execution, err);
 }
@@ -256,11 +263,11 @@ static int install(const struct flo_args *args, struct update *update, uint32_t 
     memcpy(update->execution.bundle, update->bundle, sizeof(update->bundle));
     update->is_to_end = later_of(update, index) != NULL;
     flo_digest_text(&release->digest, digest);
-    int rv = flo_ask(args,
-                     json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "v", 1, "op", "update",
-                               "bundle", update->bundle, "release", digest, "model", release->model,
-                               "version", release->version, "to_end", (int)update->is_to_end),
-                     show_state, begin_update, update, &answer, err);
+    update->request = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:O, s:O*}", "v", 1, "op", "update", "bundle",
+        update->bundle, "release", digest, "model", release->model, "version", release->version,
+        "to_end", (int)update->is_to_end, "releases", update->ids, "newest", update->newest);
+    int rv = flo_ask(args, update->request, show_state, begin_update, update, &answer, err);
     *is_told = rv == 0;
     if (rv == 0) {
         rv = verdict(answer, err);
@@ -306,6 +313,8 @@ static int update(void *line, struct flo_err *err)
     static struct update update;
     const struct flo_args *args = line;
     bool is_told = true;
+
+    update.ids = json_array();
     int rv = read_head(args, &update, err);
 
     update.is_quiet = flo_args_has(args, "quiet") || !isatty(2);

@@ -72,6 +72,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     if (bundle[0] != '/') { /* an empty path would start a download without an order */
         return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path", bundle);
     }
+    FLO_TRY(flo_shell_newest_bundle(shell, json, err));
     snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
     snprintf(execution.release.model, sizeof(execution.release.model), "%s", model);
     snprintf(execution.release.version, sizeof(execution.release.version), "%s", version);

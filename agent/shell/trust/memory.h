@@ -13,6 +13,7 @@ struct flo_shell_newest {
     struct flo_newest_path path;
     struct flo_digest desired;  /* flo_newest_desired of the document that is here */
     char keys[FLO_DIGEST_TEXT]; /* digest of the order keys that signed the numbers */
+    uint64_t bundle;            /* number of the newest bundle that was taken; 0: none had one */
     uint64_t kept_ms;           /* when the word was stored last; 0: it shall be */
     uint64_t ask_ms;            /* time before which the controller is not asked again */
     struct event *looker;

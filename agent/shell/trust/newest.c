@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/trust.h>
+
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/report/report.h"
 #include "agent/shell/trust/memory.h"
 
 #define KEEP_MS (60u * 60 * 1000)
-#define KEY "newest" /* number, interval, digest of the order keys */
+#define KEY "newest" /* number, interval, digest of the order keys, a bundle's number */
 
 /* ---- silence ---- */
 
@@ -62,12 +64,56 @@ void flo_shell_newest_look(evutil_socket_t fd, short events, void *context)
 
 /* ---- words ---- */
 
+static void keep(struct flo_shell *shell)
+{
+    struct flo_shell_newest *own = &shell->trust->newest;
+    char text[FLO_DIGEST_TEXT + 72];
+
+    snprintf(text, sizeof(text), "%llu %llu %s %llu", (unsigned long long)own->silence.number,
+             (unsigned long long)own->silence.interval_ms, own->keys,
+             (unsigned long long)own->bundle);
+    flo_values_set(shell->db, KEY, text);
+}
+
+static void recall(struct flo_shell *shell)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(shell->db, KEY);
+    struct flo_shell_newest *own = &shell->trust->newest;
+    unsigned long long number = 0, interval_ms = 0, bundle = 0;
+
+    if (text != NULL) {
+        (void)sscanf(text, "%llu %llu %71s %llu", &number, &interval_ms, own->keys, &bundle);
+    }
+    own->bundle = bundle;
+    own->silence = (struct flo_silence){
+        .number = number, .interval_ms = interval_ms, .looked_ms = flo_now_us() / 1000};
+}
+
+/* Verifies an envelope. */
+static int open_word(struct flo_shell *shell, const json_t *envelope, struct flo_newest *out,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    struct flo_shell_newest *own = &shell->trust->newest;
+    struct flo_digest digest;
+    char keys[FLO_DIGEST_TEXT];
+
+    flo_trust_order_keys(shell->identity.trust, &digest);
+    flo_digest_text(&digest, keys);
+    if (strcmp(keys, own->keys) != 0) { /* a thief of the others may have used up all numbers */
+        memcpy(own->keys, keys, sizeof(keys));
+        own->silence.number = own->word.number = own->bundle = 0;
+    }
+    flo_json_dump_canonical(envelope, &text);
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "a newest statement")
+                       : flo_newest_verify(text.data, text.bytes, shell->identity.trust, out, err);
+}
+
 /* Counts the statement, if it is about the document that is here. */
 static void match(struct flo_shell *shell)
 {
     struct flo_shell_newest *own = &shell->trust->newest;
     uint64_t interval_ms = own->silence.interval_ms, now_ms = flo_now_ms();
-    char text[FLO_DIGEST_TEXT + 48];
     struct flo_digest root;
 
     flo_newest_leaf(shell->identity.device, &own->desired, &root);
@@ -79,9 +125,7 @@ static void match(struct flo_shell *shell)
     own->word.number = 0;
     if (own->kept_ms == 0 || now_ms - own->kept_ms >= KEEP_MS ||
         interval_ms != own->silence.interval_ms) {
-        snprintf(text, sizeof(text), "%llu %llu %s", (unsigned long long)own->silence.number,
-                 (unsigned long long)own->silence.interval_ms, own->keys);
-        flo_values_set(shell->db, KEY, text);
+        keep(shell);
         own->kept_ms = now_ms;
     }
     flo_shell_newest_look(-1, 0, shell);
@@ -90,27 +134,16 @@ static void match(struct flo_shell *shell)
 static int take(struct flo_shell *shell, enum flo_trust_way way, const json_t *envelope,
                 struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_shell_newest *own = &shell->trust->newest;
     bool is_direct = way == FLO_TRUST_BY_CONTROLLER;
     struct flo_agent_time time;
     struct flo_newest word;
-    struct flo_digest digest;
-    char keys[FLO_DIGEST_TEXT];
 
-    flo_trust_order_keys(shell->identity.trust, &digest);
-    flo_digest_text(&digest, keys);
-    if (strcmp(keys, own->keys) != 0) { /* a thief of the others may have used up all numbers */
-        memcpy(own->keys, keys, sizeof(keys));
-        own->silence.number = own->word.number = 0;
-    }
-    flo_json_dump_canonical(envelope, &text);
-    if (text.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "a newest statement");
-    }
-    FLO_TRY(flo_newest_verify(text.data, text.bytes, shell->identity.trust, &word, err));
+    FLO_TRY(open_word(shell, envelope, &word, err));
     flo_shell_clock_look(shell, &time);
-    FLO_TRY(flo_silence_admit(&own->silence, &word, &time, is_direct, flo_now_ms(), err));
+    FLO_TRY(flo_silence_admit(&own->silence, &word, &time,
+                              is_direct ? FLO_WORD_DIRECT : FLO_WORD_BY_ANYBODY, flo_now_ms(),
+                              err));
     if (word.number > own->silence.number && word.number >= own->word.number) {
         own->word = word;
         own->is_direct = is_direct;
@@ -148,6 +181,53 @@ void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool
     match(shell);
 }
 
+/* ---- bundles ---- */
+
+static int take_bundle(struct flo_shell *shell, const json_t *request, struct flo_err *err)
+{
+    struct flo_shell_newest *own = &shell->trust->newest;
+    struct flo_silence silence;
+    struct flo_agent_time time;
+    struct flo_newest word;
+    struct flo_digest root;
+
+    FLO_TRY(flo_newest_bundle(json_object_get(request, "releases"), &root, err));
+    FLO_TRY(open_word(shell, json_object_get(request, "newest"), &word, err));
+    if (!flo_digest_equal(&root, &word.root)) {
+        return flo_fail(err, FLO_E_TRUST_NEWEST, "number %llu is of other releases",
+                        (unsigned long long)word.number);
+    }
+    silence = own->silence;
+    silence.number = own->bundle;
+    flo_shell_clock_look(shell, &time);
+    FLO_TRY(flo_silence_admit(&silence, &word, &time, FLO_WORD_IN_BUNDLE, flo_now_ms(), err));
+    own->bundle = word.number;
+    keep(shell);
+    return 0;
+}
+
+int flo_shell_newest_bundle(struct flo_shell *shell, const json_t *request, struct flo_err *err)
+{
+    struct flo_shell_newest *own = &shell->trust->newest;
+    struct flo_trust_key key;
+    int rv = 0;
+
+    if (own->keys[0] == '\0') { /* a command without an agent */
+        recall(shell);
+    }
+    if (shell->identity.trust == NULL ||
+        !flo_trust_key_with(shell->identity.trust, FLO_ROLE_ORDER, &key)) {
+        return 0; /* a device that trusts no controller cannot verify it */
+    }
+    if (json_object_get(request, "newest") != NULL) {
+        rv = take_bundle(shell, request, err);
+    } else if (own->bundle > 0 || own->silence.is_stale) {
+        rv = flo_fail(err, FLO_E_TRUST_NEWEST, "it has none, and %s",
+                      own->bundle > 0 ? "one before it had" : "the device is trust.stale");
+    }
+    return rv < 0 ? flo_wrap(err, rv, "newest statement of the bundle") : 0;
+}
+
 json_t *flo_shell_newest_json(const struct flo_shell *shell)
 {
     const struct flo_silence *silence = &shell->trust->newest.silence;
@@ -161,15 +241,7 @@ json_t *flo_shell_newest_json(const struct flo_shell *shell)
 
 void flo_shell_newest_begin(struct flo_shell *shell, void (*ask)(struct flo_shell *shell))
 {
-    FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(shell->db, KEY);
-    struct flo_shell_newest *own = &shell->trust->newest;
-    unsigned long long number = 0, interval_ms = 0;
-
-    if (text != NULL) {
-        (void)sscanf(text, "%llu %llu %71s", &number, &interval_ms, own->keys);
-    }
-    own->ask = ask;
-    own->silence = (struct flo_silence){
-        .number = number, .interval_ms = interval_ms, .looked_ms = flo_now_us() / 1000};
+    shell->trust->newest.ask = ask;
+    recall(shell);
     flo_shell_newest_look(-1, 0, shell);
 }

@@ -50,6 +50,13 @@ void flo_shell_newest_look(evutil_socket_t fd, short events, void *context);
  * own desired document is its root. */
 void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool is_desired,
                            const json_t *json);
+/* Tells whether a bundle may be installed, by `newest`, its statement, and
+ * `releases`, the ids of all its releases, in the request to do so.  The number
+ * is stored.  A bundle needs a statement once another one had one, and while the
+ * device is stale.
+ * FLO_E_TRUST_NEWEST, FLO_E_META_..., FLO_E_SIG_... */
+FLO_MUST_USE int flo_shell_newest_bundle(struct flo_shell *shell, const json_t *request,
+                                         struct flo_err *err);
 /* Makes the JSON of what was heard last, for status. */
 json_t *flo_shell_newest_json(const struct flo_shell *shell);
 
