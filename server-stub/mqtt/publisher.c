@@ -189,6 +189,11 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
     /* The account is made first, because the device needs it before its first
      * message. */
     make_account(publisher, device);
+    if (flo_newests_owes(publisher->controller->newests, device)) {
+        text.bytes--; /* the brace that ends the object */
+        (void)flo_newests_add(publisher->controller->newests, false, device, &text);
+        flo_buf_text(&text, "}");
+    }
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
     if (flo_newests_told(publisher->controller->newests, device, text.data, text.bytes)) {
         send_path(publisher, device);

@@ -163,13 +163,14 @@ void flo_shell_newest_hear(struct flo_shell *shell, enum flo_trust_way way, bool
     if (shell->identity.trust == NULL || (envelope == NULL && path == NULL && !is_desired)) {
         return;
     }
+    if (path != NULL) {
+        rv = flo_newest_path_read(path, &own->path, &err);
+    }
     if (is_desired) {
+        match(shell); /* a desired document has the path of the one before it */
         flo_newest_desired(json, &own->desired);
         /* the word that fits another document is stored at once */
         own->kept_ms = flo_digest_equal(&before, &own->desired) ? own->kept_ms : 0;
-    }
-    if (path != NULL) {
-        rv = flo_newest_path_read(path, &own->path, &err);
     }
     if (rv == 0 && envelope != NULL) {
         rv = take(shell, way, envelope, &err);

@@ -48,6 +48,13 @@ static bool is_in_tree(const struct flo_newests *newests, size_t number)
            flo_digest_equal(&newests->nodes[newests->count + number], &newests->leaves[number]);
 }
 
+bool flo_newests_owes(const struct flo_newests *newests, const char *device)
+{
+    size_t number = flo_ids_find(&newests->ids, device);
+
+    return number != SIZE_MAX && number >= newests->next && is_in_tree(newests, number);
+}
+
 bool flo_newests_told(struct flo_newests *newests, const char *device, const char *text,
                       size_t bytes)
 {

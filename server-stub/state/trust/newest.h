@@ -14,6 +14,9 @@ struct flo_newests;
 
 struct flo_newests *flo_newests_new(void);
 void flo_newests_free(struct flo_newests *newests);
+/* Tells whether a device was not sent its path yet, and the tree has the document
+ * that it was sent last. */
+bool flo_newests_owes(const struct flo_newests *newests, const char *device);
 /* Takes the desired document that a device is sent; "": it is retired.  Returns
  * true when the tree has the document, so that the device can use its path. */
 bool flo_newests_told(struct flo_newests *newests, const char *device, const char *text,
