@@ -9,7 +9,7 @@ static int usage(void)
     fprintf(stderr, "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
                     "[--all]\n"
                     "                  [--only NEMESIS,...] [--without N,...] "
-                    "[--devices N] [--days N]\n"
+                    "[--devices N] [--days N [--newest MS]]\n"
                     "                  [--trace | --wire | --shrink] [--mutant NAME | "
                     "--mutants [--among NAME,...]]\n");
     return 2;
@@ -105,6 +105,8 @@ int main(int argc, char **argv)
             options.devices = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i], "--days") == 0) {
             options.days = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i], "--newest") == 0) {
+            options.newest_ms = strtoull(value, NULL, 10);
         } else if (strcmp(argv[i], "--mutant") == 0) {
             if (!sim_mutant_find(value, &options.mutant)) {
                 return usage();
@@ -123,7 +125,7 @@ int main(int argc, char **argv)
         i++;
     }
     if (options.jobs == 0 || options.jobs > 64 || options.count == 0 ||
-        options.devices > SIM_DEVICES_MAX) {
+        options.devices > SIM_DEVICES_MAX || (options.newest_ms > 0 && options.days == 0)) {
         return usage();
     }
     return run(&options);

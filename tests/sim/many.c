@@ -251,6 +251,9 @@ int sim_run_mutants(const struct sim_options *asked)
             continue;
         }
         options.mutant = (enum sim_mutant)i;
+        bool is_of_silence = i == SIM_MUTANT_DEAF || i == SIM_MUTANT_HASTY;
+        options.newest_ms = is_of_silence ? 60000 : asked->newest_ms;
+        options.days = is_of_silence ? 2 : asked->days;
         options.from = sim_mutant_seed(options.mutant);
         run(&options, counters, &finding);
         printf("%-16s %s", sim_mutant_word(options.mutant),

@@ -9,6 +9,7 @@
  *   main.c         seeds, traces, shrinking
  *   operator.c     people
  *   nemesis.c      misfortunes (nemesis.def)
+ *   silence.c      days of sleep, away and with wrong clocks; held-back statements
  *   check.c        rules (rules.def) that hold at each step; calm.c: in the end
  *   world/         schedule, host, broker, mirror, the shipped controller
  *   device/        life and work of a device around the shipped shell
@@ -145,6 +146,8 @@ bool sim_client_publish(struct sim_client *client, enum flo_topic topic, const c
                         const void *data, size_t bytes);
 /* The link fails; each side notices later. */
 void sim_client_cut(struct sim_client *client);
+/* Its machine sleeps: it notices when it wakes. */
+void sim_client_sleeps(struct sim_client *client, uint64_t lasts_ms);
 void sim_broker_kill(void);
 void sim_broker_start(void);
 /* A broker that is not ours any more: old messages come again, some to others.
@@ -262,6 +265,12 @@ struct sim_device {
     bool is_synchronised;
     bool was_ahead; /* its clock, by days */
     bool is_alone;  /* its link is cut */
+    /* silence.c */
+    uint64_t asleep_ms, awake_ms; /* it sleeps from then to then; 0: it never slept */
+    uint64_t slept_ms;            /* since its power came */
+    uint64_t silent_ms;           /* connected and awake without a newest statement */
+    bool is_held;                 /* somebody holds them back from it */
+    bool was_stale, has_told;
     bool outbox_was_lost;
     bool disk_is_full;
     bool fits_both;
@@ -379,6 +388,16 @@ void sim_nemesis_end(void);
 const char *sim_nemesis_word(unsigned kind);
 bool sim_nemesis_find(const char *word, unsigned *out);
 
+/* ---- silence ---- */
+
+/* Days in which devices sleep, are away, restart and have wrong clocks, and then
+ * somebody holds back the newest statements from some of them. */
+void sim_silence_plan(void);
+/* Each of them has told. */
+void sim_silence_end(void);
+/* A statement reached it. */
+void sim_silence_heard(struct sim_device *device);
+
 /* ---- rules ---- */
 
 enum sim_rule {
@@ -446,16 +465,22 @@ struct sim_world {
     bool is_controllers;            /* ... the controller's */
     struct sim_misfortune misfortunes[SIM_MISFORTUNES_MAX];
     size_t misfortune_count;
-    uint64_t without;      /* misfortunes left out, as bits */
-    uint64_t only;         /* kinds of them, as bits; 0: all */
-    uint64_t disturbed_ms; /* broker, controller, mirror: the last time */
-    uint64_t end_ms;       /* of them */
-    uint32_t days;         /* that it plays; 0: minutes, as the seed says */
-    struct {               /* the mirror */
+    uint64_t without;       /* misfortunes left out, as bits */
+    uint64_t only;          /* kinds of them, as bits; 0: all */
+    uint64_t disturbed_ms;  /* broker, controller, mirror: the last time */
+    uint64_t end_ms;        /* of them */
+    uint32_t days;          /* that it plays; 0: minutes, as the seed says */
+    uint64_t newest_ms;     /* interval of newest statements; 0: none goes out */
+    uint64_t words, alarms; /* statements that reached devices; devices that told */
+    struct {                /* the mirror */
         bool is_down, is_slow, lies;
     } mirror;
 };
 extern struct sim_world *sim;
+static inline bool sim_is_asleep(const struct sim_device *device)
+{
+    return sim->now_ms >= device->asleep_ms && sim->now_ms < device->awake_ms;
+}
 void sim_trace(const char *who, const char *format, ...) FLO_PRINTF(2, 3);
 const char *sim_name(const struct sim_device *device);
 

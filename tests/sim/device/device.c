@@ -224,7 +224,9 @@ void sim_device_start(struct sim_device *device)
     sim->actor = device;
     forget(device);
     device->powered_ms = device->lost_power ? sim->now_ms : device->powered_ms;
+    device->slept_ms = device->lost_power ? 0 : device->slept_ms;
     device->lost_power = false;
+    device->silent_ms = 0;
     shell = device->shell = memory();
     device->runs = true;
     device->life++;

@@ -18,7 +18,7 @@ static struct {
     struct sim_message *reported[SIM_DEVICES_MAX];
     struct sim_message *presence[SIM_DEVICES_MAX];
     struct sim_message *orders[SIM_GROUPS];
-    struct sim_message *trust, *emergency;
+    struct sim_message *trust, *emergency, *mark;
     struct sim_message *old[REPLAYS]; /* some that went to devices */
     size_t old_count;
 } broker;
@@ -200,7 +200,7 @@ static bool is_reachable(const struct sim_client *client)
 {
     const struct sim_device *device = device_of(client);
 
-    return broker.is_up && (device == NULL || !device->is_alone);
+    return broker.is_up && (device == NULL || !(device->is_alone || sim_is_asleep(device)));
 }
 
 /* ---- from the broker ---- */
@@ -212,6 +212,9 @@ static void hand_over(struct sim_client *client, const struct sim_message *messa
     if (client->device < 0) {
         sim_controller_heard(message, is_retained);
     } else {
+        if (message->topic == FLO_TOPIC_MARK) {
+            sim_silence_heard(device_of(client));
+        }
         sim_device_heard(device_of(client), message);
     }
 }
@@ -260,7 +263,11 @@ static void send_down(struct sim_client *client, struct sim_flight *flight)
 static void deliver(struct sim_client *client, struct sim_message *message, bool is_retained)
 {
     bool is_kept = client->has_session && client->listens;
+    const struct sim_device *device = device_of(client);
 
+    if (message->topic == FLO_TOPIC_MARK && device != NULL && device->is_held) {
+        return;
+    }
     if (!is_kept && !(client->is_connected && client->listens)) {
         return;
     }
@@ -350,6 +357,11 @@ static void route(struct sim_message *message)
         deliver(&sim->controller.client, message, false);
         break;
     case FLO_TOPIC_MARK:
+        if (sim->newest_ms > 0) { /* else nobody reads it */
+            replace(&broker.mark, message);
+            to_devices(message);
+        }
+        break;
     case FLO_TOPIC_COUNT:
         break;
     }
@@ -503,6 +515,14 @@ void sim_client_cut(struct sim_client *client)
     }
 }
 
+void sim_client_sleeps(struct sim_client *client, uint64_t lasts_ms)
+{
+    if (client->is_connected || client->believes) {
+        notice(client, sim_between(&sim->net, 0, 20000),
+               lasts_ms + sim_between(&sim->net, 0, 20000));
+    }
+}
+
 void sim_client_died(struct sim_client *client)
 {
     client->believes = false;
@@ -594,6 +614,7 @@ void sim_client_subscribe(struct sim_client *client)
     deliver_retained(client, device == NULL ? NULL : broker.trust);
     deliver_retained(client, broker.emergency);
     if (device != NULL) {
+        deliver_retained(client, broker.mark);
         deliver_retained(client, broker.orders[0]);
         struct sim_message *desired = broker.desired[device->index];
         deliver_retained(client, desired != NULL && is_for_its_device(desired) ? desired : NULL);
@@ -634,7 +655,8 @@ static void forget_all(void)
     }
     sim_message_drop(broker.trust);
     sim_message_drop(broker.emergency);
-    broker.trust = broker.emergency = NULL;
+    sim_message_drop(broker.mark);
+    broker.trust = broker.emergency = broker.mark = NULL;
 }
 
 static void forget_client(struct sim_client *client)

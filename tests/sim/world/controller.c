@@ -140,6 +140,7 @@ static int open_all(struct flo_err *err)
     const struct flo_controller_options options = {.dir = ":memory:",
                                                    .fleet = SIM_FLEET,
                                                    .heartbeat_ms = sim->days > 0 ? 900000 : 60000,
+                                                   .newest_ms = sim->newest_ms,
                                                    .unproved = FLO_UNPROVED_TAKE};
     struct sim_controller *controller = &sim->controller;
     int rv;

@@ -24,7 +24,7 @@ uint64_t __wrap_flo_now_ms(void)
 
 uint64_t __wrap_flo_now_us(void)
 {
-    return __wrap_flo_now_ms() * 1000;
+    return (__wrap_flo_now_ms() - (sim->actor != NULL ? sim->actor->slept_ms : 0)) * 1000;
 }
 
 uint64_t __wrap_flo_wall_ms(void)

@@ -6,6 +6,7 @@
 
 #include "agent/core/device/step.h"
 #include "agent/core/refusal.h"
+#include "agent/core/silence.h"
 #include "agent/core/startup.h"
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/core/tick.h"
@@ -94,6 +95,12 @@ HANDED(int, flo_slots_admit,
         struct flo_err *err))
 {
     return present == SIM_MUTANT_FLOOR ? 0 : __real_flo_slots_admit(slots, release, number, err);
+}
+
+HANDED(bool, flo_silence_look, (struct flo_silence * silence, bool is_online, uint64_t awake_ms))
+{
+    return present != SIM_MUTANT_DEAF &&
+           __real_flo_silence_look(silence, is_online || present == SIM_MUTANT_HASTY, awake_ms);
 }
 
 HANDED(int, flo_slots_count_try, (struct flo_slots * slots, struct flo_err *err))

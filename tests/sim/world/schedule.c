@@ -107,8 +107,23 @@ static struct sim_call take_first(void)
     return first;
 }
 
+/* Timers of a machine that sleeps stand still. */
+static bool sleeps_on(const struct sim_call *call)
+{
+    const struct sim_device *device = call->device;
+
+    if (device == NULL || call->life != device->life || !sim_is_asleep(device)) {
+        return false;
+    }
+    sim_later(device->awake_ms - sim->now_ms + (sim->now_ms - device->asleep_ms), *call);
+    return true;
+}
+
 static void run(struct sim_call *call)
 {
+    if (sleeps_on(call)) {
+        return;
+    }
     sim->actor = call->device;
     sim->is_controllers = false;
     if (call->device == NULL || call->life == call->device->life) {

@@ -5,6 +5,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/pki/pki.h"
+#include "server-stub/state/trust/newest.h"
 #include "server-stub/state/trust/trust.h"
 #include "tests/sim/people.h"
 #include "tests/sim/world/host.h"
@@ -184,7 +185,7 @@ static void on_fetch(const struct sim_call *call)
     struct flo_buf text = {0};
     struct flo_err err = {0};
 
-    if (ours() == NULL || device->is_alone) {
+    if (ours() == NULL || device->is_alone || device->is_held) {
         sim_trust_fetched(device, NULL);
         return;
     }
@@ -192,6 +193,12 @@ static void on_fetch(const struct sim_call *call)
     sim->actor = NULL;
     int rv = flo_trust_statements_text(ours(), flo_trust_number(sim_trust_of(device)), false,
                                        ANSWER_BYTES_MAX, &text, &err);
+    if (rv == 0 && sim->newest_ms > 0) { /* as rest/trust/statements.c */
+        text.bytes--;
+        (void)flo_newests_add(ours()->newests, true, device->id, &text);
+        flo_buf_text(&text, "}");
+        sim_silence_heard(device);
+    }
     sim->is_controllers = false;
     sim->actor = device;
     sim_trust_fetched(device, rv == 0 ? text.data : NULL);

@@ -51,6 +51,7 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim->without = options->without;
     sim->only = options->only;
     sim->days = options->days;
+    sim->newest_ms = options->newest_ms;
     sim->chance = sim_random_of(seed, "chance");
     sim->net = sim_random_of(seed, "net");
     struct sim_random size = sim_random_of(seed, "size");
@@ -74,6 +75,9 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim_devices_enrol();
     sim_nemesis_plan();
     sim_operator_plan();
+    if (sim->newest_ms > 0) {
+        sim_silence_plan();
+    }
 }
 
 void sim_world_close(void)
@@ -113,6 +117,10 @@ static void run_until_holds(enum sim_rule (*check)(char *why, size_t bytes), uin
 static void world_run(void)
 {
     sim_run_until(sim->end_ms);
+    if (sim->newest_ms > 0 && !sim->has_failed) {
+        sim_silence_end();
+        return;
+    }
     if (sim->has_failed) {
         return;
     }
