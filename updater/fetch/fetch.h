@@ -2,10 +2,11 @@
  * takes them from a bundle.
  *
  * One fetch belongs to one job.  Errors are counted per mirror.  After a
- * temporary one (no answer, 5xx, too slow) the mirror is tried again after a
- * pause with full jitter.  After a permanent one (404, 403, wrong bytes, a
- * captive portal) the mirror is not used again for this artifact.  A mirror may
- * redirect once, with 307: digests make that safe. */
+ * temporary one (no answer, 5xx, too slow) the next mirror is asked at once;
+ * when all have failed, they are asked again after a pause with full jitter.
+ * After a permanent one (404, 403, wrong bytes, a captive portal) the mirror is
+ * not used again for this artifact.  A mirror may redirect once, with 307:
+ * digests make that safe. */
 #ifndef FLOTILLA_UPDATER_FETCH_H
 #define FLOTILLA_UPDATER_FETCH_H
 
@@ -49,8 +50,9 @@ struct flo_fetch {
     struct flo_store *store;
     const char *urls[FLO_FETCH_MIRRORS_MAX]; /* "https://host:port" */
     size_t url_count;
+    size_t first; /* the mirror that is asked first: the last one that was good */
     struct flo_http_options http;
-    uint32_t attempts_max; /* most attempts in a row without a new byte; 0: 6 */
+    uint32_t attempts_max; /* most rounds of all mirrors in a row without a new byte; 0: 6 */
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* byte limit of the whole job; 0: none */

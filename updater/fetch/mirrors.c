@@ -20,7 +20,7 @@ struct mirrors {
     /* true: the mirror sent wrong bytes once, which may be a transfer error */
     bool has_lied[FLO_FETCH_MIRRORS_MAX];
     size_t next;
-    uint32_t failures; /* failures in a row without a new byte */
+    size_t failures;   /* failures in a row without a new byte */
     uint64_t position; /* bytes of the artifact that were there after the last attempt */
 };
 
@@ -46,15 +46,27 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
     return false;
 }
 
+/* Returns how often each mirror that is left failed in a row. */
+static size_t rounds_of(const struct mirrors *mirrors, bool *is_whole)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < mirrors->fetch->url_count; i++) {
+        left += !mirrors->is_out[i];
+    }
+    *is_whole = mirrors->failures % left == 0;
+    return mirrors->failures / left;
+}
+
 /* Pauses for a random time (full jitter) up to a bound that doubles, but at
  * least as long as the server asked for.  Returns FLO_E_INTERRUPTED when the
  * agent closed the connection. */
-static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err *err)
+static int pause_for(const struct flo_fetch *fetch, size_t rounds, uint64_t retry_ms,
+                     struct flo_err *err)
 {
-    const struct flo_fetch *fetch = mirrors->fetch;
     uint64_t low = fetch->pause_ms_min != 0 ? fetch->pause_ms_min : 500;
     uint64_t high = fetch->pause_ms_max != 0 ? fetch->pause_ms_max : 30000;
-    uint32_t shift = mirrors->failures < 16 ? mirrors->failures : 16;
+    size_t shift = rounds < 16 ? rounds : 16;
     uint64_t bound = low << shift < high ? low << shift : high;
     uint64_t random = 0;
 
@@ -71,11 +83,12 @@ static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t
 {
     struct flo_fetch *fetch = mirrors->fetch;
     uint32_t attempts_max = fetch->attempts_max != 0 ? fetch->attempts_max : 6;
-    bool has_moved = position > mirrors->position;
+    bool has_moved = position > mirrors->position, is_whole;
 
     mirrors->position = position;
     switch (outcome) {
     case FLO_GET_GOOD:
+        fetch->first = mirrors->next;
         return 0;
     case FLO_GET_FATAL:
         fetch->is_passing = err->code == FLO_E_DISK_FULL || err->code == FLO_E_INTERRUPTED;
@@ -95,11 +108,12 @@ static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t
     fetch->is_passing = true;
     mirrors->next = (mirrors->next + 1) % fetch->url_count;
     mirrors->failures = has_moved ? 1 : mirrors->failures + 1;
-    if (mirrors->failures >= attempts_max) {
+    size_t rounds = rounds_of(mirrors, &is_whole);
+    if (rounds >= attempts_max) {
         return err->code;
     }
     flo_log_err(FLO_LOG_INFO, "fetch", err);
-    return pause_for(mirrors, retry_ms, err);
+    return is_whole ? pause_for(fetch, rounds, retry_ms, err) : 0;
 }
 
 static int begin(struct mirrors *mirrors, struct flo_fetch *fetch, const char *path,
@@ -108,6 +122,7 @@ static int begin(struct mirrors *mirrors, struct flo_fetch *fetch, const char *p
     memset(mirrors, 0, sizeof(*mirrors));
     mirrors->fetch = fetch;
     mirrors->path = path;
+    mirrors->next = fetch->first;
     flo_digest_text(digest, mirrors->digest);
     if (fetch->url_count == 0) {
         fetch->is_passing = false;
@@ -199,10 +214,10 @@ static int get(struct flo_fetch *fetch, const char *path, const struct flo_diges
     while (next_url(&mirrors, url, sizeof(url))) {
         uint64_t retry_ms = 0;
         enum flo_get_outcome outcome = flo_get_document(fetch, url, wanted, out, &retry_ms, err);
+        FLO_TRY(after(&mirrors, outcome, 0, retry_ms, err));
         if (outcome == FLO_GET_GOOD) {
             return 0;
         }
-        FLO_TRY(after(&mirrors, outcome, 0, retry_ms, err));
     }
     return err->code;
 }

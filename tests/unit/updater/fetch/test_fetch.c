@@ -509,6 +509,7 @@ static void a_mirror_that_answers_garbage_is_left_for_the_next(void **state)
     world->fetch.url_count = 2;
     for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
         speak_garbage(&world->mirrors[0], i);
+        world->fetch.first = 0;
         int rv = fetch(world, &world->artifact);
         if (rv != 0) {
             fail_msg("%s: %s: %s", garbage[i].what, flo_error_id(rv), world->err.what);
@@ -542,9 +543,8 @@ static void a_mirror_that_lacks_it_is_left_for_the_next(void **state)
         world->mirrors[0].status = statuses[i];
         world->mirrors[0].status_count = -1;
         world->mirrors[0].requests = 0;
-
+        world->fetch.first = 0;
         assert_int_equal(fetch(world, &world->artifact), 0);
-
         assert_int_equal(world->mirrors[0].requests, 1);
         flo_store_part_remove(world->store, &world->plain.digest);
     }
@@ -825,6 +825,7 @@ static void an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state
     put_envelope(world, wanted_envelope);
     for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
         speak_garbage(&world->mirrors[0], i);
+        world->fetch.first = 0;
         int rv = fetch_envelope(world, &text);
         if (rv != 0) {
             fail_msg("%s: %s", garbage[i].what, flo_error_id(rv));
@@ -833,7 +834,24 @@ static void an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state
     }
     world->mirrors[0].raw = NULL;
     world->mirrors[0].is_portal = true;
+    world->fetch.first = 0;
     assert_int_equal(fetch_envelope(world, &text), 0);
+    flo_buf_deinit(&text);
+}
+
+static void a_mirror_that_is_gone_costs_no_pause_and_is_asked_once_a_job(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf text = {0};
+
+    world->fetch.url_count = 2;
+    world->fetch.pause_ms_min = world->fetch.pause_ms_max = 24 * WAITS_HANG_MS;
+    world->mirrors[0].status = 503;
+    world->mirrors[0].status_count = -1;
+    put_envelope(world, wanted_envelope);
+    assert_int_equal(fetch_envelope(world, &text), 0);
+    assert_int_equal(fetch(world, &world->artifact), 0);
+    assert_int_equal(world->mirrors[0].requests, 1);
     flo_buf_deinit(&text);
 }
 
@@ -874,6 +892,7 @@ int main(void)
         with_world(a_full_disk_shows_before_the_first_byte_and_leaves_nothing),
         with_world(an_envelope_is_fetched_by_the_id_of_its_release),
         with_world(an_envelope_that_is_refused_is_asked_of_the_next_mirror),
+        with_world(a_mirror_that_is_gone_costs_no_pause_and_is_asked_once_a_job),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
