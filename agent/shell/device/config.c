@@ -219,23 +219,28 @@ int flo_settings_find_door(const char *path, const char *state_dir, struct flo_s
                      out, err);
 }
 
+static int check_url(const char *key, const char *url, const struct flo_url_kind *kind,
+                     struct flo_err *err)
+{
+    int rv = url == NULL ? 0 : flo_url_check(url, kind, err);
+
+    return rv < 0 ? flo_wrap(err, rv, "%s", key) : 0;
+}
+
 /* Checks the URLs of the configuration in the way that a connection checks
  * them. */
 static int check_urls(struct flo_settings *settings, struct flo_err *err)
 {
-    const struct {
-        const char *key;
-        const struct flo_url_kind *kind;
-    } urls[] = {{"controller", &flo_url_http}, {"broker", &flo_url_mqtt}};
+    const struct flo_config *config = settings->config;
+    int rv = check_url("controller", flo_config_text(config, "controller"), &flo_url_http, err);
 
-    for (size_t i = 0; i < FLO_COUNT(urls); i++) {
-        const char *url = flo_config_text(settings->config, urls[i].key);
-        int rv = url == NULL ? 0 : flo_url_check(url, urls[i].kind, err);
-        if (rv < 0) {
-            return flo_wrap(err, rv, "%s", urls[i].key);
-        }
+    if (rv == 0) {
+        rv = check_url("broker", flo_config_text(config, "broker"), &flo_url_mqtt, err);
     }
-    return 0;
+    for (size_t i = 0; rv == 0 && i < flo_config_texts_count(config, "mirrors"); i++) {
+        rv = check_url("mirrors", flo_config_texts_get(config, "mirrors", i), &flo_url_http, err);
+    }
+    return rv;
 }
 
 /* Tells whether the address is HOST:PORT.  Port 0 stands for any free port. */

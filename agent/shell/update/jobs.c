@@ -318,6 +318,19 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 /* ---- start, cancel ---- */
 
+/* The owner's mirrors, then the controller, which has everything. */
+static json_t *urls_json(const struct flo_shell *shell)
+{
+    const struct flo_config *config = shell->settings.config;
+    json_t *urls = json_array();
+
+    for (size_t i = 0; i < flo_config_texts_count(config, "mirrors"); i++) {
+        json_array_append_new(urls, json_string(flo_config_texts_get(config, "mirrors", i)));
+    }
+    json_array_append_new(urls, json_string(shell->identity.controller));
+    return urls;
+}
+
 static json_t *job_json(struct flo_shell *shell, uint32_t model)
 {
     const struct flo_agent_execution *execution = asked_of(shell, model);
@@ -357,7 +370,7 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {
-        json_object_set_new(json, "urls", json_pack("[s]", identity->controller));
+        json_object_set_new(json, "urls", urls_json(shell));
         json_object_set_new(json, "cert_file", json_string(identity->cert_file));
         json_object_set_new(json, "key_file", json_string(identity->key_file));
         flo_neighbours_job_add(shell, execution, json);

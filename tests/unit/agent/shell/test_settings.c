@@ -170,6 +170,21 @@ static void a_port_without_a_token_is_told_by_the_check(void **state)
     assert_non_null(strstr(what, "127.0.0.1:8081 needs a token"));
 }
 
+static void a_mirror_is_an_address_that_a_download_can_ask(void **state)
+{
+    char what[512];
+
+    assert_int_equal(listens(*state, "mirrors: [\"https://a:1\", \"http://127.0.0.1:2\"]", false,
+                             what, sizeof(what)),
+                     0);
+    assert_true(listens(*state, "mirrors: [\"https://a:1\", \"http://b:2\"]", false, what,
+                        sizeof(what)) < 0);
+    assert_non_null(strstr(what, "mirrors: "));
+    assert_int_equal(
+        listens(*state, "mirrors: [a, b, c, d, e, f, g, h]", false, what, sizeof(what)),
+        FLO_E_CFG_RANGE);
+}
+
 /* ---- models ---- */
 
 static int load_text(const char *dir, const char *text, struct flo_settings *settings,
@@ -416,6 +431,7 @@ int main(void)
         cmocka_unit_test(an_address_that_nobody_can_listen_at_is_told_by_the_check),
         cmocka_unit_test(the_address_of_ollama_is_one_more),
         cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
+        cmocka_unit_test(a_mirror_is_an_address_that_a_download_can_ask),
         cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
         cmocka_unit_test(an_app_has_limits_in_place_of_its_file_alone),
         cmocka_unit_test(limits_of_an_app_that_nobody_can_mean_are_refused),
