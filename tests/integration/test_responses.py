@@ -334,13 +334,37 @@ def test_another_clients_response_is_as_absent_as_any(server):
     for method, place, fields in calls:
         status, error = as_app(server, "night", method, place, fields)
         assert status == 404 and error["error"]["code"] == "rest.not_found"
-        status, _, other = server.call(method, place, fields)
-        assert status == 404 and other == error
         foreign.append(error)
     assert as_app(server, "shop", "POST", PATH, more)[0] == 200
     assert as_app(server, "shop", "GET", path)[1] == one
     assert as_app(server, "shop", "DELETE", path)[0] == 200
     assert foreign == [as_app(server, "shop", *call)[1] for call in calls]
+
+
+def test_kept_responses_are_listed_and_the_owner_ends_those_of_all(server):
+    for one in server.call("GET", PATH)[2]["data"]:
+        assert server.call("DELETE", PATH + "/" + one["id"])[0] == 200
+    fields = body(store=True, max_output_tokens=1)
+    of_shop = as_app(server, "shop", "POST", PATH, fields)[1]["id"]
+    of_night = as_app(server, "night", "POST", PATH, fields)[1]["id"]
+    own = ask(server, store=True, max_output_tokens=1)["id"]
+
+    def listed(query=""):
+        answer = server.call("GET", PATH + query)[2]
+        return [(one["id"], one.get("app")) for one in answer["data"]]
+    assert listed() == [(own, None), (of_night, "night"), (of_shop, "shop")]
+    assert listed("?order=asc&limit=1&after=" + of_shop) == [
+        (of_night, "night")]
+    status, answer = as_app(server, "shop", "GET", PATH)
+    assert status == 200 and not answer["has_more"]
+    (only,) = answer["data"]
+    assert only["id"] == of_shop and "app" not in only
+    assert only["object"] == "response" and only["bytes"] > 0
+    assert as_app(server, "shop", "GET", PATH + "?limit=0")[0] == 400
+    assert server.call("GET", PATH + "/" + of_shop)[2]["id"] == of_shop
+    assert server.call("DELETE", PATH + "/" + of_shop)[0] == 200
+    assert as_app(server, "shop", "GET", PATH)[1]["data"] == []
+    assert listed() == [(own, None), (of_night, "night")]
 
 
 # ---- ends ----

@@ -140,6 +140,11 @@ SCHEMAS = {
                       "deleted": words(True)}),
     "count": shape({"object": words("response.input_tokens"),
                     "input_tokens": COUNT}),
+    "kept": shape({"object": words("list"), "data": many(shape({
+        "id": TEXT, "object": words("response"), "bytes": COUNT,
+        "app?": TEXT})),
+                   "has_more": FLAG, "first_id": or_null(TEXT),
+                   "last_id": or_null(TEXT)}),
     "items": shape({"object": words("list"), "data": many(ref("item")),
                     "has_more": FLAG, "first_id": or_null(TEXT),
                     "last_id": or_null(TEXT)})}
@@ -149,7 +154,11 @@ SCHEMAS = {
 ID = in_path("id", RESPONSE_ID)
 KEPT = {"parameters": [ID]}
 PATHS = {
-    "/v1/responses": {"post": call(
+    "/v1/responses": {"get": call(
+        "listResponses", "The kept responses of who asks", "kept", READ,
+        parameters=[query("limit", whole(1, PAGE_MAX)),
+                    query("order", words("asc", "desc")),
+                    query("after", TEXT)]), "post": call(
         "createResponse", "An answer, or its events", streamed("response"),
         ASKED, "ask", leads=("getResponse", "listInputItems",
                              "cancelResponse", "deleteResponse"))},

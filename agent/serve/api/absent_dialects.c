@@ -36,6 +36,13 @@ const struct serve_front flo_responses_count = FRONT;
 
 /* ---- responses by their id ---- */
 
+int flo_stored_list(const struct flo_serve *serve, uint64_t asks, const struct stored_page *page,
+                    struct flo_buf *out, struct flo_err *err)
+{
+    (void)serve, (void)asks, (void)page, (void)out;
+    return left_out(err);
+}
+
 int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
                     struct flo_buf *out, struct flo_err *err)
 {

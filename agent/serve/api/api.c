@@ -307,15 +307,17 @@ static void on_response(void *context, struct flo_httpd_request *http)
     answer_or_fail(http, rv, &out, &err);
 }
 
-static void on_input_items(void *context, struct flo_httpd_request *http)
+static void on_responses(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
     const struct stored_page page = {flo_httpd_query(http, "limit"), flo_httpd_query(http, "order"),
                                      flo_httpd_query(http, "after")};
-    uint64_t owner = flo_who_asks(serve, http).number;
+    const char *id = flo_httpd_param(http, "id");
+    uint64_t asks = flo_who_asks(serve, http).number;
     struct flo_buf out = {0};
     struct flo_err err = {0};
-    int rv = flo_stored_list_input(serve, owner, flo_httpd_param(http, "id"), &page, &out, &err);
+    int rv = id == NULL ? flo_stored_list(serve, asks, &page, &out, &err)
+                        : flo_stored_list_input(serve, asks, id, &page, &out, &err);
     answer_or_fail(http, rv, &out, &err);
 }
 
@@ -481,7 +483,8 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"GET", "/v1/responses/{id}", 0, on_response},
         {"DELETE", "/v1/responses/{id}", 0, on_response},
         {"POST", "/v1/responses/{id}/cancel", FEEDBACK_BYTES_MAX, on_response},
-        {"GET", "/v1/responses/{id}/input_items", 0, on_input_items},
+        {"GET", "/v1/responses/{id}/input_items", 0, on_responses},
+        {"GET", "/v1/responses", 0, on_responses},
         {"DELETE", "/api/delete", BODY_BYTES_MAX, on_question},
     };
     for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {

@@ -1,5 +1,5 @@
-/* Stored: shows, deletes and cancels responses by their id, and lists their
- * input. */
+/* Stored: lists responses, shows, deletes and cancels them by their id, and lists
+ * their input. */
 #include "agent/serve/api/stored.h"
 
 #include <stdlib.h>
@@ -12,10 +12,10 @@
 #define PAGE_STANDARD 20
 #define PAGE_MAX 100
 
-int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
+int flo_stored_show(const struct flo_serve *serve, uint64_t asks, const char *id,
                     struct flo_buf *out, struct flo_err *err)
 {
-    const struct responses_stored *one = flo_responses_find(serve, owner, id, err);
+    const struct responses_stored *one = flo_responses_find(serve, asks, id, err);
 
     if (one == NULL) {
         return err->code;
@@ -24,14 +24,14 @@ int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *i
     return 0;
 }
 
-static struct serve_request *under_way(const struct flo_serve *serve, uint64_t owner,
-                                       const char *id)
+static struct serve_request *under_way(const struct flo_serve *serve, uint64_t asks, const char *id)
 {
     struct serve_request *const lists[] = {serve->held, serve->running};
 
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            if (r->front == &flo_responses && strcmp(r->id, id) == 0 && r->party.number == owner) {
+            if (r->front == &flo_responses && strcmp(r->id, id) == 0 &&
+                flo_responses_may_see(asks, r->party.number)) {
                 return r;
             }
         }
@@ -39,19 +39,19 @@ static struct serve_request *under_way(const struct flo_serve *serve, uint64_t o
     return NULL;
 }
 
-int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id, struct flo_buf *out,
+int flo_stored_delete(struct flo_serve *serve, uint64_t asks, const char *id, struct flo_buf *out,
                       struct flo_err *err)
 {
-    struct serve_request *request = under_way(serve, owner, id);
+    struct serve_request *request = under_way(serve, asks, id);
     struct responses_state *state = request == NULL ? NULL : request->state;
 
     if (state != NULL && state->is_stored) {
         state->is_stored = false; /* a running response continues, but its answer is not stored */
-    } else if (flo_responses_find(serve, owner, id, err) == NULL) {
+    } else if (flo_responses_find(serve, asks, id, err) == NULL) {
         return err->code;
     }
     flo_buf_printf(out, "{\"id\":\"%s\",\"object\":\"response\",\"deleted\":true}", id);
-    flo_responses_delete(serve, owner, id);
+    flo_responses_delete(serve, asks, id);
     return 0;
 }
 
@@ -126,11 +126,11 @@ static int add_page(const json_t *items, size_t count, const struct stored_page 
     return 0;
 }
 
-int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner, const char *id,
+int flo_stored_list_input(const struct flo_serve *serve, uint64_t asks, const char *id,
                           const struct stored_page *page, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    const struct responses_stored *one = flo_responses_find(serve, owner, id, err);
+    const struct responses_stored *one = flo_responses_find(serve, asks, id, err);
     bool is_ascending;
     size_t limit;
 
@@ -142,16 +142,50 @@ int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner, const c
     return add_page(items, one->n_input, page, limit, is_ascending, out, err);
 }
 
+/* ---- all of a party ---- */
+
+/* Writes whose response it is; only the device's owner sees that. */
+static json_t *describe(const struct flo_serve *serve, const struct responses_stored *one,
+                        bool is_own)
+{
+    struct flo_party party = {.number = one->owner, .token = -1};
+    char name[FLO_NAME_MAX + 1];
+
+    for (uint32_t i = 0; i < serve->n_tokens; i++) {
+        party.token = serve->tokens[i].number == one->owner ? (int)i : party.token;
+    }
+    flo_party_name(serve, &party, name);
+    return json_pack("{s:s, s:s, s:I, s:s*}", "id", one->id, "object", "response", "bytes",
+                     (json_int_t)(one->object.bytes + one->items.bytes), "app",
+                     is_own ? NULL : name);
+}
+
+int flo_stored_list(const struct flo_serve *serve, uint64_t asks, const struct stored_page *page,
+                    struct flo_buf *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
+    bool is_ascending;
+    size_t limit;
+
+    FLO_TRY(read_page(page, &limit, &is_ascending, err));
+    for (const struct responses_stored *one = serve->responses; one != NULL; one = one->next) {
+        if (flo_responses_may_see(asks, one->owner)) {
+            json_array_append_new(list, describe(serve, one, one->owner == asks));
+        }
+    }
+    return add_page(list, json_array_size(list), page, limit, is_ascending, out, err);
+}
+
 /* ---- the end of one under way ---- */
 
-int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id, struct flo_buf *out,
+int flo_stored_cancel(struct flo_serve *serve, uint64_t asks, const char *id, struct flo_buf *out,
                       struct flo_err *err)
 {
-    struct serve_request *request = under_way(serve, owner, id);
+    struct serve_request *request = under_way(serve, asks, id);
     const struct flo_wire_done done = {.reason = FLO_WIRE_CANCELLED};
 
     if (request == NULL) {
-        return flo_stored_show(serve, owner, id, out, err);
+        return flo_stored_show(serve, asks, id, out, err);
     }
     int rv = flo_answer_done(request, &done, err);
     if (rv == 0) {

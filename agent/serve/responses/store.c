@@ -104,20 +104,26 @@ void flo_responses_keep(struct flo_serve *serve, uint64_t owner, const char *id,
 
 /* ---- one by its id ---- */
 
-static struct responses_stored **place_of(struct responses_stored **list, uint64_t owner,
+bool flo_responses_may_see(uint64_t asks, uint64_t owner)
+{
+    return asks == owner || flo_party_is_owner(asks);
+}
+
+static struct responses_stored **place_of(struct responses_stored **list, uint64_t asks,
                                           const char *id)
 {
-    while (*list != NULL && ((*list)->owner != owner || strcmp((*list)->id, id) != 0)) {
+    while (*list != NULL &&
+           (!flo_responses_may_see(asks, (*list)->owner) || strcmp((*list)->id, id) != 0)) {
         list = &(*list)->next;
     }
     return list;
 }
 
-const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t owner,
+const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t asks,
                                                   const char *id, struct flo_err *err)
 {
     struct responses_stored *list = serve->responses;
-    const struct responses_stored *one = *place_of(&list, owner, id);
+    const struct responses_stored *one = *place_of(&list, asks, id);
 
     if (one == NULL) {
         flo_fail(err, FLO_E_REST_NOT_FOUND, "no response \"%.64s\" is stored", id);
@@ -148,9 +154,9 @@ const struct responses_stored *flo_responses_find_item(const struct flo_serve *s
     return found;
 }
 
-bool flo_responses_delete(struct flo_serve *serve, uint64_t owner, const char *id)
+bool flo_responses_delete(struct flo_serve *serve, uint64_t asks, const char *id)
 {
-    struct responses_stored **place = place_of(&serve->responses, owner, id);
+    struct responses_stored **place = place_of(&serve->responses, asks, id);
 
     if (*place == NULL) {
         return false;

@@ -1,7 +1,8 @@
 /* Store: responses that clients asked to store.
  *
  * They are in memory, and are lost when the process ends.  A response belongs
- * to the party that asked for it.  For all others it does not exist. */
+ * to the party that asked for it.  For all others but the device's owner it does
+ * not exist. */
 #ifndef FLOTILLA_SERVE_RESPONSES_STORE_H
 #define FLOTILLA_SERVE_RESPONSES_STORE_H
 
@@ -34,17 +35,20 @@ bool flo_responses_fits(size_t bytes);
  * nothing is stored. */
 void flo_responses_keep(struct flo_serve *serve, uint64_t owner, const char *id,
                         struct flo_buf *object, struct flo_buf *items, uint32_t n_input);
-/* Finds a response of this owner.  Returns NULL with FLO_E_REST_NOT_FOUND and
- * one and the same text when it is another client's, was deleted or never
- * existed. */
-const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t owner,
+/* Tells whether a party sees a response of this owner: its own, and the device's
+ * owner all. */
+bool flo_responses_may_see(uint64_t asks, uint64_t owner);
+/* Finds a response that this party sees.  Returns NULL with
+ * FLO_E_REST_NOT_FOUND and one and the same text when it is another client's,
+ * was deleted or never existed. */
+const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t asks,
                                                   const char *id, struct flo_err *err);
 /* Finds the owner's newest response that contains the item with this id; NULL:
  * none does. */
 const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
                                                        uint64_t owner, const char *id);
-/* Deletes a response.  Returns false when this owner has none with this id. */
-bool flo_responses_delete(struct flo_serve *serve, uint64_t owner, const char *id);
+/* Deletes a response.  Returns false when this party sees none with this id. */
+bool flo_responses_delete(struct flo_serve *serve, uint64_t asks, const char *id);
 void flo_responses_close(struct flo_serve *serve);
 
 #endif

@@ -205,6 +205,10 @@ static void RESPONSES(enum flo_party_kind kind)
     assert_null(flo_responses_find(serve, one.number, "resp_0", &err));
     assert_false(flo_responses_delete(serve, one.number, "resp_0"));
     assert_null(flo_responses_find_item(serve, other.number, "resp_1"));
+    /* The device's owner sees and ends it. */
+    assert_non_null(flo_responses_find(serve, owner.number, "resp_0", &err));
+    assert_true(flo_responses_delete(serve, owner.number, "resp_0"));
+    assert_null(flo_responses_find(serve, other.number, "resp_0", &err));
     flo_responses_close(serve);
 }
 

@@ -73,7 +73,8 @@ static void open_request(const struct serve_front *front, const char *body)
     const struct serve_question question = {
         .front = front,
         .sink = flo_sink_memory(&memory),
-        .party = {.number = token < 0 ? (uint64_t)1 << 56 : (uint64_t)token, .token = token},
+        .party = {.number = token < 0 ? flo_party_of(FLO_PARTY_USER, 4711) : (uint64_t)token,
+                  .token = token},
         .body = {NULL, body, strlen(body)},
     };
 
