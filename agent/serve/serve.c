@@ -82,7 +82,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     serve->sandbox = options->sandbox;
     serve->limits.keeps_prompts = options->keeps_prompts;
     serve->origins = options->origins;
-    serve->shared_prefixes = options->shared_prefixes;
+    serve->shared_prefixes = json_incref(options->shared_prefixes);
     serve->has_page = !options->has_no_page;
     serve->has_no_ollama = options->has_no_ollama;
     serve->has_no_anthropic = options->has_no_anthropic;
@@ -100,6 +100,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
         flo_event_drop(&serve->turn);
         flo_news_close(serve->news);
         flo_apart_close(serve->apart);
+        json_decref(serve->shared_prefixes);
         free(serve);
         return rv;
     }
@@ -135,6 +136,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_responses_close(serve);
     flo_news_close(serve->news);
     flo_apart_close(serve->apart);
+    json_decref(serve->shared_prefixes);
     free(serve);
 }
 

@@ -220,6 +220,7 @@ struct flo_serve_guard {
 
 #define FLO_SERVE_ENDPOINTS_MAX 8
 #define FLO_SERVE_FALLBACKS_MAX 16
+#define FLO_SERVE_SHARED_MAX 16
 #define FLO_ENDPOINT_JSON_MAX 16384
 /* Endpoint: a server outside this device that answers in OpenAI's way, or
  * another device of the fleet.  `flotilla-engine proxy` runs flotilla-relay for
@@ -288,9 +289,9 @@ struct flo_serve_options {
     /* Origins whose pages may use the API in a browser, NULL at the end; NULL:
      * none.  The list is borrowed until close. */
     const char *const *origins;
-    /* beginnings of system messages that all parties share, a list that ends with
-     * NULL; NULL: none */
-    const char *const *shared_prefixes;
+    /* list of the beginnings of system messages that all parties share; NULL:
+     * none */
+    json_t *shared_prefixes;
     bool has_no_page; /* true: the chat page at / is not served */
     /* true: the API of Ollama, or of Anthropic, is not served */
     bool has_no_ollama, has_no_anthropic;

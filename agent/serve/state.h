@@ -146,8 +146,8 @@ struct flo_serve {
     struct serve_batch *batch; /* state of the batches; NULL: not opened yet */
     char host_text[16][256];   /* host names by which browsers may reach this server */
     const char *hosts[17];
-    const char *const *origins;         /* the caller's */
-    const char *const *shared_prefixes; /* the same */
+    const char *const *origins; /* the caller's */
+    json_t *shared_prefixes;
     bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
     bool admits_devices; /* the site's listener answers */

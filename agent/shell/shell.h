@@ -72,7 +72,6 @@ struct flo_settings {
     char *token; /* token that clients of the local API must send; NULL: none */
     const char *listen[9];
     const char *origins[17];
-    const char *shared_prefixes[17];
     char listen_standard[4200];
     enum flo_sandbox_mode sandbox;
     struct flo_model_spec specs[FLO_AGENT_MODELS_MAX];

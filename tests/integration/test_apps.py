@@ -15,6 +15,7 @@ import sets
 from test_local_api import MODEL, NAME, SEVERITY, Server
 from waits import HANG, HANG_S, Seen, same, until
 
+PUBLIC = "You see to a plant of many pumps. " * 3
 V21 = MODEL.replace("tiny-v2.", "tiny-v2.1.")
 SECRETS = {name: name + "-has-a-long-secret"
            for name in ("shop", "night", "short", "desk", "free", "hasty")}
@@ -53,7 +54,7 @@ def ask_as(server, app, path="/v1/chat/completions", **fields):
 
 @pytest.fixture(scope="module")
 def server(bin_dir, folder):
-    rules = write_rules(folder, tokens={
+    rules = write_rules(folder, shared_prefixes=[PUBLIC], tokens={
         "shop": {"requests_per_day": 3, "models": [NAME]},
         "night": {"priority": "batch", "tokens_per_day": 40},
         "short": {"prompt_tokens_max": 26, "answer_tokens_max": 2},
@@ -117,6 +118,16 @@ def test_no_app_learns_what_another_one_asked(server):
     assert cached("free", "Code 4711") > first + 10
     wrong, right = cached("hasty", "Word 1234"), cached("hasty", "Code 4711")
     assert right <= wrong + 3  # how each prompt of its own begins
+
+
+def test_a_prefix_of_the_rules_is_public_and_counts_for_nobody(server):
+    def cached(app, system):
+        status, _, body = ask_as(server, app, max_tokens=2, messages=[
+            {"role": "system", "content": system},
+            {"role": "user", "content": "Now."}])
+        assert status == 200
+        return body["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached("free", PUBLIC) == cached("hasty", PUBLIC) == 0
 
 
 def test_connections_of_one_app_shut_nobody_out(server):
@@ -450,6 +461,8 @@ def test_a_stopped_agent_leaves_none_either(guarded):
      "cfg.range]: %s: tokens.shop.priority: `high` is neither"),
     ({"guards": {"desk": {"command": ["look"]}}},
      "cfg.range]: %s: guards.desk.command: `look` is no absolute path"),
+    ({"shared_prefixes": PUBLIC},
+     "cfg.type]: %s:1: `shared_prefixes`"),
     ({"token": {}}, "cfg.key]: %s:1: unknown key `token`"),
 ])
 def test_rules_that_nobody_understands_start_nothing(bin_dir, tmp_path, rules,

@@ -34,10 +34,11 @@ static void share_prefix(const struct flo_serve *serve, struct flo_wire_generate
     if (in->n_messages == 0 || !flo_params_is_role(in, 0, "system")) {
         return;
     }
-    for (const char *const *p = serve->shared_prefixes; p != NULL && *p != NULL; p++) {
-        size_t bytes = strlen(*p);
+    for (size_t i = 0; i < json_array_size(serve->shared_prefixes); i++) {
+        const json_t *text = json_array_get(serve->shared_prefixes, i);
+        size_t bytes = json_string_length(text);
         if (bytes > in->public_bytes && bytes <= content->bytes &&
-            memcmp(content->data, *p, bytes) == 0) {
+            memcmp(content->data, json_string_value(text), bytes) == 0) {
             in->public_bytes = (uint32_t)bytes;
         }
     }

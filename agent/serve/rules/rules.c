@@ -23,6 +23,7 @@ static const struct flo_config_row file_rows[] = {
     {.key = "guards", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_GUARDS_MAX},
     {.key = "endpoints", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_ENDPOINTS_MAX},
     {.key = "routes", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_FALLBACKS_MAX},
+    {.key = "shared_prefixes", .type = FLO_CONFIG_TEXTS, .max = FLO_SERVE_SHARED_MAX},
 };
 
 /* ---- an app ---- */
@@ -134,6 +135,7 @@ static int read_guards(const json_t *guards, struct flo_api_rules *out, struct f
 int flo_api_rules_read(const struct flo_api_rules_maps *maps, struct flo_api_rules *out,
                        struct flo_err *err)
 {
+    out->shared_prefixes = json_incref((json_t *)(uintptr_t)maps->shared_prefixes);
     FLO_TRY(read_apps(maps->tokens, out, err));
     FLO_TRY(read_guards(maps->guards, out, err));
     FLO_TRY(flo_endpoint_rules_read(maps, out, err));
@@ -152,6 +154,7 @@ int flo_api_rules_load(const char *path, struct flo_api_rules *out, struct flo_e
         .guards = flo_config_tree(config, "guards"),
         .endpoints = flo_config_tree(config, "endpoints"),
         .routes = flo_config_tree(config, "routes"),
+        .shared_prefixes = flo_config_tree(config, "shared_prefixes"),
         .sandbox = "preferred",
     };
     int rv = flo_api_rules_read(&maps, out, err);
@@ -170,6 +173,8 @@ void flo_api_rules_deinit(struct flo_api_rules *rules)
     rules->n_tokens = 0;
     free(rules->endpoints);
     free(rules->fallbacks);
+    json_decref(rules->shared_prefixes);
+    rules->shared_prefixes = NULL;
     rules->endpoints = NULL;
     rules->fallbacks = NULL;
 }

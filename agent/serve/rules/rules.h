@@ -20,12 +20,13 @@ struct flo_api_rules {
     struct flo_serve_endpoint *endpoints; /* owned; NULL: none */
     uint32_t n_fallbacks;
     struct flo_serve_fallback *fallbacks; /* owned; NULL: none */
+    json_t *shared_prefixes;              /* list of texts; owned */
 };
 
-/* Maps of a configuration file that flo_api_rules_read() reads, and settings of
+/* Parts of a configuration file that flo_api_rules_read() reads, and settings of
  * the device that its endpoints need. */
 struct flo_api_rules_maps {
-    const json_t *tokens, *guards, *endpoints, *routes;
+    const json_t *tokens, *guards, *endpoints, *routes, *shared_prefixes;
     /* "required" or "preferred": sandbox of the processes that connect to
      * endpoints */
     const char *sandbox;
@@ -39,7 +40,7 @@ struct flo_api_rules_maps {
  * flo_secret_read()  an entry is invalid, or a token's file cannot be read */
 FLO_MUST_USE int flo_api_rules_read(const struct flo_api_rules_maps *maps,
                                     struct flo_api_rules *out, struct flo_err *err);
-/* Reads the maps `tokens`, `guards`, `endpoints` and `routes` from a
+/* Reads `tokens`, `guards`, `endpoints`, `routes` and `shared_prefixes` from a
  * configuration file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);

@@ -187,8 +187,8 @@ static const struct flo_flag flags[] = {
      "are taken",
      TO_TEXT(door.token_file)},
     {"rules", "FILE",
-     "apps with their limits, guards, endpoints and routes: "
-     "`tokens`, `guards`, `endpoints` and `routes` as in agent.yaml "
+     "apps with their limits, guards, endpoints, routes and public prefixes: "
+     "`tokens`, `guards`, `endpoints`, `routes` and `shared_prefixes` as in agent.yaml "
      "(docs/reference/local-api.md, docs/routes.md)",
      TO_TEXT(door.rules_file)},
     {"lora", "NAME=FILE",

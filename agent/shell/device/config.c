@@ -56,10 +56,6 @@ static int set_paths(struct flo_settings *settings, struct flo_err *err)
     for (size_t k = 0; k < count && k < 16; k++) {
         settings->origins[k] = flo_config_texts_get(config, "origins", k);
     }
-    count = flo_config_texts_count(config, "shared_prefixes");
-    for (size_t k = 0; k < count && k < 16; k++) {
-        settings->shared_prefixes[k] = flo_config_texts_get(config, "shared_prefixes", k);
-    }
     if (i == 0) {
         snprintf(settings->listen_standard, sizeof(settings->listen_standard), "unix:%s/api.sock",
                  settings->state_dir);

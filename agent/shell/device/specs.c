@@ -147,6 +147,7 @@ static int read_rules(struct flo_settings *settings, struct flo_err *err)
         .guards = flo_config_tree(config, "guards"),
         .endpoints = flo_config_tree(config, "endpoints"),
         .routes = flo_config_tree(config, "routes"),
+        .shared_prefixes = flo_config_tree(config, "shared_prefixes"),
         .sandbox = flo_config_text(config, "sandbox"),
         .ca_file = ca_file,
         .cert_file = pair_file,

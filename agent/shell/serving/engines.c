@@ -211,7 +211,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
         .origins = shell->settings.origins,
-        .shared_prefixes = shell->settings.shared_prefixes,
+        .shared_prefixes = rules->shared_prefixes,
         .has_no_page = !flo_config_bool(config, "page"),
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),

@@ -630,7 +630,8 @@ const char *flo_config_texts_get(const struct flo_config *config, const char *ke
 
 const json_t *flo_config_tree(const struct flo_config *config, const char *key)
 {
-    const struct value *value = value_of(config, key, 1u << FLO_CONFIG_MAP | 1u << FLO_CONFIG_LIST);
+    const struct value *value = value_of(
+        config, key, 1u << FLO_CONFIG_MAP | 1u << FLO_CONFIG_LIST | 1u << FLO_CONFIG_TEXTS);
 
     if (value->json != NULL) {
         return value->json;

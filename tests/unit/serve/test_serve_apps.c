@@ -267,7 +267,6 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
 
 static uint32_t public_of(const char *role, const char *text)
 {
-    static const char *const shared[] = {"You see", "You see to a plant.", "Other", NULL};
     struct flo_serve *serve = calloc(1, sizeof(*serve));
     struct serve_request request = {.serve = serve, .party.token = -1};
     struct flo_wire_generate *in = &request.params.message.generate;
@@ -275,8 +274,9 @@ static uint32_t public_of(const char *role, const char *text)
     in->n_messages = 1;
     in->messages[0].role = (struct flo_wire_text){role, strlen(role)};
     in->messages[0].content = (struct flo_wire_text){text, strlen(text)};
-    serve->shared_prefixes = shared;
+    serve->shared_prefixes = json_pack("[s, s, s]", "You see", "You see to a plant.", "Other");
     flo_app_bind(&request);
+    json_decref(serve->shared_prefixes);
     free(serve);
     return in->public_bytes;
 }
