@@ -199,7 +199,7 @@ static int add_device(void *context, const struct flo_fleet_device *device)
     struct flo_forecast_plan *all = context;
     const struct flo_select_device *facts = flo_fleet_facts_of(all->controller->store, device->id);
     enum flo_excuse excuse =
-        facts != NULL ? flo_rollouts_excuse(all->entry, facts) : FLO_EXCUSE_NONE;
+        facts != NULL ? flo_rollouts_excuse(all->controller, all->entry, facts) : FLO_EXCUSE_NONE;
 
     if (excuse != FLO_EXCUSE_NONE) {
         count_excuse(all->plan, excuse, device->name);

@@ -14,6 +14,7 @@
 #include "server-stub/state/rollouts/work.h"
 
 struct join {
+    struct flo_controller *controller;
     struct flo_rollout_entry *entry;
     uint64_t now_ms;
     struct flo_err *err;
@@ -22,7 +23,7 @@ struct join {
 static int join_row(void *context, const struct flo_select_device *device)
 {
     struct join *join = context;
-    enum flo_excuse excuse = flo_rollouts_excuse(join->entry, device);
+    enum flo_excuse excuse = flo_rollouts_excuse(join->controller, join->entry, device);
     struct flo_rollout_actions actions;
     struct flo_rollout_place place;
     struct flo_rollout_event event = {
@@ -189,7 +190,7 @@ static int may_be_made(struct flo_controller *controller, struct flo_rollout_ent
 static int fill(struct flo_controller *controller, struct flo_rollout_entry *entry, bool dry,
                 struct flo_err *err)
 {
-    struct join join = {.entry = entry, .err = err};
+    struct join join = {.controller = controller, .entry = entry, .err = err};
     uint64_t number;
 
     FLO_TRY(flo_rollouts_settle_lift(controller, entry, err));

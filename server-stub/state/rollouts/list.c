@@ -13,6 +13,11 @@
 
 #define DRAFTED_MAX 8
 
+bool flo_rollouts_is_online(const struct flo_select_device *device)
+{
+    return strcmp(device->values[FLO_SELECT_STATE].text, "online") == 0;
+}
+
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 {
     if (entry != NULL) {
@@ -21,6 +26,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
         flo_rollouts_labels_free(entry->own->labels);
         free(entry->own->others);
         flo_text_list_clear(&entry->own->above);
+        flo_text_list_clear(&entry->own->above_by);
         json_decref(entry->own->spec);
         json_decref(entry->own->overlaps);
         json_decref(entry->own->slices);

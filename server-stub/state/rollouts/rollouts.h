@@ -263,7 +263,8 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event, struct flo_err *err);
 /* Returns why a device of the group is no member of the rollout.  The function
  * reads only facts of the device and of the rollout. */
-enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
+enum flo_excuse flo_rollouts_excuse(struct flo_controller *controller,
+                                    const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device);
 /* Evaluates a device again in all rollouts, because its maintenance, pins or
  * groups changed, or the device is new. A rollout that has not begun on the

@@ -38,6 +38,7 @@ struct flo_rollout_own {
      * start, by reason. */
     uint32_t excused[FLO_EXCUSE_COUNT];
     struct flo_text_list above; /* groups with a higher priority than the rollout's own (above.c) */
+    struct flo_text_list above_by; /* the rollout of each of these groups that has the say */
     /* overlaps of the rollout with others at its start; NULL: the rollout was
      * read from the store */
     json_t *overlaps;
@@ -280,7 +281,8 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
  * them in entry->own->above (above.c). */
 FLO_MUST_USE int flo_rollouts_look_above(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry, struct flo_err *err);
-bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
+bool flo_rollouts_is_outranked(struct flo_controller *controller,
+                               const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device);
 /* Sorts ids of rollouts by priority, the highest last (claims.c). */
 FLO_MUST_USE int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,

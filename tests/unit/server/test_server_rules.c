@@ -604,6 +604,34 @@ static void a_device_that_is_held_stays_with_the_rollout_that_has_it(void **stat
     world_teardown((void **)&world);
 }
 
+/* One operator's group with a higher priority withholds nothing from a device of
+ * a group with a rule. */
+static void a_release_that_a_rule_holds_outranks_nobody(void **state)
+{
+    char rollout[FLO_NAME_MAX + 1];
+    struct world *world;
+
+    (void)state;
+    assert_int_equal(world_setup((void **)&world), 0);
+    add_next_release(world);
+    group(world, "mine", "", 200);
+    group(world, "prod", "", 100);
+    move(world, OURS, "mine", true);
+    move(world, X, "prod", true);
+    put_rule(world, &rules[2]);
+    start_mine(world);
+    x_is_mine(world);
+    assert_non_null(start(world, "{\"release\":\"tiny@2.2.0\",\"group\":\"prod\"," DONE));
+    approve(world, &roles[4]);
+    tick(world);
+
+    assert_string_equal(op_of(world, ids[X]), "deploy");
+    assert_int_equal(
+        flo_rollouts_of_order(world->controller, order_of(world, X), rollout, &world->err), 0);
+    assert_string_equal(rollout, "r-0002");
+    world_teardown((void **)&world);
+}
+
 /* Who approved it for a device approved no other words. */
 static void an_approval_for_a_device_ends_edits(void **state)
 {
@@ -644,6 +672,7 @@ int main(void)
         cmocka_unit_test(no_way_leads_past_a_rule),
         cmocka_unit_test(a_rule_that_comes_later_holds_who_has_not_begun),
         cmocka_unit_test(a_device_that_is_held_stays_with_the_rollout_that_has_it),
+        cmocka_unit_test(a_release_that_a_rule_holds_outranks_nobody),
         cmocka_unit_test(an_approval_for_a_device_ends_edits),
     };
 
