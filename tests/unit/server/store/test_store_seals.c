@@ -554,6 +554,41 @@ static void an_update_seals_no_row_that_somebody_else_wrote(void **state)
     assert_true(is_told(store, "device " DEVICE));
 }
 
+/* So a forged row holds more than its own device: what else is old shows nowhere. */
+static void a_forged_device_hides_that_another_one_is_old(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    const struct flo_store_ops *ops = store->engine->ops;
+    const struct kind *device = &table[FLO_SEALED_DEVICE];
+    struct kind other = *device;
+    struct flo_err err = {0};
+    struct copy old;
+
+    other.key = other.made[0].value.text = "22222222-2222-4222-8222-222222222222";
+    other.made[1].value.text = "b";
+    start_again(store, key, "test");
+    make(store, device, false);
+    make(store, &other, false);
+    copy_row(store, &other, &old);
+    make(store, &other, true);
+    for (int is_old = 0; is_old < 2; is_old++) {
+        begin(store);
+        assert_int_equal(ops->update(store->engine, device->table, &device->forged, 1,
+                                     MATCHES(key_is(device)), NULL, &err),
+                         0);
+        if (is_old) {
+            assert_int_equal(ops->put(store->engine, other.table, old.fields, old.count, &err), 0);
+        }
+        commit(store);
+        start_again(store, key, "test");
+        assert_int_equal(store->seals.count, 2);
+        assert_string_equal(store->seals.met[0], "device " DEVICE);
+        assert_string_equal(store->seals.met[1], "device rows (some are gone or old)");
+        assert_true(flo_fleet_doubts_rules(store));
+    }
+    copy_free(&old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,6 +601,7 @@ int main(void)
         OVER_ALL(older_sums_are_no_way_around),
         OVER_ALL(a_roll_back_takes_no_sum_along),
         OVER_ALL(an_update_seals_no_row_that_somebody_else_wrote),
+        OVER_ALL(a_forged_device_hides_that_another_one_is_old),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
 }
