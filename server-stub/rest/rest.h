@@ -66,6 +66,7 @@ struct flo_rest {
     /* Checks of the audit that are in progress (verify.c). */
     struct flo_rest_check *checks;
     struct flo_rest_plan *plans; /* plans that are in progress (plans.c) */
+    struct flo_walks *walks;     /* lists that are paged (walks.h); NULL: none was yet */
     /* Event for the next slice of the first plan's work; NULL: there was no
      * plan yet. */
     struct event *plan_turn;
@@ -283,6 +284,8 @@ void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page);
  * FLO_E_REST_MEANING: no list gave this cursor. */
 FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
                                  uint64_t *number, struct flo_err *err);
+/* Refuses a cursor that no list gave. */
+int flo_rest_cursor_fails(const char *cursor, struct flo_err *err);
 /* Adds the header Link with rel="next" (RFC 8288) if the answer is a page with
  * a next one.  The link has the request's path and query, and the next
  * cursor. */

@@ -7,6 +7,7 @@
 #include <flotilla/fit.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/rest/walks.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/orders/view.h"
 #include "server-stub/state/recall/recall.h"
@@ -91,23 +92,29 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 
 struct ids {
     struct flo_text_list list;
-    const char *word; /* word in the cursor that tells whether active or ended
-                         rollouts follow */
+    const char *word; /* tells whether active or ended rollouts follow */
     struct flo_rest_page *page;
+    struct flo_walk *walk;
+    json_t *keys; /* of the page's last rollout: word, number */
 };
 
+/* A rollout that ends while somebody reads the active ones is not told again. */
 static int add_id(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct ids *ids = context;
     const char *number = strchr(rollout->id, '-');
 
+    if (flo_walk_gave(ids->walk, rollout->id)) {
+        return 0;
+    }
     if (ids->list.count >= ids->page->limit) {
         ids->page->has_more = true;
         return 0;
     }
     flo_text_list_add(&ids->list, rollout->id);
-    snprintf(ids->page->last, sizeof(ids->page->last), "%llu.%s",
-             number != NULL ? strtoull(number + 1, NULL, 10) : 0, ids->word);
+    json_array_clear(ids->keys);
+    json_array_append_new(ids->keys, json_string(ids->word));
+    json_array_append_new(ids->keys, json_integer(number != NULL ? atoll(number + 1) : 0));
     return 0;
 }
 
@@ -127,34 +134,61 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
     return 0;
 }
 
+/* Reads the ids of a page.  Of those that the walk gave, at most all active ones are
+ * passed over. */
+static int read_ids(struct flo_rest_call *call, struct ids *ids, struct flo_err *err)
+{
+    struct flo_fleet_store *store = call->controller->store;
+    uint64_t room = ids->page->limit + 1 + FLO_ROLLOUTS_ACTIVE_MAX;
+    FLO_CLEANUP(flo_json_cleanup) json_t *last = NULL;
+
+    FLO_TRY(flo_walk_open(call, 2, &last, &ids->walk, err));
+    const char *word = json_string_value(json_array_get(last, 0));
+    bool is_ended = word != NULL && strcmp(word, "ended") == 0;
+    json_int_t number = json_integer_value(json_array_get(last, 1));
+    uint64_t below = number > 0 ? (uint64_t)number : FLO_FLEET_ALL;
+    if (!is_ended) {
+        FLO_TRY(flo_fleet_rollout_page(store, true, below, room, add_id, ids, err));
+        below = FLO_FLEET_ALL;
+    }
+    ids->word = "ended";
+    return ids->page->has_more
+               ? 0
+               : flo_fleet_rollout_page(store, false, below, room, add_id, ids, err);
+}
+
+static int end_page(struct flo_rest_call *call, struct ids *ids, struct flo_err *err)
+{
+    char cursor[FLO_WALK_TEXT];
+
+    FLO_TRY(add_views(call, ids, flo_httpd_query(call->request, "model"), err));
+    if (!ids->page->has_more) {
+        call->out = flo_rest_list(json_incref(ids->page->items), NULL);
+        return 0;
+    }
+    ids->walk = ids->walk != NULL ? ids->walk : flo_walk_begin(call->rest);
+    for (size_t i = 0; i < ids->list.count; i++) {
+        flo_walk_give(call->rest, ids->walk, ids->list.items[i]);
+    }
+    FLO_TRY(flo_walk_cursor(ids->walk, json_incref(ids->keys), cursor, err));
+    call->out = flo_rest_list(json_incref(ids->page->items), cursor);
+    return 0;
+}
+
 /* Lists active rollouts, then ended ones, the newest of both first.  A page is
  * at most as large as the cache, so that its rollouts do not evict each
  * other. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_fleet_store *store = call->controller->store;
     struct flo_rest_page page = {.items = json_array(),
                                  .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
-    struct ids ids = {.page = &page, .word = "active"};
-    char word[FLO_CURSOR_TEXT];
-    uint64_t below;
-    int rv = flo_rest_cursor(call, '.', word, &below, err);
-    bool is_ended = strcmp(word, "ended") == 0;
+    struct ids ids = {.page = &page, .word = "active", .keys = json_array()};
+    int rv = read_ids(call, &ids, err);
 
-    if (rv == 0 && !is_ended) {
-        rv = flo_fleet_rollout_page(store, true, below > 0 ? below : FLO_FLEET_ALL, page.limit + 1,
-                                    add_id, &ids, err);
-    }
-    ids.word = "ended";
-    if (rv == 0 && !page.has_more) {
-        rv = flo_fleet_rollout_page(store, false, is_ended ? below : FLO_FLEET_ALL,
-                                    page.limit + 1 - ids.list.count, add_id, &ids, err);
-    }
-    if (rv == 0) {
-        rv = add_views(call, &ids, flo_httpd_query(call->request, "model"), err);
-    }
+    rv = rv == 0 ? end_page(call, &ids, err) : rv;
     flo_text_list_clear(&ids.list);
-    flo_rest_page_end(call, &page);
+    json_decref(ids.keys);
+    json_decref(page.items);
     return rv;
 }
 

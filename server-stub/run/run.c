@@ -18,6 +18,7 @@
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/rest/walks.h"
 #include "server-stub/run/depot.h"
 #include "server-stub/run/disk.h"
 #include "server-stub/run/login/login.h"
@@ -701,6 +702,7 @@ static void close_all(struct flo_run *run)
     flo_rest_held_close(&run->rest);
     flo_rest_checks_close(&run->rest);
     flo_rest_plans_close(&run->rest);
+    flo_walks_close(&run->rest);
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);

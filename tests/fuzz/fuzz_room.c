@@ -20,6 +20,7 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/rest/walks.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -88,6 +89,7 @@ static void room_close(struct room *room)
     flo_rest_held_close(&room->rest);
     flo_rest_checks_close(&room->rest);
     flo_rest_plans_close(&room->rest);
+    flo_walks_close(&room->rest);
     flo_live_close(room->rest.live);
     flo_controller_close(room->rest.controller);
     event_base_free(room->base);

@@ -187,46 +187,43 @@ bool flo_selector_matches(const struct flo_selector *selector,
 
 /* ---- an order of devices ---- */
 
-static int compare_numbers(double a, double b)
-{
-    return a < b ? -1 : a > b;
-}
-
-int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
-                       const struct flo_select_device *b)
+struct flo_select_key flo_select_key_of(const struct flo_select_name *name,
+                                        const struct flo_select_device *device)
 {
     enum flo_select_kind kind = flo_select_kind_of(name);
-    union flo_select_value one = {.text = NULL};
-    union flo_select_value other = {.text = NULL};
+    struct flo_select_key key = {.text = NULL};
+    union flo_select_value value = {.text = NULL};
 
     if (kind == FLO_SELECT_TEXT) {
-        one.text = text_of(name, a);
-        other.text = text_of(name, b);
+        value.text = text_of(name, device);
     } else {
-        one = a->values[name->field];
-        other = b->values[name->field];
+        value = device->values[name->field];
     }
-    bool is_one = is_there(kind, &one);
-    bool is_other = is_there(kind, &other);
-    if (!is_one || !is_other) {
-        return is_one ? -1 : is_other ? 1 : 0;
+    key.is_there = is_there(kind, &value);
+    if (!key.is_there || kind == FLO_SELECT_FLAG) {
+        return key;
     }
-    switch (kind) {
-    case FLO_SELECT_LIST:
-        one.text = one.list[0];
-        other.text = other.list[0];
-        break;
-    case FLO_SELECT_NUMBER:
-        return compare_numbers(one.number, other.number);
-    case FLO_SELECT_AGE: /* youngest first */
-        return compare_numbers((double)other.at_ms, (double)one.at_ms);
-    case FLO_SELECT_FLAG:
-        return 0;
-    case FLO_SELECT_TEXT:
-        break;
+    if (kind == FLO_SELECT_NUMBER) {
+        key.number = value.number;
+    } else if (kind == FLO_SELECT_AGE) { /* youngest first */
+        key.number = -(double)value.at_ms;
+    } else {
+        key.text = kind == FLO_SELECT_LIST ? value.list[0] : value.text;
+    }
+    return key;
+}
+
+int flo_select_key_compare(const struct flo_select_name *name, const struct flo_select_key *a,
+                           const struct flo_select_key *b)
+{
+    if (!a->is_there || !b->is_there) {
+        return a->is_there ? -1 : b->is_there ? 1 : 0;
+    }
+    if (a->text == NULL || b->text == NULL) {
+        return a->number < b->number ? -1 : a->number > b->number;
     }
     if (name->field == FLO_SELECT_CONDITION) { /* the worst first */
-        return flo_condition_compare(one.text, other.text);
+        return flo_condition_compare(a->text, b->text);
     }
-    return flo_natural_compare(one.text, strlen(one.text), other.text, strlen(other.text));
+    return flo_natural_compare(a->text, strlen(a->text), b->text, strlen(b->text));
 }

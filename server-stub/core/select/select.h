@@ -120,9 +120,18 @@ const char *flo_selector_value(const struct flo_selector *selector, enum flo_sel
 /* Parses one name, for a sort order; fails like flo_selector_parse. */
 FLO_MUST_USE int flo_select_name_parse(const char *text, const struct flo_select_known *known,
                                        struct flo_select_name *out, struct flo_err *err);
-/* Compares two devices by a name's values: returns <0, 0 or >0.  A device
- * without a value comes last. */
-int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
-                       const struct flo_select_device *b);
+/* What a device's place in an order by a name depends on.  `text` is borrowed from
+ * the device; NULL: the value is a number. */
+struct flo_select_key {
+    bool is_there;
+    const char *text;
+    double number;
+};
+struct flo_select_key flo_select_key_of(const struct flo_select_name *name,
+                                        const struct flo_select_device *device);
+/* Compares two keys of a name: returns <0, 0 or >0.  A device without a value comes
+ * last. */
+int flo_select_key_compare(const struct flo_select_name *name, const struct flo_select_key *a,
+                           const struct flo_select_key *b);
 
 #endif

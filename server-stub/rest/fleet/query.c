@@ -8,9 +8,10 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/select/first.h"
 #include "server-stub/rest/fleet/fleet.h"
+#include "server-stub/rest/walks.h"
 #include "server-stub/state/devices/view.h"
 
-#define SORTS_MAX 4
+#define SORTS_MAX (FLO_WALK_KEYS - 1) /* and the id */
 #define FIELDS_MAX 32
 
 /* ---- which ---- */
@@ -136,13 +137,23 @@ struct sorting {
     size_t count;
 };
 
+static int compare_keys(const struct sorting *sorting, size_t i, const struct flo_select_key *a,
+                        const struct flo_select_key *b)
+{
+    int order = flo_select_key_compare(&sorting->names[i], a, b);
+
+    return sorting->is_down[i] ? -order : order;
+}
+
 static int compare(const struct flo_select_device *a, const struct flo_select_device *b,
                    const struct sorting *sorting)
 {
     for (size_t i = 0; i < sorting->count; i++) {
-        int order = flo_select_compare(&sorting->names[i], a, b);
+        struct flo_select_key one = flo_select_key_of(&sorting->names[i], a);
+        struct flo_select_key other = flo_select_key_of(&sorting->names[i], b);
+        int order = compare_keys(sorting, i, &one, &other);
         if (order != 0) {
-            return sorting->is_down[i] ? -order : order;
+            return order;
         }
     }
     return strcmp(a->values[FLO_SELECT_ID].text, b->values[FLO_SELECT_ID].text);
@@ -176,34 +187,63 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out, struct flo
     return rv < 0 ? flo_wrap(err, rv, "sort") : 0;
 }
 
-/* Keeps only the devices after the cursor, which is the id of a device. */
+/* ---- after which ---- */
+
+static json_t *keys_of(const struct flo_select_device *device, const struct sorting *sorting)
+{
+    json_t *keys = json_array();
+
+    for (size_t i = 0; i < sorting->count; i++) {
+        struct flo_select_key key = flo_select_key_of(&sorting->names[i], device);
+        json_array_append_new(keys, !key.is_there      ? json_null()
+                                    : key.text != NULL ? flo_walk_text(key.text)
+                                                       : json_real(key.number));
+    }
+    json_array_append_new(keys, json_string(device->values[FLO_SELECT_ID].text));
+    return keys;
+}
+
+/* Tells whether a device comes after the row that had these keys. */
+static bool is_after(const struct flo_select_device *device, const json_t *keys,
+                     const struct sorting *sorting)
+{
+    const char *id = json_string_value(json_array_get(keys, sorting->count));
+
+    for (size_t i = 0; i < sorting->count; i++) {
+        const json_t *value = json_array_get(keys, i);
+        struct flo_select_key key = flo_select_key_of(&sorting->names[i], device);
+        struct flo_select_key last = {.is_there = !json_is_null(value),
+                                      .text = json_string_value(value),
+                                      .number = json_number_value(value)};
+        int order = compare_keys(sorting, i, &key, &last);
+        if (order != 0) {
+            return order > 0;
+        }
+    }
+    return id == NULL || strcmp(device->values[FLO_SELECT_ID].text, id) > 0;
+}
+
+/* Keeps only the devices that no page had.  By ids alone, nothing moves. */
 static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *found,
-                        const struct sorting *sorting, struct flo_err *err)
+                        const struct sorting *sorting, struct flo_walk **walk, struct flo_err *err)
 {
     const char *cursor = flo_httpd_query(call->request, "cursor");
-    const struct flo_select_device *at;
-    struct flo_select_device plain;
+    FLO_CLEANUP(flo_json_cleanup) json_t *keys = NULL;
     size_t count = 0;
 
-    if (cursor == NULL) {
-        return 0;
+    if (sorting->count > 0) {
+        FLO_TRY(flo_walk_open(call, sorting->count + 1, &keys, walk, err));
     }
-    at = flo_fleet_facts_of(call->controller->store, cursor);
-    if (at == NULL && sorting->count > 0) {
-        return flo_fail(err, FLO_E_REST_MEANING, "cursor: the device %.64s is gone; begin again",
-                        cursor);
-    }
-    if (at == NULL) {
-        flo_select_device_init(&plain);
-        plain.values[FLO_SELECT_ID].text = cursor;
-        at = &plain;
-    }
-    for (size_t i = 0; i < found->count; i++) {
-        if (compare(found->items[i], at, sorting) > 0) {
+    for (size_t i = 0; cursor != NULL && i < found->count; i++) {
+        const char *id = found->items[i]->values[FLO_SELECT_ID].text;
+        bool follows = sorting->count == 0 ? strcmp(id, cursor) > 0
+                       : *walk != NULL     ? !flo_walk_gave(*walk, id)
+                                           : is_after(found->items[i], keys, sorting);
+        if (follows) {
             found->items[count++] = found->items[i];
         }
     }
-    found->count = count;
+    found->count = cursor != NULL ? count : found->count;
     return 0;
 }
 
@@ -317,33 +357,48 @@ static int add_device(struct flo_rest_call *call, const char *id, const struct f
     return 0;
 }
 
-/* Answers with the first `limit` of the remaining devices.  Only that many are
- * sorted. */
-static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
-                       size_t limit, struct sorting *sorting, const struct fields *fields,
-                       struct flo_err *err)
+/* Answers with these devices, of which `more` tells whether others follow. */
+static int answer_page(struct flo_rest_call *call, const void *const *devices, size_t count,
+                       bool more, const struct sorting *sorting, const struct fields *fields,
+                       struct flo_walk *walk, struct flo_err *err)
+{
+    char cursor[FLO_WALK_TEXT] = "";
+    json_t *items = json_array();
+    int rv = 0;
+
+    walk = walk == NULL && more && sorting->count > 0 ? flo_walk_begin(call->rest) : walk;
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        const struct flo_select_device *device = devices[i];
+        const char *id = device->values[FLO_SELECT_ID].text;
+        flo_walk_give(call->rest, walk, id);
+        if (i + 1 == count && more && sorting->count > 0) {
+            rv = flo_walk_cursor(walk, keys_of(device, sorting), cursor, err);
+        } else if (i + 1 == count && more) {
+            snprintf(cursor, sizeof(cursor), "%s", id);
+        }
+        rv = rv == 0 ? add_device(call, id, fields, items, err) : rv;
+    }
+    call->out = flo_rest_list(items, more ? cursor : NULL);
+    return rv;
+}
+
+/* Finds the first `limit` of the remaining devices.  Only that many are sorted. */
+static int answer_first(struct flo_rest_call *call, const struct flo_fleet_found *found,
+                        size_t limit, struct sorting *sorting, const struct fields *fields,
+                        struct flo_walk *walk, struct flo_err *err)
 {
     size_t room = limit < found->count ? limit : found->count;
     const void **first = calloc(room + 1, sizeof(*first));
-    json_t *items = json_array();
-    const char *last = NULL;
-    int rv = 0;
 
     if (first == NULL) {
-        json_decref(items);
         return flo_fail(err, FLO_E_MEMORY, "a page of devices");
     }
     if (room > 0) {
         room = flo_select_first((const void *const *)found->items, found->count, room,
                                 compare_items, sorting, first);
     }
-    for (size_t i = 0; i < room && rv == 0; i++) {
-        const struct flo_select_device *device = first[i];
-        last = device->values[FLO_SELECT_ID].text;
-        rv = add_device(call, last, fields, items, err);
-    }
+    int rv = answer_page(call, first, room, room < found->count, sorting, fields, walk, err);
     free(first);
-    call->out = flo_rest_list(items, room < found->count ? last : NULL);
     return rv;
 }
 
@@ -353,15 +408,16 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
     FLO_CLEANUP(flo_fleet_found_deinit) struct flo_fleet_found found = {0};
     struct sorting sorting = {.count = 0};
     struct fields fields = {.count = 0};
+    struct flo_walk *walk = NULL;
 
     FLO_TRY(read_query(call, &query, err));
     FLO_TRY(read_sort(call, &sorting, err));
     FLO_TRY(read_fields(call, &fields, err));
     FLO_TRY(flo_fleet_query_find(call->controller, &query, &found, err));
     json_int_t total = (json_int_t)found.count;
-    FLO_TRY(after_cursor(call, &found, &sorting, err));
-    FLO_TRY(answer_page(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
-                        &fields, err));
+    FLO_TRY(after_cursor(call, &found, &sorting, &walk, err));
+    FLO_TRY(answer_first(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
+                         &fields, walk, err));
     json_object_set_new(call->out, "total", json_integer(total));
     return 0;
 }

@@ -1,6 +1,6 @@
 /* REST: lists in pages.  A cursor is the key of the page's last element, so
  * rows that are added or removed between two pages make no row appear twice,
- * and hide none. */
+ * and hide none.  A list whose keys change is a walk (walks.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +15,14 @@ bool flo_rest_page_takes(struct flo_rest_page *page)
 void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page)
 {
     call->out = flo_rest_list(page->items, page->has_more ? page->last : NULL);
+}
+
+int flo_rest_cursor_fails(const char *cursor, struct flo_err *err)
+{
+    flo_fail(err, FLO_E_REST_MEANING, "cursor: %.80s is of no page of this list", cursor);
+    flo_err_at(err, "?cursor");
+    flo_err_fix(err, "begin without a cursor, and take `next` of each page");
+    return FLO_E_REST_MEANING;
 }
 
 int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text, uint64_t *number,
@@ -38,10 +46,7 @@ int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text, uin
     if (*number > 0 && *number < FLO_FLEET_ALL) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING, "cursor: %.80s is of no page of this list", cursor);
-    flo_err_at(err, "?cursor");
-    flo_err_fix(err, "begin without a cursor, and take `next` of each page");
-    return FLO_E_REST_MEANING;
+    return flo_rest_cursor_fails(cursor, err);
 }
 
 /* ---- Link ---- */

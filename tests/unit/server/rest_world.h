@@ -19,6 +19,7 @@
 
 #include "base/host/crypto.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/rest/walks.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
 #include "tests/unit/remove_tree.h"
@@ -120,6 +121,7 @@ static inline int close_rest(void **state)
     flo_rest_held_close(&world->rest);
     flo_httpd_close(world->rest.httpd);
     flo_rest_plans_close(&world->rest);
+    flo_walks_close(&world->rest);
     event_base_loop(world->base, EVLOOP_NONBLOCK);
     flo_controller_close(world->controller);
     event_base_free(world->base);
