@@ -56,8 +56,9 @@ struct flo_mqtt_handlers {
      * the broker still has the session. */
     void (*on_connected)(void *context, bool session_present);
     /* Called once per lost or failed connection; a reconnect is already
-     * planned.  err->code: FLO_E_NET_TLS, FLO_E_MQTT_IDENTITY (session taken
-     * over), FLO_E_MQTT_ACL (not admitted), FLO_E_NET_UNREACHABLE, ... */
+     * planned.  err->code: FLO_E_CERT_REFUSED (by an alert), FLO_E_NET_TLS,
+     * FLO_E_MQTT_IDENTITY (session taken over), FLO_E_MQTT_ACL (not admitted),
+     * FLO_E_NET_UNREACHABLE (also if TLS ended without a word), ... */
     void (*on_disconnected)(void *context, const struct flo_err *err, uint64_t retry_in_ms);
     void (*on_message)(void *context, const struct flo_mqtt_message *message);
     /* Called with the result of a publish whose token was > 0.  `reason` is the

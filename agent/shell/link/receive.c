@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/certificate.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/net.h>
@@ -179,7 +180,7 @@ static void on_disconnected(void *context, const struct flo_err *err, uint64_t r
             (unsigned long long)retry_in_ms);
     if (err->code == FLO_E_MQTT_IDENTITY) {
         flo_shell_note(shell, "security", err);
-    } else if (err->code == FLO_E_NET_TLS) {
+    } else if (err->code == FLO_E_CERT_REFUSED) {
         flo_renewal_refused(shell);
     }
 }

@@ -1,3 +1,4 @@
+#include "agent/shell/trust/memory.h"
 #include "agent/shell/trust/trust.h"
 
 #include <string.h>

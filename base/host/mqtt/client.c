@@ -152,6 +152,7 @@ int flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *option
         return flo_fail(err, FLO_E_MEMORY, "MQTT client");
     }
     hide_web_proxy();
+    flo_mqtt_tls_watch();
     pthread_mutex_init(&mqtt->mutex, NULL);
     flo_steady_init(&mqtt->closed);
     mqtt->base = base;

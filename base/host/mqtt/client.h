@@ -37,6 +37,7 @@ struct flo_mqtt {
     bool has_ended; /* true: the function `ending` has returned */
     void (*ending)(struct flo_mqtt *mqtt);
     char tls_text[256]; /* last error line of OpenSSL */
+    bool is_problem;    /* such a line told more than an end without a word */
     struct flo_mqtt_request *requests;
     struct flo_mqtt_request *requests_free;
 };
@@ -51,6 +52,16 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
 /* Connects again after the connection was closed on purpose. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt);
+
+/* ---- alerts.c ---- */
+/* Notes the alerts of all TLS connections of this process from now on. */
+void flo_mqtt_tls_watch(void);
+/* Tells whether libcrypto's error code says that the peer, or somebody between, ended
+ * the connection without a word. */
+bool flo_mqtt_tls_is_gone(unsigned long code);
+/* Tells whether a peer refused our certificate by an alert, in a connection that this
+ * thread read from, since the last call. */
+bool flo_mqtt_tls_is_refused(void);
 
 /* ---- requests.c ---- */
 /* Any thread. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/certificate.h>
 #include <flotilla/errors/cfg.h>
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/mqtt.h>
@@ -47,7 +48,7 @@ static int paho_message(void *context, char *topic, int topic_bytes, MQTTAsync_m
 
 static void paho_lost(void *context, char *cause)
 {
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_LOST};
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_LOST, .flag = flo_mqtt_tls_is_refused()};
 
     flo_mqtt_push(context, &item, cause);
 }
@@ -55,7 +56,8 @@ static void paho_lost(void *context, char *cause)
 static void paho_disconnected(void *context, MQTTProperties *properties,
                               enum MQTTReasonCodes reason)
 {
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_LOST, .reason = (int)reason};
+    struct flo_mqtt_item item = {
+        .kind = FLO_MQTT_LOST, .flag = flo_mqtt_tls_is_refused(), .reason = (int)reason};
 
     (void)properties;
     flo_mqtt_push(context, &item, MQTTReasonCode_toString(reason));
@@ -74,9 +76,20 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     /* paho may return the broker's reason code in place of its own. */
     int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
     const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED,
+                                 .flag = flo_mqtt_tls_is_refused(),
+                                 .code = data->code,
+                                 .reason = reason};
 
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
+}
+
+/* Returns the CODE field of a line as below, which libcrypto packed; 0: it has none. */
+static unsigned long tls_code(const char *text)
+{
+    const char *at = strstr(text, ":error:");
+
+    return at == NULL ? 0 : strtoul(at + strlen(":error:"), NULL, 16);
 }
 
 /* Returns the REASON field of
@@ -102,6 +115,7 @@ static const char *tls_reason(const char *text, size_t *bytes)
 static int paho_tls_line(const char *text, size_t bytes, void *context)
 {
     struct flo_mqtt *mqtt = context;
+    bool is_gone = flo_mqtt_tls_is_gone(tls_code(text));
     const char *reason = tls_reason(text, &bytes);
 
     while (bytes > 0 && reason[bytes - 1] == '\n') {
@@ -109,6 +123,7 @@ static int paho_tls_line(const char *text, size_t bytes, void *context)
     }
     pthread_mutex_lock(&mqtt->mutex);
     flo_text_clean(reason, bytes, mqtt->tls_text, sizeof(mqtt->tls_text));
+    mqtt->is_problem = mqtt->is_problem || !is_gone;
     pthread_mutex_unlock(&mqtt->mutex);
     return 1;
 }
@@ -158,6 +173,7 @@ static int start_connect(struct flo_mqtt *mqtt)
     }
     pthread_mutex_lock(&mqtt->mutex);
     mqtt->tls_text[0] = '\0';
+    mqtt->is_problem = false;
     pthread_mutex_unlock(&mqtt->mutex);
     flo_tls_problem_clear();
     mqtt->is_connecting = true;
@@ -213,9 +229,9 @@ static void plan_retry(struct flo_mqtt *mqtt, const struct flo_err *why)
     }
 }
 
-static int code_of(const struct flo_mqtt *mqtt, int reason)
+static int code_of(const struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 {
-    switch (reason) {
+    switch (item->reason) {
     case MQTTREASONCODE_SESSION_TAKEN_OVER:
         return FLO_E_MQTT_IDENTITY;
     case MQTTREASONCODE_CLIENT_IDENTIFIER_NOT_VALID:
@@ -225,7 +241,8 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
         return FLO_E_MQTT_ACL;
     default:
         return strstr(mqtt->tls_text, "malloc failure") != NULL ? FLO_E_MEMORY
-               : mqtt->tls_text[0] != '\0'                      ? FLO_E_NET_TLS
+               : item->flag                                     ? FLO_E_CERT_REFUSED
+               : mqtt->is_problem                               ? FLO_E_NET_TLS
                                                                 : FLO_E_NET_UNREACHABLE;
     }
 }
@@ -250,12 +267,13 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, str
     int code;
 
     pthread_mutex_lock(&mqtt->mutex);
-    code = code_of(mqtt, item->reason);
+    code = code_of(mqtt, item);
     bool is_known = code == FLO_E_NET_TLS && flo_tls_problem(problem);
     flo_fail(err, code, "broker %s: %s", mqtt->options.url,
-             is_known                                        ? problem
-             : code == FLO_E_NET_TLS || code == FLO_E_MEMORY ? mqtt->tls_text
-                                                             : what);
+             is_known                     ? problem
+             : code == FLO_E_CERT_REFUSED ? "it refused this client's certificate"
+             : mqtt->tls_text[0] != '\0'  ? mqtt->tls_text
+                                          : what);
     pthread_mutex_unlock(&mqtt->mutex);
     if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
         mqtt->options.ca_file != NULL && check_authority(mqtt->options.ca_file, &why) < 0) {

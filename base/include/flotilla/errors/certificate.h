@@ -8,6 +8,7 @@ enum {
     FLO_E_CERT_OVERDUE = -417, /* certificate.overdue */
     FLO_E_CERT_REVOKED = -418, /* certificate.revoked */
     FLO_E_CERT_ENDING = -419,  /* certificate.ending */
+    FLO_E_CERT_REFUSED = -420, /* certificate.refused */
 };
 
 #endif

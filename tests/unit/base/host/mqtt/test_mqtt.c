@@ -7,9 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include <flotilla/errors/certificate.h>
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/net.h>
 
@@ -430,6 +437,96 @@ static void a_broker_of_another_ca_is_refused(void **state)
     broker = mine;
 }
 
+static void a_client_of_another_ca_is_told_that_it_is_refused(void **state)
+{
+    const char *const ids[] = {"stranger", NULL};
+    struct broker other = {.port = 0};
+    char line[600];
+
+    (void)state;
+    broker_make(&other, true, ids);
+    snprintf(line, sizeof(line), "cp %s/stranger.pem %s/stranger.key %s", other.dir, other.dir,
+             broker.dir);
+    assert_int_equal(system(line), 0);
+    struct side *device = side_open("stranger", NULL, 0, NULL);
+
+    UNTIL(device, NOBODY, device->last_code == FLO_E_CERT_REFUSED); /* unless a reset is faster */
+    assert_non_null(strstr(device->last_what, "refused this client's certificate"));
+
+    side_close(device);
+    broker_remove(&other);
+}
+
+/* Passes everything on between a client and the broker, and ends the connection
+ * after so many bytes of the broker. */
+static void pass(int client, size_t most)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(broker.port),
+                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    struct pollfd both[2] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+    char data[4096];
+    ssize_t bytes = connect(server, (struct sockaddr *)&address, sizeof(address)) == 0 ? 1 : 0;
+
+    while (bytes > 0 && poll(both, 2, -1) > 0) {
+        int from = both[1].revents != 0 ? 1 : 0;
+        size_t room = from == 0 || most > sizeof(data) ? sizeof(data) : most;
+        bytes = room == 0 ? 0 : read(both[from].fd, data, room);
+        if (bytes > 0 && write(both[1 - from].fd, data, (size_t)bytes) != bytes) {
+            bytes = 0;
+        }
+        most -= from == 1 && bytes > 0 ? (size_t)bytes : 0;
+    }
+    close(server);
+}
+
+/* 60 connections end after 0, 37, 74 ... bytes of the broker, some of them with a
+ * reset.  Then all bytes pass. */
+static _Noreturn void cut(int listener)
+{
+    for (size_t most = 0;; most += 37) {
+        int client = accept(listener, NULL, NULL);
+        struct linger reset = {.l_onoff = most % 3 == 0};
+        pass(client, most < 60 * 37 ? most : SIZE_MAX);
+        setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        close(client);
+    }
+}
+
+static void a_connection_that_is_cut_anywhere_is_no_refusal(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct broker mine = broker;
+    int losses = 0;
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    pid_t between = fork();
+    if (between == 0) {
+        cut(listener);
+    }
+    close(listener);
+    snprintf(broker.url, sizeof(broker.url), "mqtts://localhost:%u", ntohs(address.sin_port));
+    struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
+
+    while (losses < 60) {
+        UNTIL(device, NOBODY, device->losses > losses);
+        losses = device->losses;
+        assert_loss(device, FLO_E_NET_UNREACHABLE);
+    }
+    UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
+
+    side_close(device);
+    kill(between, SIGKILL);
+    waitpid(between, NULL, 0);
+    broker = mine;
+}
+
 static void an_authority_that_is_no_certificate_is_told(void **state)
 {
     const char *path = broker_file(&broker, "ca.pem");
@@ -600,6 +697,8 @@ int main(void)
         cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),
         cmocka_unit_test(a_large_message_is_dropped_and_counted),
         cmocka_unit_test(a_broker_of_another_ca_is_refused),
+        cmocka_unit_test(a_client_of_another_ca_is_told_that_it_is_refused),
+        cmocka_unit_test(a_connection_that_is_cut_anywhere_is_no_refusal),
         cmocka_unit_test(an_authority_that_is_no_certificate_is_told),
         cmocka_unit_test(a_client_changes_its_certificate_and_loses_nothing),
         cmocka_unit_test(a_client_that_leaves_for_another_certificate_was_never_away),
