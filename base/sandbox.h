@@ -216,7 +216,7 @@ enum flo_sandbox_access {
     FLO_SANDBOX_DEVICE,  /* read, write and control */
     FLO_SANDBOX_OWN,     /* read, and write to existing files: /proc/self */
 };
-/* What may leave the sandbox besides: bits. */
+/* Bits: rights of the sandbox besides files. */
 enum flo_sandbox_leave {
     FLO_SANDBOX_NO_TCP = 0,
     FLO_SANDBOX_CONNECTS = 1,

@@ -95,7 +95,7 @@ struct ids {
     const char *word; /* tells whether active or ended rollouts follow */
     struct flo_rest_page *page;
     struct flo_walk *walk;
-    json_t *keys; /* of the page's last rollout: word, number */
+    json_t *keys; /* keys of the page's last rollout: word, number */
 };
 
 /* A rollout that ends while somebody reads the active ones is not told again. */
@@ -134,8 +134,8 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
     return 0;
 }
 
-/* Reads the ids of a page.  Of those that the walk gave, at most all active ones are
- * passed over. */
+/* Reads the ids of a page.  At most all active rollouts are passed over, because the
+ * walk gave them. */
 static int read_ids(struct flo_rest_call *call, struct ids *ids, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
@@ -185,7 +185,9 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     struct ids ids = {.page = &page, .word = "active", .keys = json_array()};
     int rv = read_ids(call, &ids, err);
 
-    rv = rv == 0 ? end_page(call, &ids, err) : rv;
+    if (rv == 0) {
+        rv = end_page(call, &ids, err);
+    }
     flo_text_list_clear(&ids.list);
     json_decref(ids.keys);
     json_decref(page.items);

@@ -7,7 +7,6 @@
 #include <flotilla/errors/certificate.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/mqtt.h>
-#include <flotilla/errors/net.h>
 
 #include "agent/shell/link/heard.h"
 #include "agent/shell/link/link.h"

@@ -206,15 +206,13 @@ bool flo_httpd_is_over(const struct httpd_connection *connection);
 struct httpd_room {
     bool is_free;   /* false: somebody has to give way for it */
     bool has_spare; /* a place for the answer 503 is left */
-    bool is_short;  /* it would take a descriptor of those that are kept for the work */
+    bool is_short;  /* the client would take a descriptor of those that are kept for the work */
 };
 struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int fd);
 /* Pauses accepting while the next client would replace a connection that was
  * opened or answered only just now, or descriptors are short.  New clients wait in
  * the kernel's queue. */
 void flo_httpd_room_mind(struct flo_httpd *httpd, bool is_short);
-/* Returns the places of a listener: on a unix socket they are more. */
-size_t flo_httpd_places(const struct httpd_listener *listener);
 /* Returns the time since the client took or sent a byte, or had nothing to take. */
 uint64_t flo_httpd_still_ms(struct httpd_connection *connection);
 /* Returns the connection that is closed for a newcomer (NULL: it is not known yet).

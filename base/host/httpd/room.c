@@ -15,7 +15,8 @@
 /* clients are counted by a hash of their numbers */
 #define BUCKETS 256
 
-size_t flo_httpd_places(const struct httpd_listener *listener)
+/* Returns the places of a listener: on a unix socket they are more. */
+static size_t places_of(const struct httpd_listener *listener)
 {
     return listener->httpd->options.connections_max +
            (listener->unix_path != NULL ? HTTPD_SOCKET : 0);
@@ -55,7 +56,7 @@ static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
 bool flo_httpd_is_over(const struct httpd_connection *connection)
 {
     const struct flo_httpd *httpd = connection->httpd;
-    size_t places = flo_httpd_places(connection->listener);
+    size_t places = places_of(connection->listener);
     size_t busy = 0;
     if (httpd->n_connections <= places) {
         return connection->is_spare;
@@ -91,7 +92,7 @@ struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int 
     httpd->has_yielded = false;
     room.is_free = !room.is_short && !flo_httpd_is_full(httpd);
     room.has_spare =
-        spare < HTTPD_SPARE && httpd->n_connections < flo_httpd_places(listener) + HTTPD_SPARE;
+        spare < HTTPD_SPARE && httpd->n_connections < places_of(listener) + HTTPD_SPARE;
     return room;
 }
 

@@ -19,8 +19,7 @@ static void on_state(const SSL *ssl, int where, int value)
     case SSL_AD_UNKNOWN_CA:
     case SSL_AD_ACCESS_DENIED:
     case SSL_AD_CERTIFICATE_REQUIRED:
-    case SSL_AD_DECRYPT_ERROR: /* its authority has the name of one that is known, and another key
-                                */
+    case SSL_AD_DECRYPT_ERROR: /* the authority has a known name and another key */
         is_refused = true;
         break;
     default:

@@ -120,8 +120,8 @@ const char *flo_selector_value(const struct flo_selector *selector, enum flo_sel
 /* Parses one name, for a sort order; fails like flo_selector_parse. */
 FLO_MUST_USE int flo_select_name_parse(const char *text, const struct flo_select_known *known,
                                        struct flo_select_name *out, struct flo_err *err);
-/* What a device's place in an order by a name depends on.  `text` is borrowed from
- * the device; NULL: the value is a number. */
+/* Key of a device in an order by a name.  `text` is borrowed from the device; NULL:
+ * the value is a number. */
 struct flo_select_key {
     bool is_there;
     const char *text;

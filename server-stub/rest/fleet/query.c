@@ -376,7 +376,9 @@ static int answer_page(struct flo_rest_call *call, const void *const *devices, s
         } else if (i + 1 == count && more) {
             snprintf(cursor, sizeof(cursor), "%s", id);
         }
-        rv = rv == 0 ? add_device(call, id, fields, items, err) : rv;
+        if (rv == 0) {
+            rv = add_device(call, id, fields, items, err);
+        }
     }
     call->out = flo_rest_list(items, more ? cursor : NULL);
     return rv;

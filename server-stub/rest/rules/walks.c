@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/rest.h>
-
 #include "base/host/json.h"
 #include "server-stub/store/ids.h"
 
@@ -14,7 +12,7 @@
 #define NUMBER_MASK ((UINT64_C(1) << 53) - 1)
 
 struct flo_walk {
-    uint64_t number; /* 0: the place is free */
+    uint64_t number;      /* 0: the place is free */
     uint64_t used;        /* turn of its last page */
     struct flo_ids given; /* in the order of giving */
 };
