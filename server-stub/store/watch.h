@@ -43,6 +43,8 @@ FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_wa
 #define FLO_DELIVERY_SENT "sent"
 /* state of a delivery that was given up; a replay sends the message again */
 #define FLO_DELIVERY_DEAD "dead"
+/* state of a delivery that is not sent, because a later message of its alert is */
+#define FLO_DELIVERY_PASSED "passed"
 struct flo_fleet_delivery {
     uint64_t number; /* number by which the receiver knows the message, equal in each attempt */
     const char *target;
@@ -58,10 +60,15 @@ FLO_MUST_USE int flo_fleet_delivery_add(struct flo_fleet_store *store,
                                         const struct flo_fleet_delivery *delivery,
                                         struct flo_err *err);
 /* Stores the result of an attempt to deliver: the fields number, state, error,
- * failed and next_at_ms. */
+ * failed and next_at_ms.  A failed attempt of a delivery that was passed meanwhile
+ * changes nothing. */
 FLO_MUST_USE int flo_fleet_delivery_tried(struct flo_fleet_store *store,
                                           const struct flo_fleet_delivery *delivery,
                                           struct flo_err *err);
+/* Passes the deliveries with these numbers that were not sent: they are neither sent
+ * nor played again. */
+FLO_MUST_USE int flo_fleet_delivery_pass(struct flo_fleet_store *store, uint64_t first,
+                                         uint64_t last, struct flo_err *err);
 /* Lists the waiting deliveries whose next attempt is due, the oldest first. */
 FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
                                         uint64_t limit, flo_fleet_delivery_fn fn, void *context,

@@ -265,10 +265,11 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
 
     assert ask(watched, "POST", "/v1/webhooks/%s/replay" %
                hooks["/gone"]["id"])["count"] == 1
+    until("the dead one again", lambda: len(receiver.bodies("/gone")) >= 2)
     watch_devices(watched, 1000)
     until("its end", lambda: [b for b in receiver.bodies("/well")
                            if b["news"] == "resolved"])
-    until("the dead one again", lambda: len(
+    until("its end there, too", lambda: len(
         receiver.bodies("/gone")) >= 3)
     assert receiver.news("/well") == ["firing", "resolved"]
 

@@ -161,9 +161,12 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value, uin
 
 /* ---- deliveries ---- */
 
-uint64_t flo_alert_retry_ms(uint64_t failed)
+uint64_t flo_alert_pause_ms(uint64_t failed, uint64_t asked_ms)
 {
-    return failed >= ATTEMPTS_MAX ? 0 : flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
+    uint64_t pause_ms = flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
+    uint64_t most_ms = asked_ms < PAUSE_MS_MAX ? asked_ms : PAUSE_MS_MAX;
+
+    return failed >= ATTEMPTS_MAX ? 0 : pause_ms > most_ms ? pause_ms : most_ms;
 }
 
 void flo_alert_sign(const char *secret, uint64_t seconds, const char *body, size_t bytes, char *out)

@@ -141,9 +141,10 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_ale
 /* ---- deliveries ---- */
 
 /* Returns the pause before the next delivery after `failed` failed attempts: 5
- * s, doubled each time, up to an hour.  Returns 0 when there is no further
- * attempt, which is after about a day. */
-uint64_t flo_alert_retry_ms(uint64_t failed);
+ * s, doubled each time, up to an hour.  A receiver that asks for a longer pause gets
+ * it, up to an hour.  Returns 0 when there is no further attempt, which is after
+ * about a day. */
+uint64_t flo_alert_pause_ms(uint64_t failed, uint64_t asked_ms);
 /* Size of a signature in bytes. */
 #define FLO_ALERT_SIGNATURE 68
 /* Writes the signature of a message: "v1=" and hex of HMAC-SHA256 over

@@ -85,6 +85,7 @@ static void post(const struct flo_sender *sender, struct flo_sending *sending)
         rv = flo_http_call(http, &request, &answer, &sending->err);
     }
     sending->status = answer.status;
+    sending->retry_after_ms = answer.retry_after_ms;
     if (rv == FLO_E_NET_UNREACHABLE && answer.status == 0 && flo_http_was_refused(http)) {
         flo_fail(&sending->err, FLO_E_NET_UNREACHABLE,
                  "its host has no address that a webhook may have: it is "

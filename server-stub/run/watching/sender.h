@@ -25,8 +25,9 @@ struct flo_sending {
     char url[513]; /* "": the command */
     char secret[65];
     char *body;
-    int status;         /* status of the receiver's answer; 0: it gave none */
-    struct flo_err err; /* code 0: accepted */
+    int status;              /* status of the receiver's answer; 0: it gave none */
+    uint64_t retry_after_ms; /* pause that the receiver asked for; 0: none */
+    struct flo_err err;      /* code 0: accepted */
 };
 /* Opens the sender.  `done` is called on `base` for each message, which is
  * freed afterwards. */

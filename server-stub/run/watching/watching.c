@@ -54,7 +54,7 @@ static void on_sent(void *context, const struct flo_sending *sent)
     struct flo_controller *controller = watching->rest->controller;
     bool is_taken = sent->err.code == 0;
     uint64_t failed = sent->failed + (is_taken ? 0 : 1);
-    uint64_t wait_ms = flo_alert_retry_ms(failed);
+    uint64_t wait_ms = flo_alert_pause_ms(failed, sent->retry_after_ms);
     bool is_dead = !is_taken && (wait_ms == 0 || sent->status == 410);
     struct flo_fleet_delivery delivery = {.number = sent->number,
                                           .state = is_taken  ? FLO_DELIVERY_SENT

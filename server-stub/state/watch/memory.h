@@ -23,8 +23,7 @@ FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,
                                        const struct flo_watch_alert *alert, struct flo_err *err);
 /* Creates a delivery for each target that wants the alert. */
 FLO_MUST_USE int flo_watch_tell(struct flo_controller *controller,
-                                const struct flo_watch_rule *rule,
-                                const struct flo_watch_alert *alert, enum flo_alert_news news,
-                                uint64_t now_ms, struct flo_err *err);
+                                const struct flo_watch_rule *rule, struct flo_watch_alert *alert,
+                                enum flo_alert_news news, uint64_t now_ms, struct flo_err *err);
 
 #endif

@@ -198,7 +198,10 @@ int flo_watch_write_alert(struct flo_controller *controller, const struct flo_wa
     char id[24];
 
     snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
-    return put(controller, FLO_WATCH_ALERT, id, document_of(alert), err);
+    json_t *document = document_of(alert);
+    json_object_set_new(document, "news_first", json_integer((json_int_t)alert->news_first));
+    json_object_set_new(document, "news_last", json_integer((json_int_t)alert->news_last));
+    return put(controller, FLO_WATCH_ALERT, id, document, err);
 }
 
 static int load_alert(void *context, const char *id, const char *body)
@@ -226,6 +229,8 @@ static int load_alert(void *context, const char *id, const char *body)
     alert->core.told_ms = flo_json_number(json, "told_ms");
     alert->core.is_acked = json_is_true(json_object_get(json, "acked"));
     alert->resolved_ms = flo_json_number(json, "resolved_ms");
+    alert->news_first = flo_json_number(json, "news_first");
+    alert->news_last = flo_json_number(json, "news_last");
     alert->value = json_number_value(json_object_get(json, "value"));
     flo_json_copy_text(json, "rule", alert->rule, sizeof(alert->rule));
     flo_json_copy_text(json, "series", alert->series, sizeof(alert->series));
@@ -555,8 +560,8 @@ int flo_watch_webhook_delete(struct flo_controller *controller, const char *id, 
 
 /* ---- news ---- */
 
-static int deliver(struct flo_controller *controller, const char *target, json_t *body,
-                   uint64_t now_ms, struct flo_err *err)
+static int deliver(struct flo_controller *controller, struct flo_watch_alert *alert,
+                   const char *target, json_t *body, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char id[32];
@@ -567,6 +572,8 @@ static int deliver(struct flo_controller *controller, const char *target, json_t
                                           .at_ms = now_ms};
 
     FLO_TRY(flo_fleet_next(controller->store, "delivery", &delivery.number, err));
+    alert->news_first = alert->news_first == 0 ? delivery.number : alert->news_first;
+    alert->news_last = delivery.number;
     snprintf(id, sizeof(id), "d-%llu", (unsigned long long)delivery.number);
     json_object_set_new(body, "id", json_string(id));
     flo_json_dump(body, &text);
@@ -591,20 +598,24 @@ json_t *flo_watch_news(const struct flo_controller *controller, const struct flo
 }
 
 int flo_watch_tell(struct flo_controller *controller, const struct flo_watch_rule *rule,
-                   const struct flo_watch_alert *alert, enum flo_alert_news news, uint64_t now_ms,
+                   struct flo_watch_alert *alert, enum flo_alert_news news, uint64_t now_ms,
                    struct flo_err *err)
 {
     const struct flo_watches *watch = controller->watch;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = flo_watch_news(controller, alert, news, now_ms);
 
+    /* A receiver that was down hears the newest message about an alert alone, never an
+     * older one after it. */
+    FLO_TRY(flo_fleet_delivery_pass(controller->store, alert->news_first, alert->news_last, err));
+    alert->news_first = alert->news_last = 0;
     for (size_t i = 0; i < watch->webhook_count; i++) {
         if (rule->rule.is_page || !watch->webhooks[i].is_page_only) {
-            FLO_TRY(deliver(controller, watch->webhooks[i].id, body, now_ms, err));
+            FLO_TRY(deliver(controller, alert, watch->webhooks[i].id, body, now_ms, err));
         }
     }
     if (watch->has_command) {
-        FLO_TRY(deliver(controller, FLO_WATCH_COMMAND, body, now_ms, err));
+        FLO_TRY(deliver(controller, alert, FLO_WATCH_COMMAND, body, now_ms, err));
     }
     return 0;
 }

@@ -39,6 +39,7 @@ struct flo_watch_alert {
     char acked_by[65];
     char ack_reason[257];
     uint64_t resolved_ms;
+    uint64_t news_first, news_last; /* deliveries of its newest message; 0: none */
 };
 struct flo_watch_webhook {
     char id[FLO_NAME_MAX + 1];

@@ -1,4 +1,6 @@
 /* Store: rules, alerts and webhooks as documents, and deliveries. */
+#include <string.h>
+
 #include "server-stub/store/watch.h"
 #include "server-stub/store/calls/kept.h"
 
@@ -112,13 +114,28 @@ int flo_fleet_delivery_add(struct flo_fleet_store *store, const struct flo_fleet
 int flo_fleet_delivery_tried(struct flo_fleet_store *store,
                              const struct flo_fleet_delivery *delivery, struct flo_err *err)
 {
+    bool is_sent = strcmp(delivery->state, FLO_DELIVERY_SENT) == 0;
+
     return flo_fleet_update(store, FLO_TABLE_DELIVERY,
                             CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, delivery->state),
                                     set_text(FLO_FIELD_DELIVERY_ERROR, delivery->error),
                                     set_number(FLO_FIELD_DELIVERY_FAILED, delivery->failed),
                                     set_number(FLO_FIELD_DELIVERY_NEXT_AT, delivery->next_at_ms)),
-                            MATCHES(number_is(FLO_FIELD_DELIVERY_NUMBER, delivery->number)), NULL,
-                            err);
+                            MATCHES(number_is(FLO_FIELD_DELIVERY_NUMBER, delivery->number),
+                                    text_how(FLO_FIELD_DELIVERY_STATE, FLO_MATCH_IS_NOT,
+                                             is_sent ? "" : FLO_DELIVERY_PASSED)),
+                            NULL, err);
+}
+
+int flo_fleet_delivery_pass(struct flo_fleet_store *store, uint64_t first, uint64_t last,
+                            struct flo_err *err)
+{
+    return flo_fleet_update(
+        store, FLO_TABLE_DELIVERY, CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_PASSED)),
+        MATCHES(number_how(FLO_FIELD_DELIVERY_NUMBER, FLO_MATCH_FROM, first),
+                number_how(FLO_FIELD_DELIVERY_NUMBER, FLO_MATCH_UP_TO, last),
+                text_how(FLO_FIELD_DELIVERY_STATE, FLO_MATCH_IS_NOT, FLO_DELIVERY_SENT)),
+        NULL, err);
 }
 
 struct deliveries {

@@ -289,9 +289,12 @@ static void attempts_back_off_and_end_after_about_a_day(void **state)
     uint64_t failed = 1;
 
     (void)state;
-    assert_int_equal(flo_alert_retry_ms(1), 5000);
-    assert_int_equal(flo_alert_retry_ms(2), 10000);
-    for (uint64_t wait; (wait = flo_alert_retry_ms(failed)) > 0; failed++) {
+    assert_int_equal(flo_alert_pause_ms(1, 0), 5000);
+    assert_int_equal(flo_alert_pause_ms(2, 0), 10000);
+    assert_int_equal(flo_alert_pause_ms(2, 60000), 60000);
+    assert_int_equal(flo_alert_pause_ms(2, UINT64_MAX), 3600000);
+    assert_int_equal(flo_alert_pause_ms(100, 60000), 0);
+    for (uint64_t wait; (wait = flo_alert_pause_ms(failed, 0)) > 0; failed++) {
         total_ms += wait;
     }
     assert_in_range(total_ms, UINT64_C(20) * 3600000, UINT64_C(30) * 3600000);

@@ -50,9 +50,141 @@ static void an_alert_that_comes_and_goes_leaves_no_other_out(void **state)
     assert_int_equal(fired(world, "broker-gone"), 1);
 }
 
+/* ---- a receiver that is down now and then ---- */
+
+static void begin(struct world *world)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+}
+
+static void commit(struct world *world)
+{
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+#define ALERTS 3000
+
+struct receiver {
+    struct world *world;
+    bool is_up;
+    bool answers; /* a message that it took is told as failed: its answer was lost */
+    uint64_t now_ms;
+    struct flo_fleet_delivery next; /* that is due; number 0: none */
+    char body[4096];
+    char last[ALERTS][16]; /* the newest word about each alert */
+    uint64_t numbers[ALERTS];
+};
+
+static int take_due(void *context, const struct flo_fleet_delivery *delivery)
+{
+    struct receiver *receiver = context;
+
+    if (receiver->next.number == 0) {
+        receiver->next = *delivery;
+        snprintf(receiver->body, sizeof(receiver->body), "%s", delivery->body);
+    }
+    return 0;
+}
+
+static void hear(struct receiver *receiver)
+{
+    json_t *body = json_loads(receiver->body, 0, NULL);
+    size_t alert = (size_t)json_integer_value(json_object_get(body, "alert"));
+    const char *news = json_string_value(json_object_get(body, "news"));
+
+    assert_true(alert < ALERTS && news != NULL);
+    assert_true(receiver->numbers[alert] <= receiver->next.number);
+    receiver->numbers[alert] = receiver->next.number;
+    snprintf(receiver->last[alert], sizeof(receiver->last[alert]), "%s", news);
+    json_decref(body);
+}
+
+/* One attempt, as of the sender.  false: nothing is due. */
+static bool attempt(struct receiver *receiver)
+{
+    struct flo_controller *controller = receiver->world->controller;
+    struct flo_err *err = &receiver->world->err;
+
+    receiver->next.number = 0;
+    assert_int_equal(
+        flo_fleet_delivery_due(controller->store, receiver->now_ms, 8, take_due, receiver, err), 0);
+    struct flo_fleet_delivery tried = receiver->next;
+    if (tried.number == 0) {
+        return false;
+    }
+    if (receiver->is_up) {
+        hear(receiver);
+    }
+    bool is_sent = receiver->is_up && receiver->answers;
+    tried.failed += is_sent ? 0 : 1;
+    uint64_t pause_ms = flo_alert_pause_ms(tried.failed, 0);
+    tried.state = is_sent         ? FLO_DELIVERY_SENT
+                  : pause_ms == 0 ? FLO_DELIVERY_DEAD
+                                  : FLO_DELIVERY_WAITING;
+    tried.error = "";
+    tried.next_at_ms = receiver->now_ms + pause_ms;
+    begin(receiver->world);
+    assert_int_equal(flo_fleet_delivery_tried(controller->store, &tried, err), 0);
+    commit(receiver->world);
+    return true;
+}
+
+static uint32_t draw(uint32_t below)
+{
+    static uint32_t seed = 7;
+
+    seed = seed * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)seed * below) >> 32);
+}
+
+static void the_last_word_about_an_alert_is_its_state(void **state)
+{
+    struct receiver *receiver = calloc(1, sizeof(*receiver));
+    struct world *world = *state;
+    const struct flo_watch_alert *alert;
+    uint64_t again = 0;
+
+    receiver->world = world;
+    receiver->now_ms = 1000;
+    flo_watch_use_command(world->controller->watch, true);
+    for (int outage = 0; outage < 1000; outage++) {
+        receiver->is_up = outage % 2 == 0;
+        receiver->answers = draw(3) != 0;
+        for (uint32_t turns = 1 + draw(6); turns > 0; turns--) {
+            look(world, draw(2) == 0, false, receiver->now_ms += 1000 * (1 + draw(400)));
+            while (draw(5) != 0 && attempt(receiver)) {
+            }
+        }
+        if (draw(50) == 0) { /* an operator plays again what was given up */
+            begin(world);
+            assert_int_equal(flo_fleet_delivery_replay(world->controller->store, "command",
+                                                       receiver->now_ms, &again, &world->err),
+                             0);
+            commit(world);
+        }
+        if (outage % 10 == 0) { /* here it stays up until nothing is left */
+            receiver->is_up = receiver->answers = true;
+            for (int hours = 0; hours < 3; hours++) {
+                while (attempt(receiver)) {
+                }
+                receiver->now_ms += 3600000;
+            }
+            for (size_t i = 0; (alert = flo_watch_alert_at(world->controller, i)) != NULL; i++) {
+                bool is_over = alert->core.state == FLO_ALERT_RESOLVED;
+                const char *last = receiver->last[alert->id];
+                assert_true(is_over ? strcmp(last, "") == 0 || strcmp(last, "resolved") == 0
+                                    : strcmp(last, "resolved") != 0);
+            }
+        }
+    }
+    free(receiver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_last_word_about_an_alert_is_its_state, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(an_alert_that_comes_and_goes_leaves_no_other_out,
                                         world_setup, world_teardown),
     };
