@@ -481,14 +481,14 @@ static void pass(int client, size_t most)
     close(server);
 }
 
-/* 60 connections end after 0, 37, 74 ... bytes of the broker, some of them with a
+/* 30 connections end after 0, 74, 148 ... bytes of the broker, some of them with a
  * reset.  Then all bytes pass. */
 static _Noreturn void cut(int listener)
 {
-    for (size_t most = 0;; most += 37) {
+    for (size_t most = 0;; most += 74) {
         int client = accept(listener, NULL, NULL);
         struct linger reset = {.l_onoff = most % 3 == 0};
-        pass(client, most < 60 * 37 ? most : SIZE_MAX);
+        pass(client, most < 30 * 74 ? most : SIZE_MAX);
         setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         close(client);
     }
@@ -514,7 +514,7 @@ static void a_connection_that_is_cut_anywhere_is_no_refusal(void **state)
     snprintf(broker.url, sizeof(broker.url), "mqtts://localhost:%u", ntohs(address.sin_port));
     struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
 
-    while (losses < 60) {
+    while (losses < 30) {
         UNTIL(device, NOBODY, device->losses > losses);
         losses = device->losses;
         assert_loss(device, FLO_E_NET_UNREACHABLE);
