@@ -80,8 +80,7 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
         id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
                    : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET, .value.digest = secret};
     bool found;
-    int rv = flo_fleet_find_one(store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
-                                take_sealed_token, &tokens, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(TOKEN, match), take_sealed_token, &tokens, &found, err);
 
     FLO_TRY(rv);
     return tokens.count > 0 ? rv : flo_fail(err, FLO_E_ABSENT, "no such token");
@@ -214,10 +213,8 @@ static int made_at(struct flo_fleet_store *store, const char *name, uint64_t *at
 {
     struct flo_number at = {FLO_FIELD_PERSON_CREATED_AT, *at_ms};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_PERSON, WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
-        flo_fleet_take_number, &at, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(PERSON, text_is(FLO_FIELD_PERSON_NAME, name)),
+                                flo_fleet_take_number, &at, &found, err);
 
     *at_ms = at.number;
     return rv;
@@ -242,10 +239,8 @@ int flo_fleet_person_get(struct flo_fleet_store *store, const char *name, flo_fl
 {
     struct people people = {store, fn, context, false};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_PERSON, WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
-        take_sealed_person, &people, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(PERSON, text_is(FLO_FIELD_PERSON_NAME, name)),
+                                take_sealed_person, &people, &found, err);
 
     FLO_TRY(rv);
     return people.found ? rv : flo_fail(err, FLO_E_ABSENT, "no user %.64s", name);
@@ -320,11 +315,10 @@ int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token, const
     bool found;
 
     *status = 0;
-    return flo_fleet_find_one(store,
-                              (struct flo_query){.table = FLO_TABLE_REPLAY,
-                                                 WHERE(text_is(FLO_FIELD_REPLAY_TOKEN, token),
-                                                       text_is(FLO_FIELD_REPLAY_KEY, key))},
-                              take_replay, &replay, &found, err);
+    return flo_fleet_find_one(
+        store,
+        ROWS(REPLAY, text_is(FLO_FIELD_REPLAY_TOKEN, token), text_is(FLO_FIELD_REPLAY_KEY, key)),
+        take_replay, &replay, &found, err);
 }
 
 int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token, const char *key,

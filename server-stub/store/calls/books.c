@@ -94,9 +94,7 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
         if (book->count > 0) {
             memset(book->items, 0, book->count);
         }
-        rv = flo_fleet_find(store,
-                            &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                                                WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
+        rv = flo_fleet_find(store, &ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, order)),
                             take_outcome, &reading, err);
         if (rv == 0) {
             rv = await_unmade(store, order, book, err);

@@ -69,9 +69,7 @@ int flo_fleet_certificate_get(struct flo_fleet_store *store, const char *serial,
     struct certificates certificates = {store, fn, context, {{0}}};
     bool found;
     int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_CERTIFICATE,
-                                              WHERE(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial))},
+        flo_fleet_find_one(store, ROWS(CERTIFICATE, text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial)),
                            take_certificate, &certificates, &found, err);
 
     FLO_TRY(rv);
@@ -83,10 +81,8 @@ int flo_fleet_certificate_count(struct flo_fleet_store *store, const char *devic
 {
     return flo_fleet_count_all(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_CERTIFICATE,
-            WHERE(text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
-                  number_how(FLO_FIELD_CERTIFICATE_ISSUED_AT, FLO_MATCH_FROM, since_ms))},
+        &ROWS(CERTIFICATE, text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
+              number_how(FLO_FIELD_CERTIFICATE_ISSUED_AT, FLO_MATCH_FROM, since_ms)),
         out, err);
 }
 
@@ -167,11 +163,9 @@ int flo_fleet_certificate_ending(struct flo_fleet_store *store, enum flo_certifi
 {
     return flo_fleet_count_all(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_CERTIFICATE,
-            WHERE(state_is(state),
-                  number_how(FLO_FIELD_CERTIFICATE_UNTIL, FLO_MATCH_ABOVE, after_ms),
-                  number_how(FLO_FIELD_CERTIFICATE_UNTIL, FLO_MATCH_UP_TO, to_ms))},
+        &ROWS(CERTIFICATE, state_is(state),
+              number_how(FLO_FIELD_CERTIFICATE_UNTIL, FLO_MATCH_ABOVE, after_ms),
+              number_how(FLO_FIELD_CERTIFICATE_UNTIL, FLO_MATCH_UP_TO, to_ms)),
         out, err);
 }
 

@@ -25,9 +25,7 @@ int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device, uin
     struct flo_number revision = {.field = FLO_FIELD_DESIRED_REVISION};
     bool found;
 
-    FLO_TRY(flo_fleet_find_one(store,
-                               (struct flo_query){.table = FLO_TABLE_DESIRED,
-                                                  WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+    FLO_TRY(flo_fleet_find_one(store, ROWS(DESIRED, text_is(FLO_FIELD_DESIRED_DEVICE, device)),
                                flo_fleet_take_number, &revision, &found, err));
     if (!found) {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
@@ -43,9 +41,7 @@ int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device, con
 
     order[0] = '\0';
     return flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                           WHERE(of_device(device), text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
+        store, ROWS(ASSIGNMENT, of_device(device), text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
         take_order, order, &found, err);
 }
 
@@ -164,12 +160,11 @@ int flo_fleet_desired_full(struct flo_fleet_store *store, const char *model, uin
     static const enum flo_field by[] = {FLO_FIELD_ASSIGNMENT_DEVICE};
     struct full full = {least, fn, context};
 
-    return flo_fleet_count(store,
-                           &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                                               WHERE({.field = FLO_FIELD_ASSIGNMENT_MODEL,
-                                                      .how = FLO_MATCH_IS_NOT,
-                                                      .value.text = model})},
-                           by, FLO_COUNT(by), take_full, &full, err);
+    return flo_fleet_count(
+        store,
+        &ROWS(ASSIGNMENT,
+              {.field = FLO_FIELD_ASSIGNMENT_MODEL, .how = FLO_MATCH_IS_NOT, .value.text = model}),
+        by, FLO_COUNT(by), take_full, &full, err);
 }
 
 int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,

@@ -100,9 +100,8 @@ int flo_fleet_name_check(const char *name, struct flo_err *err)
 
 static struct flo_query active_named(const char *name)
 {
-    return (struct flo_query){
-        .table = FLO_TABLE_DEVICE,
-        WHERE(text_is(FLO_FIELD_DEVICE_NAME, name), number_is(FLO_FIELD_DEVICE_RETIRED, 0))};
+    return ROWS(DEVICE, text_is(FLO_FIELD_DEVICE_NAME, name),
+                number_is(FLO_FIELD_DEVICE_RETIRED, 0));
 }
 
 static int name_is_free(struct flo_fleet_store *store, const char *name, struct flo_err *err)
@@ -164,10 +163,8 @@ int flo_fleet_device_get(struct flo_fleet_store *store, const char *key, flo_fle
 {
     struct listing listing = {.store = store, .fn = fn, .context = context};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, key))},
-        take_device, &listing, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(DEVICE, text_is(FLO_FIELD_DEVICE_ID, key)), take_device,
+                                &listing, &found, err);
 
     if (rv == 0 && !found) {
         rv = flo_fleet_find_one(store, active_named(key), take_device, &listing, &found, err);
@@ -242,11 +239,10 @@ int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id, bo
         *out = true;
         return 0;
     }
-    FLO_TRY(flo_fleet_find_one(store,
-                               (struct flo_query){.table = FLO_TABLE_DEVICE,
-                                                  WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
-                                                        number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-                               NULL, NULL, out, err));
+    FLO_TRY(flo_fleet_find_one(
+        store,
+        ROWS(DEVICE, text_is(FLO_FIELD_DEVICE_ID, id), number_is(FLO_FIELD_DEVICE_RETIRED, 0)),
+        NULL, NULL, out, err));
     if (*out && (fact = flo_fleet_fact(store, id)) != NULL) {
         fact->is_active = true;
     }
@@ -298,10 +294,8 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id, bo
         fact->is_online = *out;
         return 0;
     }
-    FLO_TRY(flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
-        flo_fleet_take_number, &online, &found, err));
+    FLO_TRY(flo_fleet_find_one(store, ROWS(DEVICE, text_is(FLO_FIELD_DEVICE_ID, id)),
+                               flo_fleet_take_number, &online, &found, err));
     *out = found && online.number != 0;
     if (found && fact != NULL) {
         fact->is_online_known = true;
@@ -443,10 +437,8 @@ int flo_fleet_device_counts(struct flo_fleet_store *store, struct flo_fleet_devi
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE, FLO_FIELD_DEVICE_DRIFTS};
 
     *out = (struct flo_fleet_device_count){0};
-    return flo_fleet_count(store,
-                           &(struct flo_query){.table = FLO_TABLE_DEVICE,
-                                               WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-                           by, FLO_COUNT(by), take_counts, out, err);
+    return flo_fleet_count(store, &ROWS(DEVICE, number_is(FLO_FIELD_DEVICE_RETIRED, 0)), by,
+                           FLO_COUNT(by), take_counts, out, err);
 }
 
 /* ---- groups ---- */
@@ -468,8 +460,6 @@ int flo_fleet_group_each(struct flo_fleet_store *store, const char *group, flo_f
 {
     struct group_each each = {fn, context};
 
-    return flo_fleet_find(store,
-                          &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
-                                              WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
+    return flo_fleet_find(store, &ROWS(DEVICE_GROUP, text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group)),
                           take_group_device, &each, err);
 }

@@ -301,6 +301,12 @@ void flo_fleet_json_text(const char *json, const char *key, char *out, size_t ou
 #define WHERE(...)                                                                                 \
     .matches = {__VA_ARGS__},                                                                      \
     .match_count = sizeof((const struct flo_match[]){__VA_ARGS__}) / sizeof(struct flo_match)
+/* Query of the rows of a table that match. */
+#define ROWS(of, ...)                                                                              \
+    (struct flo_query)                                                                             \
+    {                                                                                              \
+        .table = FLO_TABLE_##of, WHERE(__VA_ARGS__)                                                \
+    }
 #define SORTED(...)                                                                                \
     .sorts = {__VA_ARGS__},                                                                        \
     .sort_count = sizeof((const struct flo_sort[]){__VA_ARGS__}) / sizeof(struct flo_sort)

@@ -70,9 +70,7 @@ int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device, const
 
     FLO_TRY(strcmp(store->deploy.order, order) == 0
                 ? 0
-                : flo_fleet_find_one(store,
-                                     (struct flo_query){.table = FLO_TABLE_ORDER,
-                                                        WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
+                : flo_fleet_find_one(store, ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, order)),
                                      take_order, store, &found, err));
     return !found || store->deploy.release[0] == '\0'
                ? 0
@@ -100,11 +98,8 @@ static int take_offer(void *context, const struct flo_row *row)
 static int find_offer(struct flo_fleet_store *store, const char *device, struct flo_match of,
                       bool *out, struct flo_err *err)
 {
-    return flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_OFFER,
-                           WHERE(text_is(FLO_FIELD_OFFER_DEVICE, device), of)},
-        take_offer, NULL, out, err);
+    return flo_fleet_find_one(store, ROWS(OFFER, text_is(FLO_FIELD_OFFER_DEVICE, device), of),
+                              take_offer, NULL, out, err);
 }
 
 int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device, const char *release,
