@@ -38,9 +38,7 @@ static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *
     struct flo_number book = {.field = FLO_FIELD_EVENT_CHECKPOINT_BOOK};
     bool found;
     int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
-                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device))},
+        store, ROWS(EVENT_CHECKPOINT, text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device)),
         flo_fleet_take_number, &book, &found, err);
 
     *out = book.number;
@@ -54,12 +52,11 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
 
     fact->is_mark_known = false;
     fact->mark = fact->newest = fact->outbox = fact->book = 0;
-    FLO_TRY(flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
-                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
-                                 text_is(FLO_FIELD_EVENT_CHECKPOINT_BOOT, boot))},
-        take_mark, fact, &found, err));
+    FLO_TRY(flo_fleet_find_one(store,
+                               ROWS(EVENT_CHECKPOINT,
+                                    text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
+                                    text_is(FLO_FIELD_EVENT_CHECKPOINT_BOOT, boot)),
+                               take_mark, fact, &found, err));
     return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
@@ -305,12 +302,11 @@ static int boot_of(struct listing *listing, uint64_t outbox)
         return 0;
     }
     listing->outbox = outbox;
-    return flo_fleet_find_one(
-        listing->store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
-                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, listing->device),
-                                 number_is(FLO_FIELD_EVENT_CHECKPOINT_OUTBOX, outbox))},
-        take_boot, listing, &found, listing->err);
+    return flo_fleet_find_one(listing->store,
+                              ROWS(EVENT_CHECKPOINT,
+                                   text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, listing->device),
+                                   number_is(FLO_FIELD_EVENT_CHECKPOINT_OUTBOX, outbox)),
+                              take_boot, listing, &found, listing->err);
 }
 
 static int take_event(void *context, const struct flo_row *row)

@@ -100,9 +100,7 @@ static int form_find(struct flo_fleet_store *store, const char *text, uint64_t *
 {
     struct flo_number found = {.field = FLO_FIELD_EVENT_FORM_NUMBER};
     bool is_there;
-    int rv = flo_fleet_find_one(store,
-                                (struct flo_query){.table = FLO_TABLE_EVENT_FORM,
-                                                   WHERE(text_is(FLO_FIELD_EVENT_FORM_TEXT, text))},
+    int rv = flo_fleet_find_one(store, ROWS(EVENT_FORM, text_is(FLO_FIELD_EVENT_FORM_TEXT, text)),
                                 flo_fleet_take_number, &found, &is_there, err);
 
     *number = rv == 0 && is_there ? found.number : 0;
@@ -125,11 +123,8 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 
     store->forms.looked_at = found ? next.number : 0;
     if (rv == 0 && found) {
-        rv = flo_fleet_find_one(
-            store,
-            (struct flo_query){.table = FLO_TABLE_EVENT,
-                               WHERE(number_is(FLO_FIELD_EVENT_FORM, next.number))},
-            NULL, NULL, &is_used, err);
+        rv = flo_fleet_find_one(store, ROWS(EVENT, number_is(FLO_FIELD_EVENT_FORM, next.number)),
+                                NULL, NULL, &is_used, err);
     }
     FLO_TRY(rv);
     if (is_used) {

@@ -86,9 +86,7 @@ static int take_count(void *context, const struct flo_row *row, uint64_t count)
 static int count_group(struct flo_fleet_store *store, const char *group, uint64_t *out,
                        struct flo_err *err)
 {
-    return flo_fleet_count(store,
-                           &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
-                                               WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
+    return flo_fleet_count(store, &ROWS(DEVICE_GROUP, text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group)),
                            NULL, 0, take_count, out, err);
 }
 
@@ -106,10 +104,8 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
         rv = count_group(store, group, &one.devices, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_find_one(
-            store,
-            (struct flo_query){.table = FLO_TABLE_ORDER, WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
-            flo_fleet_take_number, &number, &found, err);
+        rv = flo_fleet_find_one(store, ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, order)),
+                                flo_fleet_take_number, &number, &found, err);
     }
     if (rv == 0) {
         rv = flo_fleet_put(store, FLO_TABLE_MAKING,
@@ -260,20 +256,17 @@ int flo_fleet_making_awaits(struct flo_fleet_store *store, const struct flo_maki
 
     *out = false;
     if (strcmp(device, making->made) > 0) {
-        rv = flo_fleet_find_one(
-            store,
-            (struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
-                               WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
-                                     text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device))},
-            take_nothing, NULL, out, err);
+        rv = flo_fleet_find_one(store,
+                                ROWS(DEVICE_GROUP,
+                                     text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
+                                     text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
+                                take_nothing, NULL, out, err);
     }
     if (rv == 0 && *out) {
-        rv = flo_fleet_find_one(
-            store,
-            (struct flo_query){.table = FLO_TABLE_OUTCOME,
-                               WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
-                                     text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
-            take_nothing, NULL, &is_made, err);
+        rv = flo_fleet_find_one(store,
+                                ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
+                                     text_is(FLO_FIELD_OUTCOME_DEVICE, device)),
+                                take_nothing, NULL, &is_made, err);
         *out = rv == 0 && !is_made;
     }
     return rv;

@@ -17,10 +17,8 @@ int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id, boo
     if (*out) {
         return 0;
     }
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
-        flo_fleet_take_number, &seen, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(DEVICE, text_is(FLO_FIELD_DEVICE_ID, id)),
+                                flo_fleet_take_number, &seen, &found, err);
     *out = rv == 0 && found && seen.number > 0;
     return rv;
 }

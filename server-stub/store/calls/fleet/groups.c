@@ -53,10 +53,8 @@ int flo_fleet_group_get(struct flo_fleet_store *store, const char *name, flo_fle
 {
     struct groups groups = {.store = store, .fn = fn, .context = context};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_GROUP, WHERE(text_is(FLO_FIELD_GROUP_NAME, name))},
-        take_group, &groups, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(GROUP, text_is(FLO_FIELD_GROUP_NAME, name)), take_group,
+                                &groups, &found, err);
 
     FLO_TRY(rv);
     if (groups.is_foreign) {
@@ -225,15 +223,13 @@ int flo_fleet_group_counts(struct flo_fleet_store *store, const char *group,
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE};
 
     *out = (struct flo_fleet_group_count){0};
-    return flo_fleet_count(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_DEVICE,
-                            WHERE((struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                                                     .how = FLO_MATCH_AMONG,
-                                                     .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                                                     .where = FLO_FIELD_DEVICE_GROUP_GROUP,
-                                                     .value.text = group})},
-        by, FLO_COUNT(by), take_counts, out, err);
+    return flo_fleet_count(store,
+                           &ROWS(DEVICE, (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
+                                                            .how = FLO_MATCH_AMONG,
+                                                            .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
+                                                            .where = FLO_FIELD_DEVICE_GROUP_GROUP,
+                                                            .value.text = group}),
+                           by, FLO_COUNT(by), take_counts, out, err);
 }
 
 /* ---- what a device is told ---- */
@@ -272,11 +268,8 @@ int flo_fleet_group_statement_get(struct flo_fleet_store *store, const char *dev
 {
     struct statements statements = {.fn = fn, .context = context};
     bool found;
-    int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_DESIRED,
-                                              WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
-                           take_statement, &statements, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(DESIRED, text_is(FLO_FIELD_DESIRED_DEVICE, device)),
+                                take_statement, &statements, &found, err);
 
     if (rv == 0) {
         note_stated(store, device, statements.is_any);

@@ -34,9 +34,7 @@ int flo_fleet_serial_get(struct flo_fleet_store *store, const char *serial, flo_
 {
     struct claims claims = {fn, context};
 
-    return flo_fleet_find_one(store,
-                              (struct flo_query){.table = FLO_TABLE_CLAIM,
-                                                 WHERE(text_is(FLO_FIELD_CLAIM_SERIAL, serial))},
+    return flo_fleet_find_one(store, ROWS(CLAIM, text_is(FLO_FIELD_CLAIM_SERIAL, serial)),
                               take_claim, &claims, known, err);
 }
 
@@ -63,8 +61,5 @@ int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after, uint
 
 int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out, struct flo_err *err)
 {
-    return flo_fleet_count_all(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_CLAIM, WHERE(text_is(FLO_FIELD_CLAIM_BODY, ""))},
-        out, err);
+    return flo_fleet_count_all(store, &ROWS(CLAIM, text_is(FLO_FIELD_CLAIM_BODY, "")), out, err);
 }
