@@ -164,9 +164,7 @@ static int get_order(struct flo_fleet_store *store, struct flo_query query, cons
 int flo_fleet_order_get(struct flo_fleet_store *store, const char *id, flo_fleet_order_fn fn,
                         void *context, struct flo_err *err)
 {
-    return get_order(
-        store, (struct flo_query){.table = FLO_TABLE_ORDER, WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
-        id, fn, context, err);
+    return get_order(store, ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, id)), id, fn, context, err);
 }
 
 int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout, const char *op,
@@ -275,9 +273,8 @@ int flo_fleet_prompts_stay(struct flo_fleet_store *store, bool *out, bool *found
 
 static struct flo_query listed(uint64_t now_ms)
 {
-    return (struct flo_query){.table = FLO_TABLE_ORDER,
-                              WHERE(number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_ABOVE, now_ms),
-                                    number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0))};
+    return ROWS(ORDER, number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_ABOVE, now_ms),
+                number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0));
 }
 
 int flo_fleet_order_list(struct flo_fleet_store *store, const char *group, uint64_t now_ms,
@@ -387,16 +384,14 @@ static int add_resumes(struct standing *standing)
 {
     static const struct flo_value states[] = {{.text = "running"}, {.text = "completed"}};
 
-    return flo_fleet_find(
-        standing->store,
-        &(struct flo_query){.table = FLO_TABLE_ROLLOUT,
-                            WHERE(one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-                                  (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
-                                                     .how = FLO_MATCH_AMONG,
-                                                     .among = FLO_FIELD_MEMBER_ROLLOUT,
-                                                     .where = FLO_FIELD_MEMBER_STATE,
-                                                     .value.text = "accepted"})},
-        add_resume, standing, standing->err);
+    return flo_fleet_find(standing->store,
+                          &ROWS(ROLLOUT, one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+                                (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
+                                                   .how = FLO_MATCH_AMONG,
+                                                   .among = FLO_FIELD_MEMBER_ROLLOUT,
+                                                   .where = FLO_FIELD_MEMBER_STATE,
+                                                   .value.text = "accepted"}),
+                          add_resume, standing, standing->err);
 }
 
 /* Adds a rollback of which some device owes an answer: the newest one for the
@@ -422,9 +417,7 @@ static int take_awaited(void *context, const struct flo_row *row, uint64_t count
     (void)count;
     return flo_fleet_find_one(
         standing->store,
-        (struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE(text_is(FLO_FIELD_ORDER_ID, flo_row_text(row, FLO_FIELD_OUTCOME_ORDER)))},
+        ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, flo_row_text(row, FLO_FIELD_OUTCOME_ORDER))),
         add_rollback, standing, &found, standing->err);
 }
 

@@ -96,9 +96,8 @@ int flo_fleet_outcome_get(struct flo_fleet_store *store, const char *order, cons
     struct flo_number number = {.field = FLO_FIELD_OUTCOME_OUTCOME};
 
     FLO_TRY(flo_fleet_find_one(store,
-                               (struct flo_query){.table = FLO_TABLE_OUTCOME,
-                                                  WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                                                        text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
+                               ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                    text_is(FLO_FIELD_OUTCOME_DEVICE, device)),
                                flo_fleet_take_number, &number, known, err));
     *outcome = *known ? (enum flo_order_outcome)number.number : FLO_OUTCOME_PENDING;
     return 0;
@@ -255,12 +254,10 @@ int flo_fleet_outcome_reasons(struct flo_fleet_store *store, const char *order,
 {
     static const enum flo_field by[] = {FLO_FIELD_OUTCOME_REASON};
     struct reasons reasons = {0};
-    int rv = flo_fleet_count(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                                  number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_REFUSED))},
-        by, FLO_COUNT(by), take_reason, &reasons, err);
+    int rv = flo_fleet_count(store,
+                             &ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                   number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_REFUSED)),
+                             by, FLO_COUNT(by), take_reason, &reasons, err);
 
     for (size_t i = 0; i < reasons.count && rv == 0; i++) {
         rv = fn(context, reasons.items[i].text, reasons.items[i].count);

@@ -80,11 +80,8 @@ int flo_fleet_envelope_get(struct flo_fleet_store *store, const char *release, f
 {
     struct flo_text text = {FLO_FIELD_ENVELOPE_TEXT, fn, context};
     bool found;
-    int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_ENVELOPE,
-                                              WHERE(text_is(FLO_FIELD_ENVELOPE_RELEASE, release))},
-                           flo_fleet_take_text, &text, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(ENVELOPE, text_is(FLO_FIELD_ENVELOPE_RELEASE, release)),
+                                flo_fleet_take_text, &text, &found, err);
 
     FLO_TRY(rv);
     return found ? rv : flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.72s", release);

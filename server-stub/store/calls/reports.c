@@ -72,9 +72,7 @@ int flo_fleet_report_get(struct flo_fleet_store *store, const char *order, flo_f
 {
     struct reports reports = {fn, context};
     bool found;
-    int rv = flo_fleet_find_one(store,
-                                (struct flo_query){.table = FLO_TABLE_REPORT,
-                                                   WHERE(text_is(FLO_FIELD_REPORT_ORDER, order))},
+    int rv = flo_fleet_find_one(store, ROWS(REPORT, text_is(FLO_FIELD_REPORT_ORDER, order)),
                                 take_report, &reports, &found, err);
 
     FLO_TRY(rv);

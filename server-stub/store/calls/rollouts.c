@@ -76,10 +76,8 @@ int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id, flo_fle
 {
     struct rollouts rollouts = {fn, context};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_ROLLOUT, WHERE(text_is(FLO_FIELD_ROLLOUT_ID, id))},
-        take_rollout, &rollouts, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(ROLLOUT, text_is(FLO_FIELD_ROLLOUT_ID, id)),
+                                take_rollout, &rollouts, &found, err);
 
     FLO_TRY(rv);
     return found ? rv : flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id);
@@ -361,9 +359,8 @@ int flo_fleet_member_some(struct flo_fleet_store *store, const char *rollout,
             list[i] = (struct flo_value){.text = devices[from + i]};
         }
         rv = flo_fleet_find(store,
-                            &(struct flo_query){.table = FLO_TABLE_MEMBER,
-                                                WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
-                                                      one_of(FLO_FIELD_MEMBER_DEVICE, list, some))},
+                            &ROWS(MEMBER, text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                                  one_of(FLO_FIELD_MEMBER_DEVICE, list, some)),
                             take_member, &members, err);
     }
     return rv;

@@ -169,9 +169,7 @@ int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name, char 
     bool found;
 
     out[0] = '\0';
-    return flo_fleet_find_one(store,
-                              (struct flo_query){.table = FLO_TABLE_SETTING,
-                                                 WHERE(text_is(FLO_FIELD_SETTING_NAME, name))},
+    return flo_fleet_find_one(store, ROWS(SETTING, text_is(FLO_FIELD_SETTING_NAME, name)),
                               take_setting, &room, &found, err);
 }
 
@@ -199,9 +197,7 @@ int flo_fleet_newest(struct flo_fleet_store *store, const char *counter, uint64_
     struct flo_number value = {.field = FLO_FIELD_COUNTER_VALUE};
     bool found;
 
-    FLO_TRY(flo_fleet_find_one(store,
-                               (struct flo_query){.table = FLO_TABLE_COUNTER,
-                                                  WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
+    FLO_TRY(flo_fleet_find_one(store, ROWS(COUNTER, text_is(FLO_FIELD_COUNTER_NAME, counter)),
                                flo_fleet_take_number, &value, &found, err));
     *out = value.number;
     return 0;

@@ -125,10 +125,8 @@ int flo_fleet_device_trusts(struct flo_fleet_store *store, flo_fleet_trust_fn fn
 {
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_TRUST};
     struct trusts trusts = {.count = 0};
-    int rv = flo_fleet_count(store,
-                             &(struct flo_query){.table = FLO_TABLE_DEVICE,
-                                                 WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-                             by, FLO_COUNT(by), take_trusts, &trusts, err);
+    int rv = flo_fleet_count(store, &ROWS(DEVICE, number_is(FLO_FIELD_DEVICE_RETIRED, 0)), by,
+                             FLO_COUNT(by), take_trusts, &trusts, err);
 
     for (size_t i = 0; rv == 0 && i < trusts.count; i++) {
         rv = fn(context, trusts.list[i].number, trusts.list[i].devices);
@@ -180,11 +178,9 @@ int flo_fleet_emergency_put(struct flo_fleet_store *store,
 {
     bool has_envelope = false;
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EMERGENCY,
-                           WHERE(text_is(FLO_FIELD_EMERGENCY_ID, emergency->id))},
-        take_envelope, &has_envelope, &found, err);
+    int rv =
+        flo_fleet_find_one(store, ROWS(EMERGENCY, text_is(FLO_FIELD_EMERGENCY_ID, emergency->id)),
+                           take_envelope, &has_envelope, &found, err);
 
     *is_news = rv == 0 && (!found || (!has_envelope && emergency->envelope[0] != '\0'));
     if (!*is_news) {
@@ -232,11 +228,9 @@ static int take_emergency(void *context, const struct flo_row *row)
         .expires_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_EXPIRES_AT),
         .heard_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_HEARD_AT)};
 
-    FLO_TRY(
-        flo_fleet_count(emergencies->store,
-                        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, emergency.id))},
-                        by, FLO_COUNT(by), take_outcome, &emergency, emergencies->err));
+    FLO_TRY(flo_fleet_count(emergencies->store,
+                            &ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, emergency.id)), by,
+                            FLO_COUNT(by), take_outcome, &emergency, emergencies->err));
     return emergencies->fn(emergencies->context, &emergency);
 }
 

@@ -124,9 +124,7 @@ int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err)
     int rv = flo_fleet_find(store, &(struct flo_query){.table = FLO_TABLE_ROLLOUT}, take_rollout,
                             store, err);
     if (rv == 0) {
-        rv = flo_fleet_find(store,
-                            &(struct flo_query){.table = FLO_TABLE_RELEASE,
-                                                WHERE(text_is(FLO_FIELD_RELEASE_STATE, "yanked"))},
+        rv = flo_fleet_find(store, &ROWS(RELEASE, text_is(FLO_FIELD_RELEASE_STATE, "yanked")),
                             take_release, store, err);
     }
     store->wanted.is_changed = false;

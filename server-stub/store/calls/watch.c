@@ -55,11 +55,10 @@ int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
 {
     struct documents documents = {fn, context};
 
-    return flo_fleet_find_one(store,
-                              (struct flo_query){.table = FLO_TABLE_WATCH,
-                                                 WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
-                                                       text_is(FLO_FIELD_WATCH_ID, id))},
-                              take_document, &documents, known, err);
+    return flo_fleet_find_one(
+        store,
+        ROWS(WATCH, text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)), text_is(FLO_FIELD_WATCH_ID, id)),
+        take_document, &documents, known, err);
 }
 
 int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind, const char *after,
@@ -87,11 +86,8 @@ int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_watch_kind kind
 int flo_fleet_watch_count(struct flo_fleet_store *store, enum flo_watch_kind kind, uint64_t *out,
                           struct flo_err *err)
 {
-    return flo_fleet_count_all(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_WATCH,
-                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)))},
-        out, err);
+    return flo_fleet_count_all(store, &ROWS(WATCH, text_is(FLO_FIELD_WATCH_KIND, kind_of(kind))),
+                               out, err);
 }
 
 /* ---- deliveries ---- */
