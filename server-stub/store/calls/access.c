@@ -79,8 +79,7 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
     struct flo_match match =
         id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
                    : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET, .value.digest = secret};
-    bool found;
-    int rv = flo_fleet_find_one(store, ROWS(TOKEN, match), take_sealed_token, &tokens, &found, err);
+    int rv = flo_fleet_find_one(store, ROWS(TOKEN, match), take_sealed_token, &tokens, NULL, err);
 
     FLO_TRY(rv);
     return tokens.count > 0 ? rv : flo_fail(err, FLO_E_ABSENT, "no such token");
@@ -212,9 +211,8 @@ static int made_at(struct flo_fleet_store *store, const char *name, uint64_t *at
                    struct flo_err *err)
 {
     struct flo_number at = {FLO_FIELD_PERSON_CREATED_AT, *at_ms};
-    bool found;
     int rv = flo_fleet_find_one(store, ROWS(PERSON, text_is(FLO_FIELD_PERSON_NAME, name)),
-                                flo_fleet_take_number, &at, &found, err);
+                                flo_fleet_take_number, &at, NULL, err);
 
     *at_ms = at.number;
     return rv;
@@ -312,13 +310,12 @@ int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token, const
                          struct flo_err *err)
 {
     struct replay replay = {request, status, body};
-    bool found;
 
     *status = 0;
     return flo_fleet_find_one(
         store,
         ROWS(REPLAY, text_is(FLO_FIELD_REPLAY_TOKEN, token), text_is(FLO_FIELD_REPLAY_KEY, key)),
-        take_replay, &replay, &found, err);
+        take_replay, &replay, NULL, err);
 }
 
 int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token, const char *key,
@@ -377,13 +374,12 @@ int flo_fleet_audit_add(struct flo_fleet_store *store, struct flo_audit_record *
                         struct flo_err *err)
 {
     struct flo_digest hash;
-    bool found;
 
     record->number = 0;
     record->previous = (struct flo_digest){0};
     FLO_TRY(flo_fleet_find_one(
         store, (struct flo_query){.table = FLO_TABLE_AUDIT, SORTED(DOWN(AUDIT_NUMBER))}, take_head,
-        record, &found, err));
+        record, NULL, err));
     record->number++;
     flo_audit_hash(record, &hash);
     return flo_fleet_insert(store, FLO_TABLE_AUDIT,

@@ -37,12 +37,10 @@ int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device, uin
 int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device, const char *model,
                           char *order, struct flo_err *err)
 {
-    bool found;
-
     order[0] = '\0';
     return flo_fleet_find_one(
         store, ROWS(ASSIGNMENT, of_device(device), text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
-        take_order, order, &found, err);
+        take_order, order, NULL, err);
 }
 
 int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device, const char *model,

@@ -28,11 +28,10 @@ int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout, flo_
                         void *context, struct flo_err *err)
 {
     struct draft draft = {fn, context};
-    bool found;
 
     return flo_fleet_find_one(store,
                               ROWS(MEMBER_DRAFT, text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout)),
-                              take_draft, &draft, &found, err);
+                              take_draft, &draft, NULL, err);
 }
 
 int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout, struct flo_err *err)

@@ -27,13 +27,15 @@ static int take_one(void *context, const struct flo_row *row)
 }
 
 int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query, flo_row_take take,
-                       void *context, bool *found, struct flo_err *err)
+                       void *context, bool *found_or_null, struct flo_err *err)
 {
     struct one one = {.take = take, .context = context};
 
     query.limit = 1;
     int rv = flo_fleet_find(store, &query, take_one, &one, err);
-    *found = one.found;
+    if (found_or_null != NULL) {
+        *found_or_null = one.found;
+    }
     return rv;
 }
 

@@ -36,10 +36,9 @@ static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *
                    struct flo_err *err)
 {
     struct flo_number book = {.field = FLO_FIELD_EVENT_CHECKPOINT_BOOK};
-    bool found;
     int rv = flo_fleet_find_one(
         store, ROWS(EVENT_CHECKPOINT, text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device)),
-        flo_fleet_take_number, &book, &found, err);
+        flo_fleet_take_number, &book, NULL, err);
 
     *out = book.number;
     return rv;
@@ -88,8 +87,7 @@ static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fa
                         struct flo_err *err)
 {
     struct flo_number newest = {.field = FLO_FIELD_EVENT_SEQ};
-    bool found;
-    int rv = flo_fleet_find_one(store, outbox(fact), flo_fleet_take_number, &newest, &found, err);
+    int rv = flo_fleet_find_one(store, outbox(fact), flo_fleet_take_number, &newest, NULL, err);
 
     fact->newest = newest.number;
     return rv;
@@ -296,8 +294,6 @@ static int take_boot(void *context, const struct flo_row *row)
 
 static int boot_of(struct listing *listing, uint64_t outbox)
 {
-    bool found;
-
     if (listing->outbox == outbox) {
         return 0;
     }
@@ -306,7 +302,7 @@ static int boot_of(struct listing *listing, uint64_t outbox)
                               ROWS(EVENT_CHECKPOINT,
                                    text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, listing->device),
                                    number_is(FLO_FIELD_EVENT_CHECKPOINT_OUTBOX, outbox)),
-                              take_boot, listing, &found, listing->err);
+                              take_boot, listing, NULL, listing->err);
 }
 
 static int take_event(void *context, const struct flo_row *row)

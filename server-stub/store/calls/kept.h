@@ -246,9 +246,10 @@ void flo_fleet_sums_cancel(struct flo_fleet_store *store);
 
 FLO_MUST_USE int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query,
                                 flo_row_take take, void *context, struct flo_err *err);
-/* Finds at most one row.  *found tells whether there was one. */
+/* Finds at most one row.  *found_or_null tells whether there was one.  `take`
+ * may be NULL. */
 FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
-                                    flo_row_take take, void *context, bool *found,
+                                    flo_row_take take, void *context, bool *found_or_null,
                                     struct flo_err *err);
 FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store, const struct flo_query *query,
                                  const enum flo_field *by, size_t by_count, flo_count_take take,

@@ -95,7 +95,6 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
 {
     struct flo_number number = {.field = FLO_FIELD_ORDER_SEQ};
     struct flo_making one = {.count = 0};
-    bool found;
     int rv = know(store, err);
 
     snprintf(one.order, sizeof(one.order), "%s", order);
@@ -105,7 +104,7 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
     }
     if (rv == 0) {
         rv = flo_fleet_find_one(store, ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, order)),
-                                flo_fleet_take_number, &number, &found, err);
+                                flo_fleet_take_number, &number, NULL, err);
     }
     if (rv == 0) {
         rv = flo_fleet_put(store, FLO_TABLE_MAKING,
@@ -241,13 +240,6 @@ int flo_fleet_making_next(struct flo_fleet_store *store, const struct flo_making
     return rv;
 }
 
-static int take_nothing(void *context, const struct flo_row *row)
-{
-    (void)context;
-    (void)row;
-    return 0;
-}
-
 int flo_fleet_making_awaits(struct flo_fleet_store *store, const struct flo_making *making,
                             const char *device, bool *out, struct flo_err *err)
 {
@@ -260,13 +252,13 @@ int flo_fleet_making_awaits(struct flo_fleet_store *store, const struct flo_maki
                                 ROWS(DEVICE_GROUP,
                                      text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
                                      text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
-                                take_nothing, NULL, out, err);
+                                NULL, NULL, out, err);
     }
     if (rv == 0 && *out) {
         rv = flo_fleet_find_one(store,
                                 ROWS(OUTCOME, text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
                                      text_is(FLO_FIELD_OUTCOME_DEVICE, device)),
-                                take_nothing, NULL, &is_made, err);
+                                NULL, NULL, &is_made, err);
         *out = rv == 0 && !is_made;
     }
     return rv;

@@ -235,10 +235,8 @@ static int take_is_freeze(void *context, const struct flo_row *row)
 
 int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out, struct flo_err *err)
 {
-    bool found;
-
     *out = false;
-    return flo_fleet_find_one(store, freezes(), take_is_freeze, out, &found, err);
+    return flo_fleet_find_one(store, freezes(), take_is_freeze, out, NULL, err);
 }
 
 /* Query of orders about prompts, newest first. */
@@ -362,10 +360,7 @@ static int take_standing(void *context, const struct flo_row *row)
 
 static int add_newest(struct standing *standing, struct flo_query query)
 {
-    bool found;
-
-    return flo_fleet_find_one(standing->store, query, take_standing, standing, &found,
-                              standing->err);
+    return flo_fleet_find_one(standing->store, query, take_standing, standing, NULL, standing->err);
 }
 
 static int add_resume(void *context, const struct flo_row *row)
@@ -412,13 +407,12 @@ static int add_rollback(void *context, const struct flo_row *row)
 static int take_awaited(void *context, const struct flo_row *row, uint64_t count)
 {
     struct standing *standing = context;
-    bool found;
 
     (void)count;
     return flo_fleet_find_one(
         standing->store,
         ROWS(ORDER, text_is(FLO_FIELD_ORDER_ID, flo_row_text(row, FLO_FIELD_OUTCOME_ORDER))),
-        add_rollback, standing, &found, standing->err);
+        add_rollback, standing, NULL, standing->err);
 }
 
 static int add_rollbacks(struct standing *standing)

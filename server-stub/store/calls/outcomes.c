@@ -211,12 +211,11 @@ int flo_fleet_outcome_quantile(struct flo_fleet_store *store, const char *order,
                               SORTED(UP(OUTCOME_HEARD))};
     struct flo_number heard = {.field = FLO_FIELD_OUTCOME_HEARD};
     uint64_t count = 0;
-    bool found;
 
     FLO_TRY(flo_fleet_count(store, &query, NULL, 0, take_count, &count, err));
     uint64_t place = (count * permille + 999) / 1000;
     query.offset = place > 0 ? place - 1 : 0;
-    FLO_TRY(flo_fleet_find_one(store, query, flo_fleet_take_number, &heard, &found, err));
+    FLO_TRY(flo_fleet_find_one(store, query, flo_fleet_take_number, &heard, NULL, err));
     *out = heard.number;
     return 0;
 }

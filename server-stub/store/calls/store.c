@@ -166,11 +166,10 @@ int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name, char 
                           size_t out_bytes, struct flo_err *err)
 {
     struct room room = {store, out, out_bytes};
-    bool found;
 
     out[0] = '\0';
     return flo_fleet_find_one(store, ROWS(SETTING, text_is(FLO_FIELD_SETTING_NAME, name)),
-                              take_setting, &room, &found, err);
+                              take_setting, &room, NULL, err);
 }
 
 int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name, const char *value,
@@ -195,10 +194,9 @@ int flo_fleet_newest(struct flo_fleet_store *store, const char *counter, uint64_
                      struct flo_err *err)
 {
     struct flo_number value = {.field = FLO_FIELD_COUNTER_VALUE};
-    bool found;
 
     FLO_TRY(flo_fleet_find_one(store, ROWS(COUNTER, text_is(FLO_FIELD_COUNTER_NAME, counter)),
-                               flo_fleet_take_number, &value, &found, err));
+                               flo_fleet_take_number, &value, NULL, err));
     *out = value.number;
     return 0;
 }

@@ -267,9 +267,8 @@ int flo_fleet_group_statement_get(struct flo_fleet_store *store, const char *dev
                                   struct flo_err *err)
 {
     struct statements statements = {.fn = fn, .context = context};
-    bool found;
     int rv = flo_fleet_find_one(store, ROWS(DESIRED, text_is(FLO_FIELD_DESIRED_DEVICE, device)),
-                                take_statement, &statements, &found, err);
+                                take_statement, &statements, NULL, err);
 
     if (rv == 0) {
         note_stated(store, device, statements.is_any);

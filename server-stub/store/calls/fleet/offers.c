@@ -88,18 +88,11 @@ int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device, st
 
 /* ---- asking ---- */
 
-static int take_offer(void *context, const struct flo_row *row)
-{
-    (void)context;
-    (void)row;
-    return 0;
-}
-
 static int find_offer(struct flo_fleet_store *store, const char *device, struct flo_match of,
                       bool *out, struct flo_err *err)
 {
-    return flo_fleet_find_one(store, ROWS(OFFER, text_is(FLO_FIELD_OFFER_DEVICE, device), of),
-                              take_offer, NULL, out, err);
+    return flo_fleet_find_one(store, ROWS(OFFER, text_is(FLO_FIELD_OFFER_DEVICE, device), of), NULL,
+                              NULL, out, err);
 }
 
 int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device, const char *release,
