@@ -106,9 +106,7 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const
             store,
             &(struct flo_query){.table = FLO_TABLE_TOKEN,
                                 WHERE(number_is(FLO_FIELD_TOKEN_CREATED_AT, after_ms),
-                                      (struct flo_match){.field = FLO_FIELD_TOKEN_ID,
-                                                         .how = FLO_MATCH_ABOVE,
-                                                         .value.text = after_id}),
+                                      text_how(FLO_FIELD_TOKEN_ID, FLO_MATCH_ABOVE, after_id)),
                                 SORTED(UP(TOKEN_ID)),
                                 .limit = limit},
             take_counted, &tokens, err);
@@ -252,9 +250,7 @@ int flo_fleet_person_list(struct flo_fleet_store *store, const char *after, uint
     return flo_fleet_find(
         store,
         &(struct flo_query){.table = FLO_TABLE_PERSON,
-                            WHERE((struct flo_match){.field = FLO_FIELD_PERSON_NAME,
-                                                     .how = FLO_MATCH_ABOVE,
-                                                     .value.text = after}),
+                            WHERE(text_how(FLO_FIELD_PERSON_NAME, FLO_MATCH_ABOVE, after)),
                             SORTED(UP(PERSON_NAME)),
                             .limit = limit},
         take_person, &people, err);

@@ -101,10 +101,9 @@ int flo_fleet_certificate_held(struct flo_fleet_store *store, const char *device
     }
     return flo_fleet_update(
         store, FLO_TABLE_CERTIFICATE, CHANGES(set_state(FLO_CERTIFICATE_REPLACED)),
-        MATCHES(
-            text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
-            {.field = FLO_FIELD_CERTIFICATE_SERIAL, .how = FLO_MATCH_IS_NOT, .value.text = serial},
-            state_is(FLO_CERTIFICATE_HELD)),
+        MATCHES(text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
+                text_how(FLO_FIELD_CERTIFICATE_SERIAL, FLO_MATCH_IS_NOT, serial),
+                state_is(FLO_CERTIFICATE_HELD)),
         NULL, err);
 }
 

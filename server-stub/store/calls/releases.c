@@ -138,13 +138,11 @@ int flo_fleet_release_page(struct flo_fleet_store *store, const char *model,
     if (rv == 0 && (limit == 0 || releases.count < limit)) {
         rv = flo_fleet_find(
             store,
-            &(struct flo_query){
-                .table = FLO_TABLE_RELEASE,
-                WHERE((struct flo_match){.field = FLO_FIELD_RELEASE_MODEL,
-                                         .how = FLO_MATCH_ABOVE,
-                                         .value.text = after_model != NULL ? after_model : ""}),
-                SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
-                .limit = limit > 0 ? limit - releases.count : 0},
+            &(struct flo_query){.table = FLO_TABLE_RELEASE,
+                                WHERE(text_how(FLO_FIELD_RELEASE_MODEL, FLO_MATCH_ABOVE,
+                                               after_model != NULL ? after_model : "")),
+                                SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
+                                .limit = limit > 0 ? limit - releases.count : 0},
             take_counted, &releases, err);
     }
     return rv;

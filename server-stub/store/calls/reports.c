@@ -41,9 +41,8 @@ static int drop_oldest(struct flo_fleet_store *store, const struct flo_fleet_rep
     char order[FLO_NAME_MAX + 1];
     struct flo_query query = {
         .table = FLO_TABLE_REPORT,
-        WHERE(text_is(FLO_FIELD_REPORT_DEVICE, report->device), {.field = FLO_FIELD_REPORT_ORDER,
-                                                                 .how = FLO_MATCH_IS_NOT,
-                                                                 .value.text = report->order}),
+        WHERE(text_is(FLO_FIELD_REPORT_DEVICE, report->device),
+              text_how(FLO_FIELD_REPORT_ORDER, FLO_MATCH_IS_NOT, report->order)),
         SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER)),
         .offset = FLO_FLEET_REPORTS_MAX - 1};
     bool found;

@@ -238,11 +238,10 @@ int flo_fleet_emergencies(struct flo_fleet_store *store, bool is_whole, size_t c
                           flo_fleet_emergency_fn fn, void *context, struct flo_err *err)
 {
     struct emergencies emergencies = {store, fn, context, err};
-    struct flo_query query = {
-        .table = FLO_TABLE_EMERGENCY,
-        WHERE({.field = FLO_FIELD_EMERGENCY_ENVELOPE, .how = FLO_MATCH_IS_NOT, .value.text = ""}),
-        SORTED(DOWN(EMERGENCY_SEQ)),
-        .limit = count_max};
+    struct flo_query query = {.table = FLO_TABLE_EMERGENCY,
+                              WHERE(text_how(FLO_FIELD_EMERGENCY_ENVELOPE, FLO_MATCH_IS_NOT, "")),
+                              SORTED(DOWN(EMERGENCY_SEQ)),
+                              .limit = count_max};
 
     if (!is_whole) {
         query.match_count = 0;

@@ -68,12 +68,11 @@ int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_WATCH,
-            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
-                  {.field = FLO_FIELD_WATCH_ID, .how = FLO_MATCH_ABOVE, .value.text = after}),
-            SORTED(UP(WATCH_ID)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_WATCH,
+                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
+                                  text_how(FLO_FIELD_WATCH_ID, FLO_MATCH_ABOVE, after)),
+                            SORTED(UP(WATCH_ID)),
+                            .limit = limit},
         take_document, &documents, err);
 }
 

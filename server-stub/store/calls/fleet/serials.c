@@ -51,11 +51,10 @@ int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after, uint
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_CLAIM,
-            WHERE({.field = FLO_FIELD_CLAIM_SERIAL, .how = FLO_MATCH_ABOVE, .value.text = after}),
-            SORTED(UP(CLAIM_SERIAL)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_CLAIM,
+                            WHERE(text_how(FLO_FIELD_CLAIM_SERIAL, FLO_MATCH_ABOVE, after)),
+                            SORTED(UP(CLAIM_SERIAL)),
+                            .limit = limit},
         take_claim, &claims, err);
 }
 
