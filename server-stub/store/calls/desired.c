@@ -159,10 +159,8 @@ int flo_fleet_desired_full(struct flo_fleet_store *store, const char *model, uin
     struct full full = {least, fn, context};
 
     return flo_fleet_count(
-        store,
-        &ROWS(ASSIGNMENT,
-              {.field = FLO_FIELD_ASSIGNMENT_MODEL, .how = FLO_MATCH_IS_NOT, .value.text = model}),
-        by, FLO_COUNT(by), take_full, &full, err);
+        store, &ROWS(ASSIGNMENT, text_how(FLO_FIELD_ASSIGNMENT_MODEL, FLO_MATCH_IS_NOT, model)), by,
+        FLO_COUNT(by), take_full, &full, err);
 }
 
 int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
@@ -182,14 +180,11 @@ int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order, con
 {
     struct flo_match holds = text_is(FLO_FIELD_ASSIGNMENT_ORDER, order);
 
-    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DESIRED,
-                             CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                             MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
-                                      .how = FLO_MATCH_AMONG,
-                                      .among = FLO_FIELD_ASSIGNMENT_DEVICE,
-                                      .where = FLO_FIELD_ASSIGNMENT_ORDER,
-                                      .value.text = order}),
-                             NULL, err));
+    FLO_TRY(flo_fleet_update(
+        store, FLO_TABLE_DESIRED, CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+        MATCHES(text_among(FLO_FIELD_DESIRED_DEVICE, FLO_FIELD_ASSIGNMENT_DEVICE,
+                           FLO_FIELD_ASSIGNMENT_ORDER, order)),
+        NULL, err));
     return next[0] == '\0' ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, &holds, 1, NULL, err)
                            : flo_fleet_update(store, FLO_TABLE_ASSIGNMENT,
                                               CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, next)),

@@ -175,11 +175,7 @@ int flo_fleet_device_get(struct flo_fleet_store *store, const char *key, flo_fle
 
 static struct flo_match has_model(enum flo_field where, const char *text)
 {
-    return (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                              .how = FLO_MATCH_AMONG,
-                              .among = FLO_FIELD_DEVICE_MODEL_DEVICE,
-                              .where = where,
-                              .value.text = text};
+    return text_among(FLO_FIELD_DEVICE_ID, FLO_FIELD_DEVICE_MODEL_DEVICE, where, text);
 }
 
 /* Lists the devices that match the filter.  An engine cannot compare labels,
@@ -194,16 +190,13 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
                               .limit = filter->label == NULL ? filter->limit : 0};
 
     if (filter->after != NULL) {
-        query.matches[query.match_count++] = (struct flo_match){
-            .field = FLO_FIELD_DEVICE_ID, .how = FLO_MATCH_ABOVE, .value.text = filter->after};
+        query.matches[query.match_count++] =
+            text_how(FLO_FIELD_DEVICE_ID, FLO_MATCH_ABOVE, filter->after);
     }
     if (filter->group != NULL) {
         query.matches[query.match_count++] =
-            (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                               .how = FLO_MATCH_AMONG,
-                               .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                               .where = FLO_FIELD_DEVICE_GROUP_GROUP,
-                               .value.text = filter->group};
+            text_among(FLO_FIELD_DEVICE_ID, FLO_FIELD_DEVICE_GROUP_DEVICE,
+                       FLO_FIELD_DEVICE_GROUP_GROUP, filter->group);
     }
     if (filter->online >= 0) {
         query.matches[query.match_count++] =
@@ -443,23 +436,11 @@ int flo_fleet_device_counts(struct flo_fleet_store *store, struct flo_fleet_devi
 
 /* ---- groups ---- */
 
-struct group_each {
-    flo_fleet_text_fn fn;
-    void *context;
-};
-
-static int take_group_device(void *context, const struct flo_row *row)
-{
-    const struct group_each *each = context;
-
-    return each->fn(each->context, flo_row_text(row, FLO_FIELD_DEVICE_GROUP_DEVICE));
-}
-
 int flo_fleet_group_each(struct flo_fleet_store *store, const char *group, flo_fleet_text_fn fn,
                          void *context, struct flo_err *err)
 {
-    struct group_each each = {fn, context};
+    struct flo_text each = {FLO_FIELD_DEVICE_GROUP_DEVICE, fn, context};
 
     return flo_fleet_find(store, &ROWS(DEVICE_GROUP, text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group)),
-                          take_group_device, &each, err);
+                          flo_fleet_take_text, &each, err);
 }

@@ -12,26 +12,14 @@ int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout, cons
                          err);
 }
 
-struct draft {
-    flo_fleet_text_fn fn;
-    void *context;
-};
-
-static int take_draft(void *context, const struct flo_row *row)
-{
-    const struct draft *draft = context;
-
-    return draft->fn(draft->context, flo_row_text(row, FLO_FIELD_MEMBER_DRAFT_MEMBERS));
-}
-
 int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout, flo_fleet_text_fn fn,
                         void *context, struct flo_err *err)
 {
-    struct draft draft = {fn, context};
+    struct flo_text draft = {FLO_FIELD_MEMBER_DRAFT_MEMBERS, fn, context};
 
     return flo_fleet_find_one(store,
                               ROWS(MEMBER_DRAFT, text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout)),
-                              take_draft, &draft, NULL, err);
+                              flo_fleet_take_text, &draft, NULL, err);
 }
 
 int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout, struct flo_err *err)

@@ -338,6 +338,14 @@ static inline struct flo_match number_how(enum flo_field field, enum flo_match_h
 {
     return (struct flo_match){.field = field, .how = how, .value.number = number};
 }
+/* Matches if the field equals the field `among` of a row whose `where` is the
+ * text. */
+static inline struct flo_match text_among(enum flo_field field, enum flo_field among,
+                                          enum flo_field where, const char *text)
+{
+    return (struct flo_match){
+        .field = field, .how = FLO_MATCH_AMONG, .among = among, .where = where, .value.text = text};
+}
 static inline struct flo_match one_of(enum flo_field field, const struct flo_value *list,
                                       size_t count)
 {

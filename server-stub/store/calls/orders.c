@@ -170,16 +170,15 @@ int flo_fleet_order_get(struct flo_fleet_store *store, const char *id, flo_fleet
 int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout, const char *op,
                        uint64_t phase, flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
-    return get_order(store,
-                     (struct flo_query){.table = FLO_TABLE_ORDER,
-                                        WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, rollout),
-                                              text_is(FLO_FIELD_ORDER_OP, op),
-                                              number_is(FLO_FIELD_ORDER_PHASE, phase),
-                                              (struct flo_match){.field = FLO_FIELD_ORDER_GROUP,
-                                                                 .how = FLO_MATCH_IS_NOT,
-                                                                 .value.text = ""}),
-                                        SORTED(DOWN(ORDER_SEQ))},
-                     rollout, fn, context, err);
+    return get_order(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ORDER,
+                           WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, rollout),
+                                 text_is(FLO_FIELD_ORDER_OP, op),
+                                 number_is(FLO_FIELD_ORDER_PHASE, phase),
+                                 text_how(FLO_FIELD_ORDER_GROUP, FLO_MATCH_IS_NOT, "")),
+                           SORTED(DOWN(ORDER_SEQ))},
+        rollout, fn, context, err);
 }
 
 int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const char *model,
@@ -381,11 +380,8 @@ static int add_resumes(struct standing *standing)
 
     return flo_fleet_find(standing->store,
                           &ROWS(ROLLOUT, one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-                                (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
-                                                   .how = FLO_MATCH_AMONG,
-                                                   .among = FLO_FIELD_MEMBER_ROLLOUT,
-                                                   .where = FLO_FIELD_MEMBER_STATE,
-                                                   .value.text = "accepted"}),
+                                text_among(FLO_FIELD_ROLLOUT_ID, FLO_FIELD_MEMBER_ROLLOUT,
+                                           FLO_FIELD_MEMBER_STATE, "accepted")),
                           add_resume, standing, standing->err);
 }
 

@@ -165,18 +165,16 @@ int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
                                               {.text = "running"},
                                               {.text = "paused"},
                                               {.text = "completed"}};
-    struct flo_query query = {.table = FLO_TABLE_ROLLOUT,
-                              .join = FLO_FIELD_RELEASE_DIGEST,
-                              .by = FLO_FIELD_ROLLOUT_DIGEST,
-                              .needs_joined = true,
-                              WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
-                                    one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-                                    (struct flo_match){.field = FLO_FIELD_ROLLOUT_GROUP,
-                                                       .how = FLO_MATCH_AMONG,
-                                                       .among = FLO_FIELD_DEVICE_GROUP_GROUP,
-                                                       .where = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                                                       .value.text = device}),
-                              SORTED(DOWN(ROLLOUT_NUMBER))};
+    struct flo_query query = {
+        .table = FLO_TABLE_ROLLOUT,
+        .join = FLO_FIELD_RELEASE_DIGEST,
+        .by = FLO_FIELD_ROLLOUT_DIGEST,
+        .needs_joined = true,
+        WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
+              one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+              text_among(FLO_FIELD_ROLLOUT_GROUP, FLO_FIELD_DEVICE_GROUP_GROUP,
+                         FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
+        SORTED(DOWN(ROLLOUT_NUMBER))};
     struct all_joined all = {.err = err};
     int rv = flo_fleet_find(store, &query, take_joined, &all, err);
 

@@ -223,13 +223,11 @@ int flo_fleet_group_counts(struct flo_fleet_store *store, const char *group,
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE};
 
     *out = (struct flo_fleet_group_count){0};
-    return flo_fleet_count(store,
-                           &ROWS(DEVICE, (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                                                            .how = FLO_MATCH_AMONG,
-                                                            .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                                                            .where = FLO_FIELD_DEVICE_GROUP_GROUP,
-                                                            .value.text = group}),
-                           by, FLO_COUNT(by), take_counts, out, err);
+    return flo_fleet_count(
+        store,
+        &ROWS(DEVICE, text_among(FLO_FIELD_DEVICE_ID, FLO_FIELD_DEVICE_GROUP_DEVICE,
+                                 FLO_FIELD_DEVICE_GROUP_GROUP, group)),
+        by, FLO_COUNT(by), take_counts, out, err);
 }
 
 /* ---- what a device is told ---- */

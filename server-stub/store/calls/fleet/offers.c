@@ -17,29 +17,17 @@ int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release,
                          err);
 }
 
-struct bringers {
-    flo_fleet_text_fn fn;
-    void *context;
-};
-
-static int take_bringer(void *context, const struct flo_row *row)
-{
-    const struct bringers *bringers = context;
-
-    return bringers->fn(bringers->context, flo_row_text(row, FLO_FIELD_ARTIFACT_RELEASE));
-}
-
 int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest, uint64_t limit,
                        flo_fleet_text_fn fn, void *context, struct flo_err *err)
 {
-    struct bringers bringers = {fn, context};
+    struct flo_text bringers = {FLO_FIELD_ARTIFACT_RELEASE, fn, context};
 
     return flo_fleet_find(store,
                           &(struct flo_query){.table = FLO_TABLE_ARTIFACT,
                                               WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest)),
                                               SORTED(UP(ARTIFACT_RELEASE)),
                                               .limit = limit},
-                          take_bringer, &bringers, err);
+                          flo_fleet_take_text, &bringers, err);
 }
 
 /* ---- offering ---- */
@@ -104,11 +92,8 @@ int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device, 
 int flo_fleet_offers_artifact(struct flo_fleet_store *store, const char *device, const char *digest,
                               bool *out, struct flo_err *err)
 {
-    struct flo_match brings = {.field = FLO_FIELD_OFFER_RELEASE,
-                               .how = FLO_MATCH_AMONG,
-                               .among = FLO_FIELD_ARTIFACT_RELEASE,
-                               .where = FLO_FIELD_ARTIFACT_DIGEST,
-                               .value.text = digest};
-
-    return find_offer(store, device, brings, out, err);
+    return find_offer(store, device,
+                      text_among(FLO_FIELD_OFFER_RELEASE, FLO_FIELD_ARTIFACT_RELEASE,
+                                 FLO_FIELD_ARTIFACT_DIGEST, digest),
+                      out, err);
 }
