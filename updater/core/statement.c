@@ -32,6 +32,12 @@ static enum flo_rollout_said said_by(const struct flo_order *order)
     }
 }
 
+static void held_by(struct held *held, const struct flo_subject *subject)
+{
+    held->number = subject->number;
+    held->body = &subject->body;
+}
+
 static void held_of_model(const struct flo_device *device, const struct flo_slots *slots,
                           struct held *held)
 {
@@ -61,15 +67,12 @@ static void held_of_emergency(const struct flo_device *device, const struct flo_
     enum flo_order_subject subject = flo_order_fact(order->op)->subject;
 
     if (subject == FLO_ORDER_SUBJECT_FREEZE) {
-        held->number = device->freeze_emergency.number;
-        held->body = &device->freeze_emergency.body;
+        held_by(held, &device->freeze_emergency);
     } else if (subject == FLO_ORDER_SUBJECT_PROMPTS) {
-        held->number = device->prompts_emergency.number;
-        held->body = &device->prompts_emergency.body;
+        held_by(held, &device->prompts_emergency);
     } else if (slots->era == device->era) {
         assert(subject == FLO_ORDER_SUBJECT_MODEL);
-        held->number = slots->emergency.number;
-        held->body = &slots->emergency.body;
+        held_by(held, &slots->emergency);
     }
 }
 
@@ -90,24 +93,19 @@ static struct held held_of(const struct flo_device *device, const struct flo_slo
         held_of_rollout(device, order, &held);
         break;
     case FLO_ORDER_SUBJECT_FREEZE:
-        held.number = device->freeze.number;
-        held.body = &device->freeze.body;
+        held_by(&held, &device->freeze);
         break;
     case FLO_ORDER_SUBJECT_PROMPTS:
-        held.number = device->prompts.number;
-        held.body = &device->prompts.body;
+        held_by(&held, &device->prompts);
         break;
     case FLO_ORDER_SUBJECT_CONFIG:
-        held.number = device->config.number;
-        held.body = &device->config.body;
+        held_by(&held, &device->config);
         break;
     case FLO_ORDER_SUBJECT_REPORT:
-        held.number = device->report.number;
-        held.body = &device->report.body;
+        held_by(&held, &device->report);
         break;
     case FLO_ORDER_SUBJECT_GROUPS:
-        held.number = device->stated_groups.number;
-        held.body = &device->stated_groups.body;
+        held_by(&held, &device->stated_groups);
         break;
     }
     return held;
