@@ -326,11 +326,7 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_orders_renew(controller, err);
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 /* Tells whether the mark may get a newer signed line of the audit.  Each device

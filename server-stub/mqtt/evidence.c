@@ -229,11 +229,7 @@ static int take(struct flo_controller *controller, const struct flo_lane_query *
     FLO_TRY(flo_controller_begin(controller, err));
     int rv = query->analysis != NULL ? step_analysis(controller, query->analysis, err)
                                      : step(controller, query->evidence, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 static void on_answer(void *context, const struct flo_lane_query *query, const char *text,

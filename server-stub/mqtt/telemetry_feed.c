@@ -19,11 +19,7 @@ static int hear(struct flo_controller *controller, const struct flo_lane_fact *f
             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD, .device = facts[i].device},
             err);
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 /* Tells whether the device joined its rollouts, which it does with its first

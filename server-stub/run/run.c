@@ -115,19 +115,13 @@ static int renew_leaves(struct flo_run *run, struct flo_err *err)
 static int ask_to_renew(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
-    int rv = 0;
 
     if (now_ms < run->renewals_at_ms || !flo_batches_listens(run->rest.batches)) {
         return 0;
     }
     run->renewals_at_ms = now_ms + flo_pki_ask_pause_ms(controller);
     FLO_TRY(flo_controller_begin(controller, err));
-    rv = flo_pki_ask(controller, flo_wall_ms(), err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, flo_pki_ask(controller, flo_wall_ms(), err), err);
 }
 
 /* ---- timers ---- */
@@ -155,11 +149,7 @@ static int write_facts(struct flo_run *run, uint64_t now_ms, struct flo_err *err
         rv = flo_proofs_write(controller, FACTS_TICK, &is_done, err);
         run->proofs_at_ms = rv < 0 || is_done ? now_ms + PROOFS_MS : now_ms;
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 struct hearing {
@@ -252,11 +242,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
             rv = prune_certificates(controller, err);
         }
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -445,12 +431,8 @@ static int keep_devices_port(struct flo_controller *controller, struct flo_err *
 
     snprintf(text, sizeof(text), "%u", controller->addresses.port_devices);
     if (rv == 0) {
-        rv = flo_fleet_setting_set(controller->store, "devices_port", text, err);
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-            return rv;
-        }
-        rv = flo_controller_commit(controller, err);
+        rv = flo_controller_end(
+            controller, flo_fleet_setting_set(controller->store, "devices_port", text, err), err);
     }
     return rv;
 }
@@ -536,11 +518,7 @@ static int audit_crash(struct flo_controller *controller, const struct flo_crash
              crash->is_after ? "after" : "during", crash->text);
     int rv = flo_controller_audit(controller, crash->who[0] != '\0' ? crash->who : "controller",
                                   "controller.crash", crash->what, "crashed", detail, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 /* Writes an audit record about the crash note of an earlier process, then
@@ -669,12 +647,8 @@ static void write_proofs(struct flo_controller *controller)
     int rv = flo_controller_begin(controller, &err);
 
     if (rv == 0) {
-        rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err);
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-        } else {
-            rv = flo_controller_commit(controller, &err);
-        }
+        rv = flo_controller_end(controller, flo_proofs_write(controller, SIZE_MAX, &is_done, &err),
+                                &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "proof", &err);

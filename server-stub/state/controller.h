@@ -226,5 +226,8 @@ FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller, struct
 /* Rolls back all changes since flo_controller_begin.  Rollouts that were
  * changed are read again. */
 void flo_controller_cancel(struct flo_controller *controller);
+/* Commits the transaction, or rolls it back and returns `rv` if the change
+ * failed with it. */
+FLO_MUST_USE int flo_controller_end(struct flo_controller *controller, int rv, struct flo_err *err);
 
 #endif

@@ -114,16 +114,9 @@ int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
                 "%s: no right seal, somebody wrote to the database; see the alert row-unsealed",
                 what);
         controller->foreign->rows_recorded++;
-        rv = flo_controller_begin(controller, err);
-        if (rv < 0) {
-            break;
-        }
+        FLO_TRY(flo_controller_begin(controller, err));
         rv = flo_controller_audit(controller, "controller", "row.unsealed", what, "alarm", "", err);
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-        } else {
-            rv = flo_controller_commit(controller, err);
-        }
+        rv = flo_controller_end(controller, rv, err);
     }
     return rv;
 }

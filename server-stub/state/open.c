@@ -151,11 +151,7 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
         rv = flo_controller_audit(controller, "controller", "data.restore", controller->dir, "ok",
                                   "--restored", err);
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 /* ---- where the tables are ---- */

@@ -78,3 +78,12 @@ void flo_controller_cancel(struct flo_controller *controller)
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }
+
+int flo_controller_end(struct flo_controller *controller, int rv, struct flo_err *err)
+{
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}

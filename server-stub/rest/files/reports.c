@@ -184,12 +184,7 @@ static int keep_or_cancel(struct flo_controller *controller, const struct upload
 
     FLO_TRY(read_report(upload, &body, err));
     FLO_TRY(flo_controller_begin(controller, err));
-    int rv = keep(controller, upload, body.data, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, keep(controller, upload, body.data, err), err);
 }
 
 static void on_put(void *context, struct flo_httpd_request *request)

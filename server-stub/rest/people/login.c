@@ -277,11 +277,7 @@ static int write(struct flo_login_job *job, struct flo_buf *text, struct flo_err
     snprintf(who, sizeof(who), "%s %s", job->client, job->name);
     int rv = is_refused ? audit(job, who, flo_error_id(job->err.code), err)
                         : make_session(job, text, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, rv, err);
 }
 
 static void answer_finish(struct flo_login_job *job)

@@ -40,12 +40,8 @@ static int write_attempt(struct flo_controller *controller,
                          const struct flo_fleet_delivery *delivery, struct flo_err *err)
 {
     FLO_TRY(flo_controller_begin(controller, err));
-    int rv = flo_fleet_delivery_tried(controller->store, delivery, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller,
+                              flo_fleet_delivery_tried(controller->store, delivery, err), err);
 }
 
 static void on_sent(void *context, const struct flo_sending *sent)

@@ -200,12 +200,7 @@ bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms)
     }
     int rv = flo_controller_begin(controller, &err);
     if (rv == 0) {
-        rv = look_at_some(controller, now_ms, &err);
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-        } else {
-            rv = flo_controller_commit(controller, &err);
-        }
+        rv = flo_controller_end(controller, look_at_some(controller, now_ms, &err), &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "group", &err);

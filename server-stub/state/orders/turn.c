@@ -20,12 +20,8 @@ bool flo_making_turn(struct flo_controller *controller)
         rv = flo_controller_begin(controller, &err);
     }
     if (rv == 0) {
-        rv = flo_making_until(controller, until_ms, &left, &err);
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-        } else {
-            rv = flo_controller_commit(controller, &err);
-        }
+        rv = flo_controller_end(controller, flo_making_until(controller, until_ms, &left, &err),
+                                &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "orders", &err);

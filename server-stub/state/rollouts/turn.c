@@ -48,12 +48,8 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
         /* The entry is looked up after flo_controller_begin, which may have
          * read the rollouts again. */
         struct flo_rollout_entry *entry = next_of(controller);
-        rv = entry != NULL ? make_until(controller, entry, until_ms, &err) : 0;
-        if (rv < 0) {
-            flo_controller_cancel(controller);
-        } else {
-            rv = flo_controller_commit(controller, &err);
-        }
+        rv = flo_controller_end(
+            controller, entry != NULL ? make_until(controller, entry, until_ms, &err) : 0, &err);
     }
     if (rv < 0) {
         controller->rollouts->turn_at_ms = flo_now_ms() + FAILED_MS;

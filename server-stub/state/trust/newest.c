@@ -128,12 +128,7 @@ static int next_number(struct flo_controller *controller, struct flo_newest *out
 static int number(struct flo_controller *controller, struct flo_newest *out, struct flo_err *err)
 {
     FLO_TRY(flo_controller_begin(controller, err));
-    int rv = next_number(controller, out, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, next_number(controller, out, err), err);
 }
 
 int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)

@@ -298,10 +298,5 @@ int flo_watch_evaluate(struct flo_controller *controller, const struct flo_sampl
 {
     FLO_TRY(flo_controller_begin(controller, err));
     controller->watch->has_changed = true;
-    int rv = evaluate(controller, samples, now_ms, err);
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    return flo_controller_commit(controller, err);
+    return flo_controller_end(controller, evaluate(controller, samples, now_ms, err), err);
 }
