@@ -303,12 +303,13 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
     }
 }
 
-/* Asks a device to renew its certificate, because its clock may have stopped or
- * there is a newer authority. */
-static void send_renew(struct flo_publisher *publisher, const char *device)
-{
-    static const char text[] = "{\"v\":1,\"op\":\"renew\"}";
+/* What a device is asked without an order.  It renews its certificate, because
+ * its clock may have stopped or there is a newer authority. */
+#define RENEW "{\"v\":1,\"op\":\"renew\"}"
+#define REPORT "{\"v\":1,\"op\":\"report\"}"
 
+static void ask(struct flo_publisher *publisher, const char *device, const char *text)
+{
     flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
 }
 
@@ -416,13 +417,6 @@ static void welcome(struct flo_publisher *publisher, const struct flo_text_list 
     bring_lists(publisher, devices);
 }
 
-static void ask_report(struct flo_publisher *publisher, const char *device)
-{
-    static const char text[] = "{\"v\":1,\"op\":\"report\"}";
-
-    flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
-}
-
 /* ---- in pieces ---- */
 
 static void spread_plan(struct spread *spread)
@@ -463,7 +457,7 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
         const char *device = spread->devices.items[spread->next++];
         send_desired(publisher, device);
         if (spread->asks) {
-            ask_report(publisher, device);
+            ask(publisher, device, REPORT);
         }
     }
     if (spread->next < spread->devices.count) {
@@ -598,7 +592,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         }
         send_acks(publisher, &outgoing->acks);
         for (size_t i = 0; i < outgoing->renewals.count; i++) {
-            send_renew(publisher, outgoing->renewals.items[i]);
+            ask(publisher, outgoing->renewals.items[i], RENEW);
         }
         for (size_t i = 0; i < outgoing->asks.count; i++) {
             send_ask(publisher, &outgoing->asks.items[i]);
