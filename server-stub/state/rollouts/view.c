@@ -68,12 +68,6 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
 
 #define CAUSES_SHOWN 8
 
-static int take_name(void *context, const struct flo_fleet_device *device)
-{
-    snprintf(context, FLO_NAME_MAX + 1, "%s", device->name);
-    return 0;
-}
-
 static json_t *view_causes(const struct flo_controller *controller, const struct flo_rollout *core)
 {
     struct flo_rollout_cause causes[CAUSES_SHOWN];
@@ -83,14 +77,11 @@ static json_t *view_causes(const struct flo_controller *controller, const struct
     for (size_t i = 0; i < count; i++) {
         int code = flo_error_code(causes[i].id);
         const char *device = core->members[causes[i].member].device;
-        char name[FLO_NAME_MAX + 1] = "";
-        struct flo_err gone = {0};
-        (void)!flo_fleet_device_get(controller->store, device, take_name, name, &gone);
-        json_array_append_new(list, json_pack("{s:s,s:i,s:s,s:s,s:s,s:s}", "id", causes[i].id,
+        json_array_append_new(list, json_pack("{s:s,s:i,s:s,s:o,s:s,s:s}", "id", causes[i].id,
                                               "devices", (int)causes[i].devices, "device", device,
-                                              "name", name[0] != '\0' ? name : device, "meaning",
-                                              code < 0 ? flo_error_meaning(code) : "", "fix",
-                                              code < 0 ? flo_error_fix(code) : ""));
+                                              "name", flo_rollouts_device_name(controller, device),
+                                              "meaning", code < 0 ? flo_error_meaning(code) : "",
+                                              "fix", code < 0 ? flo_error_fix(code) : ""));
     }
     return list;
 }
