@@ -24,7 +24,8 @@ FLO_MUST_USE int flo_fleet_select(struct flo_fleet_store *store,
                                   uint64_t now_ms, flo_fleet_select_fn fn, void *context,
                                   struct flo_err *err);
 /* Lists every device of a group, or of the fleet with `group` NULL, in the
- * order of ids.  The facts are borrowed until the next change of the store. */
+ * order of ids.  The facts are borrowed until the next change of the store.
+ * `fn` NULL: they are only read. */
 FLO_MUST_USE int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
                                       flo_fleet_select_fn fn, void *context, struct flo_err *err);
 /* Gets the facts of one device, which are borrowed until the next call of the

@@ -15,7 +15,8 @@ struct flo_fleet_serial {
 typedef int (*flo_fleet_serial_fn)(void *context, const struct flo_fleet_serial *claim);
 FLO_MUST_USE int flo_fleet_serial_put(struct flo_fleet_store *store,
                                       const struct flo_fleet_serial *claim, struct flo_err *err);
-/* Gets the row of a serial.  *known is false when there is none. */
+/* Gets the row of a serial.  *known is false when there is none; `fn` may be
+ * NULL. */
 FLO_MUST_USE int flo_fleet_serial_get(struct flo_fleet_store *store, const char *serial,
                                       flo_fleet_serial_fn fn, void *context, bool *known,
                                       struct flo_err *err);

@@ -771,8 +771,8 @@ typedef int (*flo_fleet_person_fn)(void *context, const struct flo_fleet_person 
 /* Adds a person, or changes the person's role or state. */
 FLO_MUST_USE int flo_fleet_person_put(struct flo_fleet_store *store,
                                       const struct flo_fleet_person *person, struct flo_err *err);
-/* Gets a person by name.  FLO_E_ABSENT: there is no such person with a valid
- * seal. */
+/* Gets a person by name; `fn` may be NULL.  FLO_E_ABSENT: there is no such
+ * person with a valid seal. */
 FLO_MUST_USE int flo_fleet_person_get(struct flo_fleet_store *store, const char *name,
                                       flo_fleet_person_fn fn, void *context, struct flo_err *err);
 /* Lists people by name, beginning after the name `after`; "": from the

@@ -107,13 +107,6 @@ int flo_rest_claims_policy(struct flo_rest_call *call, struct flo_err *err)
     return put_policy(call, err);
 }
 
-static int take_none(void *context, const struct flo_fleet_serial *claim)
-{
-    (void)context;
-    (void)claim;
-    return 0;
-}
-
 /* Deletes a row of the list; the device that used its serial stays in the
  * fleet. */
 int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
@@ -121,7 +114,7 @@ int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
     const char *serial = flo_httpd_param(call->request, "serial");
     bool known;
 
-    FLO_TRY(flo_fleet_serial_get(call->controller->store, serial, take_none, NULL, &known, err));
+    FLO_TRY(flo_fleet_serial_get(call->controller->store, serial, NULL, NULL, &known, err));
     if (!known) {
         return flo_fail(err, FLO_E_ABSENT, "serial %.64s is not on the list", serial);
     }

@@ -85,20 +85,13 @@ int flo_rest_users(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-static int ignore(void *context, const struct flo_fleet_person *person)
-{
-    (void)context;
-    (void)person;
-    return 0;
-}
-
 int flo_rest_user_add(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_err absent = {0};
     struct flo_fleet_person person = {.name = flo_rest_text_in(call, "name", ""),
                                       .role = flo_rest_text_in(call, "role", ""),
                                       .created_at_ms = flo_wall_ms()};
-    int rv = flo_fleet_person_get(call->controller->store, person.name, ignore, NULL, &absent);
+    int rv = flo_fleet_person_get(call->controller->store, person.name, NULL, NULL, &absent);
 
     if (rv == 0) {
         return flo_fail(err, FLO_E_STATE, "user %s is there already", person.name);

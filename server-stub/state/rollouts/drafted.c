@@ -147,13 +147,6 @@ static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout
     return true;
 }
 
-static int take_nobody(void *context, const struct flo_select_device *device)
-{
-    (void)context;
-    (void)device;
-    return 0;
-}
-
 static int take_text(void *context, const char *text)
 {
     struct reading *reading = context;
@@ -163,8 +156,7 @@ static int take_text(void *context, const char *text)
     const char *line = strchr(text, '\n');
     /* If facts of devices cannot be read, the function ends here.  Otherwise
      * devices without facts would look like retired ones. */
-    int rv =
-        flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
+    int rv = flo_fleet_facts_each(reading->controller->store, NULL, NULL, NULL, reading->err);
 
     reading->rows = core->member_count;
     reading->entry->own->is_drafted = true;

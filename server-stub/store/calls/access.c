@@ -189,7 +189,7 @@ static int take_person(void *context, const struct flo_row *row)
         .created_at_ms = flo_row_number(row, FLO_FIELD_PERSON_CREATED_AT),
     };
 
-    return people->fn(people->context, &person);
+    return people->fn != NULL ? people->fn(people->context, &person) : 0;
 }
 
 static int take_sealed_person(void *context, const struct flo_row *row)

@@ -289,7 +289,7 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
         const struct flo_device_index_entry *entry = &device_index->items[number];
         if (entry->is_there && (group == NULL || flo_fleet_facts_in_group(&entry->say, group))) {
             freshen(store, number);
-            rv = fn(context, &entry->say);
+            rv = fn != NULL ? fn(context, &entry->say) : 0;
         }
     }
     return rv;

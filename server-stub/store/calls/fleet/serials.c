@@ -26,7 +26,7 @@ static int take_claim(void *context, const struct flo_row *row)
                                      .device = flo_row_text(row, FLO_FIELD_CLAIM_DEVICE),
                                      .at_ms = flo_row_number(row, FLO_FIELD_CLAIM_AT)};
 
-    return claims->fn(claims->context, &claim);
+    return claims->fn != NULL ? claims->fn(claims->context, &claim) : 0;
 }
 
 int flo_fleet_serial_get(struct flo_fleet_store *store, const char *serial, flo_fleet_serial_fn fn,
