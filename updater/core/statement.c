@@ -72,7 +72,8 @@ static void held_of_emergency(const struct flo_device *device, const struct flo_
         held_by(held, &device->prompts_emergency);
     } else if (slots->era == device->era) {
         assert(subject == FLO_ORDER_SUBJECT_MODEL);
-        held_by(held, &slots->emergency);
+        held->number = slots->emergency.number;
+        held->body = &slots->emergency.body;
     }
 }
 
