@@ -303,8 +303,9 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
     }
 }
 
-/* What a device is asked without an order.  It renews its certificate, because
- * its clock may have stopped or there is a newer authority. */
+/* Messages that ask a device without an order.  A device renews its
+ * certificate, because its clock may have stopped or there is a newer
+ * authority. */
 #define RENEW "{\"v\":1,\"op\":\"renew\"}"
 #define REPORT "{\"v\":1,\"op\":\"report\"}"
 
