@@ -5,6 +5,7 @@
 
 #include <flotilla/base.h>
 #include <flotilla/fit.h>
+#include <flotilla/rows.h>
 
 #include "base/digits.h"
 
@@ -266,6 +267,29 @@ const char *flo_nearest(const char *word, const char *const *words, size_t count
         }
     }
     return best;
+}
+
+void *flo_rows_find(const char *text, const void *rows, size_t count, size_t row_bytes,
+                    size_t offset)
+{
+    for (const char *row = rows; count > 0; row += row_bytes, count--) {
+        if (strcmp(row + offset, text) == 0) {
+            return (void *)(uintptr_t)row;
+        }
+    }
+    return NULL;
+}
+
+void *flo_rows_find_word(const char *text, const void *rows, size_t count, size_t row_bytes,
+                         size_t offset)
+{
+    for (const char *row = rows; count > 0; row += row_bytes, count--) {
+        const char *word = *(const char *const *)(const void *)(row + offset);
+        if (word != NULL && strcmp(word, text) == 0) {
+            return (void *)(uintptr_t)row;
+        }
+    }
+    return NULL;
 }
 
 static bool is_digit(const char *text, size_t i, size_t bytes)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 static const char *type_of(int status)
 {
     switch (status) {
@@ -27,7 +29,7 @@ static const char *type_of(int status)
 /* Returns the name of Anthropic's field for a field of OpenAI's body. */
 static const char *field_of(const char *param)
 {
-    static const struct {
+    static const struct row {
         const char *ours, *theirs;
     } rows[] = {
         {"stop", "stop_sequences"},
@@ -36,13 +38,9 @@ static const char *field_of(const char *param)
         {"parallel_tool_calls", "tool_choice"},
         {"user", "metadata"},
     };
+    const struct row *row = FLO_FIND_WORD(param, rows, FLO_COUNT(rows), ours);
 
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (strcmp(rows[i].ours, param) == 0) {
-            return rows[i].theirs;
-        }
-    }
-    return param;
+    return row == NULL ? param : row->theirs;
 }
 
 static void add_text(const struct serve_failure *failure, const char *text, struct flo_buf *out)

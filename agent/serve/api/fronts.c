@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #include "agent/serve/anthropic/anthropic.h"
 #include "agent/serve/ollama/ollama.h"
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/responses/responses.h"
 
-static const struct {
+static const struct row {
     const char *path;
     const struct serve_front *front;
 } rows[] = {
@@ -47,12 +49,9 @@ const char *flo_fronts_path(size_t i)
 
 const struct serve_front *flo_fronts_of(const char *path)
 {
-    for (size_t i = 0; path != NULL && i < FLO_COUNT(rows); i++) {
-        if (strcmp(rows[i].path, path) == 0) {
-            return rows[i].front;
-        }
-    }
-    return NULL;
+    const struct row *row = path == NULL ? NULL : FLO_FIND_WORD(path, rows, FLO_COUNT(rows), path);
+
+    return row == NULL ? NULL : row->front;
 }
 
 /* ---- paths of one API ---- */

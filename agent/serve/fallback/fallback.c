@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
+#include <flotilla/rows.h>
 
 #include "agent/serve/fallback/endpoint.h"
 #include "agent/serve/requests/names.h"
@@ -18,12 +19,8 @@ static struct fallback *find(struct flo_serve *serve, const char *name)
 {
     struct fallbacks *fallbacks = serve->fallbacks;
 
-    for (uint32_t i = 0; fallbacks != NULL && i < fallbacks->count; i++) {
-        if (strcmp(fallbacks->all[i].is.name, name) == 0) {
-            return &fallbacks->all[i];
-        }
-    }
-    return NULL;
+    return fallbacks == NULL ? NULL
+                             : FLO_FIND_TEXT(name, fallbacks->all, fallbacks->count, is.name);
 }
 
 /* Returns the place of a model of this device; NULL: there is none, or the
@@ -563,11 +560,8 @@ static void open_routes(struct fallbacks *fallbacks, const struct flo_serve_opti
         fallback->is = options->fallbacks[i];
         fallback->spend.most = fallback->is.most;
         for (uint32_t t = 0; t < fallback->is.n_to; t++) {
-            for (uint32_t e = 0; e < fallbacks->n_endpoints; e++) {
-                if (strcmp(fallbacks->endpoints[e].is.name, fallback->is.to[t]) == 0) {
-                    fallback->endpoints[t] = &fallbacks->endpoints[e];
-                }
-            }
+            fallback->endpoints[t] = FLO_FIND_TEXT(fallback->is.to[t], fallbacks->endpoints,
+                                                   fallbacks->n_endpoints, is.name);
         }
         open_absent(fallbacks->serve, fallback);
         fallbacks->count++;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
+#include <flotilla/rows.h>
 
 #include "agent/serve/requests/names.h"
 
@@ -42,12 +43,8 @@ static void look(struct guarding *guarding);
 
 bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_place *place)
 {
-    bool fits = guard->n_models == 0;
-
-    for (uint32_t i = 0; !fits && i < guard->n_models; i++) {
-        fits = strcmp(guard->models[i], flo_names_of(place)) == 0;
-    }
-    return fits;
+    return guard->n_models == 0 || flo_rows_find(flo_names_of(place), guard->models,
+                                                 guard->n_models, sizeof(guard->models[0]), 0);
 }
 
 /* Returns the model that the client named, also when a split lets another one

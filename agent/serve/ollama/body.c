@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #define BODY_BYTES_MAX (1u << 20)
 
 /* State of a body that is being converted. */
@@ -39,12 +41,9 @@ static const struct name {
 
 const char *flo_ollama_named(const char *param)
 {
-    for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        if (strcmp(names[i].openais, param) == 0) {
-            return names[i].ours;
-        }
-    }
-    return param;
+    const struct name *row = FLO_FIND_WORD(param, names, FLO_COUNT(names), openais);
+
+    return row == NULL ? param : row->ours;
 }
 
 static int refuse(const struct turn *turn, const char *field, const char *what)

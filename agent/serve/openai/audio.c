@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <flotilla/errors/rest.h>
+#include <flotilla/rows.h>
 
 #define PARTS_MAX 16
 #define PROMPT_BYTES_MAX 4096
@@ -126,7 +127,7 @@ static int take_stream(struct reader *reader, const struct flo_multipart_part *p
  * many. */
 static int take_part(struct reader *reader, const struct flo_multipart_part *part)
 {
-    static const struct {
+    static const struct field {
         const char *name;
         int (*take)(struct reader *reader, const struct flo_multipart_part *part);
     } fields[] = {
@@ -134,13 +135,9 @@ static int take_part(struct reader *reader, const struct flo_multipart_part *par
         {"prompt", take_prompt}, {"response_format", take_form}, {"temperature", take_temperature},
         {"stream", take_stream},
     };
+    const struct field *field = FLO_FIND_WORD(part->name, fields, FLO_COUNT(fields), name);
 
-    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
-        if (strcmp(part->name, fields[i].name) == 0) {
-            return fields[i].take(reader, part);
-        }
-    }
-    return 0;
+    return field == NULL ? 0 : field->take(reader, part);
 }
 
 int flo_params_read_audio(const char *content_type, const char *body, size_t bytes,

@@ -11,18 +11,14 @@
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
+#include <flotilla/rows.h>
 
 /* largest number of tokens in the answer of each stage after the first */
 #define ANSWER_TOKENS_MAX 512
 
 static const struct flo_serve_pipeline *find(const struct flo_serve *serve, const char *name)
 {
-    for (uint32_t i = 0; i < serve->n_pipelines; i++) {
-        if (strcmp(serve->pipelines[i].name, name) == 0) {
-            return &serve->pipelines[i];
-        }
-    }
-    return NULL;
+    return FLO_FIND_TEXT(name, serve->pipelines, serve->n_pipelines, name);
 }
 
 /* Returns the model of a stage; NULL: the client may not use it, or there is

@@ -3,12 +3,12 @@
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/responses/responses.h"
 
-#include <string.h>
+#include <flotilla/rows.h>
 
 /* Returns the name of this API's field for a field of OpenAI's chat. */
 static const char *field_of(const char *param)
 {
-    static const struct {
+    static const struct row {
         const char *ours, *theirs;
     } rows[] = {
         {"messages", "input"},
@@ -16,13 +16,9 @@ static const char *field_of(const char *param)
         {"response_format", "text.format"},
         {"reasoning_effort", "reasoning.effort"},
     };
+    const struct row *row = FLO_FIND_WORD(param, rows, FLO_COUNT(rows), ours);
 
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (strcmp(rows[i].ours, param) == 0) {
-            return rows[i].theirs;
-        }
-    }
-    return param;
+    return row == NULL ? param : row->theirs;
 }
 
 /* Appends the client's name of a message or a tool, if the text begins with

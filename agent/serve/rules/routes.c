@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
+#include <flotilla/rows.h>
 
 #include "agent/serve/rules/rules.h"
 
@@ -41,10 +42,8 @@ static int read_targets(const struct flo_config *config, const char *where,
         if (!flo_name_is_valid(name)) {
             return flo_fail(err, FLO_E_CFG_TYPE, "%s.to: element %zu is no name", where, i + 1);
         }
-        for (uint32_t j = 0; j < out->n_to; j++) {
-            if (strcmp(out->to[j], name) == 0) {
-                return flo_fail(err, FLO_E_CFG_RANGE, "%s.to: `%s` is named twice", where, name);
-            }
+        if (flo_rows_find(name, out->to, out->n_to, sizeof(out->to[0]), 0) != NULL) {
+            return flo_fail(err, FLO_E_CFG_RANGE, "%s.to: `%s` is named twice", where, name);
         }
         strcpy(out->to[out->n_to++], name);
     }
@@ -74,11 +73,7 @@ static int read_apps(const struct flo_config *config, const char *where,
     out->has_apps = flo_config_is_set(config, "apps");
     for (size_t i = 0; i < flo_config_texts_count(config, "apps"); i++) {
         const char *name = flo_config_texts_get(config, "apps", i);
-        uint32_t at = 0;
-        while (at < rules->n_tokens && strcmp(rules->tokens[at].name, name) != 0) {
-            at++;
-        }
-        if (at == rules->n_tokens) {
+        if (FLO_FIND_TEXT(name, rules->tokens, rules->n_tokens, name) == NULL) {
             return flo_fail(err, FLO_E_CFG_RANGE, "%s.apps: `%.64s` is not in `tokens`", where,
                             name);
         }
