@@ -18,12 +18,7 @@
 
 static bool is_noted(const struct flo_model_notes *notes, const struct flo_digest *model)
 {
-    for (size_t i = 0; i < FLO_COUNT(notes->models); i++) {
-        if (flo_digest_equal(&notes->models[i], model)) {
-            return true;
-        }
-    }
-    return false;
+    return flo_digest_is_among(model, notes->models, FLO_COUNT(notes->models));
 }
 
 static void note(struct flo_model_notes *notes, const struct flo_digest *model)

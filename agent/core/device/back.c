@@ -18,14 +18,8 @@
 
 static bool is_in(const struct flo_order *order, const struct flo_release_ref *release)
 {
-    uint32_t i;
-
-    for (i = 0; flo_ref_is(release) && i < order->from_count; i++) {
-        if (flo_digest_equal(&order->from[i], &release->digest)) {
-            return true;
-        }
-    }
-    return false;
+    return flo_ref_is(release) &&
+           flo_digest_is_among(&release->digest, order->from, order->from_count);
 }
 
 static void deny_all(struct step *s, const struct flo_digest *list, uint32_t count, uint64_t number)

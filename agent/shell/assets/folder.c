@@ -9,6 +9,7 @@
 
 #include <flotilla/agent.h>
 #include <flotilla/plural.h>
+#include <flotilla/rows.h>
 
 #include "base/host/steady.h"
 
@@ -176,12 +177,7 @@ static void *run(void *context)
 /* Finds the row of a model, or a free one (""). */
 static struct row *row_of(struct flo_assets_folder *folder, const char *model)
 {
-    for (size_t i = 0; i < FLO_COUNT(folder->rows); i++) {
-        if (strcmp(folder->rows[i].model, model) == 0) {
-            return &folder->rows[i];
-        }
-    }
-    return NULL;
+    return FLO_FIND_TEXT(model, folder->rows, FLO_COUNT(folder->rows), model);
 }
 
 void flo_assets_folder_show(struct flo_assets_folder *folder, const char *model,

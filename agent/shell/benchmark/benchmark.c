@@ -8,6 +8,7 @@
 #include <flotilla/errors/engine.h>
 #include <flotilla/errors/process.h>
 #include <flotilla/errors/worker.h>
+#include <flotilla/rows.h>
 
 #include "agent/shell/benchmark/benchmarking.h"
 #include "agent/shell/hardware/hardware.h"
@@ -453,10 +454,8 @@ int flo_benchmark_ask(struct flo_shell *shell, const struct flo_order *order,
         FLO_TRY(open_benchmarking(shell, err));
     }
     struct flo_benchmarking *b = shell->benchmarking;
-    for (size_t i = 0; i < b->job_count; i++) {
-        if (strcmp(b->jobs[i].order, job.order) == 0) {
-            return 0;
-        }
+    if (FLO_FIND_TEXT(job.order, b->jobs, b->job_count, order) != NULL) {
+        return 0;
     }
     if (b->job_count == FLO_BENCHMARK_JOBS_MAX) {
         return flo_fail(err, FLO_E_STATE, "%d benchmarks wait on this device",

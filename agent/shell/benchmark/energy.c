@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #include "agent/shell/benchmark/benchmark.h"
 
 #define TEXT_BYTES 64
@@ -64,12 +66,8 @@ struct packages {
 
 static bool has_name(const struct packages *packages, const char *name)
 {
-    for (uint32_t i = 0; i < packages->out->zone_count; i++) {
-        if (strcmp(packages->names[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return flo_rows_find(name, packages->names, packages->out->zone_count,
+                         sizeof(packages->names[0]), 0) != NULL;
 }
 
 /* Adds a package.  Parts of packages, such as intel-rapl:0:1, and the whole

@@ -6,20 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 int flo_hook_signal(const char *word)
 {
-    static const struct {
+    static const struct row {
         const char *word;
         int number;
     } signals[] = {
         {"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"INT", SIGINT}, {"TERM", SIGTERM}};
+    const struct row *row = FLO_FIND_WORD(word, signals, FLO_COUNT(signals), word);
 
-    for (size_t i = 0; i < FLO_COUNT(signals); i++) {
-        if (strcmp(signals[i].word, word) == 0) {
-            return signals[i].number;
-        }
-    }
-    return 0;
+    return row == NULL ? 0 : row->number;
 }
 
 static bool is_number(const char *host)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
+#include <flotilla/rows.h>
 
 #include "agent/shell/device/device.h"
 
@@ -10,11 +11,8 @@ static bool is_spec_name(const struct flo_settings *settings, const char *name)
 {
     for (size_t i = 0; i < settings->spec_count; i++) {
         const struct flo_model_spec *spec = &settings->specs[i];
-        bool is_it = strcmp(spec->name, name) == 0;
-        for (uint32_t k = 0; k < spec->n_aliases; k++) {
-            is_it = is_it || strcmp(spec->aliases[k], name) == 0;
-        }
-        if (is_it) {
+        if (strcmp(spec->name, name) == 0 || flo_rows_find(name, spec->aliases, spec->n_aliases,
+                                                           sizeof(spec->aliases[0]), 0) != NULL) {
             return true;
         }
     }

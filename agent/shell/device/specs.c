@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
+#include <flotilla/rows.h>
 
 #include "agent/shell/device/device.h"
 #include "agent/shell/identity/pair.h"
@@ -92,13 +93,7 @@ static int read_spec(const json_t *tree, const char *model, struct flo_model_spe
 
 static bool is_token(const struct flo_settings *settings, const char *name)
 {
-    const struct flo_api_rules *rules = &settings->rules;
-    uint32_t i = 0;
-
-    while (i < rules->n_tokens && strcmp(rules->tokens[i].name, name) != 0) {
-        i++;
-    }
-    return i < rules->n_tokens;
+    return FLO_FIND_TEXT(name, settings->rules.tokens, settings->rules.n_tokens, name) != NULL;
 }
 
 /* Refuses an alias that another model also has. */
@@ -182,10 +177,5 @@ int flo_specs_read(struct flo_settings *settings, struct flo_err *err)
 
 const struct flo_model_spec *flo_spec_of(const struct flo_settings *settings, const char *model)
 {
-    for (size_t i = 0; i < settings->spec_count; i++) {
-        if (strcmp(settings->specs[i].name, model) == 0) {
-            return &settings->specs[i];
-        }
-    }
-    return NULL;
+    return FLO_FIND_TEXT(model, settings->specs, settings->spec_count, name);
 }

@@ -4,6 +4,7 @@
 
 #include <flotilla/agent.h>
 #include <flotilla/errors/mqtt.h>
+#include <flotilla/rows.h>
 
 static void add_order(struct flo_heard *out, const json_t *order)
 {
@@ -35,10 +36,8 @@ static int read_assignment(const json_t *json, struct flo_heard *out, struct flo
     FLO_TRY(flo_json_get_object(json, "order", &order, err));
     FLO_TRY(flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err));
     FLO_TRY(check_size(order, err));
-    for (size_t i = 0; i < out->assignment_count; i++) {
-        if (strcmp(out->assignments[i].model, model) == 0) {
-            return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice", model);
-        }
+    if (FLO_FIND_TEXT(model, out->assignments, out->assignment_count, model) != NULL) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice", model);
     }
     strcpy(next->model, model);
     out->assignment_count++;

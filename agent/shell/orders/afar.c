@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #include "agent/shell/benchmark/benchmark.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/orders/memory.h"
@@ -108,10 +110,9 @@ static void add(struct flo_shell *shell, const struct flo_afar *asked)
     if (shell->orders->afar_count == FLO_COUNT(shell->orders->afar)) {
         return; /* the list is full, so the order is dropped and the controller sends it again */
     }
-    for (size_t i = 0; i < shell->orders->afar_count; i++) {
-        if (strcmp(shell->orders->afar[i].order, asked->order) == 0) {
-            return;
-        }
+    if (FLO_FIND_TEXT(asked->order, shell->orders->afar, shell->orders->afar_count, order) !=
+        NULL) {
+        return;
     }
     shell->orders->afar[shell->orders->afar_count++] = *asked;
     begin_next(shell);

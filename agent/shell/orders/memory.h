@@ -16,7 +16,7 @@ struct flo_shell_orders {
     struct flo_afar afar[4];
     size_t afar_count;
     bool is_sending; /* a report is on its way to the controller */
-    struct {
+    struct flo_order_received {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;
     } received[64]; /* times at which orders arrived, from which their durations are measured */

@@ -5,33 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #include "agent/shell/orders/memory.h"
 #include "agent/shell/report/operators.h"
 
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
-    size_t i;
+    const struct flo_order_received *received =
+        FLO_FIND_TEXT(order, shell->orders->received, FLO_COUNT(shell->orders->received), order);
 
-    for (i = 0; i < FLO_COUNT(shell->orders->received); i++) {
-        if (strcmp(shell->orders->received[i].order, order) == 0) {
-            return flo_now_ms() - shell->orders->received[i].at_ms;
-        }
-    }
-    return 0;
+    return received == NULL ? 0 : flo_now_ms() - received->at_ms;
 }
 
 void flo_shell_order_received(struct flo_shell *shell, const char *order)
 {
-    size_t i;
-
-    for (i = 0; i < FLO_COUNT(shell->orders->received); i++) {
-        if (strcmp(shell->orders->received[i].order, order) == 0) {
-            shell->orders->is_traced = true;
-            return;
-        }
+    shell->orders->is_traced = FLO_FIND_TEXT(order, shell->orders->received,
+                                             FLO_COUNT(shell->orders->received), order) != NULL;
+    if (shell->orders->is_traced) {
+        return;
     }
-    shell->orders->is_traced = false;
-    i = shell->orders->received_next++ % FLO_COUNT(shell->orders->received);
+    size_t i = shell->orders->received_next++ % FLO_COUNT(shell->orders->received);
     snprintf(shell->orders->received[i].order, sizeof(shell->orders->received[i].order), "%s",
              order);
     shell->orders->received[i].at_ms = flo_now_ms();
@@ -106,12 +100,8 @@ void flo_shell_answer(struct flo_shell *shell, const char *order, const char *ou
 
 static bool was_told(const struct flo_shell *shell, const char *order)
 {
-    for (size_t i = 0; i < FLO_COUNT(shell->orders->told); i++) {
-        if (strcmp(shell->orders->told[i], order) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return flo_rows_find(order, shell->orders->told, FLO_COUNT(shell->orders->told),
+                         sizeof(shell->orders->told[0]), 0) != NULL;
 }
 
 bool flo_shell_is_answered(struct flo_shell *shell, const char *order)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/rows.h>
+
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
@@ -63,12 +65,7 @@ int flo_belief_check(const struct flo_shell *shell, const char *certificate, str
 
 static bool is_among(const struct flo_authority_names *names, const char *name)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->list[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return flo_rows_find(name, names->list, names->count, sizeof(names->list[0]), 0) != NULL;
 }
 
 /* Appends the authorities that are trusted now and that the answer lacks. */

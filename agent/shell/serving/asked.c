@@ -1,6 +1,7 @@
 /* Asked: what a release asks for in `serve` of its document, within the device's
  * own configuration. */
-#include <string.h>
+
+#include <flotilla/rows.h>
 
 #include "agent/shell/serving/serving.h"
 
@@ -12,20 +13,16 @@ static uint32_t within(uint64_t owners, uint32_t releases)
 
 static enum flo_serve_cache cache_named(const char *name)
 {
-    static const struct {
+    static const struct row {
         const char *name;
         enum flo_serve_cache cache;
     } rows[] = {{"f16", FLO_SERVE_CACHE_F16},
                 {"f32", FLO_SERVE_CACHE_F32},
                 {"q8_0", FLO_SERVE_CACHE_Q8_0},
                 {"q4_0", FLO_SERVE_CACHE_Q4_0}};
+    const struct row *row = FLO_FIND_WORD(name, rows, FLO_COUNT(rows), name);
 
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            return rows[i].cache;
-        }
-    }
-    return FLO_SERVE_CACHE_AUTO;
+    return row == NULL ? FLO_SERVE_CACHE_AUTO : row->cache;
 }
 
 uint32_t flo_shell_context_asked(const struct flo_release *release,
