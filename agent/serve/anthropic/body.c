@@ -10,16 +10,9 @@
 #include "agent/serve/anthropic/history.h"
 #include "agent/serve/params/reader.h"
 
-static bool is(const json_t *value, const char *word)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
-}
-
 static const json_t *field(const struct anthropic_body *body, const char *key)
 {
-    const json_t *value = json_object_get(body->from, key);
-
-    return json_is_null(value) ? NULL : value;
+    return flo_json_member(body->from, key);
 }
 
 static void put(struct anthropic_body *body, const char *key, json_t *value)
@@ -56,7 +49,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
     json_t *description = json_object_get(tool, "description");
     json_t *function;
 
-    if (json_is_string(type) && !is(type, "custom")) {
+    if (json_is_string(type) && !flo_reader_is(type, "custom")) {
         return 0; /* Anthropic's servers would run a tool of this type, but this device cannot */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
@@ -107,12 +100,12 @@ static int read_choice(struct anthropic_body *body)
     bool is_known = choice == NULL;
 
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
-        if (is(type, words[i].theirs)) {
+        if (flo_reader_is(type, words[i].theirs)) {
             put(body, "tool_choice", json_string(words[i].ours));
             is_known = true;
         }
     }
-    if (is(type, "tool") && json_is_string(name)) {
+    if (flo_reader_is(type, "tool") && json_is_string(name)) {
         put(body, "tool_choice",
             json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name", name));
         is_known = true;
@@ -135,12 +128,13 @@ static int read_thinking(struct anthropic_body *body)
 {
     const json_t *thinking = field(body, "thinking");
     const json_t *type = json_object_get(thinking, "type");
-    bool is_on = is(type, "enabled");
+    bool is_on = flo_reader_is(type, "enabled");
 
-    if (thinking == NULL || is(type, "adaptive") || is(type, "between_tools")) {
+    if (thinking == NULL || flo_reader_is(type, "adaptive") ||
+        flo_reader_is(type, "between_tools")) {
         return 0;
     }
-    if (!is_on && !is(type, "disabled")) {
+    if (!is_on && !flo_reader_is(type, "disabled")) {
         return refuse(body, "thinking must have the type enabled, disabled, "
                             "adaptive or between_tools");
     }
@@ -157,7 +151,7 @@ static int read_format(struct anthropic_body *body)
         return 0;
     }
     schema = json_object_get(format, "schema");
-    if (!is(json_object_get(format, "type"), "json_schema") || !json_is_object(schema)) {
+    if (!flo_reader_is(json_object_get(format, "type"), "json_schema") || !json_is_object(schema)) {
         return refuse(body, "output_config must have a format of type "
                             "json_schema and with a schema");
     }
@@ -191,7 +185,8 @@ static void copy_fields(struct anthropic_body *body, bool is_count)
         json_t *value = json_object_get(body->from, rows[i].theirs);
         if (value != NULL && (rows[i].is_of_prompt || !is_count)) {
             put(body, rows[i].ours,
-                is(value, "standard_only") ? json_string("default") : json_incref(value));
+                flo_reader_is(value, "standard_only") ? json_string("default")
+                                                      : json_incref(value));
         }
     }
     if (json_is_string(user)) {

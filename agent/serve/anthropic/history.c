@@ -37,11 +37,6 @@ static int refuse(const struct history *history, const char *format, ...)
     return flo_fail(history->body->err, FLO_E_INFER_PARAM, "messages[%zu] %s", history->at, text);
 }
 
-static bool is(const json_t *value, const char *word)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
-}
-
 static void add_message(struct history *history, json_t *message)
 {
     struct anthropic_state *state = history->body->state;
@@ -102,7 +97,8 @@ static int add_result_parts(struct history *history, const json_t *result, json_
     }
     json_array_foreach(content, i, block)
     {
-        if (!is(json_object_get(block, "type"), "text") || !add_text(history, block, list)) {
+        if (!flo_reader_is(json_object_get(block, "type"), "text") ||
+            !add_text(history, block, list)) {
             return refuse_block(history, block);
         }
     }
@@ -138,7 +134,7 @@ static int add_image(struct history *history, const json_t *block, json_t *list)
     json_t *part = flo_image_part(json_string_value(json_object_get(source, "media_type")),
                                   json_string_value(json_object_get(source, "data")));
 
-    if (is(json_object_get(source, "type"), "base64") && part != NULL) {
+    if (flo_reader_is(json_object_get(source, "type"), "base64") && part != NULL) {
         history->body->failed |= json_array_append(list, part) < 0;
         return 0;
     }
@@ -151,13 +147,13 @@ static int add_user_block(struct history *history, const json_t *block, struct p
 {
     const json_t *type = json_object_get(block, "type");
 
-    if (is(type, "tool_result")) {
+    if (flo_reader_is(type, "tool_result")) {
         return add_result(history, block);
     }
-    if (is(type, "image")) {
+    if (flo_reader_is(type, "image")) {
         return add_image(history, block, parts->texts);
     }
-    return is(type, "text") && add_text(history, block, parts->texts)
+    return flo_reader_is(type, "text") && add_text(history, block, parts->texts)
                ? 0
                : refuse_block(history, block);
 }
@@ -186,18 +182,18 @@ static int add_assistant_block(struct history *history, const json_t *block, str
     const json_t *type = json_object_get(block, "type");
     const json_t *thought = json_object_get(block, "thinking");
 
-    if (is(type, "tool_use")) {
+    if (flo_reader_is(type, "tool_use")) {
         return add_use(history, block, parts->calls);
     }
-    if (is(type, "redacted_thinking")) {
+    if (flo_reader_is(type, "redacted_thinking")) {
         return 0; /* encrypted thoughts cannot be read on this device, so they are dropped */
     }
-    if (is(type, "thinking") && json_is_string(thought)) {
+    if (flo_reader_is(type, "thinking") && json_is_string(thought)) {
         flo_buf_text(&parts->thoughts, parts->thoughts.bytes > 0 ? "\n" : "");
         flo_buf_add(&parts->thoughts, json_string_value(thought), json_string_length(thought));
         return 0;
     }
-    return is(type, "text") && add_text(history, block, parts->texts)
+    return flo_reader_is(type, "text") && add_text(history, block, parts->texts)
                ? 0
                : refuse_block(history, block);
 }
@@ -253,9 +249,9 @@ static int read_message(struct history *history, const json_t *message)
 {
     json_t *role = json_object_get(message, "role");
     json_t *content = json_object_get(message, "content");
-    bool is_assistant = is(role, "assistant");
+    bool is_assistant = flo_reader_is(role, "assistant");
 
-    if (!is_assistant && !is(role, "user")) {
+    if (!is_assistant && !flo_reader_is(role, "user")) {
         return refuse(history, "must have the role user or assistant");
     }
     if (json_is_array(content)) {
@@ -282,7 +278,8 @@ static int read_system(struct history *history)
     json_t *parts = json_is_string(system) ? json_incref(system) : json_array();
     json_array_foreach(system, i, block)
     {
-        if (!is(json_object_get(block, "type"), "text") || !add_text(history, block, parts)) {
+        if (!flo_reader_is(json_object_get(block, "type"), "text") ||
+            !add_text(history, block, parts)) {
             return flo_fail(history->body->err, FLO_E_INFER_PARAM,
                             "system[%zu] must be a block of type text", i);
         }

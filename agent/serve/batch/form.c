@@ -9,11 +9,6 @@
 #define LIFETIME_S_MIN 3600
 #define LIFETIME_S_MAX 2592000
 
-static int bad(struct flo_err *err, const char *what)
-{
-    return flo_fail(err, FLO_E_REST_SCHEMA, "the form: %s", what);
-}
-
 int flo_batch_form_open(struct flo_batch_form *form, const char *content_type, struct flo_err *err)
 {
     int rv = flo_multipart_open(&form->multipart, content_type, "", 0, err);
@@ -32,17 +27,17 @@ static int begin_part(struct flo_batch_form *form, const char *head, size_t byte
     char name[FLO_OBJECT_NAME_MAX + 1] = "";
 
     if (++form->parts > PARTS_MAX) {
-        return bad(err, "more than 16 parts");
+        return flo_multipart_refuse(err, "more than 16 parts");
     }
     if (memchr(head, '\0', bytes) != NULL) {
-        return bad(err, "the head of a part has a NUL");
+        return flo_multipart_refuse(err, "the head of a part has a NUL");
     }
     FLO_TRY(flo_multipart_heads(head, bytes, form->field, sizeof(form->field), name, sizeof(name),
                                 err));
     form->is_file = strcmp(form->field, "file") == 0;
     form->value_bytes = 0;
     if (form->is_file && form->has_file) {
-        return bad(err, "it has two files");
+        return flo_multipart_refuse(err, "it has two files");
     }
     if (form->is_file) {
         form->has_file = true;
@@ -62,7 +57,7 @@ static int take_data(struct flo_batch_form *form, const char *data, size_t bytes
     }
     size_t room = sizeof(form->value) - 1 - form->value_bytes;
     if (bytes > room) {
-        return bad(err, "a field has more than 63 bytes");
+        return flo_multipart_refuse(err, "a field has more than 63 bytes");
     }
     memcpy(form->value + form->value_bytes, data, bytes);
     form->value_bytes += bytes;
@@ -124,13 +119,15 @@ static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes, s
         *used = 2;
         form->state = memcmp(data, "--", 2) == 0 ? FORM_END : FORM_HEAD;
         *rv = form->state == FORM_HEAD && memcmp(data, "\r\n", 2) != 0
-                  ? bad(err, "a boundary is not alone on its line")
+                  ? flo_multipart_refuse(err, "a boundary is not alone on its line")
                   : 0;
         return *rv == 0;
     case FORM_HEAD:
         found = memmem(data, bytes, "\r\n\r\n", 4);
         if (found == NULL) {
-            *rv = bytes > HEAD_BYTES_MAX ? bad(err, "the head of a part has no end") : 0;
+            *rv = bytes > HEAD_BYTES_MAX
+                      ? flo_multipart_refuse(err, "the head of a part has no end")
+                      : 0;
             return false;
         }
         *used = (size_t)(found - data) + 4;
@@ -171,10 +168,10 @@ int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s, struct
 
     *lifetime_s = 0;
     if (form->state != FORM_END) {
-        return bad(err, "its end is missing");
+        return flo_multipart_refuse(err, "its end is missing");
     }
     if (!form->has_file) {
-        return bad(err, "the field file is missing");
+        return flo_multipart_refuse(err, "the field file is missing");
     }
     if (strcmp(form->purpose, "batch") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM,

@@ -10,7 +10,7 @@
 #define LINES_MAX 16
 #define LINE_BYTES_MAX 1024
 
-static int bad(struct flo_err *err, const char *what)
+int flo_multipart_refuse(struct flo_err *err, const char *what)
 {
     return flo_fail(err, FLO_E_REST_SCHEMA, "the form: %s", what);
 }
@@ -89,7 +89,7 @@ static int after_mark(struct flo_multipart *form, struct flo_err *err)
         return 0;
     }
     if (left < 2 || memcmp(form->at, "\r\n", 2) != 0) {
-        return bad(err, "a boundary is not alone on its line");
+        return flo_multipart_refuse(err, "a boundary is not alone on its line");
     }
     form->at += 2;
     return 1;
@@ -108,7 +108,7 @@ static int begin(struct flo_multipart *form, struct flo_err *err)
     }
     const char *mark = find(form->at, form->end, form->mark, form->mark_bytes);
     if (mark == NULL) {
-        return bad(err, "its boundary is not there");
+        return flo_multipart_refuse(err, "its boundary is not there");
     }
     form->at = mark + form->mark_bytes;
     return 0;
@@ -128,13 +128,13 @@ static int read_heads(struct flo_multipart *form, struct flo_multipart_part *par
         }
         form->at = end + 2;
         if (bytes == 0) {
-            return part->name[0] != '\0' ? 0 : bad(err, "a part has no name");
+            return part->name[0] != '\0' ? 0 : flo_multipart_refuse(err, "a part has no name");
         }
         if (bytes > sizeof(head) - 1 && strncasecmp(text, head, sizeof(head) - 1) == 0) {
             (void)value_of(text, bytes, "name", part->name, sizeof(part->name));
         }
     }
-    return bad(err, "the head of a part has no end");
+    return flo_multipart_refuse(err, "the head of a part has no end");
 }
 
 int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *part,
@@ -152,7 +152,7 @@ int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *pa
     FLO_TRY(read_heads(form, part, err));
     const char *mark = find(form->at, form->end, form->mark, form->mark_bytes);
     if (mark == NULL) {
-        return bad(err, "a part has no end");
+        return flo_multipart_refuse(err, "a part has no end");
     }
     part->data = form->at;
     part->bytes = (size_t)(mark - form->at);
@@ -175,5 +175,5 @@ int flo_multipart_heads(const char *head, size_t bytes, char *name, size_t name_
         }
         at = end + 2;
     }
-    return name[0] != '\0' ? 0 : bad(err, "a part has no name");
+    return name[0] != '\0' ? 0 : flo_multipart_refuse(err, "a part has no name");
 }

@@ -18,6 +18,8 @@ struct flo_multipart_part {
     const char *data;
     size_t bytes;
 };
+/* Fails with FLO_E_REST_SCHEMA and this fault of a form. */
+int flo_multipart_refuse(struct flo_err *err, const char *what);
 /* Opens a form.  The body is borrowed; `content_type` may be NULL.
  * FLO_E_REST_SCHEMA  no form, or an invalid boundary */
 FLO_MUST_USE int flo_multipart_open(struct flo_multipart *form, const char *content_type,

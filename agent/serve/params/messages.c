@@ -46,11 +46,6 @@ static int no_memory(const struct history *history)
 
 /* ---- content ---- */
 
-static bool is(const json_t *value, const char *word)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
-}
-
 static int read_detail(const struct history *history, const json_t *detail, uint32_t *out)
 {
     static const char *const words[FLO_WIRE_DETAILS] = {
@@ -65,7 +60,7 @@ static int read_detail(const struct history *history, const json_t *detail, uint
         return 0;
     }
     for (uint32_t i = FLO_WIRE_DETAIL_AUTO; i < FLO_WIRE_DETAILS; i++) {
-        if (is(detail, words[i])) {
+        if (flo_reader_is(detail, words[i])) {
             *out = i;
             return 0;
         }
@@ -87,7 +82,7 @@ static int add_image(const struct history *history, const json_t *message, const
         return refuse(history, "has an image without an image_url that has a "
                                "url");
     }
-    if (!is(json_object_get(message, "role"), "user")) {
+    if (!flo_reader_is(json_object_get(message, "role"), "user")) {
         return refuse(history, "has an image, which only a user's message may "
                                "have");
     }
@@ -111,10 +106,10 @@ static int add_part(const struct history *history, const json_t *message, const 
     const json_t *type = json_object_get(part, "type");
     const json_t *value = json_object_get(part, "text");
 
-    if (is(type, "image_url")) {
+    if (flo_reader_is(type, "image_url")) {
         return add_image(history, message, json_object_get(part, "image_url"), text->bytes);
     }
-    if (!is(type, "text") || !json_is_string(value)) {
+    if (!flo_reader_is(type, "text") || !json_is_string(value)) {
         return refuse(history, "has a content part that is not text");
     }
     flo_buf_text(text, follows_text ? "\n" : "");
@@ -134,8 +129,8 @@ static int join_parts(const struct history *history, const json_t *message, cons
 
     json_array_foreach(parts, i, part)
     {
-        FLO_TRY(
-            add_part(history, message, part, is(json_object_get(before, "type"), "text"), &text));
+        FLO_TRY(add_part(history, message, part,
+                         flo_reader_is(json_object_get(before, "type"), "text"), &text));
         before = part;
     }
     return text.bytes == 0 && !text.failed ? 0 : flo_reader_keep(history->reader, &text, out);
@@ -343,10 +338,11 @@ static int keep_more(const struct history *history, const json_t *more, struct f
  * roles. */
 static struct flo_wire_text role_of(const json_t *role)
 {
-    if (is(role, "developer")) {
+    if (flo_reader_is(role, "developer")) {
         return (struct flo_wire_text){"system", 6};
     }
-    return is(role, "function") ? (struct flo_wire_text){"tool", 4} : flo_reader_text(role);
+    return flo_reader_is(role, "function") ? (struct flo_wire_text){"tool", 4}
+                                           : flo_reader_text(role);
 }
 
 static bool has_calls(const json_t *message)
@@ -367,13 +363,13 @@ static int read_message(const struct history *history, const json_t *message, bo
     if (!json_is_string(role)) {
         return refuse(history, "has no role");
     }
-    bool is_assistant = is(role, "assistant");
+    bool is_assistant = flo_reader_is(role, "assistant");
     out->messages[at].more = (struct flo_wire_text){0};
     int rv = read_content(history, message, is_assistant, &out->messages[at].content);
     if (rv == 0 && is_assistant) {
         rv = read_assistant(history, message, more);
-    } else if (rv == 0 && (is(role, "tool") || is(role, "function"))) {
-        rv = read_answer(history, message, is(role, "function"), more);
+    } else if (rv == 0 && (flo_reader_is(role, "tool") || flo_reader_is(role, "function"))) {
+        rv = read_answer(history, message, flo_reader_is(role, "function"), more);
     } else if (rv == 0 && has_calls(message)) {
         rv = refuse(history, "has calls, which are an assistant's");
     }

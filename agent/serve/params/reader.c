@@ -17,8 +17,7 @@ int flo_reader_refuse(struct params_reader *reader, const char *field, const cha
 
 json_t *flo_reader_field(const struct params_reader *reader, const char *field)
 {
-    json_t *value = json_object_get(reader->body, field);
-    return json_is_null(value) ? NULL : value;
+    return flo_json_member(reader->body, field);
 }
 
 int flo_reader_real(struct params_reader *reader, const char *field, double min, double max,

@@ -3,6 +3,8 @@
 #ifndef FLOTILLA_SERVE_PARAMS_READER_H
 #define FLOTILLA_SERVE_PARAMS_READER_H
 
+#include <string.h>
+
 #include "agent/serve/params/params.h"
 
 #define PARAMS_BODY_BYTES_MAX (1u << 20)
@@ -26,6 +28,11 @@ FLO_MUST_USE int flo_reader_real(struct params_reader *reader, const char *field
 FLO_MUST_USE int flo_reader_whole(struct params_reader *reader, const char *field, int64_t min,
                                   int64_t max, int64_t *out);
 FLO_MUST_USE int flo_reader_bool(struct params_reader *reader, const char *field, bool *out);
+/* Tells whether a JSON value is this text. */
+static inline bool flo_reader_is(const json_t *value, const char *word)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
+}
 /* Returns the text of a JSON value, borrowed from it. */
 struct flo_wire_text flo_reader_text(const json_t *value);
 /* Stores a text that the reader made until the frame is written.  `text` is

@@ -49,7 +49,7 @@ static int read_not_built(struct responses_body *body)
         if (!json_is_string(word)) {
             return flo_responses_refuse(body, "include", "must be a list of texts");
         }
-        if (flo_responses_is(word, "message.output_text.logprobs")) {
+        if (flo_reader_is(word, "message.output_text.logprobs")) {
             return flo_responses_refuse(body, "include",
                                         "asks for log-probabilities, which are those of "
                                         "/v1/chat/completions");
@@ -144,7 +144,7 @@ static int read_format(struct responses_body *body)
     }
     flo_responses_put(
         body, "response_format",
-        flo_responses_is(type, "json_schema")
+        flo_reader_is(type, "json_schema")
             ? json_pack("{s:O,s:{s:O?}}", "type", type, "json_schema", "schema", schema)
             : json_pack("{s:O?}", "type", type));
     return 0;
@@ -162,8 +162,8 @@ static int read_reasoning(struct responses_body *body)
     }
     if (effort != NULL && !json_is_null(effort)) {
         flo_responses_put(body, "reasoning_effort",
-                          flo_responses_is(effort, "xhigh") ? json_string("high")
-                                                            : json_incref(effort));
+                          flo_reader_is(effort, "xhigh") ? json_string("high")
+                                                         : json_incref(effort));
     }
     return 0;
 }

@@ -3,8 +3,6 @@
 #ifndef FLOTILLA_SERVE_RESPONSES_BODY_H
 #define FLOTILLA_SERVE_RESPONSES_BODY_H
 
-#include <string.h>
-
 #include "agent/serve/params/reader.h"
 #include "agent/serve/responses/responses.h"
 
@@ -28,10 +26,6 @@ struct responses_body {
 /* Returns the value of a field; NULL: it is absent or null. */
 json_t *flo_responses_field(const struct responses_body *body, const char *key);
 void flo_responses_put(struct responses_body *body, const char *key, json_t *value);
-static inline bool flo_responses_is(const json_t *value, const char *word)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
-}
 /* Fails with FLO_E_INFER_PARAM about this field.  Its text is the field, a
  * blank, and the formatted rest of the sentence. */
 int flo_responses_refuse(struct responses_body *body, const char *field, const char *format, ...)

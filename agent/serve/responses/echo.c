@@ -42,7 +42,7 @@ static json_t *tools_of(const struct echo *echo)
 
     json_array_foreach(tools, i, tool)
     {
-        if (flo_responses_is(json_object_get(tool, "type"), "function")) {
+        if (flo_reader_is(json_object_get(tool, "type"), "function")) {
             json_array_append_new(list,
                                   json_pack("{s:s,s:O?,s:O?,s:O?,s:b}", "type", "function", "name",
                                             json_object_get(tool, "name"), "description",
@@ -60,7 +60,7 @@ static json_t *text_of(const struct echo *echo)
     const char *name = json_string_value(json_object_get(format, "name"));
     json_t *out;
 
-    if (flo_responses_is(type, "json_schema")) {
+    if (flo_reader_is(type, "json_schema")) {
         out = json_pack("{s:s,s:s,s:O?,s:O?,s:b}", "type", "json_schema", "name",
                         name == NULL ? "" : name, "description",
                         json_object_get(format, "description"), "schema",
@@ -75,8 +75,7 @@ static json_t *tier_of(const struct echo *echo)
 {
     json_t *tier = flo_responses_field(echo->body, "service_tier");
 
-    return tier == NULL || flo_responses_is(tier, "auto") ? json_string("default")
-                                                          : json_incref(tier);
+    return tier == NULL || flo_reader_is(tier, "auto") ? json_string("default") : json_incref(tier);
 }
 
 int flo_responses_keep_echo(struct responses_body *body)

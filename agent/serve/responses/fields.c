@@ -6,9 +6,7 @@
 
 json_t *flo_responses_field(const struct responses_body *body, const char *key)
 {
-    json_t *value = json_object_get(body->from, key);
-
-    return json_is_null(value) ? NULL : value;
+    return flo_json_member(body->from, key);
 }
 
 void flo_responses_put(struct responses_body *body, const char *key, json_t *value)

@@ -163,7 +163,7 @@ static bool joins_instructions(const struct history *history, const json_t *role
 {
     return flo_responses_field(history->body, "instructions") != NULL &&
            json_array_size(history->list) == 1 && history->open == NULL &&
-           (flo_responses_is(role, "system") || flo_responses_is(role, "developer"));
+           (flo_reader_is(role, "system") || flo_reader_is(role, "developer"));
 }
 
 static void add_said(struct history *history, const json_t *item)
@@ -171,7 +171,7 @@ static void add_said(struct history *history, const json_t *item)
     json_t *role = json_object_get(item, "role");
     const json_t *content = json_object_get(item, "content");
 
-    if (flo_responses_is(role, "assistant")) {
+    if (flo_reader_is(role, "assistant")) {
         json_t *message = assistant(history, "content", "tool_calls");
         history->body->failed |=
             json_object_set_new(message, "content", parts_of(history, content)) < 0;
@@ -212,11 +212,11 @@ void flo_responses_add_messages(struct responses_body *body)
     json_array_foreach(body->items, history.at, item)
     {
         const json_t *type = json_object_get(item, "type");
-        if (flo_responses_is(type, "reasoning")) {
+        if (flo_reader_is(type, "reasoning")) {
             add_reasoning(&history, item);
-        } else if (flo_responses_is(type, "function_call")) {
+        } else if (flo_reader_is(type, "function_call")) {
             add_call(&history, item);
-        } else if (flo_responses_is(type, "function_call_output")) {
+        } else if (flo_reader_is(type, "function_call_output")) {
             add_output(&history, item);
         } else {
             add_said(&history, item);

@@ -58,7 +58,7 @@ static void add(const struct reading *reading, json_t *item)
 
 static const char *why_unread(const json_t *type)
 {
-    return flo_responses_is(type, "input_file") || flo_responses_is(type, "input_audio")
+    return flo_reader_is(type, "input_file") || flo_reader_is(type, "input_audio")
                ? "the model reads text alone"
                : "only text is read";
 }
@@ -93,18 +93,18 @@ static int read_part(const struct reading *reading, const json_t *part, const ch
                      json_t *list)
 {
     const json_t *type = json_object_get(part, "type");
-    bool is_refusal = flo_responses_is(type, "refusal");
+    bool is_refusal = flo_reader_is(type, "refusal");
     json_t *text = json_object_get(part, is_refusal ? "refusal" : "text");
 
     if (!json_is_string(type)) {
         return refuse(reading, "has a content part without a type");
     }
-    if (flo_responses_is(type, "input_image")) {
+    if (flo_reader_is(type, "input_image")) {
         return read_image(reading, part, list);
     }
     if (!json_is_string(text) ||
-        (!is_refusal && !flo_responses_is(type, "input_text") &&
-         !flo_responses_is(type, "output_text") && !flo_responses_is(type, "text"))) {
+        (!is_refusal && !flo_reader_is(type, "input_text") && !flo_reader_is(type, "output_text") &&
+         !flo_reader_is(type, "text"))) {
         return refuse(reading, "has a content part of type \"%.64s\": %s", json_string_value(type),
                       why_unread(type));
     }
@@ -146,7 +146,7 @@ static int read_message(const struct reading *reading, const json_t *item)
     FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     size_t i = 0;
 
-    while (i < FLO_COUNT(roles) && !flo_responses_is(role, roles[i])) {
+    while (i < FLO_COUNT(roles) && !flo_reader_is(role, roles[i])) {
         i++;
     }
     if (i == FLO_COUNT(roles)) {
@@ -227,7 +227,7 @@ static int read_reasoning(const struct reading *reading, const json_t *item)
 
 static void remember_call(const struct reading *reading, const json_t *item)
 {
-    if (flo_responses_is(json_object_get(item, "type"), "function_call")) {
+    if (flo_reader_is(json_object_get(item, "type"), "function_call")) {
         reading->body->failed |=
             json_object_set_new(reading->ids, json_string_value(json_object_get(item, "call_id")),
                                 json_true()) < 0;
@@ -300,7 +300,7 @@ static int read_item(const struct reading *reading, const json_t *item)
         return read_message(reading, item);
     }
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (flo_responses_is(type, rows[i].type)) {
+        if (flo_reader_is(type, rows[i].type)) {
             return rows[i].read(reading, item);
         }
     }

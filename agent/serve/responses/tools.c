@@ -19,7 +19,7 @@ static bool is_allowed(const struct responses_body *body, const json_t *name)
     const json_t *tool;
     size_t i;
 
-    if (!flo_responses_is(json_object_get(choice, "type"), "allowed_tools")) {
+    if (!flo_reader_is(json_object_get(choice, "type"), "allowed_tools")) {
         return true;
     }
     json_array_foreach(tools, i, tool)
@@ -49,7 +49,7 @@ static int read_tool(struct responses_body *body, size_t i, const json_t *tool, 
     if (!json_is_string(type)) {
         return flo_responses_refuse(body, "tools", "[%zu] must have a type", i);
     }
-    if (!flo_responses_is(type, "function")) {
+    if (!flo_reader_is(type, "function")) {
         skip(body, type);
         return 0;
     }
@@ -103,15 +103,14 @@ static int read_choice(struct responses_body *body)
         flo_responses_put(body, field, json_incref(choice));
         return 0;
     }
-    if (flo_responses_is(type, "function") && json_is_string(name)) {
+    if (flo_reader_is(type, "function") && json_is_string(name)) {
         flo_responses_put(body, field,
                           json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name", name));
         return 0;
     }
-    if (flo_responses_is(type, "allowed_tools") &&
-        json_is_array(json_object_get(choice, "tools")) &&
+    if (flo_reader_is(type, "allowed_tools") && json_is_array(json_object_get(choice, "tools")) &&
         json_array_size(json_object_get(choice, "tools")) <= RESPONSES_TOOLS_MAX &&
-        (mode == NULL || flo_responses_is(mode, "auto") || flo_responses_is(mode, "required"))) {
+        (mode == NULL || flo_reader_is(mode, "auto") || flo_reader_is(mode, "required"))) {
         flo_responses_put(body, field, mode == NULL ? json_string("auto") : json_incref(mode));
         return 0;
     }
