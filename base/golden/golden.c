@@ -64,16 +64,6 @@ static int get_text(const struct flo_tree_node *object, const char *key, size_t 
     return 0;
 }
 
-static size_t count_of(const struct flo_tree_node *list)
-{
-    size_t count = 0;
-
-    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL; n = n->next) {
-        count++;
-    }
-    return count;
-}
-
 static int get_list(const struct flo_tree_node *object, const char *key, size_t most,
                     const struct flo_tree_node **out, struct flo_err *err)
 {
@@ -81,7 +71,7 @@ static int get_list(const struct flo_tree_node *object, const char *key, size_t 
     if (*out == NULL) {
         return FLO_E_META_SCHEMA;
     }
-    size_t count = count_of(*out);
+    size_t count = flo_tree_count(*out);
     return count > most ? flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu entries, limit %zu",
                                    key, count, most)
                         : 0;
@@ -122,7 +112,7 @@ static int check_members(const struct flo_tree_node *tree, struct flo_err *err)
 {
     bool is_object = tree->kind == FLO_TREE_OBJECT;
 
-    if (is_object && count_of(tree) > MEMBERS_MAX) {
+    if (is_object && flo_tree_count(tree) > MEMBERS_MAX) {
         return flo_fail(err, FLO_E_META_SCHEMA, "an object of more than %d fields", MEMBERS_MAX);
     }
     for (const struct flo_tree_node *n = flo_tree_first(tree); n != NULL; n = n->next) {
@@ -146,7 +136,7 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_
 static int read_ids(const struct flo_tree_node *list, struct flo_golden_match *match,
                     struct flo_err *err)
 {
-    match->tokens = calloc(count_of(list) + 1, sizeof(*match->tokens));
+    match->tokens = calloc(flo_tree_count(list) + 1, sizeof(*match->tokens));
     if (match->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden tokens");
     }
@@ -169,8 +159,8 @@ static int add_losses(enum flo_golden_kind kind, const struct flo_tree_node *lis
     uint32_t i = 0;
 
     FLO_TRY(read_ids(list, match, err));
-    if (match->n_tokens == 0 || count_of(losses) != match->n_tokens) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "%zu losses of %u tokens", count_of(losses),
+    if (match->n_tokens == 0 || flo_tree_count(losses) != match->n_tokens) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%zu losses of %u tokens", flo_tree_count(losses),
                         match->n_tokens);
     }
     if (slack > FLO_GOLDEN_SLACK_MAX) {
@@ -398,7 +388,7 @@ static const struct form *form_of(const struct flo_tree_node *object)
         for (size_t k = 0; k < FLO_COUNT(forms[i].keys) && forms[i].keys[k] != NULL; k++, keys++) {
             known += flo_tree_member(object, forms[i].keys[k]) != NULL;
         }
-        if (known == keys && count_of(object) == keys) {
+        if (known == keys && flo_tree_count(object) == keys) {
             return &forms[i];
         }
     }
@@ -457,7 +447,7 @@ static int read_messages(const struct flo_tree_node *object, struct flo_golden_c
     if (flo_tree_first(list) == NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `messages` is empty");
     }
-    out->messages = calloc(count_of(list), sizeof(*out->messages));
+    out->messages = calloc(flo_tree_count(list), sizeof(*out->messages));
     if (out->messages == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden messages");
     }
@@ -603,7 +593,7 @@ static int read_cases(const struct flo_tree_node *root, struct flo_golden *golde
     if (flo_tree_first(list) == NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "no golden case");
     }
-    golden->cases = calloc(count_of(list), sizeof(*golden->cases));
+    golden->cases = calloc(flo_tree_count(list), sizeof(*golden->cases));
     if (golden->cases == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden cases");
     }

@@ -137,16 +137,6 @@ static bool same_number(const struct flo_tree_node *a, const struct flo_tree_nod
     return flo_tree_number(a, &x) && flo_tree_number(b, &y) && !(x < y) && !(x > y);
 }
 
-static size_t count_of(const struct flo_tree_node *list)
-{
-    size_t count = 0;
-
-    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL; n = n->next) {
-        count++;
-    }
-    return count;
-}
-
 /* Compares JSON values.  The tree's reader bounds their depth, and the reader
  * of cases the members of an object. */
 static bool same(const struct flo_tree_node *a, const struct flo_tree_node *b)
@@ -160,7 +150,7 @@ static bool same(const struct flo_tree_node *a, const struct flo_tree_node *b)
     if (a->kind != FLO_TREE_ARRAY && a->kind != FLO_TREE_OBJECT) {
         return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
     }
-    bool is_same = count_of(a) == count_of(b);
+    bool is_same = flo_tree_count(a) == flo_tree_count(b);
     const struct flo_tree_node *other = flo_tree_first(b);
     for (const struct flo_tree_node *n = flo_tree_first(a); is_same && n != NULL; n = n->next) {
         other = a->kind == FLO_TREE_OBJECT ? flo_tree_member(b, n->key) : other;

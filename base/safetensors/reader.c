@@ -191,12 +191,9 @@ static int check_order(struct flo_safetensors *file, struct flo_err *err)
 static int read_tensors(struct flo_safetensors *file, struct flo_err *err)
 {
     const struct flo_tree_node *root = file->tree.nodes;
-    size_t count = 0;
+    size_t count = flo_tree_count(root);
     if (root->kind != FLO_TREE_OBJECT || file->tree.has_odd) {
         return flo_fail(err, FLO_E_SAFETENSORS, "the head is no object of plain names");
-    }
-    for (const struct flo_tree_node *node = flo_tree_first(root); node != NULL; node = node->next) {
-        count++;
     }
     if (count > FLO_SAFETENSORS_COUNT_MAX) {
         return flo_fail(err, FLO_E_SAFETENSORS, "%zu tensors, at most %d", count,

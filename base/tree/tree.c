@@ -32,6 +32,16 @@ struct flo_tree_node **flo_tree_add(struct flo_tree *tree, struct flo_tree_node 
     return &copy->next;
 }
 
+size_t flo_tree_count(const struct flo_tree_node *node)
+{
+    size_t count = 0;
+
+    for (const struct flo_tree_node *n = flo_tree_first(node); n != NULL; n = n->next) {
+        count++;
+    }
+    return count;
+}
+
 const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_first(object);

@@ -70,6 +70,8 @@ static inline const struct flo_tree_node *flo_tree_first(const struct flo_tree_n
 {
     return node != NULL ? node->first : NULL;
 }
+/* Returns how many children a node has. */
+size_t flo_tree_count(const struct flo_tree_node *node);
 /* Returns a member by its key, or NULL when `object` is not an object, or lacks
  * the member. */
 const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object, const char *key);

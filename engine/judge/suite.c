@@ -58,13 +58,10 @@ static int read_contains(struct flo_suite_case *one, const struct place *place,
 static int read_expect(struct flo_suite_case *one, const struct place *place,
                        const struct flo_tree_node *list, struct flo_err *err)
 {
-    size_t count = 0;
+    size_t count = flo_tree_count(list);
 
     if (list->kind == FLO_TREE_NULL) {
         return 0;
-    }
-    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL; n = n->next) {
-        count++;
     }
     if (list->kind != FLO_TREE_ARRAY || count > FLO_SUITE_EXPECT_MAX || one->expect != NULL) {
         return misfit(place, "expect_tokens twice, over 4096, or no list", err);
